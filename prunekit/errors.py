@@ -1,0 +1,56 @@
+"""The error family: every message says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PrunekitError(ValueError):
+    """Base of all errors that a person can act on."""
+
+
+class SpecError(PrunekitError):
+    """A pruning setting or a recipe is not valid; the message names the field."""
+
+
+class ModelError(PrunekitError):
+    """A model is unknown, cannot be built or cannot be run."""
+
+
+class CheckpointError(ModelError):
+    """A weights file is damaged, unsafe or does not fit the architecture."""
+
+
+class DataError(PrunekitError):
+    """A data set is unknown, missing or not in the expected form."""
+
+
+class PruningError(PrunekitError):
+    """The setting cannot be carried out on this model."""
+
+
+class ProofError(PruningError):
+    """Physically removing channels did not give what zeroing them gives: the result is withheld."""
+
+
+class LatencyError(PrunekitError):
+    """A latency measurement could not be carried out."""
+
+
+def one_of(field: str, value: object, allowed: Iterable[str], error: type[PrunekitError] = SpecError) -> None:
+    """Raise ``error`` unless ``value`` is among ``allowed``.
+
+    Parameters
+    ----------
+    field : str
+        What is being checked, as the person knows it.
+    value : object
+        What was given.
+    allowed : iterable of str
+        The names that are accepted.
+    error : type, optional
+        The class to raise.
+    """
+    names = list(allowed)
+    if value not in names:
+        raise error(f"{field} must be one of {', '.join(names)}; got {value!r}")
