@@ -1,0 +1,116 @@
+"""The layers that can be pruned, and a table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from prunekit.anatomy.cost import layer_macs
+from prunekit.errors import ModelError, PruningError
+
+PRUNABLE_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def prunable_layers(model: nn.Module) -> tuple[str, ...]:
+    """Return the convolution and linear layers by module name, in order of definition.
+
+    A module that stands under two names, or whose weight is tied to an earlier layer's, is listed once.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+
+    Returns
+    -------
+    tuple of str
+        Dotted module names.
+    """
+    seen: set[int] = set()
+    names = []
+    for name, module in model.named_modules():
+        if isinstance(module, PRUNABLE_TYPES) and id(module.weight) not in seen:
+            seen.add(id(module.weight))
+            names.append(name)
+    return tuple(names)
+
+
+def weight_of(model: nn.Module, name: str) -> Tensor:
+    """Return the weight of a prunable layer.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+    name : str
+        Module name of a convolution or linear layer.
+
+    Returns
+    -------
+    Tensor
+        ``[out, in / groups, *kernel]`` for a convolution, ``[out, in]`` for a linear layer; detached.
+
+    Raises
+    ------
+    PruningError
+        If there is no such layer or it cannot be pruned.
+    """
+    try:
+        module = model.get_submodule(name)
+    except AttributeError:
+        module = None
+    if not isinstance(module, PRUNABLE_TYPES):
+        raise PruningError(unknown_layers([name], prunable_layers(model)))
+    return module.weight.detach()
+
+
+def unknown_layers(names: Iterable[str], known: tuple[str, ...]) -> str:
+    """Return the sentence that says which layers are unknown and which exist."""
+    shown = ", ".join(known[:8]) + (f", ... ({len(known)} in all)" if len(known) > 8 else "")
+    return f"no prunable layer named {', '.join(names)}; prunable layers are {shown or 'none'}"
+
+
+def check_finite(model: nn.Module, layers: Iterable[str]) -> None:
+    """Raise if a layer's weight holds NaN or infinity: such weights cannot be ranked.
+
+    Raises
+    ------
+    ModelError
+        Naming the first such layer.
+    """
+    for name in layers:
+        weight = weight_of(model, name)
+        if weight.is_meta:
+            raise ModelError(f"layer {name} has no values (meta device): load the model's weights first")
+        if not bool(torch.isfinite(weight).all()):
+            raise ModelError(f"layer {name} holds NaN or infinite weights: load a sound checkpoint")
+
+
+def layer_table(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame:
+    """Return one row for each prunable layer.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+    input_shape : tuple of int
+        Shape of one sample, ``(C, H, W)`` or ``(features,)``.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``name``, ``type``, ``shape`` (of the weight), ``params`` (weight and bias), ``share`` (of all the model's
+        parameters), ``macs`` (for one sample), ``out_channels``.
+    """
+    total = sum(p.numel() for p in model.parameters())
+    macs = layer_macs(model, input_shape)
+    rows = []
+    for name in prunable_layers(model):
+        module = model.get_submodule(name)
+        params = sum(p.numel() for p in module.parameters(recurse=False))
+        shape = tuple(weight_of(model, name).shape)
+        rows.append((name, type(module).__name__, shape, params, params / total, macs.get(name, 0), shape[0]))
+    return pd.DataFrame(rows, columns=["name", "type", "shape", "params", "share", "macs", "out_channels"])
