@@ -1,0 +1,97 @@
+"""prunekit: prune PyTorch models, prove that the smaller model is the same function, and measure what it costs.
+
+Names are resolved at first use, so that ``import prunekit`` and ``prunekit --help`` do not wait for torch.
+
+Examples
+--------
+>>> import prunekit
+>>> prunekit.PruneSpec(mode="structured", sparsity=0.5).sparsity
+0.5
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from prunekit.catalog import (
+        DataId,
+        ModelId,
+        info,
+        list_models,
+        load_data,
+        load_model,
+        read_folder,
+        register_data,
+        register_model,
+        write_folder,
+    )
+    from prunekit.errors import PrunekitError
+    from prunekit.measure import Accuracy, Candidate, compare, evaluate, latency, predict, sizes, sweep
+    from prunekit.pruning import PruneResult, masks_at, prune
+    from prunekit.spec import PruneSpec, Recipe
+
+_HOME = {
+    "prunekit.catalog": (
+        "DataId",
+        "ModelId",
+        "info",
+        "list_models",
+        "load_data",
+        "load_model",
+        "read_folder",
+        "register_data",
+        "register_model",
+        "write_folder",
+    ),
+    "prunekit.errors": ("PrunekitError",),
+    "prunekit.measure": ("Accuracy", "Candidate", "compare", "evaluate", "latency", "predict", "sizes", "sweep"),
+    "prunekit.pruning": ("PruneResult", "masks_at", "prune"),
+    "prunekit.spec": ("PruneSpec", "Recipe"),
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Accuracy",
+    "Candidate",
+    "DataId",
+    "ModelId",
+    "PruneResult",
+    "PruneSpec",
+    "PrunekitError",
+    "Recipe",
+    "__version__",
+    "compare",
+    "evaluate",
+    "info",
+    "latency",
+    "list_models",
+    "load_data",
+    "load_model",
+    "masks_at",
+    "predict",
+    "prune",
+    "read_folder",
+    "register_data",
+    "register_model",
+    "sizes",
+    "sweep",
+    "write_folder",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from where it lives, once (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'prunekit' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, resolved or not."""
+    return sorted({*globals(), *__all__})
