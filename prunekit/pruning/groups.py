@@ -1,0 +1,233 @@
+"""What can be removed: atoms, coupled groups of them, and what every removal does to the shape of every parameter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from prunekit.anatomy import input_shape_of, layer_macs, prunable_layers
+from prunekit.pruning.graph import Axis, Facts, observe
+from prunekit.pruning.solve import IMMOVABLE, Ids, Solution
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that are chosen among each other: one row of ticks on the screen.
+
+    Attributes
+    ----------
+    id : str
+        Name of its first layer, with the role where one layer has several.
+    layers : tuple of str
+        Layers whose outputs shrink together.
+    atoms : ndarray of int
+        The removable units, in order of their index; removing one removes the same channel from all the layers.
+    reasons : tuple of str
+        Operations that couple the layers.
+    """
+
+    id: str
+    layers: tuple[str, ...]
+    atoms: Ids
+    reasons: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of removable units."""
+        return int(self.atoms.size)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGraph:
+    """The couplings of one model, found once; nothing in it holds a tensor.
+
+    Attributes
+    ----------
+    input_shape : tuple of int
+        Shape of one sample that was run.
+    groups : tuple of Group
+        What can be removed.
+    immovable : dict of str to str
+        Layers that cannot shrink -> the reason.
+    limits : tuple of str
+        Plain sentences on what was met and cannot be pruned.
+    """
+
+    input_shape: tuple[int, ...]
+    facts: Facts
+    solution: Solution
+    layers: tuple[str, ...]
+    groups: tuple[Group, ...]
+    incidence: dict[str, tuple[Ids, Ids, Ids]]
+    immovable: dict[str, str]
+    limits: tuple[str, ...]
+    macs: dict[str, int]
+
+    def classes(self, axis: Axis) -> Ids:
+        """Return the class of each element of an axis."""
+        return np.asarray(self.solution.label[self.facts.axes[axis]])
+
+    @cached_property
+    def outputs(self) -> dict[str, Ids]:
+        """Layer -> class of each output channel."""
+        return {name: self.classes((_weight(name), 0)) for name in self.layers}
+
+    def kept(self, gone: Bools) -> dict[Axis, Bools]:
+        """Return for every axis that loses elements which of them stay.
+
+        Parameters
+        ----------
+        gone : ndarray of bool
+            By class, as :meth:`Solution.removed` returns.
+        """
+        masks = ((axis, ~gone[self.classes(axis)]) for axis in self.facts.axes)
+        return {axis: mask for axis, mask in masks if not mask.all()}
+
+    def kept_groups(self, gone: Bools) -> dict[str, int]:
+        """Return the new number of groups of every grouped convolution."""
+        return {name: int((~gone[self.solution.label[ids]]).sum()) for name, ids in self.facts.grouped.items()}
+
+
+def _weight(layer: str) -> str:
+    """Return the name of a layer's weight in the state dict."""
+    return f"{layer}.weight" if layer else "weight"
+
+
+def _expand(solution: Solution, classes: Ids) -> list[tuple[int, int, str]]:
+    """Return (position, atom, role) for each atom that removes an element of an axis."""
+    parts, found = solution.parts(), []
+
+    def walk(position: int, label: int, role: str) -> None:
+        if label in parts:
+            walk(position, parts[label][0], role + "L")
+            walk(position, parts[label][1], role + "R")
+        elif label != IMMOVABLE:
+            found.append((position, label, role))
+
+    for position, label in enumerate(classes.tolist()):
+        walk(position, label, "")
+    return found
+
+
+def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> ChannelGraph:
+    """Find which channels of a model are coupled; remembered for each model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not modified.
+    input_shape : tuple of int, optional
+        Shape of one sample; guessed when left out.
+
+    Returns
+    -------
+    ChannelGraph
+        Holds no tensors: plans at any sparsity are made from it.
+
+    Raises
+    ------
+    PruningError, ModelError
+        If the model cannot be run without values, or on this shape.
+    """
+    shape = tuple(input_shape) if input_shape else input_shape_of(model)
+    key = (shape, tuple(tuple(p.shape) for p in model.parameters()))
+    known = _traced.setdefault(model, {})
+    if key not in known:
+        known[key] = _build(model, shape)
+    return known[key]
+
+
+_traced: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], ChannelGraph]] = WeakKeyDictionary()
+
+
+def _build(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
+    """Observe, solve and name."""
+    facts = observe(model, shape)
+    solution = facts.variables.solve()
+    layers = tuple(name for name in prunable_layers(model) if (_weight(name), 0) in facts.axes)
+    atoms = {name: _expand(solution, solution.label[facts.axes[_weight(name), 0]]) for name in layers}
+    incidence = {}
+    for name, found in atoms.items():
+        roles = {role: i for i, role in enumerate(dict.fromkeys(role for _, _, role in found))}
+        rows = np.array([(p, a, roles[r]) for p, a, r in found], dtype=np.int64).reshape(-1, 3)
+        incidence[name] = (rows[:, 0], rows[:, 1], rows[:, 2])
+    immovable = _immovable(facts, solution, layers, incidence)
+    limits = [f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()]
+    unseen = [name for name in layers if _weight(name) not in facts.seen]
+    limits += [f"{name} takes no part in a forward pass: it stays whole" for name in unseen]
+    groups = _groups(facts, solution, incidence)
+    return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), layer_macs(model, shape))
+
+
+def _immovable(facts: Facts, solution: Solution, layers: tuple[str, ...], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
+    """Return the layers without a removable output and why: the first reason met on their way to the frozen place."""
+    stuck = [name for name in layers if incidence[name][0].size == 0]
+    if not stuck:
+        return {}
+    # the same equalities without the frozen places: what freezes a class is then told apart from what else is frozen
+    loose = type(facts.variables)(facts.variables.count, facts.variables.ties).solve().label
+    why: dict[int, str] = {}
+    for ids, reason in facts.variables.frozen:
+        for label in np.unique(loose[ids]).tolist():
+            why.setdefault(label, reason)
+    found = {}
+    for name in stuck:
+        labels = np.unique(loose[facts.axes[_weight(name), 0]]).tolist()
+        found[name] = next((why[label] for label in labels if label in why), "its outputs are tied to something that cannot shrink")
+    return found
+
+
+def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]]) -> tuple[Group, ...]:
+    """Join atoms that stand on one layer's output in one role, over all layers."""
+    parent: dict[int, int] = {}
+
+    def find(atom: int) -> int:
+        while parent.setdefault(atom, atom) != atom:
+            parent[atom] = parent[parent[atom]]
+            atom = parent[atom]
+        return atom
+
+    for _, atoms, roles in incidence.values():
+        for role in np.unique(roles).tolist():
+            first, *rest = np.unique(atoms[roles == role]).tolist()
+            for atom in rest:
+                parent[find(atom)] = find(first)
+    members: dict[int, set[int]] = defaultdict(set)
+    layers: dict[int, dict[str, None]] = defaultdict(dict)
+    for name, (_, atoms, _) in incidence.items():
+        for atom in np.unique(atoms).tolist():
+            root = find(atom)
+            members[root].add(atom)
+            layers[root][name] = None
+    reasons = _reasons(facts, solution, {atom: find(atom) for atom in parent})
+    names: dict[str, int] = defaultdict(int)
+    groups = []
+    for root, found in members.items():
+        first = next(iter(layers[root]))
+        names[first] += 1
+        label = first if names[first] == 1 else f"{first} ({names[first]})"
+        groups.append(Group(label, tuple(layers[root]), np.array(sorted(found), dtype=np.int64), tuple(reasons.get(root, {}))))
+    return tuple(groups)
+
+
+SHOWN = ("elementwise sum or product", "depthwise convolution", "grouped convolution", "concatenation along another axis")
+
+
+def _reasons(facts: Facts, solution: Solution, roots: dict[int, int]) -> dict[int, dict[str, None]]:
+    """Return for each group the operations that couple its layers."""
+    found: dict[int, dict[str, None]] = defaultdict(dict)
+    for a, _, reason in facts.variables.ties:
+        if reason.startswith(SHOWN):
+            labels = np.unique(solution.label[a]).tolist()
+            for _, label, _ in _expand(solution, np.array(labels[:4])):
+                if label in roots:
+                    found[roots[label]][reason] = None
+    return found

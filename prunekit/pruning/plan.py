@@ -1,0 +1,321 @@
+"""From scores and a setting to the channels that go: counts and shapes at once, without touching a tensor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from prunekit.criteria import channel_scores
+from prunekit.errors import PruningError
+from prunekit.pruning.graph import Axis
+from prunekit.pruning.groups import Bools, ChannelGraph, Group, _weight
+from prunekit.pruning.selection import chosen_layers, share_out
+from prunekit.pruning.solve import Ids
+from prunekit.spec import PruneSpec
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelRanking:
+    """The removable channels of the chosen layers, scored once.
+
+    Attributes
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    spec : PruneSpec
+        The setting that was ranked.
+    groups : tuple of Group
+        Groups all of whose layers are chosen.
+    scores : dict of str to ndarray
+        Group id to a score for each of its atoms: the norm relative to the mean norm of the layer, averaged over coupled layers.
+    reserved : ndarray of int
+        Atoms that never go: the best of every layer, so that no layer is emptied.
+    limits : tuple of str
+        Plain sentences on what stays whole and why.
+    """
+
+    graph: ChannelGraph
+    spec: PruneSpec
+    groups: tuple[Group, ...]
+    scores: dict[str, Scores]
+    reserved: Ids
+    limits: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph) -> ChannelRanking:
+        """Score the channels that ``spec`` chooses.
+
+        Raises
+        ------
+        PruningError
+            If nothing can be removed; the message says why for each chosen layer.
+        """
+        chosen = chosen_layers(model, spec)
+        groups, limits = _selected(graph, chosen)
+        names = list(dict.fromkeys(name for group in groups for name in group.layers))
+        by_atom = _atom_scores(graph, channel_scores(model, names, spec.criterion, spec.seed), spec.criterion == "random")
+        scores = {group.id: np.array([by_atom[a] for a in group.atoms.tolist()]) for group in groups}
+        return cls(graph, spec, groups, scores, _reserved(graph, names, by_atom), limits)
+
+    @cached_property
+    def _fixed(self) -> dict[str, float]:
+        """Group id -> sparsity that an override sets."""
+        found: dict[str, tuple[str, float]] = {}
+        for layer, share in self.spec.overrides:
+            hits = [group for group in self.groups if layer in group.layers]
+            if not hits:
+                reason = self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer)) or "it cannot shrink"
+                raise PruningError(f"the override of {layer} cannot be honoured: {reason}")
+            for group in hits:
+                other = found.get(group.id)
+                if other is not None and other[1] != share:
+                    raise PruningError(f"{other[0]} and {layer} shrink together: give them the same override, not {other[1]:g} and {share:g}")
+                found[group.id] = (layer, share)
+        return {group: share for group, (_, share) in found.items()}
+
+    def _removable(self, group: Group) -> Bools:
+        """Return which atoms of a group may go."""
+        return ~np.isin(group.atoms, self.reserved)
+
+    def cut(self, sparsity: float | None = None) -> Plan:
+        """Choose the channels that go.
+
+        Parameters
+        ----------
+        sparsity : float, optional
+            Share of all removable channels of the chosen layers; the spec's own cut when left out.
+
+        Returns
+        -------
+        Plan
+            Never empties a layer: what prevents the asked-for count is named in its ``limits``.
+
+        Raises
+        ------
+        PruningError
+            If overrides make the total impossible.
+        """
+        spec = self.spec if sparsity is None else self.spec.at(sparsity)
+        requested = {group.id: self._fixed.get(group.id, spec.sparsity) for group in self.groups}
+        fixed = {group.id: round(share * group.size) for group in self.groups if (share := self._fixed.get(group.id)) is not None}
+        free = [group for group in self.groups if group.id not in fixed]
+        picked = {group.id: self._lowest(group, fixed[group.id]) for group in self.groups if group.id in fixed}
+        limits = list(self.limits)
+        if spec.threshold is not None:
+            picked |= {group.id: (self.scores[group.id] < spec.threshold) & self._removable(group) for group in free}
+            wanted = None
+        else:
+            assert spec.sparsity is not None
+            sizes = {group.id: group.size for group in self.groups}
+            wanted = round(spec.sparsity * sum(sizes.values()))
+            rest = share_out(wanted, sizes, fixed, "channels")
+            picked |= self._global(free, rest) if spec.scope == "global" else self._uniform(free, rest, spec.sparsity, bool(fixed))
+        for group in self.groups:
+            ask = fixed.get(group.id) if spec.scope == "global" or group.id in fixed else round((requested[group.id] or 0) * group.size)
+            if ask is not None and ask > int(picked[group.id].sum()):
+                limits.append(f"{group.id} would have been emptied: its best channel stays")
+        atoms = np.concatenate([group.atoms[picked[group.id]] for group in self.groups])
+        total = sum(group.size for group in self.groups)
+        if wanted is not None and spec.scope == "global" and atoms.size < wanted:
+            limits.append(
+                f"{wanted:,} of {total:,} channels were asked for and {atoms.size:,} can go: every layer keeps at least one channel"
+            )
+        return Plan(self.graph, spec, self.groups, requested, atoms, total, wanted, tuple(limits))
+
+    def _lowest(self, group: Group, count: int) -> Bools:
+        """Mark the ``count`` lowest-scoring removable atoms of a group; ties are broken by index."""
+        mark = np.zeros(group.size, dtype=np.bool_)
+        removable = np.flatnonzero(self._removable(group))
+        order = np.argsort(self.scores[group.id][removable], kind="stable")
+        mark[removable[order[:count]]] = True
+        return mark
+
+    def _global(self, free: list[Group], count: int) -> dict[str, Bools]:
+        """Rank all free groups together."""
+        marks = {group.id: np.zeros(group.size, dtype=np.bool_) for group in free}
+        if not free:
+            return marks
+        where = np.concatenate([np.full(group.size, i) for i, group in enumerate(free)])
+        index = np.concatenate([np.arange(group.size) for group in free])
+        scores = np.concatenate([self.scores[group.id] for group in free])
+        removable = np.flatnonzero(np.concatenate([self._removable(group) for group in free]))
+        for k in removable[np.argsort(scores[removable], kind="stable")[:count]]:
+            marks[free[where[k]].id][index[k]] = True
+        return marks
+
+    def _uniform(self, free: list[Group], count: int, sparsity: float, any_fixed: bool) -> dict[str, Bools]:
+        """Take the same share of each free group."""
+        share = count / max(sum(group.size for group in free), 1) if any_fixed else sparsity
+        return {group.id: self._lowest(group, round(share * group.size)) for group in free}
+
+
+def _selected(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
+    """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole."""
+    groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
+    served = {name for group in groups for name in group.layers}
+    limits = list(graph.limits)
+    for name in chosen:
+        if name in served:
+            continue
+        partners = [other for group in graph.groups if name in group.layers for other in group.layers if other not in chosen]
+        if name in graph.immovable:
+            limits.append(f"{name} stays whole: {graph.immovable[name]}")
+        elif partners:
+            limits.append(f"{name} stays whole: it shrinks together with {', '.join(dict.fromkeys(partners))}, which is not ticked")
+        else:
+            limits.append(f"{name} stays whole: it has no channel that can go")
+    if not groups:
+        raise PruningError("nothing can be removed. " + "; ".join(limits) + ". Choose other layers, or mode unstructured")
+    return groups, tuple(limits)
+
+
+def _atom_scores(graph: ChannelGraph, scores: dict[str, Scores], first_only: bool) -> dict[int, float]:
+    """Average, over the coupled layers, each atom's score relative to its layer's mean."""
+    total: dict[int, float] = {}
+    times: dict[int, int] = {}
+    for name, raw in scores.items():
+        positions, atoms, _ = graph.incidence[name]
+        mean = float(raw.mean())
+        relative = raw / mean if mean > 0 else np.ones_like(raw)
+        unique, inverse = np.unique(atoms, return_inverse=True)
+        values = np.bincount(inverse, relative[positions]) / np.bincount(inverse)
+        for atom, value in zip(unique.tolist(), values.tolist(), strict=True):
+            if first_only and atom in total:
+                continue  # the mean of independent noise would crowd around one in large groups
+            total[atom], times[atom] = total.get(atom, 0.0) + value, times.get(atom, 0) + 1
+    return {atom: total[atom] / times[atom] for atom in total}
+
+
+def _reserved(graph: ChannelGraph, names: list[str], scores: dict[int, float]) -> Ids:
+    """Return the best atom of every layer and role (the last one by index among equals)."""
+    best = set()
+    for name in names:
+        _, atoms, roles = graph.incidence[name]
+        fully_removable = np.isin(np.arange(graph.outputs[name].size), graph.incidence[name][0]).all()
+        for role in np.unique(roles).tolist():
+            mine = np.unique(atoms[roles == role])
+            if fully_removable:
+                values = np.array([scores.get(a, math.inf) for a in mine.tolist()])
+                best.add(int(mine[np.flatnonzero(values == values.max())[-1]]))
+    return np.array(sorted(best), dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Channels to remove, with everything that follows from counting.
+
+    Attributes
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    spec : PruneSpec
+        The setting.
+    groups : tuple of Group
+        What was open to removal.
+    requested : dict of str to float or None
+        Group id to the sparsity asked of it (None under a threshold).
+    atoms : ndarray of int
+        What goes.
+    total : int
+        Removable channels in the chosen groups.
+    wanted : int or None
+        Channels asked for; None under a threshold.
+    limits : tuple of str
+        What stood in the way, in plain sentences.
+    """
+
+    graph: ChannelGraph
+    spec: PruneSpec
+    groups: tuple[Group, ...]
+    requested: dict[str, float | None]
+    atoms: Ids
+    total: int
+    wanted: int | None
+    limits: tuple[str, ...]
+
+    @cached_property
+    def gone(self) -> Bools:
+        """By class: whether it is removed."""
+        return self.graph.solution.removed(self.atoms)
+
+    @cached_property
+    def masks(self) -> dict[Axis, Bools]:
+        """(State name, axis) -> which elements stay, for every axis that loses some."""
+        return self.graph.kept(self.gone)
+
+    @cached_property
+    def kept(self) -> dict[str, tuple[int, ...]]:
+        """Layer -> original indices of the outputs that stay, for every prunable layer."""
+        return {name: tuple(np.flatnonzero(~self.gone[classes]).tolist()) for name, classes in self.graph.outputs.items()}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the new shape of a state entry."""
+        axes = range(sum(1 for key in self.graph.facts.axes if key[0] == name))
+        return tuple(self._length((name, axis)) for axis in axes)
+
+    def _length(self, axis: Axis) -> int:
+        """Return the new length of an axis."""
+        return int(self.masks[axis].sum()) if axis in self.masks else int(self.graph.facts.axes[axis].size)
+
+    @cached_property
+    def layer_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Layer -> shape of its weight before and after."""
+        axes = self.graph.facts.axes
+        found = {}
+        for name in self.graph.layers:
+            keys = [(_weight(name), k) for k in range(8) if (_weight(name), k) in axes]
+            found[name] = (tuple(int(axes[key].size) for key in keys), tuple(self._length(key) for key in keys))
+        return found
+
+    def layer_macs(self) -> dict[str, int]:
+        """Return each layer's MACs afterwards: proportional to the size of its weight."""
+        return {
+            name: self.graph.macs.get(name, 0) * math.prod(after) // max(math.prod(before), 1)
+            for name, (before, after) in self.layer_shapes.items()
+        }
+
+    def removed_macs(self) -> int:
+        """Return how many MACs go, for one sample."""
+        return sum(self.graph.macs.get(name, 0) - macs for name, macs in self.layer_macs().items())
+
+    def removed_params(self, parameters: dict[str, tuple[int, ...]]) -> int:
+        """Return how many parameters go.
+
+        Parameters
+        ----------
+        parameters : dict of str to tuple
+            Shape of every parameter of the dense model, by name.
+        """
+        changed = {name for name, _ in self.masks}
+        return sum(
+            math.prod(shape) - math.prod(self._length((name, k)) for k in range(len(shape)))
+            for name, shape in parameters.items()
+            if name in changed
+        )
+
+
+def plan(graph: ChannelGraph, model: nn.Module, spec: PruneSpec) -> Plan:
+    """Choose the channels that a structured setting removes.
+
+    Parameters
+    ----------
+    graph : ChannelGraph
+        From :func:`prunekit.pruning.trace`.
+    model : nn.Module
+        The dense model; scored, not modified.
+    spec : PruneSpec
+        A structured setting.
+
+    Returns
+    -------
+    Plan
+        Shapes and counts; hand it to :func:`prunekit.pruning.shrink`.
+    """
+    return ChannelRanking.of(model, spec, graph).cut()

@@ -1,0 +1,60 @@
+"""Merging and splitting axes: one relation, flat[i, j] = row[i] OR column[j]."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from prunekit.pruning.solve import IMMOVABLE, Ids, Variables
+from prunekit.pruning.tracker import Axes
+
+
+def reshaped(variables: Variables, axes: Axes, old: tuple[int, ...], new: tuple[int, ...]) -> list[Ids | None]:
+    """Return the axes of a reshaped tensor: within the smallest blocks of equal size, merge to one flat axis and split it again."""
+    result: list[Ids | None] = []
+    for before, after in _blocks(old, new):
+        found = [axes[i] for i in before]
+        if len(before) == len(after) == 1:
+            result.append(found[0])
+        elif all(f is None for f in found):
+            result += [None] * len(after)
+        else:
+            flat = _flatten(variables, found, [old[i] for i in before])
+            result += _split(variables, flat, [new[i] for i in after])
+    return result
+
+
+def _blocks(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
+    """Pair the axes of two shapes into the smallest blocks that hold the same number of elements."""
+    blocks, i, j = [], 0, 0
+    while i < len(old) or j < len(new):
+        before, after = [i][: len(old) - i], [j][: len(new) - j]
+        i, j = i + len(before), j + len(after)
+        while (a := math.prod(old[k] for k in before)) != (b := math.prod(new[k] for k in after)):
+            if a < b:
+                before.append(i)
+                i += 1
+            else:
+                after.append(j)
+                j += 1
+        blocks.append((before, after))
+    return blocks
+
+
+def _flatten(variables: Variables, axes: list[Ids | None], sizes: list[int]) -> Ids:
+    """Merge axes into one."""
+    flat = np.full(1, IMMOVABLE)
+    for axis, size in zip(axes, sizes, strict=True):
+        flat = variables.outer(flat, np.full(size, IMMOVABLE) if axis is None else axis)
+    return flat
+
+
+def _split(variables: Variables, flat: Ids, sizes: list[int]) -> list[Ids | None]:
+    """Split one axis into several."""
+    wide = [size for size in sizes if size > 1]
+    if len(wide) <= 1:
+        return [flat if size > 1 else None for size in sizes] if wide else [None] * len(sizes)
+    parts: list[Ids | None] = [variables.fresh(size) if size > 1 else None for size in sizes]
+    variables.tie(flat, _flatten(variables, parts, sizes))
+    return parts

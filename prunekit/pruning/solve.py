@@ -1,0 +1,141 @@
+"""Which elements of which axes are removed together: collect equalities and ORs, solve once.
+
+Every element of every tensor axis has an integer variable, true when the element is removed. Variable 0 is immovable. A variable may be the
+OR of two others (an element of a flattened axis goes when its row or its column goes). Propagation through the network only collects
+facts; :meth:`Variables.solve` then finds the classes of equal variables. The result does not depend on the order of the facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Ids = NDArray[np.int64]
+Pairs = tuple[Ids, Ids]
+
+IMMOVABLE = 0
+
+
+@dataclass
+class Variables:
+    """Collects facts about variables."""
+
+    count: int = 1
+    ties: list[tuple[Ids, Ids, str]] = field(default_factory=list)
+    ors: list[tuple[Ids, Ids, Ids]] = field(default_factory=list)
+    frozen: list[tuple[Ids, str]] = field(default_factory=list)
+
+    def fresh(self, size: int) -> Ids:
+        """Return new, independent variables for an axis of ``size`` elements."""
+        self.count += size
+        return np.arange(self.count - size, self.count, dtype=np.int64)
+
+    def tie(self, a: Ids, b: Ids, reason: str = "") -> None:
+        """State that ``a[i]`` and ``b[i]`` are removed together, for every i."""
+        if a is not b:
+            self.ties.append((a, b, reason))
+
+    def freeze(self, a: Ids, reason: str) -> None:
+        """State that none of ``a`` can be removed."""
+        if a.any():
+            self.frozen.append((a[a != IMMOVABLE], reason))
+
+    def either(self, a: Ids, b: Ids) -> Ids:
+        """Return variables that are removed when ``a[i]`` or ``b[i]`` is."""
+        out = np.where(a == IMMOVABLE, b, a)
+        both = (a != IMMOVABLE) & (b != IMMOVABLE) & (a != b)
+        if both.any():
+            out[both] = self.fresh(int(both.sum()))
+            self.ors.append((out[both], a[both], b[both]))
+        return out
+
+    def outer(self, rows: Ids, columns: Ids) -> Ids:
+        """Return the variables of a flattened axis: element ``i * len(columns) + j`` goes when row i or column j goes."""
+        return self.either(np.repeat(rows, columns.size), np.tile(columns, rows.size))
+
+    def solve(self) -> Solution:
+        """Find the classes of variables that are removed together."""
+        left = np.concatenate([a for a, _, _ in self.ties] + [a for a, _ in self.frozen] + [np.zeros(0, np.int64)])
+        right = np.concatenate([b for _, b, _ in self.ties] + [np.zeros_like(a) for a, _ in self.frozen] + [np.zeros(0, np.int64)])
+        ors = (np.concatenate([np.zeros(0, np.int64)] + [part[k] for part in self.ors]) for k in range(3))
+        out, first, second = ors
+        while True:
+            label = _components(self.count, left, right)
+            more = _consequences(label[out], label[first], label[second])
+            # labels name the least variable of their class, so they can stand for it
+            fresh = label[more[0]] != label[more[1]]
+            if not fresh.any():
+                break
+            left, right = np.concatenate([left, more[0][fresh]]), np.concatenate([right, more[1][fresh]])
+        table = np.unique(np.stack([label[out], label[first], label[second]], 1), axis=0)
+        real = (table[:, 0] != table[:, 1]) & (table[:, 0] != table[:, 2])
+        return Solution(label, table[real])
+
+
+def _components(count: int, left: Ids, right: Ids) -> Ids:
+    """Return for each variable the least variable of its class."""
+    graph = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(count, count))
+    _, component = connected_components(graph, directed=False)
+    _, least = np.unique(component, return_index=True)
+    return np.asarray(least[component], dtype=np.int64)
+
+
+def _consequences(out: Ids, first: Ids, second: Ids) -> Pairs:
+    """Return the equalities that follow from ORs between class labels.
+
+    An immovable part leaves the other part; an immovable OR makes its parts immovable; equal parts make one variable; equal ORs
+    have equal parts, and equal parts make equal ORs; a part that equals its OR takes the other part along.
+    """
+    pairs: list[Pairs] = []
+    nothing = np.full_like(out, IMMOVABLE)
+    for condition, a, b in (
+        (first == IMMOVABLE, out, second),
+        (second == IMMOVABLE, out, first),
+        (first == second, out, first),
+        (out == IMMOVABLE, first, nothing),
+        (out == IMMOVABLE, second, nothing),
+        (out == first, second, out),
+        (out == second, first, out),
+    ):
+        pairs.append((a[condition], b[condition]))
+    if out.size:
+        _, index, inverse = np.unique(out, return_index=True, return_inverse=True)
+        pairs += [(first, first[index][inverse]), (second, second[index][inverse])]
+        _, index, inverse = np.unique(np.stack([first, second], 1), axis=0, return_index=True, return_inverse=True)
+        pairs.append((out, out[index][inverse.reshape(-1)]))
+    return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Classes of variables.
+
+    Attributes
+    ----------
+    label : ndarray of int, shape [variables]
+        Class of each variable, named by its least member; 0 is the immovable class.
+    ors : ndarray of int, shape [n, 3]
+        Rows (class, part, part): the class is removed when either part is.
+    """
+
+    label: Ids
+    ors: Ids
+
+    def parts(self) -> dict[int, tuple[int, int]]:
+        """Return the two parts of each OR class."""
+        return {int(o): (int(a), int(b)) for o, a, b in self.ors}
+
+    def removed(self, atoms: Ids) -> NDArray[np.bool_]:
+        """Return for each class (indexed by its label) whether it goes when these atoms go."""
+        gone = np.zeros(self.label.size, dtype=np.bool_)
+        gone[atoms] = True
+        while self.ors.size:
+            now = gone[self.ors[:, 0]] | gone[self.ors[:, 1]] | gone[self.ors[:, 2]]
+            if (now == gone[self.ors[:, 0]]).all():
+                break
+            np.logical_or.at(gone, self.ors[:, 0], now)
+        return gone
