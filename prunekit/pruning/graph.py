@@ -50,11 +50,11 @@ class Facts:
     unknown: dict[str, str]
 
 
-class _Watcher(TorchDispatchMode):
+class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
     """Applies the rule of every operation that runs."""
 
     def __init__(self, tracker: Tracker, names: dict[int, str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tracker, self.names = tracker, names
         self.seen: set[str] = set()
         self.unknown: dict[str, str] = {}
@@ -139,7 +139,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
 
 
 def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
-    """An axis of one element never goes: it would be emptied."""
+    """Keep axes of one element: they would be emptied."""
     for found in axes.values():
         if found.size == 1:
             variables.freeze(found, "a single channel")

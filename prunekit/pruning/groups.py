@@ -78,7 +78,7 @@ class ChannelGraph:
     @cached_property
     def outputs(self) -> dict[str, Ids]:
         """Layer -> class of each output channel."""
-        return {name: self.classes((_weight(name), 0)) for name in self.layers}
+        return {name: self.classes((weight_name(name), 0)) for name in self.layers}
 
     def kept(self, gone: Bools) -> dict[Axis, Bools]:
         """Return for every axis that loses elements which of them stay.
@@ -96,7 +96,7 @@ class ChannelGraph:
         return {name: int((~gone[self.solution.label[ids]]).sum()) for name, ids in self.facts.grouped.items()}
 
 
-def _weight(layer: str) -> str:
+def weight_name(layer: str) -> str:
     """Return the name of a layer's weight in the state dict."""
     return f"{layer}.weight" if layer else "weight"
 
@@ -152,16 +152,18 @@ def _build(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
     """Observe, solve and name."""
     facts = observe(model, shape)
     solution = facts.variables.solve()
-    layers = tuple(name for name in prunable_layers(model) if (_weight(name), 0) in facts.axes)
-    atoms = {name: _expand(solution, solution.label[facts.axes[_weight(name), 0]]) for name in layers}
+    layers = tuple(name for name in prunable_layers(model) if (weight_name(name), 0) in facts.axes)
+    atoms = {name: _expand(solution, solution.label[facts.axes[weight_name(name), 0]]) for name in layers}
     incidence = {}
     for name, found in atoms.items():
         roles = {role: i for i, role in enumerate(dict.fromkeys(role for _, _, role in found))}
         rows = np.array([(p, a, roles[r]) for p, a, r in found], dtype=np.int64).reshape(-1, 3)
         incidence[name] = (rows[:, 0], rows[:, 1], rows[:, 2])
     immovable = _immovable(facts, solution, layers, incidence)
-    limits = [f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()]
-    unseen = [name for name in layers if _weight(name) not in facts.seen]
+    limits = [
+        f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
+    ]
+    unseen = [name for name in layers if weight_name(name) not in facts.seen]
     limits += [f"{name} takes no part in a forward pass: it stays whole" for name in unseen]
     groups = _groups(facts, solution, incidence)
     return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), layer_macs(model, shape))
@@ -180,7 +182,7 @@ def _immovable(facts: Facts, solution: Solution, layers: tuple[str, ...], incide
             why.setdefault(label, reason)
     found = {}
     for name in stuck:
-        labels = np.unique(loose[facts.axes[_weight(name), 0]]).tolist()
+        labels = np.unique(loose[facts.axes[weight_name(name), 0]]).tolist()
         found[name] = next((why[label] for label in labels if label in why), "its outputs are tied to something that cannot shrink")
     return found
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.errors import ProofError
-from prunekit.pruning.plan import Plan
-from prunekit.pruning.surgery import _owner, by_tensor, shrink
+from prunekit.pruning.removal import Plan
+from prunekit.pruning.surgery import by_tensor, owner_of, shrink
 from prunekit.pruning.tracker import tensors_in
 
 TOLERANCE = 1e-4
@@ -109,7 +109,7 @@ def zeroed(model: nn.Module, plan: Plan) -> nn.Module:
     dense = copy.deepcopy(model)
     with torch.no_grad():
         for name, keeps in by_tensor(plan.masks).items():
-            module, attribute = _owner(dense, name)
+            module, attribute = owner_of(dense, name)
             tensor = getattr(module, attribute)
             tensor.masked_fill_(removed_mask(tuple(tensor.shape), keeps).to(tensor.device), 0)
     return dense
@@ -119,7 +119,7 @@ def _amplify(model: nn.Module, plan: Plan, factor: float) -> None:
     """Scale what goes, in place, so that its absence shows in the output of a large network."""
     with torch.no_grad():
         for name, keeps in by_tensor(plan.masks).items():
-            module, attribute = _owner(model, name)
+            module, attribute = owner_of(model, name)
             tensor = getattr(module, attribute)
             if tensor.is_floating_point() and attribute != "running_var":
                 gone = removed_mask(tuple(tensor.shape), keeps).to(tensor.device)
@@ -200,8 +200,9 @@ def require(proof: Proof) -> Proof:
     """
     if not proof.passed:
         raise ProofError(
-            f"removing these channels does not give what zeroing them gives (largest relative error {proof.max_relative_error:.2g}, allowed "
-            f"{TOLERANCE:g}; the output moved by {proof.output_change:.2%}, needed {LEAST_CHANGE:.0%}): no result is given. "
-            "Please report the model; mode unstructured works meanwhile"
+            "removing these channels does not give what zeroing them gives: "
+            f"largest relative error {proof.max_relative_error:.2g} (allowed {TOLERANCE:g}), "
+            f"output moved by {proof.output_change:.2%} (needed {LEAST_CHANGE:.0%}). "
+            "No result is given; please report the model. Mode unstructured works meanwhile"
         )
     return proof

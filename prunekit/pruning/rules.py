@@ -15,10 +15,20 @@ from prunekit.pruning.reshaping import reshaped
 from prunekit.pruning.solve import IMMOVABLE, Ids
 from prunekit.pruning.tracker import Rule, Tracker, rule, tensors_in, unknown
 
-@rule(
-    *("relu hardtanh relu6 sigmoid tanh gelu silu hardswish hardsigmoid leaky_relu elu celu selu softplus mish threshold clamp clamp_min").split(),
-    *("clamp_max clone detach alias _to_copy contiguous neg abs square sqrt exp erf sign dropout native_dropout rsub lift_fresh").split(),
+# fmt: off
+POINTWISE = (
+    "relu", "hardtanh", "relu6", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "elu", "celu", "selu",
+    "softplus", "mish", "threshold", "clamp", "clamp_min", "clamp_max", "clone", "detach", "alias", "_to_copy", "contiguous", "neg", "abs",
+    "square", "sqrt", "exp", "erf", "sign", "dropout", "native_dropout", "rsub", "lift_fresh",
 )
+BATCH_NORM = (
+    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit_functional",
+    "_batch_norm_with_update", "_batch_norm_no_update", "cudnn_batch_norm",
+)
+# fmt: on
+
+
+@rule(*POINTWISE)
 def pointwise(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Pass every axis through."""
     axes = tracker.axes(args[0])
@@ -48,7 +58,7 @@ def broadcast(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], o
 
 @rule("convolution", "_convolution")
 def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Outputs are the rows of the weight; inputs its columns. Groups go whole, or the same position goes from each."""
+    """Take rows of the weight as outputs, columns as inputs; groups go whole, or one position goes from each of them."""
     x, weight, bias, transposed, groups = args[0], args[1], args[2], args[6], args[8]
     x_axes, weight_axes = tracker.axes(x), tracker.axes(weight)
     if transposed:
@@ -113,8 +123,7 @@ def _product(tracker: Tracker, x: Tensor, w: Tensor, out: Tensor) -> None:
     tracker.put(out, [*batch, left[-2], right[-1]])
 
 
-@rule("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_native_batch_norm_legit_functional",
-      "_batch_norm_with_update", "_batch_norm_no_update")  # fmt: skip
+@rule(*BATCH_NORM)
 def batch_norm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Scale, shift and statistics follow the channel."""
     x_axes = tracker.axes(args[0])
@@ -138,7 +147,9 @@ def _pool(spatial: int) -> Rule:
 
 
 rule("avg_pool1d", "adaptive_avg_pool1d", "upsample_nearest1d", "upsample_linear1d")(_pool(1))
-rule("max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d", "upsample_bilinear2d")(_pool(2))
+rule("max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d", "upsample_bilinear2d")(
+    _pool(2)
+)
 rule("max_pool3d_with_indices", "avg_pool3d", "_adaptive_avg_pool3d", "adaptive_max_pool3d", "upsample_nearest3d")(_pool(3))
 
 
@@ -207,7 +218,7 @@ def rearrange(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], o
 def singletons(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Axes of length one come, go or repeat; the wider ones keep their order."""
     x, axes = args[0], tracker.axes(args[0])
-    if out.dim() >= x.dim() and all(size == 1 or size == new for size, new in zip(reversed(x.shape), reversed(out.shape), strict=False)):
+    if out.dim() >= x.dim() and all(size in (1, new) for size, new in zip(reversed(x.shape), reversed(out.shape), strict=False)):
         aligned = [None] * (out.dim() - x.dim()) + [f if s > 1 else None for f, s in zip(axes, x.shape, strict=True)]
         tracker.put(out, aligned)
         return

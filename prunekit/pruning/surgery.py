@@ -13,10 +13,10 @@ from prunekit.anatomy.widths import fix_attributes
 from prunekit.errors import PruningError
 from prunekit.pruning.graph import Axis
 from prunekit.pruning.groups import Bools
-from prunekit.pruning.plan import Plan
+from prunekit.pruning.removal import Plan
 
 
-def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+def owner_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     """Return the module that holds a state entry, and its attribute."""
     path, _, attribute = name.rpartition(".")
     return model.get_submodule(path), attribute
@@ -82,11 +82,11 @@ def _aliases(model: nn.Module) -> dict[str, list[str]]:
 
 def _replace(model: nn.Module, names: list[str], keeps: Mapping[int, Bools]) -> None:
     """Put one sliced tensor in place of a parameter or buffer, under all its names."""
-    module, attribute = _owner(model, names[0])
+    module, attribute = owner_of(model, names[0])
     old = getattr(module, attribute)
     new = sliced(old.detach(), keeps)
     if isinstance(old, nn.Parameter):
         new = nn.Parameter(new, requires_grad=old.requires_grad)
     for name in names:
-        owner, attribute = _owner(model, name)
+        owner, attribute = owner_of(model, name)
         setattr(owner, attribute, new)

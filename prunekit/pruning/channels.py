@@ -1,4 +1,4 @@
-"""From scores and a setting to the channels that go: counts and shapes at once, without touching a tensor."""
+"""Structured pruning: channels scored once, cut at any sparsity, and never a layer emptied."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import nn
 
 from prunekit.criteria import channel_scores
 from prunekit.errors import PruningError
-from prunekit.pruning.graph import Axis
-from prunekit.pruning.groups import Bools, ChannelGraph, Group, _weight
+from prunekit.pruning.groups import Bools, ChannelGraph, Group
+from prunekit.pruning.removal import Plan
 from prunekit.pruning.selection import chosen_layers, share_out
 from prunekit.pruning.solve import Ids
 from prunekit.spec import PruneSpec
@@ -76,7 +76,9 @@ class ChannelRanking:
             for group in hits:
                 other = found.get(group.id)
                 if other is not None and other[1] != share:
-                    raise PruningError(f"{other[0]} and {layer} shrink together: give them the same override, not {other[1]:g} and {share:g}")
+                    raise PruningError(
+                        f"{other[0]} and {layer} shrink together: give them the same override, not {other[1]:g} and {share:g}"
+                    )
                 found[group.id] = (layer, share)
         return {group: share for group, (_, share) in found.items()}
 
@@ -205,100 +207,6 @@ def _reserved(graph: ChannelGraph, names: list[str], scores: dict[int, float]) -
                 values = np.array([scores.get(a, math.inf) for a in mine.tolist()])
                 best.add(int(mine[np.flatnonzero(values == values.max())[-1]]))
     return np.array(sorted(best), dtype=np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Channels to remove, with everything that follows from counting.
-
-    Attributes
-    ----------
-    graph : ChannelGraph
-        The model's couplings.
-    spec : PruneSpec
-        The setting.
-    groups : tuple of Group
-        What was open to removal.
-    requested : dict of str to float or None
-        Group id to the sparsity asked of it (None under a threshold).
-    atoms : ndarray of int
-        What goes.
-    total : int
-        Removable channels in the chosen groups.
-    wanted : int or None
-        Channels asked for; None under a threshold.
-    limits : tuple of str
-        What stood in the way, in plain sentences.
-    """
-
-    graph: ChannelGraph
-    spec: PruneSpec
-    groups: tuple[Group, ...]
-    requested: dict[str, float | None]
-    atoms: Ids
-    total: int
-    wanted: int | None
-    limits: tuple[str, ...]
-
-    @cached_property
-    def gone(self) -> Bools:
-        """By class: whether it is removed."""
-        return self.graph.solution.removed(self.atoms)
-
-    @cached_property
-    def masks(self) -> dict[Axis, Bools]:
-        """(State name, axis) -> which elements stay, for every axis that loses some."""
-        return self.graph.kept(self.gone)
-
-    @cached_property
-    def kept(self) -> dict[str, tuple[int, ...]]:
-        """Layer -> original indices of the outputs that stay, for every prunable layer."""
-        return {name: tuple(np.flatnonzero(~self.gone[classes]).tolist()) for name, classes in self.graph.outputs.items()}
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Return the new shape of a state entry."""
-        axes = range(sum(1 for key in self.graph.facts.axes if key[0] == name))
-        return tuple(self._length((name, axis)) for axis in axes)
-
-    def _length(self, axis: Axis) -> int:
-        """Return the new length of an axis."""
-        return int(self.masks[axis].sum()) if axis in self.masks else int(self.graph.facts.axes[axis].size)
-
-    @cached_property
-    def layer_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        """Layer -> shape of its weight before and after."""
-        axes = self.graph.facts.axes
-        found = {}
-        for name in self.graph.layers:
-            keys = [(_weight(name), k) for k in range(8) if (_weight(name), k) in axes]
-            found[name] = (tuple(int(axes[key].size) for key in keys), tuple(self._length(key) for key in keys))
-        return found
-
-    def layer_macs(self) -> dict[str, int]:
-        """Return each layer's MACs afterwards: proportional to the size of its weight."""
-        return {
-            name: self.graph.macs.get(name, 0) * math.prod(after) // max(math.prod(before), 1)
-            for name, (before, after) in self.layer_shapes.items()
-        }
-
-    def removed_macs(self) -> int:
-        """Return how many MACs go, for one sample."""
-        return sum(self.graph.macs.get(name, 0) - macs for name, macs in self.layer_macs().items())
-
-    def removed_params(self, parameters: dict[str, tuple[int, ...]]) -> int:
-        """Return how many parameters go.
-
-        Parameters
-        ----------
-        parameters : dict of str to tuple
-            Shape of every parameter of the dense model, by name.
-        """
-        changed = {name for name, _ in self.masks}
-        return sum(
-            math.prod(shape) - math.prod(self._length((name, k)) for k in range(len(shape)))
-            for name, shape in parameters.items()
-            if name in changed
-        )
 
 
 def plan(graph: ChannelGraph, model: nn.Module, spec: PruneSpec) -> Plan:

@@ -1,0 +1,176 @@
+"""One call from a dense model and a setting to a pruned copy."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.anatomy import Counts, count, prunable_layers, weight_of
+from prunekit.pruning.channels import ChannelRanking
+from prunekit.pruning.groups import ChannelGraph, trace
+from prunekit.pruning.masks import Ranking, masked_copy
+from prunekit.pruning.proof import Proof, prove, require
+from prunekit.pruning.removal import Plan
+from prunekit.pruning.result import Achieved, LayerResult, PruneResult
+from prunekit.pruning.surgery import shrink
+from prunekit.spec import PruneSpec
+
+
+class HasTest(Protocol):
+    """Data with a test split, as :func:`prunekit.load_data` returns."""
+
+    @property
+    def test(self) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
+        """The test split."""
+
+
+def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return the shape of one sample: as given, of the data, as the catalog knows it, or guessed."""
+    if input_shape is not None:
+        return tuple(input_shape)
+    if data is not None:
+        return tuple(data.test[0][0].shape)
+    from prunekit.catalog import info  # noqa: PLC0415 (the catalog loads torchvision, which a bare model does not need)
+
+    return info(model).input_shape
+
+
+def prune(
+    model: nn.Module,
+    spec: PruneSpec,
+    data: HasTest | None = None,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+) -> PruneResult:
+    """Prune a copy of a model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; never modified.
+    spec : PruneSpec
+        What to remove.
+    data : Data, optional
+        The model's data; tells the shape of a sample.
+    input_shape : tuple of int, optional
+        Shape of one sample, where there are no data.
+
+    Returns
+    -------
+    PruneResult
+        The pruned copy with masks or kept indices, counts before and after, and the proof.
+
+    Raises
+    ------
+    PruningError
+        If the setting cannot be carried out on this model.
+    ProofError
+        If a surgery does not give what zeroing gives: there is no result then.
+
+    Examples
+    --------
+    >>> import prunekit
+    >>> model = prunekit.load_model("digits_cnn")
+    >>> prunekit.prune(model, prunekit.PruneSpec(sparsity=0.9)).achieved.sparsity
+    0.9
+    """
+    shape = sample_shape(model, data, input_shape)
+    if spec.mode == "structured":
+        graph = trace(model, shape)
+        return carry_out(model, ChannelRanking.of(model, spec, graph).cut(), spec)
+    return mask(model, Ranking.of(model, spec), spec, shape)
+
+
+def mask(model: nn.Module, ranking: Ranking, spec: PruneSpec, shape: tuple[int, ...]) -> PruneResult:
+    """Carry out an unstructured setting on weights that are ranked already."""
+    masks = ranking.masks(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut())
+    pruned = masked_copy(model, masks)
+    before, after = count(model, shape), count(pruned, shape)
+    removed = sum(int((~kept).sum()) for kept in masks.values())
+    total = sum(kept.numel() for kept in masks.values())
+    layers = tuple(_masked_layer(pruned, name, spec, masks) for name in prunable_layers(model))
+    limits = tuple(
+        f"{name} lost all its weights: the output no longer depends on what enters it" for name, m in masks.items() if not m.any()
+    )
+    achieved = Achieved("weights", spec.sparsity, removed / max(total, 1), removed, total)
+    return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits)
+
+
+def _masked_layer(pruned: nn.Module, name: str, spec: PruneSpec, masks: dict[str, Tensor]) -> LayerResult:
+    """Describe one layer of a masked model."""
+    weight = weight_of(pruned, name)
+    asked = spec.sparsity if spec.scope == "uniform" else None
+    requested = dict(spec.overrides).get(name, asked) if name in masks else None
+    zeros = 1 - int(torch.count_nonzero(weight)) / max(weight.numel(), 1)
+    kind = type(pruned.get_submodule(name)).__name__
+    return LayerResult(name, kind, tuple(weight.shape), tuple(weight.shape), requested, zeros, None)
+
+
+def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None = None) -> PruneResult:
+    """Carry out a structured plan, proved.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model that the plan was made for.
+    plan : Plan
+        What goes.
+    spec : PruneSpec
+        The setting behind it.
+    proof : Proof, optional
+        Of the same plan, where it is known already.
+
+    Raises
+    ------
+    ProofError
+        If the proof does not pass.
+    """
+    proof = require(proof or prove(model, plan)) if plan.atoms.size else None
+    small = shrink(model, plan)
+    before, after = count(model, plan.graph.input_shape), count(small, plan.graph.input_shape)
+    limits = plan.limits if plan.atoms.size else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
+    achieved = Achieved("channels", spec.sparsity, plan.atoms.size / max(plan.total, 1), int(plan.atoms.size), plan.total)
+    return PruneResult(
+        small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan
+    )
+
+
+def layer_results(model: nn.Module, plan: Plan) -> tuple[LayerResult, ...]:
+    """Describe every prunable layer before and after a plan, without carrying it out."""
+    asked = {layer: plan.requested[group.id] for group in plan.groups for layer in group.layers}
+    overrides = dict(plan.spec.overrides)
+    found = []
+    for name, (before, after) in plan.layer_shapes.items():
+        decided = plan.spec.scope == "uniform" or any(o in overrides for g in plan.groups if name in g.layers for o in g.layers)
+        requested = asked.get(name) if decided else None
+        kind = type(model.get_submodule(name)).__name__
+        found.append(LayerResult(name, kind, before, after, requested, 1 - after[0] / before[0], plan.kept[name]))
+    return tuple(found)
+
+
+def graph_of(model: nn.Module, data: HasTest | None = None) -> ChannelGraph:
+    """Return the couplings of a model, with the sample shape of its data or of the catalog."""
+    return trace(model, sample_shape(model, data))
+
+
+def planned_counts(model: nn.Module, plan: Plan, before: Counts) -> tuple[int, int]:
+    """Return parameters and MACs after a plan, from counts alone.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model.
+    plan : Plan
+        What goes.
+    before : Counts
+        Of the dense model.
+
+    Returns
+    -------
+    params, macs : int
+        What the smaller model will have; exact.
+    """
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    return before.params - plan.removed_params(shapes), before.macs - plan.removed_macs()

@@ -1,0 +1,108 @@
+"""A removal in numbers: counts and shapes follow from which channels go, without touching a tensor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from prunekit.pruning.graph import Axis
+from prunekit.pruning.groups import Bools, ChannelGraph, Group, weight_name
+from prunekit.pruning.solve import Ids
+from prunekit.spec import PruneSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Channels to remove, with everything that follows from counting.
+
+    Attributes
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    spec : PruneSpec
+        The setting.
+    groups : tuple of Group
+        What was open to removal.
+    requested : dict of str to float or None
+        Group id to the sparsity asked of it (None under a threshold).
+    atoms : ndarray of int
+        What goes.
+    total : int
+        Removable channels in the chosen groups.
+    wanted : int or None
+        Channels asked for; None under a threshold.
+    limits : tuple of str
+        What stood in the way, in plain sentences.
+    """
+
+    graph: ChannelGraph
+    spec: PruneSpec
+    groups: tuple[Group, ...]
+    requested: dict[str, float | None]
+    atoms: Ids
+    total: int
+    wanted: int | None
+    limits: tuple[str, ...]
+
+    @cached_property
+    def gone(self) -> Bools:
+        """By class: whether it is removed."""
+        return self.graph.solution.removed(self.atoms)
+
+    @cached_property
+    def masks(self) -> dict[Axis, Bools]:
+        """(State name, axis) -> which elements stay, for every axis that loses some."""
+        return self.graph.kept(self.gone)
+
+    @cached_property
+    def kept(self) -> dict[str, tuple[int, ...]]:
+        """Layer -> original indices of the outputs that stay, for every prunable layer."""
+        return {name: tuple(np.flatnonzero(~self.gone[classes]).tolist()) for name, classes in self.graph.outputs.items()}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the new shape of a state entry."""
+        axes = range(sum(1 for key in self.graph.facts.axes if key[0] == name))
+        return tuple(self._length((name, axis)) for axis in axes)
+
+    def _length(self, axis: Axis) -> int:
+        """Return the new length of an axis."""
+        return int(self.masks[axis].sum()) if axis in self.masks else int(self.graph.facts.axes[axis].size)
+
+    @cached_property
+    def layer_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Layer -> shape of its weight before and after."""
+        axes = self.graph.facts.axes
+        found = {}
+        for name in self.graph.layers:
+            keys = [(weight_name(name), k) for k in range(8) if (weight_name(name), k) in axes]
+            found[name] = (tuple(int(axes[key].size) for key in keys), tuple(self._length(key) for key in keys))
+        return found
+
+    def layer_macs(self) -> dict[str, int]:
+        """Return each layer's MACs afterwards: proportional to the size of its weight."""
+        return {
+            name: self.graph.macs.get(name, 0) * math.prod(after) // max(math.prod(before), 1)
+            for name, (before, after) in self.layer_shapes.items()
+        }
+
+    def removed_macs(self) -> int:
+        """Return how many MACs go, for one sample."""
+        return sum(self.graph.macs.get(name, 0) - macs for name, macs in self.layer_macs().items())
+
+    def removed_params(self, parameters: dict[str, tuple[int, ...]]) -> int:
+        """Return how many parameters go.
+
+        Parameters
+        ----------
+        parameters : dict of str to tuple
+            Shape of every parameter of the dense model, by name.
+        """
+        changed = {name for name, _ in self.masks}
+        return sum(
+            math.prod(shape) - math.prod(self._length((name, k)) for k in range(len(shape)))
+            for name, shape in parameters.items()
+            if name in changed
+        )

@@ -1,0 +1,122 @@
+"""What pruning gives back: the model, what went, what stayed, and how it compares with what was asked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+from torch import Tensor, nn
+
+from prunekit.anatomy import Counts
+from prunekit.pruning.proof import Proof
+from prunekit.pruning.removal import Plan
+from prunekit.spec import PruneSpec
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One prunable layer, before and after.
+
+    Attributes
+    ----------
+    name, type : str
+        Module name and class.
+    shape_before, shape_after : tuple of int
+        Shape of the weight.
+    requested : float or None
+        Sparsity asked of this layer; None where the scope decides, under a threshold, or where the layer was not chosen.
+    sparsity : float
+        Achieved: share of zeros among the layer's weights (masks), or share of its output channels that went (structured).
+    kept : tuple of int or None
+        Original indices of the outputs that stay; None for masks.
+    """
+
+    name: str
+    type: str
+    shape_before: tuple[int, ...]
+    shape_after: tuple[int, ...]
+    requested: float | None
+    sparsity: float
+    kept: tuple[int, ...] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        lists = {"shape_before": list(self.shape_before), "shape_after": list(self.shape_after)}
+        return {**asdict(self), **lists, "kept": None if self.kept is None else list(self.kept)}
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """What was asked for beside what was reached, over all chosen layers.
+
+    Attributes
+    ----------
+    unit : {"weights", "channels"}
+        What is counted.
+    requested : float or None
+        Share asked for; None under a threshold.
+    sparsity : float
+        Share removed.
+    removed, total : int
+        Counts behind it.
+    """
+
+    unit: str
+    requested: float | None
+    sparsity: float
+    removed: int
+    total: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class PruneResult:
+    """The outcome of :func:`prunekit.prune`.
+
+    Attributes
+    ----------
+    model : nn.Module
+        A pruned copy of the original class; the dense model is untouched.
+    spec : PruneSpec
+        The setting.
+    input_shape : tuple of int
+        Shape of one sample.
+    masks : dict of str to BoolTensor or None
+        Layer name to mask, True where a weight stays; None for structured pruning.
+    kept : dict of str to tuple of int, or None
+        Layer name to the original indices of its remaining outputs; None for masks.
+    layers : tuple of LayerResult
+        Every prunable layer.
+    before, after : Counts
+        Parameters, non-zeros, MACs and sparsity of the dense and of the pruned model.
+    achieved : Achieved
+        Requested and reached.
+    proof : Proof or None
+        That surgery was faithful; None for masks, and where nothing was removed.
+    limits : tuple of str
+        What stood in the way, in plain sentences.
+    plan : Plan or None
+        The channels that went, for structured pruning.
+    """
+
+    model: nn.Module
+    spec: PruneSpec
+    input_shape: tuple[int, ...]
+    masks: dict[str, Tensor] | None
+    kept: dict[str, tuple[int, ...]] | None
+    layers: tuple[LayerResult, ...]
+    before: Counts
+    after: Counts
+    achieved: Achieved
+    proof: Proof | None
+    limits: tuple[str, ...]
+    plan: Plan | None = None
+
+    @property
+    def report(self) -> pd.DataFrame:
+        """One row for each prunable layer: shapes, requested and achieved sparsity, what stays."""
+        return pd.DataFrame([asdict(layer) for layer in self.layers])
