@@ -1,0 +1,236 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunekit.catalog.checkpoints import fit_state, read_checkpoint
+from prunekit.catalog.factories import call, is_factory, load_factory
+from prunekit.catalog.hints import closest
+from prunekit.catalog.ids import ModelId
+from prunekit.catalog.info import ModelInfo, described, info, remember
+from prunekit.catalog.registry import registered_models
+from prunekit.catalog.zoo import PREFIX, build_torchvision, torchvision_info, torchvision_names
+from prunekit.errors import CheckpointError, ModelError
+from sample_models import SAMPLES, card, weights_path
+
+SEED = 0
+KINDS = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
+UPLOAD = "upload:"
+
+_RNG = threading.RLock()  # a user's factory may call load_model itself
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of the list of models.
+
+    Parameters
+    ----------
+    name : str
+        What to ask for.
+    kind : {"sample", "torchvision", "own"}
+        Where it comes from.
+    title, task, description : str
+        Title, what it does in a few words, and one plain sentence.
+    card : dict, optional
+        A sample's card.
+    id : ModelId
+        The whole identity, with the weights of a registered model.
+    """
+
+    name: str
+    kind: str
+    title: str
+    task: str
+    description: str
+    card: dict[str, Any] | None
+    id: ModelId
+
+
+def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[str] | None = None, pretrained: bool = False) -> nn.Module:
+    """Return a model by name: a fresh module in eval mode whose parameters take no gradient.
+
+    Parameters
+    ----------
+    name : str or ModelId
+        A sample, ``torchvision/NAME``, ``path/to/file.py:factory`` or a folder that prunekit wrote.
+    weights : str, optional
+        A checkpoint to load into it: safetensors, .pt, .pth or .th.
+    pretrained : bool
+        Download torchvision's weights; without it and without ``weights`` they are random, from a fixed seed.
+
+    Returns
+    -------
+    nn.Module
+        `info` tells what is known of it.
+
+    Raises
+    ------
+    ModelError
+        If the name is unknown or the model cannot be built.
+    CheckpointError
+        If the weights are missing, damaged, unsafe or of another architecture.
+
+    Examples
+    --------
+    >>> load_model("digits_mlp").fc3.weight.shape
+    torch.Size([10, 100])
+    """
+    model_id = name if isinstance(name, ModelId) else ModelId(str(name) if isinstance(name, PathLike) else name)
+    if weights is not None or pretrained:
+        model_id = replace(model_id, weights=None if weights is None else str(weights), pretrained=pretrained)
+    if model_id.weights is not None and model_id.weights.startswith(UPLOAD):
+        raise CheckpointError(f"the weights {model_id.weights} were uploaded to another server: upload the file again")
+    model, known = _dense(model_id)
+    if model_id.weights is not None:
+        fit_state(model, read_checkpoint(model_id.weights), Path(model_id.weights).name)
+    return _frozen(model, known)
+
+
+def load_upload(name: str, payload: bytes, filename: str) -> nn.Module:
+    """Return a known architecture with uploaded weights.
+
+    Parameters
+    ----------
+    name : str
+        A sample, ``torchvision/NAME`` or a model registered at launch; no other path is followed.
+    payload : bytes
+        The weights file.
+    filename : str
+        What to call it in errors.
+
+    Raises
+    ------
+    ModelError
+        If the architecture is not one of the list.
+    CheckpointError
+        If the file is damaged, unsafe or of another architecture.
+    """
+    entries = {entry.name: entry for entry in list_models()}
+    if name not in entries:
+        raise ModelError(f"no architecture named {name!r} takes an upload{closest(name, entries)}")
+    state = read_checkpoint(payload, filename)
+    model, known = _dense(ModelId(name))
+    fit_state(model, state, filename)
+    content = hashlib.sha256(payload).hexdigest()[:16]
+    return _frozen(model, replace(known, id=ModelId(name, weights=UPLOAD + content), card=None))
+
+
+def list_models() -> list[ModelEntry]:
+    """Return all models that have a name: samples, torchvision's classifiers, and those registered at launch."""
+    samples = [
+        ModelEntry(s.name, "sample", s.title, s.task, s.description, card(s.name) or None, ModelId(s.name)) for s in SAMPLES.values()
+    ]
+    own = [ModelEntry(i.name, "own", _own_title(i), "your own", DESCRIPTIONS["own"], None, i) for i in registered_models()]
+    return samples + list(_torchvision_entries()) + own
+
+
+@lru_cache(maxsize=1)
+def _torchvision_entries() -> tuple[ModelEntry, ...]:
+    """Return the entries of torchvision's classifiers."""
+    task = "photographs (ImageNet), 1,000 classes"
+    return tuple(
+        ModelEntry(PREFIX + n, "torchvision", n, task, DESCRIPTIONS["torchvision"], None, ModelId(PREFIX + n)) for n in torchvision_names()
+    )
+
+
+def _own_title(model_id: ModelId) -> str:
+    """Return the title of a registered model: the factory or folder, and the weights if any."""
+    base = Path(model_id.name).name
+    return base if model_id.weights is None else f"{base} ({Path(model_id.weights).name})"
+
+
+DESCRIPTIONS: dict[str, str] = {
+    **{s.name: s.description for s in SAMPLES.values()},
+    "torchvision": "An architecture of torchvision: its structure and cost are real, its weights random unless you load some.",
+    "own": "A model that you named when you started prunekit.",
+}
+
+
+def _dense(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
+    """Return the module that ``model_id`` names, before any checkpoint, and what is known of it."""
+    name = model_id.name
+    if model_id.pretrained and not name.startswith(PREFIX):
+        raise ModelError(f"pretrained weights are downloaded for torchvision models only; {name!r} is none: leave pretrained out")
+    if name in SAMPLES:
+        return _sample(model_id)
+    if name.startswith(PREFIX):
+        model = _seeded(lambda: build_torchvision(name, model_id.pretrained))
+        return model, torchvision_info(model_id, model)
+    if is_factory(name):
+        return _own(model_id)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _folder(model_id, folder)
+    known = [*SAMPLES, *(PREFIX + n for n in torchvision_names())]
+    raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models'} A model is {KINDS}")
+
+
+def _sample(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
+    """Return a sample with its trained weights."""
+    sample, path = SAMPLES[model_id.name], weights_path(model_id.name)
+    model = _seeded(sample.build)
+    known = ModelInfo(
+        model_id,
+        sample.input_shape,
+        sample.mean,
+        sample.std,
+        sample.input_shape[-1],
+        sample.data,
+        sample.classes,
+        card(sample.name) or None,
+    )
+    if model_id.weights is None:
+        if not path.is_file():
+            raise ModelError(f"the sample {sample.name} has no weights yet: train it with python -m sample_models.train {sample.name}")
+        fit_state(model, read_checkpoint(path), path.name)
+    return model, known
+
+
+def _own(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
+    """Return what the user's factory builds."""
+    factory = load_factory(model_id.name, ModelError)
+    if not callable(factory):
+        raise ModelError(f"{model_id.name} is no function but a {type(factory).__name__}: name a function that returns a torch module")
+    model = _seeded(lambda: call(model_id.name, factory, ModelError))
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{model_id.name} returned a {type(model).__name__}: it must return a torch module")
+    return model, described(model_id, model, factory)
+
+
+def _folder(model_id: ModelId, folder: Path) -> tuple[nn.Module, ModelInfo]:
+    """Return the model in a folder that prunekit wrote."""
+    wanted = ("model.safetensors", "recipe.yaml")
+    missing = [file for file in wanted if not (folder / file).is_file()]
+    if missing:
+        raise ModelError(f"the folder {folder} has no {' and no '.join(missing)}: name a folder that prunekit prune --out wrote")
+    from prunekit.catalog.folder import read_folder  # noqa: PLC0415 (it calls load_model for the dense model)
+
+    model = read_folder(folder)
+    return model, replace(info(model), id=model_id)
+
+
+def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    """Return what ``build`` makes under a fixed seed, the caller's random state untouched.
+
+    One at a time: torch has one generator for all threads.
+    """
+    with _RNG, torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(SEED)
+        return build()
+
+
+def _frozen(model: nn.Module, known: ModelInfo) -> nn.Module:
+    """Return the model ready to be shared: eval mode, no gradients, its info noted."""
+    return remember(model.eval().requires_grad_(False), known)

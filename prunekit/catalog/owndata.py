@@ -1,0 +1,152 @@
+"""``path/to/file.py:factory`` for data: the user's own datasets, with their own transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from prunekit.catalog.data import Data, Picture, Split
+from prunekit.catalog.factories import call, load_factory
+from prunekit.catalog.ids import DataId
+from prunekit.catalog.imagefolder import SAME, VALIDATION
+from prunekit.catalog.info import ModelInfo
+from prunekit.catalog.splits import Indices, held_out
+from prunekit.errors import DataError
+
+NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
+FORMS = "a dataset, (train, test), a dict with train, validation and test, or prunekit's Data"
+
+
+class OwnSplit(Split):
+    """A user's map-style dataset of (float tensor, class index) pairs.
+
+    Parameters
+    ----------
+    dataset : sequence-like
+        ``len(dataset)`` and ``dataset[i] -> (Tensor, int)``.
+    name : str
+        What to call it in errors.
+    indices : ndarray of int64, optional
+        Which of its samples; all by default.
+    labels : ndarray of int64, optional
+        Their class indices, where they are known.
+    """
+
+    def __init__(self, dataset: Any, name: str, indices: Indices | None = None, labels: NDArray[np.int64] | None = None) -> None:
+        if isinstance(dataset, DataLoader):
+            dataset = dataset.dataset
+        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+            raise DataError(f"{name} is a {type(dataset).__name__}: a dataset needs len(dataset) and dataset[i] -> (tensor, class index)")
+        self.dataset, self.name = dataset, name
+        self._indices = np.arange(len(dataset)) if indices is None else indices
+        if not self._indices.size:
+            raise DataError(f"{name} is empty: it needs at least one sample")
+        self._sample(0)
+        self.labels = self._all_labels() if labels is None else labels
+
+    def images(self, indices: Indices) -> Tensor:
+        """Return the samples as the user's transforms made them, float32 (n, ...)."""
+        samples = [self._sample(int(i))[0] for i in indices]
+        for i, x in zip(indices, samples, strict=True):
+            if x.shape != samples[0].shape:
+                raise DataError(f"{self.name}: sample {i} is {tuple(x.shape)}, others {tuple(samples[0].shape)}; bring them to one size")
+        return torch.stack(samples)
+
+    def picture(self, i: int) -> Picture:
+        """Return sample ``i`` for the screen, its own range of values stretched over 0..255: uint8, (H, W, C)."""
+        x = self._sample(i)[0]
+        x = x if x.dim() == 3 and x.shape[0] in (1, 3) else x.reshape(1, 1, -1)
+        low, high = float(x.min()), float(x.max())
+        levels = ((x - low) * (255 / (high - low or 1.0))).round().to(torch.uint8)
+        return levels.permute(1, 2, 0).contiguous().numpy()
+
+    def take(self, indices: Indices) -> OwnSplit:
+        """Return the samples at ``indices`` as a split of its own."""
+        return OwnSplit(self.dataset, self.name, self._indices[indices], self.labels[indices])
+
+    def _identity(self) -> Iterator[bytes]:
+        yield self.name.encode()
+        yield self._indices.tobytes()
+
+    def _sample(self, i: int) -> tuple[Tensor, int]:
+        """Return sample ``i``, checked."""
+        where = f"{self.name}[{int(self._indices[i])}]"
+        try:
+            x, y = self.dataset[int(self._indices[i])]
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{where} is not a pair (tensor, class index): {' '.join(str(error).split())}") from error
+        except Exception as error:
+            raise DataError(f"{where} failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise DataError(f"{where} is {what}: its transforms must end in a normalised float tensor")
+        return x.detach().to(torch.float32), _label(y, where)
+
+    def _all_labels(self) -> NDArray[np.int64]:
+        """Return all class indices: from ``targets`` or ``tensors`` if the dataset has them, else by going through it once."""
+        known: Any = getattr(self.dataset, "targets", None)
+        if known is None and isinstance(self.dataset, TensorDataset) and len(self.dataset.tensors) == 2:
+            known = self.dataset.tensors[1]
+        if known is not None and len(known) == len(self.dataset) and not hasattr(self.dataset, "target_transform"):
+            return np.array([_label(known[i], self.name) for i in self._indices], dtype=np.int64)
+        return np.array([self._sample(i)[1] for i in range(self._indices.size)], dtype=np.int64)
+
+
+def _label(value: Any, where: str) -> int:
+    """Return a class index as a plain integer."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = -1
+    if number < 0 or number != value:
+        raise DataError(f"{where} has the label {value!r}: it must be a class index, 0 or above")
+    return number
+
+
+def load_own(data_id: DataId, known: ModelInfo) -> Data:
+    """Return the data that the user's factory returns.
+
+    Raises
+    ------
+    DataError
+        If the factory fails or returns something else.
+    """
+    if data_id.size or data_id.mean or data_id.std:
+        raise DataError(f"size, mean and std belong into the transforms of {data_id.name}: leave them out")
+    factory = load_factory(data_id.name, DataError)
+    made = call(data_id.name, factory, DataError) if callable(factory) else factory
+    if isinstance(made, Data):
+        return replace(made, id=data_id)
+    parts = _parts(made, data_id.name)
+    splits = {name: part if isinstance(part, Split) else OwnSplit(part, f"{data_id.name} ({name})") for name, part in parts.items()}
+    if "train" in splits and "validation" not in splits:
+        kept, out = held_out(splits["train"].labels, round(VALIDATION * len(splits["train"])))
+        if out.size:
+            splits |= {"train": splits["train"].take(kept), "validation": splits["train"].take(out)}
+    classes = tuple(str(c) for c in getattr(parts["test"], "classes", None) or getattr(factory, "classes", None) or known.classes)
+    pixels = f"As the transforms of {data_id.name} make them."
+    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, "" if "train" in splits else SAME)
+
+
+def _parts(made: Any, name: str) -> dict[str, Any]:
+    """Return the datasets by what they serve as."""
+    if isinstance(made, Mapping):
+        unknown = [str(key) for key in made if key not in NAMES]
+        parts = {NAMES[key]: part for key, part in made.items() if key in NAMES and part is not None}
+        if unknown or "test" not in parts:
+            raise DataError(
+                f"{name} returned a dict with {', '.join(map(str, made)) or 'nothing'}: its keys must be train, validation and test"
+            )
+        return parts
+    if isinstance(made, tuple):
+        if len(made) != 2:
+            raise DataError(f"{name} returned {len(made)} things: it must return {FORMS}")
+        return {"train": made[0], "test": made[1]}
+    return {"test": made}

@@ -1,0 +1,51 @@
+"""The user's own models and data: what ``prunekit app --model ... --data ...`` registered at launch."""
+
+from __future__ import annotations
+
+import threading
+from typing import TypeVar
+
+from prunekit.catalog.ids import DataId, ModelId
+from prunekit.errors import DataError, ModelError, PrunekitError
+
+MOST = 64
+
+Id = TypeVar("Id", ModelId, DataId)
+
+_MODELS: list[ModelId] = []
+_DATA: list[DataId] = []
+_LOCK = threading.Lock()
+
+
+def register_model(model_id: ModelId) -> ModelId:
+    """List a model under "Your own" in this process; again is once. Returns it."""
+    return _register(_MODELS, model_id, ModelId, ModelError)
+
+
+def register_data(data_id: DataId) -> DataId:
+    """List data under "Your own" in this process; again is once. Returns it."""
+    return _register(_DATA, data_id, DataId, DataError)
+
+
+def registered_models() -> tuple[ModelId, ...]:
+    """Return the registered models, in order."""
+    with _LOCK:
+        return tuple(_MODELS)
+
+
+def registered_data() -> tuple[DataId, ...]:
+    """Return the registered data, in order."""
+    with _LOCK:
+        return tuple(_DATA)
+
+
+def _register(table: list[Id], value: Id, cls: type[Id], error: type[PrunekitError]) -> Id:
+    """Append ``value`` unless it is there."""
+    if not isinstance(value, cls):
+        raise error(f"register a {cls.__name__}, as in {cls.__name__}('...'); got {value!r}")
+    with _LOCK:
+        if value not in table:
+            if len(table) >= MOST:
+                raise error(f"at most {MOST} can be registered: start another prunekit for the rest")
+            table.append(value)
+    return value

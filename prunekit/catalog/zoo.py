@@ -1,0 +1,96 @@
+"""torchvision's classifiers: their names, how they are built, what they expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from http.client import HTTPException
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from prunekit.catalog.hints import closest
+from prunekit.catalog.ids import ModelId
+from prunekit.catalog.info import ModelInfo
+from prunekit.catalog.store import chosen_folder
+from prunekit.errors import ModelError
+
+PREFIX = "torchvision/"
+INITIALISED = ("googlenet", "inception_v3")  # these two warn unless told how to initialise
+
+
+@lru_cache(maxsize=1)
+def torchvision_names() -> tuple[str, ...]:
+    """Return the names of all classifiers of torchvision."""
+    return tuple(torchvision.models.list_models(module=torchvision.models))
+
+
+def build_torchvision(name: str, pretrained: bool) -> nn.Module:
+    """Return a classifier of torchvision.
+
+    Parameters
+    ----------
+    name : str
+        ``torchvision/NAME``.
+    pretrained : bool
+        Download torchvision's default weights, or take them from where they were downloaded before.
+
+    Raises
+    ------
+    ModelError
+        If there is no such classifier, or its weights cannot be downloaded.
+    """
+    short = _known(name)
+    if not pretrained:
+        options: dict[str, Any] = {"init_weights": True} if short in INITIALISED else {}
+        return _module(torchvision.models.get_model(short, weights=None, **options))
+    with _hub_folder():
+        try:
+            return _module(torchvision.models.get_model(short, weights="DEFAULT"))
+        except (OSError, RuntimeError, HTTPException) as error:  # URLError is an OSError; a wrong hash a RuntimeError
+            where, why = f"{torch.hub.get_dir()}/checkpoints", " ".join(str(error).split())[:160]
+            raise ModelError(
+                f"cannot download the weights of {name} into {where} ({why}): connect to the internet once, "
+                "put the file there by hand, or leave pretrained out for random weights"
+            ) from None
+
+
+def torchvision_info(model_id: ModelId, model: nn.Module) -> ModelInfo:
+    """Return what the default weights' own transforms say of the input; a model built for one size says that itself."""
+    weights = torchvision.models.get_model_weights(_known(model_id.name)).DEFAULT
+    transforms = weights.transforms()
+    side = int(getattr(model, "image_size", transforms.crop_size[0]))
+    mean, std = (tuple(float(v) for v in values) for values in (transforms.mean, transforms.std))
+    return ModelInfo(model_id, (3, side, side), mean, std, side, None, tuple(weights.meta["categories"]), None)
+
+
+def _known(name: str) -> str:
+    """Return torchvision's own name of a classifier that exists."""
+    short = name.removeprefix(PREFIX)
+    if short not in torchvision_names():
+        raise ModelError(
+            f"torchvision has no classifier {short!r}{closest(short, torchvision_names()) or ': see the list with prunekit models'}"
+        )
+    return short
+
+
+def _module(model: object) -> nn.Module:
+    """Return the model, known to be a module."""
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"torchvision built a {type(model).__name__} instead of a module")
+    return model
+
+
+@contextmanager
+def _hub_folder() -> Iterator[None]:
+    """Download into ``PRUNEKIT_DATA`` where that is set; otherwise where torch keeps its downloads."""
+    before, chosen = torch.hub.get_dir(), chosen_folder()
+    if chosen is not None:
+        torch.hub.set_dir(str(chosen))
+    try:
+        yield
+    finally:
+        torch.hub.set_dir(before)

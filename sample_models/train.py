@@ -1,0 +1,155 @@
+"""``python -m sample_models.train NAME``: train a sample again; writes its weights and its card.
+
+The training split alone is learned from, the last epoch is taken, and the test set only confirms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from prunekit.catalog import Data, ModelInfo, Split, load_data, remember
+from prunekit.measure import Accuracy, evaluate
+from sample_models import HERE, SAMPLES, Sample
+from sample_models.fit import fit
+
+MOST_BYTES = 5_000_000
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train one sample as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m sample_models.train", description="Train a sample model again.")
+    parser.add_argument("name", choices=list(SAMPLES), metavar="NAME", help=", ".join(SAMPLES))
+    parser.add_argument("--data", help="data to train on: its own name (the default), or imagefolder:PATH with the same classes")
+    parser.add_argument("--epochs", type=int, help="passes over the training split (default: the recipe's)")
+    parser.add_argument("--checkpoint-dir", type=Path, help="write a checkpoint there after each epoch, and go on from it")
+    parser.add_argument("--threads", type=int, help="threads that torch uses")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder that gets weights/NAME.safetensors and cards/NAME.yaml")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    sample = SAMPLES[options.name]
+    if options.epochs:
+        sample = replace(sample, recipe=replace(sample.recipe, epochs=options.epochs))
+    card = train(sample, options.data or sample.data, options.out, options.checkpoint_dir)
+    print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
+
+
+def train(sample: Sample, data_name: str, out: Path, checkpoint_dir: Path | None = None) -> dict[str, Any]:
+    """Train ``sample``, write its weights and its card under ``out``, and return the card.
+
+    Parameters
+    ----------
+    sample : Sample
+        What to train, and how.
+    data_name : str
+        Name of the data, as `prunekit.load_data` takes it.
+    out : Path
+        Gets ``weights/NAME.safetensors`` and ``cards/NAME.yaml``.
+    checkpoint_dir : Path, optional
+        Gets ``NAME.pt`` after each epoch; training goes on from it.
+    """
+    data = _data(sample, data_name)
+    if data.train is None or data.validation is None:
+        raise SystemExit(f"{data_name} has no training images")
+    x, y = _tensors(data.train)
+    fill = torch.tensor([-m / s for m, s in zip(sample.mean, sample.std, strict=True)])
+    checkpoint = None if checkpoint_dir is None else checkpoint_dir / f"{sample.name}.pt"
+    model, minutes = fit(sample.build, x, y, fill, sample.recipe, checkpoint=checkpoint, say=lambda line: print(line, flush=True))
+    card = _card(sample, data, model, minutes, data_name)
+    _write(out, sample.name, model, card)
+    return card
+
+
+def _data(sample: Sample, name: str) -> Data:
+    """Return the data in the form that the sample expects."""
+    card = {"jpeg_quality": sample.jpeg_quality}
+    known = ModelInfo(None, sample.input_shape, sample.mean, sample.std, sample.input_shape[-1], sample.data, sample.classes, card)
+    return load_data(name, model=remember(nn.Identity(), known))
+
+
+def _tensors(split: Split) -> tuple[Tensor, Tensor]:
+    """Return all images, normalised, and their labels."""
+    pairs = list(split.batches(1000))
+    return torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
+
+
+def _accuracy(accuracy: Accuracy) -> dict[str, float | int]:
+    """Return an accuracy with its 95 % Wilson interval, as it stands in a card."""
+    value, low, high = (round(v, 6) for v in (accuracy.value, accuracy.low, accuracy.high))
+    return {"value": value, "low": low, "high": high, "n": accuracy.n}
+
+
+def _card(sample: Sample, data: Data, model: nn.Module, minutes: float, data_name: str) -> dict[str, Any]:
+    """Return the card: what was trained on what, how, and what came out."""
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    recipe = sample.recipe.to_dict()
+    seed = recipe.pop("seed")
+    return {
+        "name": sample.name,
+        "title": sample.title,
+        "task": sample.task,
+        "data": sample.data,
+        "trained_on": data_name.partition(":")[0],
+        "jpeg_quality": sample.jpeg_quality,
+        "pixels": _pixels(sample, data, data_name),
+        "splits": {name: len(split) for name, split in splits.items() if split is not None},
+        "input_shape": list(sample.input_shape),
+        "mean": list(sample.mean),
+        "std": list(sample.std),
+        "classes": list(sample.classes),
+        "recipe": recipe,
+        "seed": seed,
+        "selection": "the last epoch; the validation split was not trained on, the test set only confirms",
+        "test_accuracy": _accuracy(evaluate(model, data.test)),
+        "validation_accuracy": None if data.validation is None else _accuracy(evaluate(model, data.validation)),
+        "params": sum(p.numel() for p in model.parameters()),
+        "macs": _macs(model, sample.input_shape),
+        "torch": torch.__version__.partition("+")[0],
+        "threads": torch.get_num_threads(),
+        "training_minutes": math.ceil(minutes * 10) / 10,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _pixels(sample: Sample, data: Data, data_name: str) -> str:
+    """Return which pixels exactly, in words."""
+    if data_name == sample.data or sample.jpeg_quality is None:
+        return data.pixels
+    title = "CIFAR-10" if sample.data == "cifar10" else sample.data
+    return (
+        f"{title}'s images from a copy of JPEG files (quality {sample.jpeg_quality}, 4:2:0), values 0 to 255 divided by 255. "
+        f"Such pixels are a little harder than the published ones, which re-encoded as JPEG of that quality are the same."
+    )
+
+
+def _macs(model: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Return the multiply-accumulates of one input: half of what torch's own counter calls FLOPs."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, *input_shape))
+    return int(counter.get_total_flops()) // 2
+
+
+def _write(out: Path, name: str, model: nn.Module, card: dict[str, Any]) -> None:
+    """Write weights and card."""
+    weights, cards = out / "weights" / f"{name}.safetensors", out / "cards" / f"{name}.yaml"
+    for path in (weights, cards):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, weights)
+    if weights.stat().st_size > MOST_BYTES:
+        raise SystemExit(f"{weights} is larger than {MOST_BYTES} bytes: make the sample smaller")
+    cards.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=140), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
