@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from weakref import WeakKeyDictionary
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from prunekit.anatomy.meta import meta_copy
 from prunekit.errors import ModelError
 
 Masks = Mapping[str, Tensor]
@@ -58,7 +58,7 @@ def _shapes(model: nn.Module) -> tuple[object, ...]:
 def _measure(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     """Count the MACs of one forward pass by module with torch's own counter, on the meta device."""
     try:
-        meta = copy.deepcopy(model).to("meta").eval()
+        meta = meta_copy(model)
         dtype = next((p.dtype for p in meta.parameters()), torch.float32)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             meta(torch.zeros(1, *input_shape, dtype=dtype, device="meta"))

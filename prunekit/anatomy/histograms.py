@@ -34,7 +34,7 @@ class Histogram:
     n: int
 
 
-def histogram(values: Tensor | NDArray[np.floating], bins: int = 128, range: tuple[float, float] | None = None) -> Histogram:  # noqa: A002
+def histogram(values: Tensor | NDArray[np.floating], bins: int = 128, range: tuple[float, float] | None = None) -> Histogram:
     """Return the histogram of all values of a tensor.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
@@ -123,7 +123,7 @@ def document(result: PruneResult, assessment: Assessment, model: Mapping[str, An
         "achieved": result.achieved.to_dict(),
         "before": assessment.before.to_dict(),
         "after": assessment.after.to_dict(),
-        "difference": None if assessment.difference is None else assessment.difference.to_dict(),
+        "difference": None if assessment.difference is None else asdict(assessment.difference),
         "layers": [layer.to_dict() for layer in result.layers],
         "proof": None if result.proof is None else result.proof.to_dict(),
         "limits": list(result.limits),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from prunekit.anatomy import check_finite
 from prunekit.criteria import channel_scores
 from prunekit.errors import PruningError
 from prunekit.pruning.groups import Bools, ChannelGraph, Group
@@ -58,6 +59,7 @@ class ChannelRanking:
             If nothing can be removed; the message says why for each chosen layer.
         """
         chosen = chosen_layers(model, spec)
+        check_finite(model, chosen)
         groups, limits = _selected(graph, chosen)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
         by_atom = _atom_scores(graph, channel_scores(model, names, spec.criterion, spec.seed), spec.criterion == "random")

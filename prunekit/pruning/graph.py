@@ -7,7 +7,6 @@ so that what only trains (auxiliary heads) shrinks along.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import prunekit.pruning.rules  # noqa: F401 (fills the registry)
+from prunekit.anatomy.meta import meta_copy
 from prunekit.errors import PruningError
 from prunekit.pruning.solve import Ids, Variables
 from prunekit.pruning.tracker import RULES, Tracker, tensors_in, unknown
@@ -123,7 +123,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     PruningError
         If the model does not run without values (its control flow depends on the data) or on this shape.
     """
-    meta = copy.deepcopy(model).to("meta").requires_grad_(False)
+    meta = meta_copy(model)
     variables = Variables()
     state = _state(meta)
     axes = {(name, axis): variables.fresh(size) for name, tensor in state.items() for axis, size in enumerate(tensor.shape)}
@@ -131,7 +131,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     for name, tensor in state.items():
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
     watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()})
-    _pass(meta.eval(), input_shape, tracker, watcher)
+    _pass(meta, input_shape, tracker, watcher)
     if any(name not in watcher.seen for name, _ in meta.named_parameters()):
         _pass(meta.train(), input_shape, tracker, watcher)
     _freeze_single(variables, axes)

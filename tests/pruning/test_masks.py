@@ -1,0 +1,170 @@
+"""Unstructured masks: exact counts, ties by index, and torch's own pruning as the oracle."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from prunekit.anatomy import prunable_layers, state_hash, weight_of
+from prunekit.errors import ModelError, PruningError
+from prunekit.pruning import Ranking, masked_copy, masks_at, prune
+from prunekit.spec import PruneSpec
+
+fractions = st.floats(0, 0.999)
+
+
+def removed(masks):
+    return {name: int((~mask).sum()) for name, mask in masks.items()}
+
+
+@st.composite
+def mlps(draw):
+    """Linear nets whose weights have many ties: small integers."""
+    widths = draw(st.lists(st.integers(1, 12), min_size=3, max_size=5))
+    seed, levels = draw(st.integers(0, 2**31)), draw(st.sampled_from([1, 2, 5, 1000]))
+    noise = torch.Generator().manual_seed(seed)
+    net = nn.Sequential(*(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+    with torch.no_grad():
+        for layer in net:
+            layer.weight.copy_(torch.randint(-levels, levels + 1, layer.weight.shape, generator=noise).float())
+    return net
+
+
+def oracle(scores, count):
+    """Indices of the lowest scores, ties by index: a stable sort, written out."""
+    keep = np.ones(scores.size, bool)
+    keep[np.argsort(scores, kind="stable")[:count]] = False
+    return keep
+
+
+@given(mlps(), fractions, st.sampled_from(["l1", "l2", "random"]), st.integers(0, 9))
+def test_global_cut_is_the_stable_sort_of_all_weights(net, sparsity, criterion, seed):
+    spec = PruneSpec(sparsity=sparsity, criterion=criterion, seed=seed)
+    ranking = Ranking.of(net, spec)
+    masks = ranking.masks(ranking.cut())
+    flat = np.concatenate([m.numpy().ravel() for m in masks.values()])
+    scores = np.concatenate(list(ranking.scores.values()))
+    assert (flat == oracle(scores, round(sparsity * scores.size))).all()
+    assert ranking.removed(ranking.cut()) == removed(masks)
+
+
+@given(mlps(), fractions)
+def test_uniform_cut_is_the_stable_sort_of_each_layer(net, sparsity):
+    ranking = Ranking.of(net, PruneSpec(sparsity=sparsity, scope="uniform"))
+    for name, mask in ranking.masks(ranking.cut()).items():
+        scores = weight_of(net, name).abs().flatten().numpy()
+        assert (mask.numpy().ravel() == oracle(scores, round(sparsity * scores.size))).all()
+
+
+@given(mlps(), fractions, fractions, st.sampled_from(["global", "uniform"]))
+def test_masks_only_grow_with_sparsity(net, a, b, scope):
+    low, high = sorted((a, b))
+    first, second = masks_at(net, PruneSpec(scope=scope), [low, high])
+    assert all(bool((~first[name] <= ~second[name]).all()) for name in first)
+
+
+@given(mlps(), st.floats(0, 6), st.sampled_from(["l1", "l2"]))
+def test_threshold_removes_what_scores_below_it(net, threshold, criterion):
+    result = prune(net, PruneSpec(threshold=threshold, criterion=criterion), input_shape=(net[0].in_features,))
+    power = 1 if criterion == "l1" else 2
+    for name, mask in result.masks.items():
+        scores = weight_of(net, name).abs() ** power
+        assert bool((mask == (scores >= torch.tensor(threshold, dtype=torch.float32))).all())
+
+
+@given(mlps(), st.data())
+def test_overrides_are_fixed_and_the_rest_makes_up_the_total(net, data):
+    layers = prunable_layers(net)
+    fixed = data.draw(st.dictionaries(st.sampled_from(layers), fractions, max_size=len(layers) - 1))
+    sparsity = data.draw(fractions)
+    sizes = {name: weight_of(net, name).numel() for name in layers}
+    taken = sum(round(share * sizes[name]) for name, share in fixed.items())
+    wanted, free = round(sparsity * sum(sizes.values())), sum(size for name, size in sizes.items() if name not in fixed)
+    spec = PruneSpec(sparsity=sparsity, overrides=fixed)
+    if not 0 <= wanted - taken <= free:
+        with pytest.raises(PruningError, match="sparsity"):
+            Ranking.of(net, spec).cut()
+        return
+    ranking = Ranking.of(net, spec)
+    counts = removed(ranking.masks(ranking.cut()))
+    assert sum(counts.values()) == wanted
+    assert all(counts[name] == round(share * sizes[name]) for name, share in fixed.items())
+
+
+@given(st.integers(0, 2**31), st.floats(0.01, 0.99))
+@settings(max_examples=25)
+def test_same_masks_as_torch_where_no_scores_tie(seed, sparsity):
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(128, 20))
+    theirs = copy.deepcopy(net)
+    torch_prune.global_unstructured([(theirs[0], "weight"), (theirs[2], "weight")], torch_prune.L1Unstructured, amount=sparsity)
+    ours = next(masks_at(net, PruneSpec(), [sparsity]))
+    assert bool((ours["0"] == theirs[0].weight_mask.bool()).all()) and bool((ours["2"] == theirs[2].weight_mask.bool()).all())
+    theirs = copy.deepcopy(net)
+    for layer in (theirs[0], theirs[2]):
+        torch_prune.l1_unstructured(layer, "weight", amount=sparsity)
+    ours = next(masks_at(net, PruneSpec(scope="uniform"), [sparsity]))
+    assert bool((ours["0"] == theirs[0].weight_mask.bool()).all()) and bool((ours["2"] == theirs[2].weight_mask.bool()).all())
+
+
+def test_37_percent_of_a_thousand_is_370_whatever_the_ties():
+    net = nn.Sequential(nn.Linear(100, 10, bias=False))
+    with torch.no_grad():
+        net[0].weight.fill_(0.5)
+    result = prune(net, PruneSpec(sparsity=0.37))
+    assert result.achieved.removed == 370 and result.achieved.total == 1000
+    assert bool((~result.masks["0"].flatten()[:370]).all()) and bool(result.masks["0"].flatten()[370:].all())
+    assert result.after.sparsity == 0.37 and result.after.nonzero == 630
+
+
+@given(mlps(), fractions, st.sampled_from(["l1", "random"]))
+@settings(max_examples=25)
+def test_the_dense_model_is_never_touched(net, sparsity, criterion):
+    before = state_hash(net)
+    result = prune(net, PruneSpec(sparsity=sparsity, criterion=criterion), input_shape=(net[0].in_features,))
+    masked_copy(net, result.masks)
+    assert state_hash(net) == before
+
+
+def test_random_depends_on_seed_and_name_only():
+    net = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10))
+    both = next(masks_at(net, PruneSpec(criterion="random", scope="uniform", seed=1), [0.5]))
+    alone = next(masks_at(net, PruneSpec(criterion="random", scope="uniform", seed=1, layers=("1",)), [0.5]))
+    other = next(masks_at(net, PruneSpec(criterion="random", scope="uniform", seed=2), [0.5]))
+    assert bool((both["1"] == alone["1"]).all()) and not bool((both["1"] == other["1"]).all())
+
+
+def test_an_emptied_layer_is_said():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    with torch.no_grad():
+        net[0].weight.fill_(1e-3)
+        net[1].weight.fill_(1.0)
+    result = prune(net, PruneSpec(sparsity=0.5), input_shape=(4,))
+    assert any("0 lost all its weights" in said for said in result.limits)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(bad):
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    with torch.no_grad():
+        net[1].weight[2, 3] = bad
+    for mode in ("unstructured", "structured"):
+        with pytest.raises(ModelError, match="layer 1 holds NaN"):
+            prune(net, PruneSpec(mode=mode, layers=("0", "1")), input_shape=(4,))
+
+
+def test_unknown_layers_and_a_model_without_layers():
+    net = nn.Sequential(nn.Linear(4, 4))
+    with pytest.raises(PruningError, match="no prunable layer named nope.*are 0"):
+        prune(net, PruneSpec(layers=("nope",)), input_shape=(4,))
+    with pytest.raises(PruningError, match="no prunable layer named gone"):
+        prune(net, PruneSpec(overrides={"gone": 0.5}), input_shape=(4,))
+    with pytest.raises(PruningError, match="nothing to prune"):
+        prune(nn.Sequential(nn.ReLU()), PruneSpec(), input_shape=(4,))
+    with pytest.raises(PruningError, match="unstructured"):
+        next(masks_at(net, PruneSpec(mode="structured"), [0.5]))
