@@ -1,0 +1,1 @@
+"""Prune: what goes, what stays, what does it cost?"""

@@ -1,0 +1,47 @@
+"""Prune: what goes, what stays, what does it cost?"""
+
+import streamlit as st
+
+from prunekit.ui import controls, costs, cuts, handout, measuring, prune, show, state, store, ticks
+from prunekit.ui.current import model_in_use
+
+show.heading(
+    "What goes, what stays, what does it cost?",
+    "Choose how much to remove; what stays is counted at once, and what it costs in accuracy is measured when you ask.",
+)
+now, loaded = model_in_use()
+with st.container(border=True):
+    controls.setting()
+    controls.slider("weights" if now.mode == "unstructured" else "channels")
+
+view = spec = data = None
+with show.plain_errors(stop=False):
+    spec = now.spec(loaded.layers)
+    view = cuts.view(loaded.source, spec)
+if store.data_name(now, loaded) != store.NO_DATA:
+    with show.plain_errors(stop=False):
+        data = store.data_of(now, loaded)
+
+prune.numbers(now, loaded, view)
+with st.container(horizontal=True):
+    costs.button(now, loaded, view, data)
+    handout.download(now, loaded, view, data)
+    if spec is not None:
+        handout.copy_as_command(now, loaded, spec)
+if view is not None:
+    measuring.panel(costs.accuracy_key(now, loaded, view.spec))
+    found = costs.measured(now, loaded, view.spec)
+    if found is not None:
+        costs.verdict(found)
+    prune.limits(view)
+    prune.pictures(now, loaded, view)
+ticks.table(now, loaded, view)
+if view is not None:
+    with show.plain_errors(stop=False):
+        found = costs.known(now, loaded, view.spec)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            costs.sizes(now, loaded, view, found)
+        with right:
+            costs.proof(now, loaded, view, found)
+state.write()

@@ -1,0 +1,158 @@
+"""Filters and channels: which stay, which go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from prunekit.plots import theme
+
+
+def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Figure:
+    """Draw each layer as a strip with one cell a channel: teal stays, faded vermilion goes.
+
+    Parameters
+    ----------
+    kept : mapping of str to ndarray of bool
+        Layer name to one value for each original channel.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    widest = max((len(values) for values in kept.values()), default=1)
+    grid = np.full((len(kept), widest), np.nan)
+    for row, values in enumerate(kept.values()):
+        grid[row, : len(values)] = values
+    trace = go.Heatmap(
+        z=grid,
+        y=list(kept),
+        zmin=0,
+        zmax=1,
+        colorscale=[[0, theme.fade(theme.REMOVED, 0.45)], [1, theme.KEPT]],
+        showscale=False,
+        ygap=2,
+        xgap=1 if widest <= 160 else 0,
+        hovertemplate="<b>%{y}</b><br>channel %{x}: %{customdata}<extra></extra>",
+        customdata=np.where(np.isnan(grid), "", np.where(grid == 1, "kept", "removed")),
+        hoverongaps=False,
+    )
+    fig = theme.figure([trace], dark=dark, height=56 + max(18, min(24, 900 // max(len(kept), 1))) * len(kept))
+    fig.update_xaxes(title_text="channel, in the original order", showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    return fig
+
+
+def ranked(frame: pd.DataFrame, *, dark: bool = False, height: int = 300) -> go.Figure:
+    """Draw the channels of one layer by importance, weakest first, the removed ones in vermilion.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``channel``, ``score`` and ``kept`` (bool).
+    dark : bool
+        For a dark page.
+    height : int
+        In pixels.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    rows = frame.sort_values("score", kind="stable").reset_index(drop=True)
+    traces = []
+    for kept, name, colour in ((False, "removed", theme.fade(theme.REMOVED, 0.75)), (True, "kept", theme.KEPT)):
+        part = rows[rows["kept"] == kept]
+        traces.append(
+            go.Bar(
+                x=part.index,
+                y=part["score"],
+                name=name,
+                marker={"color": colour, "line": {"width": 0}},
+                customdata=part["channel"],
+                hovertemplate="channel %{customdata}<br>score %{y:.3g}<extra>" + name + "</extra>",
+            )
+        )
+    fig = theme.figure(traces, dark=dark, height=height, bargap=0.1 if len(rows) <= 160 else 0)
+    fig.update_xaxes(title_text="channels, weakest first", showgrid=False)
+    fig.update_yaxes(title_text="score of the channel", rangemode="tozero")
+    return fig
+
+
+def matrix(weights: NDArray[np.floating], mask: NDArray[np.bool_], *, dark: bool = False, height: int = 220) -> go.Figure:
+    """Draw a weight matrix: what stays as blue to orange, what is zero as an empty cell.
+
+    Parameters
+    ----------
+    weights, mask : ndarray, shape [rows, columns]
+        The values, and True where a value stays.
+    dark : bool
+        For a dark page.
+    height : int
+        In pixels.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    most = float(np.abs(weights).max()) or 1.0
+    trace = go.Heatmap(
+        z=np.where(mask, weights, np.nan),
+        zmin=-most,
+        zmax=most,
+        colorscale=[[0, "#0072b2"], [0.5, theme.paper(dark)], [1, "#e69f00"]],
+        showscale=False,
+        xgap=1,
+        ygap=1,
+        hovertemplate="weight %{z:.3f}<extra></extra>",
+        hoverongaps=False,
+    )
+    fig = theme.figure([trace], dark=dark, height=height, margin={"l": 0, "r": 0, "t": 0, "b": 0}, plot_bgcolor=theme.grid(dark))
+    fig.update_xaxes(visible=False)
+    fig.update_yaxes(visible=False, autorange="reversed")
+    return fig
+
+
+def kernels(images: NDArray[np.floating], kept: Sequence[bool], *, columns: int = 8, dark: bool = False, height: int = 220) -> go.Figure:
+    """Draw the kernels of a first layer as small pictures, those removed crossed out and faded.
+
+    Parameters
+    ----------
+    images : ndarray, shape [filters, height, width]
+        One plane of each filter.
+    kept : sequence of bool
+        Whether a filter stays.
+    columns : int
+        Filters in a row.
+    dark : bool
+        For a dark page.
+    height : int
+        In pixels.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    n, h, w = images.shape
+    rows = -(-n // columns)
+    canvas = np.full((rows * (h + 1) - 1, columns * (w + 1) - 1), np.nan)
+    fig = theme.figure(dark=dark, height=height, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    for i in range(n):
+        top, left = (i // columns) * (h + 1), (i % columns) * (w + 1)
+        canvas[top : top + h, left : left + w] = images[i]
+        if not kept[i]:
+            box = {"x0": left - 0.5, "x1": left + w - 0.5, "y0": top - 0.5, "y1": top + h - 0.5}
+            fig.add_shape(type="rect", **box, fillcolor=theme.fade(theme.REMOVED, 0.55), line={"color": theme.REMOVED, "width": 1})
+            fig.add_shape(type="line", **box, line={"color": theme.paper(dark), "width": 1.5})
+    most = float(np.nanmax(np.abs(canvas))) or 1.0
+    scale = [[0, "#0072b2"], [0.5, "#f4f4f0"], [1, "#e69f00"]]
+    fig.add_trace(go.Heatmap(z=canvas, zmin=-most, zmax=most, colorscale=scale, showscale=False, hoverinfo="skip", hoverongaps=False))
+    fig.update_xaxes(visible=False)
+    fig.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
+    return fig

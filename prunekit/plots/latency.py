@@ -1,0 +1,114 @@
+"""Latency: all samples of each candidate on one scale, and the ratios to the dense model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from prunekit.plots import theme
+
+
+def samples(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) -> go.Figure:
+    """Draw every sample as a dot, with the quartiles as a box and the median as a direct label.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``candidate`` and ``ms``; candidates in the order of their rows.
+    colours : dict of str to str
+        Candidate to colour.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        The scale starts at zero and ends where 99 % of the samples are: rare stragglers would squeeze the rest.
+    """
+    names = list(dict.fromkeys(frame["candidate"]))
+    traces = [
+        go.Box(
+            x=frame.loc[frame["candidate"] == name, "ms"],
+            name=name,
+            orientation="h",
+            boxpoints="all",
+            jitter=0.7,
+            pointpos=0,
+            marker={"color": colours[name], "size": 3.5, "opacity": 0.45},
+            line={"color": colours[name], "width": 1.5},
+            fillcolor=theme.fade(colours[name], 0.12),
+            whiskerwidth=0,
+            hovertemplate="%{x:.3g} ms<extra></extra>",
+        )
+        for name in names
+    ]
+    fig = theme.figure(traces, dark=dark, height=70 + 92 * len(names), showlegend=False, margin={"t": 12})
+    most = float(np.quantile(frame["ms"], 0.99)) * 1.08 if len(frame) else 1.0
+    fig.update_xaxes(title_text="latency of one batch, ms", range=[0, most], rangemode="tozero")
+    fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    for name in names:
+        median = float(frame.loc[frame["candidate"] == name, "ms"].median())
+        label = {"text": f"<b>{median:.3g} ms</b>", "font": {"color": colours[name], "size": 13}, "showarrow": False}
+        fig.add_annotation(x=median, y=name, yshift=38, **label)
+    return fig
+
+
+def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) -> go.Figure:
+    """Draw how many times faster each candidate is: measured with its interval, from MACs as a hollow mark.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``candidate``, ``value``, ``low``, ``high`` (speed-up over dense, measured) and ``macs`` (dense MACs over the
+        candidate's, theoretical).
+    colours : dict of str to str
+        Candidate to colour.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    traces = [
+        go.Scatter(
+            x=frame["value"],
+            y=frame["candidate"],
+            mode="markers",
+            name="measured, 95 % interval",
+            marker={"size": 11, "color": [colours[name] for name in frame["candidate"]]},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": frame["high"] - frame["value"],
+                "arrayminus": frame["value"] - frame["low"],
+                "color": theme.ink(dark),
+                "thickness": 1.6,
+                "width": 6,
+            },
+            customdata=frame[["low", "high"]],
+            hovertemplate="<b>%{y}</b><br>measured %{x:.2f}× (%{customdata[0]:.2f} to %{customdata[1]:.2f})<extra></extra>",
+        ),
+        go.Scatter(
+            x=frame["macs"],
+            y=frame["candidate"],
+            mode="markers",
+            name="ratio of MACs (theoretical)",
+            marker={"size": 13, "symbol": "diamond-open", "color": theme.muted(dark), "line": {"width": 2}},
+            hovertemplate="<b>%{y}</b><br>dense MACs / effective MACs: %{x:.2f}×<extra></extra>",
+        ),
+    ]
+    fig = theme.figure(traces, dark=dark, height=110 + 56 * len(frame))
+    most = float(np.nanmax([frame["high"].max(), frame["macs"].max(), 1.2]))
+    least = float(np.nanmin([frame["low"].min(), frame["macs"].min(), 0.9]))
+    fig.update_xaxes(
+        title_text="times faster than dense (log scale)",
+        type="log",
+        range=[np.log10(least * 0.9), np.log10(most * 1.15)],
+        ticksuffix="×",
+        dtick="D1" if most / least < 30 else None,
+    )
+    fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    theme.reference(fig, x=1.0)
+    return fig

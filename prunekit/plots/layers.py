@@ -1,0 +1,120 @@
+"""Layers as bars: what stays and what goes in each, in the order of depth."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from prunekit.plots import theme
+
+MOST_NAMED = 40  # beyond this many layers bars stand upright and names show on hovering
+
+
+def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) -> go.Figure:
+    """Draw for each layer the share kept and removed, with a mark at what was requested.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        In the order of depth; columns ``name``, ``removed`` (share, 0 to 1), ``gone`` and ``all`` (counts), ``requested`` (share, or
+        NaN where the total was requested and not the layer) and ``ticked`` (bool).
+    what : str
+        What is counted: ``weights`` or ``channels``.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        A click on a bar gives the layer's place in ``customdata[0]``.
+    """
+    flat = len(frame) <= MOST_NAMED
+    across = {"orientation": "h"} if flat else {}
+    traces = []
+    for label, share, colour in (("kept", 1 - frame["removed"], theme.KEPT), ("removed", frame["removed"], theme.fade(theme.REMOVED, 0.6))):
+        colours = [colour if ticked else theme.fade(theme.DENSE, 0.45) for ticked in frame["ticked"]] if label == "kept" else colour
+        traces.append(
+            go.Bar(
+                **_xy(share, frame["name"], flat),
+                **across,
+                name=label,
+                marker={"color": colours, "line": {"width": 0}},
+                customdata=list(zip(range(len(frame)), frame["gone"], frame["all"], frame["removed"], strict=True)),
+                hovertemplate=f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]:.1%}})<extra></extra>",
+                showlegend=False,
+            )
+        )
+    traces.append(_requested(frame, flat, dark))
+    # with no bar in the first row's colour the legend would show grey; two empty traces carry it
+    traces += [_legend("kept", theme.KEPT), _legend("removed", theme.fade(theme.REMOVED, 0.6))]
+    fig = theme.figure(traces, dark=dark, height=70 + 21 * len(frame) if flat else 360, barmode="stack", bargap=0.25)
+    _axes(fig, flat)
+    return fig
+
+
+def _xy(share: pd.Series, names: pd.Series, flat: bool) -> dict[str, pd.Series]:
+    """Return the coordinates of lying or upright bars."""
+    return {"x": share, "y": names} if flat else {"x": names, "y": share}
+
+
+def _requested(frame: pd.DataFrame, flat: bool, dark: bool) -> go.Scatter:
+    """Return the marks at the requested shares (seen from the kept side)."""
+    asked = frame[frame["requested"].notna()]
+    symbol = "line-ns" if flat else "line-ew"
+    return go.Scatter(
+        **_xy(1 - asked["requested"], asked["name"], flat),
+        mode="markers",
+        marker={"symbol": symbol, "size": 13, "line": {"width": 2, "color": theme.ink(dark)}},
+        name="requested",
+        customdata=asked["requested"],
+        hovertemplate="requested: remove %{customdata:.1%}<extra></extra>",
+        showlegend=bool(len(asked)),
+    )
+
+
+def _legend(name: str, colour: str) -> go.Bar:
+    """Return an empty bar that only stands in the legend."""
+    return go.Bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip")
+
+
+def _axes(fig: go.Figure, flat: bool) -> None:
+    """Set percent on one axis, layers in the order of depth on the other."""
+    share = {"range": [0, 1], "tickformat": ".0%", "nticks": 6}
+    if flat:
+        fig.update_xaxes(**share, title_text="share of the layer")
+        fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    else:
+        fig.update_yaxes(**share, title_text="share of the layer")
+        fig.update_xaxes(showticklabels=False, showgrid=False, title_text="layers, from input to output", type="category")
+
+
+def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
+    """Draw sizes as bars, dense first, each with its bytes as a direct label.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``label``, ``bytes``, ``text`` (the direct label) and ``dense`` (bool).
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    colours = [theme.DENSE if dense else theme.KEPT for dense in frame["dense"]]
+    bar = go.Bar(
+        x=frame["bytes"],
+        y=frame["label"],
+        orientation="h",
+        text=frame["text"],
+        textposition="outside",
+        cliponaxis=False,
+        marker={"color": colours},
+        hovertemplate="%{y}: %{x:,} bytes<extra></extra>",
+    )
+    fig = theme.figure([bar], dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35)
+    most = float(frame["bytes"].max()) if len(frame) else 1.0
+    fig.update_xaxes(visible=False, range=[0, 1.3 * max(most, 1.0)])
+    fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    return fig

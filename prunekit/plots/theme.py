@@ -1,0 +1,161 @@
+"""The one visual language: colours with a meaning, and a plotly template for light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import plotly.io as pio
+
+DENSE = "#64748b"  # the dense baseline, always first
+KEPT = "#0f9b8e"
+REMOVED = "#d55e00"
+THRESHOLD = "#b34700"
+
+# Okabe and Ito's colours, told apart by people with any colour vision; in order of picking
+_RUNS = ("#0072b2", "#e69f00", "#cc79a7", "#56b4e9", "#009e73", "#d55e00", "#8c6d1f", "#7a5195")
+_RUNS_DARK = ("#4aa3df", "#e69f00", "#cc79a7", "#8fd0f5", "#1fb58f", "#e8743b", "#c9a94b", "#b394d6")
+
+_INK = {False: "#1b2430", True: "#e7ebf0"}
+_MUTED = {False: "#5b6776", True: "#9fb0c0"}
+_GRID = {False: "#e4e9ee", True: "#28313c"}
+_PAPER = {False: "#ffffff", True: "#10151c"}
+FONT = '"Source Sans", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
+
+
+def run_colour(index: int, dark: bool = False) -> str:
+    """Return the colour of the run picked at place ``index``."""
+    palette = _RUNS_DARK if dark else _RUNS
+    return palette[index % len(palette)]
+
+
+def fade(colour: str, opacity: float) -> str:
+    """Return a hex colour as ``rgba(...)`` with an opacity.
+
+    Parameters
+    ----------
+    colour : str
+        ``#rrggbb``.
+    opacity : float
+        0 to 1.
+    """
+    r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({r},{g},{b},{opacity})"
+
+
+def ink(dark: bool) -> str:
+    """Return the colour of text."""
+    return _INK[dark]
+
+
+def muted(dark: bool) -> str:
+    """Return the colour of secondary text and marks."""
+    return _MUTED[dark]
+
+
+def grid(dark: bool) -> str:
+    """Return the colour of grid lines and of empty cells."""
+    return _GRID[dark]
+
+
+def paper(dark: bool) -> str:
+    """Return the colour of the page, for the gaps between marks."""
+    return _PAPER[dark]
+
+
+def _axis(dark: bool) -> dict[str, object]:
+    """Return an axis with a thin grid and no frame."""
+    return {
+        "gridcolor": _GRID[dark],
+        "gridwidth": 1,
+        "zeroline": False,
+        "showline": False,
+        "ticks": "",
+        "tickfont": {"color": _MUTED[dark], "size": 12},
+        "title": {"font": {"color": _MUTED[dark], "size": 12}, "standoff": 8},
+        "automargin": True,
+    }
+
+
+def template(dark: bool = False) -> go.layout.Template:
+    """Return the plotly template of the house.
+
+    Parameters
+    ----------
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.layout.Template
+        Also registered as ``prunekit`` and ``prunekit_dark``.
+    """
+    layout = go.Layout(
+        font={"family": FONT, "size": 13, "color": _INK[dark]},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        colorway=list(_RUNS_DARK if dark else _RUNS),
+        xaxis=_axis(dark),
+        yaxis=_axis(dark),
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        hovermode="closest",
+        hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left", "namelength": -1},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": {"text": ""}},
+        bargap=0.15,
+        separators=".\u2009",  # 1 234.5, with a thin space
+    )
+    return go.layout.Template(layout=layout)
+
+
+TEMPLATES = {False: template(False), True: template(True)}
+pio.templates["prunekit"], pio.templates["prunekit_dark"] = TEMPLATES[False], TEMPLATES[True]
+
+
+def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 320, **layout: object) -> go.Figure:
+    """Return a figure in the template of the house.
+
+    Parameters
+    ----------
+    traces : sequence of plotly traces
+        What to draw.
+    dark : bool
+        For a dark page.
+    height : int
+        In pixels.
+    **layout
+        Further properties of the layout.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    fig = go.Figure(data=list(traces))
+    # uirevision keeps zoom and hidden traces while a slider moves
+    fig.update_layout(template=TEMPLATES[dark], height=height, uirevision="prunekit", **layout)
+    return fig
+
+
+def reference(
+    fig: go.Figure, *, x: float | None = None, y: float | None = None, text: str = "", colour: str = DENSE, dash: str = "dash"
+) -> None:
+    """Draw a labelled straight line at ``x`` or ``y`` across the figure.
+
+    Parameters
+    ----------
+    fig : Figure
+        Changed in place.
+    x, y : float
+        Give one of the two.
+    text : str
+        Its direct label.
+    colour, dash : str
+        How the line looks.
+    """
+    line = {"color": colour, "width": 1.5, "dash": dash}
+    note = {"text": text, "showarrow": False, "font": {"color": colour, "size": 12}}
+    if x is not None:
+        fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line=line)
+        fig.add_annotation(x=x, y=1, yref="paper", yanchor="bottom", **note)
+    if y is not None:
+        fig.add_shape(type="line", x0=0, x1=1, xref="paper", y0=y, y1=y, line=line)
+        fig.add_annotation(x=1, xref="paper", xanchor="right", y=y, yanchor="bottom", **note)

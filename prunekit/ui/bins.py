@@ -1,0 +1,152 @@
+"""Histograms of weights from cached fine bins: a cut is drawn without touching the weights again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from prunekit import anatomy
+from prunekit.plots import Bins, CutBins
+from prunekit.pruning import Plan
+from prunekit.ui import store
+from prunekit.ui.cuts import View
+from prunekit.ui.store import Source
+
+FINE = 8192
+BARS = 96
+COVER = 0.999  # the share of weights inside the drawn range; rare outliers would squeeze the rest into one bar
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fine:
+    """Counts over many narrow bins, symmetric around zero and the same for all layers of a picture."""
+
+    edges: NDArray[np.float64]
+    counts: dict[str, Ints]
+
+
+def _weights(source: Source, name: str) -> NDArray[np.float32]:
+    """Return one layer's weights, flat."""
+    flat: NDArray[np.float32] = anatomy.weight_of(store.load(source).model, name).cpu().float().numpy().reshape(-1)
+    return flat
+
+
+@st.cache_resource(max_entries=24, show_spinner="Counting the weights, once …")
+def fine(source: Source, layers: tuple[str, ...]) -> Fine:
+    """Return fine histograms of some layers over shared bins."""
+    weights = {name: _weights(source, name) for name in layers}
+    most = max((float(np.abs(w).max()) for w in weights.values() if w.size), default=1.0) or 1.0
+    counts = {name: _count(w, most) for name, w in weights.items()}
+    return Fine(np.linspace(-most, most, FINE + 1), counts)
+
+
+def _count(values: NDArray[np.float32], most: float) -> Ints:
+    """Return counts over `FINE` equal bins in [-most, most]; quicker than a search for each value."""
+    places = ((values.astype(np.float64) + most) * (FINE / (2 * most))).astype(np.int64)
+    return np.bincount(np.clip(places, 0, FINE - 1), minlength=FINE)
+
+
+def _window(fine_bins: Fine) -> tuple[int, int]:
+    """Return the fine bins to draw, as first and last place around the middle, in whole bars."""
+    total = np.sum(list(fine_bins.counts.values()), axis=0)
+    half = FINE // 2
+    outward = total[:half][::-1] + total[half:]
+    reach = int(np.searchsorted(np.cumsum(outward), COVER * outward.sum())) + 1
+    step = max(1, math.ceil(2 * reach / BARS))
+    side = min(half, math.ceil(reach / step) * step)
+    return half - side, half + side
+
+
+def _bars(counts: Ints | NDArray[np.float64], window: tuple[int, int]) -> NDArray[np.float64]:
+    """Sum fine bins into bars; what lies outside the window counts in the outermost bars."""
+    first, last = window
+    step = max(1, math.ceil((last - first) / BARS))
+    starts = np.arange(first, last, step)
+    bars = np.add.reduceat(counts[:last].astype(np.float64), starts)
+    bars[0] += counts[:first].sum()
+    bars[-1] += counts[last:].sum()
+    return bars
+
+
+def _edges(fine_bins: Fine, window: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the edges of the bars."""
+    first, last = window
+    step = max(1, math.ceil((last - first) / BARS))
+    return fine_bins.edges[np.append(np.arange(first, last, step), last)]
+
+
+@st.cache_data(max_entries=64, show_spinner="Counting the weights …")
+def distributions(source: Source, layers: tuple[str, ...]) -> list[Bins]:
+    """Return the histograms of some layers over shared bins."""
+    found = fine(source, layers)
+    window = _window(found)
+    moments = {name: _weights(source, name) for name in layers}
+    return [
+        Bins(
+            name,
+            _edges(found, window),
+            _bars(found.counts[name], window).astype(np.int64),
+            float(w.mean(dtype=float)),
+            float(w.std(dtype=float)),
+        )
+        for name, w in moments.items()
+    ]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def norms(source: Source, layers: tuple[str, ...], p: int = 1) -> pd.DataFrame:
+    """Return the norm of each filter of some layers, strongest first, relative to the layer's mean."""
+    parts = []
+    for name in layers:
+        values = anatomy.filter_norms(anatomy.weight_of(store.load(source).model, name), p)
+        order = np.argsort(-values, kind="stable")
+        place = np.arange(1, len(values) + 1) / len(values)
+        mean = values.mean() or 1.0
+        parts.append(pd.DataFrame({"layer": name, "place": place, "norm": values[order] / mean, "filter": order}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def cut_bins(source: Source, view: View, focus: str | None, layers: tuple[str, ...]) -> CutBins:
+    """Return the weights of one layer, or of all, split into what stays and what goes.
+
+    Exact for magnitude criteria up to the width of one of `FINE` bins; a random choice takes the same share of every bin.
+
+    Parameters
+    ----------
+    source : Source
+        The model.
+    view : View
+        An unstructured cut.
+    focus : str, optional
+        One layer; None for all ticked ones together.
+    layers : tuple of str
+        The ticked layers.
+    """
+    assert not isinstance(view.cut, Plan)
+    found = fine(source, (focus,) if focus else layers)
+    rows = view.frame.set_index("name")
+    distance = np.abs((found.edges[:-1] + found.edges[1:]) / 2)
+    removed = np.zeros(FINE)
+    thresholds = set()
+    for name, counts in found.counts.items():
+        if name not in view.cut:
+            continue
+        if view.spec.criterion == "random":
+            removed += counts * rows.at[name, "removed"]
+            continue
+        score = float(view.cut[name].threshold)
+        reach = math.sqrt(max(score, 0.0)) if view.spec.criterion == "l2" else score
+        thresholds.add(reach)
+        removed += np.where(distance < reach, counts, 0)
+    total = np.sum(list(found.counts.values()), axis=0)
+    window = _window(found)
+    gone = _bars(removed, window)
+    threshold = thresholds.pop() if len(thresholds) == 1 else None
+    return CutBins(_edges(found, window), _bars(total, window) - gone, gone, threshold if threshold and threshold > 0 else None)

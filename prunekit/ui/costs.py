@@ -1,0 +1,230 @@
+"""What a setting costs, measured: accuracy before and after, the four sizes, the proof. Quick ones at once, others as a job."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from prunekit import measure, pruning
+from prunekit.catalog import Data
+from prunekit.measure import Accuracy, Assessment, Difference, Sizes
+from prunekit.plots import sizes as size_bars
+from prunekit.plots.text import error as small
+from prunekit.plots.text import percent, points, size, times
+from prunekit.pruning import Plan, Proof, PruneResult
+from prunekit.spec import PruneSpec
+from prunekit.ui import cuts, measuring, show, store
+from prunekit.ui.background import Job, board
+from prunekit.ui.cuts import SMALL, View
+from prunekit.ui.settings import Settings
+from prunekit.ui.store import Loaded, Source
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What carrying out one setting gave; numbers only.
+
+    Attributes
+    ----------
+    assessment : Assessment
+        Dense and pruned side by side.
+    proof : Proof or None
+        Of the surgery.
+    """
+
+    assessment: Assessment
+    proof: Proof | None
+
+    @property
+    def accuracy(self) -> tuple[Accuracy, Accuracy] | None:
+        """Before and after, on the same samples."""
+        before, after = self.assessment.before.accuracy, self.assessment.after.accuracy
+        return None if before is None or after is None else (before, after)
+
+    @property
+    def difference(self) -> Difference | None:
+        """Paired."""
+        return self.assessment.difference
+
+    @property
+    def sizes(self) -> tuple[Sizes, Sizes]:
+        """Before and after."""
+        return self.assessment.before.sizes, self.assessment.after.sizes
+
+
+def is_small(loaded: Loaded) -> bool:
+    """Return whether sizes and proofs are quick enough to be there at once."""
+    return store.counts_of(loaded.source).params <= SMALL
+
+
+def carry_out(loaded: Loaded, view: View) -> PruneResult:
+    """Make the pruned model, proved where channels leave."""
+    if isinstance(view.cut, Plan):
+        return pruning.carry_out(loaded.model, view.cut, view.spec)
+    ranking = cuts.ranking_of(loaded.source, view.spec)
+    return pruning.mask(loaded.model, ranking, view.spec, loaded.input_shape)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def exact(source: Source, spec: PruneSpec) -> Measured:
+    """Return sizes and proof of a small model, without accuracy."""
+    loaded = store.load(source)
+    result = carry_out(loaded, cuts.view(source, spec))
+    return Measured(measure.assess(loaded.model, result), result.proof)
+
+
+def accuracy_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
+    """Return the key of an accuracy before and after."""
+    return measuring.key_of("assess", *measuring.of_data(now, loaded), spec)
+
+
+def exact_key(loaded: Loaded, spec: PruneSpec) -> str:
+    """Return the key of sizes and proof of a big model."""
+    return measuring.key_of("exact", loaded.source, spec)
+
+
+def measured(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
+    """Return what has been measured with this setting, if anything."""
+    found = measuring.finished(accuracy_key(now, loaded, spec))
+    return found if isinstance(found, Measured) else None
+
+
+def known(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
+    """Return sizes and proof where they are known or quick."""
+    found = measured(now, loaded, spec) or measuring.finished(exact_key(loaded, spec))
+    if isinstance(found, Measured):
+        return found
+    return exact(loaded.source, spec) if is_small(loaded) else None
+
+
+def begin(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:
+    """Start measuring a setting: with data its accuracy, without its sizes and proof; a button's callback."""
+    dense = measuring.finished(measuring.baseline_key(now, loaded)) if data is not None else None
+
+    def work(job: Job) -> Measured:
+        job.progress(0.02, "pruning a copy")
+        result = carry_out(loaded, view)
+        split = None if data is None else data.test
+        found = measure.assess(loaded.model, result, split, baseline=dense, progress=job.progress, cancel=job.cancel)
+        return Measured(found, result.proof)
+
+    name = f"{loaded.source.name}, {view.spec.mode}, {percent(view.spec.sparsity or 0)}"
+    if data is None:
+        measuring.start(exact_key(loaded, view.spec), f"Sizes and proof: {name}", work)
+    else:
+        measuring.start(accuracy_key(now, loaded, view.spec), f"Accuracy: {name}", work)
+
+
+def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
+    """Show the button that measures accuracy."""
+    job = board().get(accuracy_key(now, loaded, view.spec)) if view is not None else None
+    done, busy = job is not None and job.state == "done", job is not None and job.active
+    st.button(
+        "Accuracy measured" if done else "Measure accuracy", key="measure", type="primary", disabled=view is None or data is None or done or busy,
+        icon=":material/check:" if done else ":material/speed:", on_click=begin, args=(now, loaded, view, data),
+        help=f"Dense and pruned on the same {len(data.test):,} test images." if data is not None else "This model has no data here.",
+    )  # fmt: skip
+
+
+def verdict(found: Measured) -> None:
+    """Say what pruning did to accuracy, in one sentence."""
+    if found.accuracy is None or found.difference is None:
+        return
+    (before, after), gap = found.accuracy, found.difference
+    change = f"{points(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"
+    if not gap.significant:
+        text = f"**No significant difference**: {percent(before.value)} dense, {percent(after.value)} pruned, {change}."
+    else:
+        text = f"**Accuracy {'fell' if gap.value < 0 else 'rose'}** from {percent(before.value)} to {percent(after.value)}: {change}."
+    st.markdown(f"{text} Paired on the same {gap.n:,} test images, McNemar p = {gap.p_value:.2g}. {show.tag('measured')}")
+
+
+def sizes(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> None:
+    """Show the four sizes, exact where they are known, otherwise estimated from counts."""
+    show.section("How big is it on disk?")
+    frame = _exact_rows(view, found) if found is not None else _estimated_rows(loaded, view)
+    show.chart(size_bars(frame, dark=show.dark()), "sizes", "")
+    st.caption(f"{_size_caption(view, frame)} {show.tag('counted' if found is not None else 'estimated')}")
+
+
+def _row(label: str, number: float, dense: float, is_dense: bool = False) -> tuple[str, float, str, bool]:
+    """Return one bar with its label."""
+    ratio = "" if is_dense or not number else f"  ({times(dense / number)} smaller)" if number < dense else "  (no smaller)"
+    return label, number, size(number) + ratio, is_dense
+
+
+COLUMNS = ["label", "bytes", "text", "dense"]
+
+
+def _exact_rows(view: View, found: Measured) -> pd.DataFrame:
+    """Return the four sizes of a finished measurement."""
+    before, after = found.sizes
+    rows = [_row("dense file", before.dense, before.dense, True)]
+    if before.gzip is not None and after.gzip is not None:
+        rows += [_row("dense, gzipped", before.gzip, before.dense, True), _row("with zeros, gzipped", after.gzip, before.dense)]
+    rows.append(_row(f"best sparse format ({after.sparse_format})", after.sparse, before.dense))
+    rows.append(_row("after surgery", after.surgery, before.dense))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _estimated_rows(loaded: Loaded, view: View) -> pd.DataFrame:
+    """Return sizes from counts: exact but for headers and for formats that depend on where the zeros are."""
+    dense = store.size_of(loaded.source)
+    frame = view.frame
+    weights = [math.prod(shape) for shape in frame["before"]]
+    left = [w - g for w, g in zip(weights, frame["params_gone"], strict=True)]
+    saved = sum(4 * w - min(4 * w, w / 8 + 4 * n) for w, n in zip(weights, left, strict=True))
+    after = dense - 4 * (view.params[0] - view.params[1]) if view.what == "channels" else dense
+    rows = [
+        _row("dense file", dense, dense, True),
+        _row("sparse (a bit a position)", dense - saved, dense),
+        _row("after surgery", after, dense),
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _size_caption(view: View, frame: pd.DataFrame) -> str:
+    """Say which way of storing is smallest."""
+    rows = frame[~frame["dense"]]
+    best = rows.loc[rows["bytes"].idxmin()]
+    if view.what == "weights":
+        return f"Zeros in a plain file save nothing: only compression or a sparse format makes it smaller. Smallest here: {best['label']}, {size(best['bytes'])}."
+    return f"Channels that left need no special format: the plain file is smaller. Smallest here: {best['label']}, {size(best['bytes'])}."
+
+
+def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> None:
+    """Show that removing is the same as zeroing, or how to have it shown."""
+    show.section("Is the smaller model the same function?")
+    if view.what == "weights":
+        st.markdown("Nothing has to be proved: zeroed weights stay in place, and the network computes with them as before.")
+    elif not view.gone:
+        show.empty("No channel is removed at this setting: move the slider, and what leaves will be proved here.")
+    elif found is not None and found.proof is not None:
+        _proved(found.proof)
+    else:
+        st.markdown(
+            "Removing these channels must give what zeroing them in the dense model gives. For a model of this size that takes some seconds."
+        )
+    key = exact_key(loaded, view.spec)
+    if (found is None and (job := board().get(key)) is None) or (found is None and job is not None and not job.active):
+        st.button(
+            "Prove it and compute exact sizes" if view.what == "channels" else "Compute exact sizes", key="exact", icon=":material/verified:",
+            on_click=begin, args=(now, loaded, view, None),
+        )  # fmt: skip
+    measuring.panel(key)
+
+
+def _proved(result: Proof) -> None:
+    """Show the numbers of a proof."""
+    mark = ":material/check_circle: " if result.passed else ":material/cancel: "
+    st.markdown(
+        f":green[{mark}]**Removing = zeroing**: largest relative error {small(result.max_relative_error)} (allowed 1e-4), while pruning moved the "
+        f"output by {percent(result.output_change, 0)}. {show.tag('measured')}"
+    )
+    st.caption(
+        "Measured on a copy whose every weight and statistic is random, with random input: the smaller model against the dense one in which "
+        "exactly these channels are zero. A smaller model that fails this is never handed out."
+    )

@@ -1,0 +1,39 @@
+"""The model and data in use, for a page that cannot do without them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from prunekit.catalog import Data
+from prunekit.errors import CheckpointError, PrunekitError
+from prunekit.ui import routes, show, store
+from prunekit.ui.settings import Settings
+from prunekit.ui.state import settings
+from prunekit.ui.store import Loaded, Source
+
+
+def model_in_use() -> tuple[Settings, Loaded]:
+    """Return the settings and the dense model; where it cannot be loaded, say why, link to Start and stop the page."""
+    now = settings()
+    try:
+        loaded = store.load(Source.of(now))
+        store.layer_frame(loaded.source)
+    except PrunekitError as error:
+        st.error(show.plain(str(error)), icon=":material/error:")
+        routes.link("start", "Upload it again" if isinstance(error, CheckpointError) and now.upload else "Choose a model")
+        st.stop()
+    return now, loaded
+
+
+def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
+    """Return the data, or None after saying why there are none and what to do."""
+    if store.data_name(now, loaded) == store.NO_DATA:
+        show.empty(
+            "This model has no data here, so no accuracy can be measured. Register some with `prunekit app --data imagefolder:PATH`, "
+            "then choose them on the Start page.",
+            "database_off",
+        )
+        return None
+    with show.plain_errors(stop=False):
+        return store.data_of(now, loaded)
+    return None

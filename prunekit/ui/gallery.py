@@ -1,0 +1,154 @@
+"""Models to choose from and pictures from their data, for the Start page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from prunekit import catalog, measure
+from prunekit.catalog import ModelEntry
+from prunekit.errors import PrunekitError
+from prunekit.plots.text import count, size
+from prunekit.ui import measuring, routes, state, store
+from prunekit.ui.settings import Settings
+from prunekit.ui.show import plus_minus, tag
+from prunekit.ui.store import Source
+from sample_models import SAMPLES
+
+Picture = NDArray[np.uint8]
+
+
+def shelf_of(name: str) -> str:
+    """Return the shelf on which a model stands: sample, torchvision or own."""
+    try:
+        return str(store.entry_of(name).kind)
+    except PrunekitError:
+        return "own"
+
+
+def choose(model: str, *, pretrained: bool = False, upload: str = "") -> None:
+    """Take another model; a button's callback."""
+    now = state.settings()
+    if (now.model, now.pretrained, now.upload) != (model, pretrained, upload):
+        state.put(now.of_model(model, pretrained=pretrained, upload=upload))
+
+
+def enlarge(picture: Picture, side: int) -> Picture:
+    """Return a picture scaled up by a whole number to about ``side`` pixels, every pixel sharp."""
+    times = max(1, side // max(picture.shape[0], 1))
+    grown = np.repeat(np.repeat(picture, times, 0), times, 1)
+    return np.repeat(grown, 3, 2) if grown.shape[2] == 1 else grown
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def thumbnails(name: str, how_many: int = 6, side: int = 48) -> Picture | None:
+    """Return a strip of pictures of a data set, or None where it would have to be downloaded first."""
+    if not store.at_hand(name):
+        return None
+    split = catalog.load_data(name, limit=64).test
+    gap = np.full((1, 1, 3), 255, np.uint8)
+    places = np.linspace(0, len(split) - 1, how_many).astype(int)
+    tiles = [enlarge(split.picture(int(i)), side) for i in places]
+    columns = [np.concatenate([tile, np.broadcast_to(gap, (tile.shape[0], 3, 3))], 1) for tile in tiles]
+    return np.concatenate(columns, 1)[:, :-3]
+
+
+def cards(entries: list[ModelEntry]) -> None:
+    """Show a card for each sample model."""
+    grid = st.grid(3, min_column_width=300)
+    for entry in entries:
+        with grid.cell(), st.container(border=True, height="stretch"):
+            _card(entry)
+
+
+def _card(entry: ModelEntry) -> None:
+    """Show one sample: pictures of its data, what it does, what it costs."""
+    source = Source(entry.name)
+    strip = thumbnails(SAMPLES[entry.name].data)
+    if strip is not None:
+        st.image(strip, width="stretch", alt=f"Six pictures from the data of {entry.title}")
+    st.markdown(f"**{entry.title}** :gray[{entry.task}]")
+    st.caption(entry.description)
+    try:
+        counts, file_size = store.counts_of(source), store.size_of(source)
+    except PrunekitError as error:
+        st.caption(f":red[{error}]")
+        return
+    figure = measuring.card_figure(entry.card, SAMPLES[entry.name].data)
+    accuracy = f"**{plus_minus(figure.value, figure.low, figure.high)}** accuracy (n = {figure.n:,}) {tag('measured')}" if figure else ""
+    st.markdown(f"{accuracy}  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
+    now = state.settings()
+    used = now.model == entry.name and not now.upload
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "In use" if used else "Use this model", key=f"use_{entry.name}", disabled=used, on_click=choose, args=(entry.name,),
+            icon=":material/check:" if used else None,
+        )  # fmt: skip
+        st.markdown(_availability(entry))
+
+
+def _availability(entry: ModelEntry) -> str:
+    """Say whether the model's data have to be downloaded."""
+    name = SAMPLES[entry.name].data
+    return ":green-badge[no download]" if store.at_hand(name) else f":gray-badge[{name} is downloaded at first use]"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One picture and what the model says.
+
+    Attributes
+    ----------
+    picture : ndarray
+        For the screen.
+    truth, said : str
+        Names of the classes.
+    confidence : float
+        Softmax probability of what was said.
+    """
+
+    picture: Picture
+    truth: str
+    said: str
+    confidence: float
+
+    @property
+    def right(self) -> bool:
+        """Whether the model is right."""
+        return self.truth == self.said
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def guesses(source: Source, data: str, limit: int, how_many: int = 16) -> list[Guess]:
+    """Return test pictures with the dense model's predictions, half of them hard ones where there are any.
+
+    Looks at the first 256 test samples: those it gets wrong come first, so that a good model still shows a mistake.
+    """
+    loaded = store.load(source)
+    everything = store.data_of(Settings(model=source.name, data=data, limit=limit), loaded)
+    split = everything.test
+    places = np.arange(min(len(split), 256))
+    said = measure.predict(loaded.model, split.images(places))
+    wrong = places[said.classes != split.labels[places]][: how_many // 4]
+    chosen = np.sort(np.concatenate([wrong, np.setdiff1d(places, wrong)[: how_many - len(wrong)]]))
+    names = everything.classes or loaded.info.classes
+    return [
+        Guess(enlarge(split.picture(int(i)), 64), _name(names, split.labels[i]), _name(names, said.classes[i]), float(said.confidences[i]))
+        for i in chosen
+    ]
+
+
+def _name(names: tuple[str, ...], index: int) -> str:
+    """Return a class by name, or by number where it has none."""
+    return names[index] if index < len(names) else str(index)
+
+
+def next_steps() -> None:
+    """Show where to go from Start."""
+    with st.container(horizontal=True):
+        routes.link("layers", "See its layers")
+        routes.link("prune", "Prune it")
+        routes.link("accuracy", "See how far it can go")

@@ -1,0 +1,13 @@
+"""The router: reads the address, shows the sidebar, runs one page."""
+
+import streamlit as st
+
+from prunekit.ui import routes, sidebar, state
+
+st.set_page_config(page_title="prunekit", page_icon=":material/content_cut:", layout="wide")
+state.sync()
+here = routes.navigation()
+sidebar.show()
+for sentence in state.problems():
+    st.warning(sentence, icon=":material/link_off:")
+here.run()

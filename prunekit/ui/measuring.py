@@ -1,0 +1,148 @@
+"""Measurements as background jobs: what is asked, how it is keyed, and how its progress shows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from prunekit import measure
+from prunekit.ui import store
+from prunekit.ui.background import Job, Work, board
+from prunekit.ui.settings import Settings
+from prunekit.ui.store import Loaded
+
+QUICK = 3e9  # multiply-accumulates that are measured at once, without a job: about a second
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An accuracy with its interval and where it comes from.
+
+    Attributes
+    ----------
+    value, low, high : float
+        Fractions in 0..1.
+    n : int
+        Number of samples.
+    where : str
+        Which data, in a few words.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    where: str
+
+
+def session() -> str:
+    """Return the id of this browser tab's session."""
+    context = get_script_run_ctx()
+    return context.session_id if context is not None else ""
+
+
+def key_of(*parts: object) -> str:
+    """Return a hash of what a measurement depends on."""
+    return hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()[:16]
+
+
+def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
+    """Return what identifies the model and the data of a measurement."""
+    return (loaded.source, store.data_name(settings, loaded), settings.limit)
+
+
+def start(key: str, title: str, work: Work) -> None:
+    """Start a job; to be called from a button's callback."""
+    board().submit(key, title, work, session())
+
+
+def stop(key: str) -> None:
+    """Cancel this tab's wish for a job; to be called from a button's callback."""
+    board().stop(key, session())
+
+
+def finished(key: str) -> Any:
+    """Return the result of a job that is done, otherwise None."""
+    job = board().get(key)
+    return job.result if job is not None and job.state == "done" else None
+
+
+def baseline_key(settings: Settings, loaded: Loaded) -> str:
+    """Return the key of the dense model's accuracy on the test split."""
+    return key_of("baseline", *of_data(settings, loaded))
+
+
+def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
+    """Return the test accuracy that a sample's card holds, measured when it was trained."""
+    found = (card or {}).get("test_accuracy")
+    if not isinstance(found, Mapping) or not {"value", "low", "high", "n"} <= set(found):
+        return None
+    return Figure(float(found["value"]), float(found["low"]), float(found["high"]), int(found["n"]), f"test split of {data}")
+
+
+def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
+    """Return the card's accuracy where the sample's own weights and its own data, all of them, are in use."""
+    data = loaded.info.data
+    usual = store.data_name(settings, loaded) == data and not settings.limit and not settings.upload
+    return card_figure(loaded.info.card, data) if usual and data else None
+
+
+def baseline(settings: Settings, loaded: Loaded) -> Figure | None:
+    """Return the dense model's accuracy on test data, if it has been measured: by the card, or here."""
+    card = from_card(settings, loaded)
+    if card is not None:
+        return card
+    found = finished(baseline_key(settings, loaded))
+    if found is None:
+        return None
+    return Figure(found.value, found.low, found.high, found.n, f"test split of {store.data_name(settings, loaded)}")
+
+
+def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:
+    """Start measuring the dense model on test data."""
+    model, test = loaded.model, data.test
+
+    def work(job: Job) -> measure.Accuracy:
+        return measure.evaluate(model, test, progress=job.progress, cancel=job.cancel)
+
+    start(baseline_key(settings, loaded), f"Accuracy of {loaded.source.name}", work)
+
+
+def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:
+    """Show a job's progress with Cancel while it is under way, and why it failed if it did.
+
+    Parameters
+    ----------
+    key : str
+        Of the job.
+    draw : callable, optional
+        Draws partial results.
+    """
+    job = board().get(key)
+    if job is None:
+        return
+    if job.active:
+        st.fragment(_live, run_every=0.7, key=f"live_{key}")(key, draw)
+    elif job.state == "failed":
+        st.error(job.error, icon=":material/error:")
+    elif job.state == "cancelled":
+        st.caption(f"Cancelled: {job.title}.")
+
+
+def _live(key: str, draw: Callable[[Job], None] | None) -> None:
+    """Draw progress; once the job is over, draw the whole page."""
+    job = board().get(key)
+    if job is None or not job.active:
+        st.rerun()
+        return
+    text = "waiting for another measurement" if job.state == "waiting" else (job.text or "starting")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(job.fraction, text=f"{job.title}: {text}")
+        st.button("Cancel", key=f"cancel_{key}", icon=":material/close:", on_click=stop, args=(key,))
+    if draw is not None:
+        draw(job)

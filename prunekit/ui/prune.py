@@ -1,0 +1,195 @@
+"""The Prune page, upper half: the big numbers and the pictures of what goes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.plots import by_layer, cut, ranked, strip
+from prunekit.plots.text import count, percent, plural, points
+from prunekit.ui import bins, costs, cuts, measuring, show, state
+from prunekit.ui.cuts import View
+from prunekit.ui.settings import Settings
+from prunekit.ui.store import Loaded
+
+
+def numbers(now: Settings, loaded: Loaded, view: View | None) -> None:
+    """Show the three big numbers, the dense model's beside each."""
+    first, second, third = st.columns(3)
+    with first:
+        _removed(now, view)
+    with second:
+        if view is None:
+            show.tile("Parameters", "—")
+        else:
+            before, after = view.params
+            label = "Non-zero parameters" if view.what == "weights" else "Parameters"
+            show.tile(label, count(after), "counted", f"dense {count(before)}, {percent(1 - after / before)} fewer")
+    with third:
+        _accuracy(now, loaded, view)
+    if view is not None:
+        st.caption(_second_line(view))
+
+
+def _removed(now: Settings, view: View | None) -> None:
+    """Show what goes, requested beside achieved."""
+    if view is None:
+        show.tile("Removed", "—")
+        return
+    requested = percent(now.sparsity)
+    label = "Weights removed" if view.what == "weights" else "Channels removed"
+    show.tile(label, percent(view.achieved), "counted", f"requested {requested} of {view.chosen:,} → {view.gone:,}".replace(",", "\u2009"))
+
+
+def _accuracy(now: Settings, loaded: Loaded, view: View | None) -> None:
+    """Show the accuracy afterwards, empty until it is measured."""
+    figure = measuring.baseline(now, loaded)
+    dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high)}" if figure else "dense not measured"
+    found = costs.measured(now, loaded, view.spec) if view is not None else None
+    if found is None or found.accuracy is None:
+        show.tile("Accuracy", "—", "", f"not measured yet; {dense}")
+        return
+    before, after = found.accuracy
+    below = f"dense {percent(before.value)}; {points(found.difference.value)} points" if found.difference else dense
+    show.tile("Accuracy", percent(after.value), "measured", below, show.interval(after.low, after.high, after.n))
+
+
+def _second_line(view: View) -> str:
+    """Say what the big numbers leave out."""
+    before, after = view.macs
+    ratio = before / max(after, 1)
+    if view.what == "weights":
+        return (
+            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. Effective MACs {count(before)} → {count(after)} "
+            f"({ratio:.2g}× fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
+        )
+    return (
+        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the channels. MACs {count(before)} → {count(after)} "
+        f"({ratio:.2g}× fewer, counted). How much faster that is, only a measurement tells: see Latency."
+    )
+
+
+def pictures(now: Settings, loaded: Loaded, view: View) -> None:
+    """Draw what goes by layer, and the cut."""
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        show.section("What goes in each layer?")
+        fig = by_layer(view.frame, what=view.what, dark=show.dark())
+        with st.container(height=560 if len(view.frame) > 26 else "content", border=False):
+            show.chart(fig, "by_layer", "", alt="Share kept and removed in each layer", on_select=_take_bar, selection_mode="points")
+        st.caption(_layers_caption(view))
+    with right:
+        _focus(now, loaded, view)
+
+
+def _take_bar() -> None:
+    """Look at the layer whose bar was clicked."""
+    chosen = st.session_state["by_layer"]["selection"]["points"]
+    if chosen and "customdata" in chosen[0]:
+        data = chosen[0]["customdata"]
+        state.change(focus=int(data[0] if isinstance(data, list) else data["0"]))
+
+
+def _layers_caption(view: View) -> str:
+    """Say which layers lose most and least."""
+    rows = view.frame[view.frame["ticked"]]
+    if rows.empty or not rows["gone"].sum():
+        return "Nothing is removed at this setting."
+    most, least = rows.loc[rows["removed"].idxmax()], rows.loc[rows["removed"].idxmin()]
+    grey = int((~view.frame["ticked"]).sum())
+    end = f" Grey: {plural(grey, 'layer')} left alone." if grey else ""
+    if math.isclose(float(most["removed"]), float(least["removed"]), abs_tol=0.01):
+        return f"Every layer loses about {percent(most['removed'])} of its {view.what}.{end}"
+    return (
+        f"**{most['name']}** loses most ({percent(most['removed'])} of its {view.what}), **{least['name']}** least "
+        f"({percent(least['removed'])}).{end} Click a bar to look at its layer."
+    )
+
+
+def _focus(now: Settings, loaded: Loaded, view: View) -> None:
+    """Show the cut through all layers or through one."""
+    show.section("The weights and the cut" if view.what == "weights" else "The channels and the cut")
+    names = dict(enumerate(loaded.layers))
+    options = [-1, *[place for place, name in names.items() if bool(view.frame.at[place, "ticked"])]]
+    if now.focus not in options:
+        options.append(now.focus if now.focus in names else -1)
+    st.selectbox(
+        "Look at", list(dict.fromkeys(options)), format_func=lambda place: names.get(place, "All ticked layers together"),
+        label_visibility="collapsed", **state.bind("focus", show=lambda place: place if place in names else -1),
+    )  # fmt: skip
+    name = names.get(now.focus)
+    if name is not None and not bool(view.frame.at[now.focus, "ticked"]):
+        show.empty(
+            f"{name} is not ticked, or cannot lose {view.what}: nothing is cut here. Tick it in the table below, or look at another."
+        )
+    elif view.what == "weights":
+        _weights(loaded, view, name)
+    else:
+        _channels(loaded, view, name)
+
+
+def _weights(loaded: Loaded, view: View, name: str | None) -> None:
+    """Draw the distribution with the removed part in vermilion."""
+    ticked = tuple(view.frame.loc[view.frame["ticked"], "name"])
+    found = bins.cut_bins(loaded.source, view, name, ticked)
+    log = st.toggle("Logarithmic counts", **state.bind("scale", show=lambda s: s == "log", take=lambda on: "log" if on else "linear"))
+    show.chart(cut(found, log=bool(log), dark=show.dark(), height=380), "cut", _cut_caption(view, found.threshold, name))
+
+
+def _cut_caption(view: View, threshold: float | None, name: str | None) -> str:
+    """Say where the cut lies."""
+    row = view.frame.set_index("name").loc[name] if name else None
+    gone, everything = (int(row["gone"]), int(row["all"])) if row is not None else (view.gone, view.chosen)
+    what = f"of {name}" if name else "of the ticked layers"
+    if view.spec.criterion == "random":
+        return f"A random choice takes the same share of small and of large weights: {gone:,} of {everything:,} {what}."
+    if threshold is None:
+        if not gone:
+            return "Nothing is removed at this setting."
+        return f"Every layer has a threshold of its own, so there is no single line: {gone:,} of {everything:,} weights {what} are removed."
+    return (
+        f"All weights {what} with a magnitude below {threshold:.3g} become zero: {gone:,} of {everything:,} ({percent(gone / everything)})."
+    )
+
+
+def _channels(loaded: Loaded, view: View, name: str | None) -> None:
+    """Draw channels as strips, or one layer's channels by importance."""
+    if name is None:
+        kept = cuts.kept_channels(view)
+        with st.container(height=520 if len(kept) > 24 else "content", border=False):
+            show.chart(strip(kept, dark=show.dark()), "strip", "", alt="Channels kept and removed in each layer")
+        st.caption(_strip_caption(view))
+        return
+    frame = cuts.layer_scores(loaded.source, view, name)
+    left = int(frame["kept"].sum())
+    caption = f"**{name}** keeps {left} of {len(frame)} channels. A score of 1 is an average channel of its layer; coupled layers share one score."
+    show.chart(ranked(frame, dark=show.dark(), height=380), "ranked", caption)
+
+
+def _strip_caption(view: View) -> str:
+    """Say how the layers change shape."""
+    rows = view.frame[view.frame["gone"] > 0]
+    if rows.empty:
+        return "No channel is removed at this setting."
+    row = rows.loc[rows["removed"].idxmax()]
+    return f"Every cell is a channel. {plural(len(rows), 'layer')} become narrower; **{row['name']}** goes from {row['all']} channels to {row['all'] - row['gone']}."
+
+
+def limits(view: View) -> None:
+    """Show what stood in the way of the setting."""
+    if not view.limits:
+        return
+    shown = [show.plain(limit) for limit in dict.fromkeys(view.limits)]
+    if len(shown) == 1:
+        st.warning(shown[0], icon=":material/block:")
+        return
+    with st.expander(f"What limits this setting ({len(shown)})", icon=":material/block:", expanded=len(shown) <= 3):
+        st.markdown("\n".join(f"- {limit}" for limit in shown))
+
+
+def shapes(frame: pd.DataFrame) -> Any:
+    """Return the changed shapes as text, ``64 → 44`` where a layer shrinks."""
+    return [f"{b[0]} → {a[0]}" if b != a and b[0] != a[0] else str(b[0]) for b, a in zip(frame["before"], frame["after"], strict=True)]

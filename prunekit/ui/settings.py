@@ -1,0 +1,141 @@
+"""Everything that a person has picked, as one small frozen value: what the address holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prunekit.errors import SpecError
+from prunekit.spec import PruneSpec
+
+DEFAULT_MODEL = "digits_cnn"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve of the page "Accuracy vs sparsity".
+
+    Attributes
+    ----------
+    mode, criterion, scope : str
+        As in a ``PruneSpec``.
+    chosen : bool
+        Whether the layers and overrides of the Prune page count, or the default choice of layers.
+    """
+
+    mode: str
+    criterion: str
+    scope: str
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The picks of one person in one browser tab.
+
+    Layers are held by their place in ``prunable_layers(model)``: short in the address, and the same for every visitor.
+
+    Attributes
+    ----------
+    model : str
+        A name of the catalog.
+    pretrained : bool
+        Whether torchvision's trained weights are used.
+    upload : str
+        Content hash of an uploaded checkpoint, or empty.
+    data : str
+        A data set's name; empty for the model's own, ``none`` for none.
+    limit : int
+        At most so many samples in each split; 0 for all.
+    mode, sparsity, criterion, scope, seed
+        As in a ``PruneSpec``.
+    layers : tuple of int, optional
+        Ticked layers; None for the default choice of the mode.
+    overrides : tuple of (int, float)
+        Fixed sparsity for single layers.
+    shelf : str
+        Which shelf of models the Start page shows.
+    pick : tuple of int
+        Layers selected on the Layers page.
+    view, scale : str
+        How the Layers page draws distributions.
+    focus : int
+        The layer whose cut the Prune page shows; -1 for all together.
+    curves : tuple of Curve
+        Curves of "Accuracy vs sparsity"; empty for the current setting alone.
+    split : str
+        The split that curves are measured on; empty for validation where there is one.
+    batch, threads, budget : int
+        Of the Latency page; the budget is in seconds.
+    """
+
+    model: str = DEFAULT_MODEL
+    pretrained: bool = False
+    upload: str = ""
+    data: str = ""
+    limit: int = 0
+    mode: str = "unstructured"
+    sparsity: float = 0.5
+    criterion: str = "l1"
+    scope: str = "global"
+    layers: tuple[int, ...] | None = None
+    overrides: tuple[tuple[int, float], ...] = ()
+    seed: int = 0
+    shelf: str = ""
+    pick: tuple[int, ...] = ()
+    view: str = "overlay"
+    scale: str = "linear"
+    focus: int = -1
+    curves: tuple[Curve, ...] = ()
+    split: str = ""
+    batch: int = 1
+    threads: int = 1
+    budget: int = 10
+
+    def change(self, **values: Any) -> Settings:
+        """Return a copy with some picks changed."""
+        return replace(self, **values)
+
+    def of_model(self, model: str, *, pretrained: bool = False, upload: str = "") -> Settings:
+        """Return the settings for another model: whatever is bound to the old one's layers and data is dropped."""
+        fresh = {"layers": None, "overrides": (), "pick": (), "focus": -1, "data": "", "limit": 0, "split": ""}
+        return replace(self, model=model, pretrained=pretrained, upload=upload, **fresh)  # type: ignore[arg-type]
+
+    def spec(self, names: Sequence[str], curve: Curve | None = None) -> PruneSpec:
+        """Return the pruning setting in the words of the core.
+
+        Parameters
+        ----------
+        names : sequence of str
+            ``prunable_layers(model)``.
+        curve : Curve, optional
+            Take mode, criterion and scope from here.
+
+        Returns
+        -------
+        PruneSpec
+
+        Raises
+        ------
+        SpecError
+            If a layer is picked that this model does not have.
+        """
+        what = curve or Curve(self.mode, self.criterion, self.scope, True)
+        own = what.chosen and what.mode == self.mode
+        places = [*(self.layers or ()), *(place for place, _ in self.overrides)] if own else []
+        beyond = sorted({place for place in places if place >= len(names)})
+        if beyond:
+            raise SpecError(
+                f"the address picks layer number {', '.join(map(str, beyond))}, but this model has {len(names)} prunable layers "
+                f"(0 to {len(names) - 1}): reset the layers on the Prune page"
+            )
+        return PruneSpec(
+            mode=what.mode,
+            sparsity=self.sparsity,
+            criterion=what.criterion,
+            scope=what.scope,
+            layers=tuple(names[i] for i in self.layers) if own and self.layers is not None else None,
+            overrides=tuple((names[i], s) for i, s in self.overrides) if own else (),
+            seed=self.seed,
+        )

@@ -1,0 +1,101 @@
+"""What every page shares on the screen: headings, numbers with their tag, charts with a caption, plain errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from prunekit.errors import PrunekitError
+from prunekit.plots.text import percent
+
+TAGS = {
+    "measured": ":green-badge[measured]",
+    "estimated": ":orange-badge[estimated]",
+    "counted": ":gray-badge[counted]",
+}
+NO_TOOLBAR = {"displayModeBar": False, "scrollZoom": False}
+
+
+def dark() -> bool:
+    """Return whether the page is dark."""
+    return st.context.theme.type == "dark"
+
+
+def heading(question: str, sentence: str) -> None:
+    """Open a page: the question as the title, and one sentence on what the page answers."""
+    st.title(question, anchor=False)
+    st.markdown(f":gray[{sentence}]")
+
+
+def section(title: str, note: str = "") -> None:
+    """Open a section of a page."""
+    st.subheader(title, anchor=False)
+    if note:
+        st.caption(note)
+
+
+def tag(how: str) -> str:
+    """Return the badge that says how a number came about: measured, estimated or counted (exact, without running anything)."""
+    return TAGS[how]
+
+
+def tile(label: str, value: str, how: str = "", dense: str = "", note: str = "") -> None:
+    """Show one big number, its tag and the dense model's value.
+
+    Parameters
+    ----------
+    label, value : str
+        What it is, and how much.
+    how : str, optional
+        ``measured``, ``estimated`` or ``counted``.
+    dense : str, optional
+        What to write below, such as ``dense 26.4 k``.
+    note : str, optional
+        A tooltip.
+    """
+    title = f"{label} {tag(how)}" if how else label
+    st.metric(title, value, dense or " ", delta_color="off", delta_arrow="off", border=True, help=note or None, height="stretch")
+
+
+def chart(fig: go.Figure, key: str, caption: str, alt: str = "", **options: Any) -> Any:
+    """Show a figure with the sentence that says what to notice in it."""
+    shown = st.plotly_chart(fig, key=key, config=NO_TOOLBAR, alt=alt or caption or None, theme="streamlit", **options)
+    if caption:
+        st.caption(caption)
+    return shown
+
+
+@contextmanager
+def plain_errors(*, stop: bool = True) -> Iterator[None]:
+    """Show an error of prunekit in its own words, and stop the page there if asked to."""
+    try:
+        yield
+    except PrunekitError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        if stop:
+            st.stop()
+
+
+def plain(text: str) -> str:
+    """Return foreign text with Markdown's characters escaped."""
+    return "".join("\\" + c if c in "\\`*_[]<>$#:~|" else c for c in text)
+
+
+def interval(low: float, high: float, n: int) -> str:
+    """Return an accuracy's interval and its number of samples."""
+    return f"95 % interval {percent(low)} to {percent(high)}, n = {n:,}"
+
+
+def plus_minus(value: float, low: float, high: float) -> str:
+    """Return an accuracy with half the width of its interval, ``98.1 % ± 0.7``."""
+    return f"{percent(value)} ± {50 * (high - low):.1f}"
+
+
+def empty(sentence: str, icon: str = "info") -> None:
+    """Show an empty state: what to do next."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown(f":material/{icon}: :gray[{sentence}]", text_alignment="center")

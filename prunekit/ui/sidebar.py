@@ -1,0 +1,64 @@
+"""The sidebar, on every page: the model and data in use, and what runs in the background."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from prunekit.errors import PrunekitError
+from prunekit.plots.text import count, size
+from prunekit.ui import measuring, routes, store
+from prunekit.ui.background import board
+from prunekit.ui.show import plain, plus_minus
+from prunekit.ui.state import settings
+from prunekit.ui.store import Source
+
+
+def show() -> None:
+    """Draw the sidebar."""
+    with st.sidebar:
+        _model()
+        if board().of(measuring.session()):
+            st.fragment(_jobs, run_every=0.8, key="sidebar_jobs")()
+
+
+def _model() -> None:
+    """Show what is in use."""
+    now = settings()
+    with st.container(border=True, gap="xsmall"):
+        try:
+            loaded = store.load(Source.of(now))
+            counts, file_size = store.counts_of(loaded.source), store.size_of(loaded.source)
+        except PrunekitError as error:
+            st.markdown(f"**{plain(now.model)}**")
+            st.caption(f":red[{plain(str(error))}]")
+        else:
+            st.markdown(f"**{plain(title_of(now.model))}**" + (" :gray[uploaded weights]" if now.upload else ""))
+            figure = measuring.baseline(now, loaded)
+            st.caption(
+                (f"{plus_minus(figure.value, figure.low, figure.high)} accuracy (n = {figure.n:,})" if figure else "accuracy not measured")
+                + f"  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}"
+                + f"  \ndata: {plain(store.data_name(now, loaded))}"
+            )
+        routes.link("start", "Change model or data")
+
+
+def title_of(name: str) -> str:
+    """Return a model's title, or its name where the catalog does not know it."""
+    try:
+        return str(store.entry_of(name).title)
+    except PrunekitError:
+        return name
+
+
+def _jobs() -> None:
+    """Show this tab's jobs; once one is over, draw the whole page."""
+    jobs = board().of(measuring.session())
+    known = st.session_state.get("jobs_seen", ())
+    st.session_state["jobs_seen"] = tuple(job.key for job in jobs)
+    if set(known) - {job.key for job in jobs}:
+        st.rerun()
+    for job in jobs:
+        st.progress(job.fraction, text=f"{job.title}: {job.text or 'waiting'}")
+        st.button(
+            "Cancel", key=f"cancel_side_{job.key}", icon=":material/close:", on_click=measuring.stop, args=(job.key,), width="stretch"
+        )

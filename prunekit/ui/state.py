@@ -1,0 +1,117 @@
+"""The settings of one browser tab: held in the session, mirrored in the address, changed only through callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from prunekit.ui.address import decode, encode
+from prunekit.ui.settings import Settings
+
+_SETTINGS, _PROBLEMS, _SHELVED = "settings", "address_problems", "edits_by_mode"
+_MISSING = object()
+
+
+def settings() -> Settings:
+    """Return what this person has picked."""
+    return cast(Settings, st.session_state[_SETTINGS])
+
+
+def problems() -> list[str]:
+    """Return what could not be read from the address, in plain sentences."""
+    return cast("list[str]", st.session_state.get(_PROBLEMS, []))
+
+
+def complain(sentence: str) -> None:
+    """Add a sentence to :func:`problems`, for what shows only once the model is known."""
+    known = problems()
+    if sentence not in known:
+        st.session_state[_PROBLEMS] = [*known, sentence]
+
+
+def sync() -> None:
+    """Read the address where it is the truth (a new tab, back and forward), otherwise write it."""
+    context = get_script_run_ctx()
+    if _SETTINGS not in st.session_state or (context is not None and context.is_history_navigation):
+        read, wrong = decode(st.query_params.to_dict())
+        st.session_state[_SETTINGS], st.session_state[_PROBLEMS] = read, wrong
+    write()
+
+
+def write() -> None:
+    """Write the settings into the address, if they differ from it."""
+    wanted = encode(settings())
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+
+
+def put(new: Settings) -> None:
+    """Take new settings; only to be called from callbacks."""
+    st.session_state[_SETTINGS], st.session_state[_PROBLEMS] = new, []
+    write()
+
+
+def change(**values: Any) -> None:
+    """Change single settings; only to be called from callbacks."""
+    put(settings().change(**values))
+
+
+def change_mode(mode: str) -> None:
+    """Change the mode; each mode remembers its ticks and overrides while the tab is open."""
+    now = settings()
+    shelf = cast("dict[Any, Any]", st.session_state.setdefault(_SHELVED, {}))
+    shelf[now.model, now.upload, now.mode] = (now.layers, now.overrides)
+    layers, overrides = shelf.get((now.model, now.upload, mode), (None, ()))
+    put(now.change(mode=mode, layers=layers, overrides=overrides))
+
+
+def same(value: Any) -> Any:
+    """Return the value itself."""
+    return value
+
+
+def bind(
+    field: str, *, show: Callable[[Any], Any] = same, take: Callable[[Any], Any] = same, then: Callable[[Any], None] | None = None
+) -> dict[str, Any]:
+    """Return the arguments that tie a widget to a setting: ``st.slider("Seed", **bind("seed"))``.
+
+    The settings are the truth and the widget mirrors them. Its state is assigned only where it differs: assigning it on every
+    run would pull a slider back while a hand still moves it.
+
+    Parameters
+    ----------
+    field : str
+        A field of ``Settings``.
+    show, take : callable
+        From the setting to the widget's value, and back.
+    then : callable, optional
+        What to do with the new value; default: change the field.
+
+    Returns
+    -------
+    dict
+        ``key``, ``on_change`` and ``args``.
+    """
+    key = mirror(f"pick_{field}", show(getattr(settings(), field)))
+    return {"key": key, "on_change": _take, "args": (field, key, take, then)}
+
+
+def mirror(key: str, value: Any) -> str:
+    """Give a widget a value, only where it has another one, and return its key."""
+    if st.session_state.get(key, _MISSING) != value:
+        st.session_state[key] = value
+    return key
+
+
+def _take(field: str, key: str, take: Callable[[Any], Any], then: Callable[[Any], None] | None) -> None:
+    """Carry a widget's new value into the settings."""
+    value = st.session_state.get(key)
+    if value is None:
+        return
+    if then is not None:
+        then(take(value))
+    else:
+        change(**{field: take(value)})

@@ -1,0 +1,180 @@
+"""What everybody shares: models, data and the numbers derived from them, in bounded caches.
+
+Cache keys are names and frozen settings; models are shared, in eval mode and never written to.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+from torch import nn
+
+from prunekit import anatomy, catalog, measure
+from prunekit.catalog import Data, DataId, ModelEntry, ModelInfo
+from prunekit.catalog.store import data_folder
+from prunekit.errors import CheckpointError, DataError, ModelError
+from prunekit.ui.settings import Settings
+from prunekit.ui.uploads import uploads
+
+NO_DATA = "none"
+BUILT_IN = ("digits", "mnist", "cifar10")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which model: a public name of the catalog, and where its weights come from."""
+
+    name: str
+    pretrained: bool = False
+    upload: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Source:
+        """Return the model that was picked."""
+        return cls(settings.model, settings.pretrained, settings.upload)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A dense model, ready to look at.
+
+    Attributes
+    ----------
+    source : Source
+        What it is.
+    model : nn.Module
+        Shared: never write to it.
+    info : ModelInfo
+        What the catalog knows about it.
+    layers : tuple of str
+        Its prunable layers; settings hold places in this tuple.
+    """
+
+    source: Source
+    model: nn.Module
+    info: ModelInfo
+    layers: tuple[str, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample.
+
+        Raises
+        ------
+        ModelError
+            If nobody knows it.
+        """
+        if self.info.input_shape is None:
+            raise ModelError("cannot tell what input this model takes: set input_shape on its factory and start prunekit again")
+        return self.info.input_shape
+
+
+def public_name(entry: ModelEntry) -> str:
+    """Return what an address may say about a model: no folder of this machine."""
+    return re.sub(r"[^\w./:-]+", "-", entry.title).strip("-") if entry.kind == "own" else entry.name
+
+
+def entry_of(name: str) -> ModelEntry:
+    """Return the catalog's entry of a public name.
+
+    An address may only name what the catalog lists: never a path of the server.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    for entry in catalog.list_models():
+        if public_name(entry) == name:
+            return entry
+    raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")
+
+
+@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
+def load(source: Source) -> Loaded:
+    """Return a dense model; everybody gets the same one.
+
+    Raises
+    ------
+    ModelError
+        If it is unknown, cannot be loaded, or its uploaded weights are not here any more.
+    """
+    entry = entry_of(source.name)
+    if source.upload:
+        file = uploads().get(source.upload)
+        if file is None:
+            raise CheckpointError(
+                f"the uploaded file {source.upload} is not on this server (any more): upload it again on the Start page, under “Your own”"
+            )
+        model = catalog.load_upload(entry.name, file.payload, file.name)
+    else:
+        model = catalog.load_model(entry.id, pretrained=source.pretrained)
+    return Loaded(source, model, catalog.info(model), anatomy.prunable_layers(model))
+
+
+def registered_data() -> dict[str, DataId]:
+    """Return the data registered at launch by public name: no folder of this machine."""
+    return {re.sub(r"[^\w./:-]+", "-", data.name.rpartition("/")[2]).strip("-"): data for data in catalog.registered_data()}
+
+
+def data_names(loaded: Loaded) -> list[str]:
+    """Return the data sets that may fit a model, its own first."""
+    own = [loaded.info.data] if loaded.info.data else []
+    built_in = BUILT_IN if not loaded.source.name.startswith("torchvision/") else ()
+    return list(dict.fromkeys([*own, *registered_data(), *built_in, NO_DATA]))
+
+
+def data_name(settings: Settings, loaded: Loaded) -> str:
+    """Return the picked data set, or the model's own."""
+    return settings.data or loaded.info.data or NO_DATA
+
+
+def at_hand(name: str) -> bool:
+    """Return whether a data set needs no download now."""
+    folder = data_folder()
+    return (
+        name in registered_data()
+        or (name not in _ON_DISK and name != NO_DATA)
+        or any((folder / p).exists() for p in _ON_DISK.get(name, ()))
+    )
+
+
+_ON_DISK = {"mnist": ("MNIST/raw",), "cifar10": ("cifar-10-batches-py",)}
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the data …")
+def _data(name: str, limit: int, source: Source) -> Data:
+    """Return a data set with the defaults of a model."""
+    registered = registered_data()
+    if name not in registered and name not in BUILT_IN:
+        raise DataError(f"there is no data set named {name!r} here: choose another, or register it with `prunekit app --data`")
+    return catalog.load_data(registered.get(name, name), limit=limit or None, model=load(source).model)
+
+
+def data_of(settings: Settings, loaded: Loaded) -> Data | None:
+    """Return the picked data set, or None where none was picked."""
+    name = data_name(settings, loaded)
+    return None if name == NO_DATA else _data(name, settings.limit, loaded.source)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def layer_frame(source: Source) -> pd.DataFrame:
+    """Return the table of a model's prunable layers."""
+    loaded = load(source)
+    return anatomy.layer_table(loaded.model, loaded.input_shape)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def counts_of(source: Source) -> anatomy.Counts:
+    """Return parameters and MACs of a dense model."""
+    loaded = load(source)
+    return anatomy.count(loaded.model, loaded.input_shape)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def size_of(source: Source) -> int:
+    """Return the bytes of the dense model's file."""
+    return measure.sizes(load(source).model, gzip=False).dense

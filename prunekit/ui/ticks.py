@@ -1,0 +1,144 @@
+"""The table of layers on the Prune page: a tick and an override for each."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit import pruning
+from prunekit.errors import PrunekitError
+from prunekit.plots.text import shape
+from prunekit.ui import cuts, show, state, store
+from prunekit.ui.cuts import View
+from prunekit.ui.settings import Settings
+from prunekit.ui.store import Loaded, Source
+
+NORMS = "Norms are not in the list: they follow the layer before them."
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], dict[int, str]]:
+    """Return the places that are ticked by default, and why others are not."""
+    loaded = store.load(source)
+    place = {name: i for i, name in enumerate(loaded.layers)}
+    ticked = tuple(place[name] for name in pruning.default_layers(loaded.model, mode))
+    reasons = {place[name]: why for name, why in pruning.protected_layers(loaded.model, mode).items()}
+    return ticked, reasons
+
+
+def table(now: Settings, loaded: Loaded, view: View | None) -> None:
+    """Show every layer with its tick, its override and what becomes of it."""
+    show.section("Which layers take part?")
+    _, reasons = defaults(loaded.source, now.mode)
+    frame = _rows(now, loaded, view, reasons)
+    structured = now.mode == "structured"
+    config = {
+        "tick": st.column_config.CheckboxColumn("Prune", width="small"),
+        "layer": st.column_config.TextColumn("Layer"),
+        "type": st.column_config.TextColumn("Type", width="small"),
+        "shape": st.column_config.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
+        "removed": st.column_config.ProgressColumn("Removed", format="percent", min_value=0, max_value=1),
+        "override": st.column_config.NumberColumn(
+            "Override, %",
+            min_value=0,
+            max_value=99.9,
+            step=0.5,
+            width="small",
+            help="Fixed share for this layer; the others make up the total. Empty: none.",
+        ),
+        "note": st.column_config.TextColumn("Note", width="large"),
+    }
+    key = f"ticks_{now.mode}_{loaded.source.name}_{loaded.source.upload}"
+    st.data_editor(
+        frame, column_config=config, hide_index=True, key=key, on_change=_take_edits, args=(key,), height=min(38 + 35 * len(frame), 460),
+        disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick and an override each",
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(_note(now, reasons), width="stretch")
+        if now.layers is not None or now.overrides:
+            st.button(
+                "Back to the default layers", icon=":material/restart_alt:", on_click=state.change, kwargs={"layers": None, "overrides": ()}
+            )
+
+
+def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, str]) -> pd.DataFrame:
+    """Return the rows of the table."""
+    base = store.layer_frame(loaded.source)
+    fixed, ticked = dict(now.overrides), set(ticked_places(now, loaded.source)) | {place for place, _ in now.overrides}
+    frame = view.frame if view is not None else None
+    after = frame["after"] if frame is not None else base["shape"]
+    return pd.DataFrame(
+        {
+            "tick": [place in ticked for place in range(len(base))],
+            "layer": base["name"],
+            "type": base["type"],
+            "shape": [shape(b) if a == b else f"{shape(b)} → {shape(a)}" for b, a in zip(base["shape"], after, strict=True)],
+            "removed": frame["removed"] if frame is not None else 0.0,
+            "override": [100 * fixed[place] if place in fixed else math.nan for place in range(len(base))],
+            "note": [reasons.get(place, "") for place in range(len(base))],
+        }
+    )
+
+
+def ticked_places(now: Settings, source: Source) -> tuple[int, ...]:
+    """Return the ticked layers: what was picked, or the default of the mode."""
+    return defaults(source, now.mode)[0] if now.layers is None else now.layers
+
+
+def _note(now: Settings, reasons: dict[int, str]) -> str:
+    """Say what is unticked by default."""
+    if now.mode == "unstructured":
+        return (
+            "All convolution and linear layers take part. " + NORMS + " An override fixes one layer's share; the others make up the total."
+        )
+    why = f" {len(reasons)} unticked by default, with the reason in the table." if reasons else ""
+    return "Layers that shrink together are ticked and overridden together." + why + " " + NORMS
+
+
+def _take_edits(key: str) -> None:
+    """Carry edits of the table into the settings; the table is then drawn from them again."""
+    edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
+    now = state.settings()
+    source = Source.of(now)
+    usual, _ = defaults(source, now.mode)
+    ticked, fixed = set(ticked_places(now, source)), dict(now.overrides)
+    ticked |= set(fixed)
+    for place, values in edits.items():
+        for member in together(source, now.mode, int(place)):
+            _edit(member, values, ticked, fixed)
+    layers = None if tuple(sorted(ticked)) == usual else tuple(sorted(ticked))
+    state.change(layers=layers or (None if layers is None else usual[:1]), overrides=tuple(sorted(fixed.items())))
+
+
+def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int, float]) -> None:
+    """Apply one row's edits to one layer."""
+    if "override" in values:
+        share = values["override"]
+        fixed.pop(place, None)
+        if share is not None:
+            fixed[place] = round(min(max(float(share), 0.0), 99.9) / 100, 8)
+            ticked.add(place)
+    if "tick" in values:
+        if values["tick"]:
+            ticked.add(place)
+        else:
+            ticked.discard(place)
+            fixed.pop(place, None)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def together(source: Source, mode: str, place: int) -> tuple[int, ...]:
+    """Return a layer and those that shrink together with it, by place."""
+    if mode == "unstructured":
+        return (place,)
+    loaded = store.load(source)
+    try:
+        groups = cuts.graph(source).groups
+    except PrunekitError:
+        return (place,)
+    name = loaded.layers[place]
+    members = {other for group in groups if name in group.layers for other in group.layers} | {name}
+    return tuple(i for i, other in enumerate(loaded.layers) if other in members)
