@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from prunekit.errors import DataError
 from prunekit.measure.accuracy import Z95, Accuracy
 
 ALPHA = 0.05
+
+
+def _binomial(k: int, n: int) -> Any:
+    """Return scipy's exact binomial test of a fair coin."""
+    from scipy.stats import binomtest  # noqa: PLC0415 (slow to import, and the process that times models has no use for it)
+
+    return binomtest(k, n)
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,10 @@ class Difference:
     significant: bool
     n: int
 
+    def to_dict(self) -> dict[str, float | bool]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
     def sentence(self) -> str:
         """Say it in plain words, as in ``−0.6 points, not significant``."""
         points = f"{abs(self.value) * 100:.1f}"
@@ -56,7 +67,7 @@ def _exact(gained: int, lost: int, n: int) -> tuple[float, float]:
     changed = gained + lost
     if not changed:
         return 0.0, 0.0
-    share = binomtest(gained, changed).proportion_ci(1 - ALPHA, method="exact")
+    share = _binomial(gained, changed).proportion_ci(1 - ALPHA, method="exact")
     return (2 * share.low - 1) * changed / n, (2 * share.high - 1) * changed / n
 
 
@@ -107,6 +118,6 @@ def compare(a: Accuracy, b: Accuracy) -> Difference:
         raise DataError(f"a paired comparison needs the same samples; got {a.n} and {b.n}. Measure both on the same data")
     gained, lost = int((b.correct & ~a.correct).sum()), int((a.correct & ~b.correct).sum())
     # McNemar's exact test: given that a pair changed, each direction is equally likely where the models are equally good
-    p_value = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+    p_value = float(_binomial(gained, gained + lost).pvalue) if gained + lost else 1.0
     low, high = difference_interval(gained, lost, a.n)
     return Difference((gained - lost) / a.n, low, high, p_value, p_value < ALPHA, a.n)

@@ -1,0 +1,105 @@
+"""The ratio of two latencies that were measured in turns, with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prunekit.errors import LatencyError
+
+MARGIN = 0.01  # two copies of one model can differ by this much by where their weights lie in memory
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Time of a candidate by time of the baseline: 1 is the same, below 1 is faster.
+
+    Attributes
+    ----------
+    value, low, high : float
+        Median over rounds of the candidate's time by the baseline's in the same round, and its 95 % bootstrap interval.
+    different : bool
+        The whole interval is more than 1 % away from 1. (Leaving 1 out would call one pair of equal models in twenty different.)
+    block : int
+        Rounds that were resampled together: 1 where rounds are independent.
+    """
+
+    value: float
+    low: float
+    high: float
+    different: bool
+    block: int = 1
+
+    def to_dict(self) -> dict[str, float]:
+        """Return ``value``, ``low`` and ``high``."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def block_length(series: NDArray[np.float64]) -> int:
+    """Return how many neighbouring rounds to resample together.
+
+    1 unless the lag-1 autocorrelation is beyond its 95 % band; then Carlstein's length for an autoregressive series, at most a quarter of
+    all rounds.
+
+    Parameters
+    ----------
+    series : ndarray, shape [rounds]
+        Ratios in the order in which they were measured.
+
+    References
+    ----------
+    Carlstein 1986, The use of subseries values for estimating the variance of a general statistic from a stationary sequence.
+    """
+    n = len(series)
+    # ranks: a single slow round must neither hide nor make up a trend
+    ranks = np.argsort(np.argsort(series)) - (n - 1) / 2
+    power = float(ranks @ ranks)
+    rho = float(ranks[1:] @ ranks[:-1]) / power if power else 0.0
+    if n < 8 or abs(rho) < 1.96 / np.sqrt(n):
+        return 1
+    length = (2 * abs(rho) / (1 - min(rho**2, 0.98))) ** (2 / 3) * n ** (1 / 3)
+    return int(np.clip(np.ceil(length), 1, n // 4))
+
+
+def ratio(candidate: ArrayLike, baseline: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> Ratio:
+    """Return the ratio of two series of times, paired by round.
+
+    What is resampled is the round: candidate and baseline of one round stay together, for what slows a machine down slows both. Where
+    neighbouring rounds are alike, blocks of them are resampled (circular block bootstrap).
+
+    Parameters
+    ----------
+    candidate, baseline : array of float, shape [rounds]
+        Times in the same unit; round by round.
+    resamples : int
+        Bootstrap resamples.
+    seed : int
+        Of the resampling: the same times give the same interval.
+
+    Returns
+    -------
+    Ratio
+        With a 95 % percentile interval.
+
+    Raises
+    ------
+    LatencyError
+        If the series do not pair up or a time is not positive.
+
+    References
+    ----------
+    Politis and Romano 1992, A circular block-resampling procedure for stationary data.
+    """
+    a, b = np.asarray(candidate, dtype=float), np.asarray(baseline, dtype=float)
+    if a.ndim != 1 or a.shape != b.shape or not len(a) or not (np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)).all():
+        raise LatencyError(f"need one positive time for each round from both; got {a.shape} and {b.shape}")
+    series = a / b
+    n, block = len(series), block_length(series)
+    starts = np.random.default_rng(seed).integers(0, n, (resamples, -(-n // block)))
+    rounds = ((starts[:, :, None] + np.arange(block)) % n).reshape(resamples, -1)[:, :n]
+    low, high = np.quantile(np.median(series[rounds], axis=1), [0.025, 0.975])
+    value = float(np.median(series))
+    different = bool(low > 1 + MARGIN or high < 1 - MARGIN)
+    return Ratio(value, min(float(low), value), max(float(high), value), different, block)
