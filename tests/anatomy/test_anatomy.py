@@ -28,7 +28,10 @@ def test_macs_are_what_a_real_forward_pass_counts(net):
     assert list(table.name) == list(anatomy.prunable_layers(net))
 
 
-@pytest.mark.parametrize(("name", "params", "gmacs"), [("resnet18", 11_689_512, 1.814), ("vgg11", 132_863_336, 7.609), ("mobilenet_v2", 3_504_872, 0.301)])
+@pytest.mark.parametrize(
+    ("name", "params", "gmacs"),
+    [("resnet18", 11_689_512, 1.814), ("vgg11", 132_863_336, 7.609), ("mobilenet_v2", 3_504_872, 0.301)],
+)
 def test_published_figures(name, params, gmacs):
     """Parameters and GMACs that torchvision documents for its own weights."""
     with torch.device("meta"):

@@ -67,7 +67,8 @@ def main() -> None:
         ratios = [a / b for a, b in zip(times["torch"], times["prunekit"], strict=True)]
         torch_s, our_s = statistics.median(times["torch"]), statistics.median(times["prunekit"])
         ratio = statistics.median(ratios)
-        print(f"{name:10} torch {torch_s:7.2f} s   prunekit {our_s:6.3f} s   ratio {ratio:5.0f}x ({min(ratios):.0f} to {max(ratios):.0f}), same counts")
+        spread = f"{min(ratios):.0f} to {max(ratios):.0f}"
+        print(f"{name:10} torch {torch_s:7.2f} s   prunekit {our_s:6.3f} s   ratio {ratio:5.0f}x ({spread}), same counts")
 
 
 if __name__ == "__main__":

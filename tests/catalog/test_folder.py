@@ -1,7 +1,6 @@
 """The folder that pruning writes: it opens again, exactly, and nothing in it is trusted."""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -135,7 +134,7 @@ def test_a_users_factory_is_rebuilt_from_its_own_file(tmp_path, monkeypatch):
     (tmp_path / "nets.py").write_text(FACTORY)
     monkeypatch.chdir(tmp_path)
     model, _ = written(tmp_path / "out", "nets.py:make")
-    monkeypatch.chdir(os.path.dirname(tmp_path))
+    monkeypatch.chdir(tmp_path.parent)
     assert state_hash(prunekit.load_model(tmp_path / "out")) == state_hash(model)
     (tmp_path / "nets.py").unlink()
     with pytest.raises(ModelError, match="bring the file back"):

@@ -36,7 +36,7 @@ def test_random_is_uniform_by_seed_and_layer():
     scores = weight_scores(net, ["0"], "random", 3)["0"]
     assert torch.equal(scores, weight_scores(net, ["0"], "random", 3)["0"])
     assert not torch.equal(scores, weight_scores(net, ["0"], "random", 4)["0"])
-    assert 0 <= float(scores.min()) and float(scores.max()) < 1
+    assert float(scores.min()) >= 0 and float(scores.max()) < 1
     assert abs(float(scores.mean()) - 0.5) < 0.01  # 40,000 draws: five standard errors are 0.007
     assert len(set(channel_scores(net, ["0"], "random", 3)["0"].tolist())) == 200
 

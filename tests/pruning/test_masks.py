@@ -1,6 +1,7 @@
 """Unstructured masks: exact counts, ties by index, and torch's own pruning as the oracle."""
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def mlps(draw):
     widths = draw(st.lists(st.integers(1, 12), min_size=3, max_size=5))
     seed, levels = draw(st.integers(0, 2**31)), draw(st.sampled_from([1, 2, 5, 1000]))
     noise = torch.Generator().manual_seed(seed)
-    net = nn.Sequential(*(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+    net = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(widths)))
     with torch.no_grad():
         for layer in net:
             layer.weight.copy_(torch.randint(-levels, levels + 1, layer.weight.shape, generator=noise).float())
@@ -160,7 +161,7 @@ def test_weights_that_are_no_numbers_are_refused(bad):
 
 def test_unknown_layers_and_a_model_without_layers():
     net = nn.Sequential(nn.Linear(4, 4))
-    with pytest.raises(PruningError, match="no prunable layer named nope.*are 0"):
+    with pytest.raises(PruningError, match=r"no prunable layer named nope.*are 0"):
         prune(net, PruneSpec(layers=("nope",)), input_shape=(4,))
     with pytest.raises(PruningError, match="no prunable layer named gone"):
         prune(net, PruneSpec(overrides={"gone": 0.5}), input_shape=(4,))
