@@ -1,13 +1,12 @@
 """The folder that pruning writes and that opens again: `model.safetensors`, `recipe.yaml`, `result.json`.
 
-The weights file says in its metadata which architecture it is and how wide each of its modules is, so that a smaller model is rebuilt from the
-original class and plain numbers: nothing in the folder is executed.
+The weights file says in its metadata which architecture it is and how wide each of its modules is, so that a smaller model is rebuilt
+from the original class and plain numbers: nothing in the folder is executed.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -57,7 +56,9 @@ def _metadata(folder: Path) -> dict[str, Any]:
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file ({error}): write the folder again") from None
     if not isinstance(told, dict) or told.get("version") != VERSION:
-        raise CheckpointError(f"{path} was not written by this version of prunekit: prune again, or pass it as --weights of its architecture")
+        raise CheckpointError(
+            f"{path} was not written by this version of prunekit: prune again, or pass it as --weights of its architecture"
+        )
     if not isinstance(told.get("architecture"), str) or not isinstance(told.get("widths"), dict):
         raise CheckpointError(f"{path} does not say which architecture it is: write the folder again")
     return told
@@ -119,14 +120,14 @@ def _fill(draft: Path, model: nn.Module, told: dict[str, Any], recipe: Recipe, r
 def _swap(draft: Path, target: Path) -> None:
     """Put the finished folder in its place; what prunekit wrote there before goes only then."""
     if not target.exists():
-        os.rename(draft, target)
+        draft.rename(target)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.rename(target, old / "it")
+    target.rename(old / "it")
     try:
-        os.rename(draft, target)
+        draft.rename(target)
     except OSError:
-        os.rename(old / "it", target)
+        (old / "it").rename(target)
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

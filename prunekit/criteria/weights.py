@@ -35,7 +35,7 @@ def channel_l1(weight: Tensor, name: str, seed: int) -> Tensor:
 
 def channel_l2(weight: Tensor, name: str, seed: int) -> Tensor:
     """Return the L2 norm of each filter (He et al. 2018, Soft Filter Pruning; arXiv:1808.06866)."""
-    return torch.linalg.vector_norm(weight.flatten(1), dim=1)
+    return weight.square().flatten(1).sum(1).sqrt()
 
 
 def channel_random(weight: Tensor, name: str, seed: int) -> Tensor:

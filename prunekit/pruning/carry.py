@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.anatomy import Counts, count, prunable_layers, weight_of
+from prunekit.errors import ModelError
 from prunekit.pruning.channels import ChannelRanking
 from prunekit.pruning.groups import ChannelGraph, trace
 from prunekit.pruning.masks import Ranking, masked_copy
@@ -34,7 +35,10 @@ def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: tup
         return tuple(data.test[0][0].shape)
     from prunekit.catalog import info  # noqa: PLC0415 (the catalog loads torchvision, which a bare model does not need)
 
-    return info(model).input_shape
+    shape = info(model).input_shape
+    if shape is None:
+        raise ModelError("cannot tell what input this model takes: pass data for it, or input_shape")
+    return shape
 
 
 def prune(
