@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import TypeVar
 
 from prunekit.catalog.ids import DataId, ModelId
+from prunekit.catalog.registered import from_environment
 from prunekit.errors import DataError, ModelError, PrunekitError
 
 MOST = 64
@@ -29,14 +31,26 @@ def register_data(data_id: DataId) -> DataId:
 
 def registered_models() -> tuple[ModelId, ...]:
     """Return the registered models, in order."""
+    _from_launch()
     with _LOCK:
         return tuple(_MODELS)
 
 
 def registered_data() -> tuple[DataId, ...]:
     """Return the registered data, in order."""
+    _from_launch()
     with _LOCK:
         return tuple(_DATA)
+
+
+@cache
+def _from_launch() -> None:
+    """Register what `prunekit app` named when it started this process, once."""
+    models, data = from_environment()
+    for model_id in models:
+        register_model(model_id)
+    for data_id in data:
+        register_data(data_id)
 
 
 def _register(table: list[Id], value: Id, cls: type[Id], error: type[PrunekitError]) -> Id:

@@ -1,0 +1,86 @@
+"""``prunekit app``: start the dashboard's server."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import prunekit
+from prunekit.catalog import DataId, ModelId, load_data, load_model
+from prunekit.catalog.registered import to_environment
+from prunekit.errors import PrunekitError
+
+
+def script() -> Path:
+    """Return the dashboard's ``app.py``: inside an installed package, or beside the package in a source checkout.
+
+    Raises
+    ------
+    PrunekitError
+        If it is in neither place.
+    """
+    package = Path(prunekit.__file__).resolve().parent
+    for home in (package / "dashboard", package.parent):
+        if (home / "app.py").is_file() and (home / "pages").is_dir():
+            return home / "app.py"
+    raise PrunekitError("the dashboard's files are missing: install prunekit again")
+
+
+def checked(args: argparse.Namespace) -> tuple[list[ModelId], list[DataId]]:
+    """Load every model and all data once, so that a mistake is said here and not in the browser."""
+    models = [ModelId(name, weights) for name, weights in args.models or []]
+    data = [DataId(name) for name in args.data or []]
+    for model_id in models:
+        load_model(model_id)
+    for data_id in data:
+        load_data(data_id)
+    return models, data
+
+
+def command(app: Path, port: int | None, host: str | None) -> list[str]:
+    """Return the command that serves the dashboard.
+
+    Streamlit reads ``.streamlit/config.toml`` beside ``app.py`` from wherever it is started, so that address, protection and theme hold.
+    """
+    if port is not None and not 1 <= port <= 65535:
+        raise PrunekitError(f"--port must be from 1 to 65535; got {port}")
+    flags = [("--server.port", port), ("--server.address", host)]
+    # -P: the current folder is no place to import from
+    words = [sys.executable, "-P", "-m", "streamlit", "run", str(app)]
+    return words + [word for name, value in flags if value is not None for word in (name, str(value))]
+
+
+def app(args: argparse.Namespace) -> str:
+    """Start the server and stay with it until it ends."""
+    if importlib.util.find_spec("streamlit") is None:
+        raise PrunekitError("streamlit is not installed: pip install streamlit")
+    words = command(script(), args.port, args.host)
+    models, data = checked(args)
+    home = str(Path(prunekit.__file__).resolve().parents[1])
+    path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
+    code = serve(words, {**os.environ, **to_environment(models, data), "PYTHONPATH": path})
+    if code:
+        raise PrunekitError(f"the dashboard's server ended with exit code {code}: what it said stands above")
+    return ""
+
+
+def serve(words: list[str], environment: dict[str, str]) -> int:
+    """Run the server; what ends this process ends the server as well. Ctrl-C is a normal end."""
+    process = subprocess.Popen(words, env=environment)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        return 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+    return 0 if code in (-signal.SIGTERM, -signal.SIGINT) else code

@@ -1,0 +1,111 @@
+"""From arguments to models, data and settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from typing import Any
+
+from torch import nn
+
+from prunekit.anatomy import prunable_layers
+from prunekit.catalog import Data, DataId, ModelId, info, load_data, load_model
+from prunekit.errors import DataError, ModelError
+from prunekit.measure.forward import Progress
+from prunekit.spec import PruneSpec
+
+NO_DATA = "none"
+
+
+def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
+    """Load the model that was named."""
+    model_id = ModelId(args.model, args.weights, args.pretrained)
+    return model_id, load_model(model_id)
+
+
+def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
+    """Load the data that were named, or the model's own; None for no data."""
+    given = {"limit": args.limit, "size": args.size, "mean": args.mean, "std": args.std}
+    named = args.data if args.data is not None else info(model).data
+    if named is None or named == NO_DATA:
+        needless = [f"--{key}" for key in ("limit", "mean", "std") if given[key] is not None]
+        if needless:
+            raise DataError(f"{', '.join(needless)} without data: name them with --data")
+        return None
+    try:
+        return load_data(DataId(named, **given), model=model)
+    except DataError as error:
+        if args.data is not None:
+            raise
+        # nobody asked for these data: prune without them, and say so
+        print(f"prunekit: note: accuracy is not measured: {' '.join(str(error).split())}", file=sys.stderr)
+        return None
+
+
+def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int, ...]:
+    """Return the shape of one sample.
+
+    Raises
+    ------
+    ModelError
+        If it is not known.
+    """
+    if data is not None:
+        return tuple(data.test[0][0].shape)
+    known = info(model).input_shape
+    if size is not None:
+        if size < 1:
+            raise ModelError(f"--size must be at least 1; got {size}")
+        return (known[0] if known else _channels(model), size, size)
+    if known is None:
+        raise ModelError("the shape of the model's input is not known: give --size, or set factory.input_shape in its file")
+    return tuple(known)
+
+
+def _channels(model: nn.Module) -> int:
+    """Return how many channels the first convolution takes, 3 where there is none."""
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
+
+
+def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneSpec:
+    """Return the pruning setting; names of layers are checked by the core."""
+    fields = {"mode": args.mode, "criterion": args.criterion, "scope": args.scope, "layers": args.layers, "seed": args.seed}
+    fields |= {"sparsity": getattr(args, "sparsity", None), "threshold": getattr(args, "threshold", None)}
+    spec = PruneSpec(**{**fields, **change}, overrides=tuple(args.override or ()))
+    if not prunable_layers(model):
+        raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
+    return spec
+
+
+def absolute(data: Data | None) -> dict[str, Any] | None:
+    """Return the plain fields of the data's identity."""
+    return None if data is None else data.id.to_dict()
+
+
+def progress_to(stream: Any) -> Progress | None:
+    """Return a progress line for a terminal; None where nobody watches."""
+    if not stream.isatty():
+        return None
+
+    def show(fraction: float, text: str) -> None:
+        stream.write(f"\r\033[K{fraction:4.0%}  {text}" if fraction < 1 else "\r\033[K")
+        stream.flush()
+
+    return show
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """Return strict JSON: a number that is not finite becomes null."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON does not know."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value

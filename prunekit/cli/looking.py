@@ -1,0 +1,99 @@
+"""``prunekit models`` and ``prunekit inspect``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prunekit.anatomy import count, layer_table
+from prunekit.catalog import ModelInfo, info, list_models
+from prunekit.catalog.folder import is_folder, read_recipe, read_result
+from prunekit.cli.arguments import model_of, shape_of, to_json
+from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, table
+from prunekit.measure import Snapshot, sizes
+from prunekit.pruning import protected_layers, trace
+
+GROUP_LAYERS = 6
+
+
+def models(args: argparse.Namespace) -> str:
+    """List the models that have a name."""
+    entries = [{"name": e.name, "kind": e.kind, "title": e.title, "task": e.task, "description": e.description} for e in list_models()]
+    if args.json:
+        cards = {entry.name: entry.card for entry in list_models()}
+        return to_json({"models": [{**entry, "card": cards[entry["name"]]} for entry in entries]})
+    return table(["name", "kind", "task"], [(e["name"], e["kind"], e["task"]) for e in entries])
+
+
+def inspect(args: argparse.Namespace) -> str:
+    """Show a model's layers, costs, sizes and what shrinks together."""
+    model_id, model = model_of(args)
+    shape = shape_of(model, None, args.size)
+    found = {"model": model_id.to_dict(), **_known(info(model)), "input_shape": list(shape), **_costs(model, shape)}
+    found |= {"layers": _layers(model, shape), **_couplings(model, shape), **_history(Path(args.model).expanduser())}
+    return to_json(found) if args.json else _page(found)
+
+
+def _known(known: ModelInfo) -> dict[str, Any]:
+    """Return what is known of the model beside its weights."""
+    numbers = {key: None if value is None else list(value) for key, value in (("mean", known.mean), ("std", known.std))}
+    return {**numbers, "data": known.data, "classes": list(known.classes), "card": None if known.card is None else dict(known.card)}
+
+
+def _costs(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return counts and sizes."""
+    return Snapshot(count(model, shape), sizes(model), None).to_dict()
+
+
+def _layers(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return the prunable layers; ``protected`` says why structured pruning leaves one alone by default."""
+    kept = protected_layers(model, "structured")
+    rows = layer_table(model, shape).to_dict("records")
+    return [{**{str(k): v for k, v in row.items()}, "shape": list(row["shape"]), "protected": kept.get(row["name"])} for row in rows]
+
+
+def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return what shrinks together, what cannot shrink, and the limits met."""
+    graph = trace(model, shape)
+    groups = [{"id": g.id, "layers": list(g.layers), "size": g.size, "reasons": list(g.reasons)} for g in graph.groups]
+    return {"groups": groups, "immovable": dict(graph.immovable), "limits": list(graph.limits)}
+
+
+def _history(folder: Path) -> dict[str, Any]:
+    """Return how a folder of prunekit came about; nothing for other models."""
+    return {"recipe": read_recipe(folder).to_dict(), "result": read_result(folder)} if is_folder(folder) else {}
+
+
+def _page(found: dict[str, Any]) -> str:
+    """Return everything as text."""
+    size = found["sizes"]
+    lines = [
+        f"{found['model']['name']}   input {shape_text(found['input_shape'])}",
+        f"{found['params']:,} parameters ({found['nonzero']:,} not zero), {short(found['macs'])} MACs, "
+        f"{percent(found['sparsity'])} of the prunable weights are zero",
+        f"file {byte_text(size['dense'])}, gzipped {byte_text(size['gzip'])}, best sparse format {byte_text(size['sparse'])}",
+    ]
+    if found["card"] and found["card"].get("accuracy"):
+        lines.append(f"measured when it was trained: {_card_accuracy(found['card']['accuracy'])}")
+    rows = [
+        (r["name"], r["type"], shape_text(r["shape"]), f"{r['params']:,}", percent(r["share"]), short(r["macs"]), r["out_channels"])
+        for r in found["layers"]
+    ]
+    lines += ["", table(["layer", "type", "shape", "params", "share", "MACs", "outputs"], rows), "", "What shrinks together:"]
+    lines.append(table(["group", "channels", "layers"], [(g["id"], g["size"], _shortened(g["layers"])) for g in found["groups"]]))
+    lines += [f"! {sentence}" for sentence in found["limits"]]
+    return "\n".join(lines)
+
+
+def _card_accuracy(value: Any) -> str:
+    """Return a card's accuracy, whether it holds an interval or not."""
+    return accuracy_text(value) if isinstance(value, dict) and {"value", "low", "high", "n"} <= set(value) else str(value)
+
+
+def _shortened(layers: list[str]) -> str:
+    """Return the first names of a long list."""
+    rest = len(layers) - GROUP_LAYERS
+    return ", ".join(layers[:GROUP_LAYERS]) + (f" and {rest} more" if rest > 0 else "")

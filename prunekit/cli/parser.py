@@ -1,0 +1,187 @@
+"""What can be asked on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from prunekit import __version__
+from prunekit.spec import CRITERIA, MODES, SCOPES
+
+MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
+DATA_HELP = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
+
+
+class UsageError(Exception):
+    """The arguments cannot be understood."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises one sentence instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message with where to read on."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def _listed(what: str, convert: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """Return a reader of comma-separated values."""
+
+    def read(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(convert(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of {what} such as 0.1,0.5") from None
+
+    return read
+
+
+NUMBERS = _listed("numbers", float)
+NAMES = _listed("names", str)
+
+
+def _number(text: str) -> float:
+    """Read a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _whole(text: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _override(text: str) -> tuple[str, float]:
+    """Read ``layer=sparsity``."""
+    name, sign, share = text.rpartition("=")
+    if not sign or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form layer=sparsity, as in conv1=0.3")
+    return name, _number(share)
+
+
+class _Model(argparse.Action):
+    """``--model NAME``: start a new entry."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Append the model without weights."""
+        namespace.models = [*(namespace.models or []), (values, None)]
+
+
+class _Weights(argparse.Action):
+    """``--weights F``: belongs to the ``--model`` before it."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Put the file with the last model."""
+        if not namespace.models or namespace.models[-1][1] is not None:
+            parser.error(f"--weights {values} must stand behind the one --model that it belongs to")
+        namespace.models = [*namespace.models[:-1], (namespace.models[-1][0], values)]
+
+
+def _model_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what names a model."""
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
+        "--weights", metavar="F", help="checkpoint for it: .safetensors, .pt, .pth or .th (read without executing anything)"
+    )
+    parser.add_argument("--pretrained", action="store_true", help="download torchvision's weights; random from a fixed seed otherwise")
+    parser.add_argument("--size", type=_whole, metavar="N", help="side of the images in pixels; the model's own by default")
+
+
+def _data_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what names the data."""
+    own = "the model's own data where it names some (samples, and folders made from them), none for other models"
+    parser.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}, or none. By default {own}. Accuracy is measured on its test part")
+    parser.add_argument("--limit", type=_whole, metavar="N", help="at most so many images, by a fixed stratified choice")
+    parser.add_argument("--mean", type=NUMBERS, metavar="a,b,c", help="mean of each channel (pixels in 0..1); the model's own by default")
+    parser.add_argument("--std", type=NUMBERS, metavar="a,b,c", help="standard deviation of each channel; the model's own by default")
+
+
+def _setting_flags(parser: argparse.ArgumentParser, modes: Sequence[str] = MODES, mode: str = "unstructured") -> None:
+    """Add what describes a pruning setting, but for the cut."""
+    parser.add_argument(
+        "--mode", choices=modes, default=mode, help="zero single weights, or physically remove channels (default: %(default)s)"
+    )
+    parser.add_argument("--criterion", choices=CRITERIA, default="l1", help="how importance is scored (default: %(default)s)")
+    parser.add_argument("--scope", choices=SCOPES, default="global", help="rank all layers together, or take the same share of each")
+    parser.add_argument("--layers", type=NAMES, metavar="a,b", help="layers to prune; see prunekit inspect for their names")
+    parser.add_argument("--override", type=_override, action="append", metavar="layer=S", help="fixed sparsity of one layer; repeatable")
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of whatever is random (default: 0)")
+
+
+def _json_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _command(commands: Any, name: str, module: str, help_text: str) -> argparse.ArgumentParser:
+    """Add a command and where it is carried out."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.set_defaults(module=module, function=name)
+    return parser
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = Parser(prog="prunekit", description="Prune PyTorch models, prove it, and measure what it costs.")
+    parser.add_argument("--version", action="version", version=f"prunekit {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    _app(_command(commands, "app", "app", "Open the dashboard in a browser."))
+    _json_flag(_command(commands, "models", "looking", "List the models that have a name."))
+    inspect = _command(commands, "inspect", "looking", "Show a model's layers, costs, sizes and what shrinks together.")
+    _model_flags(inspect)
+    _json_flag(inspect)
+    _prune(_command(commands, "prune", "pruning", "Prune a copy of a model and say what it did."))
+    _sweep(_command(commands, "sweep", "pruning", "Measure accuracy at several sparsities."))
+    _latency(_command(commands, "latency", "timing", "Time the dense, the masked and the smaller model in turns on this machine."))
+    return parser
+
+
+def _app(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``app``."""
+    parser.add_argument("--model", dest="models", action=_Model, metavar="MODEL", help=f"{MODEL_HELP}; repeatable; listed under 'Your own'")
+    parser.add_argument("--weights", dest="models", action=_Weights, metavar="F", help="checkpoint of the --model before it")
+    parser.add_argument("--data", action="append", metavar="DATA", help=f"{DATA_HELP}; repeatable")
+    parser.add_argument("--port", type=_whole, metavar="N", help="port of the server (default: 8501, or the next free one)")
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: this machine only)")
+
+
+def _prune(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``prune``."""
+    _model_flags(parser)
+    _data_flags(parser)
+    _setting_flags(parser)
+    cut = parser.add_mutually_exclusive_group(required=True)
+    cut.add_argument("--sparsity", type=_number, metavar="S", help="share to remove, 0 <= S < 1")
+    cut.add_argument("--threshold", type=_number, metavar="T", help="remove what scores below T instead")
+    parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
+    _json_flag(parser)
+
+
+def _sweep(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``sweep``."""
+    _model_flags(parser)
+    _data_flags(parser)
+    _setting_flags(parser)
+    parser.add_argument("--sparsities", type=NUMBERS, required=True, metavar="S,S,...", help="shares to remove, each 0 <= S < 1")
+    _json_flag(parser)
+
+
+def _latency(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``latency``."""
+    _model_flags(parser)
+    _setting_flags(parser, modes=("both", *MODES), mode="both")
+    parser.add_argument("--sparsity", type=_number, default=0.5, metavar="S", help="of the masked and of the smaller model (default: 0.5)")
+    parser.add_argument("--batch", type=_whole, default=1, metavar="B", help="samples at a time (default: 1)")
+    parser.add_argument("--threads", type=_whole, default=1, metavar="T", help="threads of torch (default: 1)")
+    parser.add_argument("--budget", type=_number, default=10.0, metavar="SECONDS", help="time to measure for (default: 10)")
+    _json_flag(parser)

@@ -1,0 +1,67 @@
+"""Plain tables and numbers for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UNITS = ("", "k", "M", "G", "T")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return aligned columns: the first to the left, numbers to the right.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the columns.
+    rows : sequence of sequences
+        Cells; ``None`` is shown as a dash.
+    """
+    cells = [list(header), *[["–" if cell is None else str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    left = [i == 0 or not any(row[i][:1].isdigit() for row in cells[1:]) for i in range(len(header))]
+    lines = [
+        "  ".join(cell.ljust(w) if to_left else cell.rjust(w) for cell, w, to_left in zip(row, widths, left, strict=True)).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def short(number: float | None, base: int = 1000) -> str | None:
+    """Return a number with three digits and a unit.
+
+    Examples
+    --------
+    >>> short(11689512)
+    '11.7 M'
+    """
+    if number is None:
+        return None
+    power = 0
+    while abs(number) >= 999.5 and power < len(UNITS) - 1:
+        number, power = number / base, power + 1
+    digits = 0 if power == 0 else 2 if abs(number) < 9.995 else 1 if abs(number) < 99.95 else 0
+    return f"{number:.{digits}f} {UNITS[power]}".rstrip()
+
+
+def byte_text(number: float | None) -> str | None:
+    """Return bytes in kB, MB (powers of 1000)."""
+    return None if number is None else f"{short(number)}B".replace(" ", " ") if number >= 1000 else f"{number:.0f} B"
+
+
+def percent(share: float | None, digits: int = 1) -> str | None:
+    """Return a fraction as a percentage."""
+    return None if share is None else f"{100 * share:.{digits}f} %"
+
+
+def accuracy_text(accuracy: Mapping[str, Any] | None) -> str:
+    """Return accuracy with its interval."""
+    if accuracy is None:
+        return "not measured"
+    return f"{percent(accuracy['value'])} ({100 * accuracy['low']:.1f}–{100 * accuracy['high']:.1f}, n = {accuracy['n']:,})"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as in ``64×3×3``."""
+    return "×".join(str(side) for side in shape)
