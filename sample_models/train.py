@@ -6,6 +6,7 @@ The training split alone is learned from, the last epoch is taken, and the test 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -67,8 +68,7 @@ def train(sample: Sample, data_name: str, out: Path, checkpoint_dir: Path | None
     checkpoint = None if checkpoint_dir is None else checkpoint_dir / f"{sample.name}.pt"
     model, minutes = fit(sample.build, x, y, fill, sample.recipe, checkpoint=checkpoint, say=lambda line: print(line, flush=True))
     card = _card(sample, data, model, minutes, data_name)
-    _write(out, sample.name, model, card)
-    return card
+    return _write(out, sample.name, model, card)
 
 
 def _data(sample: Sample, name: str) -> Data:
@@ -140,15 +140,18 @@ def _macs(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def _write(out: Path, name: str, model: nn.Module, card: dict[str, Any]) -> None:
-    """Write weights and card."""
+def _write(out: Path, name: str, model: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
+    """Write weights and card, and return the card, which says whose it is."""
     weights, cards = out / "weights" / f"{name}.safetensors", out / "cards" / f"{name}.yaml"
     for path in (weights, cards):
         path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, weights)
-    if weights.stat().st_size > MOST_BYTES:
-        raise SystemExit(f"{weights} is larger than {MOST_BYTES} bytes: make the sample smaller")
+    payload = save({key: value.contiguous() for key, value in model.state_dict().items()})
+    if len(payload) > MOST_BYTES:
+        raise SystemExit(f"the weights are {len(payload)} bytes, more than {MOST_BYTES}: make the sample smaller")
+    card = {**card, "weights_bytes": len(payload), "weights_sha256": hashlib.sha256(payload).hexdigest()}
+    weights.write_bytes(payload)
     cards.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=140), encoding="utf-8")
+    return card
 
 
 if __name__ == "__main__":

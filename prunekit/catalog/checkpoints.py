@@ -185,7 +185,7 @@ def fit_state(model: nn.Module, state: State, name: str) -> None:
     """
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
+    unexpected = sorted(key for key in state if key not in own)
     both = [(key, tuple(state[key].shape), tuple(own[key].shape)) for key in own if key in state]
     shapes = [f"{key} {there} instead of {here}" for key, there, here in both if there != here]
     types = [

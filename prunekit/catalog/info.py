@@ -110,9 +110,9 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
 def _told(field: str, factory: object, model: nn.Module) -> Any:
     """Return an attribute of the factory or of the module in its canonical form, or None.
 
-    A module may use these names for something else, so what does not fit is passed over there; on a factory it is an error.
+    A module may use these names for something else, so what does not fit is passed over there; on a function it is an error.
     """
-    for owner, strict in ((factory, True), (model, False)):
+    for owner, strict in ((factory, not isinstance(factory, (type, nn.Module))), (model, False)):
         value = getattr(owner, field, None)
         if value is None:
             continue

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -27,6 +28,8 @@ from sample_models import SAMPLES, card, weights_path
 SEED = 0
 KINDS = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
 UPLOAD = "upload:"
+
+Made = TypeVar("Made")
 
 _RNG = threading.RLock()  # a user's factory may call load_model itself
 
@@ -95,6 +98,7 @@ def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[s
     model, known = _dense(model_id)
     if model_id.weights is not None:
         fit_state(model, read_checkpoint(model_id.weights), Path(model_id.weights).name)
+        known = replace(known, card=_prepared(known.card))
     return _frozen(model, known)
 
 
@@ -124,7 +128,7 @@ def load_upload(name: str, payload: bytes, filename: str) -> nn.Module:
     model, known = _dense(ModelId(name))
     fit_state(model, state, filename)
     content = hashlib.sha256(payload).hexdigest()[:16]
-    return _frozen(model, replace(known, id=ModelId(name, weights=UPLOAD + content), card=None))
+    return _frozen(model, replace(known, id=ModelId(name, weights=UPLOAD + content), card=_prepared(known.card)))
 
 
 def list_models() -> list[ModelEntry]:
@@ -143,6 +147,11 @@ def _torchvision_entries() -> tuple[ModelEntry, ...]:
     return tuple(
         ModelEntry(PREFIX + n, "torchvision", n, task, DESCRIPTIONS["torchvision"], None, ModelId(PREFIX + n)) for n in torchvision_names()
     )
+
+
+def _prepared(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a card says of the pixels; what it measured were other weights."""
+    return None if told is None else {key: told[key] for key in ("data", "pixels", "jpeg_quality") if key in told}
 
 
 def _own_title(model_id: ModelId) -> str:
@@ -200,10 +209,11 @@ def _sample(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
 
 def _own(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
     """Return what the user's factory builds."""
-    factory = load_factory(model_id.name, ModelError)
+    factory = _seeded(lambda: load_factory(model_id.name, ModelError))  # reading the file may make weights too
     if not callable(factory):
         raise ModelError(f"{model_id.name} is no function but a {type(factory).__name__}: name a function that returns a torch module")
-    model = _seeded(lambda: call(model_id.name, factory, ModelError))
+    ready = isinstance(factory, nn.Module)
+    model = deepcopy(factory) if ready else _seeded(lambda: call(model_id.name, factory, ModelError))
     if not isinstance(model, nn.Module):
         raise ModelError(f"{model_id.name} returned a {type(model).__name__}: it must return a torch module")
     return model, described(model_id, model, factory)
@@ -221,7 +231,7 @@ def _folder(model_id: ModelId, folder: Path) -> tuple[nn.Module, ModelInfo]:
     return model, replace(info(model), id=model_id)
 
 
-def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
+def _seeded(build: Callable[[], Made]) -> Made:
     """Return what ``build`` makes under a fixed seed, the caller's random state untouched.
 
     One at a time: torch has one generator for all threads.
