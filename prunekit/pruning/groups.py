@@ -13,7 +13,7 @@ from torch import nn
 
 from prunekit.anatomy import input_shape_of, layer_macs, prunable_layers
 from prunekit.pruning.graph import Axis, Facts, observe
-from prunekit.pruning.solve import IMMOVABLE, Ids, Solution
+from prunekit.pruning.solve import Ids, Solution
 
 Bools = NDArray[np.bool_]
 
@@ -101,22 +101,6 @@ def weight_name(layer: str) -> str:
     return f"{layer}.weight" if layer else "weight"
 
 
-def _expand(solution: Solution, classes: Ids) -> list[tuple[int, int, str]]:
-    """Return (position, atom, role) for each atom that removes an element of an axis."""
-    parts, found = solution.parts(), []
-
-    def walk(position: int, label: int, role: str) -> None:
-        if label in parts:
-            walk(position, parts[label][0], role + "L")
-            walk(position, parts[label][1], role + "R")
-        elif label != IMMOVABLE:
-            found.append((position, label, role))
-
-    for position, label in enumerate(classes.tolist()):
-        walk(position, label, "")
-    return found
-
-
 def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> ChannelGraph:
     """Find which channels of a model are coupled; remembered for each model.
 
@@ -153,12 +137,7 @@ def _build(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
     facts = observe(model, shape)
     solution = facts.variables.solve()
     layers = tuple(name for name in prunable_layers(model) if (weight_name(name), 0) in facts.axes)
-    atoms = {name: _expand(solution, solution.label[facts.axes[weight_name(name), 0]]) for name in layers}
-    incidence = {}
-    for name, found in atoms.items():
-        roles = {role: i for i, role in enumerate(dict.fromkeys(role for _, _, role in found))}
-        rows = np.array([(p, a, roles[r]) for p, a, r in found], dtype=np.int64).reshape(-1, 3)
-        incidence[name] = (rows[:, 0], rows[:, 1], rows[:, 2])
+    incidence = {name: solution.atoms(solution.label[facts.axes[weight_name(name), 0]]) for name in layers}
     immovable = _immovable(facts, solution, layers, incidence)
     limits = [
         f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
@@ -228,8 +207,7 @@ def _reasons(facts: Facts, solution: Solution, roots: dict[int, int]) -> dict[in
     found: dict[int, dict[str, None]] = defaultdict(dict)
     for a, _, reason in facts.variables.ties:
         if reason.startswith(SHOWN):
-            labels = np.unique(solution.label[a]).tolist()
-            for _, label, _ in _expand(solution, np.array(labels[:4])):
-                if label in roots:
-                    found[roots[label]][reason] = None
+            for atom in np.unique(solution.atoms(solution.label[a])[1]).tolist():
+                if atom in roots:
+                    found[roots[atom]][reason] = None
     return found

@@ -8,6 +8,7 @@ facts; :meth:`Variables.solve` then finds the classes of equal variables. The re
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,9 +126,37 @@ class Solution:
     label: Ids
     ors: Ids
 
-    def parts(self) -> dict[int, tuple[int, int]]:
-        """Return the two parts of each OR class."""
-        return {int(o): (int(a), int(b)) for o, a, b in self.ors}
+    @cached_property
+    def _row(self) -> Ids:
+        """By class: the row of ``ors`` that defines it, or -1."""
+        row = np.full(self.label.size, -1, dtype=np.int64)
+        row[self.ors[:, 0]] = np.arange(len(self.ors))
+        return row
+
+    def atoms(self, classes: Ids) -> tuple[Ids, Ids, Ids]:
+        """Return which atoms remove which element of an axis.
+
+        Parameters
+        ----------
+        classes : ndarray of int
+            Class of each element.
+
+        Returns
+        -------
+        positions, atoms, roles : ndarray of int
+            One entry for each element and atom that removes it. The role says by which part of its ORs: 1 for an element that is an
+            atom itself, then one binary digit for each OR on the way.
+        """
+        positions, labels, roles = np.arange(classes.size), np.asarray(classes), np.ones(classes.size, dtype=np.int64)
+        done: list[tuple[Ids, Ids, Ids]] = []
+        while positions.size:
+            row = self._row[labels]
+            plain = (row < 0) & (labels != IMMOVABLE)
+            done.append((positions[plain], labels[plain], roles[plain]))
+            positions, roles, row = positions[row >= 0], roles[row >= 0], row[row >= 0]
+            labels = np.concatenate([self.ors[row, 1], self.ors[row, 2]])
+            positions, roles = np.tile(positions, 2), np.concatenate([roles * 2, roles * 2 + 1])
+        return tuple(np.concatenate([d[k] for d in done]) for k in range(3)) if done else (labels, labels, labels)  # type: ignore[return-value]
 
     def removed(self, atoms: Ids) -> NDArray[np.bool_]:
         """Return for each class (indexed by its label) whether it goes when these atoms go."""
