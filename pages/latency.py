@@ -1,1 +1,25 @@
-"""Prune: what goes, what stays, what does it cost?"""
+"""Latency: is it really faster, here?"""
+
+from prunekit.ui import measuring, show, state, timing
+from prunekit.ui.current import model_in_use
+
+show.heading(
+    "Is it really faster, here?",
+    "The dense model, the same with zeroed weights, and a physically smaller one take turns on this machine: what counts is measured time, not MACs.",
+)
+now, loaded = model_in_use()
+timing.setting()
+with show.plain_errors():
+    timing.button(now, loaded)
+    key = timing.key_of(now, loaded)
+    measuring.panel(key)
+    report = measuring.finished(key)
+    if report is not None:
+        timing.results(now, report)
+    else:
+        show.empty(
+            "Nothing has been measured with this setting yet. Press **Measure latency here**: it takes about as long as the time budget, "
+            "and other measurements wait meanwhile.",
+            "timer",
+        )
+state.write()

@@ -1,6 +1,5 @@
 """Start: what am I working on?"""
 
-
 from prunekit.ui import gallery, shelves, show, start, state, teaching
 
 show.heading(

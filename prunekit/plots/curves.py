@@ -41,7 +41,7 @@ def accuracy_curves(
         if len(rows):
             traces += [_band(rows, theme.run_colour(place, dark)), _line(rows, name, theme.run_colour(place, dark))]
     fig = theme.figure(traces, dark=dark, height=height, hovermode="closest", margin={"t": 30, "r": 12})
-    fig.update_xaxes(title_text="sparsity (share removed)", tickformat=".0%", range=[-0.02, 1.0])
+    fig.update_xaxes(title_text="sparsity (share removed)", tickformat=".0%", range=[-0.02, 1.03], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 0.9, 1])
     fig.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.02])
     if dense is not None:
         theme.reference(fig, y=dense, text=f"dense {percent(dense)}")
@@ -118,7 +118,7 @@ def thumbnail_curve(frame: pd.DataFrame, *, dense: float, dark: bool = False, he
         hovertemplate="removed %{x:.0%}<br>accuracy %{y:.1%}<extra></extra>",
     )
     fig = theme.figure([_band(rows, theme.KEPT), line], dark=dark, height=height, showlegend=False, margin={"l": 4, "r": 4, "t": 4, "b": 4})
-    fig.update_xaxes(tickformat=".0%", range=[-0.02, 1.02], nticks=5)
-    fig.update_yaxes(tickformat=".0%", range=[0, 1.06], nticks=5)
+    fig.update_xaxes(tickformat=".0%", range=[-0.02, 1.08], tickvals=[0, 0.5, 1], title_text="share of the weights removed")
+    fig.update_yaxes(tickformat=".0%", range=[0, 1.06], tickvals=[0, 0.5, 1])
     theme.reference(fig, y=dense)
     return fig

@@ -170,7 +170,7 @@ def norms(frame: pd.DataFrame, *, dark: bool = False, height: int = 380) -> go.F
             )
         )
     fig = theme.figure(traces, dark=dark, height=height, showlegend=len(traces) > 1)
-    fig.update_xaxes(title_text="filters, strongest first", tickformat=".0%", range=[0, 1.01])
+    fig.update_xaxes(title_text="filters, strongest first", tickformat=".0%", range=[0, 1.03], tickvals=[0, 0.25, 0.5, 0.75, 1])
     fig.update_yaxes(title_text="norm, relative to the layer's mean", rangemode="tozero")
     return fig
 
@@ -227,7 +227,7 @@ def cut(bins: CutBins, *, log: bool = False, dark: bool = False, height: int = 3
         for name, values, colour in parts
     ]
     fig = theme.figure(traces, dark=dark, height=height, barmode="stack", bargap=0, margin={"t": 34})
-    fig.update_layout(legend={"x": 0, "y": 1.0, "yanchor": "bottom"})
+    fig.update_layout(legend={"x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "reversed"})
     fig.update_xaxes(title_text="weight", range=[float(bins.edges[0]), float(bins.edges[-1])])
     fig.update_yaxes(title_text="weights", tickformat="~s", type="log" if log else "linear")
     if bins.threshold is not None:

@@ -43,7 +43,7 @@ def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Fi
         customdata=np.where(np.isnan(grid), "", np.where(grid == 1, "kept", "removed")),
         hoverongaps=False,
     )
-    fig = theme.figure([trace], dark=dark, height=56 + max(18, min(24, 900 // max(len(kept), 1))) * len(kept))
+    fig = theme.figure([trace], dark=dark, height=76 + max(18, min(44, 300 // max(len(kept), 1))) * len(kept))
     fig.update_xaxes(title_text="channel, in the original order", showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     return fig

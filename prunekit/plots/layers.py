@@ -46,8 +46,15 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
         )
     traces.append(_requested(frame, flat, dark))
     # with no bar in the first row's colour the legend would show grey; two empty traces carry it
-    traces += [_legend("kept", theme.KEPT), _legend("removed", theme.fade(theme.REMOVED, 0.6))]
-    fig = theme.figure(traces, dark=dark, height=70 + 21 * len(frame) if flat else 360, barmode="stack", bargap=0.25)
+    traces += [_legend("kept", theme.KEPT, 1), _legend("removed", theme.fade(theme.REMOVED, 0.6), 2)]
+    fig = theme.figure(
+        traces,
+        dark=dark,
+        height=70 + len(frame) * max(21, min(64, 300 // max(len(frame), 1))) if flat else 360,
+        barmode="stack",
+        bargap=0.25,
+    )
+    fig.update_layout(legend={"traceorder": "normal"})
     _axes(fig, flat)
     return fig
 
@@ -72,14 +79,14 @@ def _requested(frame: pd.DataFrame, flat: bool, dark: bool) -> go.Scatter:
     )
 
 
-def _legend(name: str, colour: str) -> go.Bar:
+def _legend(name: str, colour: str, rank: int) -> go.Bar:
     """Return an empty bar that only stands in the legend."""
-    return go.Bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip")
+    return go.Bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
 
 
 def _axes(fig: go.Figure, flat: bool) -> None:
     """Set percent on one axis, layers in the order of depth on the other."""
-    share = {"range": [0, 1], "tickformat": ".0%", "nticks": 6}
+    share = {"range": [0, 1.03], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
     if flat:
         fig.update_xaxes(**share, title_text="share of the layer")
         fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
@@ -115,6 +122,6 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     )
     fig = theme.figure([bar], dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35)
     most = float(frame["bytes"].max()) if len(frame) else 1.0
-    fig.update_xaxes(visible=False, range=[0, 1.3 * max(most, 1.0)])
+    fig.update_xaxes(visible=False, range=[0, 1.5 * max(most, 1.0)])
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     return fig

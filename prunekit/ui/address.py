@@ -147,6 +147,7 @@ CODECS: dict[str, Codec] = {
     "focus": _whole(0, MOST - 1),
     "curves": Codec(_write_curves, _read_curves),
     "split": _choice("validation", "test"),
+    "drop": Codec(_percent, _fraction),
     "batch": _whole(1, 256),
     "threads": _whole(1, 64),
     "budget": _whole(2, 120),

@@ -19,7 +19,7 @@ from prunekit.ui.store import Source
 
 FINE = 8192
 BARS = 96
-COVER = 0.999  # the share of weights inside the drawn range; rare outliers would squeeze the rest into one bar
+COVER = 0.996  # the share of weights inside the drawn range; rare outliers would squeeze the rest into one bar
 
 Ints = NDArray[np.int64]
 
@@ -55,10 +55,10 @@ def _count(values: NDArray[np.float32], most: float) -> Ints:
 
 def _window(fine_bins: Fine) -> tuple[int, int]:
     """Return the fine bins to draw, as first and last place around the middle, in whole bars."""
-    total = np.sum(list(fine_bins.counts.values()), axis=0)
-    half = FINE // 2
-    outward = total[:half][::-1] + total[half:]
-    reach = int(np.searchsorted(np.cumsum(outward), COVER * outward.sum())) + 1
+    half, reach = FINE // 2, 1
+    for counts in fine_bins.counts.values():  # wide enough for the widest layer
+        outward = counts[:half][::-1] + counts[half:]
+        reach = max(reach, int(np.searchsorted(np.cumsum(outward), COVER * outward.sum())) + 1)
     step = max(1, math.ceil(2 * reach / BARS))
     side = min(half, math.ceil(reach / step) * step)
     return half - side, half + side

@@ -221,7 +221,7 @@ def _proved(result: Proof) -> None:
     """Show the numbers of a proof."""
     mark = ":material/check_circle: " if result.passed else ":material/cancel: "
     st.markdown(
-        f":green[{mark}]**Removing = zeroing**: largest relative error {small(result.max_relative_error)} (allowed 1e-4), while pruning moved the "
+        f":green[{mark}] **Removing = zeroing**: largest relative error {small(result.max_relative_error)} (allowed 1e-4), while pruning moved the "
         f"output by {percent(result.output_change, 0)}. {show.tag('measured')}"
     )
     st.caption(

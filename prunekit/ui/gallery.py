@@ -9,12 +9,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from prunekit import catalog, measure
+from prunekit.anatomy import weight_of
 from prunekit.catalog import ModelEntry
 from prunekit.errors import PrunekitError
 from prunekit.plots.text import count, size
 from prunekit.ui import measuring, routes, state, store
 from prunekit.ui.settings import Settings
-from prunekit.ui.show import plus_minus, tag
+from prunekit.ui.show import plain, plus_minus, tag
 from prunekit.ui.store import Source
 from sample_models import SAMPLES
 
@@ -44,42 +45,64 @@ def enlarge(picture: Picture, side: int) -> Picture:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def thumbnails(name: str, how_many: int = 6, side: int = 48) -> Picture | None:
-    """Return a strip of pictures of a data set, or None where it would have to be downloaded first."""
-    if not store.at_hand(name):
-        return None
+def thumbnails(name: str, how_many: int = 6, side: int = 48) -> Picture:
+    """Return a strip of pictures from a data set that is at hand."""
     split = catalog.load_data(name, limit=64).test
-    gap = np.full((1, 1, 3), 255, np.uint8)
     places = np.linspace(0, len(split) - 1, how_many).astype(int)
-    tiles = [enlarge(split.picture(int(i)), side) for i in places]
-    columns = [np.concatenate([tile, np.broadcast_to(gap, (tile.shape[0], 3, 3))], 1) for tile in tiles]
-    return np.concatenate(columns, 1)[:, :-3]
+    return _strip([enlarge(split.picture(int(i)), side) for i in places])
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def first_weights(source: Source, how_many: int = 6, side: int = 48) -> Picture:
+    """Return a strip of pictures of a model's first units: what stands in for data that would have to be downloaded."""
+    loaded = store.load(source)
+    weight = weight_of(loaded.model, loaded.layers[0])
+    flat = weight.flatten(1)
+    channels, height, width = loaded.input_shape if weight.dim() == 2 else tuple(weight.shape[1:])
+    best = flat.norm(dim=1).argsort(descending=True)[:how_many]
+    planes = flat[best].reshape(-1, channels, height, width).mean(1).numpy()
+    return _strip([enlarge(_grey(plane), side) for plane in planes])
+
+
+def _grey(plane: NDArray[np.float32]) -> Picture:
+    """Return weights as grey levels, zero in the middle."""
+    most = float(np.abs(plane).max()) or 1.0
+    return np.asarray((plane / most * 127 + 128).round().clip(0, 255), np.uint8)[:, :, None]
+
+
+def _strip(tiles: list[Picture]) -> Picture:
+    """Return pictures beside each other with a white gap."""
+    padded = [np.pad(tile, ((0, 0), (0, 4), (0, 0)), constant_values=255) for tile in tiles]
+    return np.concatenate(padded, 1)[:, :-4]
 
 
 def cards(entries: list[ModelEntry]) -> None:
-    """Show a card for each sample model."""
-    grid = st.grid(3, min_column_width=300)
-    for entry in entries:
-        with grid.cell(), st.container(border=True, height="stretch"):
-            _card(entry)
+    """Show a card for each sample model, three in a row."""
+    for start in range(0, len(entries), 3):
+        for column, entry in zip(st.columns(3), entries[start : start + 3], strict=False):
+            with column, st.container(border=True, height="stretch"):
+                _card(entry)
 
 
 def _card(entry: ModelEntry) -> None:
-    """Show one sample: pictures of its data, what it does, what it costs."""
-    source = Source(entry.name)
-    strip = thumbnails(SAMPLES[entry.name].data)
-    if strip is not None:
-        st.image(strip, width="stretch", alt=f"Six pictures from the data of {entry.title}")
-    st.markdown(f"**{entry.title}** :gray[{entry.task}]")
-    st.caption(entry.description)
+    """Show one sample: pictures, what it does, what it costs."""
+    source, data = Source(entry.name), SAMPLES[entry.name].data
     try:
         counts, file_size = store.counts_of(source), store.size_of(source)
+        here = store.at_hand(data)
+        strip = thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:
-        st.caption(f":red[{error}]")
+        st.markdown(f"**{entry.title}**")
+        st.caption(f":red[{plain(str(error))}]")
         return
-    figure = measuring.card_figure(entry.card, SAMPLES[entry.name].data)
-    accuracy = f"**{plus_minus(figure.value, figure.low, figure.high)}** accuracy (n = {figure.n:,}) {tag('measured')}" if figure else ""
-    st.markdown(f"{accuracy}  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
+    st.image(
+        strip, width="stretch", alt=f"Six pictures from the data of {entry.title}" if here else f"Six first-layer units of {entry.title}"
+    )
+    st.markdown(f"**{entry.title}**  \n:gray[{entry.task}]")
+    st.caption(entry.description + ("" if here else " (Pictures: units of its first layer.)"))
+    figure = measuring.card_figure(entry.card, data)
+    accuracy = f"**{plus_minus(figure.value, figure.low, figure.high)}** accuracy, n = {figure.n:,} {tag('measured')}  \n" if figure else ""
+    st.markdown(f"{accuracy}{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
     now = state.settings()
     used = now.model == entry.name and not now.upload
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -122,13 +145,17 @@ class Guess:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def guesses(source: Source, data: str, limit: int, how_many: int = 16) -> list[Guess]:
+def guesses(source: Source, data: str, limit: int, how_many: int = 24) -> list[Guess]:
     """Return test pictures with the dense model's predictions, half of them hard ones where there are any.
 
     Looks at the first 256 test samples: those it gets wrong come first, so that a good model still shows a mistake.
     """
     loaded = store.load(source)
-    everything = store.data_of(Settings(model=source.name, data=data, limit=limit), loaded)
+    everything = store.data_of(
+        Settings(model=source.name, data=data, limit=limit, upload=source.upload, pretrained=source.pretrained), loaded
+    )
+    if everything is None:
+        return []
     split = everything.test
     places = np.arange(min(len(split), 256))
     said = measure.predict(loaded.model, split.images(places))

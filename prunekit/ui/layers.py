@@ -49,7 +49,7 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     }
     wanted = [place for place in now.pick if place < len(frame)]
     st.dataframe(
-        shown, column_config=config, hide_index=True, height=min(38 + 35 * len(shown), 430), key=f"layer_table_{loaded.source.name}",
+        shown, column_config=config, hide_index=True, height="content" if len(shown) <= 12 else 430, key=f"layer_table_{loaded.source.name}",
         on_select=_take_rows, selection_mode="multi-row", selection_default={"selection": {"rows": wanted}},
         alt="Layers that can be pruned, with their parameters and MACs",
     )  # fmt: skip

@@ -2,9 +2,11 @@
 
 import streamlit as st
 
-from prunekit.ui import routes, sidebar, state
+from prunekit.ui import routes, show, sidebar, state, store
 
 st.set_page_config(page_title="prunekit", page_icon=":material/content_cut:", layout="wide")
+with show.plain_errors(stop=False):
+    store.register_launch()
 state.sync()
 here = routes.navigation()
 sidebar.show()

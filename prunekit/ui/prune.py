@@ -10,7 +10,7 @@ import streamlit as st
 
 from prunekit.plots import by_layer, cut, ranked, strip
 from prunekit.plots.text import count, percent, plural, points
-from prunekit.ui import bins, costs, cuts, measuring, show, state
+from prunekit.ui import bins, costs, cuts, measuring, show, state, store
 from prunekit.ui.cuts import View
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
@@ -49,12 +49,15 @@ def _accuracy(now: Settings, loaded: Loaded, view: View | None) -> None:
     figure = measuring.baseline(now, loaded)
     dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high)}" if figure else "dense not measured"
     found = costs.measured(now, loaded, view.spec) if view is not None else None
+    if store.data_name(now, loaded) == store.NO_DATA:
+        show.tile("Accuracy", "—", "", "no data to measure it on")
+        return
     if found is None or found.accuracy is None:
         show.tile("Accuracy", "—", "", f"not measured yet; {dense}")
         return
     before, after = found.accuracy
     below = f"dense {percent(before.value)}; {points(found.difference.value)} points" if found.difference else dense
-    show.tile("Accuracy", percent(after.value), "measured", below, show.interval(after.low, after.high, after.n))
+    show.tile("Accuracy", percent(after.value), "measured", below, f"95 % interval {show.interval(after.low, after.high, after.n)}")
 
 
 def _second_line(view: View) -> str:

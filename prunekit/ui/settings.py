@@ -66,6 +66,8 @@ class Settings:
         Curves of "Accuracy vs sparsity"; empty for the current setting alone.
     split : str
         The split that curves are measured on; empty for validation where there is one.
+    drop : float
+        The loss of accuracy that "Accuracy vs sparsity" reads off for.
     batch, threads, budget : int
         Of the Latency page; the budget is in seconds.
     """
@@ -89,6 +91,7 @@ class Settings:
     focus: int = -1
     curves: tuple[Curve, ...] = ()
     split: str = ""
+    drop: float = 0.01
     batch: int = 1
     threads: int = 1
     budget: int = 10

@@ -7,6 +7,7 @@ import streamlit as st
 from prunekit import catalog
 from prunekit.errors import PrunekitError
 from prunekit.ui import gallery, show, state, store
+from prunekit.ui.address import encode
 from prunekit.ui.store import Source
 from prunekit.ui.uploads import MOST_FILES, SUFFIXES, uploads
 
@@ -16,7 +17,8 @@ NAMES = {"sample": "Sample models", "torchvision": "torchvision", "own": "Your o
 def pick() -> str:
     """Show the choice of shelf and return it; the model in use decides until somebody else does."""
     now = state.settings()
-    home = "own" if now.upload else gallery.shelf_of(now.model)
+    named_at_launch = not encode(now) and bool(catalog.registered_models())
+    home = "own" if now.upload or named_at_launch else gallery.shelf_of(now.model)
     chosen = st.segmented_control(
         "Models", list(NAMES), format_func=NAMES.__getitem__, required=True, label_visibility="collapsed",
         **state.bind("shelf", show=lambda shelf: shelf or home, take=lambda shelf: "" if shelf == home else shelf),

@@ -86,8 +86,8 @@ def plain(text: str) -> str:
 
 
 def interval(low: float, high: float, n: int) -> str:
-    """Return an accuracy's interval and its number of samples."""
-    return f"95 % interval {percent(low)} to {percent(high)}, n = {n:,}"
+    """Return an accuracy's 95 % interval and its number of samples, short enough for a tile."""
+    return f"{100 * low:.1f} to {percent(high)}, n = {n:,}"
 
 
 def plus_minus(value: float, low: float, high: float) -> str:

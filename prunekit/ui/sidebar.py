@@ -58,7 +58,14 @@ def _jobs() -> None:
     if set(known) - {job.key for job in jobs}:
         st.rerun()
     for job in jobs:
-        st.progress(job.fraction, text=f"{job.title}: {job.text or 'waiting'}")
-        st.button(
-            "Cancel", key=f"cancel_side_{job.key}", icon=":material/close:", on_click=measuring.stop, args=(job.key,), width="stretch"
+        bar, away = st.columns([6, 1], vertical_alignment="center", gap="xsmall")
+        bar.progress(job.fraction, text=job.title)
+        away.button(
+            "",
+            key=f"cancel_side_{job.key}",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=measuring.stop,
+            args=(job.key,),
+            help="Cancel",
         )

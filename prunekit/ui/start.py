@@ -23,7 +23,7 @@ def baseline() -> None:
     with tiles[0]:
         if figure:
             below = show.interval(figure.low, figure.high, figure.n)
-            show.tile("Accuracy", percent(figure.value), "measured", below, f"On the {figure.where}.")
+            show.tile("Accuracy", percent(figure.value), "measured", below, f"95 % interval (Wilson), on the {figure.where}.")
         else:
             show.tile("Accuracy", "—", "", "not measured yet")
     with tiles[1]:
@@ -38,7 +38,7 @@ def baseline() -> None:
 def _choose_data(now: Settings, loaded: Loaded) -> None:
     """Show which data are in use, and let people choose others."""
     names = store.data_names(loaded)
-    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         st.selectbox(
             "Data", names, key=state.mirror("pick_data", _known(names, store.data_name(now, loaded))), on_change=_take_data,
@@ -88,9 +88,9 @@ def _pictures(now: Settings, loaded: Loaded) -> None:
     """Draw test pictures with predictions and say how many are right."""
     found = gallery.guesses(loaded.source, store.data_name(now, loaded), now.limit)
     captions = [f"{g.said} ✓" if g.right else f"**{g.said}** ✗ is {g.truth}" for g in found]
-    with st.grid(16, min_column_width=72, gap="xsmall"):
+    with st.grid(12, min_column_width=60, gap="xsmall"):
         for guess, caption in zip(found, captions, strict=True):
-            st.image(guess.picture, caption=caption, width=64, alt=f"A test picture of {guess.truth}; the model says {guess.said}")
+            st.image(guess.picture, caption=caption, width=58, alt=f"A test picture of {guess.truth}; the model says {guess.said}")
     wrong = [guess for guess in found if not guess.right]
     if wrong:
         sure = max(wrong, key=lambda guess: guess.confidence)

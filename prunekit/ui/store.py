@@ -14,6 +14,7 @@ from torch import nn
 
 from prunekit import anatomy, catalog, measure
 from prunekit.catalog import Data, DataId, ModelEntry, ModelInfo
+from prunekit.catalog.registered import from_environment
 from prunekit.catalog.store import data_folder
 from prunekit.errors import CheckpointError, DataError, ModelError
 from prunekit.ui.settings import Settings
@@ -70,6 +71,16 @@ class Loaded:
         if self.info.input_shape is None:
             raise ModelError("cannot tell what input this model takes: set input_shape on its factory and start prunekit again")
         return self.info.input_shape
+
+
+@st.cache_resource(show_spinner=False)
+def register_launch() -> None:
+    """Register the models and data that ``prunekit app`` was started with, once for this server."""
+    models, data = from_environment()
+    for model_id in models:
+        catalog.register_model(model_id)
+    for data_id in data:
+        catalog.register_data(data_id)
 
 
 def public_name(entry: ModelEntry) -> str:

@@ -9,16 +9,16 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from prunekit import measure, pruning
+from prunekit import catalog, measure, pruning
 from prunekit.anatomy import weight_of
 from prunekit.plots import kernels, matrix, thumbnail_curve
 from prunekit.plots.text import percent, plural
 from prunekit.spec import PruneSpec
 from prunekit.ui import show, store
-from prunekit.ui.settings import Settings
 from prunekit.ui.store import Source
 
 SHARE = 0.7
+SHOWN = 16
 STEPS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97, 0.99)
 
 
@@ -63,7 +63,7 @@ def lesson() -> Lesson:
 
 def _curve(cnn: store.Loaded) -> pd.DataFrame:
     """Measure the convolutional network at several sparsities on the validation split."""
-    data = store.data_of(Settings(model="digits_cnn"), cnn)
+    data = catalog.load_data("digits", model=cnn.model)
     split = data.validation or data.test
     rows = []
     for sparsity, masks in zip(STEPS, pruning.masks_at(cnn.model, PruneSpec(), STEPS), strict=True):
@@ -79,8 +79,8 @@ def pictures() -> None:
     with first, st.container(border=True, height="stretch"):
         st.markdown("**1. Single weights become zero**")
         gone, size = int((~known.mask).sum()), known.mask.size
-        caption = f"The last layer of the digits perceptron: {gone} of {size} weights, the smallest, are zero. The matrix keeps its size."
-        show.chart(matrix(known.weights, known.mask, dark=dark), "lesson_matrix", caption)
+        caption = f"The last layer of the digits perceptron: {gone} of {size} weights, the smallest, are zero ({SHOWN} of its {known.mask.shape[1]} inputs are drawn). The matrix keeps its size."
+        show.chart(matrix(known.weights[:, :SHOWN], known.mask[:, :SHOWN], dark=dark), "lesson_matrix", caption)
     with second, st.container(border=True, height="stretch"):
         st.markdown("**2. Or whole filters leave**")
         left = sum(known.kept)
@@ -88,7 +88,7 @@ def pictures() -> None:
             f"Layer {known.layer} of the digits network keeps {plural(left, 'filter')} of {len(known.kept)}. "
             "The layer becomes smaller, and so does the next one, which loses its inputs."
         )
-        show.chart(kernels(known.filters, known.kept, columns=16, dark=dark), "lesson_filters", caption)
+        show.chart(kernels(known.filters, known.kept, columns=8, dark=dark), "lesson_filters", caption)
     with third, st.container(border=True, height="stretch"):
         st.markdown("**3. Accuracy holds, then breaks**")
         show.chart(
@@ -99,8 +99,8 @@ def pictures() -> None:
 def curve_caption(curve: pd.DataFrame) -> str:
     """Say where a curve holds and where it breaks: the last point whose interval still reaches the dense accuracy, and the worst."""
     dense, n = float(curve["value"].iloc[0]), int(curve["n"].iloc[0])
-    holds = curve[curve["high"] >= dense]["sparsity"].max()
-    worst = curve.loc[curve["value"].idxmin()]
+    holds = float(curve.loc[curve["high"] >= dense, "sparsity"].max())
+    worst = curve.iloc[int(curve["value"].argmin())]
     return (
         f"Measured on {n} validation images of digits: up to {percent(holds, 0)} of the weights can go with no visible loss from "
         f"{percent(dense)}; at {percent(worst['sparsity'], 0)} it is {percent(worst['value'])}."

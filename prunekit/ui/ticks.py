@@ -46,14 +46,14 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
             min_value=0,
             max_value=99.9,
             step=0.5,
-            width="small",
+            width=110,
             help="Fixed share for this layer; the others make up the total. Empty: none.",
         ),
         "note": st.column_config.TextColumn("Note", width="large"),
     }
     key = f"ticks_{now.mode}_{loaded.source.name}_{loaded.source.upload}"
     st.data_editor(
-        frame, column_config=config, hide_index=True, key=key, on_change=_take_edits, args=(key,), height=min(38 + 35 * len(frame), 460),
+        frame, column_config=config, hide_index=True, key=key, on_change=_take_edits, args=(key,), height="content" if len(frame) <= 14 else 460,
         disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick and an override each",
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -70,6 +70,8 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, s
     fixed, ticked = dict(now.overrides), set(ticked_places(now, loaded.source)) | {place for place, _ in now.overrides}
     frame = view.frame if view is not None else None
     after = frame["after"] if frame is not None else base["shape"]
+    stays = [limit.partition(" stays whole: ") for limit in (view.limits if view is not None else ())]
+    whole = {name: f"stays whole: {why}" for name, mark, why in stays if mark}
     return pd.DataFrame(
         {
             "tick": [place in ticked for place in range(len(base))],
@@ -78,7 +80,7 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, s
             "shape": [shape(b) if a == b else f"{shape(b)} → {shape(a)}" for b, a in zip(base["shape"], after, strict=True)],
             "removed": frame["removed"] if frame is not None else 0.0,
             "override": [100 * fixed[place] if place in fixed else math.nan for place in range(len(base))],
-            "note": [reasons.get(place, "") for place in range(len(base))],
+            "note": [reasons.get(place, "") or whole.get(name, "") for place, name in enumerate(base["name"])],
         }
     )
 
@@ -109,8 +111,12 @@ def _take_edits(key: str) -> None:
     for place, values in edits.items():
         for member in together(source, now.mode, int(place)):
             _edit(member, values, ticked, fixed)
+    if not ticked:
+        state.change(layers=tuple(now.layers or usual)[:1], overrides=())
+        state.complain("At least one layer has to take part: the first stays ticked.")
+        return
     layers = None if tuple(sorted(ticked)) == usual else tuple(sorted(ticked))
-    state.change(layers=layers or (None if layers is None else usual[:1]), overrides=tuple(sorted(fixed.items())))
+    state.change(layers=layers, overrides=tuple(sorted(fixed.items())))
 
 
 def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int, float]) -> None:

@@ -1,0 +1,253 @@
+"""The page "Accuracy vs sparsity": several settings measured point by point, on one picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from prunekit import measure
+from prunekit.catalog import Data
+from prunekit.criteria import CRITERIA
+from prunekit.measure import Accuracy, SweepPoint
+from prunekit.plots import accuracy_curves, run_colour
+from prunekit.plots.text import percent, plural
+from prunekit.ui import controls, measuring, show, state
+from prunekit.ui.background import Job, board
+from prunekit.ui.settings import Curve, Settings
+from prunekit.ui.store import Loaded
+
+MOST = 8
+STEPS = {
+    "unstructured": (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.99),
+    "structured": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+}
+COLUMNS = ["setting", "requested", "sparsity", "value", "low", "high", "n", "params", "macs"]
+
+
+def curves_of(now: Settings) -> tuple[Curve, ...]:
+    """Return the curves that were picked, or the current setting alone."""
+    own = now.layers is not None or bool(now.overrides)
+    return now.curves or (Curve(now.mode, now.criterion, now.scope, own),)
+
+
+def label(curve: Curve) -> str:
+    """Return what a curve is called."""
+    return controls.name_of(curve.mode, curve.criterion, curve.scope) + (", own layers" if curve.chosen else "")
+
+
+def split_of(now: Settings, data: Data) -> str:
+    """Return the split to measure on: validation to choose by, where there is one."""
+    if now.split == "test" or data.validation is None:
+        return "test"
+    return "validation"
+
+
+def key_of(now: Settings, loaded: Loaded, curve: Curve, split: str) -> str:
+    """Return the key of one curve's job."""
+    return measuring.key_of("sweep", *measuring.of_data(now, loaded), now.spec(loaded.layers, curve).at(0.5), split)
+
+
+def start(now: Settings, loaded: Loaded, data: Data, split: str) -> None:
+    """Start measuring every curve that has not been measured; a button's callback."""
+    for curve in curves_of(now):
+        spec, part = now.spec(loaded.layers, curve), getattr(data, split)
+
+        def work(job: Job, spec: Any = spec, part: Any = part) -> tuple[Accuracy, list[SweepPoint]]:
+            dense = measure.evaluate(loaded.model, part, cancel=job.cancel)
+            job.add(dense)
+            points = []
+            for point in measure.sweep(loaded.model, spec, STEPS[spec.mode], part, progress=job.progress, cancel=job.cancel):
+                points.append(point)
+                job.add(point)
+            return dense, points
+
+        measuring.start(key_of(now, loaded, curve, split), label(curve), work)
+
+
+def rows_of(name: str, job: Job | None, macs: int) -> list[tuple[Any, ...]]:
+    """Return the points of one curve that are there so far, the dense model first."""
+    rows: list[tuple[Any, ...]] = []
+    for item in list(job.partial) if job is not None else []:
+        if isinstance(item, Accuracy):
+            rows.append((name, 0.0, 0.0, item.value, item.low, item.high, item.n, None, 1.0))
+        else:
+            a, c = item.accuracy, item.counts
+            rows.append((name, item.requested, item.sparsity, a.value, a.low, a.high, a.n, c.nonzero, c.effective_macs / max(macs, 1)))
+    return rows
+
+
+def frame_of(now: Settings, loaded: Loaded, split: str, macs: int) -> pd.DataFrame:
+    """Return all points that are there so far."""
+    rows = [row for curve in curves_of(now) for row in rows_of(label(curve), board().get(key_of(now, loaded, curve, split)), macs)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def choose(now: Settings) -> None:
+    """Show the list of settings, and how to add one."""
+    st.markdown("**Settings on the picture**")
+    for place, curve in enumerate(curves_of(now)):
+        name, away = st.columns([7, 1], vertical_alignment="center", gap="xsmall")
+        name.html(f'<span style="color:{run_colour(place, show.dark())}">●</span> {label(curve)}')
+        if now.curves:
+            away.button(
+                "",
+                key=f"drop_{place}",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=_remove,
+                args=(curve,),
+                help="Take this setting away",
+            )
+    with st.popover("Add a setting", icon=":material/add:", disabled=len(curves_of(now)) >= MOST, width="stretch"):
+        mode = st.segmented_control(
+            "Mode", list(controls.MODES), format_func=controls.MODES.__getitem__, default="unstructured", required=True, key="add_mode"
+        )
+        criterion = st.selectbox("Criterion", list(CRITERIA), format_func=controls.CRITERIA_NAMES.__getitem__, key="add_criterion")
+        scope = st.selectbox("Scope", list(controls.SCOPES), format_func=controls.SCOPES.__getitem__, key="add_scope")
+        new = Curve(str(mode), str(criterion), str(scope))
+        st.button("Add", key="add_curve", type="primary", on_click=_add, args=(new,), disabled=new in curves_of(now))
+    mine = Curve(now.mode, now.criterion, now.scope, now.layers is not None or bool(now.overrides))
+    if mine not in curves_of(now):
+        st.button("Add the setting of the Prune page", icon=":material/content_cut:", on_click=_add, args=(mine,), width="stretch")
+
+
+def _add(curve: Curve) -> None:
+    """Add a curve."""
+    now = state.settings()
+    state.change(curves=tuple(dict.fromkeys([*curves_of(now), curve]))[:MOST])
+
+
+def _remove(curve: Curve) -> None:
+    """Take a curve away."""
+    state.change(curves=tuple(other for other in state.settings().curves if other != curve))
+
+
+def split_choice(now: Settings, data: Data) -> str:
+    """Show which split is used, and why."""
+    if data.validation is None:
+        st.caption(
+            f"Measured on {len(data.test):,} test images: these data have no validation split, so the same images choose and confirm."
+        )
+        return "test"
+    sizes = {"validation": f"Validation ({len(data.validation):,})", "test": f"Test ({len(data.test):,})"}
+    chosen = st.segmented_control(
+        "Measured on", list(sizes), format_func=sizes.__getitem__, required=True,
+        help="Choose a sparsity by the validation split; keep the test split for the last word, otherwise it flatters what was chosen on it.",
+        **state.bind("split", show=lambda s: s or "validation", take=lambda s: "" if s == "validation" else s),
+    )  # fmt: skip
+    return str(chosen)
+
+
+def picture(now: Settings, loaded: Loaded, split: str, macs: int) -> None:
+    """Draw the curves; while something is measured, again and again."""
+    keys = [key_of(now, loaded, curve, split) for curve in curves_of(now)]
+    active = any(job is not None and job.active for job in map(board().get, keys))
+    st.fragment(_draw, run_every=0.8 if active else None, key="sweep_picture")(now, loaded, split, macs, active)
+
+
+def _draw(now: Settings, loaded: Loaded, split: str, macs: int, active: bool) -> None:
+    """Draw progress and what has been measured so far."""
+    keys = [key_of(now, loaded, curve, split) for curve in curves_of(now)]
+    jobs = [job for job in map(board().get, keys) if job is not None]
+    for job in jobs:
+        if job.active:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.progress(job.fraction, text=f"{job.title}: {job.text or 'waiting'}")
+                st.button("Cancel", key=f"cancel_{job.key}", icon=":material/close:", on_click=measuring.stop, args=(job.key,))
+        elif job.state == "failed":
+            st.error(f"{job.title}: {show.plain(job.error)}", icon=":material/error:")
+    frame = frame_of(now, loaded, split, macs)
+    if frame.empty:
+        if not active:
+            show.empty(
+                "Nothing has been measured yet. Press **Measure**: points appear one by one, and you can go on working meanwhile.",
+                "show_chart",
+            )
+    else:
+        names = [label(curve) for curve in curves_of(now)]
+        dense = float(frame.loc[frame["requested"] == 0, "value"].iloc[0])
+        show.chart(accuracy_curves(frame, dense=dense, names=names, dark=show.dark()), "curves", caption(frame, split))
+    if active and not any(job.active for job in jobs):
+        st.rerun()
+
+
+def caption(frame: pd.DataFrame, split: str) -> str:
+    """Say what to notice in the curves."""
+    n = int(frame["n"].iloc[0])
+    last = frame[frame["requested"] > 0]
+    if last.empty:
+        return f"The dense model, measured on {n:,} {split} images; points follow."
+    low = last.loc[last["value"].idxmin()]
+    text = f"Measured on {n:,} {split} images, without any recovery; bands are 95 % intervals. Lowest: {percent(low['value'])} at {percent(low['sparsity'])} ({low['setting']})."
+    order = _by_average(last)
+    if len(order) > 1:
+        text += f" From 50 % on, {order[-1]} keeps most on average and {order[0]} least, as far as both were measured."
+    return text
+
+
+def _by_average(points: pd.DataFrame) -> list[str]:
+    """Return the settings by average accuracy over the sparsities from 50 % on that all of them cover, worst first."""
+    groups = {str(name): rows.sort_values("sparsity") for name, rows in points.groupby("setting", sort=False)}
+    last = min(float(rows["sparsity"].max()) for rows in groups.values())
+    if last <= 0.5:
+        return []
+    grid = np.linspace(0.5, last, 50)
+    return sorted(groups, key=lambda name: float(np.interp(grid, groups[name]["sparsity"], groups[name]["value"]).mean()))
+
+
+def answers(now: Settings, frame: pd.DataFrame) -> None:
+    """Read off how far each setting can go for a given loss."""
+    show.section("How far can it go?")
+    st.number_input(
+        "Lose at most so many points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=320,
+        **state.bind("drop", show=lambda share: round(100 * share, 4), take=lambda points: round(points / 100, 6)),
+    )  # fmt: skip
+    rows = []
+    for name, points in frame.groupby("setting", sort=False):
+        dense = float(points.loc[points["requested"] == 0, "value"].iloc[0])
+        fine = points[points["value"] >= dense - now.drop - 1e-9]
+        best = fine.loc[fine["sparsity"].idxmax()]
+        rows.append((name, best["sparsity"], best["value"], best["low"], best["high"], best["macs"]))
+    table = pd.DataFrame(rows, columns=["setting", "sparsity", "value", "low", "high", "macs"])
+    st.dataframe(_percent(table), column_config=_config(), hide_index=True, alt="Greatest sparsity within the allowed loss, by setting")
+    best = table.loc[table["sparsity"].idxmax()]
+    st.caption(
+        f"**{best['setting']}** goes furthest: {percent(best['sparsity'])} removed at {percent(best['value'])}. Read from measured points, not between "
+        f"them, on one split of {plural(int(frame['n'].iloc[0]), 'image')}: confirm the choice on the test split."
+    )
+
+
+def _percent(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its fractions as percent, for showing."""
+    shares = [name for name in ("requested", "sparsity", "value", "low", "high", "macs") if name in frame]
+    return frame.assign(**{name: 100 * frame[name] for name in shares})
+
+
+def _config() -> dict[str, Any]:
+    """Return how the columns of the tables look."""
+    column = st.column_config
+    return {
+        "setting": column.TextColumn("Setting"),
+        "requested": column.NumberColumn("Requested", format="%.1f %%"),
+        "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
+        "value": column.NumberColumn("Accuracy", format="%.1f %%"),
+        "low": column.NumberColumn("95 % from", format="%.1f %%"),
+        "high": column.NumberColumn("to", format="%.1f %%"),
+        "n": column.NumberColumn("n"),
+        "params": column.NumberColumn("Non-zero parameters", format="compact"),
+        "macs": column.NumberColumn("Effective MACs, of dense", format="%.1f %%"),
+    }
+
+
+def table(loaded: Loaded, frame: pd.DataFrame, split: str) -> None:
+    """Show every point, and hand them out."""
+    with st.expander(f"All {plural(len(frame), 'point')}", icon=":material/table:"):
+        st.dataframe(_percent(frame), column_config=_config(), hide_index=True, alt="Every measured point")
+    name = loaded.source.name.rpartition("/")[2]
+    st.download_button(
+        "Download as CSV", data=frame.assign(split=split).to_csv(index=False), file_name=f"{name}-accuracy-vs-sparsity.csv", mime="text/csv",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip
