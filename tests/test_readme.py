@@ -1,0 +1,53 @@
+"""README stays true: its Python runs, its command lines parse and run, its pictures exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from prunekit.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands():
+    lines = [line.partition("  #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("prunekit ") and not line.startswith("prunekit app")]
+
+
+def test_the_python_example_runs():
+    (code,) = blocks("python")
+    names = {}
+    exec(code, names)
+    result = names["result"]
+    assert result.proof.passed and result.masks is None and result.achieved.sparsity == 0.5
+    assert set(result.kept) == set(result.report.name)
+
+
+def test_there_are_commands_to_try():
+    assert {line.split()[1] for line in commands()} == {"models", "inspect", "prune", "sweep", "latency"}
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if "torchvision" not in line])
+def test_the_command_lines_run(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(line)[1:]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in commands() if "torchvision" in line])
+def test_the_long_command_lines_run(line, capsys):
+    assert main(shlex.split(line)[1:]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+def test_files_that_it_links_to_exist():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links and all((ROOT / link).exists() for link in links)
