@@ -37,7 +37,7 @@ def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
     try:
         return load_data(DataId(named, **given), model=model)
     except DataError as error:
-        if args.data is not None:
+        if args.data is not None or any(value is not None for value in given.values()):
             raise
         # nobody asked for these data: prune without them, and say so
         print(f"prunekit: note: accuracy is not measured: {' '.join(str(error).split())}", file=sys.stderr)
