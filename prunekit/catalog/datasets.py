@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from os import PathLike
 from typing import cast
 
@@ -118,15 +119,20 @@ def _parted(data_id: DataId, known: ModelInfo, raw: Raw, pixels: str, note: str 
     return Data(data_id, split(raw.test, raw.test_labels), train, validation, classes, pixels, note)
 
 
-def _digits(data_id: DataId, known: ModelInfo) -> Data:
-    """Return scikit-learn's digits; 360 of them are the test set."""
+@cache
+def _digits_raw() -> Raw:
+    """Return scikit-learn's digits, read once; 360 of them are the test set."""
     from sklearn.datasets import load_digits  # noqa: PLC0415 (slow to import, needed by this alone)
 
     bunch = load_digits()
     images, labels = torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1), bunch.target.astype(np.int64)
     kept, out = held_out(labels, DIGITS_TEST, seed=1)
-    raw = Raw(images[torch.from_numpy(kept)], labels[kept], images[torch.from_numpy(out)], labels[out], 16.0)
-    return _parted(data_id, known, raw, "scikit-learn's 1,797 grey digits of 8 x 8 pixels, values 0 to 16 divided by 16.")
+    return Raw(images[torch.from_numpy(kept)], labels[kept], images[torch.from_numpy(out)], labels[out], 16.0)
+
+
+def _digits(data_id: DataId, known: ModelInfo) -> Data:
+    """Return scikit-learn's digits."""
+    return _parted(data_id, known, _digits_raw(), "scikit-learn's 1,797 grey digits of 8 x 8 pixels, values 0 to 16 divided by 16.")
 
 
 def _mnist(data_id: DataId, known: ModelInfo) -> Data:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -11,9 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torchvision import datasets
-from torchvision.transforms import v2
 
 from prunekit.catalog.store import VARIABLE, data_folder
 from prunekit.errors import DataError
@@ -47,14 +53,37 @@ def cifar10(jpeg_quality: int | None = None) -> Raw:
     train, test = _both(datasets.CIFAR10, "CIFAR-10", "cifar-10-batches-py")
     images = [torch.from_numpy(d.data).permute(0, 3, 1, 2).contiguous() for d in (train, test)]
     if jpeg_quality is not None:
-        images = [reencode(x, jpeg_quality) for x in images]
+        images = [_kept(x, part, jpeg_quality) for x, part in zip(images, ("train", "test"), strict=True)]
     return Raw(images[0], _labels(train.targets), images[1], _labels(test.targets))
 
 
 def reencode(images: Tensor, quality: int) -> Tensor:
     """Return images, (N, 3, H, W) uint8, as they are after JPEG encoding and decoding."""
-    jpeg = v2.JPEG(quality)
-    return torch.stack([jpeg(image) for image in images])
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return torch.stack(list(pool.map(partial(_jpeg, quality=quality), images)))
+
+
+def _jpeg(image: Tensor, quality: int) -> Tensor:
+    """Return one image after JPEG."""
+    file = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+
+
+def _kept(images: Tensor, part: str, quality: int) -> Tensor:
+    """Return re-encoded images, kept beside the download because encoding all of them takes most of a minute."""
+    path = data_folder() / "prunekit" / f"cifar10-{part}-jpeg{quality}.safetensors"
+    try:
+        kept = load_file(path)["images"]
+        if kept.shape == images.shape and kept.dtype == images.dtype:
+            return kept
+    except (OSError, SafetensorError, KeyError):
+        pass  # not there yet, or not whole
+    made = reencode(images, quality)
+    with contextlib.suppress(OSError, SafetensorError):  # a folder that cannot be written costs time, nothing else
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"images": made.contiguous()}, path)
+    return made
 
 
 def _labels(values: Any) -> NDArray[np.int64]:
