@@ -277,11 +277,13 @@ def test_latency_times_three_candidates(run) -> None:
     assert found["candidates"][1]["macs_ratio"] == pytest.approx(0.25, abs=0.001)
 
 
-def test_latency_of_one_mode_as_text(run) -> None:
-    text = run("latency", "digits_mlp", "--budget", 0.2, "--mode", "structured")
-    assert "smaller at 50 %" in text
+def test_latency_of_one_mode_as_text(run, monkeypatch) -> None:
+    samples = {"seconds": [[0.002] * 9, [0.001] * 9], "orders": [[0, 1]] * 9, "repetitions": [1, 2], "stopped": "narrow enough"}
+    monkeypatch.setattr(sys.modules["prunekit.measure.latency"], "run_child", lambda *args, **kwargs: samples)
+    text = run("latency", "digits_mlp", "--mode", "structured")
     assert "masked" not in text
-    assert "baseline" in text
+    for words in ("smaller at 50 %", "baseline", "2.000", "0.500 (0.500–0.500)", "2.00 times as fast", "9 rounds", "narrow enough"):
+        assert words in text
 
 
 # --- bad input ---

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from prunekit import __version__
-from prunekit.spec import CRITERIA, MODES, SCOPES
+from prunekit.errors import SpecError
+from prunekit.spec import CRITERIA, MODES, SCOPES, PruneSpec
 
 MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA_HELP = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
@@ -55,6 +56,16 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _share(text: str) -> float:
+    """Read a sparsity; a wrong one is said at once, before anything slow is loaded."""
+    number = _number(text)
+    try:
+        PruneSpec(sparsity=number)
+    except SpecError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return number
 
 
 def _override(text: str) -> tuple[str, float]:
@@ -161,7 +172,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     _data_flags(parser)
     _setting_flags(parser)
     cut = parser.add_mutually_exclusive_group(required=True)
-    cut.add_argument("--sparsity", type=_number, metavar="S", help="share to remove, 0 <= S < 1")
+    cut.add_argument("--sparsity", type=_share, metavar="S", help="share to remove, 0 <= S < 1")
     cut.add_argument("--threshold", type=_number, metavar="T", help="remove what scores below T instead")
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     _json_flag(parser)
@@ -180,7 +191,7 @@ def _latency(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``latency``."""
     _model_flags(parser)
     _setting_flags(parser, modes=("both", *MODES), mode="both")
-    parser.add_argument("--sparsity", type=_number, default=0.5, metavar="S", help="of the masked and of the smaller model (default: 0.5)")
+    parser.add_argument("--sparsity", type=_share, default=0.5, metavar="S", help="of the masked and of the smaller model (default: 0.5)")
     parser.add_argument("--batch", type=_whole, default=1, metavar="B", help="samples at a time (default: 1)")
     parser.add_argument("--threads", type=_whole, default=1, metavar="T", help="threads of torch (default: 1)")
     parser.add_argument("--budget", type=_number, default=10.0, metavar="SECONDS", help="time to measure for (default: 10)")
