@@ -114,7 +114,8 @@ def _fill(draft: Path, model: nn.Module, told: dict[str, Any], recipe: Recipe, r
     save_file(state, str(draft / WEIGHTS), metadata={"format": "pt", "prunekit": json.dumps(told)})
     (draft / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
     (draft / RESULT).write_text(json.dumps(result or {}, indent=2), encoding="utf-8")
-    draft.chmod(0o755)  # mkdtemp makes it private
+    draft.chmod(0o755)  # mkdtemp makes it private, and so does safetensors its file
+    (draft / WEIGHTS).chmod(0o644)
 
 
 def _swap(draft: Path, target: Path) -> None:
