@@ -5,9 +5,10 @@ from typing import Any
 from prunekit.catalog.checkpoints import read_checkpoint
 from prunekit.catalog.data import Data, Normal, Split, TensorSplit
 from prunekit.catalog.datasets import DATASETS, load_data
+from prunekit.catalog.entries import DESCRIPTIONS, ModelEntry, list_models
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.catalog.info import ModelInfo, info, remember
-from prunekit.catalog.models import DESCRIPTIONS, ModelEntry, list_models, load_model, load_upload
+from prunekit.catalog.models import load_model, load_upload
 from prunekit.catalog.registry import register_data, register_model, registered_data, registered_models
 from prunekit.catalog.store import data_folder
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import pickle
 import re
+import threading
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -24,6 +27,19 @@ NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "netw
 PREFIXES = ("module.", "_orig_mod.")
 SHOWN = 8
 SAVE = "save it with safetensors.torch.save_file(model.state_dict(), ...) or torch.save(model.state_dict(), ...)"
+
+
+# what training scripts leave beside the weights (an accuracy as a numpy number, their options) and what cannot run anything
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+_KINDS = ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")
+INERT: list[Any] = [
+    argparse.Namespace,
+    _SCALAR,
+    (_SCALAR, "numpy.core.multiarray.scalar"),  # as numpy 1 wrote it
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in _KINDS),
+]
+_LOCK = threading.Lock()  # torch holds the list of what may be read for all threads
 
 
 def read_checkpoint(source: str | Path | bytes, filename: str | None = None) -> State:
@@ -109,7 +125,7 @@ def _check_zip(payload: bytes, name: str) -> None:
 def _torch_load(payload: bytes, name: str) -> Any:
     """Return the content of a PyTorch file; a pickle that would call anything is refused unread."""
     try:
-        with warnings.catch_warnings():
+        with _LOCK, warnings.catch_warnings(), torch.serialization.safe_globals(INERT):
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

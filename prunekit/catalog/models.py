@@ -6,8 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,13 +14,13 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from prunekit.catalog.checkpoints import fit_state, read_checkpoint
+from prunekit.catalog.checkpoints import State, fit_state, read_checkpoint
+from prunekit.catalog.entries import list_models
 from prunekit.catalog.factories import call, is_factory, load_factory
 from prunekit.catalog.hints import closest
 from prunekit.catalog.ids import ModelId
 from prunekit.catalog.info import ModelInfo, described, info, remember
-from prunekit.catalog.registry import registered_models
-from prunekit.catalog.zoo import PREFIX, build_torchvision, torchvision_info, torchvision_names
+from prunekit.catalog.zoo import PREFIX, build_torchvision, other_outputs, torchvision_info, torchvision_names
 from prunekit.errors import CheckpointError, ModelError
 from sample_models import SAMPLES, card, weights_path
 
@@ -32,33 +31,6 @@ UPLOAD = "upload:"
 Made = TypeVar("Made")
 
 _RNG = threading.RLock()  # a user's factory may call load_model itself
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """One line of the list of models.
-
-    Parameters
-    ----------
-    name : str
-        What to ask for.
-    kind : {"sample", "torchvision", "own"}
-        Where it comes from.
-    title, task, description : str
-        Title, what it does in a few words, and one plain sentence.
-    card : dict, optional
-        A sample's card.
-    id : ModelId
-        The whole identity, with the weights of a registered model.
-    """
-
-    name: str
-    kind: str
-    title: str
-    task: str
-    description: str
-    card: dict[str, Any] | None
-    id: ModelId
 
 
 def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[str] | None = None, pretrained: bool = False) -> nn.Module:
@@ -95,9 +67,10 @@ def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[s
         model_id = replace(model_id, weights=None if weights is None else str(weights), pretrained=pretrained)
     if model_id.weights is not None and model_id.weights.startswith(UPLOAD):
         raise CheckpointError(f"the weights {model_id.weights} were uploaded to another server: upload the file again")
-    model, known = _dense(model_id)
-    if model_id.weights is not None:
-        fit_state(model, read_checkpoint(model_id.weights), Path(model_id.weights).name)
+    state = None if model_id.weights is None else read_checkpoint(model_id.weights)
+    model, known = _dense(model_id, state)
+    if model_id.weights is not None and state is not None:
+        fit_state(model, state, Path(model_id.weights).name)
         known = replace(known, card=_prepared(known.card))
     return _frozen(model, known)
 
@@ -125,28 +98,10 @@ def load_upload(name: str, payload: bytes, filename: str) -> nn.Module:
     if name not in entries:
         raise ModelError(f"no architecture named {name!r} takes an upload{closest(name, entries)}")
     state = read_checkpoint(payload, filename)
-    model, known = _dense(ModelId(name))
+    model, known = _dense(ModelId(name), state)
     fit_state(model, state, filename)
     content = hashlib.sha256(payload).hexdigest()[:16]
     return _frozen(model, replace(known, id=ModelId(name, weights=UPLOAD + content), card=_prepared(known.card)))
-
-
-def list_models() -> list[ModelEntry]:
-    """Return all models that have a name: samples, torchvision's classifiers, and those registered at launch."""
-    samples = [
-        ModelEntry(s.name, "sample", s.title, s.task, s.description, card(s.name) or None, ModelId(s.name)) for s in SAMPLES.values()
-    ]
-    own = [ModelEntry(i.name, "own", _own_title(i), "your own", DESCRIPTIONS["own"], None, i) for i in registered_models()]
-    return samples + list(_torchvision_entries()) + own
-
-
-@lru_cache(maxsize=1)
-def _torchvision_entries() -> tuple[ModelEntry, ...]:
-    """Return the entries of torchvision's classifiers."""
-    task = "photographs (ImageNet), 1,000 classes"
-    return tuple(
-        ModelEntry(PREFIX + n, "torchvision", n, task, DESCRIPTIONS["torchvision"], None, ModelId(PREFIX + n)) for n in torchvision_names()
-    )
 
 
 def _prepared(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -154,29 +109,15 @@ def _prepared(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if told is None else {key: told[key] for key in ("data", "pixels", "jpeg_quality") if key in told}
 
 
-def _own_title(model_id: ModelId) -> str:
-    """Return the title of a registered model: the factory or folder, and the weights if any."""
-    base = Path(model_id.name).name
-    return base if model_id.weights is None else f"{base} ({Path(model_id.weights).name})"
-
-
-DESCRIPTIONS: dict[str, str] = {
-    **{s.name: s.description for s in SAMPLES.values()},
-    "torchvision": "An architecture of torchvision: its structure and cost are real, its weights random unless you load some.",
-    "own": "A model that you named when you started prunekit.",
-}
-
-
-def _dense(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
-    """Return the module that ``model_id`` names, before any checkpoint, and what is known of it."""
+def _dense(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:
+    """Return the module that ``model_id`` names, before ``state`` is loaded into it, and what is known of it."""
     name = model_id.name
     if model_id.pretrained and not name.startswith(PREFIX):
         raise ModelError(f"pretrained weights are downloaded for torchvision models only; {name!r} is none: leave pretrained out")
     if name in SAMPLES:
         return _sample(model_id)
     if name.startswith(PREFIX):
-        model = _seeded(lambda: build_torchvision(name, model_id.pretrained))
-        return model, torchvision_info(model_id, model)
+        return _torchvision(model_id, state)
     if is_factory(name):
         return _own(model_id)
     folder = Path(name).expanduser()
@@ -184,6 +125,16 @@ def _dense(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
         return _folder(model_id, folder)
     known = [*SAMPLES, *(PREFIX + n for n in torchvision_names())]
     raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models'} A model is {KINDS}")
+
+
+def _torchvision(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:
+    """Return a classifier of torchvision, with as many outputs as the weights that go into it."""
+    model = _seeded(lambda: build_torchvision(model_id.name, model_id.pretrained))
+    outputs = None if state is None else other_outputs(model, state)
+    if outputs is None:
+        return model, torchvision_info(model_id, model)
+    model = _seeded(lambda: build_torchvision(model_id.name, outputs=outputs))
+    return model, torchvision_info(model_id, model, outputs)
 
 
 def _sample(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from http.client import HTTPException
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from prunekit.catalog.hints import closest
 from prunekit.catalog.ids import ModelId
@@ -19,6 +19,7 @@ from prunekit.catalog.store import chosen_folder
 from prunekit.errors import ModelError
 
 PREFIX = "torchvision/"
+OUTPUTS = 1000  # ImageNet's classes
 INITIALISED = ("googlenet", "inception_v3")  # these two warn unless told how to initialise
 
 
@@ -28,7 +29,16 @@ def torchvision_names() -> tuple[str, ...]:
     return tuple(torchvision.models.list_models(module=torchvision.models))
 
 
-def build_torchvision(name: str, pretrained: bool) -> nn.Module:
+def other_outputs(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
+    """Return how many classes a state was trained for, where its output layer differs from the model's in that alone."""
+    for key, own in model.state_dict().items():
+        there = state.get(key)
+        if own.dim() > 1 and own.shape[0] == OUTPUTS and there is not None and there.shape[1:] == own.shape[1:]:
+            return int(there.shape[0]) if there.shape[0] != OUTPUTS else None
+    return None
+
+
+def build_torchvision(name: str, pretrained: bool = False, outputs: int = OUTPUTS) -> nn.Module:
     """Return a classifier of torchvision.
 
     Parameters
@@ -37,6 +47,8 @@ def build_torchvision(name: str, pretrained: bool) -> nn.Module:
         ``torchvision/NAME``.
     pretrained : bool
         Download torchvision's default weights, or take them from where they were downloaded before.
+    outputs : int
+        Classes, where the weights are not torchvision's.
 
     Raises
     ------
@@ -46,7 +58,7 @@ def build_torchvision(name: str, pretrained: bool) -> nn.Module:
     short = _known(name)
     if not pretrained:
         options: dict[str, Any] = {"init_weights": True} if short in INITIALISED else {}
-        return _module(torchvision.models.get_model(short, weights=None, **options))
+        return _module(torchvision.models.get_model(short, weights=None, num_classes=outputs, **options))
     with _hub_folder():
         try:
             return _module(torchvision.models.get_model(short, weights="DEFAULT"))
@@ -58,13 +70,14 @@ def build_torchvision(name: str, pretrained: bool) -> nn.Module:
             ) from None
 
 
-def torchvision_info(model_id: ModelId, model: nn.Module) -> ModelInfo:
+def torchvision_info(model_id: ModelId, model: nn.Module, outputs: int = OUTPUTS) -> ModelInfo:
     """Return what the default weights' own transforms say of the input; a model built for one size says that itself."""
     weights = torchvision.models.get_model_weights(_known(model_id.name)).DEFAULT
     transforms = weights.transforms()
     side = int(getattr(model, "image_size", transforms.crop_size[0]))
     mean, std = (tuple(float(v) for v in values) for values in (transforms.mean, transforms.std))
-    return ModelInfo(model_id, (3, side, side), mean, std, side, None, tuple(weights.meta["categories"]), None)
+    classes = tuple(weights.meta["categories"]) if outputs == OUTPUTS else ()
+    return ModelInfo(model_id, (3, side, side), mean, std, side, None, classes, None)
 
 
 def _known(name: str) -> str:

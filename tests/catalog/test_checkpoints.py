@@ -1,10 +1,12 @@
 """Weights files: what is understood, what is refused, and that nothing in them runs."""
 
+import argparse
 import io
 import os
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -46,6 +48,12 @@ WRAPS = {
     "plain": nothing,
     "state_dict": lambda s: {"epoch": 3, "state_dict": s, "best_prec1": 91.5},
     "model": lambda s: {"model": s, "optimizer": {"state": {}, "param_groups": []}},
+    "beside numbers and options": lambda s: {
+        "model": s,
+        "best": np.float64(91.5),
+        "epochs": np.int64(3),
+        "args": argparse.Namespace(lr=0.1, more=[1]),
+    },
     "nested twice": lambda s: {"model": {"state_dict": s}},
     "DataParallel": lambda s: {f"module.{k}": v for k, v in s.items()},
     "compiled": lambda s: {f"_orig_mod.module.{k}": v for k, v in s.items()},

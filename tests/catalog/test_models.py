@@ -161,6 +161,17 @@ def test_weights_of_another_architecture_are_told_by_key():
         load_model("digits_mlp", weights=weights_path("digits_cnn"))
 
 
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5"])
+def test_weights_for_another_number_of_classes_bring_their_output_layer(name, tmp_path):
+    torch.manual_seed(3)
+    tuned = torchvision.models.get_model(name, weights=None, num_classes=7)
+    torch.save(tuned.state_dict(), tmp_path / "w.pth")
+    model = load_model(f"torchvision/{name}", weights=tmp_path / "w.pth")
+    assert state_hash(model) == state_hash(tuned) and info(model).classes == () and info(model).size == 224
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_model("torchvision/mnasnet0_5", weights=tmp_path / "w.pth")
+
+
 def test_pretrained_weights_offline_say_what_to_do(monkeypatch, tmp_path):
     def offline(*_, **__):
         raise urllib.error.URLError("no network")
