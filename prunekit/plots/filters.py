@@ -142,17 +142,20 @@ def kernels(images: NDArray[np.floating], kept: Sequence[bool], *, columns: int 
     n, h, w = images.shape
     rows = -(-n // columns)
     canvas = np.full((rows * (h + 1) - 1, columns * (w + 1) - 1), np.nan)
-    fig = theme.figure(dark=dark, height=height, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    shapes: list[dict[str, object]] = []
     for i in range(n):
         top, left = (i // columns) * (h + 1), (i % columns) * (w + 1)
         canvas[top : top + h, left : left + w] = images[i]
         if not kept[i]:
             box = {"x0": left - 0.5, "x1": left + w - 0.5, "y0": top - 0.5, "y1": top + h - 0.5}
-            fig.add_shape(type="rect", **box, fillcolor=theme.fade(theme.REMOVED, 0.55), line={"color": theme.REMOVED, "width": 1})
-            fig.add_shape(type="line", **box, line={"color": theme.paper(dark), "width": 1.5})
+            shapes.append(
+                {"type": "rect", **box, "fillcolor": theme.fade(theme.REMOVED, 0.55), "line": {"color": theme.REMOVED, "width": 1}}
+            )
+            shapes.append({"type": "line", **box, "line": {"color": theme.paper(dark), "width": 1.5}})
     most = float(np.nanmax(np.abs(canvas))) or 1.0
     scale = [[0, "#0072b2"], [0.5, "#f4f4f0"], [1, "#e69f00"]]
-    fig.add_trace(go.Heatmap(z=canvas, zmin=-most, zmax=most, colorscale=scale, showscale=False, hoverinfo="skip", hoverongaps=False))
+    trace = go.Heatmap(z=canvas, zmin=-most, zmax=most, colorscale=scale, showscale=False, hoverinfo="skip", hoverongaps=False)
+    fig = theme.figure([trace], dark=dark, height=height, margin={"l": 0, "r": 0, "t": 0, "b": 0}, shapes=shapes)
     fig.update_xaxes(visible=False)
     fig.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
     return fig

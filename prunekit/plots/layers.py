@@ -54,7 +54,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
         barmode="stack",
         bargap=0.25,
     )
-    fig.update_layout(legend={"traceorder": "normal"})
+    fig.update_layout(legend={"traceorder": "normal"}, margin={"r": 26})
     _axes(fig, flat)
     return fig
 

@@ -129,10 +129,9 @@ def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 3
     -------
     plotly.graph_objects.Figure
     """
-    fig = go.Figure(data=list(traces))
-    # uirevision keeps zoom and hidden traces while a slider moves
-    fig.update_layout(template=TEMPLATES[dark], height=height, uirevision="prunekit", **layout)
-    return fig
+    # uirevision keeps zoom and hidden traces while a slider moves; all at once, for each update validates the whole layout again
+    name = "prunekit_dark" if dark else "prunekit"
+    return go.Figure(data=list(traces), layout={"template": name, "height": height, "uirevision": "prunekit", **layout})
 
 
 def reference(

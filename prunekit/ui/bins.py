@@ -53,10 +53,14 @@ def _count(values: NDArray[np.float32], most: float) -> Ints:
     return np.bincount(np.clip(places, 0, FINE - 1), minlength=FINE)
 
 
-def _window(fine_bins: Fine) -> tuple[int, int]:
-    """Return the fine bins to draw, as first and last place around the middle, in whole bars."""
+def _window(fine_bins: Fine, *, together: bool = False) -> tuple[int, int]:
+    """Return the fine bins to draw, as first and last place around the middle, in whole bars.
+
+    Wide enough for the widest layer, or for all layers ``together``.
+    """
     half, reach = FINE // 2, 1
-    for counts in fine_bins.counts.values():  # wide enough for the widest layer
+    every = list(fine_bins.counts.values())
+    for counts in [np.sum(every, axis=0)] if together else every:
         outward = counts[:half][::-1] + counts[half:]
         reach = max(reach, int(np.searchsorted(np.cumsum(outward), COVER * outward.sum())) + 1)
     step = max(1, math.ceil(2 * reach / BARS))
@@ -146,7 +150,7 @@ def cut_bins(source: Source, view: View, focus: str | None, layers: tuple[str, .
         thresholds.add(reach)
         removed += np.where(distance < reach, counts, 0)
     total = np.sum(list(found.counts.values()), axis=0)
-    window = _window(found)
+    window = _window(found, together=True)
     gone = _bars(removed, window)
     threshold = thresholds.pop() if len(thresholds) == 1 else None
     return CutBins(_edges(found, window), _bars(total, window) - gone, gone, threshold if threshold and threshold > 0 else None)

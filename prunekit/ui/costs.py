@@ -152,7 +152,7 @@ def sizes(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
 
 def _row(label: str, number: float, dense: float, is_dense: bool = False) -> tuple[str, float, str, bool]:
     """Return one bar with its label."""
-    ratio = "" if is_dense or not number else f"  ({times(dense / number)} smaller)" if number < dense else "  (no smaller)"
+    ratio = "" if is_dense or not number else f"  ({times(dense / number)} smaller)" if number < dense else "  (same)"
     return label, number, size(number) + ratio, is_dense
 
 

@@ -12,15 +12,16 @@ from prunekit.ui.state import settings
 from prunekit.ui.store import Loaded, Source
 
 
-def model_in_use() -> tuple[Settings, Loaded]:
-    """Return the settings and the dense model; where it cannot be loaded, say why, link to Start and stop the page."""
+def model_in_use(*, link: bool = True) -> tuple[Settings, Loaded]:
+    """Return the settings and the dense model; where it cannot be loaded, say why, ``link`` to Start and stop the page."""
     now = settings()
     try:
         loaded = store.load(Source.of(now))
         store.layer_frame(loaded.source)
     except PrunekitError as error:
         st.error(show.plain(str(error)), icon=":material/error:")
-        routes.link("start", "Upload it again" if isinstance(error, CheckpointError) and now.upload else "Choose a model")
+        if link:
+            routes.link("start", "Upload it again" if isinstance(error, CheckpointError) and now.upload else "Choose a model")
         st.stop()
     return now, loaded
 

@@ -27,7 +27,7 @@ def shelf_of(name: str) -> str:
     try:
         return str(store.entry_of(name).kind)
     except PrunekitError:
-        return "own"
+        return "sample"
 
 
 def choose(model: str, *, pretrained: bool = False, upload: str = "") -> None:

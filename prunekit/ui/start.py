@@ -16,7 +16,7 @@ from prunekit.ui.store import Loaded
 
 def baseline() -> None:
     """Show what the dense model can do and costs."""
-    now, loaded = model_in_use()
+    now, loaded = model_in_use(link=False)
     show.section(f"Dense baseline: {title_of(now.model)}")
     figure, counts = measuring.baseline(now, loaded), store.counts_of(loaded.source)
     tiles = st.columns(4)
@@ -69,7 +69,7 @@ def _take_data() -> None:
 
 def predictions() -> None:
     """Show pictures from the data, each with what the dense model says."""
-    now, loaded = model_in_use()
+    now, loaded = model_in_use(link=False)
     show.section("What does it see, and what does it say?")
     data = data_in_use(now, loaded)
     if data is None:

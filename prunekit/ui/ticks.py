@@ -16,6 +16,7 @@ from prunekit.ui.cuts import View
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded, Source
 
+OVERRIDE = "A fixed share for this layer; the others make up the total. Empty: none."
 NORMS = "Norms are not in the list: they follow the layer before them."
 
 
@@ -35,25 +36,21 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     _, reasons = defaults(loaded.source, now.mode)
     frame = _rows(now, loaded, view, reasons)
     structured = now.mode == "structured"
+    column = st.column_config
     config = {
-        "tick": st.column_config.CheckboxColumn("Prune", width="small"),
-        "layer": st.column_config.TextColumn("Layer"),
-        "type": st.column_config.TextColumn("Type", width="small"),
-        "shape": st.column_config.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
-        "removed": st.column_config.ProgressColumn("Removed", format="percent", min_value=0, max_value=1),
-        "override": st.column_config.NumberColumn(
-            "Override, %",
-            min_value=0,
-            max_value=99.9,
-            step=0.5,
-            width=110,
-            help="Fixed share for this layer; the others make up the total. Empty: none.",
-        ),
-        "note": st.column_config.TextColumn("Note", width="large"),
+        "tick": column.CheckboxColumn("Prune", width=70, pinned=True),
+        "layer": column.TextColumn("Layer", width=190, pinned=True),
+        "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
+        "removed": column.ProgressColumn("Removed", format="percent", min_value=0, max_value=1, width=150),
+        "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
+        "type": column.TextColumn("Type", width="small"),
+        "note": column.TextColumn("Note"),
     }
+    order = [name for name in config if name != "note" or structured]
     key = f"ticks_{now.mode}_{loaded.source.name}_{loaded.source.upload}"
     st.data_editor(
-        frame, column_config=config, hide_index=True, key=key, on_change=_take_edits, args=(key,), height="content" if len(frame) <= 14 else 460,
+        frame, column_config=config, column_order=order, hide_index=True, key=key, on_change=_take_edits, args=(key,),
+        height="content" if len(frame) <= 14 else 460,
         disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick and an override each",
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -103,6 +100,8 @@ def _note(now: Settings, reasons: dict[int, str]) -> str:
 def _take_edits(key: str) -> None:
     """Carry edits of the table into the settings; the table is then drawn from them again."""
     edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
+    if not edits:  # the table drops an edit once the data say the same, and reports that too
+        return
     now = state.settings()
     source = Source.of(now)
     usual, _ = defaults(source, now.mode)

@@ -1,0 +1,130 @@
+"""A freshly started server and a browser. Without Chromium these tests are skipped, but fail where CI is set."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+TIMEOUT = 60_000
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    found = shutil.which("chromium")
+    if not found:
+        message = "Chromium is not installed: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Server:
+    def __init__(self, tmp):
+        self.port, self.log = free_port(), tmp / "server.log"
+        words = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            str(ROOT / "app.py"),
+            "--server.port",
+            str(self.port),
+            "--server.headless",
+            "true",
+        ]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        self.base = f"http://127.0.0.1:{self.port}/"
+        self.wait()
+
+    def wait(self):
+        start = time.monotonic()
+        while time.monotonic() - start < 90:
+            try:
+                urllib.request.urlopen(self.base + "_stcore/health")
+                return
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(0.2)
+        pytest.fail("the server did not start: " + self.log.read_text())
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture
+def fresh_server(tmp_path):
+    server = Server(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+class Tab:
+    """One browser tab on one server."""
+
+    def __init__(self, browser, base):
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(TIMEOUT)
+        self.base, self.errors = base, []
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+
+    def go(self, path):
+        self.page.goto(self.base + path)
+        self.idle()
+        return self
+
+    def idle(self):
+        self.page.wait_for_timeout(300)
+        self.page.wait_for_selector(IDLE)
+        self.page.wait_for_timeout(300)
+        assert not self.page.locator('[data-testid="stException"]').count()
+        assert not self.errors, self.errors
+
+    def title(self):
+        return self.page.locator("h1").first.inner_text()
+
+    def metric(self, label):
+        box = self.page.locator('[data-testid="stMetric"]').filter(has_text=label)
+        return box.locator('[data-testid="stMetricValue"]').inner_text()
+
+
+@pytest.fixture
+def tab(chromium, server):
+    tab = Tab(chromium, server.base)
+    yield tab
+    tab.context.close()
+
+
+@pytest.fixture
+def another_tab(chromium, server):
+    tab = Tab(chromium, server.base)
+    yield tab
+    tab.context.close()

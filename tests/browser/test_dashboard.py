@@ -1,0 +1,194 @@
+"""What only a browser can show: deep links, hands on sliders and tables, files that come and go, reloading."""
+
+import io
+import re
+import zipfile
+
+import pytest
+
+import prunekit
+from tests.browser.conftest import Tab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PAGES = {
+    "": "What do you want to prune?",
+    "layers": "Where do the weights live, and what do they look like?",
+    "prune": "What goes, what stays, what does it cost?",
+    "accuracy": "How far can it be pruned before accuracy breaks?",
+    "latency": "Is it really faster, here?",
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_deep_link_opens_its_page_on_a_freshly_started_server(path, chromium, fresh_server):
+    tab = Tab(chromium, fresh_server.base).go(path + "?model=digits_mlp&sparsity=80")
+    assert tab.title() == PAGES[path]
+    assert tab.page.get_by_role("dialog").count() == 0
+    assert "Digits, perceptron" in tab.page.locator('[data-testid="stSidebar"]').inner_text()
+    assert "sparsity=80" in tab.page.url
+    wide = tab.page.evaluate(
+        "document.querySelector('[data-testid=stMain]').scrollWidth - document.querySelector('[data-testid=stMain]').clientWidth"
+    )
+    assert wide <= 0, "the page scrolls sideways at 1280 pixels"
+    tab.context.close()
+
+
+def test_slider_moves_change_the_numbers_and_the_address(tab):
+    tab.go("prune")
+    before = tab.metric("Non-zero parameters")
+    handle = tab.page.get_by_role("slider")
+    handle.focus()
+    for _ in range(20):
+        tab.page.keyboard.press("ArrowRight")
+    tab.idle()
+    assert "sparsity=60" in tab.page.url
+    assert tab.metric("Weights removed").startswith("60.0")
+    assert tab.metric("Non-zero parameters") != before
+
+
+def test_settings_survive_reloading_switching_pages_and_going_back(tab):
+    tab.go("prune?mode=structured&sparsity=40&criterion=l2&overrides=1~25")
+    numbers = tab.metric("Parameters"), tab.metric("Channels removed")
+    tab.page.reload()
+    tab.idle()
+    assert (tab.metric("Parameters"), tab.metric("Channels removed")) == numbers
+    tab.page.get_by_role("link", name="Layers").first.click()
+    tab.page.wait_for_url("**/layers?*")
+    tab.idle()
+    assert tab.title() == PAGES["layers"]
+    assert all(part in tab.page.url for part in ("mode=structured", "sparsity=40", "criterion=l2", "overrides=1"))
+    tab.page.go_back()
+    tab.idle()
+    assert tab.title() == PAGES["prune"]
+    assert (tab.metric("Parameters"), tab.metric("Channels removed")) == numbers
+
+
+def test_going_back_undoes_a_change(tab):
+    tab.go("prune?sparsity=30")
+    tab.page.get_by_text("Structured", exact=True).click()
+    tab.idle()
+    assert "mode=structured" in tab.page.url
+    tab.page.go_back()
+    tab.idle()
+    assert "mode=structured" not in tab.page.url
+    assert tab.metric("Weights removed").startswith("30.0")
+
+
+def test_selecting_rows_draws_their_weights(tab):
+    tab.go("layers")
+    table = tab.page.locator('[data-testid="stDataFrame"]').first
+    box = table.bounding_box()
+    tab.page.mouse.click(box["x"] + 18, box["y"] + 18 + 2 * 33)
+    tab.idle()
+    assert re.search(r"pick=\d", tab.page.url)
+    tab.page.reload()
+    tab.idle()
+    assert re.search(r"pick=\d", tab.page.url)
+
+
+def cell(tab, column, row):
+    """Return where a cell of the layers table is: the first columns are 70, 190 and 110 pixels wide."""
+    table = tab.page.locator('[data-testid="stDataFrame"]').first
+    table.scroll_into_view_if_needed()
+    tab.page.wait_for_timeout(500)
+    box = table.bounding_box()
+    return box["x"] + {"tick": 35, "override": 315}[column], box["y"] + 17 + 33.6 * (row + 1)
+
+
+def test_every_edit_of_the_layers_table_counts(tab):
+    tab.go("prune?sparsity=50")
+    for row, share in ((0, "20"), (2, "10"), (1, "30"), (2, "60")):
+        tab.page.mouse.dblclick(*cell(tab, "override", row))
+        tab.page.wait_for_timeout(500)
+        tab.page.keyboard.type(share, delay=50)
+        tab.page.keyboard.press("Enter")
+        tab.idle()
+    assert "overrides=0~20_1~30_2~60" in tab.page.url.replace("%7E", "~")
+    tab.page.mouse.click(*cell(tab, "tick", 3))
+    tab.idle()
+    assert "layers=0-2" in tab.page.url
+    tab.page.get_by_role("button", name="Back to the default layers").click()
+    tab.idle()
+    assert "layers=" not in tab.page.url and "overrides=" not in tab.page.url
+
+
+def test_clicking_a_bar_shows_its_layer(tab):
+    tab.go("prune?sparsity=50")
+    box = tab.page.locator(".barlayer .point path").nth(2).bounding_box()
+    tab.page.mouse.click(box["x"] + 20, box["y"] + 8)
+    tab.idle()
+    assert "focus=2" in tab.page.url
+    assert "weights of fc1" in tab.page.locator('[data-testid="stMain"]').inner_text()
+
+
+def test_an_uploaded_checkpoint_is_used_and_asked_for_again_elsewhere(tab, tmp_path, chromium, fresh_server):
+    from safetensors.torch import save_file
+
+    model = prunekit.load_model("digits_mlp")
+    state = {name: tensor * 0.5 for name, tensor in model.state_dict().items()}
+    file = tmp_path / "half.safetensors"
+    save_file(state, str(file))
+    tab.go("?shelf=own")
+    tab.page.get_by_role("combobox", name="Architecture").click()
+    tab.page.keyboard.type("digits_mlp")
+    tab.page.keyboard.press("Enter")
+    tab.idle()
+    tab.page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(str(file))
+    tab.page.get_by_role("button", name="Use half.safetensors").click()
+    tab.idle()
+    key = re.search(r"upload=([0-9a-f]{20})", tab.page.url)[1]
+    assert "uploaded weights" in tab.page.locator('[data-testid="stSidebar"]').inner_text()
+    other = Tab(chromium, fresh_server.base).go(f"prune?model=digits_mlp&upload={key}")
+    assert "upload it again" in other.page.locator('[data-testid="stMain"]').inner_text()
+    other.context.close()
+
+
+def test_a_file_that_is_no_checkpoint_gets_a_plain_error(tab, tmp_path):
+    file = tmp_path / "bad.safetensors"
+    file.write_bytes(b"this is no checkpoint")
+    tab.go("?shelf=own")
+    tab.page.get_by_role("combobox", name="Architecture").click()
+    tab.page.keyboard.type("digits_cnn")
+    tab.page.keyboard.press("Enter")
+    tab.idle()
+    tab.page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(str(file))
+    tab.page.locator('[data-testid="stAlert"]').first.wait_for()
+    assert "upload=" not in tab.page.url
+
+
+def test_a_download_opens_again(tab, tmp_path):
+    tab.go("prune?mode=structured&sparsity=50")
+    with tab.page.expect_download() as waiting:
+        tab.page.get_by_test_id("stDownloadButton").get_by_role("button").click()
+    path = tmp_path / "it.zip"
+    waiting.value.save_as(path)
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path)
+    folder = tmp_path / names[0].split("/")[0]
+    assert {name.split("/")[1] for name in names} == {"model.safetensors", "recipe.yaml", "result.json"}
+    again = prunekit.load_model(str(folder))
+    spec = prunekit.PruneSpec(mode="structured", sparsity=0.5)
+    expected = prunekit.prune(prunekit.load_model("digits_cnn"), spec)
+    assert [tuple(p.shape) for p in again.parameters()] == [tuple(p.shape) for p in expected.model.parameters()]
+
+
+def test_a_job_goes_on_while_widgets_are_touched_and_ends_with_numbers(tab):
+    tab.go("prune?sparsity=91")
+    tab.page.get_by_role("button", name="Measure accuracy").click()
+    tab.page.get_by_text("Logarithmic counts").click()
+    tab.page.locator('[data-testid="stMetric"]').filter(has_text="Accuracy").filter(has_text="measured").filter(
+        has_text="points"
+    ).wait_for()
+    tab.idle()
+    assert tab.metric("Accuracy").endswith("%")
+
+
+def test_two_people_do_not_see_each_others_settings(tab, another_tab):
+    tab.go("prune?sparsity=20")
+    another_tab.go("prune?mode=structured&sparsity=70")
+    tab.page.reload()
+    tab.idle()
+    assert tab.metric("Weights removed").startswith("20.0")
+    assert another_tab.page.get_by_text("Channels removed").count()

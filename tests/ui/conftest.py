@@ -1,0 +1,75 @@
+"""The dashboard in process: one AppTest is one browser tab."""
+
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from prunekit.ui import MAIN
+from prunekit.ui.routes import PAGES
+
+TITLES = {
+    "start": "What do you want to prune?",
+    "layers": "Where do the weights live, and what do they look like?",
+    "prune": "What goes, what stays, what does it cost?",
+    "accuracy": "How far can it be pruned before accuracy breaks?",
+    "latency": "Is it really faster, here?",
+}
+
+
+class Tab:
+    """One person at the dashboard; after every step there is no exception and the page's title stands."""
+
+    def __init__(self, page="start", **parameters):
+        self.app = AppTest.from_file(str(MAIN), default_timeout=60)
+        for name, value in parameters.items():
+            self.app.query_params[name] = str(value)
+        self.page = "start"
+        self.app.run()
+        self.check()
+        if page != "start":
+            self.go(page)
+
+    def go(self, page):
+        self.page = page
+        self.app.switch_page(str(PAGES / f"{page}.py")).run()
+        return self.check()
+
+    def check(self):
+        assert not self.app.exception, self.app.exception
+        assert self.app.title[0].value == TITLES[self.page]
+        return self
+
+    def set(self, key, value):
+        self.app.get_by_key(key).set_value(value).run()
+        return self.check()
+
+    def click(self, key):
+        self.app.button(key=key).click().run()
+        return self.check()
+
+    def wait(self, until, seconds=60):
+        start = time.monotonic()
+        while not until():
+            assert time.monotonic() - start < seconds, "waited too long"
+            time.sleep(0.2)
+            self.app.run()
+            self.check()
+        return self
+
+    def metric(self, label):
+        return next(m for m in self.app.metric if m.label.startswith(label))
+
+    @property
+    def address(self):
+        return {name: value if isinstance(value, str) else value[-1] for name, value in self.app.query_params.items()}
+
+    @property
+    def text(self):
+        parts = [*self.app.markdown, *self.app.caption, *self.app.error, *self.app.warning]
+        return "\n".join(str(part.value) for part in parts)
+
+
+@pytest.fixture
+def tab():
+    return Tab
