@@ -4,11 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 # no test asserts a time: machines differ, and a first call loads libraries
 settings.register_profile("prunekit", deadline=None, max_examples=60)
 settings.load_profile("prunekit")
+
+# the networks here are small: threads would wait for each other longer than they work
+torch.set_num_threads(1)
 
 # public data beside the repository serve the tests that need them; elsewhere those are skipped
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -185,7 +185,7 @@ def read_folder(path: str | PathLike[str]) -> nn.Module:
     apply_widths(model, told["widths"])
     fit_state(model, read_checkpoint(folder / WEIGHTS), str(folder / WEIGHTS))
     # the card keeps how pixels are prepared; what it measured was another model
-    card = None if known.card is None else {k: v for k, v in known.card.items() if k in ("data", "pixels", "jpeg_quality")}
+    card = None if known.card is None else {k: v for k, v in known.card.items() if k in ("data", "pixels", "trained_on", "jpeg_quality")}
     return remember(model.eval().requires_grad_(False), replace(known, id=ModelId(str(folder)), card=card))
 
 

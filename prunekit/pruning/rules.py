@@ -20,6 +20,7 @@ POINTWISE = (
     "relu", "hardtanh", "relu6", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "elu", "celu", "selu",
     "softplus", "mish", "threshold", "clamp", "clamp_min", "clamp_max", "clone", "detach", "alias", "_to_copy", "contiguous", "neg", "abs",
     "square", "sqrt", "exp", "erf", "sign", "dropout", "native_dropout", "rsub", "lift_fresh",
+    "empty_like", "zeros_like", "ones_like", "rand_like", "randn_like", "bernoulli",
 )
 BATCH_NORM = (
     "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit_functional",
@@ -54,6 +55,26 @@ def broadcast(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], o
                 tracker.variables.freeze(found, tracker.at("a broadcast axis"))
         axes.append(result)
     tracker.put(out, axes)
+
+
+@rule("div", "true_divide")
+def divide(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Pass through where the divisor is one number; a removed divisor would be zero, so channels in it stay."""
+    if isinstance(args[1], Tensor):
+        tracker.freeze(args[1], "a division by this axis")
+    if isinstance(args[1], Tensor) and args[1].dim():
+        broadcast(tracker, args, kwargs, out)
+    else:
+        pointwise(tracker, args, kwargs, out)
+
+
+@rule("as_strided")
+def restride(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Pass through a change of memory layout; a change of shape is not followed."""
+    if out.shape == args[0].shape:
+        pointwise(tracker, args, kwargs, out)
+    else:
+        unknown(tracker, "as_strided", args, kwargs)
 
 
 @rule("convolution", "_convolution")
