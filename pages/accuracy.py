@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from prunekit.ui import show, state, store, sweeps
+from prunekit.ui import answers, show, state, store, sweeps
 from prunekit.ui.background import board
 from prunekit.ui.current import data_in_use, model_in_use
 
@@ -36,6 +36,6 @@ with show.plain_errors():
         sweeps.picture(now, loaded, split, macs)
     frame = sweeps.frame_of(now, loaded, split, macs)
     if len(frame):
-        sweeps.answers(now, frame)
-        sweeps.table(loaded, frame, split)
+        answers.read_off(now, frame)
+        answers.table(loaded, frame, split)
 state.write()

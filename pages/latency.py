@@ -1,11 +1,13 @@
 """Latency: is it really faster, here?"""
 
 from prunekit.ui import measuring, show, state, timing
+from prunekit.ui.background import board
 from prunekit.ui.current import model_in_use
 
 show.heading(
     "Is it really faster, here?",
-    "The dense model, the same with zeroed weights, and a physically smaller one take turns on this machine: what counts is measured time, not MACs.",
+    "The dense model, the same with zeroed weights, and a physically smaller one take turns on this machine: "
+    "what counts is measured time, not MACs.",
 )
 now, loaded = model_in_use()
 timing.setting()
@@ -14,9 +16,10 @@ with show.plain_errors():
     key = timing.key_of(now, loaded)
     measuring.panel(key)
     report = measuring.finished(key)
+    job = board().get(key)
     if report is not None:
         timing.results(now, report)
-    else:
+    elif job is None or not job.active:
         show.empty(
             "Nothing has been measured with this setting yet. Press **Measure latency here**: it takes about as long as the time budget, "
             "and other measurements wait meanwhile.",

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from prunekit.ui import controls, costs, cuts, handout, measuring, prune, show, state, store, ticks
-from prunekit.ui.current import model_in_use
+from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
     "What goes, what stays, what does it cost?",
@@ -19,9 +19,7 @@ with show.plain_errors(stop=False):
     spec = now.spec(loaded.layers)
     view = cuts.view(loaded.source, spec)
 if store.data_name(now, loaded) != store.NO_DATA:
-    with show.plain_errors(stop=False):
-        data = store.data_of(now, loaded)
-
+    data = data_in_use(now, loaded)
 prune.numbers(now, loaded, view)
 with st.container(horizontal=True):
     costs.button(now, loaded, view, data)

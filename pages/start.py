@@ -4,7 +4,8 @@ from prunekit.ui import gallery, shelves, show, start, state, teaching
 
 show.heading(
     "What do you want to prune?",
-    "Choose a model, and see what it can do before anything is removed: accuracy, size and cost are what pruning trades against each other.",
+    "Choose a model, and see what it can do before anything is removed: accuracy, size and cost are what pruning "
+    "trades against each other.",
 )
 shelf = shelves.pick()
 if shelf == "sample":

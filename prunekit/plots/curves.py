@@ -44,7 +44,7 @@ def accuracy_curves(
     fig.update_xaxes(title_text="sparsity (share removed)", tickformat=".0%", range=[-0.02, 1.03], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 0.9, 1])
     fig.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.02])
     if dense is not None:
-        theme.reference(fig, y=dense, text=f"dense {percent(dense)}")
+        theme.reference(fig, y=dense, text=f"dense {percent(dense)}", colour=theme.dense(dark))
     if len(order) <= 4:
         fig.update_layout(showlegend=False)
         _direct_labels(fig, frame, order, dark)
@@ -61,8 +61,11 @@ def _line(rows: pd.DataFrame, name: str, colour: str) -> go.Scatter:
         marker={"size": 7},
         name=name,
         customdata=rows[["requested", "low", "high", "n", "macs"]],
-        hovertemplate=f"<b>{name}</b><br>removed %{{x:.1%}} (requested %{{customdata[0]:.1%}})<br>accuracy %{{y:.1%}}, 95 % interval %{{customdata[1]:.1%}} to %{{customdata[2]:.1%}}"
-        "<br>n = %{customdata[3]:,}, effective MACs %{customdata[4]:.1%} of dense<extra></extra>",
+        hovertemplate=(
+            f"<b>{name}</b><br>removed %{{x:.1%}} (requested %{{customdata[0]:.1%}})<br>accuracy %{{y:.1%}}, 95 % "
+            f"interval %{{customdata[1]:.1%}} to %{{customdata[2]:.1%}}"
+            "<br>n = %{customdata[3]:,}, effective MACs %{customdata[4]:.1%} of dense<extra></extra>"
+        ),
     )
 
 
@@ -120,5 +123,5 @@ def thumbnail_curve(frame: pd.DataFrame, *, dense: float, dark: bool = False, he
     fig = theme.figure([_band(rows, theme.KEPT), line], dark=dark, height=height, showlegend=False, margin={"l": 4, "r": 4, "t": 4, "b": 4})
     fig.update_xaxes(tickformat=".0%", range=[-0.02, 1.08], tickvals=[0, 0.5, 1], title_text="share of the weights removed")
     fig.update_yaxes(tickformat=".0%", range=[0, 1.06], tickvals=[0, 0.5, 1])
-    theme.reference(fig, y=dense)
+    theme.reference(fig, y=dense, colour=theme.dense(dark))
     return fig

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from prunekit.plots import theme
-from prunekit.plots.text import count
 
 Floats = NDArray[np.float64]
 
@@ -144,7 +143,8 @@ def norms(frame: pd.DataFrame, *, dark: bool = False, height: int = 380) -> go.F
     Parameters
     ----------
     frame : DataFrame
-        Columns ``layer``, ``place`` (0 to 1, the share of filters with a greater norm), ``norm`` (relative to the layer's mean), ``filter`` (index).
+        Columns ``layer``, ``place`` (0 to 1, the share of filters with a greater norm), ``norm`` (relative to the layer's mean) and
+        ``filter`` (index).
     dark : bool
         For a dark page.
     height : int
@@ -169,91 +169,7 @@ def norms(frame: pd.DataFrame, *, dark: bool = False, height: int = 380) -> go.F
                 hovertemplate=f"<b>{name}</b><br>filter %{{customdata}}<br>norm %{{y:.2f}} of the mean<extra></extra>",
             )
         )
-    fig = theme.figure(traces, dark=dark, height=height, showlegend=len(traces) > 1)
+    fig = theme.figure(traces, dark=dark, height=height, showlegend=len(traces) > 1, margin={"r": 26})
     fig.update_xaxes(title_text="filters, strongest first", tickformat=".0%", range=[0, 1.03], tickvals=[0, 0.25, 0.5, 0.75, 1])
     fig.update_yaxes(title_text="norm, relative to the layer's mean", rangemode="tozero")
     return fig
-
-
-@dataclass(frozen=True)
-class CutBins:
-    """Weights in each bin, split into what stays and what goes.
-
-    Attributes
-    ----------
-    edges : ndarray, shape [bins + 1]
-        Of the bins.
-    kept, removed : ndarray, shape [bins]
-        Weights on either side of the cut.
-    threshold : float or None
-        The magnitude at the cut, where it is one number.
-    """
-
-    edges: Floats
-    kept: Floats
-    removed: Floats
-    threshold: float | None
-
-
-def cut(bins: CutBins, *, log: bool = False, dark: bool = False, height: int = 300) -> go.Figure:
-    """Draw the distribution of weights with the removed part in vermilion and the threshold as a line.
-
-    Parameters
-    ----------
-    bins : CutBins
-        What stays and what goes.
-    log : bool
-        Logarithmic counts.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
-    """
-    centres, widths = (bins.edges[:-1] + bins.edges[1:]) / 2, np.diff(bins.edges)
-    parts = (("removed", bins.removed, theme.fade(theme.REMOVED, 0.75)), ("kept", bins.kept, theme.KEPT))
-    traces = [
-        go.Bar(
-            x=centres,
-            y=values,
-            width=widths,
-            name=name,
-            marker={"color": colour, "line": {"width": 0}},
-            hovertemplate=f"weight %{{x:.3g}}<br>%{{y:,.0f}} {name}<extra></extra>",
-        )
-        for name, values, colour in parts
-    ]
-    fig = theme.figure(traces, dark=dark, height=height, barmode="stack", bargap=0, margin={"t": 34})
-    fig.update_layout(legend={"x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "reversed"})
-    fig.update_xaxes(title_text="weight", range=[float(bins.edges[0]), float(bins.edges[-1])])
-    fig.update_yaxes(title_text="weights", tickformat="~s", type="log" if log else "linear")
-    if bins.threshold is not None:
-        _mark_threshold(fig, bins.threshold, dark)
-    return fig
-
-
-def _mark_threshold(fig: go.Figure, threshold: float, dark: bool) -> None:
-    """Draw the threshold on both sides of zero, labelled once."""
-    colour = theme.ink(dark)
-    for x, text in ((-threshold, ""), (threshold, f"|w| = {threshold:.3g}")):
-        theme.reference(fig, x=x, text="", colour=colour, dash="dot")
-        if text:
-            fig.add_annotation(
-                x=x,
-                y=1,
-                yref="paper",
-                text=text,
-                showarrow=False,
-                xanchor="left",
-                yanchor="bottom",
-                xshift=2,
-                font={"size": 12, "color": colour},
-            )
-
-
-def total(counts: NDArray[np.int64]) -> str:
-    """Return how many weights a histogram holds, for a label."""
-    return count(float(counts.sum()))

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from prunekit.plots import theme
+from prunekit.plots.text import short
 
 
 def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Figure:
@@ -35,7 +36,7 @@ def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Fi
         y=list(kept),
         zmin=0,
         zmax=1,
-        colorscale=[[0, theme.fade(theme.REMOVED, 0.45)], [1, theme.KEPT]],
+        colorscale=[[0, theme.removed(dark, 0.45)], [1, theme.KEPT]],
         showscale=False,
         ygap=2,
         xgap=1 if widest <= 160 else 0,
@@ -45,7 +46,7 @@ def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Fi
     )
     fig = theme.figure([trace], dark=dark, height=76 + max(18, min(44, 300 // max(len(kept), 1))) * len(kept))
     fig.update_xaxes(title_text="channel, in the original order", showgrid=False)
-    fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    fig.update_yaxes(autorange="reversed", showgrid=False, type="category", tickvals=list(kept), ticktext=[short(name) for name in kept])
     return fig
 
 
@@ -67,7 +68,7 @@ def ranked(frame: pd.DataFrame, *, dark: bool = False, height: int = 300) -> go.
     """
     rows = frame.sort_values("score", kind="stable").reset_index(drop=True)
     traces = []
-    for kept, name, colour in ((False, "removed", theme.fade(theme.REMOVED, 0.75)), (True, "kept", theme.KEPT)):
+    for kept, name, colour in ((False, "removed", theme.removed(dark, 0.75)), (True, "kept", theme.KEPT)):
         part = rows[rows["kept"] == kept]
         traces.append(
             go.Bar(
@@ -149,7 +150,7 @@ def kernels(images: NDArray[np.floating], kept: Sequence[bool], *, columns: int 
         if not kept[i]:
             box = {"x0": left - 0.5, "x1": left + w - 0.5, "y0": top - 0.5, "y1": top + h - 0.5}
             shapes.append(
-                {"type": "rect", **box, "fillcolor": theme.fade(theme.REMOVED, 0.55), "line": {"color": theme.REMOVED, "width": 1}}
+                {"type": "rect", **box, "fillcolor": theme.removed(dark, 0.55), "line": {"color": theme.removed(dark, 1), "width": 1}}
             )
             shapes.append({"type": "line", **box, "line": {"color": theme.paper(dark), "width": 1.5}})
     most = float(np.nanmax(np.abs(canvas))) or 1.0

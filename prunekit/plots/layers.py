@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from prunekit.plots import theme
+from prunekit.plots.text import short
 
 MOST_NAMED = 40  # beyond this many layers bars stand upright and names show on hovering
 
@@ -31,8 +32,8 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     flat = len(frame) <= MOST_NAMED
     across = {"orientation": "h"} if flat else {}
     traces = []
-    for label, share, colour in (("kept", 1 - frame["removed"], theme.KEPT), ("removed", frame["removed"], theme.fade(theme.REMOVED, 0.6))):
-        colours = [colour if ticked else theme.fade(theme.DENSE, 0.45) for ticked in frame["ticked"]] if label == "kept" else colour
+    for label, share, colour in (("kept", 1 - frame["removed"], theme.KEPT), ("removed", frame["removed"], theme.removed(dark, 0.6))):
+        colours = [colour if ticked else theme.fade(theme.dense(dark), 0.45) for ticked in frame["ticked"]] if label == "kept" else colour
         traces.append(
             go.Bar(
                 **_xy(share, frame["name"], flat),
@@ -40,13 +41,16 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
                 name=label,
                 marker={"color": colours, "line": {"width": 0}},
                 customdata=list(zip(range(len(frame)), frame["gone"], frame["all"], frame["removed"], strict=True)),
-                hovertemplate=f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]:.1%}})<extra></extra>",
+                hovertemplate=(
+                    f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} "
+                    f"removed (%{{customdata[3]:.1%}})<extra></extra>"
+                ),
                 showlegend=False,
             )
         )
     traces.append(_requested(frame, flat, dark))
     # with no bar in the first row's colour the legend would show grey; two empty traces carry it
-    traces += [_legend("kept", theme.KEPT, 1), _legend("removed", theme.fade(theme.REMOVED, 0.6), 2)]
+    traces += [_legend("kept", theme.KEPT, 1), _legend("removed", theme.removed(dark, 0.6), 2)]
     fig = theme.figure(
         traces,
         dark=dark,
@@ -55,7 +59,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
         bargap=0.25,
     )
     fig.update_layout(legend={"traceorder": "normal"}, margin={"r": 26})
-    _axes(fig, flat)
+    _axes(fig, flat, list(frame["name"]))
     return fig
 
 
@@ -84,12 +88,12 @@ def _legend(name: str, colour: str, rank: int) -> go.Bar:
     return go.Bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
 
 
-def _axes(fig: go.Figure, flat: bool) -> None:
+def _axes(fig: go.Figure, flat: bool, names: list[str]) -> None:
     """Set percent on one axis, layers in the order of depth on the other."""
     share = {"range": [0, 1.03], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
     if flat:
         fig.update_xaxes(**share, title_text="share of the layer")
-        fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
+        fig.update_yaxes(autorange="reversed", showgrid=False, type="category", tickvals=names, ticktext=[short(name) for name in names])
     else:
         fig.update_yaxes(**share, title_text="share of the layer")
         fig.update_xaxes(showticklabels=False, showgrid=False, title_text="layers, from input to output", type="category")
@@ -109,7 +113,7 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     -------
     plotly.graph_objects.Figure
     """
-    colours = [theme.DENSE if dense else theme.KEPT for dense in frame["dense"]]
+    colours = [theme.dense(dark) if dense else theme.KEPT for dense in frame["dense"]]
     bar = go.Bar(
         x=frame["bytes"],
         y=frame["label"],

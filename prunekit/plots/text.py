@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-THIN = "\u2009"
+THIN = "\u202f"  # narrow, and no line breaks there
 MINUS = "\u2212"
 
 
@@ -62,6 +62,11 @@ def error(value: float) -> str:
         return "0"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def short(name: str, most: int = 24) -> str:
+    """Return a layer's name with its beginning cut off where it is long: the end tells layers apart."""
+    return name if len(name) <= most else "…" + name[-(most - 1) :]
 
 
 def plural(number: int, one: str, many: str = "") -> str:

@@ -10,12 +10,13 @@ import plotly.io as pio
 DENSE = "#64748b"  # the dense baseline, always first
 KEPT = "#0f9b8e"
 REMOVED = "#d55e00"
-THRESHOLD = "#b34700"
 
 # Okabe and Ito's colours, told apart by people with any colour vision; in order of picking
 _RUNS = ("#0072b2", "#e69f00", "#cc79a7", "#56b4e9", "#009e73", "#d55e00", "#8c6d1f", "#7a5195")
 _RUNS_DARK = ("#4aa3df", "#e69f00", "#cc79a7", "#8fd0f5", "#1fb58f", "#e8743b", "#c9a94b", "#b394d6")
 
+_DENSE = {False: DENSE, True: "#8fa0b5"}
+_REMOVED = {False: REMOVED, True: "#f08a45"}  # faded vermilion turns brown on a dark page
 _INK = {False: "#1b2430", True: "#e7ebf0"}
 _MUTED = {False: "#5b6776", True: "#9fb0c0"}
 _GRID = {False: "#e4e9ee", True: "#28313c"}
@@ -41,6 +42,16 @@ def fade(colour: str, opacity: float) -> str:
     """
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{opacity})"
+
+
+def dense(dark: bool) -> str:
+    """Return the colour of the dense baseline."""
+    return _DENSE[dark]
+
+
+def removed(dark: bool, opacity: float) -> str:
+    """Return the colour of what goes."""
+    return fade(_REMOVED[dark], opacity)
 
 
 def ink(dark: bool) -> str:
@@ -102,7 +113,7 @@ def template(dark: bool = False) -> go.layout.Template:
         hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left", "namelength": -1},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": {"text": ""}},
         bargap=0.15,
-        separators=".\u2009",  # 1 234.5, with a thin space
+        separators=".\u202f",  # 1 234.5, with a thin space
     )
     return go.layout.Template(layout=layout)
 

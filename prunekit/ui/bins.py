@@ -83,7 +83,7 @@ def _edges(fine_bins: Fine, window: tuple[int, int]) -> NDArray[np.float64]:
     """Return the edges of the bars."""
     first, last = window
     step = max(1, math.ceil((last - first) / BARS))
-    return fine_bins.edges[np.append(np.arange(first, last, step), last)]
+    return np.asarray(fine_bins.edges[np.append(np.arange(first, last, step), last)])
 
 
 @st.cache_data(max_entries=64, show_spinner="Counting the weights …")

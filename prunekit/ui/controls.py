@@ -17,14 +17,14 @@ CRITERIA_NAMES = {name: criterion.title for name, criterion in CRITERIA.items()}
 def setting() -> None:
     """Show mode, criterion, scope and, for random choice, the seed."""
     now = state.settings()
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
             "Mode", list(MODES), format_func=MODES.__getitem__, required=True, help=MODE_HELP, **state.bind("mode", then=state.change_mode)
         )
-        st.selectbox("Criterion", list(CRITERIA), format_func=_criterion, width=230, help=_formulas(), **state.bind("criterion"))
-        st.selectbox("Scope", list(SCOPES), format_func=SCOPES.__getitem__, width=250, help=SCOPE_HELP, **state.bind("scope"))
+        st.selectbox("Criterion", list(CRITERIA), format_func=_criterion, width=180, help=_formulas(), **state.bind("criterion"))
+        st.selectbox("Scope", list(SCOPES), format_func=SCOPES.__getitem__, width=225, help=SCOPE_HELP, **state.bind("scope"))
         if now.criterion == "random":
-            st.number_input("Seed", min_value=0, max_value=2**31, step=1, width=120, **state.bind("seed"))
+            st.number_input("Seed", min_value=0, max_value=2**31, step=1, width=110, **state.bind("seed"))
 
 
 def _criterion(name: str) -> str:

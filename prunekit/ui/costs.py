@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -60,19 +62,19 @@ def is_small(loaded: Loaded) -> bool:
     return store.counts_of(loaded.source).params <= SMALL
 
 
-def carry_out(loaded: Loaded, view: View) -> PruneResult:
-    """Make the pruned model, proved where channels leave."""
+def maker(loaded: Loaded, view: View) -> Callable[[], PruneResult]:
+    """Return what makes the pruned model, proved where channels leave; caches are asked now, so that it can run in another thread."""
     if isinstance(view.cut, Plan):
-        return pruning.carry_out(loaded.model, view.cut, view.spec)
+        return partial(pruning.carry_out, loaded.model, view.cut, view.spec)
     ranking = cuts.ranking_of(loaded.source, view.spec)
-    return pruning.mask(loaded.model, ranking, view.spec, loaded.input_shape)
+    return partial(pruning.mask, loaded.model, ranking, view.spec, loaded.input_shape)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def exact(source: Source, spec: PruneSpec) -> Measured:
     """Return sizes and proof of a small model, without accuracy."""
     loaded = store.load(source)
-    result = carry_out(loaded, cuts.view(source, spec))
+    result = maker(loaded, cuts.view(source, spec))()
     return Measured(measure.assess(loaded.model, result), result.proof)
 
 
@@ -103,10 +105,11 @@ def known(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
 def begin(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:
     """Start measuring a setting: with data its accuracy, without its sizes and proof; a button's callback."""
     dense = measuring.finished(measuring.baseline_key(now, loaded)) if data is not None else None
+    make = maker(loaded, view)
 
     def work(job: Job) -> Measured:
         job.progress(0.02, "pruning a copy")
-        result = carry_out(loaded, view)
+        result = make()
         split = None if data is None else data.test
         found = measure.assess(loaded.model, result, split, baseline=dense, progress=job.progress, cancel=job.cancel)
         return Measured(found, result.proof)
@@ -123,7 +126,8 @@ def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) 
     job = board().get(accuracy_key(now, loaded, view.spec)) if view is not None else None
     done, busy = job is not None and job.state == "done", job is not None and job.active
     st.button(
-        "Accuracy measured" if done else "Measure accuracy", key="measure", type="primary", disabled=view is None or data is None or done or busy,
+        "Accuracy measured" if done else "Measure accuracy", key="measure", type="primary",
+        disabled=view is None or data is None or done or busy,
         icon=":material/check:" if done else ":material/speed:", on_click=begin, args=(now, loaded, view, data),
         help=f"Dense and pruned on the same {len(data.test):,} test images." if data is not None else "This model has no data here.",
     )  # fmt: skip
@@ -191,7 +195,10 @@ def _size_caption(view: View, frame: pd.DataFrame) -> str:
     rows = frame[~frame["dense"]]
     best = rows.loc[rows["bytes"].idxmin()]
     if view.what == "weights":
-        return f"Zeros in a plain file save nothing: only compression or a sparse format makes it smaller. Smallest here: {best['label']}, {size(best['bytes'])}."
+        return (
+            "Zeros in a plain file save nothing: only compression or a sparse format makes it smaller. Smallest "
+            f"here: {best['label']}, {size(best['bytes'])}."
+        )
     return f"Channels that left need no special format: the plain file is smaller. Smallest here: {best['label']}, {size(best['bytes'])}."
 
 
@@ -206,12 +213,14 @@ def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
         _proved(found.proof)
     else:
         st.markdown(
-            "Removing these channels must give what zeroing them in the dense model gives. For a model of this size that takes some seconds."
+            "Removing these channels must give what zeroing them in the dense model gives. For a model of this "
+            "size that takes some seconds."
         )
     key = exact_key(loaded, view.spec)
     if (found is None and (job := board().get(key)) is None) or (found is None and job is not None and not job.active):
         st.button(
-            "Prove it and compute exact sizes" if view.what == "channels" else "Compute exact sizes", key="exact", icon=":material/verified:",
+            "Prove it and compute exact sizes" if view.what == "channels" else "Compute exact sizes",
+            key="exact", icon=":material/verified:",
             on_click=begin, args=(now, loaded, view, None),
         )  # fmt: skip
     measuring.panel(key)
@@ -221,10 +230,12 @@ def _proved(result: Proof) -> None:
     """Show the numbers of a proof."""
     mark = ":material/check_circle: " if result.passed else ":material/cancel: "
     st.markdown(
-        f":green[{mark}] **Removing = zeroing**: largest relative error {small(result.max_relative_error)} (allowed 1e-4), while pruning moved the "
+        f":green[{mark}] **Removing = zeroing**: largest relative error {small(result.max_relative_error)} "
+        "(allowed 1e-4), while pruning moved the "
         f"output by {percent(result.output_change, 0)}. {show.tag('measured')}"
     )
     st.caption(
-        "Measured on a copy whose every weight and statistic is random, with random input: the smaller model against the dense one in which "
+        "Measured on a copy whose every weight and statistic is random, with random input: the smaller model "
+        "against the dense one in which "
         "exactly these channels are zero. A smaller model that fails this is never handed out."
     )

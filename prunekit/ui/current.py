@@ -28,13 +28,32 @@ def model_in_use(*, link: bool = True) -> tuple[Settings, Loaded]:
 
 def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
     """Return the data, or None after saying why there are none and what to do."""
-    if store.data_name(now, loaded) == store.NO_DATA:
+    name = store.data_name(now, loaded)
+    if name == store.NO_DATA:
         show.empty(
             "This model has no data here, so no accuracy can be measured. Register some with `prunekit app --data imagefolder:PATH`, "
             "then choose them on the Start page.",
             "database_off",
         )
         return None
+    if not store.at_hand(name) and not st.session_state.get(_wish(name)):
+        show.empty(
+            f"The data set {show.plain(name)} is not on this machine yet. It is downloaded once, into a cache folder or `PRUNEKIT_DATA`.",
+            "download",
+        )
+        st.button(f"Download {name}", key=f"fetch_{name}", icon=":material/download:", on_click=_want, args=(name,))
+        return None
     with show.plain_errors(stop=False):
         return store.data_of(now, loaded)
+    st.session_state.pop(_wish(name), None)  # it failed: ask again rather than try at every click
     return None
+
+
+def _wish(name: str) -> str:
+    """Return where a tab notes that data may be downloaded."""
+    return f"may_download_{name}"
+
+
+def _want(name: str) -> None:
+    """Allow a download; a button's callback."""
+    st.session_state[_wish(name)] = True

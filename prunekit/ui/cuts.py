@@ -11,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from prunekit import pruning
+from prunekit.anatomy import weight_of
 from prunekit.pruning import ChannelRanking, Plan
 from prunekit.pruning.masks import Cut, Ranking
 from prunekit.spec import PruneSpec
@@ -71,7 +72,8 @@ class View:
 def _ranking(source: Source, spec: PruneSpec) -> Ranking:
     """Return the weights of the chosen layers, scored and sorted."""
     ranking = Ranking.of(store.load(source).model, spec)
-    ranking.removed(ranking.cut(0.5 if not spec.overrides else None))  # sorts now rather than at the first move
+    for name in ranking.scores:
+        ranking.ordered(name)  # sorts now rather than at the first move
     return ranking
 
 
@@ -99,7 +101,7 @@ def channel_ranking_of(source: Source, spec: PruneSpec) -> ChannelRanking:
 
 
 def _key(spec: PruneSpec) -> PruneSpec:
-    """Return what a ranking depends on: not the sparsity, except where overrides bound it."""
+    """Return what a ranking depends on: everything but the sparsity."""
     return spec.at(0.5)
 
 
@@ -107,7 +109,7 @@ def _key(spec: PruneSpec) -> PruneSpec:
 def _zeros(source: Source) -> dict[str, int]:
     """Return how many weights of each layer are zero already."""
     loaded = store.load(source)
-    return {name: int((loaded.model.get_submodule(name).weight == 0).sum()) for name in loaded.layers}
+    return {name: int((weight_of(loaded.model, name) == 0).sum()) for name in loaded.layers}
 
 
 def view(source: Source, spec: PruneSpec) -> View:

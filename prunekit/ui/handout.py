@@ -6,13 +6,16 @@ import io
 import shlex
 import tempfile
 import zipfile
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
 from prunekit import catalog, measure
-from prunekit.catalog import Data
+from prunekit.catalog import Data, Split
+from prunekit.measure import Assessment
+from prunekit.pruning import PruneResult
 from prunekit.spec import PruneSpec, Recipe
 from prunekit.ui import costs, measuring, store
 from prunekit.ui.costs import Measured
@@ -28,23 +31,58 @@ def name_of(loaded: Loaded, spec: PruneSpec) -> str:
     return f"{base}-{spec.mode}-{100 * (spec.sparsity or 0):g}"
 
 
-def archive(now: Settings, loaded: Loaded, view: View, data: Data | None, found: Measured | None) -> bytes:
-    """Return the zipped folder that ``prunekit prune --out`` writes: weights, recipe and result.
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What to put into an archive, and how; caches have been asked, so that it can be carried out in another thread.
 
-    Accuracy is in it if it has been measured, or if measuring it takes no longer than about a second.
+    Attributes
+    ----------
+    name : str
+        Of the folder.
+    loaded : Loaded
+        The dense model.
+    make : callable
+        Makes the pruned model.
+    spec : PruneSpec
+        The setting.
+    data : Data or None
+        In use.
+    split : Split or None
+        What to measure accuracy on now: only where that takes about a second.
+    found : Assessment or None
+        What has been measured.
+    gzip : bool
+        Whether to measure gzipped sizes.
     """
-    result = costs.carry_out(loaded, view)
-    assessment = found.assessment if found is not None and (found.accuracy is not None or data is None) else None
-    if assessment is None:
-        quick = data is not None and store.counts_of(loaded.source).macs * len(data.test) <= measuring.QUICK
-        split = data.test if data is not None and quick else None
-        assessment = measure.assess(loaded.model, result, split, gzip=costs.is_small(loaded))
-    model, of_data = loaded.info.id, data.id.to_dict() if data is not None else None
-    plain = model.to_dict() if model is not None else {"name": loaded.source.name}
-    document = measure.document(result, assessment, plain, of_data)
-    with tempfile.TemporaryDirectory(prefix="prunekit-download-") as private:
-        folder = catalog.write_folder(Path(private) / name_of(loaded, view.spec), result.model, Recipe(plain, of_data, view.spec), document)
-        return _zip(Path(folder))
+
+    name: str
+    loaded: Loaded
+    make: Callable[[], PruneResult]
+    spec: PruneSpec
+    data: Data | None
+    split: Split | None
+    found: Assessment | None
+    gzip: bool
+
+    def __call__(self) -> bytes:
+        """Return the zipped folder that ``prunekit prune --out`` writes: weights, recipe and result."""
+        result = self.make()
+        assessment = self.found or measure.assess(self.loaded.model, result, self.split, gzip=self.gzip)
+        model, of_data = self.loaded.info.id, self.data.id.to_dict() if self.data is not None else None
+        plain = model.to_dict() if model is not None else {"name": self.loaded.source.name}
+        document = measure.document(result, assessment, plain, of_data)
+        with tempfile.TemporaryDirectory(prefix="prunekit-download-") as private:
+            return _zip(catalog.write_folder(Path(private) / self.name, result.model, Recipe(plain, of_data, self.spec), document))
+
+
+def order(loaded: Loaded, view: View, data: Data | None, found: Measured | None) -> Order:
+    """Return what makes the archive of a setting."""
+    quick = data is not None and store.counts_of(loaded.source).macs * len(data.test) <= measuring.QUICK
+    useful = found is not None and (found.accuracy is not None or data is None)
+    return Order(
+        name_of(loaded, view.spec), loaded, costs.maker(loaded, view), view.spec, data, data.test if data is not None and quick else None,
+        found.assessment if found is not None and useful else None, costs.is_small(loaded),
+    )  # fmt: skip
 
 
 def _zip(folder: Path) -> bytes:
@@ -60,9 +98,14 @@ def download(now: Settings, loaded: Loaded, view: View | None, data: Data | None
     """Show the button; the archive is made when it is pressed."""
     found = costs.measured(now, loaded, view.spec) if view is not None else None
     st.download_button(
-        "Download", data=partial(archive, now, loaded, view, data, found) if view is not None else b"", key="download", disabled=view is None,
-        file_name=f"{name_of(loaded, view.spec)}.zip" if view is not None else None, mime="application/zip", icon=":material/download:", on_click="ignore",
-        help="The same folder as `prunekit prune --out`: model.safetensors, recipe.yaml, result.json. `prunekit.load_model(folder)` opens it again.",
+        "Download", data=order(loaded, view, data, found) if view is not None else b"",
+        key="download", disabled=view is None,
+        file_name=f"{name_of(loaded, view.spec)}.zip" if view is not None else None,
+        mime="application/zip", icon=":material/download:", on_click="ignore",
+        help=(
+            "The same folder as `prunekit prune --out`: model.safetensors, recipe.yaml, result.json. "
+            "`prunekit.load_model(folder)` opens it again."
+        ),
     )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
             "with": [partners.get(name, "") for name in frame["name"]],
         }
     )
+    if not shown["with"].any():
+        shown = shown.drop(columns="with")
     config = {
         "layer": st.column_config.TextColumn("Layer", pinned=True),
         "type": st.column_config.TextColumn("Type", width="small"),
@@ -49,7 +51,8 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     }
     wanted = [place for place in now.pick if place < len(frame)]
     st.dataframe(
-        shown, column_config=config, hide_index=True, height="content" if len(shown) <= 12 else 430, key=f"layer_table_{loaded.source.name}",
+        shown, column_config=config, hide_index=True, height="content" if len(shown) <= 12 else 430,
+        key=f"layer_table_{loaded.source.name}",
         on_select=_take_rows, selection_mode="multi-row", selection_default={"selection": {"rows": wanted}},
         alt="Layers that can be pruned, with their parameters and MACs",
     )  # fmt: skip
@@ -114,7 +117,8 @@ def _multiples(loaded: Loaded, selected: tuple[str, ...], log: bool) -> None:
     wide = max(found, key=lambda b: b.std)
     caption = (
         f"Same bins and same axes for all: **{wide.name}** has the widest weights (standard deviation {wide.std:.2g}), "
-        f"**{min(found, key=lambda b: b.std).name}** the narrowest ({min(b.std for b in found):.2g}). One threshold for all would hit the narrow ones first."
+        f"**{min(found, key=lambda b: b.std).name}** the narrowest ({min(b.std for b in found):.2g}). One "
+        "threshold for all would hit the narrow ones first."
         + (f" The first {len(names)} are shown; select rows to see others ({rest} more)." if rest else "")
     )
     show.chart(multiples(found, log=log, dark=show.dark()), "multiples", caption)
@@ -161,7 +165,10 @@ def _norms_caption(frame: pd.DataFrame) -> str:
         if not weak
         else f"{plural(weak, 'filter')} of {len(values)} have less than half the mean norm"
     )
-    return f"L1 norms of whole filters. In **{name}** {verdict}; the strongest is {spread:.3g} times the weakest. A knee shows where filters can go."
+    return (
+        f"L1 norms of whole filters. In **{name}** {verdict}; the strongest is {spread:.3g} times the weakest. A "
+        "knee shows where filters can go."
+    )
 
 
 def coupled(loaded: Loaded) -> None:
@@ -189,7 +196,10 @@ def coupled(loaded: Loaded) -> None:
 def _coupled_caption(graph: ChannelGraph, groups: int, single: int) -> str:
     """Say how much is coupled."""
     if not groups:
-        return f"Nothing is coupled in this model: each of {plural(single, 'layer')} can lose channels on its own, and only the next layer's inputs follow."
+        return (
+            f"Nothing is coupled in this model: each of {plural(single, 'layer')} can lose channels on its own, "
+            "and only the next layer's inputs follow."
+        )
     tied = sum(len(group.layers) for group in graph.groups if len(group.layers) > 1)
     return f"{plural(groups, 'group')} tie {plural(tied, 'layer')} together; {plural(single, 'layer')} can lose channels alone."
 

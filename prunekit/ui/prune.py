@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from prunekit.plots import by_layer, cut, ranked, strip
+from prunekit.plots import MOST_NAMED, by_layer, cut, ranked, strip
 from prunekit.plots.text import count, percent, plural, points
 from prunekit.ui import bins, costs, cuts, measuring, show, state, store
 from prunekit.ui.cuts import View
@@ -41,7 +41,11 @@ def _removed(now: Settings, view: View | None) -> None:
         return
     requested = percent(now.sparsity)
     label = "Weights removed" if view.what == "weights" else "Channels removed"
-    show.tile(label, percent(view.achieved), "counted", f"requested {requested} of {view.chosen:,} → {view.gone:,}".replace(",", "\u2009"))
+    exact = f"{view.gone:,} of {view.chosen:,}".replace(",", "\u202f")
+    short = exact if view.chosen < 1_000_000 else f"{count(view.gone)} of {count(view.chosen)}"
+    show.tile(
+        label, percent(view.achieved), "counted", f"requested {requested}; {short}", f"Exactly {exact} {view.what} of the ticked layers."
+    )
 
 
 def _accuracy(now: Settings, loaded: Loaded, view: View | None) -> None:
@@ -66,11 +70,13 @@ def _second_line(view: View) -> str:
     ratio = before / max(after, 1)
     if view.what == "weights":
         return (
-            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. Effective MACs {count(before)} → {count(after)} "
+            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. Effective MACs "
+            f"{count(before)} → {count(after)} "
             f"({ratio:.2g}× fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
         )
     return (
-        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the channels. MACs {count(before)} → {count(after)} "
+        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the channels. "
+        f"MACs {count(before)} → {count(after)} "
         f"({ratio:.2g}× fewer, counted). How much faster that is, only a measurement tells: see Latency."
     )
 
@@ -81,7 +87,7 @@ def pictures(now: Settings, loaded: Loaded, view: View) -> None:
     with left:
         show.section("What goes in each layer?")
         fig = by_layer(view.frame, what=view.what, dark=show.dark())
-        with st.container(height=560 if len(view.frame) > 26 else "content", border=False):
+        with st.container(height=560 if 26 < len(view.frame) <= MOST_NAMED else "content", border=False):
             show.chart(fig, "by_layer", "", alt="Share kept and removed in each layer", on_select=_take_bar, selection_mode="points")
         st.caption(_layers_caption(view))
     with right:
@@ -168,7 +174,10 @@ def _channels(loaded: Loaded, view: View, name: str | None) -> None:
         return
     frame = cuts.layer_scores(loaded.source, view, name)
     left = int(frame["kept"].sum())
-    caption = f"**{name}** keeps {left} of {len(frame)} channels. A score of 1 is an average channel of its layer; coupled layers share one score."
+    caption = (
+        f"**{name}** keeps {left} of {len(frame)} channels. A score of 1 is an average channel of its layer; "
+        "coupled layers share one score."
+    )
     show.chart(ranked(frame, dark=show.dark(), height=380), "ranked", caption)
 
 
@@ -178,7 +187,10 @@ def _strip_caption(view: View) -> str:
     if rows.empty:
         return "No channel is removed at this setting."
     row = rows.loc[rows["removed"].idxmax()]
-    return f"Every cell is a channel. {plural(len(rows), 'layer')} become narrower; **{row['name']}** goes from {row['all']} channels to {row['all'] - row['gone']}."
+    return (
+        f"Every cell is a channel. {plural(len(rows), 'layer')} become narrower; **{row['name']}** goes from "
+        f"{row['all']} channels to {row['all'] - row['gone']}."
+    )
 
 
 def limits(view: View) -> None:

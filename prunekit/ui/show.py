@@ -25,6 +25,18 @@ def dark() -> bool:
     return st.context.theme.type == "dark"
 
 
+def wordmark() -> str:
+    """Return the name of the house as a picture: a grid of weights, some of them gone."""
+    ink, gone = ("#e7ebf0", "#3a4654") if dark() else ("#1b2430", "#cdd6de")
+    cells = "".join(
+        f'<rect x="{2 + 9 * (i % 3)}" y="{5 + 9 * (i // 3)}" width="7" height="7" rx="1.5" fill="{gone if i in (1, 3, 8) else "#0f9b8e"}"/>'
+        for i in range(9)
+    )
+    style = "font-family:'Source Sans','Source Sans Pro',sans-serif;font-size:24px;font-weight:650;letter-spacing:-0.3px"
+    text = f'<text x="38" y="26" fill="{ink}" style="{style}">prunekit</text>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="150" height="36">{cells}{text}</svg>'
+
+
 def heading(question: str, sentence: str) -> None:
     """Open a page: the question as the title, and one sentence on what the page answers."""
     st.title(question, anchor=False)

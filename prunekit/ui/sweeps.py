@@ -13,7 +13,7 @@ from prunekit.catalog import Data
 from prunekit.criteria import CRITERIA
 from prunekit.measure import Accuracy, SweepPoint
 from prunekit.plots import accuracy_curves, run_colour
-from prunekit.plots.text import percent, plural
+from prunekit.plots.text import percent
 from prunekit.ui import controls, measuring, show, state
 from prunekit.ui.background import Job, board
 from prunekit.ui.settings import Curve, Settings
@@ -135,7 +135,10 @@ def split_choice(now: Settings, data: Data) -> str:
     sizes = {"validation": f"Validation ({len(data.validation):,})", "test": f"Test ({len(data.test):,})"}
     chosen = st.segmented_control(
         "Measured on", list(sizes), format_func=sizes.__getitem__, required=True,
-        help="Choose a sparsity by the validation split; keep the test split for the last word, otherwise it flatters what was chosen on it.",
+        help=(
+            "Choose a sparsity by the validation split; keep the test split for the last word, otherwise it "
+            "flatters what was chosen on it."
+        ),
         **state.bind("split", show=lambda s: s or "validation", take=lambda s: "" if s == "validation" else s),
     )  # fmt: skip
     return str(chosen)
@@ -181,7 +184,10 @@ def caption(frame: pd.DataFrame, split: str) -> str:
     if last.empty:
         return f"The dense model, measured on {n:,} {split} images; points follow."
     low = last.loc[last["value"].idxmin()]
-    text = f"Measured on {n:,} {split} images, without any recovery; bands are 95 % intervals. Lowest: {percent(low['value'])} at {percent(low['sparsity'])} ({low['setting']})."
+    text = (
+        f"Measured on {n:,} {split} images, without any recovery; bands are 95 % intervals. Lowest: "
+        f"{percent(low['value'])} at {percent(low['sparsity'])} ({low['setting']})."
+    )
     order = _by_average(last)
     if len(order) > 1:
         text += f" From 50 % on, {order[-1]} keeps most on average and {order[0]} least, as far as both were measured."
@@ -196,58 +202,3 @@ def _by_average(points: pd.DataFrame) -> list[str]:
         return []
     grid = np.linspace(0.5, last, 50)
     return sorted(groups, key=lambda name: float(np.interp(grid, groups[name]["sparsity"], groups[name]["value"]).mean()))
-
-
-def answers(now: Settings, frame: pd.DataFrame) -> None:
-    """Read off how far each setting can go for a given loss."""
-    show.section("How far can it go?")
-    st.number_input(
-        "Lose at most so many points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=320,
-        **state.bind("drop", show=lambda share: round(100 * share, 4), take=lambda points: round(points / 100, 6)),
-    )  # fmt: skip
-    rows = []
-    for name, points in frame.groupby("setting", sort=False):
-        dense = float(points.loc[points["requested"] == 0, "value"].iloc[0])
-        fine = points[points["value"] >= dense - now.drop - 1e-9]
-        best = fine.loc[fine["sparsity"].idxmax()]
-        rows.append((name, best["sparsity"], best["value"], best["low"], best["high"], best["macs"]))
-    table = pd.DataFrame(rows, columns=["setting", "sparsity", "value", "low", "high", "macs"])
-    st.dataframe(_percent(table), column_config=_config(), hide_index=True, alt="Greatest sparsity within the allowed loss, by setting")
-    best = table.loc[table["sparsity"].idxmax()]
-    st.caption(
-        f"**{best['setting']}** goes furthest: {percent(best['sparsity'])} removed at {percent(best['value'])}. Read from measured points, not between "
-        f"them, on one split of {plural(int(frame['n'].iloc[0]), 'image')}: confirm the choice on the test split."
-    )
-
-
-def _percent(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with its fractions as percent, for showing."""
-    shares = [name for name in ("requested", "sparsity", "value", "low", "high", "macs") if name in frame]
-    return frame.assign(**{name: 100 * frame[name] for name in shares})
-
-
-def _config() -> dict[str, Any]:
-    """Return how the columns of the tables look."""
-    column = st.column_config
-    return {
-        "setting": column.TextColumn("Setting"),
-        "requested": column.NumberColumn("Requested", format="%.1f %%"),
-        "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
-        "value": column.NumberColumn("Accuracy", format="%.1f %%"),
-        "low": column.NumberColumn("95 % from", format="%.1f %%"),
-        "high": column.NumberColumn("to", format="%.1f %%"),
-        "n": column.NumberColumn("n"),
-        "params": column.NumberColumn("Non-zero parameters", format="compact"),
-        "macs": column.NumberColumn("Effective MACs, of dense", format="%.1f %%"),
-    }
-
-
-def table(loaded: Loaded, frame: pd.DataFrame, split: str) -> None:
-    """Show every point, and hand them out."""
-    with st.expander(f"All {plural(len(frame), 'point')}", icon=":material/table:"):
-        st.dataframe(_percent(frame), column_config=_config(), hide_index=True, alt="Every measured point")
-    name = loaded.source.name.rpartition("/")[2]
-    st.download_button(
-        "Download as CSV", data=frame.assign(split=split).to_csv(index=False), file_name=f"{name}-accuracy-vs-sparsity.csv", mime="text/csv",
-        icon=":material/download:", on_click="ignore",
-    )  # fmt: skip

@@ -79,7 +79,10 @@ def pictures() -> None:
     with first, st.container(border=True, height="stretch"):
         st.markdown("**1. Single weights become zero**")
         gone, size = int((~known.mask).sum()), known.mask.size
-        caption = f"The last layer of the digits perceptron: {gone} of {size} weights, the smallest, are zero ({SHOWN} of its {known.mask.shape[1]} inputs are drawn). The matrix keeps its size."
+        caption = (
+            f"The last layer of the digits perceptron: {gone} of {size} weights, the smallest, are zero ({SHOWN} "
+            f"of its {known.mask.shape[1]} inputs are drawn). The matrix keeps its size."
+        )
         show.chart(matrix(known.weights[:, :SHOWN], known.mask[:, :SHOWN], dark=dark), "lesson_matrix", caption)
     with second, st.container(border=True, height="stretch"):
         st.markdown("**2. Or whole filters leave**")

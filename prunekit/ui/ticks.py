@@ -39,7 +39,7 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     column = st.column_config
     config = {
         "tick": column.CheckboxColumn("Prune", width=70, pinned=True),
-        "layer": column.TextColumn("Layer", width=190, pinned=True),
+        "layer": column.TextColumn("Layer", width=190 if frame["layer"].str.len().max() <= 24 else 290, pinned=True),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
         "removed": column.ProgressColumn("Removed", format="percent", min_value=0, max_value=1, width=150),
         "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),

@@ -10,7 +10,7 @@ import streamlit as st
 
 from prunekit import measure, pruning
 from prunekit.measure import Candidate, CandidateLatency, LatencyReport
-from prunekit.plots import DENSE, KEPT, ratios, samples
+from prunekit.plots import KEPT, ratios, samples, theme
 from prunekit.plots.text import percent, plural
 from prunekit.spec import PruneSpec
 from prunekit.ui import controls, measuring, show, state, store
@@ -88,7 +88,7 @@ def start(now: Settings, loaded: Loaded) -> None:
 
 def colours() -> dict[str, str]:
     """Return the colour of each candidate."""
-    return {"dense": DENSE, "masked": MASKED, "smaller": KEPT}
+    return {"dense": theme.dense(show.dark()), "masked": MASKED, "smaller": KEPT}
 
 
 def button(now: Settings, loaded: Loaded) -> None:
@@ -168,8 +168,10 @@ def samples_caption(report: LatencyReport) -> str:
         else ""
     )
     return (
-        f"{plural(report.rounds, 'round')} in which every candidate had its turn, in shuffled order, in a process of its own ({report.runtime}, "
-        f"{plural(report.threads, 'thread')}, batch {report.batch}); stopped at: {report.stopped}. The middle half of the dense samples (the box) lies "
+        f"{plural(report.rounds, 'round')} in which every candidate had its turn, in shuffled order, in a process "
+        f"of its own ({report.runtime}, "
+        f"{plural(report.threads, 'thread')}, batch {report.batch}); stopped at: {report.stopped}. The middle "
+        "half of the dense samples (the box) lies "
         f"between {dense.q1_ms:.3g} and {dense.q3_ms:.3g} ms.{busy}"
     )
 
@@ -183,5 +185,6 @@ def ratios_caption(report: LatencyReport) -> str:
     how = "less than" if value < promised * 0.95 else "more than" if value > promised * 1.05 else "about"
     return (
         f"The smaller model has {promised:.2f}× fewer MACs and runs {value:.2f}× as fast: {how} what MACs promise. Memory traffic, kernel "
-        "launches and odd channel counts do not shrink with MACs. For masked weights the hollow mark counts non-zero weights only, which this runtime cannot skip."
+        "launches and odd channel counts do not shrink with MACs. For masked weights the hollow mark counts "
+        "non-zero weights only, which this runtime cannot skip."
     )

@@ -184,12 +184,12 @@ def test_ratios_show_the_interval_and_theory_as_a_hollow_mark():
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0.1234, "12.3\u2009%"),
-        (0.0, "0.0\u2009%"),
-        (1.0, "100.0\u2009%"),
-        (0.99999, "99.9\u2009%"),
-        (1e-6, "< 0.1\u2009%"),
-        (-0.5, "\u221250.0\u2009%"),
+        (0.1234, "12.3\u202f%"),
+        (0.0, "0.0\u202f%"),
+        (1.0, "100.0\u202f%"),
+        (0.99999, "99.9\u202f%"),
+        (1e-6, "< 0.1\u202f%"),
+        (-0.5, "\u221250.0\u202f%"),
     ],
 )
 def test_percent_is_percent_and_never_rounds_to_nothing_or_all(value, shown):
@@ -201,11 +201,11 @@ def test_percent_is_percent_and_never_rounds_to_nothing_or_all(value, shown):
     [
         (0, "0"),
         (999, "999"),
-        (1000, "1.00\u2009k"),
-        (21840, "21.8\u2009k"),
-        (999_950, "1.00\u2009M"),
-        (11_689_512, "11.7\u2009M"),
-        (1.81e9, "1.81\u2009G"),
+        (1000, "1.00\u202fk"),
+        (21840, "21.8\u202fk"),
+        (999_950, "1.00\u202fM"),
+        (11_689_512, "11.7\u202fM"),
+        (1.81e9, "1.81\u202fG"),
     ],
 )
 def test_counts_have_three_figures(number, shown):
@@ -213,11 +213,11 @@ def test_counts_have_three_figures(number, shown):
 
 
 def test_other_numbers_read_well():
-    assert text.size(88123) == "88.1\u2009kB"
+    assert text.size(88123) == "88.1\u202fkB"
     assert text.points(-0.006) == "\u22120.6" and text.points(0.0001) == "0.0" and text.points(0.01) == "+1.0"
     assert text.times(2.94) == "2.94×" and text.error(3.2e-7) == "3.2e-7" and text.error(0) == "0"
     assert text.shape((64, 3, 7, 7)) == "64 × 3 × 7 × 7"
-    assert text.plural(1, "layer") == "1 layer" and text.plural(1200, "layer") == "1\u2009200 layers"
+    assert text.plural(1, "layer") == "1 layer" and text.plural(1200, "layer") == "1\u202f200 layers"
 
 
 def test_run_colours_are_all_different_in_both_themes():

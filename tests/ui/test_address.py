@@ -81,7 +81,7 @@ def test_a_bad_value_is_named_and_the_default_taken(name, text):
 
 
 def test_layers_beyond_the_model_are_an_error_in_plain_words():
-    with pytest.raises(SpecError, match="layer number 9.*4 prunable layers"):
+    with pytest.raises(SpecError, match=r"layer number 9.*4 prunable layers"):
         Settings(layers=(1, 9)).spec(["a", "b", "c", "d"])
 
 

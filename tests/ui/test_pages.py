@@ -12,6 +12,19 @@ from prunekit.ui.store import Source
 from .conftest import TITLES
 
 
+NET = """
+from torch import nn
+
+
+def make():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
+make.input_shape = (1, 8, 8)
+make.data = "digits"
+"""
+
+
 def figures(tab):
     return [json.loads(chart.proto.spec) for chart in tab.app.get("plotly_chart")]
 
@@ -78,7 +91,7 @@ def test_prune_moves_with_the_slider_and_counts_exactly(tab):
     for percent in (10.0, 37.0, 90.0):
         one.set("pick_sparsity", percent)
         result = prunekit.prune(model, prunekit.PruneSpec(sparsity=percent / 100))
-        assert f"{result.achieved.removed:,}".replace(",", "\u2009") in one.metric("Weights removed").delta
+        assert f"{result.achieved.removed:,}".replace(",", "\u202f") in one.metric("Weights removed").delta
         shown = one.app.dataframe[0].value
         assert list(shown["removed"]) == pytest.approx([layer.sparsity for layer in result.layers])
 
@@ -111,8 +124,12 @@ def test_prune_measures_accuracy_with_a_paired_difference(tab):
 
 def test_prune_says_what_is_out_of_reach_and_keeps_the_table(tab):
     one = tab("prune", sparsity="10", overrides="0~99_1~99_2~99")
-    assert "overrides alone remove" in one.app.error[0].value
+    assert "overrides alone remove 83,414 of 84,896" in one.app.error[0].value
+    assert "more than the 8,490 asked for" in one.app.error[0].value
     assert len(one.app.dataframe[0].value) == 4
+    one.set("pick_sparsity", 98.5)
+    assert not one.app.error
+    assert one.metric("Weights removed").value.startswith("98.5")
 
 
 def test_prune_offers_the_same_as_a_command_line(tab):
@@ -170,6 +187,37 @@ def test_latency_takes_turns_and_answers_in_words(tab):
     assert one.metric("Dense").value.endswith("ms")
     assert "Zeroing 80" in one.text and "Removing 80" in one.text
     assert ("no significant difference" in one.text) or ("faster" in one.text) or ("slower" in one.text)
+
+
+def test_data_that_are_not_here_are_asked_for_and_not_fetched(tab, monkeypatch, tmp_path):
+    monkeypatch.setenv("PRUNEKIT_DATA", str(tmp_path))
+    one = tab(model="mnist_lenet300", limit="50")
+    assert one.app.button(key="fetch_mnist").label == "Download mnist"
+    for page in ("prune", "accuracy"):
+        one.go(page)
+        assert one.app.button(key="fetch_mnist")
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_named_at_launch_stand_on_the_shelf_and_hide_their_folder(tab, tmp_path):
+    from prunekit.catalog import registry
+
+    file = tmp_path / "net.py"
+    file.write_text(NET)
+    prunekit.register_model(prunekit.ModelId(f"{file}:make"))
+    try:
+        one = tab()
+        assert one.app.get_by_key("pick_shelf").value == "own"
+        one.click("use_net.py:make")
+        assert one.address == {"model": "net.py:make"}
+        for page in TITLES:
+            one.go(page)
+            assert not one.app.error
+        assert one.metric
+        one.go("prune").click("measure")
+        one.wait(lambda: one.metric("Accuracy").value != "—")
+    finally:
+        registry._MODELS.clear()
 
 
 def test_the_baseline_never_moves(tab):
