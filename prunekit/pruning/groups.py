@@ -199,7 +199,7 @@ def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Id
     return tuple(groups)
 
 
-SHOWN = ("elementwise sum or product", "depthwise convolution", "grouped convolution", "concatenation along another axis")
+SHOWN = ("addition", "product", "division", "depthwise convolution", "grouped convolution", "concatenation along another axis")
 
 
 def _reasons(facts: Facts, solution: Solution, roots: dict[int, int]) -> dict[int, dict[str, None]]:

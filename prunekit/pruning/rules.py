@@ -38,23 +38,28 @@ def pointwise(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], o
             tracker.put(result, axes)
 
 
-@rule("add", "sub", "mul", "maximum", "minimum")
-def broadcast(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Tie the axes of two tensors, aligned from the right; an axis of length one follows the other."""
-    result: Ids | None
-    operands = [a for a in args[:2] if isinstance(a, Tensor)]
-    axes: list[Ids | None] = []
-    for back in range(out.dim(), 0, -1):
-        here = [(t.shape[-back], tracker.axes(t)[-back]) for t in operands if t.dim() >= back]
-        wide = [found for size, found in here if size == out.shape[-back]]
-        result = wide[0]
-        for other in wide[1:]:
-            result = tracker.tie(result, other, "elementwise sum or product")
-        for size, found in here:
-            if size != out.shape[-back] and found is not None:
-                tracker.variables.freeze(found, tracker.at("a broadcast axis"))
-        axes.append(result)
-    tracker.put(out, axes)
+def _broadcast(reason: str) -> Rule:
+    """Return the rule of an operation on two tensors: tie their axes, aligned from the right; one of length one follows the other."""
+
+    def broadcast(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        operands = [a for a in args[:2] if isinstance(a, Tensor)]
+        axes: list[Ids | None] = []
+        for back in range(out.dim(), 0, -1):
+            here = [(t.shape[-back], tracker.axes(t)[-back]) for t in operands if t.dim() >= back]
+            first, *rest = [found for size, found in here if size == out.shape[-back]]
+            for other in rest:
+                first = tracker.tie(first, other, reason)
+            for size, found in here:
+                if size != out.shape[-back] and found is not None:
+                    tracker.variables.freeze(found, tracker.at("a broadcast axis"))
+            axes.append(first)
+        tracker.put(out, axes)
+
+    return broadcast
+
+
+rule("add", "sub")(_broadcast("addition"))
+rule("mul", "maximum", "minimum")(_broadcast("product"))
 
 
 @rule("div", "true_divide")
@@ -63,7 +68,7 @@ def divide(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     if isinstance(args[1], Tensor):
         tracker.freeze(args[1], "a division by this axis")
     if isinstance(args[1], Tensor) and args[1].dim():
-        broadcast(tracker, args, kwargs, out)
+        _broadcast("division")(tracker, args, kwargs, out)
     else:
         pointwise(tracker, args, kwargs, out)
 
