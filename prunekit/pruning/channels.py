@@ -172,7 +172,10 @@ def _selected(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple[Group
         if name in graph.immovable:
             limits.append(f"{name} stays whole: {graph.immovable[name]}")
         elif partners:
-            limits.append(f"{name} stays whole: it shrinks together with {', '.join(dict.fromkeys(partners))}, not chosen")
+            others = list(dict.fromkeys(partners))
+            limits.append(
+                f"{name} stays whole: it shrinks together with {', '.join(others)}, which {'are' if others[1:] else 'is'} not chosen"
+            )
         else:
             limits.append(f"{name} stays whole: it has no channel that can go")
     if not groups:
