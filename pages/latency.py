@@ -1,6 +1,6 @@
 """Latency: is it really faster, here?"""
 
-from prunekit.ui import measuring, show, state, timing
+from prunekit.ui import measuring, show, timing
 from prunekit.ui.background import board
 from prunekit.ui.current import model_in_use
 
@@ -25,4 +25,3 @@ with show.plain_errors():
             "and other measurements wait meanwhile.",
             "timer",
         )
-state.write()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from prunekit.ui import controls, costs, cuts, handout, measuring, prune, show, state, store, ticks
+from prunekit.ui import controls, costs, cuts, handout, measuring, prune, show, store, ticks
 from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
@@ -42,4 +42,3 @@ if view is not None:
             costs.sizes(now, loaded, view, found)
         with right:
             costs.proof(now, loaded, view, found)
-state.write()

@@ -1,6 +1,6 @@
 """Start: what am I working on?"""
 
-from prunekit.ui import gallery, shelves, show, start, state, teaching
+from prunekit.ui import gallery, shelves, show, start, teaching
 
 show.heading(
     "What do you want to prune?",
@@ -24,4 +24,3 @@ with show.plain_errors(stop=False):
 
 show.section("Next")
 gallery.next_steps()
-state.write()

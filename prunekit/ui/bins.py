@@ -21,7 +21,7 @@ FINE = 8192
 BARS = 96
 COVER = 0.996  # the share of weights inside the drawn range; rare outliers would squeeze the rest into one bar
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _weights(source: Source, name: str) -> NDArray[np.float32]:
     return flat
 
 
-@st.cache_resource(max_entries=24, show_spinner="Counting the weights, once …")
+@st.cache_resource(max_entries=16, show_spinner="Counting the weights, once …")
 def fine(source: Source, layers: tuple[str, ...]) -> Fine:
     """Return fine histograms of some layers over shared bins."""
     weights = {name: _weights(source, name) for name in layers}
@@ -50,7 +50,7 @@ def fine(source: Source, layers: tuple[str, ...]) -> Fine:
 def _count(values: NDArray[np.float32], most: float) -> Ints:
     """Return counts over `FINE` equal bins in [-most, most]; quicker than a search for each value."""
     places = ((values.astype(np.float64) + most) * (FINE / (2 * most))).astype(np.int64)
-    return np.bincount(np.clip(places, 0, FINE - 1), minlength=FINE)
+    return np.bincount(np.clip(places, 0, FINE - 1), minlength=FINE).astype(np.int32)
 
 
 def _window(fine_bins: Fine, *, together: bool = False) -> tuple[int, int]:

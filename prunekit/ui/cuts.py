@@ -68,7 +68,7 @@ class View:
         return 1 - self.prunable[1] / max(self.prunable[0], 1)
 
 
-@st.cache_resource(max_entries=3, show_spinner="Ranking the weights, once …")
+@st.cache_resource(max_entries=2, show_spinner="Ranking the weights, once …")
 def _ranking(source: Source, spec: PruneSpec) -> Ranking:
     """Return the weights of the chosen layers, scored and sorted."""
     ranking = Ranking.of(store.load(source).model, spec)

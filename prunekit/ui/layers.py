@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -37,23 +38,24 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     )
     if not shown["with"].any():
         shown = shown.drop(columns="with")
+    most_params, most_macs = float(shown["share"].max() or 1), float(shown["cost"].max() or 1)
     config = {
         "layer": st.column_config.TextColumn("Layer", pinned=True),
-        "type": st.column_config.TextColumn("Type", width="small"),
-        "shape": st.column_config.TextColumn("Shape of the weight", help="outputs × inputs × kernel"),
-        "params": st.column_config.NumberColumn("Parameters", format="compact", width="small"),
-        "share": st.column_config.ProgressColumn(
-            "Share of parameters", format="percent", min_value=0, max_value=float(shown["share"].max() or 1)
-        ),
-        "macs": st.column_config.NumberColumn("MACs", format="compact", width="small"),
-        "cost": st.column_config.ProgressColumn("Share of MACs", format="percent", min_value=0, max_value=float(shown["cost"].max() or 1)),
+        "type": st.column_config.TextColumn("Type", width=75),
+        "shape": st.column_config.TextColumn("Shape of the weight", width=130, help="outputs × inputs × kernel"),
+        "params": st.column_config.NumberColumn("Parameters", format="compact", width=90),
+        "share": st.column_config.ProgressColumn("Share of parameters", format="percent", min_value=0, max_value=most_params, width=130),
+        "macs": st.column_config.NumberColumn("MACs", format="compact", width=70),
+        "cost": st.column_config.ProgressColumn("Share of MACs", format="percent", min_value=0, max_value=most_macs, width=130),
         "with": st.column_config.TextColumn("Shrinks together with"),
     }
+    # the table keeps its own selection: where the address says another, it is another table
+    key = f"layer_table_{loaded.source.name}_{loaded.source.upload}_{state.times_read()}"
     wanted = [place for place in now.pick if place < len(frame)]
     st.dataframe(
         shown, column_config=config, hide_index=True, height="content" if len(shown) <= 12 else 430,
-        key=f"layer_table_{loaded.source.name}",
-        on_select=_take_rows, selection_mode="multi-row", selection_default={"selection": {"rows": wanted}},
+        key=key,
+        on_select=partial(_take_rows, key), selection_mode="multi-row", selection_default={"selection": {"rows": wanted}},
         alt="Layers that can be pruned, with their parameters and MACs",
     )  # fmt: skip
     most, dear = frame.loc[frame["share"].idxmax()], frame.loc[frame["macs"].idxmax()]
@@ -70,9 +72,8 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     return tuple(loaded.layers[place] for place in wanted)
 
 
-def _take_rows() -> None:
+def _take_rows(key: str) -> None:
     """Carry the selected rows into the settings."""
-    key = next(key for key in st.session_state if str(key).startswith("layer_table_"))
     rows = st.session_state[key]["selection"]["rows"]
     state.change(pick=tuple(sorted(int(row) for row in rows)))
 

@@ -12,6 +12,7 @@ from prunekit.ui.address import decode, encode
 from prunekit.ui.settings import Settings
 
 _SETTINGS, _PROBLEMS, _SHELVED = "settings", "address_problems", "edits_by_mode"
+_READ = "times_address_read"
 _MISSING = object()
 
 
@@ -36,9 +37,15 @@ def sync() -> None:
     """Read the address where it is the truth (a new tab, back and forward), otherwise write it."""
     context = get_script_run_ctx()
     if _SETTINGS not in st.session_state or (context is not None and context.is_history_navigation):
+        st.session_state[_READ] = times_read() + 1
         read, wrong = decode(st.query_params.to_dict())
         st.session_state[_SETTINGS], st.session_state[_PROBLEMS] = read, wrong
     write()
+
+
+def times_read() -> int:
+    """Return how often the address was read in this tab: once, and again for every step back or forward."""
+    return int(st.session_state.get(_READ, 0))
 
 
 def write() -> None:

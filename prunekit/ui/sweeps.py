@@ -67,6 +67,18 @@ def start(now: Settings, loaded: Loaded, data: Data, split: str) -> None:
         measuring.start(key_of(now, loaded, curve, split), label(curve), work)
 
 
+def button(now: Settings, loaded: Loaded, data: Data, split: str) -> None:
+    """Show the button that measures what is missing."""
+    jobs = [board().get(key_of(now, loaded, curve, split)) for curve in curves_of(now)]
+    settled = all(job is not None and (job.active or job.state == "done") for job in jobs)
+    busy = any(job is not None and job.active for job in jobs)
+    label, icon = ("Measuring …", "hourglass_top") if settled and busy else ("Measured", "check") if settled else ("Measure", "speed")
+    st.button(
+        label, key="measure_curves", type="primary", icon=f":material/{icon}:", disabled=settled, on_click=start,
+        args=(now, loaded, data, split), width="stretch",
+    )  # fmt: skip
+
+
 def rows_of(name: str, job: Job | None, macs: int) -> list[tuple[Any, ...]]:
     """Return the points of one curve that are there so far, the dense model first."""
     rows: list[tuple[Any, ...]] = []

@@ -11,7 +11,6 @@ from prunekit.ui.store import Source
 
 from .conftest import TITLES
 
-
 NET = """
 from torch import nn
 
@@ -171,6 +170,18 @@ def test_accuracy_draws_points_and_reads_off_the_answer(tab):
     assert any(shape.get("type") == "line" for shape in figures(one)[0]["layout"]["shapes"]), "the dense model is a line"
     one.click("drop_1")
     assert one.address["curves"] == "unstructured-l1-global"
+
+
+def test_a_waiting_curve_can_be_cancelled_and_the_others_go_on(tab):
+    one = tab("accuracy", curves="unstructured-l2-global_unstructured-random-global_structured-random-uniform", seed="11")
+    one.click("measure_curves")
+    last = [button.key for button in one.app.button if str(button.key).startswith("cancel_") and "side" not in button.key][-1]
+    one.click(last)
+    one.wait(lambda: not any(str(button.key).startswith("cancel_") for button in one.app.button), 120)
+    points = one.app.dataframe[1].value
+    assert list(points["setting"].unique())[:2] == ["Unstructured, L2 magnitude, global", "Unstructured, Random, global"]
+    assert len(points[points["setting"] == "Structured, Random, uniform"]) < 10
+    assert one.app.button(key="measure_curves").label == "Measure", "what was cancelled can be measured again"
 
 
 def test_accuracy_says_which_split_is_used(tab):
