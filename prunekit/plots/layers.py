@@ -54,7 +54,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     fig = theme.figure(
         traces,
         dark=dark,
-        height=70 + len(frame) * max(21, min(64, 300 // max(len(frame), 1))) if flat else 360,
+        height=70 + len(frame) * max(21, min(96, 370 // max(len(frame), 1))) if flat else 360,
         barmode="stack",
         bargap=0.25,
     )

@@ -143,7 +143,12 @@ def verdict(found: Measured) -> None:
         text = f"**No significant difference**: {percent(before.value)} dense, {percent(after.value)} pruned, {change}."
     else:
         text = f"**Accuracy {'fell' if gap.value < 0 else 'rose'}** from {percent(before.value)} to {percent(after.value)}: {change}."
-    st.markdown(f"{text} Paired on the same {gap.n:,} test images, McNemar p = {gap.p_value:.2g}. {show.tag('measured')}")
+    st.markdown(f"{text} Paired on the same {gap.n:,} test images, McNemar {_p(gap.p_value)}. {show.tag('measured')}")
+
+
+def _p(value: float) -> str:
+    """Return a p-value as people write it."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
 def sizes(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> None:

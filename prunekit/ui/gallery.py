@@ -93,7 +93,8 @@ def _card(entry: ModelEntry) -> None:
         strip = thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:
         st.markdown(f"**{entry.title}**")
-        st.caption(f":red[{plain(str(error))}]")
+        st.markdown(f":gray[{entry.task}]")
+        st.caption(f":material/hourglass_empty: {plain(str(error))}")
         return
     st.image(
         strip, width="stretch", alt=f"Six pictures from the data of {entry.title}" if here else f"Six first-layer units of {entry.title}"

@@ -164,7 +164,7 @@ def _norms_caption(frame: pd.DataFrame) -> str:
     verdict = (
         "no filter is much weaker than the rest"
         if not weak
-        else f"{plural(weak, 'filter')} of {len(values)} have less than half the mean norm"
+        else f"{weak} of {len(values)} filters {'has' if weak == 1 else 'have'} less than half the mean norm"
     )
     return (
         f"L1 norms of whole filters. In **{name}** {verdict}; the strongest is {spread:.3g} times the weakest. A "

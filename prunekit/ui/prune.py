@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.plots import MOST_NAMED, by_layer, cut, ranked, strip
-from prunekit.plots.text import count, percent, plural, points
+from prunekit.plots.text import count, percent, plural
 from prunekit.ui import bins, costs, cuts, measuring, show, state, store
 from prunekit.ui.cuts import View
 from prunekit.ui.settings import Settings
@@ -60,8 +60,10 @@ def _accuracy(now: Settings, loaded: Loaded, view: View | None) -> None:
         show.tile("Accuracy", "—", "", f"not measured yet; {dense}")
         return
     before, after = found.accuracy
-    below = f"dense {percent(before.value)}; {points(found.difference.value)} points" if found.difference else dense
-    show.tile("Accuracy", percent(after.value), "measured", below, f"95 % interval {show.interval(after.low, after.high, after.n)}")
+    below = f"{show.interval(after.low, after.high, after.n)}; dense {percent(before.value)}"
+    show.tile(
+        "Accuracy", percent(after.value), "measured", below, "95 % interval (Wilson), on the test split; dense measured on the same images."
+    )
 
 
 def _second_line(view: View) -> str:

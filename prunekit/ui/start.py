@@ -37,11 +37,12 @@ def baseline() -> None:
 
 def _choose_data(now: Settings, loaded: Loaded) -> None:
     """Show which data are in use, and let people choose others."""
-    names = store.data_names(loaded)
+    name = store.data_name(now, loaded)
+    names = list(dict.fromkeys([*store.data_names(loaded), name]))
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         st.selectbox(
-            "Data", names, key=state.mirror("pick_data", _known(names, store.data_name(now, loaded))), on_change=_take_data,
+            "Data", names, key=state.mirror("pick_data", name), on_change=_take_data,
             format_func=lambda name: {store.NO_DATA: "no data"}.get(name, name),
         )  # fmt: skip
     with right:
@@ -49,11 +50,6 @@ def _choose_data(now: Settings, loaded: Loaded) -> None:
             "At most so many samples in each split (0 for all)", min_value=0, max_value=10_000_000, step=500, **state.bind("limit"),
             help="A fixed, stratified choice: measurements are quicker and their intervals wider.",
         )  # fmt: skip
-
-
-def _known(names: list[str], name: str) -> str:
-    """Return a name that is among the options."""
-    return name if name in names else names[0]
 
 
 def _take_data() -> None:
