@@ -30,7 +30,16 @@ if TYPE_CHECKING:
         write_folder,
     )
     from prunekit.errors import PrunekitError
-    from prunekit.measure import Accuracy, Candidate, compare, evaluate, latency, predict, sizes, sweep
+    from prunekit.measure import (  # type: ignore[no-redef]  # functions that share their module's name
+        Accuracy,
+        Candidate,
+        compare,
+        evaluate,
+        latency,
+        predict,
+        sizes,
+        sweep,
+    )
     from prunekit.pruning import PruneResult, masks_at, prune
     from prunekit.spec import PruneSpec, Recipe
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, cast
 
 import yaml
@@ -22,9 +23,13 @@ Overrides = tuple[tuple[str, float], ...]
 
 def _number(field: str, value: object) -> float:
     """Return ``value`` as a finite float or say which field is wrong."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise SpecError(f"{field} must be a finite number; got {value!r}")
-    return float(value)
+    return number
 
 
 def _fraction(field: str, value: object) -> float:
@@ -57,10 +62,11 @@ def _layers(value: object) -> tuple[str, ...] | None:
         return None
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise SpecError(f"layers must be a list of layer names, or left out for the default choice; got {value!r}")
-    names = tuple(dict.fromkeys(cast(Any, value)))
-    for name in names:
+    given = list(cast(Any, value))
+    for name in given:
         if not isinstance(name, str) or not name:
             raise SpecError(f"layers must hold layer names; got {name!r}")
+    names = tuple(dict.fromkeys(given))
     if not names:
         raise SpecError("layers is empty: name at least one layer, or leave it out for the default choice")
     return names

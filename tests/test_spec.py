@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +58,8 @@ def test_at_changes_only_the_cut(spec, sparsity):
         ("sparsity", math.nan),
         ("sparsity", "half"),
         ("sparsity", True),
+        ("sparsity", 10**400),
+        ("layers", [["conv1"]]),
         ("threshold", -1),
         ("threshold", math.inf),
         ("layers", ()),
@@ -107,3 +110,7 @@ def test_the_order_of_overrides_does_not_matter():
 def test_a_bad_recipe_is_refused_with_its_reason(text, said):
     with pytest.raises(SpecError, match=said):
         Recipe.from_yaml(text)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert PruneSpec(sparsity=np.float32(0.5)) == PruneSpec(sparsity=0.5)

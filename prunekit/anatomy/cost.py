@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from prunekit.anatomy.meta import meta_copy
-from prunekit.errors import ModelError
+from prunekit.errors import ModelError, PrunekitError
 
 Masks = Mapping[str, Tensor]
 
@@ -55,27 +58,66 @@ def _shapes(model: nn.Module) -> tuple[object, ...]:
     return tuple(tuple(p.shape) for p in model.parameters())
 
 
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+    """Adds up the operations of one forward pass by the weight they use.
+
+    torch's ``FlopCounterMode`` tells modules apart by hooks on all modules of the process, so a second thread's forward pass lands in
+    its table. A dispatch mode belongs to one thread; the formulas are torch's own.
+    """
+
+    def __init__(self, names: dict[int, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names = names
+        self.macs: dict[str, int] = {"": 0}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            macs = formula(*args, **kwargs, out_val=out) // 2
+            self.macs[""] += macs
+            inputs = [a if a._base is None else a._base for a in args if isinstance(a, Tensor)]  # a transposed weight is a view of it
+            name = next((self.names[id(a)] for a in inputs if id(a) in self.names), None)
+            if name is not None:
+                self.macs[name] = self.macs.get(name, 0) + macs
+        return out
+
+
+def _run(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
+    """Count the MACs of one forward pass of a copy, by layer."""
+    from prunekit.anatomy.layers import prunable_layers  # noqa: PLC0415 (layers uses this module for its table)
+
+    first = next(model.parameters(), torch.zeros(()))
+    names = {id(model.get_submodule(name).weight): name for name in prunable_layers(model)}
+    counter = _Counter(names)
+    dtype = first.dtype if first.is_floating_point() else torch.float32
+    with torch.no_grad(), counter:
+        model(torch.zeros(1, *input_shape, dtype=dtype, device=first.device))
+    return counter.macs
+
+
 def _measure(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Count the MACs of one forward pass by module with torch's own counter, on the meta device."""
+    """Count on the meta device; with values where the model asks for some."""
     try:
-        meta = meta_copy(model)
-        dtype = next((p.dtype for p in meta.parameters()), torch.float32)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            meta(torch.zeros(1, *input_shape, dtype=dtype, device="meta"))
+        try:
+            return _run(meta_copy(model), input_shape)
+        except (RuntimeError, NotImplementedError) as error:
+            if "meta" not in str(error).lower():
+                raise
+            return _run(copy.deepcopy(model).eval(), input_shape)
+    except PrunekitError:
+        raise
     except Exception as error:
         lines = str(error).strip().splitlines()
         raise ModelError(
             f"the model does not run on an input of shape {list(input_shape)}: {lines[0] if lines else type(error).__name__}. "
             "Give the shape that it was made for (--size, or data that fit)"
         ) from error
-    flops = counter.get_flop_counts()
-    prefix = type(meta).__name__ + "."
-    by_name = {key.removeprefix(prefix): sum(ops.values()) // 2 for key, ops in flops.items() if key.startswith(prefix)}
-    return {**by_name, "": counter.get_total_flops() // 2}
 
 
 def _costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Return MACs by module name, the whole under ``""``; remembered for each model."""
+    """Return MACs by layer, the whole under ``""``; remembered for each model."""
     key = (tuple(input_shape), _shapes(model))
     known = _cache.setdefault(model, {})
     if key not in known:
@@ -84,9 +126,10 @@ def _costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
 
 
 def layer_macs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Return the MACs of each module for one sample.
+    """Return the MACs of each prunable layer for one sample: of every operation that uses its weight.
 
-    Counted by ``torch.utils.flop_counter`` (two operations are one MAC) on the meta device: nothing is computed.
+    Counted by the formulas of ``torch.utils.flop_counter`` (two operations are one MAC) on the meta device: nothing is computed, unless
+    the model's control flow depends on values.
 
     Parameters
     ----------
@@ -98,7 +141,7 @@ def layer_macs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]
     Returns
     -------
     dict of str to int
-        Module name to MACs.
+        Layer name to MACs; a weight that several modules share counts all of its uses, under its first name.
 
     Raises
     ------

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.anatomy.cost import layer_macs
+from prunekit.anatomy.meta import PRUNABLE_TYPES
 from prunekit.errors import ModelError, PruningError
-
-PRUNABLE_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def prunable_layers(model: nn.Module) -> tuple[str, ...]:
@@ -32,7 +31,7 @@ def prunable_layers(model: nn.Module) -> tuple[str, ...]:
     seen: set[int] = set()
     names = []
     for name, module in model.named_modules():
-        if isinstance(module, PRUNABLE_TYPES) and id(module.weight) not in seen:
+        if isinstance(module, PRUNABLE_TYPES) and "weight" in module._parameters and id(module.weight) not in seen:
             seen.add(id(module.weight))
             names.append(name)
     return tuple(names)

@@ -1,11 +1,40 @@
-"""A copy of a model without values: shapes and structure, no memory, no arithmetic."""
+"""A copy of a model without values, and where a forward pass is at the moment."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
+
+from prunekit.errors import ModelError
+
+PRUNABLE_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def check_plain(model: nn.Module) -> None:
+    """Raise unless every prunable layer holds its weight as a plain parameter.
+
+    A weight that is computed from others (weight norm, ``torch.nn.utils.prune``, parametrizations) is overwritten at the next forward pass,
+    so that a mask on it would be lost without a word.
+
+    Raises
+    ------
+    ModelError
+        Naming the first layer and what to call.
+    """
+    for name, module in model.named_modules():
+        if any(is_lazy(p) for p in module.parameters(recurse=False)):  # type: ignore[no-untyped-call]
+            raise ModelError(f"layer {name} has no shape yet (a lazy module): run one batch through the model first")
+        if isinstance(module, PRUNABLE_TYPES) and "weight" not in module._parameters:
+            raise ModelError(
+                f"the weight of layer {name} is computed from other parameters: make it plain first, with torch.nn.utils.prune.remove, "
+                "torch.nn.utils.remove_weight_norm or torch.nn.utils.parametrize.remove_parametrizations"
+            )
 
 
 def meta_copy(model: nn.Module) -> nn.Module:
@@ -20,10 +49,39 @@ def meta_copy(model: nn.Module) -> nn.Module:
     -------
     nn.Module
         In evaluation mode, its parameters without gradients. No value is copied, so a large model costs no memory.
+
+    Raises
+    ------
+    ModelError
+        If a layer's weight is not a plain parameter.
     """
+    check_plain(model)
     memo: dict[int, object] = {}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
     for buffer in model.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     return copy.deepcopy(model, memo).eval()
+
+
+@contextmanager
+def locating(model: nn.Module, at: Callable[[str], None]) -> Iterator[None]:
+    """Call ``at(name)`` whenever another module of ``model`` starts or goes on; by hooks on this very copy, not on all modules."""
+    stack: list[str] = []
+    handles = []
+    for name, module in model.named_modules():
+
+        def enter(_m: nn.Module, _a: Any, name: str = name) -> None:
+            stack.append(name)
+            at(name)
+
+        def leave(_m: nn.Module, _a: Any, _o: Any) -> None:
+            stack.pop()
+            at(stack[-1] if stack else "")
+
+        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

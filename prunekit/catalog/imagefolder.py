@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class FolderSplit(Split):
         self._plain = Normal(normal.mean, normal.std)  # pixels come resized from the file
         self._pixels: Tensor | None = None
         self._there = np.zeros(len(files), dtype=bool)
+        self._lock = threading.Lock()
 
     def images(self, indices: Indices) -> Tensor:
         """Return normalised images, float32 (n, C, H, W)."""
@@ -72,6 +74,11 @@ class FolderSplit(Split):
     def _decoded(self, indices: Indices) -> Tensor:
         """Return pixels, uint8 (n, C, H, W), kept in memory where all of them fit."""
         wanted = np.asarray(indices, dtype=np.int64)
+        with self._lock:  # one split serves many threads, and its buffer and its notes on it change together
+            return self._looked_up(wanted)
+
+    def _looked_up(self, wanted: Indices) -> Tensor:
+        """Return pixels from memory, decoding first what is not there."""
         if self._pixels is not None:
             self._keep(wanted[~self._there[wanted]])
             return self._pixels[torch.from_numpy(wanted)]

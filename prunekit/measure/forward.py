@@ -112,6 +112,8 @@ def logits_of(model: nn.Module, x: Tensor) -> Tensor:
         If the model does not run on such an input, or does not return finite ``[N, classes]``.
     """
     place = next(model.parameters(), x)
+    if x.is_floating_point() and place.is_floating_point():
+        x = x.to(place.dtype)
     try:
         out = model(x.to(place.device))
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:

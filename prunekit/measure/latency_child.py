@@ -53,7 +53,8 @@ def measure(request: dict[str, Any], out: TextIO) -> Rounds:
     torch.set_num_interop_threads(1)
     noise = torch.Generator().manual_seed(request["seed"])
     x = torch.randn(request["batch"], *request["input_shape"], generator=noise)
-    runs = [_runner(load_model(folder).eval(), x) for folder in request["folders"]]
+    models = [load_model(folder).eval() for folder in request["folders"]]
+    runs = [_runner(model, x.to(next(model.parameters(), x).dtype)) for model in models]
     with torch.inference_mode():
         for name, run in zip(request["names"], runs, strict=True):
             _try(name, run)

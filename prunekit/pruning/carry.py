@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.anatomy import Counts, count, prunable_layers, weight_of
-from prunekit.errors import ModelError
+from prunekit.errors import ModelError, SpecError
 from prunekit.pruning.channels import ChannelRanking
 from prunekit.pruning.groups import ChannelGraph, trace
 from prunekit.pruning.masks import Ranking, masked_copy
@@ -30,6 +30,8 @@ class HasTest(Protocol):
 def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
     """Return the shape of one sample: as given, of the data, as the catalog knows it, or guessed."""
     if input_shape is not None:
+        if isinstance(input_shape, int) or not all(isinstance(side, int) and side > 0 for side in input_shape):
+            raise SpecError(f"input_shape must be the shape of one sample, as in (3, 32, 32); got {input_shape!r}")
         return tuple(input_shape)
     if data is not None:
         return tuple(data.test[0][0].shape)
@@ -80,6 +82,8 @@ def prune(
     >>> prunekit.prune(model, prunekit.PruneSpec(sparsity=0.9)).achieved.sparsity
     0.9
     """
+    if not isinstance(spec, PruneSpec):
+        raise SpecError(f"prune takes a PruneSpec, as in PruneSpec(sparsity=0.5); got {type(spec).__name__}")
     shape = sample_shape(model, data, input_shape)
     if spec.mode == "structured":
         graph = trace(model, shape)
@@ -94,7 +98,8 @@ def mask(model: nn.Module, ranking: Ranking, spec: PruneSpec, shape: tuple[int, 
     before, after = count(model, shape), count(pruned, shape)
     removed = sum(int((~kept).sum()) for kept in masks.values())
     total = sum(kept.numel() for kept in masks.values())
-    layers = tuple(_masked_layer(pruned, name, spec, masks) for name in prunable_layers(model))
+    asked = ranking.requested(spec)
+    layers = tuple(_masked_layer(pruned, name, asked.get(name)) for name in prunable_layers(model))
     limits = tuple(
         f"{name} lost all its weights: the output no longer depends on what enters it" for name, m in masks.items() if not m.any()
     )
@@ -102,11 +107,9 @@ def mask(model: nn.Module, ranking: Ranking, spec: PruneSpec, shape: tuple[int, 
     return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits)
 
 
-def _masked_layer(pruned: nn.Module, name: str, spec: PruneSpec, masks: dict[str, Tensor]) -> LayerResult:
+def _masked_layer(pruned: nn.Module, name: str, requested: float | None) -> LayerResult:
     """Describe one layer of a masked model."""
     weight = weight_of(pruned, name)
-    asked = spec.sparsity if spec.scope == "uniform" else None
-    requested = dict(spec.overrides).get(name, asked) if name in masks else None
     zeros = 1 - int(torch.count_nonzero(weight)) / max(weight.numel(), 1)
     kind = type(pruned.get_submodule(name)).__name__
     return LayerResult(name, kind, tuple(weight.shape), tuple(weight.shape), requested, zeros, None)
@@ -144,13 +147,10 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
 def layer_results(model: nn.Module, plan: Plan) -> tuple[LayerResult, ...]:
     """Describe every prunable layer before and after a plan, without carrying it out."""
     asked = {layer: plan.requested[group.id] for group in plan.groups for layer in group.layers}
-    overrides = dict(plan.spec.overrides)
     found = []
     for name, (before, after) in plan.layer_shapes.items():
-        decided = plan.spec.scope == "uniform" or any(o in overrides for g in plan.groups if name in g.layers for o in g.layers)
-        requested = asked.get(name) if decided else None
         kind = type(model.get_submodule(name)).__name__
-        found.append(LayerResult(name, kind, before, after, requested, 1 - after[0] / before[0], plan.kept[name]))
+        found.append(LayerResult(name, kind, before, after, asked.get(name), 1 - after[0] / before[0], plan.kept[name]))
     return tuple(found)
 
 

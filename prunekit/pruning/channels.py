@@ -107,57 +107,56 @@ class ChannelRanking:
             If overrides make the total impossible.
         """
         spec = self.spec if sparsity is None else self.spec.at(sparsity)
-        requested = {group.id: self._fixed.get(group.id, spec.sparsity) for group in self.groups}
-        fixed = {group.id: round(share * group.size) for group in self.groups if (share := self._fixed.get(group.id)) is not None}
+        sizes = {group.id: group.size for group in self.groups}
+        fixed = {name: round(share * sizes[name]) for name, share in self._fixed.items()}
         free = [group for group in self.groups if group.id not in fixed]
-        picked = {group.id: self._lowest(group, fixed[group.id]) for group in self.groups if group.id in fixed}
-        limits = list(self.limits)
+        requested: dict[str, float | None] = {name: self._fixed.get(name) for name in sizes}
+        marked = {group.id: self._lowest(group, fixed[group.id]) for group in self.groups if group.id in fixed}
+        wanted = None
         if spec.threshold is not None:
-            picked |= {group.id: (self.scores[group.id] < spec.threshold) & self._removable(group) for group in free}
-            wanted = None
+            marked |= {group.id: self.scores[group.id] < spec.threshold for group in free}
         else:
             assert spec.sparsity is not None
-            sizes = {group.id: group.size for group in self.groups}
             wanted = round(spec.sparsity * sum(sizes.values()))
             rest = share_out(wanted, sizes, fixed, "channels")
-            picked |= self._global(free, rest) if spec.scope == "global" else self._uniform(free, rest, spec.sparsity, bool(fixed))
+            if spec.scope == "global":
+                marked |= self._global(free, rest)
+            else:
+                share = rest / max(sum(group.size for group in free), 1) if fixed else spec.sparsity
+                requested |= {group.id: share for group in free}
+                marked |= {group.id: self._lowest(group, round(share * group.size)) for group in free}
+        return self._plan(spec, requested, marked, wanted)
+
+    def _plan(self, spec: PruneSpec, requested: dict[str, float | None], marked: dict[str, Bools], wanted: int | None) -> Plan:
+        """Take the reserved channels out of what is marked, and say where that made a difference."""
+        limits, picked = list(self.limits), []
         for group in self.groups:
-            ask = fixed.get(group.id) if spec.scope == "global" or group.id in fixed else round((requested[group.id] or 0) * group.size)
-            if ask is not None and ask > int(picked[group.id].sum()):
+            going = marked[group.id] & self._removable(group)
+            if going.sum() < marked[group.id].sum():
                 limits.append(f"{group.id} would have been emptied: its best channel stays")
-        atoms = np.concatenate([group.atoms[picked[group.id]] for group in self.groups])
+            picked.append(group.atoms[going])
+        atoms = np.concatenate(picked)
         total = sum(group.size for group in self.groups)
         if wanted is not None and spec.scope == "global" and atoms.size < wanted:
-            limits.append(
-                f"{wanted:,} of {total:,} channels were asked for and {atoms.size:,} can go: every layer keeps at least one channel"
-            )
+            limits.append(f"{wanted:,} of {total:,} channels were asked for, {atoms.size:,} can go: every layer keeps at least one channel")
         return Plan(self.graph, spec, self.groups, requested, atoms, total, wanted, tuple(limits))
 
     def _lowest(self, group: Group, count: int) -> Bools:
-        """Mark the ``count`` lowest-scoring removable atoms of a group; ties are broken by index."""
+        """Mark the ``count`` lowest-scoring atoms of a group, reserved ones last; ties are broken by index."""
         mark = np.zeros(group.size, dtype=np.bool_)
-        removable = np.flatnonzero(self._removable(group))
-        order = np.argsort(self.scores[group.id][removable], kind="stable")
-        mark[removable[order[:count]]] = True
+        mark[np.lexsort((self.scores[group.id], ~self._removable(group)))[:count]] = True
         return mark
 
     def _global(self, free: list[Group], count: int) -> dict[str, Bools]:
-        """Rank all free groups together."""
-        marks = {group.id: np.zeros(group.size, dtype=np.bool_) for group in free}
+        """Mark the ``count`` lowest-scoring removable atoms of all free groups together; ties are broken by group, then by index."""
         if not free:
-            return marks
-        where = np.concatenate([np.full(group.size, i) for i, group in enumerate(free)])
-        index = np.concatenate([np.arange(group.size) for group in free])
+            return {}
         scores = np.concatenate([self.scores[group.id] for group in free])
         removable = np.flatnonzero(np.concatenate([self._removable(group) for group in free]))
-        for k in removable[np.argsort(scores[removable], kind="stable")[:count]]:
-            marks[free[where[k]].id][index[k]] = True
-        return marks
-
-    def _uniform(self, free: list[Group], count: int, sparsity: float, any_fixed: bool) -> dict[str, Bools]:
-        """Take the same share of each free group."""
-        share = count / max(sum(group.size for group in free), 1) if any_fixed else sparsity
-        return {group.id: self._lowest(group, round(share * group.size)) for group in free}
+        mark = np.zeros(scores.size, dtype=np.bool_)
+        mark[removable[np.argsort(scores[removable], kind="stable")[:count]]] = True
+        ends = np.cumsum([group.size for group in free])[:-1]
+        return {group.id: part for group, part in zip(free, np.split(mark, ends), strict=True)}
 
 
 def _selected(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple[Group, ...], tuple[str, ...]]:

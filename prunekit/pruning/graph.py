@@ -7,8 +7,7 @@ so that what only trains (auxiliary heads) shrinks along.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import prunekit.pruning.rules  # noqa: F401 (fills the registry)
-from prunekit.anatomy.meta import meta_copy
+from prunekit.anatomy.meta import locating, meta_copy
 from prunekit.errors import PruningError
 from prunekit.pruning.solve import Ids, Variables
 from prunekit.pruning.tracker import RULES, Tracker, tensors_in, unknown
@@ -75,29 +74,6 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         return out
 
 
-@contextmanager
-def _locating(model: nn.Module, tracker: Tracker) -> Iterator[None]:
-    """Keep ``tracker.where`` at the name of the module that is running."""
-    stack: list[str] = []
-    handles = []
-    for name, module in model.named_modules():
-
-        def enter(_m: nn.Module, _a: Any, name: str = name) -> None:
-            stack.append(name)
-            tracker.where = name
-
-        def leave(_m: nn.Module, _a: Any, _o: Any) -> None:
-            stack.pop()
-            tracker.where = stack[-1] if stack else ""
-
-        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def _state(model: nn.Module) -> dict[str, Tensor]:
     """Return parameters and buffers by name, tied ones once."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -133,7 +109,12 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()})
     _pass(meta, input_shape, tracker, watcher)
     if any(name not in watcher.seen for name, _ in meta.named_parameters()):
-        _pass(meta.train(), input_shape, tracker, watcher)
+        # a forward pass that wants targets while training stops here: what only runs there stays whole, below
+        with suppress(PruningError):
+            _pass(meta.train(), input_shape, tracker, watcher)
+    for (name, _), found in axes.items():
+        if name not in watcher.seen:
+            variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
     return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown)
 
@@ -149,7 +130,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
     """Run one forward pass and freeze what comes out."""
     dtype = next((p.dtype for p in meta.parameters()), torch.float32)
     try:
-        with torch.no_grad(), _locating(meta, tracker), watcher:
+        with torch.no_grad(), locating(meta, tracker.enter), watcher:
             out = meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -158,7 +139,9 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
             f"structured pruning has to see one forward pass without values, and it stopped{place}: {lines[0]}. "
             "Keep control flow independent of the data and sizes read from the input, or use mode unstructured"
         ) from error
-    outputs = tensors_in(list(out.values()) if isinstance(out, dict) else out)
+    outputs = tensors_in(out)
+    if not outputs:
+        raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
     tracker.where = ""
     for tensor in outputs:
         tracker.freeze(tensor, "these are the model's outputs")

@@ -142,8 +142,6 @@ def _build(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
     limits = [
         f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
     ]
-    unseen = [name for name in layers if weight_name(name) not in facts.seen]
-    limits += [f"{name} takes no part in a forward pass: it stays whole" for name in unseen]
     groups = _groups(facts, solution, incidence)
     return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), layer_macs(model, shape))
 

@@ -131,12 +131,26 @@ class Ranking:
         cuts = {name: LayerCut(*_kth(self.ordered(name), count)) for name, count in self._fixed.items()}
         if spec.threshold is not None:
             cuts |= {name: LayerCut(np.float32(spec.threshold)) for name in self._free}
+        elif self._free and spec.scope == "global":
+            cuts |= self._global_cut(self._rest(spec))
         else:
-            assert spec.sparsity is not None
-            rest = share_out(round(spec.sparsity * sum(self.sizes.values())), self.sizes, self._fixed, "weights")
-            if self._free:
-                cuts |= self._global_cut(rest) if spec.scope == "global" else self._uniform_cut(spec.sparsity, rest)
+            shares = self.requested(spec)
+            cuts |= {name: LayerCut(*_kth(self.ordered(name), round((shares[name] or 0) * self.sizes[name]))) for name in self._free}
         return {name: cuts[name] for name in self.scores}
+
+    def _rest(self, spec: PruneSpec) -> int:
+        """Return how many weights the free layers have to give."""
+        assert spec.sparsity is not None
+        return share_out(round(spec.sparsity * sum(self.sizes.values())), self.sizes, self._fixed, "weights")
+
+    def requested(self, spec: PruneSpec) -> dict[str, float | None]:
+        """Return the sparsity asked of each chosen layer; None where the scope or a threshold decides."""
+        free: float | None = None
+        if spec.threshold is None:
+            rest = self._rest(spec)
+            if spec.scope == "uniform":
+                free = rest / max(sum(self.sizes[name] for name in self._free), 1) if self._fixed else spec.sparsity
+        return {name: dict(self.spec.overrides).get(name, free) for name in self.scores}
 
     def _global_cut(self, rest: int) -> dict[str, LayerCut]:
         """Rank all free layers together; ties are broken by layer, then by index."""
@@ -147,11 +161,6 @@ class Ranking:
             ties -= mine
             cuts[name] = LayerCut(threshold, mine)
         return cuts
-
-    def _uniform_cut(self, sparsity: float, rest: int) -> dict[str, LayerCut]:
-        """Take the same share of each free layer."""
-        share = rest / sum(self.scores[name].size for name in self._free) if self._fixed else sparsity
-        return {name: LayerCut(*_kth(self.ordered(name), round(share * self.scores[name].size))) for name in self._free}
 
     def removed(self, cut: Cut) -> dict[str, int]:
         """Return how many weights a cut removes from each layer, without making masks."""

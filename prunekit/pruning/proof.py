@@ -128,19 +128,18 @@ def _amplify(model: nn.Module, plan: Plan, factor: float) -> None:
                 tensor[gone] *= factor
 
 
-def _output(model: nn.Module, x: Tensor) -> Tensor:
-    """Return all outputs of a model as one flat tensor."""
+def _output(model: nn.Module, x: Tensor) -> list[Tensor]:
+    """Return all output tensors of a model."""
     with torch.inference_mode():
-        out = model(x)
-    return torch.cat([t.flatten() for t in tensors_in(out)])
+        return tensors_in(model(x))
 
 
-def _relative(a: Tensor, b: Tensor) -> float:
-    """Return max|a - b| / max|a|; infinite where the shapes or values do not allow it."""
-    if a.shape != b.shape or not bool(torch.isfinite(a).all()) or not bool(torch.isfinite(b).all()):
+def _relative(a: list[Tensor], b: list[Tensor]) -> float:
+    """Return the largest max|a - b| / max|a| of any output; infinite where shapes or values do not allow it."""
+    if [t.shape for t in a] != [t.shape for t in b] or not all(bool(torch.isfinite(t).all()) for t in (*a, *b)):
         return float("inf")
-    scale = float(a.abs().max())
-    return float((a - b).abs().max()) / scale if scale > 0 else float("inf")
+    found = [(float((s - t).abs().max()), float(s.abs().max())) for s, t in zip(a, b, strict=True) if s.numel()]
+    return max((difference / scale if scale > 0 else float("inf") for difference, scale in found if difference > 0), default=0.0)
 
 
 def prove(model: nn.Module, plan: Plan, *, surgery: Surgery = shrink, seed: int = SEED, batch: int = 1) -> Proof:

@@ -19,7 +19,7 @@ from prunekit.pruning.tracker import Rule, Tracker, rule, tensors_in, unknown
 POINTWISE = (
     "relu", "hardtanh", "relu6", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "elu", "celu", "selu",
     "softplus", "mish", "threshold", "clamp", "clamp_min", "clamp_max", "clone", "detach", "alias", "_to_copy", "contiguous", "neg", "abs",
-    "square", "sqrt", "exp", "erf", "sign", "dropout", "native_dropout", "rsub", "lift_fresh",
+    "square", "sqrt", "exp", "erf", "sign", "dropout", "native_dropout", "lift_fresh",
     "empty_like", "zeros_like", "ones_like", "rand_like", "randn_like", "bernoulli",
 )
 BATCH_NORM = (
@@ -58,7 +58,7 @@ def _broadcast(reason: str) -> Rule:
     return broadcast
 
 
-rule("add", "sub")(_broadcast("addition"))
+rule("add", "sub", "rsub")(_broadcast("addition"))
 rule("mul", "maximum", "minimum")(_broadcast("product"))
 
 
@@ -252,7 +252,7 @@ def singletons(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], 
     tracker.put(out, [next(wide) if size > 1 else None for size in out.shape])
 
 
-@rule("slice", "narrow", "select", "constant_pad_nd", "split", "split_with_sizes", "chunk", "unbind", "flip", "roll", "index_select")
+@rule("slice", "narrow", "select", "constant_pad_nd", "split", "split_with_sizes", "chunk", "unbind")
 def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Axes that keep their length pass; those that are cut or padded stay whole."""
     x, results = args[0], tensors_in(out)
@@ -262,3 +262,13 @@ def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     for result in results:
         if same:
             tracker.put(result, [f if ok else None for f, ok in zip(tracker.axes(x), kept, strict=True)])
+
+
+@rule("flip", "roll", "index_select")
+def reorder(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Keep an axis whole whose elements change places; the others pass."""
+    x = args[0]
+    told = args[2] if len(args) > 2 and out.shape == x.shape and not isinstance(args[2], Tensor) else args[1]
+    dims = {d % x.dim() for d in (told if isinstance(told, (list, tuple)) else [told])} or set(range(x.dim()))
+    tracker.freeze(x, "a change of order along this axis", sorted(dims))
+    tracker.put(out, [None if a in dims else found for a, found in enumerate(tracker.axes(x))])

@@ -7,6 +7,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from prunekit.anatomy import prunable_layers
 from prunekit.anatomy.layers import unknown_layers
+from prunekit.anatomy.meta import check_plain
 from prunekit.errors import PruningError
 from prunekit.spec import PruneSpec
 
@@ -52,7 +53,10 @@ def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
     ------
     PruningError
         If a named layer does not exist, or nothing is left to prune.
+    ModelError
+        If a layer's weight is not a plain parameter.
     """
+    check_plain(model)
     known = prunable_layers(model)
     fixed = [name for name, _ in spec.overrides]
     named = set(default_layers(model, spec.mode) if spec.layers is None else spec.layers) | set(fixed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
@@ -23,6 +24,10 @@ class Tracker:
         self._axes: dict[int, tuple[Tensor, Axes]] = {}  # the tensor is held so that its id stays its own
         self.where = ""
         self.grouped: dict[str, Ids] = {}
+
+    def enter(self, name: str) -> None:
+        """Note which module runs."""
+        self.where = name
 
     def axes(self, tensor: Tensor) -> Axes:
         """Return the variables of each axis; all None for a tensor that carries no channels."""
@@ -69,9 +74,11 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 def tensors_in(values: Any) -> list[Tensor]:
-    """Return all tensors in nested lists, tuples and dicts."""
+    """Return all tensors in nested lists, tuples, dicts and dataclasses."""
     if isinstance(values, Tensor):
         return [values]
+    if is_dataclass(values) and not isinstance(values, type):
+        values = [getattr(values, field.name) for field in fields(values)]
     if isinstance(values, dict):
         values = list(values.values())
     return [t for value in values for t in tensors_in(value)] if isinstance(values, (list, tuple)) else []

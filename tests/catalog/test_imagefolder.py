@@ -1,6 +1,8 @@
 """Image folders: every layout, every mistake."""
 
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -61,7 +63,13 @@ def test_class_folders_alone_are_test_images_and_it_is_said(tmp_path):
 def test_it_is_what_torchvision_reads(tmp_path):
     folder = write(tmp_path / "here", size=(50, 37))
     data = load(folder, size=16, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
-    steps = [v2.Resize(16), v2.CenterCrop(16), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))]
+    steps = [
+        v2.Resize(16),
+        v2.CenterCrop(16),
+        v2.PILToTensor(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize((0.1, 0.2, 0.3), (0.5, 0.6, 0.7)),
+    ]
     theirs = ImageFolder(str(folder), transform=v2.Compose(steps))
     assert data.classes == tuple(theirs.classes) and data.test.labels.tolist() == theirs.targets
     for i in range(len(theirs)):
@@ -179,3 +187,18 @@ def test_images_of_different_sizes_need_a_size(tmp_path):
 def test_a_mean_for_another_number_of_channels_is_refused(tmp_path):
     with pytest.raises(DataError, match="mean"):
         load(write(tmp_path / "here"), mean=(0.5,))
+
+
+def test_two_threads_that_read_different_halves_see_the_right_pixels(tmp_path):
+    write(tmp_path, n=20)
+    expected = load(tmp_path, size=8).test.images(np.arange(40))
+    for _ in range(10):
+        split, together = load(tmp_path, size=8).test, threading.Barrier(2)
+
+        def read(half, split=split, together=together):
+            together.wait()
+            return split.images(half)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(read, (np.arange(20), np.arange(20, 40))))
+        assert torch.equal(split.images(np.arange(40)), expected)
