@@ -143,7 +143,7 @@ def test_the_fingerprint_sees_files_and_normalisation(tmp_path):
 def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(DataError, match=r"no folder .*nowhere"):
         load(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no folder ''|no folder '.'"):
+    with pytest.raises(DataError, match=r"no folder ''|no folder '.'"):
         load_data("imagefolder:")
     with pytest.raises(DataError, match="no class folders"):
         load(tmp_path)
