@@ -48,7 +48,8 @@ def main() -> None:
     for mode in [args.mode] if args.mode else ["unstructured", "structured"]:
         ms = 1000 * np.array(moves(args.model, mode))
         print(
-            f"{args.model}, {mode}: median {np.median(ms):.0f} ms, p95 {np.quantile(ms, 0.95):.0f} ms, worst {ms.max():.0f} ms over {len(ms)} moves"
+            f"{args.model}, {mode}: median {np.median(ms):.0f} ms, p95 {np.quantile(ms, 0.95):.0f} ms, worst "
+            f"{ms.max():.0f} ms over {len(ms)} moves"
         )
 
 
