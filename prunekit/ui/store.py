@@ -153,7 +153,8 @@ def at_hand(name: str) -> bool:
     )
 
 
-_ON_DISK = {"mnist": ("MNIST/raw",), "cifar10": ("cifar-10-batches-py",)}
+# files, not folders: a download that failed leaves its folders behind
+_ON_DISK = {"mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",), "cifar10": ("cifar-10-batches-py/test_batch",)}
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the data …")
