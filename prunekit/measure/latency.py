@@ -229,6 +229,8 @@ def _my_turn(progress: Progress | None, cancel: threading.Event | None) -> Itera
         if progress is not None:
             progress(0.0, "waiting for another latency measurement")
     try:
+        if progress is not None:
+            progress(0.0, "starting a process of its own")
         yield
     finally:
         TURN.release()

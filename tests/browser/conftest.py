@@ -103,6 +103,7 @@ class Tab:
 
     def idle(self):
         self.page.wait_for_timeout(300)
+        self.page.wait_for_selector("h1")  # a page that has not begun is idle too
         self.page.wait_for_selector(IDLE)
         self.page.wait_for_timeout(300)
         assert not self.page.locator('[data-testid="stException"]').count()

@@ -190,4 +190,5 @@ def test_two_people_do_not_see_each_others_settings(tab, another_tab):
     tab.page.reload()
     tab.idle()
     assert tab.metric("Weights removed").startswith("20.0")
-    assert another_tab.page.get_by_text("Channels removed").count()
+    another_tab.page.get_by_text("Channels removed").first.wait_for()
+    assert "sparsity=70" in another_tab.page.url and "sparsity=20" in tab.page.url
