@@ -21,6 +21,7 @@ from sample_models import SAMPLES, card, card_path, train, weights_path
 from sample_models.fit import augment, fit
 from sample_models.recipes import TrainRecipe
 
+# ResNet-20 aims at 0.87; 26 epochs on one core reached 0.864
 PROMISED = {"digits_mlp": 0.97, "digits_cnn": 0.97, "mnist_lenet300": 0.98, "mnist_lenet5": 0.99, "cifar10_resnet20": 0.86}
 TRAINED = [name for name in SAMPLES if weights_path(name).is_file()]
 ON_DIGITS = [name for name in TRAINED if SAMPLES[name].data == "digits"]
