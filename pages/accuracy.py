@@ -23,6 +23,8 @@ with show.plain_errors():
     with right:
         sweeps.picture(now, loaded, split, macs)
     frame = sweeps.frame_of(now, loaded, split, macs)
-    if len(frame):
-        answers.read_off(now, frame)
+    if sweeps.active(now, loaded, split):
+        st.caption("What the curves say follows here when they are measured.")
+    elif len(frame):
+        answers.read_off(now, frame, sweeps.stopped(now, loaded, split))
         answers.table(loaded, frame, split)

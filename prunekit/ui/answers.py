@@ -13,7 +13,7 @@ from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
 
 
-def read_off(now: Settings, frame: pd.DataFrame) -> None:
+def read_off(now: Settings, frame: pd.DataFrame, stopped: list[str]) -> None:
     """Read off how far each setting can go for a given loss."""
     show.section("How far can it go?")
     st.number_input(
@@ -29,11 +29,18 @@ def read_off(now: Settings, frame: pd.DataFrame) -> None:
     table = pd.DataFrame(rows, columns=["setting", "sparsity", "value", "low", "high", "macs"])
     st.dataframe(_percent(table), column_config=_config(), hide_index=True, alt="Greatest sparsity within the allowed loss, by setting")
     best = table.loc[table["sparsity"].idxmax()]
+    early = f" {' and '.join(stopped)} stopped early and may go further." if stopped else ""
+    unlike = " Shares are of weights or of channels: compare the two by effective MACs." if _both_modes(frame) else ""
     st.caption(
         f"**{best['setting']}** goes furthest: {percent(best['sparsity'])} removed at {percent(best['value'])}. "
         "Read from measured points, not between "
-        f"them, on one split of {plural(int(frame['n'].iloc[0]), 'image')}: confirm the choice on the test split."
+        f"them, on one split of {plural(int(frame['n'].iloc[0]), 'image')}: confirm the choice on the test split.{unlike}{early}"
     )
+
+
+def _both_modes(frame: pd.DataFrame) -> bool:
+    """Return whether the curves remove weights here and channels there."""
+    return len({str(name).partition(",")[0] for name in frame["setting"].unique()}) > 1
 
 
 def _percent(frame: pd.DataFrame) -> pd.DataFrame:

@@ -204,7 +204,11 @@ def _size_caption(view: View, frame: pd.DataFrame) -> str:
             "Zeros in a plain file save nothing: only compression or a sparse format makes it smaller. Smallest "
             f"here: {best['label']}, {size(best['bytes'])}."
         )
-    return f"Channels that left need no special format: the plain file is smaller. Smallest here: {best['label']}, {size(best['bytes'])}."
+    after = rows.loc[rows["label"] == "after surgery"].iloc[0]
+    return (
+        f"After surgery the plain file holds {size(after['bytes'])} and the model runs at that size; gzip and sparse formats "
+        "are unpacked to the dense size before it can run."
+    )
 
 
 def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> None:

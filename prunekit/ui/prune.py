@@ -160,7 +160,9 @@ def _cut_caption(view: View, threshold: float | None, name: str | None) -> str:
     if threshold is None:
         if not gone:
             return "Nothing is removed at this setting."
-        return f"Every layer has a threshold of its own, so there is no single line: {gone:,} of {everything:,} weights {what} are removed."
+        return (
+            f"The layers do not all share one threshold, so there is no single line: {gone:,} of {everything:,} weights {what} are removed."
+        )
     return (
         f"All weights {what} with a magnitude below {threshold:.3g} become zero: {gone:,} of {everything:,} ({percent(gone / everything)})."
     )

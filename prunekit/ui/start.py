@@ -25,7 +25,8 @@ def baseline() -> None:
             below = show.interval(figure.low, figure.high, figure.n)
             show.tile("Accuracy", percent(figure.value), "measured", below, f"95 % interval (Wilson), on the {figure.where}.")
         else:
-            show.tile("Accuracy", "—", "", "not measured yet")
+            nothing = store.data_name(now, loaded) == store.NO_DATA
+            show.tile("Accuracy", "—", "", "no data to measure it on" if nothing else "not measured yet")
     with tiles[1]:
         show.tile("Parameters", count(counts.params), "counted", f"in {plural(len(loaded.layers), 'prunable layer')}")
     with tiles[2]:

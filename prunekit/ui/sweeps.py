@@ -156,14 +156,25 @@ def split_choice(now: Settings, data: Data) -> str:
     return str(chosen)
 
 
+def active(now: Settings, loaded: Loaded, split: str) -> bool:
+    """Return whether any curve is being measured or waits for its turn."""
+    jobs = (board().get(key_of(now, loaded, curve, split)) for curve in curves_of(now))
+    return any(job is not None and job.active for job in jobs)
+
+
+def stopped(now: Settings, loaded: Loaded, split: str) -> list[str]:
+    """Return the curves that have points but were not measured to the end."""
+    jobs = {label(curve): board().get(key_of(now, loaded, curve, split)) for curve in curves_of(now)}
+    return [name for name, job in jobs.items() if job is not None and job.partial and not job.active and job.state != "done"]
+
+
 def picture(now: Settings, loaded: Loaded, split: str, macs: int) -> None:
     """Draw the curves; while something is measured, again and again."""
-    keys = [key_of(now, loaded, curve, split) for curve in curves_of(now)]
-    active = any(job is not None and job.active for job in map(board().get, keys))
-    st.fragment(_draw, run_every=0.8 if active else None, key="sweep_picture")(now, loaded, split, macs, active)
+    busy = active(now, loaded, split)
+    st.fragment(_draw, run_every=0.8 if busy else None, key="sweep_picture")(now, loaded, split, macs, busy)
 
 
-def _draw(now: Settings, loaded: Loaded, split: str, macs: int, active: bool) -> None:
+def _draw(now: Settings, loaded: Loaded, split: str, macs: int, busy: bool) -> None:
     """Draw progress and what has been measured so far."""
     keys = [key_of(now, loaded, curve, split) for curve in curves_of(now)]
     jobs = [job for job in map(board().get, keys) if job is not None]
@@ -176,7 +187,7 @@ def _draw(now: Settings, loaded: Loaded, split: str, macs: int, active: bool) ->
             st.error(f"{job.title}: {show.plain(job.error)}", icon=":material/error:")
     frame = frame_of(now, loaded, split, macs)
     if frame.empty:
-        if not active:
+        if not busy:
             show.empty(
                 "Nothing has been measured yet. Press **Measure**: points appear one by one, and you can go on working meanwhile.",
                 "show_chart",
@@ -185,7 +196,7 @@ def _draw(now: Settings, loaded: Loaded, split: str, macs: int, active: bool) ->
         names = [label(curve) for curve in curves_of(now)]
         dense = float(frame.loc[frame["requested"] == 0, "value"].iloc[0])
         show.chart(accuracy_curves(frame, dense=dense, names=names, dark=show.dark()), "curves", caption(frame, split))
-    if active and not any(job.active for job in jobs):
+    if busy and not any(job.active for job in jobs):
         st.rerun()
 
 

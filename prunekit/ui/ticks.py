@@ -54,7 +54,7 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
         disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick and an override each",
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(_note(now, reasons), width="stretch")
+        st.caption(_note(now, loaded.source, reasons), width="stretch")
         if now.layers is not None or now.overrides:
             st.button(
                 "Back to the default layers", icon=":material/restart_alt:", on_click=state.change, kwargs={"layers": None, "overrides": ()}
@@ -87,13 +87,19 @@ def ticked_places(now: Settings, source: Source) -> tuple[int, ...]:
     return defaults(source, now.mode)[0] if now.layers is None else now.layers
 
 
-def _note(now: Settings, reasons: dict[int, str]) -> str:
+def _who(now: Settings, source: Source) -> str:
+    """Say how many layers take part."""
+    everyone = len(store.layer_frame(source))
+    taking = len(set(ticked_places(now, source)) | {place for place, _ in now.overrides})
+    return "All convolution and linear layers" if taking == everyone else f"{taking} of {everyone} layers"
+
+
+def _note(now: Settings, source: Source, reasons: dict[int, str]) -> str:
     """Say what is unticked by default."""
     if now.mode == "unstructured":
-        return (
-            "All convolution and linear layers take part. " + NORMS + " An override fixes one layer's share; the others make up the total."
-        )
-    why = f" {len(reasons)} unticked by default, with the reason in the table." if reasons else ""
+        return f"{_who(now, source)} take part. " + NORMS + " An override fixes one layer's share; the others make up the total."
+    names = store.layer_frame(source)["name"]
+    why = "".join(f" **{names[place]}** is unticked by default: {reason}." for place, reason in reasons.items())
     return "Layers that shrink together are ticked and overridden together." + why + " " + NORMS
 
 
