@@ -149,3 +149,77 @@ class ResNetCifar(nn.Module):
 def cifar10_resnet20() -> ResNetCifar:
     """Return ResNet-20 for CIFAR-10: widths 16, 32 and 64, 1 x 1 convolutions as shortcuts, 0.27 M parameters."""
     return ResNetCifar(3, 10)
+
+
+class InvertedResidual(nn.Module):
+    """Widen with a 1 x 1 convolution, filter each channel on its own, narrow again (Sandler et al., 2018).
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels before and after; where they agree and the stride is 1 the input is added.
+    stride : int
+        Stride of the depthwise convolution.
+    expansion : int
+        How many times wider the middle is; at 1 there is no widening convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.adds = stride == 1 and inputs == outputs
+        self.expand: nn.Module = nn.Identity()
+        if expansion != 1:
+            self.expand = _conv_bn(inputs, hidden, 1, activate=True)
+        self.depthwise = _conv_bn(hidden, hidden, 3, stride, groups=hidden, activate=True)
+        self.project = _conv_bn(hidden, outputs, 1, activate=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output, (N, outputs, H / stride, W / stride)."""
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.adds else y  # type: ignore[no-any-return]
+
+
+def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, activate: bool) -> nn.Sequential:
+    """Return a convolution, its norm and, where asked for, ReLU6."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    layers: list[tuple[str, nn.Module]] = [("conv", conv), ("bn", nn.BatchNorm2d(outputs))]
+    return _sequence([*layers, ("relu", nn.ReLU6())] if activate else layers)
+
+
+class MobileNetV2Cifar(nn.Module):
+    """MobileNetV2 (Sandler et al., 2018) for 32 x 32 images: three of the five halvings, and narrower.
+
+    Parameters
+    ----------
+    stages : sequence of (int, int, int, int)
+        Expansion, channels, blocks and stride of the first block, for each stage.
+    stem, last, classes : int
+        Channels of the first and of the last convolution, and outputs.
+    """
+
+    def __init__(self, stages: Iterable[tuple[int, int, int, int]], stem: int, last: int, classes: int) -> None:
+        super().__init__()
+        self.stem = _conv_bn(3, stem, 3, activate=True)
+        width, rows = stem, []
+        for expansion, channels, blocks, stride in stages:
+            row = []
+            for block in range(blocks):
+                row.append(InvertedResidual(width, channels, stride if block == 0 else 1, expansion))
+                width = channels
+            rows.append(nn.Sequential(*row))
+        self.stages = nn.Sequential(*rows)
+        self.last = _conv_bn(width, last, 1, activate=True)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(last, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits, (N, classes), of images (N, 3, H, W)."""
+        x = self.last(self.stages(self.stem(x)))
+        return self.fc(self.pool(x).flatten(1))  # type: ignore[no-any-return]
+
+
+def cifar10_mobilenetv2() -> MobileNetV2Cifar:
+    """Return MobileNetV2 for CIFAR-10: about 0.7 M parameters, and all but the first stages at 16 x 16 pixels and below."""
+    stages = [(1, 16, 1, 1), (6, 16, 1, 1), (6, 24, 2, 2), (6, 48, 3, 2), (6, 64, 2, 1), (6, 96, 2, 2), (6, 160, 1, 1)]
+    return MobileNetV2Cifar(stages, 16, 640, 10)

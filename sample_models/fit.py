@@ -46,13 +46,14 @@ def augment(x: Tensor, recipe: TrainRecipe, fill: Tensor, generator: torch.Gener
     return padded[image, channel, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
 
 
-def _optimizer(model: nn.Module, recipe: TrainRecipe, steps: int) -> tuple[torch.optim.SGD, OneCycleLR]:
-    """Return the optimizer and its schedule; only weights (not biases, not norms) decay."""
+def _optimizer(model: nn.Module, recipe: TrainRecipe, steps: int, *, second: bool) -> tuple[torch.optim.SGD, OneCycleLR]:
+    """Return the optimizer of a cycle and its schedule, ``steps`` an epoch; only weights (not biases, not norms) decay."""
+    epochs, peak = (recipe.second_epochs, recipe.second_lr) if second else (recipe.epochs, recipe.max_lr)
     weights = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]
     groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.SGD(groups, lr=recipe.max_lr, momentum=recipe.momentum, nesterov=True)
-    schedule = OneCycleLR(optimizer, recipe.max_lr, total_steps=steps, pct_start=recipe.warmup, cycle_momentum=False)
+    optimizer = torch.optim.SGD(groups, lr=peak, momentum=recipe.momentum, nesterov=True)
+    schedule = OneCycleLR(optimizer, peak, total_steps=steps * epochs, pct_start=recipe.warmup, cycle_momentum=False)
     return optimizer, schedule
 
 
@@ -86,21 +87,26 @@ def fit(
     torch.manual_seed(recipe.seed)
     model = build().to(memory_format=torch.channels_last)
     steps = len(x) // recipe.batch_size
-    optimizer, schedule = _optimizer(model, recipe, steps * recipe.epochs)
+    optimizer, schedule = _optimizer(model, recipe, steps, second=False)
     state: dict[str, Any] = {"epoch": 0, "seconds": 0.0}
     if checkpoint is not None and checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
         if state["recipe"] != recipe.to_dict():
             raise SystemExit(f"{checkpoint} was written with another recipe: delete it to train anew")
         model.load_state_dict(state["model"])
+        if state["epoch"] > recipe.epochs:
+            optimizer, schedule = _optimizer(model, recipe, steps, second=True)
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
     seconds = float(state["seconds"])
-    for epoch in range(int(state["epoch"]), recipe.epochs):
+    epochs = recipe.epochs + recipe.second_epochs
+    for epoch in range(int(state["epoch"]), epochs):
         begin = time.monotonic()
+        if epoch == recipe.epochs:
+            optimizer, schedule = _optimizer(model, recipe, steps, second=True)
         loss = _epoch(model, x, y, fill, recipe=recipe, optimizer=optimizer, schedule=schedule, epoch=epoch)
         seconds += time.monotonic() - begin
-        say(f"epoch {epoch + 1}/{recipe.epochs}: training loss {loss:.4f}, {seconds / 60:.1f} min")
+        say(f"epoch {epoch + 1}/{epochs}: training loss {loss:.4f}, {seconds / 60:.1f} min")
         if checkpoint is not None:
             state = {"epoch": epoch + 1, "seconds": seconds, "recipe": recipe.to_dict(), "model": model.state_dict()}
             _save({**state, "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, checkpoint)

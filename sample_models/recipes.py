@@ -27,6 +27,9 @@ class TrainRecipe:
     small_size, small_share : int, float
         Over the first ``small_share`` of the epochs the augmented images are shrunk to ``small_size`` pixels a side, which
         saves time; 0 keeps the full size throughout.
+    second_epochs, second_lr : int, float
+        Epochs and peak of a second cycle that goes on from the weights of the first, at full size and with a fresh optimizer (warm
+        restart, Loshchilov and Hutter, 2017); 0 leaves it out.
     seed : int
         Seed of the weights, the order of the images and the augmentation.
     """
@@ -42,8 +45,13 @@ class TrainRecipe:
     small_share: float = 0.0
     momentum: float = 0.9
     warmup: float = 0.25
+    second_epochs: int = 0
+    second_lr: float = 0.0
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for the card."""
-        return {"optimizer": "SGD, Nesterov momentum", "schedule": "OneCycleLR, cosine", **asdict(self)}
+        values = asdict(self)
+        if not self.second_epochs:
+            del values["second_epochs"], values["second_lr"]
+        return {"optimizer": "SGD, Nesterov momentum", "schedule": "OneCycleLR, cosine", **values}
