@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from prunekit.catalog import (
+    from prunekit.catalog import (  # type: ignore[no-redef]  # functions that share their module's name
         DataId,
         ModelId,
         info,

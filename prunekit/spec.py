@@ -3,73 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Real
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
+from prunekit import fields as check
+from prunekit.choices import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, check_choices, default_scope
 from prunekit.errors import SpecError, one_of
 
+__all__ = ["CRITERIA", "MODES", "NEEDS_DATA", "RECIPE_VERSION", "ROUNDS", "SCOPES", "TARGETS", "PruneSpec", "Recipe"]
+
 RECIPE_VERSION = 1
-MODES = ("unstructured", "structured")
-SCOPES = ("global", "uniform")
-CRITERIA = ("l1", "l2", "random")
-
-Overrides = tuple[tuple[str, float], ...]
-
-
-def _number(field: str, value: object) -> float:
-    """Return ``value`` as a finite float or say which field is wrong."""
-    try:
-        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise SpecError(f"{field} must be a finite number; got {value!r}")
-    return number
-
-
-def _fraction(field: str, value: object) -> float:
-    """Return ``value`` as a fraction in [0, 1)."""
-    number = _number(field, value)
-    if not 0 <= number < 1:
-        raise SpecError(f"{field} must be at least 0 and below 1 (the share that is removed); got {value!r}")
-    return number
-
-
-def _overrides(value: object) -> Overrides:
-    """Return overrides as sorted pairs; a mapping or pairs are accepted."""
-    try:
-        pairs = list(value.items()) if isinstance(value, Mapping) else [(n, s) for n, s in cast(Any, value)]
-    except (TypeError, ValueError):
-        raise SpecError(f"overrides must map layer names to sparsities, as in {{'conv1': 0.3}}; got {value!r}") from None
-    for name, _ in pairs:
-        if not isinstance(name, str) or not name:
-            raise SpecError(f"overrides must be keyed by layer name; got {name!r}")
-    names = [name for name, _ in pairs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SpecError(f"overrides name {', '.join(twice)} more than once; give each layer one sparsity")
-    return tuple(sorted((name, _fraction(f"overrides[{name}]", s)) for name, s in pairs))
-
-
-def _layers(value: object) -> tuple[str, ...] | None:
-    """Return layer names as a tuple without repeats, or None for the default choice."""
-    if value is None:
-        return None
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise SpecError(f"layers must be a list of layer names, or left out for the default choice; got {value!r}")
-    given = list(cast(Any, value))
-    for name in given:
-        if not isinstance(name, str) or not name:
-            raise SpecError(f"layers must hold layer names; got {name!r}")
-    names = tuple(dict.fromkeys(given))
-    if not names:
-        raise SpecError("layers is empty: name at least one layer, or leave it out for the default choice")
-    return names
 
 
 @dataclass(frozen=True)
@@ -78,64 +24,150 @@ class PruneSpec:
 
     Parameters
     ----------
-    mode : {"unstructured", "structured"}
-        Zero single weights, or physically remove channels and neurons.
+    mode : {"unstructured", "nm", "structured"}
+        Zero single weights, keep N of every M of them, or physically remove channels and neurons.
     sparsity : float, optional
-        Share to remove, 0 <= s < 1: of the weights in the chosen layers (unstructured), or of their removable channels
-        (structured). Defaults to 0.5 where no threshold is given.
+        Share to remove, 0 <= s < 1: of the weights in the chosen layers (unstructured), or of what ``target`` counts (structured).
+        Defaults to 0.5 where no threshold is given; in mode "nm" the pattern sets it.
     threshold : float, optional
         Absolute score, at least 0, instead of a sparsity: whatever scores below it is removed. Its unit is the criterion's: for
-        weights ``|w|`` (l1) or ``w ** 2`` (l2); for channels the norm relative to the mean norm of the group (1 is an average channel).
-    criterion : {"l1", "l2", "random"}
-        How importance is scored.
-    scope : {"global", "uniform"}
-        Rank all chosen layers together, or take the same share of each.
+        weights as its formula says (``|w|`` for l1, ``w ** 2`` for l2); for channels relative to the mean of the layer (1 is an average
+        channel).
+    criterion : str
+        How importance is scored: weights by l1, l2, random, lamp, taylor, snip or wanda; channels by l1, l2, random, taylor, bn_scale
+        or fpgm.
+    scope : {"global", "uniform", "erk"}, optional
+        Rank all chosen layers together (the default), take the same share of each, or share out by the layers' shapes
+        (Erdos-Renyi kernel). Mode "nm" is uniform.
     layers : sequence of str, optional
         Layers to prune. None takes the default choice of the mode.
     overrides : mapping of str to float
         Fixed sparsity for single layers; the other layers make up the total.
     seed : int
         Seed of whatever is random.
+    pattern : str, optional
+        ``"N:M"`` for mode "nm": N of every M consecutive weights along the input dimension stay. Defaults to 2:4.
+    target : {"channels", "params", "macs"}, optional
+        What the sparsity of mode "structured" counts: removable channels of the chosen layers (the default), or parameters or
+        MACs of the whole model.
+    caps : mapping of str to float
+        Largest share that may go from single layers.
+    cap_all : float, optional
+        Largest share that may go from any layer.
+    round_to : {1, 4, 8, 16}
+        Mode "structured": what stays of every layer that shrinks is a multiple of this many channels.
+    samples : int
+        How many training images the criteria that need data look at.
 
     Raises
     ------
     SpecError
-        If a field is not valid; the message names the field and what is allowed.
+        If a field is not valid, or two of them do not go together; the message names the field and what is allowed.
 
     Examples
     --------
     >>> PruneSpec(sparsity=0.9).at(0.8).sparsity
     0.8
+    >>> PruneSpec(mode="nm", pattern="1:4").sparsity
+    0.75
     """
 
     mode: str = "unstructured"
     sparsity: float | None = None
     threshold: float | None = None
     criterion: str = "l1"
-    scope: str = "global"
+    scope: str = ""
     layers: tuple[str, ...] | None = None
-    overrides: Overrides = ()
+    overrides: check.Shares = ()
     seed: int = 0
+    pattern: str | None = None
+    target: str | None = None
+    caps: check.Shares = ()
+    cap_all: float | None = None
+    round_to: int = 1
+    samples: int = 512
 
     def __post_init__(self) -> None:
         """Validate every field and bring it into its one canonical form."""
         one_of("mode", self.mode, MODES)
-        one_of("criterion", self.criterion, CRITERIA)
-        one_of("scope", self.scope, SCOPES)
-        put = object.__setattr__  # the dataclass is frozen for everyone else
-        if self.threshold is not None:
-            if self.sparsity is not None:
-                raise SpecError("give either sparsity or threshold, not both")
-            threshold = _number("threshold", self.threshold)
-            if threshold < 0:
-                raise SpecError(f"threshold must be at least 0; got {self.threshold!r}")
-            put(self, "threshold", threshold)
+        self._put(scope=self.scope or default_scope(self.mode))
+        check_choices(self.mode, self.criterion, self.scope)
+        self._put(layers=check.layers(self.layers), overrides=check.shares("overrides", self.overrides, check.fraction))
+        self._put(caps=check.shares("caps", self.caps, check.cap))
+        if self.cap_all is not None:
+            self._put(cap_all=check.cap("cap_all", self.cap_all))
+        check.whole("seed", self.seed, 0)
+        check.whole("samples", self.samples, 1)
+        self._check_structured()
+        if self.mode == "nm":
+            self._check_pattern()
+        elif self.pattern is not None:
+            raise SpecError(f"pattern belongs to mode 'nm', not to mode {self.mode!r}: set the mode, or leave the pattern out")
         else:
-            put(self, "sparsity", _fraction("sparsity", 0.5 if self.sparsity is None else self.sparsity))
-        put(self, "layers", _layers(self.layers))
-        put(self, "overrides", _overrides(self.overrides))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise SpecError(f"seed must be an integer of at least 0; got {self.seed!r}")
+            self._check_amount()
+        for name, share in self.overrides:
+            if share > self.cap(name):
+                raise SpecError(
+                    f"overrides ask for {share:g} of {name}, and its cap is {self.cap(name):g}: raise the cap or lower the override"
+                )
+
+    def _put(self, **values: object) -> None:
+        """Set fields: the dataclass is frozen for everyone else."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _check_structured(self) -> None:
+        """Check what belongs to structured pruning."""
+        if isinstance(self.round_to, bool) or self.round_to not in ROUNDS:
+            raise SpecError(f"round_to must be one of {', '.join(map(str, ROUNDS))}; got {self.round_to!r}")
+        if self.mode == "structured":
+            self._put(target="channels" if self.target is None else self.target)
+            one_of("target", self.target, TARGETS)
+            return
+        given = {"target": self.target is not None, "round_to": self.round_to != 1}
+        for name in (name for name, present in given.items() if present):
+            raise SpecError(f"{name} belongs to mode 'structured', not to mode {self.mode!r}: set the mode, or leave {name} out")
+
+    def _check_pattern(self) -> None:
+        """Check what goes with a pattern: it says how much goes from every layer."""
+        n, m = check.pattern("2:4" if self.pattern is None else self.pattern)
+        share = 1 - n / m
+        if self.sparsity is not None and abs(check.fraction("sparsity", self.sparsity) - share) > 1e-6:
+            raise SpecError(f"sparsity {self.sparsity:g} contradicts the pattern {n}:{m}, which removes {share:g}: leave the sparsity out")
+        given = {
+            "threshold": self.threshold is not None,
+            "overrides": self.overrides,
+            "caps": self.caps,
+            "cap_all": self.cap_all is not None,
+        }
+        for name in (name for name, present in given.items() if present):
+            raise SpecError(f"{name} does not go with mode 'nm': the pattern sets the share of every layer. Leave {name} out")
+        self._put(pattern=f"{n}:{m}", sparsity=share)
+
+    def _check_amount(self) -> None:
+        """Check sparsity and threshold."""
+        if self.threshold is None:
+            self._put(sparsity=check.fraction("sparsity", 0.5 if self.sparsity is None else self.sparsity))
+            return
+        if self.sparsity is not None:
+            raise SpecError("give either sparsity or threshold, not both")
+        if self.scope == "erk":
+            raise SpecError("scope 'erk' shares out a sparsity: give a sparsity instead of a threshold, or another scope")
+        if self.target in ("params", "macs"):
+            raise SpecError(f"target {self.target!r} counts a sparsity: give a sparsity instead of a threshold, or leave the target out")
+        threshold = check.number("threshold", self.threshold)
+        if threshold < 0:
+            raise SpecError(f"threshold must be at least 0; got {self.threshold!r}")
+        self._put(threshold=threshold)
+
+    def cap(self, layer: str) -> float:
+        """Return the largest share that may go from a layer, 0 to 1."""
+        return min(dict(self.caps).get(layer, 1.0), 1.0 if self.cap_all is None else self.cap_all)
+
+    @property
+    def capped(self) -> bool:
+        """Whether any layer has a cap."""
+        return bool(self.caps) or self.cap_all is not None
 
     def at(self, sparsity: float) -> PruneSpec:
         """Return the same setting at another sparsity (a threshold is dropped)."""
@@ -145,7 +177,7 @@ class PruneSpec:
         """Return plain values for YAML and JSON, every field present."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["layers"] = None if self.layers is None else list(self.layers)
-        values["overrides"] = dict(self.overrides)
+        values["overrides"], values["caps"] = dict(self.overrides), dict(self.caps)
         return values
 
     @classmethod

@@ -11,6 +11,8 @@ import prunekit
 ROOT = Path(prunekit.__file__).parent
 FLOORS = {
     "errors": 0,
+    "choices": 0,
+    "fields": 0,
     "spec": 0,
     "catalog": 1,
     "anatomy": 1,

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunekit.choices import criteria_of, refusal, scopes_of
 from prunekit.errors import SpecError
-from prunekit.spec import CRITERIA, MODES, SCOPES, PruneSpec, Recipe
+from prunekit.spec import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, PruneSpec, Recipe
 
 names = st.text("abcdefgh.0123", min_size=1, max_size=12)
 fractions = st.floats(0, 1, exclude_max=True, allow_nan=False)
@@ -16,18 +17,22 @@ fractions = st.floats(0, 1, exclude_max=True, allow_nan=False)
 
 @st.composite
 def specs(draw):
-    cut = draw(st.sampled_from(["sparsity", "threshold", "neither"]))
-    chosen = {"sparsity": {"sparsity": draw(fractions)}, "threshold": {"threshold": draw(st.floats(0, 1e6))}, "neither": {}}[cut]
+    mode = draw(st.sampled_from(MODES))
+    fields = {"mode": mode, "criterion": draw(st.sampled_from(criteria_of(mode))), "scope": draw(st.sampled_from(scopes_of(mode)))}
+    if mode == "nm":
+        m = draw(st.integers(2, 16))
+        fields["pattern"] = f"{draw(st.integers(1, m - 1))}:{m}"
+    else:
+        cut = draw(st.sampled_from(["sparsity", "neither"] + ["threshold"] * (fields["scope"] != "erk")))
+        fields |= {"sparsity": {"sparsity": draw(fractions)}, "threshold": {"threshold": draw(st.floats(0, 1e6))}, "neither": {}}[cut]
+        fields["caps"] = draw(st.dictionaries(names, st.floats(0.5, 1), max_size=3))
+        fields["cap_all"] = draw(st.none() | st.floats(0.5, 1))
+        fields["overrides"] = draw(st.dictionaries(names, st.floats(0, 0.5), max_size=4))
+        if mode == "structured":
+            fields["target"] = draw(st.sampled_from(TARGETS if cut != "threshold" else ["channels"]))
+            fields["round_to"] = draw(st.sampled_from(ROUNDS))
     layers = draw(st.none() | st.lists(names, min_size=1, max_size=5))
-    return PruneSpec(
-        mode=draw(st.sampled_from(MODES)),
-        criterion=draw(st.sampled_from(CRITERIA)),
-        scope=draw(st.sampled_from(SCOPES)),
-        layers=layers,
-        overrides=draw(st.dictionaries(names, fractions, max_size=4)),
-        seed=draw(st.integers(0, 2**63 - 1)),
-        **chosen,
-    )
+    return PruneSpec(**fields, layers=layers, seed=draw(st.integers(0, 2**63 - 1)), samples=draw(st.integers(1, 10**6)))
 
 
 @given(specs())
@@ -41,8 +46,12 @@ def test_a_spec_survives_every_file_form(spec):
 
 @given(specs(), fractions)
 def test_at_changes_only_the_cut(spec, sparsity):
+    if spec.mode == "nm" and abs(sparsity - spec.sparsity) > 1e-6:
+        with pytest.raises(SpecError, match="contradicts the pattern"):
+            spec.at(sparsity)
+        return
     moved = spec.at(sparsity)
-    assert moved.sparsity == sparsity and moved.threshold is None
+    assert moved.sparsity == pytest.approx(sparsity, abs=1e-6) and moved.threshold is None
     assert {**moved.to_dict(), "sparsity": 0, "threshold": 0} == {**spec.to_dict(), "sparsity": 0, "threshold": 0}
 
 
@@ -114,3 +123,74 @@ def test_a_bad_recipe_is_refused_with_its_reason(text, said):
 
 def test_numbers_of_numpy_are_numbers():
     assert PruneSpec(sparsity=np.float32(0.5)) == PruneSpec(sparsity=0.5)
+
+
+def test_every_combination_of_mode_criterion_and_scope_is_taken_or_refused_with_its_reason():
+    taken = 0
+    for mode in MODES:
+        for criterion in CRITERIA:
+            for scope in SCOPES:
+                reason = refusal(mode, criterion, scope)
+                offered = criterion in criteria_of(mode) and scope in scopes_of(mode)
+                assert (reason is None) == offered  # what the screen offers is what the core takes
+                if reason is None:
+                    assert PruneSpec(mode=mode, criterion=criterion, scope=scope).scope == scope
+                    taken += 1
+                    continue
+                with pytest.raises(SpecError) as told:
+                    PruneSpec(mode=mode, criterion=criterion, scope=scope)
+                assert str(told.value) == reason and ("Choose" in reason or "Leave" in reason)
+    assert taken == 7 * 3 + 7 * 1 + 6 * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"mode": "nm", "pattern": "4:2"}, "pattern"),
+        ({"mode": "nm", "pattern": "2:2"}, "pattern"),
+        ({"mode": "nm", "pattern": "0:4"}, "pattern"),
+        ({"mode": "nm", "pattern": "two of four"}, "pattern"),
+        ({"mode": "nm", "pattern": 2}, "pattern"),
+        ({"mode": "nm", "sparsity": 0.7}, "contradicts"),
+        ({"mode": "nm", "pattern": "1:4", "sparsity": 0.5}, "contradicts"),
+        ({"mode": "nm", "threshold": 0.1}, "threshold"),
+        ({"mode": "nm", "overrides": {"a": 0.1}}, "overrides"),
+        ({"mode": "nm", "cap_all": 0.5}, "cap_all"),
+        ({"mode": "nm", "scope": "global"}, "scope"),
+        ({"pattern": "2:4"}, "mode 'nm'"),
+        ({"target": "macs"}, "mode 'structured'"),
+        ({"round_to": 8}, "mode 'structured'"),
+        ({"mode": "structured", "round_to": 3}, "1, 4, 8, 16"),
+        ({"mode": "structured", "round_to": True}, "1, 4, 8, 16"),
+        ({"mode": "structured", "target": "weights"}, "channels, params, macs"),
+        ({"mode": "structured", "target": "macs", "threshold": 0.5}, "target"),
+        ({"scope": "erk", "threshold": 0.5}, "erk"),
+        ({"cap_all": 1.5}, "cap_all"),
+        ({"caps": {"a": -0.5}}, r"caps\[a\]"),
+        ({"caps": {"a": 0.5}, "overrides": {"a": 0.6}}, "cap"),
+        ({"cap_all": 0.5, "overrides": {"a": 0.6}}, "cap"),
+        ({"samples": 0}, "samples"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_name(fields, word):
+    with pytest.raises(SpecError, match=word):
+        PruneSpec(**fields)
+
+
+def test_a_pattern_says_how_much_goes():
+    assert PruneSpec(mode="nm").pattern == "2:4" and PruneSpec(mode="nm").scope == "uniform"
+    assert PruneSpec(mode="nm", pattern=" 1:4 ", sparsity=0.75) == PruneSpec(mode="nm", pattern="1:4")
+
+
+def test_recipes_without_the_newer_keys_are_read_still():
+    old = {
+        "mode": "structured",
+        "sparsity": 0.3,
+        "threshold": None,
+        "criterion": "l2",
+        "scope": "uniform",
+        "layers": None,
+        "overrides": {},
+        "seed": 1,
+    }
+    assert PruneSpec.from_dict(old) == PruneSpec(mode="structured", sparsity=0.3, criterion="l2", scope="uniform", seed=1)
