@@ -19,6 +19,29 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Coupling:
+    """One operation in which the channels of several layers meet.
+
+    Attributes
+    ----------
+    operation : str
+        Such as ``addition``, ``product`` or ``depthwise convolution``.
+    module : str
+        Name of the module in which it stands; empty for the model's own ``forward``.
+    layers : tuple of str
+        Layers of the group whose outputs meet there, in order of definition.
+    """
+
+    operation: str
+    module: str
+    layers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the operation with its place, ``addition in layer1.0``."""
+        return f"{self.operation} in {self.module}" if self.module else self.operation
+
+
+@dataclass(frozen=True)
 class Group:
     """Channels that are chosen among each other: one row of ticks on the screen.
 
@@ -30,14 +53,19 @@ class Group:
         Layers whose outputs shrink together.
     atoms : ndarray of int
         The removable units, in order of their index; removing one removes the same channel from all the layers.
-    reasons : tuple of str
-        Operations that couple the layers.
+    couplings : tuple of Coupling
+        Operations that couple the layers, in the order in which they run; empty for a layer that shrinks alone.
     """
 
     id: str
     layers: tuple[str, ...]
     atoms: Ids
-    reasons: tuple[str, ...]
+    couplings: tuple[Coupling, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Operations that couple the layers, each in words."""
+        return tuple(str(coupling) for coupling in self.couplings)
 
     @property
     def size(self) -> int:
@@ -186,26 +214,55 @@ def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Id
             root = find(atom)
             members[root].add(atom)
             layers[root][name] = None
-    reasons = _reasons(facts, solution, {atom: find(atom) for atom in parent})
+    couplings = _couplings(facts, solution, {atom: find(atom) for atom in parent}, tuple(incidence))
     names: dict[str, int] = defaultdict(int)
     groups = []
     for root, found in members.items():
         first = next(iter(layers[root]))
         names[first] += 1
         label = first if names[first] == 1 else f"{first} ({names[first]})"
-        groups.append(Group(label, tuple(layers[root]), np.array(sorted(found), dtype=np.int64), tuple(reasons.get(root, {}))))
+        groups.append(Group(label, tuple(layers[root]), np.array(sorted(found), dtype=np.int64), couplings.get(root, ())))
     return tuple(groups)
 
 
-SHOWN = ("addition", "product", "division", "depthwise convolution", "grouped convolution", "concatenation along another axis")
+INNER = {"input of": "matrix product", "batch of a product": "matrix product"}  # where two layers meet: in a layer or in a product
 
 
-def _reasons(facts: Facts, solution: Solution, roots: dict[int, int]) -> dict[int, dict[str, None]]:
-    """Return for each group the operations that couple its layers."""
-    found: dict[int, dict[str, None]] = defaultdict(dict)
-    for a, _, reason in facts.variables.ties:
-        if reason.startswith(SHOWN):
-            for atom in np.unique(solution.atoms(solution.label[a])[1]).tolist():
-                if atom in roots:
-                    found[roots[atom]][reason] = None
+def _couplings(facts: Facts, solution: Solution, roots: dict[int, int], layers: tuple[str, ...]) -> dict[int, tuple[Coupling, ...]]:
+    """Return for each group the operations in which outputs of two or more of its layers meet."""
+    reasons, said, owner, ids = _met(facts, layers)
+    if not ids.size:
+        return {}
+    positions, atoms, _ = solution.atoms(solution.label[ids])
+    root = np.zeros(facts.variables.count, np.int64)
+    root[list(roots)] = list(roots.values())
+    met: dict[tuple[int, int], list[str]] = defaultdict(list)
+    shape = (facts.variables.count, len(reasons), len(layers))
+    places = np.unique(np.ravel_multi_index((root[atoms], said[positions], owner[positions]), shape))
+    for group, reason, layer in zip(*(part.tolist() for part in np.unravel_index(places, shape)), strict=True):
+        met[group, reason].append(layers[layer])
+    found: dict[int, tuple[Coupling, ...]] = defaultdict(tuple)
+    for (group, reason), names in met.items():
+        operation, _, module = reasons[reason].partition(" in ")
+        if len(names) > 1:
+            found[group] += (Coupling(INNER.get(operation, operation), module, tuple(names)),)
     return found
+
+
+def _met(facts: Facts, layers: tuple[str, ...]) -> tuple[list[str], Ids, Ids, Ids]:
+    """Return the reasons of all equalities, and one entry for each layer's output in each: reason, layer, variable.
+
+    Several equalities may speak of one operation: a grouped convolution states one for its inputs and one for its outputs. What only
+    one layer's outputs take part in couples nothing.
+    """
+    whose = np.full(facts.variables.count, -1)
+    for place, name in enumerate(layers):
+        whose[facts.axes[weight_name(name), 0]] = place
+    order: dict[str, int] = {"": 0}
+    sides = [(order.setdefault(reason, len(order)), side) for a, b, reason in facts.variables.ties for side in (a, b)]
+    said = np.repeat([reason for reason, _ in sides], [side.size for _, side in sides])
+    ids = np.concatenate([np.zeros(0, np.int64), *(side for _, side in sides)])
+    said, ids = said[whose[ids] >= 0].astype(np.int64), ids[whose[ids] >= 0]
+    takes_part = np.unique(said * len(layers) + whose[ids]) // max(len(layers), 1)
+    shared = (np.bincount(takes_part, minlength=len(order)) > 1)[said] & (said > 0)
+    return list(order), said[shared], whose[ids][shared], ids[shared]
