@@ -12,7 +12,7 @@ from torch import nn
 
 from prunekit.anatomy import prunable_layers
 from prunekit.catalog import Data, DataId, ModelId, info, load_data, load_model
-from prunekit.errors import DataError, ModelError
+from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.measure.forward import Progress
 from prunekit.spec import PruneSpec
 
@@ -72,12 +72,20 @@ def _channels(model: nn.Module) -> int:
 
 def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneSpec:
     """Return the pruning setting; names of layers are checked by the core."""
-    fields = {"mode": args.mode, "criterion": args.criterion, "scope": args.scope, "layers": args.layers, "seed": args.seed}
+    mode = change.pop("mode", args.mode) or ("unstructured" if args.pattern is None else "nm")
+    fields = {"mode": mode, "criterion": args.criterion, "scope": args.scope, "layers": args.layers, "seed": args.seed}
     fields |= {"sparsity": getattr(args, "sparsity", None), "threshold": getattr(args, "threshold", None)}
-    spec = PruneSpec(**{**fields, **change}, overrides=tuple(args.override or ()))
+    fields |= {"pattern": args.pattern, "target": args.target, "cap_all": args.cap_all, "round_to": args.round, "samples": args.samples}
+    spec = PruneSpec(**{**fields, **change}, overrides=tuple(args.override or ()), caps=tuple(args.cap or ()))
     if not prunable_layers(model):
         raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
     return spec
+
+
+def check_cut(args: argparse.Namespace) -> None:
+    """Raise unless something says how much is to go: a sparsity, a threshold or a pattern."""
+    if args.sparsity is None and args.threshold is None and args.pattern is None and args.mode != "nm":
+        raise SpecError("one of the arguments --sparsity --threshold --pattern is required: say how much is to go")
 
 
 def absolute(data: Data | None) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from prunekit import __version__
 from prunekit.errors import SpecError
-from prunekit.spec import CRITERIA, MODES, SCOPES, PruneSpec
+from prunekit.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, PruneSpec
 
 MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA_HELP = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
@@ -68,7 +68,7 @@ def _share(text: str) -> float:
     return number
 
 
-def _override(text: str) -> tuple[str, float]:
+def _pair(text: str) -> tuple[str, float]:
     """Read ``layer=sparsity``."""
     name, sign, share = text.rpartition("=")
     if not sign or not name:
@@ -117,15 +117,31 @@ def _data_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--std", type=NUMBERS, metavar="a,b,c", help="standard deviation of each channel; the model's own by default")
 
 
-def _setting_flags(parser: argparse.ArgumentParser, modes: Sequence[str] = MODES, mode: str = "unstructured") -> None:
+def _setting_flags(parser: argparse.ArgumentParser, modes: Sequence[str] = MODES, mode: str | None = None) -> None:
     """Add what describes a pruning setting, but for the cut."""
+    what = "zero single weights, keep N of every M (nm), or physically remove channels"
+    parser.add_argument("--mode", choices=modes, default=mode, help=f"{what} (default: {mode or 'unstructured, or nm with --pattern'})")
+    needs = ", ".join(NEEDS_DATA)
     parser.add_argument(
-        "--mode", choices=modes, default=mode, help="zero single weights, or physically remove channels (default: %(default)s)"
+        "--criterion",
+        choices=CRITERIA,
+        default="l1",
+        help=f"how importance is scored; {needs} need training data (default: %(default)s)",
     )
-    parser.add_argument("--criterion", choices=CRITERIA, default="l1", help="how importance is scored (default: %(default)s)")
-    parser.add_argument("--scope", choices=SCOPES, default="global", help="rank all layers together, or take the same share of each")
+    shares = "rank all layers together, take the same share of each, or share out by their shapes"
+    parser.add_argument("--scope", choices=SCOPES, default="", help=f"{shares} (default: global; nm is uniform)")
     parser.add_argument("--layers", type=NAMES, metavar="a,b", help="layers to prune; see prunekit inspect for their names")
-    parser.add_argument("--override", type=_override, action="append", metavar="layer=S", help="fixed sparsity of one layer; repeatable")
+    parser.add_argument("--override", type=_pair, action="append", metavar="layer=S", help="fixed sparsity of one layer; repeatable")
+    parser.add_argument(
+        "--cap", type=_pair, action="append", metavar="layer=S", help="largest share that may go from one layer; repeatable"
+    )
+    parser.add_argument("--cap-all", type=_number, metavar="S", help="most that may go from any layer")
+    parser.add_argument("--pattern", metavar="N:M", help="mode nm: N of every M consecutive weights stay (default: 2:4)")
+    parser.add_argument("--target", choices=TARGETS, help="structured: what the sparsity counts (default: channels)")
+    parser.add_argument(
+        "--round", type=int, choices=ROUNDS, default=1, help="structured: keep a multiple of so many channels (default: %(default)s)"
+    )
+    parser.add_argument("--samples", type=_whole, default=512, metavar="N", help="training images to score on (default: %(default)s)")
     parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of whatever is random (default: 0)")
 
 
@@ -171,8 +187,8 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     _model_flags(parser)
     _data_flags(parser)
     _setting_flags(parser)
-    cut = parser.add_mutually_exclusive_group(required=True)
-    cut.add_argument("--sparsity", type=_share, metavar="S", help="share to remove, 0 <= S < 1")
+    cut = parser.add_mutually_exclusive_group()
+    cut.add_argument("--sparsity", type=_share, metavar="S", help="share to remove, 0 <= S < 1; the pattern of mode nm sets its own")
     cut.add_argument("--threshold", type=_number, metavar="T", help="remove what scores below T instead")
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     _json_flag(parser)

@@ -7,23 +7,25 @@ import sys
 from typing import Any
 
 from prunekit.catalog.folder import write_folder
-from prunekit.cli.arguments import absolute, data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, table
-from prunekit.errors import DataError
+from prunekit.errors import DataError, SpecError
 from prunekit.measure import assess, document
 from prunekit.measure.sweep import sweep as sweep_points
 from prunekit.pruning import prune as prune_model
 from prunekit.spec import Recipe
 
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
 SIZES = {"dense": "dense file", "gzip": "gzipped", "sparse": "non-zeros, sparse", "surgery": "after surgery"}
 
 
 def prune(args: argparse.Namespace) -> str:
     """Prune a copy, measure it, write it where asked."""
+    check_cut(args)
     model_id, model = model_of(args)
     spec = spec_of(args, model)
     data = data_of(args, model)
-    result = prune_model(model, spec, input_shape=shape_of(model, data, args.size))
+    result = prune_model(model, spec, data, input_shape=shape_of(model, data, args.size))
     assessment = assess(model, result, None if data is None else data.test, progress=progress_to(sys.stderr))
     found = document(result, assessment, model_id.to_dict(), absolute(data))
     if args.out is not None:
@@ -31,13 +33,20 @@ def prune(args: argparse.Namespace) -> str:
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
 
 
+def _setting(spec: dict[str, Any]) -> str:
+    """Return a setting in a few words."""
+    words = [spec["mode"], spec["criterion"], spec["pattern"] or spec["scope"]]
+    words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
+    return ", ".join(words)
+
+
 def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str:
     """Return everything as text: before and after, requested and achieved, layers."""
     spec, achieved = found["spec"], found["achieved"]
     asked = f"threshold {spec['threshold']:g}" if spec["threshold"] is not None else f"{percent(achieved['requested'])} requested"
     lines = [
-        f"{found['model']['name']}   {spec['mode']}, {spec['criterion']}, {spec['scope']}",
-        f"{asked}, {percent(achieved['sparsity'])} achieved: {achieved['removed']:,} of {achieved['total']:,} {achieved['unit']}",
+        f"{found['model']['name']}   {_setting(spec)}",
+        f"{asked}, {percent(achieved['sparsity'])} achieved: {achieved['removed']:,} of {achieved['total']:,} {UNITS[achieved['unit']]}",
         "",
         table(["", "before", "after"], _sides(found["before"], found["after"])),
     ]
@@ -77,6 +86,8 @@ def _proof(proof: dict[str, Any]) -> str:
 def sweep(args: argparse.Namespace) -> str:
     """Measure accuracy at several sparsities."""
     model_id, model = model_of(args)
+    if args.mode == "nm" or args.pattern is not None:
+        raise SpecError("a pattern N:M has one sparsity, and a sweep needs several: use prunekit prune, or another mode")
     spec = spec_of(args, model, sparsity=0.0)
     data = data_of(args, model)
     if data is None:
@@ -92,7 +103,7 @@ def _curve(found: dict[str, Any]) -> str:
     header = ["requested", "achieved", "accuracy", "parameters", "not zero", "MACs", "effective MACs"]
     rows = [_point(point) for point in found["points"]]
     spec = found["spec"]
-    return f"{found['model']['name']}   {spec['mode']}, {spec['criterion']}, {spec['scope']}, no recovery\n\n{table(header, rows)}"
+    return f"{found['model']['name']}   {_setting(spec)}, no recovery\n\n{table(header, rows)}"
 
 
 def _point(point: dict[str, Any]) -> tuple[object, ...]:

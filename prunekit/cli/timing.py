@@ -9,21 +9,21 @@ from typing import Any
 from torch import nn
 
 from prunekit.anatomy import count
+from prunekit.catalog import info, load_data
 from prunekit.cli.arguments import model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.tables import percent, table
 from prunekit.measure import Candidate
 from prunekit.measure.latency import latency as measure_latency
 from prunekit.pruning import prune as prune_model
-from prunekit.spec import MODES, PruneSpec
+from prunekit.spec import NEEDS_DATA, PruneSpec
 
-NAMES = {"unstructured": "masked", "structured": "smaller"}
+NAMES = {"unstructured": "masked", "nm": "masked N:M", "structured": "smaller"}
 
 
 def latency(args: argparse.Namespace) -> str:
     """Time the dense, the masked and the smaller model in turns."""
     model_id, model = model_of(args)
-    modes = MODES if args.mode == "both" else (args.mode,)
-    specs = [spec_of(args, model, mode=mode) for mode in modes]
+    specs = _specs(args, model)
     shape = shape_of(model, None, args.size)
     candidates = [Candidate("dense", model, count(model, shape).macs), *(_pruned(model, spec, shape) for spec in specs)]
     setting = {"batch": args.batch, "threads": args.threads, "budget_s": args.budget, "seed": args.seed}
@@ -33,9 +33,19 @@ def latency(args: argparse.Namespace) -> str:
     return to_json(found) if args.json else _page(found)
 
 
+def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
+    """Return the setting of each candidate."""
+    if args.mode != "both":
+        free = {"sparsity": None} if args.mode == "nm" else {}
+        return [spec_of(args, model, mode=args.mode, **free)]
+    whole_channels = {"pattern": None, "target": None, "round_to": 1}
+    return [spec_of(args, model, mode="unstructured", **whole_channels), spec_of(args, model, mode="structured", pattern=None)]
+
+
 def _pruned(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...]) -> Candidate:
     """Prune one candidate; theory counts the MACs of non-zero weights alone."""
-    result = prune_model(model, spec, input_shape=shape)
+    data = load_data(str(info(model).data), model=model) if spec.criterion in NEEDS_DATA and info(model).data else None
+    result = prune_model(model, spec, data, input_shape=shape)
     name = f"{NAMES[spec.mode]} at {percent(spec.sparsity, 0)}"
     return Candidate(name, result.model, result.after.effective_macs)
 

@@ -71,9 +71,9 @@ def _shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _masked(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], points: Sequence[float]) -> list[Maker]:
+def _masked(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], points: Sequence[float], data: Any) -> list[Maker]:
     """Rank once; every point overwrites the weights of one working copy."""
-    ranking, working = Ranking.of(model, spec), copy.deepcopy(model)
+    ranking, working = Ranking.of(model, spec, data), copy.deepcopy(model)
     total = sum(ranking.sizes.values())
 
     def make(cut: Cut) -> tuple[nn.Module, float, Counts]:
@@ -93,9 +93,9 @@ def _overwrite(working: nn.Module, model: nn.Module, masks: dict[str, Tensor]) -
             weight_of(working, name).copy_(dense).masked_fill_(~mask.to(dense.device), 0)
 
 
-def _shrunk(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], points: Sequence[float]) -> list[Maker]:
+def _shrunk(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], points: Sequence[float], data: Any) -> list[Maker]:
     """Trace and rank once; every point is a smaller copy, proved."""
-    ranking = ChannelRanking.of(model, spec, trace(model, shape))
+    ranking = ChannelRanking.of(model, spec, trace(model, shape), data)
 
     def make(plan: Plan, sparsity: float) -> tuple[nn.Module, float, Counts]:
         result = carry_out(model, plan, spec.at(sparsity))
@@ -146,12 +146,14 @@ def sweep(
     PrunekitError
         If the setting, the data or a sparsity is not valid, or overrides put a sparsity out of reach; before anything is measured.
     """
+    if spec.mode == "nm":
+        raise PrunekitError(f"a pattern has one sparsity, {spec.sparsity:g}: prune with it once instead of sweeping")
     points = [float(spec.at(sparsity).sparsity or 0.0) for sparsity in sparsities]
     if not points:
         raise PrunekitError("give at least one sparsity, as in 0,0.5,0.9")
     part = _split_of(data, split)
     prepare = _masked if spec.mode == "unstructured" else _shrunk
-    makers = prepare(model, spec, _shape_of(model, part), points)
+    makers = prepare(model, spec, _shape_of(model, part), points, data)
 
     def measure(index: int, requested: float) -> SweepPoint:
         check_cancel(cancel)

@@ -87,7 +87,7 @@ def prune(
     shape = sample_shape(model, data, input_shape)
     if spec.mode == "structured":
         graph = trace(model, shape)
-        return carry_out(model, ChannelRanking.of(model, spec, graph).cut(), spec)
+        return carry_out(model, ChannelRanking.of(model, spec, graph, data).cut(), spec)
     return mask(model, Ranking.of(model, spec), spec, shape)
 
 
@@ -138,7 +138,7 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     small = shrink(model, plan)
     before, after = count(model, plan.graph.input_shape), count(small, plan.graph.input_shape)
     limits = plan.limits if plan.atoms.size else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
-    achieved = Achieved("channels", spec.sparsity, plan.atoms.size / max(plan.total, 1), int(plan.atoms.size), plan.total)
+    achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
     return PruneResult(
         small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan
     )

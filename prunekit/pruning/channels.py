@@ -1,25 +1,27 @@
-"""Structured pruning: channels scored once, cut at any sparsity, and never a layer emptied."""
+"""Structured pruning: channels scored once, cut at any target, and never a layer emptied."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.anatomy import check_finite
-from prunekit.criteria import channel_scores
+from prunekit.anatomy import check_finite, count
+from prunekit.criteria import scored_on
 from prunekit.errors import PruningError
-from prunekit.pruning.groups import Bools, ChannelGraph, Group
+from prunekit.pruning.candidates import scored_groups, selected_groups
+from prunekit.pruning.groups import ChannelGraph, Group
+from prunekit.pruning.importance import Scores, atom_scores, reserved_atoms
 from prunekit.pruning.removal import Plan
 from prunekit.pruning.selection import chosen_layers, share_out
+from prunekit.pruning.shortfall import UNITS, shortfall
 from prunekit.pruning.solve import Ids
-from prunekit.spec import PruneSpec
-
-Scores = NDArray[np.float64]
+from prunekit.pruning.steps import Ladder, Stairs, ladder
+from prunekit.pruning.targets import TOLERANCE, Meter, solve
+from prunekit.spec import NEEDS_DATA, PruneSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +37,15 @@ class ChannelRanking:
     groups : tuple of Group
         Groups all of whose layers are chosen.
     scores : dict of str to ndarray
-        Group id to a score for each of its atoms: the norm relative to the mean norm of the layer, averaged over coupled layers.
+        Group id to a score for each of its atoms, relative to the mean of the layer and averaged over coupled layers.
     reserved : ndarray of int
         Atoms that never go: the best of every layer, so that no layer is emptied.
     limits : tuple of str
         Plain sentences on what stays whole and why.
+    params, macs : int
+        Of the whole dense model.
+    shapes : dict of str to tuple
+        Shape of every parameter of the dense model.
     """
 
     graph: ChannelGraph
@@ -48,23 +54,51 @@ class ChannelRanking:
     scores: dict[str, Scores]
     reserved: Ids
     limits: tuple[str, ...]
+    params: int
+    macs: int
+    shapes: dict[str, tuple[int, ...]]
 
     @classmethod
-    def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph) -> ChannelRanking:
+    def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> ChannelRanking:
         """Score the channels that ``spec`` chooses.
+
+        Parameters
+        ----------
+        model : nn.Module
+            The dense model; not modified.
+        spec : PruneSpec
+            A structured setting.
+        graph : ChannelGraph
+            The model's couplings.
+        data : Data, optional
+            For criteria that look at training data.
 
         Raises
         ------
         PruningError
             If nothing can be removed; the message says why for each chosen layer.
+        DataError
+            If the criterion needs data and there are none.
         """
         chosen = chosen_layers(model, spec)
         check_finite(model, chosen)
-        groups, limits = _selected(graph, chosen)
+        groups, limits = selected_groups(graph, chosen)
+        by_atom = atom_scores(model, spec, graph, groups, data)
+        groups, limits = scored_groups(groups, by_atom, limits)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
-        by_atom = _atom_scores(graph, channel_scores(model, names, spec.criterion, spec.seed), spec.criterion == "random")
-        scores = {group.id: np.array([by_atom[a] for a in group.atoms.tolist()]) for group in groups}
-        return cls(graph, spec, groups, scores, _reserved(graph, names, by_atom), limits)
+        note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA else None
+        before = count(model, graph.input_shape)
+        return cls(
+            graph,
+            spec,
+            groups,
+            {group.id: np.array([by_atom[a] for a in group.atoms.tolist()]) for group in groups},
+            reserved_atoms(graph, names, by_atom),
+            limits if note is None else (*limits, note),
+            before.params,
+            before.macs,
+            {name: tuple(p.shape) for name, p in model.named_parameters()},
+        )
 
     @cached_property
     def _fixed(self) -> dict[str, float]:
@@ -76,17 +110,37 @@ class ChannelRanking:
                 reason = self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer)) or "it cannot shrink"
                 raise PruningError(f"the override of {layer} cannot be honoured: {reason}")
             for group in hits:
-                other = found.get(group.id)
-                if other is not None and other[1] != share:
-                    raise PruningError(
-                        f"{other[0]} and {layer} shrink together: give them the same override, not {other[1]:g} and {share:g}"
-                    )
+                self._check_override(group, layer, share, found.get(group.id))
                 found[group.id] = (layer, share)
         return {group: share for group, (_, share) in found.items()}
 
-    def _removable(self, group: Group) -> Bools:
-        """Return which atoms of a group may go."""
-        return ~np.isin(group.atoms, self.reserved)
+    def _check_override(self, group: Group, layer: str, share: float, other: tuple[str, float] | None) -> None:
+        """Raise if an override contradicts what else is said of the layers that shrink together."""
+        if other is not None and other[1] != share:
+            raise PruningError(f"{other[0]} and {layer} shrink together: give them the same override, not {other[1]:g} and {share:g}")
+        for partner in group.layers:
+            if share > self.spec.cap(partner):
+                raise PruningError(
+                    f"the override of {layer} asks for {share:g}, and {partner}, which shrinks together with it, has a cap of "
+                    f"{self.spec.cap(partner):g}: raise the cap or lower the override"
+                )
+
+    @cached_property
+    def _ladders(self) -> dict[str, Ladder]:
+        """Group id -> what caps and the channel multiple leave open."""
+        return {group.id: ladder(self.graph, self.spec, group, self.scores[group.id], self.reserved) for group in self.groups}
+
+    @cached_property
+    def stairs(self) -> Stairs:
+        """The groups without an override, in the order in which they give."""
+        return Stairs.of(tuple(found for name, found in self._ladders.items() if name not in self._fixed), self.spec.scope)
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What the target counts."""
+        unit = self.spec.target or "channels"
+        total = {"channels": sum(group.size for group in self.groups), "params": self.params, "macs": self.macs}[unit]
+        return Meter(self.graph, unit, total, self.shapes)
 
     def cut(self, sparsity: float | None = None) -> Plan:
         """Choose the channels that go.
@@ -94,12 +148,12 @@ class ChannelRanking:
         Parameters
         ----------
         sparsity : float, optional
-            Share of all removable channels of the chosen layers; the spec's own cut when left out.
+            Share of what the setting's target counts; the spec's own cut when left out.
 
         Returns
         -------
         Plan
-            Never empties a layer: what prevents the asked-for count is named in its ``limits``.
+            Never empties a layer: what prevents the asked-for share is named in its ``limits``.
 
         Raises
         ------
@@ -107,113 +161,92 @@ class ChannelRanking:
             If overrides make the total impossible.
         """
         spec = self.spec if sparsity is None else self.spec.at(sparsity)
-        sizes = {group.id: group.size for group in self.groups}
-        fixed = {name: round(share * sizes[name]) for name, share in self._fixed.items()}
-        free = [group for group in self.groups if group.id not in fixed]
-        requested: dict[str, float | None] = {name: self._fixed.get(name) for name in sizes}
-        marked = {group.id: self._lowest(group, fixed[group.id]) for group in self.groups if group.id in fixed}
-        wanted = None
+        fixed, limits = self.overridden()
         if spec.threshold is not None:
-            marked |= {group.id: self.scores[group.id] < spec.threshold for group in free}
-        else:
-            assert spec.sparsity is not None
-            wanted = round(spec.sparsity * sum(sizes.values()))
-            rest = share_out(wanted, sizes, fixed, "channels")
-            if spec.scope == "global":
-                marked |= self._global(free, rest)
-            else:
-                share = rest / max(sum(group.size for group in free), 1) if fixed else spec.sparsity
-                requested |= {group.id: share for group in free}
-                marked |= {group.id: self._lowest(group, round(share * group.size)) for group in free}
-        return self._plan(spec, requested, marked, wanted)
+            return self._below(spec, spec.threshold, fixed, limits)
+        assert spec.sparsity is not None
+        wanted = round(spec.sparsity * self.meter.total)
+        rest = self._left(wanted, fixed)
+        if spec.scope == "uniform" and self.plain:
+            return self._evenly(spec, wanted, rest, fixed, limits)
+        levels = solve(self.stairs, lambda now: self.taken(now, fixed), wanted, 0 if self.plain else self.meter.total)
+        atoms = np.concatenate([fixed, self.stairs.gone(levels)])
+        return self._plan(spec, {}, atoms, wanted, (*limits, *shortfall(self, spec, wanted, atoms)))
 
-    def _plan(self, spec: PruneSpec, requested: dict[str, float | None], marked: dict[str, Bools], wanted: int | None) -> Plan:
-        """Take the reserved channels out of what is marked, and say where that made a difference."""
-        limits, picked = list(self.limits), []
-        for group in self.groups:
-            going = marked[group.id] & self._removable(group)
-            if going.sum() < marked[group.id].sum():
-                limits.append(f"{group.id} would have been emptied: its best channel stays")
-            picked.append(group.atoms[going])
-        atoms = np.concatenate(picked)
-        total = sum(group.size for group in self.groups)
-        if wanted is not None and spec.scope == "global" and atoms.size < wanted:
-            limits.append(f"{wanted:,} of {total:,} channels were asked for, {atoms.size:,} can go: every layer keeps at least one channel")
-        return Plan(self.graph, spec, self.groups, requested, atoms, total, wanted, tuple(limits))
+    @property
+    def plain(self) -> bool:
+        """Whether channels are counted one by one, with nothing that stands in the way of an exact count."""
+        return self.spec.target == "channels" and self.spec.round_to == 1 and not self.spec.capped
 
-    def _lowest(self, group: Group, count: int) -> Bools:
-        """Mark the ``count`` lowest-scoring atoms of a group, reserved ones last; ties are broken by index."""
-        mark = np.zeros(group.size, dtype=np.bool_)
-        mark[np.lexsort((self.scores[group.id], ~self._removable(group)))[:count]] = True
-        return mark
+    def overridden(self) -> tuple[Ids, list[str]]:
+        """Return the atoms that overrides remove, and sentences on what rounding made of them."""
+        picked, limits = [np.empty(0, dtype=np.int64)], list(self.limits)
+        for name, share in self._fixed.items():
+            steps = self._ladders[name]
+            asked = round(share * steps.group.size)
+            level = steps.nearest(asked)
+            going = int(steps.levels[level])
+            if going != asked:
+                limits.append(f"{name} was to lose {asked} of {steps.group.size} channels and loses {going}: {self._held(steps, asked)}")
+            picked.append(steps.gone(level))
+        return np.concatenate(picked), limits
 
-    def _global(self, free: list[Group], count: int) -> dict[str, Bools]:
-        """Mark the ``count`` lowest-scoring removable atoms of all free groups together; ties are broken by group, then by index."""
-        if not free:
-            return {}
-        scores = np.concatenate([self.scores[group.id] for group in free])
-        removable = np.flatnonzero(np.concatenate([self._removable(group) for group in free]))
-        mark = np.zeros(scores.size, dtype=np.bool_)
-        mark[removable[np.argsort(scores[removable], kind="stable")[:count]]] = True
-        ends = np.cumsum([group.size for group in free])[:-1]
-        return {group.id: part for group, part in zip(free, np.split(mark, ends), strict=True)}
+    def _held(self, steps: Ladder, asked: int) -> str:
+        """Return what keeps a group from an asked-for count."""
+        if asked > steps.order.size:
+            return "a layer would have been emptied: its best channel stays"
+        return f"what stays is a multiple of {self.spec.round_to}"
 
-
-def _selected(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole."""
-    groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
-    served = {name for group in groups for name in group.layers}
-    limits = list(graph.limits)
-    for name in chosen:
-        if name in served:
-            continue
-        partners = [other for group in graph.groups if name in group.layers for other in group.layers if other not in chosen]
-        if name in graph.immovable:
-            limits.append(f"{name} stays whole: {graph.immovable[name]}")
-        elif partners:
-            others = list(dict.fromkeys(partners))
-            limits.append(
-                f"{name} stays whole: it shrinks together with {', '.join(others)}, which {'are' if others[1:] else 'is'} not chosen"
+    def _left(self, wanted: int, fixed: Ids) -> int:
+        """Return what the free groups have to give in channels; raise if overrides put the total out of reach."""
+        if self.meter.unit == "channels":
+            sizes = {group.id: group.size for group in self.groups}
+            return share_out(wanted, sizes, {name: round(share * sizes[name]) for name, share in self._fixed.items()}, "channels")
+        taken = self.meter.removed(fixed) if fixed.size else 0
+        if taken > wanted + TOLERANCE * self.meter.total:
+            word = UNITS[self.meter.unit]
+            raise PruningError(
+                f"the overrides alone remove {taken / self.meter.total:.1%} of the {word}, more than the "
+                f"{wanted / self.meter.total:.1%} asked for: raise the sparsity to at least {taken / self.meter.total:.4f} or lower one"
             )
-        else:
-            limits.append(f"{name} stays whole: it has no channel that can go")
-    if not groups:
-        raise PruningError("nothing can be removed. " + "; ".join(limits) + ". Choose other layers, or mode unstructured")
-    return groups, tuple(limits)
+        return 0
+
+    def _evenly(self, spec: PruneSpec, wanted: int, rest: int, fixed: Ids, limits: list[str]) -> Plan:
+        """Take the same share of every free group, each rounded by itself."""
+        assert spec.sparsity is not None
+        free = self.stairs.ladders
+        share = rest / max(sum(steps.group.size for steps in free), 1) if self._fixed else spec.sparsity
+        counts = {steps.group.id: round(share * steps.group.size) for steps in free}
+        emptied = [
+            f"{steps.group.id} would have been emptied: its best channel stays" for steps in free if counts[steps.group.id] > steps.top
+        ]
+        picked = [steps.order[: counts[steps.group.id]] for steps in free]
+        return self._plan(spec, dict.fromkeys(counts, share), np.concatenate([fixed, *picked]), wanted, (*limits, *emptied))
+
+    def _below(self, spec: PruneSpec, threshold: float, fixed: Ids, limits: list[str]) -> Plan:
+        """Take what scores below a threshold, as far as caps and multiples allow."""
+        picked = [fixed]
+        for steps in self.stairs.ladders:
+            below = int((self.scores[steps.group.id] < threshold).sum())
+            if below > steps.order.size and not spec.capped:
+                limits.append(f"{steps.group.id} would have been emptied: its best channel stays")
+            elif below > steps.levels[-1] and spec.capped:
+                limits.append(f"{steps.group.id} has {below} channels below the threshold and loses {steps.levels[-1]}: its cap holds it")
+            picked.append(steps.gone(steps.below(threshold)))
+        return self._plan(spec, {}, np.concatenate(picked), None, tuple(limits))
+
+    def _plan(self, spec: PruneSpec, asked: dict[str, float], atoms: Ids, wanted: int | None, limits: tuple[str, ...]) -> Plan:
+        """Put a plan together."""
+        requested = {group.id: self._fixed.get(group.id, asked.get(group.id)) for group in self.groups}
+        unit, removed = self.meter.unit, self.meter.removed(atoms)
+        return Plan(self.graph, atoms, spec, self.groups, requested, unit, self.meter.total, wanted, removed, limits)
+
+    def taken(self, levels: Ids, fixed: Ids) -> int:
+        """Return how much goes at some levels of the stairs, overrides included, in the target's unit."""
+        return self.meter.removed(np.concatenate([fixed, self.stairs.gone(levels)]))
 
 
-def _atom_scores(graph: ChannelGraph, scores: dict[str, Scores], first_only: bool) -> dict[int, float]:
-    """Average, over the coupled layers, each atom's score relative to its layer's mean."""
-    total: dict[int, float] = {}
-    times: dict[int, int] = {}
-    for name, raw in scores.items():
-        positions, atoms, _ = graph.incidence[name]
-        mean = float(raw.mean())
-        relative = raw / mean if mean > 0 else np.ones_like(raw)
-        unique, inverse = np.unique(atoms, return_inverse=True)
-        values = np.bincount(inverse, relative[positions]) / np.bincount(inverse)
-        for atom, value in zip(unique.tolist(), values.tolist(), strict=True):
-            if first_only and atom in total:
-                continue  # the mean of independent noise would crowd around one in large groups
-            total[atom], times[atom] = total.get(atom, 0.0) + value, times.get(atom, 0) + 1
-    return {atom: total[atom] / times[atom] for atom in total}
-
-
-def _reserved(graph: ChannelGraph, names: list[str], scores: dict[int, float]) -> Ids:
-    """Return the best atom of every layer and role (the last one by index among equals)."""
-    best = set()
-    for name in names:
-        _, atoms, roles = graph.incidence[name]
-        fully_removable = np.isin(np.arange(graph.outputs[name].size), graph.incidence[name][0]).all()
-        for role in np.unique(roles).tolist():
-            mine = np.unique(atoms[roles == role])
-            if fully_removable:
-                values = np.array([scores.get(a, math.inf) for a in mine.tolist()])
-                best.add(int(mine[np.flatnonzero(values == values.max())[-1]]))
-    return np.array(sorted(best), dtype=np.int64)
-
-
-def plan(graph: ChannelGraph, model: nn.Module, spec: PruneSpec) -> Plan:
+def plan(graph: ChannelGraph, model: nn.Module, spec: PruneSpec, data: Any = None) -> Plan:
     """Choose the channels that a structured setting removes.
 
     Parameters
@@ -224,10 +257,12 @@ def plan(graph: ChannelGraph, model: nn.Module, spec: PruneSpec) -> Plan:
         The dense model; scored, not modified.
     spec : PruneSpec
         A structured setting.
+    data : Data, optional
+        For criteria that look at training data.
 
     Returns
     -------
     Plan
         Shapes and counts; hand it to :func:`prunekit.pruning.shrink`.
     """
-    return ChannelRanking.of(model, spec, graph).cut()
+    return ChannelRanking.of(model, spec, graph, data).cut()

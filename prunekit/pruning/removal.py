@@ -15,37 +15,19 @@ from prunekit.spec import PruneSpec
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Removal:
     """Channels to remove, with everything that follows from counting.
 
     Attributes
     ----------
     graph : ChannelGraph
         The model's couplings.
-    spec : PruneSpec
-        The setting.
-    groups : tuple of Group
-        What was open to removal.
-    requested : dict of str to float or None
-        Group id to the sparsity asked of it (None under a threshold).
     atoms : ndarray of int
         What goes.
-    total : int
-        Removable channels in the chosen groups.
-    wanted : int or None
-        Channels asked for; None under a threshold.
-    limits : tuple of str
-        What stood in the way, in plain sentences.
     """
 
     graph: ChannelGraph
-    spec: PruneSpec
-    groups: tuple[Group, ...]
-    requested: dict[str, float | None]
     atoms: Ids
-    total: int
-    wanted: int | None
-    limits: tuple[str, ...]
 
     @cached_property
     def gone(self) -> Bools:
@@ -106,3 +88,37 @@ class Plan:
             for name, shape in parameters.items()
             if name in changed
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Plan(Removal):
+    """A removal, and the setting that it answers.
+
+    Attributes
+    ----------
+    spec : PruneSpec
+        The setting.
+    groups : tuple of Group
+        What was open to removal.
+    requested : dict of str to float or None
+        Group id to the sparsity asked of it (None where the scope, a threshold or a target in parameters or MACs decides).
+    unit : {"channels", "params", "macs"}
+        What the next three count.
+    total : int
+        Removable channels in the chosen groups, or parameters or MACs of the whole model.
+    wanted : int or None
+        Asked for; None under a threshold.
+    removed : int
+        What goes.
+    limits : tuple of str
+        What stood in the way, in plain sentences.
+    """
+
+    spec: PruneSpec
+    groups: tuple[Group, ...]
+    requested: dict[str, float | None]
+    unit: str
+    total: int
+    wanted: int | None
+    removed: int
+    limits: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Structured pruning: coupled channels, surgery, and the proof, on random networks of all supported blocks."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from prunekit.anatomy import count, prunable_layers, state_hash
 from prunekit.errors import ProofError, PruningError
 from prunekit.pruning import ChannelRanking, carry_out, planned_counts, prove, prune, shrink, trace
 from prunekit.pruning.proof import zeroed
-from prunekit.pruning.removal import Plan
 from prunekit.spec import PruneSpec
 from tests.nets import SHAPE, Residual, nets
 
@@ -107,7 +107,7 @@ def test_the_smaller_model_trains_and_copies(net, seed):
 def shifted(model, plan):
     """A surgery whose every mask is off by one channel: same shapes, wrong channels."""
     masks = {axis: np.roll(keep, 1) if axis[1] == 0 else keep for axis, keep in plan.masks.items()}
-    wrong = Plan(plan.graph, plan.spec, plan.groups, plan.requested, plan.atoms, plan.total, plan.wanted, plan.limits)
+    wrong = dataclasses.replace(plan)
     wrong.__dict__["masks"] = masks
     return shrink(model, wrong)
 
@@ -180,7 +180,7 @@ def test_a_forgotten_coupling_fails_its_proof():
         masks = dict(plan.masks)
         for name in ("3.b.weight", "3.b.bias"):
             masks[name, 0] = masks[name, 0][::-1].copy()
-        wrong = Plan(plan.graph, plan.spec, plan.groups, plan.requested, plan.atoms, plan.total, plan.wanted, plan.limits)
+        wrong = dataclasses.replace(plan)
         wrong.__dict__["masks"] = masks
         return shrink(model, wrong)
 

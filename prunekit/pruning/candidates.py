@@ -1,0 +1,44 @@
+"""Which groups a structured setting may touch, and why it leaves others whole."""
+
+from __future__ import annotations
+
+from prunekit.errors import PruningError
+from prunekit.pruning.groups import ChannelGraph, Group
+
+Limits = tuple[str, ...]
+
+
+def scored_groups(groups: tuple[Group, ...], scores: dict[int, float], limits: Limits) -> tuple[tuple[Group, ...], Limits]:
+    """Leave out the groups that the criterion tells nothing about, and say so."""
+    known = tuple(group for group in groups if all(atom in scores for atom in group.atoms.tolist()))
+    told = [
+        f"{group.id} stays whole: no BatchNorm follows it, so that bn_scale has nothing to score it by"
+        for group in groups
+        if group not in known
+    ]
+    if not known:
+        raise PruningError("nothing can be removed. " + "; ".join((*limits, *told)) + ". Choose criterion l1 or l2")
+    return known, (*limits, *told)
+
+
+def selected_groups(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple[Group, ...], Limits]:
+    """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole."""
+    groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
+    served = {name for group in groups for name in group.layers}
+    limits = list(graph.limits)
+    for name in chosen:
+        if name in served:
+            continue
+        partners = [other for group in graph.groups if name in group.layers for other in group.layers if other not in chosen]
+        if name in graph.immovable:
+            limits.append(f"{name} stays whole: {graph.immovable[name]}")
+        elif partners:
+            others = list(dict.fromkeys(partners))
+            limits.append(
+                f"{name} stays whole: it shrinks together with {', '.join(others)}, which {'are' if others[1:] else 'is'} not chosen"
+            )
+        else:
+            limits.append(f"{name} stays whole: it has no channel that can go")
+    if not groups:
+        raise PruningError("nothing can be removed. " + "; ".join(limits) + ". Choose other layers, or mode unstructured")
+    return groups, tuple(limits)

@@ -1,0 +1,55 @@
+"""What kept a structured plan from what was asked of it: found by asking again without each obstacle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from prunekit.pruning.solve import Ids
+from prunekit.pruning.targets import TOLERANCE, solve
+from prunekit.spec import PruneSpec
+
+if TYPE_CHECKING:
+    from prunekit.pruning.channels import ChannelRanking
+
+UNITS = {"channels": "channels", "params": "parameters", "macs": "MACs"}
+
+
+def shortfall(ranking: ChannelRanking, spec: PruneSpec, wanted: int, atoms: Ids) -> tuple[str, ...]:
+    """Say what kept a plan from what was asked for."""
+    meter = ranking.meter
+    got, total, unit = meter.removed(atoms), meter.total, UNITS[meter.unit]
+    if ranking.plain:
+        short = f"{wanted:,} of {total:,} channels were asked for, {got:,} can go: every layer keeps at least one channel"
+        return (short,) if got < wanted else ()
+    if abs(got - wanted) <= TOLERANCE * total:
+        return ()
+    return (f"{wanted / total:.1%} of the {unit} were asked for and {got / total:.1%} go: {_culprit(ranking, spec, wanted)}",)
+
+
+def _culprit(ranking: ChannelRanking, spec: PruneSpec, wanted: int) -> str:
+    """Return what stands in the way: found by asking again without it."""
+    loose: dict[str, Any] = {"caps": (), "cap_all": None}
+    causes: list[tuple[str, dict[str, Any]]] = []
+    if spec.round_to > 1:
+        causes.append((f"the channel multiple of {spec.round_to} prevents it", {"round_to": 1}))
+    if spec.capped:
+        causes.append(("the caps prevent it", loose))
+    if len(causes) == 2:
+        causes.append((f"the caps and the channel multiple of {spec.round_to} prevent it together", {"round_to": 1, **loose}))
+    for words, change in causes:
+        if _reaches(replace(ranking, spec=replace(spec, **change)), wanted):
+            return words
+    fixed, _ = ranking.overridden()
+    if ranking.taken(ranking.stairs.levels(ranking.stairs.turns.size), fixed) < wanted:
+        return "the chosen layers hold no more that can go, and every layer keeps at least one channel"
+    return "whole channels allow nothing nearer"
+
+
+def _reaches(ranking: ChannelRanking, wanted: int) -> bool:
+    """Return whether a ranking comes near enough to what is wanted."""
+    fixed, _ = ranking.overridden()
+    total = ranking.meter.total
+    return (
+        abs(ranking.taken(solve(ranking.stairs, lambda now: ranking.taken(now, fixed), wanted, total), fixed) - wanted) <= TOLERANCE * total
+    )
