@@ -1,0 +1,129 @@
+"""Scores from what flows into each weight.
+
+A dispatch mode watches every operation that uses a layer's weight, rather than hooks on modules: so layers count that are called several
+times, share their weight, or lend it to another operation (the output projection of ``nn.MultiheadAttention``). It belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import BaseTorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from prunekit.criteria.forward import run, twin
+from prunekit.criteria.samples import BATCH
+from prunekit.criteria.task import Scores, Task
+from prunekit.errors import ModelError
+
+aten = torch.ops.aten
+PRODUCTS = {aten.mm: 1, aten.bmm: 1, aten.addmm: 2, aten.baddbmm: 2}  # which argument is the second matrix; the first comes before it
+
+
+def wanda(task: Task) -> Scores:
+    """Return the size of each weight times the norm of the input that it sees.
+
+    Sun et al. 2023, A Simple and Effective Pruning Approach for Large Language Models; arXiv:2306.11695.
+    ``score[i, j] = abs(W[i, j]) * norm(X[j])``, with ``X[j]`` the j-th input feature over all samples and positions. In a convolution each
+    element of the kernel (input channel and offset) is a feature of its own: what it meets as the kernel moves over the padded input.
+
+    The paper compares weights within an output row of a language model, and reports that on image classifiers it did not see that help;
+    here they are compared within a layer (scope uniform), within M neighbours (N:M), or over all layers (scope global). Layers that the
+    forward pass does not reach score 0.
+    """
+    assert task.images is not None
+    model = twin(task.model)
+    weights = {name: model.get_submodule(name).get_parameter("weight") for name in task.layers}
+    inputs = _Inputs(weights)
+    for x, _ in task.images.batches(BATCH):
+        # with any torch-function mode on, attention takes the path whose single operations can be seen
+        with torch.no_grad(), BaseTorchFunctionMode(), inputs:
+            run(model, x)
+    return {name: _finite(name, task.weight(name).abs() * inputs.norm(name, weight)) for name, weight in weights.items()}
+
+
+class _Inputs(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+    """Adds up, for each element of some weights, the squares of the inputs that it is multiplied with."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.weights = {id(weight): weight for weight in weights.values()}
+        self.energy: dict[int, Tensor] = {}
+        self.unclear: dict[int, str] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for position, value in enumerate(() if func.is_view else args):
+            base = value if not isinstance(value, Tensor) or value._base is None else value._base  # a transposed weight is a view of it
+            if id(base) in self.weights:
+                self._see(func, args, position, self.weights[id(base)])
+        return out
+
+    def _see(self, func: Any, args: tuple[Any, ...], position: int, weight: Tensor) -> None:
+        """Take in one operation that uses a weight."""
+        operation, value = func.overloadpacket, args[position]
+        if operation is aten.convolution and position == 1 and value is weight and not args[6]:
+            energy = _convolved(args[0], weight.shape, stride=args[3], padding=args[4], dilation=args[5], groups=args[8])
+        elif PRODUCTS.get(operation) == position and _is_transposed(value, weight):
+            energy = _energy(args[position - 1].flatten(0, -2)).reshape(1, *weight.shape[1:])
+        else:
+            self.unclear[id(weight)] = str(operation)
+            return
+        self.energy[id(weight)] = self.energy.get(id(weight), 0) + energy
+
+    def norm(self, name: str, weight: Tensor) -> Tensor:
+        """Return the norm of what each element of a weight met: float32 on the CPU, of a shape that broadcasts to the weight's."""
+        energy = self.energy.get(id(weight))
+        if energy is not None:
+            return energy.sqrt().float().cpu()
+        if id(weight) in self.unclear:
+            raise ModelError(
+                f"criterion 'wanda' cannot see what layer {name} is multiplied with: the model hands its weight to "
+                f"{self.unclear[id(weight)]}. Leave the layer out, or choose another criterion, such as l1"
+            )
+        return torch.zeros(())
+
+
+def _is_transposed(value: Tensor, weight: Tensor) -> bool:
+    """Return whether a matrix (or a batch of it) is a whole weight, transposed; that of a 1 x 1 convolution may be one too."""
+    expected = weight.flatten(1).t()
+    return value.shape[-2:] == expected.shape and value.stride()[-2:] == expected.stride()
+
+
+def _energy(x: Tensor) -> Tensor:
+    """Return the sum of squares over the first axis in float64, without a float64 copy."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=0, dtype=torch.float64)
+    return norm.square()
+
+
+def _convolved(
+    x: Tensor, shape: Sequence[int], *, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
+) -> Tensor:
+    """Return the sum of squares that each element of a kernel meets: ``[1 or out, in / groups, *kernel]``.
+
+    The squares are summed over the samples first, then, for each offset of the kernel, over the positions that it visits: nothing is
+    unfolded.
+    """
+    kernel = shape[2:]
+    padded = F.pad(_energy(x), [side for p in reversed(padding) for side in (p, p)])
+    span = [(n - d * (k - 1) - 1) // s * s + 1 for n, k, s, d in zip(padded.shape[1:], kernel, stride, dilation, strict=True)]
+    sums = []
+    for offset in itertools.product(*map(range, kernel)):
+        steps = (slice(o * d, o * d + n, s) for o, d, n, s in zip(offset, dilation, span, stride, strict=True))
+        sums.append(padded[(slice(None), *steps)].flatten(1).sum(1))
+    energy = torch.stack(sums, 1).reshape(groups, -1, *kernel)
+    return energy if groups == 1 else energy.repeat_interleave(shape[0] // groups, 0)
+
+
+def _finite(name: str, score: Tensor) -> Tensor:
+    """Return a layer's scores, or say that its inputs are not finite."""
+    if bool(torch.isfinite(score).all()):
+        return score
+    raise ModelError(
+        f"the inputs of layer {name} hold NaN or infinity: the model's weights are damaged, or the images are not normalised as it expects"
+    )
