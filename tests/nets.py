@@ -90,3 +90,17 @@ def nets(draw):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Net(*args, view).eval()
+
+
+plain_blocks = st.tuples(st.sampled_from(["conv", "residual", "dense", "depthwise"]), st.integers(2, 6), st.just(1))
+
+
+@st.composite
+def plain_nets(draw):
+    """Networks without grouped convolutions, and without a grid of positions behind a concatenation."""
+    seed, stem, hidden, view = draw(st.integers(0, 2**31)), draw(st.integers(2, 7)), draw(st.integers(2, 9)), draw(st.booleans())
+    drawn = draw(st.lists(plain_blocks, min_size=1, max_size=4))
+    side = 1 if any(kind == "dense" for kind, _, _ in drawn) else draw(st.integers(1, 2))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Net(stem, drawn, hidden, side, view).eval()
