@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         sizes,
         sweep,
     )
-    from prunekit.pruning import PruneResult, masks_at, prune
+    from prunekit.pruning import PruneResult, agp, iterative, linear, masks_at, prune, tighten
     from prunekit.spec import PruneSpec, Recipe
 
 _HOME = {
@@ -58,7 +58,7 @@ _HOME = {
     ),
     "prunekit.errors": ("PrunekitError",),
     "prunekit.measure": ("Accuracy", "Candidate", "compare", "evaluate", "latency", "predict", "sizes", "sweep"),
-    "prunekit.pruning": ("PruneResult", "masks_at", "prune"),
+    "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
     "prunekit.spec": ("PruneSpec", "Recipe"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
@@ -73,10 +73,13 @@ __all__ = [
     "PrunekitError",
     "Recipe",
     "__version__",
+    "agp",
     "compare",
     "evaluate",
     "info",
+    "iterative",
     "latency",
+    "linear",
     "list_models",
     "load_data",
     "load_model",
@@ -88,6 +91,7 @@ __all__ = [
     "register_model",
     "sizes",
     "sweep",
+    "tighten",
     "write_folder",
 ]
 

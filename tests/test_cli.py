@@ -142,6 +142,54 @@ def test_every_setting_reaches_the_core(run) -> None:
     assert found["data"]["limit"] == 50
 
 
+def test_every_structured_setting_reaches_the_core(run) -> None:
+    words = ["--mode", "structured", "--criterion", "taylor", "--samples", 96, "--target", "macs", "--round", 4]
+    caps = ["--cap", "conv1=0.5", "--cap", "fc1=0.25", "--cap-all", 0.75]
+    found = json.loads(run("prune", "digits_cnn", "--sparsity", 0.3, *words, *caps, "--layers", "conv1,conv2,fc1", "--json"))
+    spec = prunekit.PruneSpec(
+        mode="structured", sparsity=0.3, criterion="taylor", samples=96, target="macs", round_to=4,
+        caps={"conv1": 0.5, "fc1": 0.25}, cap_all=0.75, layers=("conv1", "conv2", "fc1"),
+    )  # fmt: skip
+    assert found["spec"] == spec.to_dict()
+    achieved = found["achieved"]
+    assert achieved["unit"] == "macs" and achieved["total"] == found["before"]["macs"]
+    assert achieved["removed"] == found["before"]["macs"] - found["after"]["macs"]
+    assert abs(achieved["sparsity"] - 0.3) <= 0.02
+    by_name = {layer["name"]: layer for layer in found["layers"]}
+    assert all(by_name[name]["shape_after"][0] % 4 == 0 for name in spec.layers)
+    assert by_name["conv1"]["shape_after"][0] >= 16 and by_name["fc1"]["shape_after"][0] >= 48
+
+
+def test_a_target_out_of_reach_says_what_prevents_it(run) -> None:
+    text = run("prune", "digits_cnn", "--mode", "structured", "--sparsity", 0.9, "--target", "macs", "--cap-all", 0.25, "--data", "none")
+    assert "MACs" in text and "! 90.0% of the MACs were asked for" in text and "the caps prevent it" in text
+
+
+@pytest.mark.parametrize("words", [("--pattern", "1:4"), ("--mode", "nm", "--pattern", "1:4"), ("--pattern", "1:4", "--sparsity", 0.75)])
+def test_a_pattern_needs_no_sparsity(run, words) -> None:
+    found = json.loads(run("prune", "digits_mlp", *words, "--json"))
+    assert found["spec"]["mode"] == "nm" and found["spec"]["pattern"] == "1:4" and found["achieved"]["sparsity"] == 0.75
+    assert found["limits"] == []
+
+
+def test_what_a_pattern_leaves_whole_is_reported(run) -> None:
+    text = run("prune", "digits_cnn", "--mode", "nm", "--data", "none")
+    assert "! conv1: 1 input does not make a block of 4" in text and "nm, l1, 2:4" in text
+
+
+def test_a_sweep_scores_on_training_data(run) -> None:
+    found = json.loads(run("sweep", "digits_mlp", "--criterion", "wanda", "--scope", "erk", "--sparsities", "0.5,0.9", "--json"))
+    assert found["spec"]["criterion"] == "wanda" and [point["sparsity"] for point in found["points"]] == pytest.approx([0.5, 0.9], abs=1e-4)
+
+
+def test_latency_takes_each_models_own_choices(run) -> None:
+    words = ["--round", 8, "--target", "macs", "--criterion", "taylor", "--samples", 64, "--budget", 0.2]
+    found = json.loads(run("latency", "digits_cnn", *words, "--json"))
+    assert [spec["mode"] for spec in found["specs"]] == ["unstructured", "structured"]
+    assert found["specs"][1]["target"] == "macs" and found["specs"][0]["target"] is None
+    assert found["candidates"][2]["macs_ratio"] == pytest.approx(0.5, abs=0.02)
+
+
 def test_a_threshold_instead_of_a_sparsity(run) -> None:
     found = json.loads(run("prune", "digits_mlp", "--threshold", 0.05, "--json", "--data", "none"))
     state = prunekit.load_model("digits_mlp").state_dict()
@@ -311,6 +359,25 @@ BAD = [
     (["prune", "digits_mlp", "--sparsity", ".99", "--override", "fc1=0"], "at most"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--seed=-1"], "seed"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--layers", "fc3"], "fc3"),
+    (["prune", "digits_mlp", "--pattern", "2:4", "--sparsity", ".9"], "contradicts"),
+    (["prune", "digits_mlp", "--pattern", "4:4"], "pattern"),
+    (["prune", "digits_mlp", "--pattern", "2:4", "--mode", "structured"], "pattern belongs to mode 'nm'"),
+    (["prune", "digits_mlp", "--pattern", "1:999"], "block of 999"),
+    (["prune", "digits_mlp", "--mode", "nm", "--scope", "global"], "scope"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--target", "macs"], "mode 'structured'"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--round", "8"], "mode 'structured'"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--round", "5"], "--round"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--criterion", "wanda"], "wanda"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--criterion", "bn_scale"], "no BatchNorm"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--scope", "erk"], "erk"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--criterion", "fpgm"], "fpgm"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--criterion", "taylor", "--data", "none"], "taylor"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--criterion", "snip", "--samples", "0"], "samples"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--cap", "fc1"], "layer=sparsity"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--cap", "fc9=.5"], "fc9"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--cap-all", "2"], "cap_all"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--cap", "fc1=.2", "--override", "fc1=.5"], "cap"),
+    (["sweep", "digits_mlp", "--pattern", "2:4", "--sparsities", "0.5"], "one sparsity"),
     (["prune", "no_such_model", "--sparsity", ".5"], "no_such_model"),
     (["prune", "digits_mpl", "--sparsity", ".5"], "digits_mlp"),
     (["prune", "torchvision/resnet19", "--sparsity", ".5"], "resnet19"),

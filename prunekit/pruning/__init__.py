@@ -4,13 +4,17 @@ from prunekit.pruning.carry import carry_out, graph_of, layer_results, mask, pla
 from prunekit.pruning.channels import ChannelRanking, plan
 from prunekit.pruning.groups import ChannelGraph, Group, trace
 from prunekit.pruning.masks import Cut, LayerCut, Ranking, masked_copy, masks_at
+from prunekit.pruning.nm import PatternRanking, rank
 from prunekit.pruning.proof import Proof, prove
 from prunekit.pruning.removal import Plan
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
+from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
 from prunekit.pruning.selection import chosen_layers, default_layers, protected_layers
+from prunekit.pruning.shares import erk_densities
 from prunekit.pruning.surgery import shrink
 
 __all__ = [
+    "SCHEDULES",
     "Achieved",
     "ChannelGraph",
     "ChannelRanking",
@@ -18,15 +22,20 @@ __all__ = [
     "Group",
     "LayerCut",
     "LayerResult",
+    "PatternRanking",
     "Plan",
     "Proof",
     "PruneResult",
     "Ranking",
+    "agp",
     "carry_out",
     "chosen_layers",
     "default_layers",
+    "erk_densities",
     "graph_of",
+    "iterative",
     "layer_results",
+    "linear",
     "mask",
     "masked_copy",
     "masks_at",
@@ -35,7 +44,9 @@ __all__ = [
     "protected_layers",
     "prove",
     "prune",
+    "rank",
     "sample_shape",
     "shrink",
+    "tighten",
     "trace",
 ]

@@ -12,6 +12,7 @@ from prunekit.errors import ModelError, SpecError
 from prunekit.pruning.channels import ChannelRanking
 from prunekit.pruning.groups import ChannelGraph, trace
 from prunekit.pruning.masks import Ranking, masked_copy
+from prunekit.pruning.nm import PatternRanking, rank
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.removal import Plan
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
@@ -20,7 +21,7 @@ from prunekit.spec import PruneSpec
 
 
 class HasTest(Protocol):
-    """Data with a test split, as :func:`prunekit.load_data` returns."""
+    """Data with a test split (and, for some criteria, a training split), as :func:`prunekit.load_data` returns."""
 
     @property
     def test(self) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
@@ -59,7 +60,7 @@ def prune(
     spec : PruneSpec
         What to remove.
     data : Data, optional
-        The model's data; tells the shape of a sample.
+        The model's data; tells the shape of a sample, and its training part serves the criteria that look at data.
     input_shape : tuple of int, optional
         Shape of one sample, where there are no data.
 
@@ -72,6 +73,8 @@ def prune(
     ------
     PruningError
         If the setting cannot be carried out on this model.
+    DataError
+        If the criterion looks at training data and there are none.
     ProofError
         If a surgery does not give what zeroing gives: there is no result then.
 
@@ -88,11 +91,11 @@ def prune(
     if spec.mode == "structured":
         graph = trace(model, shape)
         return carry_out(model, ChannelRanking.of(model, spec, graph, data).cut(), spec)
-    return mask(model, Ranking.of(model, spec), spec, shape)
+    return mask(model, rank(model, spec, data), spec, shape)
 
 
-def mask(model: nn.Module, ranking: Ranking, spec: PruneSpec, shape: tuple[int, ...]) -> PruneResult:
-    """Carry out an unstructured setting on weights that are ranked already."""
+def mask(model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...]) -> PruneResult:
+    """Carry out an unstructured or N:M setting on weights that are ranked already."""
     masks = ranking.masks(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut())
     pruned = masked_copy(model, masks)
     before, after = count(model, shape), count(pruned, shape)
@@ -100,9 +103,8 @@ def mask(model: nn.Module, ranking: Ranking, spec: PruneSpec, shape: tuple[int, 
     total = sum(kept.numel() for kept in masks.values())
     asked = ranking.requested(spec)
     layers = tuple(_masked_layer(pruned, name, asked.get(name)) for name in prunable_layers(model))
-    limits = tuple(
-        f"{name} lost all its weights: the output no longer depends on what enters it" for name, m in masks.items() if not m.any()
-    )
+    lost = (f"{name} lost all its weights: the output no longer depends on what enters it" for name, m in masks.items() if not m.any())
+    limits = (*ranking.limits(spec), *lost)
     achieved = Achieved("weights", spec.sparsity, removed / max(total, 1), removed, total)
     return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits)
 

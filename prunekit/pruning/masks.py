@@ -10,104 +10,55 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit.criteria import weight_scores
 from prunekit.errors import PruningError
-from prunekit.pruning.selection import chosen_layers, share_out
+from prunekit.pruning.budget import Budget
+from prunekit.pruning.cuts import Cut, Flat, LayerCut, ScoredWeights, lowest
+from prunekit.pruning.shares import Counts
 from prunekit.spec import PruneSpec
 
-Flat = NDArray[np.float32]
+__all__ = ["Cut", "LayerCut", "Ranking", "masked_copy", "masks_at"]
 
-
-@dataclass(frozen=True)
-class LayerCut:
-    """Weights scoring below ``threshold`` go, and the first ``ties`` of those equal to it."""
-
-    threshold: np.float32
-    ties: int = 0
-
-
-Cut = Mapping[str, LayerCut]
-
-
-def _kth(ordered: Flat, count: int) -> tuple[np.float32, int]:
-    """Return the threshold and the number of ties that remove exactly ``count`` of some sorted scores."""
-    if count == 0:
-        return np.float32(-np.inf), 0
-    value = ordered[count - 1]
-    if count == ordered.size or ordered[count] > value:  # all that equal the threshold go: no need to look for them
-        return np.nextafter(value, np.float32(np.inf)), 0
-    return value, count - int(np.searchsorted(ordered, value, side="left"))
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
-    """The weights of the chosen layers, scored once.
+class Ranking(ScoredWeights):
+    """The weights of the chosen layers, scored once, to be cut by rank.
 
-    Build it with :meth:`of`; then :meth:`cut` at as many sparsities as wanted.
+    Build it with :meth:`of`; then :meth:`cut` at as many sparsities as wanted. Weights that are zero already always go, and count: no cut
+    removes fewer. No layer loses more than its cap allows, except what is zero already.
 
     Attributes
     ----------
     spec : PruneSpec
-        The setting that was ranked; its sparsity is the default of :meth:`cut`.
-    scores : dict of str to ndarray
-        Layer name to float32 scores, flattened.
-    shapes : dict of str to tuple
-        Shape of each layer's weight.
+        The setting that was ranked; its sparsity or threshold is the default of :meth:`cut`.
+    scores, shapes, notes
+        As in :class:`~prunekit.pruning.cuts.ScoredWeights`.
     """
 
-    spec: PruneSpec
-    scores: dict[str, Flat]
-    shapes: dict[str, tuple[int, ...]]
-
-    @classmethod
-    def of(cls, model: nn.Module, spec: PruneSpec) -> Ranking:
-        """Score the layers that ``spec`` chooses.
-
-        Raises
-        ------
-        PruningError, ModelError
-            For unknown layers, nothing to prune, or weights that are not finite.
-        """
-        scores = weight_scores(model, chosen_layers(model, spec), spec.criterion, spec.seed)
-        flat = {name: np.ascontiguousarray(score.numpy().reshape(-1)) for name, score in scores.items()}
-        return cls(spec, flat, {name: tuple(score.shape) for name, score in scores.items()})
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of weights in each chosen layer."""
-        return {name: score.size for name, score in self.scores.items()}
-
     @cached_property
-    def _fixed(self) -> dict[str, int]:
-        """Weights that the overrides remove."""
-        return {name: round(share * self.scores[name].size) for name, share in self.spec.overrides}
-
-    @cached_property
-    def _free(self) -> tuple[str, ...]:
-        """Layers without an override."""
-        return tuple(name for name in self.scores if name not in self._fixed)
-
-    @cached_property
-    def _ordered_layers(self) -> dict[str, Flat]:
-        """Sorted scores of single layers, filled on first use."""
-        return {}
-
-    def ordered(self, name: str) -> Flat:
-        """Return the scores of one layer in ascending order (remembered)."""
-        if name not in self._ordered_layers:
-            self._ordered_layers[name] = np.sort(self.scores[name])
-        return self._ordered_layers[name]
+    def budget(self) -> Budget:
+        """How many weights each layer has to give."""
+        return Budget(self.spec, self.shapes, self.zeros)
 
     @cached_property
     def _ordered_free(self) -> Flat:
-        """Scores of all free layers together, in ascending order."""
-        return np.sort(np.concatenate([self.scores[name] for name in self._free]))
+        """Scores of what the free layers may lose, all together, in ascending order.
+
+        A layer's weights beyond its cap are out of the race: the others make up the total by themselves.
+        """
+        free, capped = self.budget.free, self.budget.capped
+        return np.sort(np.concatenate([self._open(name) if name in capped else self.scores[name] for name in free]))
+
+    def _open(self, name: str) -> Flat:
+        """Return the scores that a layer may lose, in ascending order."""
+        return self.ordered(name)[: self.budget.most[name]]
 
     def cut(self, sparsity: float | None = None) -> Cut:
         """Describe what goes at a sparsity.
@@ -120,7 +71,9 @@ class Ranking:
         Returns
         -------
         mapping of str to LayerCut
-            For each chosen layer. Exactly ``round(sparsity * n)`` weights go in all (global scope) or in each layer (uniform).
+            For each chosen layer. Exactly ``round(sparsity * n)`` weights go in all (scopes global and ERK) or of each layer (uniform).
+            Where a layer holds more zeros than its share or is held by its cap, the others make up the total; where that is out of
+            reach, it goes as far as the bounds allow and :meth:`limits` says so.
 
         Raises
         ------
@@ -128,62 +81,73 @@ class Ranking:
             If the overrides make the total impossible.
         """
         spec = self.spec if sparsity is None else self.spec.at(sparsity)
-        cuts = {name: LayerCut(*_kth(self.ordered(name), count)) for name, count in self._fixed.items()}
         if spec.threshold is not None:
-            cuts |= {name: LayerCut(np.float32(spec.threshold)) for name in self._free}
-        elif self._free and spec.scope == "global":
-            cuts |= self._global_cut(self._rest(spec))
+            cuts = {name: self._held(name, _below(spec.threshold)) for name in self.budget.free}
+        elif spec.scope == "global":
+            cuts = self._global_cut(self.budget.rest(spec))
         else:
-            shares = self.requested(spec)
-            cuts |= {name: LayerCut(*_kth(self.ordered(name), round((shares[name] or 0) * self.sizes[name]))) for name in self._free}
+            cuts = self._lowest(self.budget.counts(spec))
+        cuts |= self._lowest(self.budget.fixed)
         return {name: cuts[name] for name in self.scores}
 
-    def _rest(self, spec: PruneSpec) -> int:
-        """Return how many weights the free layers have to give."""
-        assert spec.sparsity is not None
-        return share_out(round(spec.sparsity * sum(self.sizes.values())), self.sizes, self._fixed, "weights")
+    def _lowest(self, counts: Counts) -> dict[str, LayerCut]:
+        """Return the cuts that remove some number of weights from each layer."""
+        return {name: lowest(self.ordered(name), count) for name, count in counts.items()}
 
-    def requested(self, spec: PruneSpec) -> dict[str, float | None]:
-        """Return the sparsity asked of each chosen layer; None where the scope or a threshold decides."""
-        free: float | None = None
-        if spec.threshold is None:
-            rest = self._rest(spec)
-            if spec.scope == "uniform":
-                free = rest / max(sum(self.sizes[name] for name in self._free), 1) if self._fixed else spec.sparsity
-        return {name: dict(self.spec.overrides).get(name, free) for name in self.scores}
+    def _held(self, name: str, cut: LayerCut) -> LayerCut:
+        """Return a layer's cut, or the one that stops at its cap."""
+        most = self.budget.most[name]
+        return lowest(self.ordered(name), most) if name in self.budget.capped and cut.removed(self, name) > most else cut
 
     def _global_cut(self, rest: int) -> dict[str, LayerCut]:
         """Rank all free layers together; ties are broken by layer, then by index."""
-        threshold, ties = _kth(self._ordered_free, rest)
-        cuts = {}
-        for name in self._free:
-            mine = min(ties, int(np.count_nonzero(self.scores[name] == threshold))) if ties else 0
-            ties -= mine
-            cuts[name] = LayerCut(threshold, mine)
+        if not self.budget.free:
+            return {}
+        whole = lowest(self._ordered_free, rest)
+        left, cuts = whole.ties, {}
+        for name in self.budget.free:
+            mine = min(left, self._ties(name, whole.threshold)) if left else 0
+            left -= mine
+            cuts[name] = self._held(name, LayerCut(whole.threshold, mine))
         return cuts
 
-    def removed(self, cut: Cut) -> dict[str, int]:
-        """Return how many weights a cut removes from each layer, without making masks."""
-        return {name: int(np.searchsorted(self.ordered(name), c.threshold, side="left")) + c.ties for name, c in cut.items()}
+    def _ties(self, name: str, threshold: np.float32) -> int:
+        """Return how many weights that score exactly the threshold a layer may lose."""
+        if name not in self.budget.capped:
+            return int(np.count_nonzero(self.scores[name] == threshold))
+        first, last = (int(np.searchsorted(self._open(name), threshold, side)) for side in SIDES)
+        return last - first
 
-    def masks(self, cut: Cut) -> dict[str, Tensor]:
-        """Return the masks of a cut.
+    def requested(self, spec: PruneSpec) -> dict[str, float | None]:
+        """Return the sparsity asked of each chosen layer, before zeros and caps; None where global scope or a threshold decides.
 
-        Returns
-        -------
-        dict of str to BoolTensor
-            Of the weights' shapes; True where a weight stays.
+        Parameters
+        ----------
+        spec : PruneSpec
+            The setting that was ranked, at any sparsity or threshold.
         """
-        masks = {}
-        for name, layer in cut.items():
-            keep = self.scores[name] >= layer.threshold
-            if layer.ties:
-                keep[np.flatnonzero(self.scores[name] == layer.threshold)[: layer.ties]] = False
-            masks[name] = torch.from_numpy(keep).view(self.shapes[name])
-        return masks
+        return self.budget.requested(spec)
+
+    def limits(self, spec: PruneSpec) -> tuple[str, ...]:
+        """Say in plain sentences what stands between a setting and its outcome.
+
+        Parameters
+        ----------
+        spec : PruneSpec
+            The setting that was ranked, at any sparsity or threshold.
+        """
+        if spec.threshold is None:
+            return (*self.notes, *self.budget.limits(spec))
+        cut = _below(spec.threshold)
+        return (*self.notes, *self.budget.saved({name: cut.removed(self, name) for name in self.budget.capped}))
 
 
-def masks_at(model: nn.Module, spec: PruneSpec, sparsities: Iterable[float]) -> Iterator[dict[str, Tensor]]:
+def _below(threshold: float) -> LayerCut:
+    """Return the cut that removes what scores below a threshold."""
+    return LayerCut(np.float32(threshold))
+
+
+def masks_at(model: nn.Module, spec: PruneSpec, sparsities: Iterable[float], data: Any = None) -> Iterator[dict[str, Tensor]]:
     """Yield the masks of one setting at several sparsities; the model is scored once.
 
     Parameters
@@ -194,22 +158,34 @@ def masks_at(model: nn.Module, spec: PruneSpec, sparsities: Iterable[float]) -> 
         An unstructured setting; its own sparsity is ignored.
     sparsities : iterable of float
         Each at least 0 and below 1.
+    data : Data or Split, optional
+        For criteria that look at training data.
 
     Yields
     ------
     dict of str to BoolTensor
-        Layer name to mask, True where a weight stays. Masks at a higher sparsity are subsets of those at a lower one.
+        Layer name to mask, True where a weight stays. Masks at a higher sparsity are subsets of those at a lower one, except that
+        where counts are rounded to an exact total (scope ERK, and uniform with caps) a layer may lose one weight fewer.
 
     Raises
     ------
     PruningError
         If the mode is not unstructured, or a total is out of reach.
     """
-    if spec.mode != "unstructured":
-        raise PruningError("masks exist for mode 'unstructured'; use plan() and shrink() for structured pruning")
-    ranking = Ranking.of(model, spec)
+    check_unstructured(spec)
+    ranking = Ranking.of(model, spec, data)
     for sparsity in sparsities:
         yield ranking.masks(ranking.cut(sparsity))
+
+
+def check_unstructured(spec: PruneSpec) -> None:
+    """Raise unless a setting can be cut at any sparsity by masks."""
+    if spec.mode == "nm":
+        raise PruningError(
+            f"the pattern {spec.pattern} has one sparsity, {spec.sparsity:g}: use prune(), or mode 'unstructured' for several"
+        )
+    if spec.mode != "unstructured":
+        raise PruningError("masks exist for mode 'unstructured'; use plan() and shrink() for structured pruning")
 
 
 def masked_copy(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:

@@ -22,8 +22,8 @@ def protected_layers(model: nn.Module, mode: str) -> dict[str, str]:
     ----------
     model : nn.Module
         Any model.
-    mode : {"unstructured", "structured"}
-        Nothing is protected in unstructured mode. In structured mode the stem (the first layer, if it is a
+    mode : {"unstructured", "nm", "structured"}
+        Nothing is protected where single weights go. In structured mode the stem (the first layer, if it is a
         convolution) and the classifier (the last layer) are.
 
     Returns
@@ -47,7 +47,7 @@ def default_layers(model: nn.Module, mode: str) -> tuple[str, ...]:
 def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
     """Return the layers that a setting works on, in order of definition.
 
-    A layer with an override is chosen by it.
+    A layer with an override is chosen by it, one with a cap alone is not.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
     known = prunable_layers(model)
     fixed = [name for name, _ in spec.overrides]
     named = set(default_layers(model, spec.mode) if spec.layers is None else spec.layers) | set(fixed)
-    unknown = [name for name in (*(spec.layers or ()), *fixed) if name not in known]
+    unknown = [name for name in (*(spec.layers or ()), *fixed, *dict(spec.caps)) if name not in known]
     if unknown:
         raise PruningError(unknown_layers(dict.fromkeys(unknown), known))
     if not named:

@@ -1,7 +1,6 @@
 """Unstructured masks: exact counts, ties by index, and torch's own pruning as the oracle."""
 
 import copy
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,28 +11,14 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from prunekit.anatomy import prunable_layers, state_hash, weight_of
+from prunekit.choices import NEEDS_DATA, WEIGHT_CRITERIA
 from prunekit.errors import ModelError, PruningError
 from prunekit.pruning import Ranking, masked_copy, masks_at, prune
 from prunekit.spec import PruneSpec
+from tests.pruning.drawn import fill, fractions, gone, layers, mlps, sizes_of, slowest_cut, zeros_of
 
-fractions = st.floats(0, 0.999)
-
-
-def removed(masks):
-    return {name: int((~mask).sum()) for name, mask in masks.items()}
-
-
-@st.composite
-def mlps(draw):
-    """Linear nets whose weights have many ties: small integers."""
-    widths = draw(st.lists(st.integers(1, 12), min_size=3, max_size=5))
-    seed, levels = draw(st.integers(0, 2**31)), draw(st.sampled_from([1, 2, 5, 1000]))
-    noise = torch.Generator().manual_seed(seed)
-    net = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(widths)))
-    with torch.no_grad():
-        for layer in net:
-            layer.weight.copy_(torch.randint(-levels, levels + 1, layer.weight.shape, generator=noise).float())
-    return net
+SCOPES = ("global", "uniform", "erk")
+DATA_FREE = [name for name in WEIGHT_CRITERIA if name not in NEEDS_DATA]
 
 
 def oracle(scores, count):
@@ -43,7 +28,7 @@ def oracle(scores, count):
     return keep
 
 
-@given(mlps(), fractions, st.sampled_from(["l1", "l2", "random"]), st.integers(0, 9))
+@given(mlps(), fractions, st.sampled_from(DATA_FREE), st.integers(0, 9))
 def test_global_cut_is_the_stable_sort_of_all_weights(net, sparsity, criterion, seed):
     spec = PruneSpec(sparsity=sparsity, criterion=criterion, seed=seed)
     ranking = Ranking.of(net, spec)
@@ -51,7 +36,7 @@ def test_global_cut_is_the_stable_sort_of_all_weights(net, sparsity, criterion, 
     flat = np.concatenate([m.numpy().ravel() for m in masks.values()])
     scores = np.concatenate(list(ranking.scores.values()))
     assert (flat == oracle(scores, round(sparsity * scores.size))).all()
-    assert ranking.removed(ranking.cut()) == removed(masks)
+    assert ranking.removed(ranking.cut()) == gone(masks)
 
 
 @given(mlps(), fractions)
@@ -92,7 +77,7 @@ def test_overrides_are_fixed_and_the_rest_makes_up_the_total(net, data):
             Ranking.of(net, spec).cut()
         return
     ranking = Ranking.of(net, spec)
-    counts = removed(ranking.masks(ranking.cut()))
+    counts = gone(ranking.masks(ranking.cut()))
     assert sum(counts.values()) == wanted
     assert all(counts[name] == round(share * sizes[name]) for name, share in fixed.items())
 
@@ -169,3 +154,84 @@ def test_unknown_layers_and_a_model_without_layers():
         prune(nn.Sequential(nn.ReLU()), PruneSpec(), input_shape=(4,))
     with pytest.raises(PruningError, match="unstructured"):
         next(masks_at(net, PruneSpec(mode="structured"), [0.5]))
+    with pytest.raises(PruningError, match=r"the pattern 1:4 has one sparsity, 0\.75"):
+        next(masks_at(net, PruneSpec(mode="nm", pattern="1:4"), [0.75]))
+    with pytest.raises(PruningError, match="Ranking ranks mode 'unstructured'"):
+        Ranking.of(net, PruneSpec(mode="nm"))
+
+
+amounts = st.one_of(
+    st.builds(dict, sparsity=fractions, scope=st.sampled_from(SCOPES)),
+    st.builds(dict, threshold=st.floats(0, 6), scope=st.sampled_from(["global", "uniform"])),
+)
+
+
+@given(layers(zeros=True), amounts, st.sampled_from(DATA_FREE))
+def test_what_is_zero_already_always_goes_and_counts(net, amount, criterion):
+    spec = PruneSpec(criterion=criterion, **amount)
+    ranking = Ranking.of(net, spec)
+    masks = ranking.masks(ranking.cut())
+    assert all(not bool((mask & (weight_of(net, name) == 0)).any()) for name, mask in masks.items())
+    assert ranking.removed(ranking.cut()) == gone(masks)
+    if spec.sparsity is not None:
+        sizes, zeros = sizes_of(net), zeros_of(net)
+        asked, counts = round(spec.sparsity * sum(sizes.values())), gone(masks)
+        shares = {name: round(spec.sparsity * size) for name, size in sizes.items()}
+        unbound = asked >= sum(zeros.values()) and all(shares[name] >= zeros[name] for name in sizes)
+        assert sum(counts.values()) == (sum(shares.values()) if spec.scope == "uniform" and unbound else max(asked, sum(zeros.values())))
+
+
+@given(layers(zeros=True), fractions, st.sampled_from(DATA_FREE))
+def test_a_global_cut_of_a_net_with_zeros_takes_them_first(net, sparsity, criterion):
+    ranking = Ranking.of(net, PruneSpec(sparsity=sparsity, criterion=criterion))
+    total = max(round(sparsity * sum(sizes_of(net).values())), sum(zeros_of(net).values()))
+    slow = slowest_cut(ranking.scores.values(), total, list(sizes_of(net).values()))
+    masks = ranking.masks(ranking.cut())
+    assert all((mask.numpy().ravel() == keep).all() for mask, keep in zip(masks.values(), slow, strict=True))
+
+
+@given(layers(), amounts, amounts, st.sampled_from(DATA_FREE), st.sampled_from(DATA_FREE))
+def test_cutting_a_pruned_model_further_only_removes_more(net, first, then, one, other):
+    before = next(iter(_masks(net, PruneSpec(criterion=one, **first))))
+    pruned = masked_copy(net, before)
+    after = next(iter(_masks(pruned, PruneSpec(criterion=other, **then))))
+    assert all(bool((after[name] <= mask).all()) for name, mask in before.items())
+
+
+def _masks(net, spec):
+    ranking = Ranking.of(net, spec)
+    yield ranking.masks(ranking.cut())
+
+
+@given(layers(zeros=True), st.data())
+def test_overrides_of_layers_with_zeros_remove_no_fewer_than_those(net, data):
+    name = data.draw(st.sampled_from(prunable_layers(net)))
+    share = data.draw(fractions)
+    zeros, size = zeros_of(net), sizes_of(net)[name]
+    ranking = Ranking.of(net, PruneSpec(sparsity=data.draw(fractions), overrides={name: share}, scope=data.draw(st.sampled_from(SCOPES))))
+    try:
+        masks = ranking.masks(ranking.cut())
+    except PruningError:
+        return  # the override alone makes the total impossible: tested above
+    assert gone(masks)[name] == max(round(share * size), zeros[name])
+    assert all(count >= zeros[layer] for layer, count in gone(masks).items())
+    assert ranking.removed(ranking.cut()) == gone(masks)
+
+
+def test_a_layer_that_is_zero_throughout_costs_the_others_nothing():
+    net = fill(nn.Sequential(nn.Linear(10, 10), nn.Linear(10, 10)), 0, 1000)
+    nn.init.zeros_(net[1].weight)
+    for scope in SCOPES:
+        result = prune(net, PruneSpec(sparsity=0.3, scope=scope), input_shape=(10,))
+        assert gone(result.masks) == {"0": 0, "1": 100}
+        assert Ranking.of(net, result.spec).limits(result.spec) == (
+            "60 of 200 weights were asked for, 100 go: 100 are zero already and stay so",
+        )
+
+
+def test_scores_beyond_all_bounds_are_still_counted():
+    net = nn.Sequential(nn.Linear(4, 1))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1e30, 1.0, 2e30, 3e30]]))  # squared: infinite
+    ranking = Ranking.of(net, PruneSpec(sparsity=0.75, criterion="l2"))
+    assert gone(ranking.masks(ranking.cut())) == ranking.removed(ranking.cut()) == {"0": 3}
