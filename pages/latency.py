@@ -1,8 +1,8 @@
 """Latency: is it really faster, here?"""
 
-from prunekit.ui import measuring, show, timing
+from prunekit.ui import measuring, scoring, show, store, timing
 from prunekit.ui.background import board
-from prunekit.ui.current import model_in_use
+from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
     "Is it really faster, here?",
@@ -11,8 +11,13 @@ show.heading(
 )
 now, loaded = model_in_use()
 timing.setting()
+data = None
+if timing.needs_data(now):
+    data = data_in_use(now, loaded) if store.data_name(now, loaded) != store.NO_DATA else None
+    if data is None and store.data_name(now, loaded) == store.NO_DATA:
+        scoring.without_data(now.criterion)
 with show.plain_errors():
-    timing.button(now, loaded)
+    timing.button(now, loaded, data)
     key = timing.key_of(now, loaded)
     measuring.panel(key)
     report = measuring.finished(key)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from prunekit.ui import controls, costs, cuts, handout, measuring, prune, show, store, ticks
+from prunekit.ui import controls, costs, cuts, handout, measuring, more, prune, scoring, show, store, ticks
 from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
@@ -12,14 +12,17 @@ show.heading(
 now, loaded = model_in_use()
 with st.container(border=True):
     controls.setting()
-    controls.slider("weights" if now.mode == "unstructured" else "channels")
+    controls.amount()
+    more.choices()
 
 view = spec = data = None
-with show.plain_errors(stop=False):
-    spec = now.spec(loaded.layers)
-    view = cuts.view(loaded.source, spec)
 if store.data_name(now, loaded) != store.NO_DATA:
     data = data_in_use(now, loaded)
+images = store.images_of(now, loaded, data)
+with show.plain_errors(stop=False):
+    spec = now.spec(loaded.layers)
+    if scoring.ready(loaded, spec, images):
+        view = cuts.view(loaded.source, spec, images)
 prune.numbers(now, loaded, view)
 with st.container(horizontal=True):
     costs.button(now, loaded, view, data)
@@ -36,7 +39,7 @@ if view is not None:
 ticks.table(now, loaded, view)
 if view is not None:
     with show.plain_errors(stop=False):
-        found = costs.known(now, loaded, view.spec)
+        found = costs.known(now, loaded, view)
         left, right = st.columns(2, gap="medium")
         with left:
             costs.sizes(now, loaded, view, found)

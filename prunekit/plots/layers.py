@@ -18,7 +18,8 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     ----------
     frame : DataFrame
         In the order of depth; columns ``name``, ``removed`` (share, 0 to 1), ``gone`` and ``all`` (counts), ``requested`` (share, or
-        NaN where the total was requested and not the layer) and ``ticked`` (bool).
+        NaN where the total was requested and not the layer), ``ticked`` (bool), and optionally ``cap`` (the largest share that may go,
+        or NaN).
     what : str
         What is counted: ``weights`` or ``channels``.
     dark : bool
@@ -48,7 +49,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
                 showlegend=False,
             )
         )
-    traces.append(_requested(frame, flat, dark))
+    traces += [_requested(frame, flat, dark), _capped(frame, flat, dark)]
     # with no bar in the first row's colour the legend would show grey; two empty traces carry it
     traces += [_legend("kept", theme.KEPT, 1), _legend("removed", theme.removed(dark, 0.6), 2)]
     fig = theme.figure(
@@ -70,16 +71,28 @@ def _xy(share: pd.Series, names: pd.Series, flat: bool) -> dict[str, pd.Series]:
 
 def _requested(frame: pd.DataFrame, flat: bool, dark: bool) -> go.Scatter:
     """Return the marks at the requested shares (seen from the kept side)."""
-    asked = frame[frame["requested"].notna()]
-    symbol = "line-ns" if flat else "line-ew"
+    marker: dict[str, object] = {"symbol": "line-ns" if flat else "line-ew", "size": 13, "line": {"width": 2, "color": theme.ink(dark)}}
+    return _marks(frame, "requested", "requested: remove", flat, marker)
+
+
+def _capped(frame: pd.DataFrame, flat: bool, dark: bool) -> go.Scatter:
+    """Return the marks beyond which nothing may go (seen from the kept side), pointing at what stays."""
+    line = {"width": 1, "color": theme.paper(dark)}
+    marker: dict[str, object] = {"symbol": "triangle-left" if flat else "triangle-down", "size": 10, "color": theme.ink(dark), "line": line}
+    return _marks(frame[frame["ticked"]], "cap", "cap: at most", flat, marker)
+
+
+def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dict[str, object]) -> go.Scatter:
+    """Return marks at the shares of one column, where it is there and holds any."""
+    rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0].assign(**{column: []})
     return go.Scatter(
-        **_xy(1 - asked["requested"], asked["name"], flat),
+        **_xy(1 - rows[column], rows["name"], flat),
         mode="markers",
-        marker={"symbol": symbol, "size": 13, "line": {"width": 2, "color": theme.ink(dark)}},
-        name="requested",
-        customdata=asked["requested"],
-        hovertemplate="requested: remove %{customdata:.1%}<extra></extra>",
-        showlegend=bool(len(asked)),
+        marker=marker,
+        name=column,
+        customdata=list(zip(rows.index, rows[column], strict=True)),
+        hovertemplate=words + " %{customdata[1]:.1%}<extra></extra>",
+        showlegend=bool(len(rows)),
     )
 
 

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from prunekit.errors import one_of
-from prunekit.spec import CRITERIA, MODES, SCOPES
+from prunekit import fields as check
+from prunekit.choices import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, default_scope
+from prunekit.errors import SpecError
+from prunekit.ui.fitting import fit
 from prunekit.ui.settings import Curve, Settings
 
 MOST = 4096  # places of layers, and characters of one value
 SHELVES = ("sample", "torchvision", "own")
+MOST_SEED = 2**53 - 1  # beyond it a browser's numbers are not exact
+MOST_SAMPLES = 100_000
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,13 @@ def _fraction(text: str) -> float:
     return round(float(text) / 100, 8)
 
 
-def _write_overrides(value: tuple[tuple[int, float], ...]) -> str:
-    """Return overrides as ``place~percent`` pairs."""
+def _write_shares(value: tuple[tuple[int, float], ...]) -> str:
+    """Return shares of layers as ``place~percent`` pairs."""
     return "_".join(f"{place}~{_percent(share)}" for place, share in sorted(value))
 
 
-def _read_overrides(text: str) -> tuple[tuple[int, float], ...]:
-    """Read what ``_write_overrides`` wrote."""
+def _read_shares(text: str) -> tuple[tuple[int, float], ...]:
+    """Read what ``_write_shares`` wrote."""
     found: dict[int, float] = {}
     for part in text.split("_"):
         place, tilde, share = part.partition("~")
@@ -76,20 +80,28 @@ def _read_overrides(text: str) -> tuple[tuple[int, float], ...]:
     return tuple(sorted(found.items()))
 
 
+def _pattern(text: str) -> str:
+    """Read a pattern N:M."""
+    try:
+        n, m = check.pattern(text)
+    except SpecError:
+        raise ValueError("N:M with 0 < N < M, such as 2:4") from None
+    return f"{n}:{m}"
+
+
 def _write_curves(value: tuple[Curve, ...]) -> str:
     """Return curves as ``mode-criterion-scope``, with ``-own`` where chosen layers count."""
-    return "_".join("-".join([c.mode, c.criterion, c.scope] + ["own"] * c.chosen) for c in value)
+    return "_".join("-".join([c.mode, c.criterion.replace("_", "."), c.scope] + ["own"] * c.chosen) for c in value)
 
 
 def _read_curves(text: str) -> tuple[Curve, ...]:
     """Read what ``_write_curves`` wrote."""
     found: list[Curve] = []
     for part in text.split("_")[:12]:
-        words = part.split("-")
-        if len(words) not in (3, 4) or words[3:] not in ([], ["own"]):
+        words = part.replace(".", "_").split("-")
+        known = all(word in allowed for word, allowed in zip(words, (MODES, CRITERIA, SCOPES), strict=False))
+        if not known or len(words) not in (3, 4) or words[3:] not in ([], ["own"]):
             raise ValueError("curves such as unstructured-l1-global")
-        for field, word, allowed in zip(("mode", "criterion", "scope"), words, (MODES, CRITERIA, SCOPES), strict=False):
-            one_of(field, word, allowed)
         found.append(Curve(words[0], words[1], words[2], len(words) == 4))
     return tuple(dict.fromkeys(found))
 
@@ -116,6 +128,12 @@ def _whole(low: int, high: int) -> Codec:
     return Codec(str, read)
 
 
+def _one_number(*allowed: int) -> Codec:
+    """Return the codec of one whole number out of several."""
+    words = _choice(*map(str, allowed))
+    return Codec(str, lambda text: int(words.read(text)))
+
+
 def _matching(pattern: str, allowed: str) -> Codec:
     """Return the codec of a word of a certain form."""
 
@@ -138,8 +156,14 @@ CODECS: dict[str, Codec] = {
     "criterion": _choice(*CRITERIA),
     "scope": _choice(*SCOPES),
     "layers": Codec(_ranges, _places),
-    "overrides": Codec(_write_overrides, _read_overrides),
-    "seed": _whole(0, 2**63 - 1),
+    "overrides": Codec(_write_shares, _read_shares),
+    "caps": Codec(_write_shares, _read_shares),
+    "cap_all": Codec(_percent, _fraction),
+    "pattern": Codec(str, _pattern),
+    "target": _choice(*TARGETS),
+    "round_to": _one_number(*ROUNDS),
+    "samples": _whole(1, MOST_SAMPLES),
+    "seed": _whole(0, MOST_SEED),
     "shelf": _choice(*SHELVES),
     "pick": Codec(_ranges, _places),
     "view": _choice("overlay", "multiples"),
@@ -167,13 +191,13 @@ def encode(settings: Settings) -> dict[str, str]:
     dict of str to str
         Parameter name to text, in a fixed order.
     """
-    plain = Settings()
+    plain = Settings(scope=default_scope(settings.mode))
     changed = (f.name for f in fields(Settings) if getattr(settings, f.name) != getattr(plain, f.name))
     return {name: CODECS[name].write(getattr(settings, name)) for name in changed}
 
 
 def decode(parameters: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """Read the parameters of an address; whatever cannot be read keeps its default and is named.
+    """Read the parameters of an address; whatever cannot be read keeps its default, what does not go together is changed, both are named.
 
     Parameters
     ----------
@@ -183,9 +207,9 @@ def decode(parameters: Mapping[str, str]) -> tuple[Settings, list[str]]:
     Returns
     -------
     settings : Settings
-        Always valid.
+        Always valid, and its choices go together.
     problems : list of str
-        One plain sentence for each parameter that was left out.
+        One plain sentence for each parameter that was left out or changed.
     """
     values: dict[str, Any] = {}
     problems: list[str] = []
@@ -197,7 +221,9 @@ def decode(parameters: Mapping[str, str]) -> tuple[Settings, list[str]]:
             values[name] = CODECS[name].read(text[:MOST])
         except ValueError as error:
             problems.append(f"`{name}` in the address should be {error}, not `{_shown(text)}`; the default is used.")
-    return Settings(**values), problems
+    values.setdefault("scope", default_scope(values.get("mode", MODES[0])))
+    settings, changes = fit(Settings(**values))
+    return settings, problems + changes
 
 
 def _shown(text: str) -> str:

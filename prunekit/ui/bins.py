@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from prunekit import anatomy
 from prunekit.plots import Bins, CutBins
-from prunekit.pruning import Plan
+from prunekit.pruning import LayerCut, Plan
 from prunekit.ui import store
-from prunekit.ui.cuts import View
+from prunekit.ui.cuts import View, mask_of
 from prunekit.ui.store import Source
 
 FINE = 8192
 BARS = 96
 COVER = 0.996  # the share of weights inside the drawn range; rare outliers would squeeze the rest into one bar
+BY_SIZE = ("l1", "l2", "lamp")  # criteria that rank the weights of one layer by their magnitude
 
 Ints = NDArray[np.int32]
 
@@ -135,22 +136,49 @@ def cut_bins(source: Source, view: View, focus: str | None, layers: tuple[str, .
     """
     assert not isinstance(view.cut, Plan)
     found = fine(source, (focus,) if focus else layers)
-    rows = view.frame.set_index("name")
-    distance = np.abs((found.edges[:-1] + found.edges[1:]) / 2)
-    removed = np.zeros(FINE)
-    thresholds = set()
-    for name, counts in found.counts.items():
-        if name not in view.cut:
-            continue
-        if view.spec.criterion == "random":
-            removed += counts * rows.at[name, "removed"]
-            continue
-        score = float(view.cut[name].threshold)
-        reach = math.sqrt(max(score, 0.0)) if view.spec.criterion == "l2" else score
-        thresholds.add(reach)
-        removed += np.where(distance < reach, counts, 0)
+    gone = dict(zip(view.frame["name"], view.frame["gone"], strict=True))
+    taking = [name for name in found.counts if name in view.cut]
+    removed = sum((_removed(source, view, name, found, int(gone[name])) for name in taking), np.zeros(FINE))
+    lines = {_line(view, name, found, int(gone[name])) for name in taking}
     total = np.sum(list(found.counts.values()), axis=0)
     window = _window(found, together=True)
-    gone = _bars(removed, window)
-    threshold = thresholds.pop() if len(thresholds) == 1 else None
-    return CutBins(_edges(found, window), _bars(total, window) - gone, gone, threshold if threshold and threshold > 0 else None)
+    below = _bars(removed, window)
+    return CutBins(_edges(found, window), _bars(total, window) - below, below, lines.pop() if len(lines) == 1 else None)
+
+
+def _by_size(view: View) -> bool:
+    """Return whether the weights of one layer go in the order of their magnitude."""
+    return view.spec.mode == "unstructured" and view.spec.criterion in BY_SIZE
+
+
+def _outward(counts: Ints) -> NDArray[np.int64]:
+    """Return how many weights lie within each distance from zero, in bins."""
+    half = FINE // 2
+    within: NDArray[np.int64] = np.cumsum(counts[:half][::-1].astype(np.int64) + counts[half:])
+    return within
+
+
+def _removed(source: Source, view: View, name: str, found: Fine, gone: int) -> NDArray[np.float64]:
+    """Return what goes of each bin of one layer."""
+    counts = found.counts[name]
+    if view.spec.criterion == "random" and view.spec.mode == "unstructured":
+        return counts.astype(np.float64) * (gone / max(int(counts.sum()), 1))
+    if not _by_size(view):
+        lost = _weights(source, name)[~mask_of(view, name).reshape(-1)]
+        return _count(lost, float(found.edges[-1])).astype(np.float64)
+    within = _outward(counts)
+    before = np.concatenate([[0], within[:-1]])
+    share = np.clip((gone - before) / np.maximum(within - before, 1), 0, 1)  # of each distance: all, none, and once a part
+    return np.asarray(counts * np.concatenate([share[::-1], share]), np.float64)
+
+
+def _line(view: View, name: str, found: Fine, gone: int) -> float | None:
+    """Return the magnitude below which the weights of one layer go; None where there is no such line."""
+    if not _by_size(view):
+        return None
+    if view.spec.criterion == "lamp":  # its scores are no magnitudes, but have their order
+        place = int(np.searchsorted(_outward(found.counts[name]), gone))
+        return float(found.edges[FINE // 2 + 1 + place]) if gone else None
+    rule = view.cut[name] if not isinstance(view.cut, Plan) else None
+    score = max(float(rule.threshold), 0.0) if isinstance(rule, LayerCut) else 0.0
+    return (math.sqrt(score) if view.spec.criterion == "l2" else score) or None

@@ -1,40 +1,87 @@
-"""The controls of a setting: mode, criterion, scope, one slider; the same on every page that prunes."""
+"""The controls of a setting: mode, criterion, scope, how much; the same on every page that prunes."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from prunekit import fields as check
+from prunekit.choices import NEEDS_DATA, criteria_of, scopes_of
 from prunekit.criteria import CRITERIA
 from prunekit.ui import state
+from prunekit.ui.fitting import MODES
 
-MODES = {"unstructured": "Unstructured", "structured": "Structured"}
-MODE_HELP = "Unstructured: single weights become zero, every layer keeps its size. Structured: whole channels leave, layers become smaller."
-SCOPES = {"global": "All layers together", "uniform": "The same share of each layer"}
-SCOPE_HELP = "Together: what is weakest anywhere goes first, so layers lose different shares. The same share: every layer gives equally."
-CRITERIA_NAMES = {name: criterion.title for name, criterion in CRITERIA.items()}
+MODE_HELP = (
+    "- **Unstructured**: single weights become zero, every layer keeps its size.\n"
+    "- **N:M**: of every M consecutive weights N stay, which some hardware can use. A pattern has one sparsity, so there is no slider and "
+    "no curve of it.\n"
+    "- **Structured**: whole channels leave, layers become smaller."
+)
+SCOPES = {"global": "All layers together", "uniform": "The same share of each layer", "erk": "Shared out by shape (ERK)"}
+SCOPE_HELP = {
+    "global": "**All together**: what is weakest anywhere goes first, so layers lose different shares.",
+    "uniform": "**The same share**: every layer gives equally.",
+    "erk": "**By shape**: wide layers give more than narrow ones (Erdős–Rényi kernel; Evci et al. 2020, arXiv:1911.11134).",
+}
+SHORT_SCOPES = {"global": "global", "uniform": "uniform", "erk": "ERK"}
+COUNTED = {"weights": "the weights", "channels": "the channels", "params": "all parameters", "macs": "all MACs"}
+PATTERNS = ("2:4", "1:4", "4:8", "2:8", "1:2")
+PATTERN_HELP = (
+    "Of every M consecutive inputs of an output, N weights stay. 2:4 is what the sparse units of NVIDIA's GPUs can use "
+    "(Mishra et al. 2021, arXiv:2104.08378)."
+)
+MOST_BLOCK = 9999
 
 
 def setting() -> None:
-    """Show mode, criterion, scope and, for random choice, the seed."""
+    """Show mode, criterion and scope, as far as they go together."""
     now = state.settings()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
             "Mode", list(MODES), format_func=MODES.__getitem__, required=True, help=MODE_HELP, **state.bind("mode", then=state.change_mode)
         )
-        st.selectbox("Criterion", list(CRITERIA), format_func=_criterion, width=180, help=_formulas(), **state.bind("criterion"))
-        st.selectbox("Scope", list(SCOPES), format_func=SCOPES.__getitem__, width=225, help=SCOPE_HELP, **state.bind("scope"))
-        if now.criterion == "random":
-            st.number_input("Seed", min_value=0, max_value=2**31, step=1, width=110, **state.bind("seed"))
+        criterion(now.mode)
+        scope(now.mode)
 
 
-def _criterion(name: str) -> str:
-    """Return a criterion's title."""
-    return CRITERIA_NAMES[name]
+def criterion(mode: str) -> None:
+    """Show the criteria that go with a mode."""
+    names = list(criteria_of(mode))
+    st.selectbox(
+        "Criterion", names, format_func=criterion_name, width=215, help="\n".join(map(_about, names)), **state.bind("criterion")
+    )  # fmt: skip
 
 
-def _formulas() -> str:
-    """Return what each criterion computes."""
-    return "\n".join(f"- **{c.title}**: {c.formula} ({c.source})" for c in CRITERIA.values())
+def scope(mode: str) -> None:
+    """Show the scopes that go with a mode, where there is a choice."""
+    names = list(scopes_of(mode))
+    if len(names) > 1:
+        about = "\n".join(f"- {SCOPE_HELP[name]}" for name in names)
+        st.selectbox("Scope", names, format_func=SCOPES.__getitem__, width=225, help=about, **state.bind("scope"))
+
+
+def criterion_name(name: str) -> str:
+    """Return a criterion's title, and whether it looks at images."""
+    return CRITERIA[name].title + (" · looks at data" if name in NEEDS_DATA else "")
+
+
+def _about(name: str) -> str:
+    """Return what a criterion computes, where it comes from and when it is good."""
+    found = CRITERIA[name]
+    return f"- **{found.title}**: {_literal(found.formula)} ({found.source}). {found.advice}"
+
+
+def _literal(formula: str) -> str:
+    """Return a formula without Markdown's meanings of its signs."""
+    return "".join("\\" + sign if sign in "\\`*_[]<>$#~|:" else sign for sign in formula)
+
+
+def amount() -> None:
+    """Show how much goes: the slider, or the pattern of N:M."""
+    now = state.settings()
+    if now.mode == "nm":
+        pattern()
+    else:
+        slider(COUNTED[now.target if now.mode == "structured" else "weights"])
 
 
 def slider(what: str) -> None:
@@ -43,14 +90,39 @@ def slider(what: str) -> None:
     Parameters
     ----------
     what : str
-        ``weights`` or ``channels``.
+        What it counts, such as ``the weights``.
     """
     st.slider(
-        f"Remove this share of the {what}", min_value=0.0, max_value=99.5, step=0.5, format="%g %%",
-        **state.bind("sparsity", show=lambda share: round(100 * share, 4), take=lambda value: min(round(value / 100, 8), 0.995)),
+        f"Remove this share of {what}", min_value=0.0, max_value=99.5, step=0.5, format="%g %%",
+        **state.bind("sparsity", show=lambda share: min(round(100 * share, 4), 99.5), take=lambda value: round(value / 100, 8)),
     )  # fmt: skip
+
+
+def pattern() -> None:
+    """Show the usual patterns, and N and M for any other."""
+    n, m = check.pattern(state.settings().pattern)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.pills("Pattern", PATTERNS, help=PATTERN_HELP, **state.bind("pattern", show=lambda now: now if now in PATTERNS else None))
+        state.mirror("pattern_n", n)
+        state.mirror("pattern_m", m)
+        st.number_input("Keep N", min_value=1, max_value=MOST_BLOCK, step=1, width=110, key="pattern_n", on_change=_take_n)
+        st.number_input("of every M", min_value=2, max_value=MOST_BLOCK, step=1, width=110, key="pattern_m", on_change=_take_m)
+        st.markdown(f":gray[{n} of every {m} consecutive weights stay: {100 * (1 - n / m):.4g} % go from every layer that divides.]")
+
+
+def _take_n() -> None:
+    """Keep so many; a block that is too small grows."""
+    n, m = int(st.session_state["pattern_n"]), check.pattern(state.settings().pattern)[1]
+    n = min(n, MOST_BLOCK - 1)
+    state.change(pattern=f"{n}:{max(m, n + 1)}")
+
+
+def _take_m() -> None:
+    """Take blocks of so many; if fewer than those that stay, fewer stay."""
+    n, m = check.pattern(state.settings().pattern)[0], int(st.session_state["pattern_m"])
+    state.change(pattern=f"{min(n, m - 1)}:{m}")
 
 
 def name_of(mode: str, criterion: str, scope: str) -> str:
     """Return a setting in a few words, as a curve is called."""
-    return f"{MODES[mode]}, {CRITERIA_NAMES[criterion]}, {'global' if scope == 'global' else 'uniform'}"
+    return f"{MODES[mode]}, {CRITERIA[criterion].title}, {SHORT_SCOPES[scope]}"

@@ -16,13 +16,13 @@ from prunekit.measure import Accuracy, Assessment, Difference, Sizes
 from prunekit.plots import sizes as size_bars
 from prunekit.plots.text import error as small
 from prunekit.plots.text import percent, points, size, times
-from prunekit.pruning import Plan, Proof, PruneResult
+from prunekit.pruning import ChannelRanking, Plan, Proof, PruneResult
 from prunekit.spec import PruneSpec
 from prunekit.ui import cuts, measuring, show, store
 from prunekit.ui.background import Job, board
 from prunekit.ui.cuts import SMALL, View
 from prunekit.ui.settings import Settings
-from prunekit.ui.store import Loaded, Source
+from prunekit.ui.store import Images, Loaded, Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,18 +63,18 @@ def is_small(loaded: Loaded) -> bool:
 
 
 def maker(loaded: Loaded, view: View) -> Callable[[], PruneResult]:
-    """Return what makes the pruned model, proved where channels leave; caches are asked now, so that it can run in another thread."""
+    """Return what makes the pruned model, proved where channels leave; it can run in another thread."""
     if isinstance(view.cut, Plan):
         return partial(pruning.carry_out, loaded.model, view.cut, view.spec)
-    ranking = cuts.ranking_of(loaded.source, view.spec)
-    return partial(pruning.mask, loaded.model, ranking, view.spec, loaded.input_shape)
+    assert not isinstance(view.ranking, ChannelRanking)
+    return partial(pruning.mask, loaded.model, view.ranking, view.spec, loaded.input_shape)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def exact(source: Source, spec: PruneSpec) -> Measured:
+def exact(source: Source, spec: PruneSpec, images: Images) -> Measured:
     """Return sizes and proof of a small model, without accuracy."""
     loaded = store.load(source)
-    result = maker(loaded, cuts.view(source, spec))()
+    result = maker(loaded, cuts.view(source, spec, images))()
     return Measured(measure.assess(loaded.model, result), result.proof)
 
 
@@ -83,9 +83,9 @@ def accuracy_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
     return measuring.key_of("assess", *measuring.of_data(now, loaded), spec)
 
 
-def exact_key(loaded: Loaded, spec: PruneSpec) -> str:
+def exact_key(loaded: Loaded, view: View) -> str:
     """Return the key of sizes and proof of a big model."""
-    return measuring.key_of("exact", loaded.source, spec)
+    return measuring.key_of("exact", loaded.source, view.spec, view.images)
 
 
 def measured(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
@@ -94,12 +94,12 @@ def measured(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
     return found if isinstance(found, Measured) else None
 
 
-def known(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
+def known(now: Settings, loaded: Loaded, view: View) -> Measured | None:
     """Return sizes and proof where they are known or quick."""
-    found = measured(now, loaded, spec) or measuring.finished(exact_key(loaded, spec))
+    found = measured(now, loaded, view.spec) or measuring.finished(exact_key(loaded, view))
     if isinstance(found, Measured):
         return found
-    return exact(loaded.source, spec) if is_small(loaded) else None
+    return exact(loaded.source, view.spec, view.images) if is_small(loaded) else None
 
 
 def begin(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:
@@ -114,9 +114,9 @@ def begin(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:
         found = measure.assess(loaded.model, result, split, baseline=dense, progress=job.progress, cancel=job.cancel)
         return Measured(found, result.proof)
 
-    name = f"{loaded.source.name}, {view.spec.mode}, {percent(view.spec.sparsity or 0)}"
+    name = f"{loaded.source.name}, {view.spec.pattern or view.spec.mode}, {percent(view.spec.sparsity or 0)}"
     if data is None:
-        measuring.start(exact_key(loaded, view.spec), f"Sizes and proof: {name}", work)
+        measuring.start(exact_key(loaded, view), f"Sizes and proof: {name}", work)
     else:
         measuring.start(accuracy_key(now, loaded, view.spec), f"Accuracy: {name}", work)
 
@@ -225,7 +225,7 @@ def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
             "Removing these channels must give what zeroing them in the dense model gives. For a model of this "
             "size that takes some seconds."
         )
-    key = exact_key(loaded, view.spec)
+    key = exact_key(loaded, view)
     if (found is None and (job := board().get(key)) is None) or (found is None and job is not None and not job.active):
         st.button(
             "Prove it and compute exact sizes" if view.what == "channels" else "Compute exact sizes",

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from prunekit import pruning
 from prunekit.anatomy import weight_of
-from prunekit.pruning import ChannelRanking, Plan
-from prunekit.pruning.masks import Cut, Ranking
+from prunekit.pruning import ChannelRanking, Cut, Plan, Ranking
+from prunekit.pruning.nm import PatternRanking
 from prunekit.spec import PruneSpec
 from prunekit.ui import store
-from prunekit.ui.store import Source
+from prunekit.ui.scoring import SMALL, Ranked, graph, of_images, ranking_of
+from prunekit.ui.store import NO_IMAGES, Images, Source
 
-SMALL = 2_000_000  # parameters; below this sizes and proofs are quick enough to be there at once
+__all__ = ["SMALL", "View", "graph", "kept_channels", "layer_scores", "mask_of", "view"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class View:
     spec : PruneSpec
         The setting.
     frame : DataFrame
-        A row for each prunable layer: ``name``, ``type``, ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested``
-        (share or NaN), ``ticked``, ``before``, ``after`` (shapes of the weight), ``params_gone``.
+        A row for each prunable layer: ``name``, ``type``, ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and
+        ``cap`` (share or NaN), ``ticked``, ``before``, ``after`` (shapes of the weight), ``params_gone``.
     what : str
         ``weights`` or ``channels``: what ``gone`` and ``all`` count.
+    unit : str
+        ``weights``, ``channels``, ``params`` or ``macs``: what the share to remove counts.
     gone, chosen : int
-        Removed, and open to removal.
+        Removed, and open to removal, in ``unit``.
     params, macs : tuple of int
         Dense, and afterwards (non-zero parameters and effective MACs for zeroed weights).
     prunable : tuple of int
@@ -44,11 +47,16 @@ class View:
         What stood in the way.
     cut : Cut or Plan
         For whoever needs masks or channels.
+    ranking : Ranking, PatternRanking or ChannelRanking
+        What was cut.
+    images : Images
+        What the criterion looked at; none where it looks at weights alone.
     """
 
     spec: PruneSpec
     frame: pd.DataFrame
     what: str
+    unit: str
     gone: int
     chosen: int
     params: tuple[int, int]
@@ -56,6 +64,8 @@ class View:
     prunable: tuple[int, int]
     limits: tuple[str, ...]
     cut: Cut | Plan
+    ranking: Ranked
+    images: Images
 
     @property
     def achieved(self) -> float:
@@ -68,43 +78,6 @@ class View:
         return 1 - self.prunable[1] / max(self.prunable[0], 1)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Ranking the weights, once …")
-def _ranking(source: Source, spec: PruneSpec) -> Ranking:
-    """Return the weights of the chosen layers, scored and sorted."""
-    ranking = Ranking.of(store.load(source).model, spec)
-    for name in ranking.scores:
-        ranking.ordered(name)  # sorts now rather than at the first move
-    return ranking
-
-
-@st.cache_resource(max_entries=12, show_spinner="Finding what shrinks together, once …")
-def graph(source: Source) -> pruning.ChannelGraph:
-    """Return the couplings of a model's channels."""
-    loaded = store.load(source)
-    return pruning.trace(loaded.model, loaded.input_shape)
-
-
-@st.cache_resource(max_entries=12, show_spinner="Ranking the channels, once …")
-def _channel_ranking(source: Source, spec: PruneSpec) -> ChannelRanking:
-    """Return the removable channels of the chosen layers, scored."""
-    return ChannelRanking.of(store.load(source).model, spec, graph(source))
-
-
-def ranking_of(source: Source, spec: PruneSpec) -> Ranking:
-    """Return the ranking that a setting shares with every other sparsity."""
-    return _ranking(source, _key(spec))
-
-
-def channel_ranking_of(source: Source, spec: PruneSpec) -> ChannelRanking:
-    """Return the channel ranking that a setting shares with every other sparsity."""
-    return _channel_ranking(source, _key(spec))
-
-
-def _key(spec: PruneSpec) -> PruneSpec:
-    """Return what a ranking depends on: everything but the sparsity."""
-    return spec.at(0.5)
-
-
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _zeros(source: Source) -> dict[str, int]:
     """Return how many weights of each layer are zero already."""
@@ -112,7 +85,7 @@ def _zeros(source: Source) -> dict[str, int]:
     return {name: int((weight_of(loaded.model, name) == 0).sum()) for name in loaded.layers}
 
 
-def view(source: Source, spec: PruneSpec) -> View:
+def view(source: Source, spec: PruneSpec, images: Images = NO_IMAGES) -> View:
     """Count what a setting removes.
 
     Parameters
@@ -121,6 +94,8 @@ def view(source: Source, spec: PruneSpec) -> View:
         The model.
     spec : PruneSpec
         The setting.
+    images : Images, optional
+        What criteria that look at training data look at.
 
     Returns
     -------
@@ -128,35 +103,37 @@ def view(source: Source, spec: PruneSpec) -> View:
 
     Raises
     ------
-    PruningError
+    PruningError, DataError
         If the setting cannot be carried out; the message says why.
     """
-    return _unstructured(source, spec) if spec.mode == "unstructured" else _structured(source, spec)
+    ranking = replace(ranking_of(source, spec, images), spec=spec) if spec.threshold is not None else ranking_of(source, spec, images)
+    images = of_images(spec, images)
+    if isinstance(ranking, ChannelRanking):
+        return _structured(source, spec, ranking, images)
+    return _masked(source, spec, ranking, images)
 
 
 def _base(source: Source, spec: PruneSpec) -> pd.DataFrame:
     """Return the rows of all prunable layers, nothing removed."""
     frame = store.layer_frame(source)[["name", "type", "shape", "macs"]].rename(columns={"shape": "before"})
-    fixed = dict(spec.overrides)
-    frame["requested"] = [fixed.get(name, math.nan) for name in frame["name"]]
+    frame["cap"] = [share if (share := spec.cap(name)) < 1 else math.nan for name in frame["name"]]
     return frame
 
 
-def _unstructured(source: Source, spec: PruneSpec) -> View:
+def _masked(source: Source, spec: PruneSpec, ranking: Ranking | PatternRanking, images: Images) -> View:
     """Count zeroed weights."""
-    ranking = ranking_of(source, spec)
-    cut = replace(ranking, spec=spec).cut() if spec.threshold is not None else ranking.cut(spec.sparsity)
-    removed, counts, zeros = ranking.removed(cut), store.counts_of(source), _zeros(source)
+    cut = ranking.cut(spec.sparsity)
+    removed, asked = ranking.removed(cut), ranking.requested(spec)
+    counts, zeros = store.counts_of(source), _zeros(source)
     frame = _base(source, spec)
+    frame["requested"] = [math.nan if (share := asked.get(name)) is None else share for name in frame["name"]]
     frame["all"] = [math.prod(shape) for shape in frame["before"]]
     frame["gone"] = [removed.get(name, 0) for name in frame["name"]]
     frame["ticked"] = [name in removed for name in frame["name"]]
     frame["removed"] = frame["gone"] / frame["all"]
     frame["after"] = frame["before"]
-    # zeros that were there before score least, so a cut takes them first and they are not counted twice
+    # zeros that were there before are among what goes, and are not counted twice
     frame["params_gone"] = [max(gone - zeros[name], 0) for name, gone in zip(frame["name"], frame["gone"], strict=True)]
-    if spec.scope == "uniform" and spec.sparsity is not None:
-        frame["requested"] = frame["requested"].where(frame["requested"].notna() | ~frame["ticked"], spec.sparsity)
     alive = np.array([zeros[name] for name in frame["name"]])
     left = 1 - np.maximum(frame["gone"], alive) / frame["all"]
     effective = counts.macs - float((frame["macs"] * (1 - left)).sum())
@@ -164,8 +141,9 @@ def _unstructured(source: Source, spec: PruneSpec) -> View:
     weights = int(frame["all"].sum())
     dense = weights - int(alive.sum())
     return View(
-        spec, frame, "weights", int(frame["gone"].sum()), int(frame.loc[frame["ticked"], "all"].sum()), (counts.params, nonzero),
-        (counts.macs, round(effective)), (weights, dense - int(frame["params_gone"].sum())), (), cut,
+        spec, frame, "weights", "weights", int(frame["gone"].sum()), int(frame.loc[frame["ticked"], "all"].sum()),
+        (counts.params, nonzero), (counts.macs, round(effective)), (weights, dense - int(frame["params_gone"].sum())),
+        ranking.limits(spec), cut, ranking, images,
     )  # fmt: skip
 
 
@@ -175,10 +153,9 @@ def _parameters(source: Source) -> dict[str, tuple[int, ...]]:
     return {name: tuple(p.shape) for name, p in store.load(source).model.named_parameters()}
 
 
-def _structured(source: Source, spec: PruneSpec) -> View:
+def _structured(source: Source, spec: PruneSpec, ranking: ChannelRanking, images: Images) -> View:
     """Count removed channels and the shapes that follow."""
-    ranking = channel_ranking_of(source, spec)
-    plan = replace(ranking, spec=spec).cut() if spec.threshold is not None else ranking.cut(spec.sparsity)
+    plan = ranking.cut(spec.sparsity)
     counts, frame = store.counts_of(source), _base(source, spec)
     open_layers = {name: group for group in plan.groups for name in group.layers}
     frame["after"] = [plan.layer_shapes[n][1] if n in plan.layer_shapes else s for n, s in zip(frame["name"], frame["before"], strict=True)]
@@ -186,22 +163,29 @@ def _structured(source: Source, spec: PruneSpec) -> View:
     frame["gone"] = [before[0] - after[0] for before, after in zip(frame["before"], frame["after"], strict=True)]
     frame["removed"] = frame["gone"] / frame["all"]
     frame["ticked"] = [name in open_layers for name in frame["name"]]
-    frame["requested"] = [_requested(plan, open_layers, name, own) for name, own in zip(frame["name"], frame["requested"], strict=True)]
+    frame["requested"] = [_requested(plan, open_layers, name) for name in frame["name"]]
     frame["params_gone"] = [math.prod(b) - math.prod(a) for b, a in zip(frame["before"], frame["after"], strict=True)]
     weights = sum(math.prod(shape) for shape in frame["before"])
     return View(
-        plan.spec, frame, "channels", int(plan.atoms.size), plan.total,
+        plan.spec, frame, "channels", plan.unit, plan.removed, plan.total,
         (counts.params, counts.params - plan.removed_params(_parameters(source))), (counts.macs, counts.macs - plan.removed_macs()),
-        (weights, weights - int(frame["params_gone"].sum())), plan.limits, plan,
+        (weights, weights - int(frame["params_gone"].sum())), plan.limits, plan, ranking, images,
     )  # fmt: skip
 
 
-def _requested(plan: Plan, groups: dict[str, pruning.Group], name: str, own: float) -> float:
+def _requested(plan: Plan, groups: dict[str, pruning.Group], name: str) -> float:
     """Return what was asked of one layer: its override, or under uniform scope the share of all."""
-    if name not in groups or (plan.spec.scope == "global" and math.isnan(own)):
-        return own
-    asked = plan.requested.get(groups[name].id)
-    return math.nan if asked is None else asked
+    own = dict(plan.spec.overrides).get(name)
+    if own is None and name in groups and plan.spec.scope == "uniform":
+        own = plan.requested.get(groups[name].id)
+    return math.nan if own is None else own
+
+
+def mask_of(view: View, name: str) -> NDArray[np.bool_]:
+    """Return which weights of one layer stay, in the shape of its weight; True stays."""
+    assert not isinstance(view.cut, Plan) and not isinstance(view.ranking, ChannelRanking)
+    mask: NDArray[np.bool_] = view.ranking.masks({name: view.cut[name]})[name].numpy()
+    return mask
 
 
 def kept_channels(view: View) -> dict[str, NDArray[np.bool_]]:
@@ -215,10 +199,10 @@ def kept_channels(view: View) -> dict[str, NDArray[np.bool_]]:
     return found
 
 
-def layer_scores(source: Source, view: View, name: str) -> pd.DataFrame:
+def layer_scores(view: View, name: str) -> pd.DataFrame:
     """Return channel, score and whether it stays, for one layer of a structured cut."""
-    assert isinstance(view.cut, Plan)
-    ranking = channel_ranking_of(source, view.spec)
+    assert isinstance(view.cut, Plan) and isinstance(view.ranking, ChannelRanking)
+    ranking = view.ranking
     by_atom = {
         int(atom): float(score)
         for group in ranking.groups

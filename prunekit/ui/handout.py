@@ -28,7 +28,7 @@ from prunekit.ui.uploads import uploads
 def name_of(loaded: Loaded, spec: PruneSpec) -> str:
     """Return what the folder is called."""
     base = loaded.source.name.rpartition("/")[2].replace(":", "-")
-    return f"{base}-{spec.mode}-{100 * (spec.sparsity or 0):g}"
+    return f"{base}-{spec.mode}-{spec.pattern.replace(':', '-') if spec.pattern else f'{100 * (spec.sparsity or 0):g}'}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,17 +135,26 @@ def command(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
         words += ["--data", store.registered_data()[data].name if data in store.registered_data() else data]
     if now.limit:
         words += ["--limit", str(now.limit)]
-    return shlex.join([*words, *_setting(spec), "--out", name_of(loaded, spec)])
+    return shlex.join([*words, *words_of(spec), "--out", name_of(loaded, spec)])
 
 
-def _setting(spec: PruneSpec) -> list[str]:
-    """Return the words of a pruning setting."""
-    words = ["--mode", spec.mode, "--sparsity", f"{spec.sparsity:g}", "--criterion", spec.criterion, "--scope", spec.scope]
-    if spec.layers is not None:
-        words += ["--layers", ",".join(spec.layers)]
-    for name, share in spec.overrides:
-        words += ["--override", f"{name}={share:g}"]
-    return [*words, "--seed", str(spec.seed)] if spec.seed else words
+def words_of(spec: PruneSpec) -> list[str]:
+    """Return the words of a pruning setting; beyond mode, amount, criterion and scope only what differs from the defaults."""
+    plain = PruneSpec(mode=spec.mode)
+    amount = ["--pattern", str(spec.pattern)] if spec.mode == "nm" else ["--sparsity", repr(spec.sparsity)]
+    words = ["--mode", spec.mode, *amount, "--criterion", spec.criterion]
+    words += [] if spec.mode == "nm" else ["--scope", spec.scope]
+    words += ["--layers", ",".join(spec.layers)] if spec.layers is not None else []
+    for flag, shares in (("--override", spec.overrides), ("--cap", spec.caps)):
+        for name, share in shares:
+            words += [flag, f"{name}={share!r}"]
+    for flag, field in FLAGS.items():
+        value = getattr(spec, field)
+        words += [flag, str(value)] if value != getattr(plain, field) else []
+    return words
+
+
+FLAGS = {"--cap-all": "cap_all", "--target": "target", "--round": "round_to", "--samples": "samples", "--seed": "seed"}
 
 
 def copy_as_command(now: Settings, loaded: Loaded, spec: PruneSpec) -> None:

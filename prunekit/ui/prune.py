@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from prunekit.criteria import CRITERIA
 from prunekit.plots import MOST_NAMED, by_layer, cut, ranked, strip
 from prunekit.plots.text import count, percent, plural
 from prunekit.ui import bins, costs, cuts, measuring, show, state, store
@@ -34,18 +35,21 @@ def numbers(now: Settings, loaded: Loaded, view: View | None) -> None:
         st.caption(_second_line(view))
 
 
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
+OF_WHAT = {"weights": "of the ticked layers", "channels": "of the ticked layers", "params": "of the model", "macs": "of the model"}
+
+
 def _removed(now: Settings, view: View | None) -> None:
-    """Show what goes, requested beside achieved."""
+    """Show what goes, requested beside achieved, in the unit that is counted."""
     if view is None:
         show.tile("Removed", "—")
         return
-    requested = percent(now.sparsity)
-    label = "Weights removed" if view.what == "weights" else "Channels removed"
+    unit = UNITS[view.unit]
+    label = f"{unit[0].upper()}{unit[1:]} removed"
     exact = f"{view.gone:,} of {view.chosen:,}".replace(",", "\u202f")
     short = exact if view.chosen < 1_000_000 else f"{count(view.gone)} of {count(view.chosen)}"
-    show.tile(
-        label, percent(view.achieved), "counted", f"requested {requested}; {short}", f"Exactly {exact} {view.what} of the ticked layers."
-    )
+    asked = f"{now.pattern} asks for {percent(view.spec.sparsity or 0)}" if now.mode == "nm" else f"requested {percent(now.sparsity)}"
+    show.tile(label, percent(view.achieved), "counted", f"{asked}; {short}", f"Exactly {exact} {unit} {OF_WHAT[view.unit]}.")
 
 
 def _accuracy(now: Settings, loaded: Loaded, view: View | None) -> None:
@@ -111,12 +115,22 @@ def _layers_caption(view: View) -> str:
         return "Nothing is removed at this setting."
     most, least = rows.loc[rows["removed"].idxmax()], rows.loc[rows["removed"].idxmin()]
     grey = int((~view.frame["ticked"]).sum())
-    end = f" Grey: {plural(grey, 'layer')} left alone." if grey else ""
+    end = (f" Grey: {plural(grey, 'layer')} left alone." if grey else "") + _held(rows)
     if math.isclose(float(most["removed"]), float(least["removed"]), abs_tol=0.01):
         return f"Every layer loses about {percent(most['removed'])} of its {view.what}.{end}"
     return (
         f"**{most['name']}** loses most ({percent(most['removed'])} of its {view.what}), **{least['name']}** least "
         f"({percent(least['removed'])}).{end} Click a bar to look at its layer."
+    )
+
+
+def _held(rows: pd.DataFrame) -> str:
+    """Say which layers their cap holds: not one weight or channel more could go."""
+    names = [str(row.name) for row in rows.itertuples() if row.gone + 1 > row.cap * row.all]
+    if not names:
+        return ""
+    return (
+        f" **{', '.join(names[:3])}**{f' and {len(names) - 3} more' if len(names) > 3 else ''} {'are' if names[1:] else 'is'} at the cap."
     )
 
 
@@ -155,11 +169,21 @@ def _cut_caption(view: View, threshold: float | None, name: str | None) -> str:
     row = view.frame.set_index("name").loc[name] if name else None
     gone, everything = (int(row["gone"]), int(row["all"])) if row is not None else (view.gone, view.chosen)
     what = f"of {name}" if name else "of the ticked layers"
+    if view.spec.mode == "nm":
+        return (
+            f"Within each block of {(view.spec.pattern or '').partition(':')[2]} the weakest go, so a weight stays or goes by its "
+            f"neighbours and there is no single line: {gone:,} of {everything:,} weights {what} are removed."
+        )
     if view.spec.criterion == "random":
         return f"A random choice takes the same share of small and of large weights: {gone:,} of {everything:,} {what}."
+    if not gone:
+        return "Nothing is removed at this setting."
+    if view.spec.criterion not in bins.BY_SIZE:
+        return (
+            f"{CRITERIA[view.spec.criterion].title} looks at more than the size of a weight, so large ones may go and small ones stay: "
+            f"{gone:,} of {everything:,} weights {what} are removed."
+        )
     if threshold is None:
-        if not gone:
-            return "Nothing is removed at this setting."
         return (
             f"The layers do not all share one threshold, so there is no single line: {gone:,} of {everything:,} weights {what} are removed."
         )
@@ -176,7 +200,7 @@ def _channels(loaded: Loaded, view: View, name: str | None) -> None:
             show.chart(strip(kept, dark=show.dark()), "strip", "", alt="Channels kept and removed in each layer")
         st.caption(_strip_caption(view))
         return
-    frame = cuts.layer_scores(loaded.source, view, name)
+    frame = cuts.layer_scores(view, name)
     left = int(frame["kept"].sum())
     caption = (
         f"**{name}** keeps {left} of {len(frame)} channels. A score of 1 is an average channel of its layer; "

@@ -21,7 +21,7 @@ class Curve:
     mode, criterion, scope : str
         As in a ``PruneSpec``.
     chosen : bool
-        Whether the layers and overrides of the Prune page count, or the default choice of layers.
+        Whether the layers, overrides, caps, target and channel multiple of the Prune page count, or their defaults.
     """
 
     mode: str
@@ -54,6 +54,12 @@ class Settings:
         Ticked layers; None for the default choice of the mode.
     overrides : tuple of (int, float)
         Fixed sparsity for single layers.
+    caps : tuple of (int, float)
+        Largest share that may go from single layers, each below 1.
+    cap_all : float
+        Largest share that may go from any layer; 1 for no such cap.
+    pattern, target, round_to, samples
+        As in a ``PruneSpec``.
     shelf : str
         Which shelf of models the Start page shows.
     pick : tuple of int
@@ -83,6 +89,12 @@ class Settings:
     scope: str = "global"
     layers: tuple[int, ...] | None = None
     overrides: tuple[tuple[int, float], ...] = ()
+    caps: tuple[tuple[int, float], ...] = ()
+    cap_all: float = 1.0
+    pattern: str = "2:4"
+    target: str = "channels"
+    round_to: int = 1
+    samples: int = 512
     seed: int = 0
     shelf: str = ""
     pick: tuple[int, ...] = ()
@@ -102,8 +114,17 @@ class Settings:
 
     def of_model(self, model: str, *, pretrained: bool = False, upload: str = "") -> Settings:
         """Return the settings for another model: whatever is bound to the old one's layers and data is dropped."""
-        fresh = {"layers": None, "overrides": (), "pick": (), "focus": -1, "data": "", "limit": 0, "split": ""}
+        fresh = {"layers": None, "overrides": (), "caps": (), "pick": (), "focus": -1, "data": "", "limit": 0, "split": ""}
         return replace(self, model=model, pretrained=pretrained, upload=upload, **fresh)  # type: ignore[arg-type]
+
+    @property
+    def own(self) -> bool:
+        """Whether the Prune page has choices that a curve of the same mode, criterion and scope may go without."""
+        return any(getattr(self, name) != getattr(PLAIN, name) for name in OWN)
+
+    def curve(self, mode: str | None = None) -> Curve:
+        """Return the setting of the Prune page as a curve, or its criterion and scope in another mode."""
+        return Curve(mode or self.mode, self.criterion, self.scope, self.own and mode in (None, self.mode))
 
     def spec(self, names: Sequence[str], curve: Curve | None = None) -> PruneSpec:
         """Return the pruning setting in the words of the core.
@@ -122,23 +143,39 @@ class Settings:
         Raises
         ------
         SpecError
-            If a layer is picked that this model does not have.
+            If a layer is picked that this model does not have, or two choices do not go together.
         """
         what = curve or Curve(self.mode, self.criterion, self.scope, True)
-        own = what.chosen and what.mode == self.mode
-        places = [*(self.layers or ()), *(place for place, _ in self.overrides)] if own else []
-        beyond = sorted({place for place in places if place >= len(names)})
-        if beyond:
-            raise SpecError(
-                f"the address picks layer number {', '.join(map(str, beyond))}, but this model has {len(names)} prunable layers "
-                f"(0 to {len(names) - 1}): reset the layers on the Prune page"
-            )
+        own = self if what.chosen and what.mode == self.mode else PLAIN
+        self._check_places(own, len(names))
         return PruneSpec(
             mode=what.mode,
-            sparsity=self.sparsity,
+            sparsity=None if what.mode == "nm" else self.sparsity,
             criterion=what.criterion,
             scope=what.scope,
-            layers=tuple(names[i] for i in self.layers) if own and self.layers is not None else None,
-            overrides=tuple((names[i], s) for i, s in self.overrides) if own else (),
+            layers=None if own.layers is None else tuple(names[i] for i in own.layers),
+            overrides=tuple((names[i], share) for i, share in own.overrides),
+            caps=tuple((names[i], share) for i, share in own.caps),
+            cap_all=None if own.cap_all >= 1 else own.cap_all,
+            pattern=self.pattern if what.mode == "nm" else None,
+            target=own.target if what.mode == "structured" else None,
+            round_to=own.round_to,
+            samples=self.samples,
             seed=self.seed,
         )
+
+    @staticmethod
+    def _check_places(own: Settings, known: int) -> None:
+        """Raise if a layer is picked that a model with so many layers does not have."""
+        places = [*(own.layers or ()), *(place for place, _ in (*own.overrides, *own.caps))]
+        beyond = sorted({place for place in places if place >= known})
+        if beyond:
+            raise SpecError(
+                f"the address picks layer number {', '.join(map(str, beyond))}, but this model has {known} prunable layers "
+                f"(0 to {known - 1}): reset the layers on the Prune page"
+            )
+
+
+OWN = ("layers", "overrides", "caps", "cap_all", "target", "round_to")
+"""What belongs to the Prune page alone, beside mode, criterion and scope."""
+PLAIN = Settings()

@@ -8,11 +8,14 @@ from typing import Any, cast
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from prunekit.choices import default_scope, scopes_of
 from prunekit.ui.address import decode, encode
-from prunekit.ui.settings import Settings
+from prunekit.ui.fitting import fit
+from prunekit.ui.settings import PLAIN, Settings
 
 _SETTINGS, _PROBLEMS, _SHELVED = "settings", "address_problems", "edits_by_mode"
 _READ = "times_address_read"
+_OF_MODE = ("layers", "overrides", "caps", "cap_all", "pattern", "target", "round_to")
 _MISSING = object()
 
 
@@ -56,8 +59,8 @@ def write() -> None:
 
 
 def put(new: Settings) -> None:
-    """Take new settings; only to be called from callbacks."""
-    st.session_state[_SETTINGS], st.session_state[_PROBLEMS] = new, []
+    """Take new settings, as far as they go together; only to be called from callbacks."""
+    st.session_state[_SETTINGS], st.session_state[_PROBLEMS] = fit(new)
     write()
 
 
@@ -67,12 +70,16 @@ def change(**values: Any) -> None:
 
 
 def change_mode(mode: str) -> None:
-    """Change the mode; each mode remembers its ticks and overrides while the tab is open."""
+    """Change the mode: what fits stays, what does not falls back, and each mode remembers its own choices while the tab is open."""
     now = settings()
     shelf = cast("dict[Any, Any]", st.session_state.setdefault(_SHELVED, {}))
-    shelf[now.model, now.upload, now.mode] = (now.layers, now.overrides)
-    layers, overrides = shelf.get((now.model, now.upload, mode), (None, ()))
-    put(now.change(mode=mode, layers=layers, overrides=overrides))
+    shelf[now.model, now.upload, now.mode] = now
+    before = shelf.get((now.model, now.upload, mode), PLAIN)
+    # a scope that the mode forced is nobody's choice
+    scope = now.scope if len(scopes_of(now.mode)) > 1 else before.scope
+    if scope not in scopes_of(mode):
+        scope = default_scope(mode)
+    put(now.change(mode=mode, scope=scope, **{name: getattr(before, name) for name in _OF_MODE}))
 
 
 def same(value: Any) -> Any:

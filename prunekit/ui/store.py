@@ -39,6 +39,25 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Images:
+    """Which data a criterion looks at, small enough for a cache key.
+
+    Attributes
+    ----------
+    data : str
+        A data set's name; empty for none.
+    limit : int
+        At most so many samples in each split; 0 for all.
+    """
+
+    data: str = ""
+    limit: int = 0
+
+
+NO_IMAGES = Images()
+
+
+@dataclass(frozen=True)
 class Loaded:
     """A dense model, ready to look at.
 
@@ -170,6 +189,16 @@ def data_of(settings: Settings, loaded: Loaded) -> Data | None:
     """Return the picked data set, or None where none was picked."""
     name = data_name(settings, loaded)
     return None if name == NO_DATA else _data(name, settings.limit, loaded.source)
+
+
+def images_of(settings: Settings, loaded: Loaded, data: Data | None) -> Images:
+    """Return what names the data that a page has at hand."""
+    return NO_IMAGES if data is None else Images(data_name(settings, loaded), settings.limit)
+
+
+def data_at(images: Images, source: Source) -> Data | None:
+    """Return the data that `images_of` named, or None."""
+    return None if images == NO_IMAGES else _data(images.data, images.limit, source)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -10,12 +10,14 @@ import streamlit as st
 
 from prunekit import measure
 from prunekit.catalog import Data
-from prunekit.criteria import CRITERIA
+from prunekit.choices import criteria_of, scopes_of
 from prunekit.measure import Accuracy, SweepPoint
 from prunekit.plots import accuracy_curves, run_colour
 from prunekit.plots.text import percent
+from prunekit.spec import PruneSpec
 from prunekit.ui import controls, measuring, show, state
 from prunekit.ui.background import Job, board
+from prunekit.ui.fitting import MODES
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded
 
@@ -29,13 +31,17 @@ COLUMNS = ["setting", "requested", "sparsity", "value", "low", "high", "n", "par
 
 def curves_of(now: Settings) -> tuple[Curve, ...]:
     """Return the curves that were picked, or the current setting alone."""
-    own = now.layers is not None or bool(now.overrides)
-    return now.curves or (Curve(now.mode, now.criterion, now.scope, own),)
+    return now.curves or (_mine(now),)
+
+
+def _mine(now: Settings) -> Curve:
+    """Return the setting of the Prune page as a curve; a pattern has none, single weights without it do."""
+    return now.curve() if now.mode in STEPS else now.curve(mode="unstructured")
 
 
 def label(curve: Curve) -> str:
     """Return what a curve is called."""
-    return controls.name_of(curve.mode, curve.criterion, curve.scope) + (", own layers" if curve.chosen else "")
+    return controls.name_of(curve.mode, curve.criterion, curve.scope) + (", as on Prune" if curve.chosen else "")
 
 
 def split_of(now: Settings, data: Data) -> str:
@@ -53,13 +59,14 @@ def key_of(now: Settings, loaded: Loaded, curve: Curve, split: str) -> str:
 def start(now: Settings, loaded: Loaded, data: Data, split: str) -> None:
     """Start measuring every curve that has not been measured; a button's callback."""
     for curve in curves_of(now):
-        spec, part = now.spec(loaded.layers, curve), getattr(data, split)
+        spec = now.spec(loaded.layers, curve)
 
-        def work(job: Job, spec: Any = spec, part: Any = part) -> tuple[Accuracy, list[SweepPoint]]:
-            dense = measure.evaluate(loaded.model, part, cancel=job.cancel)
+        def work(job: Job, spec: PruneSpec = spec) -> tuple[Accuracy, list[SweepPoint]]:
+            dense = measure.evaluate(loaded.model, getattr(data, split), cancel=job.cancel)
             job.add(dense)
             points = []
-            for point in measure.sweep(loaded.model, spec, STEPS[spec.mode], part, progress=job.progress, cancel=job.cancel):
+            # all the data: criteria look at training images, whichever split is measured on
+            for point in measure.sweep(loaded.model, spec, STEPS[spec.mode], data, split=split, progress=job.progress, cancel=job.cancel):
                 points.append(point)
                 job.add(point)
             return dense, points
@@ -114,16 +121,26 @@ def choose(now: Settings) -> None:
                 help="Take this setting away",
             )
     with st.popover("Add a setting", icon=":material/add:", disabled=len(curves_of(now)) >= MOST, width="stretch"):
-        mode = st.segmented_control(
-            "Mode", list(controls.MODES), format_func=controls.MODES.__getitem__, default="unstructured", required=True, key="add_mode"
-        )
-        criterion = st.selectbox("Criterion", list(CRITERIA), format_func=controls.CRITERIA_NAMES.__getitem__, key="add_criterion")
-        scope = st.selectbox("Scope", list(controls.SCOPES), format_func=controls.SCOPES.__getitem__, key="add_scope")
-        new = Curve(str(mode), str(criterion), str(scope))
+        new = _new()
         st.button("Add", key="add_curve", type="primary", on_click=_add, args=(new,), disabled=new in curves_of(now))
-    mine = Curve(now.mode, now.criterion, now.scope, now.layers is not None or bool(now.overrides))
+    mine = _mine(now)
     if mine not in curves_of(now):
         st.button("Add the setting of the Prune page", icon=":material/content_cut:", on_click=_add, args=(mine,), width="stretch")
+    if now.mode not in STEPS:
+        instead = "" if now.curves else " Here its criterion is applied to single weights, the same share of each layer."
+        st.caption(f"A pattern N:M has one sparsity, so it has no curve: measure its accuracy on the Prune page.{instead}")
+
+
+def _new() -> Curve:
+    """Show what a new curve can be, and return it."""
+    mode = str(
+        st.segmented_control("Mode", list(STEPS), format_func=MODES.__getitem__, default="unstructured", required=True, key="add_mode")
+    )
+    names, shares = list(criteria_of(mode)), list(scopes_of(mode))
+    criterion = st.selectbox("Criterion", names, format_func=controls.criterion_name, key=f"add_criterion_{mode}")
+    scope = st.selectbox("Scope", shares, format_func=controls.SCOPES.__getitem__, key=f"add_scope_{mode}")
+    st.caption("N:M has one sparsity, so it has no curve.")
+    return Curve(mode, str(criterion), str(scope))
 
 
 def _add(curve: Curve) -> None:

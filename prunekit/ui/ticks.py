@@ -1,4 +1,4 @@
-"""The table of layers on the Prune page: a tick and an override for each."""
+"""The table of layers on the Prune page: a tick, an override and a cap for each."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded, Source
 
 OVERRIDE = "A fixed share for this layer; the others make up the total. Empty: none."
+CAP = "At most this share of this layer goes. Empty: no cap of its own."
 NORMS = "Norms are not in the list: they follow the layer before them."
 
 
@@ -31,7 +32,7 @@ def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], dict[int, str]
 
 
 def table(now: Settings, loaded: Loaded, view: View | None) -> None:
-    """Show every layer with its tick, its override and what becomes of it."""
+    """Show every layer with its tick, its override, its cap and what becomes of it."""
     show.section("Which layers take part?")
     _, reasons = defaults(loaded.source, now.mode)
     frame = _rows(now, loaded, view, reasons)
@@ -41,30 +42,32 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
         "tick": column.CheckboxColumn("Prune", width=70, pinned=True),
         "layer": column.TextColumn("Layer", width=190 if frame["layer"].str.len().max() <= 24 else 290, pinned=True),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
+        "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
         "removed": column.ProgressColumn("Removed", format="percent", min_value=0, max_value=1, width=150),
         "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
         "type": column.TextColumn("Type", width="small"),
         "note": column.TextColumn("Note"),
     }
-    order = [name for name in config if name != "note" or structured]
+    left_out = {"unstructured": {"note"}, "nm": {"note", "override", "cap"}, "structured": set()}[now.mode]
+    order = [name for name in config if name not in left_out]
     key = f"ticks_{now.mode}_{loaded.source.name}_{loaded.source.upload}"
     st.data_editor(
         frame, column_config=config, column_order=order, hide_index=True, key=key, on_change=_take_edits, args=(key,),
         height="content" if len(frame) <= 14 else 460,
-        disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick and an override each",
+        disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick, an override and a cap each",
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_note(now, loaded.source, reasons), width="stretch")
-        if now.layers is not None or now.overrides:
-            st.button(
-                "Back to the default layers", icon=":material/restart_alt:", on_click=state.change, kwargs={"layers": None, "overrides": ()}
-            )
+        if now.layers is not None or now.overrides or now.caps:
+            plain = {"layers": None, "overrides": (), "caps": ()}
+            st.button("Back to the default layers", icon=":material/restart_alt:", on_click=state.change, kwargs=plain)
 
 
 def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, str]) -> pd.DataFrame:
     """Return the rows of the table."""
     base = store.layer_frame(loaded.source)
-    fixed, ticked = dict(now.overrides), set(ticked_places(now, loaded.source)) | {place for place, _ in now.overrides}
+    fixed, caps = dict(now.overrides), dict(now.caps)
+    ticked = set(ticked_places(now, loaded.source)) | {place for place, _ in now.overrides}
     frame = view.frame if view is not None else None
     after = frame["after"] if frame is not None else base["shape"]
     stays = [limit.partition(" stays whole: ") for limit in (view.limits if view is not None else ())]
@@ -77,6 +80,7 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, s
             "shape": [shape(b) if a == b else f"{shape(b)} → {shape(a)}" for b, a in zip(base["shape"], after, strict=True)],
             "removed": frame["removed"] if frame is not None else 0.0,
             "override": [100 * fixed[place] if place in fixed else math.nan for place in range(len(base))],
+            "cap": [100 * caps[place] if place in caps else math.nan for place in range(len(base))],
             "note": [reasons.get(place, "") or whole.get(name, "") for place, name in enumerate(base["name"])],
         }
     )
@@ -96,8 +100,10 @@ def _who(now: Settings, source: Source) -> str:
 
 def _note(now: Settings, source: Source, reasons: dict[int, str]) -> str:
     """Say what is unticked by default."""
+    if now.mode == "nm":
+        return f"{_who(now, source)} take part. {NORMS} The pattern sets the share of each."
     if now.mode == "unstructured":
-        return f"{_who(now, source)} take part. " + NORMS + " An override fixes one layer's share; the others make up the total."
+        return f"{_who(now, source)} take part. {NORMS} An override fixes one layer's share, a cap limits it; the others make up the total."
     names = store.layer_frame(source)["name"]
     why = "".join(f" **{names[place]}** is unticked by default: {reason}." for place, reason in reasons.items())
     return "Layers that shrink together are ticked and overridden together." + why + " " + NORMS
@@ -111,9 +117,10 @@ def _take_edits(key: str) -> None:
     now = state.settings()
     source = Source.of(now)
     usual, _ = defaults(source, now.mode)
-    ticked, fixed = set(ticked_places(now, source)), dict(now.overrides)
+    ticked, fixed, caps = set(ticked_places(now, source)), dict(now.overrides), dict(now.caps)
     ticked |= set(fixed)
     for place, values in edits.items():
+        _edit_cap(int(place), values, caps)
         for member in together(source, now.mode, int(place)):
             _edit(member, values, ticked, fixed)
     if not ticked:
@@ -121,7 +128,15 @@ def _take_edits(key: str) -> None:
         state.complain("At least one layer has to take part: the first stays ticked.")
         return
     layers = None if tuple(sorted(ticked)) == usual else tuple(sorted(ticked))
-    state.change(layers=layers, overrides=tuple(sorted(fixed.items())))
+    state.change(layers=layers, overrides=tuple(sorted(fixed.items())), caps=tuple(sorted(caps.items())))
+
+
+def _edit_cap(place: int, values: dict[str, Any], caps: dict[int, float]) -> None:
+    """Apply one row's edits to its cap: a cap of everything is none."""
+    if "cap" in values:
+        caps.pop(place, None)
+        if values["cap"] is not None and values["cap"] < 100:
+            caps[place] = round(max(float(values["cap"]), 0.0) / 100, 8)
 
 
 def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int, float]) -> None:
@@ -143,7 +158,7 @@ def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int,
 @st.cache_data(max_entries=512, show_spinner=False)
 def together(source: Source, mode: str, place: int) -> tuple[int, ...]:
     """Return a layer and those that shrink together with it, by place."""
-    if mode == "unstructured":
+    if mode != "structured":
         return (place,)
     loaded = store.load(source)
     try:

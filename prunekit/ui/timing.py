@@ -9,12 +9,16 @@ import pandas as pd
 import streamlit as st
 
 from prunekit import measure, pruning
+from prunekit.catalog import Data
+from prunekit.choices import NEEDS_DATA
+from prunekit.criteria import CRITERIA
 from prunekit.measure import Candidate, CandidateLatency, LatencyReport
 from prunekit.plots import KEPT, ratios, samples, theme
 from prunekit.plots.text import percent, plural
 from prunekit.spec import PruneSpec
 from prunekit.ui import controls, measuring, show, state, store
 from prunekit.ui.background import Job, board
+from prunekit.ui.fitting import nearest
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded
 
@@ -24,16 +28,11 @@ NAMES = ("dense", "masked", "smaller")
 
 def setting() -> None:
     """Show what is timed and how."""
+    now = state.settings()
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            st.selectbox(
-                "Criterion",
-                list(controls.CRITERIA_NAMES),
-                format_func=controls.CRITERIA_NAMES.__getitem__,
-                width=200,
-                **state.bind("criterion"),
-            )
-            st.selectbox("Scope", list(controls.SCOPES), format_func=controls.SCOPES.__getitem__, width=230, **state.bind("scope"))
+            controls.criterion(now.mode)
+            controls.scope(now.mode)
             st.number_input("Batch", min_value=1, max_value=256, step=1, width=100, help="Samples at a time.", **state.bind("batch"))
             cores = os.cpu_count() or 1
             st.number_input(
@@ -49,24 +48,48 @@ def setting() -> None:
                 help="It stops earlier once every ratio is known to half a percent.",
                 **state.bind("budget"),
             )
-        controls.slider("weights, or of the channels")
+        if now.mode == "nm":
+            controls.pattern()
+            controls.slider("the channels")
+        else:
+            controls.slider("the weights, or of the channels")
+        _unlike(now)
+
+
+def _unlike(now: Settings) -> None:
+    """Say which candidate is made in another way, because the choice does not go with its mode."""
+    for name, curve in curves(now).items():
+        if curve.criterion != now.criterion:
+            st.caption(
+                f"The {name} model is pruned by {CRITERIA[curve.criterion].title}: {CRITERIA[now.criterion].title} does not score "
+                f"{'channels' if curve.mode == 'structured' else 'single weights'}."
+            )
+
+
+def curves(now: Settings) -> dict[str, Curve]:
+    """Return mode, criterion and scope of each pruned candidate: zeroed weights, and removed channels."""
+    modes = {"masked": "nm" if now.mode == "nm" else "unstructured", "smaller": "structured"}
+    return {name: nearest(Curve(mode, now.criterion, now.scope, chosen=now.mode == mode)) for name, mode in modes.items()}
 
 
 def specs(now: Settings, loaded: Loaded) -> dict[str, PruneSpec]:
-    """Return the setting of each pruned candidate: zeroed weights, and removed channels."""
-    found = {}
-    for name, mode in (("masked", "unstructured"), ("smaller", "structured")):
-        found[name] = now.spec(loaded.layers, Curve(mode, now.criterion, now.scope, chosen=now.mode == mode))
-    return found
+    """Return the setting of each pruned candidate."""
+    return {name: now.spec(loaded.layers, curve) for name, curve in curves(now).items()}
+
+
+def needs_data(now: Settings) -> bool:
+    """Return whether a candidate is made by looking at images."""
+    return any(curve.criterion in NEEDS_DATA for curve in curves(now).values())
 
 
 def key_of(now: Settings, loaded: Loaded) -> str:
     """Return the key of a measurement; the machine is this one."""
     threads = min(now.threads, os.cpu_count() or 1)
-    return measuring.key_of("latency", loaded.source, *specs(now, loaded).values(), now.batch, threads, now.budget)
+    looks = measuring.of_data(now, loaded) if needs_data(now) else (loaded.source,)
+    return measuring.key_of("latency", *looks, *specs(now, loaded).values(), now.batch, threads, now.budget)
 
 
-def start(now: Settings, loaded: Loaded) -> None:
+def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     """Start a measurement, again if there is one already; a button's callback."""
     key, wanted = key_of(now, loaded), specs(now, loaded)
     dense = store.counts_of(loaded.source).macs
@@ -76,7 +99,7 @@ def start(now: Settings, loaded: Loaded) -> None:
         candidates = [Candidate("dense", loaded.model, dense)]
         for name, spec in wanted.items():
             job.progress(0.01, f"making the {name} model")
-            result = pruning.prune(loaded.model, spec, input_shape=loaded.input_shape)
+            result = pruning.prune(loaded.model, spec, data, input_shape=loaded.input_shape)
             candidates.append(Candidate(name, result.model, result.after.effective_macs))
         return measure.latency(
             candidates, input_shape=loaded.input_shape, batch=now.batch, threads=min(now.threads, os.cpu_count() or 1),
@@ -91,13 +114,14 @@ def colours() -> dict[str, str]:
     return {"dense": theme.dense(show.dark()), "masked": MASKED, "smaller": KEPT}
 
 
-def button(now: Settings, loaded: Loaded) -> None:
-    """Show the button that starts a measurement."""
+def button(now: Settings, loaded: Loaded, data: Data | None) -> None:
+    """Show the button that starts a measurement; data are needed by criteria that look at them."""
     job = board().get(key_of(now, loaded))
     done, busy = job is not None and job.state == "done", job is not None and job.active
     st.button(
-        "Measure again" if done else "Measure latency here", key="measure_latency", type="secondary" if done else "primary", disabled=busy,
-        icon=":material/timer:", on_click=start, args=(now, loaded),
+        "Measure again" if done else "Measure latency here", key="measure_latency", type="secondary" if done else "primary",
+        disabled=busy or (data is None and needs_data(now)),
+        icon=":material/timer:", on_click=start, args=(now, loaded, data),
     )  # fmt: skip
 
 
@@ -138,8 +162,8 @@ def results(now: Settings, report: LatencyReport) -> None:
     """Show the answer, the samples and the ratios."""
     numbers(report)
     what = {
-        "masked": f"Zeroing {percent(now.sparsity, 0)} of the weights",
-        "smaller": f"Removing {percent(now.sparsity, 0)} of the channels",
+        "masked": f"Zeroing weights by {now.pattern}" if now.mode == "nm" else f"Zeroing {percent(now.sparsity, 0)} of the weights",
+        "smaller": f"Removing {percent(now.sparsity, 0)} of {controls.COUNTED[now.target]}",
     }
     st.markdown("  \n".join(answer(c, what[c.name]) for c in report.candidates if c.name in what))
     left, right = st.columns([3, 2], gap="medium")

@@ -88,12 +88,12 @@ def test_selecting_rows_draws_their_weights(tab):
 
 
 def cell(tab, column, row):
-    """Return where a cell of the layers table is: the first columns are 70, 190 and 110 pixels wide."""
+    """Return where a cell of the layers table is: the first columns are 70, 190, 110 and 80 pixels wide."""
     table = tab.page.locator('[data-testid="stDataFrame"]').first
     table.scroll_into_view_if_needed()
     tab.page.wait_for_timeout(500)
     box = table.bounding_box()
-    return box["x"] + {"tick": 35, "override": 315}[column], box["y"] + 17 + 33.6 * (row + 1)
+    return box["x"] + {"tick": 35, "override": 315, "cap": 410}[column], box["y"] + 17 + 33.6 * (row + 1)
 
 
 def test_every_edit_of_the_layers_table_counts(tab):
@@ -113,9 +113,71 @@ def test_every_edit_of_the_layers_table_counts(tab):
     assert "layers=" not in tab.page.url and "overrides=" not in tab.page.url
 
 
+def test_caps_are_edited_beside_overrides(tab):
+    tab.go("prune?mode=structured&sparsity=60")
+    for column, row, share in (("cap", 1, "40"), ("override", 2, "30"), ("cap", 2, "90"), ("cap", 1, "25")):
+        tab.page.mouse.dblclick(*cell(tab, column, row))
+        tab.page.wait_for_timeout(500)
+        tab.page.keyboard.type(share, delay=50)
+        tab.page.keyboard.press("Enter")
+        tab.idle()
+    url = tab.page.url.replace("%7E", "~")
+    assert "caps=1~25_2~90" in url and "overrides=2~30" in url
+    assert "conv2 is at the cap" in tab.page.locator('[data-testid="stMain"]').inner_text()
+
+
+def test_a_pattern_is_picked_or_typed(tab):
+    tab.go("prune?sparsity=30")
+    tab.page.get_by_text("N:M", exact=True).click()
+    tab.idle()
+    assert tab.page.get_by_role("slider").count() == 0
+    tab.page.get_by_text("1:4", exact=True).click()
+    tab.idle()
+    assert "pattern=1:4" in tab.page.url.replace("%3A", ":")
+    box = tab.page.get_by_role("spinbutton", name="of every M")
+    box.fill("8")
+    box.press("Enter")
+    tab.idle()
+    assert "pattern=1:8" in tab.page.url.replace("%3A", ":")
+    tab.page.go_back()
+    tab.idle()
+    assert "pattern=1:4" in tab.page.url.replace("%3A", ":")
+    assert box.input_value() == "4"
+
+
+def test_the_folded_choices_stay_open_while_they_are_made(tab):
+    tab.go("prune?mode=structured")
+    tab.page.get_by_test_id("stExpander").get_by_text("More choices").click()
+    tab.page.get_by_text("MACs", exact=True).click()
+    tab.idle()
+    assert "target=macs" in tab.page.url
+    box = tab.page.get_by_role("spinbutton", name="At most, % of any layer")
+    assert box.is_visible()
+    box.fill("60")
+    box.press("Enter")
+    tab.idle()
+    assert "cap_all=60" in tab.page.url
+    assert "the share counts MACs; no layer loses more than 60" in tab.page.locator('[data-testid="stMain"]').inner_text()
+    assert tab.metric("MACs removed")
+
+
+@pytest.mark.parametrize("mode", ["unstructured", "nm", "structured"])
+def test_no_mode_scrolls_sideways(tab, mode):
+    tab.go(f"prune?mode={mode}&criterion=taylor&samples=32")
+    tab.page.get_by_test_id("stExpander").get_by_text("More choices").click()
+    tab.idle()
+    wide = tab.page.evaluate(
+        "(() => { const main = document.querySelector('[data-testid=stMain]'); return main.scrollWidth - main.clientWidth; })()"
+    )
+    assert wide <= 0
+
+
 def test_clicking_a_bar_shows_its_layer(tab):
     tab.go("prune?sparsity=50")
-    box = tab.page.locator(".barlayer .point path").nth(2).bounding_box()
+    bar = tab.page.locator(".barlayer .point path").nth(2)
+    bar.scroll_into_view_if_needed()
+    tab.page.wait_for_timeout(300)
+    box = bar.bounding_box()
     tab.page.mouse.click(box["x"] + 20, box["y"] + 8)
     tab.idle()
     assert "focus=2" in tab.page.url

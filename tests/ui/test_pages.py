@@ -241,8 +241,9 @@ def test_the_baseline_never_moves(tab):
         one.go(page)
     one.go("prune").set("pick_sparsity", 80.0).click("measure")
     one.wait(lambda: one.metric("Accuracy").value != "—")
-    one.set("pick_mode", "structured").click("measure")
-    one.wait(lambda: one.metric("Accuracy").value != "—")
+    for mode, criterion in (("structured", "l1"), ("nm", "wanda"), ("structured", "taylor")):
+        one.set("pick_mode", mode).set("pick_criterion", criterion).click("measure")
+        one.wait(lambda: one.metric("Accuracy").value != "—")
     assert store.load(Source("digits_cnn")).model is model
     assert state_hash(model) == before
     assert not any(p.requires_grad for p in model.parameters())

@@ -1,0 +1,311 @@
+"""Every mode, criterion and scope that the screen offers, the folded choices, and criteria that look at data."""
+
+import math
+import shlex
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import prunekit
+from prunekit.anatomy import state_hash
+from prunekit.choices import CRITERIA, MODES, NEEDS_DATA, criteria_of, scopes_of
+from prunekit.cli.arguments import spec_of
+from prunekit.cli.parser import build_parser
+from prunekit.criteria import CRITERIA as REGISTRY
+from prunekit.errors import DataError
+from prunekit.plots import by_layer
+from prunekit.ui import controls, cuts, handout, scoring, store
+from prunekit.ui.background import board
+from prunekit.ui.fitting import MODES as TITLES
+from prunekit.ui.fitting import fit
+from prunekit.ui.settings import Settings
+from prunekit.ui.store import Images, Source
+
+from .test_address import NAMES, whatever
+
+DIGITS = Images("digits")
+UNITS = {"unstructured": "Weights removed", "nm": "Weights removed", "structured": "Channels removed"}
+WALK = [(mode, criterion) for mode in MODES for criterion in criteria_of(mode)]
+
+
+def names(box):
+    """What a selectbox offers, as people read it."""
+    return list(box.options)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode):
+    before = state_hash(store.load(Source("digits_cnn")).model)
+    one = tab("prune")
+    one.set("pick_mode", mode)
+    assert names(one.app.selectbox(key="pick_criterion")) == [controls.criterion_name(name) for name in criteria_of(mode)]
+    seen = set()
+    for criterion in criteria_of(mode):
+        one.set("pick_criterion", criterion)
+        scopes = scopes_of(mode)
+        if len(scopes) > 1:
+            assert names(one.app.selectbox(key="pick_scope")) == [controls.SCOPES[scope] for scope in scopes]
+        for scope in scopes:
+            if len(scopes) > 1:
+                one.set("pick_scope", scope)
+            assert not one.app.error
+            assert one.metric(UNITS[mode]).value not in ("—", "")
+            seen.add(tuple(chart.proto.spec for chart in one.app.get("plotly_chart")))
+    assert len(seen) > len(criteria_of(mode)) / 2, "criteria and scopes make a difference"
+    assert state_hash(store.load(Source("digits_cnn")).model) == before
+
+
+def test_the_modes_are_called_by_their_names(tab):
+    assert list(TITLES) == list(MODES)
+    one = tab("prune")
+    assert list(one.app.get_by_key("pick_mode").options) == ["Unstructured", "N:M", "Structured"]
+
+
+@pytest.mark.parametrize(("mode", "criterion"), WALK)
+def test_the_numbers_on_the_screen_are_those_of_pruning(mode, criterion):
+    model = prunekit.load_model("digits_cnn")
+    data = prunekit.load_data("digits", model=model)
+    for scope in scopes_of(mode):
+        extra = {"pattern": "1:4"} if mode == "nm" else {"sparsity": 0.6, "cap_all": 0.7}
+        spec = prunekit.PruneSpec(mode=mode, criterion=criterion, scope=scope, samples=64, **extra)
+        view = cuts.view(Source("digits_cnn"), spec, DIGITS)
+        result = prunekit.prune(model, spec, data)
+        assert (view.gone, view.chosen, view.unit) == (result.achieved.removed, result.achieved.total, result.achieved.unit)
+        assert list(view.frame["removed"]) == pytest.approx([layer.sparsity for layer in result.layers])
+        assert list(view.frame["after"]) == [layer.shape_after for layer in result.layers]
+        assert set(view.limits) <= set(result.limits)
+        if mode != "structured":
+            assert all((cuts.mask_of(view, name) == mask.numpy()).all() for name, mask in result.masks.items())
+        asked = [layer.requested for layer in result.layers]
+        shown = [None if math.isnan(share) else share for share in view.frame["requested"]]
+        assert shown == pytest.approx(asked)
+
+
+@pytest.mark.parametrize("target", ["params", "macs"])
+def test_the_share_counts_what_was_picked(tab, target):
+    one = tab("prune", mode="structured", sparsity="50")
+    one.set("pick_target", target)
+    spec = prunekit.PruneSpec(mode="structured", sparsity=0.5, target=target)
+    achieved = prunekit.prune(prunekit.load_model("digits_cnn"), spec).achieved
+    tile = one.metric({"params": "Parameters removed", "macs": "MACs removed"}[target])
+    assert tile.value.startswith(f"{100 * achieved.sparsity:.1f}")
+    assert "requested 50.0" in tile.delta
+    assert one.app.slider(key="pick_sparsity").label == f"Remove this share of {controls.COUNTED[target]}"
+
+
+def test_what_is_folded_away_is_said_beside_it(tab):
+    one = tab("prune", mode="structured")
+    assert "More choices" not in one.text
+    one.set("pick_round_to", 8).set("pick_cap_all", 60.0).set("pick_criterion", "taylor").set("pick_samples", 100).set("pick_seed", 3)
+    line = next(caption.value for caption in one.app.caption if "More choices" in caption.value)
+    for words in ("multiples of 8", "more than 60", "scored on 100 images", "seed 3"):
+        assert words in line
+    assert one.address == {"mode": "structured", "round_to": "8", "cap_all": "60", "criterion": "taylor", "samples": "100", "seed": "3"}
+    one.set("pick_criterion", "l1")
+    line = next(caption.value for caption in one.app.caption if "More choices" in caption.value)
+    assert "seed" not in line and "images" not in line, "what no longer counts is not said"
+
+
+def test_a_pattern_takes_the_place_of_the_slider(tab):
+    one = tab("prune")
+    one.set("pick_mode", "nm")
+    assert not one.app.slider
+    assert "2:4 asks for 50.0" in one.metric("Weights removed").delta
+    one.set("pick_pattern", "1:4")
+    assert one.address == {"mode": "nm", "pattern": "1:4"}
+    one.set("pattern_m", 5)
+    assert one.address["pattern"] == "1:5"
+    one.set("pattern_n", 7)
+    assert one.address["pattern"] == "7:8", "a block that is too small grows"
+    one.set("pattern_m", 2)
+    assert one.address["pattern"] == "1:2", "no more stay than the block has"
+    assert one.app.get_by_key("pick_pattern").value == "1:2"
+    assert "does not make a block of 2" in one.text, "one grey channel in"
+    assert {"override", "cap"}.isdisjoint(one.app.dataframe[0].columns if hasattr(one.app.dataframe[0], "columns") else ())
+
+
+def test_a_pattern_wider_than_every_layer_is_an_error_in_plain_words(tab):
+    one = tab("prune", mode="nm", pattern="1:9999", model="digits_mlp")
+    assert "no chosen layer has a block of 9999 inputs" in one.app.error[0].value
+    assert one.metric("Removed").value == "—"
+    one.set("pick_pattern", "2:4")
+    assert not one.app.error
+
+
+def test_caps_hold_and_are_drawn(tab):
+    one = tab("prune", sparsity="80", caps="0~10_1~50")
+    view = cuts.view(Source("digits_cnn"), prunekit.PruneSpec(sparsity=0.8, caps={"conv1": 0.1, "conv2": 0.5}))
+    assert list(one.app.dataframe[0].value["cap"])[:2] == [10, 50]
+    removed = list(one.app.dataframe[0].value["removed"])
+    assert removed[0] <= 0.1 and removed[1] <= 0.5
+    marks = next(trace for trace in by_layer(view.frame).data if trace.name == "cap")
+    assert dict(zip(marks.y, marks.x, strict=True)) == pytest.approx({"conv1": 0.9, "conv2": 0.5})
+    assert not len(next(trace for trace in by_layer(view.frame.drop(columns="cap")).data if trace.name == "cap").y)
+    one.app.button[[button.label for button in one.app.button].index("Back to the default layers")].click().run()
+    assert one.check().address == {"sparsity": "80"}
+
+
+def test_what_caps_stand_in_the_way_of_is_said(tab):
+    one = tab("prune", sparsity="90", cap_all="50")
+    assert "the caps hold" in one.text
+    assert one.metric("Weights removed").value.startswith("50.0")
+
+
+@pytest.mark.parametrize("criterion", NEEDS_DATA)
+def test_without_data_a_criterion_that_looks_at_them_says_what_to_do(tab, criterion):
+    one = tab("prune", data="none", criterion=criterion)
+    assert f"{REGISTRY[criterion].title} looks at training images" in one.text
+    assert not one.app.error
+    assert one.app.button(key="measure").disabled
+    assert len(one.app.dataframe[0].value) == 4, "the table of layers stays"
+    one.click("use_l1")
+    assert "criterion" not in one.address
+    assert one.metric("Weights removed").value != "—"
+
+
+def test_scoring_that_takes_long_waits_for_a_button_and_then_every_sparsity_is_there(tab, monkeypatch):
+    monkeypatch.setattr(scoring, "PATIENCE", 0)
+    one = tab("prune", criterion="wanda", seed="77")
+    assert one.metric("Removed").value == "—"
+    assert len(one.app.dataframe[0].value) == 4
+    one.click("score")
+    one.wait(lambda: any(metric.label.startswith("Weights removed") for metric in one.app.metric))
+    for percent in (30.0, 80.0):
+        one.set("pick_sparsity", percent)
+        assert one.metric("Weights removed").value.startswith(f"{percent:.1f}")
+    monkeypatch.setattr(scoring.shelf(), "_held", type(scoring.shelf()._held)())
+    one.app.run()
+    assert one.check().app.button(key="score"), "what was dropped from memory can be scored again"
+
+
+def test_the_shelf_of_rankings_is_bounded():
+    shelf = scoring.Shelf(most=2)
+    shelf.put("a", 1)
+    shelf.put("b", 2)
+    assert shelf.get("a") == 1
+    shelf.put("c", 3)
+    assert [shelf.get(key) for key in "abc"] == [1, None, 3], "the one that nobody asked for goes"
+
+
+def test_the_amount_caps_and_scopes_do_not_score_again(monkeypatch):
+    source, calls = Source("digits_mlp"), []
+    score = scoring.rank
+    monkeypatch.setattr(scoring, "rank", lambda *args: calls.append(1) or score(*args))
+    base = prunekit.PruneSpec(criterion="taylor", samples=31)
+    for spec in (
+        base,
+        base.at(0.9),
+        prunekit.PruneSpec(criterion="taylor", samples=31, scope="erk", caps={"fc1": 0.5}, overrides={"fc3": 0.1}),
+    ):
+        cuts.view(source, spec, DIGITS)
+    assert len(calls) == 1
+    cuts.view(source, prunekit.PruneSpec(criterion="taylor", samples=32), DIGITS)
+    assert len(calls) == 2
+
+
+def test_other_images_give_other_scores():
+    spec = prunekit.PruneSpec(criterion="taylor", sparsity=0.5)
+    few, all_of_them = (cuts.view(Source("digits_mlp"), spec, Images("digits", limit)) for limit in (20, 0))
+    assert list(few.frame["gone"]) != list(all_of_them.frame["gone"])
+    with pytest.raises(DataError, match="looks at training data"):
+        cuts.view(Source("digits_mlp"), spec)
+
+
+@pytest.mark.parametrize("mode", ["nm", "structured"])
+def test_accuracy_of_every_mode_is_measured(tab, mode):
+    one = tab("prune", mode=mode, criterion="taylor", samples="48")
+    one.click("measure")
+    one.wait(lambda: one.metric("Accuracy").value != "—")
+    spec = one.app.session_state["settings"].spec(store.load(Source("digits_cnn")).layers)
+    model = prunekit.load_model("digits_cnn")
+    data = prunekit.load_data("digits", model=model)
+    after = prunekit.evaluate(prunekit.prune(model, spec, data).model, data.test)
+    assert one.metric("Accuracy").value.startswith(f"{100 * after.value:.1f}")
+
+
+def test_curves_offer_only_what_has_one(tab):
+    one = tab("accuracy", mode="nm", criterion="wanda", limit="60")
+    assert "has no curve" in one.text
+    assert list(one.app.get_by_key("add_mode").options) == ["Unstructured", "Structured"]
+    one.app.get_by_key("add_mode").set_value("structured").run()
+    offered = one.check().app.selectbox(key="add_criterion_structured")
+    assert names(offered) == [controls.criterion_name(name) for name in criteria_of("structured")]
+    offered.set_value("bn_scale").run()
+    one.check().click("add_curve")
+    assert one.address["curves"] == "unstructured-wanda-uniform_structured-bn.scale-global"
+    one.click("measure_curves")
+    one.wait(lambda: one.app.button(key="measure_curves").label == "Measured", 120)
+    assert not one.app.error
+
+
+def test_latency_makes_each_candidate_by_what_goes_with_it(tab):
+    one = tab("latency", mode="nm", criterion="wanda", model="digits_mlp", budget="2")
+    assert "The smaller model is pruned by L1 magnitude: Wanda does not score channels." in one.text
+    one.click("measure_latency")
+    one.wait(lambda: one.app.metric and one.metric("Dense"), 120)
+    assert "Zeroing weights by 2:4" in one.text
+
+
+def test_latency_without_data_says_what_a_criterion_lacks(tab):
+    one = tab("latency", criterion="taylor", data="none")
+    assert one.app.button(key="measure_latency").disabled
+    one.click("use_l1")
+    assert not one.app.button(key="measure_latency").disabled
+
+
+LAYERS = ("conv1", "conv2", "fc1", "fc2")
+few_layers = whatever.map(
+    lambda s: s.change(
+        model="digits_cnn", upload="", pretrained=False, data="",
+        layers=None if s.layers is None else tuple(sorted({place % 4 for place in s.layers})),
+        overrides=tuple(sorted({place % 4: share for place, share in s.overrides}.items())),
+        caps=tuple(sorted({place % 4: share for place, share in s.caps}.items())),
+    )
+)  # fmt: skip
+
+
+@given(few_layers)
+def test_the_command_gives_the_same_setting(settings):
+    now, _ = fit(settings)
+    loaded = store.load(Source("digits_cnn"))
+    assert loaded.layers == LAYERS
+    spec = now.spec(loaded.layers)
+    words = shlex.split(handout.command(now, loaded, spec))
+    assert words[:2] == ["prunekit", "prune"]
+    assert spec_of(build_parser().parse_args(words[1:]), loaded.model) == spec
+
+
+@given(whatever)
+def test_the_command_says_only_what_differs(settings):
+    now, _ = fit(settings)
+    spec = now.spec(NAMES)
+    words = handout.words_of(spec)
+    plain = prunekit.PruneSpec(mode=spec.mode)
+    for flag, field in handout.FLAGS.items():
+        assert (flag in words) == (getattr(spec, field) != getattr(plain, field))
+    assert ("--layers" in words, words.count("--override"), words.count("--cap")) == (
+        spec.layers is not None, len(spec.overrides), len(spec.caps),
+    )  # fmt: skip
+
+
+@given(st.sampled_from(CRITERIA))
+def test_help_says_formula_source_and_advice(criterion):
+    found = REGISTRY[criterion]
+    text = controls._about(criterion)
+    assert found.title in text and found.source in text and found.advice in text
+    assume("`" not in found.formula)
+    assert text.replace("\\", "").count(found.formula) == 1
+
+
+def test_a_job_scores_once_for_all_who_ask(monkeypatch):
+    loaded = store.load(Source("digits_mlp"))
+    spec = prunekit.PruneSpec(criterion="snip", samples=16)
+    scoring.begin(loaded.source, spec, DIGITS)
+    key = scoring.job_key(loaded.source, spec.at(0.9), DIGITS)
+    job = board().get(key)
+    assert job is not None, "another sparsity is the same job"
+
+
+def test_plain_settings_are_plain():
+    assert fit(Settings()) == (Settings(), [])
