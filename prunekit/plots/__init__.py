@@ -2,11 +2,14 @@
 
 from prunekit.plots.curves import accuracy_curves, thumbnail_curve
 from prunekit.plots.cuts import CutBins, cut
+from prunekit.plots.density import blocks, share_map
 from prunekit.plots.distributions import Bins, multiples, norms, overlay
 from prunekit.plots.filters import kernels, matrix, ranked, strip
 from prunekit.plots.latency import ratios, samples
 from prunekit.plots.layers import MOST_NAMED, by_layer, sizes
+from prunekit.plots.pixels import parts, planes, weight_pixels
 from prunekit.plots.theme import DENSE, KEPT, REMOVED, run_colour, template
+from prunekit.plots.tiles import colour_tiles, filter_tiles, kernel_tiles
 
 __all__ = [
     "DENSE",
@@ -16,19 +19,27 @@ __all__ = [
     "Bins",
     "CutBins",
     "accuracy_curves",
+    "blocks",
     "by_layer",
+    "colour_tiles",
     "cut",
+    "filter_tiles",
+    "kernel_tiles",
     "kernels",
     "matrix",
     "multiples",
     "norms",
     "overlay",
+    "parts",
+    "planes",
     "ranked",
     "ratios",
     "run_colour",
     "samples",
+    "share_map",
     "sizes",
     "strip",
     "template",
     "thumbnail_curve",
+    "weight_pixels",
 ]

@@ -1,0 +1,184 @@
+"""What pictures made of cells share: labelled axes, lines between channels, colours, a colour bar and a legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from prunekit.plots import theme
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.floating[Any]]
+Scale = list[list[object]]
+
+ACROSS, DOWN, LARGEST = 500, 470, 22  # pixels: nominal width, greatest height, largest cell
+TOP, BOTTOM = 46, 44  # pixels: room for the legend, and for the axis below
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One side of a picture.
+
+    Attributes
+    ----------
+    title : str
+        What lies along it.
+    labels : list of str
+        One for each cell, all different: what hovering says.
+    ticks : dict
+        ``tickvals`` (places, counted in cells) and ``ticktext``.
+    breaks : list of float
+        Places of the lines that part channels.
+    """
+
+    title: str
+    labels: list[str]
+    ticks: dict[str, list[Any]]
+    breaks: list[float]
+
+
+def channels(word: str, which: range, inner: Sequence[str] = ("",), every: int = 0) -> Axis:
+    """Return an axis of channels, each with one cell for every ``inner`` label.
+
+    Parameters
+    ----------
+    word : str
+        ``output`` or ``input``.
+    which : range
+        The channels.
+    inner : sequence of str
+        What tells the cells of one channel apart.
+    every : int
+        Lines before each channel whose index is a multiple of this; 0 for lines between channels of several cells.
+    """
+    size = len(inner)
+    ticks = [c for c in which if c % spacing(len(which)) == 0]
+    gaps = [c for c in which[1:] if (c % every == 0 if every else size > 1)]
+    return Axis(
+        word,
+        [f"{word} {c}{part}" for c in which for part in inner],
+        {"tickvals": [(c - which.start) * size + (size - 1) / 2 for c in ticks], "ticktext": [str(c) for c in ticks]},
+        [(c - which.start) * size - 0.5 for c in gaps],
+    )
+
+
+def spacing(count: int) -> int:
+    """Return the power of two between labelled channels that leaves at most twelve labels."""
+    return int(2 ** max(0, math.ceil(math.log2(max(count, 1) / 12))))
+
+
+def picture(traces: Sequence[object], down: Axis, across: Axis, *, dark: bool, square: bool = False, line: int = 0) -> go.Figure:
+    """Put a picture of cells together.
+
+    Parameters
+    ----------
+    traces : sequence of plotly traces
+        Heat maps over the labels of both axes, and a legend.
+    down, across : Axis
+        The two sides.
+    dark : bool
+        For a dark page.
+    square : bool
+        Whether cells are to be square.
+    line : int
+        Width of the lines between channels in pixels; 0 for what suits the size of a cell.
+    """
+    rows, columns = len(down.labels), len(across.labels)
+    cell = min(ACROSS / columns, DOWN / rows, LARGEST)
+    tall = rows * cell if square else min(max(rows * cell, 180), rows * LARGEST)
+    lines = _lines(down, across, theme.paper(dark), line or (1 if cell < 4 else 2))
+    fig = theme.figure(traces, dark=dark, height=round(tall) + TOP + BOTTOM, shapes=lines, margin={"t": TOP, "b": BOTTOM, "l": 54})
+    fig.update_xaxes(title_text=across.title, **across.ticks, showgrid=False, type="category")
+    fig.update_yaxes(title_text=down.title, **down.ticks, showgrid=False, type="category", autorange="reversed")
+    if square:
+        fig.update_xaxes(constrain="domain", constraintoward="left")
+        fig.update_yaxes(scaleanchor="x", constrain="domain", constraintoward="top")
+    return fig
+
+
+def _lines(down: Axis, across: Axis, colour: str, width: float) -> list[dict[str, object]]:
+    """Return the lines between channels as one shape; on a category axis its numbers are places."""
+    rows, columns = len(down.labels) - 0.5, len(across.labels) - 0.5
+    path = [f"M-0.5,{y}H{columns}" for y in down.breaks] + [f"M{x},-0.5V{rows}" for x in across.breaks]
+    return [{"type": "path", "path": "".join(path), "line": {"color": colour, "width": width}, "layer": "above"}] if path else []
+
+
+def kept_and_removed(z: Floats, kept: Bools, *, values: bool, reach: float, most: float, dark: bool, **look: object) -> list[object]:
+    """Return what stays and what goes as two heat maps with a legend, each NaN where the other is.
+
+    Parameters
+    ----------
+    z, kept : ndarray
+        Weights as they lie in the picture, and True where one stays.
+    values : bool
+        Colour what stays by its value; otherwise all in one teal.
+    reach, most : float
+        The magnitude at which colours saturate, and the largest one.
+    dark : bool
+        For a dark page.
+    **look
+        Further properties of both heat maps.
+    """
+    gone = faded(dark, values)
+    common = {"zmin": -reach, "zmax": reach, "hoverongaps": False, **look}
+    stays = go.Heatmap(name="kept", z=_where(kept, z), colorscale=signed(dark) if values else flat(theme.KEPT), showscale=values, **common)
+    goes = go.Heatmap(name="removed", z=_where(~kept, z), colorscale=flat(gone), showscale=False, **common)
+    if values:
+        return [stays.update(colorbar=value_bar(reach, most, dark)), goes, *legend({"removed": gone})]
+    return [stays, goes, *legend({"kept": theme.KEPT, "removed": gone})]
+
+
+def faded(dark: bool, values: bool = False) -> str:
+    """Return the colour of cells that go: fainter where what stays is told by its value, stronger on a dark page, where it turns brown."""
+    return theme.removed(dark, (0.32 if values else 0.45) + (0.2 if dark else 0))
+
+
+def _where(here: Bools, z: Floats) -> NDArray[np.float32]:
+    """Return values as they are sent, NaN elsewhere."""
+    return np.where(here, z, np.nan).astype(np.float32)
+
+
+def signed(dark: bool) -> Scale:
+    """Return the colours of what stays, by value: indigo below zero, teal above."""
+    return [[0, "#8f8cf0" if dark else "#443f9c"], [0.5, theme.grid(dark)], [1, "#2cc9b8" if dark else "#08786d"]]
+
+
+def flat(colour: str) -> Scale:
+    """Return a scale of one colour."""
+    return [[0, colour], [1, colour]]
+
+
+def bar(low: str, middle: str, high: str, ends: tuple[float, float], dark: bool) -> dict[str, object]:
+    """Return a slim colour bar above the picture, beside a legend of one name.
+
+    Parameters
+    ----------
+    low, middle, high : str
+        Its three labels.
+    ends : tuple of float
+        The values of the outer two.
+    dark : bool
+        For a dark page.
+    """
+    place = {"orientation": "h", "x": 0.24, "xanchor": "left", "y": 1, "yanchor": "bottom", "ypad": 4, "xpad": 0}
+    look = {"thickness": 9, "lenmode": "pixels", "len": 160, "outlinewidth": 0, "ticks": ""}
+    ticks = {"tickvals": [ends[0], sum(ends) / 2, ends[1]], "ticktext": [low, middle, high]}
+    return {**place, **look, **ticks, "tickfont": {"color": theme.muted(dark), "size": 12}}
+
+
+def value_bar(reach: float, most: float, dark: bool) -> dict[str, object]:
+    """Return the colour bar of values; its ends say so where colours saturate below the largest one."""
+    low, high = (f"{v:.2g}".replace("-", "\u2212") for v in (-reach, reach))
+    return bar(*((f"≤ {low}", "0", f"≥ {high}") if reach < most * 0.999 else (low, "0", high)), (-reach, reach), dark)
+
+
+def legend(names: dict[str, str]) -> list[go.Scatter]:
+    """Return empty traces that only stand in the legend: a name and its colour each."""
+    mark = {"mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip", "showlegend": True}
+    return [go.Scatter(name=name, marker={"symbol": "square", "size": 11, "color": colour}, **mark) for name, colour in names.items()]
