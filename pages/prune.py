@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from prunekit.ui import controls, costs, cuts, handout, measuring, more, prune, scoring, show, store, ticks
+from prunekit.ui import controls, costs, cuts, handout, measuring, more, pixels, prune, scoring, show, store, ticks
 from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
@@ -36,6 +36,7 @@ if view is not None:
         costs.verdict(found)
     prune.limits(view)
     prune.pictures(now, loaded, view)
+    pixels.section(now, loaded, view)
 ticks.table(now, loaded, view)
 if view is not None:
     with show.plain_errors(stop=False):

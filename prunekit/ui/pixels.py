@@ -1,0 +1,144 @@
+"""The weights of one layer as a picture on the Prune page: what stays, what goes, and where."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from numpy.typing import NDArray
+
+from prunekit.anatomy import weight_of
+from prunekit.plots import colour_tiles, filter_tiles, kernel_tiles, parts, planes, share_map, weight_pixels
+from prunekit.plots.text import shape
+from prunekit.ui import remains, show, state, store
+from prunekit.ui.cuts import View
+from prunekit.ui.onelayer import Floats, Layer, layer_of
+from prunekit.ui.settings import Settings
+from prunekit.ui.store import Loaded, Source
+
+HOW = {"filters": "Filters", "values": "Values", "mask": "Mask", "density": "Whole layer", "colours": "Colours"}
+SAMPLE = 1_000_000  # weights that are looked at to choose where colours saturate
+COVER = 0.99  # share of weights below that magnitude: rare large ones would leave all others pale
+
+
+def section(now: Settings, loaded: Loaded, view: View) -> None:
+    """Show the layer in focus as a picture, and what stays of it.
+
+    Parameters
+    ----------
+    now : Settings
+        The picks; ``focus`` is the layer, and with all in focus the one that is shown best.
+    loaded : Loaded
+        The dense model.
+    view : View
+        The cut.
+    """
+    show.section("Which channels stay, which go?" if view.what == "channels" else "Which weights stay, which go?")
+    ticked = dict(zip(view.frame["name"], view.frame["ticked"], strict=True))
+    names = [f"{name} · {shape(size)}" + ("" if ticked[name] else " · not ticked") for name, size in _sizes(view).items()]
+    key = state.mirror("pick_pixels", shown(now, view))
+    st.selectbox(
+        "Layer", range(len(names)), format_func=names.__getitem__, label_visibility="collapsed", key=key, on_change=_look, args=(key,)
+    )
+    st.fragment(_body, key="pixels_body")(loaded, view, loaded.layers[shown(now, view)])
+
+
+def _sizes(view: View) -> dict[str, tuple[int, ...]]:
+    """Return the dense shape of every layer's weight."""
+    return dict(zip(view.frame["name"], view.frame["before"], strict=True))
+
+
+def _look(key: str) -> None:
+    """Carry the picked layer into the settings: the cut above shows it too."""
+    state.change(focus=int(st.session_state[key]))
+
+
+def shown(now: Settings, view: View) -> int:
+    """Return the place of the layer to show: the one in focus, or the biggest ticked one that fits into one picture.
+
+    Not the one that loses most: the picture would jump from layer to layer while a slider moves.
+    """
+    sizes = list(_sizes(view).values())
+    if 0 <= now.focus < len(sizes):
+        return now.focus
+    ticked = [place for place, on in enumerate(view.frame["ticked"]) if on] or [0]
+    whole = [place for place in ticked if all(len(side) == 1 for side in parts(sizes[place]))]
+    return max(whole, key=lambda place: math.prod(sizes[place])) if whole else ticked[0]
+
+
+def _body(loaded: Loaded, view: View, name: str) -> None:
+    """Draw the picture and the lists; a fragment, so that its own controls leave the rest of the page alone."""
+    layer = layer_of(loaded, view, name)
+    left, right = st.columns([2, 1], gap="medium")
+    with left:
+        how = st.segmented_control(
+            "Show", layer.ways, required=True, default=layer.ways[0], format_func=HOW.__getitem__, label_visibility="collapsed",
+            key="pixels_how_" + "_".join(layer.ways), persist_state="session",
+        )  # fmt: skip
+        how = how if how in layer.ways else layer.ways[0]
+        with st.container(horizontal=True):
+            part = [_part(name, how, word, side) for word, side in zip(("Outputs", "Inputs"), layer.parts(how), strict=True)]
+        fig = picture(layer, how, part[0], part[1], _reach(loaded.source, name))
+        show.chart(fig, f"pixels_{name}_{how}_{part[0].start}_{part[1].start}", remains.caption(layer, how, part[0], part[1]))
+    with right:
+        remains.panel(loaded, view, layer)
+
+
+def _part(name: str, how: str, word: str, side: tuple[range, ...]) -> range:
+    """Return the part of one side to show; where there are several, let a slider choose."""
+    if len(side) == 1:
+        return side[0]
+    labels = {i: f"{span.start}–{span.stop - 1}" for i, span in enumerate(side)}
+    key = f"pixels_{word}_{name}_{how in ('filters', 'colours')}_{len(side)}"
+    place = st.select_slider(
+        f"{word} of {remains.number(side[-1].stop)}",
+        list(labels),
+        format_func=labels.__getitem__,
+        key=key,
+        persist_state="session",
+        width=220,
+    )
+    return side[place]
+
+
+def picture(layer: Layer, how: str, outputs: range, inputs: range, reach: float) -> go.Figure:
+    """Return a layer as a picture.
+
+    Parameters
+    ----------
+    layer : Layer
+        What to show.
+    how : str
+        One of ``layer.ways``.
+    outputs, inputs : range
+        The part to show.
+    reach : float
+        The magnitude at which colours saturate.
+    """
+    dark, part = show.dark(), slice(outputs.start, outputs.stop)
+    if how == "density":
+        return share_map(layer.blocks, dark=dark)
+    if how == "filters":
+        return filter_tiles(norms(layer.weight[part]), remains.outputs(layer.kept[part]), first=part.start, dark=dark)
+    if how == "colours":
+        return colour_tiles(layer.weight[part], layer.kept[part], first=part.start, dark=dark)
+    values = how == "values"
+    if layer.gallery:
+        return kernel_tiles(planes(layer.weight[part]), planes(layer.kept[part]), values=values, reach=reach, first=part.start, dark=dark)
+    return weight_pixels(
+        layer.weight, layer.kept, outputs=outputs, inputs=inputs, block=layer.block, values=values, reach=reach, dark=dark
+    )  # fmt: skip
+
+
+def norms(weight: Floats) -> NDArray[np.float64]:
+    """Return the L2 norm of each pixel of each filter over its inputs, shape [outputs, rows, columns]."""
+    return np.asarray(np.sqrt(np.square(planes(weight), dtype=np.float64).sum(axis=1)))
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _reach(source: Source, name: str) -> float:
+    """Return the magnitude at which colours saturate, the same for every part of a layer and every cut."""
+    flat = weight_of(store.load(source).model, name).cpu().float().numpy().reshape(-1)
+    return float(np.quantile(np.abs(flat[:: max(1, flat.size // SAMPLE)]), COVER))
