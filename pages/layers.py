@@ -1,6 +1,6 @@
 """Layers: where do the weights live, and what do they look like?"""
 
-from prunekit.ui import layers, show
+from prunekit.ui import couplings, layers, show
 from prunekit.ui.current import model_in_use
 
 show.heading(
@@ -12,4 +12,4 @@ now, loaded = model_in_use()
 with show.plain_errors():
     selected = layers.table(now, loaded)
     layers.distributions(now, loaded, selected)
-    layers.coupled(loaded)
+    couplings.section(loaded)

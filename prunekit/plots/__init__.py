@@ -1,5 +1,6 @@
 """Charts: DataFrames and arrays in, plotly figures out. Nothing here knows of Streamlit."""
 
+from prunekit.plots.couplings import coupled
 from prunekit.plots.curves import accuracy_curves, thumbnail_curve
 from prunekit.plots.cuts import CutBins, cut
 from prunekit.plots.density import blocks, share_map
@@ -21,6 +22,7 @@ __all__ = [
     "accuracy_curves",
     "blocks",
     "by_layer",
+    "coupled",
     "colour_tiles",
     "cut",
     "filter_tiles",

@@ -1,4 +1,4 @@
-"""The Layers page: the table, the distributions of what is selected, and what shrinks together."""
+"""The Layers page: the table of layers, and the distributions of what is selected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import streamlit as st
 from prunekit.errors import PrunekitError
 from prunekit.plots import multiples, norms, overlay
 from prunekit.plots.text import count, percent, plural, shape
-from prunekit.pruning import ChannelGraph
 from prunekit.ui import bins, cuts, show, state, store
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
@@ -170,47 +169,3 @@ def _norms_caption(frame: pd.DataFrame) -> str:
         f"L1 norms of whole filters. In **{name}** {verdict}; the strongest is {spread:.3g} times the weakest. A "
         "knee shows where filters can go."
     )
-
-
-def coupled(loaded: Loaded) -> None:
-    """Show which layers shrink together, and why."""
-    show.section("What shrinks together?", "Removing a channel here removes it there: structured pruning has to take these layers as one.")
-    try:
-        graph = cuts.graph(loaded.source)
-    except PrunekitError as error:
-        st.error(show.plain(str(error)), icon=":material/error:")
-        return
-    rows = [(" = ".join(group.layers), group.size, "; ".join(group.reasons) or "") for group in graph.groups if len(group.layers) > 1]
-    if rows:
-        frame = pd.DataFrame(rows, columns=["layers", "channels", "why"])
-        config = {
-            "layers": st.column_config.TextColumn("Layers that shrink together", width="large"),
-            "channels": st.column_config.NumberColumn("Channels", width="small"),
-            "why": st.column_config.TextColumn("Why"),
-        }
-        st.dataframe(frame, column_config=config, hide_index=True, alt="Groups of layers that shrink together")
-    single = sum(1 for group in graph.groups if len(group.layers) == 1)
-    st.caption(_coupled_caption(graph, len(rows), single))
-    _immovable(graph)
-
-
-def _coupled_caption(graph: ChannelGraph, groups: int, single: int) -> str:
-    """Say how much is coupled."""
-    if not groups:
-        return (
-            f"Nothing is coupled in this model: each of {plural(single, 'layer')} can lose channels on its own, "
-            "and only the next layer's inputs follow."
-        )
-    tied = sum(len(group.layers) for group in graph.groups if len(group.layers) > 1)
-    return f"{plural(groups, 'group')} tie {plural(tied, 'layer')} together; {plural(single, 'layer')} can lose channels alone."
-
-
-def _immovable(graph: ChannelGraph) -> None:
-    """Name what cannot shrink."""
-    sentences = [f"**{show.plain(name)}** cannot lose outputs: {show.plain(why)}." for name, why in graph.immovable.items()]
-    sentences += [show.plain(limit) for limit in graph.limits]
-    if len(sentences) > 3:
-        with st.expander(f"What cannot shrink, and why ({len(sentences)})"):
-            st.markdown("\n".join(f"- {sentence}" for sentence in sentences))
-    elif sentences:
-        st.caption("  \n".join(sentences))

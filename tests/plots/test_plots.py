@@ -11,6 +11,7 @@ import pytest
 
 from prunekit import plots
 from prunekit.plots import Bins, CutBins, text, theme
+from tests.plots.test_couplings import draw as draw_coupled
 
 RNG = np.random.default_rng(0)
 
@@ -55,6 +56,7 @@ ALL = {
     "norms": lambda **k: plots.norms(NORMS, **k),
     "cut": lambda **k: plots.cut(CutBins(np.linspace(-1, 1, 5), np.ones(4), np.arange(4.0), 0.3), **k),
     "by_layer": lambda **k: plots.by_layer(layer_frame(), **k),
+    "coupled": draw_coupled,
     "sizes": lambda **k: plots.sizes(SIZES, **k),
     "strip": lambda **k: plots.strip({"a": np.array([True, False]), "b": np.array([True, True, False])}, **k),
     "ranked": lambda **k: plots.ranked(CHANNELS, **k),
