@@ -1,6 +1,6 @@
 """Small networks drawn by hypothesis: weights with many ties, and weights of which some are zero already."""
 
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from prunekit.anatomy import prunable_layers, weight_of
 fractions = st.floats(0, 0.999)
 
 
-def fill(net, seed, levels, zero=0.0):
-    """Give a net whole-number weights of up to ``levels`` either way, none of them zero but a share that is asked for."""
+def fill(net, seed, levels, *zeros):
+    """Give a net whole-number weights of up to ``levels`` either way, none of them zero but a share for each layer."""
     noise = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name in prunable_layers(net):
+        for name, zero in zip_longest(prunable_layers(net), zeros, fillvalue=0.0):
             weight = net.get_submodule(name).weight
             size = torch.randint(1, levels + 1, weight.shape, generator=noise).float()
             sign = torch.randint(0, 2, weight.shape, generator=noise) * 2 - 1
@@ -25,12 +25,11 @@ def fill(net, seed, levels, zero=0.0):
 
 
 @st.composite
-def mlps(draw, zeros=False):
+def mlps(draw):
     """Linear nets."""
     widths = draw(st.lists(st.integers(1, 12), min_size=3, max_size=5))
     net = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(widths)))
-    zero = draw(st.sampled_from([0.1, 0.5, 0.9])) if zeros else 0.0
-    return fill(net, draw(st.integers(0, 2**31)), draw(st.sampled_from([1, 2, 5, 1000])), zero)
+    return fill(net, draw(st.integers(0, 2**31)), draw(st.sampled_from([1, 2, 5, 1000])))
 
 
 @st.composite
@@ -41,8 +40,8 @@ def layers(draw, zeros=False):
         a, b, kernel, groups = (draw(st.integers(1, top)) for top in (13, 6, 3, 3))
         linear = draw(st.booleans())
         pile.append(nn.Linear(a, b) if linear else nn.Conv2d(a * groups, b * groups, (kernel, draw(st.integers(1, 3))), groups=groups))
-    zero = draw(st.sampled_from([0.0, 0.3, 0.9, 1.0])) if zeros else 0.0
-    return fill(nn.Sequential(*pile), draw(st.integers(0, 2**31)), draw(st.sampled_from([1, 3, 1000])), zero)
+    shares = [draw(st.sampled_from([0.0, 0.3, 0.9, 1.0])) for _ in pile] if zeros else []
+    return fill(nn.Sequential(*pile), draw(st.integers(0, 2**31)), draw(st.sampled_from([1, 3, 1000])), *shares)
 
 
 def gone(masks):

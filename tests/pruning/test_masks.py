@@ -229,9 +229,22 @@ def test_a_layer_that_is_zero_throughout_costs_the_others_nothing():
         )
 
 
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_layer_with_more_zeros_than_its_share_leaves_less_to_the_others(scope):
+    net = fill(nn.Sequential(nn.Linear(10, 10), nn.Linear(10, 10)), 0, 1000)
+    with torch.no_grad():
+        net[0].weight[:9] = 0
+    ranking = Ranking.of(net, PruneSpec(sparsity=0.5, scope=scope))
+    counts = ranking.removed(ranking.cut())
+    assert counts["0"] >= 90 and sum(counts.values()) == 100
+    assert not ranking.limits(ranking.spec)
+
+
 def test_scores_beyond_all_bounds_are_still_counted():
     net = nn.Sequential(nn.Linear(4, 1))
     with torch.no_grad():
         net[0].weight.copy_(torch.tensor([[1e30, 1.0, 2e30, 3e30]]))  # squared: infinite
-    ranking = Ranking.of(net, PruneSpec(sparsity=0.75, criterion="l2"))
-    assert gone(ranking.masks(ranking.cut())) == ranking.removed(ranking.cut()) == {"0": 3}
+    ranking = Ranking.of(net, PruneSpec(criterion="l2"))
+    for sparsity, count in ((0.25, 1), (0.75, 3), (0.9, 4)):
+        cut = ranking.cut(sparsity)
+        assert gone(ranking.masks(cut)) == ranking.removed(cut) == {"0": count}

@@ -206,6 +206,13 @@ def test_a_total_that_caps_prevent_is_said_with_the_layers_that_they_hold():
     assert ranking.limits(spec.at(0.5)) == ()
 
 
+def test_equal_scores_beyond_a_cap_pass_on_to_the_next_layer():
+    net = fill(nn.Sequential(nn.Linear(10, 10), nn.Linear(10, 10)), 0, 1)
+    masks = masks_of(net, PruneSpec(sparsity=0.5, caps={"0": 0.3}))
+    for name, count in {"0": 30, "1": 70}.items():
+        assert bool((~masks[name].flatten()[:count]).all()) and bool(masks[name].flatten()[count:].all())
+
+
 def test_many_capped_layers_are_counted_rather_than_named():
     spec = PruneSpec(sparsity=0.9, cap_all=1 / 3)
     (said,) = Ranking.of(linears(*[3] * 9), spec).limits(spec)
