@@ -121,7 +121,16 @@ SAMPLES: dict[str, Sample] = {
             task="small colour photographs (CIFAR-10), 32 x 32 pixels",
             description="A residual network for small photographs: its shortcuts tie channels of many layers together.",
             build=architectures.cifar10_resnet20,
-            recipe=TrainRecipe(epochs=26, max_lr=0.2, shift=4, flip=True, small_size=24, small_share=0.6),
+            recipe=TrainRecipe(epochs=26, max_lr=0.2, shift=4, flip=True, small_size=24, small_share=0.6, second_epochs=16, second_lr=0.1),
+            **_CIFAR10_PIXELS,
+        ),
+        Sample(
+            name="cifar10_mobilenetv2",
+            title="MobileNetV2",
+            task="small colour photographs (CIFAR-10), 32 x 32 pixels",
+            description="A network made for phones: its depthwise convolutions shrink with the channels that they filter.",
+            build=architectures.cifar10_mobilenetv2,
+            recipe=TrainRecipe(epochs=26, max_lr=0.2, shift=4, flip=True, small_size=24, small_share=0.69, second_epochs=5, second_lr=0.05),
             **_CIFAR10_PIXELS,
         ),
     )
