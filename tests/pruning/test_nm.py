@@ -17,7 +17,7 @@ from tests.pruning.drawn import fill, gone, layers, sizes_of
 
 DATA_FREE = [name for name in WEIGHT_CRITERIA if name not in NEEDS_DATA]
 patterns = st.one_of(
-    st.sampled_from([(2, 4), (1, 2), (1, 4)]), st.integers(2, 20).flatmap(lambda m: st.tuples(st.integers(1, m - 1), st.just(m)))
+    st.sampled_from([(2, 4), (1, 2), (1, 4)]), st.integers(2, 13).flatmap(lambda m: st.tuples(st.integers(1, m - 1), st.just(m)))
 )
 
 
@@ -56,6 +56,14 @@ def test_masks_are_those_of_going_through_the_blocks_by_hand(net, pattern, crite
     for name, mask in masks.items():
         assert (mask.numpy() == slow_keep(weight_of(net, name), ranking.scores[name], *pattern)).all()
     assert ranking.removed(ranking.cut()) == gone(masks) and ranking.sizes == sizes_of(net)
+
+
+@pytest.mark.parametrize("pattern", [(1, 16), (5, 17), (8, 32), (43, 44)])
+def test_long_blocks_are_those_of_going_through_them_by_hand(pattern):
+    net = fill(nn.Sequential(nn.Linear(90, 3), nn.Conv2d(70, 2, (1, 3))), 0, 5, 0.0, 0.3)
+    ranking = rank(net, setting(pattern))
+    for name, mask in ranking.masks(ranking.cut()).items():
+        assert (mask.numpy() == slow_keep(weight_of(net, name), ranking.scores[name], *pattern)).all()
 
 
 @given(layers(), patterns)

@@ -72,9 +72,8 @@ def test_erk_counts_follow_the_densities_to_the_exact_total(net, sparsity):
 
 
 def test_equal_remainders_go_by_layer_order():
-    shapes = {"a": (4, 4, 1, 1), "b": (1, 9), "c": (1, 1), "d": (4, 1, 1, 3)}  # a and b keep 16 / 29 * 10 weights each
-    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    assert erk_counts(21, shapes, dict.fromkeys(shapes, 0), sizes) == {"a": 11, "b": 3, "c": 0, "d": 7}
+    shapes = {"a": (27, 6), "b": (14, 19)}  # both keep (162 + 266 - 219) / 2 = 104.5 weights
+    assert erk_counts(219, shapes, {"a": 0, "b": 0}, {"a": 162, "b": 266}) == {"a": 58, "b": 161}
 
 
 @given(layers(), fractions, st.data())
@@ -234,6 +233,15 @@ def test_an_override_that_is_met_by_zeros_makes_no_total_impossible():
     ranking = Ranking.of(net, spec)
     assert ranking.removed(ranking.cut()) == {"0": 50, "1": 0}
     assert ranking.limits(spec) == ("20 of 200 weights were asked for, 50 go: 50 are zero already and stay so",)
+
+
+def test_rounded_shares_remove_no_more_than_is_asked_or_zero_already():
+    net = fill(nn.Sequential(nn.Linear(1, 1), nn.Linear(2, 1), nn.Linear(2, 1)), 0, 1000)
+    with torch.no_grad():
+        net[1].weight[0, 0] = net[2].weight[0] = 0
+    spec = PruneSpec(sparsity=0, scope="uniform", overrides={"0": 0})
+    ranking = Ranking.of(net, spec)
+    assert ranking.removed(ranking.cut()) == {"0": 0, "1": 1, "2": 2}  # three quarters of each would round to 2 and 2
 
 
 def test_an_override_rounded_up_does_not_break_its_cap():
