@@ -50,7 +50,14 @@ NORMS = pd.DataFrame({"layer": "a", "place": [0.5, 1.0], "norm": [1.2, 0.8], "fi
 RATIOS = pd.DataFrame({"candidate": ["smaller"], "value": [2.5], "low": [2.4], "high": [2.7], "macs": [4.0]})
 CHANNELS = pd.DataFrame({"channel": range(4), "score": [0.4, 0.1, 0.9, 0.2], "kept": [True, False, True, False]})
 SIZES = pd.DataFrame({"label": ["dense", "small"], "bytes": [100, 40], "text": ["100 B", "40 B"], "dense": [True, False]})
+KERNELS = RNG.normal(size=(6, 3, 5, 5)).astype(np.float32)
+MASK = RNG.random(KERNELS.shape) > 0.5
 ALL = {
+    "weight_pixels": lambda **k: plots.weight_pixels(KERNELS[:, :, 0, 0], MASK[:, :, 0, 0], **k),
+    "kernel_tiles": lambda **k: plots.kernel_tiles(KERNELS, MASK, **k),
+    "filter_tiles": lambda **k: plots.filter_tiles(np.abs(KERNELS[:, 0]), MASK[:, 0, 0, 0], **k),
+    "colour_tiles": lambda **k: plots.colour_tiles(KERNELS, MASK, **k),
+    "share_map": lambda **k: plots.share_map(plots.blocks(MASK), **k),
     "overlay": lambda **k: plots.overlay([bins(), bins("b")], **k),
     "multiples": lambda **k: plots.multiples([bins(str(i)) for i in range(5)], **k),
     "norms": lambda **k: plots.norms(NORMS, **k),
