@@ -49,7 +49,9 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
                 showlegend=False,
             )
         )
-    traces += [_requested(frame, flat, dark), _capped(frame, flat, dark)]
+    traces.append(_requested(frame, flat, dark))
+    if "cap" in frame and frame["cap"].notna().any():
+        traces.append(_capped(frame, flat, dark))
     # with no bar in the first row's colour the legend would show grey; two empty traces carry it
     traces += [_legend("kept", theme.KEPT, 1), _legend("removed", theme.removed(dark, 0.6), 2)]
     fig = theme.figure(
@@ -83,8 +85,8 @@ def _capped(frame: pd.DataFrame, flat: bool, dark: bool) -> go.Scatter:
 
 
 def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dict[str, object]) -> go.Scatter:
-    """Return marks at the shares of one column, where it is there and holds any."""
-    rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0].assign(**{column: []})
+    """Return marks at the shares that one column holds."""
+    rows = frame[frame[column].notna()]
     return go.Scatter(
         **_xy(1 - rows[column], rows["name"], flat),
         mode="markers",

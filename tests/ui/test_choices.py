@@ -16,6 +16,7 @@ from prunekit.criteria import CRITERIA as REGISTRY
 from prunekit.errors import DataError
 from prunekit.plots import by_layer
 from prunekit.ui import controls, cuts, handout, scoring, store
+from prunekit.ui.address import MOST_SAMPLES, MOST_SEED
 from prunekit.ui.background import board
 from prunekit.ui.fitting import MODES as TITLES
 from prunekit.ui.fitting import fit
@@ -141,7 +142,7 @@ def test_caps_hold_and_are_drawn(tab):
     assert removed[0] <= 0.1 and removed[1] <= 0.5
     marks = next(trace for trace in by_layer(view.frame).data if trace.name == "cap")
     assert dict(zip(marks.y, marks.x, strict=True)) == pytest.approx({"conv1": 0.9, "conv2": 0.5})
-    assert not len(next(trace for trace in by_layer(view.frame.drop(columns="cap")).data if trace.name == "cap").y)
+    assert "cap" not in [trace.name for trace in by_layer(view.frame.drop(columns="cap")).data]
     one.app.button[[button.label for button in one.app.button].index("Back to the default layers")].click().run()
     assert one.check().address == {"sparsity": "80"}
 
@@ -305,6 +306,26 @@ def test_a_job_scores_once_for_all_who_ask(monkeypatch):
     key = scoring.job_key(loaded.source, spec.at(0.9), DIGITS)
     job = board().get(key)
     assert job is not None, "another sparsity is the same job"
+
+
+AT_THE_LIMITS = [
+    {"sparsity": "99.9999", "seed": str(MOST_SEED), "criterion": "random", "cap_all": "0"},
+    {"criterion": "taylor", "samples": str(MOST_SAMPLES), "cap_all": "99.9999", "caps": "0~0_1~99.9999"},
+    {"mode": "nm", "pattern": "9998:9999", "layers": "0"},
+    {"mode": "structured", "sparsity": "99.9999", "round_to": "16", "target": "macs", "caps": "1~0", "overrides": "1~0"},
+    {"mode": "structured", "criterion": "lamp", "scope": "erk", "pattern": "9:3", "round_to": "7", "caps": "~", "target": "<b>"},
+    {"mode": "structured", "layers": "3", "target": "params"},
+    {"overrides": "0~99_1~99_2~99_3~99", "cap_all": "1"},
+    {"caps": "4000~50"},
+]
+
+
+@pytest.mark.parametrize("address", AT_THE_LIMITS, ids=range(len(AT_THE_LIMITS)))
+@pytest.mark.parametrize("page", ["prune", "accuracy", "latency"])
+def test_pages_open_at_the_limits_of_every_choice(tab, page, address):
+    one = tab(page, **address)
+    if page == "prune":
+        assert len(one.app.dataframe[0].value) == 4, "the table of layers stands, whatever cannot be done"
 
 
 def test_plain_settings_are_plain():
