@@ -44,11 +44,10 @@ def setting() -> None:
 
 
 def criterion(mode: str) -> None:
-    """Show the criteria that go with a mode."""
-    names = list(criteria_of(mode))
-    st.selectbox(
-        "Criterion", names, format_func=criterion_name, width=215, help="\n".join(map(_about, names)), **state.bind("criterion")
-    )  # fmt: skip
+    """Show the criteria that go with a mode; the help tells of the picked one first."""
+    names, picked = list(criteria_of(mode)), state.settings().criterion
+    about = "\n".join(map(_about, sorted(names, key=lambda name: name != picked)))
+    st.selectbox("Criterion", names, format_func=criterion_name, width=215, help=about, **state.bind("criterion"))
 
 
 def scope(mode: str) -> None:

@@ -44,6 +44,7 @@ def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode):
     seen = set()
     for criterion in criteria_of(mode):
         one.set("pick_criterion", criterion)
+        assert one.app.selectbox(key="pick_criterion").help.startswith(controls._about(criterion)), "help begins with the picked one"
         scopes = scopes_of(mode)
         if len(scopes) > 1:
             assert names(one.app.selectbox(key="pick_scope")) == [controls.SCOPES[scope] for scope in scopes]
