@@ -2,7 +2,7 @@
 
 from prunekit.pruning.carry import carry_out, graph_of, layer_results, mask, planned_counts, prune, sample_shape
 from prunekit.pruning.channels import ChannelRanking, plan
-from prunekit.pruning.groups import ChannelGraph, Group, trace
+from prunekit.pruning.groups import ChannelGraph, Coupling, Group, trace
 from prunekit.pruning.masks import Cut, LayerCut, Ranking, masked_copy, masks_at
 from prunekit.pruning.nm import PatternRanking, rank
 from prunekit.pruning.proof import Proof, prove
@@ -18,6 +18,7 @@ __all__ = [
     "Achieved",
     "ChannelGraph",
     "ChannelRanking",
+    "Coupling",
     "Cut",
     "Group",
     "LayerCut",
