@@ -48,8 +48,8 @@ def agp(final: float, steps: int, start: float = 0.0) -> tuple[float, ...]:
 
     Examples
     --------
-    >>> agp(0.8, 4)
-    (0.4625, 0.7, 0.7875, 0.8)
+    >>> agp(0.5, 2)
+    (0.4375, 0.5)
     """
     return _rising(lambda t: final + (start - final) * (1 - t) ** 3, final, steps, start)
 
