@@ -37,6 +37,14 @@ class LatencyError(PrunekitError):
     """A latency measurement could not be carried out."""
 
 
+class RecoveryError(PrunekitError):
+    """Recalibration, fine-tuning or training cannot be carried out on this model with this data."""
+
+
+class StoreError(PrunekitError):
+    """The store of runs cannot be read or written."""
+
+
 def one_of(field: str, value: object, allowed: Iterable[str], error: type[PrunekitError] = SpecError) -> None:
     """Raise ``error`` unless ``value`` is among ``allowed``.
 
