@@ -109,6 +109,16 @@ class Tab:
         assert not self.page.locator('[data-testid="stException"]').count()
         assert not self.errors, self.errors
 
+    def still(self, locator):
+        """Return where something is once it has stopped moving: pictures above it take their height when they are drawn."""
+        box, since = None, 0
+        while since < 4:
+            locator.scroll_into_view_if_needed()
+            now = locator.bounding_box()
+            box, since = now, since + 1 if now == box else 0
+            self.page.wait_for_timeout(250)
+        return box
+
     def title(self):
         return self.page.locator("h1").first.inner_text()
 

@@ -77,8 +77,7 @@ def test_going_back_undoes_a_change(tab):
 
 def test_selecting_rows_draws_their_weights(tab):
     tab.go("layers")
-    table = tab.page.locator('[data-testid="stDataFrame"]').first
-    box = table.bounding_box()
+    box = tab.still(tab.page.locator('[data-testid="stDataFrame"]').first)
     tab.page.mouse.click(box["x"] + 18, box["y"] + 18 + 2 * 33)
     tab.idle()
     assert re.search(r"pick=\d", tab.page.url)
@@ -89,12 +88,7 @@ def test_selecting_rows_draws_their_weights(tab):
 
 def cell(tab, column, row):
     """Return where a cell of the layers table is: the first columns are 70, 190, 110 and 80 pixels wide."""
-    table = tab.page.locator('[data-testid="stDataFrame"]').first
-    box = None
-    while box != table.bounding_box():  # pictures above it take their height when they are drawn
-        table.scroll_into_view_if_needed()
-        box = table.bounding_box()
-        tab.page.wait_for_timeout(700)
+    box = tab.still(tab.page.locator('[data-testid="stDataFrame"]').first)
     return box["x"] + {"tick": 35, "override": 315, "cap": 410}[column], box["y"] + 17 + 33.6 * (row + 1)
 
 
@@ -176,13 +170,10 @@ def test_no_mode_scrolls_sideways(tab, mode):
 
 def test_clicking_a_bar_shows_its_layer(tab):
     tab.go("prune?sparsity=50")
-    bar = tab.page.locator(".barlayer .point path").nth(2)
-    bar.scroll_into_view_if_needed()
-    tab.page.wait_for_timeout(300)
-    box = bar.bounding_box()
+    box = tab.still(tab.page.locator(".barlayer .point path").nth(2))
     tab.page.mouse.click(box["x"] + 20, box["y"] + 8)
+    tab.page.wait_for_url("**focus=2**")
     tab.idle()
-    assert "focus=2" in tab.page.url
     assert "weights of fc1" in tab.page.locator('[data-testid="stMain"]').inner_text()
 
 
