@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         sweep,
     )
     from prunekit.pruning import PruneResult, agp, iterative, linear, masks_at, prune, tighten
+    from prunekit.recovery import Recovery
     from prunekit.spec import PruneSpec, Recipe
 
 _HOME = {
@@ -59,6 +60,7 @@ _HOME = {
     "prunekit.errors": ("PrunekitError",),
     "prunekit.measure": ("Accuracy", "Candidate", "compare", "evaluate", "latency", "predict", "sizes", "sweep"),
     "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
+    "prunekit.recovery": ("Recovery",),
     "prunekit.spec": ("PruneSpec", "Recipe"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
@@ -72,6 +74,7 @@ __all__ = [
     "PruneSpec",
     "PrunekitError",
     "Recipe",
+    "Recovery",
     "__version__",
     "agp",
     "compare",

@@ -96,3 +96,12 @@ def pattern(value: object) -> tuple[int, int]:
     if not 0 < n < m:
         raise SpecError(f"pattern must be N:M with 0 < N < M, as in 2:4 (2 of every 4 weights stay); got {value!r}")
     return n, m
+
+
+def known_keys(what: str, values: object, known: list[str]) -> None:
+    """Raise unless ``values`` is a mapping with known keys only."""
+    if not isinstance(values, Mapping):
+        raise SpecError(f"{what} must be a mapping with the keys {', '.join(known)}; got {type(values).__name__}")
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise SpecError(f"{what} has unknown keys: {', '.join(unknown)}; known are {', '.join(known)}")

@@ -12,6 +12,7 @@ import yaml
 from prunekit import fields as check
 from prunekit.choices import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, check_choices, default_scope
 from prunekit.errors import SpecError, one_of
+from prunekit.recovery import Recovery
 
 __all__ = ["CRITERIA", "MODES", "NEEDS_DATA", "RECIPE_VERSION", "ROUNDS", "SCOPES", "TARGETS", "PruneSpec", "Recipe"]
 
@@ -190,17 +191,8 @@ class PruneSpec:
             If ``values`` is not a mapping, has unknown keys, or a value is not valid.
         """
         known = [f.name for f in fields(cls)]
-        _refuse_unknown("prune", values, known)
+        check.known_keys("prune", values, known)
         return cls(**values)
-
-
-def _refuse_unknown(what: str, values: object, known: list[str]) -> None:
-    """Raise unless ``values`` is a mapping with known keys only."""
-    if not isinstance(values, Mapping):
-        raise SpecError(f"{what} must be a mapping with the keys {', '.join(known)}; got {type(values).__name__}")
-    unknown = [str(key) for key in values if key not in known]
-    if unknown:
-        raise SpecError(f"{what} has unknown keys: {', '.join(unknown)}; known are {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -214,7 +206,12 @@ class Recipe:
     prune : PruneSpec
         The setting.
     recover : mapping or None
-        Reserved for recovery steps; None today.
+        Plain fields of a :class:`prunekit.recovery.Recovery`; None where nothing was done after pruning.
+
+    Raises
+    ------
+    SpecError
+        If ``recover`` is not a valid recovery.
     """
 
     model: Mapping[str, Any] | None
@@ -222,15 +219,26 @@ class Recipe:
     prune: PruneSpec
     recover: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        """Check the recovery, and give it its one canonical form: every field, or None where nothing is done."""
+        recovery = Recovery() if self.recover is None else Recovery.from_dict(self.recover)
+        object.__setattr__(self, "recover", recovery.to_dict() if recovery.active else None)
+
+    @property
+    def recovery(self) -> Recovery:
+        """What was done after pruning."""
+        return Recovery() if self.recover is None else Recovery.from_dict(self.recover)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, the version first."""
         plain = {k: None if v is None else dict(v) for k, v in (("model", self.model), ("data", self.data))}
-        return {"version": RECIPE_VERSION, **plain, "prune": self.prune.to_dict(), "recover": self.recover}
+        recover = None if self.recover is None else dict(self.recover)
+        return {"version": RECIPE_VERSION, **plain, "prune": self.prune.to_dict(), "recover": recover}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Build a recipe from plain values; unknown keys and other versions are refused."""
-        _refuse_unknown("recipe", values, ["version", "model", "data", "prune", "recover"])
+        check.known_keys("recipe", values, ["version", "model", "data", "prune", "recover"])
         if values.get("version") != RECIPE_VERSION:
             raise SpecError(f"recipe version must be {RECIPE_VERSION}; got {values.get('version')!r}. Write it with this prunekit")
         if "prune" not in values:

@@ -13,6 +13,7 @@ FLOORS = {
     "errors": 0,
     "choices": 0,
     "fields": 0,
+    "recovery": 0,
     "spec": 0,
     "catalog": 1,
     "anatomy": 1,
