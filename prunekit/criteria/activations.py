@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from torch.overrides import BaseTorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from prunekit.criteria.forward import run, twin
+from prunekit.anatomy.running import run
+from prunekit.criteria.forward import twin
 from prunekit.criteria.samples import BATCH
 from prunekit.criteria.task import Scores, Task
 from prunekit.errors import ModelError

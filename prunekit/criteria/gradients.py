@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from prunekit.criteria.forward import checked_labels, class_scores, run, twin
+from prunekit.anatomy.running import checked_labels, class_scores, run
+from prunekit.criteria.forward import twin
 from prunekit.criteria.samples import BATCH
 from prunekit.criteria.task import Scores, Task
 from prunekit.errors import ModelError

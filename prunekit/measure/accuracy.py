@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from prunekit.anatomy.running import checked_labels
 from prunekit.errors import DataError, PrunekitError
-from prunekit.measure.forward import Progress, batches_of, check_cancel, check_labels, eval_mode, length_of, logits_of
+from prunekit.measure.forward import Progress, batches_of, check_cancel, eval_mode, length_of, logits_of
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
@@ -100,7 +101,7 @@ def _outputs(model: nn.Module, split: Any, batch_size: int, cancel: threading.Ev
         # entered for each batch: a generator must not leave a thread's inference mode on while its consumer runs
         with eval_mode(model), torch.inference_mode():
             logits = logits_of(model, x).cpu()
-        yield logits, check_labels(y, logits.shape[1], len(logits))
+        yield logits, checked_labels(y.detach().cpu(), logits)
 
 
 def evaluate(

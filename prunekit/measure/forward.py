@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
-from prunekit.errors import DataError, ModelError, PrunekitError
+from prunekit.anatomy.running import class_scores, run
+from prunekit.errors import DataError, PrunekitError
 
 Progress = Callable[[float, str], object]
 Batch = tuple[Tensor, Tensor]
@@ -85,19 +86,13 @@ def length_of(split: Any) -> int | None:
     return len(split) if known and hasattr(split, "__len__") else None
 
 
-def _first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
 def logits_of(model: nn.Module, x: Tensor) -> Tensor:
     """Return the model's class scores for one batch.
 
     Parameters
     ----------
     model : nn.Module
-        In eval mode; a tuple or named tuple (GoogLeNet, Inception) counts by its first part.
+        In eval mode; of several outputs (GoogLeNet, Inception) the first that has the form of class scores counts.
     x : Tensor, shape [N, ...]
         One batch; moved to the model's device.
 
@@ -111,39 +106,4 @@ def logits_of(model: nn.Module, x: Tensor) -> Tensor:
     ModelError
         If the model does not run on such an input, or does not return finite ``[N, classes]``.
     """
-    place = next(model.parameters(), x)
-    if x.is_floating_point() and place.is_floating_point():
-        x = x.to(place.dtype)
-    try:
-        out = model(x.to(place.device))
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        shape = list(x.shape[1:])
-        raise ModelError(
-            f"the model does not run on samples of shape {shape}: {_first_line(error)}. "
-            "Choose data of the shape that it was made for, or set their size (--size)"
-        ) from error
-    out = out[0] if isinstance(out, tuple) and out else out
-    if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[0] != x.shape[0]:
-        got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ModelError(f"the model must return [N, classes], here [{x.shape[0]}, classes]; got {got}. It has to be a classifier")
-    if not torch.isfinite(out).all():
-        raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
-    return out
-
-
-def check_labels(labels: Tensor, classes: int, samples: int) -> Tensor:
-    """Return labels on the CPU as int64 of shape [N], or say what is wrong with them.
-
-    Raises
-    ------
-    DataError
-        If there is not one label for each sample, or a label is not in ``0..classes - 1``.
-    """
-    labels = labels.detach().cpu()
-    if labels.ndim != 1 or len(labels) != samples or labels.is_floating_point():
-        raise DataError(f"need one integer label for each of {samples} samples; got {labels.dtype} of shape {list(labels.shape)}")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        wrong = low if low < 0 else high
-        raise DataError(f"label {wrong} is outside 0..{classes - 1}: the model has {classes} classes; choose data with the same classes")
-    return labels.long()
+    return class_scores(run(model, x), len(x))

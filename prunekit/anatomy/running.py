@@ -1,0 +1,94 @@
+"""Running a classifier: its class scores and its labels, and errors that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.errors import DataError, ModelError
+
+
+def run(model: nn.Module, x: Tensor) -> Any:
+    """Return what a model makes of one batch, moved to its device and type.
+
+    Raises
+    ------
+    ModelError
+        If the model does not run on such an input.
+    """
+    place = next(model.parameters(), x)
+    if x.is_floating_point() and place.is_floating_point():
+        x = x.to(place.dtype)
+    try:
+        return model(x.to(place.device))
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"the model does not run on samples of shape {list(x.shape[1:])}: {lines[0]}. "
+            "Choose data of the shape that it was made for, or set their size (--size)"
+        ) from error
+
+
+def _tensors(out: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a model's output in order."""
+    if isinstance(out, Tensor):
+        yield out
+        return
+    if isinstance(out, Mapping):
+        out = list(out.values())
+    elif is_dataclass(out) and not isinstance(out, type):
+        out = [getattr(out, field.name) for field in fields(out)]
+    if isinstance(out, (list, tuple)):
+        for part in out:
+            yield from _tensors(part)
+
+
+def class_scores(out: Any, samples: int) -> Tensor:
+    """Return the class scores in a model's output.
+
+    Parameters
+    ----------
+    out : Tensor or tuple, mapping, dataclass of them
+        What the model returned.
+    samples : int
+        Size of the batch.
+
+    Returns
+    -------
+    Tensor, shape [N, classes]
+        The first floating tensor of this shape.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or it holds NaN or infinity.
+    """
+    scores = next((t for t in _tensors(out) if t.is_floating_point() and t.ndim == 2 and len(t) == samples), None)
+    if scores is None:
+        got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ModelError(f"the model must return [N, classes], here [{samples}, classes]; got {got}. It has to be a classifier")
+    if not bool(torch.isfinite(scores).all()):
+        raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+    return scores
+
+
+def checked_labels(labels: Tensor, scores: Tensor) -> Tensor:
+    """Return labels as int64 beside their class scores, or say what is wrong with them.
+
+    Raises
+    ------
+    DataError
+        If there is not one integer label for each sample, or a label is not in ``0..classes - 1``.
+    """
+    samples, classes = scores.shape
+    if labels.ndim != 1 or len(labels) != samples or labels.is_floating_point():
+        raise DataError(f"need one integer label for each of {samples} samples; got {labels.dtype} of shape {list(labels.shape)}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        raise DataError(f"label {wrong} is outside 0..{classes - 1}: the model has {classes} classes; choose data with the same classes")
+    return labels.to(scores.device, torch.int64)
