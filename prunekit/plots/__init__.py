@@ -1,18 +1,21 @@
 """Charts: DataFrames and arrays in, plotly figures out. Nothing here knows of Streamlit."""
 
 from prunekit.plots.couplings import coupled
-from prunekit.plots.curves import accuracy_curves, thumbnail_curve
+from prunekit.plots.curves import AXES, accuracy_curves, thumbnail_curve
 from prunekit.plots.cuts import CutBins, cut
 from prunekit.plots.density import blocks, share_map
 from prunekit.plots.distributions import Bins, multiples, norms, overlay
 from prunekit.plots.filters import kernels, matrix, ranked, strip
 from prunekit.plots.latency import ratios, samples
 from prunekit.plots.layers import MOST_NAMED, by_layer, sizes
+from prunekit.plots.learning import learning_curves, recovery_steps, schedule_chart
 from prunekit.plots.pixels import parts, planes, weight_pixels
+from prunekit.plots.sensitivity import sensitivity_caption, sensitivity_map, sensitivity_panels
 from prunekit.plots.theme import DENSE, KEPT, REMOVED, run_colour, template
 from prunekit.plots.tiles import colour_tiles, filter_tiles, kernel_tiles
 
 __all__ = [
+    "AXES",
     "DENSE",
     "KEPT",
     "MOST_NAMED",
@@ -28,6 +31,7 @@ __all__ = [
     "filter_tiles",
     "kernel_tiles",
     "kernels",
+    "learning_curves",
     "matrix",
     "multiples",
     "norms",
@@ -36,8 +40,13 @@ __all__ = [
     "planes",
     "ranked",
     "ratios",
+    "recovery_steps",
     "run_colour",
     "samples",
+    "schedule_chart",
+    "sensitivity_caption",
+    "sensitivity_map",
+    "sensitivity_panels",
     "share_map",
     "sizes",
     "strip",

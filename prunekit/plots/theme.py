@@ -44,6 +44,13 @@ def fade(colour: str, opacity: float) -> str:
     return f"rgba({r},{g},{b},{opacity})"
 
 
+def fade_any(colour: str, opacity: float) -> str:
+    """Return a colour, ``#rrggbb`` or ``rgba(...)``, with another opacity."""
+    if colour.startswith("#"):
+        return fade(colour, opacity)
+    return colour[: colour.rindex(",") + 1] + f"{opacity})"
+
+
 def dense(dark: bool) -> str:
     """Return the colour of the dense baseline."""
     return _DENSE[dark]

@@ -12,6 +12,8 @@ import pytest
 from prunekit import plots
 from prunekit.plots import Bins, CutBins, text, theme
 from tests.plots.test_couplings import draw as draw_coupled
+from tests.plots.test_learning import epochs
+from tests.plots.test_sensitivity_charts import costs, points
 
 RNG = np.random.default_rng(0)
 
@@ -38,7 +40,8 @@ def layer_frame(n=4):
 
 def curve_frame():
     rows = [(s, x, x, v, v - 0.05, min(v + 0.05, 1), 100, 1 - x) for s in ("a", "b") for x, v in ((0.9, 0.3), (0.5, 0.9), (0.0, 0.95))]
-    return pd.DataFrame(rows, columns=["setting", "requested", "sparsity", "value", "low", "high", "n", "macs"])
+    frame = pd.DataFrame(rows, columns=["setting", "requested", "sparsity", "value", "low", "high", "n", "macs"])
+    return frame.assign(ratio=1 / (1 - frame["sparsity"]), params=5000 * (1 - frame["sparsity"]), bytes=9000 * (1 - frame["sparsity"]))
 
 
 def latency_frame():
@@ -53,6 +56,11 @@ SIZES = pd.DataFrame({"label": ["dense", "small"], "bytes": [100, 40], "text": [
 KERNELS = RNG.normal(size=(6, 3, 5, 5)).astype(np.float32)
 MASK = RNG.random(KERNELS.shape) > 0.5
 ALL = {
+    "learning_curves": lambda **k: plots.learning_curves(epochs(), dense=0.9, best=3, **k),
+    "schedule_chart": lambda **k: plots.schedule_chart(epochs()[["epoch", "loss"]].assign(sparsity=0.5, lr=0.1), **k),
+    "recovery_steps": lambda **k: plots.recovery_steps(curve_frame().assign(step=range(6)), **k),
+    "sensitivity_panels": lambda **k: plots.sensitivity_panels(points(["a", "b"]), dense=0.9, threshold=0.8, **k),
+    "sensitivity_map": lambda **k: plots.sensitivity_map(points(["a", "b"]), costs(["a", "b"]), dense=0.9, **k),
     "weight_pixels": lambda **k: plots.weight_pixels(KERNELS[:, :, 0, 0], MASK[:, :, 0, 0], **k),
     "kernel_tiles": lambda **k: plots.kernel_tiles(KERNELS, MASK, **k),
     "filter_tiles": lambda **k: plots.filter_tiles(np.abs(KERNELS[:, 0]), MASK[:, 0, 0, 0], **k),

@@ -1,0 +1,203 @@
+"""Sensitivity: a small curve for each layer, and all layers as a heat map beside their cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from prunekit.plots import theme
+from prunekit.plots.text import percent, short
+
+COLUMNS = 5
+PANEL = 118  # pixels a row of panels
+
+
+def sensitivity_panels(
+    frame: pd.DataFrame,
+    *,
+    dense: float,
+    threshold: float | None = None,
+    fragile: Collection[str] = (),
+    targets: dict[str, float] | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Draw accuracy against sparsity for each layer pruned alone: small multiples on the same axes.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``layer``, ``sparsity``, ``value``, ``low``, ``high``; layers in the order of depth.
+    dense : float
+        Accuracy of the dense model.
+    threshold : float, optional
+        Accuracy that should not be undercut, drawn in every panel.
+    fragile : collection of str
+        Layers to mark.
+    targets : dict of str to float, optional
+        Suggested sparsity by layer, marked on its curve's axis.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    layers = list(dict.fromkeys(frame["layer"]))
+    columns = min(COLUMNS, max(len(layers), 1))
+    rows = math.ceil(len(layers) / columns) or 1
+    height = rows * PANEL + 60
+    fig = make_subplots(
+        rows, columns, shared_xaxes=True, shared_yaxes=True, subplot_titles=[short(name, 22) for name in layers],
+        horizontal_spacing=0.022, vertical_spacing=min(0.09, 30 / height),
+    )  # fmt: skip
+    fig.update_layout(**_look(dark, height), showlegend=False, margin={"t": 24, "l": 8, "r": 8, "b": 8})
+    for place, name in enumerate(layers):
+        where = {"row": place // columns + 1, "col": place % columns + 1}
+        colour = theme.removed(dark, 1.0) if name in fragile else theme.KEPT
+        fig.add_traces(_curve(frame[frame["layer"] == name], name, dense, colour), rows=where["row"], cols=where["col"])
+        if targets and targets.get(name):
+            fig.add_trace(_target(targets[name], _range(frame, dense)[0], dark), **where)
+    _lines(fig, dense, threshold, dark)
+    fig.update_xaxes(range=[0, 1.02], tickvals=[0, 0.5, 1], tickformat=".0%", showticklabels=False)
+    for place in range(max(len(layers) - columns, 0), len(layers)):  # the lowest panel of each column
+        fig.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
+    fig.update_yaxes(range=_range(frame, dense), nticks=4, tickformat=".0%")
+    fig.update_annotations(font={"size": 12, "color": theme.ink(dark)}, selector={"yanchor": "bottom"})
+    return fig
+
+
+def _look(dark: bool, height: int) -> dict[str, object]:
+    """Return what `theme.figure` gives every figure."""
+    return {"template": "prunekit_dark" if dark else "prunekit", "height": height, "uirevision": "prunekit"}
+
+
+def _range(frame: pd.DataFrame, dense: float) -> list[float]:
+    """Return the range of accuracies that all panels share."""
+    low = float(frame["low"].min()) if len(frame) else 0.0
+    span = max(dense - low, 0.02)
+    return [max(0.0, low - 0.06 * span), min(1.02, dense + 0.12 * span)]
+
+
+def _curve(rows: pd.DataFrame, name: str, dense: float, colour: str) -> list[go.Scatter]:
+    """Return the band and the line of one layer, beginning at the dense model."""
+    rows = rows.sort_values("sparsity")
+    x = [0.0, *rows["sparsity"]]
+    y, low, high = ([dense, *rows[column]] for column in ("value", "low", "high"))
+    band = go.Scatter(
+        x=[*x, *x[::-1]], y=[*high, *low[::-1]], mode="lines", line={"width": 0}, fill="toself", fillcolor=theme.fade_any(colour, 0.16),
+        hoverinfo="skip",
+    )  # fmt: skip
+    line = go.Scatter(
+        x=x, y=y, mode="lines+markers", line={"color": colour, "width": 2}, marker={"size": 4}, name=name,
+        customdata=list(zip(low, high, strict=True)),
+        hovertemplate=f"<b>{name}</b> alone<br>removed %{{x:.0%}}<br>accuracy %{{y:.1%}}, "
+        "95 % interval %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
+    )  # fmt: skip
+    return [band, line]
+
+
+def _target(sparsity: float, floor: float, dark: bool) -> go.Scatter:
+    """Return the mark of a suggested target."""
+    marker = {"symbol": "triangle-up", "size": 11, "color": theme.ink(dark)}
+    return go.Scatter(
+        x=[sparsity], y=[floor], mode="markers", marker=marker, cliponaxis=False, hovertemplate="suggested: remove %{x:.0%}<extra></extra>"
+    )
+
+
+def _lines(fig: go.Figure, dense: float, threshold: float | None, dark: bool) -> None:
+    """Draw the dense model and the threshold in every panel."""
+    fig.add_hline(y=dense, line={"color": theme.dense(dark), "width": 1, "dash": "dash"}, exclude_empty_subplots=True)
+    if threshold is not None:
+        fig.add_hline(y=threshold, line={"color": theme.removed(dark, 0.9), "width": 1, "dash": "dot"}, exclude_empty_subplots=True)
+
+
+def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, dark: bool = False) -> go.Figure:
+    """Draw what each layer costs in accuracy at each sparsity, with its parameters and MACs on the same rows.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``layer``, ``requested``, ``value``; layers in the order of depth.
+    costs : DataFrame
+        Columns ``layer``, ``params``, ``macs``.
+    dense : float
+        Accuracy of the dense model.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    layers = list(dict.fromkeys(frame["layer"]))
+    table = frame.pivot_table(index="layer", columns="requested", values="value", sort=True).reindex(layers)
+    height = 74 + len(layers) * max(19, min(44, 420 // max(len(layers), 1)))
+    titles = ["Points of accuracy lost, by share removed", "Parameters", "MACs"]
+    fig = make_subplots(1, 3, shared_yaxes=True, column_widths=[0.64, 0.18, 0.18], horizontal_spacing=0.02, subplot_titles=titles)
+    fig.update_layout(**_look(dark, height), showlegend=False, margin={"t": 28, "l": 8, "r": 8, "b": 8}, bargap=0.25)
+    fig.add_trace(_cells(table, dense, dark), row=1, col=1)
+    known = costs.set_index("layer").reindex(layers)
+    for place, (column, unit) in enumerate((("params", "parameters"), ("macs", "MACs")), start=2):
+        fig.add_trace(_bar(known[column], unit, dark), row=1, col=place)
+    fig.update_yaxes(autorange="reversed", tickvals=layers, ticktext=[short(name) for name in layers], showgrid=False)
+    fig.update_xaxes(showgrid=False, row=1, col=1, tickformat=".0%", tickvals=list(table.columns))
+    fig.update_xaxes(row=1, col=2, tickformat="~s", nticks=4)
+    fig.update_xaxes(row=1, col=3, tickformat="~s", nticks=4)
+    fig.update_annotations(font={"size": 12, "color": theme.muted(dark)})
+    return fig
+
+
+def _cells(table: pd.DataFrame, dense: float, dark: bool) -> go.Heatmap:
+    """Return the heat map; lost points are written into the cells where there is room."""
+    lost = np.asarray(dense - table.to_numpy(dtype=float))
+    few = table.shape[0] <= 40 and table.shape[1] <= 12
+    scale = [[0.0, theme.paper(dark)], [0.12, theme.removed(dark, 0.28)], [1.0, theme.removed(dark, 1.0)]]
+    return go.Heatmap(
+        x=list(table.columns), y=list(table.index), z=lost, zmin=0.0, zmax=max(0.05, float(np.nanmax(lost)) if lost.size else 0.05),
+        colorscale=scale, showscale=False, xgap=2, ygap=2, text=_texts(lost), texttemplate="%{text}" if few else None,
+        textfont={"size": 11}, customdata=table.to_numpy(),
+        hovertemplate="<b>%{y}</b> alone, %{x:.0%} removed<br>accuracy %{customdata:.1%}, %{text} points below dense<extra></extra>",
+        hoverongaps=False,
+    )  # fmt: skip
+
+
+def _texts(lost: np.ndarray) -> list[list[str]]:
+    """Return lost points as they stand in the cells; gains and nothing read 0."""
+    return [["" if np.isnan(v) else f"{max(100 * v, 0):.0f}" if v >= 0.0995 else f"{max(100 * v, 0):.1f}" for v in row] for row in lost]
+
+
+def _bar(values: pd.Series, unit: str, dark: bool) -> go.Bar:
+    """Return one cost as bars on the rows of the heat map."""
+    return go.Bar(
+        x=values, y=list(values.index), orientation="h", marker={"color": theme.dense(dark), "line": {"width": 0}},
+        hovertemplate=f"<b>%{{y}}</b>: %{{x:,}} {unit}<extra></extra>",
+    )  # fmt: skip
+
+
+def sensitivity_caption(frame: pd.DataFrame, dense: float, fragile: Sequence[str]) -> str:
+    """Say which layer gives way first and which hardly notices, from the points in view.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As for :func:`sensitivity_panels`.
+    dense : float
+        Accuracy of the dense model.
+    fragile : sequence of str
+        Layers named as fragile.
+    """
+    if frame.empty:
+        return "Points follow."
+    lost = (dense - frame.groupby("layer", sort=False)["value"].mean()).clip(lower=0)
+    worst, best = str(lost.idxmax()), str(lost.idxmin())
+    text = f"**{worst}** gives way first: pruned alone it loses {percent(float(lost[worst]))} of accuracy on average over its points."
+    if best != worst:
+        text += f" **{best}** hardly notices ({percent(float(lost[best]))})."
+    if fragile:
+        text += f" Unusually fragile: {', '.join(fragile)}."
+    return text
