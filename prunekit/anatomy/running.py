@@ -47,8 +47,8 @@ def _tensors(out: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def class_scores(out: Any, samples: int) -> Tensor:
-    """Return the class scores in a model's output.
+def scores_in(out: Any, samples: int) -> Tensor:
+    """Return the class scores in a model's output, finite or not.
 
     Parameters
     ----------
@@ -65,12 +65,24 @@ def class_scores(out: Any, samples: int) -> Tensor:
     Raises
     ------
     ModelError
-        If there is none, or it holds NaN or infinity.
+        If there is none.
     """
     scores = next((t for t in _tensors(out) if t.is_floating_point() and t.ndim == 2 and len(t) == samples), None)
     if scores is None:
         got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise ModelError(f"the model must return [N, classes], here [{samples}, classes]; got {got}. It has to be a classifier")
+    return scores
+
+
+def class_scores(out: Any, samples: int) -> Tensor:
+    """Return the class scores in a model's output; parameters and return as for :func:`scores_in`.
+
+    Raises
+    ------
+    ModelError
+        If there are none, or they hold NaN or infinity.
+    """
+    scores = scores_in(out, samples)
     if not bool(torch.isfinite(scores).all()):
         raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
     return scores

@@ -36,14 +36,19 @@ __all__ = [
     "registered_data",
     "registered_models",
     "remember",
+    "training_of",
     "write_folder",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the folder reader at first use: it stands above loading, which this package starts with (PEP 562)."""
+    """Import what reads folders at first use: it stands above loading, which this package starts with (PEP 562)."""
     if name in ("read_folder", "write_folder"):
         from prunekit.catalog import folder  # noqa: PLC0415
 
         return getattr(folder, name)
+    if name == "training_of":
+        from prunekit.catalog.training import training_of  # noqa: PLC0415
+
+        return training_of
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -44,7 +44,18 @@ def _architecture(recipe: Recipe) -> str:
     if is_factory(name):
         path, _, factory = name.rpartition(":")
         return f"{Path(path).expanduser().resolve()}:{factory}"
-    return str(_metadata(Path(name).expanduser())["architecture"]) if is_folder(Path(name).expanduser()) else name
+    return stored_architecture(name) if is_folder(Path(name).expanduser()) else name
+
+
+def stored_architecture(path: str | PathLike[str]) -> str:
+    """Return the name of the model that a folder was made from.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is damaged.
+    """
+    return str(_metadata(Path(path).expanduser())["architecture"])
 
 
 def _metadata(folder: Path) -> dict[str, Any]:

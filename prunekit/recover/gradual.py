@@ -1,0 +1,167 @@
+"""From a dense model to a pruned and recovered one: cut once, or cut and fine-tune in turns."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from prunekit.anatomy import count
+from prunekit.catalog.info import info, remember
+from prunekit.measure.forward import Progress, check_cancel
+from prunekit.pruning import prune, sample_shape
+from prunekit.pruning.result import PruneResult
+from prunekit.recover.cutting import Cut, cutter, settings_of
+from prunekit.recover.fit import Report
+from prunekit.recover.images import training_split
+from prunekit.recover.norms import norms_of, recalibrate
+from prunekit.recover.result import Recovered
+from prunekit.recover.tuning import Tuner
+from prunekit.recovery import Recovery
+from prunekit.spec import PruneSpec
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whom to tell, and what to look at before each batch."""
+
+    report: Report | None
+    progress: Progress | None
+    cancel: threading.Event | None
+
+    def part(self, begin: float, end: float, words: str = "") -> Progress | None:
+        """Return the progress of a part of the work, from and to shares of the whole."""
+        tell = self.progress
+        if tell is None:
+            return None
+        return lambda share, text: tell(begin + (end - begin) * share, f"{words}{text}")
+
+
+def recover(
+    model: nn.Module,
+    spec: PruneSpec,
+    recovery: Recovery,
+    data: Any = None,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    report: Report | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Recovered:
+    """Prune a dense model and bring its accuracy back.
+
+    One-shot: one cut, then recalibration, then fine-tuning. Gradual: the cuts rise along the schedule, each scored on the weights as they
+    are by then and followed by its share of the epochs; recalibration comes once, after the last cut. Masks only ever grow and surgery only
+    ever removes more; shares always count against the dense model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; never modified.
+    spec : PruneSpec
+        What to remove, in any mode; a schedule needs a sparsity to rise to.
+    recovery : Recovery
+        What to do after pruning; ``Recovery()`` prunes alone.
+    data : Data, optional
+        Scores, statistics and fine-tuning use its training part, the choice of an epoch its validation part, nothing its test part.
+    input_shape : tuple of int, optional
+        Shape of one sample, where there are no data.
+    report : callable, optional
+        Gets an :class:`Epoch` as each ends.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` over the whole work.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+
+    Returns
+    -------
+    Recovered
+        With what the last cut left, for comparison.
+
+    Raises
+    ------
+    RecoveryError, DataError
+        If the recovery asks for what there is not; before any work.
+    PruningError, ProofError
+        As for :func:`prunekit.prune`.
+    Cancelled
+        If ``cancel`` was set.
+
+    Examples
+    --------
+    >>> import prunekit
+    >>> model, data = prunekit.load_model("digits_cnn"), prunekit.load_data("digits")
+    >>> spec = prunekit.PruneSpec(mode="structured", sparsity=0.6)
+    >>> found = recover(model, spec, Recovery(epochs=2, schedule="agp", steps=2), data)
+    >>> [round(epoch.sparsity, 2) for epoch in found.history]
+    [0.52, 0.6]
+    """
+    if not recovery.active:
+        return Recovered(_known(prune(model, spec, data, input_shape=input_shape), model), recovery)
+    if recovery.recalibrate:
+        norms_of(model)
+    settings, split = settings_of(spec, recovery), training_split(data)
+    tuner = Tuner.of(recovery, data, model) if recovery.epochs else None
+    cut = cutter(model, spec, recovery, data, sample_shape(model, data, input_shape))
+    watch = Watch(report, progress, cancel)
+    share = 0.1 if recovery.recalibrate and recovery.epochs else float(recovery.recalibrate)
+    work = _Work(model, recovery, data, tuner, watch, min(share, recovery.images / max(len(split), 1)) if tuner else share)
+    return work.carry_out(cut, settings)
+
+
+def _known(result: PruneResult, model: nn.Module) -> PruneResult:
+    """Note beside the pruned model what is known of the dense one: how its images are prepared and how it was trained."""
+    remember(result.model, info(model))
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """One recovery with everything that it needs; ``share`` is the part of the work that recalibration is."""
+
+    dense: nn.Module
+    recovery: Recovery
+    data: Any
+    tuner: Tuner | None
+    watch: Watch
+    share: float
+
+    def carry_out(self, cut: Cut, settings: tuple[PruneSpec, ...]) -> Recovered:
+        """Cut and train in turns."""
+        now, found, done = self.dense, None, 0
+        for setting, epochs in zip(settings, self.recovery.shares(), strict=True):
+            check_cancel(self.watch.cancel)
+            result = cut(now, setting)
+            found = replace(found or Recovered(result, self.recovery), result=result)
+            if setting is settings[-1]:
+                found = self._recalibrated(found)
+            found = self._tuned(found, epochs, done)
+            now, done = found.model, done + epochs
+        assert found is not None
+        after = count(found.model, found.result.input_shape)
+        return replace(found, result=_known(replace(found.result, spec=settings[-1], after=after), self.dense))
+
+    def _recalibrated(self, found: Recovered) -> Recovered:
+        """Keep what the last cut left, and measure the statistics of its norms again where that is asked for."""
+        found = replace(found, before=found.model)
+        if not self.recovery.recalibrate:
+            return found
+        images, part = self.recovery.images, self.watch.part(0.0 if self.tuner is None else 1 - self.share, 1.0)
+        fresh = recalibrate(found.model, self.data, images=images, progress=part, cancel=self.watch.cancel)
+        return replace(found, recalibrated=fresh, result=replace(found.result, model=fresh))
+
+    def _tuned(self, found: Recovered, epochs: int, done: int) -> Recovered:
+        """Fine-tune after one cut; once training has gone astray, the cuts that follow are made on what was kept."""
+        if self.tuner is None or not epochs or found.stopped:
+            return found
+        all_epochs, result = self.recovery.epochs, found.result
+        begin, end = (place / all_epochs for place in (done, done + epochs))
+        course = self.tuner.course(epochs, done, result.achieved.sparsity)
+        watch = self.watch
+        tuned = self.tuner.run(
+            result.model, course, result.masks, report=watch.report, progress=watch.part(begin, end), cancel=watch.cancel
+        )
+        found = replace(found, result=replace(result, model=tuned.model), history=(*found.history, *tuned.history))
+        return replace(found, best=tuned.best, stopped=tuned.stopped).noting(*tuned.notes)

@@ -1,0 +1,125 @@
+"""The images that training looks at: which, in memory where they fit, and moved at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prunekit.errors import DataError
+from sample_models.augment import Moves
+
+HELD_BYTES = 2**30
+"""Up to so many bytes of images are read once and held; beyond it each batch is read as it is needed."""
+
+
+def training_split(data: Any, images: int = 0) -> Any:
+    """Return the training part of the data, or a fixed stratified subset of it.
+
+    Parameters
+    ----------
+    data : Data
+        As ``load_data`` returns it. Neither the validation nor the test part is ever learned from.
+    images : int
+        Size of the subset; 0 for all.
+
+    Raises
+    ------
+    DataError
+        If there are no training images, or none of some class.
+    """
+    split = getattr(data, "train", None)
+    if split is None:
+        raise DataError(
+            "these data have no training images, and recalibration and training learn from nothing else: "
+            "choose data with a training part (digits, mnist, cifar10, or an image folder with one)"
+        )
+    part = split.subset(images) if images else split
+    classes = len(getattr(data, "classes", ()) or ()) or int(np.max(split.labels, initial=-1)) + 1
+    missing = np.setdiff1d(np.arange(classes), part.labels)
+    if missing.size:
+        said = ", ".join(_class_name(data, label) for label in missing[:5].tolist()) + (" and more" if missing.size > 5 else "")
+        more = "take more training images" if len(part) < len(split) else "add some, raise --limit, or choose other data"
+        raise DataError(f"there are no training images of class {said}: the model would unlearn it; {more}")
+    return part
+
+
+def _class_name(data: Any, label: int) -> str:
+    """Return a class as the person knows it."""
+    names = getattr(data, "classes", ()) or ()
+    return repr(names[label]) if label < len(names) else str(label)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingImages:
+    """Labelled training images, by index.
+
+    Attributes
+    ----------
+    labels : Tensor of int64, shape [N]
+        Class of each image.
+    take : callable
+        From indices (int64, [n]) to normalised images, float32 [n, C, H, W].
+    fill : Tensor, shape [C]
+        Normalised black: what comes in at the border of a shifted image.
+    """
+
+    labels: Tensor
+    take: Callable[[Tensor], Tensor]
+    fill: Tensor
+
+    @classmethod
+    def of(cls, split: Any) -> TrainingImages:
+        """Read a split; at most ``HELD_BYTES`` of it are held in memory, and one that is in memory already is not copied."""
+        labels = torch.from_numpy(np.asarray(split.labels, dtype=np.int64))
+        first = split[0][0]
+        fill = _black(split, first.shape[0])
+        # pixels in memory are normalised batch by batch, which costs next to nothing beside a training step
+        if not hasattr(split, "pixels") and len(labels) * first.numel() * first.element_size() <= HELD_BYTES:
+            held = torch.cat([x for x, _ in split.batches(512)])
+            return cls(labels, lambda chosen: held[chosen], fill)
+        return cls(labels, lambda chosen: split.images(_indices(chosen)), fill)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+
+def _indices(chosen: Tensor) -> NDArray[np.int64]:
+    """Return indices as a split takes them."""
+    return np.asarray(chosen.numpy(), dtype=np.int64)
+
+
+def _black(split: Any, channels: int) -> Tensor:
+    """Return what black is after normalisation; the mean colour where that is not known."""
+    normal = getattr(split, "normal", None)
+    if normal is None or len(normal.mean) != channels:
+        return torch.zeros(channels)
+    return torch.tensor([-mean / std for mean, std in zip(normal.mean, normal.std, strict=True)], dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random shifts and mirrors.
+
+    Parameters
+    ----------
+    shift : int
+        Largest shift in pixels, in either direction.
+    flip : bool
+        Whether each image is mirrored with probability one half.
+    """
+
+    shift: int = 0
+    flip: bool = False
+
+    def apply(self, x: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the images, [N, C, H, W], each moved by itself; what comes in is ``fill``, [C]."""
+        if not self.shift and not self.flip:
+            return x
+        return Moves.draw(len(x), self.shift, self.flip, generator).apply(x, self.shift, fill)

@@ -1,0 +1,103 @@
+"""New statistics for BatchNorm: pruning changes what enters a norm, and the old mean and variance no longer fit."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from prunekit.anatomy.running import run
+from prunekit.criteria.samples import mixed
+from prunekit.errors import RecoveryError
+from prunekit.measure.forward import Progress, check_cancel
+from prunekit.recover.images import training_split
+
+
+def norms_of(model: nn.Module) -> list[_BatchNorm]:
+    """Return the BatchNorm modules that keep statistics.
+
+    Raises
+    ------
+    RecoveryError
+        If there are none.
+    """
+    found = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
+    if not found:
+        raise RecoveryError("the model has no BatchNorm, so there are no statistics to measure again: leave recalibration out")
+    return found
+
+
+def recalibrate(
+    model: nn.Module,
+    data: Any,
+    *,
+    images: int = 2048,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> nn.Module:
+    """Return a copy whose BatchNorm statistics are measured again; no weight changes.
+
+    The mean, over equal batches, of each batch's mean and unbiased variance, with every norm before it normalising by the batch: what
+    training itself would have converged to. Dropout and all else stay as in use.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Pruned or not; not modified.
+    data : Data
+        Its training part is looked at, without augmentation.
+    images : int
+        How many images: a fixed stratified choice, mixed.
+    batch_size : int
+        Images at a time, at most.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` after each batch.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+
+    Returns
+    -------
+    nn.Module
+        In eval mode, its parameters without gradients.
+
+    Raises
+    ------
+    RecoveryError
+        If the model has no BatchNorm.
+    DataError
+        If there are no training images, or none of some class.
+    Cancelled
+        If ``cancel`` was set.
+
+    References
+    ----------
+    Li et al. 2020, EagleEye: Fast Sub-net Evaluation for Efficient Neural Network Pruning; arXiv:2007.02491.
+    """
+    norms_of(model)
+    split = training_split(data)
+    total = min(images, len(split))
+    batches = mixed(split, total, 0).batches(math.ceil(total / math.ceil(total / batch_size)))  # equal ones: each counts the same
+    fresh = copy.deepcopy(model).eval().requires_grad_(False)
+    norms = norms_of(fresh)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's sign for a plain mean over all batches
+        norm.train()
+    done = 0
+    for x, _ in batches:
+        check_cancel(cancel)
+        with torch.no_grad():
+            run(fresh, x)
+        done += len(x)
+        if progress is not None:
+            progress(done / total, f"recalibrating: {done} of {total} images")
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return fresh.eval()

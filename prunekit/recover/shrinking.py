@@ -1,0 +1,158 @@
+"""Gradual structured pruning: each cut is a surgery on the model as it is, and is told in terms of the dense model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from prunekit.errors import ProofError
+from prunekit.pruning import ChannelRanking, Group, Plan, carry_out, prove, shrink, trace
+from prunekit.pruning.proof import require
+from prunekit.pruning.removal import Removal
+from prunekit.pruning.result import PruneResult
+from prunekit.pruning.shortfall import UNITS
+from prunekit.pruning.solve import Ids
+from prunekit.pruning.targets import TOLERANCE
+from prunekit.spec import PruneSpec
+
+MOST = 1 - 1e-9  # a sparsity is below 1; of what asks for more, the engine says what cannot go
+Kept = dict[str, tuple[int, ...]]
+
+
+class Shrinking:
+    """The cuts of one structured schedule.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; not modified.
+    spec : PruneSpec
+        The setting of the last cut.
+    data : Data or None
+        For criteria that look at training data.
+    shape : tuple of int
+        Shape of one sample.
+    """
+
+    def __init__(self, model: nn.Module, spec: PruneSpec, data: Any, shape: tuple[int, ...]) -> None:
+        self.dense, self.data, self.shape = model, data, shape
+        self.whole = ChannelRanking.of(model, spec, trace(model, shape), data)
+        self.kept: Kept = {name: tuple(range(classes.size)) for name, classes in self.whole.graph.outputs.items()}
+        self.last: Plan | None = None
+
+    def cut(self, now: nn.Module, setting: PruneSpec) -> PruneResult:
+        """Cut the model as it is now, so that as much has gone from the dense one as a setting asks for.
+
+        Returns
+        -------
+        PruneResult
+            In terms of the dense model; its ``model`` has the weights of ``now``. The surgery of this cut is proved, and so is that of
+            all cuts at once on the dense model, whose proof it holds.
+
+        Raises
+        ------
+        ProofError
+            If one of them does not pass.
+        """
+        missing = self._wanted(setting) - self._all_gone(setting).removed
+        small = now
+        if missing > 0:
+            self.last = self._next(now, setting, missing)
+            if self.last.atoms.size:
+                require(prove(now, self.last))
+                self.kept = {name: tuple(kept[i] for i in self.last.kept[name]) for name, kept in self.kept.items()}
+                small = shrink(now, self.last)
+        plan = self._all_gone(setting)
+        result = carry_out(self.dense, replace(plan, limits=(*plan.limits, *self._short(plan))), setting)
+        _check_same(result.model, small)
+        return replace(result, model=small)
+
+    def _wanted(self, setting: PruneSpec) -> int:
+        """Return how much of the dense model is to go in all."""
+        assert setting.sparsity is not None
+        return round(setting.sparsity * self.whole.meter.total)
+
+    def _next(self, now: nn.Module, setting: PruneSpec, missing: int) -> Plan:
+        """Choose what goes from the model as it is now."""
+        if self.last is None:
+            return replace(self.whole, spec=setting).cut()
+        ranking = ChannelRanking.of(now, setting, trace(now, self.shape), self.data)
+        overrides = self._overrides(setting, ranking)
+        if ranking.meter.unit == "channels":  # rounding must not ask less of all groups than of those with overrides
+            fixed = (self._override(group, overrides) * group.size for group in ranking.groups)
+            missing = max(missing, sum(map(round, fixed)))
+        share = min(missing / ranking.meter.total, MOST)
+        caps = self._caps(setting, ranking)
+        return replace(ranking, spec=replace(setting, sparsity=share, overrides=overrides, caps=caps, cap_all=None)).cut()
+
+    def _override(self, group: Group, overrides: tuple[tuple[str, float], ...]) -> float:
+        """Return the share that overrides fix for a group, 0 where they do not."""
+        return next((share for name, share in overrides if name in group.layers), 0.0)
+
+    def _overrides(self, setting: PruneSpec, ranking: ChannelRanking) -> tuple[tuple[str, float], ...]:
+        """Return what overrides of the dense model's layers ask of the layers as they are now."""
+        found = []
+        for name, share in setting.overrides:
+            before, size = (sum(group.size for group in ranked.groups if name in group.layers) for ranked in (self.whole, ranking))
+            going = round(share * before) - (before - size)
+            found.append((name, min(max(going, 0) / max(size, 1), MOST)))
+        return tuple(found)
+
+    def _caps(self, setting: PruneSpec, ranking: ChannelRanking) -> tuple[tuple[str, float], ...]:
+        """Return what caps of the dense model's layers leave of the layers as they are now; an override has been held against them."""
+        fixed = {name for group in ranking.groups if self._override(group, setting.overrides) for name in group.layers}
+        found = []
+        for name, classes in ranking.graph.outputs.items():
+            if setting.cap(name) < 1 and name not in fixed:
+                before, size = self.whole.graph.outputs[name].size, classes.size
+                allowed = math.floor(setting.cap(name) * before + 1e-9) - (before - size)
+                found.append((name, max(allowed, 0) / size))
+        return tuple(found)
+
+    def _atoms(self) -> Ids:
+        """Return the removable units of the dense model that have gone: those that no kept output hangs on."""
+        graph = self.whole.graph
+        everything = [atoms for _, atoms, _ in graph.incidence.values()]
+        alive = [atoms[np.isin(positions, self.kept[name])] for name, (positions, atoms, _) in graph.incidence.items()]
+        return np.setdiff1d(np.concatenate([*everything, np.empty(0, np.int64)]), np.concatenate([*alive, np.empty(0, np.int64)]))
+
+    def _all_gone(self, setting: PruneSpec) -> Plan:
+        """Return the plan that removes from the dense model at once what all cuts together have removed.
+
+        Raises
+        ------
+        ProofError
+            If there is none.
+        """
+        atoms, whole = self._atoms(), self.whole
+        if Removal(whole.graph, atoms).kept != self.kept:
+            raise ProofError(
+                "what several cuts have removed is no removal from the dense model: choose one-shot, and please report the model"
+            )
+        even = setting.sparsity if setting.scope == "uniform" and whole.plain else None
+        asked = {group.id: self._override(group, setting.overrides) or even for group in whole.groups}
+        removed, wanted = whole.meter.removed(atoms), self._wanted(setting)
+        return Plan(whole.graph, atoms, setting, whole.groups, asked, whole.meter.unit, whole.meter.total, wanted, removed, whole.limits)
+
+    def _short(self, plan: Plan) -> tuple[str, ...]:
+        """Say what kept the cuts from what was asked for, and which layers would have been emptied."""
+        told = () if self.last is None else self.last.limits
+        emptied = tuple(sentence for sentence in told if sentence.endswith("its best channel stays"))
+        assert plan.wanted is not None
+        exact = self.whole.plain and plan.spec.scope == "global"
+        if abs(plan.removed - plan.wanted) <= (0 if exact else TOLERANCE * plan.total):
+            return emptied
+        reason = next((sentence.partition(" go: ")[2] for sentence in told if " go: " in sentence), "whole channels allow nothing nearer")
+        shares = f"{plan.wanted / plan.total:.1%} of the {UNITS[plan.unit]} were asked for and {plan.removed / plan.total:.1%} go"
+        return (*emptied, f"{shares}: {reason}")
+
+
+def _check_same(expected: nn.Module, actual: nn.Module) -> None:
+    """Raise unless two models have tensors of the same shapes."""
+    shapes = [{name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} for model in (expected, actual)]
+    if shapes[0] != shapes[1]:
+        raise ProofError("several cuts gave another shape than one cut of the same channels: choose one-shot, and please report the model")
