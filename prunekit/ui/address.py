@@ -10,6 +10,7 @@ from typing import Any
 from prunekit import fields as check
 from prunekit.choices import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, default_scope
 from prunekit.errors import SpecError
+from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
 from prunekit.ui.fitting import fit
 from prunekit.ui.settings import Curve, Settings
 
@@ -17,6 +18,8 @@ MOST = 4096  # places of layers, and characters of one value
 SHELVES = ("sample", "torchvision", "own")
 MOST_SEED = 2**53 - 1  # beyond it a browser's numbers are not exact
 MOST_SAMPLES = 100_000
+MOST_EPOCHS = 200
+RECOVERY = r"r|p|f(?:[1-9]\d?|1\d\d|200)"
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,12 @@ def _pattern(text: str) -> str:
 
 
 def _write_curves(value: tuple[Curve, ...]) -> str:
-    """Return curves as ``mode-criterion-scope``, with ``-own`` where chosen layers count."""
-    return "_".join("-".join([c.mode, c.criterion.replace("_", "."), c.scope] + ["own"] * c.chosen) for c in value)
+    """Return curves as ``mode-criterion-scope``, with ``-own`` where chosen layers count, and with what follows the cut."""
+
+    def words(c: Curve) -> list[str]:
+        return [c.mode, c.criterion.replace("_", "."), c.scope] + ["own"] * c.chosen + [c.recovery] * bool(c.recovery)
+
+    return "_".join("-".join(words(c)) for c in value)
 
 
 def _read_curves(text: str) -> tuple[Curve, ...]:
@@ -100,9 +107,11 @@ def _read_curves(text: str) -> tuple[Curve, ...]:
     for part in text.split("_")[:12]:
         words = part.replace(".", "_").split("-")
         known = all(word in allowed for word, allowed in zip(words, (MODES, CRITERIA, SCOPES), strict=False))
-        if not known or len(words) not in (3, 4) or words[3:] not in ([], ["own"]):
-            raise ValueError("curves such as unstructured-l1-global")
-        found.append(Curve(words[0], words[1], words[2], len(words) == 4))
+        own = words[3:4] == ["own"]
+        after = words[4 if own else 3 :]
+        if not known or len(words) < 3 or len(after) > 1 or (after and not re.fullmatch(RECOVERY, after[0])):
+            raise ValueError("curves such as unstructured-l1-global or structured-l2-global-f5")
+        found.append(Curve(words[0], words[1], words[2], own, "".join(after)))
     return tuple(dict.fromkeys(found))
 
 
@@ -145,9 +154,22 @@ def _matching(pattern: str, allowed: str) -> Codec:
     return Codec(str, read)
 
 
+def _number(low: float, high: float) -> Codec:
+    """Return the codec of a decimal number between two bounds."""
+
+    def read(text: str) -> float:
+        if not re.fullmatch(r"\d{1,4}(\.\d{1,8})?(e-\d{1,2})?", text) or not low <= float(text) <= high:
+            raise ValueError(f"a number from {low:g} to {high:g}")
+        return float(text)
+
+    return Codec(lambda value: f"{value:.10g}", read)
+
+
+_YES_NO = Codec(lambda value: str(int(value)), lambda text: bool(_whole(0, 1).read(text)))
+
 CODECS: dict[str, Codec] = {
     "model": _matching(r"[\w./:-]{1,200}", "the name of a model on the Start page"),
-    "pretrained": Codec(lambda value: str(int(value)), lambda text: bool(_whole(0, 1).read(text))),
+    "pretrained": _YES_NO,
     "upload": _matching(r"[0-9a-f]{20}", "the fingerprint of an uploaded file (20 hexadecimal digits)"),
     "data": _matching(r"[\w./:-]{1,200}", "the name of a data set"),
     "limit": _whole(1, 10_000_000),
@@ -175,6 +197,24 @@ CODECS: dict[str, Codec] = {
     "batch": _whole(1, 256),
     "threads": _whole(1, 64),
     "budget": _whole(2, 120),
+    "recalibrate": _YES_NO,
+    "epochs": _whole(0, MOST_EPOCHS),
+    "optimizer": _choice(*OPTIMIZERS),
+    "lr": _number(0, 10),
+    "rate": _choice(*RATES),
+    "augment": _YES_NO,
+    "distill": Codec(_percent, lambda text: 1.0 if text == "100" else _fraction(text)),
+    "temperature": _number(0.1, 100),
+    "schedule": _choice(*SCHEDULES),
+    "steps": _whole(2, 100),
+    "train_images": _whole(1, 10_000_000),
+    "images": _whole(0, 10_000_000),
+    "across": _choice("sparsity", "ratio", "params", "macs", "bytes"),
+    "down": _choice("accuracy", "drop"),
+    "evaluations": _whole(3, 100),
+    "repeats": _whole(1, 20),
+    "goal": _choice("drop", "params", "macs"),
+    "goal_share": Codec(_percent, _fraction),
 }
 
 

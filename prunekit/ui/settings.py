@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunekit.errors import SpecError
+from prunekit.recovery import Recovery
 from prunekit.spec import PruneSpec
 
 DEFAULT_MODEL = "digits_cnn"
@@ -22,12 +23,16 @@ class Curve:
         As in a ``PruneSpec``.
     chosen : bool
         Whether the layers, overrides, caps, target and channel multiple of the Prune page count, or their defaults.
+    recovery : str
+        What follows the cut: empty for nothing, ``r`` for BatchNorm recalibration, ``f5`` for five epochs of fine-tuning with the Recover
+        page's other choices, ``p`` for all choices of the Recover page.
     """
 
     mode: str
     criterion: str
     scope: str
     chosen: bool = False
+    recovery: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,20 @@ class Settings:
         The loss of accuracy that "Accuracy vs sparsity" reads off for.
     batch, threads, budget : int
         Of the Latency page; the budget is in seconds.
+    recalibrate, epochs, optimizer, lr, rate, augment, distill, temperature, schedule, steps, train_images
+        Of the Recover page, as in a ``Recovery``; the seed is shared.
+    images : int
+        Images that Sensitivity and Accuracy measure on, at most; 0 for all of the split.
+    across : str
+        What "Accuracy vs sparsity" has on its x-axis: a key of ``plots.AXES``.
+    down : str
+        What it has on its y-axis: ``accuracy`` or ``drop``.
+    evaluations, repeats : int
+        Measured points of a curve, and seeds.
+    goal : str
+        What targets are suggested for: ``drop``, ``params`` or ``macs``.
+    goal_share : float
+        Share of the parameters or MACs to remove, for such a goal.
     """
 
     model: str = DEFAULT_MODEL
@@ -107,6 +126,24 @@ class Settings:
     batch: int = 1
     threads: int = 1
     budget: int = 10
+    recalibrate: bool = True
+    epochs: int = 3
+    optimizer: str = "sgd"
+    lr: float = 0.01
+    rate: str = "cosine"
+    augment: bool = True
+    distill: float = 0.0
+    temperature: float = 2.0
+    schedule: str = "one-shot"
+    steps: int = 3
+    train_images: int = 0
+    images: int = 1000
+    across: str = "sparsity"
+    down: str = "accuracy"
+    evaluations: int = 12
+    repeats: int = 1
+    goal: str = "drop"
+    goal_share: float = 0.5
 
     def change(self, **values: Any) -> Settings:
         """Return a copy with some picks changed."""
@@ -114,7 +151,17 @@ class Settings:
 
     def of_model(self, model: str, *, pretrained: bool = False, upload: str = "") -> Settings:
         """Return the settings for another model: whatever is bound to the old one's layers and data is dropped."""
-        fresh = {"layers": None, "overrides": (), "caps": (), "pick": (), "focus": -1, "data": "", "limit": 0, "split": ""}
+        fresh = {
+            "layers": None,
+            "overrides": (),
+            "caps": (),
+            "pick": (),
+            "focus": -1,
+            "data": "",
+            "limit": 0,
+            "split": "",
+            "train_images": 0,
+        }
         return replace(self, model=model, pretrained=pretrained, upload=upload, **fresh)  # type: ignore[arg-type]
 
     @property
@@ -161,6 +208,33 @@ class Settings:
             target=own.target if what.mode == "structured" else None,
             round_to=own.round_to,
             samples=self.samples,
+            seed=self.seed,
+        )
+
+    def recovery(self, code: str = "p") -> Recovery:
+        """Return what follows the cut, in the words of the core.
+
+        Parameters
+        ----------
+        code : str
+            As `Curve.recovery`; by default all choices of the Recover page.
+        """
+        if code in ("", "r"):
+            return Recovery(recalibrate=bool(code), seed=self.seed)
+        gradual = code == "p" and self.schedule != "one-shot" and self.epochs >= self.steps
+        epochs = self.epochs if code == "p" else int(code[1:])
+        return Recovery(
+            recalibrate=self.recalibrate,
+            epochs=epochs,
+            optimizer=self.optimizer,
+            lr=self.lr,
+            rate=self.rate,
+            augment=self.augment,
+            distill=self.distill if epochs else 0.0,
+            temperature=self.temperature,
+            schedule=self.schedule if gradual else "one-shot",
+            steps=self.steps if gradual else 1,
+            train_images=self.train_images,
             seed=self.seed,
         )
 

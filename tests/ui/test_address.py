@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from prunekit.choices import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, criteria_of, refusal, scopes_of
 from prunekit.errors import SpecError
+from prunekit.plots import AXES
+from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
 from prunekit.spec import PruneSpec
 from prunekit.ui.address import MOST_SEED, decode, encode
 from prunekit.ui.fitting import fit
@@ -18,7 +20,8 @@ places = st.lists(st.integers(0, 400), min_size=1, unique=True).map(lambda v: tu
 shares = st.integers(0, 9999).map(lambda v: v / 10000)
 of_layers = st.dictionaries(st.integers(0, 400), shares, max_size=6).map(lambda d: tuple(sorted(d.items())))
 patterns = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda p: f"{p[0]}:{p[0] + p[1]}")
-curves = st.builds(Curve, st.sampled_from(MODES), st.sampled_from(CRITERIA), st.sampled_from(SCOPES), st.booleans())
+after = st.sampled_from(["", "r", "p", "f1", "f25", "f200"])
+curves = st.builds(Curve, st.sampled_from(MODES), st.sampled_from(CRITERIA), st.sampled_from(SCOPES), st.booleans(), after)
 whatever = st.builds(
     Settings,
     model=st.sampled_from(["digits_cnn", "torchvision/resnet18", "net.py:make"]),
@@ -46,6 +49,24 @@ whatever = st.builds(
     batch=st.integers(1, 256),
     threads=st.integers(1, 64),
     budget=st.integers(2, 120),
+    recalibrate=st.booleans(),
+    epochs=st.integers(0, 200),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    lr=st.integers(0, 10**7).map(lambda n: n / 10**6),
+    rate=st.sampled_from(RATES),
+    augment=st.booleans(),
+    distill=st.just(1.0) | shares,
+    temperature=st.integers(1, 1000).map(lambda n: n / 10),
+    schedule=st.sampled_from(SCHEDULES),
+    steps=st.integers(2, 100),
+    train_images=st.integers(0, 50_000),
+    images=st.integers(0, 50_000),
+    across=st.sampled_from(list(AXES)),
+    down=st.sampled_from(["accuracy", "drop"]),
+    evaluations=st.integers(3, 100),
+    repeats=st.integers(1, 20),
+    goal=st.sampled_from(["drop", "params", "macs"]),
+    goal_share=shares,
 )
 """Every field valid by itself, whether or not they go together."""
 everything = whatever.map(lambda settings: fit(settings)[0])
@@ -103,6 +124,18 @@ def test_a_curve_takes_the_choices_of_the_prune_page_only_where_it_says_so():
     assert (own.target, own.round_to, own.caps, own.layers) == ("macs", 8, (("a", 0.5),), ("a",))
     for curve in (Curve("structured", "l1", "global"), Curve("unstructured", "l1", "global", True)):
         assert settings.spec(("a", "b"), curve) == PruneSpec(mode=curve.mode)
+
+
+@given(whatever, after)
+def test_whatever_is_picked_is_a_recovery_of_the_core(settings, code):
+    recovery = settings.recovery(code)
+    assert recovery.seed == settings.seed
+    assert recovery.active == (code in ("r", "f1", "f25", "f200") or (code == "p" and (settings.recalibrate or settings.epochs > 0)))
+    if code == "p":
+        assert (recovery.epochs, recovery.recalibrate, recovery.optimizer) == (settings.epochs, settings.recalibrate, settings.optimizer)
+        assert recovery.schedule in ("one-shot", settings.schedule)
+    if code.startswith("f"):
+        assert (recovery.epochs, recovery.schedule) == (int(code[1:]), "one-shot")
 
 
 def test_only_what_differs_from_the_defaults_is_written():
