@@ -41,7 +41,8 @@ if TYPE_CHECKING:
         sweep,
     )
     from prunekit.pruning import PruneResult, agp, iterative, linear, masks_at, prune, tighten
-    from prunekit.recovery import Recovery
+    from prunekit.recover import fine_tune, prune_and_recover, recalibrate, train
+    from prunekit.recovery import Recovery, Training
     from prunekit.spec import PruneSpec, Recipe
 
 _HOME = {
@@ -60,7 +61,8 @@ _HOME = {
     "prunekit.errors": ("PrunekitError",),
     "prunekit.measure": ("Accuracy", "Candidate", "compare", "evaluate", "latency", "predict", "sizes", "sweep"),
     "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
-    "prunekit.recovery": ("Recovery",),
+    "prunekit.recover": ("fine_tune", "prune_and_recover", "recalibrate", "train"),
+    "prunekit.recovery": ("Recovery", "Training"),
     "prunekit.spec": ("PruneSpec", "Recipe"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
@@ -75,10 +77,12 @@ __all__ = [
     "PrunekitError",
     "Recipe",
     "Recovery",
+    "Training",
     "__version__",
     "agp",
     "compare",
     "evaluate",
+    "fine_tune",
     "info",
     "iterative",
     "latency",
@@ -89,12 +93,15 @@ __all__ = [
     "masks_at",
     "predict",
     "prune",
+    "prune_and_recover",
     "read_folder",
+    "recalibrate",
     "register_data",
     "register_model",
     "sizes",
     "sweep",
     "tighten",
+    "train",
     "write_folder",
 ]
 

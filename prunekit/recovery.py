@@ -171,3 +171,78 @@ class Recovery:
         """
         check.known_keys("recover", values, [f.name for f in fields(cls)])
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained from scratch. Small, frozen and hashable; what is left at None is taken from the sample's own recipe.
+
+    Parameters
+    ----------
+    epochs : int, optional
+        Passes over the training images, at least 1: one cycle of the learning rate.
+    lr : float, optional
+        Peak learning rate, at least 0.
+    batch_size : int, optional
+        Images a step.
+    weight_decay : float, optional
+        L2 penalty on weights, at least 0; biases and norms have none.
+    augment : bool
+        Shift and mirror the images as the recipe says.
+    train_images : int
+        Fixed stratified subset of the training images; 0 for all.
+    seed : int
+        Of the first weights, the order of the images and their augmentation.
+
+    Raises
+    ------
+    SpecError
+        If a field is not valid; the message names it.
+
+    Examples
+    --------
+    >>> Training(epochs=5).title()
+    'trained 5 epochs'
+    """
+
+    epochs: int | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    weight_decay: float | None = None
+    augment: bool = True
+    train_images: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate every field and bring it into its one canonical form."""
+        if not isinstance(self.augment, bool):
+            raise SpecError(f"augment must be true or false; got {self.augment!r}")
+        for name, low in (("epochs", 1), ("batch_size", 2), ("train_images", 0), ("seed", 0)):
+            if getattr(self, name) is not None or name not in ("epochs", "batch_size"):
+                check.whole(name, getattr(self, name), low)
+        for name in ("lr", "weight_decay"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check.number(name, value))
+                if value < 0:
+                    raise SpecError(f"{name} must be at least 0; got {value:g}")
+
+    def title(self) -> str:
+        """Return short words for a legend."""
+        return "trained" if self.epochs is None else f"trained {self.epochs} epoch{'' if self.epochs == 1 else 's'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, every field present."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Training:
+        """Build from plain values; unknown keys are refused.
+
+        Raises
+        ------
+        SpecError
+            If ``values`` is not a mapping, has unknown keys, or a value is not valid.
+        """
+        check.known_keys("train", values, [f.name for f in fields(cls)])
+        return cls(**values)

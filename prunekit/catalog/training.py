@@ -25,10 +25,8 @@ def training_of(model: nn.Module) -> TrainRecipe | None:
     TrainRecipe or None
         None for a model without a card.
     """
-    known = info(model).id
-    if known is None:
-        return None
-    name = known.name
+    known = info(model)
+    name = str((known.card or {}).get("name")) if known.id is None else known.id.name  # one trained anew has a card and no name yet
     if name not in SAMPLES and is_folder(Path(name).expanduser()):
         name = stored_architecture(name)
     return SAMPLES[name].recipe if name in SAMPLES else None
