@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +16,16 @@ from prunekit.catalog.info import info
 from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.measure.accuracy import Accuracy, evaluate
 from prunekit.measure.forward import Progress, check_cancel
-from prunekit.pruning import ChannelRanking, Cut, Plan, Ranking, carry_out, trace
+from prunekit.pruning import ChannelRanking, Ranking, carry_out, trace
 from prunekit.spec import PruneSpec
 
-Maker = Callable[[], tuple[nn.Module, float, Counts]]
+
+class Made(NamedTuple):
+    """A pruned model, the share that was removed, and what is left."""
+
+    model: nn.Module
+    sparsity: float
+    counts: Counts
 
 
 @dataclass(frozen=True)
@@ -32,15 +37,21 @@ class SweepPoint:
     requested, sparsity : float
         Share asked for and share removed: of the chosen layers' weights (unstructured) or of their removable channels (structured).
     accuracy : Accuracy
-        Of the pruned model, without any recovery.
+        Of the pruned model, after recovery where there was one.
     counts : Counts
         Of the pruned model.
+    run : str
+        The run in the store; "" where nothing was to be stored.
+    seed : int
+        Of the setting.
     """
 
     requested: float
     sparsity: float
     accuracy: Accuracy
     counts: Counts
+    run: str = ""
+    seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -48,8 +59,14 @@ class SweepPoint:
         return {"requested": self.requested, "sparsity": self.sparsity, "accuracy": self.accuracy.to_dict(), **counts}
 
 
-def _split_of(data: Any, split: str) -> Any:
-    """Return the named part of the data; a bare split stands for itself."""
+def split_of(data: Any, split: str) -> Any:
+    """Return the named part of the data; a bare split stands for itself.
+
+    Raises
+    ------
+    DataError
+        If there is no such part.
+    """
     if not hasattr(data, "test"):
         return data
     one_of("split", split, ("train", "validation", "test"), DataError)
@@ -59,8 +76,14 @@ def _split_of(data: Any, split: str) -> Any:
     return part
 
 
-def _shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
-    """Return the shape of one sample: of the data, or as the catalog knows it where the data cannot be indexed."""
+def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
+    """Return the shape of one sample: of the data, or as the catalog knows it where the data cannot be indexed.
+
+    Raises
+    ------
+    DataError
+        If there are no samples, or their shape is not known.
+    """
     if hasattr(part, "__getitem__") and hasattr(part, "__len__") and hasattr(part, "batches"):
         if not len(part):
             raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
@@ -71,18 +94,71 @@ def _shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _masked(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], points: Sequence[float], data: Any) -> list[Maker]:
-    """Rank once; every point overwrites the weights of one working copy."""
-    ranking, working = Ranking.of(model, spec, data), copy.deepcopy(model)
-    total = sum(ranking.sizes.values())
+def points_of(spec: PruneSpec, sparsities: Iterable[float]) -> list[float]:
+    """Return checked sparsities of a sweep.
 
-    def make(cut: Cut) -> tuple[nn.Module, float, Counts]:
-        masks = ranking.masks(cut)
-        _overwrite(working, model, masks)
+    Raises
+    ------
+    PrunekitError
+        If there are none, one is not valid, or the setting is a pattern.
+    """
+    if spec.mode == "nm":
+        raise PrunekitError(f"a pattern has one sparsity, {spec.sparsity:g}: prune with it once instead of sweeping")
+    points = [float(spec.at(sparsity).sparsity or 0.0) for sparsity in sparsities]
+    if not points:
+        raise PrunekitError("give at least one sparsity, as in 0,0.5,0.9")
+    return points
+
+
+class Scored:
+    """A model whose weights or channels are scored once and cut at any sparsity.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; not modified.
+    spec : PruneSpec
+        Mode "unstructured" or "structured"; its own sparsity or threshold does not count.
+    shape : tuple of int
+        Shape of one sample.
+    data : Data or split, optional
+        For the criteria that look at images.
+
+    Raises
+    ------
+    PrunekitError
+        If the setting does not fit the model, or is a pattern, which has one sparsity.
+    """
+
+    def __init__(self, model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None) -> None:
+        points_of(spec, [0.0])
+        self.model, self.spec, self.shape = model, spec, shape
+        masked = spec.mode == "unstructured"
+        self._ranking = Ranking.of(model, spec, data) if masked else ChannelRanking.of(model, spec, trace(model, shape), data)
+        self._working: nn.Module | None = None
+
+    def check(self, sparsity: float) -> None:
+        """Raise `PruningError` where the setting puts a sparsity out of reach; nothing is made."""
+        self._ranking.cut(sparsity)
+
+    def at(self, sparsity: float) -> Made:
+        """Return the model at one sparsity.
+
+        A model with zeroed weights is one working copy, which the next call overwrites; a smaller one is a new copy, proved.
+        """
+        if isinstance(self._ranking, Ranking):
+            return self._masked(self._ranking, sparsity)
+        result = carry_out(self.model, self._ranking.cut(sparsity), self.spec.at(sparsity))
+        return Made(result.model, result.achieved.sparsity, result.after)
+
+    def _masked(self, ranking: Ranking, sparsity: float) -> Made:
+        """Return the working copy with the dense weights, what goes as zero."""
+        masks = ranking.masks(ranking.cut(sparsity))
+        if self._working is None:
+            self._working = copy.deepcopy(self.model)
+        _overwrite(self._working, self.model, masks)
         removed = sum(mask.numel() - int(torch.count_nonzero(mask)) for mask in masks.values())
-        return working, removed / total, count(model, shape, masks)
-
-    return [partial(make, ranking.cut(sparsity)) for sparsity in points]
+        return Made(self._working, removed / sum(ranking.sizes.values()), count(self.model, self.shape, masks))
 
 
 def _overwrite(working: nn.Module, model: nn.Module, masks: dict[str, Tensor]) -> None:
@@ -91,17 +167,6 @@ def _overwrite(working: nn.Module, model: nn.Module, masks: dict[str, Tensor]) -
         for name, mask in masks.items():
             dense = weight_of(model, name)
             weight_of(working, name).copy_(dense).masked_fill_(~mask.to(dense.device), 0)
-
-
-def _shrunk(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], points: Sequence[float], data: Any) -> list[Maker]:
-    """Trace and rank once; every point is a smaller copy, proved."""
-    ranking = ChannelRanking.of(model, spec, trace(model, shape), data)
-
-    def make(plan: Plan, sparsity: float) -> tuple[nn.Module, float, Counts]:
-        result = carry_out(model, plan, spec.at(sparsity))
-        return result.model, result.achieved.sparsity, result.after
-
-    return [partial(make, ranking.cut(sparsity), sparsity) for sparsity in points]
 
 
 def sweep(
@@ -146,25 +211,23 @@ def sweep(
     PrunekitError
         If the setting, the data or a sparsity is not valid, or overrides put a sparsity out of reach; before anything is measured.
     """
-    if spec.mode == "nm":
-        raise PrunekitError(f"a pattern has one sparsity, {spec.sparsity:g}: prune with it once instead of sweeping")
-    points = [float(spec.at(sparsity).sparsity or 0.0) for sparsity in sparsities]
-    if not points:
-        raise PrunekitError("give at least one sparsity, as in 0,0.5,0.9")
-    part = _split_of(data, split)
-    prepare = _masked if spec.mode == "unstructured" else _shrunk
-    makers = prepare(model, spec, _shape_of(model, part), points, data)
+    points = points_of(spec, sparsities)
+    part = split_of(data, split)
+    scored = Scored(model, spec, shape_of(model, part), data)
+    for requested in points:
+        scored.check(requested)
 
     def measure(index: int, requested: float) -> SweepPoint:
         check_cancel(cancel)
-        pruned, sparsity, counts = makers[index]()
-        share = _part_of(progress, index, len(points), requested)
-        return SweepPoint(requested, sparsity, evaluate(pruned, part, batch_size=batch_size, progress=share, cancel=cancel), counts)
+        made = scored.at(requested)
+        share = part_of(progress, index, len(points), requested)
+        accuracy = evaluate(made.model, part, batch_size=batch_size, progress=share, cancel=cancel)
+        return SweepPoint(requested, made.sparsity, accuracy, made.counts, seed=spec.seed)
 
     return (measure(index, requested) for index, requested in enumerate(points))
 
 
-def _part_of(progress: Progress | None, index: int, total: int, requested: float) -> Progress | None:
+def part_of(progress: Progress | None, index: int, total: int, requested: float) -> Progress | None:
     """Return the progress of one point as a part of the whole."""
     if progress is None:
         return None

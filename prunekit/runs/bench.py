@@ -1,0 +1,196 @@
+"""`Bench`: one model on one part of the data, whose points are read from the store where they are there, else made, measured and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from prunekit.anatomy import Counts, count
+from prunekit.errors import StoreError
+from prunekit.measure.accuracy import Accuracy, evaluate
+from prunekit.measure.forward import Progress, check_cancel
+from prunekit.measure.sweep import Made, Scored, SweepPoint, shape_of, split_of
+from prunekit.pruning import prune
+from prunekit.recovery import Recovery
+from prunekit.runs.identity import data_hash, measurement_id, run_id, trained_on, weights_of
+from prunekit.runs.records import Measurement, Run
+from prunekit.runs.requests import AccuracyRequest, SweepRequest
+from prunekit.runs.store import RunStore
+from prunekit.spec import PruneSpec
+
+Warn = Callable[[str], object]
+Request = SweepRequest | AccuracyRequest
+Place = tuple[str, int, float]
+RECOVERING = 0.9  # share of a point's progress that recovery takes; the rest is measuring
+
+
+class Keeper:
+    """A store that may be missing or fail: what was measured stays in memory then, and one warning says so.
+
+    Parameters
+    ----------
+    store : RunStore or None
+        None keeps nothing.
+    warn : callable, optional
+        Called once, with a sentence, when the store fails.
+    """
+
+    def __init__(self, store: RunStore | None, warn: Warn | None = None) -> None:
+        self.store, self._tell, self._failed = store, warn, False
+
+    def warn(self, sentence: str) -> None:
+        """Tell whoever wants to know."""
+        if self._tell is not None:
+            self._tell(sentence)
+
+    def ask(self, question: Callable[[RunStore], Any]) -> Any:
+        """Return what the store answers, or None where there is none or it fails."""
+        if self.store is None:
+            return None
+        try:
+            return question(self.store)
+        except StoreError as error:
+            if not self._failed:
+                self._failed = True
+                self.warn(f"{error}. Results are shown, and not kept")
+            return None
+
+
+class Bench:
+    """One dense model, measured on one part of the data, pruned in any way.
+
+    Parameters
+    ----------
+    request : SweepRequest or AccuracyRequest
+        What was asked for: model, data, part and number of images.
+    model, data : nn.Module, Data
+        What it names; not modified.
+    keeper : Keeper
+        Where points are kept.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+    """
+
+    def __init__(self, request: Request, model: nn.Module, data: Any, keeper: Keeper, cancel: threading.Event | None = None) -> None:
+        self.model_id, self.data_id, self.split = request.model, request.data, request.split
+        self.model, self.data, self.keeper, self.cancel = model, data, keeper, cancel
+        whole = split_of(data, request.split)
+        self.shape = shape_of(model, whole)
+        self.part = whole.subset(request.images) if request.images else whole
+        self.images = len(self.part)
+        self.data_hash = data_hash(whole, request.data.name)
+        self.weights = weights_of(model, self.shape)
+        self._trained_on: dict[tuple[str, Recovery], str] = {}
+        self._scored: tuple[PruneSpec, Scored] | None = None
+
+    def run(self, spec: PruneSpec | None, recovery: Recovery) -> Run:
+        """Return the run that a setting leads to, before anything is known of it; None is the dense model."""
+        if spec is None:
+            name = run_id(self.weights, None, None)
+            return Run(name, "dense", self.model_id.name, self.model_id.to_dict(), self.weights)
+        key = (spec.criterion, recovery)
+        if key not in self._trained_on:
+            self._trained_on[key] = trained_on(self.data, spec, recovery)
+        on = self._trained_on[key]
+        kind, plain = ("recovered", recovery.to_dict()) if recovery.active else ("pruned", None)
+        words = [self.model_id.name, spec.mode, spec.criterion, spec.pattern or spec.scope, _amount(spec), recovery.title()]
+        title, parent = ", ".join(word for word in words if word), run_id(self.weights, None, None)
+        name = run_id(self.weights, spec, recovery, on)
+        return Run(name, kind, title, self.model_id.to_dict(), self.weights, spec.to_dict(), plain, on, parent)
+
+    def stored(self, spec: PruneSpec | None, recovery: Recovery) -> SweepPoint | None:
+        """Return a point from the store, or None where it must be measured."""
+        name = self.run(spec, recovery).id
+        found = self.keeper.ask(lambda store: (store.get_run(name), store.accuracy(name, self.data_hash, self.split, self.images)))
+        if found is None or found[0] is None or found[1] is None or "achieved" not in found[0].info:
+            return None
+        return point_of(found[0], found[1], self.requested(spec))
+
+    def point(self, spec: PruneSpec | None, recovery: Recovery, place: Place | None = None, progress: Progress | None = None) -> SweepPoint:
+        """Return a point: from the store, or made, measured and kept, its place in a sweep with it."""
+        known = self.stored(spec, recovery)
+        if known is not None:
+            self._link(known, place)
+            return known
+        check_cancel(self.cancel)
+        made, extra = self._make(spec, recovery, progress)
+        accuracy = evaluate(made.model, self.part, progress=_later(progress, recovery), cancel=self.cancel)
+        info = {**dataclasses.asdict(made.counts), "achieved": made.sparsity, **extra}
+        run = dataclasses.replace(self.run(spec, recovery), info=info)
+        self._keep(run, accuracy, place)
+        return point_of(run, accuracy, self.requested(spec))
+
+    def check(self, spec: PruneSpec) -> None:
+        """Raise where a setting cannot be carried out on this model; nothing is made."""
+        self._scorer(spec).check(float(spec.sparsity or 0.0))
+
+    @staticmethod
+    def requested(spec: PruneSpec | None) -> float | None:
+        """Return the sparsity that was asked for: 0 for the dense model, None under a threshold."""
+        return 0.0 if spec is None else spec.sparsity
+
+    def _scorer(self, spec: PruneSpec) -> Scored:
+        """Return the scored model of a setting; only the last one is held."""
+        base = spec.at(0.0)
+        if self._scored is None or self._scored[0] != base:
+            self._scored = (base, Scored(self.model, base, self.shape, self.data))
+        return self._scored[1]
+
+    def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+        """Return the model of a setting, and what else is worth knowing of the run."""
+        if spec is None:
+            return Made(self.model, 0.0, count(self.model, self.shape)), {}
+        if recovery.active:
+            return self._recovered(spec, recovery, progress)
+        if spec.mode == "nm" or spec.threshold is not None:
+            result = prune(self.model, spec, self.data, input_shape=self.shape)
+            return Made(result.model, result.achieved.sparsity, result.after), {}
+        return self._scorer(spec).at(float(spec.sparsity or 0.0)), {}
+
+    def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+        """Prune and recover."""
+        recover = importlib.import_module("prunekit.recover").recover  # loaded by those who recover only
+        share = None if progress is None else lambda part, text: progress(RECOVERING * part, text)
+        found = recover(self.model, spec, recovery, self.data, progress=share, cancel=self.cancel)
+        curve = [{key: value for key, value in epoch.to_dict().items() if key != "seconds"} for epoch in found.history]
+        made = Made(found.model, found.result.achieved.sparsity, found.result.after)
+        return made, {"history": curve, "best": found.best, "stopped": found.stopped, "notes": [str(note) for note in found.notes]}
+
+    def _keep(self, run: Run, accuracy: Accuracy, place: Place | None) -> None:
+        """Commit a run, what was seen of it and its place, all at once; what it was made from with it."""
+        seen = Measurement.of(run.id, accuracy, self.data_id.to_dict(), self.data_hash, self.split)
+        runs = [run] if run.parent is None else [self.run(None, Recovery()), run]
+        self.keeper.ask(lambda store: store.put_point(runs, seen, place))
+
+    def _link(self, point: SweepPoint, place: Place | None) -> None:
+        """Note the place of a stored point in a sweep, unless it is noted already."""
+        if place is not None:
+            seen = measurement_id(point.run, self.data_hash, self.split, self.images)
+            self.keeper.ask(lambda store: store.link(place, point.run, seen))
+
+
+def point_of(run: Run, accuracy: Accuracy, requested: float | None = None) -> SweepPoint:
+    """Return a run and its accuracy as a point; under a threshold what was reached stands for what was asked."""
+    counts = Counts(**{f.name: run.info[f.name] for f in dataclasses.fields(Counts)})
+    achieved = float(run.info["achieved"])
+    seed = 0 if run.spec is None else int(run.spec["seed"])
+    return SweepPoint(achieved if requested is None else requested, achieved, accuracy, counts, run.id, seed)
+
+
+def _amount(spec: PruneSpec) -> str:
+    """Return how much goes, for a title; a pattern has said it."""
+    if spec.mode == "nm":
+        return ""
+    return f"threshold {spec.threshold:g}" if spec.threshold is not None else f"{100 * float(spec.sparsity or 0.0):.4g} %"
+
+
+def _later(progress: Progress | None, recovery: Recovery) -> Progress | None:
+    """Return the progress of measuring, behind that of recovery."""
+    if progress is None or not recovery.active:
+        return progress
+    return lambda part, text: progress(RECOVERING + (1 - RECOVERING) * part, text)
