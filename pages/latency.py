@@ -1,7 +1,7 @@
 """Latency: is it really faster, here?"""
 
+from prunekit.jobs import board
 from prunekit.ui import measuring, scoring, show, store, timing
-from prunekit.ui.background import board
 from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(

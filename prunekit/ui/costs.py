@@ -12,6 +12,7 @@ import streamlit as st
 
 from prunekit import measure, pruning
 from prunekit.catalog import Data
+from prunekit.jobs import Job, board
 from prunekit.measure import Accuracy, Assessment, Difference, Sizes
 from prunekit.plots import sizes as size_bars
 from prunekit.plots.text import error as small
@@ -19,7 +20,6 @@ from prunekit.plots.text import percent, points, size, times
 from prunekit.pruning import ChannelRanking, Plan, Proof, PruneResult
 from prunekit.spec import PruneSpec
 from prunekit.ui import cuts, measuring, show, store
-from prunekit.ui.background import Job, board
 from prunekit.ui.cuts import SMALL, View
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Images, Loaded, Source

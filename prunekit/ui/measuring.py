@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from prunekit import measure
+from prunekit.jobs import Job, board
+from prunekit.jobs.board import Work
+from prunekit.plots.text import plural
 from prunekit.ui import store
-from prunekit.ui.background import Job, Work, board
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
 
@@ -57,13 +60,50 @@ def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
 
 
 def start(key: str, title: str, work: Work) -> None:
-    """Start a job; to be called from a button's callback."""
-    board().submit(key, title, work, session())
+    """Start a job that ends with the server; to be called from a button's callback."""
+    board().submit_local(key, title, work, session())
+
+
+def ask(kind: str, request: Mapping[str, Any], title: str) -> None:
+    """Start a job that a restarted server takes up again; to be called from a button's callback."""
+    board().submit(kind, request, title, session())
 
 
 def stop(key: str) -> None:
-    """Cancel this tab's wish for a job; to be called from a button's callback."""
+    """Cancel this tab's wish for a job, and those of tabs that are closed; to be called from a button's callback."""
+    job = board().get(key)
+    for by in list(job.wanted_by) if job is not None else ():
+        if not _open(by):
+            board().stop(key, by)
     board().stop(key, session())
+
+
+def mine(job: Job) -> bool:
+    """Return whether this tab may stop a job: nobody else with an open tab waits for it."""
+    return not job.elsewhere and not any(_open(by) for by in job.wanted_by - {session()})
+
+
+def _open(by: str) -> bool:
+    """Return whether a tab is still open."""
+    return bool(by) and runtime.exists() and runtime.get_instance().is_active_session(by)
+
+
+def standing(job: Job) -> str:
+    """Return where an unfinished job stands, in words: its place in the queue, or what it does and how long that takes."""
+    if job.state == "waiting" and not job.elsewhere:
+        ahead = board().ahead(job.key)
+        return f"waiting, {plural(ahead, 'job')} ahead" if ahead else "about to start"
+    text = job.text or "starting"
+    if job.elsewhere:
+        text += ", by another server"
+    return text if job.left_s is None else f"{text}, {time_left(job.left_s)} left"
+
+
+def time_left(seconds: float) -> str:
+    """Return a time to wait as people say it."""
+    if seconds < 90:
+        return f"about {max(5, 5 * round(seconds / 5)):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def finished(key: str) -> Any:
@@ -140,9 +180,8 @@ def _live(key: str, draw: Callable[[Job], None] | None) -> None:
     if job is None or not job.active:
         st.rerun()
         return
-    text = "waiting for another measurement" if job.state == "waiting" else (job.text or "starting")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(job.fraction, text=f"{job.title}: {text}")
+        st.progress(job.fraction, text=f"{job.title}: {standing(job)}")
         st.button("Cancel", key=f"cancel_{key}", icon=":material/close:", on_click=stop, args=(key,))
     if draw is not None:
         draw(job)

@@ -12,12 +12,12 @@ import streamlit as st
 
 from prunekit import pruning
 from prunekit.criteria import CRITERIA
+from prunekit.jobs import Job, board
 from prunekit.plots.text import plural
 from prunekit.pruning import ChannelRanking, Ranking
 from prunekit.pruning.nm import PatternRanking, rank
 from prunekit.spec import NEEDS_DATA, PruneSpec
 from prunekit.ui import measuring, show, state, store
-from prunekit.ui.background import Job, board
 from prunekit.ui.store import NO_IMAGES, Images, Loaded, Source
 
 SMALL = 2_000_000  # parameters; below this whatever works on weights alone is quick enough to be there at once

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from prunekit.errors import PrunekitError
+from prunekit.jobs import Job, board
 from prunekit.plots.text import count, size
 from prunekit.ui import measuring, routes, store
-from prunekit.ui.background import board
 from prunekit.ui.show import plain, plus_minus
 from prunekit.ui.state import settings
 from prunekit.ui.store import Source
@@ -17,7 +17,7 @@ def show() -> None:
     """Draw the sidebar."""
     with st.sidebar:
         _model()
-        if board().of(measuring.session()):
+        if _active():
             st.fragment(_jobs, run_every=0.8, key="sidebar_jobs")()
 
 
@@ -51,15 +51,16 @@ def title_of(name: str) -> str:
 
 
 def _jobs() -> None:
-    """Show this tab's jobs; once one is over, draw the whole page."""
-    jobs = board().of(measuring.session())
+    """Show what runs and what waits, for whomever; once something is over, draw the whole page."""
+    jobs = _active()
     known = st.session_state.get("jobs_seen", ())
     st.session_state["jobs_seen"] = tuple(job.key for job in jobs)
     if set(known) - {job.key for job in jobs}:
         st.rerun()
     for job in jobs:
         bar, away = st.columns([6, 1], vertical_alignment="center", gap="xsmall")
-        bar.progress(job.fraction, text=job.title)
+        bar.progress(job.fraction, text=f"{plain(job.title)}  \n:gray[{plain(measuring.standing(job))}]")
+        may = measuring.mine(job)
         away.button(
             "",
             key=f"cancel_side_{job.key}",
@@ -67,5 +68,11 @@ def _jobs() -> None:
             type="tertiary",
             on_click=measuring.stop,
             args=(job.key,),
-            help="Cancel",
+            disabled=not may,
+            help="Cancel" if may else "Somebody else waits for it",
         )
+
+
+def _active() -> list[Job]:
+    """Return all unfinished jobs, in the order of asking."""
+    return [job for job in board().all() if job.active]

@@ -11,12 +11,12 @@ import streamlit as st
 from prunekit import measure
 from prunekit.catalog import Data
 from prunekit.choices import criteria_of, scopes_of
+from prunekit.jobs import Job, board
 from prunekit.measure import Accuracy, SweepPoint
 from prunekit.plots import accuracy_curves, run_colour
 from prunekit.plots.text import percent
 from prunekit.spec import PruneSpec
 from prunekit.ui import controls, measuring, show, state
-from prunekit.ui.background import Job, board
 from prunekit.ui.fitting import MODES
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded
@@ -198,7 +198,7 @@ def _draw(now: Settings, loaded: Loaded, split: str, macs: int, busy: bool) -> N
     for job in jobs:
         if job.active:
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.progress(job.fraction, text=f"{job.title}: {job.text or 'waiting'}")
+                st.progress(job.fraction, text=f"{job.title}: {measuring.standing(job)}")
                 st.button("Cancel", key=f"cancel_{job.key}", icon=":material/close:", on_click=measuring.stop, args=(job.key,))
         elif job.state == "failed":
             st.error(f"{job.title}: {show.plain(job.error)}", icon=":material/error:")

@@ -12,12 +12,12 @@ from prunekit import measure, pruning
 from prunekit.catalog import Data
 from prunekit.choices import NEEDS_DATA
 from prunekit.criteria import CRITERIA
+from prunekit.jobs import Job, board
 from prunekit.measure import Candidate, CandidateLatency, LatencyReport
 from prunekit.plots import KEPT, ratios, samples, theme
 from prunekit.plots.text import percent, plural
 from prunekit.spec import PruneSpec
 from prunekit.ui import controls, measuring, show, state, store
-from prunekit.ui.background import Job, board
 from prunekit.ui.fitting import nearest
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded

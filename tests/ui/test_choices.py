@@ -14,10 +14,10 @@ from prunekit.cli.arguments import spec_of
 from prunekit.cli.parser import build_parser
 from prunekit.criteria import CRITERIA as REGISTRY
 from prunekit.errors import DataError
+from prunekit.jobs import board
 from prunekit.plots import by_layer
 from prunekit.ui import controls, cuts, handout, scoring, store
 from prunekit.ui.address import MOST_SAMPLES, MOST_SEED
-from prunekit.ui.background import board
 from prunekit.ui.fitting import MODES as TITLES
 from prunekit.ui.fitting import fit
 from prunekit.ui.settings import Settings

@@ -1,113 +1,15 @@
-"""What people share: jobs, uploads, caches of numbers."""
-
-import threading
-import time
+"""What people share: uploads, caches of numbers."""
 
 import numpy as np
 import pytest
 
 import prunekit
 from prunekit.choices import WEIGHT_CRITERIA
-from prunekit.errors import CheckpointError, PrunekitError
+from prunekit.errors import CheckpointError
 from prunekit.plots import CutBins
 from prunekit.ui import bins, cuts, store
-from prunekit.ui.background import MOST_FINISHED, Board
 from prunekit.ui.store import Images, Source
 from prunekit.ui.uploads import Store, fingerprint
-
-
-def settle(job, seconds=10):
-    start = time.monotonic()
-    while job.active:
-        assert time.monotonic() - start < seconds
-        time.sleep(0.01)
-    return job
-
-
-def test_a_job_reports_progress_parts_and_its_result():
-    def work(job):
-        job.progress(0.5, "half")
-        job.add(1)
-        return "done"
-
-    job = settle(Board().submit("a", "A", work, "me"))
-    assert (job.state, job.result, job.partial, job.fraction) == ("done", "done", [1], 1.0)
-
-
-def test_the_same_question_is_one_job_and_its_answer_is_kept():
-    board, runs = Board(), []
-    first = settle(board.submit("a", "A", lambda job: runs.append(1), "me"))
-    assert board.submit("a", "A", lambda job: runs.append(1), "you") is first
-    assert runs == [1]
-
-
-def test_one_job_runs_at_a_time():
-    board, running, most = Board(), [], []
-
-    def work(job):
-        running.append(job)
-        most.append(len(running))
-        time.sleep(0.02)
-        running.remove(job)
-
-    jobs = [board.submit(str(i), "", work, "me") for i in range(4)]
-    for job in jobs:
-        settle(job)
-    assert max(most) == 1
-
-
-def test_cancel_stops_the_work_once_nobody_wants_it():
-    board, begun = Board(), threading.Event()
-
-    def work(job):
-        begun.set()
-        while True:
-            time.sleep(0.005)
-            job.progress(0.1)
-
-    job = board.submit("a", "A", work, "me")
-    board.submit("a", "A", work, "you")
-    begun.wait(5)
-    board.stop("a", "me")
-    time.sleep(0.05)
-    assert job.active, "you still want it"
-    board.stop("a", "you")
-    assert settle(job).state == "cancelled"
-    assert settle(board.submit("a", "A", lambda job: 7, "me")).result == 7, "it can be asked for again"
-
-
-def test_a_waiting_job_can_be_cancelled():
-    board, gate = Board(), threading.Event()
-    first = board.submit("a", "A", lambda job: gate.wait(5), "me")
-    second = board.submit("b", "B", lambda job: 1 / 0, "me")
-    board.stop("b", "me")
-    gate.set()
-    settle(first)
-    assert settle(second).state == "cancelled"
-
-
-def test_errors_are_said_in_words(caplog):
-    def known(job):
-        raise PrunekitError("no such thing")
-
-    def unknown(job):
-        raise RuntimeError("secret detail")
-
-    board = Board()
-    assert settle(board.submit("a", "A", known, "me")).error == "no such thing"
-    job = settle(board.submit("b", "B", unknown, "me"))
-    assert job.state == "failed"
-    assert "secret" not in job.error
-    assert "secret detail" in caplog.text
-
-
-def test_finished_jobs_are_bounded():
-    board = Board()
-    for i in range(MOST_FINISHED + 10):
-        settle(board.submit(str(i), "", lambda job: None, "me"))
-    board.submit("last", "", lambda job: None, "me")
-    assert board.get("0") is None
-    assert board.get(str(MOST_FINISHED + 9)) is not None
 
 
 def test_uploads_are_held_by_content_and_bounded():
