@@ -4,8 +4,21 @@ The pages are routed by ``prunekit/ui/main.py``. This file stands beside ``pages
 ``st.navigation`` would be skipped on a deep link; an ASGI app is not.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import streamlit as st
 
+from prunekit.jobs import board
 from prunekit.ui import MAIN
 
-app = st.App(MAIN)
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[None]:
+    """Take up what an earlier server left behind before any browser comes, and stop at the next batch when this one ends."""
+    board().resume()
+    yield
+    board().close()
+
+
+app = st.App(MAIN, lifespan=lifespan)

@@ -20,6 +20,12 @@ if SHARED.is_dir():
     os.environ.setdefault("PRUNEKIT_DATA", str(SHARED))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory):
+    """Keep runs in a folder of this session: nothing of the user is read or written."""
+    os.environ["PRUNEKIT_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture(scope="session")
 def mnist_here():
     """Skip where MNIST has not been downloaded."""

@@ -168,7 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
     _model_flags(inspect)
     _json_flag(inspect)
     _prune(_command(commands, "prune", "pruning", "Prune a copy of a model and say what it did."))
-    _sweep(_command(commands, "sweep", "pruning", "Measure accuracy at several sparsities."))
+    _sweep(_command(commands, "sweep", "sweeping", "Measure accuracy at several sparsities."))
     _latency(_command(commands, "latency", "timing", "Time the dense, the masked and the smaller model in turns on this machine."))
     return parser
 
@@ -199,7 +199,14 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     _model_flags(parser)
     _data_flags(parser)
     _setting_flags(parser)
-    parser.add_argument("--sparsities", type=NUMBERS, required=True, metavar="S,S,...", help="shares to remove, each 0 <= S < 1")
+    parser.add_argument("--sparsities", type=NUMBERS, metavar="S,S,...", help="shares to remove; without it, where the curve bends")
+    parser.add_argument(
+        "--evaluations", type=_whole, default=12, metavar="N", help="points without --sparsities, the dense model included (default: 12)"
+    )
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="what to measure on (default: test)")
+    parser.add_argument("--images", type=_whole, default=0, metavar="N", help="a fixed stratified subset of it (default: all)")
+    parser.add_argument("--repeats", type=_whole, default=1, metavar="K", help="seeds --seed, --seed + 1, ...: how far they lie apart")
+    parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
     _json_flag(parser)
 
 

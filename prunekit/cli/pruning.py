@@ -1,4 +1,4 @@
-"""``prunekit prune`` and ``prunekit sweep``."""
+"""``prunekit prune``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 from prunekit.catalog.folder import write_folder
 from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, table
-from prunekit.errors import DataError, SpecError
 from prunekit.measure import assess, document
-from prunekit.measure.sweep import sweep as sweep_points
 from prunekit.pruning import prune as prune_model
 from prunekit.spec import Recipe
 
@@ -33,7 +31,7 @@ def prune(args: argparse.Namespace) -> str:
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
 
 
-def _setting(spec: dict[str, Any]) -> str:
+def setting_text(spec: dict[str, Any]) -> str:
     """Return a setting in a few words."""
     words = [spec["mode"], spec["criterion"], spec["pattern"] or spec["scope"]]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
@@ -45,7 +43,7 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     spec, achieved = found["spec"], found["achieved"]
     asked = f"threshold {spec['threshold']:g}" if spec["threshold"] is not None else f"{percent(achieved['requested'])} requested"
     lines = [
-        f"{found['model']['name']}   {_setting(spec)}",
+        f"{found['model']['name']}   {setting_text(spec)}",
         f"{asked}, {percent(achieved['sparsity'])} achieved: {achieved['removed']:,} of {achieved['total']:,} {UNITS[achieved['unit']]}",
         "",
         table(["", "before", "after"], _sides(found["before"], found["after"])),
@@ -81,32 +79,3 @@ def _proof(proof: dict[str, Any]) -> str:
         f"proved: removing these channels gives what zeroing them gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
         f"pruning moved the output by {percent(proof['output_change'])}"
     )
-
-
-def sweep(args: argparse.Namespace) -> str:
-    """Measure accuracy at several sparsities."""
-    model_id, model = model_of(args)
-    if args.mode == "nm" or args.pattern is not None:
-        raise SpecError("a pattern N:M has one sparsity, and a sweep needs several: use prunekit prune, or another mode")
-    spec = spec_of(args, model, sparsity=0.0)
-    data = data_of(args, model)
-    if data is None:
-        raise DataError(f"a sweep measures accuracy, and {model_id.name} names no data of its own: give --data")
-    points = [point.to_dict() for point in sweep_points(model, spec, args.sparsities, data, progress=progress_to(sys.stderr))]
-    setting = {key: value for key, value in spec.to_dict().items() if key not in ("sparsity", "threshold")}
-    found = {"model": model_id.to_dict(), "data": absolute(data), "spec": setting, "split": "test", "points": points}
-    return to_json(found) if args.json else _curve(found)
-
-
-def _curve(found: dict[str, Any]) -> str:
-    """Return the points as text."""
-    header = ["requested", "achieved", "accuracy", "parameters", "not zero", "MACs", "effective MACs"]
-    rows = [_point(point) for point in found["points"]]
-    spec = found["spec"]
-    return f"{found['model']['name']}   {_setting(spec)}, no recovery\n\n{table(header, rows)}"
-
-
-def _point(point: dict[str, Any]) -> tuple[object, ...]:
-    """Return one sparsity's row."""
-    shares = (percent(point["requested"]), percent(point["sparsity"]), accuracy_text(point["accuracy"]))
-    return *shares, f"{point['params']:,}", f"{point['nonzero']:,}", short(point["macs"]), short(point["effective_macs"])

@@ -102,9 +102,10 @@ class SweepRequest:
         """What it is called: the same for equal requests."""
         return digest(self.to_dict())
 
-    def seeded(self, seed: int) -> SweepRequest:
-        """Return the same request with another seed of everything that is random."""
-        return replace(self, spec=replace(self.spec, seed=seed), recovery=replace(self.recovery, seed=seed))
+    def seeded(self, seed: int, sparsities: tuple[float, ...] | None) -> SweepRequest:
+        """Return the same request with another seed of everything that is random, measured where it is said."""
+        spec, recovery = replace(self.spec, seed=seed), replace(self.recovery, seed=seed)
+        return replace(self, spec=spec, recovery=recovery, sparsities=sparsities)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, every field present."""
