@@ -20,7 +20,8 @@ def one_cycle(peak: float, steps: int, warmup: float) -> Rates:
     Smith and Topin 2018, Super-Convergence, arXiv:1708.07120; the numbers are those of ``torch.optim.lr_scheduler.OneCycleLR``.
     """
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=peak)
-    cycle = OneCycleLR(optimizer, peak, total_steps=steps, pct_start=warmup, cycle_momentum=False)
+    rising = warmup if warmup * steps > 1 else 0.0  # torch divides by the length of the rise
+    cycle = OneCycleLR(optimizer, peak, total_steps=steps, pct_start=rising, cycle_momentum=False)
     found = [float(optimizer.param_groups[0]["lr"])]
     for _ in range(steps - 1):
         optimizer.step()
