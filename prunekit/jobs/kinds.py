@@ -14,7 +14,7 @@ Kind = Callable[[dict[str, Any], Job], Any]
 KINDS: dict[str, Kind] = {}
 """Name -> function that gets the plain request and its job (progress, partial results, cancel, store) and returns the result."""
 
-MODULES = ["prunekit.jobs.sweeping"]
+MODULES = ["prunekit.jobs.sweeping", "prunekit.jobs.recovering"]
 """Modules that register kinds when they are imported."""
 
 

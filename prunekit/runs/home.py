@@ -23,6 +23,11 @@ def home() -> Path:
     return (Path(value).expanduser() if value else Path(platformdirs.user_data_dir("prunekit", appauthor=False))).absolute()
 
 
+def checkpoints() -> Path:
+    """Return the folder of weights that were trained or uploaded here, each named by its content; it need not exist yet."""
+    return home() / "checkpoints"
+
+
 def store() -> RunStore:
     """Return the store of runs in `home`: one for the process, for all its threads.
 

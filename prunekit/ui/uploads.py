@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from prunekit.errors import CheckpointError
-from prunekit.runs import home
+from prunekit.runs.home import checkpoints
 
 SUFFIXES = ("safetensors", "pt", "pth", "th")
 MOST_FILES = 8
@@ -124,4 +124,4 @@ class Store:
 @st.cache_resource
 def uploads() -> Store:
     """Return the one store of this server."""
-    return Store(folder=home() / "uploads")
+    return Store(folder=checkpoints())

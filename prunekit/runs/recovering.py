@@ -1,0 +1,217 @@
+"""Recovery through the store: every stage measured, the learning curve and the recovered weights kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from prunekit.catalog import load_model
+from prunekit.catalog.folder import is_folder, write_folder
+from prunekit.errors import PrunekitError
+from prunekit.measure.accuracy import Accuracy, evaluate
+from prunekit.measure.forward import Progress
+from prunekit.measure.sweep import Made
+from prunekit.recover.gradual import recover
+from prunekit.recover.result import Epoch
+from prunekit.recovery import Recovery
+from prunekit.runs.bench import Bench, Keeper, Warn
+from prunekit.runs.home import home
+from prunekit.runs.identity import data_hash
+from prunekit.runs.loading import load
+from prunekit.runs.records import Measurement
+from prunekit.runs.requests import AccuracyRequest
+from prunekit.runs.store import RunStore
+from prunekit.spec import PruneSpec, Recipe
+
+_NO_IMAGES = np.zeros(0, dtype=bool)
+TITLES = {"dense": "Dense", "pruned": "Pruned", "recalibrated": "BatchNorm recalibrated", "recovered": "Recovered"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stop on the way from the dense to the recovered model.
+
+    Attributes
+    ----------
+    name : {"dense", "pruned", "recalibrated", "recovered"}
+        Which one.
+    run : str
+        Its run.
+    accuracy : Accuracy
+        On the split that was asked for.
+    test : Accuracy or None
+        On all test images, for the first and the last stage; None where that split was asked for anyway.
+    """
+
+    name: str
+    run: str
+    accuracy: Accuracy
+    test: Accuracy | None = None
+
+
+Report = Callable[[Stage | Epoch], object]
+
+
+def weights_folder(run: str) -> Path:
+    """Return where the weights of a run lie, if they were kept: a folder that `load_model` opens."""
+    return home() / "models" / run
+
+
+def recover_through(
+    request: AccuracyRequest,
+    store: RunStore | None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    warn: Warn | None = None,
+    report: Report | None = None,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> list[Stage]:
+    """Prune, recalibrate and fine-tune as asked, and measure what each step brings.
+
+    What the store holds is read: stages that were measured before, and the learning curve of a recovery that was carried out before
+    and whose weights are still there.
+
+    Parameters
+    ----------
+    request : AccuracyRequest
+        Model, data, setting and recovery; ``split`` and ``images`` say what the stages are measured on.
+    store, progress, cancel, warn, model, data
+        As for :func:`prunekit.runs.carry_out`.
+    report : callable, optional
+        Gets each stage and each epoch as it ends.
+
+    Returns
+    -------
+    list of Stage
+        Dense, pruned, recalibrated where that is a step of its own, recovered.
+
+    Raises
+    ------
+    PrunekitError
+        If there is nothing to recover, or a setting is not valid.
+    """
+    if request.spec is None or not request.recovery.active:
+        raise PrunekitError("choose what to do after pruning: recalibrate BatchNorm, or at least one epoch of fine-tuning")
+    if model is None or data is None:
+        model, data = load(request.model, request.data)
+    bench = _Recovering(request, model, data, Keeper(store, warn), report)
+    bench.cancel = cancel
+    return bench.stages(request.spec, request.recovery, progress)
+
+
+class _Recovering(Bench):
+    """A bench that tells of epochs and keeps recovered weights."""
+
+    def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper, report: Report | None) -> None:
+        super().__init__(request, model, data, keeper)
+        self.recipe = Recipe(request.model.to_dict(), request.data.to_dict(), request.spec or PruneSpec(), request.recovery.to_dict())
+        self.report = report or (lambda _: None)
+        self.made: nn.Module | None = None
+
+    def stages(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> list[Stage]:
+        """Measure all stages in order."""
+        steps = self.steps(spec, recovery)
+        found = []
+        for place, (name, setting, after) in enumerate(steps):
+            last = place == len(steps) - 1
+            # fine-tuning takes nearly all of the time
+            share = _part(progress, (0.3 if last else 0.3 * place / len(steps)), 1.0 if last else 0.3 * (place + 1) / len(steps))
+            found.append(self._stage(name, setting, after, share))
+            self.report(found[-1])
+        return found
+
+    @staticmethod
+    def steps(spec: PruneSpec, recovery: Recovery) -> list[tuple[str, PruneSpec | None, Recovery]]:
+        """Return name, setting and recovery of each stage."""
+        steps: list[tuple[str, PruneSpec | None, Recovery]] = [("dense", None, Recovery()), ("pruned", spec, Recovery())]
+        alone = Recovery(recalibrate=recovery.recalibrate, images=recovery.images, seed=recovery.seed)
+        if recovery.recalibrate:
+            steps.append(("recalibrated", spec, alone))
+        return [*steps, ("recovered", spec, recovery)] if recovery.epochs else steps
+
+    def _stage(self, name: str, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> Stage:
+        """Measure one stage; the dense model and the one with the whole recovery meet the test images too."""
+        run = self.run(spec, recovery).id
+        whole = recovery.active and recovery == self._whole
+        known = self.stored(spec, recovery)
+        if known is not None and whole and recovery.epochs:
+            self._retell(run)
+        point = self.point(spec, recovery, None, progress)
+        confirm = name == "dense" or whole
+        return Stage(name, run, point.accuracy, self._test(run, spec) if confirm and self.split != "test" else None)
+
+    @property
+    def _whole(self) -> Recovery:
+        """The recovery that was asked for."""
+        return Recovery.from_dict(dict(self.recipe.recover or {}))
+
+    def stored(self, spec: PruneSpec | None, recovery: Recovery) -> Any:
+        """Return a point from the store; a recovery counts only while its weights are there."""
+        found = super().stored(spec, recovery)
+        if found is not None and spec is not None and recovery == self._whole and not is_folder(weights_folder(found.run)):
+            return None
+        return found
+
+    def _retell(self, run: str) -> None:
+        """Report the learning curve of a recovery that was carried out before."""
+        kept = self.keeper.ask(lambda store: store.get_run(run))
+        for row in kept.info.get("history", ()) if kept is not None else ():
+            self.report(epoch_of(row))
+
+    def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+        """Prune and recover, tell of each epoch, and keep the weights."""
+        found = recover(self.model, spec, recovery, self.data, report=self.report, progress=progress, cancel=self.cancel)
+        curve = [{key: value for key, value in epoch.to_dict().items() if key != "seconds"} for epoch in found.history]
+        extra = {"history": curve, "best": found.best, "stopped": found.stopped, "notes": [str(note) for note in found.notes]}
+        if recovery == self._whole:
+            self.made = found.model
+            extra |= self._weights(self.run(spec, recovery).id, found.model)
+        return Made(found.model, found.result.achieved.sparsity, found.result.after), extra
+
+    def _weights(self, run: str, model: nn.Module) -> dict[str, str]:
+        """Keep the weights of a run beside the store; a full disk costs the file, not the result."""
+        if self.keeper.store is None:
+            return {}
+        try:
+            return {"file": str(write_folder(weights_folder(run), model, self.recipe).name)}
+        except (PrunekitError, OSError) as error:
+            self.keeper.warn(f"the recovered weights could not be kept: {error}")
+            return {}
+
+    def _test(self, run: str, spec: PruneSpec | None) -> Accuracy | None:
+        """Return the accuracy on all test images: the last word."""
+        test = self.data.test
+        hashed = data_hash(test, self.data_id.name)
+        kept: Accuracy | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test)))
+        if kept is not None:
+            return kept
+        model = self.model if spec is None else self.made
+        if model is None:
+            model = load_model(str(weights_folder(run)))
+        found = evaluate(model, test, cancel=self.cancel)
+        seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test")
+        self.keeper.ask(lambda store: store.put_measurement(seen))
+        return found
+
+
+def epoch_of(row: dict[str, Any]) -> Epoch:
+    """Return an epoch from the learning curve of a run; which images were right is not kept."""
+    told = row.get("validation")
+    accuracy = None if told is None else Accuracy(told["value"], told["low"], told["high"], int(told["n"]), correct=_NO_IMAGES)
+    plain = {name: row[name] for name in ("number", "sparsity", "lr", "loss", "train_accuracy")}
+    return Epoch(**plain, validation=accuracy, seconds=float(row.get("seconds", 0.0)))
+
+
+def _part(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """Return the progress of a part of the work."""
+    if progress is None:
+        return None
+    return lambda share, text: progress(begin + (end - begin) * share, text)
