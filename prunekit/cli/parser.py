@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from prunekit import __version__
+from prunekit.cli.recovering import recovery_flags
 from prunekit.errors import SpecError
 from prunekit.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, PruneSpec
 
@@ -190,6 +191,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     cut = parser.add_mutually_exclusive_group()
     cut.add_argument("--sparsity", type=_share, metavar="S", help="share to remove, 0 <= S < 1; the pattern of mode nm sets its own")
     cut.add_argument("--threshold", type=_number, metavar="T", help="remove what scores below T instead")
+    recovery_flags(parser)
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     _json_flag(parser)
 

@@ -6,11 +6,13 @@ import argparse
 import sys
 from typing import Any
 
+from prunekit.catalog import Data
 from prunekit.catalog.folder import write_folder
 from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.recovering import recovery_of
 from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, table
-from prunekit.measure import assess, document
-from prunekit.pruning import prune as prune_model
+from prunekit.measure import Assessment, assess, document, evaluate
+from prunekit.recover import Recovered, recover
 from prunekit.spec import Recipe
 
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
@@ -22,13 +24,25 @@ def prune(args: argparse.Namespace) -> str:
     check_cut(args)
     model_id, model = model_of(args)
     spec = spec_of(args, model)
+    recovery = recovery_of(args)
     data = data_of(args, model)
-    result = prune_model(model, spec, data, input_shape=shape_of(model, data, args.size))
-    assessment = assess(model, result, None if data is None else data.test, progress=progress_to(sys.stderr))
-    found = document(result, assessment, model_id.to_dict(), absolute(data))
+    progress = progress_to(sys.stderr)
+    recovered = recover(model, spec, recovery, data, input_shape=shape_of(model, data, args.size), progress=progress)
+    assessment = assess(model, recovered.result, None if data is None else data.test, progress=progress)
+    found = document(recovered.result, assessment, model_id.to_dict(), absolute(data))
+    if recovery.active:
+        found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
-        write_folder(args.out, result.model, Recipe(model_id.to_dict(), absolute(data), spec), found)
+        write_folder(args.out, recovered.model, Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict()), found)
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
+
+
+def _recovery(recovered: Recovered, assessment: Assessment, data: Data | None) -> dict[str, Any]:
+    """Return what recovery did: its setting, its epochs, and the accuracy on the test part before, between and after."""
+    stages = {"before": recovered.before, "recalibrated": recovered.recalibrated}
+    measured = {name: evaluate(model, data.test) for name, model in stages.items() if model is not None and data is not None}
+    accuracies = {**dict.fromkeys(stages), **measured, "after": assessment.after.accuracy}
+    return {**recovered.to_dict(), "accuracy": {name: value and value.to_dict() for name, value in accuracies.items()}}
 
 
 def setting_text(spec: dict[str, Any]) -> str:
@@ -49,10 +63,27 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
         table(["", "before", "after"], _sides(found["before"], found["after"])),
     ]
     lines += [f"accuracy {difference}"] if difference else []
+    lines += _healing(found["recovery"]) if "recovery" in found else []
     lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
     lines += [_proof(found["proof"])] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
     return "\n".join(lines + ([f"written to {out}"] if out else []))
+
+
+def _healing(recovery: dict[str, Any]) -> list[str]:
+    """Return what recovery did as text: the accuracy of each stage, the epochs, and what there is to say."""
+    accuracy = recovery["accuracy"]
+    lines = ["", recovery["title"], *(f"  {stage:13}{accuracy_text(value)}" for stage, value in accuracy.items() if value)]
+    if recovery["history"]:
+        rows = [_epoch(epoch, epoch["number"] == recovery["best"]) for epoch in recovery["history"]]
+        lines += ["", table(["epoch", "removed", "learning rate", "loss", "training", "validation", ""], rows)]
+    return lines + [f"! {sentence}" for sentence in (*recovery["notes"], recovery["stopped"]) if sentence]
+
+
+def _epoch(epoch: dict[str, Any], kept: bool) -> tuple[object, ...]:
+    """Return one epoch's row."""
+    numbers = (f"{epoch['lr']:.2g}", f"{epoch['loss']:.4f}", percent(epoch["train_accuracy"]))
+    return epoch["number"], percent(epoch["sparsity"]), *numbers, accuracy_text(epoch["validation"]), "kept" if kept else ""
 
 
 def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, ...]]:

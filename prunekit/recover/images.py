@@ -33,6 +33,8 @@ def training_split(data: Any, images: int = 0) -> Any:
     DataError
         If there are no training images, or none of some class.
     """
+    if data is None:
+        raise DataError("recalibration and training learn from training images: give the data (--data)")
     split = getattr(data, "train", None)
     if split is None:
         raise DataError(
