@@ -208,6 +208,7 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="what to measure on (default: test)")
     parser.add_argument("--images", type=_whole, default=0, metavar="N", help="a fixed stratified subset of it (default: all)")
     parser.add_argument("--repeats", type=_whole, default=1, metavar="K", help="seeds --seed, --seed + 1, ...: how far they lie apart")
+    recovery_flags(parser)
     parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
     _json_flag(parser)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from prunekit.cli.arguments import absolute, data_of, model_of, progress_to, spec_of, to_json
 from prunekit.cli.pruning import setting_text
+from prunekit.cli.recovering import recovery_of
 from prunekit.cli.tables import accuracy_text, percent, short, table
 from prunekit.errors import DataError, SpecError, StoreError
 from prunekit.measure.forward import Progress
 from prunekit.measure.sweep import SweepPoint
-from prunekit.recovery import Recovery
 from prunekit.runs import RunStore, SweepRequest, carry_out, store
 from prunekit.spec import NEEDS_DATA
 
@@ -26,7 +26,7 @@ def sweep(args: argparse.Namespace) -> str:
     model_id, model = model_of(args)
     if args.mode == "nm" or args.pattern is not None:
         raise SpecError("a pattern N:M has one sparsity, and a sweep needs several: use prunekit prune, or another mode")
-    spec, recovery = spec_of(args, model, sparsity=0.0), Recovery()
+    spec, recovery = spec_of(args, model, sparsity=0.0), recovery_of(args)
     data = data_of(args, model)
     if data is None:
         raise DataError(f"a sweep measures accuracy, and {model_id.name} names no data of its own: give --data")

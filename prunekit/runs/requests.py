@@ -103,8 +103,8 @@ class SweepRequest:
         return digest(self.to_dict())
 
     def seeded(self, seed: int, sparsities: tuple[float, ...] | None) -> SweepRequest:
-        """Return the same request with another seed of everything that is random, measured where it is said."""
-        spec, recovery = replace(self.spec, seed=seed), replace(self.recovery, seed=seed)
+        """Return the same request with another seed, measured where it is said; the seed of the recovery moves as far."""
+        spec, recovery = replace(self.spec, seed=seed), replace(self.recovery, seed=self.recovery.seed + seed - self.spec.seed)
         return replace(self, spec=spec, recovery=recovery, sparsities=sparsities)
 
     def to_dict(self) -> dict[str, Any]:
