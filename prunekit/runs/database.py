@@ -130,7 +130,7 @@ class Database:
 
     def _opened(self) -> sqlite3.Connection:
         """Open for reading and writing, or for reading where no more is allowed."""
-        if self.path.exists() and not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)):
+        if self.path.exists() and not all(map(_writable, (self.path, self.path.parent))):
             self.read_only = True
             return self._watching()
         connection = self._connect("mode=rwc")
@@ -181,3 +181,8 @@ class Database:
         if name.startswith("SQLITE_CONSTRAINT"):
             return f"{which} refused what does not fit together ({error}): store the run before what belongs to it"
         return f"{which} could not be {what} ({error}): look at the disk, or {MOVE}"
+
+
+def _writable(path: Path) -> bool:
+    """Whether this process may write there, as the user that it acts for."""
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
