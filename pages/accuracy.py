@@ -2,29 +2,31 @@
 
 import streamlit as st
 
-from prunekit.ui import answers, show, store, sweeps
+from prunekit.ui import answers, bends, show, store, sweeps
 from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
     "How far can it be pruned before accuracy breaks?",
-    "Several settings on one picture, each measured at many sparsities, without any recovery: where a curve bends is how far it can go.",
+    "Several settings on one picture, each measured where its curve bends: how far it holds is how far you can go.",
 )
 now, loaded = model_in_use()
 data = data_in_use(now, loaded)
 if data is None:
     st.stop()
 with show.plain_errors():
-    macs = store.counts_of(loaded.source).macs
+    dense = store.counts_of(loaded.source)
     left, right = st.columns([4, 11], gap="medium")
     with left:
-        sweeps.choose(now)
-        split = sweeps.split_choice(now, data)
-        sweeps.button(now, loaded, data, split)
+        sweeps.choose(now, loaded)
+        split = sweeps.how(now, data)
+        lines = sweeps.lines_of(now, loaded, data, split)
+        sweeps.button(lines)
     with right:
-        sweeps.picture(now, loaded, split, macs)
-    frame = sweeps.frame_of(now, loaded, split, macs)
-    if sweeps.active(now, loaded, split):
+        sweeps.axes()
+        bends.picture(now, lines, split, dense)
+    frame = bends.frame_of(lines, dense)
+    if any(line.busy for line in lines):
         st.caption("What the curves say follows here when they are measured.")
-    elif len(frame):
-        answers.read_off(now, frame, sweeps.stopped(now, loaded, split))
+    elif len(frame) > 1:
+        answers.read_off(now, loaded, data, lines)
         answers.table(loaded, frame, split)

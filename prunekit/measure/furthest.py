@@ -166,7 +166,8 @@ class Confirmation:
             return f"Confirmed on {n} with 95 % confidence: {self.difference.sentence()}."
         if self.confirmed:
             return f"Confirmed on {n}: {self.difference.sentence()}; the interval reaches beyond what is allowed, so others may lose more."
-        return f"Not confirmed: on {n} it is {self.difference.sentence()}, more than the {100 * self.allowed:.3g} allowed. Go a little less far."
+        more = f"more than the {100 * self.allowed:.3g} allowed. Go a little less far."
+        return f"Not confirmed: on {n} it is {self.difference.sentence()}, {more}"
 
 
 def confirm(dense: Accuracy, pruned: Accuracy, allowed: float) -> Confirmation:

@@ -44,6 +44,8 @@ class SweepPoint:
         The run in the store; "" where nothing was to be stored.
     seed : int
         Of the setting.
+    bytes : int
+        Of its file: as it is where channels were removed, in the best sparse format where weights were; 0 where it was not counted.
     """
 
     requested: float
@@ -52,6 +54,7 @@ class SweepPoint:
     counts: Counts
     run: str = ""
     seed: int = 0
+    bytes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

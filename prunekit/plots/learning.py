@@ -48,7 +48,8 @@ def learning_curves(
     if best is not None and (frame["epoch"] == best).any():
         _kept(fig, frame, best, dark)
     fig.update_yaxes(tickformat=".0%", row=1, col=1)
-    fig.update_xaxes(range=[0.6, max(epochs, int(frame["epoch"].max()) if len(frame) else 1) + 0.4])
+    last = max(epochs, int(frame["epoch"].max()) if len(frame) else 1)
+    fig.update_xaxes(range=[0.6, last + 0.4], **({"dtick": 1} if last <= 12 else {}))
     fig.update_xaxes(title_text="epoch", row=2, col=1)
     return fig
 

@@ -14,6 +14,7 @@ from prunekit.anatomy import Counts, count
 from prunekit.errors import StoreError
 from prunekit.measure.accuracy import Accuracy, evaluate
 from prunekit.measure.forward import Progress, check_cancel
+from prunekit.measure.sizes import file_bytes, sparse_bytes
 from prunekit.measure.sweep import Made, Scored, SweepPoint, shape_of, split_of
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
@@ -120,7 +121,7 @@ class Bench:
         check_cancel(self.cancel)
         made, extra = self._make(spec, recovery, progress)
         accuracy = evaluate(made.model, self.part, progress=_later(progress, recovery), cancel=self.cancel)
-        info = {**dataclasses.asdict(made.counts), "achieved": made.sparsity, **extra}
+        info = {**dataclasses.asdict(made.counts), "achieved": made.sparsity, "bytes": _bytes(made.model, spec), **extra}
         run = dataclasses.replace(self.run(spec, recovery), info=info)
         self._keep(run, accuracy, place)
         return point_of(run, accuracy, self.requested(spec))
@@ -179,7 +180,13 @@ def point_of(run: Run, accuracy: Accuracy, requested: float | None = None) -> Sw
     counts = Counts(**{f.name: run.info[f.name] for f in dataclasses.fields(Counts)})
     achieved = float(run.info["achieved"])
     seed = 0 if run.spec is None else int(run.spec["seed"])
-    return SweepPoint(achieved if requested is None else requested, achieved, accuracy, counts, run.id, seed)
+    size = int(run.info.get("bytes", 0))
+    return SweepPoint(achieved if requested is None else requested, achieved, accuracy, counts, run.id, seed, size)
+
+
+def _bytes(model: nn.Module, spec: PruneSpec | None) -> int:
+    """Return the bytes of a model's file: in the best sparse format where single weights went."""
+    return file_bytes(model) if spec is None or spec.mode == "structured" else sparse_bytes(model)[0]
 
 
 def _amount(spec: PruneSpec) -> str:

@@ -13,7 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from prunekit import measure
 from prunekit.jobs import Job, board
-from prunekit.jobs.board import Work
+from prunekit.jobs.queue import Work
 from prunekit.plots.text import plural
 from prunekit.ui import store
 from prunekit.ui.settings import Settings

@@ -17,9 +17,11 @@ _ABOUT = {
     "layers": ("Layers", "layers", "Where the weights live, how they are distributed, what shrinks together."),
     "prune": ("Prune", "content_cut", "Choose what goes; see what stays and what it costs."),
     "accuracy": ("Accuracy vs sparsity", "show_chart", "How far a model can be pruned before its accuracy breaks."),
+    "sensitivity": ("Sensitivity", "monitor_heart", "Which layers are fragile, each pruned alone, and targets from what was measured."),
+    "recover": ("Recover", "healing", "What recalibration and fine-tuning bring back."),
     "latency": ("Latency", "timer", "Whether the pruned model is really faster on this machine."),
 }
-SECTIONS = {"Explore": ("start", "layers", "prune"), "Measure": ("accuracy", "latency")}
+SECTIONS = {"Explore": ("start", "layers", "prune"), "Measure": ("sensitivity", "accuracy", "recover", "latency")}
 
 
 def page(name: str) -> st.Page:

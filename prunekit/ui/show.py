@@ -75,10 +75,31 @@ def tile(label: str, value: str, how: str = "", dense: str = "", note: str = "")
 
 def chart(fig: go.Figure, key: str, caption: str, alt: str = "", **options: Any) -> Any:
     """Show a figure with the sentence that says what to notice in it."""
-    shown = st.plotly_chart(fig, key=key, config=NO_TOOLBAR, alt=alt or caption or None, theme="streamlit", **options)
+    config = options.pop("config", NO_TOOLBAR)
+    shown = st.plotly_chart(fig, key=key, config=config, alt=alt or caption or None, theme="streamlit", **options)
     if caption:
         st.caption(caption)
     return shown
+
+
+def saved_as(form: str, name: str) -> dict[str, Any]:
+    """Return the toolbar of a chart that can be saved: its camera writes a picture of what is on screen.
+
+    Parameters
+    ----------
+    form : {"png", "svg"}
+        Of the picture.
+    name : str
+        Of the file, without its ending.
+    """
+    options = {"format": form, "filename": name, "scale": 2 if form == "png" else 1}
+    return {
+        "displayModeBar": True,
+        "displaylogo": False,
+        "scrollZoom": False,
+        "modeBarButtons": [["toImage"]],
+        "toImageButtonOptions": options,
+    }
 
 
 @contextmanager

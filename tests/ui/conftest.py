@@ -13,6 +13,8 @@ TITLES = {
     "layers": "Where do the weights live, and what do they look like?",
     "prune": "What goes, what stays, what does it cost?",
     "accuracy": "How far can it be pruned before accuracy breaks?",
+    "sensitivity": "Which layers are fragile?",
+    "recover": "How much accuracy comes back after pruning?",
     "latency": "Is it really faster, here?",
 }
 
