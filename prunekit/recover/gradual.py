@@ -31,12 +31,10 @@ class Watch:
     progress: Progress | None
     cancel: threading.Event | None
 
-    def part(self, begin: float, end: float, words: str = "") -> Progress | None:
+    def part(self, begin: float, end: float) -> Progress | None:
         """Return the progress of a part of the work, from and to shares of the whole."""
         tell = self.progress
-        if tell is None:
-            return None
-        return lambda share, text: tell(begin + (end - begin) * share, f"{words}{text}")
+        return None if tell is None else lambda share, text: tell(begin + (end - begin) * share, text)
 
 
 def recover(
@@ -105,9 +103,9 @@ def recover(
     settings, split = settings_of(spec, recovery), training_split(data)
     tuner = Tuner.of(recovery, data, model) if recovery.epochs else None
     cut = cutter(model, spec, recovery, data, sample_shape(model, data, input_shape))
-    watch = Watch(report, progress, cancel)
-    share = 0.1 if recovery.recalibrate and recovery.epochs else float(recovery.recalibrate)
-    work = _Work(model, recovery, data, tuner, watch, min(share, recovery.images / max(len(split), 1)) if tuner else share)
+    # a forward pass is about a third of a training step; without any epochs recalibration is the whole work
+    pass_ = recovery.recalibrate * min(recovery.images / max(len(split), 1), 1.0) / 3
+    work = _Work(model, recovery, data, tuner, Watch(report, progress, cancel), pass_)
     return work.carry_out(cut, settings)
 
 
@@ -119,14 +117,19 @@ def _known(result: PruneResult, model: nn.Module) -> PruneResult:
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """One recovery with everything that it needs; ``share`` is the part of the work that recalibration is."""
+    """One recovery with everything that it needs; ``extra`` is what recalibration takes, in epochs."""
 
     dense: nn.Module
     recovery: Recovery
     data: Any
     tuner: Tuner | None
     watch: Watch
-    share: float
+    extra: float
+
+    def part(self, begin: float, length: float) -> Progress | None:
+        """Return the progress of a part of the work, told in epochs."""
+        total = self.recovery.epochs + self.extra
+        return self.watch.part(begin / total, (begin + length) / total)
 
     def carry_out(self, cut: Cut, settings: tuple[PruneSpec, ...]) -> Recovered:
         """Cut and train in turns."""
@@ -136,19 +139,19 @@ class _Work:
             result = cut(now, setting)
             found = replace(found or Recovered(result, self.recovery), result=result)
             if setting is settings[-1]:
-                found = self._recalibrated(found)
+                found = self._recalibrated(found, done)
             found = self._tuned(found, epochs, done)
             now, done = found.model, done + epochs
         assert found is not None
         after = count(found.model, found.result.input_shape)
         return replace(found, result=_known(replace(found.result, spec=settings[-1], after=after), self.dense))
 
-    def _recalibrated(self, found: Recovered) -> Recovered:
+    def _recalibrated(self, found: Recovered, done: int) -> Recovered:
         """Keep what the last cut left, and measure the statistics of its norms again where that is asked for."""
         found = replace(found, before=found.model)
         if not self.recovery.recalibrate:
             return found
-        images, part = self.recovery.images, self.watch.part(0.0 if self.tuner is None else 1 - self.share, 1.0)
+        images, part = self.recovery.images, self.part(done, self.extra)
         fresh = recalibrate(found.model, self.data, images=images, progress=part, cancel=self.watch.cancel)
         return replace(found, recalibrated=fresh, result=replace(found.result, model=fresh))
 
@@ -156,12 +159,9 @@ class _Work:
         """Fine-tune after one cut; once training has gone astray, the cuts that follow are made on what was kept."""
         if self.tuner is None or not epochs or found.stopped:
             return found
-        all_epochs, result = self.recovery.epochs, found.result
-        begin, end = (place / all_epochs for place in (done, done + epochs))
+        result, watch = found.result, self.watch
         course = self.tuner.course(epochs, done, result.achieved.sparsity)
-        watch = self.watch
-        tuned = self.tuner.run(
-            result.model, course, result.masks, report=watch.report, progress=watch.part(begin, end), cancel=watch.cancel
-        )
+        part = self.part(done + (0.0 if found.before is None else self.extra), epochs)
+        tuned = self.tuner.run(result.model, course, result.masks, report=watch.report, progress=part, cancel=watch.cancel)
         found = replace(found, result=replace(result, model=tuned.model), history=(*found.history, *tuned.history))
         return replace(found, best=tuned.best, stopped=tuned.stopped).noting(*tuned.notes)

@@ -20,6 +20,7 @@ from prunekit.pruning.targets import TOLERANCE
 from prunekit.spec import PruneSpec
 
 MOST = 1 - 1e-9  # a sparsity is below 1; of what asks for more, the engine says what cannot go
+NOTHING_NEARER = "whole channels allow nothing nearer, and every layer keeps at least one"
 Kept = dict[str, tuple[int, ...]]
 
 
@@ -60,12 +61,13 @@ class Shrinking:
         """
         missing = self._wanted(setting) - self._all_gone(setting).removed
         small = now
-        if missing > 0:
-            self.last = self._next(now, setting, missing)
-            if self.last.atoms.size:
-                require(prove(now, self.last))
-                self.kept = {name: tuple(kept[i] for i in self.last.kept[name]) for name, kept in self.kept.items()}
-                small = shrink(now, self.last)
+        step = self._next(now, setting, missing) if missing > 0 else None
+        if step is not None:
+            self.last = step
+        if step is not None and step.atoms.size:
+            require(prove(now, step))
+            self.kept = {name: tuple(kept[i] for i in step.kept[name]) for name, kept in self.kept.items()}
+            small = shrink(now, step)
         plan = self._all_gone(setting)
         result = carry_out(self.dense, replace(plan, limits=(*plan.limits, *self._short(plan))), setting)
         _check_same(result.model, small)
@@ -76,11 +78,15 @@ class Shrinking:
         assert setting.sparsity is not None
         return round(setting.sparsity * self.whole.meter.total)
 
-    def _next(self, now: nn.Module, setting: PruneSpec, missing: int) -> Plan:
-        """Choose what goes from the model as it is now."""
+    def _next(self, now: nn.Module, setting: PruneSpec, missing: int) -> Plan | None:
+        """Choose what goes from the model as it is now; None where every layer is down to a single channel."""
         if self.last is None:
             return replace(self.whole, spec=setting).cut()
-        ranking = ChannelRanking.of(now, setting, trace(now, self.shape), self.data)
+        graph = trace(now, self.shape)
+        chosen = {name for group in self.whole.groups for name in group.layers}
+        if not any(chosen.issuperset(group.layers) for group in graph.groups):
+            return None
+        ranking = ChannelRanking.of(now, setting, graph, self.data)
         overrides = self._overrides(setting, ranking)
         if ranking.meter.unit == "channels":  # rounding must not ask less of all groups than of those with overrides
             fixed = (self._override(group, overrides) * group.size for group in ranking.groups)
@@ -99,7 +105,8 @@ class Shrinking:
         for name, share in setting.overrides:
             before, size = (sum(group.size for group in ranked.groups if name in group.layers) for ranked in (self.whole, ranking))
             going = round(share * before) - (before - size)
-            found.append((name, min(max(going, 0) / max(size, 1), MOST)))
+            if size:  # a layer of one channel has nothing more to give
+                found.append((name, min(max(going, 0) / size, MOST)))
         return tuple(found)
 
     def _caps(self, setting: PruneSpec, ranking: ChannelRanking) -> tuple[tuple[str, float], ...]:
@@ -146,7 +153,7 @@ class Shrinking:
         exact = self.whole.plain and plan.spec.scope == "global"
         if abs(plan.removed - plan.wanted) <= (0 if exact else TOLERANCE * plan.total):
             return emptied
-        reason = next((sentence.partition(" go: ")[2] for sentence in told if " go: " in sentence), "whole channels allow nothing nearer")
+        reason = next((sentence.partition(" go: ")[2] for sentence in told if " go: " in sentence), NOTHING_NEARER)
         shares = f"{plan.wanted / plan.total:.1%} of the {UNITS[plan.unit]} were asked for and {plan.removed / plan.total:.1%} go"
         return (*emptied, f"{shares}: {reason}")
 
