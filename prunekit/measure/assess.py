@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from prunekit.anatomy import Counts
@@ -15,7 +16,9 @@ from prunekit.measure.forward import Progress
 from prunekit.measure.paired import Difference, compare
 from prunekit.measure.sizes import Sizes, file_bytes, sizes
 from prunekit.pruning.proof import zeroed
+from prunekit.pruning.removal import Plan
 from prunekit.pruning.result import PruneResult
+from prunekit.pruning.surgery import by_tensor
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,25 @@ def assess(
     if split is not None:
         dense = baseline or evaluate(model, split, progress=half(0.0), cancel=cancel)
         pruned = evaluate(result.model, split, progress=half(0.5), cancel=cancel)
-    full = result.model if result.plan is None else zeroed(model, result.plan)
+    full = result.model if result.plan is None else _widened(model, result.model, result.plan)
     after = sizes(full, surgery_bytes=file_bytes(result.model), gzip=gzip, cancel=cancel)
     return Assessment(
         Snapshot(result.before, sizes(model, gzip=gzip, cancel=cancel), dense),
         Snapshot(result.after, after, pruned),
         compare(dense, pruned) if dense is not None and pruned is not None else None,
     )
+
+
+def _widened(model: nn.Module, small: nn.Module, plan: Plan) -> nn.Module:
+    """Return the dense shape with the smaller model's weights, which recovery may have changed, and zeros for what went."""
+    wide = zeroed(model, plan)
+    keeps, values = by_tensor(plan.masks), dict((*small.named_parameters(), *small.named_buffers()))
+    with torch.no_grad():
+        for name, tensor in (*wide.named_parameters(), *wide.named_buffers()):
+            mine = keeps.get(name, {})
+            places = [torch.from_numpy(mine[k].nonzero()[0]) if k in mine else torch.arange(n) for k, n in enumerate(tensor.shape)]
+            tensor[torch.meshgrid(*places, indexing="ij") if places else ...] = values[name]
+    return wide
 
 
 def document(result: PruneResult, assessment: Assessment, model: Mapping[str, Any] | str, data: Mapping[str, Any] | None) -> dict[str, Any]:
