@@ -1,5 +1,37 @@
 """Sensitivity: which layers are fragile?"""
 
-from prunekit.ui import show
+import streamlit as st
 
-show.heading("Which layers are fragile?", "Each layer is pruned alone, ever further, and the model is measured again.")
+from prunekit.ui import fragile, show, targets
+from prunekit.ui.current import data_in_use, model_in_use
+
+show.heading(
+    "Which layers are fragile?",
+    "Each layer is pruned alone, ever further, while the rest stays dense: what gives way first needs care, what does not can give more.",
+)
+now, loaded = model_in_use()
+data = data_in_use(now, loaded)
+if data is None:
+    st.stop()
+with show.plain_errors():
+    fragile.setting(now, data)
+    request = fragile.request_of(now, loaded, data)
+    found = fragile.found(request, loaded, data)
+    fragile.button(request, found)
+    if fragile.live(now, request):
+        st.stop()
+    if found is None:
+        show.empty(
+            "Nothing has been measured with this choice yet. Press **Measure**: a first picture comes soon, and it sharpens as more "
+            "images are looked at.",
+            "monitor_heart",
+        )
+        st.stop()
+    pictures = st.container()
+    show.section("How much should each layer give?", "Targets from these curves, each with its reason; change what you know better.")
+    targets.goal(now)
+    suggestion = targets.suggested(now, loaded, data, found, request.spec)
+    if suggestion is not None:
+        targets.table(now, loaded, found, request.spec, suggestion)
+    with pictures:
+        fragile.pictures(now, found, None if suggestion is None else suggestion.overrides)

@@ -80,8 +80,10 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        told = None if self.confirmation is None else {"confirmed": self.confirmation.confirmed, "sentence": self.confirmation.sentence()}
-        return {**self.found.to_dict(), "run": self.run, "sentence": self.found.sentence(), "test": told}
+        found, told = self.found, self.confirmation
+        plain = {"sparsity": found.sparsity, "drop": found.drop.to_dict(), "confident": found.confident, "sentence": found.sentence}
+        test = None if told is None else {"holds": told.holds, "confident": told.confident, "sentence": told.sentence}
+        return {**plain, "run": self.run, "test": test}
 
 
 def find_furthest(

@@ -57,7 +57,7 @@ def _places(text: str) -> tuple[int, ...]:
 
 def _percent(value: float) -> str:
     """Return a fraction as percent without trailing zeros."""
-    return f"{round(100 * value, 4):g}"
+    return f"{round(100 * value, 6):.10g}"
 
 
 def _fraction(text: str) -> float:

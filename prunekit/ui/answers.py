@@ -67,8 +67,8 @@ def _from_points(line: Line, allowed: float) -> Furthest | None:
 def _row(line: Line, found: Furthest, answer: Answer | None) -> tuple[Any, ...]:
     """Return one row of the table."""
     told = None if answer is None or answer.confirmation is None else answer.confirmation
-    test = "" if told is None else ("✓ " if told.confirmed else "✗ ") + told.difference.sentence()
-    return line.name, 100 * found.sparsity, found.difference.sentence(), "yes" if found.confident else "open", test
+    test = "" if told is None else ("✓ " if told.holds else "✗ ") + told.drop.sentence()
+    return line.name, 100 * found.sparsity, found.drop.sentence(), "yes" if found.confident else "open", test
 
 
 def _columns() -> dict[str, Any]:
@@ -89,11 +89,11 @@ def _say(now: Settings, lines: list[Line], found: list[Furthest | None], answers
     best = max(known)[1]
     answer, furthest_ = answers[best], found[best]
     assert furthest_ is not None
-    text = f"**{lines[best].name}** goes furthest: {furthest_.sentence()}"
+    text = f"**{lines[best].name}** goes furthest: {furthest_.sentence}"
     if answer is None:
         text += " Read from measured points, not between them."
     elif answer.confirmation is not None:
-        text += f" {answer.confirmation.sentence()}"
+        text += f" {answer.confirmation.sentence}"
     else:
         text += " The same images chose and confirm here: there is no validation split, or the test split was picked."
     unlike = {line.curve.mode for line in lines} == {"structured", "unstructured"}
