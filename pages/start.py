@@ -1,6 +1,7 @@
 """Start: what am I working on?"""
 
-from prunekit.ui import gallery, shelves, show, start, teaching
+from prunekit.ui import gallery, scratch, shelves, show, start, teaching
+from prunekit.ui.current import model_in_use
 
 show.heading(
     "What do you want to prune?",
@@ -16,7 +17,9 @@ else:
     shelves.own()
 
 start.baseline()
-start.predictions()
+data = start.predictions()
+with show.plain_errors(stop=False):
+    scratch.section(*model_in_use(link=False), data)
 
 show.section("Pruning in three pictures", "Computed here, from the two digits samples.")
 with show.plain_errors(stop=False):

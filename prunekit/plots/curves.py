@@ -98,7 +98,7 @@ def accuracy_curves(
     if dense is not None:
         theme.reference(fig, y=dense - base, text=f"dense {percent(dense)}", colour=theme.dense(dark))
         if within:
-            note = f"at most {100 * within:.3g} points lost"
+            note = f"at most {100 * within:.3g} point{'' if round(100 * within, 6) == 1 else 's'} lost"
             theme.reference(fig, y=dense - base - within, text="", colour=theme.removed(dark, 0.8), dash="dot")
             fig.add_annotation(
                 x=0, xref="paper", xanchor="left", y=dense - base - within, yanchor="top", text=note, showarrow=False,
@@ -210,6 +210,7 @@ def _direct_labels(fig: go.Figure, frame: pd.DataFrame, order: Sequence[str], da
             continue
         y = 0.03 + 0.062 * (len(order) - 1 - place)
         label = {"text": f"<b>—</b> {name}", "font": {"color": theme.run_colour(place, dark), "size": 13}, "showarrow": False}
+        label["bgcolor"] = theme.fade(theme.paper(dark), 0.75)
         side = {"x": 0.99, "xanchor": "right"} if right else {"x": 0.01, "xanchor": "left"}
         fig.add_annotation(**side, xref="paper", y=y, yref="paper", yanchor="bottom", **label)
 

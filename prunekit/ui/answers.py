@@ -75,10 +75,10 @@ def _columns() -> dict[str, Any]:
     """Return how the columns of the answers look."""
     column = st.column_config
     return {
-        "setting": column.TextColumn("Setting", width="large"),
+        "setting": column.TextColumn("Setting", width="medium"),
         "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
         "drop": column.TextColumn("Against dense, same images"),
-        "confident": column.TextColumn("With 95 % confidence", help="Whether the whole interval is within what you allow."),
+        "confident": column.TextColumn("95 % sure", help="Whether the whole interval is within what you allow."),
         "test": column.TextColumn("On all test images"),
     }
 

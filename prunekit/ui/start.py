@@ -64,13 +64,13 @@ def _take_data() -> None:
     state.change(data="" if name == usual else name, split="")
 
 
-def predictions() -> None:
-    """Show pictures from the data, each with what the dense model says."""
+def predictions() -> Data | None:
+    """Show pictures from the data, each with what the dense model says; return the data."""
     now, loaded = model_in_use(link=False)
     show.section("What does it see, and what does it say?")
     data = data_in_use(now, loaded)
     if data is None:
-        return
+        return None
     with show.plain_errors(stop=False):
         _pictures(now, loaded)
     st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
@@ -79,6 +79,7 @@ def predictions() -> None:
         label = f"Measure the dense model on {len(data.test):,} test images"
         st.button(label, key="measure_baseline", icon=":material/speed:", on_click=measuring.measure_baseline, args=(now, loaded, data))
     measuring.panel(key)
+    return data
 
 
 def _pictures(now: Settings, loaded: Loaded) -> None:

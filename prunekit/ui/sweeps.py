@@ -77,8 +77,7 @@ class Line:
         job = self.job
         if job is not None:
             return job.state == "done"
-        wanted = 1 + (len(self.request.sparsities) if self.request.sparsities is not None else self.request.evaluations)
-        return len(self.points()) >= wanted * self.repeats
+        return len(self.points()) >= self.request.evaluations * self.repeats
 
 
 def stored(request: SweepRequest, repeats: int) -> list[SweepPoint]:

@@ -77,7 +77,7 @@ def table(now: Settings, loaded: Loaded, found: Sensitivity, spec: PruneSpec, su
         column_config={
             "layer": column.TextColumn("Layer or group"),
             "remove": column.NumberColumn("Remove", format="%.1f %%", min_value=0.0, max_value=99.0, step=0.1, width="small"),
-            "drop": column.NumberColumn("Costs alone, points", format="%.1f", width="small"),
+            "drop": column.NumberColumn("Costs, points", format="%.1f", width="small", help="Estimated: pruned alone, from its curve."),
             "params": column.NumberColumn("Parameters", format="compact", width="small"),
             "reason": column.TextColumn("Why", width="large"),
         },
