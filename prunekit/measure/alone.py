@@ -126,6 +126,20 @@ def _lengths(plan: Plan, name: str) -> list[int]:
     return found
 
 
+def for_each(model: nn.Module, spec: PruneSpec) -> PruneSpec:
+    """Return the setting under which every layer or group is cut by its own scores alone.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model.
+    spec : PruneSpec
+        Mode, criterion, seed, samples and layers count; without layers all prunable ones.
+    """
+    layers = spec.layers or prunable_layers(model) or None
+    return PruneSpec(mode=spec.mode, criterion=spec.criterion, scope="uniform", seed=spec.seed, samples=spec.samples, layers=layers)
+
+
 def alone(model: nn.Module, spec: PruneSpec, sparsities: Sequence[float], shape: tuple[int, ...], data: Any = None) -> tuple[Alone, ...]:
     """Return each layer or group of a setting with what it loses when it is pruned alone.
 
@@ -150,10 +164,7 @@ def alone(model: nn.Module, spec: PruneSpec, sparsities: Sequence[float], shape:
     """
     if spec.mode == "nm":
         raise PrunekitError("a pattern has one sparsity: choose mode unstructured or structured to see how sensitive each layer is")
-    plain = PruneSpec(
-        mode=spec.mode, criterion=spec.criterion, scope="uniform", seed=spec.seed, samples=spec.samples,
-        layers=spec.layers or prunable_layers(model) or None,
-    )  # fmt: skip
+    plain = for_each(model, spec)
     points = sorted({float(plain.at(s).sparsity or 0.0) for s in sparsities})
     if not points:
         raise PrunekitError("give at least one sparsity, as in 0.1,0.5,0.9")

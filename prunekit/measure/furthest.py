@@ -1,65 +1,83 @@
-"""How far can it go: the highest sparsity that loses at most so much accuracy, by paired comparison, and its confirmation."""
+"""How far can I go? The highest sparsity whose accuracy drop is still allowed, found on one set of images and confirmed on another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy
-from prunekit.measure.adaptive import HIGH, STEP
+from prunekit.measure.adaptive import HIGH
 from prunekit.measure.paired import Difference, compare
 
 RESOLUTION = 0.005
+SCOUTS = (0.5, 0.75, 0.9)  # where to look first where nothing is measured: accuracy may recover beyond a dent
 
 
 @dataclass(frozen=True)
 class Furthest:
-    """The end of the stretch, from the dense model on, whose measured points all lose at most so much.
+    """The highest sparsity whose drop is allowed.
 
     Attributes
     ----------
     sparsity : float
-        The highest measured sparsity of the stretch, 0..1.
-    beyond : float or None
-        The lowest measured sparsity behind it, which loses more; None where everything measured is within.
-    allowed : float
-        The loss that was allowed, a fraction.
-    difference : Difference
-        Of the accuracy at ``sparsity`` from the dense model's, on the same images.
+        Of the last point of the unbroken stretch from 0 on which no measured drop is more than allowed; 0 where there is none.
+    drop : Difference
+        Of the accuracy there against the dense model, paired on the same images; negative where accuracy is lost.
     confident : bool
-        Whether the whole 95 % interval of the difference lies within what is allowed: then not only these images say so.
+        Whether the whole 95 % interval of the drop is within what is allowed.
     evaluations : int
-        Points that were measured for it.
-    again : bool
-        Whether some measured point behind ``beyond`` is within again: the curve is not monotone there, and the stretch ends before.
+        Points that were measured for it, those known before left out.
+    points : dict of float to Accuracy
+        All points, by ascending sparsity, those known before included.
+    sentence : str
+        All of it in plain words.
     """
 
     sparsity: float
-    beyond: float | None
-    allowed: float
-    difference: Difference
+    drop: Difference
     confident: bool
     evaluations: int
-    again: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        plain = {name: getattr(self, name) for name in ("sparsity", "beyond", "allowed", "confident", "evaluations", "again")}
-        return {**plain, "difference": self.difference.to_dict()}
-
-    def sentence(self) -> str:
-        """Say it in plain words."""
-        sure = "with 95 % confidence" if self.confident else "on these images; their number leaves it open whether that holds for others"
-        lost = f"{100 * self.sparsity:.1f} % removed: {self.difference.sentence()}, at most {100 * self.allowed:.3g} allowed, {sure}."
-        end = "" if self.beyond is None else f" At {100 * self.beyond:.1f} % more is lost."
-        return lost + end + (" Further on some points are within again: the curve is not monotone there." if self.again else "")
+    points: dict[float, Accuracy]
+    sentence: str
 
 
-def loses(dense: Accuracy, pruned: Accuracy) -> float:
-    """Return how much accuracy a model has lost against the dense one, a fraction; below 0 where it gained."""
-    return dense.value - pruned.value
+@dataclass(frozen=True)
+class Confirmation:
+    """Whether a drop that was found on some images holds on others.
+
+    Attributes
+    ----------
+    drop : Difference
+        On the other images.
+    holds : bool
+        Whether the measured drop is at most what is allowed.
+    confident : bool
+        Whether the whole 95 % interval is.
+    sentence : str
+        All of it in plain words.
+    """
+
+    drop: Difference
+    holds: bool
+    confident: bool
+    sentence: str
+
+
+def _check(allowed: float) -> None:
+    """Raise unless an allowed drop is a fraction."""
+    if not 0 <= allowed < 1:
+        raise PrunekitError(f"the allowed drop is a fraction, 0 <= drop < 1 (0.01 is one point); got {allowed!r}")
+
+
+def _within(difference: Difference, allowed: float) -> bool:
+    """Return whether a drop is allowed; counted in images, so that rounding decides nothing."""
+    return round(-difference.value * difference.n) <= allowed * difference.n + 1e-9
+
+
+def _confident(difference: Difference, allowed: float) -> bool:
+    """Return whether the larger end of the drop's interval is allowed."""
+    return -difference.low <= allowed + 1e-12
 
 
 def furthest(
@@ -71,25 +89,26 @@ def furthest(
     high: float = HIGH,
     resolution: float = RESOLUTION,
 ) -> Furthest:
-    """Find the highest sparsity that loses at most so much accuracy.
+    """Find the highest sparsity whose accuracy drop is at most what is allowed.
 
-    What is known brackets the end of the stretch; bisection narrows it down, each point paired with the dense model on the same images. A
-    dip between two measured points that are both within goes unseen.
+    Where accuracy does not fall steadily, it is the end of the unbroken stretch from 0: a sparsity beyond a measured drop that is too
+    large is never the answer, even if accuracy recovers there. Between two points that are further apart than the resolution, and both
+    within what is allowed, nobody has looked; three scouts make sure that such gaps are not wide.
 
     Parameters
     ----------
     measure : callable
-        From a sparsity to the accuracy there, on the images that ``dense`` was measured on.
+        From a sparsity to the accuracy there, on the images of ``dense``.
     dense : Accuracy
         Of the dense model.
     allowed : float
-        Loss of accuracy that is allowed, a fraction of at least 0 and below 1.
+        Largest drop, a fraction: 0.01 is one point.
     known : mapping of float to Accuracy, optional
-        Points that are measured already, on the same images.
+        Points that are measured already, on the same images; those beyond ``high`` are left aside.
     high : float
-        Where to stop looking, below 1.
+        Highest sparsity to look at.
     resolution : float
-        How narrow the bracket gets; no finer than the grid of 0.001.
+        The answer and the first sparsity that drops too far are at most so far apart.
 
     Returns
     -------
@@ -100,90 +119,104 @@ def furthest(
     PrunekitError
         If a number is not valid.
     DataError
-        If a point was measured on other images.
+        If the points are not of the same images.
     """
-    if not 0 <= allowed < 1:
-        raise PrunekitError(f"the allowed loss is a fraction of at least 0 and below 1; got {allowed!r}. One point is 0.01")
+    _check(allowed)
     if not 0 < high < 1 or not 0 < resolution < 1:
-        raise PrunekitError(f"high and resolution must lie between 0 and 1; got {high!r} and {resolution!r}")
-    points = {0.0: dense, **{float(x): accuracy for x, accuracy in (known or {}).items() if 0 < x <= high}}
-    asked = 0
-    while (at := _next(points, dense, allowed, high, max(resolution, STEP))) is not None:
-        points[at] = measure(at)
-        asked += 1
-    best, beyond = _bracket(points, dense, allowed)
-    difference = compare(dense, points[best])
-    again = beyond is not None and any(x > beyond and loses(dense, a) <= allowed for x, a in points.items())
-    return Furthest(best, beyond, allowed, difference, -difference.low <= allowed, asked, again)
+        raise PrunekitError(f"high and resolution must be fractions, 0 < share < 1; got {high!r} and {resolution!r}")
+    points = {float(s): a for s, a in (known or {}).items() if 0 < s <= high}
+    search = _Search(measure, dense, allowed, points)
+    for scout in (*(s for s in SCOUTS if s < high), high):
+        if scout > search.end()[0] and search.end()[1] is None and not any(s >= scout for s in search.points):
+            search.look(scout)
+    low, broken = search.end()
+    while broken is not None and broken - low > resolution + 1e-9:
+        search.look(round((low + broken) / 2, 6))
+        low, broken = search.end()
+    return search.answer(low, broken, high)
 
 
-def _bracket(points: Mapping[float, Accuracy], dense: Accuracy, allowed: float) -> tuple[float, float | None]:
-    """Return the end of the stretch that is within, and the first point behind it."""
-    best = 0.0
-    for x in sorted(points):
-        if loses(dense, points[x]) > allowed + 1e-12:
-            return best, x
-        best = x
-    return best, None
+class _Search:
+    """What is measured so far."""
+
+    def __init__(self, measure: Callable[[float], Accuracy], dense: Accuracy, allowed: float, points: dict[float, Accuracy]) -> None:
+        self.measure, self.dense, self.allowed, self.points, self.evaluations = measure, dense, allowed, points, 0
+
+    def look(self, sparsity: float) -> None:
+        """Measure one point."""
+        self.points[sparsity] = self.measure(sparsity)
+        self.evaluations += 1
+
+    def end(self) -> tuple[float, float | None]:
+        """Return the last sparsity of the unbroken stretch, and the first one that drops too far."""
+        last = 0.0
+        for sparsity in sorted(self.points):
+            if not _within(compare(self.dense, self.points[sparsity]), self.allowed):
+                return last, sparsity
+            last = sparsity
+        return last, None
+
+    def answer(self, low: float, broken: float | None, high: float) -> Furthest:
+        """Put it together."""
+        drop = compare(self.dense, self.points.get(low, self.dense))
+        confident = _confident(drop, self.allowed)
+        recovers = broken is not None and any(s > broken and _within(compare(self.dense, a), self.allowed) for s, a in self.points.items())
+        sentence = _found(low, drop, self.allowed, confident, broken is None) + (
+            f" Further on, beyond {100 * (broken or 0):.1f} %, some sparsity is within it again: that does not count." if recovers else ""
+        )
+        return Furthest(low, drop, confident, self.evaluations, dict(sorted(self.points.items())), sentence)
 
 
-def _next(points: Mapping[float, Accuracy], dense: Accuracy, allowed: float, high: float, resolution: float) -> float | None:
-    """Return where to measure next, or None where the bracket is narrow enough."""
-    best, beyond = _bracket(points, dense, allowed)
-    if beyond is None:
-        return None if best >= high - STEP / 2 else high
-    if beyond - best <= resolution + 1e-9:
-        return None
-    at = round(round((best + beyond) / 2 / STEP) * STEP, 6)
-    return at if best < at < beyond else None
+def _found(sparsity: float, drop: Difference, allowed: float, confident: bool, all_the_way: bool) -> str:
+    """Say how far it goes."""
+    if sparsity == 0:
+        return f"No sparsity that was looked at keeps the drop within {100 * allowed:g} points on {drop.n:,} images."
+    reach = ", the highest that was looked at," if all_the_way else ""
+    sure = (
+        "so that it holds with 95 % confidence"
+        if confident
+        else "so that chance may be behind it: more images, or a lower sparsity, would make it sure"
+    )
+    return (
+        f"Up to {100 * sparsity:.1f} %{reach} the drop is within {100 * allowed:g} points: {_points(drop)} on {drop.n:,} images, "
+        f"at worst {max(-100 * drop.low, 0):.1f}, {sure}."
+    )
 
 
-@dataclass(frozen=True)
-class Confirmation:
-    """The last word: what was chosen, on images that chose nothing.
-
-    Attributes
-    ----------
-    difference : Difference
-        From the dense model, on the same images.
-    allowed : float
-        The loss that was allowed.
-    confirmed : bool
-        Whether the loss is within what was allowed here too.
-    confident : bool
-        Whether the whole 95 % interval is.
-    """
-
-    difference: Difference
-    allowed: float
-    confirmed: bool
-    confident: bool
-
-    def sentence(self, where: str = "test images") -> str:
-        """Say it in plain words."""
-        n = f"{self.difference.n:,} {where}"
-        if self.confident:
-            return f"Confirmed on {n} with 95 % confidence: {self.difference.sentence()}."
-        if self.confirmed:
-            return f"Confirmed on {n}: {self.difference.sentence()}; the interval reaches beyond what is allowed, so others may lose more."
-        more = f"more than the {100 * self.allowed:.3g} allowed. Go a little less far."
-        return f"Not confirmed: on {n} it is {self.difference.sentence()}, {more}"
+def _points(drop: Difference) -> str:
+    """Say how large a drop is."""
+    lost = -100 * drop.value
+    return f"{lost:.1f} points lost" if lost >= 0.05 else "nothing lost" if lost > -0.05 else f"{-lost:.1f} points gained"
 
 
 def confirm(dense: Accuracy, pruned: Accuracy, allowed: float) -> Confirmation:
-    """Confirm a choice on other images.
+    """Say whether an allowed drop holds on images that had no part in finding the sparsity.
 
     Parameters
     ----------
     dense, pruned : Accuracy
-        On the same images, none of which helped to choose.
+        Of the two models on the same images, the test images as a rule.
     allowed : float
-        The loss that was allowed, a fraction.
+        Largest drop, a fraction.
+
+    Returns
+    -------
+    Confirmation
 
     Raises
     ------
     DataError
-        If they were not measured on the same images.
+        If the two are not of the same images.
     """
-    difference = compare(dense, pruned)
-    return Confirmation(difference, allowed, loses(dense, pruned) <= allowed + 1e-12, -difference.low <= allowed)
+    _check(allowed)
+    drop = compare(dense, pruned)
+    holds, confident = _within(drop, allowed), _confident(drop, allowed)
+    measured = f"on {drop.n:,} test images, {_points(drop)}, 95 % interval {-100 * drop.high:.1f} to {-100 * drop.low:.1f}"
+    if confident:
+        return Confirmation(drop, True, True, f"Confirmed: {measured}, all of it within {100 * allowed:g} points.")
+    if holds:
+        return Confirmation(drop, True, False, f"Likely, but not sure: {measured}; the interval reaches beyond {100 * allowed:g} points.")
+    beyond = "clearly more" if -drop.high > allowed else "a little more"
+    return Confirmation(
+        drop, False, False, f"Not confirmed: {measured}; that is {beyond} than {100 * allowed:g} points. Take a lower sparsity."
+    )

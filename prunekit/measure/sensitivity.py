@@ -66,6 +66,11 @@ class LayerSensitivity:
     macs: int
     points: tuple[SensitivityPoint, ...]
 
+    @property
+    def size(self) -> int:
+        """Number of weights or of removable channels; 0 where nothing goes at any sparsity."""
+        return max((round(point.removed / point.sparsity) for point in self.points if point.removed), default=0)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         plain = {"name": self.name, "layers": list(self.layers), "params": self.params, "macs": self.macs}
