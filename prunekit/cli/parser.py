@@ -170,6 +170,9 @@ def build_parser() -> argparse.ArgumentParser:
     _json_flag(inspect)
     _prune(_command(commands, "prune", "pruning", "Prune a copy of a model and say what it did."))
     _sweep(_command(commands, "sweep", "sweeping", "Measure accuracy at several sparsities."))
+    _sensitivity(
+        _command(commands, "sensitivity", "sensitivity", "Measure what each layer costs when it is pruned alone; suggest targets.")
+    )
     _latency(_command(commands, "latency", "timing", "Time the dense, the masked and the smaller model in turns on this machine."))
     return parser
 
@@ -210,6 +213,28 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=_whole, default=1, metavar="K", help="seeds --seed, --seed + 1, ...: how far they lie apart")
     recovery_flags(parser)
     parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
+    _json_flag(parser)
+
+
+def _sensitivity(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``sensitivity``."""
+    _model_flags(parser)
+    _data_flags(parser)
+    modes = ("unstructured", "structured")
+    parser.add_argument("--mode", choices=modes, default=modes[0], help="single weights, or groups of channels (default: %(default)s)")
+    parser.add_argument("--criterion", choices=CRITERIA, default="l1", help="how importance is scored (default: %(default)s)")
+    parser.add_argument("--layers", type=NAMES, metavar="a,b", help="layers to look at (default: all)")
+    tenths = tuple(i / 10 for i in range(1, 10))
+    parser.add_argument("--sparsities", type=NUMBERS, default=tenths, metavar="S,S,...", help="shares to remove (default: 0.1 to 0.9)")
+    parser.add_argument("--split", choices=("train", "validation", "test"), help="what to measure on (default: validation, else test)")
+    parser.add_argument("--images", type=_whole, default=0, metavar="N", help="a fixed stratified subset of it (default: all)")
+    parser.add_argument("--budget-mb", type=_whole, default=2048, metavar="MB", help="memory for what is reused (default: %(default)s)")
+    goal = parser.add_mutually_exclusive_group()
+    goal.add_argument("--drop", type=_number, metavar="X", help="suggest targets that lose at most so much: 0.01 is one point")
+    goal.add_argument("--target-params", type=_share, metavar="S", help="suggest targets that remove this share of all parameters")
+    goal.add_argument("--target-macs", type=_share, metavar="S", help="suggest targets that remove this share of all MACs")
+    parser.add_argument("--samples", type=_whole, default=512, metavar="N", help="training images to score on (default: %(default)s)")
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of whatever is random (default: 0)")
     _json_flag(parser)
 
 

@@ -1,0 +1,86 @@
+"""``prunekit sensitivity``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from torch import nn
+
+from prunekit.anatomy import count, prunable_layers
+from prunekit.cli.arguments import absolute, data_of, model_of, progress_to, to_json
+from prunekit.cli.tables import accuracy_text, percent, short, table
+from prunekit.errors import DataError, ModelError, PrunekitError
+from prunekit.measure.combine import counter
+from prunekit.measure.drops import fragile
+from prunekit.measure.sensitivity import Sensitivity, chosen_split
+from prunekit.measure.sensitivity import sensitivity as measure
+from prunekit.measure.suggest import Suggestion, suggest
+from prunekit.spec import PruneSpec
+
+MEGABYTE = 2**20
+
+
+def sensitivity(args: argparse.Namespace) -> str:
+    """Prune each layer or group alone and measure it; suggest targets where asked."""
+    _check(args)
+    model_id, model = model_of(args)
+    if not prunable_layers(model):
+        raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
+    spec = PruneSpec(mode=args.mode, criterion=args.criterion, layers=args.layers, seed=args.seed, samples=args.samples)
+    data = data_of(args, model)
+    if data is None:
+        raise DataError(f"sensitivity measures accuracy, and {model_id.name} names no data of its own: give --data")
+    found = measure(
+        model, data, spec, args.sparsities, split=args.split, images=args.images,
+        budget_bytes=args.budget_mb * MEGABYTE, progress=progress_to(sys.stderr),
+    )  # fmt: skip
+    suggested = _suggested(args, model, spec, data, found)
+    head = {"model": model_id.to_dict(), "data": absolute(data)}
+    plain = {**head, **found.to_dict(), "fragile": list(fragile(found))}
+    if args.json:
+        return to_json({**plain, "suggested": None if suggested is None else suggested.to_dict()})
+    return _page(model_id.name, found, suggested)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be before anything slow is loaded."""
+    if args.budget_mb < 0:
+        raise PrunekitError(f"--budget-mb must be at least 0; got {args.budget_mb}")
+    if args.drop is not None and not 0 <= args.drop < 1:
+        raise PrunekitError(f"--drop is a fraction, 0 <= X < 1 (0.01 is one point of accuracy); got {args.drop:g}")
+
+
+def _suggested(args: argparse.Namespace, model: nn.Module, spec: PruneSpec, data: Any, found: Sensitivity) -> Suggestion | None:
+    """Return targets, where a drop or a goal was given."""
+    wish = {"drop": args.drop, "params": args.target_params, "macs": args.target_macs}
+    if all(value is None for value in wish.values()):
+        return None
+    shape = tuple(chosen_split(data, found.split)[0][0][0].shape)
+    dense = count(model, shape)
+    counted = counter(model, spec, shape, data) if spec.mode == "structured" else None
+    return suggest(found, **wish, totals=(dense.params, dense.macs), counter=counted)
+
+
+def _page(name: str, found: Sensitivity, suggested: Suggestion | None) -> str:
+    """Return everything as text: a row for each layer, a column for each sparsity."""
+    points = [point.requested for point in found.layers[0].points]
+    header = ["layer" if found.mode == "unstructured" else "group", "parameters", "MACs", *(percent(s, 0) for s in points)]
+    header += [] if suggested is None else ["target"]
+    rows = []
+    for place, layer in enumerate(found.layers):
+        values = (f"{100 * point.accuracy.value:.1f}" for point in layer.points)
+        target = () if suggested is None else (percent(suggested.targets[place].sparsity),)
+        rows.append((layer.name, short(layer.params), short(layer.macs), *values, *target))
+    where = f"{found.split} images, " if found.split else ""
+    lines = [
+        f"{name}   {found.mode}, {found.criterion}: each alone, accuracy in %",
+        f"dense {accuracy_text(found.dense.to_dict())}; {where}everything else left dense",
+        "",
+        table(header, rows),
+        *(f"! {sentence}" for sentence in (*fragile(found).values(), *found.notes)),
+    ]
+    if suggested is not None:
+        lines += ["", f"suggested (estimated): {suggested.sentence}", *(f"  {t.name}: {t.reason}" for t in suggested.targets)]
+    return "\n".join(lines)
