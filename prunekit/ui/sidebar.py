@@ -17,6 +17,8 @@ def show() -> None:
     """Draw the sidebar."""
     with st.sidebar:
         _model()
+        if board().warning:
+            st.warning(plain(board().warning), icon=":material/save_as:")
         if _active():
             st.fragment(_jobs, run_every=0.8, key="sidebar_jobs")()
 

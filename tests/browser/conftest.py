@@ -38,7 +38,7 @@ def chromium():
 
 
 class Server:
-    def __init__(self, tmp):
+    def __init__(self, tmp, **environment):
         self.port, self.log = free_port(), tmp / "server.log"
         words = [
             sys.executable,
@@ -52,7 +52,7 @@ class Server:
             "true",
         ]
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environment})
         self.base = f"http://127.0.0.1:{self.port}/"
         self.wait()
 
@@ -69,6 +69,10 @@ class Server:
 
     def stop(self):
         self.process.terminate()
+        self.process.wait(20)
+
+    def kill(self):
+        self.process.kill()
         self.process.wait(20)
 
 

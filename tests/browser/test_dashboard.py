@@ -15,7 +15,9 @@ PAGES = {
     "": "What do you want to prune?",
     "layers": "Where do the weights live, and what do they look like?",
     "prune": "What goes, what stays, what does it cost?",
+    "sensitivity": "Which layers are fragile?",
     "accuracy": "How far can it be pruned before accuracy breaks?",
+    "recover": "How much accuracy comes back after pruning?",
     "latency": "Is it really faster, here?",
 }
 

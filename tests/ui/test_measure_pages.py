@@ -1,0 +1,128 @@
+"""The pages that measure in the background: Sensitivity, Accuracy vs sparsity, Recover, and training on Start."""
+
+import pytest
+
+from prunekit.jobs import board, key_of
+from prunekit.plots import AXES
+from prunekit.runs import store
+
+
+def words(one):
+    return "\n".join([one.text, *(str(m.value) for m in one.app.markdown)])
+
+
+def done(one, key, label):
+    return lambda: one.app.button(key=key).label == label
+
+
+def test_sensitivity_is_measured_kept_and_taken_to_the_prune_page(tab):
+    one = tab("sensitivity", model="digits_mlp", drop="3", limit="300")
+    assert "Nothing has been measured" in words(one)
+    one.click("measure_sensitivity").wait(done(one, "measure_sensitivity", "Measured"), 120)
+    assert "gives way first" in one.text and "would go" in one.text
+    again = tab("sensitivity", model="digits_mlp", drop="3", limit="300")
+    assert again.app.button(key="measure_sensitivity").label == "Measured", "whoever comes later finds it"
+    again.app.button(key="use_targets").click().run()
+    assert not again.app.exception
+    assert "overrides" in again.address
+
+
+def test_sensitivity_of_channels_suggests_for_a_goal_in_macs(tab):
+    one = tab("sensitivity", model="digits_cnn", mode="structured", goal="macs", goal_share="40", limit="200")
+    one.click("measure_sensitivity").wait(done(one, "measure_sensitivity", "Measured"), 120)
+    said = next(c.value for c in one.app.caption if "of the MACs would go" in c.value)
+    share = float(said.split("parameters and ")[1].split(" %")[0])
+    assert abs(share - 40) <= 2
+
+
+def test_a_goal_out_of_reach_is_said(tab):
+    one = tab("sensitivity", model="digits_cnn", mode="structured", goal="params", goal_share="98", limit="200")
+    one.click("measure_sensitivity").wait(done(one, "measure_sensitivity", "Measured"), 120)
+    assert any("at most" in str(i.value) for i in one.app.info)
+
+
+@pytest.mark.parametrize("across", list(AXES))
+def test_curves_are_drawn_across_every_axis(tab, across):
+    one = tab("accuracy", model="digits_mlp", across=across, down="drop", limit="100", evaluations="4", curves="unstructured-l2-global")
+    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    assert "goes furthest" in one.text
+
+
+def test_a_subset_says_how_many_and_seeds_show_their_spread(tab):
+    one = tab("accuracy", model="digits_mlp", images="60", repeats="3", evaluations="4", curves="unstructured-random-global")
+    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    assert "Measured on 60 validation images" in one.text and "Bars span 3 seeds" in one.text
+
+
+def test_a_curve_with_recovery_is_measured_after_it(tab):
+    one = tab("accuracy", model="digits_cnn", limit="200", evaluations="3", curves="structured-l1-global_structured-l1-global-r")
+    assert "recalibrated" in words(one) or any("recalibrated" in str(h) for h in one.app.get("html"))
+    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    assert len([r for r in store().runs(kind="recovered") if r.recovery["recalibrate"]]) >= 2
+
+
+def test_how_far_is_found_exactly_and_confirmed_on_test(tab):
+    one = tab("accuracy", model="digits_mlp", drop="2", curves="unstructured-l1-global", evaluations="5", seed="4")
+    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    one.click("find_furthest").wait(lambda: "onfirmed" in one.text or "Likely" in one.text, 120)
+
+
+def test_what_was_measured_is_there_after_a_restart(tab):
+    settings = {"model": "digits_mlp", "curves": "unstructured-l1-uniform", "evaluations": "4", "limit": "120"}
+    one = tab("accuracy", **settings)
+    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    for job in board().all():
+        board().drop(job.key)  # a new server knows no jobs, only the store
+    again = tab("accuracy", **settings)
+    assert again.app.button(key="measure_curves").label == "Measured"
+    assert "goes furthest" in again.text
+
+
+def test_recalibration_shows_before_and_after(tab):
+    one = tab("recover", model="digits_cnn", mode="structured", sparsity="70", limit="400")
+    one.click("recalibrate_start").wait(lambda: "dense" in words(one) and "measured" in words(one), 120)
+    assert "On the images that choose" in words(one)
+
+
+def test_fine_tuning_shows_curves_and_keeps_the_weights(tab):
+    one = tab("recover", model="digits_mlp", sparsity="90", epochs="2", recalibrate="0", limit="300")
+    one.click("recover_start").wait(lambda: "Kept: epoch" in one.text, 120)
+    assert any("Download the recovered model" in str(b.label) for b in one.app.get("download_button"))
+
+
+def test_a_schedule_is_planned_before_it_runs_and_needs_its_epochs(tab):
+    one = tab("recover", model="digits_mlp", sparsity="80", epochs="4", schedule="agp", steps="4", recalibrate="0")
+    assert "4 cuts to" in one.text
+    few = tab("recover", model="digits_mlp", sparsity="80", epochs="2", schedule="agp", steps="4", recalibrate="0")
+    assert "set at least 4 epochs" in few.text and few.app.button(key="recover_start").disabled
+
+
+def test_a_model_without_batchnorm_offers_no_recalibration(tab):
+    one = tab("recover", model="digits_mlp", recalibrate="0")
+    assert one.app.button(key="recalibrate_start").disabled
+
+
+def test_a_sample_is_trained_on_start_and_its_weights_are_used(tab):
+    one = tab("start", model="digits_mlp")
+    one.set("train_epochs_digits_mlp", 2)
+    one.click("train_start").wait(lambda: "was kept" in words(one), 120)
+    one.click("use_trained")
+    assert len(one.address["upload"]) == 20
+    run = max(store().runs(kind="trained"), key=lambda run: run.created)
+    assert run.info["file"].startswith(one.address["upload"]) and len(run.info["history"]) == 2
+    assert one.go("accuracy").app.button(key="measure_curves").label == "Measure", "other weights, other measurements"
+
+
+def test_a_job_of_a_closed_tab_is_shown_to_others_who_may_cancel_it(tab):
+    one = tab("accuracy", model="digits_cnn", curves="structured-l1-global-f3", evaluations="12")
+    one.click("measure_curves")
+    job = next(job for job in board().all() if job.active)
+    other = tab("layers")  # a test's tab is never open for the server: whoever comes may stop it
+    other.click(f"cancel_side_{job.key}")
+    other.wait(lambda: not job.active, 60)
+    assert job.state == "cancelled"
+
+
+def test_jobs_have_the_same_key_for_the_same_question():
+    request = {"model": {"name": "digits_mlp"}, "data": {"name": "digits"}}
+    assert key_of("train", request) == key_of("train", dict(reversed(request.items()))) != key_of("sweep", request)
