@@ -82,5 +82,5 @@ def _page(name: str, found: Sensitivity, suggested: Suggestion | None) -> str:
         *(f"! {sentence}" for sentence in (*fragile(found).values(), *found.notes)),
     ]
     if suggested is not None:
-        lines += ["", f"suggested (estimated): {suggested.sentence}", *(f"  {t.name}: {t.reason}" for t in suggested.targets)]
+        lines += ["", f"suggested: {suggested.sentence}", *(f"  {t.name}: {t.reason}" for t in suggested.targets)]
     return "\n".join(lines)
