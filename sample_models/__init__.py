@@ -18,7 +18,7 @@ import yaml
 from torch import nn
 
 from sample_models import architectures
-from sample_models.recipes import TrainRecipe
+from sample_models.recipes import Teaching, TrainRecipe
 
 HERE = Path(__file__).resolve().parent
 DIGITS = tuple("0123456789")
@@ -75,6 +75,14 @@ _CIFAR10_PIXELS: dict[str, Any] = {
     "classes": CIFAR10,
     "jpeg_quality": 75,
 }
+_CIFAR10_RECIPE: dict[str, Any] = {
+    "epochs": 26,
+    "max_lr": 0.2,
+    "shift": 4,
+    "flip": True,
+    "small_size": 24,
+    "teaching": Teaching(("cifar10_resnet20", "cifar10_mobilenetv2"), cutout=8),
+}
 
 SAMPLES: dict[str, Sample] = {
     sample.name: sample
@@ -121,7 +129,7 @@ SAMPLES: dict[str, Sample] = {
             task="small colour photographs (CIFAR-10), 32 x 32 pixels",
             description="A residual network for small photographs: its shortcuts tie channels of many layers together.",
             build=architectures.cifar10_resnet20,
-            recipe=TrainRecipe(epochs=26, max_lr=0.2, shift=4, flip=True, small_size=24, small_share=0.6, second_epochs=16, second_lr=0.1),
+            recipe=TrainRecipe(small_share=0.6, restarts=((16, 0.1), (24, 0.1)), **_CIFAR10_RECIPE),
             **_CIFAR10_PIXELS,
         ),
         Sample(
@@ -130,7 +138,7 @@ SAMPLES: dict[str, Sample] = {
             task="small colour photographs (CIFAR-10), 32 x 32 pixels",
             description="A network made for phones: its depthwise convolutions shrink with the channels that they filter.",
             build=architectures.cifar10_mobilenetv2,
-            recipe=TrainRecipe(epochs=26, max_lr=0.2, shift=4, flip=True, small_size=24, small_share=0.69, second_epochs=5, second_lr=0.05),
+            recipe=TrainRecipe(small_share=0.69, restarts=((5, 0.05), (16, 0.05)), **_CIFAR10_RECIPE),
             **_CIFAR10_PIXELS,
         ),
     )

@@ -19,9 +19,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunekit.catalog import Data, ModelInfo, Split, load_data, remember
+from prunekit.catalog import Data, ModelInfo, Split, load_data, load_model, remember
 from prunekit.measure import Accuracy, evaluate
-from sample_models import HERE, SAMPLES, Sample
+from sample_models import HERE, SAMPLES, Sample, weights_path
 from sample_models.fit import fit
 
 MOST_BYTES = 5_000_000
@@ -66,9 +66,20 @@ def train(sample: Sample, data_name: str, out: Path, checkpoint_dir: Path | None
     x, y = _tensors(data.train)
     fill = torch.tensor([-m / s for m, s in zip(sample.mean, sample.std, strict=True)])
     checkpoint = None if checkpoint_dir is None else checkpoint_dir / f"{sample.name}.pt"
-    model, minutes = fit(sample.build, x, y, fill, sample.recipe, checkpoint=checkpoint, say=lambda line: print(line, flush=True))
+    taught_by = _teachers(sample)
+    model, minutes = fit(
+        sample.build, x, y, fill, sample.recipe, checkpoint=checkpoint, teacher=load_model, say=lambda line: print(line, flush=True)
+    )
     card = _card(sample, data, model, minutes, data_name)
+    if taught_by:
+        card["recipe"]["teaching"]["teachers"] = taught_by
     return _write(out, sample.name, model, card)
+
+
+def _teachers(sample: Sample) -> list[dict[str, str]]:
+    """Return whom the sample learns from: names, and the hash of the weights that they have now."""
+    names = () if sample.recipe.teaching is None else sample.recipe.teaching.teachers
+    return [{"name": name, "weights_sha256": hashlib.sha256(weights_path(name).read_bytes()).hexdigest()} for name in names]
 
 
 def _data(sample: Sample, name: str) -> Data:
