@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Teaching:
-    """Distillation (Hinton et al., 2015) from samples that are trained already; of the network itself, "born again" (Furlanello et al., 2018).
+    """Distillation (Hinton et al., 2015) from samples that are trained already, itself among them (Furlanello et al., 2018).
 
     Parameters
     ----------
