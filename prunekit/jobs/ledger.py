@@ -34,6 +34,7 @@ class Ledger:
     def __init__(self, store: RunStore | None) -> None:
         self.owner = new_owner()
         self._rows = None if store is None else store.jobs
+        self._said: set[str] = set()
 
     def claim(self, job: Job) -> bool:
         """Enter a job as ours; False where a process that lives has it already.
@@ -78,13 +79,15 @@ class Ledger:
         self._try(lambda rows: rows.release(self.owner), None)
 
     def _try(self, question: Callable[[JobRows], Answer], otherwise: Answer) -> Answer:
-        """Ask the table; where it fails, the log has it."""
+        """Ask the table; where it fails, the log has it, once for each reason."""
         if self._rows is None:
             return otherwise
         try:
             return question(self._rows)
         except StoreError as error:
-            _LOG.warning("%s", error)
+            if str(error) not in self._said:
+                self._said.add(str(error))
+                _LOG.warning("%s", error)
             return otherwise
 
     def _row(self, job: Job) -> JobRow:

@@ -107,8 +107,9 @@ class Queue:
         with self._lock:
             for job in self._jobs.values():
                 job.cancel.set()
-            for future in self._futures.values():
-                future.cancel()
+            for job, future in list(self._futures.items()):
+                if future.cancel():
+                    self._end(job, "cancelled")
         if self._own is not None:
             self._own.shutdown(wait=True, cancel_futures=True)
 

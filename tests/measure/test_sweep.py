@@ -13,6 +13,7 @@ from prunekit.anatomy import count, state_hash
 from prunekit.catalog import Normal, TensorSplit
 from prunekit.errors import DataError, PrunekitError, PruningError, SpecError
 from prunekit.measure import Cancelled, evaluate, sweep
+from prunekit.measure.sweep import Scored
 from prunekit.pruning import prune
 from prunekit.spec import PruneSpec
 
@@ -68,6 +69,18 @@ def test_the_dense_point_is_the_dense_model(model: nn.Module) -> None:
         assert first.sparsity == 0
         assert first.accuracy == evaluate(model, data)
         assert first.counts == count(model, (1, 8, 8))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_scored_model_gives_any_sparsity_in_any_order(model: nn.Module, spec: PruneSpec) -> None:
+    scored = Scored(model, spec, (1, 8, 8))
+    for sparsity in (0.25, 0.21, 0.25):
+        scored.check(sparsity)
+        made, alone = scored.at(sparsity), prune(model, spec.at(sparsity), input_shape=(1, 8, 8))
+        assert state_hash(made.model) == state_hash(alone.model)
+        assert (made.sparsity, made.counts) == (pytest.approx(alone.achieved.sparsity), alone.after)
+    with pytest.raises(PrunekitError, match="a pattern has one sparsity"):
+        Scored(model, PruneSpec(mode="nm"), (1, 8, 8))
 
 
 def test_points_come_one_by_one(model: nn.Module) -> None:
