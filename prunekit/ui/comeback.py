@@ -91,10 +91,11 @@ def results(now: Settings, loaded: Loaded, request: AccuracyRequest) -> None:
             "healing",
         )
         return
+    busy = job.active  # asked once: a job may end while its panel is drawn
     measuring.panel(key, _live)
     if job.warning:
         st.warning(show.plain(job.warning), icon=":material/save_as:")
-    if not job.active:
+    if not busy:
         _draw(job, request)
 
 

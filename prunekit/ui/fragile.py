@@ -102,8 +102,9 @@ def live(now: Settings, request: SensitivityRequest) -> bool:
         if job.partial:
             panels(now, job.partial[-1], None)
 
+    busy = job.active  # asked once: a job may end while its panel is drawn
     measuring.panel(job.key, draw)
-    return job.active
+    return busy
 
 
 def points_of(so_far: Sensitivity) -> pd.DataFrame:

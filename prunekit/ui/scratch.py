@@ -50,7 +50,7 @@ def section(now: Settings, loaded: Loaded, data: Data | None) -> None:
     measuring.panel(key, _live)
     if job is not None and job.warning:
         st.warning(show.plain(job.warning), icon=":material/save_as:")
-    if job is not None and job.state == "done":
+    if job is not None and not busy and job.state == "done":
         _done(now, job)
     _earlier(now, name, job)
 

@@ -15,10 +15,17 @@ def done(one, key, label):
     return lambda: one.app.button(key=key).label == label
 
 
+def measured(one, key):
+    """Measure, unless an earlier test has: what is stored is read."""
+    if one.app.button(key=key).label == "Measure":
+        one.click(key)
+    return one.wait(done(one, key, "Measured"), 120)
+
+
 def test_sensitivity_is_measured_kept_and_taken_to_the_prune_page(tab):
     one = tab("sensitivity", model="digits_mlp", drop="3", limit="300")
     assert "Nothing has been measured" in words(one)
-    one.click("measure_sensitivity").wait(done(one, "measure_sensitivity", "Measured"), 120)
+    measured(one, "measure_sensitivity")
     assert "gives way first" in one.text and "would go" in one.text
     again = tab("sensitivity", model="digits_mlp", drop="3", limit="300")
     assert again.app.button(key="measure_sensitivity").label == "Measured", "whoever comes later finds it"
@@ -29,48 +36,47 @@ def test_sensitivity_is_measured_kept_and_taken_to_the_prune_page(tab):
 
 def test_sensitivity_of_channels_suggests_for_a_goal_in_macs(tab):
     one = tab("sensitivity", model="digits_cnn", mode="structured", goal="macs", goal_share="40", limit="200")
-    one.click("measure_sensitivity").wait(done(one, "measure_sensitivity", "Measured"), 120)
+    measured(one, "measure_sensitivity")
     said = next(c.value for c in one.app.caption if "of the MACs would go" in c.value)
     share = float(said.split("parameters and ")[1].split(" %")[0])
     assert abs(share - 40) <= 2
 
 
 def test_a_goal_out_of_reach_is_said(tab):
-    one = tab("sensitivity", model="digits_cnn", mode="structured", goal="params", goal_share="98", limit="200")
-    one.click("measure_sensitivity").wait(done(one, "measure_sensitivity", "Measured"), 120)
+    one = tab("sensitivity", model="digits_cnn", mode="structured", goal="macs", goal_share="99", limit="200")
+    measured(one, "measure_sensitivity")
     assert any("at most" in str(i.value) for i in one.app.info)
 
 
 @pytest.mark.parametrize("across", list(AXES))
 def test_curves_are_drawn_across_every_axis(tab, across):
     one = tab("accuracy", model="digits_mlp", across=across, down="drop", limit="100", evaluations="4", curves="unstructured-l2-global")
-    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    measured(one, "measure_curves")
     assert "goes furthest" in one.text
 
 
 def test_a_subset_says_how_many_and_seeds_show_their_spread(tab):
     one = tab("accuracy", model="digits_mlp", images="60", repeats="3", evaluations="4", curves="unstructured-random-global")
-    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    measured(one, "measure_curves")
     assert "Measured on 60 validation images" in one.text and "Bars span 3 seeds" in one.text
 
 
 def test_a_curve_with_recovery_is_measured_after_it(tab):
     one = tab("accuracy", model="digits_cnn", limit="200", evaluations="3", curves="structured-l1-global_structured-l1-global-r")
-    assert "recalibrated" in words(one) or any("recalibrated" in str(h) for h in one.app.get("html"))
-    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    measured(one, "measure_curves")
     assert len([r for r in store().runs(kind="recovered") if r.recovery["recalibrate"]]) >= 2
 
 
 def test_how_far_is_found_exactly_and_confirmed_on_test(tab):
     one = tab("accuracy", model="digits_mlp", drop="2", curves="unstructured-l1-global", evaluations="5", seed="4")
-    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    measured(one, "measure_curves")
     one.click("find_furthest").wait(lambda: "onfirmed" in one.text or "Likely" in one.text, 120)
 
 
 def test_what_was_measured_is_there_after_a_restart(tab):
     settings = {"model": "digits_mlp", "curves": "unstructured-l1-uniform", "evaluations": "4", "limit": "120"}
     one = tab("accuracy", **settings)
-    one.click("measure_curves").wait(done(one, "measure_curves", "Measured"), 120)
+    measured(one, "measure_curves")
     for job in board().all():
         board().drop(job.key)  # a new server knows no jobs, only the store
     again = tab("accuracy", **settings)
@@ -80,7 +86,7 @@ def test_what_was_measured_is_there_after_a_restart(tab):
 
 def test_recalibration_shows_before_and_after(tab):
     one = tab("recover", model="digits_cnn", mode="structured", sparsity="70", limit="400")
-    one.click("recalibrate_start").wait(lambda: "dense" in words(one) and "measured" in words(one), 120)
+    one.click("recalibrate_start").wait(lambda: "What does each step bring back?" in [s.value for s in one.app.subheader], 120)
     assert "On the images that choose" in words(one)
 
 
