@@ -45,7 +45,7 @@ def test_a_sweep_outlives_its_tab_and_its_server(chromium, tmp_path):
         assert all(after[point.measurement.id] == point.measurement.created for point in before), "what was committed is not measured again"
         tab = Tab(chromium, server.base).go(SWEEP)
         tab.page.get_by_text("goes furthest").wait_for()
-        assert tab.page.get_by_role("button", name="Measured").is_disabled()
+        assert tab.page.locator("button[disabled]", has_text="Measured").count() == 1
         tab.context.close()
     finally:
         server.kill()
@@ -71,7 +71,7 @@ def test_sensitivity_draws_its_pictures_and_brings_targets_to_the_prune_page(tab
     tab.page.get_by_role("button", name="Measure", exact=True).last.click()
     tab.page.get_by_text("How much should each layer give?").wait_for(timeout=180_000)
     tab.page.locator(".heatmaplayer").first.wait_for(state="attached")
-    assert tab.page.locator(".scatterlayer .trace").count() >= 3
+    tab.page.locator(".scatterlayer .trace").nth(2).wait_for(state="attached")
     assert tab.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     tab.page.get_by_role("button", name="Use on the Prune page").click()
     tab.page.get_by_text("What goes, what stays").first.wait_for()
