@@ -66,7 +66,7 @@ def _suggested(args: argparse.Namespace, model: nn.Module, spec: PruneSpec, data
 def _page(name: str, found: Sensitivity, suggested: Suggestion | None) -> str:
     """Return everything as text: a row for each layer, a column for each sparsity."""
     points = [point.requested for point in found.layers[0].points]
-    header = ["layer" if found.mode == "unstructured" else "group", "parameters", "MACs", *(percent(s, 0) for s in points)]
+    header = ["layer" if found.mode == "unstructured" else "group", "parameters", "MACs", *(f"{100 * s:.0f} %" for s in points)]
     header += [] if suggested is None else ["target"]
     rows = []
     for place, layer in enumerate(found.layers):
