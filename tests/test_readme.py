@@ -31,7 +31,7 @@ def test_the_python_example_runs():
 
 
 def test_there_are_commands_to_try():
-    assert {line.split()[1] for line in commands()} == {"models", "inspect", "prune", "sweep", "latency"}
+    assert {line.split()[1] for line in commands()} == {"models", "inspect", "prune", "sweep", "sensitivity", "latency"}
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if "torchvision" not in line])
