@@ -281,9 +281,9 @@ def verdict(rows: dict[str, dict[str, Any]]) -> list[str]:
     return [
         "More is lost than was published at: " + "; ".join(worse) + ".",
         "",
-        "Why, as far as it is known: recalibration looks at training images as they are, while these samples were trained on shifted ones",
-        "with black borders; the dense model loses accuracy by it too, and hardly any where the images are shifted and mirrored as in training.",
-        "Fine-tuning has a few epochs here where the published runs have fifty.",
+        "Why, as far as it is known: recalibration looks at training images as they are, while these samples were trained on shifted",
+        "ones with black borders; the dense model loses accuracy by it too, and hardly any where the images are shifted and mirrored",
+        "as in training. Fine-tuning has a few epochs here where the published runs have fifty.",
     ]
 
 
