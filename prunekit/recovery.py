@@ -42,7 +42,8 @@ class Recovery:
     batch_size : int
         Images a step.
     augment : bool
-        Shift and mirror the images as in the model's own training; a model without a card has no augmentation.
+        Shift and mirror the images of recalibration and fine-tuning as in the model's own training; a model without a card has no
+        augmentation.
     distill : float
         Weight in the loss of the dense model's softened predictions, 0 to 1; the labels have the rest (Hinton, Vinyals and Dean 2015,
         arXiv:1503.02531).

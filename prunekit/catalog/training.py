@@ -12,19 +12,27 @@ from sample_models import SAMPLES
 from sample_models.recipes import TrainRecipe
 
 
-def training_of(model: nn.Module) -> TrainRecipe | None:
+def training_of(*models: nn.Module | None) -> TrainRecipe | None:
     """Return the recipe that a model was trained by: its epochs, learning rate and augmentation.
 
     Parameters
     ----------
-    model : nn.Module
-        As `load_model` returned it; a folder that prunekit wrote counts as the model that it was made from.
+    models : nn.Module or None
+        As `load_model` returned it; a folder that prunekit wrote counts as the model that it was made from. Of several, the first
+        that has a card decides.
 
     Returns
     -------
     TrainRecipe or None
-        None for a model without a card.
+        None where there is no card.
     """
+    return next((found for found in map(_recipe, models) if found is not None), None)
+
+
+def _recipe(model: nn.Module | None) -> TrainRecipe | None:
+    """Return the recipe of one model."""
+    if model is None:
+        return None
     known = info(model)
     name = str((known.card or {}).get("name")) if known.id is None else known.id.name  # one trained anew has a card and no name yet
     if name not in SAMPLES and is_folder(Path(name).expanduser()):

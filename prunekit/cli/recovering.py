@@ -85,9 +85,11 @@ def _given(args: argparse.Namespace, name: str) -> Any:
 
 def _check_needed(given: dict[str, Any]) -> None:
     """Raise where a flag of a part is given and the part is not: it would be passed over in silence."""
-    tuning = [name for name in given if name not in ("recalibrate", "images", "epochs")]
+    tuning = [name for name in given if name not in ("recalibrate", "images", "epochs", "augment", "seed")]
     needed = {"images": "recalibrate"} if "images" in given else {}
     needed |= dict.fromkeys(tuning, "epochs")
+    if not given.get("recalibrate"):
+        needed |= dict.fromkeys([name for name in given if name in ("augment", "seed")], "epochs")
     for name, other in needed.items():
         if not given.get(other):
             raise SpecError(f"--{FLAGS.get(name, name)} has no effect without --{other}: add it, or leave the flag out")

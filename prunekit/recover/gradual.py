@@ -151,8 +151,11 @@ class _Work:
         found = replace(found, before=found.model)
         if not self.recovery.recalibrate:
             return found
-        images, part = self.recovery.images, self.part(done, self.extra)
-        fresh = recalibrate(found.model, self.data, images=images, progress=part, cancel=self.watch.cancel)
+        setting = self.recovery
+        fresh = recalibrate(
+            found.model, self.data, images=setting.images, augment=setting.augment, dense=self.dense, seed=setting.seed,
+            progress=self.part(done, self.extra), cancel=self.watch.cancel,
+        )  # fmt: skip
         return replace(found, recalibrated=fresh, result=replace(found.result, model=fresh))
 
     def _tuned(self, found: Recovered, epochs: int, done: int) -> Recovered:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from prunekit.errors import DataError
 from sample_models.augment import Moves
+from sample_models.recipes import TrainRecipe
 
 HELD_BYTES = 2**30
 """Up to so many bytes of images are read once and held; beyond it each batch is read as it is needed."""
@@ -80,7 +81,7 @@ class TrainingImages:
         """Read a split; at most ``HELD_BYTES`` of it are held in memory, and one that is in memory already is not copied."""
         labels = torch.from_numpy(np.asarray(split.labels, dtype=np.int64))
         first = split[0][0]
-        fill = _black(split, first.shape[0])
+        fill = black(split, first.shape[0])
         # pixels in memory are normalised batch by batch, which costs next to nothing beside a training step
         if not hasattr(split, "pixels") and len(labels) * first.numel() * first.element_size() <= HELD_BYTES:
             held = torch.cat([x for x, _ in split.batches(512)])
@@ -97,7 +98,7 @@ def _indices(chosen: Tensor) -> NDArray[np.int64]:
     return np.asarray(chosen.numpy(), dtype=np.int64)
 
 
-def _black(split: Any, channels: int) -> Tensor:
+def black(split: Any, channels: int) -> Tensor:
     """Return what black is after normalisation; the mean colour where that is not known."""
     normal = getattr(split, "normal", None)
     if normal is None or len(normal.mean) != channels:
@@ -119,6 +120,11 @@ class Augmentation:
 
     shift: int = 0
     flip: bool = False
+
+    @classmethod
+    def of(cls, recipe: TrainRecipe | None) -> Augmentation:
+        """Return how a recipe moves its images; without one they stay."""
+        return cls() if recipe is None else cls(recipe.shift, recipe.flip)
 
     def apply(self, x: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
         """Return the images, [N, C, H, W], each moved by itself; what comes in is ``fill``, [C]."""

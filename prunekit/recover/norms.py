@@ -12,10 +12,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.anatomy.running import run
+from prunekit.catalog.training import training_of
 from prunekit.criteria.samples import mixed
 from prunekit.errors import RecoveryError
 from prunekit.measure.forward import Progress, check_cancel
-from prunekit.recover.images import training_split
+from prunekit.recover.images import Augmentation, black, training_split
 
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
@@ -38,6 +39,9 @@ def recalibrate(
     *,
     images: int = 2048,
     batch_size: int = 256,
+    augment: bool = True,
+    dense: nn.Module | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> nn.Module:
@@ -46,16 +50,25 @@ def recalibrate(
     The mean, over equal batches, of each batch's mean and unbiased variance, with every norm before it normalising by the batch: what
     training itself would have converged to. Dropout and all else stay as in use.
 
+    The images are shifted and mirrored at random as in the model's own training: its statistics belong to such images, and on untouched
+    ones even the dense ``cifar10_resnet20`` loses 3.7 points (88.6 to 84.9 % of 2,000 test images, against 88.3 %).
+
     Parameters
     ----------
     model : nn.Module
         Pruned or not; not modified.
     data : Data
-        Its training part is looked at, without augmentation.
+        Its training part is looked at.
     images : int
         How many images: a fixed stratified choice, mixed.
     batch_size : int
         Images at a time, at most.
+    augment : bool
+        Shift and mirror as in the model's own training; False looks at the images as they are. A model without a card has no augmentation.
+    dense : nn.Module, optional
+        The model that was pruned: its card tells the augmentation where the pruned copy has none.
+    seed : int
+        Of the order of the images and of their augmentation.
     progress : callable, optional
         Called as ``progress(fraction, text)`` after each batch.
     cancel : threading.Event, optional
@@ -82,7 +95,10 @@ def recalibrate(
     norms_of(model)
     split = training_split(data)
     total = min(images, len(split))
-    batches = mixed(split, total, 0).batches(math.ceil(total / math.ceil(total / batch_size)))  # equal ones: each counts the same
+    moves = Augmentation.of(training_of(model, dense) if augment else None)
+    generator = torch.Generator().manual_seed(seed)
+    fill = black(split, split[0][0].shape[0])
+    batches = mixed(split, total, seed).batches(math.ceil(total / math.ceil(total / batch_size)))  # equal ones: each counts the same
     fresh = copy.deepcopy(model).eval().requires_grad_(False)
     norms = norms_of(fresh)
     momenta = [norm.momentum for norm in norms]
@@ -94,7 +110,7 @@ def recalibrate(
     for x, _ in batches:
         check_cancel(cancel)
         with torch.no_grad():
-            run(fresh, x)
+            run(fresh, moves.apply(x, fill, generator))
         done += len(x)
         if progress is not None:
             progress(done / total, f"recalibrating: {done} of {total} images")

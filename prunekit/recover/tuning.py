@@ -61,7 +61,7 @@ class Tuner:
         RecoveryError
             If there is nobody to learn from, or no learning rate to rewind to.
         """
-        recipe = next((found for found in map(training_of, (*others, *([] if dense is None else [dense]))) if found), None)
+        recipe = training_of(*others, dense)
         for epochs in set(recovery.shares()):
             rates_of(recovery, epochs, 1, recipe)
         if recovery.distill and dense is None:
@@ -91,8 +91,7 @@ class Tuner:
     @property
     def augmentation(self) -> Augmentation:
         """How the images are moved: as in the model's own training."""
-        known = self.recovery.augment and self.recipe is not None
-        return Augmentation(self.recipe.shift, self.recipe.flip) if known and self.recipe is not None else Augmentation()
+        return Augmentation.of(self.recipe if self.recovery.augment else None)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ class _Recovering(Bench):
     def steps(spec: PruneSpec, recovery: Recovery) -> list[tuple[str, PruneSpec | None, Recovery]]:
         """Return name, setting and recovery of each stage."""
         steps: list[tuple[str, PruneSpec | None, Recovery]] = [("dense", None, Recovery()), ("pruned", spec, Recovery())]
-        alone = Recovery(recalibrate=recovery.recalibrate, images=recovery.images, seed=recovery.seed)
+        alone = Recovery(recalibrate=recovery.recalibrate, images=recovery.images, augment=recovery.augment, seed=recovery.seed)
         if recovery.recalibrate:
             steps.append(("recalibrated", spec, alone))
         return [*steps, ("recovered", spec, recovery)] if recovery.epochs else steps

@@ -43,7 +43,7 @@ def start(request: AccuracyRequest, title: str) -> None:
 def buttons(now: Settings, loaded: Loaded, data: Data, problem: str) -> AccuracyRequest | None:
     """Show the two buttons, and return the request whose results are shown."""
     whole = now.recovery()
-    alone = Recovery(recalibrate=True, seed=now.seed)
+    alone = Recovery(recalibrate=True, augment=now.augment, seed=now.seed)
     has_norms = any("BatchNorm" in type(module).__name__ for module in loaded.model.modules())
     shown = request_of(now, loaded, data, whole) if not problem else None
     quick = request_of(now, loaded, data, alone) if has_norms else None

@@ -113,6 +113,12 @@ class Tab:
         assert not self.page.locator('[data-testid="stException"]').count()
         assert not self.errors, self.errors
 
+    def leave_for(self, page):
+        """Go to another page by its link in the sidebar, and wait until the page that is left has gone."""
+        self.page.get_by_role("link", name=page, exact=True).click()
+        self.page.wait_for_function("name => document.title.includes(name)", arg=page)
+        self.idle()
+
     def still(self, locator):
         """Return where something is once it has stopped moving: pictures above it take their height when they are drawn."""
         box, since = None, 0

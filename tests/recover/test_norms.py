@@ -13,6 +13,8 @@ from prunekit.criteria.samples import mixed
 from prunekit.errors import DataError, RecoveryError
 from prunekit.measure import Cancelled
 from prunekit.recover import recalibrate
+from sample_models.augment import Moves
+from sample_models.recipes import TrainRecipe
 from tests.recover.drawn import bits, data_of, net, trained, without
 
 
@@ -38,7 +40,7 @@ def expected_statistics(model, images, batch_size):
 def test_the_statistics_are_those_of_the_same_images(images, batch_size):
     data, model = data_of(), net()
     found = recalibrate(model, data, images=images, batch_size=batch_size)
-    batches = list(mixed(data.train, images, 0).batches(images))
+    batches = list(mixed(data.train, images, 0).batches(images))  # a model without a card: its images stay as they are
     size = int(np.ceil(images / np.ceil(images / batch_size)))
     expected = expected_statistics(net(), torch.cat([x for x, _ in batches]), size)
     assert set(expected) == {"1", "4"}
@@ -46,6 +48,48 @@ def test_the_statistics_are_those_of_the_same_images(images, batch_size):
         norm = found.get_submodule(name)
         torch.testing.assert_close(norm.running_mean.double(), mean, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(norm.running_var.double(), var, rtol=1e-4, atol=1e-5)
+
+
+def moved_by_hand(x, shift, flip, fill, batch_size, seed):
+    """The images as training would see them, pixel by pixel in numpy, with the same draws."""
+    generator, found = torch.Generator().manual_seed(seed), []
+    for start in range(0, len(x), batch_size):
+        part = x[start : start + batch_size]
+        moves = Moves.draw(len(part), shift, flip, generator)
+        for i, image in enumerate(part.numpy()):
+            channels, height, width = image.shape
+            wide = np.empty((channels, height + 2 * shift, width + 2 * shift), np.float32)
+            wide[:] = fill.numpy()[:, None, None]
+            wide[:, shift : shift + height, shift : shift + width] = image
+            row, column = moves.offsets[:, i].tolist()
+            seen = wide[:, row : row + height, column : column + width]
+            found.append(seen[:, :, ::-1] if moves.mirrored[i] else seen)
+    return torch.from_numpy(np.stack(found).copy())
+
+
+@pytest.mark.parametrize(("shift", "flip", "seed"), [(1, False, 0), (2, True, 3), (0, True, 5)])
+def test_the_statistics_are_those_of_the_images_as_training_moved_them(monkeypatch, shift, flip, seed):
+    data, dense = data_of(), net(1)
+    recipe = TrainRecipe(epochs=1, shift=shift, flip=flip)
+    monkeypatch.setattr("prunekit.catalog.training._recipe", lambda model: recipe if model is dense else None)
+    found = recalibrate(net(), data, images=60, batch_size=20, dense=dense, seed=seed)
+    images = torch.cat([x for x, _ in mixed(data.train, 60, seed).batches(60)])
+    normal = data.train.normal
+    black = torch.tensor([(0.0 - mean) / std for mean, std in zip(normal.mean, normal.std, strict=True)])
+    expected = expected_statistics(net(), moved_by_hand(images, shift, flip, black, 20, seed), 20)
+    plain = recalibrate(net(), data, images=60, batch_size=20, dense=dense, seed=seed, augment=False)
+    for name, (mean, var) in expected.items():
+        norm = found.get_submodule(name)
+        torch.testing.assert_close(norm.running_mean.double(), mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(norm.running_var.double(), var, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(plain.get_submodule(name).running_var, norm.running_var)
+
+
+def test_a_sample_that_was_trained_on_moved_images_keeps_its_accuracy():
+    model, data = prunekit.load_model("digits_cnn"), prunekit.load_data("digits")
+    dense = prunekit.evaluate(model, data.test)
+    again = prunekit.evaluate(recalibrate(model, data), data.test)
+    assert again.value >= dense.value - 0.01
 
 
 def test_the_accuracy_of_damaged_norms_comes_back():
