@@ -37,6 +37,10 @@ class LatencyError(PrunekitError):
     """A latency measurement could not be carried out."""
 
 
+class RuntimeFault(PrunekitError):
+    """A runtime is missing, or cannot export, quantise, open or run this model."""
+
+
 class RecoveryError(PrunekitError):
     """Recalibration, fine-tuning or training cannot be carried out on this model with this data."""
 

@@ -21,6 +21,7 @@ FLOORS = {
     "pruning": 3,
     "measure": 4,
     "recover": 4,
+    "runtimes": 4,
     "runs": 5,
     "jobs": 5,
     "plots": 6,

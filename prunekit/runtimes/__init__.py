@@ -1,0 +1,22 @@
+"""Runtimes: the same weights run by torch, ONNX Runtime or OpenVINO, and what it takes to get there (export, quantisation)."""
+
+from prunekit.runtimes.accuracy import evaluate_session
+from prunekit.runtimes.calibration import calibration_images
+from prunekit.runtimes.checking import Check, check
+from prunekit.runtimes.export import export_onnx
+from prunekit.runtimes.files import Files, Session
+from prunekit.runtimes.quantise import quantise_onnx
+from prunekit.runtimes.registry import RUNTIMES, Runtime
+
+__all__ = [
+    "RUNTIMES",
+    "Check",
+    "Files",
+    "Runtime",
+    "Session",
+    "calibration_images",
+    "check",
+    "evaluate_session",
+    "export_onnx",
+    "quantise_onnx",
+]

@@ -1,0 +1,63 @@
+"""Sessions of ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunekit.errors import RuntimeFault
+from prunekit.runtimes.faults import first_line
+from prunekit.runtimes.files import Files, Session
+
+
+class OnnxSession:
+    """An ONNX file in ONNX Runtime, on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    threads : int
+        Within an operator; operators run one after the other.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime  # noqa: PLC0415  # loaded only where it is used
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 4
+        self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.input: str = self.session.get_inputs()[0].name
+        self.output: str = self.session.get_outputs()[0].name
+        self.notes: tuple[str, ...] = ()
+        self.compile_s: float | None = None
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return class scores, float32 [N, classes]."""
+        try:
+            return torch.from_numpy(np.array(self.bind(x)()[0], dtype=np.float32))  # type: ignore[index]
+        except Exception as error:
+            raise RuntimeFault(
+                f"ONNX Runtime does not run the model on samples of shape {list(x.shape[1:])}: {first_line(error)}"
+            ) from error
+
+    def bind(self, x: Tensor) -> Callable[[], object]:
+        """Return a function that makes one forward pass of ``x``."""
+        run, names, feed = self.session.run, [self.output], {self.input: np.ascontiguousarray(x.numpy(), dtype=np.float32)}
+        return lambda: run(names, feed)
+
+
+def open_onnx(files: Files, threads: int, device: str) -> Session:
+    """Open the float32 file."""
+    return OnnxSession(files.need("onnx"), threads)
+
+
+def open_int8(files: Files, threads: int, device: str) -> Session:
+    """Open the quantised file."""
+    return OnnxSession(files.need("int8"), threads)
