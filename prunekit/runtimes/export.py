@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from prunekit.errors import RuntimeFault
-from prunekit.runtimes.faults import first_line
+from prunekit.anatomy.running import class_scores, run
+from prunekit.errors import PrunekitError, RuntimeFault
+from prunekit.runtimes.checking import MOST_ERROR
+from prunekit.runtimes.faults import silence, traced_reason
+from prunekit.runtimes.onnx_session import OnnxSession
 
 INPUT, OUTPUT = "images", "scores"
+_ONE_BATCH = (
+    "the exported file works for one batch only: the model's code fixes the number of samples "
+    "(by a number instead of x.size(0), or by computing outside of torch)"
+)
 
 
 def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, *, batch: int = 2) -> Path:
@@ -43,35 +46,59 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
 
     Raises
     ------
+    ModelError
+        If the model does not run on such samples, or is no classifier.
     RuntimeFault
-        If the model cannot be exported; the message names what stops it.
+        If the model cannot be exported, or the file does not give its scores for another batch; the message names what stops it.
     """
-    path = Path(path)
-    example = torch.zeros(batch, *input_shape)
+    path, part = Path(path), Path(f"{path}.part")
+    own = copy.deepcopy(model).to("cpu", torch.float32).eval()
+    with torch.inference_mode():
+        class_scores(run(own, _noise(batch, input_shape)), batch)  # what does not run is told by its own error
     try:
-        with _silence():
-            program = _exported(copy.deepcopy(model).cpu().eval(), example)
-            program.save(str(path), external_data=False)
+        with silence():
+            program = _exported(own, torch.zeros(batch, *input_shape))
+            program.save(str(part), external_data=False)
+        _verify(own, part, input_shape, batch + 1)
+        part.replace(path)
+    except PrunekitError:
+        raise
     except Exception as error:
-        raise RuntimeFault(f"this model cannot be exported to ONNX: {first_line(error)}") from error
+        raise RuntimeFault(f"this model cannot be exported to ONNX: {traced_reason(error)}") from error
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 
-def _exported(model: nn.Module, example: torch.Tensor) -> Any:
+def _exported(model: nn.Module, example: Tensor) -> Any:
     """Trace the model with an open batch."""
     open_batch = ({0: torch.export.Dim("batch", min=1)},)
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
     return torch.onnx.export(model, (example,), dynamo=True, dynamic_shapes=open_batch, verbose=False, **names)  # type: ignore[arg-type]
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what exporters print, warn and log away from the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+def _noise(batch: int, input_shape: Sequence[int]) -> Tensor:
+    """Return samples that are the same each time."""
+    return torch.randn(batch, *input_shape, generator=torch.Generator().manual_seed(0))
+
+
+def _verify(model: nn.Module, path: Path, input_shape: Sequence[int], batch: int) -> None:
+    """Raise unless the file gives the model's scores for another batch than the one that was traced.
+
+    Tracing takes for a constant what is computed outside of torch, and a number of samples that the code spells out.
+    """
+    x = _noise(batch, input_shape)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+        with torch.inference_mode():
+            expected = class_scores(run(model, x), batch)
+        found = OnnxSession(path, 1).scores(x)
+    except PrunekitError as error:
+        raise RuntimeFault(_ONE_BATCH) from error
+    if found.shape != expected.shape:
+        raise RuntimeFault(_ONE_BATCH)
+    off = float((expected - found).abs().max()) / (float(expected.abs().max()) or 1.0)
+    if not off <= MOST_ERROR:
+        raise RuntimeFault(
+            f"the exported file gives other scores than the model ({off:.1e} of the largest): "
+            "the model computes outside of torch, or not the same each time"
+        )

@@ -15,6 +15,15 @@ from prunekit.runtimes.faults import first_line
 from prunekit.runtimes.files import Files, Session
 
 
+def load_onnxruntime() -> Any:
+    """Import ONNX Runtime, which then says nothing on stderr and sends nothing."""
+    import onnxruntime  # noqa: PLC0415  # loaded only where it is used
+
+    onnxruntime.set_default_logger_severity(4)
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
 class OnnxSession:
     """An ONNX file in ONNX Runtime, on the CPU.
 
@@ -27,8 +36,7 @@ class OnnxSession:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        import onnxruntime  # noqa: PLC0415  # loaded only where it is used
-
+        onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4

@@ -9,9 +9,13 @@ from importlib.util import find_spec
 from typing import Any
 
 from prunekit.errors import PrunekitError, RuntimeFault, one_of
+from prunekit.runtimes.compiled import lacking as compiler_lacking
+from prunekit.runtimes.compiled import open_compiled
 from prunekit.runtimes.faults import first_line
 from prunekit.runtimes.files import Files, Session
 from prunekit.runtimes.onnx_session import open_int8, open_onnx
+from prunekit.runtimes.openvino_session import open_openvino, open_openvino_int8
+from prunekit.runtimes.sparse import open_csr
 from prunekit.runtimes.torch_sessions import open_bfloat16, open_channels_last, open_eager
 
 Opener = Callable[[Files, int, str], Session]
@@ -102,6 +106,7 @@ class Runtime:
 BOTH = ("cpu", "cuda")
 _TORCH: dict[str, Any] = {"file": "", "devices": BOTH, "package": "torch", "install": "pip install torch"}
 _ONNX: dict[str, Any] = {"devices": ("cpu",), "package": "onnxruntime", "install": "pip install onnxruntime"}
+_OPENVINO: dict[str, Any] = {"devices": ("cpu",), "package": "openvino", "install": 'pip install "prunekit[openvino]"'}
 
 _ALL = (
     Runtime(
@@ -129,6 +134,15 @@ _ALL = (
         **_TORCH,
     ),
     Runtime(
+        name="compile",
+        title="torch.compile",
+        precision="float32",
+        advice="Stays in Python and still runs faster; each new shape of the input is compiled first, which takes a while",
+        opener=open_compiled,
+        lacking=compiler_lacking,
+        **_TORCH,
+    ),
+    Runtime(
         name="onnxruntime",
         title="ONNX Runtime",
         precision="float32",
@@ -138,6 +152,15 @@ _ALL = (
         **_ONNX,
     ),
     Runtime(
+        name="openvino",
+        title="OpenVINO",
+        precision="float32",
+        file="onnx",
+        advice="A model to deploy on Intel and AMD processors: the same scores, often the fastest in float32",
+        opener=open_openvino,
+        **_OPENVINO,
+    ),
+    Runtime(
         name="int8",
         title="int8 (ONNX Runtime)",
         precision="int8",
@@ -145,6 +168,23 @@ _ALL = (
         advice="A quarter of the bytes; fastest on processors with int8 instructions (VNNI)",
         opener=open_int8,
         **_ONNX,
+    ),
+    Runtime(
+        name="openvino_int8",
+        title="int8 (OpenVINO)",
+        precision="int8",
+        file="int8",
+        advice="The same int8 file in OpenVINO, often the fastest of all",
+        opener=open_openvino_int8,
+        **_OPENVINO,
+    ),
+    Runtime(
+        name="csr",
+        title="sparse linear (CSR)",
+        precision="float32",
+        advice="Skips the zeros of linear layers, which pays for large layers with few weights left",
+        opener=open_csr,
+        **{**_TORCH, "devices": ("cpu",)},
     ),
 )
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in _ALL}
