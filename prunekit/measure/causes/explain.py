@@ -12,7 +12,7 @@ from prunekit.measure.ratios import MARGIN
 MANY = 0.1  # share of weights set to zero from which a person expects something of it
 ABOUT = 0.07  # a time this close to what the shapes alone explain has gained nothing from the zeros
 KEPT_WORD = 1.1  # a pass whose interval reaches down to this multiple of what its MACs promise needs no explanation
-LAG = 1.25  # a layer's time fell far less than its MACs where even the low end of its ratio is this multiple of theirs
+LAG = 1.25  # a layer's time fell far less than its MACs where its ratio is this multiple of theirs, and the interval lies above theirs
 FEWER = 0.9  # MACs must have fallen at least to this for a lag to mean anything
 EXPLAINS = 1 / 3  # a floor (memory, call) accounts for a layer where it makes up at least this share of its measured time
 WORTH = 0.05  # share of the pass that must be lost for a cause to be named
@@ -115,8 +115,9 @@ def bound_of(layer: LayerEvidence, evidence: Evidence) -> str:
 
 
 def lags(layer: LayerEvidence) -> bool:
-    """Return whether a layer's time certainly fell far less than its MACs, which fell."""
-    return not layer.sparse and layer.shape_ratio <= FEWER and layer.ratio.low > LAG * layer.shape_ratio
+    """Return whether a layer's time fell far less than its MACs, which fell, and certainly less."""
+    shape = layer.shape_ratio
+    return not layer.sparse and shape <= FEWER and layer.ratio.value > LAG * shape and layer.ratio.low > shape
 
 
 def _cause(evidence: Evidence, name: str, layers: Sequence[LayerEvidence], sentence: str, advice: str) -> Cause:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prunekit.anatomy import count
 from prunekit.catalog import load_model
-from prunekit.errors import LatencyError
+from prunekit.errors import LatencyError, PrunekitError
 from prunekit.measure.causes.capture import Captured, Pool, capture, layers_of
 from prunekit.measure.causes.machine import probes
 from prunekit.measure.causes.running import prepare
@@ -49,8 +49,7 @@ def time_layers(request: dict[str, Any], tell: Callable[[float, int], object]) -
     costs: dict[str, dict[str, float]] = {}
     for name, folder in request["folders"].items():
         model = load_model(folder).eval()
-        costs[name] = _costs(model, tuple(request["input_shape"]))
-        found, runs[name, PASS] = _open(name, model, x, request["runtime"], pool)
+        found, runs[name, PASS], costs[name] = _open(name, model, x, request["runtime"], pool)
         layers[name] = found if name in request["layered"] else []
         runs |= {(name, layer.name): layer.run() for layer in layers[name]}
     dtype = torch.bfloat16 if request["runtime"] == "bfloat16" else torch.float32
@@ -70,18 +69,19 @@ def _costs(model: nn.Module, shape: tuple[int, ...]) -> dict[str, float]:
     return {"macs": counts.macs, "effective_macs": counts.effective_macs, "sparsity": counts.sparsity}
 
 
-def _open(name: str, model: nn.Module, x: Tensor, runtime: str, pool: Pool) -> tuple[list[Captured], Run]:
-    """Make a model ready, run it once, and return its layers and its pass; say in plain words what is wrong with it."""
+def _open(name: str, model: nn.Module, x: Tensor, runtime: str, pool: Pool) -> tuple[list[Captured], Run, dict[str, float]]:
+    """Make a model ready, run it once, and return its layers, its pass and its costs; say in plain words what is wrong with it."""
     layers = layers_of(model)
     try:
+        costs = _costs(model, tuple(x.shape[1:]))
         given, swapped = prepare(model, x, runtime)
         with torch.inference_mode():
             found = capture(model, layers, given, swapped, pool)
+    except PrunekitError as error:
+        raise LatencyError(f"{name}: {error}") from error
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
-        if isinstance(error, LatencyError):
-            raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise LatencyError(
             f"{name} does not run on this input in {runtime}: {lines[0]}. Give the input shape that it was made for"
         ) from error
-    return found, lambda: model(given)
+    return found, lambda: model(given), costs

@@ -51,7 +51,7 @@ def overhead():
 
 def odd_channels():
     """Convolutions with much arithmetic, to be cut to an odd width."""
-    return Pictures((16, 96, 96, 96, 96, 16), 3, 32)
+    return Pictures((16, 96, 96, 96, 96, 16), 3, 14)
 
 
 def tiny():
