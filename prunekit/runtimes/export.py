@@ -59,6 +59,7 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
         with silence():
             program = _exported(own, torch.zeros(batch, *input_shape))
             program.save(str(part), external_data=False)
+            _strip(part)
         _verify(own, part, input_shape, batch + 1)
         part.replace(path)
     except PrunekitError:
@@ -75,6 +76,19 @@ def _exported(model: nn.Module, example: Tensor) -> Any:
     open_batch = ({0: torch.export.Dim("batch", min=1)},)
     names = {"input_names": [INPUT], "output_names": [OUTPUT]}
     return torch.onnx.export(model, (example,), dynamo=True, dynamic_shapes=open_batch, verbose=False, **names)  # type: ignore[arg-type]
+
+
+def _strip(path: Path) -> None:
+    """Take out what the exporter notes beside the graph: it is bulky, and names source files of the machine that exported."""
+    import onnx  # noqa: PLC0415  # loaded only where it is used
+
+    model = onnx.load(str(path))
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.value_info[:]  # shapes within the graph: whoever needs them infers them
+    onnx.save(model, str(path))
 
 
 def _noise(batch: int, input_shape: Sequence[int]) -> Tensor:
