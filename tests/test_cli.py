@@ -318,7 +318,7 @@ def test_latency_times_three_candidates(run) -> None:
     assert [c["name"] for c in found["candidates"]] == ["dense", "masked at 75 %", "smaller at 75 %"]
     for c in found["candidates"]:
         assert {"median_ms", "q1_ms", "q3_ms", "samples", "ratio", "macs_ratio"} <= set(c)
-        assert c["samples"] == found["rounds"]
+        assert c["samples"] == found["turns"][0]["rounds"]
         assert 0 < c["q1_ms"] <= c["median_ms"] <= c["q3_ms"]
         assert set(c["ratio"]) == {"value", "low", "high"}
     assert found["candidates"][0]["ratio"]["value"] == 1
@@ -326,7 +326,10 @@ def test_latency_times_three_candidates(run) -> None:
 
 
 def test_latency_of_one_mode_as_text(run, monkeypatch) -> None:
-    samples = {"seconds": [[0.002] * 9, [0.001] * 9], "orders": [[0, 1]] * 9, "repetitions": [1, 2], "stopped": "narrow enough"}
+    turns = {"seconds": [[0.002] * 9, [0.001] * 9], "orders": [[0, 1]] * 9, "repetitions": [1, 2], "stopped": "narrow enough"}
+    turns |= {"batch": 1, "rows": ["0-eager-1", "1-eager-1"], "energy_j": [None, None]}
+    trial = {"peak_bytes": 2000, "file_bytes": 1000, "compile_s": None, "notes": [], "check": None}
+    samples = {"turns": [turns], "trials": {"0-eager-1": trial, "1-eager-1": trial}, "energy": "not here"}
     monkeypatch.setattr(sys.modules["prunekit.measure.latency"], "run_child", lambda *args, **kwargs: samples)
     text = run("latency", "digits_mlp", "--mode", "structured")
     assert "masked" not in text

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from prunekit import __version__
 from prunekit.cli.recovering import recovery_flags
 from prunekit.errors import SpecError
+from prunekit.runtimes import RUNTIMES
 from prunekit.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, PruneSpec
 
 MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
@@ -27,20 +28,21 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-def _listed(what: str, convert: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+def _listed(what: str, convert: Callable[[str], Any], example: str = "0.1,0.5") -> Callable[[str], tuple[Any, ...]]:
     """Return a reader of comma-separated values."""
 
     def read(text: str) -> tuple[Any, ...]:
         try:
             return tuple(convert(part.strip()) for part in text.split(",") if part.strip())
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a list of {what} such as 0.1,0.5") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of {what} such as {example}") from None
 
     return read
 
 
 NUMBERS = _listed("numbers", float)
 NAMES = _listed("names", str)
+WHOLES = _listed("whole numbers", int, "1,8")
 
 
 def _number(text: str) -> float:
@@ -243,7 +245,14 @@ def _latency(parser: argparse.ArgumentParser) -> None:
     _model_flags(parser)
     _setting_flags(parser, modes=("both", *MODES), mode="both")
     parser.add_argument("--sparsity", type=_share, default=0.5, metavar="S", help="of the masked and of the smaller model (default: 0.5)")
-    parser.add_argument("--batch", type=_whole, default=1, metavar="B", help="samples at a time (default: 1)")
-    parser.add_argument("--threads", type=_whole, default=1, metavar="T", help="threads of torch (default: 1)")
-    parser.add_argument("--budget", type=_number, default=10.0, metavar="SECONDS", help="time to measure for (default: 10)")
+    _data_flags(parser)
+    runtimes = f"one or more of {', '.join(RUNTIMES)}; the first is the baseline (default: eager)"
+    parser.add_argument("--runtime", type=NAMES, default=("eager",), metavar="R[,R]", help=runtimes)
+    parser.add_argument("--batch", type=WHOLES, default=(1,), metavar="B[,B]", help="samples at a time (default: 1)")
+    parser.add_argument("--threads", type=WHOLES, default=(1,), metavar="T[,T]", help="threads of the runtime (default: 1)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where (default: cpu)")
+    parser.add_argument("--accuracy", action="store_true", help="measure accuracy on the test images, too; with fewer bits in the runtime")
+    parser.add_argument("--images", type=_whole, default=0, metavar="N", help="a fixed stratified subset of them (default: all)")
+    budget = "seconds of turns for each batch and number of threads (default: 10)"
+    parser.add_argument("--budget", type=_number, default=10.0, metavar="SECONDS", help=budget)
     _json_flag(parser)

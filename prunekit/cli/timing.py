@@ -9,28 +9,43 @@ from typing import Any
 from torch import nn
 
 from prunekit.anatomy import count
-from prunekit.catalog import info, load_data
-from prunekit.cli.arguments import model_of, progress_to, shape_of, spec_of, to_json
-from prunekit.cli.tables import percent, table
-from prunekit.measure import Candidate
+from prunekit.catalog import Data
+from prunekit.cli.arguments import data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.tables import byte_text, percent, table
+from prunekit.errors import DataError
+from prunekit.measure import Candidate, CandidateLatency, LatencyReport
 from prunekit.measure.latency import latency as measure_latency
 from prunekit.pruning import prune as prune_model
+from prunekit.runtimes import RUNTIMES
 from prunekit.spec import NEEDS_DATA, PruneSpec
 
 NAMES = {"unstructured": "masked", "nm": "masked N:M", "structured": "smaller"}
+HEADER = ["model", "runtime", "median ms", "quartiles", "time ratio (95 %)", "MACs ratio", "memory", "accuracy", ""]
 
 
 def latency(args: argparse.Namespace) -> str:
-    """Time the dense, the masked and the smaller model in turns."""
+    """Time the dense, the masked and the smaller model in turns, in each runtime."""
     model_id, model = model_of(args)
     specs = _specs(args, model)
-    shape = shape_of(model, None, args.size)
-    candidates = [Candidate("dense", model, count(model, shape).macs), *(_pruned(model, spec, shape) for spec in specs)]
-    setting = {"batch": args.batch, "threads": args.threads, "budget_s": args.budget, "seed": args.seed}
+    data = data_of(args, model) if _needs_data(args, specs) else None
+    if args.accuracy and data is None:
+        raise DataError(f"--accuracy needs test images, and {model_id.name} names no data of its own: give --data")
+    shape = shape_of(model, data, args.size)
+    candidates = [Candidate("dense", model, count(model, shape).macs), *(_pruned(model, spec, shape, data) for spec in specs)]
+    judged = None
+    if args.accuracy and data is not None:
+        judged = data.test.subset(args.images) if args.images else data.test
+    how = {"runtimes": args.runtime, "batch": args.batch, "threads": args.threads, "device": args.device}
+    setting = {**how, "data": data, "accuracy_on": judged, "budget_s": args.budget, "seed": args.seed}
     report = measure_latency(candidates, input_shape=shape, **setting, progress=progress_to(sys.stderr))
     head = {"model": model_id.to_dict(), "specs": [spec.to_dict() for spec in specs], "budget_s": args.budget}
-    found = {**head, **report.to_dict()}
-    return to_json(found) if args.json else _page(found)
+    return to_json({**head, **report.to_dict()}) if args.json else _page(model_id.name, report)
+
+
+def _needs_data(args: argparse.Namespace, specs: list[PruneSpec]) -> bool:
+    """Return whether images are looked at; noise will do for comparing the scores of runtimes in float32."""
+    files = {RUNTIMES[name].file for name in args.runtime if name in RUNTIMES}
+    return bool(args.accuracy or args.data or "int8" in files or any(spec.criterion in NEEDS_DATA for spec in specs))
 
 
 def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
@@ -42,26 +57,40 @@ def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
     return [spec_of(args, model, mode="unstructured", **whole_channels), spec_of(args, model, mode="structured", pattern=None)]
 
 
-def _pruned(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...]) -> Candidate:
+def _pruned(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Data | None) -> Candidate:
     """Prune one candidate; theory counts the MACs of non-zero weights alone."""
-    data = load_data(str(info(model).data), model=model) if spec.criterion in NEEDS_DATA and info(model).data else None
-    result = prune_model(model, spec, data, input_shape=shape)
-    name = f"{NAMES[spec.mode]} at {percent(spec.sparsity, 0)}"
+    result = prune_model(model, spec, data if spec.criterion in NEEDS_DATA else None, input_shape=shape)
+    name = f"{NAMES[spec.mode]} at {percent(spec.sparsity, 0)}" if spec.sparsity is not None else f"masked {spec.pattern}"
     return Candidate(name, result.model, result.after.effective_macs)
 
 
-def _page(found: dict[str, Any]) -> str:
+def _page(name: str, report: LatencyReport) -> str:
     """Return everything as text."""
-    rows = []
-    for index, c in enumerate(found["candidates"]):
-        ratio = c["ratio"]
-        verdict = "baseline" if index == 0 else _verdict(ratio["value"], c["different"])
-        interval = f"{ratio['value']:.3f} ({ratio['low']:.3f}–{ratio['high']:.3f})"
-        theory = None if c["macs_ratio"] is None else f"{c['macs_ratio']:.3f}"
-        rows.append((c["name"], f"{c['median_ms']:.3f}", f"{c['q1_ms']:.3f}–{c['q3_ms']:.3f}", interval, theory, verdict))
-    head = f"{found['model']['name']}   batch {found['batch']}, {found['threads']} thread(s), {found['runtime']}"
-    foot = f"{found['rounds']} rounds in turns; stopped: {found['stopped']}. A ratio below 1 is faster; MACs are theory."
-    return f"{head}\n\n{table(['model', 'median ms', 'quartiles', 'time ratio (95 %)', 'MACs ratio', ''], rows)}\n{foot}"
+    parts = [f"{name}   {report.device}, {', '.join(dict.fromkeys(report.versions.values()))}"]
+    groups = list(dict.fromkeys((row.batch, row.threads) for row in report.candidates))
+    for batch, threads in groups:
+        rows = [row for row in report.candidates if (row.batch, row.threads) == (batch, threads)]
+        parts.append(f"batch {batch}, {threads} thread(s)\n{table(HEADER, [_cells(row, rows[0]) for row in rows])}")
+        turn = next((turn for turn in report.turns if (turn.batch, turn.threads) == (batch, threads)), None)
+        if turn is not None:
+            parts.append(f"{turn.rounds} rounds in turns; stopped: {turn.stopped}. A ratio below 1 is faster; MACs are theory.")
+    notes = [f"! {row.title}: {note}" for row in report.candidates for note in (*row.notes, *([row.error] if row.error else []))]
+    notes.append(f"scores compared with eager mode on {report.checked_on}" + (f"; energy: {report.energy}" if report.energy else ""))
+    return "\n\n".join([*parts, "\n".join(dict.fromkeys(notes))])
+
+
+def _cells(row: CandidateLatency, base: CandidateLatency) -> tuple[Any, ...]:
+    """Return one row of the table."""
+    runtime = RUNTIMES[row.runtime].title
+    theory = None if row.macs_ratio is None else f"{row.macs_ratio:.3f}"
+    if row.error is not None:
+        return (row.name, runtime, None, None, None, theory, None, None, "not measured")
+    r = row.ratio
+    interval = None if r is None else f"{r.value:.3f} ({r.low:.3f}–{r.high:.3f})"
+    verdict = "baseline" if row is base else "" if r is None else _verdict(r.value, r.different)
+    accuracy = None if row.accuracy is None else percent(row.accuracy.value)
+    times = (f"{row.median_ms:.3f}", f"{row.q1_ms:.3f}–{row.q3_ms:.3f}")
+    return (row.name, runtime, *times, interval, theory, byte_text(row.peak_bytes), accuracy, verdict)
 
 
 def _verdict(ratio: float, different: bool) -> str:

@@ -3,7 +3,8 @@
 from prunekit.measure.accuracy import Accuracy, Predictions, evaluate, predict, wilson
 from prunekit.measure.assess import Assessment, Snapshot, assess, document
 from prunekit.measure.forward import Cancelled
-from prunekit.measure.latency import Candidate, CandidateLatency, LatencyReport, latency
+from prunekit.measure.latency import latency
+from prunekit.measure.latency_report import Candidate, CandidateLatency, LatencyReport, Turns
 from prunekit.measure.paired import Difference, compare
 from prunekit.measure.ratios import Ratio
 from prunekit.measure.sizes import Sizes, file_bytes, sizes
@@ -22,6 +23,7 @@ __all__ = [
     "Sizes",
     "Snapshot",
     "SweepPoint",
+    "Turns",
     "assess",
     "compare",
     "document",

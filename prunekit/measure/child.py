@@ -15,6 +15,11 @@ from typing import IO, Any
 from prunekit.errors import LatencyError
 from prunekit.measure.forward import Progress, check_cancel
 
+
+class ChildDied(LatencyError):
+    """The process ended without a result: something in it took it down."""
+
+
 MODULE = "prunekit.measure.latency_child"
 STALL_S = 180.0  # silence after which the child counts as hung: loading and one round of a large model take less
 
@@ -94,12 +99,12 @@ def run_child(
     Returns
     -------
     dict
-        ``seconds``, ``orders``, ``repetitions`` and ``stopped`` of :class:`prunekit.measure.rounds.Rounds`.
+        The child's result, plain values.
 
     Raises
     ------
     LatencyError
-        If the child cannot do it, dies or hangs.
+        If the child cannot do it or hangs; `ChildDied` if it dies.
     Cancelled
         If ``cancel`` was set.
     """
@@ -117,11 +122,11 @@ def run_child(
                 if "result" in message:
                     result = message["result"]
                 elif progress is not None:
-                    progress(message["progress"], f"{message['rounds']} rounds")
+                    progress(message["progress"], message.get("text") or f"{message['rounds']} rounds")
         finally:
             if result is None:
                 process.kill()
             code = process.wait()
         if result is None:
-            raise LatencyError(f"the timing process ended without a result (exit code {code}): {_last_line(errors)}")
+            raise ChildDied(f"the timing process ended without a result (exit code {code}): {_last_line(errors)}")
         return dict(result)

@@ -1,148 +1,57 @@
-"""Latency of some models in turns, in one fresh child process."""
+"""Latency of some models in turns, in a fresh child process, in every runtime."""
 
 from __future__ import annotations
 
-import json
 import math
+import mmap
 import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import torch
-from torch import nn
-
-from prunekit.catalog.folder import write_folder
-from prunekit.catalog.info import info
 from prunekit.errors import LatencyError
-from prunekit.measure.child import run_child
+from prunekit.measure.child import ChildDied, run_child
 from prunekit.measure.forward import Progress, check_cancel
-from prunekit.measure.ratios import Ratio, ratio
-from prunekit.spec import PruneSpec, Recipe
+from prunekit.measure.latency_report import Candidate, LatencyReport, Turns
+from prunekit.measure.latency_rows import Findings, with_accuracy
+from prunekit.measure.packing import Request, pack, pack_images
+from prunekit.runtimes import RUNTIMES
 
 # one measurement at a time in this process: two would slow each other down and both be wrong
 TURN = threading.Lock()
 MOST_CANDIDATES = 8
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model to time.
-
-    Attributes
-    ----------
-    name : str
-        As it is to be called in the report.
-    model : nn.Module
-        Loaded with :func:`prunekit.load_model`, or made by pruning such a model.
-    macs : float, optional
-        Multiply-accumulates that count for it, for the ratio that theory gives.
-    """
-
-    name: str
-    model: nn.Module = field(repr=False)
-    macs: float | None = None
-
-
-@dataclass(frozen=True)
-class CandidateLatency:
-    """What was measured of one candidate.
-
-    Attributes
-    ----------
-    name : str
-        Of the candidate.
-    samples_ms : tuple of float
-        Time of one forward pass in each round, in milliseconds; all samples, none left out.
-    median_ms, q1_ms, q3_ms : float
-        Median and quartiles of the samples.
-    ratio : Ratio
-        Its time by the baseline's: below 1 is faster. Exactly 1 for the baseline itself.
-    macs_ratio : float or None
-        Its MACs by the baseline's: theory, to stand beside the measurement, not for it.
-    repetitions : int
-        Forward passes in each sample.
-    """
-
-    name: str
-    samples_ms: tuple[float, ...] = field(repr=False)
-    median_ms: float
-    q1_ms: float
-    q3_ms: float
-    ratio: Ratio
-    macs_ratio: float | None
-    repetitions: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        times = {"median_ms": self.median_ms, "q1_ms": self.q1_ms, "q3_ms": self.q3_ms, "samples": len(self.samples_ms)}
-        verdict = {"ratio": self.ratio.to_dict(), "different": self.ratio.different, "macs_ratio": self.macs_ratio}
-        return {"name": self.name, **times, **verdict, "samples_ms": list(self.samples_ms)}
-
-
-@dataclass(frozen=True)
-class LatencyReport:
-    """One measurement.
-
-    Attributes
-    ----------
-    candidates : tuple of CandidateLatency
-        The baseline first.
-    input_shape : tuple of int
-        Of one sample.
-    batch, threads, rounds : int
-        Samples at a time, threads of torch, rounds in which every candidate had its turn.
-    stopped : str
-        Why it stopped: ``narrow enough`` (every ratio is known to half a percent) or ``time budget``.
-    runtime : str
-        What ran the models.
-    orders : tuple of tuple of int
-        The order of the turns in each round.
-    """
-
-    candidates: tuple[CandidateLatency, ...]
-    input_shape: tuple[int, ...]
-    batch: int
-    threads: int
-    rounds: int
-    stopped: str
-    runtime: str
-    orders: tuple[tuple[int, ...], ...] = field(repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        setting = {"input_shape": list(self.input_shape), "batch": self.batch, "threads": self.threads, "rounds": self.rounds}
-        return {"candidates": [c.to_dict() for c in self.candidates], **setting, "stopped": self.stopped, "runtime": self.runtime}
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return every sample: columns ``candidate``, ``round``, ``ms``."""
-        rows = [(c.name, i, ms) for c in self.candidates for i, ms in enumerate(c.samples_ms)]
-        return pd.DataFrame(rows, columns=["candidate", "round", "ms"])
+MOST_ROWS = 64
+MOST_BATCH = 65536
+DEVICES = ("cpu", "cuda")
 
 
 def latency(
     candidates: Sequence[Candidate],
     *,
     input_shape: Sequence[int],
-    batch: int = 1,
-    threads: int = 1,
+    runtimes: Sequence[str] = ("eager",),
+    batch: int | Sequence[int] = 1,
+    threads: int | Sequence[int] = 1,
+    device: str = "cpu",
+    data: Any = None,
+    accuracy_on: Any = None,
     budget_s: float = 10.0,
     min_rounds: int = 10,
     seed: int = 0,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> LatencyReport:
-    """Time some models in turns, round by round, in one fresh child process.
+    """Time some models in turns, round by round, in one fresh child process for each number of threads.
 
-    Eager mode, float32, inference mode, on the CPU; random input. After warm-up every candidate gives one sample in each round, in an order
-    that is shuffled for each round; a sample is as many forward passes as last 2 ms. It stops when every ratio is known to half a percent,
-    or when the budget is spent. Measurements in one process wait for each other.
+    Inference mode, random input. Each row (candidate, runtime, batch) is first tried in a process forked for it: it must open, run, and
+    give the scores of eager mode (float32 within 1e-3 of the largest; with fewer bits the share of equal top classes is reported); there
+    its peak memory is taken. A row that fails says why, and the others are measured. After warm-up every row of a batch gives one sample in
+    each round, in an order that is shuffled for each round; a sample is as many forward passes as last 2 ms. It stops when every ratio is
+    known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
 
     Parameters
     ----------
@@ -150,12 +59,20 @@ def latency(
         The baseline first.
     input_shape : sequence of int
         Shape of one sample.
-    batch : int
-        Samples at a time.
-    threads : int
-        Threads of torch, at most the cores of this machine.
+    runtimes : sequence of str
+        Names of :data:`prunekit.runtimes.RUNTIMES`; rows are compared with the first candidate in the first of them.
+    batch, threads : int or sequence of int
+        Samples at a time; threads of the runtime, at most the cores of this machine. Of several, all combinations are measured, and
+        rows are compared within each.
+    device : {"cpu", "cuda"}
+        Where; on CUDA by the GPU's own events.
+    data : Data, optional
+        Its training images calibrate int8, which is not measured without; some of its validation images compare the runtimes.
+    accuracy_on : Split, optional
+        Images to measure accuracy on: of each candidate in eager mode, and again in runtimes with fewer bits.
     budget_s : float
-        Seconds for warm-up and rounds; only ``min_rounds`` may take longer. Starting the process takes some seconds more.
+        Seconds of warm-up and rounds for each batch and number of threads; only ``min_rounds`` may take longer. Starting, exporting,
+        compiling and trying come on top.
     min_rounds : int
         Rounds in any case.
     seed : int
@@ -168,55 +85,73 @@ def latency(
     Returns
     -------
     LatencyReport
-        All samples, medians, quartiles and ratios with intervals.
+        All samples, medians, quartiles, ratios with intervals, memory, and why a row could not be measured.
 
     Raises
     ------
     LatencyError
-        If a setting is not valid, a model was not loaded through the catalog, or the child process fails.
+        If a setting is not valid, a model was not loaded through the catalog, or not one row could be measured.
     Cancelled
         If ``cancel`` was set.
     """
-    _check(candidates, batch, threads, budget_s, min_rounds)
+    batches, counts = _several(batch), _several(threads)
+    names = _check_candidates(candidates, runtimes, device)
+    _check_numbers(batches, counts, budget_s, min_rounds)
+    if len(names) * len(runtimes) * len(batches) * len(counts) > MOST_ROWS:
+        raise LatencyError(f"this is more than {MOST_ROWS} rows: choose fewer candidates, runtimes, batches or threads")
+    shape = tuple(input_shape)
     with tempfile.TemporaryDirectory(prefix="prunekit-latency-") as private:
-        folders = _pack(candidates, Path(private))
-        request = {"names": [c.name for c in candidates], "folders": folders, "input_shape": list(input_shape), "batch": batch}
-        request |= {"threads": threads, "budget_s": budget_s, "min_rounds": min_rounds, "seed": seed}
-        path = Path(private) / "request.json"
-        path.write_text(json.dumps(request))
+        folder = Path(private)
+        pack(candidates, folder)
+        checked_on, uncalibrated = pack_images(folder, shape, runtimes, data, seed)
+        base = Request(private, names, tuple(runtimes), batches, 1, device, shape, budget_s, min_rounds, seed, uncalibrated)
         with _my_turn(progress, cancel):
-            result = run_child(path, threads, progress=progress, cancel=cancel)
-    return _report(candidates, tuple(input_shape), batch, threads, result)
+            results = [
+                (n, _carried_out(replace(base, threads=n), _part(progress, place / len(counts), (place + 1) / len(counts)), cancel))
+                for place, n in enumerate(counts)
+            ]
+        rows = [row for n, result in results for row in Findings(candidates, replace(base, threads=n), result).rows()]
+        if all(row.error for row in rows):
+            raise LatencyError(f"nothing could be measured: {rows[0].name}: {rows[0].error}")
+        if accuracy_on is not None:
+            rows = with_accuracy(rows, base, accuracy_on, progress=progress, cancel=cancel)
+    turns = tuple(_turns(turn, n) for n, result in results for turn in result["turns"])
+    versions = {name: RUNTIMES[name].version() for name in runtimes}
+    return LatencyReport(tuple(rows), shape, device, turns, versions, str(results[0][1]["energy"]), checked_on)
 
 
-def _pack(candidates: Sequence[Candidate], private: Path) -> list[str]:
-    """Write each candidate to a folder of its own, from which the child builds it again.
-
-    A pruned copy is built like the baseline: its class is the baseline's, its widths and weights are its own.
-    """
-    base = info(candidates[0].model).id
-    folders = []
-    for index, candidate in enumerate(candidates):
-        of_baseline = base if type(candidate.model) is type(candidates[0].model) else None
-        known = info(candidate.model).id or of_baseline
-        if known is None:
-            raise LatencyError(
-                f"{candidate.name} cannot be built again in the timing process: load it with prunekit.load_model, then prune it"
-            )
-        recipe = Recipe(known.to_dict(), None, PruneSpec())
-        folders.append(str(write_folder(private / str(index), candidate.model, recipe)))
-    return folders
+def _turns(turn: dict[str, Any], threads: int) -> Turns:
+    """Return the rounds of a batch."""
+    return Turns(turn["batch"], threads, len(turn["orders"]), turn["stopped"], tuple(map(tuple, turn["orders"])))
 
 
-def _check(candidates: Sequence[Candidate], batch: int, threads: int, budget_s: float, min_rounds: int) -> None:
-    """Raise unless the settings make sense."""
-    names = [c.name for c in candidates]
+def _several(value: int | Sequence[int]) -> tuple[int, ...]:
+    """Return a tuple of one or of several."""
+    return tuple(dict.fromkeys(value)) if isinstance(value, Sequence) else (value,)
+
+
+def _check_candidates(candidates: Sequence[Candidate], runtimes: Sequence[str], device: str) -> tuple[str, ...]:
+    """Return the candidates' names; raise unless they and the runtimes make sense."""
+    names = tuple(c.name for c in candidates)
     if not 1 <= len(names) <= MOST_CANDIDATES or len(set(names)) != len(names):
         raise LatencyError(f"give 1 to {MOST_CANDIDATES} candidates, each with a name of its own; got {', '.join(names) or 'none'}")
+    unknown = [name for name in runtimes if name not in RUNTIMES]
+    if unknown or not runtimes or len(set(runtimes)) != len(runtimes):
+        raise LatencyError(f"choose runtimes, each once, of {', '.join(RUNTIMES)}; got {', '.join(map(str, runtimes)) or 'none'}")
+    if device not in DEVICES:
+        raise LatencyError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
+    return names
+
+
+def _check_numbers(batches: tuple[int, ...], threads: tuple[int, ...], budget_s: float, min_rounds: int) -> None:
+    """Raise unless the numbers make sense."""
     cores = os.cpu_count() or 1
-    for name, value, most in (("batch", batch, 4096), ("threads", threads, cores), ("min_rounds", min_rounds, 1000)):
+    checks = [("batch", value, MOST_BATCH) for value in batches] + [("threads", value, cores) for value in threads]
+    for name, value, most in (*checks, ("min_rounds", min_rounds, 1000)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             raise LatencyError(f"{name} must be a whole number from 1 to {most}; got {value!r}")
+    if not batches or not threads:
+        raise LatencyError("give at least one batch and one number of threads")
     if not math.isfinite(budget_s) or not 0 < budget_s <= 3600:
         raise LatencyError(f"the time budget must be above 0 and at most 3600 seconds; got {budget_s!r}")
 
@@ -236,15 +171,28 @@ def _my_turn(progress: Progress | None, cancel: threading.Event | None) -> Itera
         TURN.release()
 
 
-def _report(candidates: Sequence[Candidate], shape: tuple[int, ...], batch: int, threads: int, result: dict[str, Any]) -> LatencyReport:
-    """Turn the child's samples into a report."""
-    samples = [np.asarray(seconds) * 1000 for seconds in result["seconds"]]
-    base = candidates[0].macs
-    measured = []
-    for candidate, ms, repetitions in zip(candidates, samples, result["repetitions"], strict=True):
-        q1, median, q3 = (float(q) for q in np.quantile(ms, [0.25, 0.5, 0.75]))
-        macs = candidate.macs / base if candidate.macs is not None and base else None
-        measured.append(CandidateLatency(candidate.name, tuple(ms.tolist()), median, q1, q3, ratio(ms, samples[0]), macs, repetitions))
-    orders = tuple(tuple(order) for order in result["orders"])
-    runtime = f"torch {torch.__version__}, eager, float32, CPU"
-    return LatencyReport(tuple(measured), shape, batch, threads, len(orders), result["stopped"], runtime, orders)
+def _part(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """Return the progress of a part of the whole."""
+    return None if progress is None else lambda share, text: progress(begin + (end - begin) * share, text)
+
+
+def _carried_out(request: Request, progress: Progress | None, cancel: threading.Event | None) -> dict[str, Any]:
+    """Have a request carried out; where a row ends the process, begin again without it."""
+    given_up = dict[str, str]()
+    while True:
+        path = replace(request, given_up=given_up).write()
+        try:
+            return run_child(path, request.threads, progress=progress, cancel=cancel)
+        except ChildDied as death:
+            key = _at_work(Path(request.folder) / "turn")
+            if key is None or key in given_up:
+                raise
+            given_up[key] = f"the timing process died while it had its turn: {death}"
+
+
+def _at_work(path: Path) -> str | None:
+    """Return which row had its turn when the process died."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as shared:
+        return bytes(shared[:]).decode(errors="replace").strip() or None

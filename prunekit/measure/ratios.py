@@ -21,7 +21,8 @@ class Ratio:
     value, low, high : float
         Median over rounds of the candidate's time by the baseline's in the same round, and its 95 % bootstrap interval.
     different : bool
-        The whole interval is more than 1 % away from 1. (Leaving 1 out would call one pair of equal models in twenty different.)
+        The interval leaves 1 out and the ratio is more than 1 % away from it. (The interval alone would call one pair of equal models in
+        twenty different.)
     block : int
         Rounds that were resampled together: 1 where rounds are independent.
     """
@@ -101,5 +102,5 @@ def ratio(candidate: ArrayLike, baseline: ArrayLike, *, resamples: int = 2000, s
     rounds = ((starts[:, :, None] + np.arange(block)) % n).reshape(resamples, -1)[:, :n]
     low, high = np.quantile(np.median(series[rounds], axis=1), [0.025, 0.975])
     value = float(np.median(series))
-    different = bool(low > 1 + MARGIN or high < 1 - MARGIN)
+    different = bool((low > 1 or high < 1) and abs(value - 1) > MARGIN)
     return Ratio(value, min(float(low), value), max(float(high), value), different, block)

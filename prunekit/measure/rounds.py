@@ -14,6 +14,8 @@ from prunekit.measure.ratios import ratio
 
 Run = Callable[[], object]
 Clock = Callable[[], float]
+Sampler = Callable[[int, Run, int], float]
+"""From the index of a candidate, one call and a number of repetitions to the mean seconds of a call."""
 
 SAMPLE_S = 0.002  # a sample lasts at least this long: shorter ones measure the clock and the scheduler
 NARROW = 0.005  # half the width of every ratio's interval, relative to the ratio, at which measuring stops
@@ -80,14 +82,18 @@ def warm_up(run: Run, limit_s: float, clock: Clock = perf_counter) -> float:
     return best
 
 
-def _sample(run: Run, repetitions: int, clock: Clock) -> float:
-    """Return the mean time of some calls in a row."""
-    if repetitions > 1:
-        run()  # untimed: a short model would otherwise be charged for the caches that its predecessor left behind
-    start = clock()
-    for _ in range(repetitions):
-        run()
-    return (clock() - start) / repetitions
+def by_clock(clock: Clock = perf_counter) -> Sampler:
+    """Return a sampler that reads a clock before and after."""
+
+    def sample(_index: int, run: Run, repetitions: int) -> float:
+        if repetitions > 1:
+            run()  # untimed: a short model would otherwise be charged for the caches that its predecessor left behind
+        start = clock()
+        for _ in range(repetitions):
+            run()
+        return (clock() - start) / repetitions
+
+    return sample
 
 
 def _narrow(seconds: Sequence[Sequence[float]]) -> bool:
@@ -103,6 +109,7 @@ def take_turns(
     min_rounds: int = 10,
     seed: int = 0,
     clock: Clock = perf_counter,
+    sample: Sampler | None = None,
     progress: Callable[[float, int], object] | None = None,
 ) -> Rounds:
     """Measure some functions in turns until the ratios are known well enough or the time is up.
@@ -121,6 +128,8 @@ def take_turns(
         Of the orders.
     clock : callable
         Seconds; monotonic.
+    sample : callable, optional
+        How one sample is taken; by the clock when left out.
     progress : callable, optional
         Called between rounds as ``progress(share of the budget, rounds)``.
 
@@ -130,12 +139,13 @@ def take_turns(
         All samples; every candidate has the same number.
     """
     start, rng = clock(), random.Random(seed)
+    sample = sample or by_clock(clock)
     with _no_collection():
         once = [warm_up(run, 0.15 * budget_s / len(runs), clock) for run in runs]
         rounds = Rounds([[] for _ in runs], [max(1, math.ceil(SAMPLE_S / max(t, 1e-7))) for t in once])
         check = min_rounds
         while len(rounds.orders) < MAX_ROUNDS:
-            _one_round(runs, rounds, rng, clock)
+            _one_round(runs, rounds, rng, sample)
             done, spent = len(rounds.orders), clock() - start
             if progress is not None:
                 progress(min(spent / budget_s, 1.0), done)
@@ -149,9 +159,9 @@ def take_turns(
     return rounds
 
 
-def _one_round(runs: Sequence[Run], rounds: Rounds, rng: random.Random, clock: Clock) -> None:
+def _one_round(runs: Sequence[Run], rounds: Rounds, rng: random.Random, sample: Sampler) -> None:
     """Let every candidate give one sample, in a fresh random order."""
     order = rng.sample(range(len(runs)), len(runs))
     rounds.orders.append(order)
     for index in order:
-        rounds.seconds[index].append(_sample(runs[index], rounds.repetitions[index], clock))
+        rounds.seconds[index].append(sample(index, runs[index], rounds.repetitions[index]))

@@ -6,7 +6,7 @@ from prunekit.plots.cuts import CutBins, cut
 from prunekit.plots.density import blocks, share_map
 from prunekit.plots.distributions import Bins, multiples, norms, overlay
 from prunekit.plots.filters import kernels, matrix, ranked, strip
-from prunekit.plots.latency import ratios, samples
+from prunekit.plots.latency import ratios, samples, speed_grid
 from prunekit.plots.layers import MOST_NAMED, by_layer, sizes
 from prunekit.plots.learning import learning_curves, recovery_steps, schedule_chart
 from prunekit.plots.pixels import parts, planes, weight_pixels
@@ -49,6 +49,7 @@ __all__ = [
     "sensitivity_panels",
     "share_map",
     "sizes",
+    "speed_grid",
     "strip",
     "template",
     "thumbnail_curve",

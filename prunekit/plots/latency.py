@@ -1,4 +1,4 @@
-"""Latency: all samples of each candidate on one scale, and the ratios to the dense model."""
+"""Latency: all samples of each row on one scale, the ratios to the baseline, and the speed-up over batch and threads."""
 
 from __future__ import annotations
 
@@ -45,14 +45,15 @@ def samples(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False)
         )
         for name in names
     ]
-    fig = theme.figure(traces, dark=dark, height=70 + 92 * len(names), showlegend=False, margin={"t": 12})
+    pitch = 92 if len(names) <= 4 else 64
+    fig = theme.figure(traces, dark=dark, height=70 + pitch * len(names), showlegend=False, margin={"t": 12})
     most = float(np.quantile(frame["ms"], 0.99)) * 1.08 if len(frame) else 1.0
     fig.update_xaxes(title_text="latency of one batch, ms", range=[0, most], rangemode="tozero")
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     for name in names:
         median = float(frame.loc[frame["candidate"] == name, "ms"].median())
         label = {"text": f"<b>{median:.3g} ms</b>", "font": {"color": colours[name], "size": 13}, "showarrow": False}
-        fig.add_annotation(x=median, y=name, yshift=38, **label)
+        fig.add_annotation(x=median, y=name, yshift=0.41 * pitch, **label)
     return fig
 
 
@@ -109,4 +110,46 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
     fig.update_xaxes(tickvals=marks, ticktext=[f"{mark:g}×" for mark in marks])
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     theme.reference(fig, x=1.0, colour=theme.dense(dark))
+    return fig
+
+
+def speed_grid(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
+    """Draw how many times faster a model is over batch and threads, as a grid with its figures.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``batch``, ``threads``, ``value``, ``low``, ``high``.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Colour on a logarithmic scale, the same distance to either side of 1.
+    """
+    wide = frame.pivot_table(index="threads", columns="batch", values=["value", "low", "high"])
+    value = wide["value"]
+    most = max(float(np.nanmax(np.abs(np.log2(value.to_numpy())))), 0.2)
+    words = [
+        ["" if np.isnan(v) else f"<b>{v:.2f}×</b><br>{low:.2f} to {high:.2f}" for v, low, high in zip(*rows, strict=True)]
+        for rows in zip(value.to_numpy(), wide["low"].to_numpy(), wide["high"].to_numpy(), strict=True)
+    ]
+    trace = go.Heatmap(
+        z=np.log2(value.to_numpy()),
+        x=[f"batch {n}" for n in value.columns],
+        y=[f"{n} thread{'s' * (n > 1)}" for n in value.index],
+        text=words,
+        texttemplate="%{text}",
+        hoverinfo="skip",
+        showscale=False,
+        xgap=3,
+        ygap=3,
+        zmin=-most,
+        zmax=most,
+        colorscale=[[0, theme.REMOVED], [0.5, theme.paper(dark)], [1, theme.KEPT]],
+    )
+    fig = theme.figure([trace], dark=dark, height=70 + 64 * len(value.index), margin={"t": 8})
+    fig.update_xaxes(showgrid=False, side="bottom", type="category")
+    fig.update_yaxes(showgrid=False, type="category")
     return fig

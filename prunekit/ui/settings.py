@@ -79,8 +79,16 @@ class Settings:
         The split that curves are measured on; empty for validation where there is one.
     drop : float
         The loss of accuracy that "Accuracy vs sparsity" reads off for.
-    batch, threads, budget : int
-        Of the Latency page; the budget is in seconds.
+    batch, threads : tuple of int
+        Of the Latency page: samples at a time and threads; all combinations are measured.
+    runtimes : tuple of str
+        Of the Latency page: names of ``prunekit.runtimes.RUNTIMES``, the first of them the baseline.
+    device : str
+        Of the Latency page: ``cpu`` or ``cuda``.
+    also : tuple of str
+        Of the Latency page: stored runs that are timed beside, by the first 12 digits of their names.
+    budget : int
+        Of the Latency page: seconds of turns for each batch and number of threads.
     recalibrate, epochs, optimizer, lr, rate, augment, distill, temperature, schedule, steps, train_images
         Of the Recover page, as in a ``Recovery``; the seed is shared.
     images : int
@@ -123,8 +131,11 @@ class Settings:
     curves: tuple[Curve, ...] = ()
     split: str = ""
     drop: float = 0.01
-    batch: int = 1
-    threads: int = 1
+    batch: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = (1,)
+    runtimes: tuple[str, ...] = ("eager", "onnxruntime")
+    device: str = "cpu"
+    also: tuple[str, ...] = ()
     budget: int = 10
     recalibrate: bool = True
     epochs: int = 3
@@ -161,6 +172,7 @@ class Settings:
             "limit": 0,
             "split": "",
             "train_images": 0,
+            "also": (),
         }
         return replace(self, model=model, pretrained=pretrained, upload=upload, **fresh)  # type: ignore[arg-type]
 

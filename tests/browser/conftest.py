@@ -1,6 +1,8 @@
 """A freshly started server and a browser. Without Chromium these tests are skipped, but fail where CI is set."""
 
+import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,6 +12,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+with contextlib.suppress(ImportError):
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
@@ -114,9 +119,15 @@ class Tab:
         assert not self.errors, self.errors
 
     def leave_for(self, page):
-        """Go to another page by its link in the sidebar, and wait until the page that is left has gone."""
-        self.page.get_by_role("link", name=page, exact=True).click()
-        self.page.wait_for_function("name => document.title.includes(name)", arg=page)
+        """Go to another page by its link in the sidebar; a click while the page is drawn anew may hit what is being replaced."""
+        for _ in range(3):
+            self.page.get_by_role("link", name=page, exact=True).click()
+            try:
+                self.page.wait_for_url(re.compile(f"/{page.lower()}"), timeout=TIMEOUT / 2)
+                break
+            except PlaywrightTimeout:
+                continue
+        self.page.wait_for_url(re.compile(f"/{page.lower()}"))
         self.idle()
 
     def still(self, locator):

@@ -193,6 +193,7 @@ def test_an_uploaded_checkpoint_is_used_and_asked_for_again_elsewhere(tab, tmp_p
     tab.idle()
     tab.page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(str(file))
     tab.page.get_by_role("button", name="Use half.safetensors").click()
+    tab.page.wait_for_url(re.compile("upload="))
     tab.idle()
     key = re.search(r"upload=([0-9a-f]{20})", tab.page.url)[1]
     assert "uploaded weights" in tab.page.locator('[data-testid="stSidebar"]').inner_text()

@@ -64,10 +64,11 @@ def test_dense_masked_and_smaller_take_turns(model: nn.Module) -> None:
         progress=lambda share, text: seen.append(share),
     )
     assert [c.name for c in report.candidates] == ["dense", "masked", "smaller"]
-    assert {len(c.samples_ms) for c in report.candidates} == {report.rounds} == {len(report.orders)}
-    assert report.rounds >= 6
-    assert len({tuple(order) for order in report.orders}) > 1
-    assert all(sorted(order) == [0, 1, 2] for order in report.orders)
+    (turns,) = report.turns
+    assert {len(c.samples_ms) for c in report.candidates} == {turns.rounds} == {len(turns.orders)}
+    assert turns.rounds >= 6
+    assert len(set(turns.orders)) > 1
+    assert all(sorted(order) == [0, 1, 2] for order in turns.orders)
     for c in report.candidates:
         assert 0 < min(c.samples_ms) <= c.q1_ms <= c.median_ms <= c.q3_ms <= max(c.samples_ms)
         assert c.ratio.low <= c.ratio.value <= c.ratio.high
@@ -75,17 +76,17 @@ def test_dense_masked_and_smaller_take_turns(model: nn.Module) -> None:
     assert dense.ratio.to_dict() == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert (dense.macs_ratio, unpriced.macs_ratio) == (1.0, None)
     assert smaller.macs_ratio == pytest.approx(small.after.macs / small.before.macs)
-    assert (report.batch, report.threads, report.input_shape) == (2, 1, (1, 8, 8))
-    assert report.stopped in ("narrow enough", "time budget")
+    assert (turns.batch, turns.threads, report.input_shape) == (2, 1, (1, 8, 8))
+    assert turns.stopped in ("narrow enough", "time budget")
     assert seen == sorted(seen)
-    assert len(report.to_frame()) == 3 * report.rounds
+    assert len(report.to_frame()) == 3 * turns.rounds
     plain = json.loads(json.dumps(report.to_dict()))
     assert set(plain["candidates"][0]) >= {"name", "median_ms", "q1_ms", "q3_ms", "samples", "ratio", "macs_ratio"}
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_shape_that_does_not_fit_is_one_sentence(model: nn.Module) -> None:
-    with pytest.raises(LatencyError, match=r"dense does not run on this input: .*input shape"):
+    with pytest.raises(LatencyError, match=r"nothing could be measured: dense: .*\[3, 8, 8\]"):
         latency([Candidate("dense", model)], input_shape=(3, 8, 8), budget_s=0.2)
 
 
@@ -101,6 +102,13 @@ def test_a_model_from_elsewhere_is_named(model: nn.Module) -> None:
     [
         ({"batch": 0}, "batch must be"),
         ({"batch": 1.5}, "batch must be"),
+        ({"batch": (1, 0)}, "batch must be"),
+        ({"batch": ()}, "at least one batch"),
+        ({"runtimes": ("magic",)}, "choose runtimes"),
+        ({"runtimes": ("eager", "eager")}, "each once"),
+        ({"runtimes": ()}, "choose runtimes"),
+        ({"device": "tpu"}, "device must be"),
+        ({"batch": tuple(range(1, 66))}, "more than 64 rows"),
         ({"threads": 0}, "threads must be"),
         ({"threads": 10_000}, "threads must be"),
         ({"budget_s": 0}, "time budget"),
@@ -182,7 +190,10 @@ def test_measurements_wait_for_each_other(model: nn.Module, monkeypatch) -> None
         threading.Event().wait(0.15)
         with lock:
             running.pop()
-        return {"seconds": [[0.1, 0.2]], "orders": [[0], [0]], "repetitions": [1], "stopped": "time budget"}
+        turn = {"batch": 1, "rows": ["0-eager-1"], "energy_j": [None], "seconds": [[0.1, 0.2]], "orders": [[0], [0]]}
+        turn |= {"repetitions": [1], "stopped": "time budget"}
+        trial = {"peak_bytes": 1, "file_bytes": 1, "compile_s": None, "notes": [], "check": None}
+        return {"turns": [turn], "trials": {"0-eager-1": trial}, "energy": ""}
 
     monkeypatch.setattr(latency_module, "run_child", pretend)
     said: list[str] = []

@@ -44,6 +44,10 @@ def curve_frame():
     return frame.assign(ratio=1 / (1 - frame["sparsity"]), params=5000 * (1 - frame["sparsity"]), bytes=9000 * (1 - frame["sparsity"]))
 
 
+def speeds():
+    return pd.DataFrame({"batch": [1, 8, 1], "threads": [1, 1, 2], "value": [2.0, 0.5, 1.0], "low": 0.4, "high": 2.1})
+
+
 def latency_frame():
     return pd.DataFrame({"candidate": ["dense"] * 20 + ["smaller"] * 20, "ms": [*RNG.normal(10, 1, 20), *RNG.normal(4, 0.5, 20)]})
 
@@ -81,6 +85,7 @@ ALL = {
     "thumbnail_curve": lambda **k: plots.thumbnail_curve(curve_frame()[:3], dense=0.95, **k),
     "samples": lambda **k: plots.samples(latency_frame(), colours=COLOURS, **k),
     "ratios": lambda **k: plots.ratios(RATIOS, colours=COLOURS, **k),
+    "speed_grid": lambda **k: plots.speed_grid(speeds(), **k),
 }
 
 
@@ -189,6 +194,15 @@ def test_samples_show_every_sample_on_one_scale_from_zero():
     assert fig.layout.xaxis.range[0] == 0
     medians = frame.groupby("candidate", sort=False)["ms"].median()
     assert [a.x for a in fig.layout.annotations] == pytest.approx(list(medians))
+
+
+def test_the_grid_of_speed_ups_names_each_figure_and_leaves_what_is_missing_empty():
+    trace = plots.speed_grid(speeds()).data[0]
+    assert (list(trace.x), list(trace.y)) == (["batch 1", "batch 8"], ["1 thread", "2 threads"])
+    assert trace.z[0][0] == -trace.z[0][1] == 1.0, "twice as fast and half as fast are as far from no change"
+    assert trace.zmin == -trace.zmax
+    assert "2.00×" in trace.text[0][0]
+    assert np.isnan(trace.z[1][1])
 
 
 def test_ratios_show_the_interval_and_theory_as_a_hollow_mark():

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from prunekit.choices import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, criteria_of, refusal, scopes_of
 from prunekit.errors import SpecError
+from prunekit.measure.latency import DEVICES
 from prunekit.plots import AXES
 from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
+from prunekit.runtimes import RUNTIMES
 from prunekit.spec import PruneSpec
 from prunekit.ui.address import MOST_SEED, decode, encode
 from prunekit.ui.fitting import fit
@@ -46,8 +48,11 @@ whatever = st.builds(
     focus=st.integers(-1, 400),
     curves=st.lists(curves, max_size=8, unique=True).map(tuple),
     drop=shares,
-    batch=st.integers(1, 256),
-    threads=st.integers(1, 64),
+    batch=st.lists(st.integers(1, 4096), min_size=1, max_size=6, unique=True).map(tuple),
+    threads=st.lists(st.integers(1, 64), min_size=1, max_size=6, unique=True).map(tuple),
+    runtimes=st.lists(st.sampled_from(list(RUNTIMES)), min_size=1, max_size=len(RUNTIMES), unique=True).map(tuple),
+    device=st.sampled_from(DEVICES),
+    also=st.lists(st.text("0123456789abcdef", min_size=12, max_size=12), max_size=4, unique=True).map(tuple),
     budget=st.integers(2, 120),
     recalibrate=st.booleans(),
     epochs=st.integers(0, 200),
@@ -192,7 +197,10 @@ BAD = {
     "upload": ["../../etc/passwd", "xyz"],
     "model": ["a b", "<script>", "x" * 300],
     "curves": ["unstructured", "magic-l1-global", "unstructured-l1-global-x"],
-    "batch": ["0", "257"],
+    "batch": ["0", "4097", "1_", "1_x", "1_2_3_4_5_6_7"],
+    "runtimes": ["", "eager_magic", "channels_last"],
+    "also": ["xyz", "0" * 13],
+    "device": ["tpu"],
     "pattern": ["", "4:2", "0:4", "a:b", "2:4:8", "<b>", "1:99999"],
     "caps": ["1", "1~100", "1~2_1~3", "~"],
     "cap_all": ["100", "-1", "x"],

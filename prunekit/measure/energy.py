@@ -1,0 +1,49 @@
+"""Energy from the processor's own counter (RAPL), where the system shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+COUNTERS = Path("/sys/class/powercap")
+NOT_HERE = "not available here: the processor's energy counter (RAPL) cannot be read"
+
+
+class Meter:
+    """The energy counters of all processor packages.
+
+    Parameters
+    ----------
+    root : Path
+        Where the system shows them.
+
+    Attributes
+    ----------
+    reason : str
+        Why there is nothing to read; "" where there is.
+    """
+
+    def __init__(self, root: Path = COUNTERS) -> None:
+        # only whole packages (intel-rapl:0), not their parts (intel-rapl:0:1), which would count twice
+        found = [folder for folder in sorted(root.glob("*-rapl:*")) if folder.name.count(":") == 1] if root.is_dir() else []
+        self._zones = [(folder / "energy_uj", _number(folder / "max_energy_range_uj")) for folder in found]
+        self._zones = [(file, most) for file, most in self._zones if _number(file) is not None]
+        self.reason = "" if self._zones else NOT_HERE
+
+    def read(self) -> tuple[int, ...]:
+        """Return the counters in microjoules."""
+        return tuple(_number(file) or 0 for file, _ in self._zones)
+
+    def joules(self, before: tuple[int, ...], after: tuple[int, ...]) -> float:
+        """Return the energy between two readings, in joules; a counter that began anew in between is taken as one that went round."""
+        total = 0
+        for (_, most), a, b in zip(self._zones, before, after, strict=True):
+            total += b - a if b >= a else b - a + (most or 0)
+        return total / 1e6
+
+
+def _number(file: Path) -> int | None:
+    """Return the whole number that a file holds."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,155 @@
+"""What travels to the processes that measure: models as folders, images as arrays, the request as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunekit.catalog.folder import write_folder
+from prunekit.catalog.info import info
+from prunekit.errors import LatencyError, PrunekitError
+from prunekit.measure.latency_report import Candidate
+from prunekit.runtimes import RUNTIMES, Files, calibration_images
+from prunekit.spec import PruneSpec, Recipe
+
+CHECKED = 64
+"""Images on which the scores of the runtimes are compared; a quarter of it for large ones."""
+LARGE = 96 * 96
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that a measuring process needs to know. Plain values: it travels as JSON.
+
+    Attributes
+    ----------
+    folder : str
+        The private folder: ``0``, ``1``, ... hold the candidates, ``images.npy`` and ``calibration.npy`` the images.
+    names, runtimes : tuple of str
+        Candidates and runtimes; the first of both is the baseline.
+    batches : tuple of int
+        Samples at a time.
+    threads : int
+        Of every runtime.
+    device : str
+        ``cpu`` or ``cuda``.
+    input_shape : tuple of int
+        Of one sample.
+    budget_s : float
+        Seconds of turns for each batch.
+    min_rounds, seed : int
+        As for :func:`prunekit.measure.latency`.
+    uncalibrated : str
+        Why nothing can be quantised; "" where it can.
+    given_up : dict of str to str
+        Rows that ended a process before, and how.
+    """
+
+    folder: str
+    names: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    batches: tuple[int, ...]
+    threads: int
+    device: str
+    input_shape: tuple[int, ...]
+    budget_s: float
+    min_rounds: int
+    seed: int
+    uncalibrated: str = ""
+    given_up: dict[str, str] | None = None
+
+    def write(self) -> Path:
+        """Write it into its folder and return the file."""
+        path = Path(self.folder) / f"request-{self.threads}.json"
+        path.write_text(json.dumps(asdict(self)))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Request:
+        """Read what :meth:`write` wrote."""
+        found: dict[str, Any] = json.loads(path.read_text())
+        kept: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+        return cls(**kept)
+
+    def files(self, candidate: int) -> Files:
+        """Return where a candidate's files are, or will be."""
+        folder = Path(self.folder) / str(candidate)
+        return Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
+
+    def rows(self) -> list[Row]:
+        """Return what is measured, in the order of the report."""
+        return [Row(c, runtime, batch) for batch in self.batches for c in range(len(self.names)) for runtime in self.runtimes]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate in one runtime at one batch."""
+
+    candidate: int
+    runtime: str
+    batch: int
+
+    @property
+    def key(self) -> str:
+        """A name for files and tables."""
+        return f"{self.candidate}-{self.runtime}-{self.batch}"
+
+
+def pack(candidates: Sequence[Candidate], private: Path) -> None:
+    """Write each candidate to a folder of its own, from which another process builds it again.
+
+    A pruned copy is built like the baseline: its class is the baseline's, its widths and weights are its own.
+
+    Raises
+    ------
+    LatencyError
+        If a model was not loaded through the catalog.
+    """
+    base = info(candidates[0].model).id
+    for index, candidate in enumerate(candidates):
+        of_baseline = base if type(candidate.model) is type(candidates[0].model) else None
+        known = info(candidate.model).id or of_baseline
+        if known is None:
+            raise LatencyError(
+                f"{candidate.name} cannot be built again in the timing process: load it with prunekit.load_model, then prune it"
+            )
+        write_folder(private / str(index), candidate.model, Recipe(known.to_dict(), None, PruneSpec()))
+
+
+def pack_images(private: Path, shape: tuple[int, ...], runtimes: Sequence[str], data: Any, seed: int) -> tuple[str, str]:
+    """Write the images that runtimes are compared and calibrated on.
+
+    Returns
+    -------
+    tuple of str
+        What the images are, in a few words; and why nothing can be quantised, "" where it can.
+    """
+    x, what = _to_compare(shape, data, seed)
+    np.save(private / "images.npy", x.numpy())
+    if not any(RUNTIMES[name].file == "int8" for name in runtimes):
+        return what, ""
+    try:
+        if data is None:
+            raise LatencyError("int8 is calibrated on training images: give the data")
+        np.save(private / "calibration.npy", np.concatenate(calibration_images(data)))
+    except PrunekitError as error:
+        return what, str(error)
+    return what, ""
+
+
+def _to_compare(shape: tuple[int, ...], data: Any, seed: int) -> tuple[Tensor, str]:
+    """Return images of the data where there are some that fit, otherwise noise, and what they are."""
+    n = CHECKED if len(shape) != 3 or shape[1] * shape[2] <= LARGE else CHECKED // 4
+    for name in ("validation", "test"):
+        split = getattr(data, name, None)
+        if split is not None and len(split) and tuple(split[0][0].shape) == tuple(shape):
+            x = next(iter(split.subset(min(n, len(split))).batches(n)))[0]
+            return x, f"{len(x)} {name} images"
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)), f"{n} samples of noise"
