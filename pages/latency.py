@@ -1,7 +1,7 @@
 """Latency: is it really faster, here?"""
 
 from prunekit.jobs import board
-from prunekit.ui import measuring, scoring, show, store, timed, timing
+from prunekit.ui import measuring, scoring, show, store, timed, timing, why
 from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
@@ -30,3 +30,4 @@ with show.plain_errors():
             "seconds, then the time budget counts, and other measurements wait meanwhile.",
             "timer",
         )
+    why.why(now, loaded, data)

@@ -1,5 +1,7 @@
 """Charts: DataFrames and arrays in, plotly figures out. Nothing here knows of Streamlit."""
 
+from prunekit.plots.breakeven import break_even_lines, break_even_map
+from prunekit.plots.causes import time_by_layer
 from prunekit.plots.couplings import coupled
 from prunekit.plots.curves import AXES, accuracy_curves, thumbnail_curve
 from prunekit.plots.cuts import CutBins, cut
@@ -24,6 +26,8 @@ __all__ = [
     "CutBins",
     "accuracy_curves",
     "blocks",
+    "break_even_lines",
+    "break_even_map",
     "by_layer",
     "colour_tiles",
     "coupled",
@@ -53,5 +57,6 @@ __all__ = [
     "strip",
     "template",
     "thumbnail_curve",
+    "time_by_layer",
     "weight_pixels",
 ]

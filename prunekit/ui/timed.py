@@ -7,10 +7,12 @@ import streamlit as st
 
 from prunekit.measure import CandidateLatency, LatencyReport
 from prunekit.plots import KEPT, ratios, run_colour, samples, speed_grid, theme
+from prunekit.plots import sizes as sizes_chart
 from prunekit.plots.text import percent, plural, size, times
 from prunekit.runtimes import RUNTIMES
 from prunekit.ui import controls, show
 from prunekit.ui.settings import Settings
+from prunekit.ui.timing import Timed
 
 MASKED = "#e69f00"
 Group = tuple[int, int]
@@ -23,8 +25,9 @@ def colour_of(name: str) -> str:
     return {"dense": theme.dense(show.dark()), "masked": MASKED, "smaller": KEPT}[name]
 
 
-def results(now: Settings, report: LatencyReport) -> None:
+def results(now: Settings, found: Timed) -> None:
     """Show everything that was measured."""
+    report = found.report
     group = _group(report)
     rows = [row for row in report.candidates if (row.batch, row.threads) == group]
     timed = [row for row in rows if row.error is None]
@@ -47,6 +50,7 @@ def results(now: Settings, report: LatencyReport) -> None:
             show.chart(ratios(ratio_frame(compared, labels), colours=colours, dark=show.dark()), "ratios", ratios_caption(timed))
     _table(report, rows)
     _grid(report)
+    _sizes(found)
 
 
 def _group(report: LatencyReport) -> Group:
@@ -225,6 +229,26 @@ def _grid(report: LatencyReport) -> None:
         f"{worst['value']:.2f}× at batch {worst['batch']:.0f} with {plural(int(worst['threads']), 'thread')}; each against "
         f"{report.candidates[0].title} at the same batch and threads.",
     )  # fmt: skip
+
+
+def _sizes(found: Timed) -> None:
+    """Draw the four sizes of each model as bars, and the quantised file."""
+    rows = []
+    for name, sizes in found.sizes.items():
+        every = {"file": sizes.dense, "gzipped": sizes.gzip, f"zeros left out ({sizes.sparse_format.split(',')[0]})": sizes.sparse}
+        every |= {"after surgery": sizes.surgery} if name == "smaller" else {}
+        quantised = next((r.file_bytes for r in found.report.candidates if r.name == name and RUNTIMES[r.runtime].file == "int8"), None)
+        rows += [(f"{name}: {words}", n, size(n), name == "dense") for words, n in (every | {"int8": quantised}).items() if n]
+    if rows:
+        show.section("How large is each on disk?")
+        frame = pd.DataFrame(rows, columns=["label", "bytes", "text", "dense"])
+        least = frame.loc[frame["bytes"].idxmin()]
+        first = float(frame["bytes"].iloc[0])
+        show.chart(
+            sizes_chart(frame, dark=show.dark()), "latency_sizes",
+            f"The smallest is {least['label']} with {least['text']}, {times(first / least['bytes'])} less than the dense file. Zeros alone "
+            "make no file smaller until they are left out or compressed.",
+        )  # fmt: skip
 
 
 def _smaller(rows: list[CandidateLatency]) -> int:

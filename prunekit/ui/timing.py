@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 import streamlit as st
 import torch
@@ -14,7 +15,7 @@ from prunekit.choices import NEEDS_DATA
 from prunekit.criteria import CRITERIA
 from prunekit.errors import PrunekitError
 from prunekit.jobs import Job, board
-from prunekit.measure import Candidate, LatencyReport
+from prunekit.measure import Candidate, LatencyReport, Sizes
 from prunekit.plots.text import percent, plural
 from prunekit.runs.records import Run
 from prunekit.runs.recovering import weights_folder
@@ -24,6 +25,15 @@ from prunekit.ui import controls, measuring, show, state, store
 from prunekit.ui.fitting import nearest
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What a measurement found: the report, and the sizes of each model by name."""
+
+    report: LatencyReport
+    sizes: dict[str, Sizes]
+
 
 BATCHES = (1, 8, 32, 128)
 MOST_RUNS = 4
@@ -156,19 +166,22 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     judged = None if data is None else data.test.subset(now.images) if 0 < now.images < len(data.test) else data.test
     board().drop(key)
 
-    def work(job: Job) -> LatencyReport:
-        candidates = [Candidate("dense", loaded.model, dense)]
+    def work(job: Job) -> Timed:
+        candidates, kept = [Candidate("dense", loaded.model, dense)], dict[str, Sizes]()
         for name, spec in wanted.items():
             job.progress(0.01, f"making the {name} model")
             result = pruning.prune(loaded.model, spec, data, input_shape=loaded.input_shape)
             candidates.append(Candidate(name, result.model, result.after.effective_macs))
+            assessed = measure.assess(loaded.model, result, cancel=job.cancel)
+            kept |= {"dense": assessed.before.sizes, name: assessed.after.sizes}
         for number, run in enumerate((runs[k] for k in now.also if k in runs), 1):
             model = load_model(str(weights_folder(run.id)))
             candidates.append(Candidate(f"run {number}", model, count(model, loaded.input_shape).effective_macs))
-        return measure.latency(
+        report = measure.latency(
             candidates, input_shape=loaded.input_shape, runtimes=now.runtimes, batch=now.batch, threads=threads_of(now), device=now.device,
             data=data, accuracy_on=judged, budget_s=float(now.budget), progress=job.progress, cancel=job.cancel,
         )  # fmt: skip
+        return Timed(report, kept)
 
     measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work)
 

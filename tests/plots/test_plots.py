@@ -11,6 +11,8 @@ import pytest
 
 from prunekit import plots
 from prunekit.plots import Bins, CutBins, text, theme
+from tests.measure.causes import drawn
+from tests.measure.causes.test_breakeven import table
 from tests.plots.test_couplings import draw as draw_coupled
 from tests.plots.test_learning import epochs
 from tests.plots.test_sensitivity_charts import costs, points
@@ -85,6 +87,9 @@ ALL = {
     "thumbnail_curve": lambda **k: plots.thumbnail_curve(curve_frame()[:3], dense=0.95, **k),
     "samples": lambda **k: plots.samples(latency_frame(), colours=COLOURS, **k),
     "ratios": lambda **k: plots.ratios(RATIOS, colours=COLOURS, **k),
+    "time_by_layer": lambda **k: plots.time_by_layer(drawn.between(4).to_frame(), **k),
+    "break_even_map": lambda **k: plots.break_even_map(table(lambda *_: 0.1).to_frame(), **k),
+    "break_even_lines": lambda **k: plots.break_even_lines(table(lambda *_: 0.1).crossings(), **k),
     "speed_grid": lambda **k: plots.speed_grid(speeds(), **k),
 }
 
