@@ -1,4 +1,4 @@
-"""The kinds "recover" and "train"."""
+"""The kinds "recover", "train" and "quantise"."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from prunekit.jobs.job import Job
 from prunekit.jobs.kinds import kind
+from prunekit.runs.quantising import Quantised, quantise_through
 from prunekit.runs.recovering import Stage, recover_through
 from prunekit.runs.requests import AccuracyRequest
 from prunekit.runs.training import Trained, TrainRequest, train_through
@@ -22,3 +23,9 @@ def recover(request: dict[str, Any], job: Job) -> list[Stage]:
 def train(request: dict[str, Any], job: Job) -> Trained:
     """Carry out a `TrainRequest`; epochs are the partial results."""
     return train_through(TrainRequest.from_dict(request), job.store, job.progress, job.cancel, warn=job.warn, report=job.add)
+
+
+@kind("quantise")
+def quantise(request: dict[str, Any], job: Job) -> Quantised:
+    """Carry out an `AccuracyRequest` and quantise the model that it leads to."""
+    return quantise_through(AccuracyRequest.from_dict(request), job.store, job.progress, job.cancel, warn=job.warn)

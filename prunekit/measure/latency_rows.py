@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy
@@ -110,6 +111,7 @@ def _accuracy(
     """Return the accuracy of a candidate in a runtime, or why there is none."""
     words = f"accuracy of {row.name}, {RUNTIMES[runtime].title}"
     tell = None if progress is None else lambda _, text: progress(1.0, f"{words}: {text}")
+    threads = torch.get_num_threads()  # opening a torch runtime sets them for the whole process
     try:
         files = request.files(request.names.index(row.name))
         session = RUNTIMES[runtime].open(files, threads=row.threads)
@@ -117,3 +119,5 @@ def _accuracy(
     except PrunekitError as error:
         check_cancel(cancel)
         return f"its accuracy could not be measured: {error}"
+    finally:
+        torch.set_num_threads(threads)

@@ -44,7 +44,7 @@ def time_by_layer(frame: pd.DataFrame, *, marked: dict[str, str] | None = None, 
     fig.update_xaxes(rangemode="tozero", nticks=6)
     fig.update_xaxes(tickformat="~s", nticks=4, row=1, col=2)
     fig.update_annotations(font={"size": 12, "color": theme.muted(dark)})
-    fig.update_layout(legend={"y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"}, margin={"t": 34, "l": 8, "r": 8, "b": 8})
+    fig.update_layout(legend={"y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left"}, margin={"t": 34, "l": 8, "r": 8, "b": 8})
     return fig
 
 

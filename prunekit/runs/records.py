@@ -12,7 +12,7 @@ from prunekit.errors import StoreError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.runs.identity import installed, measurement_id, this_machine
 
-KINDS = ("dense", "pruned", "recovered", "trained")
+KINDS = ("dense", "pruned", "recovered", "trained", "quantised")
 
 
 def now() -> str:
@@ -28,7 +28,7 @@ class Run:
     ----------
     id : str
         As ``run_id`` says.
-    kind : {"dense", "pruned", "recovered", "trained"}
+    kind : {"dense", "pruned", "recovered", "trained", "quantised"}
         What was done.
     title : str
         As people read it.

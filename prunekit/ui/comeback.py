@@ -18,7 +18,7 @@ from prunekit.recover import Epoch
 from prunekit.recovery import Recovery
 from prunekit.runs import AccuracyRequest
 from prunekit.runs.recovering import TITLES, Stage, weights_folder
-from prunekit.ui import lending, measuring, show
+from prunekit.ui import lending, measuring, quantising, show
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
 
@@ -121,6 +121,7 @@ def _draw(job: Job, request: AccuracyRequest) -> None:
         _curves(job, job.request)
     if job.state == "done":
         _take(stages[-1], request)
+        quantising.offer(stages, request)
 
 
 def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:

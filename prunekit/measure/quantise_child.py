@@ -1,0 +1,34 @@
+"""The fresh process that exports and quantises a model: ``python -m prunekit.measure.quantise_child REQUEST.json``.
+
+Torch's exporter is not made for a process with several threads, such as a server. It answers as the timing process does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from prunekit.measure import trial
+from prunekit.measure.packing import Request
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the ONNX file of candidate 0 and its quantised one; what libraries print goes to stderr."""
+    request = Request.read(Path((sys.argv[1:] if argv is None else argv)[0]))
+    with os.fdopen(os.dup(1), "w") as out:
+        os.dup2(2, 1)
+        for place, (file, words) in enumerate((("onnx", "exporting"), ("int8", "calibrating and quantising"))):
+            print(json.dumps({"progress": place / 2, "text": words}), file=out, flush=True)
+            trial.make(request, 0, file)
+            reason = Path(request.folder) / "0" / f"{file}.error"
+            if reason.is_file():
+                print(json.dumps({"error": reason.read_text()}), file=out, flush=True)
+                return 2
+        print(json.dumps({"result": {}}), file=out, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
