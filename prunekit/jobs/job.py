@@ -48,6 +48,8 @@ class Job:
         Where the work keeps its results.
     number : int
         Place in the order of asking.
+    alone : bool
+        Whether nothing else may run in this process meanwhile: a measurement of time.
     """
 
     key: str
@@ -68,6 +70,7 @@ class Job:
     cancel: threading.Event = field(default_factory=threading.Event)
     store: RunStore | None = field(default=None, repr=False)
     number: int = 0
+    alone: bool = False
     _first: tuple[float, float] | None = field(default=None, repr=False)
     _last: tuple[float, float] | None = field(default=None, repr=False)
 

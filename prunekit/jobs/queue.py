@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from prunekit.errors import PrunekitError
+from prunekit.jobs.gate import Gate
 from prunekit.jobs.job import Job
 from prunekit.jobs.settings import MOST_FINISHED, workers
 from prunekit.measure.forward import Cancelled
@@ -44,8 +45,9 @@ class Queue:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._closed = threading.Event()
+        self._gate = Gate()
 
-    def submit_local(self, key: str, title: str, work: Work, by: str) -> Job:
+    def submit_local(self, key: str, title: str, work: Work, by: str, *, alone: bool = False) -> Job:
         """Start work that ends with this process, or join the job of the same key.
 
         Parameters
@@ -56,8 +58,10 @@ class Queue:
             Gets the job, to report progress; what it returns is the result.
         by : str
             Who asks.
+        alone : bool
+            Have everything else wait meanwhile.
         """
-        return self._join(Job(key, title), work, by)
+        return self._join(Job(key, title, alone=alone), work, by)
 
     def get(self, key: str) -> Job | None:
         """Return the job of a key, if it is still known."""
@@ -145,7 +149,8 @@ class Queue:
             return
         state, error = "failed", ""
         try:
-            job.result, state = work(job), "done"
+            with self._gate.enter(job.alone, job.cancel):
+                job.result, state = work(job), "done"
         except Cancelled:
             state = "cancelled"
         except (PrunekitError, OSError) as refused:

@@ -59,9 +59,9 @@ def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
     return (loaded.source, store.data_name(settings, loaded), settings.limit)
 
 
-def start(key: str, title: str, work: Work) -> None:
-    """Start a job that ends with the server; to be called from a button's callback."""
-    board().submit_local(key, title, work, session())
+def start(key: str, title: str, work: Work, *, alone: bool = False) -> None:
+    """Start a job that ends with the server, ``alone`` if it measures time; to be called from a button's callback."""
+    board().submit_local(key, title, work, session(), alone=alone)
 
 
 def ask(kind: str, request: Mapping[str, Any], title: str) -> None:

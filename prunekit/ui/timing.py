@@ -183,7 +183,7 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
         )  # fmt: skip
         return Timed(report, kept)
 
-    measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work)
+    measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work, alone=True)
 
 
 def button(now: Settings, loaded: Loaded, data: Data | None) -> None:

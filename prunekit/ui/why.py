@@ -86,7 +86,7 @@ def _start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             batch=batch, threads=threads, runtime=where, budget_s=float(now.budget), progress=job.progress, cancel=job.cancel,
         )  # fmt: skip
 
-    measuring.start(key, f"Why {loaded.source.name} at {percent(now.sparsity)} is not faster", work)
+    measuring.start(key, f"Why {loaded.source.name} at {percent(now.sparsity)} is not faster", work, alone=True)
 
 
 def _rounded(loaded: Loaded, spec: PruneSpec, data: Data | None, macs: float) -> nn.Module | None:
@@ -142,5 +142,6 @@ def _start_break_even(key: str, threads: int) -> None:
     """Measure the break-even, again if it is known; a button's callback."""
     board().drop(key)
     measuring.start(
-        key, "Break-even of sparse kernels", lambda job: break_even_here(threads, again=True, progress=job.progress, cancel=job.cancel)
-    )
+        key, "Break-even of sparse kernels", alone=True,
+        work=lambda job: break_even_here(threads, again=True, progress=job.progress, cancel=job.cancel),
+    )  # fmt: skip

@@ -132,3 +132,27 @@ def test_a_job_of_a_closed_tab_is_shown_to_others_who_may_cancel_it(tab):
 def test_jobs_have_the_same_key_for_the_same_question():
     request = {"model": {"name": "digits_mlp"}, "data": {"name": "digits"}}
     assert key_of("train", request) == key_of("train", dict(reversed(request.items()))) != key_of("sweep", request)
+
+
+def test_what_was_recovered_is_quantised_and_stands_in_one_table(tab):
+    one = tab("recover", model="digits_mlp", sparsity="90", epochs="1", recalibrate="0", limit="300")
+    if "Kept: epoch" not in one.text:
+        one.click("recover_start").wait(lambda: "Kept: epoch" in one.text, 120)
+    one.click("quantise_start").wait(lambda: one.app.dataframe, 180)
+    steps = list(one.app.dataframe[0].value["step"])
+    assert steps == ["Dense", "Pruned", "Recovered", "Quantised to int8"]
+    assert "int8 against the same model in float32" in one.text
+    run = max(store().runs(kind="quantised"), key=lambda run: run.created)
+    assert store().get_run(run.parent).kind == "recovered"
+
+
+def test_latency_in_several_runtimes_says_what_failed_and_why_it_is_not_faster(tab):
+    one = tab("latency", model="digits_mlp", sparsity="80", budget="2", runtimes="eager_onnxruntime_csr", batch="1_8", limit="200")
+    one.click("measure_latency").wait(lambda: one.app.dataframe, 240)
+    assert "nothing to run sparse" in "\n".join(w.value for w in one.app.warning)
+    table = one.app.dataframe[0].value
+    assert list(table["model"]) == ["dense"] * 3 + ["masked"] * 3 + ["smaller"] * 3
+    assert (table["median ms"] == "not measured").sum() == 2
+    assert "batch 8" in words(one) or "batch 8" in one.text
+    one.set("why_whose", "masked")
+    one.click("why_start").wait(lambda: "its MACs promise" in words(one), 120)
