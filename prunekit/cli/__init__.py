@@ -1,4 +1,4 @@
-"""The command line: ``prunekit app | models | inspect | prune | sweep | latency``."""
+"""The command line: ``prunekit app | models | inspect | prune | sweep | sensitivity | latency``."""
 
 from __future__ import annotations
 

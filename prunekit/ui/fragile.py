@@ -123,7 +123,8 @@ def panels(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None)
     stands_out = fragile(so_far)
     fig = sensitivity_panels(frame, dense=dense, threshold=dense - now.drop, fragile=stands_out, targets=targets, dark=show.dark())
     seen = f"{so_far.images:,} of {so_far.total:,}" if not so_far.done else f"{so_far.images:,}"
-    where = f" Measured on {seen} {so_far.split} images; dotted: {100 * now.drop:.3g} points below dense."
+    unit = "point" if now.drop == 0.01 else "points"
+    where = f" Measured on {seen} {so_far.split} images; dotted: {100 * now.drop:.3g} {unit} below dense."
     show.chart(fig, "sensitivity_panels", sensitivity_caption(frame, dense, ()) + where)
 
 

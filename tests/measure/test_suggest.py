@@ -18,8 +18,9 @@ from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.alone import alone
 from prunekit.measure.combine import counter, together
 from prunekit.measure.drops import drop_curve, drop_curves, fragile
+from prunekit.measure.knapsack import least_for, most_within
 from prunekit.measure.sensitivity import LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
-from prunekit.measure.suggest import least_for, most_within, suggest
+from prunekit.measure.suggest import suggest
 from prunekit.pruning import prune
 from prunekit.spec import PruneSpec
 from tests.measure.test_sensitivity import SHAPE, Net, data
