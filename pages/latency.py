@@ -12,7 +12,7 @@ show.heading(
 now, loaded = model_in_use()
 timing.setting(now, loaded)
 name, data = store.data_name(now, loaded), None
-if name != store.NO_DATA and (timing.needs_data(now) or store.at_hand(name)):
+if name != store.NO_DATA and (timing.wants_data(now) or store.at_hand(name)):
     data = data_in_use(now, loaded)
 if data is None and name == store.NO_DATA and timing.needs_data(now):
     scoring.without_data(now.criterion)

@@ -23,8 +23,8 @@ class Meter:
     """
 
     def __init__(self, root: Path = COUNTERS) -> None:
-        # only whole packages (intel-rapl:0), not their parts (intel-rapl:0:1), which would count twice
-        found = [folder for folder in sorted(root.glob("*-rapl:*")) if folder.name.count(":") == 1] if root.is_dir() else []
+        # only whole packages: their parts (intel-rapl:0:1) and the platform around them ("psys") would count twice
+        found = [folder for folder in sorted(root.glob("*-rapl:*")) if _is_package(folder)] if root.is_dir() else []
         self._zones = [(folder / "energy_uj", _number(folder / "max_energy_range_uj")) for folder in found]
         self._zones = [(file, most) for file, most in self._zones if _number(file) is not None]
         self.reason = "" if self._zones else NOT_HERE
@@ -39,6 +39,14 @@ class Meter:
         for (_, most), a, b in zip(self._zones, before, after, strict=True):
             total += b - a if b >= a else b - a + (most or 0)
         return total / 1e6
+
+
+def _is_package(folder: Path) -> bool:
+    """Return whether a zone is a whole processor."""
+    try:
+        return folder.name.count(":") == 1 and (folder / "name").read_text().startswith("package")
+    except OSError:
+        return False
 
 
 def _number(file: Path) -> int | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import mmap
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,14 +25,15 @@ from prunekit.errors import LatencyError, PrunekitError
 from prunekit.measure import memory, trial
 from prunekit.measure.energy import Meter
 from prunekit.measure.packing import Request, Row
+from prunekit.measure.processes import LIMIT_S, in_a_process
 from prunekit.measure.rounds import Rounds, Run, Sampler, by_clock, take_turns
 from prunekit.runtimes import RUNTIMES, Session
 
-# forked: what is imported is there already. Elsewhere than on Linux system libraries do not survive a fork
-PROCESSES: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-TRIAL_S = 300.0
 SHARE_OF_TRIALS = 0.4
-Say = Callable[[float, str], None]
+PATIENCE = 20  # times a round without compiling, before a silence counts as hanging
+NOBODY = b" " * 64
+Say = Callable[..., None]
+Note = Callable[[bytes], None]
 
 
 def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
@@ -52,7 +52,7 @@ def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
         From a row's key to what its trial found: ``peak_bytes``, ``file_bytes``, ``compile_s``, ``notes``, ``check``, or ``error``.
     """
     rows, found = request.rows(), dict[str, dict[str, Any]]()
-    first = [Row(index, trial.EAGER, request.batches[0]) for index in range(len(request.names))]
+    first = [Row(index, trial.EAGER, min(request.batches)) for index in range(len(request.names))]
     todo = [*first, *(row for row in rows if row not in first)]
     for index, row in enumerate(todo):
         say(SHARE_OF_TRIALS * index / len(todo), f"trying {request.names[row.candidate]} in {RUNTIMES[row.runtime].title}")
@@ -72,7 +72,7 @@ def _found(request: Request, row: Row, say: Say, share: float) -> dict[str, Any]
         return {"error": problem}
     result = trial.result_of(request, row)
     if not result.is_file():
-        ended = _in_a_process(partial(say, share, _trying(request, row)), trial.attempt, request, row)
+        ended = in_a_process(trial.attempt, request, row, alive=partial(say, share, _trying(request, row)), fork=request.device == "cpu")
         if not result.is_file():
             return {"error": ended or "its process ended without a word"}
     return dict(json.loads(result.read_text()))
@@ -85,9 +85,9 @@ def _trying(request: Request, row: Row) -> str:
 
 def _device_missing(request: Request, row: Row) -> str:
     """Return why a row cannot run on the device."""
-    if request.device not in RUNTIMES[row.runtime].devices:
-        return f"{RUNTIMES[row.runtime].title} does not run on {request.device} here"
-    return "there is no CUDA device on this machine" if request.device == "cuda" and not torch.cuda.is_available() else ""
+    # whether there is a GPU at all is for the trial to say: asking here would spoil CUDA for what is forked later
+    usable = request.device in RUNTIMES[row.runtime].devices
+    return "" if usable else f"{RUNTIMES[row.runtime].title} does not run on {request.device} here"
 
 
 def _made(request: Request, candidate: int, file: str, say: Say, share: float) -> str:
@@ -97,7 +97,7 @@ def _made(request: Request, candidate: int, file: str, say: Say, share: float) -
         target = path.onnx if kind == "onnx" else path.int8
         if target is not None and not target.is_file() and not reason.is_file():
             words = f"{'exporting' if kind == 'onnx' else 'quantising'} {request.names[candidate]}"
-            ended = _in_a_process(partial(say, share, words), trial.make, request, candidate, kind)
+            ended = in_a_process(trial.make, request, candidate, kind, alive=partial(say, share, words))
             if ended:
                 reason.write_text(f"{words}: {ended}")
         if reason.is_file():
@@ -105,44 +105,26 @@ def _made(request: Request, candidate: int, file: str, say: Say, share: float) -
     return ""
 
 
-def _in_a_process(alive: Callable[[], object], work: Callable[..., None], *args: Any) -> str:
-    """Do work in a process of its own; return how it ended if it did not end well."""
-    process = PROCESSES.Process(target=work, args=args)
-    process.start()
-    start = time.monotonic()
-    while process.exitcode is None and time.monotonic() - start < TRIAL_S:
-        process.join(1.0)
-        alive()
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-        return f"it took longer than {TRIAL_S:.0f} s and was ended"
-    if process.exitcode == -9:
-        return "its process was killed by the system, as happens when memory runs out: take a smaller batch"
-    return "" if process.exitcode == 0 else f"its process died (exit code {process.exitcode})"
-
-
 @contextmanager
-def _turn_marker(folder: Path, rows: list[Row]) -> Iterator[Callable[[int], None]]:
+def _turn_marker(folder: Path) -> Iterator[Note]:
     """Give a function that notes which row has its turn; a memory-mapped file, since it is called before every sample."""
     path = folder / "turn"
-    path.write_bytes(b" " * 64)
-    with path.open("r+b") as file, mmap.mmap(file.fileno(), 64) as shared:
-        keys = [row.key.encode().ljust(64) for row in rows]
+    path.write_bytes(NOBODY)
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), len(NOBODY)) as shared:
 
-        def note(index: int) -> None:
-            shared[:64] = keys[index]
+        def note(key: bytes) -> None:
+            shared[:] = key
 
         yield note
-        shared[:64] = b" " * 64
+        shared[:] = NOBODY
 
 
-def _sampler(request: Request, meter: Meter, spent: list[float], note: Callable[[int], None]) -> Sampler:
+def _sampler(request: Request, rows: list[Row], meter: Meter, spent: list[float], note: Note) -> Sampler:
     """Return how one sample is taken: marked, by the clock or by CUDA events, with the energy counter read around it."""
-    take = by_clock() if request.device == "cpu" else by_events()
+    take, keys = by_clock() if request.device == "cpu" else by_events(), [_marked(row) for row in rows]
 
     def sample(index: int, run: Run, repetitions: int) -> float:
-        note(index)
+        note(keys[index])
         if meter.reason:
             return take(index, run, repetitions)
         before = meter.read()
@@ -178,60 +160,97 @@ def measure(request: Request, out: TextIO) -> dict[str, Any]:
         ``trials`` by row, ``turns``: for each batch the keys of its ``rows`` and what :class:`Rounds` holds, ``energy``: why there is none.
     """
 
-    def say(share: float, text: str) -> None:
-        print(json.dumps({"progress": share, "text": text}), file=out, flush=True)
+    def say(share: float, text: str, patience: float = 0.0) -> None:
+        print(json.dumps({"progress": share, "text": text, "patience": patience}), file=out, flush=True)
 
     memory.volunteer()
     trials = prepare(request, say)  # before torch has threads here: forked processes could not use theirs
     torch.set_num_threads(request.threads)
     torch.set_num_interop_threads(1)
     sessions, turns, meter = dict[tuple[int, str], Session](), [], Meter()
-    for place, batch in enumerate(request.batches):
-        rows = [row for row in request.rows() if row.batch == batch and not trials[row.key].get("error")]
-        working, runs = _bound(request, rows, sessions, trials)
-        if not runs:
-            continue
-        width = (1 - SHARE_OF_TRIALS) / len(request.batches)
-        begin = SHARE_OF_TRIALS + width * place
-
-        def told(share: float, rounds: int, begin: float = begin, width: float = width, batch: int = batch) -> None:
-            say(begin + width * share, f"batch {batch}: {rounds} rounds")
-
-        turns.append({"batch": batch, **_turns(request, working, runs, meter, told)})
+    width = (1 - SHARE_OF_TRIALS) / len(request.batches)
+    with _turn_marker(Path(request.folder)) as note:
+        for place, batch in enumerate(request.batches):
+            told = Telling(say, SHARE_OF_TRIALS + width * place, width, batch)
+            rows = [row for row in request.rows() if row.batch == batch and not trials[row.key].get("error")]
+            found = Batch(request, sessions, trials, note, told, meter).carry_out(rows)
+            if found is not None:
+                turns.append({"batch": batch, **found})
     return {"trials": trials, "turns": turns, "energy": meter.reason}
 
 
-def _bound(
-    request: Request, rows: list[Row], sessions: dict[tuple[int, str], Session], trials: dict[str, dict[str, Any]]
-) -> tuple[list[Row], list[Run]]:
-    """Open the rows of a batch; what worked in its trial and fails here says so."""
-    working, runs = [], list[Run]()
-    for row in rows:
-        try:
-            key = (row.candidate, row.runtime)
-            if key not in sessions:
-                files = request.files(row.candidate)
-                sessions[key] = RUNTIMES[row.runtime].open(files, threads=request.threads, device=request.device)
-            runs.append(sessions[key].bind(trial.noise(request, row.batch)))
-            working.append(row)
-        except (PrunekitError, RuntimeError, MemoryError) as error:
-            trials[row.key]["error"] = str(error).splitlines()[0]
-    return working, runs
+@dataclass(frozen=True)
+class Telling:
+    """Tells the progress of one batch."""
+
+    say: Say
+    begin: float
+    width: float
+    batch: int
+
+    def rounds(self, patience: float, share: float, rounds: int) -> None:
+        """Tell how far the rounds are, and how long one may take."""
+        self.say(self.begin + self.width * share, f"batch {self.batch}: {rounds} rounds", patience)
+
+    def silence(self, text: str, seconds: float) -> None:
+        """Announce a silence."""
+        self.say(self.begin, f"batch {self.batch}: {text}", seconds)
 
 
-def _turns(request: Request, rows: list[Row], runs: list[Run], meter: Meter, told: Callable[[float, int], None]) -> dict[str, Any]:
-    """Let the rows of a batch take turns."""
-    spent = [0.0] * len(rows)
-    with _turn_marker(Path(request.folder), rows) as note:
-        for index, run in enumerate(runs):  # the first pass here: what dies of it is known
-            note(index)
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The rows of one batch, opened and timed."""
+
+    request: Request
+    sessions: dict[tuple[int, str], Session]
+    trials: dict[str, dict[str, Any]]
+    note: Note
+    told: Telling
+    meter: Meter
+
+    def carry_out(self, rows: list[Row]) -> dict[str, Any] | None:
+        """Open the rows and let them take turns; None where not one of them works."""
+        working, runs = [], list[Run]()
+        for row in rows:
+            self.note(_marked(row))
+            self.told.silence(f"opening {self.request.names[row.candidate]} in {RUNTIMES[row.runtime].title}", LIMIT_S)
+            try:
+                runs.append(self._session(row).bind(trial.noise(self.request, row.batch)))
+                working.append(row)
+            except (PrunekitError, RuntimeError, MemoryError) as error:  # it worked in its trial, alone
+                self.trials[row.key]["error"] = next(iter(str(error).splitlines()), type(error).__name__)
+        return self._turns(working, runs) if runs else None
+
+    def _session(self, row: Row) -> Session:
+        """Return a candidate in a runtime, opened once for all batches."""
+        key = (row.candidate, row.runtime)
+        if key not in self.sessions:
+            files = self.request.files(row.candidate)
+            self.sessions[key] = RUNTIMES[row.runtime].open(files, threads=self.request.threads, device=self.request.device)
+        return self.sessions[key]
+
+    def _turns(self, rows: list[Row], runs: list[Run]) -> dict[str, Any]:
+        """Let the rows take turns."""
+        request, spent, once = self.request, [0.0] * len(rows), 0.0
+        for row, run in zip(rows, runs, strict=True):
+            self.note(_marked(row))
+            self.told.silence("first passes", LIMIT_S)
+            start = time.monotonic()
             run()
-        sample = _sampler(request, meter, spent, note)
+            once += time.monotonic() - start
+        self.told.silence("warming up", PATIENCE * once + request.budget_s)
+        sample = _sampler(request, rows, self.meter, spent, self.note)
         timing: dict[str, Any] = {"budget_s": request.budget_s, "min_rounds": request.min_rounds, "seed": request.seed}
-        rounds: Rounds = take_turns(runs, **timing, sample=sample, progress=told)
-    calls = [max(1, len(rounds.orders) * repetitions) for repetitions in rounds.repetitions]
-    energy = [None if meter.reason else joules / n for joules, n in zip(spent, calls, strict=True)]
-    return {"rows": [row.key for row in rows], "energy_j": energy, **asdict(rounds)}
+        rounds: Rounds = take_turns(runs, **timing, sample=sample, progress=partial(self.told.rounds, PATIENCE * once))
+        # before the passes that are timed there is one that is not, where there are several
+        calls = [len(rounds.orders) * (n + (n > 1 and request.device == "cpu")) for n in rounds.repetitions]
+        energy = [None if self.meter.reason else joules / max(n, 1) for joules, n in zip(spent, calls, strict=True)]
+        return {"rows": [row.key for row in rows], "energy_j": energy, **asdict(rounds)}
+
+
+def _marked(row: Row) -> bytes:
+    """Return a row's key as the marker holds it."""
+    return row.key.encode().ljust(len(NOBODY))
 
 
 def main(argv: list[str] | None = None) -> int:

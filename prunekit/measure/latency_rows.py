@@ -114,9 +114,9 @@ def _accuracy(
     threads = torch.get_num_threads()  # opening a torch runtime sets them for the whole process
     try:
         files = request.files(request.names.index(row.name))
-        session = RUNTIMES[runtime].open(files, threads=row.threads)
+        session = RUNTIMES[runtime].open(files, threads=row.threads, device=request.device)
         return evaluate_session(session, split, progress=tell, cancel=cancel)
-    except PrunekitError as error:
+    except (PrunekitError, OSError) as error:
         check_cancel(cancel)
         return f"its accuracy could not be measured: {error}"
     finally:

@@ -8,10 +8,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from prunekit.measure import trial
 from prunekit.measure.packing import Request
+from prunekit.measure.processes import in_a_process
+
+
+def _say(out: TextIO, share: float, text: str) -> None:
+    """Tell the progress."""
+    print(json.dumps({"progress": share, "text": text}), file=out, flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,11 +28,11 @@ def main(argv: list[str] | None = None) -> int:
     with os.fdopen(os.dup(1), "w") as out:
         os.dup2(2, 1)
         for place, (file, words) in enumerate((("onnx", "exporting"), ("int8", "calibrating and quantising"))):
-            print(json.dumps({"progress": place / 2, "text": words}), file=out, flush=True)
-            trial.make(request, 0, file)
+            ended = in_a_process(trial.make, request, 0, file, alive=partial(_say, out, place / 2, words))
             reason = Path(request.folder) / "0" / f"{file}.error"
-            if reason.is_file():
-                print(json.dumps({"error": reason.read_text()}), file=out, flush=True)
+            if ended or reason.is_file():
+                said = reason.read_text() if reason.is_file() else f"{words}: {ended}"
+                print(json.dumps({"error": said}), file=out, flush=True)
                 return 2
         print(json.dumps({"result": {}}), file=out, flush=True)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import random
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class Rounds:
     repetitions : list of int
         Calls in each sample, for each candidate the same in all rounds.
     stopped : str
-        ``narrow enough`` or ``time budget``.
+        ``narrow enough``, ``time budget`` or ``most rounds``.
     """
 
     seconds: list[list[float]]
@@ -97,8 +98,10 @@ def by_clock(clock: Clock = perf_counter) -> Sampler:
 
 
 def _narrow(seconds: Sequence[Sequence[float]]) -> bool:
-    """Return whether the interval of every ratio to the first candidate is narrow."""
-    ratios = [ratio(other, seconds[0], resamples=400) for other in seconds[1:]]
+    """Return whether the interval of every ratio to the first candidate is narrow; of one alone, that of its median."""
+    # alone there is no ratio: its own median has to be known as well
+    beside = [(other, seconds[0]) for other in seconds[1:]] or [(seconds[0], [statistics.median(seconds[0])] * len(seconds[0]))]
+    ratios = [ratio(one, other, resamples=400) for one, other in beside]
     return all((r.high - r.low) / 2 <= NARROW * r.value for r in ratios)
 
 
@@ -156,6 +159,8 @@ def take_turns(
                 check = math.ceil(check * 1.3)
             if done >= min_rounds and spent >= budget_s:
                 break
+        else:
+            rounds.stopped = "most rounds"
     return rounds
 
 

@@ -52,7 +52,11 @@ def samples(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False)
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     for name in names:
         median = float(frame.loc[frame["candidate"] == name, "ms"].median())
-        label = {"text": f"<b>{median:.3g} ms</b>", "font": {"color": colours[name], "size": 13}, "showarrow": False}
+        label = {
+            "text": f"<b>{median:.3g} ms</b>" if median < 1000 else f"<b>{median:,.0f} ms</b>",
+            "font": {"color": colours[name], "size": 13},
+            "showarrow": False,
+        }
         fig.add_annotation(x=median, y=name, yshift=0.41 * pitch, **label)
     return fig
 

@@ -21,7 +21,7 @@ from prunekit.measure.quantised import quantise
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
 from prunekit.runs.bench import Bench, Keeper, Warn
-from prunekit.runs.identity import data_hash, digest, measurement_id
+from prunekit.runs.identity import data_hash, digest, installed, measurement_id
 from prunekit.runs.loading import load
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.recovering import recover_through, weights_folder
@@ -157,13 +157,14 @@ class _Quantising(Bench):
     def _int8(self, run: Run, files: Files, part: Any, split: str, progress: Progress | None) -> Accuracy:
         """Return the accuracy of the quantised model in its runtime, from the store or measured."""
         hashed = self._hash(split)
-        name = measurement_id(run.id, hashed, split, len(part), runtime=RUNTIME)
+        versions = {**installed(), "runtime": RUNTIMES[RUNTIME].version()}
+        name = measurement_id(run.id, hashed, split, len(part), runtime=RUNTIME, versions=versions)
         kept = self.keeper.ask(lambda store: store.measurement(name))
         if kept is not None:
             return kept.accuracy  # type: ignore[no-any-return]
         session = RUNTIMES[RUNTIME].open(files)
         found = evaluate_session(session, part, progress=progress, cancel=self.cancel)
-        seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME)
+        seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME, versions=versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found
 

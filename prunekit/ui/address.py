@@ -48,7 +48,7 @@ CODECS: dict[str, codecs.Codec] = {
     "split": codecs.choice("validation", "test"),
     "drop": codecs.Codec(codecs.percent, codecs.fraction),
     "batch": codecs.several(codecs.whole(1, 4096), 6),
-    "threads": codecs.several(codecs.whole(1, 64), 6),
+    "threads": codecs.several(codecs.whole(1, 1024), 6),
     "runtimes": codecs.several(codecs.dotted(*RUNTIMES), len(RUNTIMES)),
     "device": codecs.choice(*DEVICES),
     "also": codecs.several(codecs.matching(r"[0-9a-f]{12}", "12 hexadecimal digits"), 4),

@@ -44,9 +44,9 @@ def results(now: Settings, found: Timed) -> None:
         frame = pd.DataFrame([(labels[row], ms) for row in timed for ms in row.samples_ms], columns=["candidate", "ms"])
         show.chart(samples(frame, colours=colours, dark=show.dark()), "samples", samples_caption(report, group, timed))
     with right:
-        show.section("Measured beside theory")
         compared = [row for row in timed if row.ratio is not None][1:]
         if compared:
+            show.section("Measured beside theory")
             show.chart(ratios(ratio_frame(compared, labels), colours=colours, dark=show.dark()), "ratios", ratios_caption(timed))
     _table(report, rows)
     _grid(report)
@@ -55,9 +55,9 @@ def results(now: Settings, found: Timed) -> None:
 
 def _group(report: LatencyReport) -> Group:
     """Return the batch and threads that are shown; choose where there are several."""
-    groups = [(turn.batch, turn.threads) for turn in report.turns]
+    groups = list(dict.fromkeys((row.batch, row.threads) for row in report.candidates))
     if len(groups) < 2:
-        return groups[0] if groups else (report.candidates[0].batch, report.candidates[0].threads)
+        return groups[0]
     place = st.segmented_control(
         "Show",
         list(range(len(groups))),
@@ -72,7 +72,7 @@ def _group(report: LatencyReport) -> Group:
 def _failures(rows: list[CandidateLatency]) -> None:
     """Say which rows could not be measured, and why."""
     if rows:
-        said = "\n".join(f"- **{row.title}**: {show.plain(str(row.error))}" for row in rows)
+        said = "\n".join(f"- **{row.title}, batch {row.batch}**: {show.plain(str(row.error))}" for row in rows)
         st.warning(f"Not measured:\n{said}", icon=":material/timer_off:")
 
 
@@ -80,6 +80,11 @@ def label(row: CandidateLatency, report: LatencyReport) -> str:
     """Return what a row is called in pictures: the runtime only where there are several."""
     several = len({other.runtime for other in report.candidates}) > 1
     return f"{row.name} · {RUNTIMES[row.runtime].title}" if several else row.name
+
+
+def three(number: float | None) -> str:
+    """Return a number with three figures and no exponent."""
+    return "–" if number is None else f"{number:.3g}" if abs(number) < 1000 else f"{number:,.0f}"
 
 
 def speed(row: CandidateLatency) -> tuple[float, float, float]:
@@ -100,11 +105,17 @@ def _tiles(rows: list[CandidateLatency], timed: list[CandidateLatency]) -> None:
     for column, row in zip(st.columns(len(chosen)), chosen, strict=True):
         with column:
             first = "Fastest: " if row is fastest and row is not base else ""
-            below = "the baseline" if row is base or row.ratio is None else "{:.2f}× ({:.2f} to {:.2f})".format(*speed(row))
-            note = f"Quartiles {row.q1_ms:.3g} to {row.q3_ms:.3g} ms; {row.throughput:.4g} samples a second."
+            below = (
+                "the baseline"
+                if row is base
+                else "no baseline to compare with"
+                if row.ratio is None
+                else "{:.2f}× ({:.2f} to {:.2f})".format(*speed(row))
+            )
+            note = f"Quartiles {three(row.q1_ms)} to {three(row.q3_ms)} ms; {three(row.throughput)} samples a second."
             show.tile(
                 f"{first}{row.title}" if first else row.title[:1].upper() + row.title[1:],
-                f"{row.median_ms:.3g} ms",
+                f"{three(row.median_ms)} ms",
                 "measured",
                 below,
                 note,
@@ -154,7 +165,7 @@ def samples_caption(report: LatencyReport, group: Group, timed: list[CandidateLa
     return (
         f"{plural(turn.rounds, 'round')} in which every row had its turn, in shuffled order, in a process of its own ({versions}; "
         f"{report.device.upper()}, {plural(group[1], 'thread')}, batch {group[0]}); stopped at: {turn.stopped}. The middle half of the "
-        f"{base.name} samples lies between {base.q1_ms:.3g} and {base.q3_ms:.3g} ms.{busy}"
+        f"{base.name} samples lies between {three(base.q1_ms)} and {three(base.q3_ms)} ms.{busy}"
     )
 
 
@@ -195,7 +206,7 @@ def table(rows: list[CandidateLatency]) -> pd.DataFrame:
             {
                 "model": row.name,
                 "runtime": RUNTIMES[row.runtime].title,
-                "median ms": f"{row.median_ms:.3g}" if good else "not measured",
+                "median ms": three(row.median_ms) if good else "not measured",
                 "× faster": "–" if row.ratio is None else "{:.2f} ({:.2f}–{:.2f})".format(*speed(row)),
                 "by MACs": times(1 / row.macs_ratio) if row.macs_ratio else "–",
                 "samples/s": f"{row.throughput:,.0f}" if row.throughput else "–",
@@ -204,7 +215,7 @@ def table(rows: list[CandidateLatency]) -> pd.DataFrame:
                 "file": size(row.file_bytes) if row.file_bytes is not None else "–",
                 "energy": f"{1000 * row.energy_j:.3g} mJ" if row.energy_j is not None else "–",
                 "against eager": checked,
-                "notes": "; ".join(row.notes + ((f"compiled in {row.compile_s:.1f} s",) if row.compile_s else ())) or "–",
+                "notes": "; ".join(row.notes) or "–",
             }
         )
     frame = pd.DataFrame(found)

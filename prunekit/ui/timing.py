@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 
 import streamlit as st
 import torch
@@ -11,12 +12,14 @@ import torch
 from prunekit import measure, pruning
 from prunekit.anatomy import count
 from prunekit.catalog import Data, load_model
+from prunekit.catalog.folder import is_folder
 from prunekit.choices import NEEDS_DATA
 from prunekit.criteria import CRITERIA
 from prunekit.errors import PrunekitError
 from prunekit.jobs import Job, board
 from prunekit.measure import Candidate, LatencyReport, Sizes
 from prunekit.plots.text import percent, plural
+from prunekit.runs.identity import weights_of
 from prunekit.runs.records import Run
 from prunekit.runs.recovering import weights_folder
 from prunekit.runtimes import RUNTIMES
@@ -132,8 +135,16 @@ def kept_runs(now: Settings, loaded: Loaded) -> dict[str, Run]:
         runs = board().store.runs()  # type: ignore[union-attr]
     except PrunekitError:
         return {}
-    mine = [run for run in runs if run.model.get("name") == now.model and run.kind == "recovered" and weights_folder(run.id).is_dir()]
+    weights = _weights(loaded.source)
+    mine = [run for run in runs if run.weights == weights and run.kind == "recovered" and is_folder(weights_folder(run.id))]
     return {run.id[:12]: run for run in sorted(mine, key=lambda run: run.created, reverse=True)[:50]}
+
+
+@lru_cache(maxsize=32)
+def _weights(source: store.Source) -> str:
+    """Return what the runs of a model are known by; hashing a large one takes a while."""
+    loaded = store.load(source)
+    return weights_of(loaded.model, tuple(loaded.input_shape))
 
 
 def curves(now: Settings) -> dict[str, Curve]:
@@ -148,8 +159,13 @@ def specs(now: Settings, loaded: Loaded) -> dict[str, PruneSpec]:
 
 
 def needs_data(now: Settings) -> bool:
-    """Return whether a candidate is made by looking at images, or a runtime is calibrated on them."""
-    return any(curve.criterion in NEEDS_DATA for curve in curves(now).values()) or any(RUNTIMES[n].file == "int8" for n in now.runtimes)
+    """Return whether a candidate is made by looking at images."""
+    return any(curve.criterion in NEEDS_DATA for curve in curves(now).values())
+
+
+def wants_data(now: Settings) -> bool:
+    """Return whether images are looked at at all: by a criterion, or to calibrate int8."""
+    return needs_data(now) or any(RUNTIMES[name].file == "int8" for name in now.runtimes)
 
 
 def key_of(now: Settings, loaded: Loaded) -> str:
@@ -175,7 +191,10 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             assessed = measure.assess(loaded.model, result, cancel=job.cancel)
             kept |= {"dense": assessed.before.sizes, name: assessed.after.sizes}
         for number, run in enumerate((runs[k] for k in now.also if k in runs), 1):
-            model = load_model(str(weights_folder(run.id)))
+            try:
+                model = load_model(str(weights_folder(run.id)))
+            except PrunekitError:
+                continue  # its weights are damaged: the others are measured
             candidates.append(Candidate(f"run {number}", model, count(model, loaded.input_shape).effective_macs))
         report = measure.latency(
             candidates, input_shape=loaded.input_shape, runtimes=now.runtimes, batch=now.batch, threads=threads_of(now), device=now.device,

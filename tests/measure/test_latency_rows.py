@@ -36,6 +36,19 @@ make.input_shape = (1, {side}, {side})
 """
 
 
+WIDE = """
+from torch import nn
+
+
+def make():
+    inner = [nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 10)]
+    return nn.Sequential(nn.Flatten(), *inner)
+
+
+make.input_shape = (1, 8, 8)
+"""
+
+
 def net(folder: Path, line: str = "pass", side: int = 8, width: int = 8):
     (folder / "rownet.py").write_text(FACTORY.format(line=line, side=side, width=width))
     return prunekit.load_model(f"{folder / 'rownet.py'}:make")
@@ -89,6 +102,22 @@ def test_a_model_that_dies_only_while_it_is_timed_is_given_up_and_the_others_are
     assert found[2].error is None and found[2].samples_ms
 
 
+def test_a_model_that_refuses_one_batch_is_measured_at_the_others(tmp_path):
+    line = "assert len(x) != 5, 'not five'"
+    found = {row.batch: row for row in quick(net(tmp_path, line), runtimes=("channels_last",), batch=(5, 2)).candidates}
+    assert "not five" in found[5].error and found[2].error is None
+
+
+def test_memory_is_that_of_inference_and_not_of_loading(tmp_path):
+    (tmp_path / "wide.py").write_text(WIDE)
+    model = prunekit.load_model(f"{tmp_path / 'wide.py'}:make")
+    (row,) = quick(model).candidates
+    if row.peak_bytes is None:
+        pytest.skip("the system does not tell how much memory a process held")
+    weights = sum(p.numel() * 4 for p in model.parameters())
+    assert weights <= row.peak_bytes < 1.6 * weights
+
+
 def test_a_model_that_cannot_be_exported_is_measured_where_it_runs(tmp_path):
     model = net(tmp_path, "x = x * 2 if float(x.sum()) > 1e9 else x")
     eager, onnx, int8 = quick(model, runtimes=("eager", "onnxruntime", "int8")).candidates
@@ -125,8 +154,15 @@ def test_a_batch_whose_input_does_not_fit_is_refused_before_it_is_made(monkeypat
 
 
 def test_energy_is_the_sum_of_whole_packages_and_goes_round_with_its_counter(tmp_path):
-    for name, value in (("intel-rapl:0", 900), ("intel-rapl:1", 10), ("intel-rapl:0:0", 5)):
+    zones = (
+        ("intel-rapl:0", "package-0", 900),
+        ("intel-rapl:1", "package-1", 10),
+        ("intel-rapl:2", "psys", 7),
+        ("intel-rapl:0:0", "core", 5),
+    )
+    for name, kind, value in zones:
         (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text(f"{kind}\n")
         (tmp_path / name / "energy_uj").write_text(f"{value}\n")
         (tmp_path / name / "max_energy_range_uj").write_text("1000\n")
     meter = Meter(tmp_path)

@@ -84,6 +84,20 @@ def test_one_candidate_alone_is_measured() -> None:
     assert len(take_turns([world.model("a", 0.01)], budget_s=1, clock=world.clock).seconds[0]) == 10
 
 
+def test_one_candidate_alone_is_measured_until_its_own_median_is_known() -> None:
+    world = World()
+    noisy = take_turns([world.model("a", 0.01, 0.5)], budget_s=5, min_rounds=5, clock=world.clock)
+    assert len(noisy.orders) > 50 and noisy.stopped == "time budget"
+    steady = take_turns([world.model("a", 0.01)], budget_s=5, min_rounds=5, clock=world.clock)
+    assert len(steady.orders) == 5 and steady.stopped == "narrow enough"
+
+
+def test_the_most_rounds_are_said_to_be_the_end(monkeypatch) -> None:
+    monkeypatch.setattr("prunekit.measure.rounds.MAX_ROUNDS", 20)
+    world = World()
+    assert take_turns([world.model(n, 0.01, 0.5) for n in "ab"], budget_s=1e6, clock=world.clock).stopped == "most rounds"
+
+
 def test_progress_grows_to_the_whole_budget() -> None:
     world, seen = World(), []
     rounds = take_turns(
