@@ -230,7 +230,10 @@ def _grid(report: LatencyReport) -> None:
     if len(groups) < 2 or not names:
         return
     show.section("Does it depend on batch and threads?")
-    chosen = st.selectbox("Speed-up of", names, index=_smaller(names), format_func=lambda row: row.title, key="grid_of", width=320)
+    by_title = {row.title: row for row in names}
+    titles = list(by_title)
+    picked = st.selectbox("Speed-up of", titles, index=_smaller(names), key=f"grid_of_{'_'.join(titles)}", width=320)
+    chosen = by_title[str(picked)]
     same = [row for row in report.candidates if (row.name, row.runtime) == (chosen.name, chosen.runtime) and row.ratio]
     frame = pd.DataFrame([(r.batch, r.threads, *speed(r)) for r in same], columns=["batch", "threads", "value", "low", "high"])
     best, worst = frame.loc[frame["value"].idxmax()], frame.loc[frame["value"].idxmin()]
