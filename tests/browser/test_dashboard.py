@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 import prunekit
-from tests.browser.conftest import Tab
+from tests.browser.conftest import Server, Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -179,7 +179,7 @@ def test_clicking_a_bar_shows_its_layer(tab):
     assert "weights of fc1" in tab.page.locator('[data-testid="stMain"]').inner_text()
 
 
-def test_an_uploaded_checkpoint_is_used_and_asked_for_again_elsewhere(tab, tmp_path, chromium, fresh_server):
+def test_an_uploaded_checkpoint_is_used_and_asked_for_again_elsewhere(tab, tmp_path, chromium):
     from safetensors.torch import save_file
 
     model = prunekit.load_model("digits_mlp")
@@ -197,9 +197,13 @@ def test_an_uploaded_checkpoint_is_used_and_asked_for_again_elsewhere(tab, tmp_p
     tab.idle()
     key = re.search(r"upload=([0-9a-f]{20})", tab.page.url)[1]
     assert "uploaded weights" in tab.page.locator('[data-testid="stSidebar"]').inner_text()
-    other = Tab(chromium, fresh_server.base).go(f"prune?model=digits_mlp&upload={key}")
-    assert "upload it again" in other.page.locator('[data-testid="stMain"]').inner_text()
-    other.context.close()
+    elsewhere = Server(tmp_path, PRUNEKIT_HOME=str(tmp_path / "another home"))
+    try:
+        other = Tab(chromium, elsewhere.base).go(f"prune?model=digits_mlp&upload={key}")
+        assert "upload it again" in other.page.locator('[data-testid="stMain"]').inner_text()
+        other.context.close()
+    finally:
+        elsewhere.stop()
 
 
 def test_a_file_that_is_no_checkpoint_gets_a_plain_error(tab, tmp_path):
