@@ -76,8 +76,15 @@ def measured(candidates: list[Candidate], shape: tuple[int, ...], data: Any, jud
         "versions": report.versions,
         "cpu": this_machine()["cpu"] or platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
+        "vnni": has_vnni(),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def has_vnni() -> bool | None:
+    """Return whether the processor has instructions for int8; None where the system does not tell."""
+    path = Path("/proc/cpuinfo")
+    return "vnni" in path.read_text() if path.is_file() else None
 
 
 def line(row: CandidateLatency) -> str:
@@ -122,6 +129,8 @@ def aims(part: dict[str, Any]) -> list[str]:
             value = 1 / rows[name, runtime]["ratio"]["value"]
             word = "reached" if value >= least else "**not reached**"
             said.append(f"half the channels, {RUNTIMES[runtime].title}: {value:.1f}x over {base}, at least {least:g}x wanted: {word}")
+    if part.get("vnni") is False:
+        said.append("this processor has no instructions for int8 (VNNI), from which int8 kernels gain most")
     return [f"- {sentence}" for sentence in said]
 
 
