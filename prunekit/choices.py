@@ -12,6 +12,8 @@ NEEDS_DATA = ("taylor", "snip", "wanda")
 SCOPES = ("global", "uniform", "erk")
 TARGETS = ("channels", "params", "macs")
 ROUNDS = (1, 4, 8, 16)
+RUNTIMES = ("eager", "channels_last", "bfloat16", "compile", "onnxruntime", "openvino", "int8", "openvino_int8", "csr")
+DEVICES = ("cpu", "cuda")
 
 _SINGLE = {
     "lamp": "LAMP compares single weights within a layer",

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from prunekit import __version__
+from prunekit.choices import DEVICES, RUNTIMES
 from prunekit.cli.recovering import recovery_flags
 from prunekit.errors import SpecError
-from prunekit.runtimes import RUNTIMES
 from prunekit.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, PruneSpec
 
 MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
@@ -250,7 +250,7 @@ def _latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", type=NAMES, default=("eager",), metavar="R[,R]", help=runtimes)
     parser.add_argument("--batch", type=WHOLES, default=(1,), metavar="B[,B]", help="samples at a time (default: 1)")
     parser.add_argument("--threads", type=WHOLES, default=(1,), metavar="T[,T]", help="threads of the runtime (default: 1)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where (default: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where (default: cpu)")
     parser.add_argument("--accuracy", action="store_true", help="measure accuracy on the test images, too; with fewer bits in the runtime")
     parser.add_argument("--images", type=_whole, default=0, metavar="N", help="a fixed stratified subset of them (default: all)")
     budget = "seconds of turns for each batch and number of threads (default: 10)"

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from prunekit.choices import DEVICES
 from prunekit.errors import LatencyError
 from prunekit.measure.child import ChildDied, run_child
 from prunekit.measure.forward import Progress, check_cancel
@@ -26,7 +27,6 @@ TURN = threading.Lock()
 MOST_CANDIDATES = 8
 MOST_ROWS = 64
 MOST_BATCH = 65536
-DEVICES = ("cpu", "cuda")
 
 
 def latency(

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from prunekit.choices import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, default_scope
-from prunekit.measure.latency import DEVICES
+from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, default_scope
 from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
-from prunekit.runtimes import RUNTIMES
 from prunekit.ui import codecs
 from prunekit.ui.fitting import fit
 from prunekit.ui.settings import Settings

@@ -6,12 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.choices import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, criteria_of, refusal, scopes_of
+from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, criteria_of, refusal, scopes_of
 from prunekit.errors import SpecError
-from prunekit.measure.latency import DEVICES
 from prunekit.plots import AXES
 from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
-from prunekit.runtimes import RUNTIMES
 from prunekit.spec import PruneSpec
 from prunekit.ui.address import MOST_SEED, decode, encode
 from prunekit.ui.fitting import fit
