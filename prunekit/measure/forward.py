@@ -28,6 +28,11 @@ def check_cancel(cancel: threading.Event | None) -> None:
         raise Cancelled("stopped on request")
 
 
+def part_of(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """Return the progress of a part of the work, from and to shares of the whole; None where nobody watches."""
+    return None if progress is None else lambda share, text: progress(begin + (end - begin) * share, text)
+
+
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put every submodule in eval mode and give each its own flag back afterwards.

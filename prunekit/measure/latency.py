@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import mmap
-import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +13,15 @@ from typing import Any
 from prunekit.choices import DEVICES
 from prunekit.errors import LatencyError
 from prunekit.measure.child import ChildDied, run_child
-from prunekit.measure.forward import Progress, check_cancel
+from prunekit.measure.forward import Progress, part_of
 from prunekit.measure.latency_report import Candidate, LatencyReport, Turns
 from prunekit.measure.latency_rows import Findings, with_accuracy
 from prunekit.measure.packing import Request, pack, pack_images
+from prunekit.measure.turn import check_numbers, my_turn
 from prunekit.runtimes import RUNTIMES
 
-# one measurement at a time in this process: two would slow each other down and both be wrong
-TURN = threading.Lock()
 MOST_CANDIDATES = 8
 MOST_ROWS = 64
-MOST_BATCH = 65536
 
 
 def latency(
@@ -96,7 +91,7 @@ def latency(
     """
     batches, counts = _several(batch), _several(threads)
     names = _check_candidates(candidates, runtimes, device)
-    _check_numbers(batches, counts, budget_s, min_rounds)
+    check_numbers(batches, counts, budget_s, min_rounds)
     if len(names) * len(runtimes) * len(batches) * len(counts) > MOST_ROWS:
         raise LatencyError(f"this is more than {MOST_ROWS} rows: choose fewer candidates, runtimes, batches or threads")
     shape = tuple(input_shape)
@@ -105,9 +100,9 @@ def latency(
         pack(candidates, folder)
         checked_on, uncalibrated = pack_images(folder, shape, runtimes, data, seed)
         base = Request(private, names, tuple(runtimes), batches, 1, device, shape, budget_s, min_rounds, seed, uncalibrated)
-        with _my_turn(progress, cancel):
+        with my_turn(progress, cancel):
             results = [
-                (n, _carried_out(replace(base, threads=n), _part(progress, place / len(counts), (place + 1) / len(counts)), cancel))
+                (n, _carried_out(replace(base, threads=n), part_of(progress, place / len(counts), (place + 1) / len(counts)), cancel))
                 for place, n in enumerate(counts)
             ]
         rows = [row for n, result in results for row in Findings(candidates, replace(base, threads=n), result).rows()]
@@ -141,39 +136,6 @@ def _check_candidates(candidates: Sequence[Candidate], runtimes: Sequence[str], 
     if device not in DEVICES:
         raise LatencyError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
     return names
-
-
-def _check_numbers(batches: tuple[int, ...], threads: tuple[int, ...], budget_s: float, min_rounds: int) -> None:
-    """Raise unless the numbers make sense."""
-    cores = os.cpu_count() or 1
-    checks = [("batch", value, MOST_BATCH) for value in batches] + [("threads", value, cores) for value in threads]
-    for name, value, most in (*checks, ("min_rounds", min_rounds, 1000)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise LatencyError(f"{name} must be a whole number from 1 to {most}; got {value!r}")
-    if not batches or not threads:
-        raise LatencyError("give at least one batch and one number of threads")
-    if not math.isfinite(budget_s) or not 0 < budget_s <= 3600:
-        raise LatencyError(f"the time budget must be above 0 and at most 3600 seconds; got {budget_s!r}")
-
-
-@contextmanager
-def _my_turn(progress: Progress | None, cancel: threading.Event | None) -> Iterator[None]:
-    """Wait until no other measurement runs in this process."""
-    while not TURN.acquire(timeout=0.1):
-        check_cancel(cancel)
-        if progress is not None:
-            progress(0.0, "waiting for another latency measurement")
-    try:
-        if progress is not None:
-            progress(0.0, "starting a process of its own")
-        yield
-    finally:
-        TURN.release()
-
-
-def _part(progress: Progress | None, begin: float, end: float) -> Progress | None:
-    """Return the progress of a part of the whole."""
-    return None if progress is None else lambda share, text: progress(begin + (end - begin) * share, text)
 
 
 def _carried_out(request: Request, progress: Progress | None, cancel: threading.Event | None) -> dict[str, Any]:

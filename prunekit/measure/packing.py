@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.catalog.folder import write_folder
+from prunekit.catalog.ids import ModelId
 from prunekit.catalog.info import info
 from prunekit.errors import LatencyError, PrunekitError
 from prunekit.measure.latency_report import Candidate
@@ -102,25 +103,47 @@ class Row:
         return f"{self.candidate}-{self.runtime}-{self.batch}"
 
 
-def pack(candidates: Sequence[Candidate], private: Path) -> None:
-    """Write each candidate to a folder of its own, from which another process builds it again.
+def known_ids(models: Mapping[str, nn.Module]) -> dict[str, ModelId]:
+    """Return by what each model can be built again in another process.
 
-    A pruned copy is built like the baseline: its class is the baseline's, its widths and weights are its own.
+    A pruned copy is built like the model that it was made from: its class is that of an earlier one, its widths and weights are its own.
+
+    Parameters
+    ----------
+    models : mapping of str to nn.Module
+        By name, the baseline first.
+
+    Raises
+    ------
+    LatencyError
+        If one was not loaded through the catalog, and none before it was of its class.
+    """
+    found, built = dict[str, ModelId](), dict[type, ModelId]()
+    for name, model in models.items():
+        known = info(model).id or built.get(type(model))
+        if known is None:
+            raise LatencyError(f"{name} cannot be built again in the timing process: load it with prunekit.load_model, then prune it")
+        built.setdefault(type(model), known)
+        found[name] = known
+    return found
+
+
+def pack_model(model: nn.Module, known: ModelId, folder: Path) -> Path:
+    """Write a model to a folder from which another process builds it again."""
+    return write_folder(folder, model, Recipe(known.to_dict(), None, PruneSpec()))
+
+
+def pack(candidates: Sequence[Candidate], private: Path) -> None:
+    """Write each candidate to a folder of its own.
 
     Raises
     ------
     LatencyError
         If a model was not loaded through the catalog.
     """
-    base = info(candidates[0].model).id
+    known = known_ids({c.name: c.model for c in candidates})
     for index, candidate in enumerate(candidates):
-        of_baseline = base if type(candidate.model) is type(candidates[0].model) else None
-        known = info(candidate.model).id or of_baseline
-        if known is None:
-            raise LatencyError(
-                f"{candidate.name} cannot be built again in the timing process: load it with prunekit.load_model, then prune it"
-            )
-        write_folder(private / str(index), candidate.model, Recipe(known.to_dict(), None, PruneSpec()))
+        pack_model(candidate.model, known[candidate.name], private / str(index))
 
 
 def pack_images(private: Path, shape: tuple[int, ...], runtimes: Sequence[str], data: Any, seed: int) -> tuple[str, str]:

@@ -14,8 +14,7 @@ from torch import nn
 from prunekit.errors import DataError, LatencyError, RuntimeFault
 from prunekit.measure.child import run_child
 from prunekit.measure.forward import Progress
-from prunekit.measure.latency_report import Candidate
-from prunekit.measure.packing import Request, pack, pack_images
+from prunekit.measure.packing import Request, known_ids, pack_images, pack_model
 from prunekit.runtimes import Files
 
 MODULE = "prunekit.measure.quantise_child"
@@ -68,12 +67,8 @@ def quantise(
     """
     shape, target = tuple(input_shape), Path(folder)
     with tempfile.TemporaryDirectory(prefix="prunekit-int8-") as private:
-        names = ("dense", "model") if like is not None else ("model",)
-        given = [Candidate(name, each) for name, each in zip(names, [m for m in (like, model) if m is not None], strict=True)]
-        pack(given, Path(private))
-        if like is not None:  # packed to be known by; what is quantised stands first
-            shutil.rmtree(Path(private) / "0")
-            (Path(private) / "1").rename(Path(private) / "0")
+        named = {"the model": model} if like is None else {"the dense model": like, "the model": model}
+        pack_model(model, known_ids(named)["the model"], Path(private) / "0")
         uncalibrated = pack_images(Path(private), shape, ("int8",), data, 0)[1]
         if uncalibrated:
             raise DataError(uncalibrated)

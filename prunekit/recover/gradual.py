@@ -10,7 +10,7 @@ from torch import nn
 
 from prunekit.anatomy import count
 from prunekit.catalog.info import info, remember
-from prunekit.measure.forward import Progress, check_cancel
+from prunekit.measure.forward import Progress, check_cancel, part_of
 from prunekit.pruning import prune, sample_shape
 from prunekit.pruning.result import PruneResult
 from prunekit.recover.cutting import Cut, cutter, settings_of
@@ -33,8 +33,7 @@ class Watch:
 
     def part(self, begin: float, end: float) -> Progress | None:
         """Return the progress of a part of the work, from and to shares of the whole."""
-        tell = self.progress
-        return None if tell is None else lambda share, text: tell(begin + (end - begin) * share, text)
+        return part_of(self.progress, begin, end)
 
 
 def recover(

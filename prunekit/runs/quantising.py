@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from prunekit.catalog import load_model
 from prunekit.catalog.folder import is_folder
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy, evaluate
-from prunekit.measure.forward import Progress
+from prunekit.measure.forward import Progress, part_of
 from prunekit.measure.quantised import quantise
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
@@ -105,21 +104,21 @@ class _Quantising(Bench):
 
     def carry_out(self, store: RunStore | None, progress: Progress | None) -> Quantised:
         """Make, quantise and measure."""
-        source = self._source(store, _part(progress, 0.0, 0.5))
+        source = self._source(store, part_of(progress, 0.0, 0.5))
         parent = self.run(self.request.spec, self.request.recovery)
         run = self._run(parent, source)
         folder, shape = weights_folder(run.id), self.shape
         files = Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
         if not (folder / "model.int8.onnx").is_file():
             files = quantise(
-                source, self.data, folder, input_shape=shape, like=self.model, progress=_part(progress, 0.5, 0.8), cancel=self.cancel
+                source, self.data, folder, input_shape=shape, like=self.model, progress=part_of(progress, 0.5, 0.8), cancel=self.cancel
             )
         assert files.int8 is not None and files.onnx is not None
         sizes = files.int8.stat().st_size, files.onnx.stat().st_size
         run = replace(run, info={**run.info, "file": files.int8.name, "bytes": sizes[0], "float32_bytes": sizes[1]})
         for each in (self.run(None, Recovery()), parent, run):
             self.keeper.ask(partial(_put, each))
-        tell = _part(progress, 0.8, 1.0)
+        tell = part_of(progress, 0.8, 1.0)
         whole = self.data.test
         return Quantised(
             run.id, parent.id, files.int8, *sizes,
@@ -187,8 +186,3 @@ class _Quantising(Bench):
 def _put(run: Run, store: RunStore) -> None:
     """Keep a run."""
     store.put_run(run)
-
-
-def _part(progress: Progress | None, begin: float, end: float) -> Callable[[float, str], object] | None:
-    """Return the progress of a part of the work."""
-    return None if progress is None else lambda share, text: progress(begin + (end - begin) * share, text)

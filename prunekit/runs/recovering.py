@@ -15,7 +15,7 @@ from prunekit.catalog import load_model
 from prunekit.catalog.folder import is_folder, write_folder
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy, evaluate
-from prunekit.measure.forward import Progress
+from prunekit.measure.forward import Progress, part_of
 from prunekit.measure.sweep import Made
 from prunekit.recover.gradual import recover
 from prunekit.recover.result import Epoch
@@ -123,7 +123,7 @@ class _Recovering(Bench):
         for place, (name, setting, after) in enumerate(steps):
             last = place == len(steps) - 1
             # fine-tuning takes nearly all of the time
-            share = _part(progress, (0.3 if last else 0.3 * place / len(steps)), 1.0 if last else 0.3 * (place + 1) / len(steps))
+            share = part_of(progress, (0.3 if last else 0.3 * place / len(steps)), 1.0 if last else 0.3 * (place + 1) / len(steps))
             found.append(self._stage(name, setting, after, share))
             self.report(found[-1])
         return found
@@ -208,10 +208,3 @@ def epoch_of(row: dict[str, Any]) -> Epoch:
     accuracy = None if told is None else Accuracy(told["value"], told["low"], told["high"], int(told["n"]), correct=_NO_IMAGES)
     plain = {name: row[name] for name in ("number", "sparsity", "lr", "loss", "train_accuracy")}
     return Epoch(**plain, validation=accuracy, seconds=float(row.get("seconds", 0.0)))
-
-
-def _part(progress: Progress | None, begin: float, end: float) -> Progress | None:
-    """Return the progress of a part of the work."""
-    if progress is None:
-        return None
-    return lambda share, text: progress(begin + (end - begin) * share, text)

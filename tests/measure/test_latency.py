@@ -18,6 +18,7 @@ import prunekit
 from prunekit.errors import LatencyError
 from prunekit.measure import Cancelled, Candidate, latency
 from prunekit.measure.child import run_child
+from prunekit.measure.turn import TURN
 
 latency_module = sys.modules["prunekit.measure.latency"]
 
@@ -223,7 +224,7 @@ def test_measurements_wait_for_each_other(model: nn.Module, monkeypatch) -> None
 def test_waiting_can_be_cancelled(model: nn.Module) -> None:
     cancel = threading.Event()
     cancel.set()
-    with latency_module.TURN, pytest.raises(Cancelled):
+    with TURN, pytest.raises(Cancelled):
         latency([Candidate("dense", model)], input_shape=(1, 8, 8), cancel=cancel)
 
 
