@@ -9,7 +9,9 @@ from typing import Any
 
 from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, default_scope
 from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
+from prunekit.runs.records import KINDS
 from prunekit.ui import codecs
+from prunekit.ui.compared import MOST_RUNS, SORTS, TABS
 from prunekit.ui.fitting import fit
 from prunekit.ui.settings import Settings
 
@@ -17,6 +19,7 @@ SHELVES = ("sample", "torchvision", "own")
 MOST_SEED = 2**53 - 1  # beyond it a browser's numbers are not exact
 MOST_SAMPLES = 100_000
 MOST_EPOCHS = 200
+METRIC = r"[a-z][a-z_]{0,31}"
 
 CODECS: dict[str, codecs.Codec] = {
     "model": codecs.matching(r"[\w./:-]{1,200}", "the name of a model on the Start page"),
@@ -69,6 +72,24 @@ CODECS: dict[str, codecs.Codec] = {
     "repeats": codecs.whole(1, 20),
     "goal": codecs.choice("drop", "params", "macs"),
     "goal_share": codecs.Codec(codecs.percent, codecs.fraction),
+    "runs": codecs.several(codecs.matching(r"[0-9a-f]{12}", "12 hexadecimal digits"), MOST_RUNS),
+    "tab": codecs.choice(*TABS),
+    "relative": codecs.YES_NO,
+    "by": codecs.choice("sparsity", "width"),
+    "layer": codecs.whole(0, codecs.MOST - 1),
+    "pair": codecs.matching(r"(?!(.)\1)[A-F]{2}", "two letters of runs, such as AB"),
+    "behind": codecs.whole(0, MOST_RUNS - 1),
+    "flips": codecs.choice("all", "lost", "won"),
+    "sheet": codecs.whole(1, 10_000),
+    "x": codecs.matching(METRIC, "the name of a metric"),
+    "y": codecs.matching(METRIC, "the name of a metric"),
+    "bound": codecs.amount(),
+    "bound_on": codecs.choice("x", "y"),
+    "kind": codecs.choice(*KINDS),
+    "tagged": codecs.matching(codecs.TAG, "a tag"),
+    "find": codecs.matching(codecs.FIND, "up to 60 letters, digits and spaces"),
+    "sort": codecs.choice(*SORTS),
+    "every": codecs.YES_NO,
 }
 
 

@@ -13,6 +13,8 @@ from prunekit.errors import SpecError
 from prunekit.ui.settings import Curve
 
 MOST = 4096  # places of layers, and characters of one value
+TAG = r"[\w.+-]{1,40}"
+FIND = r"[\w .,%:/+×→-]{1,60}"
 RECOVERY = r"r|p|f(?:[1-9]\d?|1\d\d|200)"
 
 
@@ -179,6 +181,17 @@ def number(low: float, high: float) -> Codec:
         return float(text)
 
     return Codec(lambda value: f"{value:.10g}", read)
+
+
+def amount() -> Codec:
+    """Return the codec of a positive amount in whatever unit: a share, or bytes."""
+
+    def read(text: str) -> float:
+        if not re.fullmatch(r"\d{1,15}(\.\d{1,8})?", text):
+            raise ValueError("a positive number")
+        return float(text)
+
+    return Codec(lambda value: f"{value:.8f}".rstrip("0").rstrip("."), read)
 
 
 YES_NO = Codec(lambda value: str(int(value)), lambda text: bool(whole(0, 1).read(text)))

@@ -9,6 +9,7 @@ from typing import Any
 from prunekit.errors import SpecError
 from prunekit.recovery import Recovery
 from prunekit.spec import PruneSpec
+from prunekit.ui.compared import Compared
 
 DEFAULT_MODEL = "digits_cnn"
 
@@ -36,8 +37,8 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The picks of one person in one browser tab.
+class Settings(Compared):
+    """The picks of one person in one browser tab; those of the Compare page are inherited.
 
     Layers are held by their place in ``prunable_layers(model)``: short in the address, and the same for every visitor.
 

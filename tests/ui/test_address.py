@@ -10,8 +10,10 @@ from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES,
 from prunekit.errors import SpecError
 from prunekit.plots import AXES
 from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
+from prunekit.runs.records import KINDS
 from prunekit.spec import PruneSpec
 from prunekit.ui.address import MOST_SEED, decode, encode
+from prunekit.ui.compared import SORTS, TABS
 from prunekit.ui.fitting import fit
 from prunekit.ui.settings import Curve, Settings
 
@@ -70,6 +72,24 @@ whatever = st.builds(
     repeats=st.integers(1, 20),
     goal=st.sampled_from(["drop", "params", "macs"]),
     goal_share=shares,
+    runs=st.lists(st.text("0123456789abcdef", min_size=12, max_size=12), max_size=6, unique=True).map(tuple),
+    tab=st.sampled_from(TABS),
+    relative=st.booleans(),
+    by=st.sampled_from(["sparsity", "width"]),
+    layer=st.integers(-1, 400),
+    pair=st.sampled_from(["", "AB", "FA"]),
+    behind=st.integers(0, 5),
+    flips=st.sampled_from(["all", "lost", "won"]),
+    sheet=st.integers(1, 10_000),
+    x=st.sampled_from(["params", "size", "latency"]),
+    y=st.sampled_from(["accuracy", "effective_macs"]),
+    bound=shares | st.integers(0, 10**12).map(float),
+    bound_on=st.sampled_from(["x", "y"]),
+    kind=st.sampled_from(["", *KINDS]),
+    tagged=st.sampled_from(["", "best", "v1.2"]),
+    find=st.sampled_from(["", "70 % structured", "é"]),
+    sort=st.sampled_from(SORTS),
+    every=st.booleans(),
 )
 """Every field valid by itself, whether or not they go together."""
 everything = whatever.map(lambda settings: fit(settings)[0])
@@ -205,6 +225,14 @@ BAD = {
     "target": ["weights"],
     "round_to": ["2", "0", "x"],
     "samples": ["0", "-5", "1e9", "9" * 12],
+    "runs": ["xyz", "0" * 13, "_".join(f"{i:012x}" for i in range(7))],
+    "tab": ["magic"],
+    "pair": ["AA", "AG", "A", "ab"],
+    "behind": ["6", "-1"],
+    "bound": ["-1", "nan", "1e9", "9" * 16],
+    "find": ["<script>", "x" * 61],
+    "tagged": ["a b", "<b>"],
+    "x": ["Params", "../x"],
     "nonsense": ["1"],
 }
 
