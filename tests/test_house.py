@@ -23,6 +23,7 @@ FLOORS = {
     "recover": 4,
     "runtimes": 4,
     "runs": 5,
+    "compare": 5,
     "jobs": 5,
     "plots": 6,
     "reports": 7,

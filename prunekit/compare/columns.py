@@ -1,0 +1,217 @@
+"""`Comparison`: the dense model and some runs side by side, as plain frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from prunekit.measure.accuracy import Accuracy
+from prunekit.measure.paired import Difference
+from prunekit.runs.records import Measurement, Run
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The time of a forward pass by that of the dense model, measured in turns on this machine in the same runtime.
+
+    Attributes
+    ----------
+    ratio, low, high : float
+        Time by the dense model's time, and its 95 % interval: below 1 is faster.
+    different : bool
+        Whether it can be told from 1.
+    runtime, device : str
+        What ran both.
+    batch, threads : int
+        How.
+    median_ms : float or None
+        Of this run, in milliseconds.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    different: bool
+    runtime: str
+    batch: int
+    threads: int
+    device: str
+    median_ms: float | None = None
+
+    def where(self) -> str:
+        """Say under which conditions, as in ``eager, batch 1, 1 thread, cpu``."""
+        return f"{self.runtime}, batch {self.batch}, {self.threads} thread{'' if self.threads == 1 else 's'}, {self.device}"
+
+    def sentence(self) -> str:
+        """Say it in plain words, as in ``1.8× faster``."""
+        if not self.different:
+            return "no measurable difference in time"
+        return f"{1 / self.ratio:.1f}× faster" if self.ratio < 1 else f"{self.ratio:.1f}× slower"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The bytes that people would ship.
+
+    Attributes
+    ----------
+    bytes : int
+        How many.
+    how : str
+        As which file: of the channels that are left, in the best sparse format, as the int8 file, or as it is.
+    """
+
+    bytes: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One run in a comparison. What was never measured is None.
+
+    Attributes
+    ----------
+    run : Run
+        What was made.
+    letter : str
+        "Dense", or "A" to "F".
+    title : str
+        As people read it.
+    accuracy : Accuracy or None
+        On the images of the comparison; a quantised model's in its own runtime.
+    difference : Difference or None
+        Accuracy minus the dense model's, paired on the same images; None for the dense model itself.
+    params, nonzero, macs, effective_macs : int or None
+        Counted, not measured.
+    sparsity : float or None
+        Share of zeros (or of what is gone) among prunable weights, 0..1.
+    sizes : dict or None
+        Bytes: ``dense``, ``gzip``, ``sparse``, ``surgery``.
+    shipped : Shipped or None
+        The one of the sizes that people would ship.
+    latency : tuple of Measurement
+        All that was timed, on any machine.
+    speed : Speed or None
+        Under the one setting in which most of the columns were timed here; None where this one was not.
+    gone : str
+        Why the run cannot be opened any more; "" where it can.
+    """
+
+    run: Run
+    letter: str
+    title: str
+    accuracy: Accuracy | None = None
+    difference: Difference | None = None
+    params: int | None = None
+    nonzero: int | None = None
+    macs: int | None = None
+    effective_macs: int | None = None
+    sparsity: float | None = None
+    sizes: dict[str, int | None] | None = None
+    shipped: Shipped | None = None
+    latency: tuple[Measurement, ...] = ()
+    speed: Speed | None = None
+    gone: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """One setting of all columns.
+
+    Attributes
+    ----------
+    name : str
+        As people read it.
+    values : tuple of str
+        One for each column (the dense model has none), "–" where it does not apply.
+    differs : bool
+        Whether they are not all the same: such rows are marked.
+    counts : bool
+        Whether the difference is a choice of its own; one that merely follows from another row (no learning rate where nothing is
+        fine-tuned) is marked and not counted.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    differs: bool
+    counts: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two to six runs of one dense model, side by side.
+
+    Attributes
+    ----------
+    baseline : Column
+        The dense model.
+    columns : tuple of Column
+        The runs, in order of picking.
+    settings : tuple of SettingRow
+        What was asked of each; fields that have their default in all runs are left out.
+    differing : tuple of str
+        Names of the settings that differ and count.
+    caution : str
+        Why the runs cannot be compared directly; "" where they can.
+    answer : str
+        One sentence, computed from the figures: which to take, by the rule that it states.
+    best : str
+        Letter of the run that the answer names; "" where nothing can be said.
+    data : str
+        Name of the data that accuracy was measured on; "" where none was measured.
+    data_id : dict or None
+        Plain fields of its ``DataId``.
+    split : str
+        Which part of it.
+    images : int
+        How many images: the same ones for all columns.
+    missing : tuple of str
+        Ids of the runs (the dense model's too) of which accuracy on these images, or sizes, were never measured.
+    """
+
+    baseline: Column
+    columns: tuple[Column, ...]
+    settings: tuple[SettingRow, ...]
+    differing: tuple[str, ...]
+    caution: str
+    answer: str
+    best: str
+    data: str
+    data_id: dict[str, Any] | None
+    split: str
+    images: int
+    missing: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[Column, ...]:
+        """The dense model, then the runs."""
+        return (self.baseline, *self.columns)
+
+    def column(self, letter: str) -> Column:
+        """Return a column by its letter, the dense model's too."""
+        return next(column for column in self.all if column.letter == letter)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        raise NotImplementedError
+
+    def to_frame(self, relative: bool = False) -> pd.DataFrame:
+        """Return a row for each figure and a column for each run, the dense model first.
+
+        Parameters
+        ----------
+        relative : bool
+            Accuracy as the paired difference from the dense model (fractions), everything else as a multiple of the dense model's.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by metric (`prunekit.compare.METRICS`), columns by letter; NaN where nothing was measured.
+        """
+        raise NotImplementedError
