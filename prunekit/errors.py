@@ -49,6 +49,10 @@ class StoreError(PrunekitError):
     """The store of runs cannot be read or written."""
 
 
+class RunGone(StoreError):
+    """What a run was made of, or its weights, are no longer there."""
+
+
 def one_of(field: str, value: object, allowed: Iterable[str], error: type[PrunekitError] = SpecError) -> None:
     """Raise ``error`` unless ``value`` is among ``allowed``.
 

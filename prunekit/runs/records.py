@@ -1,4 +1,4 @@
-"""`Run`, what was made, and `Measurement`, what was seen of it."""
+"""`Run`, what was made, `Measurement`, what was seen of it, and `Label`, what people say of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from prunekit.errors import StoreError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.runs.identity import installed, measurement_id, this_machine
 
-KINDS = ("dense", "pruned", "recovered", "trained", "quantised")
+KINDS = ("dense", "pruned", "recovered", "trained", "quantised", "imported")
+
+LONGEST_TAG = 60
+LONGEST_NOTE = 4000
 
 
 def now() -> str:
@@ -28,7 +31,7 @@ class Run:
     ----------
     id : str
         As ``run_id`` says.
-    kind : {"dense", "pruned", "recovered", "trained", "quantised"}
+    kind : {"dense", "pruned", "recovered", "trained", "quantised", "imported"}
         What was done.
     title : str
         As people read it.
@@ -46,7 +49,8 @@ class Run:
         Time, UTC.
     info : dict
         Plain values: counts (``params``, ``nonzero``, ``macs``, ``effective_macs``, ``sparsity``, ``prunable``), ``achieved``, the
-        learning curve ``history``, the name of the weights' ``file`` where it was kept.
+        learning curve ``history``, the name of the weights' ``file`` where it was kept, ``sizes`` in bytes, the hash ``state`` of the
+        weights themselves.
     """
 
     id: str
@@ -63,6 +67,54 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Label:
+    """What people say of a run; it decides nothing.
+
+    Parameters
+    ----------
+    run : str
+        Its id.
+    saved : bool
+        Whether somebody asked for it to be kept; points of a sweep are not.
+    tags : tuple of str
+        Words to find it by: spaces at the ends are dropped, and so is what is there twice.
+    note : str
+        Free text.
+    changed : str
+        Time, UTC.
+
+    Raises
+    ------
+    StoreError
+        If a tag or the note is too long.
+    """
+
+    run: str
+    saved: bool = False
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    changed: str = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        """Bring every field into its one form."""
+        if isinstance(self.tags, str):
+            raise StoreError(f"tags must be several words, as in ('good', 'small'); got {self.tags!r}")
+        tags = tuple(dict.fromkeys(" ".join(str(tag).split()) for tag in self.tags if str(tag).strip()))
+        if any(len(tag) > LONGEST_TAG for tag in tags):
+            raise StoreError(f"a tag has at most {LONGEST_TAG} characters: say more in the note")
+        if len(self.note) > LONGEST_NOTE:
+            raise StoreError(f"a note has at most {LONGEST_NOTE:,} characters; this one has {len(self.note):,}")
+        object.__setattr__(self, "saved", bool(self.saved))
+        object.__setattr__(self, "tags", tags)
+        object.__setattr__(self, "note", self.note.strip())
+
+    @property
+    def said(self) -> bool:
+        """Whether anybody said anything."""
+        return self.saved or bool(self.tags) or bool(self.note)
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What was seen of a run.
 
@@ -71,7 +123,7 @@ class Measurement:
     id, run : str
         As ``measurement_id`` says, and of what.
     what : str
-        ``"accuracy"``, or whatever else is measured.
+        ``"accuracy"``, ``"latency"`` or ``"predictions"``.
     data : dict
         Plain fields of the data's ``DataId``.
     data_hash, split : str
@@ -83,9 +135,9 @@ class Measurement:
     machine, versions : dict
         Where.
     value : dict
-        ``value``, ``low``, ``high`` and ``n``.
+        Of an accuracy ``value``, ``low``, ``high`` and ``n``; of a latency its row without the samples.
     correct : bytes or None
-        Of an accuracy: which samples were right, eight to a byte.
+        Of an accuracy: which samples were right, eight to a byte. Of predictions: classes and confidences, compressed.
     created : str
         Time, UTC.
     """
@@ -96,7 +148,7 @@ class Measurement:
     data_hash: str
     split: str
     images: int
-    value: dict[str, float]
+    value: dict[str, Any]
     correct: bytes | None = None
     what: str = "accuracy"
     runtime: str = "eager"
@@ -120,6 +172,6 @@ class Measurement:
         StoreError
             If something else was measured.
         """
-        if self.correct is None:
-            raise StoreError(f"the measurement {self.id[:12]} is no accuracy but a {self.what}: it has no samples to compare")
+        if self.correct is None or self.what != "accuracy":
+            raise StoreError(f"the measurement {self.id[:12]} is no accuracy but {self.what}: it has no samples to compare")
         return Accuracy.of(np.unpackbits(np.frombuffer(self.correct, dtype=np.uint8), count=self.images).astype(bool))

@@ -32,5 +32,12 @@ FIRST: Migration = (
     ) WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST,)
+SECOND: Migration = (
+    """CREATE TABLE labels (
+        run TEXT PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE, saved INTEGER NOT NULL, tags TEXT NOT NULL, note TEXT NOT NULL,
+        changed TEXT NOT NULL
+    ) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST, SECOND)
 """Statements that lead from version i to i + 1. Never change one that was released: add another."""

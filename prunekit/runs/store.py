@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prunekit.errors import StoreError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.runs.database import BUSY_S, Database
 from prunekit.runs.identity import measurement_id
 from prunekit.runs.jobrows import JobRows
-from prunekit.runs.records import Measurement, Run, now
+from prunekit.runs.records import Label, Measurement, Run, now
+from prunekit.runs.rows import insert, put_measurement, put_run, record_of, values_of
 from prunekit.runs.schema import MIGRATIONS, Migration
 
-PLAIN = ("model", "spec", "recovery", "info", "data", "machine", "versions", "value")  # kept as JSON
+PREFIX = re.compile("[0-9a-f]{6,64}")
+RELABEL = "ON CONFLICT(run) DO UPDATE SET saved = excluded.saved, tags = excluded.tags, note = excluded.note, changed = excluded.changed"
 
 
 class Stored(NamedTuple):
@@ -68,12 +71,12 @@ class RunStore:
     def put_run(self, run: Run) -> None:
         """Keep a run. One that is there already gains what its ``info`` did not say; nothing else of it changes."""
         with self.database.write() as connection:
-            _put_run(connection, run)
+            put_run(connection, run)
 
     def get_run(self, name: str) -> Run | None:
         """Return a run by its id."""
         rows = self.database.read("SELECT * FROM runs WHERE id = ?", (name,))
-        return _record(Run, rows[0]) if rows else None
+        return record_of(Run, rows[0]) if rows else None
 
     def runs(self, *, kind: str | None = None, weights: str | None = None, parent: str | None = None, limit: int = 1000) -> list[Run]:
         """Return runs, the latest first.
@@ -88,22 +91,100 @@ class RunStore:
         wanted = {name: value for name, value in (("kind", kind), ("weights", weights), ("parent", parent)) if value is not None}
         where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
         sql = f"SELECT * FROM runs WHERE {where} ORDER BY created DESC, id LIMIT ?"
-        return [_record(Run, row) for row in self.database.read(sql, (*wanted.values(), limit))]
+        return [record_of(Run, row) for row in self.database.read(sql, (*wanted.values(), limit))]
+
+    def find(self, text: str) -> Run:
+        """Return the run of an id, or of the beginning of one.
+
+        Parameters
+        ----------
+        text : str
+            The whole id, or at least its first six digits, as a page or a table shows them.
+
+        Raises
+        ------
+        StoreError
+            If no run begins so, or several do; the message names what is near.
+        """
+        name = str(text).strip().rstrip("…").lower()
+        run = self.get_run(name)
+        if run is not None:
+            return run
+        if not PREFIX.fullmatch(name):
+            raise StoreError(
+                f"{text!r} is no run: give its id, or at least the first 6 of its hexadecimal digits; `prunekit runs` lists them"
+            )
+        rows = self.database.read("SELECT * FROM runs WHERE id >= ? AND id < ? ORDER BY created DESC, id", (name, name + "g"))
+        if len(rows) == 1:
+            return record_of(Run, rows[0])  # type: ignore[no-any-return]
+        if rows:
+            raise StoreError(f"several runs begin with {name}: {_named(rows)}. Give more digits")
+        latest = self.database.read("SELECT * FROM runs ORDER BY created DESC, id LIMIT 3")
+        raise StoreError(f"there is no run {name}" + (f"; the latest are {_named(latest)}" if latest else ": nothing is kept here yet"))
 
     def put_measurement(self, measurement: Measurement) -> None:
         """Keep a measurement of a run that is kept; measured again, it replaces the earlier one."""
         with self.database.write() as connection:
-            _put_measurement(connection, measurement)
+            put_measurement(connection, measurement)
 
     def measurement(self, name: str) -> Measurement | None:
         """Return a measurement by its id."""
         rows = self.database.read("SELECT * FROM measurements WHERE id = ?", (name,))
-        return _record(Measurement, rows[0]) if rows else None
+        return record_of(Measurement, rows[0]) if rows else None
 
     def measurements(self, run: str) -> list[Measurement]:
         """Return all that was seen of a run, the latest first."""
         rows = self.database.read("SELECT * FROM measurements WHERE run = ? ORDER BY created DESC, id", (run,))
-        return [_record(Measurement, row) for row in rows]
+        return [record_of(Measurement, row) for row in rows]
+
+    def all_measurements(self, what: str | None = None) -> dict[str, list[Measurement]]:
+        """Return what was seen of every run, by its id, the latest first.
+
+        Parameters
+        ----------
+        what : str, optional
+            Only ``"accuracy"``, ``"latency"`` or ``"predictions"``.
+        """
+        sql = "SELECT * FROM measurements WHERE what = coalesce(?, what) ORDER BY created DESC, id"
+        found: dict[str, list[Measurement]] = {}
+        for row in self.database.read(sql, (what,)):
+            found.setdefault(row["run"], []).append(record_of(Measurement, row))
+        return found
+
+    def label(self, run: str) -> Label:
+        """Return what people say of a run; an empty label where nobody has said anything."""
+        rows = self.database.read("SELECT * FROM labels WHERE run = ?", (run,))
+        return record_of(Label, rows[0]) if rows else Label(run)
+
+    def labels(self) -> dict[str, Label]:
+        """Return what people say, by run; those of which nobody has said anything are left out."""
+        return {row["run"]: record_of(Label, row) for row in self.database.read("SELECT * FROM labels")}
+
+    def put_label(self, label: Label) -> None:
+        """Keep what people say of a run that is kept, in place of what they said before."""
+        with self.database.write() as connection:
+            insert(connection, "labels", values_of(label), RELABEL)
+
+    def relabel(self, run: str, **changes: Any) -> Label:
+        """Change some of what people say of a run, and leave the rest as anybody else may have set it meanwhile.
+
+        Parameters
+        ----------
+        run : str
+            Its id.
+        **changes
+            ``saved``, ``tags`` or ``note``.
+
+        Returns
+        -------
+        Label
+            As it is kept now.
+        """
+        with self.database.write() as connection:
+            rows = connection.execute("SELECT * FROM labels WHERE run = ?", (run,)).fetchall()
+            label = replace(record_of(Label, rows[0]) if rows else Label(run), **changes, changed=now())
+            insert(connection, "labels", values_of(label), RELABEL)
+        return label
 
     def accuracy(self, run: str, data_hash: str, split: str, images: int) -> Accuracy | None:
         """Return what was measured of a run on this machine with the installed packages, or None.
@@ -141,8 +222,8 @@ class RunStore:
         """
         with self.database.write() as connection:
             for run in runs:
-                _put_run(connection, run)
-            _put_measurement(connection, measurement)
+                put_run(connection, run)
+            put_measurement(connection, measurement)
             if place is not None:
                 connection.execute("INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)", (*place, measurement.run, measurement.id))
 
@@ -183,37 +264,6 @@ class RunStore:
             connection.execute("DELETE FROM runs WHERE id = ?", (run,))
 
 
-def _values(record: Any) -> dict[str, Any]:
-    """Return a record's columns."""
-    values = {f.name: getattr(record, f.name) for f in fields(record)}
-    return {name: json.dumps(value) if name in PLAIN and value is not None else value for name, value in values.items()}
-
-
-def _record(cls: Any, row: sqlite3.Row) -> Any:
-    """Return a row as a record."""
-    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a row is no mapping: it iterates over its values)
-    return cls(**{name: json.loads(value) if name in PLAIN and value is not None else value for name, value in values.items()})
-
-
-def _insert(connection: sqlite3.Connection, table: str, values: Mapping[str, Any], clash: str) -> None:
-    """Insert one row."""
-    names, marks = ", ".join(values), ", ".join("?" * len(values))
-    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks}) {clash}", tuple(values.values()))
-
-
-def _put_run(connection: sqlite3.Connection, run: Run) -> None:
-    """Insert a run, or add to what is known of it."""
-    rows = connection.execute("SELECT info FROM runs WHERE id = ?", (run.id,)).fetchall()
-    if not rows:
-        _insert(connection, "runs", _values(run), "")
-        return
-    known = json.loads(rows[0]["info"])
-    if any(known.get(key) != value for key, value in run.info.items()):
-        connection.execute("UPDATE runs SET info = ? WHERE id = ?", (json.dumps({**known, **run.info}), run.id))
-
-
-def _put_measurement(connection: sqlite3.Connection, measurement: Measurement) -> None:
-    """Insert a measurement, or replace what was seen before."""
-    values = _values(measurement)
-    again = ", ".join(f"{name} = excluded.{name}" for name in ("value", "correct", "created"))
-    _insert(connection, "measurements", values, f"ON CONFLICT(id) DO UPDATE SET {again}")
+def _named(rows: Sequence[Any]) -> str:
+    """Return rows of runs as people tell them apart."""
+    return ", ".join(f"{row['id'][:12]} ({row['title']})" for row in rows[:5]) + (" ..." if len(rows) > 5 else "")
