@@ -10,53 +10,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-import prunekit
-from prunekit.measure.causes import Diagnosis, break_even, diagnose
-from prunekit.pruning import PruneResult
-from prunekit.spec import PruneSpec
+from prunekit.measure.causes import Diagnosis, break_even
 
-CONSTRUCTED = Path(__file__).resolve().parents[1] / "measure" / "causes" / "constructed.py"
-
-
-@dataclass(frozen=True)
-class Case:
-    """How a model is pruned and run, and the share that leaves a multiple of eight channels, no fewer, where that is tried too."""
-
-    spec: PruneSpec
-    batch: int = 1
-    runtime: str = "eager"
-    rounded: float | None = None
-
-
-CASES = {
-    "masked": Case(PruneSpec(sparsity=0.9)),
-    "sparse_kernel": Case(PruneSpec(sparsity=0.5, scope="uniform"), batch=64, runtime="csr"),
-    "memory": Case(PruneSpec(mode="structured", sparsity=0.5, scope="uniform", layers=("body.0", "body.2", "body.4"))),
-    "overhead": Case(PruneSpec(mode="structured", sparsity=0.5, scope="uniform"), rounded=0.5),
-    # 57 of 96, and 64; with the channels of a pixel side by side, where vectors of eight channels count
-    "odd_channels": Case(PruneSpec(mode="structured", sparsity=39 / 96, scope="uniform"), runtime="channels_last", rounded=32 / 96),
-}
-
-
-def pruned(name: str, spec: PruneSpec) -> tuple[torch.nn.Module, PruneResult]:
-    """Return a constructed model and its pruned form, every layer that can be ticked where the setting names none."""
-    model = prunekit.load_model(f"{CONSTRUCTED}:{name}")
-    layers = [layer for layer, _ in model.named_modules() if layer.startswith("body.")]
-    chosen = spec.layers or (layers[:-1] if spec.mode == "structured" else layers)
-    return model, prunekit.prune(model, replace(spec, layers=chosen), input_shape=model.input_shape)
-
-
-def measure(name: str, case: Case, budget_s: float, threads: int) -> Diagnosis:
-    """Return the answer for one model."""
-    model, result = pruned(name, case.spec)
-    rounded = None if case.rounded is None else pruned(name, replace(case.spec, sparsity=case.rounded, round_to=8))[1].model
-    timing = {"batch": case.batch, "runtime": case.runtime, "threads": threads, "budget_s": budget_s}
-    return diagnose(model, result.model, rounded=rounded, input_shape=model.input_shape, **timing)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.measure.causes.cases import CASES, measure
 
 
 def show(name: str, found: Diagnosis) -> bool:
@@ -91,7 +52,7 @@ def main() -> int:
     parser.add_argument("--break-even", type=float, default=0.0, metavar="SECONDS", help="measure sparse against dense layers, too")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    right = [show(name, measure(name, CASES[name], args.budget, args.threads)) for name in args.only]
+    right = [show(name, measure(name, args.budget, args.threads)) for name in args.only]
     if args.break_even:
         table = break_even(args.threads, args.break_even)
         print(f"\nbreak-even of sparse linear layers, {table.machine}, {table.rounds} rounds or more; below this density sparse is faster:")

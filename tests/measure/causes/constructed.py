@@ -50,8 +50,8 @@ def overhead():
 
 
 def odd_channels():
-    """Convolutions with much arithmetic, to be cut to an odd width."""
-    return Pictures((16, 96, 96, 96, 96, 16), 3, 14)
+    """Matrix products over the channels of each pixel, with much arithmetic, to be cut to an odd width."""
+    return Pictures((16, 384, 384, 384, 384, 16), 1, 28)
 
 
 def tiny():
