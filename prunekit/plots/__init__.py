@@ -2,6 +2,12 @@
 
 from prunekit.plots.breakeven import break_even_lines, break_even_map
 from prunekit.plots.causes import time_by_layer
+from prunekit.plots.compare_classes import class_dumbbells, classes_caption, confusion_caption, confusion_change, most_changed
+from prunekit.plots.compare_layers import layers_beside, layers_caption, letter_colour
+from prunekit.plots.compare_lineage import family_tree, lineage_caption
+from prunekit.plots.compare_masks import overlap_by_layer, overlap_caption, overlap_matrix
+from prunekit.plots.compare_tradeoff import tradeoff, tradeoff_caption
+from prunekit.plots.compare_weights import weight_outlines, weights_caption
 from prunekit.plots.couplings import coupled
 from prunekit.plots.curves import AXES, accuracy_curves, thumbnail_curve
 from prunekit.plots.cuts import CutBins, cut
@@ -29,16 +35,29 @@ __all__ = [
     "break_even_lines",
     "break_even_map",
     "by_layer",
+    "class_dumbbells",
+    "classes_caption",
     "colour_tiles",
+    "confusion_caption",
+    "confusion_change",
     "coupled",
     "cut",
+    "family_tree",
     "filter_tiles",
     "kernel_tiles",
     "kernels",
+    "layers_beside",
+    "layers_caption",
     "learning_curves",
+    "letter_colour",
+    "lineage_caption",
     "matrix",
+    "most_changed",
     "multiples",
     "norms",
+    "overlap_by_layer",
+    "overlap_caption",
+    "overlap_matrix",
     "overlay",
     "parts",
     "planes",
@@ -58,5 +77,9 @@ __all__ = [
     "template",
     "thumbnail_curve",
     "time_by_layer",
+    "tradeoff",
+    "tradeoff_caption",
+    "weight_outlines",
     "weight_pixels",
+    "weights_caption",
 ]

@@ -86,8 +86,8 @@ CODECS: dict[str, codecs.Codec] = {
     "bound": codecs.amount(),
     "bound_on": codecs.choice("x", "y"),
     "kind": codecs.choice(*KINDS),
-    "tagged": codecs.matching(codecs.TAG, "a tag"),
-    "find": codecs.matching(codecs.FIND, "up to 60 letters, digits and spaces"),
+    "tagged": codecs.matching(codecs.WORDS, "a tag"),
+    "find": codecs.matching(codecs.WORDS, "up to 60 characters"),
     "sort": codecs.choice(*SORTS),
     "every": codecs.YES_NO,
 }

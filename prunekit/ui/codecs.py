@@ -13,8 +13,7 @@ from prunekit.errors import SpecError
 from prunekit.ui.settings import Curve
 
 MOST = 4096  # places of layers, and characters of one value
-TAG = r"[\w.+-]{1,40}"
-FIND = r"[\w .,%:/+×→-]{1,60}"
+WORDS = r"[^<>`\x00-\x1f]{1,60}"  # free text, such as a tag
 RECOVERY = r"r|p|f(?:[1-9]\d?|1\d\d|200)"
 
 

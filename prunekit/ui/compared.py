@@ -56,7 +56,7 @@ class Compared:
     behind: int = 0
     flips: str = "all"
     sheet: int = 1
-    x: str = "params"
+    x: str = "shipped"
     y: str = "accuracy"
     bound: float = 0.0
     bound_on: str = "y"

@@ -231,7 +231,7 @@ BAD = {
     "behind": ["6", "-1"],
     "bound": ["-1", "nan", "1e9", "9" * 16],
     "find": ["<script>", "x" * 61],
-    "tagged": ["a b", "<b>"],
+    "tagged": ["<b>", "a`b"],
     "x": ["Params", "../x"],
     "nonsense": ["1"],
 }

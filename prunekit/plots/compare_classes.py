@@ -1,0 +1,190 @@
+"""What runs do to single classes: accuracy by class beside the dense model's, and how the confusion matrix changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from prunekit.compare import DENSE
+from prunekit.plots import theme
+from prunekit.plots.compare_layers import letter_colour, letters_of
+from prunekit.plots.text import plural, points, short
+
+MOST_CLASSES = 24  # of more classes those show that changed most
+ROW = 13  # pixels of one run within a class
+
+Counts = NDArray[np.int64]
+
+
+def most_changed(frame: pd.DataFrame, most: int = MOST_CLASSES) -> pd.DataFrame:
+    """Return the rows of the classes whose accuracy changed most in any run, in their own order.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As for :func:`class_dumbbells`.
+    most : int
+        How many classes to keep.
+    """
+    change = frame["change"].abs().groupby(frame["name"], sort=False).max()
+    return frame[frame["name"].isin(change.nlargest(most).index)]
+
+
+def class_dumbbells(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
+    """Draw each class's accuracy as dumbbells: from the dense model's mark to each run's dot.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        ``by_class`` of `prunekit.compare.behaviour`, the dense model among the runs.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        One trace with dots for each run, named by its letter; for each run its bars come before.
+    """
+    labels, letters = list(dict.fromkeys(frame["name"])), letters_of(frame)
+    dense = frame[frame["letter"] == DENSE].set_index("name").reindex(labels)
+    runs = [letter for letter in letters if letter != DENSE]
+    traces: list[object] = []
+    for place, letter in enumerate(runs):
+        rows = frame[frame["letter"] == letter].set_index("name").reindex(labels)
+        y = np.arange(len(labels)) + (place - (len(runs) - 1) / 2) * 0.72 / max(len(runs), 1)
+        traces += [_bars(dense["accuracy"], rows["accuracy"], y, letter, dark), _dots(rows, y, letter, dark)]
+    traces.append(_ticks(dense, len(runs), dark))
+    height = 70 + len(labels) * max(26, 14 + ROW * len(runs))
+    fig = theme.figure(traces, dark=dark, height=height)
+    least = float(frame["accuracy"].min()) if len(frame) else 0.0
+    fig.update_xaxes(tickformat=".0%", title_text="accuracy on images of the class", range=[max(0.0, least - 0.05) - 0.005, 1.01])
+    fig.update_yaxes(range=[len(labels) - 0.4, -0.6], tickvals=list(range(len(labels))), ticktext=[short(n) for n in labels])
+    return fig
+
+
+def _bars(before: pd.Series, after: pd.Series, y: NDArray[np.floating[Any]], letter: str, dark: bool) -> go.Scatter:
+    """Return the lines from the dense model's accuracy to a run's."""
+    x = np.column_stack([before, after, np.full(len(y), np.nan)]).ravel()
+    line = {"color": theme.fade(letter_colour(letter, dark), 0.45), "width": 4}
+    return go.Scatter(x=x, y=np.repeat(y, 3), mode="lines", line=line, hoverinfo="skip", showlegend=False, legendgroup=letter)
+
+
+def _dots(rows: pd.DataFrame, y: NDArray[np.floating[Any]], letter: str, dark: bool) -> go.Scatter:
+    """Return a run's accuracies; hollow where the change may be chance."""
+    data = list(zip(rows.index, [points(float(change)) for change in rows["change"]], rows["n"], strict=True))
+    colour = letter_colour(letter, dark)
+    fills = [colour if told else theme.paper(dark) for told in rows["significant"]]
+    return go.Scatter(
+        x=rows["accuracy"], y=y, mode="markers", name=letter, legendgroup=letter, customdata=data,
+        marker={"color": fills, "size": 10, "line": {"width": 2, "color": colour}},
+        hovertemplate=f"<b>{letter}</b>, %{{customdata[0]}}: %{{x:.1%}}<br>%{{customdata[1]}} points, n = %{{customdata[2]:,}}"
+        "<extra></extra>",
+    )  # fmt: skip
+
+
+def _ticks(dense: pd.DataFrame, runs: int, dark: bool) -> go.Scatter:
+    """Return the dense model's accuracies as upright ticks across all its runs."""
+    data = list(zip(dense.index, dense["n"], strict=True))
+    return go.Scatter(
+        x=dense["accuracy"], y=list(range(len(dense))), mode="markers", name=DENSE, customdata=data,
+        marker={"symbol": "line-ns", "size": 10 + (ROW - 3) * runs, "line": {"width": 3, "color": letter_colour(DENSE, dark)}},
+        hovertemplate="<b>Dense</b>, %{customdata[0]}: %{x:.1%}<br>n = %{customdata[1]:,}<extra></extra>",
+    )  # fmt: skip
+
+
+def classes_caption(frame: pd.DataFrame) -> str:
+    """Say which class loses most in which run, from the rows in view.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As for :func:`class_dumbbells`.
+    """
+    runs = frame[frame["letter"] != DENSE]
+    if runs.empty:
+        return "Accuracies by class follow."
+    if not runs["change"].abs().max():
+        return "No class changed in any run."
+    low, high = runs.loc[runs["change"].idxmin()], runs.loc[runs["change"].idxmax()]
+    text = f"**{low['name']}** loses most: {_change(low)}." if low["change"] < 0 else "No class loses."
+    if high["change"] > 0:
+        text += f" **{high['name']}** gains most: {_change(high)}."
+    told = int(runs["significant"].sum())
+    return text + (f" Filled dots ({told}) are more than chance." if told else " Hollow dots: none of these changes is more than chance.")
+
+
+def _change(row: pd.Series) -> str:
+    """Return a change in words."""
+    return f"{points(float(row['change']))} points in {row['letter']} (n = {int(row['n']):,})"
+
+
+def confusion_change(change: Counts, labels: list[str], *, dark: bool = False) -> go.Figure:
+    """Draw how many more or fewer images of each class get each answer than from the dense model.
+
+    Parameters
+    ----------
+    change : ndarray of int, shape [classes, classes]
+        The run's confusion matrix minus the dense model's; rows are labels, columns answers.
+    labels : list of str
+        Names of the classes.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Teal is better (more right, fewer wrong), vermilion worse; the middle of the scale is no change.
+    """
+    places = moved(change)
+    part, names = change[np.ix_(places, places)], [labels[i] for i in places]
+    better = np.where(np.eye(len(places), dtype=bool), part, -part).astype(float)
+    reach = float(np.abs(better).max(initial=0)) or 1.0
+    words = [["" if v == 0 else f"{int(v):+d}".replace("-", "−") for v in row] for row in part]
+    trace = go.Heatmap(
+        z=better, x=list(range(len(names))), y=list(range(len(names))), zmin=-reach, zmax=reach, showscale=False, xgap=2, ygap=2,
+        colorscale=[[0, theme.REMOVED], [0.5, theme.grid(dark)], [1, theme.KEPT]], text=words, texttemplate="%{text}",
+        customdata=[[(truth, said) for said in names] for truth in names],
+        hovertemplate="images of %{customdata[0]} said to be %{customdata[1]}: %{text}<extra></extra>",
+    )  # fmt: skip
+    side = max(20, min(34, 440 // max(len(names), 1)))
+    fig = theme.figure([trace], dark=dark, height=90 + side * len(names))
+    ticks = {"tickvals": list(range(len(names))), "ticktext": [short(name, 12) for name in names], "showgrid": False}
+    fig.update_xaxes(title_text="answer", side="bottom", **ticks)
+    fig.update_yaxes(title_text="label", autorange="reversed", **ticks)
+    return fig
+
+
+def moved(change: Counts, most: int = MOST_CLASSES) -> list[int]:
+    """Return the classes whose row or column changed most, in their own order; all where there are few."""
+    if len(change) <= most:
+        return list(range(len(change)))
+    weight = np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1)
+    return sorted(int(i) for i in np.argsort(-weight, kind="stable")[:most])
+
+
+def confusion_caption(change: Counts, labels: list[str], letter: str) -> str:
+    """Say which mistake became more frequent, and which less.
+
+    Parameters
+    ----------
+    change, labels
+        As for :func:`confusion_change`.
+    letter : str
+        Of the run.
+    """
+    wrong = np.where(np.eye(len(change), dtype=bool), 0, change)
+    if not np.abs(change).sum():
+        return f"{letter} gives the same answers as the dense model, class by class."
+    text = "Teal: better than dense, vermilion: worse; numbers are images."
+    if wrong.max(initial=0) > 0:
+        truth, said = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        text += f" {letter} takes {plural(int(wrong.max()), 'more image')} of **{labels[truth]}** for **{labels[said]}**."
+    if wrong.min(initial=0) < 0:
+        truth, said = np.unravel_index(int(wrong.argmin()), wrong.shape)
+        fewer = plural(-int(wrong.min()), "image")
+        text += f" {fewer} fewer of **{labels[truth]}** {'is' if wrong.min() == -1 else 'are'} taken for **{labels[said]}**."
+    return text
