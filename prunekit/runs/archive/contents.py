@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from prunekit.errors import StoreError
 
-VERSION = 1
 MANIFEST = "manifest.json"
 WEIGHTS, RECIPE, RESULT, README = "model.safetensors", "recipe.yaml", "result.json", "README.md"
 ONNX, EXPORTED, INT8, LOADER = "model.onnx", "model.pt2", "model.int8.onnx", "load.py"
@@ -28,9 +27,15 @@ LIMITS: dict[str, int] = {
     INT8: MODEL_BYTES,
 }
 """The names that an archive may hold, beside one Python file with the architecture, and the most bytes of each."""
-CODE_BYTES = MB
+CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}\.py")
+"""What that file may be called."""
 MOST_RATIO = 200
 """Bytes unpacked for each byte packed, beyond which an entry counts as made to do harm."""
+
+
+def most_bytes(name: str) -> int | None:
+    """Return how many bytes a file of this name may have; None where an archive holds no such file."""
+    return LIMITS.get(name, MB if CODE.fullmatch(name) else None)
 
 
 class ArchiveError(StoreError):
@@ -89,37 +94,3 @@ class Exported:
         """Return plain values."""
         plain = {"path": str(self.path), "run": self.run, "bytes": self.path.stat().st_size}
         return {**plain, "formats": [form.to_dict() for form in self.formats], "notes": list(self.notes)}
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What an archive says of itself.
-
-    Attributes
-    ----------
-    run, kind, title, weights, trained_on : str
-        Of the run, as in ``Run``.
-    architecture : str
-        What the model is built from: a sample, ``torchvision/NAME``, or ``file.py:factory``.
-    code : str
-        Name of the Python file with the architecture that lies in the archive; "" where there is none.
-    input_shape : tuple of int
-        Of one sample.
-    files : dict of str to (str, int)
-        Every other file in it: sha256 and bytes.
-    """
-
-    run: str
-    kind: str
-    title: str
-    weights: str
-    trained_on: str
-    architecture: str
-    code: str
-    input_shape: tuple[int, ...]
-    files: Mapping[str, tuple[str, int]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, the version first."""
-        files = {name: {"sha256": digest, "bytes": size} for name, (digest, size) in sorted(self.files.items())}
-        return {"prunekit_archive": VERSION, **asdict(self), "input_shape": list(self.input_shape), "files": files}
