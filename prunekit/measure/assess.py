@@ -16,7 +16,7 @@ from prunekit.measure.forward import Progress
 from prunekit.measure.paired import Difference, compare
 from prunekit.measure.sizes import Sizes, file_bytes, sizes
 from prunekit.pruning.proof import zeroed
-from prunekit.pruning.removal import Plan
+from prunekit.pruning.removal import Removal
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.surgery import by_tensor
 
@@ -93,7 +93,7 @@ def assess(
     if split is not None:
         dense = baseline or evaluate(model, split, progress=half(0.0), cancel=cancel)
         pruned = evaluate(result.model, split, progress=half(0.5), cancel=cancel)
-    full = result.model if result.plan is None else _widened(model, result.model, result.plan)
+    full = result.model if result.plan is None else widened(model, result.model, result.plan)
     after = sizes(full, surgery_bytes=file_bytes(result.model), gzip=gzip, cancel=cancel)
     return Assessment(
         Snapshot(result.before, sizes(model, gzip=gzip, cancel=cancel), dense),
@@ -102,8 +102,16 @@ def assess(
     )
 
 
-def _widened(model: nn.Module, small: nn.Module, plan: Plan) -> nn.Module:
-    """Return the dense shape with the smaller model's weights, which recovery may have changed, and zeros for what went."""
+def widened(model: nn.Module, small: nn.Module, plan: Removal) -> nn.Module:
+    """Return a smaller model in the dense shape, zeros for what went.
+
+    Parameters
+    ----------
+    model, small : nn.Module
+        The dense model, and what surgery made of it; recovery may have changed its weights since. Not modified.
+    plan : Removal
+        What went.
+    """
     wide = zeroed(model, plan)
     keeps, values = by_tensor(plan.masks), dict((*small.named_parameters(), *small.named_buffers()))
     with torch.no_grad():

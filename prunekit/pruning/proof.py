@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.errors import ProofError
-from prunekit.pruning.removal import Plan
+from prunekit.pruning.removal import Plan, Removal
 from prunekit.pruning.surgery import by_tensor, owner_of, shrink
 from prunekit.pruning.tracker import tensors_in
 
@@ -98,14 +98,14 @@ def removed_mask(shape: tuple[int, ...], keeps: dict[int, np.ndarray[tuple[int],
     return gone
 
 
-def zeroed(model: nn.Module, plan: Plan) -> nn.Module:
+def zeroed(model: nn.Module, plan: Removal) -> nn.Module:
     """Return a dense copy of a model in which everything that a plan removes is zero.
 
     Parameters
     ----------
     model : nn.Module
         Not modified.
-    plan : Plan
+    plan : Removal
         What goes.
     """
     dense = copy.deepcopy(model)

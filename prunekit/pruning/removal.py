@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,6 +29,20 @@ class Removal:
 
     graph: ChannelGraph
     atoms: Ids
+
+    @classmethod
+    def leaving(cls, graph: ChannelGraph, kept: Mapping[str, Sequence[int]]) -> Removal:
+        """Return the removal that leaves certain outputs of each layer.
+
+        Parameters
+        ----------
+        graph : ChannelGraph
+            The dense model's couplings.
+        kept : mapping of str to sequence of int
+            Layer -> original indices of the outputs that stay; what is not named stays whole.
+        """
+        classes = [np.delete(graph.outputs[name], np.asarray(stay, dtype=np.int64)) for name, stay in kept.items() if name in graph.outputs]
+        return Removal(graph, np.unique(np.concatenate(classes)) if classes else np.zeros(0, dtype=np.int64))
 
     @cached_property
     def gone(self) -> Bools:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.anatomy import Counts, count
+from prunekit.anatomy import Counts, count, state_hash
 from prunekit.errors import StoreError
 from prunekit.measure.accuracy import Accuracy, evaluate
 from prunekit.measure.forward import Progress, check_cancel
@@ -121,7 +121,8 @@ class Bench:
         check_cancel(self.cancel)
         made, extra = self._make(spec, recovery, progress)
         accuracy = evaluate(made.model, self.part, progress=_later(progress, recovery), cancel=self.cancel)
-        info = {**dataclasses.asdict(made.counts), "achieved": made.sparsity, "bytes": _bytes(made.model, spec), **extra}
+        told = {"state": state_hash(made.model), "input_shape": list(self.shape)}
+        info = {**dataclasses.asdict(made.counts), "achieved": made.sparsity, "bytes": _bytes(made.model, spec), **told, **extra}
         run = dataclasses.replace(self.run(spec, recovery), info=info)
         self._keep(run, accuracy, place)
         return point_of(run, accuracy, self.requested(spec))

@@ -28,6 +28,11 @@ def checkpoints() -> Path:
     return home() / "checkpoints"
 
 
+def weights_folder(run: str) -> Path:
+    """Return where the weights of a run lie, if they were kept: a folder that `load_model` opens."""
+    return home() / "models" / run
+
+
 def store() -> RunStore:
     """Return the store of runs in `home`: one for the process, for all its threads.
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from prunekit.catalog.ids import DataId
+from prunekit.anatomy import state_hash
+from prunekit.catalog import load_model
+from prunekit.catalog.folder import is_folder, stored_architecture
+from prunekit.catalog.ids import DataId, ModelId
+from prunekit.errors import PrunekitError, RunGone
+from prunekit.pruning import PruneResult, prune
+from prunekit.runs.home import checkpoints, weights_folder
+from prunekit.runs.home import store as usual_store
+from prunekit.runs.identity import weights_of
 from prunekit.runs.records import Run
-
-if TYPE_CHECKING:
-    from prunekit.runs.store import RunStore
-    from prunekit.runtimes import Session
+from prunekit.runs.sources import Shape, Source, gone
+from prunekit.runs.store import RunStore
+from prunekit.runs.structure import Structure, kept_in, of_masks, of_removal, of_smaller, of_weights
+from prunekit.runtimes import RUNTIMES, Files, Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +43,12 @@ class Opened:
         What its images were, where it has been measured.
     note : str
         What a person should know; mostly "".
+    shape : tuple of int or None
+        Of one sample, where it is known.
+    dense : nn.Module or None
+        What it was pruned from, where that was needed to open it.
+    result : PruneResult or None
+        What pruning gave, where it was made again.
     """
 
     run: Run
@@ -44,29 +57,16 @@ class Opened:
     file: Path | None
     data_id: DataId | None
     note: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Structure:
-    """What is left of each prunable layer, told in the dense model's own shapes, so that runs can be compared weight by weight.
-
-    Attributes
-    ----------
-    masks : dict of str to BoolTensor
-        Layer -> shape of the dense weight, True where a weight stays.
-    kept : dict of str to ndarray of int, or None
-        Layer -> original indices of the outputs that stay; None where no channels were removed.
-    widths : dict of str to tuple of int
-        Layer -> output channels before and after.
-    """
-
-    masks: dict[str, Tensor]
-    kept: dict[str, NDArray[np.int64]] | None
-    widths: dict[str, tuple[int, int]]
+    shape: Shape | None = None
+    dense: nn.Module | None = field(default=None, repr=False)
+    result: PruneResult | None = field(default=None, repr=False)
 
 
 def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None) -> Opened:
     """Open a run.
+
+    What was recovered, trained or imported is read from where it was kept, and must be what was measured. What was pruned alone is
+    pruned again: that gives the same weights, as long as the dense model and the images that the criterion looked at are the same.
 
     Parameters
     ----------
@@ -86,10 +86,115 @@ def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None)
     ------
     RunGone
         If its weights are not there any more, the dense model under its name has become another one, or the images cannot be had.
+    RuntimeFault
+        If the run is quantised and its runtime is not installed.
     StoreError
         If there is no such run.
     """
-    raise NotImplementedError
+    where = usual_store() if store is None else store
+    known = where.find(run) if isinstance(run, str) else run
+    source = Source(known, where, data)
+    opened = OPENERS[known.kind](source)
+    return replace(opened, data_id=next(iter(source.data_ids()), None))
+
+
+def _dense(source: Source) -> Opened:
+    """Open the dense model."""
+    model, shape = source.dense()
+    return Opened(source.run, model, None, None, None, shape=shape, dense=model)
+
+
+def _pruned(source: Source) -> Opened:
+    """Prune again."""
+    run, spec = source.run, source.spec
+    assert spec is not None
+    model, shape = source.dense()
+    try:
+        result = prune(model, spec, source.images(), input_shape=shape)
+    except RunGone:
+        raise
+    except PrunekitError as error:
+        raise gone(run, f"it cannot be pruned again: {error}", "Make it again with another setting, or delete it") from error
+    pruned = result.model.eval().requires_grad_(False)
+    same = run.info.get("state") in (None, state_hash(pruned))
+    note = "" if same else "Pruned again here it has not quite the weights that were measured: other versions or another machine."
+    return Opened(run, pruned, None, None, None, note, shape, model, result)
+
+
+def _kept(source: Source) -> Opened:
+    """Read a folder."""
+    run, folder = source.run, weights_folder(source.run.id)
+    if (folder / INT8).is_file():
+        return _quantised(source)
+    if not is_folder(folder):
+        raise (
+            gone(run, f"the folder {folder} is not there", AGAIN[run.kind])
+            if "file" in run.info or run.kind == "imported"
+            else gone(
+                run, "they were measured and not kept, as in a curve of accuracy", "Recover it again on the Recover page, or delete it"
+            )
+        )
+    return Opened(run, _same(source, str(folder)), None, folder, None, shape=_shape(run))
+
+
+def _trained(source: Source) -> Opened:
+    """Read a checkpoint."""
+    run = source.run
+    told = run.model.get("weights")
+    places = [
+        path for path in (checkpoints() / str(run.info.get("file", "")), Path(str(told)) if told else None) if path and path.is_file()
+    ]
+    if not places:
+        raise gone(run, "the trained weights are not there" + (f" ({told})" if told else ""), AGAIN[run.kind])
+    model = _same(source, replace(source.model_id, weights=str(places[0])))
+    if run.weights not in (weights_of(model, _shape(run)), state_hash(model)):
+        raise gone(run, f"{places[0]} holds other weights than those that were trained", AGAIN[run.kind])
+    return Opened(run, model, None, places[0], None, shape=_shape(run), dense=model)
+
+
+def _quantised(source: Source) -> Opened:
+    """Open an int8 file in its runtime."""
+    folder = weights_folder(source.run.id)
+    file = folder / INT8
+    if not file.is_file():
+        raise gone(source.run, f"{file} is not there", AGAIN["quantised"])
+    session = RUNTIMES["int8"].open(Files(folder, folder / "model.onnx", file))
+    return Opened(source.run, None, session, file, None, shape=_shape(source.run))
+
+
+def _same(source: Source, name: ModelId | str) -> nn.Module:
+    """Return the model of a file, which must be the one that was measured."""
+    run = source.run
+    try:
+        model = load_model(name)
+    except (PrunekitError, OSError) as error:
+        raise gone(run, f"they cannot be read: {error}", AGAIN[run.kind]) from error
+    if run.info.get("state") not in (None, state_hash(model)):
+        raise gone(run, "the file holds other weights than those that were measured", AGAIN[run.kind])
+    return model
+
+
+def _shape(run: Run) -> Shape | None:
+    """Return the shape of a sample, where it was noted."""
+    noted = run.info.get("input_shape")
+    return tuple(noted) if noted else None
+
+
+INT8 = "model.int8.onnx"
+AGAIN = {
+    "recovered": "Recover it again with the same setting on the Recover page, or delete the run",
+    "trained": "Train it again with the same seed, or delete the run",
+    "imported": "Import its archive again, or delete the run",
+    "quantised": "Quantise it again on the Recover page, or delete the run",
+}
+OPENERS: dict[str, Callable[[Source], Opened]] = {
+    "dense": _dense,
+    "pruned": _pruned,
+    "recovered": _kept,
+    "imported": _kept,
+    "trained": _trained,
+    "quantised": _quantised,
+}
 
 
 def structure_of(opened: Opened, store: RunStore | None = None) -> Structure:
@@ -104,9 +209,50 @@ def structure_of(opened: Opened, store: RunStore | None = None) -> Structure:
     store : RunStore, optional
         As for `open_run`.
 
+    Returns
+    -------
+    Structure
+        Without masks where channels were removed step by step and nobody noted which.
+
     Raises
     ------
     RunGone
-        As for `open_run`; or if it is not known which channels of it stay.
+        As for `open_run`.
     """
-    raise NotImplementedError
+    where = usual_store() if store is None else store
+    if opened.result is not None and opened.dense is not None:
+        result = opened.result
+        return of_masks(opened.dense, result.masks or {}) if result.plan is None else of_removal(opened.dense, result.plan)
+    if opened.model is None:
+        if opened.run.parent is None:
+            raise gone(opened.run, "it was imported in int8 alone", "Its layers cannot be told; compare its numbers")
+        return structure_of(open_run(opened.run.parent, where), where)
+    if opened.dense is opened.model:
+        return of_weights(opened.model, opened.model)
+    return _of_kept(Source(opened.run, where), opened)
+
+
+def _of_kept(source: Source, opened: Opened) -> Structure:
+    """Return the structure of what was read from a folder."""
+    assert opened.model is not None
+    dense = _architecture(source, opened)
+    before, after = ({name: p.shape for name, p in model.named_parameters()} for model in (dense, opened.model))
+    if before == after:
+        return of_weights(dense, opened.model)
+    kept = None if opened.file is None else kept_in(opened.file)
+    if kept is None and source.spec is not None and source.recovery.schedule == "one-shot" and opened.run.kind == "recovered":
+        model, shape = source.dense()
+        kept = prune(model, source.spec, source.images(), input_shape=shape).kept
+    return of_smaller(dense, opened.model, kept, opened.shape)
+
+
+def _architecture(source: Source, opened: Opened) -> nn.Module:
+    """Return a model of the dense shape; whether its weights are still the same makes no difference here."""
+    try:
+        return load_model(source.model_id)
+    except (PrunekitError, OSError) as error:
+        try:
+            return load_model(stored_architecture(opened.file or ""))
+        except (PrunekitError, OSError):
+            why = f"its dense model cannot be loaded: {error}"
+            raise gone(source.run, why, "Bring it back to see which weights stay; its numbers can be compared without") from error

@@ -20,10 +20,11 @@ from prunekit.measure.quantised import quantise
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
 from prunekit.runs.bench import Bench, Keeper, Warn
+from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash, digest, installed, measurement_id
 from prunekit.runs.loading import load
 from prunekit.runs.records import Measurement, Run
-from prunekit.runs.recovering import recover_through, weights_folder
+from prunekit.runs.recovering import recover_through
 from prunekit.runs.requests import AccuracyRequest
 from prunekit.runs.store import RunStore
 from prunekit.runtimes import RUNTIMES, Files, evaluate_session
@@ -148,6 +149,7 @@ class _Quantising(Bench):
             **asdict(count(source, self.shape)),
             "achieved": count(source, self.shape).sparsity,
             "runtime": RUNTIMES[RUNTIME].version(),
+            "input_shape": list(self.shape),
         }
         return replace(
             parent, id=name, kind="quantised", title=f"{parent.title}, int8", parent=parent.id, trained_on=calibrated, info=counts

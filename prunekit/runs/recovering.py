@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,18 @@ from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy, evaluate
 from prunekit.measure.forward import Progress, part_of
 from prunekit.measure.sweep import Made
+from prunekit.pruning import PruneResult
 from prunekit.recover.gradual import recover
 from prunekit.recover.result import Epoch
 from prunekit.recovery import Recovery
 from prunekit.runs.bench import Bench, Keeper, Warn
-from prunekit.runs.home import home
+from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash
 from prunekit.runs.loading import load
 from prunekit.runs.records import Measurement
 from prunekit.runs.requests import AccuracyRequest
 from prunekit.runs.store import RunStore
+from prunekit.runs.structure import layers_of
 from prunekit.spec import PruneSpec, Recipe
 
 _NO_IMAGES = np.zeros(0, dtype=bool)
@@ -56,11 +57,6 @@ class Stage:
 
 
 Report = Callable[[Stage | Epoch], object]
-
-
-def weights_folder(run: str) -> Path:
-    """Return where the weights of a run lie, if they were kept: a folder that `load_model` opens."""
-    return home() / "models" / run
 
 
 def recover_through(
@@ -173,15 +169,15 @@ class _Recovering(Bench):
         extra = {"history": curve, "best": found.best, "stopped": found.stopped, "notes": [str(note) for note in found.notes]}
         if recovery == self._whole:
             self.made = found.model
-            extra |= self._weights(self.run(spec, recovery).id, found.model)
+            extra |= self._weights(self.run(spec, recovery).id, found.result)
         return Made(found.model, found.result.achieved.sparsity, found.result.after), extra
 
-    def _weights(self, run: str, model: nn.Module) -> dict[str, str]:
-        """Keep the weights of a run beside the store; a full disk costs the file, not the result."""
+    def _weights(self, run: str, result: PruneResult) -> dict[str, str]:
+        """Keep the weights of a run beside the store, and which channels they are; a full disk costs the file, not the result."""
         if self.keeper.store is None:
             return {}
         try:
-            return {"file": str(write_folder(weights_folder(run), model, self.recipe).name)}
+            return {"file": write_folder(weights_folder(run), result.model, self.recipe, layers_of(result)).name}
         except (PrunekitError, OSError) as error:
             self.keeper.warn(f"the recovered weights could not be kept: {error}")
             return {}

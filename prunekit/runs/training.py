@@ -12,7 +12,7 @@ from typing import Any
 from safetensors.torch import save
 
 from prunekit import fields as check
-from prunekit.anatomy import count
+from prunekit.anatomy import count, state_hash
 from prunekit.catalog import load_data, load_model
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.errors import SpecError, StoreError
@@ -128,7 +128,8 @@ def train_through(
     keeper = Keeper(store, warn)
     path = keep(payload, keeper) if store is not None else None
     shape = tuple(data.test[0][0].shape)
-    run = _run(request, tuned, weights_of(tuned.model), path, asdict(count(tuned.model, shape)))
+    told = {**asdict(count(tuned.model, shape)), "state": state_hash(tuned.model), "input_shape": list(shape)}
+    run = _run(request, tuned, weights_of(tuned.model), path, told)
     found = {}
     for split in ("validation", "test"):
         part = getattr(data, split)

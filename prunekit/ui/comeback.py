@@ -17,7 +17,8 @@ from prunekit.plots.text import percent, points
 from prunekit.recover import Epoch
 from prunekit.recovery import Recovery
 from prunekit.runs import AccuracyRequest
-from prunekit.runs.recovering import TITLES, Stage, weights_folder
+from prunekit.runs.home import weights_folder
+from prunekit.runs.recovering import TITLES, Stage
 from prunekit.ui import lending, measuring, quantising, show
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded

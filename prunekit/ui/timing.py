@@ -19,9 +19,9 @@ from prunekit.errors import PrunekitError
 from prunekit.jobs import Job, board
 from prunekit.measure import Candidate, LatencyReport, Sizes
 from prunekit.plots.text import percent, plural
+from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import weights_of
 from prunekit.runs.records import Run
-from prunekit.runs.recovering import weights_folder
 from prunekit.runtimes import RUNTIMES
 from prunekit.spec import PruneSpec
 from prunekit.ui import controls, measuring, show, state, store

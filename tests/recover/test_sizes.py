@@ -4,7 +4,7 @@ import torch
 
 import prunekit
 from prunekit.measure import assess, sizes
-from prunekit.measure.assess import _widened
+from prunekit.measure.assess import widened
 from prunekit.pruning.proof import zeroed
 from prunekit.recover import Recovery, recover
 from tests.recover.drawn import bits, data_of, net, same
@@ -16,13 +16,13 @@ SPEC = prunekit.PruneSpec(mode="structured", sparsity=0.5)
 def test_without_recovery_the_dense_shape_is_the_dense_model_with_zeros():
     dense = net()
     result = prunekit.prune(dense, SPEC, DATA)
-    assert same(bits(_widened(dense, result.model, result.plan)), bits(zeroed(dense, result.plan)))
+    assert same(bits(widened(dense, result.model, result.plan)), bits(zeroed(dense, result.plan)))
 
 
 def test_after_recovery_the_dense_shape_holds_the_recovered_weights():
     dense = net()
     found = recover(dense, SPEC, Recovery(epochs=2, lr=0.05, batch_size=16, schedule="linear", steps=2), DATA)
-    wide = _widened(dense, found.model, found.result.plan)
+    wide = widened(dense, found.model, found.result.plan)
     x = torch.randn(4, 2, 6, 6)
     torch.testing.assert_close(wide(x), found.model(x), rtol=1e-4, atol=1e-5)
     assert {name: t.shape for name, t in wide.state_dict().items()} == {name: t.shape for name, t in dense.state_dict().items()}

@@ -10,8 +10,9 @@ from prunekit.errors import DataError, RuntimeFault
 from prunekit.measure import quantised
 from prunekit.recovery import Recovery
 from prunekit.runs import AccuracyRequest, RunStore, quantising
+from prunekit.runs.home import weights_folder
 from prunekit.runs.quantising import quantise_through
-from prunekit.runs.recovering import recover_through, weights_folder
+from prunekit.runs.recovering import recover_through
 from prunekit.runtimes import RUNTIMES, Files
 from prunekit.spec import PruneSpec
 

@@ -12,7 +12,8 @@ from prunekit.measure import Cancelled, evaluate
 from prunekit.recover import Epoch, recover
 from prunekit.recovery import Recovery, Training
 from prunekit.runs import AccuracyRequest, RunStore, recovering, training
-from prunekit.runs.recovering import Stage, recover_through, weights_folder
+from prunekit.runs.home import weights_folder
+from prunekit.runs.recovering import Stage, recover_through
 from prunekit.runs.training import TrainRequest, train_through
 from prunekit.spec import PruneSpec
 

@@ -1,0 +1,118 @@
+"""What is left of each layer, told in the dense model's own shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prunekit.anatomy import prunable_layers, weight_of
+from prunekit.catalog.folder import read_result
+from prunekit.pruning import PruneResult, trace
+from prunekit.pruning.groups import weight_name
+from prunekit.pruning.proof import removed_mask
+from prunekit.pruning.removal import Removal
+from prunekit.pruning.surgery import by_tensor
+
+Kept = dict[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What is left of each prunable layer, told in the dense model's own shapes, so that runs can be compared weight by weight.
+
+    Attributes
+    ----------
+    masks : dict of str to BoolTensor
+        Layer -> shape of the dense weight, True where a weight stays. Empty where it is not known which channels stay.
+    kept : dict of str to ndarray of int, or None
+        Layer -> original indices of the outputs that stay; None where no channels were removed, or it is not known which.
+    widths : dict of str to tuple of int
+        Layer -> output channels before and after.
+    """
+
+    masks: dict[str, Tensor]
+    kept: Kept | None
+    widths: dict[str, tuple[int, int]]
+
+
+def layers_of(result: PruneResult) -> dict[str, Any]:
+    """Return what stays of each layer as plain values, for ``result.json``."""
+    return {"layers": [layer.to_dict() for layer in result.layers]}
+
+
+def of_masks(dense: nn.Module, masks: Mapping[str, Tensor]) -> Structure:
+    """Return the structure of a model whose weights were masked; layers without a mask stay whole."""
+    layers = prunable_layers(dense)
+    whole = {name: masks[name].cpu() if name in masks else torch.ones_like(weight_of(dense, name), dtype=torch.bool) for name in layers}
+    return Structure(whole, None, _widths(dense, dense))
+
+
+def of_weights(dense: nn.Module, model: nn.Module) -> Structure:
+    """Return the structure of a model of the dense shape: what is not zero stays."""
+    return of_masks(dense, {name: weight_of(model, name) != 0 for name in prunable_layers(dense)})
+
+
+def of_removal(dense: nn.Module, removal: Removal) -> Structure:
+    """Return the structure of a model that lost channels."""
+    keeps, masks = by_tensor(removal.masks), dict[str, Tensor]()
+    for name in prunable_layers(dense):
+        masks[name] = ~removed_mask(tuple(weight_of(dense, name).shape), keeps.get(weight_name(name), {}))
+    kept = {name: np.asarray(stay, dtype=np.int64) for name, stay in removal.kept.items()}
+    widths = {name: (len(weight_of(dense, name)), len(kept[name])) for name in kept}
+    return Structure(masks, kept, widths)
+
+
+def of_smaller(dense: nn.Module, small: nn.Module, kept: Mapping[str, Sequence[int]] | None, shape: tuple[int, ...] | None) -> Structure:
+    """Return the structure of a smaller model, as far as it is known which of its channels are which.
+
+    Parameters
+    ----------
+    dense, small : nn.Module
+        Before and after.
+    kept : mapping of str to sequence of int, or None
+        Layer -> original indices of the outputs that stay, where somebody noted them.
+    shape : tuple of int or None
+        Shape of one sample.
+    """
+    removal = removal_of(dense, small, kept, shape)
+    return Structure({}, None, _widths(dense, small)) if removal is None else of_removal(dense, removal)
+
+
+def removal_of(
+    dense: nn.Module, small: nn.Module, kept: Mapping[str, Sequence[int]] | None, shape: tuple[int, ...] | None
+) -> Removal | None:
+    """Return what was removed, or None where what was noted does not lead to the shapes of the smaller model."""
+    if kept is None or not _sound(dense, kept):
+        return None
+    removal = Removal.leaving(trace(dense, shape), kept)
+    there = {name: tuple(weight_of(small, name).shape) for name in prunable_layers(small)}
+    return removal if {name: after for name, (_, after) in removal.layer_shapes.items()} == there else None
+
+
+def kept_in(folder: Path) -> dict[str, tuple[int, ...]] | None:
+    """Return the outputs that stay in each layer, as the ``result.json`` of a folder has them; None where it does not say."""
+    layers = read_result(folder).get("layers")
+    found = {}
+    for layer in layers if isinstance(layers, list) else ():
+        stay = layer.get("kept") if isinstance(layer, dict) else None
+        if isinstance(stay, list) and isinstance(layer.get("name"), str) and all(type(i) is int for i in stay):
+            found[layer["name"]] = tuple(stay)
+    return found or None
+
+
+def _sound(dense: nn.Module, kept: Mapping[str, Sequence[int]]) -> bool:
+    """Whether indices can be those of the layers' outputs; they may come from a file of somebody else."""
+    layers = prunable_layers(dense)
+    return all(name in layers and all(0 <= i < len(weight_of(dense, name)) for i in stay) for name, stay in kept.items())
+
+
+def _widths(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Return the output channels of each layer before and after."""
+    return {name: (len(weight_of(dense, name)), len(weight_of(model, name))) for name in prunable_layers(dense)}
