@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.compare.weights import ALL
+from prunekit.compare.overlaps import ALL
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 from prunekit.plots.layers import MOST_NAMED

@@ -1,0 +1,218 @@
+"""The numbers of a comparison as a table in HTML: the dense model behind a divider, then a column for each run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from string import Template
+
+from prunekit.compare import METRICS, Column, Comparison
+from prunekit.plots import letter_colour, theme
+from prunekit.plots.text import percent, points, times
+
+COUNTS = ("params", "nonzero", "sparsity", "macs", "effective_macs")
+SIZES = ("shipped", "dense", "gzip", "sparse", "surgery")
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure as it stands in the table.
+
+    Attributes
+    ----------
+    text, note : str
+        The figure, and what stands small below it.
+    best : bool
+        Whether no other run is better.
+    """
+
+    text: str = NOTHING
+    note: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    Attributes
+    ----------
+    label : str
+        What it is.
+    cells : tuple of Cell
+        The dense model's, then one for each run.
+    how : str
+        ``measured`` or ``counted``.
+    marked : bool
+        Whether it is a setting that differs.
+    """
+
+    label: str
+    cells: tuple[Cell, ...]
+    how: str = ""
+    marked: bool = False
+
+
+def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[Row]]:
+    """Return the rows of the table by what they are about.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What to show.
+    relative : bool
+        Counts, sizes and times as shares of the dense model's, accuracies as differences from it.
+    """
+    settings = [Row(row.name, (Cell(""), *(Cell(value) for value in row.values)), marked=row.differs) for row in comparison.settings]
+    found = {
+        "Accuracy": _accuracy(comparison, relative),
+        "What is left": [_figures(comparison, name, relative, "counted") for name in COUNTS],
+        "Size": [_figures(comparison, name, relative, "measured") for name in SIZES],
+        "Time": _time(comparison, relative),
+        "Settings": settings,
+    }
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def _accuracy(comparison: Comparison, relative: bool) -> list[Row]:
+    """Return accuracy with its interval, and the paired difference."""
+    seen = [column.accuracy for column in comparison.all]
+    best = _best([None if a is None else a.value for a in seen[1:]], higher=True)
+    values = [Cell() if a is None else Cell(percent(a.value), f"{100 * a.low:.1f} to {percent(a.high)}") for a in seen]
+    rows = [] if relative else [Row("Accuracy", _marked(values, best), "measured")]
+    told = [Cell("") if column is comparison.baseline else _difference(column) for column in comparison.all]
+    return [*rows, Row("Against dense, in points", _marked(told, best) if relative else tuple(told), "measured")]
+
+
+def _difference(column: Column) -> Cell:
+    """Return the paired difference, its interval, and whether it is one."""
+    found = column.difference
+    if found is None:
+        return Cell()
+    word = "significant" if found.significant else "not significant"
+    return Cell(points(found.value), f"{points(found.low)} to {points(found.high)}, {word}")
+
+
+def _figures(comparison: Comparison, name: str, relative: bool, how: str) -> Row:
+    """Return one figure of all columns."""
+    metric = METRICS[name]
+    values = [metric.value(column) for column in comparison.all]
+    dense = values[0]
+    cells = [_figure(value, dense if place else None, name, relative) for place, value in enumerate(values)]
+    if name == "shipped":
+        cells = [Cell(cell.text, column.shipped.how if column.shipped else "") for cell, column in zip(cells, comparison.all, strict=True)]
+    return Row(metric.title, _marked(cells, _best(values[1:], higher=metric.higher_is_better)), how)
+
+
+def _figure(value: float | None, dense: float | None, name: str, relative: bool) -> Cell:
+    """Return one figure, beside the dense model's where there is one."""
+    metric = METRICS[name]
+    if value is None:
+        return Cell()
+    if metric.unit == "share" or not dense:
+        return Cell(percent(1.0, 0) if relative and dense is None and metric.unit != "share" else metric.text(value))
+    less, more = dense / max(value, 1e-9), value / dense
+    note = f"{times(less)} less" if value and less >= 1.05 else f"{times(more)} more" if more >= 1.05 else ""
+    return Cell(percent(more) if relative else metric.text(value), note)
+
+
+def _time(comparison: Comparison, relative: bool) -> list[Row]:
+    """Return measured times, where there are any, and under which conditions."""
+    speeds = [column.speed for column in comparison.all]
+    if not any(speeds):
+        return [Row("Time", (Cell(), *(Cell("never measured") for _ in comparison.columns)))]
+    best = _best([None if s is None else s.ratio for s in speeds[1:]], higher=False)
+    told = [Cell() if s is None else Cell(f"{1 / s.ratio:.2f}×", f"{1 / s.high:.2f} to {1 / s.low:.2f}") for s in speeds]
+    rows = [Row("Times as fast as dense", (Cell("1×"), *_marked(told, best)[1:]), "measured")]
+    if not relative:
+        medians = [Cell() if s is None or s.median_ms is None else Cell(f"{s.median_ms:.3g} ms") for s in speeds]
+        rows.insert(0, Row("Median of a batch", tuple(medians), "measured"))
+    return rows
+
+
+def _best(values: Iterable[float | None], *, higher: bool) -> int:
+    """Return the place of the best of several runs; -1 where two are equal or there is no choice."""
+    known = [(value if higher else -value, place) for place, value in enumerate(values) if value is not None]
+    top = max(known, default=(0.0, -1))
+    return top[1] if len(known) > 1 and sum(value == top[0] for value, _ in known) == 1 else -1
+
+
+def _marked(cells: list[Cell], best: int) -> tuple[Cell, ...]:
+    """Return a row with the cell of the best run marked; the dense model is none of them."""
+    return tuple(Cell(c.text, c.note, place == best + 1 and best >= 0) for place, c in enumerate(cells))
+
+
+def table_html(comparison: Comparison, *, relative: bool = False, dark: bool = False) -> str:
+    """Return the table with its own style.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What to show; foreign text in it is escaped.
+    relative : bool
+        As for `groups`.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    str
+        HTML without any script.
+    """
+    head = "".join(_head(column, dark) for column in comparison.all)
+    wide = len(comparison.all) + 1
+    body = "".join(
+        f'<tr class="g"><th colspan="{wide}" scope="colgroup">{escape(name)}</th></tr>' + "".join(map(_row, rows))
+        for name, rows in groups(comparison, relative=relative).items()
+    )
+    return f'<div class="pk">{_style(dark)}<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _head(column: Column, dark: bool) -> str:
+    """Return the head of a column: its colour, letter, title and id."""
+    colour = letter_colour(column.letter, dark)
+    gone = f'<span class="gone" title="{escape(column.gone)}">weights gone</span>' if column.gone else ""
+    return (
+        f'<th scope="col" style="border-top:3px solid {colour}"><b style="color:{colour}">{escape(column.letter)}</b>'
+        f'<span class="t">{escape(column.title)}</span><code>{escape(column.run.id[:12])}</code>{gone}</th>'
+    )
+
+
+def _row(row: Row) -> str:
+    """Return one row."""
+    tag = f'<i class="{row.how}">{row.how}</i>' if row.how else ""
+    mark = '<em title="differs">≠</em> ' if row.marked else ""
+    cells = "".join(
+        f"<td{' class=best' if cell.best else ''}>{escape(cell.text)}{f'<small>{escape(cell.note)}</small>' if cell.note else ''}</td>"
+        for cell in row.cells
+    )
+    return f'<tr{" class=differs" if row.marked else ""}><th scope="row">{mark}{escape(row.label)}{tag}</th>{cells}</tr>'
+
+
+def _style(dark: bool) -> str:
+    """Return the style of the table."""
+    colours = {"ink": theme.ink(dark), "muted": theme.muted(dark), "line": theme.grid(dark), "gone": theme.removed(dark, 1.0)}
+    return STYLE.substitute(colours, dense=theme.fade(theme.dense(dark), 0.09), mark=theme.fade("#e69f00", 0.14))
+
+
+STYLE = Template("""<style>
+.pk {overflow-x: auto; color: $ink; font-size: .93rem; font-variant-numeric: tabular-nums}
+.pk table {border-collapse: collapse; width: 100%}
+.pk th, .pk td {padding: .32rem .6rem; border: 0; border-bottom: 1px solid $line; text-align: right; vertical-align: top; font-weight: 400}
+.pk thead td {border: 0}
+.pk thead th {padding-top: .5rem; line-height: 1.25}
+.pk thead b {font-size: 1.1rem; display: block}
+.pk .t {display: block; font-weight: 500}
+.pk code {font-size: .75rem; color: $muted; background: none; padding: 0}
+.pk .gone {display: block; color: $gone; font-size: .8rem}
+.pk tbody th {text-align: left; min-width: 9.5rem}
+.pk tr.g th {padding-top: 1.1rem; font-weight: 600; color: $muted; font-size: .82rem; border-bottom: 2px solid $line}
+.pk tr > :nth-child(2) {background: $dense; border-right: 3px double $muted}
+.pk small {display: block; color: $muted; font-size: .8rem; line-height: 1.25; font-weight: 400}
+.pk td.best {font-weight: 650}
+.pk i {font-style: normal; font-size: .72rem; color: $muted; margin-left: .45rem}
+.pk tr.differs > * {background: $mark}
+.pk em {font-style: normal; font-weight: 650}
+</style>""")
