@@ -6,9 +6,11 @@ from prunekit.compare.columns import Column, Comparison, SettingRow, Shipped, Sp
 from prunekit.compare.layers import layer_frame
 from prunekit.compare.letters import DENSE, LETTERS, letters
 from prunekit.compare.lineage import Node, lineage
+from prunekit.compare.metrics import METRICS, Metric
 from prunekit.compare.numbers import compare_runs
-from prunekit.compare.tradeoff import METRICS, Best, Metric, best_within, metric_frame, pareto
-from prunekit.compare.weights import channel_overlap, overlap, weight_bins
+from prunekit.compare.overlaps import channel_overlap, overlap
+from prunekit.compare.tradeoff import Best, best_within, metric_frame, pareto
+from prunekit.compare.weights import weight_bins
 
 __all__ = [
     "DENSE",

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from prunekit.compare.letters import DENSE
+from prunekit.errors import DataError
+from prunekit.measure.accuracy import Accuracy
+from prunekit.measure.paired import ALPHA, compare
+from prunekit.runs.predicting import Predictions
+
 CLASS_COLUMNS = [
     "class", "name", "letter", "n", "correct", "accuracy", "low", "high", "change", "change_low", "change_high", "p_value", "significant"
 ]  # fmt: skip
-FLIP_COLUMNS = ["image", "letter", "label", "before", "before_confidence", "after", "after_confidence", "kind"]
+SURE = "after_confidence"
+FLIP_COLUMNS = ["image", "letter", "label", "before", "before_confidence", "after", SURE, "kind"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +36,7 @@ class Behaviour:
         Letter to counts: rows are labels, columns are predictions.
     flips : DataFrame
         ``image`` (index), ``letter``, ``label``, ``before`` (what the dense model said), ``before_confidence``, ``after``,
-        ``after_confidence``, ``kind``: "lost" (right, then wrong) or "won" (wrong, then right). The most confident mistakes first.
+        ``after_confidence``, ``kind``: "lost" (right, then wrong) or "won" (wrong, then right). The most confident afterwards come first.
     classes : tuple of str
         Names, K of them.
     """
@@ -42,10 +48,10 @@ class Behaviour:
 
     def change(self, letter: str) -> NDArray[np.int64]:
         """Return a run's confusion minus the dense model's, shape [K, K]."""
-        raise NotImplementedError
+        return np.asarray(self.confusion[letter] - self.confusion[DENSE])
 
 
-def behaviour(predictions: Mapping[str, Any], labels: ArrayLike, classes: Sequence[str] = ()) -> Behaviour:
+def behaviour(predictions: Mapping[str, Predictions], labels: ArrayLike, classes: Sequence[str] = ()) -> Behaviour:
     """Compare what runs say about the same images.
 
     Parameters
@@ -64,6 +70,89 @@ def behaviour(predictions: Mapping[str, Any], labels: ArrayLike, classes: Sequen
     Raises
     ------
     DataError
-        If "Dense" is missing, or the numbers of images differ.
+        If "Dense" is missing, there are no images, or their numbers differ.
     """
-    raise NotImplementedError
+    right = np.asarray(labels, dtype=np.int64).reshape(-1)
+    said = {letter: np.asarray(each.classes, dtype=np.int64) for letter, each in predictions.items()}
+    _check(said, right)
+    most = max([len(classes) - 1, right.max(), *(each.max() for each in said.values())])
+    names = tuple(str(classes[k]) if k < len(classes) else str(k) for k in range(int(most) + 1))
+    confusion = {letter: _confusion(right, each, len(names)) for letter, each in said.items()}
+    flips = [_flips(letter, predictions, right) for letter in said if letter != DENSE]
+    found = pd.concat(flips, ignore_index=True) if flips else pd.DataFrame(columns=FLIP_COLUMNS)
+    return Behaviour(_by_class(said, right, names), confusion, found.sort_values(SURE, ascending=False, ignore_index=True), names)
+
+
+def _check(said: Mapping[str, NDArray[np.int64]], right: NDArray[np.int64]) -> None:
+    """Raise unless all speak of the same images, the dense model among them."""
+    if DENSE not in said:
+        raise DataError("the dense model's predictions are missing: changes are told against it")
+    if not right.size:
+        raise DataError("there are no images to compare predictions on: choose data that are not empty")
+    for letter, each in said.items():
+        if each.shape != right.shape:
+            raise DataError(f"{letter} was asked about {each.size} images and there are {right.size} labels: predict on the same images")
+
+
+def _confusion(right: NDArray[np.int64], said: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return counts, shape [size, size]: rows are labels, columns are predictions."""
+    return np.bincount(right * size + said, minlength=size * size).reshape(size, size).astype(np.int64)
+
+
+def _by_class(said: Mapping[str, NDArray[np.int64]], right: NDArray[np.int64], names: Sequence[str]) -> pd.DataFrame:
+    """Return the accuracy of each class that has images, by run."""
+    present = [k for k in range(len(names)) if (right == k).any()]
+    places = {k: right == k for k in present}
+    dense = {k: Accuracy.of(said[DENSE][places[k]] == k) for k in present}
+    frames = []
+    for letter, each in said.items():
+        found = {k: Accuracy.of(each[places[k]] == k) for k in present}
+        rows = [(k, names[k], letter, a.n, int(a.correct.sum()), a.value, a.low, a.high) for k, a in found.items()]
+        frame = pd.DataFrame(rows, columns=CLASS_COLUMNS[:8])
+        frames.append(pd.concat([frame, _changes(letter, dense, found)], axis=1))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _changes(letter: str, dense: Mapping[int, Accuracy], found: Mapping[int, Accuracy]) -> pd.DataFrame:
+    """Return the paired change of each class; Holm's step-down keeps the chance of one false alarm in a run at 5 %."""
+    if letter == DENSE:
+        blank = pd.DataFrame(np.nan, index=range(len(dense)), columns=CLASS_COLUMNS[8:12])
+        return blank.assign(significant=False)
+    differences = [compare(dense[k], found[k]) for k in found]
+    p_values = np.array([difference.p_value for difference in differences])
+    rows = [(d.value, d.low, d.high, d.p_value) for d in differences]
+    return pd.DataFrame(rows, columns=CLASS_COLUMNS[8:12]).assign(significant=holm(p_values))
+
+
+def holm(p_values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which of several tests are significant together, at 5 % in all.
+
+    Holm 1979, A simple sequentially rejective multiple test procedure.
+
+    Parameters
+    ----------
+    p_values : ndarray, shape [m]
+    """
+    order = np.argsort(p_values, kind="stable")
+    passed = p_values[order] < ALPHA / (len(p_values) - np.arange(len(p_values)))
+    found = np.zeros(len(p_values), dtype=bool)
+    found[order] = np.logical_and.accumulate(passed)
+    return found
+
+
+def _flips(letter: str, predictions: Mapping[str, Predictions], right: NDArray[np.int64]) -> pd.DataFrame:
+    """Return the images that were right and are wrong, or the other way round."""
+    dense, each = predictions[DENSE], predictions[letter]
+    before, after = np.asarray(dense.classes) == right, np.asarray(each.classes) == right
+    places = np.flatnonzero(before != after)
+    values = {
+        "image": places,
+        "letter": letter,
+        "label": right[places],
+        "before": np.asarray(dense.classes, dtype=np.int64)[places],
+        "before_confidence": np.asarray(dense.confidence, dtype=np.float64)[places],
+        "after": np.asarray(each.classes, dtype=np.int64)[places],
+        SURE: np.asarray(each.confidence, dtype=np.float64)[places],
+        "kind": np.where(before[places], "lost", "won"),
+    }
+    return pd.DataFrame(values, columns=FLIP_COLUMNS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from prunekit.compare.metrics import METRICS
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.paired import Difference
 from prunekit.runs.records import Measurement, Run
@@ -117,7 +119,15 @@ class Column:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        raise NotImplementedError
+        plain = ("letter", "title", "params", "nonzero", "macs", "effective_macs", "sparsity", "sizes")
+        found = {"run": self.run.id, "kind": self.run.kind, **{name: getattr(self, name) for name in plain}, "gone": self.gone}
+        for name in ("accuracy", "difference"):
+            value = getattr(self, name)
+            found[name] = None if value is None else value.to_dict()
+        for name in ("shipped", "speed"):
+            value = getattr(self, name)
+            found[name] = None if value is None else asdict(value)
+        return {**found, "latency": [{**seen.value, "machine": seen.machine, "created": seen.created} for seen in self.latency]}
 
 
 @dataclass(frozen=True)
@@ -199,7 +209,12 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        raise NotImplementedError
+        names = [column.letter for column in self.columns]
+        rows = [{**asdict(row), "values": dict(zip(names, row.values, strict=True))} for row in self.settings]
+        plain = ("answer", "best", "caution", "data", "data_id", "split", "images")
+        found = {name: getattr(self, name) for name in plain}
+        lists = {"differing": list(self.differing), "missing": list(self.missing), "settings": rows}
+        return {**found, **lists, "baseline": self.baseline.to_dict(), "columns": [column.to_dict() for column in self.columns]}
 
     def to_frame(self, relative: bool = False) -> pd.DataFrame:
         """Return a row for each figure and a column for each run, the dense model first.
@@ -207,11 +222,34 @@ class Comparison:
         Parameters
         ----------
         relative : bool
-            Accuracy as the paired difference from the dense model (fractions), everything else as a multiple of the dense model's.
+            Accuracy as the paired difference from the dense model and sparsity as the plain one (fractions), everything else as a
+            multiple of the dense model's.
 
         Returns
         -------
         DataFrame
             Indexed by metric (`prunekit.compare.METRICS`), columns by letter; NaN where nothing was measured.
         """
-        raise NotImplementedError
+        values = {column.letter: [_number(metric.value(column)) for metric in METRICS.values()] for column in self.all}
+        frame = pd.DataFrame(values, index=pd.Index(METRICS, name="metric"), dtype=float)
+        return self._against_dense(frame) if relative else frame
+
+    def _against_dense(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the same figures told against the dense model's."""
+        dense = frame[self.baseline.letter].copy()
+        counted = [name for name, metric in METRICS.items() if metric.unit in ("count", "bytes")]
+        frame.loc[counted] = frame.loc[counted].div(dense[counted].where(dense[counted] > 0), axis=0)
+        frame.loc["sparsity"] -= dense["sparsity"]
+        frame.loc["accuracy"] = [_number(self._change(column)) for column in self.all]
+        return frame
+
+    def _change(self, column: Column) -> float | None:
+        """Return the paired difference from the dense model; 0 for the dense model itself."""
+        if column is self.baseline:
+            return None if column.accuracy is None else 0.0
+        return None if column.difference is None else column.difference.value
+
+
+def _number(value: float | None) -> float:
+    """Return a figure, NaN where there is none."""
+    return np.nan if value is None else float(value)

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+from prunekit.catalog.folder import is_folder
 from prunekit.catalog.ids import DataId
-from prunekit.compare.columns import Comparison
+from prunekit.compare.answer import answer
+from prunekit.compare.columns import Column, Comparison
+from prunekit.compare.letters import DENSE, FEWEST, MOST, letters
+from prunekit.compare.sameimages import eligible, most_measured, on_these
+from prunekit.compare.settings import caution, differing, setting_rows
+from prunekit.compare.shipping import shipped
+from prunekit.compare.speeds import speeds
+from prunekit.errors import PrunekitError
+from prunekit.measure.accuracy import Accuracy
+from prunekit.measure.paired import compare
+from prunekit.runs.home import weights_folder
+from prunekit.runs.identity import run_id
+from prunekit.runs.records import Measurement, Run
 from prunekit.runs.store import RunStore
+
+ORPHANS = "the dense model has no run in this store: measure its accuracy here, and it has one"
+COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity")
 
 
 def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str | None = None, split: str = "test") -> Comparison:
@@ -36,4 +54,77 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
     StoreError
         If a run is not known.
     """
-    raise NotImplementedError
+    runs = picked(run_ids, store)
+    dense, kept = _baseline(runs, store)
+    runs = [run for run in runs if run.id != dense.id]
+    named = letters([run.id for run in runs], dense.id)
+    seen = {run.id: store.measurements(run.id) for run in (dense, *runs)}
+    fit = {run.id: eligible(run, seen[run.id], data, split) for run in (dense, *runs)}
+    chosen = most_measured(list(fit.values()))
+    timed = {name: tuple(m for m in found if m.what == "latency") for name, found in seen.items()}
+    fast, base = speeds(timed, dense.id), on_these(fit[dense.id], chosen)
+    columns = [
+        replace(_column(run, named[run.id]), accuracy=on_these(fit[run.id], chosen), latency=timed[run.id], speed=fast.get(run.id))
+        for run in (dense, *runs)
+    ]
+    columns[0] = columns[0] if kept else replace(columns[0], gone=ORPHANS)
+    return _together([_paired(column, base) for column in columns], named, chosen, split)
+
+
+def picked(run_ids: Sequence[str], store: RunStore) -> list[Run]:
+    """Return the runs of some ids or prefixes, each once.
+
+    Raises
+    ------
+    PrunekitError
+        If there are too few or too many, or they do not belong to one dense model.
+    """
+    runs = list({run.id: run for run in map(store.find, run_ids)}.values())
+    if not FEWEST <= len(runs) <= MOST:
+        raise PrunekitError(f"pick {FEWEST} to {MOST} different runs to compare; got {len(runs)}")
+    if len({run.weights for run in runs}) > 1:
+        names = ", ".join(sorted({str(run.model.get("name", "?")) for run in runs}))
+        raise PrunekitError(
+            f"these runs come from different dense models ({names}): pick runs of one model, so that they have one baseline"
+        )
+    return runs
+
+
+def _baseline(runs: Sequence[Run], store: RunStore) -> tuple[Run, bool]:
+    """Return the dense model's run, and whether it is in the store; an imported run may have come without it."""
+    name = run_id(runs[0].weights, None, None)
+    found = store.get_run(name)
+    model = runs[0].model
+    return (found, True) if found is not None else (Run(name, "dense", str(model.get("name", "")), model, runs[0].weights), False)
+
+
+def _column(run: Run, letter: str) -> Column:
+    """Return what a run itself says."""
+    counts: dict[str, Any] = {name: run.info.get(name) for name in COUNTS}
+    return Column(run, letter, run.title, **counts, sizes=run.info.get("sizes"), shipped=shipped(run), gone=gone(run))
+
+
+def _paired(column: Column, dense: Accuracy | None) -> Column:
+    """Return a column with its difference from the dense model, where both were measured on the same images."""
+    if column.accuracy is None or dense is None or column.letter == DENSE:
+        return column
+    return replace(column, difference=compare(dense, column.accuracy))
+
+
+def gone(run: Run) -> str:
+    """Return why a run cannot be opened any more, "" where its files are there (or where it can be made again)."""
+    folder = weights_folder(run.id)
+    there = {"recovered": is_folder(folder), "imported": folder.is_dir(), "quantised": (folder / "model.int8.onnx").is_file()}
+    return "" if there.get(run.kind, True) else f"the weights of run {run.id[:12]} are not in {folder}: make it again"
+
+
+def _together(columns: Sequence[Column], named: Mapping[str, str], chosen: Measurement | None, split: str) -> Comparison:
+    """Return the comparison of some columns, the dense model first."""
+    baseline, rest = columns[0], tuple(columns[1:])
+    rows = setting_rows([column.run for column in rest], named)
+    names, found = differing(rows), answer(baseline, rest)
+    told = caution(names, [column.letter for column in rest])
+    lacking = tuple(c.run.id for c in columns if c.accuracy is None or c.sizes is None)
+    data, images = (None, 0) if chosen is None else (chosen.data, chosen.images)
+    name = "" if data is None else str(data["name"])
+    return Comparison(baseline, rest, rows, names, told, found.sentence, found.best, name, data, split, images, lacking)

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from prunekit.compare.columns import Column, Comparison
+from prunekit.compare.columns import Comparison
+from prunekit.compare.metrics import METRICS, Metric
+from prunekit.errors import PrunekitError, one_of
 
-
-@dataclass(frozen=True)
-class Metric:
-    """One figure of a column.
-
-    Attributes
-    ----------
-    title : str
-        As people read it.
-    unit : {"share", "count", "bytes", "ratio"}
-        Share: a fraction, shown in percent. Ratio: a multiple of the dense model's.
-    higher_is_better : bool
-        Which way.
-    value : callable
-        Column -> float or None (not measured).
-    best_word : str
-        The superlative: ``smallest``, ``most accurate``.
-    """
-
-    title: str
-    unit: str
-    higher_is_better: bool
-    value: Callable[[Column], float | None]
-    best_word: str
-
-    def text(self, number: float) -> str:
-        """Return a value as people read it, as in ``97.5 %`` or ``34.1 kB``."""
-        raise NotImplementedError
-
-
-METRICS: dict[str, Metric] = {}
-"""Name -> figure: accuracy, shipped, params, nonzero, macs, effective_macs, sparsity, dense, gzip, sparse, surgery, time."""
+__all__ = ["METRICS", "Best", "Metric", "best_within", "metric_frame", "pareto"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +47,14 @@ def metric_frame(comparison: Comparison, baseline: bool = True) -> pd.DataFrame:
     DataFrame
         ``letter``, ``run`` (id), ``title``, each of `METRICS` (float, NaN where not measured), ``accuracy_low``, ``accuracy_high``.
     """
-    raise NotImplementedError
+    rows = []
+    for column in comparison.all if baseline else comparison.columns:
+        told = {name: metric.value(column) for name, metric in METRICS.items()}
+        figures = {name: np.nan if value is None else float(value) for name, value in told.items()}
+        low, high = (np.nan, np.nan) if column.accuracy is None else (column.accuracy.low, column.accuracy.high)
+        who: dict[str, object] = {"letter": column.letter, "run": column.run.id, "title": column.title}
+        rows.append(who | figures | {"accuracy_low": low, "accuracy_high": high})
+    return pd.DataFrame(rows, columns=["letter", "run", "title", *METRICS, "accuracy_low", "accuracy_high"])
 
 
 def pareto(frame: pd.DataFrame, x: str, y: str) -> pd.Series:
@@ -95,7 +74,11 @@ def pareto(frame: pd.DataFrame, x: str, y: str) -> pd.Series:
     Series of bool
         By the frame's index; False where one of the two figures is missing.
     """
-    raise NotImplementedError
+    a, b = _badness(frame, x), _badness(frame, y)
+    at_least = (a[:, None] <= a) & (b[:, None] <= b)  # [i, j]: row i is at least as good as row j in both
+    better = at_least & ((a[:, None] < a) | (b[:, None] < b))
+    front = ~better.any(axis=0) & np.isfinite(a) & np.isfinite(b)
+    return pd.Series(front, index=frame.index, name="front")
 
 
 def best_within(frame: pd.DataFrame, metric: str, bound: float, objective: str) -> Best:
@@ -116,4 +99,53 @@ def best_within(frame: pd.DataFrame, metric: str, bound: float, objective: str) 
     -------
     Best
     """
-    raise NotImplementedError
+    what, goal = _metric(metric), _metric(objective)
+    if not np.isfinite(bound):
+        raise PrunekitError(f"the bound of {what.title.lower()} must be a number; got {bound!r}")
+    limit, sign = ("at least", 1) if what.higher_is_better else ("at most", -1)
+    words = f"{limit} {what.text(bound)} ({what.title.lower()})"
+    measured = frame[np.isfinite(frame[metric]) & np.isfinite(frame[objective])]
+    left_out = _left_out(frame.drop(measured.index), [metric, objective])
+    within = measured[sign * measured[metric] >= sign * bound]
+    if within.empty:
+        return Best("", "", _none(measured, metric, words) + left_out)
+    order = np.lexsort((_badness(within, metric), _badness(within, objective)))
+    row = within.iloc[order[0]]
+    told = f"{row.letter} is the {goal.best_word} with {words}: {goal.text(row[objective])}"
+    told += "" if metric == objective else f" at {what.text(row[metric])}"
+    return Best(str(row.letter), str(row.run), told + _unsure(row, metric, bound) + "." + left_out)
+
+
+def _metric(name: str) -> Metric:
+    """Return a metric by its name."""
+    one_of("metric", name, METRICS, PrunekitError)
+    return METRICS[name]
+
+
+def _badness(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """Return a figure so that lower is better; what is missing is NaN, which compares as neither."""
+    values: NDArray[np.float64] = frame[name].to_numpy(dtype=np.float64)
+    return -values if _metric(name).higher_is_better else values
+
+
+def _left_out(rows: pd.DataFrame, names: list[str]) -> str:
+    """Say which rows have no figure."""
+    if rows.empty:
+        return ""
+    titles = " or ".join(METRICS[name].title.lower() for name in dict.fromkeys(names) if not np.isfinite(rows[name]).all())
+    return f" Left out, because {titles} was not measured: {', '.join(rows.letter)}."
+
+
+def _none(measured: pd.DataFrame, metric: str, words: str) -> str:
+    """Say that nothing fits, and what comes nearest."""
+    if measured.empty:
+        return f"Nothing can be said about {words}: nothing was measured."
+    nearest = measured.iloc[int(np.argmin(_badness(measured, metric)))]
+    return f"No run has {words}; nearest is {nearest.letter} with {METRICS[metric].text(nearest[metric])}."
+
+
+def _unsure(row: pd.Series, metric: str, bound: float) -> str:
+    """Say where the interval of an accuracy reaches below the bound."""
+    if metric != "accuracy" or not row.accuracy_low < bound:
+        return ""
+    return f" (its interval reaches down to {METRICS[metric].text(row.accuracy_low)})"

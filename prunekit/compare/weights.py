@@ -1,16 +1,18 @@
-"""Weights of several runs: one histogram over one set of bins, and which weights or channels two runs both keep."""
+"""Weights of several runs in one histogram over one set of bins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from torch import nn
 
-ALL = "all layers"
+from prunekit.anatomy import prunable_layers
+from prunekit.errors import PrunekitError
+
 BIN_COLUMNS = ["letter", "left", "right", "count"]
-OVERLAP_COLUMNS = ["first", "second", "layer", "both", "either", "jaccard", "expected"]
 
 
 def weight_bins(models: Mapping[str, nn.Module], layers: Sequence[str] | None = None, bins: int = 60) -> pd.DataFrame:
@@ -29,41 +31,34 @@ def weight_bins(models: Mapping[str, nn.Module], layers: Sequence[str] | None = 
     -------
     DataFrame
         ``letter``, ``left``, ``right``, ``count``; exact zeros are a row of their own with ``left == right == 0`` and are in no bin.
+
+    Raises
+    ------
+    PrunekitError
+        If there is no such layer, or no bin.
     """
-    raise NotImplementedError
+    if bins < 1:
+        raise PrunekitError(f"a histogram needs at least 1 bin; got {bins}")
+    values = {letter: _values(model, layers) for letter, model in models.items()}
+    widest = max((float(np.abs(each).max()) for each in values.values() if each.size), default=0.0)
+    edges = np.linspace(-widest, widest, bins + 1) if widest else np.linspace(-1.0, 1.0, bins + 1)
+    rows = [row for letter, each in values.items() for row in _rows(letter, each, edges)]
+    return pd.DataFrame(rows, columns=BIN_COLUMNS)
 
 
-def overlap(structures: Mapping[str, Any]) -> pd.DataFrame:
-    """Say for each two runs which share of the weights that either keeps both keep.
-
-    Parameters
-    ----------
-    structures : mapping of str to Structure
-        Letter to what `prunekit.runs.opening.structure_of` says; masks over the dense shape.
-
-    Returns
-    -------
-    DataFrame
-        ``first``, ``second`` (letters), ``layer`` ("all layers" in the last row of a pair), ``both``, ``either`` (weights),
-        ``jaccard`` (both / either; NaN where nothing is kept), ``expected`` (the same if each had kept as many weights of each layer
-        at random). Layers that neither run pruned are left out.
-    """
-    raise NotImplementedError
+def _values(model: nn.Module, layers: Sequence[str] | None) -> NDArray[np.float64]:
+    """Return the weights of some layers, one after the other."""
+    modules, known = dict(model.named_modules()), prunable_layers(model)
+    wanted = known if layers is None else tuple(layers)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise PrunekitError(f"there is no prunable layer {', '.join(unknown)}: choose from {', '.join(known)}")
+    parts = [modules[name].weight.detach().cpu().double().reshape(-1).numpy() for name in wanted]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def channel_overlap(structures: Mapping[str, Any], groups: Iterable[Any] = ()) -> pd.DataFrame:
-    """Say the same of output channels, for runs that removed some.
-
-    Parameters
-    ----------
-    structures : mapping of str to Structure
-        Runs whose ``kept`` is None are left out.
-    groups : iterable of Group, optional
-        Of ``prunekit.pruning.trace(model).groups``: layers that shrink together count once, under the group's id.
-
-    Returns
-    -------
-    DataFrame
-        As `overlap`, in channels.
-    """
-    raise NotImplementedError
+def _rows(letter: str, values: NDArray[np.float64], edges: NDArray[np.float64]) -> list[tuple[str, float, float, int]]:
+    """Return the counts of one run, zeros first."""
+    counts, _ = np.histogram(values[values != 0], bins=edges)
+    zeros = (letter, 0.0, 0.0, int((values == 0).sum()))
+    return [zeros, *((letter, float(a), float(b), int(n)) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True))]

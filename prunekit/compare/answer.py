@@ -1,0 +1,174 @@
+"""The answer first: one sentence on which run to take, computed from the figures, with the rule that chose it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from prunekit.compare.columns import Column, Speed
+from prunekit.measure.accuracy import Accuracy
+from prunekit.measure.paired import compare
+
+
+class Answer(NamedTuple):
+    """A sentence, and the letter of the run that it names ("" for none)."""
+
+    best: str
+    sentence: str
+
+
+def answer(baseline: Column, columns: Sequence[Column]) -> Answer:
+    """Say which run to take.
+
+    The rule: among the runs that can still be opened and lose no significant accuracy against the dense model (McNemar, paired, 5 %), the
+    one with the fewest bytes to ship; where all lose, the most accurate. The sentence then says who else wins on what.
+
+    Parameters
+    ----------
+    baseline : Column
+        The dense model.
+    columns : sequence of Column
+        The runs.
+    """
+    open_ = [column for column in columns if not column.gone]
+    measured = [column for column in open_ if column.accuracy is not None]
+    if not measured:
+        return Answer("", _unmeasured(baseline, columns, open_))
+    harmless = [column for column in measured if column.difference is not None and not loses(column)]
+    best = _smallest(harmless, baseline) if harmless else max(measured, key=_accuracy)
+    reason = _reason(best, harmless, measured, baseline)
+    others = [column for column in open_ if column is not best]
+    claims = [_more_accurate(best, others), _faster(best, others), _smaller(best, others, baseline), _silent(columns)]
+    return Answer(best.letter, "; ".join([f"{_outcome(best, baseline)}: {reason}", *filter(None, claims)]))
+
+
+def loses(column: Column) -> bool:
+    """Whether a run is significantly less accurate than the dense model."""
+    return column.difference is not None and column.difference.significant and column.difference.value < 0
+
+
+def _accuracy(column: Column) -> float:
+    """Return the accuracy, -1 where there is none."""
+    return -1.0 if column.accuracy is None else column.accuracy.value
+
+
+def _smallest(columns: Sequence[Column], baseline: Column) -> Column:
+    """Return the one with the fewest bytes; without sizes the most accurate. Among equals the more accurate, then the first."""
+    sized = [column for column in columns if column.shipped is not None]
+    if baseline.shipped is None or not sized:
+        return max(columns, key=_accuracy)
+    return min(sized, key=lambda column: (column.shipped.bytes if column.shipped else 0, -_accuracy(column)))
+
+
+def _reason(best: Column, harmless: Sequence[Column], measured: Sequence[Column], baseline: Column) -> str:
+    """Say by which rule the run was chosen."""
+    if not harmless:
+        if best.difference is None:
+            return "the most accurate, and the dense model was not measured on the same images"
+        few = "it loses" if len(measured) == 1 else f"all {len(measured)} lose"
+        return f"{few} significant accuracy{'' if len(measured) == 1 else ', and this the least'}"
+    sized = baseline.shipped is not None and best.shipped is not None
+    word = "smallest" if sized else "most accurate (no sizes were measured)"
+    if len(harmless) == 1:
+        return "the only one that loses no significant accuracy"
+    return f"the {word} of the {len(harmless)} that lose no significant accuracy"
+
+
+def _outcome(best: Column, baseline: Column) -> str:
+    """Say what a run reaches: accuracy, size and, where it was timed, speed."""
+    accuracy = best.accuracy
+    assert accuracy is not None
+    keeps = "reaches" if best.difference is None or loses(best) else "keeps"
+    paired = "not compared with dense" if best.difference is None else best.difference.sentence()
+    words = f"{best.letter} {keeps} {100 * accuracy.value:.1f} % ({paired}, n = {accuracy.n:,})"
+    rest = [part for part in (_size(best, baseline), _speed(best.speed)) if part]
+    return words + (f" at {' and '.join(rest)}" if rest else "")
+
+
+def _size(column: Column, baseline: Column) -> str:
+    """Say how much smaller a run is to ship."""
+    if column.shipped is None or baseline.shipped is None:
+        return ""
+    return f"{times(baseline.shipped.bytes, column.shipped.bytes, 'smaller', 'larger')} ({column.shipped.how})"
+
+
+def times(before: float, after: float, less: str, more: str) -> str:
+    """Return a ratio in words, as in ``2.9× smaller``.
+
+    Examples
+    --------
+    >>> times(29, 10, "smaller", "larger"), times(10, 12, "smaller", "larger"), times(100, 99, "smaller", "larger")
+    ('2.9× smaller', '1.2× larger', 'the same size')
+    """
+    ratio = before / after
+    if f"{max(ratio, 1 / ratio):.1f}" == "1.0":
+        return "the same size"
+    return f"{ratio:.1f}× {less}" if ratio > 1 else f"{1 / ratio:.1f}× {more}"
+
+
+def _speed(speed: Speed | None) -> str:
+    """Say how much faster a run was timed; nothing where it was not timed."""
+    return "" if speed is None else f"{speed.sentence()} ({speed.where()})"
+
+
+def _more_accurate(best: Column, others: Sequence[Column]) -> str:
+    """Say who is significantly more accurate, or that nobody is."""
+    mine = best.accuracy
+    rivals = [(column, column.accuracy) for column in others if column.accuracy is not None]
+    if mine is None or not rivals:
+        return ""
+    ahead = [(column, found) for column, found in rivals if _beats(found, mine)]
+    if not ahead:
+        return "no other is significantly more accurate" if len(rivals) > 1 else f"{rivals[0][0].letter} is not significantly more accurate"
+    top, found = max(ahead, key=lambda pair: pair[1].value)
+    return f"{top.letter} is more accurate, {100 * found.value:.1f} % ({compare(mine, found).sentence()}, against {best.letter})"
+
+
+def _beats(one: Accuracy, other: Accuracy) -> bool:
+    """Whether one accuracy is significantly above another on the same images."""
+    difference = compare(other, one)
+    return difference.significant and difference.value > 0
+
+
+def _faster(best: Column, others: Sequence[Column]) -> str:
+    """Say who is faster, where the intervals leave no doubt."""
+    timed = [(column, column.speed) for column in others if column.speed is not None and column.speed.different and column.speed.ratio < 1]
+    if not timed:
+        return ""
+    top, speed = min(timed, key=lambda pair: pair[1].ratio)
+    if best.speed is None:
+        return f"{top.letter} was timed at {_speed(speed)}, {best.letter} was not timed"
+    return f"{top.letter} is faster ({1 / speed.ratio:.1f}×)" if speed.high < best.speed.low else ""
+
+
+def _smaller(best: Column, others: Sequence[Column], baseline: Column) -> str:
+    """Say who is smaller, and what that costs."""
+    if best.shipped is None or baseline.shipped is None:
+        return ""
+    less = [(c, c.shipped.bytes) for c in others if c.shipped is not None and c.shipped.bytes < best.shipped.bytes]
+    if not less:
+        return ""
+    top, size = min(less, key=lambda pair: pair[1])
+    cost = "its accuracy was not compared" if top.difference is None else f"it loses {top.difference.sentence().lstrip('−')}"
+    return f"{top.letter} is smaller ({times(baseline.shipped.bytes, size, 'smaller', 'larger')} than dense), and {cost}"
+
+
+def _silent(columns: Sequence[Column]) -> str:
+    """Say who could not be judged."""
+    gone = [column.letter for column in columns if column.gone]
+    unknown = [column.letter for column in columns if column.accuracy is None and not column.gone]
+    words = [f"{' and '.join(unknown)} not measured on these images"] if unknown else []
+    return "; ".join([*words, f"{' and '.join(gone)} cannot be opened any more"] if gone else words)
+
+
+def _unmeasured(baseline: Column, columns: Sequence[Column], open_: Sequence[Column]) -> str:
+    """Say what can be said without accuracies."""
+    if not open_:
+        return "None of these runs can be opened any more"
+    sized = [column for column in open_ if column.shipped is not None]
+    words = "Accuracy of these runs was not measured yet, so none can be recommended"
+    if baseline.shipped is None or not sized:
+        return words
+    least = min(sized, key=lambda column: column.shipped.bytes if column.shipped else 0)
+    who = f"{least.letter} is the smallest" if len(sized) == len(columns) > 1 else f"{least.letter} is there"
+    return f"{words}; {who}, {_size(least, baseline)}"

@@ -1,0 +1,80 @@
+"""The figures of a column by name: what they are called, in which unit, and which way is better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prunekit.compare.columns import Column
+
+UNITS = ("", " k", " M", " G", " T")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a column.
+
+    Attributes
+    ----------
+    title : str
+        As people read it.
+    unit : {"share", "count", "bytes", "ratio"}
+        Share: a fraction, shown in percent. Ratio: a multiple of the dense model's.
+    higher_is_better : bool
+        Which way.
+    value : callable
+        Column -> float or None (not measured).
+    best_word : str
+        The superlative: ``smallest``, ``most accurate``.
+    """
+
+    title: str
+    unit: str
+    higher_is_better: bool
+    value: Callable[[Column], float | None]
+    best_word: str
+
+    def text(self, number: float) -> str:
+        """Return a value as people read it, as in ``97.5 %`` or ``34.1 kB``."""
+        if self.unit == "share":
+            return f"{100 * number:.1f} %"
+        if self.unit == "ratio":
+            return f"{number:.2f}×"
+        return _short(number) if self.unit == "count" else _bytes(number)
+
+
+def _short(number: float) -> str:
+    """Return three digits and a unit."""
+    power = 0
+    while abs(number) >= 999.5 and power < len(UNITS) - 1:
+        number, power = number / 1000, power + 1
+    digits = 0 if power == 0 or abs(number) >= 99.95 else 2 if abs(number) < 9.995 else 1
+    return f"{number:.{digits}f}{UNITS[power]}"
+
+
+def _bytes(number: float) -> str:
+    """Return bytes, kB, MB (powers of 1000)."""
+    return f"{_short(number)}B" if abs(number) >= 999.5 else f"{number:.0f} B"
+
+
+def _size(name: str) -> Callable[[Column], float | None]:
+    """Return what reads one of the four sizes."""
+    return lambda column: None if column.sizes is None else column.sizes.get(name)
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric("Accuracy", "share", True, lambda c: None if c.accuracy is None else c.accuracy.value, "most accurate"),
+    "shipped": Metric("Size to ship", "bytes", False, lambda c: None if c.shipped is None else c.shipped.bytes, "smallest"),
+    "time": Metric("Time, measured against dense", "ratio", False, lambda c: None if c.speed is None else c.speed.ratio, "fastest"),
+    "params": Metric("Parameters", "count", False, lambda c: c.params, "smallest in parameters"),
+    "nonzero": Metric("Parameters that are not zero", "count", False, lambda c: c.nonzero, "smallest in non-zero parameters"),
+    "macs": Metric("MACs", "count", False, lambda c: c.macs, "cheapest in MACs"),
+    "effective_macs": Metric("MACs of non-zero weights", "count", False, lambda c: c.effective_macs, "cheapest in effective MACs"),
+    "sparsity": Metric("Sparsity", "share", True, lambda c: c.sparsity, "sparsest"),
+    "dense": Metric("Dense file", "bytes", False, _size("dense"), "smallest as a dense file"),
+    "gzip": Metric("Gzipped file", "bytes", False, _size("gzip"), "smallest when gzipped"),
+    "sparse": Metric("Best sparse format", "bytes", False, _size("sparse"), "smallest in a sparse format"),
+    "surgery": Metric("File after surgery", "bytes", False, _size("surgery"), "smallest after surgery"),
+}
