@@ -110,7 +110,7 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
     most = float(np.nanmax([frame["high"].max(), frame["macs"].max(), 1.2]))
     least = float(np.nanmin([frame["low"].min(), frame["macs"].min(), 0.9]))
     marks = [mark for mark in MARKS if least * 0.9 <= mark <= most * 1.15]
-    fig.update_xaxes(title_text="times faster than dense (log scale)", type="log", range=[np.log10(least * 0.9), np.log10(most * 1.15)])
+    fig.update_xaxes(title_text="times faster (log scale)", type="log", range=[np.log10(least * 0.9), np.log10(most * 1.15)])
     fig.update_xaxes(tickvals=marks, ticktext=[f"{mark:g}×" for mark in marks])
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     theme.reference(fig, x=1.0, colour=theme.dense(dark))

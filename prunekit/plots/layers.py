@@ -120,7 +120,7 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     Parameters
     ----------
     frame : DataFrame
-        Columns ``label``, ``bytes``, ``text`` (the direct label) and ``dense`` (bool).
+        Columns ``label``, ``bytes``, ``text`` (the direct label) and ``dense`` (bool); ``colour`` where bars have colours of their own.
     dark : bool
         For a dark page.
 
@@ -128,7 +128,7 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     -------
     plotly.graph_objects.Figure
     """
-    colours = [theme.dense(dark) if dense else theme.KEPT for dense in frame["dense"]]
+    colours = list(frame["colour"]) if "colour" in frame else [theme.dense(dark) if dense else theme.KEPT for dense in frame["dense"]]
     bar = go.Bar(
         x=frame["bytes"],
         y=frame["label"],

@@ -63,7 +63,8 @@ def sensitivity_panels(
         if targets and targets.get(name):
             fig.add_trace(_target(targets[name], _range(frame, dense)[0], dark), **where)
     _lines(fig, dense, threshold, dark)
-    fig.update_xaxes(range=[0, 1.02], tickvals=[0, 0.5, 1], tickformat=".0%", showticklabels=False)
+    # no mark at the ends: 100 % of one panel would run into 0 % of the next
+    fig.update_xaxes(range=[0, 1.02], tickvals=[0.25, 0.5, 0.75], tickformat=".0%", showticklabels=False)
     for place in range(max(len(layers) - columns, 0), len(layers)):  # the lowest panel of each column
         fig.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
     fig.update_yaxes(range=_range(frame, dense), nticks=4, tickformat=".0%")
@@ -156,7 +157,7 @@ def _cells(table: pd.DataFrame, dense: float, dark: bool) -> go.Heatmap:
     """Return the heat map; lost points are written into the cells where there is room."""
     lost = np.asarray(dense - table.to_numpy(dtype=float))
     few = table.shape[0] <= 40 and table.shape[1] <= 12
-    scale = [[0.0, theme.paper(dark)], [0.12, theme.removed(dark, 0.28)], [1.0, theme.removed(dark, 1.0)]]
+    scale = [[place, theme.faded(dark, opacity)] for place, opacity in ((0.0, 0.0), (0.12, 0.28), (1.0, 0.76 if dark else 1.0))]
     return go.Heatmap(
         x=list(table.columns), y=list(table.index), z=lost, zmin=0.0, zmax=max(0.05, float(np.nanmax(lost)) if lost.size else 0.05),
         colorscale=scale, showscale=False, xgap=2, ygap=2, text=_texts(lost), texttemplate="%{text}" if few else None,

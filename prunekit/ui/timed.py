@@ -201,7 +201,7 @@ def table(rows: list[CandidateLatency]) -> pd.DataFrame:
     for row in rows:
         good = row.error is None
         span = f"{row.accuracy.value:.1%} ({row.accuracy.low:.1%}–{row.accuracy.high:.1%})" if row.accuracy else "–"
-        checked = "–" if row.check is None else row.check.sentence
+        checked = "–" if row.check is None or row.runtime == "eager" else row.check.sentence
         found.append(
             {
                 "model": row.name,
@@ -249,13 +249,15 @@ def _sizes(found: Timed) -> None:
     """Draw the four sizes of each model as bars, and the quantised file."""
     rows = []
     for name, sizes in found.sizes.items():
-        every = {"file": sizes.dense, "gzipped": sizes.gzip, f"zeros left out ({sizes.sparse_format.split(',')[0]})": sizes.sparse}
+        form = sizes.sparse_format.split(",")[0]
+        every = {"file": sizes.dense, "gzipped": sizes.gzip, f"zeros left out{f' ({form})' if form != 'dense' else ''}": sizes.sparse}
         every |= {"after surgery": sizes.surgery} if name == "smaller" else {}
         quantised = next((r.file_bytes for r in found.report.candidates if r.name == name and RUNTIMES[r.runtime].file == "int8"), None)
-        rows += [(f"{name}: {words}", n, size(n), name == "dense") for words, n in (every | {"int8": quantised}).items() if n]
+        colour = colour_of(name)
+        rows += [(f"{name}: {words}", n, size(n), name == "dense", colour) for words, n in (every | {"int8": quantised}).items() if n]
     if rows:
         show.section("How large is each on disk?")
-        frame = pd.DataFrame(rows, columns=["label", "bytes", "text", "dense"])
+        frame = pd.DataFrame(rows, columns=["label", "bytes", "text", "dense", "colour"])
         least = frame.loc[frame["bytes"].idxmin()]
         first = float(frame["bytes"].iloc[0])
         show.chart(
