@@ -149,16 +149,29 @@ def _smaller(best: Column, others: Sequence[Column], baseline: Column) -> str:
     if not less:
         return ""
     top, size = min(less, key=lambda pair: pair[1])
-    cost = "its accuracy was not compared" if top.difference is None else f"it loses {top.difference.sentence().lstrip('−')}"
-    return f"{top.letter} is smaller ({times(baseline.shipped.bytes, size, 'smaller', 'larger')} than dense), and {cost}"
+    cost = "not compared with dense" if top.difference is None else top.difference.sentence()
+    told = f"{top.letter} is smaller ({times(baseline.shipped.bytes, size, 'smaller', 'larger')} than dense, {cost})"
+    equal = best.accuracy is not None and top.accuracy is not None and not _beats(best.accuracy, top.accuracy)
+    return told + (f", and {best.letter} is not significantly more accurate" if equal else "")
 
 
 def _silent(columns: Sequence[Column]) -> str:
     """Say who could not be judged."""
     gone = [column.letter for column in columns if column.gone]
     unknown = [column.letter for column in columns if column.accuracy is None and not column.gone]
-    words = [f"{' and '.join(unknown)} not measured on these images"] if unknown else []
-    return "; ".join([*words, f"{' and '.join(gone)} cannot be opened any more"] if gone else words)
+    words = [f"{listed(unknown)} not measured on these images"] if unknown else []
+    return "; ".join([*words, f"{listed(gone)} cannot be opened any more"] if gone else words)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a row.
+
+    Examples
+    --------
+    >>> listed(["A"]), listed(["A", "B", "C"])
+    ('A', 'A, B and C')
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _unmeasured(baseline: Column, columns: Sequence[Column], open_: Sequence[Column]) -> str:

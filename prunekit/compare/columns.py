@@ -88,7 +88,7 @@ class Column:
     params, nonzero, macs, effective_macs : int or None
         Counted, not measured.
     sparsity : float or None
-        Share of zeros (or of what is gone) among prunable weights, 0..1.
+        Share of the dense model's prunable weights that are zero or gone, 0..1.
     sizes : dict or None
         Bytes: ``dense``, ``gzip``, ``sparse``, ``surgery``.
     shipped : Shipped or None

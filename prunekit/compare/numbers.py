@@ -24,7 +24,7 @@ from prunekit.runs.records import Measurement, Run
 from prunekit.runs.store import RunStore
 
 ORPHANS = "the dense model has no run in this store: measure its accuracy here, and it has one"
-COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity")
+COUNTS = ("params", "nonzero", "macs", "effective_macs")
 
 
 def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str | None = None, split: str = "test") -> Comparison:
@@ -64,7 +64,7 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
     timed = {name: tuple(m for m in found if m.what == "latency") for name, found in seen.items()}
     fast, base = speeds(timed, dense.id), on_these(fit[dense.id], chosen)
     columns = [
-        replace(_column(run, named[run.id]), accuracy=on_these(fit[run.id], chosen), latency=timed[run.id], speed=fast.get(run.id))
+        replace(_column(run, named[run.id], dense), accuracy=on_these(fit[run.id], chosen), latency=timed[run.id], speed=fast.get(run.id))
         for run in (dense, *runs)
     ]
     columns[0] = columns[0] if kept else replace(columns[0], gone=ORPHANS)
@@ -98,10 +98,16 @@ def _baseline(runs: Sequence[Run], store: RunStore) -> tuple[Run, bool]:
     return (found, True) if found is not None else (Run(name, "dense", str(model.get("name", "")), model, runs[0].weights), False)
 
 
-def _column(run: Run, letter: str) -> Column:
+def _column(run: Run, letter: str, dense: Run) -> Column:
     """Return what a run itself says."""
-    counts: dict[str, Any] = {name: run.info.get(name) for name in COUNTS}
+    counts: dict[str, Any] = {**{name: run.info.get(name) for name in COUNTS}, "sparsity": _sparsity(run, dense)}
     return Column(run, letter, run.title, **counts, sizes=run.info.get("sizes"), shipped=shipped(run), gone=gone(run))
+
+
+def _sparsity(run: Run, dense: Run) -> float | None:
+    """Return the share of the dense model's prunable weights that are zero or gone."""
+    whole, left, zeros = dense.info.get("prunable"), run.info.get("prunable"), run.info.get("sparsity")
+    return None if not whole or left is None or zeros is None else 1 - left * (1 - float(zeros)) / whole
 
 
 def _paired(column: Column, dense: Accuracy | None) -> Column:

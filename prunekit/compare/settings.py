@@ -11,7 +11,8 @@ from prunekit.runs.records import Run
 from prunekit.spec import NEEDS_DATA, PruneSpec
 
 ABSENT = "–"
-IMAGES = "images it learned from"
+IMAGES, KIND, PARENT = "images it learned from", "kind", "made from"
+ORIGIN = (KIND, PARENT)
 MOST_DIFFERING = 2  # more, and a change of outcome cannot be put down to one of them
 MADE_HERE = ("dense", "trained", "pruned", "recovered")  # rows of their own say what was done to these
 
@@ -27,7 +28,7 @@ Values = dict[str, Value | None]
 
 
 def setting_rows(runs: Sequence[Run], letters: Mapping[str, str]) -> tuple[SettingRow, ...]:
-    """Return a row for each setting that is not the default in all runs.
+    """Return a row for each setting that differs, or is not the default wherever it applies.
 
     Parameters
     ----------
@@ -42,24 +43,24 @@ def setting_rows(runs: Sequence[Run], letters: Mapping[str, str]) -> tuple[Setti
         A difference counts where two runs to which the setting applies have other values of it.
     """
     told = [_values(run, letters) for run in runs]
-    usual = _values(Run("", "pruned", "", {}, "", PruneSpec().to_dict(), parent="dense"), {"dense": "Dense"})
     names = list(dict.fromkeys(name for values in told for name in values))
     columns = {name: [values.get(name) for values in told] for name in names}
-    rows = {name: _row(name, values) for name, values in columns.items()}
-    return tuple(row for name, row in rows.items() if row.differs or not (name == IMAGES or _usual(columns[name], usual.get(name))))
+    rows = [(_row(name, values), _is_usual(values, USUAL.get(name))) for name, values in columns.items()]
+    return tuple(row for row, usual in rows if row.counts or (row.name != IMAGES and not usual) or (row.name in ORIGIN and row.differs))
 
 
 def _row(name: str, values: Sequence[Value | None]) -> SettingRow:
     """Return the row of one field."""
     texts = tuple(ABSENT if value is None else value.text for value in values)
     keys = {_frozen(value.key) for value in values if value is not None}
-    return SettingRow(name, texts, len(set(texts)) > 1, len(keys) > 1)
+    # hashes tell images apart among equal uses only: (use, hash)
+    counts = len(keys) > len({use for use, _ in keys}) if name == IMAGES else len(keys) > 1
+    return SettingRow(name, texts, len(set(texts)) > 1, counts)
 
 
-def _usual(values: Sequence[Value | None], usual: Value | None) -> bool:
-    """Whether a field has its default in all runs, or applies to none."""
-    default = None if usual is None else usual.key
-    return all(value is None or value.key == default for value in values)
+def _is_usual(values: Sequence[Value | None], usual: Value | None) -> bool:
+    """Whether a field has its default wherever it applies."""
+    return all(value is None or (usual is not None and value.key == usual.key) for value in values)
 
 
 def _frozen(key: Any) -> Any:
@@ -99,11 +100,11 @@ def _values(run: Run, letters: Mapping[str, str]) -> Values:
     origin = "here" if run.kind in MADE_HERE else run.kind
     images = (_looked(run), run.trained_on) if run.trained_on else None
     return {
-        "kind": Value(origin, run.kind),
+        KIND: Value(origin, run.kind),
         **({} if run.spec is None else _pruning(run.spec)),
         **_recovering(run.recovery),
         IMAGES: images and Value(images, run.trained_on[:8]),
-        "made from": None if run.parent is None else Value(_before(run), letters.get(run.parent, run.parent[:12])),
+        PARENT: None if run.parent is None else Value(_before(run), letters.get(run.parent, run.parent[:12])),
     }
 
 
@@ -113,7 +114,7 @@ def _before(run: Run) -> Any:
 
 
 def _looked(run: Run) -> tuple[object, ...]:
-    """Return what images were used for: hashes tell images apart among equal uses only."""
+    """Return what images were used for."""
     recovery = Recovery.from_dict(run.recovery or {})
     scored = run.spec is not None and run.spec.get("criterion") in NEEDS_DATA
     return (run.kind == "quantised", scored, recovery.active, bool(recovery.epochs))
@@ -192,3 +193,15 @@ def _recovering(recovery: Mapping[str, Any] | None) -> Values:
         "augmented": _plain(told.augment) if told.active else None,
         "seed of training": _plain(told.seed) if told.active else None,
     }
+
+
+def _defaults() -> Values:
+    """Return the default of every field, under a setting to which it applies."""
+    scored = {**PruneSpec(mode="structured").to_dict(), "criterion": NEEDS_DATA[0]}
+    trained = Recovery(recalibrate=True, epochs=2, schedule="agp", steps=2, distill=0.5).to_dict()
+    plain = {**_pruning(PruneSpec().to_dict()), "removed": None, **_recovering(None), KIND: Value("here", ""), PARENT: Value("dense", "")}
+    every = {**_pruning(scored), **_recovering(trained), "distilled": Value(0.0, ""), "schedule": Value("one-shot", ""), "steps": None}
+    return {**every, **{name: value for name, value in plain.items() if value is not None or name == "removed"}}
+
+
+USUAL = _defaults()
