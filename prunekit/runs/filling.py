@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from prunekit.catalog.ids import DataId
-from prunekit.measure.forward import Progress
+from prunekit.catalog.ids import DataId, ModelId
+from prunekit.errors import PrunekitError, RunGone, StoreError
+from prunekit.measure import evaluate
+from prunekit.measure.assess import widened
+from prunekit.measure.forward import Cancelled, Progress, check_cancel, part_of
+from prunekit.measure.sizes import GZIP_LEVEL, file_bytes
+from prunekit.measure.sizes import sizes as sizes_of_model
 from prunekit.runs.bench import Warn
+from prunekit.runs.images import Images, how
+from prunekit.runs.opening import Opened, open_run
+from prunekit.runs.records import Measurement, Run
 from prunekit.runs.store import RunStore
+from prunekit.runs.structure import cut_of, same_shapes
+from prunekit.runtimes import evaluate_session
 
 
 def fill(
@@ -27,14 +40,15 @@ def fill(
     Parameters
     ----------
     run_ids : sequence of str
-        Ids of runs. One that is gone is skipped, with a warning.
+        Ids of runs. One that is gone, or whose runtime is not installed, is skipped, with a warning.
     data_id : DataId
         The data.
     split : {"train", "validation", "test"}
         Which part of them.
     store : RunStore
         Where runs are and where what was seen is kept: accuracies as measurements, sizes in ``run.info["sizes"]``, as
-        :meth:`prunekit.measure.Sizes.to_dict` gives them. A size that cannot be told is None.
+        :meth:`prunekit.measure.Sizes.to_dict` gives them. A size that cannot be told is None; a quantised run has its file alone, as it
+        is (under ``surgery``) and gzipped.
     sizes : bool
         Whether to measure sizes too.
     progress, cancel, warn
@@ -43,10 +57,90 @@ def fill(
     Raises
     ------
     StoreError
-        If the store cannot be read or written.
-    DataError
-        If there are no such data.
+        If the store cannot be read or written, or there is no such run.
+    DataError, ModelError
+        If the data or, for the size of the images, the dense model cannot be loaded.
     Cancelled
         If ``cancel`` was set; what was measured before is kept.
     """
-    raise NotImplementedError
+    runs = [store.find(name) for name in dict.fromkeys(run_ids)]
+    lacking = _Lacking(data_id, split, store, sizes)
+    for place, run in enumerate(runs):
+        check_cancel(cancel)
+        share = part_of(progress, place / len(runs), (place + 1) / len(runs))
+        try:
+            lacking.fill(run, None if share is None else _titled(share, run), cancel)
+        except (RunGone, PrunekitError) as error:
+            if isinstance(error, Cancelled) or (isinstance(error, StoreError) and not isinstance(error, RunGone)) or warn is None:
+                raise
+            warn(str(error))
+
+
+class _Lacking:
+    """What some runs lack on one part of some data; these are loaded when the first run needs them."""
+
+    def __init__(self, data_id: DataId, split: str, store: RunStore, sizes: bool) -> None:
+        self.data_id, self.split, self.store, self.sizes = data_id, split, store, sizes
+        self._loaded: dict[ModelId, Images] = {}
+
+    def fill(self, run: Run, progress: Progress | None, cancel: threading.Event | None) -> None:
+        """Measure what a run lacks."""
+        model_id = ModelId.from_dict(run.model)
+        if model_id not in self._loaded:
+            self._loaded[model_id] = Images.of(model_id, self.data_id, self.split)
+        images = self._loaded[model_id]
+        seen = self.store.measurement(images.name_of(run)) is not None
+        sized = not self.sizes or "sizes" in run.info
+        if seen and sized:
+            return
+        opened = open_run(run, self.store, data=images.data)
+        if not seen:
+            self.store.put_measurement(accuracy_of(opened, images, part_of(progress, 0.0, 0.9), cancel))
+        if not sized:
+            if progress is not None:
+                progress(0.9, "sizes")
+            self.store.put_run(replace(run, info={"sizes": sizes_of(opened, self.store, cancel)}))
+
+
+def _titled(progress: Progress, run: Run) -> Progress:
+    """Return a progress that says which run it is about."""
+    return lambda share, text: progress(share, f"{run.title}: {text}")
+
+
+def accuracy_of(opened: Opened, images: Images, progress: Progress | None = None, cancel: threading.Event | None = None) -> Measurement:
+    """Measure the accuracy of a run in its runtime.
+
+    Parameters
+    ----------
+    opened : Opened
+        The run.
+    images : Images
+        On what.
+    progress, cancel
+        As for :func:`prunekit.evaluate`.
+    """
+    if opened.session is not None:
+        found = evaluate_session(opened.session, images.part, progress=progress, cancel=cancel)
+    else:
+        assert opened.model is not None
+        found = evaluate(opened.model, images.part, progress=progress, cancel=cancel)
+    seen = Measurement.of(opened.run.id, found, images.data_id.to_dict(), images.hashed, images.split)
+    return replace(seen, id=images.name_of(opened.run), **how(opened.run))
+
+
+def sizes_of(opened: Opened, store: RunStore, cancel: threading.Event | None = None) -> dict[str, int | None]:
+    """Return the four sizes of a run in bytes; None for what cannot be told."""
+    if opened.model is None:
+        assert opened.file is not None
+        return {"dense": None, "gzip": _gzipped(opened.file), "sparse": None, "surgery": opened.file.stat().st_size}
+    dense, removal = cut_of(opened, store)
+    if removal is None and not same_shapes(dense, opened.model):
+        return {"dense": file_bytes(dense), "gzip": None, "sparse": None, "surgery": file_bytes(opened.model)}
+    full = opened.model if removal is None else widened(dense, opened.model, removal)
+    return sizes_of_model(full, surgery_bytes=file_bytes(opened.model), cancel=cancel).to_dict()
+
+
+def _gzipped(path: Path) -> int:
+    """Return how long a file is when it is gzipped."""
+    squeeze = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    return len(squeeze.compress(path.read_bytes())) + len(squeeze.flush())

@@ -11,17 +11,18 @@ from torch import nn
 
 from prunekit.anatomy import state_hash
 from prunekit.catalog import load_model
-from prunekit.catalog.folder import is_folder, stored_architecture
+from prunekit.catalog.folder import is_folder
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.errors import PrunekitError, RunGone
 from prunekit.pruning import PruneResult, prune
 from prunekit.runs.home import checkpoints, weights_folder
 from prunekit.runs.home import store as usual_store
 from prunekit.runs.identity import weights_of
+from prunekit.runs.images import INT8
 from prunekit.runs.records import Run
 from prunekit.runs.sources import Shape, Source, gone
 from prunekit.runs.store import RunStore
-from prunekit.runs.structure import Structure, kept_in, of_masks, of_removal, of_smaller, of_weights
+from prunekit.runs.structure import Structure, cut_of, of_masks, of_removal, of_weights, same_shapes, widths_of
 from prunekit.runtimes import RUNTIMES, Files, Session
 
 
@@ -127,13 +128,10 @@ def _kept(source: Source) -> Opened:
     if (folder / INT8).is_file():
         return _quantised(source)
     if not is_folder(folder):
-        raise (
-            gone(run, f"the folder {folder} is not there", AGAIN[run.kind])
-            if "file" in run.info or run.kind == "imported"
-            else gone(
-                run, "they were measured and not kept, as in a curve of accuracy", "Recover it again on the Recover page, or delete it"
-            )
-        )
+        if "file" not in run.info and run.kind == "recovered":
+            why = "they were measured and not kept, as in a curve of accuracy"
+            raise gone(run, why, "Recover it again on the Recover page, or delete the run")
+        raise gone(run, f"the folder {folder} is not there", AGAIN[run.kind])
     return Opened(run, _same(source, str(folder)), None, folder, None, shape=_shape(run))
 
 
@@ -141,9 +139,8 @@ def _trained(source: Source) -> Opened:
     """Read a checkpoint."""
     run = source.run
     told = run.model.get("weights")
-    places = [
-        path for path in (checkpoints() / str(run.info.get("file", "")), Path(str(told)) if told else None) if path and path.is_file()
-    ]
+    usual = checkpoints() / str(run.info.get("file") or "none")
+    places = [path for path in (usual, Path(str(told or usual))) if path.is_file()]
     if not places:
         raise gone(run, "the trained weights are not there" + (f" ({told})" if told else ""), AGAIN[run.kind])
     model = _same(source, replace(source.model_id, weights=str(places[0])))
@@ -180,7 +177,6 @@ def _shape(run: Run) -> Shape | None:
     return tuple(noted) if noted else None
 
 
-INT8 = "model.int8.onnx"
 AGAIN = {
     "recovered": "Recover it again with the same setting on the Recover page, or delete the run",
     "trained": "Train it again with the same seed, or delete the run",
@@ -220,39 +216,13 @@ def structure_of(opened: Opened, store: RunStore | None = None) -> Structure:
         As for `open_run`.
     """
     where = usual_store() if store is None else store
-    if opened.result is not None and opened.dense is not None:
-        result = opened.result
-        return of_masks(opened.dense, result.masks or {}) if result.plan is None else of_removal(opened.dense, result.plan)
     if opened.model is None:
         if opened.run.parent is None:
             raise gone(opened.run, "it was imported in int8 alone", "Its layers cannot be told; compare its numbers")
         return structure_of(open_run(opened.run.parent, where), where)
-    if opened.dense is opened.model:
-        return of_weights(opened.model, opened.model)
-    return _of_kept(Source(opened.run, where), opened)
-
-
-def _of_kept(source: Source, opened: Opened) -> Structure:
-    """Return the structure of what was read from a folder."""
-    assert opened.model is not None
-    dense = _architecture(source, opened)
-    before, after = ({name: p.shape for name, p in model.named_parameters()} for model in (dense, opened.model))
-    if before == after:
-        return of_weights(dense, opened.model)
-    kept = None if opened.file is None else kept_in(opened.file)
-    if kept is None and source.spec is not None and source.recovery.schedule == "one-shot" and opened.run.kind == "recovered":
-        model, shape = source.dense()
-        kept = prune(model, source.spec, source.images(), input_shape=shape).kept
-    return of_smaller(dense, opened.model, kept, opened.shape)
-
-
-def _architecture(source: Source, opened: Opened) -> nn.Module:
-    """Return a model of the dense shape; whether its weights are still the same makes no difference here."""
-    try:
-        return load_model(source.model_id)
-    except (PrunekitError, OSError) as error:
-        try:
-            return load_model(stored_architecture(opened.file or ""))
-        except (PrunekitError, OSError):
-            why = f"its dense model cannot be loaded: {error}"
-            raise gone(source.run, why, "Bring it back to see which weights stay; its numbers can be compared without") from error
+    dense, removal = cut_of(opened, where)
+    if removal is not None:
+        return of_removal(dense, removal)
+    if opened.result is not None:
+        return of_masks(dense, opened.result.masks or {})
+    return of_weights(dense, opened.model) if same_shapes(dense, opened.model) else Structure({}, None, widths_of(dense, opened.model))

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from prunekit.catalog.ids import DataId
-from prunekit.measure.forward import Progress
+from prunekit.anatomy.running import class_scores
+from prunekit.catalog.ids import DataId, ModelId
+from prunekit.errors import DataError, StoreError
+from prunekit.measure.forward import Progress, batches_of, check_cancel, eval_mode, logits_of
+from prunekit.runs.images import Images, how
+from prunekit.runs.opening import Opened, open_run
+from prunekit.runs.records import Measurement
 from prunekit.runs.store import RunStore
+
+WHAT = "predictions"
+BATCH = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +38,25 @@ class Predictions:
 
     classes: NDArray[np.int16]
     confidence: NDArray[np.float32]
+
+    def packed(self) -> bytes:
+        """Return them as compressed bytes."""
+        return zlib.compress(self.classes.astype("<i2").tobytes() + self.confidence.astype("<f4").tobytes())
+
+    @classmethod
+    def unpacked(cls, payload: bytes, n: int) -> Predictions:
+        """Return what was packed.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged.
+        """
+        try:
+            plain = zlib.decompress(payload)
+            return cls(np.frombuffer(plain, "<i2", n).astype(np.int16), np.frombuffer(plain, "<f4", n, 2 * n).astype(np.float32))
+        except (zlib.error, ValueError) as error:
+            raise StoreError(f"the stored predictions are damaged ({error}): delete the run and save it again") from error
 
 
 def predictions(
@@ -56,6 +86,11 @@ def predictions(
     stored : bool
         Only read: None where they are not there.
 
+    Returns
+    -------
+    Predictions or None
+        In the order of the images; a quantised run is asked in its runtime.
+
     Raises
     ------
     RunGone
@@ -63,4 +98,51 @@ def predictions(
     Cancelled
         If ``cancel`` was set.
     """
-    raise NotImplementedError
+    known = store.find(run)
+    images = Images.of(ModelId.from_dict(known.model), data_id, split)
+    name = images.name_of(known, WHAT)
+    seen = store.measurement(name)
+    if seen is not None and seen.correct is not None:
+        return Predictions.unpacked(seen.correct, len(images))
+    if stored:
+        return None
+    found = ask(open_run(known, store, data=images.data), images.part, progress, cancel)
+    where = (data_id.to_dict(), images.hashed, split, len(images))
+    store.put_measurement(Measurement(name, known.id, *where, {"n": len(images)}, found.packed(), WHAT, **how(known)))
+    return found
+
+
+def ask(opened: Opened, part: object, progress: Progress | None = None, cancel: threading.Event | None = None) -> Predictions:
+    """Return what an opened run says about images.
+
+    Parameters
+    ----------
+    opened : Opened
+        The run.
+    part : Split
+        The images.
+    progress, cancel
+        As for :func:`prunekit.evaluate`.
+    """
+    classes, confidence, done = list[Tensor](), list[Tensor](), 0
+    total = len(part)  # type: ignore[arg-type]
+    for x, _ in batches_of(part, BATCH):
+        check_cancel(cancel)
+        best = _scores(opened, x).double().softmax(1).max(1)
+        classes.append(best.indices)
+        confidence.append(best.values)
+        done += len(x)
+        if progress is not None:
+            progress(done / total, f"{done} of {total} images")
+    if not classes:
+        raise DataError("there are no images to ask about: choose data that are not empty")
+    return Predictions(torch.cat(classes).numpy().astype(np.int16), torch.cat(confidence).numpy().astype(np.float32))
+
+
+def _scores(opened: Opened, x: Tensor) -> Tensor:
+    """Return class scores of a batch, on the CPU."""
+    if opened.session is not None:
+        return class_scores(opened.session.scores(x), len(x))
+    assert opened.model is not None
+    with eval_mode(opened.model), torch.inference_mode():
+        return logits_of(opened.model, x).cpu()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit.anatomy import prunable_layers, weight_of
-from prunekit.catalog.folder import read_result
-from prunekit.pruning import PruneResult, trace
+from prunekit.catalog import load_model
+from prunekit.catalog.folder import read_result, stored_architecture
+from prunekit.errors import PrunekitError
+from prunekit.pruning import PruneResult, prune, trace
 from prunekit.pruning.groups import weight_name
 from prunekit.pruning.proof import removed_mask
 from prunekit.pruning.removal import Removal
 from prunekit.pruning.surgery import by_tensor
+from prunekit.runs.sources import Source, gone
+
+if TYPE_CHECKING:
+    from prunekit.runs.opening import Opened
+    from prunekit.runs.store import RunStore
 
 Kept = dict[str, NDArray[np.int64]]
 
@@ -51,7 +58,7 @@ def of_masks(dense: nn.Module, masks: Mapping[str, Tensor]) -> Structure:
     """Return the structure of a model whose weights were masked; layers without a mask stay whole."""
     layers = prunable_layers(dense)
     whole = {name: masks[name].cpu() if name in masks else torch.ones_like(weight_of(dense, name), dtype=torch.bool) for name in layers}
-    return Structure(whole, None, _widths(dense, dense))
+    return Structure(whole, None, widths_of(dense, dense))
 
 
 def of_weights(dense: nn.Module, model: nn.Module) -> Structure:
@@ -69,20 +76,46 @@ def of_removal(dense: nn.Module, removal: Removal) -> Structure:
     return Structure(masks, kept, widths)
 
 
-def of_smaller(dense: nn.Module, small: nn.Module, kept: Mapping[str, Sequence[int]] | None, shape: tuple[int, ...] | None) -> Structure:
-    """Return the structure of a smaller model, as far as it is known which of its channels are which.
+def cut_of(opened: Opened, store: RunStore) -> tuple[nn.Module, Removal | None]:
+    """Return a model of the dense shape, and which channels of it went: None where none did, or it is not known which.
 
-    Parameters
-    ----------
-    dense, small : nn.Module
-        Before and after.
-    kept : mapping of str to sequence of int, or None
-        Layer -> original indices of the outputs that stay, where somebody noted them.
-    shape : tuple of int or None
-        Shape of one sample.
+    The weights of the former may be others than when the run was made, where the latter is known without them.
+
+    Raises
+    ------
+    RunGone
+        If the dense model or the images that chose the channels are not there any more.
     """
-    removal = removal_of(dense, small, kept, shape)
-    return Structure({}, None, _widths(dense, small)) if removal is None else of_removal(dense, removal)
+    assert opened.model is not None
+    if opened.dense is not None:
+        return opened.dense, None if opened.result is None else opened.result.plan
+    source = Source(opened.run, store)
+    dense = _architecture(source, opened.file)
+    if same_shapes(dense, opened.model):
+        return dense, None
+    kept = None if opened.file is None else kept_in(opened.file)
+    if kept is None and source.spec is not None and source.recovery.active and source.recovery.schedule == "one-shot":
+        model, shape = source.dense()
+        kept = prune(model, source.spec, source.images(), input_shape=shape).kept
+    return dense, removal_of(dense, opened.model, kept, opened.shape)
+
+
+def _architecture(source: Source, folder: Path | None) -> nn.Module:
+    """Return a model of the dense shape; whether its weights are still the same makes no difference here."""
+    try:
+        return load_model(source.model_id)
+    except (PrunekitError, OSError) as error:
+        try:
+            return load_model(stored_architecture(folder or ""))
+        except (PrunekitError, OSError):
+            why = f"its dense model cannot be loaded: {error}"
+            raise gone(source.run, why, "Bring it back to see which weights stay; its numbers can be compared without") from error
+
+
+def same_shapes(dense: nn.Module, model: nn.Module) -> bool:
+    """Whether two models have parameters of the same names and shapes."""
+    one, other = ({name: p.shape for name, p in m.named_parameters()} for m in (dense, model))
+    return one == other
 
 
 def removal_of(
@@ -113,6 +146,6 @@ def _sound(dense: nn.Module, kept: Mapping[str, Sequence[int]]) -> bool:
     return all(name in layers and all(0 <= i < len(weight_of(dense, name)) for i in stay) for name, stay in kept.items())
 
 
-def _widths(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:
+def widths_of(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:
     """Return the output channels of each layer before and after."""
     return {name: (len(weight_of(dense, name)), len(weight_of(model, name))) for name in prunable_layers(dense)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prunekit.measure.latency_report import LatencyReport
+from prunekit.measure.latency_report import CandidateLatency, LatencyReport
+from prunekit.runs.identity import digest, installed, measurement_id
 from prunekit.runs.records import Measurement
 from prunekit.runs.store import RunStore
 
@@ -34,7 +35,22 @@ def keep_latency(report: LatencyReport, runs: Mapping[str, str], store: RunStore
     StoreError
         If a run is not there, or the store cannot be written.
     """
-    raise NotImplementedError
+    kept = [_seen(report, row, runs) for row in report.candidates if row.error is None and row.name in runs]
+    for seen in kept:
+        store.put_measurement(seen)
+    return kept
+
+
+def _seen(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str]) -> Measurement:
+    """Return a row as a measurement: called by run, runtime, batch, threads, device, sample, machine and versions."""
+    base = report.baseline(row.batch, row.threads)
+    value = {name: told for name, told in row.to_dict().items() if name not in ("samples_ms", "name")}
+    setting = {"batch": row.batch, "threads": row.threads, "device": report.device, "input_shape": list(report.input_shape)}
+    value |= setting | {"baseline": {"name": base.name, "run": runs.get(base.name), "runtime": base.runtime}}
+    versions = {**installed(), "runtime": report.versions[row.runtime]}
+    hashed, run = digest(setting), runs[row.name]
+    name = measurement_id(run, hashed, "", row.batch, what=WHAT, runtime=row.runtime, versions=versions)
+    return Measurement(name, run, {}, hashed, "", row.batch, value, None, WHAT, row.runtime, versions=versions)
 
 
 def latencies(store: RunStore, run: str) -> list[Measurement]:
