@@ -1,0 +1,115 @@
+"""The files of an archive, written into a private folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prunekit.catalog import write_folder
+from prunekit.catalog.folder import is_folder, read_recipe, stored_architecture
+from prunekit.errors import PrunekitError
+from prunekit.runs.archive import figures
+from prunekit.runs.archive.architecture import Source, source_of
+from prunekit.runs.archive.contents import INT8, LOADER, MANIFEST, README, RECIPE, RESULT, ArchiveError
+from prunekit.runs.archive.gathering import Gathered
+from prunekit.runs.archive.manifest import Manifest
+from prunekit.runs.archive.program import program
+from prunekit.runs.archive.readme import readme
+from prunekit.runs.archive.writer import described
+from prunekit.runs.opening import Opened
+from prunekit.runs.store import RunStore
+from prunekit.spec import PruneSpec, Recipe
+
+NOTHING = PruneSpec(sparsity=0.0)
+"""The setting of what was not pruned."""
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """The files of an archive, but for those that torch's exporter makes.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they lie.
+    opened : Opened
+        The run.
+    gathered : Gathered
+        What its forms are compared on.
+    told : dict
+        What ``result.json`` holds.
+    source : Source or None
+        What builds the architecture; None for a quantised run.
+    architecture : str
+        What the model is built from.
+    """
+
+    folder: Path
+    opened: Opened
+    gathered: Gathered
+    told: dict[str, Any]
+    source: Source | None
+    architecture: str
+
+
+def assemble(folder: Path, opened: Opened, gathered: Gathered, store: RunStore) -> Assembled:
+    """Write weights, recipe, result, ``load.py`` and what it needs.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to; it is not there yet.
+    opened : Opened
+        The run.
+    gathered : Gathered
+        What is known of it.
+    store : RunStore
+        Where its figures are kept.
+    """
+    told = figures.document(opened, gathered.pixels, store)
+    recipe = _recipe(opened)
+    source, architecture = None, str((recipe.model or {}).get("name", ""))
+    if opened.model is None:
+        folder.mkdir()
+        assert opened.file is not None
+        shutil.copyfile(opened.file, folder / INT8)
+        (folder / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
+    else:
+        write_folder(folder, opened.model, recipe)
+        architecture = stored_architecture(folder)
+        source = source_of(architecture, opened.model, gathered.scores.shape[1])
+        if source.code:
+            (folder / source.code).write_bytes(source.text)
+    (folder / RESULT).write_text(figures.to_json(told), encoding="utf-8")
+    (folder / LOADER).write_text(program(opened.run.title, gathered.pixels, source), encoding="utf-8")
+    return Assembled(folder, opened, gathered, told, source, architecture)
+
+
+def complete(made: Assembled, notes: Sequence[str]) -> None:
+    """Write README and manifest, which describe all other files."""
+    (made.folder / README).unlink(missing_ok=True)
+    code = made.source.code if made.source is not None else ""
+    sizes = {name: size for name, (_, size) in described(made.folder).items()}
+    text = readme(made.told, made.gathered, sizes, code, notes)
+    (made.folder / README).write_text(text, encoding="utf-8")
+    run = made.opened.run
+    manifest = Manifest(
+        run.id, run.kind, run.title[:500], run.weights, run.trained_on, made.architecture, code, made.gathered.pixels.shape,
+        described(made.folder),
+    )  # fmt: skip
+    (made.folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+def _recipe(opened: Opened) -> Recipe:
+    """Return the recipe of a run: the one that was kept with its weights, else what the store says of it."""
+    if opened.file is not None and is_folder(opened.file):
+        return read_recipe(opened.file)
+    run = opened.run
+    try:
+        spec = NOTHING if run.spec is None else PruneSpec.from_dict(run.spec)
+        return Recipe(run.model, None if opened.data_id is None else opened.data_id.to_dict(), spec, run.recovery)
+    except PrunekitError as error:
+        raise ArchiveError(f"the setting of run {run.id[:12]} cannot be read: {error}") from error
