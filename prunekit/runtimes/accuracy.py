@@ -6,6 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from prunekit.anatomy.running import checked_labels, class_scores
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from prunekit.measure.accuracy import Accuracy
     from prunekit.measure.forward import Progress
     from prunekit.runtimes.files import Session
+
+
+MOST_BYTES = 2**24  # of input at a time: what a runtime needs beside it is many times more, and here there is no process to lose
 
 
 def evaluate_session(
@@ -32,7 +37,7 @@ def evaluate_session(
     split : Split, Dataset or iterable of batches
         As for :func:`prunekit.evaluate`.
     batch_size : int
-        Samples at a time.
+        Samples at a time; fewer where they are large.
     progress : callable, optional
         Called as ``progress(fraction, text)`` after each batch.
     cancel : threading.Event, optional
@@ -59,9 +64,14 @@ def evaluate_session(
     total, done, right = length_of(split), 0, []
     for x, y in batches_of(split, batch_size):
         check_cancel(cancel)
-        scores = class_scores(session.scores(x), len(x))
+        scores = class_scores(torch.cat([session.scores(part) for part in _in_parts(x)]), len(x))
         right.append((scores.argmax(1) == checked_labels(y.detach().cpu(), scores)).numpy())
         done += len(x)
         if progress is not None:
             progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
     return Accuracy.of(np.concatenate(right) if right else np.zeros(0, dtype=bool))
+
+
+def _in_parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Return a batch in parts of at most 16 MiB, one sample at least."""
+    return torch.split(x, max(1, MOST_BYTES * len(x) // max(x.nbytes, 1))) if len(x) else (x,)

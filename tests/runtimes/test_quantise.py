@@ -177,3 +177,19 @@ def test_accuracy_can_be_cancelled_and_refuses_scores_that_are_none(cases):
 
     with pytest.raises(ModelError, match="NaN"):
         evaluate_session(Broken(), data.test)
+
+
+def test_large_images_reach_a_runtime_a_few_at_a_time_and_the_accuracy_is_the_same(cases, monkeypatch):
+    case, data = cases("digits_cnn"), prunekit.load_data("digits")
+    session, sizes = RUNTIMES["onnxruntime"].open(case.files), []
+    whole = evaluate_session(session, data.test)
+    monkeypatch.setattr("prunekit.runtimes.accuracy.MOST_BYTES", 7 * data.test[0][0].nbytes)
+
+    class Counted:
+        def scores(self, x):
+            sizes.append(len(x))
+            return session.scores(x)
+
+    found = evaluate_session(Counted(), data.test, batch_size=100)
+    assert max(sizes) == 7 and sum(sizes) == len(data.test)
+    assert np.array_equal(found.correct, whole.correct)
