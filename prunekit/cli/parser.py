@@ -8,7 +8,9 @@ from typing import Any, NoReturn
 
 from prunekit import __version__
 from prunekit.choices import DEVICES, RUNTIMES
+from prunekit.cli.deciding import apply_flags, compare_flags
 from prunekit.cli.recovering import recovery_flags
+from prunekit.cli.runflags import runs_flags
 from prunekit.errors import SpecError
 from prunekit.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, PruneSpec
 
@@ -176,7 +178,26 @@ def build_parser() -> argparse.ArgumentParser:
         _command(commands, "sensitivity", "sensitivity", "Measure what each layer costs when it is pruned alone; suggest targets.")
     )
     _latency(_command(commands, "latency", "timing", "Time the dense, the masked and the smaller model in turns on this machine."))
+    runs_flags(_command(commands, "runs", "runs", "List what was made and kept; tag, note or delete it."))
+    _json_flag(compare_flags(_command(commands, "compare", "comparing", "Put two to six runs of one model side by side.")))
+    _json_flag(apply_flags(_command(commands, "apply", "comparing", "Repeat a run from its recipe; say whether the same comes out.")))
+    _archives(commands)
     return parser
+
+
+def _archives(commands: Any) -> None:
+    """Add ``export`` and ``import``."""
+    about = "Write a run as one archive that opens without prunekit, every form of its model checked."
+    export = _command(commands, "export", "archive", about)
+    export.add_argument("run", metavar="RUN", help="its id, or the first digits of it")
+    export.add_argument("--out", metavar="FILE.zip", required=True, help="where to; an archive that is there is replaced at the end")
+    _json_flag(export)
+    taking = _command(commands, "import", "archive", "Take an archive in as a run; nothing in it is executed.")
+    taking.set_defaults(function="import_")
+    taking.add_argument("file", metavar="FILE.zip", help="what prunekit export wrote")
+    own = "builds the architecture, where it is your own: a file of yours that is the same, to the byte, as the one in the archive"
+    taking.add_argument("--model", metavar="path/to/file.py:factory", help=own)
+    _json_flag(taking)
 
 
 def _app(parser: argparse.ArgumentParser) -> None:
@@ -198,6 +219,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     cut.add_argument("--threshold", type=_number, metavar="T", help="remove what scores below T instead")
     recovery_flags(parser)
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
+    parser.add_argument("--save", action="store_true", help="keep it as a run, to compare and export it later; prints its id")
     _json_flag(parser)
 
 

@@ -83,7 +83,7 @@ def scores_in(out: Any, samples: int) -> Any:
     if isinstance(out, (list, tuple)):
         return next((scores for scores in (scores_in(part, samples) for part in out) if scores is not None), None)
     array = out.detach().cpu().numpy() if hasattr(out, "detach") else out
-    shape = getattr(array, "shape", ())
+    shape: Any = getattr(array, "shape", ())
     return array if len(shape) == 2 and shape[0] == samples and array.dtype.kind == "f" else None
 
 

@@ -17,7 +17,7 @@ MB = 1 << 20
 MODEL_BYTES = 4096 * MB
 LIMITS: dict[str, int] = {
     MANIFEST: MB,
-    RECIPE: 4 * MB,
+    RECIPE: MB // 4,
     RESULT: 64 * MB,
     README: 4 * MB,
     LOADER: MB,

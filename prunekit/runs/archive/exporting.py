@@ -12,7 +12,7 @@ from typing import Any
 
 from prunekit.measure.forward import Progress, check_cancel, part_of
 from prunekit.runs.archive.assembling import Assembled, assemble, complete
-from prunekit.runs.archive.contents import EXPORTED, INT8, LOADER, ONNX, ArchiveError, Exported, FormatCheck
+from prunekit.runs.archive.contents import EXPORTED, INT8, LOADER, ArchiveError, Exported, FormatCheck
 from prunekit.runs.archive.forms import make_forms
 from prunekit.runs.archive.gathering import gather
 from prunekit.runs.archive.proving import NAMES, prove
@@ -21,8 +21,6 @@ from prunekit.runs.archive.writer import draft, pack
 from prunekit.runs.home import store as usual_store
 from prunekit.runs.opening import open_run
 from prunekit.runs.store import RunStore
-
-WHOLE = f"{LOADER}, {ONNX} and {EXPORTED}"
 
 
 def export_run(
@@ -114,8 +112,8 @@ class _Export:
             for place, file in enumerate(opening):
                 self._tell(0.65 + 0.35 * place / len(opening), f"opening {file} without prunekit")
                 batch = int(forms.get(file, {}).get("batch", 0))
-                known = failed.get(file)
-                found.append(known or prove(Path(unpacked), file, batch, made.gathered, self.private, self.cancel, code))
+                how: dict[str, Any] = {"batch": batch, "code": code, "cancel": self.cancel}
+                found.append(failed.get(file) or prove(Path(unpacked), file, made.gathered, self.private, **how))
         return found
 
     def _tell(self, share: float, text: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
+from prunekit.anatomy import count
 from prunekit.catalog.folder import is_folder, read_result
 from prunekit.runs.archive.gathering import Pixels
 from prunekit.runs.opening import Opened
@@ -13,7 +15,6 @@ from prunekit.runs.store import RunStore
 from prunekit.runs.structure import layers_of
 
 TOLD = ("accuracy", "latency")
-COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity")
 
 
 def document(opened: Opened, pixels: Pixels, store: RunStore) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def document(opened: Opened, pixels: Pixels, store: RunStore) -> dict[str, Any]:
     return {
         "run": {name: getattr(run, name) for name in ("id", "kind", "title", "model", "spec", "recovery", "created", "info")},
         "measurements": _seen(run, store),
-        "dense": None if dense is None or dense.id == run.id else {"info": dense.info, "measurements": _seen(dense, store)},
+        "dense": None if dense is None or dense.id == run.id else {"info": _counted(dense, opened), "measurements": _seen(dense, store)},
         "input": {
             "shape": list(pixels.shape),
             "mean": None if pixels.mean is None else list(pixels.mean),
@@ -55,6 +56,13 @@ def _beginning(run: Run, store: RunStore) -> Run | None:
             return seen
         seen = store.get_run(seen.parent)
     return None
+
+
+def _counted(dense: Run, opened: Opened) -> dict[str, Any]:
+    """Return what is known of the dense model, counted where nobody has measured it."""
+    if "params" in dense.info or opened.dense is None or opened.shape is None:
+        return dense.info
+    return {**asdict(count(opened.dense, opened.shape)), **dense.info}
 
 
 def _seen(run: Run, store: RunStore) -> list[dict[str, Any]]:

@@ -35,7 +35,14 @@ def name_of(file: str, quantised: bool) -> str:
 
 
 def prove(
-    folder: Path, file: str, batch: int, gathered: Gathered, private: Path, cancel: threading.Event | None = None, code: str = ""
+    folder: Path,
+    file: str,
+    gathered: Gathered,
+    private: Path,
+    *,
+    batch: int = 0,
+    code: str = "",
+    cancel: threading.Event | None = None,
 ) -> FormatCheck:
     """Open one form in a fresh process and compare its predictions with those of the run.
 
@@ -45,16 +52,16 @@ def prove(
         The unpacked archive.
     file : str
         What opens the form: ``load.py``, ``model.onnx`` or ``model.pt2``.
-    batch : int
-        1 where it takes one sample at a time; 0 for any batch.
     gathered : Gathered
         Samples, and the run's scores of them.
     private : Path
         A folder for what travels to the process.
-    cancel : threading.Event, optional
-        Ends the process.
+    batch : int
+        1 where it takes one sample at a time; 0 for any batch.
     code : str
         Name of the file with the architecture.
+    cancel : threading.Event, optional
+        Ends the process.
     """
     quantised = (folder / INT8).is_file()
     name = name_of(file, quantised)

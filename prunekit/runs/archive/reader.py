@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+import yaml
+
+from prunekit.catalog.ids import DataId, ModelId
 from prunekit.runs.archive import magic
 from prunekit.runs.archive.contents import LIMITS, MANIFEST, MB, RECIPE, ArchiveError
 from prunekit.runs.archive.entries import checked
@@ -51,7 +54,29 @@ def recipe_of(source: Source) -> Recipe:
     """
     with tempfile.TemporaryDirectory(prefix="prunekit-recipe-") as private:
         unpack(source, Path(private), (RECIPE,))
-        return Recipe.from_yaml((Path(private) / RECIPE).read_text(encoding="utf-8"))
+        return recipe_in(Path(private))
+
+
+def recipe_in(folder: Path) -> Recipe:
+    """Return the recipe of an unpacked archive, its model and data checked too.
+
+    Raises
+    ------
+    ArchiveError, PrunekitError
+        If it is not valid.
+    """
+    text = (folder / RECIPE).read_text(encoding="utf-8")
+    try:
+        # a few aliases of aliases make a text that fills the memory once it is written out, as in an error
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ArchiveError(f"{RECIPE} in the archive has aliases, which prunekit does not write: it is not taken in")
+        recipe = Recipe.from_yaml(text)
+    except (yaml.YAMLError, RecursionError):
+        raise ArchiveError(f"{RECIPE} in the archive is not valid YAML: it was changed and is not taken in") from None
+    for kind, plain in ((ModelId, recipe.model), (DataId, recipe.data)):
+        if plain is not None:
+            kind.from_dict(plain)
+    return recipe
 
 
 def unpack(source: Source, folder: Path | None, wanted: Collection[str] | None = None) -> Manifest:

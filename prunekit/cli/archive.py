@@ -1,0 +1,33 @@
+"""``prunekit export`` and ``prunekit import``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from prunekit.cli.arguments import progress_to, to_json
+from prunekit.cli.tables import accuracy_text, byte_text, short, table
+from prunekit.runs.archive import export_run, import_archive
+
+
+def export(args: argparse.Namespace) -> str:
+    """Write a run as an archive, every form of its model checked without prunekit."""
+    found = export_run(args.run, args.out, progress=progress_to(sys.stderr))
+    if args.json:
+        return to_json(found.to_dict())
+    rows = [(form.file, "agrees" if form.agrees else "left out", form.sentence.removeprefix("left out: ")) for form in found.formats]
+    lines = [table(["file", "without prunekit", ""], rows), *(f"! {note}" for note in found.notes)]
+    return "\n".join([*lines, f"written to {found.path}, {byte_text(found.path.stat().st_size)}"])
+
+
+def import_(args: argparse.Namespace) -> str:
+    """Take an archive in as a run; nothing in it is executed."""
+    run = import_archive(args.file, factory=args.model)
+    if args.json:
+        return to_json({"run": run.id, "title": run.title, "kind": run.kind, "model": run.model, "parent": run.parent, "info": run.info})
+    lines = [f"run {run.id[:12]}   {run.title}"]
+    lines += [f"{short(run.info['params'])} parameters, {short(run.info['macs'])} MACs"] if "params" in run.info else []
+    for seen in run.info["told"]["measurements"]:
+        if seen.get("what") == "accuracy" and {"value", "low", "high", "n"} <= set(seen):
+            lines.append(f"accuracy {accuracy_text(seen)}, {seen.get('split')} images of {seen.get('data')}: measured elsewhere, not here")
+    return "\n".join(lines)

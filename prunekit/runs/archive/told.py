@@ -1,0 +1,79 @@
+"""What an archive says was measured: a few figures, kept apart from what was measured here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prunekit.runs.archive.contents import RESULT, ArchiveError
+from prunekit.runs.archive.manifest import Manifest
+
+MOST_ROWS, MOST_TEXT = 64, 200
+COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity", "achieved", "bytes")
+SIZES = ("dense", "gzip", "sparse", "surgery")
+SEEN = ("what", "split", "images", "runtime", "created")
+VALUES = ("value", "low", "high", "n", "median_ms", "q1_ms", "q3_ms", "batch", "threads", "device")
+
+
+def result_in(folder: Path) -> dict[str, Any]:
+    """Return the ``result.json`` of an unpacked archive.
+
+    Raises
+    ------
+    ArchiveError
+        If it is not valid.
+    """
+    try:
+        told = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise ArchiveError(f"{RESULT} in the archive is not valid JSON: it was changed and is not taken in")
+    return told
+
+
+def told_of(result: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
+    """Return the figures in a result: known names, finite numbers and short texts, nothing else.
+
+    Returns
+    -------
+    dict
+        ``run``, ``kind`` (what it was where it was measured), ``counts``, ``sizes`` and ``measurements``.
+    """
+    run = _mapping(result.get("run"))
+    info = _mapping(run.get("info"))
+    rows = result.get("measurements")
+    return {
+        "run": manifest.run,
+        "kind": manifest.kind[:MOST_TEXT],
+        "counts": _figures(info, COUNTS),
+        "sizes": _figures(_mapping(info.get("sizes")), SIZES),
+        "measurements": [_row(row) for row in rows[:MOST_ROWS] if isinstance(row, dict)] if isinstance(rows, list) else [],
+    }
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one measurement."""
+    data, machine = _mapping(row.get("data")), _mapping(row.get("machine"))
+    where = {**_figures({"data": data.get("name")}, ("data",)), **_figures({"cpu": machine.get("cpu")}, ("cpu",))}
+    return {**_figures(row, SEEN), **where, **_figures(_mapping(row.get("value")), VALUES)}
+
+
+def _figures(plain: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what is a number or a short text."""
+    return {name: plain[name] for name in names if _sound(plain.get(name))}
+
+
+def _sound(value: Any) -> bool:
+    """Return whether a value is a finite number or a short text."""
+    if isinstance(value, str):
+        return len(value) <= MOST_TEXT
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 2**63
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, empty where there is none."""
+    return value if isinstance(value, dict) else {}
