@@ -203,6 +203,14 @@ class Comparison:
         """The dense model, then the runs."""
         return (self.baseline, *self.columns)
 
+    @property
+    def to_fill(self) -> tuple[str, ...]:
+        """What to give to ``prunekit.runs.filling.fill`` where anything is missing.
+
+        All runs that can be opened: what was measured on a part of the images only must then be measured on all of them.
+        """
+        return tuple(column.run.id for column in self.all if not column.gone) if self.missing else ()
+
     def column(self, letter: str) -> Column:
         """Return a column by its letter, the dense model's too."""
         return next(column for column in self.all if column.letter == letter)

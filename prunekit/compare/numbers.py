@@ -82,7 +82,7 @@ def picked(run_ids: Sequence[str], store: RunStore) -> list[Run]:
     runs = list({run.id: run for run in map(store.find, run_ids)}.values())
     if not FEWEST <= len(runs) <= MOST:
         raise PrunekitError(f"pick {FEWEST} to {MOST} different runs to compare; got {len(runs)}")
-    if len({run.weights for run in runs}) > 1:
+    if len({run.weights for run in runs}) > 1 or not runs[0].weights:
         names = ", ".join(sorted({str(run.model.get("name", "?")) for run in runs}))
         raise PrunekitError(
             f"these runs come from different dense models ({names}): pick runs of one model, so that they have one baseline"

@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 from prunekit.catalog.ids import DataId
 from prunekit.measure.accuracy import Accuracy
 from prunekit.runs.identity import this_machine
+from prunekit.runs.images import INT8
 from prunekit.runs.records import Measurement, Run
-
-EAGER = "eager"
-OWN_RUNTIME = ("quantised", "imported")  # kinds that may have no eager form
 
 
 class Images(NamedTuple):
@@ -36,7 +34,8 @@ def eligible(run: Run, seen: Iterable[Measurement], data: DataId | str | None, s
         Only on this part of them.
     """
     found = [m for m in seen if m.what == "accuracy" and m.split == split and m.correct is not None and _is_of(m.data, data)]
-    found = [m for m in found if m.runtime == EAGER or run.kind in OWN_RUNTIME]
+    own = "int8" if run.info.get("file") == INT8 else "eager"
+    found = [m for m in found if m.runtime == own]
     here = dict(this_machine())
     return sorted(sorted(found, key=lambda m: m.created, reverse=True), key=lambda m: m.machine != here)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prunekit.compare.columns import Shipped
+from prunekit.runs.images import INT8 as FILE
 from prunekit.runs.records import Run
 
 SMALLER, SPARSE, INT8, AS_IT_IS = "file of the smaller model", "best sparse format", "int8 file", "dense file"
@@ -20,8 +21,8 @@ def shipped(run: Run) -> Shipped | None:
         Its ``info`` has the four ``sizes``, or the ``bytes`` of the one that counts.
     """
     mode = None if run.spec is None else run.spec.get("mode")
-    if run.kind == "quantised":
-        how, name = INT8, ""
+    if run.info.get("file") == FILE:
+        how, name = INT8, "surgery"  # the one file that there is
     elif mode is None:
         how, name = AS_IT_IS, "dense"
     else:
