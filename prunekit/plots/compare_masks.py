@@ -44,7 +44,8 @@ def overlap_matrix(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     table = pd.DataFrame(np.eye(len(letters)), letters, letters)
     for row in pairs.itertuples():
         table.loc[row.first, row.second] = table.loc[row.second, row.first] = row.jaccard
-    np.fill_diagonal(values := table.to_numpy(), np.nan)
+    values = table.to_numpy(copy=True)
+    np.fill_diagonal(values, np.nan)
     words = [["" if np.isnan(v) else f"<b>{percent(v, 0)}</b>" for v in row] for row in values]
     trace = go.Heatmap(
         z=values, x=letters, y=letters, text=words, texttemplate="%{text}", zmin=0, zmax=1, showscale=False, xgap=3, ygap=3,

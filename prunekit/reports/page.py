@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from prunekit.compare import Column, Comparison, metric_frame
 from prunekit.plots import letter_colour, theme
 from prunekit.plots.text import percent, size, times
+from prunekit.reports.names import short_title
 from prunekit.reports.pictures import Picture
 from prunekit.reports.table import table_html
 
@@ -99,7 +100,7 @@ def _tiles(comparison: Comparison) -> str:
     if not comparison.best:
         return ""
     column = comparison.column(comparison.best)
-    head = f'<p class="who" style="color:{letter_colour(column.letter)}"><b>{column.letter}</b> {escape(column.title)}</p>'
+    head = f'<p class="who" style="color:{letter_colour(column.letter)}"><b>{column.letter}</b> {escape(short_title(column.run))}</p>'
     tiles = [[escape(text) for text in tile] for tile in big_three(column, comparison.baseline)]
     shown = "".join(f"<div><span>{label}</span><b>{value}</b><span>{below}</span></div>" for label, value, below in tiles)
     return f'{head}<div class="tiles">{shown}</div>'

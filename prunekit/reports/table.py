@@ -10,6 +10,7 @@ from string import Template
 from prunekit.compare import METRICS, Column, Comparison
 from prunekit.plots import letter_colour, theme
 from prunekit.plots.text import percent, points, times
+from prunekit.reports.names import short_title
 
 COUNTS = ("params", "nonzero", "sparsity", "macs", "effective_macs")
 SIZES = ("shipped", "dense", "gzip", "sparse", "surgery")
@@ -140,7 +141,9 @@ def _best(values: Iterable[float | None], *, higher: bool) -> int:
 
 
 def _marked(cells: list[Cell], best: int) -> tuple[Cell, ...]:
-    """Return a row with the cell of the best run marked; the dense model is none of them."""
+    """Return a row with the cell of the best run marked, unless another one reads the same; the dense model is none of them."""
+    if sum(cell.text == cells[best + 1].text for cell in cells[1:]) > 1:
+        best = -1
     return tuple(Cell(c.text, c.note, place == best + 1 and best >= 0) for place, c in enumerate(cells))
 
 
@@ -167,7 +170,8 @@ def table_html(comparison: Comparison, *, relative: bool = False, dark: bool = F
         f'<tr class="g"><th colspan="{wide}" scope="colgroup">{escape(name)}</th></tr>' + "".join(map(_row, rows))
         for name, rows in groups(comparison, relative=relative).items()
     )
-    return f'<div class="pk">{_style(dark)}<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    top = f"<colgroup>{'<col>' * wide}</colgroup><thead><tr><td></td>{head}</tr></thead>"
+    return f'<div class="pk">{_style(dark, wide)}<table>{top}<tbody>{body}</tbody></table></div>'
 
 
 def _head(column: Column, dark: bool) -> str:
@@ -176,7 +180,7 @@ def _head(column: Column, dark: bool) -> str:
     gone = f'<span class="gone" title="{escape(column.gone)}">weights gone</span>' if column.gone else ""
     return (
         f'<th scope="col" style="border-top:3px solid {colour}"><b style="color:{colour}">{escape(column.letter)}</b>'
-        f'<span class="t">{escape(column.title)}</span><code>{escape(column.run.id[:12])}</code>{gone}</th>'
+        f'<span class="t">{escape(short_title(column.run))}</span><code>{escape(column.run.id[:12])}</code>{gone}</th>'
     )
 
 
@@ -191,15 +195,16 @@ def _row(row: Row) -> str:
     return f'<tr{" class=differs" if row.marked else ""}><th scope="row">{mark}{escape(row.label)}{tag}</th>{cells}</tr>'
 
 
-def _style(dark: bool) -> str:
+def _style(dark: bool, wide: int) -> str:
     """Return the style of the table."""
     colours = {"ink": theme.ink(dark), "muted": theme.muted(dark), "line": theme.grid(dark), "gone": theme.removed(dark, 1.0)}
-    return STYLE.substitute(colours, dense=theme.fade(theme.dense(dark), 0.09), mark=theme.fade("#e69f00", 0.14))
+    return STYLE.substitute(colours, dense=theme.fade(theme.dense(dark), 0.09), mark=theme.fade("#e69f00", 0.14), wide=11 + 5 * wide)
 
 
 STYLE = Template("""<style>
 .pk {overflow-x: auto; color: $ink; font-size: .93rem; font-variant-numeric: tabular-nums}
-.pk table {border-collapse: collapse; width: 100%}
+.pk table {border-collapse: collapse; width: 100%; table-layout: fixed; min-width: ${wide}rem}
+.pk col:first-child {width: 11rem}
 .pk th, .pk td {padding: .32rem .6rem; border: 0; border-bottom: 1px solid $line; text-align: right; vertical-align: top; font-weight: 400}
 .pk thead td {border: 0}
 .pk thead th {padding-top: .5rem; line-height: 1.25}
@@ -207,7 +212,8 @@ STYLE = Template("""<style>
 .pk .t {display: block; font-weight: 500}
 .pk code {font-size: .75rem; color: $muted; background: none; padding: 0}
 .pk .gone {display: block; color: $gone; font-size: .8rem}
-.pk tbody th {text-align: left; min-width: 9.5rem}
+.pk tbody th {text-align: left}
+.pk thead th, .pk td {overflow-wrap: break-word}
 .pk tr.g th {padding-top: 1.1rem; font-weight: 600; color: $muted; font-size: .82rem; border-bottom: 2px solid $line}
 .pk tr > :nth-child(2) {background: $dense; border-right: 3px double $muted}
 .pk small {display: block; color: $muted; font-size: .8rem; line-height: 1.25; font-weight: 400}

@@ -45,6 +45,8 @@ class Compared:
         Its order.
     every : bool
         Whether points of sweeps that nobody saved are in it, too.
+    opened : str
+        The run that was clicked in the tree, by the first 12 digits of its name; empty for none.
     """
 
     runs: tuple[str, ...] = ()
@@ -65,3 +67,4 @@ class Compared:
     find: str = ""
     sort: str = "newest"
     every: bool = False
+    opened: str = ""

@@ -20,8 +20,9 @@ _ABOUT = {
     "sensitivity": ("Sensitivity", "monitor_heart", "Which layers are fragile, each pruned alone, and targets from what was measured."),
     "recover": ("Recover", "healing", "What recalibration and fine-tuning bring back."),
     "latency": ("Latency", "timer", "Whether the pruned model is really faster on this machine."),
+    "compare": ("Compare", "compare_arrows", "Two to six runs side by side: which one to take."),
 }
-SECTIONS = {"Explore": ("start", "layers", "prune"), "Measure": ("sensitivity", "accuracy", "recover", "latency")}
+SECTIONS = {"Explore": ("start", "layers", "prune"), "Measure": ("sensitivity", "accuracy", "recover", "latency"), "Decide": ("compare",)}
 
 
 def page(name: str) -> st.Page:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import streamlit as st
 
 from prunekit.errors import PrunekitError
 from prunekit.plots.text import percent
+from prunekit.reports.pictures import Picture
 
 TAGS = {
     "measured": ":green-badge[measured]",
@@ -100,6 +101,14 @@ def saved_as(form: str, name: str) -> dict[str, Any]:
         "modeBarButtons": [["toImage"]],
         "toImageButtonOptions": options,
     }
+
+
+def pictures(drawn: Sequence[Picture]) -> None:
+    """Show pictures, each with its question above and its caption below; the camera saves them as the page's own switch says."""
+    form = {"SVG": "svg"}.get(str(st.session_state.get("picture_form")), "png")
+    for picture in drawn:
+        section(picture.title)
+        chart(picture.figure, f"picture_{picture.name}", picture.caption, config=saved_as(form, picture.name))
 
 
 @contextmanager

@@ -90,6 +90,7 @@ whatever = st.builds(
     find=st.sampled_from(["", "70 % structured", "é"]),
     sort=st.sampled_from(SORTS),
     every=st.booleans(),
+    opened=st.sampled_from(["", "0123456789ab"]),
 )
 """Every field valid by itself, whether or not they go together."""
 everything = whatever.map(lambda settings: fit(settings)[0])

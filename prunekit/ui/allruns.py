@@ -1,0 +1,166 @@
+"""All runs in a table: filter, sort, and pick those that stand beside each other."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.plots.text import plural
+from prunekit.reports.names import short_title
+from prunekit.runs.records import KINDS, Label, Run
+from prunekit.runs.store import RunStore
+from prunekit.ui import comparing, labels, routes, show, state
+from prunekit.ui.compared import MOST_RUNS, SORTS
+from prunekit.ui.settings import Settings
+
+COLUMNS = ["id", "run", "model", "kind", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "made", "saved", "point"]
+ORDER = ["run", "model", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "kind", "made", "id"]
+ORDERS = {
+    "newest": "Newest first",
+    "accuracy": "Most accurate first",
+    "size": "Smallest first",
+    "params": "Fewest parameters first",
+    "sparsity": "Sparsest first",
+    "name": "By name",
+}
+_BY = {"newest": ("made", False), "accuracy": ("accuracy", False), "size": ("size", True), "params": ("params", True)}
+_BY |= {"sparsity": ("sparsity", False), "name": ("run", True)}
+
+
+def frame_of(store: RunStore) -> pd.DataFrame:
+    """Return every run as a row, with its best-founded accuracy and what people say of it."""
+    said, seen = store.labels(), store.all_measurements("accuracy")
+    points = {row["run"] for row in store.database.read("SELECT DISTINCT run FROM points")}
+    rows = []
+    for run in store.runs(limit=10_000):
+        label = said.get(run.id, Label(run.id))
+        best = max(seen.get(run.id, ()), key=lambda m: (m.split == "test", m.images), default=None)
+        value, n = (float("nan"), 0) if best is None else (100 * float(best.value["value"]), best.images)
+        rows.append((*_first(run), value, n, *_counts(run), list(label.tags), label.note, run.created, label.said, run.id in points))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _first(run: Run) -> tuple[str, str, str, str]:
+    """Return a run's name, title, model and kind."""
+    return run.id, short_title(run), str(run.model.get("name", "")).rpartition("/")[2], run.kind
+
+
+def _counts(run: Run) -> tuple[float, float, float]:
+    """Return bytes of the smallest form, parameters that are not zero, and sparsity in percent; NaN for what is not known."""
+    sizes = [value for value in (run.info.get("sizes") or {}).values() if isinstance(value, (int, float))]
+    found = (min(sizes, default=None), run.info.get("nonzero"), run.info.get("sparsity"))
+    size, params, sparsity = (float("nan") if value is None else float(value) for value in found)
+    return size, params, 100 * sparsity
+
+
+def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
+    """Return the rows that pass the filters, in the order asked for; picked runs always pass.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of `frame_of`.
+    now : Settings
+        Filters and order.
+    """
+    text = (frame[["id", "run", "model", "kind", "note"]].agg(" ".join, axis=1) + " " + frame["tags"].map(" ".join)).str.lower()
+    keep = pd.Series(True, index=frame.index)
+    for word in now.find.lower().split():
+        keep &= text.str.contains(word, regex=False)
+    if now.kind:
+        keep &= frame["kind"] == now.kind
+    if now.tagged:
+        keep &= frame["tags"].map(lambda tags: now.tagged in tags)
+    if not now.every:
+        keep &= ~frame["point"] | frame["saved"] | (frame["kind"] == "dense")
+    by, up = _BY[now.sort]
+    shown = frame[keep | frame["id"].str[: comparing.DIGITS].isin(now.runs)]
+    return shown.sort_values(by, ascending=up, kind="stable", na_position="last").reset_index(drop=True)
+
+
+def section(now: Settings, store: RunStore) -> None:
+    """Show the table with its filters; folded away once runs are picked, until it is opened again."""
+    frame = frame_of(store)
+    if frame.empty:
+        show.empty("Nothing has been kept yet. Choose a setting on the Prune page and press **Save as run** there.", "bookmark_add")
+        routes.link("prune", "Go to the Prune page")
+        st.stop()
+    # it folds when the page is opened, not while somebody is still picking
+    key = state.mirror("runs_open", bool(st.session_state.get("runs_open", len(now.runs) < 2)))
+    with st.expander(f"All runs ({len(frame):,})", key=key, icon=":material/list:", on_change="rerun"):
+        _filters(now, frame)
+        shown = chosen(frame, now)
+        _table(now, shown, several=frame["model"].nunique() > 1)
+        hidden = len(frame) - len(shown)
+        if hidden:
+            st.caption(f"{plural(hidden, 'run')} {'does' if hidden == 1 else 'do'} not pass these filters.")
+        labels.tools(now, store)
+
+
+def _filters(now: Settings, frame: pd.DataFrame) -> None:
+    """Show what narrows the table down."""
+    kinds = ["", *(kind for kind in KINDS if (frame["kind"] == kind).any() or kind == now.kind)]
+    tags = ["", *sorted({tag for tags in frame["tags"] for tag in tags} | ({now.tagged} - {""}))]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.text_input("Find", placeholder="words in title, tags or notes", max_chars=60, width=230, **state.bind("find", take=_clean))
+        st.selectbox("Kind", kinds, format_func=lambda kind: kind or "all kinds", width=140, **state.bind("kind"))
+        if len(tags) > 1:
+            st.selectbox("Tag", tags, format_func=lambda tag: tag or "all tags", width=150, **state.bind("tagged"))
+        st.selectbox("Order", SORTS, format_func=ORDERS.__getitem__, width=210, **state.bind("sort"))
+        st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **state.bind("every"))
+
+
+def _clean(text: str) -> str:
+    """Return what was typed without what an address may not hold."""
+    return "".join(c for c in text if c >= " " and c not in "<>`")[:60]
+
+
+def _table(now: Settings, shown: pd.DataFrame, several: bool) -> None:
+    """Show the runs; ticking a row picks it."""
+    ids = [name[: comparing.DIGITS] for name in shown["id"]]
+    # the table keeps its own selection: other rows, or picks that were made elsewhere, are another table
+    turn = (state.times_read(), st.session_state.get("picks_turn", 0), hash(tuple(ids)))
+    key = "all_runs_" + "_".join(map(str, turn))
+    rows = [place for place, name in enumerate(ids) if name in now.runs]
+    height: Literal["content"] | int = "content" if len(shown) <= 8 else 320
+    st.dataframe(
+        shown.assign(id=ids), column_config=_columns(several), column_order=ORDER, hide_index=True, height=height, key=key,
+        on_select=partial(_take_rows, key, tuple(ids)), selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
+        alt="All runs with accuracy, size, tags and notes; selected rows stand beside each other below",
+    )  # fmt: skip
+
+
+def _take_rows(key: str, ids: tuple[str, ...]) -> None:
+    """Carry the ticked rows into the picks: those that stay keep their order, new ones follow."""
+    ticked = [ids[int(row)] for row in st.session_state[key]["selection"]["rows"]]
+    before = state.settings().runs
+    stay = [name for name in before if name in ticked or name not in ids]
+    new = [name for name in ticked if name not in before]
+    put = comparing.take if len(stay) + len(new) > MOST_RUNS else comparing.change_runs
+    put((*stay, *new))
+
+
+def _columns(several: bool) -> dict[str, Any]:
+    """Return how the columns look."""
+    column = st.column_config
+    return {
+        "run": column.TextColumn("Run", pinned=True, width=260),
+        "model": column.TextColumn("Model") if several else None,
+        "kind": column.TextColumn("Kind", width=90),
+        "accuracy": column.NumberColumn(
+            "Accuracy", format="%.1f %%", width=85, help="On most images that it was measured on; test images first."
+        ),
+        "n": column.NumberColumn("n", format="localized", width=60),
+        "size": column.NumberColumn("Smallest file", format="bytes", width=95),
+        "params": column.NumberColumn("Non-zero", format="compact", width=80),
+        "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=80),
+        "tags": column.ListColumn("Tags"),
+        "note": column.TextColumn("Note"),
+        "made": column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD HH:mm", width=130),
+        "id": column.TextColumn("Id", width=110),
+        "saved": None,
+        "point": None,
+    }

@@ -1,0 +1,114 @@
+"""The tabs of a comparison: which is open, and those that only draw: numbers, layers, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from prunekit.compare import Comparison
+from prunekit.plots.text import plural
+from prunekit.reports import pictures
+from prunekit.reports.pictures import pairs_of
+from prunekit.reports.table import table_html
+from prunekit.runs.store import RunStore
+from prunekit.ui import compare_budget, compare_flips, compare_tree, comparing, show, state
+from prunekit.ui.compared import TABS
+from prunekit.ui.settings import Settings
+
+Draw = Callable[[Settings, Comparison, RunStore], None]
+
+
+def tabs(now: Settings, found: Comparison, store: RunStore) -> None:
+    """Show the tabs; only the open one is computed."""
+    titles = {name: TITLES[name] for name in TABS}
+    key = state.mirror("pick_tab", titles[now.tab])
+    shown = st.tabs(list(titles.values()), key=key, on_change=_take_tab)
+    for name, tab in zip(titles, shown, strict=True):
+        if name == now.tab:
+            with tab, show.plain_errors(stop=False):
+                DRAW[name](now, found, store)
+
+
+def _take_tab() -> None:
+    """Carry the open tab into the settings."""
+    by_title = {title: name for name, title in TITLES.items()}
+    state.change(tab=by_title.get(str(st.session_state.get("pick_tab")), "numbers"))
+
+
+def numbers(now: Settings, found: Comparison, store: RunStore) -> None:
+    """Show all figures and all settings."""
+    st.segmented_control(
+        "Figures", [False, True], required=True, label_visibility="collapsed",
+        format_func={False: "As they are", True: "Against dense"}.__getitem__, **state.bind("relative"),
+    )  # fmt: skip
+    st.html(table_html(found, relative=now.relative, dark=show.dark()))
+    st.caption(numbers_caption(found))
+
+
+def numbers_caption(found: Comparison) -> str:
+    """Say what was measured on what, and how many settings differ."""
+    images = f"{found.images:,} {found.split} images of {show.plain(found.data)}"
+    on = f"Accuracy on the same {images}, 95 % intervals, paired differences." if found.data else "Accuracy was not measured yet."
+    if not found.differing:
+        return f"{on} The runs have the same settings."
+    many = plural(len(found.differing), "setting")
+    return f"{on} Marked with ≠: {many} that {'differs' if len(found.differing) == 1 else 'differ'}. Bold: best of the runs."
+
+
+def layers(now: Settings, found: Comparison, store: RunStore) -> None:
+    """Show each layer of all runs on one axis."""
+    st.segmented_control(
+        "Draw", ["sparsity", "width"], required=True, label_visibility="collapsed",
+        format_func={"sparsity": "Weights gone", "width": "Channels left"}.__getitem__, **state.bind("by"),
+    )  # fmt: skip
+    seen = comparing.shapes_of(found, store)
+    show.pictures(pictures.of_layers(seen, comparing.view_of(now, found, [])))
+
+
+def weights(now: Settings, found: Comparison, store: RunStore) -> None:
+    """Show how weights are distributed, and what runs keep together."""
+    seen = comparing.shapes_of(found, store)
+    names = comparing.layers_of(seen)
+    look = comparing.view_of(now, found, names)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        places = [-1, *range(len(names))]
+        st.selectbox(
+            "Layer", places, format_func=lambda place: "all layers" if place < 0 else names[place], width=260,
+            **state.bind("layer", show=lambda place: place if place < len(names) else -1),
+        )  # fmt: skip
+        st.segmented_control(
+            "Scale",
+            ["linear", "log"],
+            required=True,
+            format_func={"linear": "Linear", "log": "Logarithmic"}.__getitem__,
+            **state.bind("scale"),
+        )
+    show.pictures(pictures.of_weights(seen, look))
+    pairs = list(dict.fromkeys([*pairs_of(seen.masks), *pairs_of(seen.channels)]))
+    if len(pairs) > 1:
+        st.selectbox(
+            "Lay over each other", pairs, format_func=" and ".join, width=260,
+            **state.bind("pair", show=lambda pair: pair if pair in pairs else pairs[0]),
+        )  # fmt: skip
+    show.pictures(pictures.of_masks(seen, look))
+    if not pairs:
+        st.caption("Masks can be laid over each other where at least two runs removed something.")
+
+
+TITLES = {
+    "numbers": "Numbers",
+    "layers": "Layers",
+    "weights": "Weights",
+    "behaviour": "Behaviour",
+    "tradeoff": "Trade-off",
+    "lineage": "Lineage",
+}
+DRAW: dict[str, Draw] = {
+    "numbers": numbers,
+    "layers": layers,
+    "weights": weights,
+    "behaviour": compare_flips.behaviour,
+    "tradeoff": compare_budget.tradeoff,
+    "lineage": compare_tree.lineage,
+}
