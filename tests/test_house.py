@@ -24,6 +24,7 @@ FLOORS = {
     "runtimes": 4,
     "runs": 5,
     "compare": 5,
+    "lessons": 5,
     "jobs": 5,
     "plots": 6,
     "reports": 7,

@@ -1,0 +1,267 @@
+"""What a lesson is made of: a question, a guess, a few controls, and an answer that was measured a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from prunekit.errors import PrunekitError, one_of
+
+Value = float | str
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How a learner answers before anything is measured.
+
+    Attributes
+    ----------
+    kind : {"number", "choice"}
+        A number on a scale, or one of some sentences.
+    label : str
+        What is asked for, in a few words.
+    unit : str
+        Of the number, such as ``%``.
+    low, high, step : float
+        The scale of a number.
+    options : tuple of str
+        The sentences of a choice.
+    """
+
+    kind: str
+    label: str
+    unit: str = ""
+    low: float = 0
+    high: float = 100
+    step: float = 1
+    options: tuple[str, ...] = ()
+
+    def checked(self, guess: object) -> Value:
+        """Return a guess in its one canonical form.
+
+        Raises
+        ------
+        PrunekitError
+            If it is not on the scale or not among the options.
+        """
+        if self.kind == "choice":
+            one_of("guess", guess, self.options, PrunekitError)
+            return str(guess)
+        return _on_scale("guess", guess, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing that a learner can change.
+
+    Attributes
+    ----------
+    name : str
+        The parameter of the lesson's ``answer``.
+    label : str
+        As it stands beside the widget.
+    kind : {"slider", "choice", "cells"}
+        A number on a scale, one of some words, or ticked cells of a matrix (row by row, from 0).
+    low, high, step : int
+        The scale of a slider; of cells, ``high`` is the last cell.
+    options : tuple of (str, str)
+        Of a choice: the value and how it is called on the screen.
+    start : int, str or tuple of int
+        Where it stands when the question is asked.
+    unit : str
+        Of a slider, such as ``%``.
+    """
+
+    name: str
+    label: str
+    kind: str
+    low: int = 0
+    high: int = 100
+    step: int = 1
+    options: tuple[tuple[str, str], ...] = ()
+    start: int | str | tuple[int, ...] = 0
+    unit: str = ""
+
+    def checked(self, value: object) -> int | str | tuple[int, ...]:
+        """Return a value in its one canonical form: an int, one of the options' values, or sorted cells.
+
+        Raises
+        ------
+        PrunekitError
+            If the control cannot stand there; the message names what it allows.
+        """
+        if self.kind == "choice":
+            one_of(self.name, value, [key for key, _ in self.options], PrunekitError)
+            return str(value)
+        if self.kind == "cells":
+            if isinstance(value, str) or not hasattr(value, "__iter__"):
+                raise PrunekitError(f"{self.name} must be numbers of cells, {self.low} to {self.high}; got {value!r}")
+            return tuple(sorted({self._whole(cell) for cell in value}))
+        return self._whole(value)
+
+    def _whole(self, value: object) -> int:
+        """Return a whole number on the scale."""
+        number = _on_scale(self.name, value, self.low, self.high)
+        if number != int(number) or (int(number) - self.low) % self.step:
+            raise PrunekitError(f"{self.name} must be one of {self.low}, {self.low + self.step}, ... {self.high}; got {value!r}")
+        return int(number)
+
+    def said(self, value: object) -> str:
+        """Return a value as a question says it: a number, what a choice is called, how many cells are ticked."""
+        value = self.checked(value)
+        if self.kind == "choice":
+            return dict(self.options)[str(value)]
+        return str(len(value)) if isinstance(value, tuple) else f"{value:,}"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson: a question, and what may be changed while it is looked into.
+
+    Attributes
+    ----------
+    number : int
+        Its place, from 1.
+    key, title : str
+        A short name, and what it is called.
+    asks : str
+        The question; ``{name}`` stands for a control of that name. See :meth:`asked`.
+    intro : str
+        Two or three sentences before the question.
+    guess : Guess
+        How it is answered.
+    controls : tuple of Control
+        One or two.
+    page : str
+        The page of the dashboard that does the same with any model.
+    terms : tuple of str
+        Words of the glossary.
+    """
+
+    number: int
+    key: str
+    title: str
+    asks: str
+    intro: str
+    guess: Guess
+    controls: tuple[Control, ...]
+    page: str
+    terms: tuple[str, ...]
+
+    @property
+    def starts(self) -> dict[str, Any]:
+        """Where the controls stand when the question is asked."""
+        return {control.name: control.start for control in self.controls}
+
+    @property
+    def question(self) -> str:
+        """The question with every control at its start."""
+        return self.asked()
+
+    def asked(self, **controls: Any) -> str:
+        """Return the question at some setting of the controls; what is left out stands at its start."""
+        values = self.checked(**controls)
+        return self.asks.format(**{control.name: control.said(values[control.name]) for control in self.controls})
+
+    def checked(self, **controls: Any) -> dict[str, Any]:
+        """Return a value for every control; what is left out stands at its start.
+
+        Raises
+        ------
+        PrunekitError
+            If there is no such control, or it cannot stand there.
+        """
+        unknown = sorted(set(controls) - set(self.starts))
+        if unknown:
+            raise PrunekitError(f"lesson {self.number} has no control {', '.join(unknown)}; it has {', '.join(self.starts)}")
+        return {control.name: control.checked(controls.get(control.name, control.start)) for control in self.controls}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said about a guess.
+
+    Attributes
+    ----------
+    right : bool
+        Near enough, or the right choice.
+    sentence : str
+        How far off it was, in its unit.
+    """
+
+    right: bool
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What was measured.
+
+    Attributes
+    ----------
+    value : float or str
+        The right guess: a number in the guess's unit, or one of its options.
+    shown : str
+        The value as a person reads it, such as ``93.2 %``.
+    sentences : tuple of (str, str)
+        The point of the lesson, said about these figures.
+    frames : dict of str to DataFrame
+        What the picture and the table are drawn from.
+    numbers : dict of str to float
+        Every figure of the sentences, by name.
+    settings : dict
+        Fields of the dashboard's settings: the same thing on the real page.
+    guess : Guess
+        The scale that a guess is judged on.
+    near : float
+        How far off a number may be and still be right.
+    """
+
+    value: Value
+    shown: str
+    sentences: tuple[str, str]
+    frames: Mapping[str, pd.DataFrame] = field(repr=False)
+    numbers: Mapping[str, float] = field(repr=False)
+    settings: Mapping[str, Any] = field(repr=False)
+    guess: Guess = field(repr=False)
+    near: float = 0.0
+
+    def verdict(self, guess: object) -> Verdict:
+        """Return what is to be said about a guess.
+
+        Raises
+        ------
+        PrunekitError
+            If it is not on the scale or not among the options.
+        """
+        said = self.guess.checked(guess)
+        if isinstance(said, str):
+            right = said == self.value
+            return Verdict(right, f"Right: {self.shown}." if right else f"A fair guess, but measured it is another: {self.shown}.")
+        return self._distance(said, float(self.value))
+
+    def _distance(self, said: float, value: float) -> Verdict:
+        """Return what is to be said about a number."""
+        off = said - value
+        distance = said_number(abs(off), "points" if self.guess.unit == "%" else self.guess.unit)
+        yours = said_number(said, self.guess.unit)
+        if abs(off) <= self.near:
+            exact = said_number(off, "") in ("0", "−0")
+            return Verdict(True, f"Exactly: {self.shown}." if exact else f"Close: {self.shown}, {distance} from your {yours}.")
+        return Verdict(False, f"You said {yours}, it is {self.shown}: you were {distance} too {'high' if off > 0 else 'low'}.")
+
+
+def said_number(value: float, unit: str) -> str:
+    """Return a number with one decimal where it needs one, thousands set apart, and its unit."""
+    text = f"{value:,.1f}".removesuffix(".0").replace("-", "−")
+    return f"{text} {unit}".strip()
+
+
+def _on_scale(name: str, value: object, low: float, high: float) -> float:
+    """Return a number, or raise unless it lies on a scale."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise PrunekitError(f"{name} must be a number from {low:g} to {high:g}; got {value!r}")
+    return float(value)
