@@ -21,8 +21,13 @@ _ABOUT = {
     "recover": ("Recover", "healing", "What recalibration and fine-tuning bring back."),
     "latency": ("Latency", "timer", "Whether the pruned model is really faster on this machine."),
     "compare": ("Compare", "compare_arrows", "Two to six runs side by side: which one to take."),
+    "export": ("Export", "archive", "One archive for each run, checked without prunekit; and taking one in."),
 }
-SECTIONS = {"Explore": ("start", "layers", "prune"), "Measure": ("sensitivity", "accuracy", "recover", "latency"), "Decide": ("compare",)}
+SECTIONS = {
+    "Explore": ("start", "layers", "prune"),
+    "Measure": ("sensitivity", "accuracy", "recover", "latency"),
+    "Decide": ("compare", "export"),
+}
 
 
 def page(name: str) -> st.Page:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from prunekit.runs.archive.manifest import Manifest
 MOST_ROWS, MOST_TEXT = 64, 200
 COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity", "achieved", "bytes")
 SIZES = ("dense", "gzip", "sparse", "surgery")
-SEEN = ("what", "split", "images", "runtime", "created")
-VALUES = ("value", "low", "high", "n", "median_ms", "q1_ms", "q3_ms", "batch", "threads", "device")
+SEEN = ("what", "split", "runtime", "created")
+VALUES = ("value", "low", "high", "n", "median_ms", "q1_ms", "q3_ms", "batch", "threads")
 
 
 def result_in(folder: Path) -> dict[str, Any]:
@@ -57,21 +56,20 @@ def told_of(result: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return one measurement."""
-    data, machine = _mapping(row.get("data")), _mapping(row.get("machine"))
-    where = {**_figures({"data": data.get("name")}, ("data",)), **_figures({"cpu": machine.get("cpu")}, ("cpu",))}
-    return {**_figures(row, SEEN), **where, **_figures(_mapping(row.get("value")), VALUES)}
+    data, machine, value = (_mapping(row.get(name)) for name in ("data", "machine", "value"))
+    texts = {**{name: row.get(name) for name in SEEN}, "data": data.get("name"), "cpu": machine.get("cpu"), "device": value.get("device")}
+    short = {name: text for name, text in texts.items() if isinstance(text, str) and len(text) <= MOST_TEXT}
+    return {**short, **_figures(row, ("images",)), **_figures(value, VALUES)}
 
 
-def _figures(plain: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return what is a number or a short text."""
-    return {name: plain[name] for name in names if _sound(plain.get(name))}
+def _figures(plain: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float]:
+    """Return what is a finite number."""
+    return {name: plain[name] for name in names if _number(plain.get(name))}
 
 
-def _sound(value: Any) -> bool:
-    """Return whether a value is a finite number or a short text."""
-    if isinstance(value, str):
-        return len(value) <= MOST_TEXT
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 2**63
+def _number(value: Any) -> bool:
+    """Return whether a value is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -1,0 +1,217 @@
+"""The Export page: a run as one archive, its forms checked, and an archive taken in as a run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.errors import PrunekitError
+from prunekit.jobs import Job, board
+from prunekit.plots.text import count, size
+from prunekit.reports.names import short_title
+from prunekit.runs.archive import Exported, export_run, import_archive
+from prunekit.runs.home import home
+from prunekit.runs.records import Label, Run
+from prunekit.runs.store import RunStore
+from prunekit.ui import measuring, routes, show, state
+from prunekit.ui.settings import Settings
+
+DIGITS = 12
+MOST_ARCHIVES = 8
+"""So many of the latest archives lie in the home folder, ready to be downloaded again."""
+MARKS = {True: ":material/check: agrees", False: ":material/close: left out"}
+
+
+def pick(now: Settings, store: RunStore) -> Run | None:
+    """Show all runs in one box and return the one in view; None where there are none."""
+    runs = {run.id[:DIGITS]: run for run in _offered(now, store)}
+    if not runs:
+        show.empty("Nothing has been kept yet. Choose a setting on the Prune page and press **Save as run** there.", "bookmark_add")
+        routes.link("prune", "Go to the Prune page")
+        return None
+    first = next((name for name in (now.opened, *now.runs) if name in runs), next(iter(runs)))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Run", list(runs), format_func=lambda name: f"{_model(runs[name])}: {short_title(runs[name])} ({name})", width="stretch",
+            **state.bind("opened", show=lambda name: name if name in runs else first),
+        )  # fmt: skip
+        st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **state.bind("every"))
+    return runs[now.opened if now.opened in runs else first]
+
+
+def _offered(now: Settings, store: RunStore) -> list[Run]:
+    """Return the runs to choose from, the latest first; those that the address names are always among them."""
+    said = store.labels()
+    points = {row["run"] for row in store.database.read("SELECT DISTINCT run FROM points")}
+    named = {now.opened, *now.runs}
+
+    def wanted(run: Run) -> bool:
+        return now.every or run.id not in points or said.get(run.id, Label(run.id)).said or run.id[:DIGITS] in named
+
+    return [run for run in store.runs(limit=10_000) if wanted(run)]
+
+
+def _model(run: Run) -> str:
+    """Return the model's name without folders."""
+    return str(run.model.get("name", "")).rpartition("/")[2]
+
+
+def key_of(run: Run, store: RunStore) -> str:
+    """Return the key of an export: measured again, a run has other figures to take along."""
+    return measuring.key_of("export", run.id, *(f"{seen.id} {seen.created}" for seen in store.measurements(run.id)))
+
+
+def export(run: Run, store: RunStore) -> None:
+    """Show the button, how the export goes, and what came of it."""
+    key = key_of(run, store)
+    job = board().get(key)
+    found = measuring.finished(key)
+    ready = isinstance(found, Exported) and found.path.is_file()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Make it again" if ready else "Make the archive", key="export_start", icon=":material/archive:", on_click=_start,
+            args=(run, key), disabled=job is not None and job.active, type="secondary" if ready else "primary",
+        )  # fmt: skip
+        if ready:
+            _download(found, run)
+        with st.popover("Copy as command", icon=":material/terminal:"):
+            st.code(f"prunekit export {run.id[:DIGITS]} --out {file_name(run)}", language="shell", wrap_lines=True)
+    measuring.panel(key)
+    if ready:
+        _checks(found)
+    elif job is None or not job.active:
+        st.caption(
+            "The archive holds the weights (safetensors), the recipe, ONNX, torch.export, a `load.py` that rebuilds the model without "
+            "prunekit, and the measured figures. Before you can download it, every form is opened in a fresh process that cannot import "
+            "prunekit, and must give the same predictions."
+        )
+
+
+def _start(run: Run, key: str) -> None:
+    """Make the archive in the background; a button's callback."""
+    board().drop(key)
+
+    def work(job: Job) -> Exported:
+        folder = home() / "archives"
+        made = export_run(run.id, folder / f"{run.id[:DIGITS]}.zip", board().store, progress=job.progress, cancel=job.cancel)
+        _tidy(folder)
+        return made
+
+    measuring.start(key, f"Archive of {_model(run)}, {short_title(run)}", work)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove all but the latest archives."""
+    latest = sorted(folder.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in latest[MOST_ARCHIVES:]:
+        path.unlink(missing_ok=True)
+
+
+def file_name(run: Run) -> str:
+    """Return what a run's archive is called where it is downloaded."""
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{_model(run)} {short_title(run)}").strip("-.").lower()
+    return f"{words[:60].strip('-.') or 'run'}-{run.id[:6]}.zip"
+
+
+def _download(found: Exported, run: Run) -> None:
+    """Offer the file."""
+    st.download_button(
+        f"Download ({size(found.path.stat().st_size)})", data=found.path.read_bytes, file_name=file_name(run), mime="application/zip",
+        icon=":material/download:", on_click="ignore", type="primary", key="export_download",
+    )  # fmt: skip
+
+
+def _checks(found: Exported) -> None:
+    """Show for each form whether it gives the run's predictions without prunekit."""
+    good, all_forms = sum(form.agrees for form in found.formats), len(found.formats)
+    who = "every form gives" if good == all_forms else f"{good} of {all_forms} forms give"
+    told = f"Opened in a fresh process without prunekit, {who} the predictions of the run."
+    (st.success if good == all_forms else st.warning)(told, icon=":material/verified:")
+    rows = [
+        (form.name, form.file, "agrees" if form.agrees else "left out", form.sentence.removeprefix("left out: ")) for form in found.formats
+    ]
+    st.table(pd.DataFrame(rows, columns=["form", "file", "without prunekit", "what was compared"]).set_index("form"))
+    for note in found.notes:
+        st.warning(show.plain(note), icon=":material/info:")
+
+
+def taking_in(store: RunStore) -> None:
+    """Take an archive in as a run: the upload, how it goes, and what came of it."""
+    file = st.file_uploader(
+        "Archive", type=["zip"], key="import_file",
+        help="Its weights are read as plain tensors, and every file must match its hash.",
+    )  # fmt: skip
+    if file is None:
+        st.caption("The file of an export, from here or from somebody else. Nothing in it is executed.")
+        return
+    payload = file.getvalue()
+    key = measuring.key_of("import", file.file_id, len(payload))
+    job = board().get(key)
+    st.button(
+        "Take it in", key="import_start", icon=":material/upload:", type="primary", on_click=_begin, args=(key, file.name, payload),
+        disabled=job is not None and (job.active or job.state == "done"),
+    )  # fmt: skip
+    measuring.panel(key)
+    run = measuring.finished(key)
+    if isinstance(run, Run):
+        _taken(run)
+
+
+def _begin(key: str, name: str, payload: bytes) -> None:
+    """Take an archive in, in the background; a button's callback."""
+    board().drop(key)
+
+    def work(job: Job) -> Run:
+        job.progress(0.05, "checking every file")
+        return import_archive(payload, board().store)
+
+    measuring.start(key, f"Take in {name[:60]}", work)
+
+
+def _taken(run: Run) -> None:
+    """Show what was taken in, and what the archive says was measured."""
+    info = run.info
+    counts = f": {count(info['params'])} parameters, {count(info['macs'])} MACs, counted here" if "params" in info else ""
+    st.success(f"Run `{run.id[:DIGITS]}`, {show.plain(run.title)}{counts}.", icon=":material/check:")
+    for seen in info["told"]["measurements"]:
+        if seen.get("what") == "accuracy" and {"value", "low", "high", "n"} <= set(seen):
+            told = show.plus_minus(seen["value"], seen["low"], seen["high"])
+            where = show.plain(f"{seen.get('split', '')} images of {seen.get('data', 'unknown data')}")
+            st.caption(f"The archive says: accuracy {told} (n = {int(seen['n']):,}, {where}). That was measured elsewhere, not here.")
+    with st.container(horizontal=True):
+        st.button("Export it", key="export_imported", on_click=_open, args=(run.id[:DIGITS],), icon=":material/archive:")
+        routes.link("compare", "Compare it with others")
+
+
+def _open(name: str) -> None:
+    """Bring a run into view; a button's callback."""
+    state.change(opened=name)
+
+
+def kept() -> RunStore | None:
+    """Return the store of runs, or None after saying that there is none."""
+    found = board().store
+    if found is None:
+        show.empty(show.plain(board().warning), "database_off")
+    return found
+
+
+def figures(run: Run, store: RunStore) -> None:
+    """Say in a line what is known of a run."""
+    try:
+        seen = [m for m in store.measurements(run.id) if m.what == "accuracy"]
+    except PrunekitError:
+        seen = []
+    parts = [run.kind]
+    best = max(seen, key=lambda m: (m.split == "test", m.images), default=None)
+    if best is not None:
+        value = best.value
+        parts.append(f"{show.plus_minus(value['value'], value['low'], value['high'])} accuracy ({best.split}, n = {best.images:,})")
+    else:
+        parts.append("accuracy not measured")
+    if "params" in run.info:
+        parts += [f"{count(run.info['params'])} parameters", f"{count(run.info['macs'])} MACs"]
+    st.caption(" · ".join(parts))
