@@ -14,6 +14,7 @@ TARGETS = ("channels", "params", "macs")
 ROUNDS = (1, 4, 8, 16)
 RUNTIMES = ("eager", "channels_last", "bfloat16", "compile", "onnxruntime", "openvino", "int8", "openvino_int8", "csr")
 DEVICES = ("cpu", "cuda")
+RUN_KINDS = ("dense", "pruned", "recovered", "trained", "quantised", "imported")
 
 _SINGLE = {
     "lamp": "LAMP compares single weights within a layer",

@@ -6,13 +6,17 @@ import argparse
 import sys
 from typing import Any
 
-from prunekit.catalog import Data
+from torch import nn
+
+from prunekit.catalog import Data, ModelId
 from prunekit.catalog.folder import write_folder
 from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.recovering import recovery_of
 from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, table
 from prunekit.measure import Assessment, assess, document, evaluate
 from prunekit.recover import Recovered, recover
+from prunekit.runs import store
+from prunekit.runs.saving import keep_made
 from prunekit.spec import Recipe
 
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
@@ -34,7 +38,17 @@ def prune(args: argparse.Namespace) -> str:
         found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
         write_folder(args.out, recovered.model, Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict()), found)
+    if args.save:
+        found["run"] = _saved(model_id, model, recovered, assessment, data)
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
+
+
+def _saved(model_id: ModelId, model: nn.Module, recovered: Recovered, assessment: Assessment, data: Data | None) -> str:
+    """Keep what was made as a run and return its id."""
+    kept = store()
+    run = keep_made(model_id, model, recovered, assessment, kept, data_id=None if data is None else data.id, data=data)
+    kept.relabel(run.id, saved=True)
+    return run.id
 
 
 def _recovery(recovered: Recovered, assessment: Assessment, data: Data | None) -> dict[str, Any]:
@@ -67,7 +81,8 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
     lines += [_proof(found["proof"])] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
-    return "\n".join(lines + ([f"written to {out}"] if out else []))
+    lines += [f"written to {out}"] if out else []
+    return "\n".join(lines + ([f"saved as run {found['run'][:12]}"] if "run" in found else []))
 
 
 def _healing(recovery: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ Kind = Callable[[dict[str, Any], Job], Any]
 KINDS: dict[str, Kind] = {}
 """Name -> function that gets the plain request and its job (progress, partial results, cancel, store) and returns the result."""
 
-MODULES = ["prunekit.jobs.sweeping", "prunekit.jobs.recovering", "prunekit.jobs.sensing"]
+MODULES = ["prunekit.jobs.sweeping", "prunekit.jobs.recovering", "prunekit.jobs.sensing", "prunekit.jobs.saving"]
 """Modules that register kinds when they are imported."""
 
 

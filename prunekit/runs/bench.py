@@ -10,15 +10,15 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.anatomy import Counts, count, state_hash
+from prunekit.anatomy import Counts, count
 from prunekit.errors import StoreError
 from prunekit.measure.accuracy import Accuracy, evaluate
 from prunekit.measure.forward import Progress, check_cancel
-from prunekit.measure.sizes import file_bytes, sparse_bytes
 from prunekit.measure.sweep import Made, Scored, SweepPoint, shape_of, split_of
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
-from prunekit.runs.identity import data_hash, measurement_id, run_id, trained_on, weights_of
+from prunekit.runs.identity import data_hash, measurement_id, trained_on, weights_of
+from prunekit.runs.naming import course, dense_run, facts, pruned_run
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.requests import AccuracyRequest, SweepRequest
 from prunekit.runs.store import RunStore
@@ -92,17 +92,11 @@ class Bench:
     def run(self, spec: PruneSpec | None, recovery: Recovery) -> Run:
         """Return the run that a setting leads to, before anything is known of it; None is the dense model."""
         if spec is None:
-            name = run_id(self.weights, None, None)
-            return Run(name, "dense", self.model_id.name, self.model_id.to_dict(), self.weights)
+            return dense_run(self.model_id, self.weights)
         key = (spec.criterion, recovery)
         if key not in self._trained_on:
             self._trained_on[key] = trained_on(self.data, spec, recovery)
-        on = self._trained_on[key]
-        kind, plain = ("recovered", recovery.to_dict()) if recovery.active else ("pruned", None)
-        words = [self.model_id.name, spec.mode, spec.criterion, spec.pattern or spec.scope, _amount(spec), recovery.title()]
-        title, parent = ", ".join(word for word in words if word), run_id(self.weights, None, None)
-        name = run_id(self.weights, spec, recovery, on)
-        return Run(name, kind, title, self.model_id.to_dict(), self.weights, spec.to_dict(), plain, on, parent)
+        return pruned_run(self.model_id, self.weights, spec, recovery, self._trained_on[key])
 
     def stored(self, spec: PruneSpec | None, recovery: Recovery) -> SweepPoint | None:
         """Return a point from the store, or None where it must be measured."""
@@ -121,9 +115,8 @@ class Bench:
         check_cancel(self.cancel)
         made, extra = self._make(spec, recovery, progress)
         accuracy = evaluate(made.model, self.part, progress=_later(progress, recovery), cancel=self.cancel)
-        told = {"state": state_hash(made.model), "input_shape": list(self.shape)}
-        info = {**dataclasses.asdict(made.counts), "achieved": made.sparsity, "bytes": _bytes(made.model, spec), **told, **extra}
-        run = dataclasses.replace(self.run(spec, recovery), info=info)
+        told = facts(made.model, spec, made.counts, made.sparsity, self.shape)
+        run = dataclasses.replace(self.run(spec, recovery), info={**told, **extra})
         self._keep(run, accuracy, place)
         return point_of(run, accuracy, self.requested(spec))
 
@@ -143,10 +136,14 @@ class Bench:
             self._scored = (base, Scored(self.model, base, self.shape, self.data))
         return self._scored[1]
 
+    def made_dense(self) -> Made:
+        """Return the dense model, counted."""
+        return Made(self.model, 0.0, count(self.model, self.shape))
+
     def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
         """Return the model of a setting, and what else is worth knowing of the run."""
         if spec is None:
-            return Made(self.model, 0.0, count(self.model, self.shape)), {}
+            return self.made_dense(), {}
         if recovery.active:
             return self._recovered(spec, recovery, progress)
         if spec.mode == "nm" or spec.threshold is not None:
@@ -159,9 +156,7 @@ class Bench:
         recover = importlib.import_module("prunekit.recover").recover  # loaded by those who recover only
         share = None if progress is None else lambda part, text: progress(RECOVERING * part, text)
         found = recover(self.model, spec, recovery, self.data, progress=share, cancel=self.cancel)
-        curve = [{key: value for key, value in epoch.to_dict().items() if key != "seconds"} for epoch in found.history]
-        made = Made(found.model, found.result.achieved.sparsity, found.result.after)
-        return made, {"history": curve, "best": found.best, "stopped": found.stopped, "notes": [str(note) for note in found.notes]}
+        return Made(found.model, found.result.achieved.sparsity, found.result.after), course(found)
 
     def _keep(self, run: Run, accuracy: Accuracy, place: Place | None) -> None:
         """Commit a run, what was seen of it and its place, all at once; what it was made from with it."""
@@ -183,18 +178,6 @@ def point_of(run: Run, accuracy: Accuracy, requested: float | None = None) -> Sw
     seed = 0 if run.spec is None else int(run.spec["seed"])
     size = int(run.info.get("bytes", 0))
     return SweepPoint(achieved if requested is None else requested, achieved, accuracy, counts, run.id, seed, size)
-
-
-def _bytes(model: nn.Module, spec: PruneSpec | None) -> int:
-    """Return the bytes of a model's file: in the best sparse format where single weights went."""
-    return file_bytes(model) if spec is None or spec.mode == "structured" else sparse_bytes(model)[0]
-
-
-def _amount(spec: PruneSpec) -> str:
-    """Return how much goes, for a title; a pattern has said it."""
-    if spec.mode == "nm":
-        return ""
-    return f"threshold {spec.threshold:g}" if spec.threshold is not None else f"{100 * float(spec.sparsity or 0.0):.4g} %"
 
 
 def _later(progress: Progress | None, recovery: Recovery) -> Progress | None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from prunekit.choices import RUN_KINDS
 from prunekit.errors import StoreError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.runs.identity import installed, measurement_id, this_machine
 
-KINDS = ("dense", "pruned", "recovered", "trained", "quantised", "imported")
+KINDS = RUN_KINDS
 
 LONGEST_TAG = 60
 LONGEST_NOTE = 4000

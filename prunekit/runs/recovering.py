@@ -24,6 +24,7 @@ from prunekit.runs.bench import Bench, Keeper, Warn
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash
 from prunekit.runs.loading import load
+from prunekit.runs.naming import course
 from prunekit.runs.records import Measurement
 from prunekit.runs.requests import AccuracyRequest
 from prunekit.runs.store import RunStore
@@ -165,8 +166,7 @@ class _Recovering(Bench):
     def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
         """Prune and recover, tell of each epoch, and keep the weights."""
         found = recover(self.model, spec, recovery, self.data, report=self.report, progress=progress, cancel=self.cancel)
-        curve = [{key: value for key, value in epoch.to_dict().items() if key != "seconds"} for epoch in found.history]
-        extra = {"history": curve, "best": found.best, "stopped": found.stopped, "notes": [str(note) for note in found.notes]}
+        extra = course(found)
         if recovery == self._whole:
             self.made = found.model
             extra |= self._weights(self.run(spec, recovery).id, found.result)

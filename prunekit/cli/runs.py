@@ -1,0 +1,78 @@
+"""``prunekit runs``: list, tag, note, delete."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from prunekit.cli.arguments import to_json
+from prunekit.cli.tables import byte_text, percent, short, table
+from prunekit.errors import PrunekitError
+from prunekit.runs import Label, Run, store
+from prunekit.runs.forgetting import forget
+from prunekit.runs.listing import Listed, in_passing, listed
+
+HEADER = ["run", "kind", "title", "accuracy", "n", "parameters", "size", "tags", "note"]
+YES = ("y", "yes")
+
+
+def runs(args: argparse.Namespace) -> str:
+    """List runs."""
+    kept = store()
+    found = listed(kept, kind=args.kind, tag=args.tag, every=args.all)
+    hidden = 0 if args.all else len(in_passing(kept))
+    if args.json:
+        return to_json({"runs": [each.to_dict() for each in found], "left_out": hidden})
+    lines = (
+        [table(HEADER, [_row(each) for each in found])] if found else ["no runs: `prunekit prune MODEL --sparsity 0.5 --save` keeps one"]
+    )
+    return "\n".join([*lines, *([f"{hidden} points of curves left out: see them with --all"] if hidden else [])])
+
+
+def _row(each: Listed) -> tuple[object, ...]:
+    """Return one row of the table."""
+    seen, info = each.accuracy, each.run.info
+    accuracy = (None, None) if seen is None else (percent(seen.value["value"]), f"{seen.images:,} {seen.split}")
+    size = (info.get("sizes") or {}).get("surgery") or info.get("bytes")
+    told = (", ".join(each.label.tags), " ".join(each.label.note.split())[:40])
+    return each.run.id[:12], each.run.kind, each.run.title, *accuracy, short(info.get("nonzero")), byte_text(size), *told
+
+
+def tag(args: argparse.Namespace) -> str:
+    """Add tags to a run, or take them off."""
+    kept = store()
+    run = kept.find(args.run)
+    before = kept.label(run.id).tags
+    after = tuple(word for word in before if word not in args.words) if args.remove else (*before, *args.words)
+    return _said(args, run, kept.relabel(run.id, tags=after))
+
+
+def note(args: argparse.Namespace) -> str:
+    """Write a note to a run, in place of the one before."""
+    kept = store()
+    run = kept.find(args.run)
+    return _said(args, run, kept.relabel(run.id, note=args.text))
+
+
+def _said(args: argparse.Namespace, run: Run, label: Label) -> str:
+    """Return what people say of a run."""
+    if args.json:
+        return to_json({"id": run.id, "saved": label.saved, "tags": list(label.tags), "note": label.note})
+    return f"{run.id[:12]} {run.title}\ntags: {', '.join(label.tags) or '–'}\nnote: {label.note or '–'}"
+
+
+def delete(args: argparse.Namespace) -> str:
+    """Delete a run, after asking."""
+    kept = store()
+    run = kept.find(args.run)
+    if not args.yes and not _agreed(run):
+        return "nothing was deleted"
+    forget(kept, run.id)
+    return to_json({"deleted": run.id}) if args.json else f"deleted {run.id[:12]} {run.title}"
+
+
+def _agreed(run: Run) -> bool:
+    """Ask the person at the terminal."""
+    if not sys.stdin.isatty():
+        raise PrunekitError(f"deleting {run.id[:12]} ({run.title}) cannot be undone: say --yes if you mean it")
+    return input(f"Delete {run.id[:12]} ({run.title}), its measurements and its weights? [y/N] ").strip().lower() in YES

@@ -1,0 +1,202 @@
+"""What people say of runs is kept beside them; a store of the first version gains it and loses nothing."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prunekit.errors import StoreError
+from prunekit.measure import Accuracy
+from prunekit.runs import Label, Measurement, Run, RunStore
+from prunekit.runs.listing import in_passing, listed
+from prunekit.runs.records import LONGEST_NOTE, LONGEST_TAG
+from prunekit.runs.schema import MIGRATIONS
+
+DENSE = Run("a" * 64, "dense", "a model", {"name": "m"}, "w", info={"params": 7})
+PRUNED = Run("b" * 64, "pruned", "half of it", {"name": "m"}, "w", {"sparsity": 0.5}, None, "t", DENSE.id, info={"achieved": 0.25})
+
+
+def seen(run, correct, split="test"):
+    return Measurement.of(run, Accuracy.of(np.array(correct)), {"name": "digits"}, "h", split)
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = RunStore(tmp_path / "runs.sqlite")
+    made.put_run(DENSE)
+    made.put_run(PRUNED)
+    yield made
+    made.close()
+
+
+def test_a_store_of_the_first_version_keeps_all_that_it_held(tmp_path):
+    path = tmp_path / "runs.sqlite"
+    old = RunStore(path, MIGRATIONS[:1])
+    old.put_sweep("s", {"a": 1}, "w")
+    old.put_point([DENSE], seen(DENSE.id, [True, False]), ("s", 0, 0.0))
+    old.put_point([DENSE, PRUNED], seen(PRUNED.id, [False, True]), ("s", 1, 0.5))
+    old.close()
+    tables = ("runs", "measurements", "sweeps", "points", "jobs")
+
+    def content():
+        with sqlite3.connect(path) as file:
+            return {table: file.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+
+    before = content()
+    new = RunStore(path)
+    assert new.database.read("PRAGMA user_version")[0][0] == len(MIGRATIONS) > 1
+    assert new.labels() == {} and new.label(PRUNED.id).said is False
+    new.put_label(Label(PRUNED.id, True, ("good",), "keep it"))
+    assert [point.run for point in new.points("s")] == [DENSE, PRUNED]
+    assert new.accuracy(PRUNED.id, "h", "test", 2) == seen(PRUNED.id, [False, True]).accuracy
+    new.close()
+    assert content() == before and len(before["points"]) == 2
+    with pytest.raises(StoreError, match="newer prunekit"):
+        RunStore(path, MIGRATIONS[:1])
+
+
+def test_two_processes_that_open_an_old_store_at_once_both_find_it_renewed(tmp_path):
+    path = tmp_path / "runs.sqlite"
+    RunStore(path, MIGRATIONS[:1]).close()
+    code = f"from prunekit.runs import RunStore; print(RunStore({str(path)!r}).labels())"
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=240)
+        assert (out.strip(), process.returncode) == ("{}", 0), err
+
+
+@given(st.booleans(), st.lists(st.text(max_size=20), max_size=5), st.text(max_size=50))
+def test_a_label_comes_back_as_it_was_put(tmp_path_factory, saved, tags, note):
+    store = RunStore(tmp_path_factory.mktemp("labels") / "runs.sqlite")
+    store.put_run(DENSE)
+    label = Label(DENSE.id, saved, tuple(tags), note)
+    store.put_label(label)
+    assert store.label(DENSE.id) == label == store.labels()[DENSE.id]
+    assert all(tag == " ".join(tag.split()) != "" for tag in label.tags) and len(set(label.tags)) == len(label.tags)
+    store.close()
+
+
+def test_what_is_too_long_is_refused():
+    with pytest.raises(StoreError, match="a tag has at most"):
+        Label("a", tags=("x" * (LONGEST_TAG + 1),))
+    with pytest.raises(StoreError, match="a note has at most"):
+        Label("a", note="x" * (LONGEST_NOTE + 1))
+    with pytest.raises(StoreError, match="several words"):
+        Label("a", tags="word")
+
+
+def test_changing_one_thing_leaves_what_others_said(store):
+    store.relabel(PRUNED.id, note="mine")
+    assert store.relabel(PRUNED.id, saved=True, tags=("small",)) == store.label(PRUNED.id)
+    found = store.label(PRUNED.id)
+    assert (found.saved, found.tags, found.note) == (True, ("small",), "mine")
+    with pytest.raises(StoreError, match="store the run before"):
+        store.relabel("c" * 64, saved=True)
+
+
+def test_many_threads_of_two_stores_that_say_something_at_once_all_land(store):
+    other = RunStore(store.path)
+    faults = []
+
+    def say(where, number):
+        try:
+            run = replace(DENSE, id=f"{number:064x}")
+            where.put_run(run)
+            where.relabel(run.id, saved=True, note=str(number))
+        except StoreError as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=say, args=((store, other)[n % 2], n)) for n in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert {int(run, 16): label.note for run, label in store.labels().items()} == {n: str(n) for n in range(24)}
+    other.close()
+
+
+def test_a_label_goes_with_its_run(store):
+    store.relabel(PRUNED.id, saved=True)
+    store.forget(PRUNED.id)
+    assert store.labels() == {}
+
+
+# --- finding ---
+
+
+def test_a_run_is_found_by_its_id_or_the_beginning_of_it(store):
+    for text in (PRUNED.id, "bbbbbb", " BBBBBBBB… ", PRUNED.id[:12]):
+        assert store.find(text) == PRUNED
+    near = replace(DENSE, id="aaaaaaaa" + "b" * 56, title="another")
+    store.put_run(near)
+    with pytest.raises(StoreError, match=r"several runs begin with aaaaaa: .*a model.*Give more digits") as error:
+        store.find("aaaaaa")
+    assert DENSE.id[:12] in str(error.value) and "another" in str(error.value)
+    assert store.find("aaaaaaaab") == near
+    for text in ("aaaa", "", "zzzzzzzz", "a%", "aaaaa_"):
+        with pytest.raises(StoreError, match="is no run: give its id"):
+            store.find(text)
+    with pytest.raises(StoreError, match="there is no run cccccc; the latest are"):
+        store.find("cccccc")
+
+
+@given(st.sets(st.text("0123456789abcdef", min_size=64, max_size=64), min_size=1, max_size=8), st.integers(6, 63))
+def test_a_beginning_leads_to_the_one_run_that_has_it(tmp_path_factory, names, digits):
+    store = RunStore(tmp_path_factory.mktemp("find") / "runs.sqlite")
+    for name in names:
+        store.put_run(replace(DENSE, id=name))
+    for name in names:
+        if sum(other.startswith(name[:digits]) for other in names) == 1:
+            assert store.find(name[:digits]).id == name
+        else:
+            with pytest.raises(StoreError, match="several"):
+                store.find(name[:digits])
+    store.close()
+
+
+# --- all at once ---
+
+
+def test_all_measurements_are_those_of_each_run(store):
+    store.put_measurement(seen(DENSE.id, [True]))
+    store.put_measurement(seen(PRUNED.id, [True, True], "validation"))
+    store.put_measurement(replace(seen(PRUNED.id, [False]), what="latency", id="x", correct=None))
+    assert store.all_measurements() == {run: store.measurements(run) for run in (DENSE.id, PRUNED.id)}
+    assert [m.what for m in store.all_measurements("latency")[PRUNED.id]] == ["latency"]
+    assert set(store.all_measurements("accuracy")) == {DENSE.id, PRUNED.id}
+
+
+def test_points_that_nobody_asked_to_keep_are_left_out_of_the_list(store):
+    def shown(**how):
+        return {each.run.id for each in listed(store, **how)}
+
+    assert in_passing(store) == {PRUNED.id}
+    assert shown() == {DENSE.id} and shown(every=True) == {DENSE.id, PRUNED.id}
+    child = replace(PRUNED, id="c" * 64, kind="recovered", parent=PRUNED.id)
+    store.put_run(child)
+    assert in_passing(store) == {child.id}, "something was made from the other"
+    store.put_run(replace(child, info={"file": "x"}))
+    assert shown() == shown(every=True), "its weights were kept"
+    store.forget(child.id)
+    for change in ({"saved": True}, {"tags": ("a",)}, {"note": "b"}):
+        store.put_label(Label(PRUNED.id, **change))
+        assert PRUNED.id in shown()
+    assert shown(tag="a") == set() and shown(kind="pruned") == {PRUNED.id}
+    store.put_label(Label(PRUNED.id))
+    store.put_measurement(replace(seen(PRUNED.id, [False]), what="latency", id="x", correct=None))
+    assert PRUNED.id in shown()
+
+
+def test_a_list_names_the_accuracy_on_most_test_images(store):
+    for correct, split in (([True] * 9, "validation"), ([True, False], "test"), ([True, False, False], "test")):
+        store.put_measurement(seen(DENSE.id, correct, split))
+    (found,) = listed(store)
+    assert (found.accuracy.split, found.accuracy.images) == ("test", 3)
+    assert found.to_dict()["accuracy"]["value"] == pytest.approx(1 / 3)
