@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from prunekit.ui import controls, costs, cuts, handout, measuring, more, pixels, prune, scoring, show, store, ticks
+from prunekit.ui import controls, costs, cuts, handout, measuring, more, pixels, prune, saving, scoring, show, store, ticks
 from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
@@ -26,9 +26,11 @@ with show.plain_errors(stop=False):
 prune.numbers(now, loaded, view)
 with st.container(horizontal=True):
     costs.button(now, loaded, view, data)
+    saving.button(now, loaded, view, data)
     handout.download(now, loaded, view, data)
     if spec is not None:
         handout.copy_as_command(now, loaded, spec)
+saving.panel(now, loaded, view, data)
 if view is not None:
     measuring.panel(costs.accuracy_key(now, loaded, view.spec))
     found = costs.measured(now, loaded, view.spec)

@@ -9,13 +9,17 @@ from typing import Any
 from torch import nn
 
 from prunekit.anatomy import count
-from prunekit.catalog import Data
+from prunekit.catalog import Data, ModelId
 from prunekit.cli.arguments import data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.tables import byte_text, percent, table
-from prunekit.errors import DataError
-from prunekit.measure import Candidate, CandidateLatency, LatencyReport
+from prunekit.errors import DataError, StoreError
+from prunekit.measure import Candidate, CandidateLatency, LatencyReport, assess
 from prunekit.measure.latency import latency as measure_latency
+from prunekit.pruning import PruneResult
 from prunekit.pruning import prune as prune_model
+from prunekit.runs import store
+from prunekit.runs.bench import Keeper
+from prunekit.runs.timing import Timed, keep_timed
 from prunekit.runtimes import RUNTIMES
 from prunekit.spec import NEEDS_DATA, PruneSpec
 
@@ -31,14 +35,18 @@ def latency(args: argparse.Namespace) -> str:
     if args.accuracy and data is None:
         raise DataError(f"--accuracy needs test images, and {model_id.name} names no data of its own: give --data")
     shape = shape_of(model, data, args.size)
-    candidates = [Candidate("dense", model, count(model, shape).macs), *(_pruned(model, spec, shape, data) for spec in specs)]
+    made = {_name(spec): prune_model(model, spec, data if spec.criterion in NEEDS_DATA else None, input_shape=shape) for spec in specs}
+    candidates = [Candidate("dense", model, count(model, shape).macs)]
+    # theory counts the MACs of non-zero weights alone
+    candidates += [Candidate(name, result.model, result.after.effective_macs) for name, result in made.items()]
     judged = None
     if args.accuracy and data is not None:
         judged = data.test.subset(args.images) if args.images else data.test
     how = {"runtimes": args.runtime, "batch": args.batch, "threads": args.threads, "device": args.device}
     setting = {**how, "data": data, "accuracy_on": judged, "budget_s": args.budget, "seed": args.seed}
     report = measure_latency(candidates, input_shape=shape, **setting, progress=progress_to(sys.stderr))
-    head = {"model": model_id.to_dict(), "specs": [spec.to_dict() for spec in specs], "budget_s": args.budget}
+    runs = _kept(report, model_id, model, made, data)
+    head = {"model": model_id.to_dict(), "specs": [spec.to_dict() for spec in specs], "budget_s": args.budget, "runs": runs}
     return to_json({**head, **report.to_dict()}) if args.json else _page(model_id.name, report)
 
 
@@ -57,11 +65,25 @@ def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
     return [spec_of(args, model, mode="unstructured", **whole_channels), spec_of(args, model, mode="structured", pattern=None)]
 
 
-def _pruned(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Data | None) -> Candidate:
-    """Prune one candidate; theory counts the MACs of non-zero weights alone."""
-    result = prune_model(model, spec, data if spec.criterion in NEEDS_DATA else None, input_shape=shape)
-    name = f"{NAMES[spec.mode]} at {percent(spec.sparsity, 0)}" if spec.sparsity is not None else f"masked {spec.pattern}"
-    return Candidate(name, result.model, result.after.effective_macs)
+def _name(spec: PruneSpec) -> str:
+    """Return what a candidate is called."""
+    return f"{NAMES[spec.mode]} at {percent(spec.sparsity, 0)}" if spec.sparsity is not None else f"masked {spec.pattern}"
+
+
+def _kept(report: LatencyReport, model_id: ModelId, model: nn.Module, made: dict[str, PruneResult], data: Data | None) -> dict[str, str]:
+    """Keep what was timed, and return the runs by name; what cannot be kept is said and costs nothing else."""
+    try:
+        keeper = Keeper(store(), _warn)
+    except StoreError as error:
+        _warn(str(error))
+        return {}
+    timed = {name: Timed(result, assess(model, result, gzip=False)) for name, result in made.items()}
+    return keep_timed(report, model_id, model, timed, keeper, data=data, data_id=None if data is None else data.id)
+
+
+def _warn(sentence: str) -> None:
+    """Say what could not be kept."""
+    print(f"prunekit: warning: {sentence}", file=sys.stderr)
 
 
 def _page(name: str, report: LatencyReport) -> str:

@@ -3,13 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from torch import nn
+
+from prunekit.catalog.ids import DataId, ModelId
+from prunekit.measure.assess import Assessment
 from prunekit.measure.latency_report import CandidateLatency, LatencyReport
+from prunekit.pruning import PruneResult
+from prunekit.recover.result import Recovered
+from prunekit.recovery import Recovery
+from prunekit.runs.bench import Keeper
 from prunekit.runs.identity import digest, installed, measurement_id
 from prunekit.runs.records import Measurement
+from prunekit.runs.saving import keep_made
 from prunekit.runs.store import RunStore
 
 WHAT = "latency"
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """A candidate that can be kept as a run, should its timing succeed.
+
+    Attributes
+    ----------
+    result : PruneResult
+        What pruning made.
+    found : Assessment
+        Its counts and sizes beside those of the dense model.
+    """
+
+    result: PruneResult
+    found: Assessment
+
+
+def keep_timed(
+    report: LatencyReport,
+    model_id: ModelId,
+    model: nn.Module,
+    timed: Mapping[str, Timed],
+    keeper: Keeper,
+    *,
+    runs: Mapping[str, str] | None = None,
+    data: Any = None,
+    data_id: DataId | None = None,
+) -> dict[str, str]:
+    """Keep what was timed beside a dense model: the models as runs, where they are none yet, and their latencies.
+
+    Parameters
+    ----------
+    report : LatencyReport
+        Its first candidate is the dense model.
+    model_id, model : ModelId, nn.Module
+        The dense model.
+    timed : mapping of str to Timed
+        Candidate's name -> how it was pruned.
+    keeper : Keeper
+        Where to; a store that fails costs the keeping alone.
+    runs : mapping of str to str, optional
+        Candidate's name -> id, of those that are runs already.
+    data, data_id : Data, DataId, optional
+        What a criterion looked at.
+
+    Returns
+    -------
+    dict of str to str
+        Candidate's name -> id of its run; empty where nothing could be kept.
+    """
+
+    def keep(store: RunStore) -> dict[str, str]:
+        found = dict(runs or {})
+        for name, each in timed.items():
+            made = Recovered(each.result, Recovery())
+            run = keep_made(model_id, model, made, each.found, store, data_id=data_id, data=data)
+            found |= {name: run.id, report.candidates[0].name: str(run.parent)}
+        keep_latency(report, found, store)
+        return found
+
+    return keeper.ask(keep) or {}
 
 
 def keep_latency(report: LatencyReport, runs: Mapping[str, str], store: RunStore) -> list[Measurement]:

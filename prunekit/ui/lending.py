@@ -31,15 +31,20 @@ def names(now: Settings, loaded: Loaded) -> Key:
     DataError
         If there are no data.
     """
-    entry, source = store.entry_of(loaded.source.name), loaded.source
-    path = uploads().path(source.upload) if source.upload else None
-    weights = str(path) if path is not None else (f"upload:{source.upload}" if source.upload else entry.id.weights)
-    model = ModelId(entry.id.name, weights, source.pretrained or entry.id.pretrained)
+    model = model_of(loaded)
     name = store.data_name(now, loaded)
     if name == store.NO_DATA:
         raise DataError("there are no data to measure on: choose some on the Start page")
     known = store.registered_data().get(name, DataId(name))
     return model, DataId(known.name, now.limit or known.limit, known.size, known.mean, known.std)
+
+
+def model_of(loaded: Loaded) -> ModelId:
+    """Return the model in use as the core names it."""
+    entry, source = store.entry_of(loaded.source.name), loaded.source
+    path = uploads().path(source.upload) if source.upload else None
+    weights = str(path) if path is not None else (f"upload:{source.upload}" if source.upload else entry.id.weights)
+    return ModelId(entry.id.name, weights, source.pretrained or entry.id.pretrained)
 
 
 def lend(now: Settings, loaded: Loaded, data: Any) -> Key:

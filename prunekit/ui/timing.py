@@ -19,12 +19,15 @@ from prunekit.errors import PrunekitError
 from prunekit.jobs import Job, board
 from prunekit.measure import Candidate, LatencyReport, Sizes
 from prunekit.plots.text import percent, plural
+from prunekit.runs.bench import Keeper
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import weights_of
 from prunekit.runs.records import Run
+from prunekit.runs.timing import Timed as Made
+from prunekit.runs.timing import keep_timed
 from prunekit.runtimes import RUNTIMES
 from prunekit.spec import PruneSpec
-from prunekit.ui import controls, measuring, show, state, store
+from prunekit.ui import controls, lending, measuring, show, state, store
 from prunekit.ui.fitting import nearest
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded
@@ -180,16 +183,19 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     key, wanted = key_of(now, loaded), specs(now, loaded)
     dense, runs = store.counts_of(loaded.source).macs, kept_runs(now, loaded)
     judged = None if data is None else data.test.subset(now.images) if 0 < now.images < len(data.test) else data.test
+    model_id, data_id = lending.model_of(loaded), None if data is None else lending.names(now, loaded)[1]
     board().drop(key)
 
     def work(job: Job) -> Timed:
         candidates, kept = [Candidate("dense", loaded.model, dense)], dict[str, Sizes]()
+        made = dict[str, Made]()
         for name, spec in wanted.items():
             job.progress(0.01, f"making the {name} model")
             result = pruning.prune(loaded.model, spec, data, input_shape=loaded.input_shape)
             candidates.append(Candidate(name, result.model, result.after.effective_macs))
             assessed = measure.assess(loaded.model, result, cancel=job.cancel)
             kept |= {"dense": assessed.before.sizes, name: assessed.after.sizes}
+            made[name] = Made(result, assessed)
         for number, run in enumerate((runs[k] for k in now.also if k in runs), 1):
             try:
                 model = load_model(str(weights_folder(run.id)))
@@ -200,6 +206,8 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             candidates, input_shape=loaded.input_shape, runtimes=now.runtimes, batch=now.batch, threads=threads_of(now), device=now.device,
             data=data, accuracy_on=judged, budget_s=float(now.budget), progress=job.progress, cancel=job.cancel,
         )  # fmt: skip
+        also = {f"run {number}": runs[k].id for number, k in enumerate((k for k in now.also if k in runs), 1)}
+        keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.warn), runs=also, data=data, data_id=data_id)
         return Timed(report, kept)
 
     measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work, alone=True)

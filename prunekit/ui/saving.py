@@ -1,0 +1,79 @@
+"""The button that saves a setting as a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from prunekit.catalog import Data
+from prunekit.errors import PrunekitError
+from prunekit.jobs import Job, board, key_of
+from prunekit.plots.text import percent
+from prunekit.runs import AccuracyRequest
+from prunekit.runs.records import Run
+from prunekit.ui import lending, measuring, routes
+from prunekit.ui.cuts import View
+from prunekit.ui.settings import Settings
+from prunekit.ui.store import Loaded
+
+HELP = (
+    "Keeps this setting with its accuracy on all test images and its sizes, so that it can be compared, exported and found again. "
+    "The same setting is the same run."
+)
+
+
+def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
+    """Show "Save as run" for the setting in view; it is saved in the background."""
+    asked = _asked(now, loaded, view, data)
+    job = None if asked is None else board().get(key_of("save", asked))
+    done, busy = job is not None and job.state == "done" and _is_kept(job), job is not None and job.active
+    no_place = board().store is None
+    why = board().warning if no_place else "There are no data to measure it on: choose some on the Start page." if data is None else HELP
+    st.button(
+        "Saved as a run" if done else "Save as run", key="save_run", icon=":material/check:" if done else ":material/bookmark_add:",
+        disabled=asked is None or no_place or busy or done, help=why, on_click=_start, args=(now, loaded, view, data),
+    )  # fmt: skip
+
+
+def panel(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
+    """Show how saving goes, and what the run is called once it is there."""
+    asked = _asked(now, loaded, view, data)
+    if asked is None:
+        return
+    key = key_of("save", asked)
+    measuring.panel(key)
+    job = board().get(key)
+    if job is not None and job.state == "done" and isinstance(job.result, Run) and _is_kept(job):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Saved as run `{job.result.id[:12]}`: {job.result.title}.", width="content")
+            routes.link("compare", "Compare it with others")
+
+
+def _is_kept(job: Job) -> bool:
+    """Whether what a job saved is still there: it may have been deleted since."""
+    kept = board().store
+    try:
+        return kept is not None and isinstance(job.result, Run) and kept.get_run(job.result.id) is not None
+    except PrunekitError:
+        return False
+
+
+def _asked(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> dict[str, Any] | None:
+    """Return what is to be saved as plain values, or None where nothing can be."""
+    if view is None or data is None:
+        return None
+    model, names = lending.names(now, loaded)
+    return AccuracyRequest(model, names, view.spec, split="test").to_dict()
+
+
+def _start(now: Settings, loaded: Loaded, view: View, data: Data) -> None:
+    """Begin to save; a button's callback."""
+    asked = _asked(now, loaded, view, data)
+    assert asked is not None
+    lending.lend(now, loaded, data)
+    board().drop(key_of("save", asked))
+    title = f"Save {loaded.source.name}, {view.spec.mode}" + (
+        f" at {percent(view.spec.sparsity)}" if view.spec.sparsity is not None else ""
+    )
+    measuring.ask("save", asked, title)
