@@ -47,21 +47,20 @@ def class_dumbbells(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     Returns
     -------
     plotly.graph_objects.Figure
-        One trace with dots for each run, named by its letter; for each run its bars come before.
+        The dense model's marks first, then for each run its bars and its dots, named by its letter.
     """
     labels, letters = list(dict.fromkeys(frame["name"])), letters_of(frame)
     dense = frame[frame["letter"] == DENSE].set_index("name").reindex(labels)
     runs = [letter for letter in letters if letter != DENSE]
-    traces: list[object] = []
+    traces: list[object] = [_ticks(dense, len(runs), dark)]
     for place, letter in enumerate(runs):
         rows = frame[frame["letter"] == letter].set_index("name").reindex(labels)
         y = np.arange(len(labels)) + (place - (len(runs) - 1) / 2) * 0.72 / max(len(runs), 1)
         traces += [_bars(dense["accuracy"], rows["accuracy"], y, letter, dark), _dots(rows, y, letter, dark)]
-    traces.append(_ticks(dense, len(runs), dark))
     height = 70 + len(labels) * max(26, 14 + ROW * len(runs))
     fig = theme.figure(traces, dark=dark, height=height)
     least = float(frame["accuracy"].min()) if len(frame) else 0.0
-    fig.update_xaxes(tickformat=".0%", title_text="accuracy on images of the class", range=[max(0.0, least - 0.05) - 0.005, 1.01])
+    fig.update_xaxes(tickformat=".0%", title_text="accuracy on images of the class", range=[max(0.0, least - 0.05) - 0.02, 1.03])
     fig.update_yaxes(range=[len(labels) - 0.4, -0.6], tickvals=list(range(len(labels))), ticktext=[short(n) for n in labels])
     return fig
 
@@ -151,7 +150,7 @@ def confusion_change(change: Counts, labels: list[str], *, dark: bool = False) -
         hovertemplate="images of %{customdata[0]} said to be %{customdata[1]}: %{text}<extra></extra>",
     )  # fmt: skip
     side = max(20, min(34, 440 // max(len(names), 1)))
-    fig = theme.figure([trace], dark=dark, height=90 + side * len(names))
+    fig = theme.figure([trace], dark=dark, height=116 + side * len(names), margin={"t": 34})
     ticks = {"tickvals": list(range(len(names))), "ticktext": [short(name, 12) for name in names], "showgrid": False}
     fig.update_xaxes(title_text="answer", side="bottom", **ticks)
     fig.update_yaxes(title_text="label", autorange="reversed", **ticks)

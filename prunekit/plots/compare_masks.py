@@ -52,7 +52,7 @@ def overlap_matrix(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         colorscale=[[0, theme.grid(dark)], [1, theme.KEPT]], hoverongaps=False,
         hovertemplate="both %{y} and %{x} keep %{z:.1%} of what either keeps<extra></extra>",
     )  # fmt: skip
-    fig = theme.figure([trace], dark=dark, height=60 + 52 * len(letters))
+    fig = theme.figure([trace], dark=dark, height=90 + 52 * len(letters), margin={"t": 56})
     labels = [f'<span style="color:{letter_colour(letter, dark)}"><b>{letter}</b></span>' for letter in letters]
     fig.update_xaxes(side="top", showgrid=False, type="category", tickvals=letters, ticktext=labels)
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category", tickvals=letters, ticktext=labels)

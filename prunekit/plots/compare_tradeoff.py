@@ -43,27 +43,28 @@ def tradeoff(
     front = rows[pareto(rows, x, y)].sort_values([x, y])
     fig = theme.figure([_front(front, x, y, dark), _dots(rows, x, y, best, dark)], dark=dark, height=440, showlegend=False)
     fig.update_layout(margin={"t": 26, "r": 26})
-    fig.update_xaxes(**_axis(rows[x], x, bound if bound_on == "x" else None))
-    fig.update_yaxes(**_axis(rows[y], y, bound if bound_on == "y" else None))
+    fig.update_xaxes(**_axis(rows, x, bound if bound_on == "x" else None))
+    fig.update_yaxes(**_axis(rows, y, bound if bound_on == "y" else None))
     if bound is not None:
         _budget(fig, METRICS[x if bound_on == "x" else y], bound, bound_on, dark)
     return fig
 
 
-def _axis(values: pd.Series, name: str, bound: float | None) -> dict[str, object]:
+def _axis(rows: pd.DataFrame, name: str, bound: float | None) -> dict[str, object]:
     """Return an axis with its title, unit and range."""
     metric = METRICS[name]
-    return {"title_text": metric.title + UNITS.get(metric.unit, ""), "tickformat": FORMS[metric.unit], "range": _range(values, name, bound)}
+    return {"title_text": metric.title + UNITS.get(metric.unit, ""), "tickformat": FORMS[metric.unit], "range": _range(rows, name, bound)}
 
 
-def _range(values: pd.Series, name: str, bound: float | None) -> list[float]:
-    """Return the range of an axis: from zero for what is counted, around the points for shares; a budget lies within."""
-    found = [*values, *([] if bound is None else [bound])] or [0.0, 1.0]
+def _range(rows: pd.DataFrame, name: str, bound: float | None) -> list[float]:
+    """Return the range of an axis: from zero for what is counted, around the points for shares; intervals and a budget lie within."""
+    ends = rows[["accuracy_low", "accuracy_high"]].to_numpy().ravel() if name == "accuracy" else []
+    found = [*rows[name], *ends, *([] if bound is None else [bound])] or [0.0, 1.0]
     low, high = min(found), max(found)
     if METRICS[name].unit != "share":
-        return [0.0, high * 1.12 or 1.0]
-    pad = max(0.12 * (high - low), 0.01)
-    return [max(low - pad, -0.005), min(high + pad, 1.02)]
+        return [0.0, high * 1.15 or 1.0]
+    pad = max(0.08 * (high - low), 0.01)
+    return [max(low - pad, -0.005), min(high + pad, 1.03)]
 
 
 def _front(rows: pd.DataFrame, x: str, y: str, dark: bool) -> go.Scatter:
@@ -75,13 +76,14 @@ def _front(rows: pd.DataFrame, x: str, y: str, dark: bool) -> go.Scatter:
 def _dots(rows: pd.DataFrame, x: str, y: str, best: str, dark: bool) -> go.Scatter:
     """Return the runs, accuracies with their intervals."""
     colours = [letter_colour(letter, dark) for letter in rows["letter"]]
-    words = [f"<b>{letter}</b>" for letter in rows["letter"]]
+    words = [f"   <b>{letter}</b>" for letter in rows["letter"]]
     said = list(zip(rows["run"], rows["title"], rows["letter"], map(METRICS[x].text, rows[x]), map(METRICS[y].text, rows[y]), strict=True))
     rings = [theme.ink(dark) if letter == best else theme.paper(dark) for letter in rows["letter"]]
     big = [18 if letter == best else 14 for letter in rows["letter"]]
     return go.Scatter(
-        x=rows[x], y=rows[y], mode="markers+text", name="runs", text=words, textposition="top center",
-        textfont={"color": colours, "size": 14}, marker={"size": big, "color": colours, "line": {"width": 2, "color": rings}},
+        x=rows[x], y=rows[y], mode="markers+text", name="runs", text=words, textposition="middle right",
+        textfont={"color": colours, "size": 14}, cliponaxis=False,
+        marker={"size": big, "color": colours, "opacity": 1, "line": {"width": 2, "color": rings}},
         customdata=said, error_x=_interval(rows, x, dark), error_y=_interval(rows, y, dark),
         hovertemplate=(
             f"<b>%{{customdata[2]}}</b> %{{customdata[1]}}<br>{METRICS[x].title}: %{{customdata[3]}}<br>"

@@ -33,7 +33,7 @@ def weight_outlines(frame: pd.DataFrame, *, log: bool = False, dark: bool = Fals
     frame = _drawn(frame)
     traces = [_outline(frame[frame["letter"] == letter], letter, dark) for letter in letters_of(frame)]
     fig = theme.figure(traces, dark=dark, height=380, hovermode="x unified")
-    fig.update_xaxes(title_text="value of the weight", hoverformat=".3g")
+    fig.update_xaxes(title_text="value of the weight", hoverformat=".3g", range=_reach(frame))
     fig.update_yaxes(title_text="weights in the bin" + (" (log scale)" if log else ""), tickformat="~s")
     fig.update_yaxes(**({"type": "log", "dtick": 1} if log else {"rangemode": "tozero"}))
     return fig
@@ -42,6 +42,16 @@ def weight_outlines(frame: pd.DataFrame, *, log: bool = False, dark: bool = Fals
 def _drawn(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the bins without the rows of zeros."""
     return frame[frame["left"] < frame["right"]]
+
+
+def _reach(frame: pd.DataFrame, share: float = 0.999) -> list[float] | None:
+    """Return the range about zero that holds nearly all weights of every run: a single large one would leave the rest a needle."""
+    most = 0.0
+    for _, rows in frame.groupby("letter"):
+        near = rows.assign(far=rows[["left", "right"]].abs().max(axis=1)).sort_values("far")
+        inside = near["count"].cumsum() >= share * near["count"].sum()
+        most = max(most, float(near.loc[inside, "far"].min()))
+    return [-most, most] if most else None
 
 
 def _outline(rows: pd.DataFrame, letter: str, dark: bool) -> go.Scatter:

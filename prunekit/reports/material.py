@@ -21,6 +21,7 @@ from prunekit.runs.predicting import predictions
 from prunekit.runs.records import Run
 from prunekit.runs.store import RunStore
 
+BINS = 200  # most of them lie where hardly any weights are
 Progress = Callable[[float, str], None]
 
 
@@ -90,7 +91,7 @@ def _bins(models: dict[str, Any]) -> pd.DataFrame:
         return weight_bins({}).assign(part="")
     first = next(iter(models.values()))
     parts = [(ALL, None), *((name, [name]) for name in prunable_layers(first))]
-    return pd.concat([weight_bins(models, names).assign(part=part) for part, names in parts], ignore_index=True)
+    return pd.concat([weight_bins(models, names, BINS).assign(part=part) for part, names in parts], ignore_index=True)
 
 
 def images_of(comparison: Comparison) -> DataId | None:

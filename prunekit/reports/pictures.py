@@ -101,10 +101,10 @@ def budget(comparison: Comparison, view: View) -> tuple[str, str]:
 
 
 def of_tradeoff(comparison: Comparison, view: View, dark: bool = False) -> tuple[Picture, ...]:
-    """Return two figures of all runs against each other."""
-    frame, (best, sentence) = metric_frame(comparison), budget(comparison, view)
+    """Return two figures of all runs against each other; what is best within the budget is ringed, and `budget` says it."""
+    frame, (best, _) = metric_frame(comparison), budget(comparison, view)
     fig = plots.tradeoff(frame, x=view.x, y=view.y, bound=view.bound, bound_on=view.bound_on, best=best, dark=dark)
-    words = plots.tradeoff_caption(frame, view.x, view.y) + (f" **{sentence}**" if sentence else "")
+    words = plots.tradeoff_caption(frame, view.x, view.y)
     title = f"{METRICS[view.y].title} against {METRICS[view.x].title[:1].lower()}{METRICS[view.x].title[1:]}"
     return (Picture(f"{view.y}-{view.x}", title, fig, words),)
 

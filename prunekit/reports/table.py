@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
-from prunekit.compare import METRICS, Column, Comparison
+from prunekit.compare import METRICS, Column, Comparison, SettingRow
 from prunekit.plots import letter_colour, theme
 from prunekit.plots.text import percent, points, times
 from prunekit.reports.names import short_title
@@ -46,14 +46,14 @@ class Row:
         The dense model's, then one for each run.
     how : str
         ``measured`` or ``counted``.
-    marked : bool
-        Whether it is a setting that differs.
+    mark : str
+        ``≠`` for a setting that differs, ``(≠)`` where that follows from another one.
     """
 
     label: str
     cells: tuple[Cell, ...]
     how: str = ""
-    marked: bool = False
+    mark: str = ""
 
 
 def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[Row]]:
@@ -66,7 +66,9 @@ def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[
     relative : bool
         Counts, sizes and times as shares of the dense model's, accuracies as differences from it.
     """
-    settings = [Row(row.name, (Cell(""), *(Cell(value) for value in row.values)), marked=row.differs) for row in comparison.settings]
+    settings = [
+        Row(row.name[:1].upper() + row.name[1:], (Cell(""), *map(Cell, row.values)), mark=_mark(row)) for row in comparison.settings
+    ]
     found = {
         "Accuracy": _accuracy(comparison, relative),
         "What is left": [_figures(comparison, name, relative, "counted") for name in COUNTS],
@@ -75,6 +77,11 @@ def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[
         "Settings": settings,
     }
     return {name: rows for name, rows in found.items() if rows}
+
+
+def _mark(row: SettingRow) -> str:
+    """Return how a setting is marked."""
+    return "" if not row.differs else "≠" if row.counts else "(≠)"
 
 
 def _accuracy(comparison: Comparison, relative: bool) -> list[Row]:
@@ -187,36 +194,43 @@ def _head(column: Column, dark: bool) -> str:
 def _row(row: Row) -> str:
     """Return one row."""
     tag = f'<i class="{row.how}">{row.how}</i>' if row.how else ""
-    mark = '<em title="differs">≠</em> ' if row.marked else ""
+    mark = f"<em>{row.mark}</em> " if row.mark else ""
     cells = "".join(
         f"<td{' class=best' if cell.best else ''}>{escape(cell.text)}{f'<small>{escape(cell.note)}</small>' if cell.note else ''}</td>"
         for cell in row.cells
     )
-    return f'<tr{" class=differs" if row.marked else ""}><th scope="row">{mark}{escape(row.label)}{tag}</th>{cells}</tr>'
+    return f'<tr{" class=differs" if row.mark else ""}><th scope="row">{mark}{escape(row.label)}{tag}</th>{cells}</tr>'
 
 
 def _style(dark: bool, wide: int) -> str:
     """Return the style of the table."""
     colours = {"ink": theme.ink(dark), "muted": theme.muted(dark), "line": theme.grid(dark), "gone": theme.removed(dark, 1.0)}
-    return STYLE.substitute(colours, dense=theme.fade(theme.dense(dark), 0.09), mark=theme.fade("#e69f00", 0.14), wide=11 + 5 * wide)
+    return STYLE.substitute(
+        colours,
+        dense=theme.fade(theme.dense(dark), 0.09),
+        mark=theme.fade("#e69f00", 0.14),
+        wide=5 * wide,
+        font=0.93 if wide < 7 else 0.84,
+        first=11 if wide < 7 else 8.5,
+    )
 
 
 STYLE = Template("""<style>
-.pk {overflow-x: auto; color: $ink; font-size: .93rem; font-variant-numeric: tabular-nums}
+.pk {overflow-x: auto; color: $ink; font-size: ${font}rem; font-variant-numeric: tabular-nums}
 .pk table {border-collapse: collapse; width: 100%; table-layout: fixed; min-width: ${wide}rem}
-.pk col:first-child {width: 11rem}
-.pk th, .pk td {padding: .32rem .6rem; border: 0; border-bottom: 1px solid $line; text-align: right; vertical-align: top; font-weight: 400}
+.pk col:first-child {width: ${first}rem}
+.pk th, .pk td {padding: .32rem .45rem; border: 0; border-bottom: 1px solid $line; text-align: right; vertical-align: top; font-weight: 400}
 .pk thead td {border: 0}
 .pk thead th {padding-top: .5rem; line-height: 1.25}
 .pk thead b {font-size: 1.1rem; display: block}
 .pk .t {display: block; font-weight: 500}
-.pk code {font-size: .75rem; color: $muted; background: none; padding: 0}
+.pk code {font-size: .7em; color: $muted; background: none; padding: 0}
 .pk .gone {display: block; color: $gone; font-size: .8rem}
 .pk tbody th {text-align: left}
 .pk thead th, .pk td {overflow-wrap: break-word}
 .pk tr.g th {padding-top: 1.1rem; font-weight: 600; color: $muted; font-size: .82rem; border-bottom: 2px solid $line}
 .pk tr > :nth-child(2) {background: $dense; border-right: 3px double $muted}
-.pk small {display: block; color: $muted; font-size: .8rem; line-height: 1.25; font-weight: 400}
+.pk small {display: block; color: $muted; font-size: .86em; line-height: 1.25; font-weight: 400}
 .pk td.best {font-weight: 650}
 .pk i {font-style: normal; font-size: .72rem; color: $muted; margin-left: .45rem}
 .pk tr.differs > * {background: $mark}

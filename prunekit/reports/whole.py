@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prunekit.compare import Comparison
 from prunekit.errors import PrunekitError
 from prunekit.reports import pictures
@@ -40,7 +42,7 @@ def report(
     """
     look = view or View()
     seen = found if found is not None else shapes(comparison, store, progress=progress)
-    drawn: list[Picture] = [*pictures.of_tradeoff(comparison, look), *pictures.of_layers(seen, look), *pictures.of_weights(seen, look)]
+    drawn: list[Picture] = [*_tradeoff(comparison, look), *pictures.of_layers(seen, look), *pictures.of_weights(seen, look)]
     drawn += pictures.of_masks(seen, look)
     try:
         told = said(comparison, store)
@@ -50,6 +52,13 @@ def report(
         drawn += pictures.of_behaviour(told, look)
     drawn += pictures.of_family(family(comparison, store.runs(), accuracies(store)))
     return html(comparison, drawn, relative=look.relative, address=address)
+
+
+def _tradeoff(comparison: Comparison, look: View) -> list[Picture]:
+    """Return the picture of the trade-off with what is best within the budget in its caption."""
+    _, sentence = pictures.budget(comparison, look)
+    drawn = pictures.of_tradeoff(comparison, look)
+    return [replace(one, caption=f"**{sentence}** {one.caption}" if sentence else one.caption) for one in drawn]
 
 
 def accuracies(store: RunStore) -> dict[str, float]:

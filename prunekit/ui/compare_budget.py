@@ -30,7 +30,7 @@ def tradeoff(now: Settings, found: Comparison, store: RunStore) -> None:
     _, sentence = pictures.budget(found, look)
     if sentence:
         st.markdown(f"**{show.plain(sentence)}**")
-    show.pictures(pictures.of_tradeoff(found, look))
+    show.pictures(pictures.of_tradeoff(found, look, show.dark()))
     if metric_frame(found)[[look.x, look.y]].isna().any().any():
         st.caption("Time is measured on the Latency page, everything else by **Measure what is missing** above.")
 
@@ -38,7 +38,7 @@ def tradeoff(now: Settings, found: Comparison, store: RunStore) -> None:
 def _figure(field: str, label: str, names: list[str], value: str) -> None:
     """Show which figure an axis has."""
     st.selectbox(
-        label, names, format_func=lambda name: METRICS[name].title, width=250, **state.bind(field, show=lambda _: value, then=_axis(field))
+        label, names, format_func=lambda name: METRICS[name].title, width=190, **state.bind(field, show=lambda _: value, then=_axis(field))
     )
 
 
@@ -47,7 +47,7 @@ def _bound(name: str) -> None:
     metric = METRICS[name]
     scale, unit = SCALES[metric.unit]
     st.number_input(
-        f"{'At least' if metric.higher_is_better else 'At most'}, in {unit} (0 for no budget)", min_value=0.0, max_value=1e12, width=230,
+        f"{'At least' if metric.higher_is_better else 'At most'}, in {unit} (0 for no budget)", min_value=0.0, max_value=1e12, width=190,
         step=1.0 if unit == "%" else None, format="%g",
         **state.bind("bound", show=lambda value: round(value * scale, 6) if unit == "%" else value / scale,
                      take=lambda value: round(value / scale, 8) if unit == "%" else round(value * scale, 6)),

@@ -32,7 +32,7 @@ def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:
             **state.bind("behind", show=lambda place: min(place, len(letters) - 1), then=_behind),
         )  # fmt: skip
     look = comparing.view_of(now, found, [])
-    drawn = pictures.of_behaviour(told, look)
+    drawn = pictures.of_behaviour(told, look, show.dark())
     for box, picture in zip(st.columns(len(drawn), gap="medium"), drawn, strict=True):
         with box:
             show.pictures([picture])

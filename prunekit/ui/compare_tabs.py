@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from prunekit.compare import Comparison
 from prunekit.plots.text import plural
 from prunekit.reports import pictures
-from prunekit.reports.pictures import pairs_of
+from prunekit.reports.pictures import Picture, pairs_of
 from prunekit.reports.table import table_html
 from prunekit.runs.store import RunStore
 from prunekit.ui import compare_budget, compare_flips, compare_tree, comparing, show, state
@@ -53,7 +53,8 @@ def numbers_caption(found: Comparison) -> str:
     if not found.differing:
         return f"{on} The runs have the same settings."
     many = plural(len(found.differing), "setting")
-    return f"{on} Marked with ≠: {many} that {'differs' if len(found.differing) == 1 else 'differ'}. Bold: best of the runs."
+    follow = "; (≠) follows from another one" if any(row.differs and not row.counts for row in found.settings) else ""
+    return f"{on} Marked with ≠: {many} that {'differs' if len(found.differing) == 1 else 'differ'}{follow}. Bold: best of the runs."
 
 
 def layers(now: Settings, found: Comparison, store: RunStore) -> None:
@@ -63,7 +64,7 @@ def layers(now: Settings, found: Comparison, store: RunStore) -> None:
         format_func={"sparsity": "Weights gone", "width": "Channels left"}.__getitem__, **state.bind("by"),
     )  # fmt: skip
     seen = comparing.shapes_of(found, store)
-    show.pictures(pictures.of_layers(seen, comparing.view_of(now, found, [])))
+    show.pictures(pictures.of_layers(seen, comparing.view_of(now, found, []), show.dark()))
 
 
 def weights(now: Settings, found: Comparison, store: RunStore) -> None:
@@ -84,16 +85,30 @@ def weights(now: Settings, found: Comparison, store: RunStore) -> None:
             format_func={"linear": "Linear", "log": "Logarithmic"}.__getitem__,
             **state.bind("scale"),
         )
-    show.pictures(pictures.of_weights(seen, look))
+    show.pictures(pictures.of_weights(seen, look, show.dark()))
     pairs = list(dict.fromkeys([*pairs_of(seen.masks), *pairs_of(seen.channels)]))
     if len(pairs) > 1:
         st.selectbox(
             "Lay over each other", pairs, format_func=" and ".join, width=260,
             **state.bind("pair", show=lambda pair: pair if pair in pairs else pairs[0]),
         )  # fmt: skip
-    show.pictures(pictures.of_masks(seen, look))
+    _masks(pictures.of_masks(seen, look, show.dark()))
     if not pairs:
         st.caption("Masks can be laid over each other where at least two runs removed something.")
+
+
+def _masks(drawn: Sequence[Picture]) -> None:
+    """Show what every two runs keep, and beside it the layers of one pair."""
+    left = None
+    for picture in drawn:
+        if picture.name.endswith("-all"):
+            left, right = st.columns([2, 3], gap="medium")
+            with left:
+                show.pictures([picture])
+            continue
+        with right if left is not None else st.container():
+            show.pictures([picture])
+        left = None
 
 
 TITLES = {

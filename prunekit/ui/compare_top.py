@@ -22,7 +22,7 @@ def strip(runs: list[Run], found: Comparison | None) -> None:
     for place, (box, run) in enumerate(zip(st.columns(len(runs), gap="small"), runs, strict=True)):
         letter = letters.get(run.id, "ABCDEF"[place])
         with box.container(border=True, height="stretch", gap=None):
-            name, away = st.columns([5, 1], gap="xsmall")
+            name, away = st.columns([6, 1], gap="xsmall")
             name.html(_chip(letter, short_title(run), show.dark()))
             away.button(
                 "", key=f"let_go_{run.id}", icon=":material/close:", type="tertiary", on_click=comparing.toggle, args=(run.id,),
