@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from prunekit.catalog.folder import is_folder, read_recipe, stored_architecture
 from prunekit.errors import PrunekitError
 from prunekit.runs.archive import figures
 from prunekit.runs.archive.architecture import Source, source_of
-from prunekit.runs.archive.contents import INT8, LOADER, MANIFEST, README, RECIPE, RESULT, ArchiveError
+from prunekit.runs.archive.contents import INT8, LOADER, MANIFEST, README, RECIPE, RESULT, WEIGHTS, ArchiveError
 from prunekit.runs.archive.gathering import Gathered
 from prunekit.runs.archive.manifest import Manifest
 from prunekit.runs.archive.program import program
@@ -79,6 +80,7 @@ def assemble(folder: Path, opened: Opened, gathered: Gathered, store: RunStore) 
         (folder / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
     else:
         write_folder(folder, opened.model, recipe)
+        _settle(folder / WEIGHTS)
         architecture = stored_architecture(folder)
         source = source_of(architecture, opened.model, gathered.scores.shape[1])
         if source.code:
@@ -101,6 +103,20 @@ def complete(made: Assembled, notes: Sequence[str]) -> None:
         described(made.folder),
     )  # fmt: skip
     (made.folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+def _settle(path: Path) -> None:
+    """Put the metadata of a safetensors file in order: it is written in a different one each time."""
+    with path.open("rb") as stream:
+        told = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        told["__metadata__"] = dict(sorted(told["__metadata__"].items()))
+        head = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+        head += b" " * (-len(head) % 8)
+        settled = path.with_name(f"{path.name}.part")
+        with settled.open("wb") as sink:
+            sink.write(len(head).to_bytes(8, "little") + head)
+            shutil.copyfileobj(stream, sink)
+    settled.replace(path)
 
 
 def _recipe(opened: Opened) -> Recipe:
