@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from prunekit.lessons.lesson import Control, Guess, Lesson
+import pandas as pd
+
+from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
+from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.setting import CNN, digits, model_of
+from prunekit.lessons.words import percent, points, small
+from prunekit.measure.paired import ALPHA
 
 WEIGHTS = "The one that lost single weights"
 CHANNELS = "The one that lost whole channels"
 EQUAL = "No difference that can be told"
+
+PICKS = {"unstructured": "single weights", "structured": "whole channels", "neither": "neither"}
+NUMBERS = ("params", "macs", "bytes", "ms", "ms_one", "accuracy", "sparsity")
 
 LESSON = Lesson(
     9,
@@ -30,3 +39,47 @@ LESSON = Lesson(
     "accuracy",
     ("unstructured pruning", "structured pruning", "N:M sparsity", "sparse accelerator", "compression ratio", "latency"),
 )
+
+
+def answer(budget: str, share: int) -> Answer:
+    """Prune to the same budget twice, measure, and read off which copy is at home where.
+
+    Parameters
+    ----------
+    budget : str
+        What is scarce.
+    share : int
+        How much of it may stay, in percent.
+    """
+    frame = at_equal_budgets(model_of({"model": CNN}), digits(), budget, share / 100)
+    advice = when_to_use(frame)
+    rows = frame.set_index("kind")
+    apart = float(rows.accuracy["unstructured"] - rows.accuracy["structured"])
+    sure = bool(rows.p_value["structured"] < ALPHA)
+    value = EQUAL if not sure else WEIGHTS if apart > 0 else CHANNELS
+    better = "unstructured" if value != CHANNELS else "structured"
+    settings = {"model": CNN, "mode": better, "sparsity": float(rows.sparsity[better]), "split": "test"}
+    settings |= {"across": "sparsity" if budget == "ms" else budget}
+    numbers = {f"{kind}_{name}": float(rows.loc[kind, name]) for kind in rows.index for name in NUMBERS}
+    numbers |= {"apart": apart, "p_value": float(rows.p_value["structured"])}
+    frames = {"budget": frame, "advice": pd.DataFrame([vars(a) for a in advice])}
+    shown = f"{value[0].lower()}{value[1:]}"
+    return Answer(value, shown, _said(rows, apart, sure, advice), frames, numbers, settings, LESSON.guess)
+
+
+def _said(rows: pd.DataFrame, apart: float, sure: bool, advice: tuple[Advice, ...]) -> tuple[str, str]:
+    """Return the point of the lesson."""
+    first = f"Without single weights {percent(rows.accuracy['unstructured'])} of the test images are read right, without channels "
+    first += f"{percent(rows.accuracy['structured'])}: {points(apart)} apart (p {small(rows.p_value['structured'])}), "
+    first += "more than chance explains" if sure else "which chance may explain"
+    if not rows.within["unstructured"]:
+        first += f"; only the budget in time was not kept by the zeros, with {percent(rows.ratio['unstructured'])} of the original's time"
+    by_pick: dict[str, list[str]] = {}
+    for line in advice:
+        by_pick.setdefault(PICKS[line.pick], []).append(line.goal)
+    return first + ".", "By these measurements take " + "; ".join(f"{pick} for {_listed(goals)}" for pick, goals in by_pick.items()) + "."
+
+
+def _listed(goals: list[str]) -> str:
+    """Return ``a``, or ``a and b``, or ``a, b and c``."""
+    return " and ".join([", ".join(goals[:-1]), goals[-1]] if len(goals) > 1 else goals)

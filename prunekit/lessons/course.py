@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from prunekit.errors import PrunekitError
@@ -37,5 +36,5 @@ def answer_of(number: int, **controls: Any) -> Answer:
         raise PrunekitError(f"there are lessons 1 to {len(MODULES)}; got {number!r}")
     module = MODULES[number - 1]
     values = module.LESSON.checked(**controls)
-    answer: Answer = importlib.import_module(module.__name__).answer(**values)
+    answer: Answer = module.answer(**values)
     return answer

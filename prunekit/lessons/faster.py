@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from prunekit.lessons.lesson import Control, Guess, Lesson
+import pandas as pd
+from torch import nn
+
+from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.setting import CNN, model_of, spec_of
+from prunekit.lessons.words import percent
+from prunekit.measure import Candidate, CandidateLatency, latency, sizes
+from prunekit.measure.causes.wording import interval, ms
+from prunekit.pruning import PruneResult, prune
 
 ZEROS = "The copy with the zeros"
 SMALLER = "The copy with fewer channels"
 BOTH = "Both"
 NEITHER = "Neither"
+
+NAMES = ("original", "zeros", "smaller")
+BUDGET_S = 2
 
 LESSON = Lesson(
     8,
@@ -24,3 +35,86 @@ LESSON = Lesson(
     "latency",
     ("latency", "MACs", "mask", "structured pruning", "batch"),
 )
+
+
+def answer(sparsity: int, batch: str) -> Answer:
+    """Time the original, a masked copy and a smaller copy in turns, in a process of their own.
+
+    Parameters
+    ----------
+    sparsity : int
+        Share of the weights, and of the channels, in percent.
+    batch : str
+        Images at a time.
+    """
+    settings = {"model": CNN, "mode": "structured", "sparsity": sparsity / 100, "batch": (int(batch),), "threads": (1,)}
+    settings |= {"runtimes": ("eager",), "budget": BUDGET_S}
+    model = model_of(settings)
+    zeros, small = (prune(model, spec_of(settings | {"mode": mode}, model)) for mode in ("unstructured", "structured"))
+    rows = measured(model, zeros, small, int(batch))
+    frame = _frame(rows, zeros, small)
+    columns = ("ms", "macs", "effective_macs", "bytes")
+    numbers = {f"{name}_{column}": float(frame.loc[i, column]) for i, name in enumerate(NAMES) for column in columns}
+    numbers |= {f"{name}_ratio": row.ratio.value for name, row in zip(NAMES, rows, strict=True) if row.ratio is not None}
+    value = {(True, True): BOTH, (True, False): ZEROS, (False, True): SMALLER, (False, False): NEITHER}[faster(rows[1]), faster(rows[2])]
+    shown = f"{value[0].lower()}{value[1:]}"
+    return Answer(value, shown, (_zeros(rows[1], zeros), _small(rows[2], small)), {"times": frame}, numbers, settings, LESSON.guess)
+
+
+def measured(model: nn.Module, zeros: PruneResult, small: PruneResult, batch: int) -> tuple[CandidateLatency, ...]:
+    """Return the times of the original, the masked copy and the smaller copy.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The original.
+    zeros, small : PruneResult
+        The copies.
+    batch : int
+        Images at a time.
+    """
+    nets = zip(NAMES, (model, zeros.model, small.model), (zeros.before.macs, zeros.after.macs, small.after.macs), strict=True)
+    candidates = [Candidate(name, net, macs) for name, net, macs in nets]
+    return latency(candidates, input_shape=zeros.input_shape, batch=batch, budget_s=BUDGET_S).candidates
+
+
+def faster(row: CandidateLatency) -> bool:
+    """Return whether a copy is faster than the original beyond doubt."""
+    return row.ratio is not None and row.ratio.different and row.ratio.value < 1
+
+
+def _frame(rows: tuple[CandidateLatency, ...], zeros: PruneResult, small: PruneResult) -> pd.DataFrame:
+    """Return times, work and bytes of each copy; the zeros are stored in the smallest sparse format."""
+    counts = (zeros.before, zeros.after, small.after)
+    stored = (sizes(zeros.model, gzip=False).dense, sizes(zeros.model, gzip=False).sparse, sizes(small.model, gzip=False).surgery)
+    found = []
+    for row, count, size in zip(rows, counts, stored, strict=True):
+        low, high = (row.ratio.low, row.ratio.high) if row.ratio else (None, None)
+        ratio, sure = (row.ratio.value, row.ratio.different) if row.ratio else (None, False)
+        found.append((row.name, row.median_ms, row.q1_ms, row.q3_ms, ratio, low, high, sure, count.macs, count.effective_macs, size))
+    columns = ["copy", "ms", "q1", "q3", "ratio", "low", "high", "different", "macs", "effective_macs", "bytes"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def _time(row: CandidateLatency) -> str:
+    """Return how a copy's time compares with the original's."""
+    if row.ratio is None or row.median_ms is None:
+        return f"could not be timed here: {row.error}"
+    found = f"takes {interval(row.ratio)} of the original's time"
+    if not row.ratio.different:
+        return f"makes no measurable difference here: it {found}"
+    return f"is {'faster' if row.ratio.value < 1 else 'slower'} here: it {found} ({ms(row.median_ms)})"
+
+
+def _zeros(row: CandidateLatency, result: PruneResult) -> str:
+    """Return what the zeros do."""
+    idle = 1 - result.after.effective_macs / result.after.macs
+    why = "" if faster(row) else f", for the {percent(idle)} of its multiplications that are by zero are carried out like all others"
+    return f"The copy with the zeros {_time(row)}{why}."
+
+
+def _small(row: CandidateLatency, result: PruneResult) -> str:
+    """Return what fewer channels do."""
+    work = percent(result.after.macs / result.before.macs)
+    why = f", with {work} of the work" if faster(row) else f", although it has {work} of the work: what a call costs in any case decides"
+    return f"The copy with fewer channels {_time(row)}{why}."

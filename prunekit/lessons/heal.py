@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from prunekit.lessons.lesson import Control, Guess, Lesson
+import pandas as pd
+
+from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.setting import CNN, digits, model_of, recovery_of, spec_of
+from prunekit.lessons.words import change, percent
+from prunekit.measure import Accuracy, compare, evaluate
+from prunekit.recover import Recovered, prune_and_recover
 
 LESSON = Lesson(
     6,
@@ -19,3 +25,53 @@ LESSON = Lesson(
     "recover",
     ("fine-tuning", "epoch", "structured pruning", "one-shot", "accuracy"),
 )
+
+
+def answer(sparsity: int, epochs: int) -> Answer:
+    """Cut channels out, fine-tune, and read the test images before, after the cut and at the end.
+
+    Parameters
+    ----------
+    sparsity : int
+        Share of the channels, in percent.
+    epochs : int
+        Passes over the training images.
+    """
+    settings = {"model": CNN, "mode": "structured", "sparsity": sparsity / 100, "recalibrate": False, "epochs": epochs}
+    model, data = model_of(settings), digits()
+    found = prune_and_recover(model, spec_of(settings, model), recovery_of(settings), data)
+    assert found.before is not None
+    dense, cut, healed = (evaluate(net, data.test) for net in (model, found.before, found.model))
+    numbers = {"dense": dense.value, "cut": cut.value, "healed": healed.value, "images": dense.n}
+    frames = {"course": _course({"original": dense, "after the cut": cut, "after fine-tuning": healed}), "epochs": _epochs(found)}
+    value = 100 * healed.value
+    return Answer(value, percent(healed.value), _said(dense, cut, healed, epochs), frames, numbers, settings, LESSON.guess, near=3)
+
+
+def _course(steps: dict[str, Accuracy]) -> pd.DataFrame:
+    """Return accuracy on the test images step by step."""
+    rows = [(name, a.value, a.low, a.high, a.n) for name, a in steps.items()]
+    return pd.DataFrame(rows, columns=["step", "accuracy", "low", "high", "images"])
+
+
+def _epochs(found: Recovered) -> pd.DataFrame:
+    """Return the course of training: the validation images after each pass."""
+    rows = [(e.number, e.loss, e.train_accuracy, e.validation.value if e.validation else None) for e in found.history]
+    return pd.DataFrame(rows, columns=["epoch", "loss", "train_accuracy", "validation_accuracy"])
+
+
+def _said(dense: Accuracy, cut: Accuracy, healed: Accuracy, epochs: int) -> tuple[str, str]:
+    """Return the point of the lesson."""
+    lost, back = dense.value - cut.value, healed.value - cut.value
+    passes = f"{epochs} passes over the training images bring" if epochs > 1 else "one pass over the training images brings"
+    if not compare(dense, cut).significant:
+        first = f"This cut did no harm that could be measured: accuracy, {percent(dense.value)} before, {change(compare(dense, cut))}."
+    else:
+        first = f"The cut takes accuracy from {percent(dense.value)} to {percent(cut.value)}, and {passes} it to {percent(healed.value)}: "
+        first += f"{percent(min(back / lost, 1))} of the loss is back." if back > 0 else "nothing is back."
+    left = compare(dense, healed)
+    if not left.significant:
+        return first, f"Against the original accuracy {change(left)}: the channels that are left do the work of those that went."
+    if left.value > 0:
+        return first, f"Against the original accuracy {change(left)}: training on has done more than the cut has cost."
+    return first, f"{points(left.value)} are missing to the original, {told(left)}: more passes would help, or a gentler cut."

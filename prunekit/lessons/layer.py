@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from prunekit.lessons.lesson import Control, Guess, Lesson
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from prunekit.anatomy import weight_of
+from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.setting import MLP, model_of, spec_of
+from prunekit.lessons.words import percent, plural, shape
+from prunekit.measure.sparse import format_bytes, smallest
+from prunekit.pruning import PruneResult, prune
+
+LAYER, PLACE = "fc3", 2
+TITLES = {
+    "dense": "dense: every number, zeros too",
+    "bitmap": "bitmap: a bit for each place, then what is not zero",
+    "csr": "CSR: row by row, each number with its column",
+    "delta8": "gaps: each number with the distance from the one before",
+}
 
 SAME = "It stays as it is"
 NARROWER = "It gets narrower: columns disappear"
@@ -20,3 +39,58 @@ LESSON = Lesson(
     "prune",
     ("unstructured pruning", "sparsity", "mask", "sparse format"),
 )
+
+
+def answer(sparsity: int) -> Answer:
+    """Remove a share of one layer's weights.
+
+    Parameters
+    ----------
+    sparsity : int
+        In percent.
+    """
+    settings = {"model": MLP, "layers": (PLACE,), "sparsity": sparsity / 100, "focus": PLACE}
+    model = model_of(settings)
+    result = prune(model, spec_of(settings, model))
+    before, after = weight_of(model, LAYER), weight_of(result.model, LAYER)
+    alive = (after != 0).numpy()
+    storage = format_bytes(alive, after.element_size())
+    best, least = smallest(storage)
+    numbers = {"weights": before.numel(), "left": int(alive.sum()), "dense_bytes": storage["dense"], "best_bytes": least}
+    frames = {"weights": _cells(before.numpy(), alive), "storage": _storage(storage)}
+    value = _changed(tuple(before.shape), tuple(after.shape))
+    shown = f"{value.split(':')[0].lower()}, {shape(tuple(after.shape))}"
+    return Answer(value, shown, _said(result, numbers, best), frames, numbers, settings, LESSON.guess)
+
+
+def _cells(weights: NDArray[np.float32], alive: NDArray[np.bool_]) -> pd.DataFrame:
+    """Return every cell of a matrix, and whether it stays."""
+    rows, columns = (places.reshape(-1) for places in np.indices(weights.shape))
+    return pd.DataFrame({"row": rows, "column": columns, "weight": weights.reshape(-1), "kept": alive.reshape(-1)})
+
+
+def _storage(found: dict[str, int]) -> pd.DataFrame:
+    """Return the ways to store a layer, the smallest first."""
+    rows = [(name, TITLES[name], size, size / found["dense"]) for name, size in found.items()]
+    return pd.DataFrame(rows, columns=["format", "title", "bytes", "of_dense"]).sort_values("bytes", kind="stable", ignore_index=True)
+
+
+def _changed(before: tuple[int, ...], after: tuple[int, ...]) -> str:
+    """Return which of the options came true."""
+    if after[1] < before[1]:
+        return NARROWER
+    return SHORTER if after[0] < before[0] else SAME
+
+
+def _said(result: PruneResult, numbers: Mapping[str, float], best: str) -> tuple[str, str]:
+    """Return the point of the lesson."""
+    row = next(layer for layer in result.layers if layer.name == LAYER)
+    whole, left, dense = (int(numbers[name]) for name in ("weights", "left", "dense_bytes"))
+    still = "is still" if row.shape_after == row.shape_before else "is now"
+    first = f"{plural(whole, 'weight')} less {whole - left:,} leave {left:,}, and the matrix {still} {shape(row.shape_after)}"
+    first += f": zeros stand where the weights were, and stored as usual it takes {dense:,} bytes as before." if left < whole else "."
+    if best == "dense":
+        return first, "No sparse format is smaller here: saying where the weights stand costs more than leaving out the zeros saves."
+    share = percent(numbers["best_bytes"] / dense)
+    second = f"Only a sparse format ({TITLES[best]}) makes it smaller: {numbers['best_bytes']:,} bytes, which is {share} for "
+    return first, second + f"{percent(left / whole)} of the weights, because their places have to be stored too."

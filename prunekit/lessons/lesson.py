@@ -240,7 +240,7 @@ class Answer:
         said = self.guess.checked(guess)
         if isinstance(said, str):
             right = said == self.value
-            return Verdict(right, f"Right: {self.shown}." if right else f"A fair guess, but measured it is another: {self.shown}.")
+            return Verdict(right, f"Right: {self.shown}." if right else f"A fair guess, but the measurement says: {self.shown}.")
         return self._distance(said, float(self.value))
 
     def _distance(self, said: float, value: float) -> Verdict:

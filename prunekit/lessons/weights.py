@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from prunekit.lessons.lesson import Control, Guess, Lesson
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import nn
+
+from prunekit.anatomy import histogram, prunable_layers, weight_of
+from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.setting import CNN, model_of
+from prunekit.lessons.words import percent
+
+BINS = 100
 
 LESSON = Lesson(
     1,
@@ -31,3 +41,61 @@ LESSON = Lesson(
     "layers",
     ("weight", "magnitude", "histogram", "layer"),
 )
+
+
+def answer(below: int, layer: str) -> Answer:
+    """Count the weights that are smaller than a share of the largest.
+
+    Parameters
+    ----------
+    below : int
+        In percent of the largest weight.
+    layer : str
+        A layer's name, or ``all``.
+    """
+    model = model_of({"model": CNN})
+    names = prunable_layers(model)
+    chosen = names if layer == "all" else (layer,)
+    values = _flat(model, chosen)
+    sizes = np.abs(values)
+    bound = below / 100 * float(sizes.max())
+    small = sizes < bound
+    strength = float((sizes[small] ** 2).sum() / (sizes**2).sum())
+    numbers = {"weights": values.size, "small": int(small.sum()), "share": float(small.mean()), "bound": bound, "strength": strength}
+    numbers |= {"largest": float(sizes.max())}
+    frames = {"histogram": _bins(values, bound), "layers": _layers(model, names, bound)}
+    settings = {"model": CNN, "pick": () if layer == "all" else (names.index(layer),)}
+    share = numbers["share"]
+    return Answer(100 * share, percent(share), _said(numbers), frames, numbers, settings, LESSON.guess, near=5)
+
+
+def _flat(model: nn.Module, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return all weights of some layers in a row."""
+    return np.concatenate([weight_of(model, name).double().numpy().reshape(-1) for name in names])
+
+
+def _bins(values: NDArray[np.float64], bound: float) -> pd.DataFrame:
+    """Return the histogram on an axis that is the same to both sides, and which bars lie between the cuts."""
+    reach = float(np.abs(values).max())
+    found = histogram(values, BINS, (-reach, reach))
+    frame = pd.DataFrame({"left": found.edges[:-1], "right": found.edges[1:], "count": found.counts})
+    return frame.assign(small=((frame.left + frame.right) / 2).abs() < bound)
+
+
+def _layers(model: nn.Module, names: tuple[str, ...], bound: float) -> pd.DataFrame:
+    """Return for each layer how many of its weights are below the same bound."""
+    rows = [(name, (size := np.abs(_flat(model, (name,)))).size, int((size < bound).sum())) for name in names]
+    return pd.DataFrame(rows, columns=["layer", "weights", "small"])
+
+
+def _said(numbers: dict[str, float]) -> tuple[str, str]:
+    """Return the point of the lesson."""
+    first = f"The largest weight is {numbers['largest']:.2f}; {numbers['small']:,.0f} of {numbers['weights']:,.0f} weights, "
+    first += f"{percent(numbers['share'])}, are smaller than {numbers['bound']:.3g}."
+    if not numbers["small"]:
+        return first, "Not one weight is that small here: move the bound up to see when the first ones are."
+    if numbers["strength"] < 0.25:
+        held = f"Together they hold only {percent(numbers['strength'])} of the strength (the sum of squares)"
+        return first, f"{held}: small weights are many and count little, so they are the first candidates to go."
+    held = f"Together they hold {percent(numbers['strength'])} of the strength (the sum of squares)"
+    return first, f"{held}: each of them is small, but so many of them are not nothing."

@@ -1,0 +1,116 @@
+"""Single weights against whole channels at an equal budget, everything measured on this machine."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from prunekit.errors import PrunekitError, one_of
+from prunekit.lessons.advice import Advice, when_to_use
+from prunekit.lessons.fitting import Fit, Pair
+from prunekit.measure import Accuracy, Candidate, CandidateLatency, compare, evaluate, latency, sizes
+from prunekit.pruning import PruneResult
+
+__all__ = ["BUDGETS", "Advice", "at_equal_budgets", "when_to_use"]
+
+BUDGETS = ("params", "macs", "bytes", "ms")
+BATCH = 64  # images at a time, of the column "ms"
+SECONDS = 1.5
+
+Times = dict[tuple[str, int], CandidateLatency]
+
+
+def at_equal_budgets(model: nn.Module, data: Any, budget: str = "params", share: float = 0.2, *, seconds: float = SECONDS) -> pd.DataFrame:
+    """Prune a model twice to the same budget, by single weights and by channels, and measure both and the original.
+
+    The channels come first, because they go in larger steps: the least sparsity that meets the budget. Then as few weights go as come down
+    to the same cost. Time is the exception: masked weights do not save any, so that for a budget in time both copies hold as many weights
+    that are not zero, and ``within`` says who keeps to it. Global scope, L1 magnitude, nothing repaired afterwards.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model, from the catalog; not modified.
+    data : Data
+        Accuracy is measured on its test part.
+    budget : {"params", "macs", "bytes", "ms"}
+        Parameters that are not zero, multiply-accumulates by weights that are not zero, stored bytes (masked weights in the smallest sparse
+        format, channels after surgery), or the time of 64 images.
+    share : float
+        Of the original's, 0 < share < 1.
+    seconds : float
+        Of turns for each batch, when timing.
+
+    Returns
+    -------
+    DataFrame
+        A row for each of ``dense``, ``unstructured`` and ``structured`` in ``kind``, with ``sparsity`` (of weights, of channels), ``params``,
+        ``macs``, ``bytes``, ``ms`` (64 images), ``ms_one`` (one image), ``accuracy`` with its interval ``low`` to ``high``, ``images``;
+        ``ratio`` and ``ratio_one`` of the original's time, ``faster`` and ``faster_one`` (beyond doubt), ``within`` (the budget), and
+        ``p_value`` (McNemar, paired) of the two pruned copies' accuracies; NaN in the row of the original.
+
+    Raises
+    ------
+    PrunekitError
+        If the budget or the share is not valid, or channels cannot come down that far.
+    """
+    one_of("budget", budget, BUDGETS, PrunekitError)
+    if isinstance(share, bool) or not 0 < share < 1:
+        raise PrunekitError(f"share must be above 0 and below 1, the part of the original that may stay; got {share!r}")
+    pair = Pair(model, data)
+    fits = pair.ladder(share) if budget == "ms" else [pair.at(budget, share)]
+    times = _times(model, fits, pair.shape, seconds)
+    place = _first_within(times, len(fits), share) if budget == "ms" else 0
+    copies = fits[place].by_kind
+    rows = [_original(pair, times), *(_pruned(kind, copies[kind], times, f"{kind} {place}") for kind in copies)]
+    frame = pd.DataFrame(rows)
+    frame["within"] = (frame.ratio if budget == "ms" else frame[budget] / frame[budget][0]) <= share
+    return _with_accuracy(frame, [evaluate(net, data.test) for net in (model, *(result.model for result in copies.values()))])
+
+
+def _times(model: nn.Module, fits: list[Fit], shape: tuple[int, ...], seconds: float) -> Times:
+    """Return the times of the original and of all copies, in turns, for one image and for many, by name and batch."""
+    copies = [Candidate(f"{kind} {i}", result.model) for i, fit in enumerate(fits) for kind, result in fit.by_kind.items()]
+    report = latency([Candidate("dense", model), *copies], input_shape=shape, batch=(1, BATCH), budget_s=seconds)
+    return {(row.name, row.batch): row for row in report.candidates}
+
+
+def _first_within(times: Times, fits: int, share: float) -> int:
+    """Return the first smaller copy, by falling work, whose time is within the budget; the last where none is."""
+    ratios = [times[f"structured {i}", BATCH].ratio for i in range(fits)]
+    return next((i for i, ratio in enumerate(ratios) if ratio is not None and ratio.value <= share), fits - 1)
+
+
+def _timed(times: Times, name: str) -> dict[str, Any]:
+    """Return the columns of time; what could not be timed has none."""
+    many, one = times[name, BATCH], times[name, 1]
+    found = {"ms": many.median_ms, "ms_one": one.median_ms}
+    for ending, row in (("", many), ("_one", one)):
+        found |= {f"ratio{ending}": None if row.ratio is None else row.ratio.value}
+        found |= {f"faster{ending}": row.ratio is not None and row.ratio.different and row.ratio.value < 1}
+    return found
+
+
+def _original(pair: Pair, times: Times) -> dict[str, Any]:
+    """Return the row of the dense model."""
+    costs = {budget: pair.dense(budget) for budget in ("params", "macs", "bytes")}
+    return {"kind": "dense", "sparsity": 0.0, **costs, **_timed(times, "dense")}
+
+
+def _pruned(kind: str, result: PruneResult, times: Times, name: str) -> dict[str, Any]:
+    """Return the row of a pruned copy, without its accuracy."""
+    stored = sizes(result.model, gzip=False)
+    costs = {"params": result.after.nonzero, "macs": result.after.effective_macs}
+    costs |= {"bytes": stored.sparse if kind == "unstructured" else stored.surgery}
+    return {"kind": kind, "sparsity": result.achieved.sparsity, **costs, **_timed(times, name)}
+
+
+def _with_accuracy(frame: pd.DataFrame, right: list[Accuracy]) -> pd.DataFrame:
+    """Return the frame with accuracies, their intervals, and how likely chance makes such a difference between the two copies."""
+    for name, column in (("value", "accuracy"), ("low", "low"), ("high", "high"), ("n", "images")):
+        frame[column] = [getattr(accuracy, name) for accuracy in right]
+    p_value = compare(right[1], right[2]).p_value
+    return frame.assign(p_value=[math.nan, p_value, p_value])
