@@ -11,8 +11,9 @@ from prunekit.errors import PrunekitError
 from prunekit.jobs import Job, board, key_of
 from prunekit.plots.text import percent
 from prunekit.runs import AccuracyRequest
+from prunekit.runs.listing import best_accuracy
 from prunekit.runs.records import Run
-from prunekit.ui import lending, measuring, routes
+from prunekit.ui import lending, measuring, routes, show
 from prunekit.ui.cuts import View
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
@@ -46,7 +47,7 @@ def panel(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -
     job = board().get(key)
     if job is not None and job.state == "done" and isinstance(job.result, Run) and _is_kept(job):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Saved as run `{job.result.id[:12]}`: {job.result.title}.", width="content")
+            st.caption(f"Saved as run `{job.result.id[:12]}`: {job.result.title}.{_accuracy(job.result)}", width="content")
             routes.link("compare", "Compare it with others")
 
 
@@ -57,6 +58,16 @@ def _is_kept(job: Job) -> bool:
         return kept is not None and isinstance(job.result, Run) and kept.get_run(job.result.id) is not None
     except PrunekitError:
         return False
+
+
+def _accuracy(run: Run) -> str:
+    """Return what was measured of a run, in a few words."""
+    kept = board().store
+    seen = None if kept is None else best_accuracy(kept.measurements(run.id))
+    if seen is None:
+        return ""
+    found = seen.accuracy
+    return f" Accuracy {show.plus_minus(found.value, found.low, found.high)} on {found.n:,} {seen.split} images."
 
 
 def _asked(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> dict[str, Any] | None:

@@ -1,0 +1,64 @@
+"""One click on the Prune page keeps the setting as a run, and its latencies are kept with it."""
+
+import json
+
+import pytest
+
+from prunekit.jobs import board
+from prunekit.runs.opening import open_run
+
+
+def saved():
+    store = board().store
+    return [store.get_run(run) for run, label in store.labels().items() if label.saved]
+
+
+def test_a_setting_is_saved_with_one_click(tab):
+    one = tab("prune", model="digits_mlp", sparsity=62)
+    before = {run.id for run in saved()}
+    assert one.app.button(key="save_run").label == "Save as run"
+    one.click("save_run").wait(lambda: one.app.button(key="save_run").label == "Saved as a run")
+    (run,) = [run for run in saved() if run.id not in before]
+    assert run.spec["sparsity"] == 0.62 and one.app.button(key="save_run").disabled
+    assert any(run.id[:12] in caption.value for caption in one.app.caption)
+    assert open_run(run, board().store).note == "" and len(board().store.measurements(run.id)) == 1
+    one.set("pick_sparsity", 63.0)
+    assert one.app.button(key="save_run").label == "Save as run" and not one.app.button(key="save_run").disabled
+
+
+def test_a_run_that_was_deleted_since_can_be_saved_again(tab):
+    one = tab("prune", model="digits_mlp", sparsity=61)
+    one.click("save_run").wait(lambda: one.app.button(key="save_run").label == "Saved as a run")
+    (run,) = [run for run in saved() if run.spec["sparsity"] == 0.61]
+    board().store.forget(run.id)
+    one.app.run()
+    assert one.app.button(key="save_run").label == "Save as run"
+    one.click("save_run").wait(lambda: one.app.button(key="save_run").label == "Saved as a run")
+    assert board().store.label(run.id).saved
+
+
+def test_without_data_the_button_says_what_is_missing(tab):
+    one = tab("prune", model="torchvision/squeezenet1_1")
+    button = one.app.button(key="save_run")
+    assert button.disabled and "no data" in button.help
+
+
+def test_what_saving_asks_for_can_be_taken_up_by_another_process(tab):
+    one = tab("prune", model="digits_mlp", sparsity=60)
+    one.click("save_run").wait(lambda: one.app.button(key="save_run").label == "Saved as a run")
+    (job,) = [job for job in board().all() if job.kind == "save" and job.request["spec"]["sparsity"] == 0.6]
+    assert json.loads(json.dumps(job.request)) == job.request and board().store.jobs.get(job.key).state == "done"
+
+
+@pytest.mark.slow
+def test_what_the_latency_page_times_becomes_runs(tab):
+    one = tab("latency", model="digits_mlp", sparsity=59, budget=2)
+    one.click("measure_latency").wait(lambda: one.app.button(key="measure_latency").label == "Measure again", 240)
+    store = board().store
+    timed = [store.get_run(run) for run in store.all_measurements("latency")]
+    mine = [run for run in timed if run.spec is not None and run.spec["sparsity"] == 0.59]
+    assert sorted(run.spec["mode"] for run in mine) == ["structured", "unstructured"]
+    for run in mine:
+        seen = store.all_measurements("latency")[run.id]
+        assert all(m.value["baseline"]["run"] == run.parent and m.value["median_ms"] > 0 for m in seen)
+        assert open_run(run, store).note == ""
