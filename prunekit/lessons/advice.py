@@ -49,7 +49,7 @@ GOALS = (
         "sparse accelerator",
         "macs",
         "macs",
-        "This counts work, not time: no such chip was timed here, and some ask for a pattern such as 2:4",
+        "This counts work: no such chip was timed here, and some ask for a pattern such as 2:4",
     ),
     _Goal("phone or edge", "ms_one", "faster_one", "Timed here, one image at a time: time the phone itself before you ship"),
     _Goal("plain CPU or GPU server", "ms", "faster", "Timed on this machine's CPU, many images at a time"),
@@ -94,10 +94,10 @@ def _picked(goal: _Goal, running: list[str], rows: dict[str, dict[str, Any]]) ->
     figures = "; ".join(f"{NAMES[kind]}: {_cost(goal, rows[kind])}, {percent(rows[kind]['accuracy'])} right" for kind in NAMES)
     against = f"the original: {_cost(goal, rows['dense'])}, {percent(rows['dense']['accuracy'])} right"
     if not running:
-        return "neither", f"Neither saves anything that could be measured ({figures}; {against})"
+        return "neither", f"Neither is cheaper beyond doubt ({figures}; {against})"
     if len(running) == 1:
         other = next(kind for kind in NAMES if kind not in running)
-        return running[0], f"Only {NAMES[running[0]]} save anything here, {NAMES[other]} do not ({figures}; {against})"
+        return running[0], f"Only {NAMES[running[0]]} save beyond doubt here, {NAMES[other]} do not ({figures}; {against})"
     by_accuracy = sorted(running, key=lambda kind: -rows[kind]["accuracy"])
     p = rows[running[0]]["p_value"]
     if p < ALPHA:

@@ -79,9 +79,7 @@ class Pair:
         """Return both copies at a share of the original's cost."""
         small = self._shrunk(budget, share)
         if small is None:
-            raise PrunekitError(
-                f"no layer may be emptied, so channels cannot come down to {share:.0%} of the {budget}: allow a larger share"
-            )
+            raise PrunekitError(f"no layer may be emptied: channels cannot come down to {share:.0%} of the {budget}. Allow a larger share")
         cost = {"params": small.after.params, "macs": small.after.macs, "bytes": file_bytes(small.model)}[budget]
         return Fit(self._masked(budget, cost), small)
 
@@ -90,7 +88,7 @@ class Pair:
         found = (self._shrunk("macs", part * share) for part in LADDER)
         fits = [Fit(self._masked("params", small.after.params), small) for small in found if small is not None]
         if not fits:
-            raise PrunekitError(f"no layer may be emptied, so channels cannot come down to {share:.0%} of the work: allow a larger share")
+            raise PrunekitError(f"no layer may be emptied: channels cannot come down to {share:.0%} of the work. Allow a larger share")
         return fits
 
     def _shrunk(self, budget: str, share: float) -> PruneResult | None:

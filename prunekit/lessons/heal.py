@@ -6,7 +6,7 @@ import pandas as pd
 
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.setting import CNN, digits, model_of, recovery_of, spec_of
-from prunekit.lessons.words import change, percent
+from prunekit.lessons.words import change, percent, points, told
 from prunekit.measure import Accuracy, compare, evaluate
 from prunekit.recover import Recovered, prune_and_recover
 
