@@ -10,13 +10,14 @@ import streamlit as st
 
 from prunekit.plots.text import plural
 from prunekit.reports.names import short_title
-from prunekit.runs.records import KINDS, Label, Run
+from prunekit.runs.listing import in_passing, listed
+from prunekit.runs.records import KINDS, Run
 from prunekit.runs.store import RunStore
 from prunekit.ui import comparing, labels, routes, show, state
 from prunekit.ui.compared import MOST_RUNS, SORTS
 from prunekit.ui.settings import Settings
 
-COLUMNS = ["id", "run", "model", "kind", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "made", "saved", "point"]
+COLUMNS = ["id", "run", "model", "kind", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "made", "passing"]
 ORDER = ["run", "model", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "kind", "made", "id"]
 ORDERS = {
     "newest": "Newest first",
@@ -32,14 +33,12 @@ _BY |= {"sparsity": ("sparsity", False), "name": ("run", True)}
 
 def frame_of(store: RunStore) -> pd.DataFrame:
     """Return every run as a row, with its best-founded accuracy and what people say of it."""
-    said, seen = store.labels(), store.all_measurements("accuracy")
-    points = {row["run"] for row in store.database.read("SELECT DISTINCT run FROM points")}
+    passing = in_passing(store)
     rows = []
-    for run in store.runs(limit=10_000):
-        label = said.get(run.id, Label(run.id))
-        best = max(seen.get(run.id, ()), key=lambda m: (m.split == "test", m.images), default=None)
-        value, n = (float("nan"), 0) if best is None else (100 * float(best.value["value"]), best.images)
-        rows.append((*_first(run), value, n, *_counts(run), list(label.tags), label.note, run.created, label.said, run.id in points))
+    for one in listed(store, every=True):
+        run, label, seen = one.run, one.label, one.accuracy
+        value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.images)
+        rows.append((*_first(run), value, n, *_counts(run), list(label.tags), label.note, run.created, run.id in passing))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -75,7 +74,7 @@ def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
     if now.tagged:
         keep &= frame["tags"].map(lambda tags: now.tagged in tags)
     if not now.every:
-        keep &= ~frame["point"] | frame["saved"] | (frame["kind"] == "dense")
+        keep &= ~frame["passing"]
     by, up = _BY[now.sort]
     shown = frame[keep | frame["id"].str[: comparing.DIGITS].isin(now.runs)]
     return shown.sort_values(by, ascending=up, kind="stable", na_position="last").reset_index(drop=True)
@@ -93,7 +92,12 @@ def section(now: Settings, store: RunStore) -> None:
     with st.expander(f"All runs ({len(frame):,})", key=key, icon=":material/list:", on_change="rerun"):
         _filters(now, frame)
         shown = chosen(frame, now)
-        _table(now, shown, several=frame["model"].nunique() > 1)
+        if shown.empty:
+            show.empty(
+                "No run passes these filters. Runs that arose on the way to something else show with the switch above.", "filter_alt_off"
+            )
+        else:
+            _table(now, shown, several=frame["model"].nunique() > 1)
         hidden = len(frame) - len(shown)
         if hidden:
             st.caption(f"{plural(hidden, 'run')} {'does' if hidden == 1 else 'do'} not pass these filters.")
@@ -110,7 +114,11 @@ def _filters(now: Settings, frame: pd.DataFrame) -> None:
         if len(tags) > 1:
             st.selectbox("Tag", tags, format_func=lambda tag: tag or "all tags", width=150, **state.bind("tagged"))
         st.selectbox("Order", SORTS, format_func=ORDERS.__getitem__, width=210, **state.bind("sort"))
-        st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **state.bind("every"))
+        st.toggle(
+            "Runs in passing, too",
+            **state.bind("every"),
+            help="Points of curves and single measurements that nobody saved, tagged or noted are left out otherwise.",
+        )
 
 
 def _clean(text: str) -> str:
@@ -161,6 +169,5 @@ def _columns(several: bool) -> dict[str, Any]:
         "note": column.TextColumn("Note"),
         "made": column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD HH:mm", width=130),
         "id": column.TextColumn("Id", width=110),
-        "saved": None,
-        "point": None,
+        "passing": None,
     }

@@ -44,7 +44,7 @@ class Compared:
     sort : str
         Its order.
     every : bool
-        Whether points of sweeps that nobody saved are in it, too.
+        Whether runs that arose in passing are in it, too.
     opened : str
         The run that was clicked in the tree, by the first 12 digits of its name; empty for none.
     """

@@ -7,7 +7,7 @@ import streamlit as st
 from prunekit.errors import PrunekitError
 from prunekit.plots.text import plural
 from prunekit.reports.names import short_title
-from prunekit.runs.forgetting import forget
+from prunekit.runs.forgetting import files_of, forget
 from prunekit.runs.records import LONGEST_NOTE, Run
 from prunekit.runs.store import RunStore
 from prunekit.ui import comparing, show, state
@@ -49,7 +49,7 @@ def _edit(runs: list[Run], store: RunStore) -> None:
     with st.form(f"label_{name}", border=False):
         tags = st.text_input("Tags, with commas between them", ", ".join(label.tags), key=f"tags_{name}_{label.changed}", max_chars=300)
         note = st.text_area("Note", label.note, key=f"note_{name}_{label.changed}", max_chars=LONGEST_NOTE, height=100)
-        saved = st.checkbox("Keep it in the list, even if it is a point of a sweep", label.saved, key=f"saved_{name}_{label.changed}")
+        saved = st.checkbox("Saved: keep it in the list", label.saved, key=f"saved_{name}_{label.changed}")
         if st.form_submit_button("Save", type="primary"):
             with show.plain_errors(stop=False):
                 store.relabel(name, tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()), note=note, saved=saved)
@@ -75,7 +75,7 @@ def _confirm(runs: list[Run], store: RunStore) -> None:
 def goes(run: Run, store: RunStore) -> str:
     """Say what is deleted with a run."""
     seen = store.measurements(run.id)
-    return f"with {plural(len(seen), 'measurement')}" + (" and its weights" if run.info.get("file") or run.kind == "imported" else "")
+    return f"with {plural(len(seen), 'measurement')}" + (" and its weights" if files_of(run) else "")
 
 
 def delete(runs: list[Run], store: RunStore) -> list[str]:

@@ -16,6 +16,7 @@ TITLES = {
     "sensitivity": "Which layers are fragile?",
     "recover": "How much accuracy comes back after pruning?",
     "latency": "Is it really faster, here?",
+    "compare": "Which one do I take?",
     "export": "How do I take it away?",
 }
 
