@@ -1,6 +1,30 @@
 """Nine short lessons on pruning. Every figure is computed when it is asked for, on the embedded digits."""
 
+from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.glossary import TERMS, Term, term
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson, Verdict
+from prunekit.lessons.papers import Paper
+from prunekit.lessons.presets import PRESETS, Measured, Preset, measure, preset
 
-__all__ = ["LESSONS", "Answer", "Control", "Guess", "Lesson", "Verdict", "answer_of"]
+__all__ = [
+    "LESSONS",
+    "PRESETS",
+    "TERMS",
+    "Advice",
+    "Answer",
+    "Control",
+    "Guess",
+    "Lesson",
+    "Measured",
+    "Paper",
+    "Preset",
+    "Term",
+    "Verdict",
+    "answer_of",
+    "at_equal_budgets",
+    "measure",
+    "preset",
+    "term",
+    "when_to_use",
+]
