@@ -46,10 +46,12 @@ def _edit(runs: list[Run], store: RunStore) -> None:
         )
     )
     label = store.label(name)
+    # what somebody else saved meanwhile shows as it is now; a form with other words is another form
+    mark = f"{name}_{hash((label.tags, label.note, label.saved))}"
     with st.form(f"label_{name}", border=False):
-        tags = st.text_input("Tags, with commas between them", ", ".join(label.tags), key=f"tags_{name}_{label.changed}", max_chars=300)
-        note = st.text_area("Note", label.note, key=f"note_{name}_{label.changed}", max_chars=LONGEST_NOTE, height=100)
-        saved = st.checkbox("Saved: keep it in the list", label.saved, key=f"saved_{name}_{label.changed}")
+        tags = st.text_input("Tags, with commas between them", ", ".join(label.tags), key=f"tags_{mark}", max_chars=300)
+        note = st.text_area("Note", label.note, key=f"note_{mark}", max_chars=LONGEST_NOTE, height=100)
+        saved = st.checkbox("Saved: keep it in the list", label.saved, key=f"saved_{mark}")
         if st.form_submit_button("Save", type="primary"):
             with show.plain_errors(stop=False):
                 store.relabel(name, tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()), note=note, saved=saved)
