@@ -65,7 +65,7 @@ def _reason(best: Column, harmless: Sequence[Column], measured: Sequence[Column]
     if not harmless:
         if best.difference is None:
             return "the most accurate, and the dense model was not measured on the same images"
-        few = "it loses" if len(measured) == 1 else f"all {len(measured)} lose"
+        few = {1: "it loses", 2: "both lose"}.get(len(measured), f"all {len(measured)} lose")
         return f"{few} significant accuracy{'' if len(measured) == 1 else ', and this the least'}"
     sized = baseline.shipped is not None and best.shipped is not None
     word = "smallest" if sized else "most accurate (no sizes were measured)"
@@ -119,9 +119,16 @@ def _more_accurate(best: Column, others: Sequence[Column]) -> str:
         return ""
     ahead = [(column, found) for column, found in rivals if _beats(found, mine)]
     if not ahead:
-        return "no other is significantly more accurate" if len(rivals) > 1 else f"{rivals[0][0].letter} is not significantly more accurate"
+        return "no other is significantly more accurate" if len(rivals) > 1 else _of_two(best, mine, *rivals[0])
     top, found = max(ahead, key=lambda pair: pair[1].value)
     return f"{top.letter} is more accurate, {100 * found.value:.1f} % ({compare(mine, found).sentence()}, against {best.letter})"
+
+
+def _of_two(best: Column, mine: Accuracy, rival: Column, found: Accuracy) -> str:
+    """Say how the accuracies of two runs compare, where the other is not ahead."""
+    if _beats(mine, found):
+        return f"{rival.letter} is less accurate, {100 * found.value:.1f} % ({compare(mine, found).sentence()}, against {best.letter})"
+    return f"the accuracies of {best.letter} and {rival.letter} do not differ significantly"
 
 
 def _beats(one: Accuracy, other: Accuracy) -> bool:
@@ -151,7 +158,8 @@ def _smaller(best: Column, others: Sequence[Column], baseline: Column) -> str:
     top, size = min(less, key=lambda pair: pair[1])
     cost = "not compared with dense" if top.difference is None else top.difference.sentence()
     told = f"{top.letter} is smaller ({times(baseline.shipped.bytes, size, 'smaller', 'larger')} than dense, {cost})"
-    equal = best.accuracy is not None and top.accuracy is not None and not _beats(best.accuracy, top.accuracy)
+    several = sum(column.accuracy is not None for column in others) > 1  # of two it was said before
+    equal = several and best.accuracy is not None and top.accuracy is not None and not _beats(best.accuracy, top.accuracy)
     return told + (f", and {best.letter} is not significantly more accurate" if equal else "")
 
 
