@@ -47,7 +47,7 @@ def at_equal_budgets(model: nn.Module, data: Any, budget: str = "params", share:
     Returns
     -------
     DataFrame
-        A row for each of ``dense``, ``unstructured`` and ``structured``: ``kind``, ``sparsity`` (of weights, of channels), ``params``,
+        A row for each of ``dense``, ``unstructured`` and ``structured``: ``kind``, ``sparsity`` (asked of weights, of channels), ``params``,
         ``macs``, ``bytes``, ``ms`` (64 images), ``ms_one`` (one image), ``ratio`` and ``ratio_one`` (of the original's time), ``faster``
         and ``faster_one`` (beyond doubt), ``within`` (the budget), ``accuracy`` with its interval ``low`` to ``high``, ``images``, and
         ``p_value`` (McNemar, paired) of the two pruned copies' accuracies, NaN in the row of the original.
@@ -105,7 +105,7 @@ def _pruned(kind: str, result: PruneResult, times: Times, name: str) -> dict[str
     stored = sizes(result.model, gzip=False)
     costs = {"params": result.after.nonzero, "macs": result.after.effective_macs}
     costs |= {"bytes": stored.sparse if kind == "unstructured" else stored.surgery}
-    return {"kind": kind, "sparsity": result.achieved.sparsity, **costs, **_timed(times, name)}
+    return {"kind": kind, "sparsity": result.spec.sparsity, **costs, **_timed(times, name)}
 
 
 def _with_accuracy(frame: pd.DataFrame, right: list[Accuracy]) -> pd.DataFrame:

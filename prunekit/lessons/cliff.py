@@ -10,7 +10,7 @@ from prunekit.lessons.words import change, percent, points
 from prunekit.measure import Accuracy, Difference, SweepPoint, compare, evaluate, sweep
 from prunekit.pruning import prune
 
-GRID = (*range(0, 100, 2), 99)
+GRID = (*range(0, 60, 5), *range(60, 100, 2), 99)  # percent: closer where small networks break
 
 LESSON = Lesson(
     4,

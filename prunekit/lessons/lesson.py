@@ -217,7 +217,7 @@ class Answer:
     guess : Guess
         The scale that a guess is judged on.
     near : float
-        How far off a number may be and still be right.
+        How far off a number may be and still be right; what is shown has one decimal.
     """
 
     value: Value
@@ -227,7 +227,7 @@ class Answer:
     numbers: Mapping[str, float] = field(repr=False)
     settings: Mapping[str, Any] = field(repr=False)
     guess: Guess = field(repr=False)
-    near: float = 0.0
+    near: float = 0.05
 
     def verdict(self, guess: object) -> Verdict:
         """Return what is to be said about a guess.
@@ -247,9 +247,10 @@ class Answer:
         """Return what is to be said about a number."""
         off = said - value
         distance = said_number(abs(off), "points" if self.guess.unit == "%" else self.guess.unit)
+        distance = "1 point" if distance == "1 points" else distance
         yours = said_number(said, self.guess.unit)
         if abs(off) <= self.near:
-            exact = said_number(off, "") in ("0", "−0")
+            exact = abs(off) < 0.05  # what is shown has one decimal
             return Verdict(True, f"Exactly: {self.shown}." if exact else f"Close: {self.shown}, {distance} from your {yours}.")
         return Verdict(False, f"You said {yours}, it is {self.shown}: you were {distance} too {'high' if off > 0 else 'low'}.")
 

@@ -1,0 +1,165 @@
+"""Every answer is what the core, asked on another way, or plain numpy gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import prunekit
+from prunekit.anatomy import prunable_layers, state_hash
+from prunekit.lessons import answer_of, cliff, fragile, layer
+from prunekit.pruning import masked_copy
+from prunekit.recover import fine_tune
+from prunekit.ui.address import decode, encode
+from prunekit.ui.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def cnn():
+    return prunekit.load_model("digits_cnn")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return prunekit.load_data("digits")
+
+
+def weight(model, name: str) -> np.ndarray:
+    return model.get_submodule(name).weight.detach().numpy().astype(np.float64)
+
+
+@pytest.mark.parametrize("below", [1, 10, 50])
+def test_the_share_of_small_weights_is_counted(cnn, below: int) -> None:
+    sizes = np.abs(np.concatenate([weight(cnn, name).reshape(-1) for name in ("conv1", "conv2", "fc1", "fc2")]))
+    small = sizes < below / 100 * sizes.max()
+    found = answer_of(1, below=below)
+    assert found.value == pytest.approx(100 * small.mean())
+    assert found.numbers["strength"] == pytest.approx((sizes[small] ** 2).sum() / (sizes**2).sum())
+    assert f"{small.sum():,} of {sizes.size:,} weights" in found.sentences[0]
+    assert found.frames["histogram"]["count"].sum() == sizes.size
+    assert found.frames["layers"].small.sum() == small.sum()
+
+
+def test_one_layer_has_a_bound_of_its_own(cnn) -> None:
+    sizes = np.abs(weight(cnn, "fc2")).reshape(-1)
+    assert answer_of(1, layer="fc2").value == pytest.approx(100 * (sizes < 0.1 * sizes.max()).mean())
+
+
+@settings(max_examples=20)
+@given(st.sets(st.integers(0, 24)))
+def test_no_choice_of_as_many_weights_keeps_more_strength_than_the_smallest_gone(cells: set[int]) -> None:
+    squares = weight(prunekit.load_model("digits_mlp"), "fc3")[:5, :5].reshape(-1) ** 2
+    found = answer_of(2, cells=tuple(cells))
+    kept = np.delete(squares, list(cells)).sum() / squares.sum()
+    best = np.sort(squares)[len(cells) :].sum() / squares.sum()
+    assert found.numbers["yours"] == pytest.approx(kept, abs=1e-9)
+    assert found.value == pytest.approx(100 * best, abs=1e-6)
+    assert (~found.frames["cells"].best).sum() == len(cells)
+    assert kept <= best + 1e-9
+
+
+def test_of_a_thousand_weights_three_hundred_are_left_and_the_shape_stays() -> None:
+    found = answer_of(3)
+    sizes = np.abs(weight(prunekit.load_model("digits_mlp"), "fc3")).reshape(-1)
+    kept = found.frames["weights"].kept.to_numpy()
+    assert (sizes.size, kept.sum()) == (1000, 300)
+    assert sizes[kept].min() >= sizes[~kept].max()
+    assert found.value == layer.SAME
+    assert "1,000 weights less 700 leave 300, and the matrix is still 10 x 100" in found.sentences[0]
+
+
+@pytest.mark.parametrize("sparsity", [0, 30, 70, 95])
+def test_a_layer_is_stored_in_as_many_bytes_as_its_formats_take(sparsity: int) -> None:
+    found = answer_of(3, sparsity=sparsity)
+    left = 1000 - 10 * sparsity
+    stored = found.frames["storage"].set_index("format")["bytes"]
+    assert stored["dense"] == 4000
+    assert stored["bitmap"] == 125 + 4 * left
+    assert found.numbers["best_bytes"] == stored.min()
+    assert ("No sparse format is smaller" in found.sentences[1]) == (stored.min() == 4000)
+
+
+@pytest.mark.parametrize("criterion", ["l1", "random"])
+def test_the_cliff_is_the_first_place_where_too_many_images_are_lost(cnn, data, criterion: str) -> None:
+    found = answer_of(4, criterion=criterion, drop=5)
+    shares = [share / 100 for share in cliff.GRID]
+    masks = prunekit.masks_at(cnn, prunekit.PruneSpec(criterion=criterion), shares)
+    right = [int(prunekit.evaluate(masked_copy(cnn, mask), data.validation).correct.sum()) for mask in masks]
+    beyond = next(i for i, n in enumerate(right) if (right[0] - n) * 100 > 5 * len(data.validation))
+    assert found.value == pytest.approx(100 * shares[beyond - 1])
+    assert found.frames["curve"].accuracy.to_numpy() == pytest.approx(np.array(right) / len(data.validation))
+
+
+def test_the_cliff_is_confirmed_on_the_test_images(cnn, data) -> None:
+    found = answer_of(4)
+    pruned = prunekit.prune(cnn, prunekit.PruneSpec(sparsity=found.value / 100)).model
+    before, after = prunekit.evaluate(cnn, data.test), prunekit.evaluate(pruned, data.test)
+    assert found.numbers["test_change"] == pytest.approx(after.value - before.value)
+    assert ("not significant" in found.sentences[1]) != prunekit.compare(before, after).significant
+
+
+@pytest.mark.parametrize("sparsity", [50, 90])
+def test_the_fragile_layer_is_the_one_that_costs_most_when_pruned_alone(cnn, data, sparsity: int) -> None:
+    found = answer_of(5, sparsity=sparsity)
+    dense, costs = prunekit.evaluate(cnn, data.validation), {}
+    for name in prunable_layers(cnn):
+        pruned = prunekit.prune(cnn, prunekit.PruneSpec(sparsity=sparsity / 100, layers=(name,))).model
+        costs[name] = prunekit.evaluate(pruned, data.validation)
+    assert found.frames["layers"].set_index("layer").accuracy.to_dict() == pytest.approx({n: a.value for n, a in costs.items()})
+    worst = min(costs, key=lambda name: costs[name].value)
+    expected = fragile.OPTIONS[worst] if prunekit.compare(dense, costs[worst]).significant else fragile.NONE
+    assert found.value == expected
+
+
+def test_fine_tuning_brings_back_what_the_core_brings_back(cnn, data) -> None:
+    found = answer_of(6, sparsity=70, epochs=1)
+    cut = prunekit.prune(cnn, prunekit.PruneSpec(mode="structured", sparsity=0.7))
+    healed = fine_tune(cut.model, data, prunekit.Recovery(epochs=1), teacher=cnn)
+    assert found.numbers["cut"] == prunekit.evaluate(cut.model, data.test).value
+    assert found.value == pytest.approx(100 * prunekit.evaluate(healed.model, data.test).value)
+    assert list(found.frames["course"].accuracy) == [found.numbers[name] for name in ("dense", "cut", "healed")]
+
+
+def test_sixty_four_filters_less_twenty_leave_forty_four_and_the_next_layer_shrinks(cnn) -> None:
+    found = answer_of(7)
+    norms = np.abs(weight(cnn, "conv2")).reshape(64, -1).sum(1)
+    kept = found.frames["filters"].kept.to_numpy()
+    shapes = found.frames["layers"].set_index("layer").shape_after
+    assert (kept.size, kept.sum()) == (64, 44)
+    assert norms[kept].min() > norms[~kept].max()
+    assert (shapes["conv2"], shapes["fc1"]) == ((44, 32, 3, 3), (64, 44 * 16))
+    assert found.value == pytest.approx(100 * 20 / 64)
+    # twenty filters, their BatchNorm's scale and shift, and their columns in fc1
+    assert found.numbers["params_before"] - found.numbers["params_after"] == 20 * (32 * 9 + 2 + 64 * 16)
+    assert "64 filters less 20 leave 44" in found.sentences[0]
+    assert "proved" in found.sentences[1]
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_an_answer_is_the_same_each_time_and_leaves_the_original_alone(cnn, number: int) -> None:
+    before = state_hash(cnn)
+    first, second = answer_of(number), answer_of(number)
+    assert first.numbers == second.numbers
+    assert first.sentences == second.sentences
+    assert all(frame.equals(second.frames[name]) for name, frame in first.frames.items())
+    assert state_hash(cnn) == before == state_hash(prunekit.load_model("digits_cnn"))
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_the_real_page_opens_with_the_same_setting(number: int) -> None:
+    found = answer_of(number)
+    picked = Settings(**found.settings)
+    assert decode(encode(picked)) == (picked, [])
+
+
+def test_the_real_page_prunes_what_the_lessons_prune(cnn) -> None:
+    names = prunable_layers(cnn)
+    filters = prunekit.prune(cnn, Settings(**answer_of(7).settings).spec(names))
+    assert filters.kept is not None
+    assert len(filters.kept["conv2"]) == 44
+    mlp = prunekit.load_model("digits_mlp")
+    thinned = prunekit.prune(mlp, Settings(**answer_of(3).settings).spec(prunable_layers(mlp)))
+    assert thinned.achieved.removed == 700
+    assert Settings(**answer_of(6).settings).recovery() == prunekit.Recovery(epochs=2)
