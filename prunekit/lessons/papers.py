@@ -76,4 +76,4 @@ STATE = Paper("Blalock et al.", 2020, "What is the State of Neural Network Pruni
 LAMP = Paper("Lee et al.", 2021, "Layer-adaptive sparsity for the Magnitude-based Pruning", "2010.07611")
 TWO_FOUR = Paper("Mishra et al.", 2021, "Accelerating Sparse Deep Neural Networks", "2104.08378")
 DEPGRAPH = Paper("Fang et al.", 2023, "DepGraph: Towards Any Structural Pruning", "2301.12900")
-WANDA = Paper("Sun, Liu, Bair and Kolter", 2024, "A Simple and Effective Pruning Approach for Large Language Models", "2306.11695")
+WANDA = Paper("Sun, Liu, Bair and Kolter", 2023, "A Simple and Effective Pruning Approach for Large Language Models", "2306.11695")
