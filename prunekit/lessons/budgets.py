@@ -48,9 +48,9 @@ def at_equal_budgets(model: nn.Module, data: Any, budget: str = "params", share:
     -------
     DataFrame
         A row for each of ``dense``, ``unstructured`` and ``structured``: ``kind``, ``sparsity`` (asked of weights or channels),
-        ``params``, ``macs``, ``bytes``, ``ms`` (64 images), ``ms_one`` (one image), ``ratio`` and ``ratio_one`` (of the original's time), ``faster``
-        and ``faster_one`` (beyond doubt), ``within`` (the budget), ``accuracy`` with its interval ``low`` to ``high``, ``images``, and
-        ``p_value`` (McNemar, paired) of the two pruned copies' accuracies, NaN in the row of the original.
+        ``params``, ``macs``, ``bytes``, ``ms`` (64 images), ``ms_one`` (one image), ``ratio`` and ``ratio_one`` (of the original's
+        time), ``faster`` and ``faster_one`` (beyond doubt), ``within`` (the budget), ``accuracy`` with its interval ``low`` to ``high``,
+        ``images``, and ``p_value`` (McNemar, paired) of the two pruned copies' accuracies, NaN in the row of the original.
 
     Raises
     ------
