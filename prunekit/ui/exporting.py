@@ -32,10 +32,11 @@ def pick(now: Settings, store: RunStore) -> Run | None:
         show.empty("Nothing has been kept yet. Choose a setting on the Prune page and press **Save as run** there.", "bookmark_add")
         routes.link("prune", "Go to the Prune page")
         return None
-    first = next((name for name in (now.opened, *now.runs) if name in runs), next(iter(runs)))
+    latest = next((name for name, run in runs.items() if run.kind != "dense"), next(iter(runs)))
+    first = next((name for name in (now.opened, *now.runs) if name in runs), latest)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
-            "Run", list(runs), format_func=lambda name: f"{_model(runs[name])}: {short_title(runs[name])} ({name})", width="stretch",
+            "Run", list(runs), format_func=lambda name: f"{_title(runs[name])} ({name})", width="stretch",
             **state.bind("opened", show=lambda name: name if name in runs else first),
         )  # fmt: skip
         st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **state.bind("every"))
@@ -54,9 +55,10 @@ def _offered(now: Settings, store: RunStore) -> list[Run]:
     return [run for run in store.runs(limit=10_000) if wanted(run)]
 
 
-def _model(run: Run) -> str:
-    """Return the model's name without folders."""
-    return str(run.model.get("name", "")).rpartition("/")[2]
+def _title(run: Run) -> str:
+    """Return the model's name without folders, and what was done to it."""
+    model, what = str(run.model.get("name", "")).rpartition("/")[2], short_title(run)
+    return f"{model}, {'dense' if what.endswith(model) else what}"
 
 
 def key_of(run: Run, store: RunStore) -> str:
@@ -100,7 +102,7 @@ def _start(run: Run, key: str) -> None:
         _tidy(folder)
         return made
 
-    measuring.start(key, f"Archive of {_model(run)}, {short_title(run)}", work)
+    measuring.start(key, f"Archive of {_title(run)}", work)
 
 
 def _tidy(folder: Path) -> None:
@@ -112,7 +114,7 @@ def _tidy(folder: Path) -> None:
 
 def file_name(run: Run) -> str:
     """Return what a run's archive is called where it is downloaded."""
-    words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{_model(run)} {short_title(run)}").strip("-.").lower()
+    words = re.sub(r"[^A-Za-z0-9._]+", "-", _title(run)).strip("-.").lower()
     return f"{words[:60].strip('-.') or 'run'}-{run.id[:6]}.zip"
 
 
