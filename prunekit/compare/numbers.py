@@ -100,12 +100,12 @@ def _baseline(runs: Sequence[Run], store: RunStore) -> tuple[Run, bool]:
 
 def _column(run: Run, letter: str, dense: Run) -> Column:
     """Return what a run itself says."""
-    counts: dict[str, Any] = {**{name: run.info.get(name) for name in COUNTS}, "sparsity": _sparsity(run, dense)}
+    counts: dict[str, Any] = {**{name: run.info.get(name) for name in COUNTS}, "sparsity": sparsity_of(run, dense)}
     return Column(run, letter, run.title, **counts, sizes=run.info.get("sizes"), shipped=shipped(run), gone=gone(run))
 
 
-def _sparsity(run: Run, dense: Run) -> float | None:
-    """Return the share of the dense model's prunable weights that are zero or gone."""
+def sparsity_of(run: Run, dense: Run) -> float | None:
+    """Return the share of the dense model's prunable weights that are zero or gone in a run; None where that is not known."""
     whole, left, zeros = dense.info.get("prunable"), run.info.get("prunable"), run.info.get("sparsity")
     return None if not whole or left is None or zeros is None else 1 - left * (1 - float(zeros)) / whole
 

@@ -111,6 +111,8 @@ def layers_caption(frame: pd.DataFrame, by: str = "sparsity") -> str:
         What is drawn.
     """
     frame = frame[frame["letter"] != DENSE]
+    if by == "sparsity":
+        frame = frame[frame["sparsity"].notna()]  # it is not known of every run which weights stay
     if frame.empty:
         return "Layers follow."
     values = frame.assign(value=frame["sparsity"] if by == "sparsity" else frame["width_after"] / frame["width_before"].clip(lower=1))

@@ -8,9 +8,11 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from prunekit.compare.letters import FEWEST
+from prunekit.compare.numbers import sparsity_of
 from prunekit.plots.text import plural
 from prunekit.reports.names import short_title
-from prunekit.runs.listing import in_passing, listed
+from prunekit.runs.listing import ALL, in_passing, listed
 from prunekit.runs.records import KINDS, Run
 from prunekit.runs.store import RunStore
 from prunekit.ui import comparing, labels, routes, show, state
@@ -18,7 +20,7 @@ from prunekit.ui.compared import MOST_RUNS, SORTS
 from prunekit.ui.settings import Settings
 
 COLUMNS = ["id", "run", "model", "kind", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "made", "passing"]
-ORDER = ["run", "model", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "kind", "made", "id"]
+ORDER = ["run", "model", "accuracy", "size", "sparsity", "tags", "note", "kind", "params", "n", "made", "id"]
 ORDERS = {
     "newest": "Newest first",
     "accuracy": "Most accurate first",
@@ -33,12 +35,15 @@ _BY |= {"sparsity": ("sparsity", False), "name": ("run", True)}
 
 def frame_of(store: RunStore) -> pd.DataFrame:
     """Return every run as a row, with its best-founded accuracy and what people say of it."""
-    passing = in_passing(store)
+    passing, every = in_passing(store), listed(store, every=True)
+    dense = {one.run.weights: one.run for one in every if one.run.kind == "dense"}
     rows = []
-    for one in listed(store, every=True):
+    for one in every:
         run, label, seen = one.run, one.label, one.accuracy
         value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.images)
-        rows.append((*_first(run), value, n, *_counts(run), list(label.tags), label.note, run.created, run.id in passing))
+        rows.append(
+            (*_first(run), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing)
+        )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -47,12 +52,12 @@ def _first(run: Run) -> tuple[str, str, str, str]:
     return run.id, short_title(run), str(run.model.get("name", "")).rpartition("/")[2], run.kind
 
 
-def _counts(run: Run) -> tuple[float, float, float]:
-    """Return bytes of the smallest form, parameters that are not zero, and sparsity in percent; NaN for what is not known."""
+def _counts(run: Run, dense: Run | None) -> tuple[float, float, float]:
+    """Return kilobytes of the smallest form, parameters that are not zero, and sparsity in percent; NaN for what is not known."""
     sizes = [value for value in (run.info.get("sizes") or {}).values() if isinstance(value, (int, float))]
-    found = (min(sizes, default=None), run.info.get("nonzero"), run.info.get("sparsity"))
+    found = (min(sizes, default=None), run.info.get("nonzero"), None if dense is None else sparsity_of(run, dense))
     size, params, sparsity = (float("nan") if value is None else float(value) for value in found)
-    return size, params, 100 * sparsity
+    return size / 1000, params, 100 * sparsity
 
 
 def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
@@ -82,26 +87,34 @@ def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
 
 def section(now: Settings, store: RunStore) -> None:
     """Show the table with its filters; folded away once runs are picked, until it is opened again."""
-    frame = frame_of(store)
-    if frame.empty:
+    whole = len(store.runs(limit=ALL))
+    if not whole:
         show.empty("Nothing has been kept yet. Choose a setting on the Prune page and press **Save as run** there.", "bookmark_add")
         routes.link("prune", "Go to the Prune page")
         st.stop()
     # it folds when the page is opened, not while somebody is still picking
-    key = state.mirror("runs_open", bool(st.session_state.get("runs_open", len(now.runs) < 2)))
-    with st.expander(f"All runs ({len(frame):,})", key=key, icon=":material/list:", on_change="rerun"):
-        _filters(now, frame)
-        shown = chosen(frame, now)
-        if shown.empty:
-            show.empty(
-                "No run passes these filters. Runs that arose on the way to something else show with the switch above.", "filter_alt_off"
-            )
-        else:
-            _table(now, shown, several=frame["model"].nunique() > 1)
-        hidden = len(frame) - len(shown)
-        if hidden:
-            st.caption(f"{plural(hidden, 'run')} {'does' if hidden == 1 else 'do'} not pass these filters.")
-        labels.tools(now, store)
+    key = state.mirror("runs_open", bool(st.session_state.get("runs_open", len(now.runs) < FEWEST)))
+    box = st.expander(f"All runs ({whole:,})", key=key, icon=":material/list:", on_change="rerun")
+    if box.open:
+        with box:
+            _body(now, store)
+
+
+def _body(now: Settings, store: RunStore) -> None:
+    """Show the filters, the table, and what can be done with the ticked runs."""
+    frame = frame_of(store)
+    _filters(now, frame)
+    shown = chosen(frame, now)
+    if shown.empty:
+        show.empty(
+            "No run passes these filters. Runs that arose on the way to something else show with the switch above.", "filter_alt_off"
+        )
+    else:
+        _table(now, shown, several=frame["model"].nunique() > 1)
+    hidden = len(frame) - len(shown)
+    if hidden:
+        st.caption(f"{plural(hidden, 'run')} {'does' if hidden == 1 else 'do'} not pass these filters.")
+    labels.tools(now, store)
 
 
 def _filters(now: Settings, frame: pd.DataFrame) -> None:
@@ -135,7 +148,7 @@ def _table(now: Settings, shown: pd.DataFrame, several: bool) -> None:
     rows = [place for place, name in enumerate(ids) if name in now.runs]
     height: Literal["content"] | int = "content" if len(shown) <= 8 else 320
     st.dataframe(
-        shown.assign(id=ids), column_config=_columns(several), column_order=ORDER, hide_index=True, height=height, key=key,
+        shown.assign(id=ids), column_config=_columns(several), column_order=ORDER, hide_index=True, height=height, key=key, placeholder="–",
         on_select=partial(_take_rows, key, tuple(ids)), selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
         alt="All runs with accuracy, size, tags and notes; selected rows stand beside each other below",
     )  # fmt: skip
@@ -155,18 +168,18 @@ def _columns(several: bool) -> dict[str, Any]:
     """Return how the columns look."""
     column = st.column_config
     return {
-        "run": column.TextColumn("Run", pinned=True, width=260),
+        "run": column.TextColumn("Run", pinned=True, width=290),
         "model": column.TextColumn("Model") if several else None,
         "kind": column.TextColumn("Kind", width=90),
         "accuracy": column.NumberColumn(
             "Accuracy", format="%.1f %%", width=85, help="On most images that it was measured on; test images first."
         ),
         "n": column.NumberColumn("n", format="localized", width=60),
-        "size": column.NumberColumn("Smallest file", format="bytes", width=95),
+        "size": column.NumberColumn("Smallest file", format="%.1f kB", width=95),
         "params": column.NumberColumn("Non-zero", format="compact", width=80),
         "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=80),
-        "tags": column.ListColumn("Tags"),
-        "note": column.TextColumn("Note"),
+        "tags": column.ListColumn("Tags", width=110),
+        "note": column.TextColumn("Note", width=110),
         "made": column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD HH:mm", width=130),
         "id": column.TextColumn("Id", width=110),
         "passing": None,

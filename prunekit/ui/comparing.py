@@ -154,7 +154,7 @@ def _measure(found: Comparison, store: RunStore, data: DataId) -> None:
     """Start measuring what is missing; a button's callback."""
 
     def work(job: Job) -> bool:
-        fill(found.missing, data, found.split, store, progress=job.progress, cancel=job.cancel, warn=job.warn)
+        fill(found.to_fill, data, found.split, store, progress=job.progress, cancel=job.cancel, warn=job.warn)
         return True
 
     measuring.start(fill_key(found), f"What is missing of {plural(len(found.missing), 'run')}", work)
