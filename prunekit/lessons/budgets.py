@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from prunekit.errors import PrunekitError, one_of
 from prunekit.lessons.advice import Advice, when_to_use
 from prunekit.lessons.fitting import Fit, Pair
 from prunekit.measure import Accuracy, Candidate, CandidateLatency, compare, evaluate, latency, sizes
+from prunekit.measure.forward import Progress
 from prunekit.pruning import PruneResult
 
 __all__ = ["BUDGETS", "Advice", "at_equal_budgets", "when_to_use"]
@@ -23,7 +25,16 @@ SECONDS = 1.5
 Times = dict[tuple[str, int], CandidateLatency]
 
 
-def at_equal_budgets(model: nn.Module, data: Any, budget: str = "params", share: float = 0.2, *, seconds: float = SECONDS) -> pd.DataFrame:
+def at_equal_budgets(
+    model: nn.Module,
+    data: Any,
+    budget: str = "params",
+    share: float = 0.2,
+    *,
+    seconds: float = SECONDS,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> pd.DataFrame:
     """Prune a model twice to the same budget, by single weights and by channels, and measure both and the original.
 
     The channels come first, because they go in larger steps: the least sparsity that meets the budget. Then as few weights go as come down
@@ -43,6 +54,10 @@ def at_equal_budgets(model: nn.Module, data: Any, budget: str = "params", share:
         Of the original's, 0 < share < 1.
     seconds : float
         Of turns for each batch, when timing.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Kills the process that times.
 
     Returns
     -------
@@ -62,7 +77,7 @@ def at_equal_budgets(model: nn.Module, data: Any, budget: str = "params", share:
         raise PrunekitError(f"share must be above 0 and below 1, the part of the original that may stay; got {share!r}")
     pair = Pair(model, data)
     fits = pair.ladder(share) if budget == "ms" else [pair.at(budget, share)]
-    times = _times(model, fits, pair.shape, seconds)
+    times = _times(model, fits, pair.shape, budget_s=seconds, progress=progress, cancel=cancel)
     place = _first_within(times, len(fits), share) if budget == "ms" else 0
     copies = fits[place].by_kind
     rows = [_original(pair, times), *(_pruned(kind, copies[kind], times, f"{kind} {place}") for kind in copies)]
@@ -71,10 +86,10 @@ def at_equal_budgets(model: nn.Module, data: Any, budget: str = "params", share:
     return _with_accuracy(frame, [evaluate(net, data.test) for net in (model, *(result.model for result in copies.values()))])
 
 
-def _times(model: nn.Module, fits: list[Fit], shape: tuple[int, ...], seconds: float) -> Times:
+def _times(model: nn.Module, fits: list[Fit], shape: tuple[int, ...], **turns: Any) -> Times:
     """Return the times of the original and of all copies, in turns, for one image and for many, by name and batch."""
     copies = [Candidate(f"{kind} {i}", result.model) for i, fit in enumerate(fits) for kind, result in fit.by_kind.items()]
-    report = latency([Candidate("dense", model), *copies], input_shape=shape, batch=(1, BATCH), budget_s=seconds)
+    report = latency([Candidate("dense", model), *copies], input_shape=shape, batch=(1, BATCH), **turns)
     return {(row.name, row.batch): row for row in report.candidates}
 
 

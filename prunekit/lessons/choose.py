@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pandas as pd
 
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.setting import CNN, digits, model_of
 from prunekit.lessons.words import percent, points, small
+from prunekit.measure.forward import Progress
 from prunekit.measure.paired import ALPHA
 
 WEIGHTS = "The one that lost single weights"
@@ -21,7 +24,7 @@ LESSON = Lesson(
     9,
     "choose",
     "Which one for a phone, a server, a paper?",
-    "Two copies of the network may keep the same amount of {budget}: {share} % of the original. "
+    "Two copies of the network may keep the same share of {budget}, {share} % of the original. "
     "One lost single weights, the other whole channels. Which one reads more digits right?",
     "Single weights or whole channels: which is better depends on what is scarce. Compare them at an equal budget, and see where each "
     "is at home.",
@@ -31,7 +34,7 @@ LESSON = Lesson(
             "budget",
             "What is scarce",
             "choice",
-            options=(("params", "weights that are not zero"), ("macs", "work"), ("bytes", "storage"), ("ms", "time")),
+            options=(("params", "weights"), ("macs", "multiplications"), ("bytes", "storage"), ("ms", "time")),
             start="params",
         ),
         Control("share", "How much may stay", "slider", 10, 60, 10, start=20, unit="%"),
@@ -41,7 +44,7 @@ LESSON = Lesson(
 )
 
 
-def answer(budget: str, share: int) -> Answer:
+def answer(budget: str, share: int, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
     """Prune to the same budget twice, measure, and read off which copy is at home where.
 
     Parameters
@@ -50,8 +53,10 @@ def answer(budget: str, share: int) -> Answer:
         What is scarce.
     share : int
         How much of it may stay, in percent.
+    progress, cancel
+        As for :func:`prunekit.lessons.answer_of`.
     """
-    frame = at_equal_budgets(model_of({"model": CNN}), digits(), budget, share / 100)
+    frame = at_equal_budgets(model_of({"model": CNN}), digits(), budget, share / 100, progress=progress, cancel=cancel)
     advice = when_to_use(frame)
     rows = frame.set_index("kind")
     apart = float(rows.accuracy["unstructured"] - rows.accuracy["structured"])

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from prunekit.errors import PrunekitError
 from prunekit.lessons import choose, cliff, faster, filters, fragile, heal, layer, matrix, weights
 from prunekit.lessons.lesson import Answer, Lesson
+from prunekit.measure.forward import Progress, check_cancel
 
 MODULES = (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose)
+LONG = (heal, faster, choose)  # train or time
 LESSONS: tuple[Lesson, ...] = tuple(module.LESSON for module in MODULES)
 
 
-def answer_of(number: int, **controls: Any) -> Answer:
+def answer_of(number: int, *, progress: Progress | None = None, cancel: threading.Event | None = None, **controls: Any) -> Answer:
     """Measure what a lesson asks.
 
     Parameters
     ----------
     number : int
         Of the lesson, from 1.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` by the lessons that take a while.
+    cancel : threading.Event, optional
+        Stops these.
     **controls
         Values of its controls; what is left out stands where the question puts it.
 
@@ -31,10 +38,14 @@ def answer_of(number: int, **controls: Any) -> Answer:
     ------
     PrunekitError
         If there is no such lesson or control, or a control cannot stand there.
+    Cancelled
+        If ``cancel`` was set.
     """
     if isinstance(number, bool) or number not in range(1, len(MODULES) + 1):
         raise PrunekitError(f"there are lessons 1 to {len(MODULES)}; got {number!r}")
     module = MODULES[number - 1]
     values = module.LESSON.checked(**controls)
-    answer: Answer = module.answer(**values)
+    check_cancel(cancel)
+    watch = {"progress": progress, "cancel": cancel} if module in LONG else {}
+    answer: Answer = module.answer(**values, **watch)
     return answer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pandas as pd
 from torch import nn
 
@@ -10,6 +12,7 @@ from prunekit.lessons.setting import CNN, model_of, spec_of
 from prunekit.lessons.words import percent
 from prunekit.measure import Candidate, CandidateLatency, latency, sizes
 from prunekit.measure.causes.wording import interval, ms
+from prunekit.measure.forward import Progress
 from prunekit.pruning import PruneResult, prune
 
 ZEROS = "The copy with the zeros"
@@ -37,7 +40,7 @@ LESSON = Lesson(
 )
 
 
-def answer(sparsity: int, batch: str) -> Answer:
+def answer(sparsity: int, batch: str, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
     """Time the original, a masked copy and a smaller copy in turns, in a process of their own.
 
     Parameters
@@ -46,12 +49,17 @@ def answer(sparsity: int, batch: str) -> Answer:
         Share of the weights, and of the channels, in percent.
     batch : str
         Images at a time.
+    progress, cancel
+        As for :func:`prunekit.lessons.answer_of`.
     """
     settings = {"model": CNN, "mode": "structured", "sparsity": sparsity / 100, "batch": (int(batch),), "threads": (1,)}
     settings |= {"runtimes": ("eager",), "budget": BUDGET_S}
     model = model_of(settings)
     zeros, small = (prune(model, spec_of(settings | {"mode": mode}, model)) for mode in ("unstructured", "structured"))
-    rows = measured(model, zeros, small, int(batch))
+    candidates = _candidates(model, zeros, small)
+    rows = latency(
+        candidates, input_shape=zeros.input_shape, batch=int(batch), budget_s=BUDGET_S, progress=progress, cancel=cancel
+    ).candidates
     frame = _frame(rows, zeros, small)
     columns = ("ms", "macs", "effective_macs", "bytes")
     numbers = {f"{name}_{column}": float(frame.loc[i, column]) for i, name in enumerate(NAMES) for column in columns}
@@ -61,21 +69,10 @@ def answer(sparsity: int, batch: str) -> Answer:
     return Answer(value, shown, (_zeros(rows[1], zeros), _small(rows[2], small)), {"times": frame}, numbers, settings, LESSON.guess)
 
 
-def measured(model: nn.Module, zeros: PruneResult, small: PruneResult, batch: int) -> tuple[CandidateLatency, ...]:
-    """Return the times of the original, the masked copy and the smaller copy.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The original.
-    zeros, small : PruneResult
-        The copies.
-    batch : int
-        Images at a time.
-    """
-    nets = zip(NAMES, (model, zeros.model, small.model), (zeros.before.macs, zeros.after.macs, small.after.macs), strict=True)
-    candidates = [Candidate(name, net, macs) for name, net, macs in nets]
-    return latency(candidates, input_shape=zeros.input_shape, batch=batch, budget_s=BUDGET_S).candidates
+def _candidates(model: nn.Module, zeros: PruneResult, small: PruneResult) -> list[Candidate]:
+    """Return the original, the masked copy and the smaller copy."""
+    nets = ((model, zeros.before), (zeros.model, zeros.after), (small.model, small.after))
+    return [Candidate(name, net, counts.macs) for name, (net, counts) in zip(NAMES, nets, strict=True)]
 
 
 def faster(row: CandidateLatency) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pandas as pd
 
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.setting import CNN, digits, model_of, recovery_of, spec_of
 from prunekit.lessons.words import change, percent, points, told
 from prunekit.measure import Accuracy, compare, evaluate
+from prunekit.measure.forward import Progress
 from prunekit.recover import Recovered, prune_and_recover
 
 LESSON = Lesson(
@@ -27,7 +30,7 @@ LESSON = Lesson(
 )
 
 
-def answer(sparsity: int, epochs: int) -> Answer:
+def answer(sparsity: int, epochs: int, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
     """Cut channels out, fine-tune, and read the test images before, after the cut and at the end.
 
     Parameters
@@ -36,10 +39,12 @@ def answer(sparsity: int, epochs: int) -> Answer:
         Share of the channels, in percent.
     epochs : int
         Passes over the training images.
+    progress, cancel
+        As for :func:`prunekit.lessons.answer_of`.
     """
     settings = {"model": CNN, "mode": "structured", "sparsity": sparsity / 100, "recalibrate": False, "epochs": epochs}
     model, data = model_of(settings), digits()
-    found = prune_and_recover(model, spec_of(settings, model), recovery_of(settings), data)
+    found = prune_and_recover(model, spec_of(settings, model), recovery_of(settings), data, progress=progress, cancel=cancel)
     assert found.before is not None
     dense, cut, healed = (evaluate(net, data.test) for net in (model, found.before, found.model))
     numbers = {"dense": dense.value, "cut": cut.value, "healed": healed.value, "images": dense.n}

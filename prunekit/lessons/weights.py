@@ -30,10 +30,10 @@ LESSON = Lesson(
             "choice",
             options=(
                 ("all", "all layers"),
-                ("conv1", "conv1, the first layer"),
+                ("conv1", "conv1 (the first layer)"),
                 ("conv2", "conv2"),
                 ("fc1", "fc1"),
-                ("fc2", "fc2, the last layer"),
+                ("fc2", "fc2 (the last layer)"),
             ),
             start="all",
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 import prunekit
 from prunekit.anatomy import prunable_layers, state_hash
 from prunekit.lessons import answer_of, cliff, fragile, layer
+from prunekit.measure import Cancelled
 from prunekit.pruning import masked_copy
 from prunekit.recover import fine_tune
 from prunekit.ui.address import decode, encode
@@ -163,3 +166,25 @@ def test_the_real_page_prunes_what_the_lessons_prune(cnn) -> None:
     thinned = prunekit.prune(mlp, Settings(**answer_of(3).settings).spec(prunable_layers(mlp)))
     assert thinned.achieved.removed == 700
     assert Settings(**answer_of(6).settings).recovery() == prunekit.Recovery(epochs=2)
+
+
+@pytest.mark.parametrize("number", [1, 6, 9])
+def test_a_lesson_that_was_cancelled_gives_no_answer(number: int) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        answer_of(number, cancel=stop)
+
+
+def test_fine_tuning_says_how_far_it_is_and_stops_on_request() -> None:
+    stop, heard = threading.Event(), []
+
+    def progress(share: float, _text: str) -> None:
+        heard.append(share)
+        if share > 0.2:
+            stop.set()
+
+    with pytest.raises(Cancelled):
+        answer_of(6, progress=progress, cancel=stop)
+    assert heard == sorted(heard)
+    assert 0.2 < heard[-1] < 1
