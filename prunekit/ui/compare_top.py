@@ -24,7 +24,7 @@ def strip(runs: list[Run], found: Comparison | None) -> None:
         with box.container(border=True, height="stretch", gap=None):
             name, away = st.columns([6, 1], gap="xsmall")
             name.html(_chip(letter, short_title(run), show.dark()))
-            away.button(
+            away.container(horizontal=True, horizontal_alignment="right").button(
                 "", key=f"let_go_{run.id}", icon=":material/close:", type="tertiary", on_click=comparing.toggle, args=(run.id,),
                 help=f"Let {letter} go",
             )  # fmt: skip

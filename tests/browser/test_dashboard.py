@@ -19,6 +19,7 @@ PAGES = {
     "accuracy": "How far can it be pruned before accuracy breaks?",
     "recover": "How much accuracy comes back after pruning?",
     "latency": "Is it really faster, here?",
+    "compare": "Which one do I take?",
 }
 
 
