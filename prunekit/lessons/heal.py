@@ -17,7 +17,7 @@ LESSON = Lesson(
     6,
     "heal",
     "Fine-tune and see it come back",
-    "{sparsity} % of the channels are cut out, and the network is hurt. Then it trains on for a moment (passes over its images: {epochs}). "
+    "{sparsity} % of the channels are cut out; then the network trains on for a moment (passes over its images: {epochs}). "
     "How many of a hundred test images does it read right afterwards?",
     "A pruned network can learn again: training goes on from the weights that are left, which is called fine-tuning.",
     Guess("number", "Accuracy after fine-tuning", "%"),

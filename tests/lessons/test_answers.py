@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import prunekit
 from prunekit.anatomy import prunable_layers, state_hash
-from prunekit.lessons import answer_of, cliff, fragile, layer
+from prunekit.lessons import LESSONS, answer_of, cliff, fragile, layer
 from prunekit.measure import Cancelled
 from prunekit.pruning import masked_copy
 from prunekit.recover import fine_tune
@@ -188,3 +188,15 @@ def test_fine_tuning_says_how_far_it_is_and_stops_on_request() -> None:
         answer_of(6, progress=progress, cancel=stop)
     assert heard == sorted(heard)
     assert 0.2 < heard[-1] < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_lesson_answers_at_both_ends_of_every_control(number: int) -> None:
+    lesson = LESSONS[number - 1]
+    for control in lesson.controls:
+        ends = [key for key, _ in control.options] or [control.low, control.high]
+        for value in ends if control.kind != "cells" else [(), tuple(range(25))]:
+            found = answer_of(number, **{control.name: value})
+            assert found.verdict(found.value if found.guess.kind == "choice" else float(found.value)).right
+            assert len(found.sentences) == 2

@@ -177,3 +177,5 @@ def test_the_fixed_figures_in_the_questions_are_those_of_the_networks() -> None:
     assert cnn.conv2.out_channels == 64
     assert "four layers" in LESSONS[4].intro
     assert list(fragile.OPTIONS) == [name for name, module in cnn.named_modules() if hasattr(module, "weight") and "bn" not in name]
+    assert max(fragile.OPTIONS, key=lambda name: cnn.get_submodule(name).weight.numel()) == "fc1"
+    assert fragile.OPTIONS["fc1"].startswith("fc1, the largest")
