@@ -94,8 +94,9 @@ def _said(numbers: dict[str, float]) -> tuple[str, str]:
     first += f"{percent(numbers['share'])}, are smaller than {numbers['bound']:.3g}."
     if not numbers["small"]:
         return first, "Not one weight is that small here: move the bound up to see when the first ones are."
+    held = f"ogether they hold {percent(numbers['strength'])} of the strength (the sum of squares)"
+    if numbers["share"] < 0.5:
+        return first, f"They are the minority, and t{held}: the first candidates to go, but few."
     if numbers["strength"] < 0.25:
-        held = f"Together they hold only {percent(numbers['strength'])} of the strength (the sum of squares)"
-        return first, f"{held}: small weights are many and count little, so they are the first candidates to go."
-    held = f"Together they hold {percent(numbers['strength'])} of the strength (the sum of squares)"
-    return first, f"{held}: each of them is small, but so many of them are not nothing."
+        return first, f"T{held}: small weights are many and count little, so they are the first candidates to go."
+    return first, f"T{held}: each of them is small, but so many of them are not nothing."

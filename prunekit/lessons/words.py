@@ -11,11 +11,13 @@ def percent(share: float) -> str:
     Examples
     --------
     >>> percent(0.7), percent(0.123), percent(0.0001), percent(0.9999)
-    ('70 %', '12.3 %', '0.1 %', '99.9 %')
+    ('70 %', '12.3 %', 'under 0.1 %', 'over 99.9 %')
     """
     value = 100 * share
-    if 0 < value < 100:
-        value = min(max(value, 0.1), 99.9)
+    if 0 < value < 0.05:
+        return "under 0.1 %"
+    if 99.95 <= value < 100:
+        return "over 99.9 %"
     return f"{value:.1f}".removesuffix(".0") + " %"
 
 

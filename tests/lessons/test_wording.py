@@ -144,10 +144,16 @@ def test_your_own_best_choice_is_recognised() -> None:
     assert "0 %" in answer_of(2, cells=tuple(range(25))).sentences[0]
 
 
+def test_small_weights_are_called_many_only_where_they_are() -> None:
+    assert "minority" in answer_of(1, below=1, layer="conv1").sentences[1]
+    assert "minority" not in answer_of(1, below=10).sentences[1]
+
+
 @given(st.floats(0, 1))
 def test_a_share_reads_nothing_or_all_only_where_it_is(share: float) -> None:
     assert (percent(share) == "0 %") == (share == 0)
     assert (percent(share) == "100 %") == (share == 1)
+    assert ("under" in percent(share)) == (0 < 100 * share < 0.05)
 
 
 @given(st.integers(0, 200), st.integers(0, 200))
