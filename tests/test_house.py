@@ -23,7 +23,7 @@ FLOORS = {
     "recover": 4,
     "runtimes": 4,
     "runs": 5,
-    "compare": 5,
+    "comparison": 5,
     "lessons": 5,
     "jobs": 5,
     "plots": 6,
@@ -66,3 +66,9 @@ def test_streamlit_is_imported_by_the_screen_only():
     code = f"import sys, importlib\nfor name in {below!r}: importlib.import_module(name)\nprint('streamlit' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert out.stdout.strip() == "False"
+
+
+def test_no_package_hides_a_public_name():
+    packages = {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()}
+    clash = packages & set(prunekit.__all__)
+    assert not clash, f"importing prunekit.{clash} would put the package in the place of the public function"

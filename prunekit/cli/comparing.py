@@ -11,7 +11,7 @@ from prunekit.catalog import DataId, ModelId, info, load_model
 from prunekit.catalog.folder import write_folder
 from prunekit.cli.arguments import progress_to, to_json
 from prunekit.cli.tables import percent, table
-from prunekit.compare import METRICS, Column, Comparison, apply_recipe, compare_runs, metric_frame
+from prunekit.comparison import METRICS, Column, Comparison, apply_recipe, compare_runs, metric_frame
 from prunekit.errors import PrunekitError
 from prunekit.runs import store as usual_store
 from prunekit.runs.filling import fill

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.compare import DENSE
+from prunekit.comparison import DENSE
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour, letters_of
 from prunekit.plots.text import plural, points, short
@@ -40,7 +40,7 @@ def class_dumbbells(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     Parameters
     ----------
     frame : DataFrame
-        ``by_class`` of `prunekit.compare.behaviour`, the dense model among the runs.
+        ``by_class`` of `prunekit.comparison.behaviour`, the dense model among the runs.
     dark : bool
         For a dark page.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.compare import DENSE
+from prunekit.comparison import DENSE
 from prunekit.plots import theme
 from prunekit.plots.text import percent, short
 
@@ -31,7 +31,7 @@ def layers_beside(frame: pd.DataFrame, *, by: str = "sparsity", dark: bool = Fal
     Parameters
     ----------
     frame : DataFrame
-        Of `prunekit.compare.layer_frame`: a row for each layer and run, layers in the order of depth; rows of ``Dense`` may be left out.
+        Of `prunekit.comparison.layer_frame`: a row for each layer and run, layers in the order of depth; rows of ``Dense`` may be left out.
     by : {"sparsity", "width"}
         What is drawn: the share of weights that are gone, or output channels, the dense layer's beside.
     dark : bool

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.compare.overlaps import ALL
+from prunekit.comparison.overlaps import ALL
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 from prunekit.plots.layers import MOST_NAMED
@@ -19,7 +19,7 @@ def totals(frame: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     frame : DataFrame
-        Of `prunekit.compare.overlap` or `prunekit.compare.channel_overlap`.
+        Of `prunekit.comparison.overlap` or `prunekit.comparison.channel_overlap`.
     """
     return frame[frame["layer"] == ALL]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.compare import DENSE, METRICS, Metric, pareto
+from prunekit.comparison import DENSE, METRICS, Metric, pareto
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 
@@ -22,9 +22,9 @@ def tradeoff(
     Parameters
     ----------
     frame : DataFrame
-        Of `prunekit.compare.metric_frame`.
+        Of `prunekit.comparison.metric_frame`.
     x, y : str
-        Names of `prunekit.compare.METRICS`.
+        Names of `prunekit.comparison.METRICS`.
     bound : float, optional
         A budget, in the unit of its axis; the side that it rules out is shaded.
     bound_on : {"x", "y"}

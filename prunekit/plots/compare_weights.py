@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.compare import DENSE
+from prunekit.comparison import DENSE
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour, letters_of
 from prunekit.plots.text import count
@@ -18,7 +18,7 @@ def weight_outlines(frame: pd.DataFrame, *, log: bool = False, dark: bool = Fals
     Parameters
     ----------
     frame : DataFrame
-        Of `prunekit.compare.weight_bins`: columns ``letter``, ``left``, ``right`` (edges, the same for all runs) and ``count``; zeros are
+        Of `prunekit.comparison.weight_bins`: columns ``letter``, ``left``, ``right`` (edges, equal for all runs) and ``count``; zeros are
         rows of their own, without width, and are not drawn.
     log : bool
         Whether counts stand on a logarithmic scale.

@@ -12,8 +12,8 @@ import pandas as pd
 from prunekit.anatomy import prunable_layers
 from prunekit.catalog import info, load_model
 from prunekit.catalog.ids import DataId, ModelId
-from prunekit.compare import Behaviour, Comparison, Node, behaviour, channel_overlap, layer_frame, lineage, overlap, weight_bins
-from prunekit.compare.overlaps import ALL
+from prunekit.comparison import Behaviour, Comparison, Node, behaviour, channel_overlap, layer_frame, lineage, overlap, weight_bins
+from prunekit.comparison.overlaps import ALL
 from prunekit.errors import PrunekitError
 from prunekit.runs.loading import load
 from prunekit.runs.opening import Opened, open_run, structure_of
@@ -32,11 +32,11 @@ class Shapes:
     Attributes
     ----------
     layers : DataFrame
-        Of `prunekit.compare.layer_frame`, the dense model's rows first.
+        Of `prunekit.comparison.layer_frame`, the dense model's rows first.
     bins : DataFrame
-        Of `prunekit.compare.weight_bins` for each layer and for all together: column ``part`` says which.
+        Of `prunekit.comparison.weight_bins` for each layer and for all together: column ``part`` says which.
     masks, channels : DataFrame
-        Of `prunekit.compare.overlap` and `prunekit.compare.channel_overlap`.
+        Of `prunekit.comparison.overlap` and `prunekit.comparison.channel_overlap`.
     gone : dict of str to str
         Letter -> why a run could not be opened.
     notes : tuple of str

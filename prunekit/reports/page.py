@@ -11,7 +11,7 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
-from prunekit.compare import Column, Comparison, metric_frame
+from prunekit.comparison import Column, Comparison, metric_frame
 from prunekit.plots import letter_colour, theme
 from prunekit.plots.text import percent, size, times
 from prunekit.reports.names import short_title

@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from prunekit import plots
-from prunekit.compare import METRICS, Behaviour, Comparison, best_within, metric_frame
-from prunekit.compare.overlaps import ALL
+from prunekit.comparison import METRICS, Behaviour, Comparison, best_within, metric_frame
+from prunekit.comparison.overlaps import ALL
 from prunekit.reports.material import Shapes
 from prunekit.reports.view import View
 

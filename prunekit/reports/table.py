@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
-from prunekit.compare import METRICS, Column, Comparison, SettingRow
+from prunekit.comparison import METRICS, Column, Comparison, SettingRow
 from prunekit.plots import letter_colour, theme
 from prunekit.plots.text import percent, points, times
 from prunekit.reports.names import short_title

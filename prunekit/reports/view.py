@@ -24,7 +24,7 @@ class View:
     behind : str
         Letter of the run whose confusion is compared with the dense model's.
     x, y : str
-        Names of `prunekit.compare.METRICS`.
+        Names of `prunekit.comparison.METRICS`.
     bound : float or None
         A budget, in the unit of its axis.
     bound_on : {"x", "y"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prunekit.compare import Comparison
+from prunekit.comparison import Comparison
 from prunekit.errors import PrunekitError
 from prunekit.reports import pictures
 from prunekit.reports.material import Progress, Shapes, family, said, shapes

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from prunekit.compare.letters import FEWEST
-from prunekit.compare.numbers import sparsity_of
+from prunekit.comparison.letters import FEWEST
+from prunekit.comparison.numbers import sparsity_of
 from prunekit.plots.text import plural
 from prunekit.reports.names import short_title
 from prunekit.runs.listing import ALL, in_passing, listed

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from prunekit.compare import METRICS, Comparison, metric_frame
+from prunekit.comparison import METRICS, Comparison, metric_frame
 from prunekit.reports import pictures
 from prunekit.runs.store import RunStore
 from prunekit.ui import comparing, show, state

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from prunekit.compare import Behaviour, Comparison
+from prunekit.comparison import Behaviour, Comparison
 from prunekit.jobs import board
 from prunekit.plots.text import percent, plural
 from prunekit.reports import pictures

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from prunekit.compare import Comparison
+from prunekit.comparison import Comparison
 from prunekit.reports import as_csv, as_json, report, shapes
 from prunekit.runs.store import RunStore
 from prunekit.ui import comparing

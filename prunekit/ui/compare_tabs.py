@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from prunekit.compare import Comparison
+from prunekit.comparison import Comparison
 from prunekit.plots.text import plural
 from prunekit.reports import pictures
 from prunekit.reports.pictures import Picture, pairs_of

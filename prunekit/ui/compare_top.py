@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from prunekit.compare import Column, Comparison
+from prunekit.comparison import Column, Comparison
 from prunekit.plots import letter_colour
 from prunekit.reports.names import short_title
 from prunekit.reports.page import big_three

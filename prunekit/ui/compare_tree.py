@@ -7,8 +7,8 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from prunekit.compare import Comparison
-from prunekit.compare.settings import setting_rows
+from prunekit.comparison import Comparison
+from prunekit.comparison.settings import setting_rows
 from prunekit.errors import StoreError
 from prunekit.plots.text import percent
 from prunekit.reports import family, pictures

@@ -7,10 +7,10 @@ from typing import Any
 import streamlit as st
 
 from prunekit.catalog.ids import DataId
-from prunekit.compare import Behaviour, Comparison, compare_runs
-from prunekit.compare.letters import FEWEST
-from prunekit.compare.metrics import METRICS
-from prunekit.compare.overlaps import ALL
+from prunekit.comparison import Behaviour, Comparison, compare_runs
+from prunekit.comparison.letters import FEWEST
+from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.overlaps import ALL
 from prunekit.errors import StoreError
 from prunekit.jobs import Job, board
 from prunekit.plots.text import plural

@@ -13,7 +13,8 @@ from prunekit.plots.text import percent
 from prunekit.runs import AccuracyRequest
 from prunekit.runs.listing import best_accuracy
 from prunekit.runs.records import Run
-from prunekit.ui import lending, measuring, routes, show
+from prunekit.ui import comparing, lending, measuring, routes, show, state
+from prunekit.ui.compared import MOST_RUNS
 from prunekit.ui.cuts import View
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
@@ -48,7 +49,18 @@ def panel(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -
     if job is not None and job.state == "done" and isinstance(job.result, Run) and _is_kept(job):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"Saved as run `{job.result.id[:12]}`: {job.result.title}.{_accuracy(job.result)}", width="content")
-            routes.link("compare", "Compare it with others")
+            button = st.button(
+                "Compare it with others", key="compare_saved", type="tertiary", icon=":material/compare_arrows:", on_click=_pick,
+                args=(job.result.id[: comparing.DIGITS],),
+            )  # fmt: skip
+            if button:
+                st.switch_page(routes.page("compare"))
+
+
+def _pick(name: str) -> None:
+    """Put a run among those that are compared, as the last of them; a button's callback."""
+    others = tuple(other for other in state.settings().runs if other != name)
+    state.change(runs=(*others[-(MOST_RUNS - 1) :], name))
 
 
 def _is_kept(job: Job) -> bool:

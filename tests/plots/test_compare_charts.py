@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.compare import DENSE, LETTERS, METRICS, pareto
-from prunekit.compare.overlaps import ALL
+from prunekit.comparison import DENSE, LETTERS, METRICS, pareto
+from prunekit.comparison.overlaps import ALL
 from prunekit.plots import (
     class_dumbbells,
     classes_caption,

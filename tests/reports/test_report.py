@@ -13,7 +13,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from prunekit.catalog import DataId, ModelId
-from prunekit.compare import METRICS, Comparison, compare_runs
+from prunekit.comparison import METRICS, Comparison, compare_runs
 from prunekit.measure import Difference
 from prunekit.plots import letter_colour
 from prunekit.reports import View, as_csv, as_json, family, html, report, said, shapes
@@ -23,7 +23,7 @@ from prunekit.reports.table import groups, table_html
 from prunekit.runs import AccuracyRequest, RunStore, measure_one
 from prunekit.runs.filling import fill
 from prunekit.spec import PruneSpec
-from tests.compare import made
+from tests.comparison import made
 
 EVIL = '<script>alert("x")</script> & **bold** </script>'
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from prunekit.catalog import DataId, ModelId
-from prunekit.compare import METRICS, compare_runs
+from prunekit.comparison import METRICS, compare_runs
 from prunekit.runs import AccuracyRequest, measure_one, store
 from prunekit.spec import PruneSpec
 from prunekit.ui import allruns, labels

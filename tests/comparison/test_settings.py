@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.compare.settings import ABSENT, caution, differing, setting_rows
+from prunekit.comparison.settings import ABSENT, caution, differing, setting_rows
 from prunekit.recovery import Recovery
 from prunekit.runs import Run
 from prunekit.spec import PruneSpec
-from tests.compare.made import dense, pruned
+from tests.comparison.made import dense, pruned
 
 BASE = PruneSpec(mode="structured", criterion="taylor", sparsity=0.5)
 TUNED = Recovery(recalibrate=True, epochs=6, schedule="agp", steps=2, distill=0.5)

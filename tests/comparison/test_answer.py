@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunekit.compare.answer import answer, loses
+from prunekit.comparison.answer import answer, loses
 from prunekit.measure import compare
-from tests.compare.made import column
+from tests.comparison.made import column
 
 N = 40
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from prunekit.catalog.folder import is_folder
 from prunekit.catalog.ids import DataId
-from prunekit.compare.answer import answer
-from prunekit.compare.columns import Column, Comparison
-from prunekit.compare.letters import DENSE, FEWEST, MOST, letters
-from prunekit.compare.sameimages import eligible, most_measured, on_these
-from prunekit.compare.settings import caution, differing, setting_rows
-from prunekit.compare.shipping import shipped
-from prunekit.compare.speeds import speeds
+from prunekit.comparison.answer import answer
+from prunekit.comparison.columns import Column, Comparison
+from prunekit.comparison.letters import DENSE, FEWEST, MOST, letters
+from prunekit.comparison.sameimages import eligible, most_measured, on_these
+from prunekit.comparison.settings import caution, differing, setting_rows
+from prunekit.comparison.shipping import shipped
+from prunekit.comparison.speeds import speeds
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.paired import compare

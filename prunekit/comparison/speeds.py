@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from prunekit.compare.columns import Speed
+from prunekit.comparison.columns import Speed
 from prunekit.runs.identity import this_machine
 from prunekit.runs.records import Measurement
 

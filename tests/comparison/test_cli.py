@@ -12,7 +12,7 @@ import pytest
 
 from prunekit.catalog import DataId, ModelId
 from prunekit.cli import main
-from prunekit.compare import compare_runs
+from prunekit.comparison import compare_runs
 from prunekit.runs import AccuracyRequest, RunStore, measure_one, store
 from prunekit.spec import PruneSpec
 

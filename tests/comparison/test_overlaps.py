@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit import PruneSpec, load_model, prune
-from prunekit.compare import channel_overlap, layer_frame, overlap, weight_bins
-from prunekit.compare.overlaps import ALL, Counts, shared
+from prunekit.comparison import channel_overlap, layer_frame, overlap, weight_bins
+from prunekit.comparison.overlaps import ALL, Counts, shared
 from prunekit.errors import PrunekitError
 from prunekit.pruning import trace
 from prunekit.runs.structure import Structure, of_masks, of_removal

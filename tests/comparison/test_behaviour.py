@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from prunekit.compare import behaviour
-from prunekit.compare.behaviour import holm
+from prunekit.comparison import behaviour
+from prunekit.comparison.behaviour import holm
 from prunekit.errors import DataError
 from prunekit.measure import Accuracy, compare
 from prunekit.runs.predicting import Predictions

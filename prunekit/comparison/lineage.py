@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from prunekit.compare.settings import amount
+from prunekit.comparison.settings import amount
 from prunekit.recovery import Recovery
 from prunekit.runs.identity import digest, run_id
 from prunekit.runs.records import Run

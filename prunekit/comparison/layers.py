@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from prunekit.compare.letters import DENSE
+from prunekit.comparison.letters import DENSE
 from prunekit.runs.structure import Structure
 
 LAYER_COLUMNS = ["layer", "letter", "width_before", "width_after", "weights", "kept", "sparsity"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from prunekit.compare.metrics import METRICS
+from prunekit.comparison.metrics import METRICS
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.paired import Difference
 from prunekit.runs.records import Measurement, Run
@@ -236,7 +236,7 @@ class Comparison:
         Returns
         -------
         DataFrame
-            Indexed by metric (`prunekit.compare.METRICS`), columns by letter; NaN where nothing was measured.
+            Indexed by metric (`prunekit.comparison.METRICS`), columns by letter; NaN where nothing was measured.
         """
         values = {column.letter: [_number(metric.value(column)) for metric in METRICS.values()] for column in self.all}
         frame = pd.DataFrame(values, index=pd.Index(METRICS, name="metric"), dtype=float)

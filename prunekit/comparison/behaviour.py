@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from prunekit.compare.letters import DENSE
+from prunekit.comparison.letters import DENSE
 from prunekit.errors import DataError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.paired import ALPHA, compare

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.compare import METRICS, best_within, compare_runs, metric_frame, pareto
+from prunekit.comparison import METRICS, best_within, compare_runs, metric_frame, pareto
 from prunekit.errors import PrunekitError
-from tests.compare.made import at, dense, seen, store_of
+from tests.comparison.made import at, dense, seen, store_of
 
 VALUES = st.sampled_from([np.nan, 0.0, 0.25, 0.5, 0.75, 1.0])
 PAIRS = [("accuracy", "shipped"), ("shipped", "time"), ("accuracy", "sparsity"), ("params", "accuracy"), ("macs", "macs")]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prunekit.compare import Column, Shipped, Speed
+from prunekit.comparison import Column, Shipped, Speed
 from prunekit.measure import Accuracy, compare
 from prunekit.recovery import Recovery
 from prunekit.runs import Measurement, Run, RunStore, run_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunekit.compare.columns import Shipped
+from prunekit.comparison.columns import Shipped
 from prunekit.runs.images import INT8 as FILE
 from prunekit.runs.records import Run
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.compare import Node, lineage
+from prunekit.comparison import Node, lineage
 from prunekit.recovery import Recovery
 from prunekit.runs import Run
 from prunekit.spec import PruneSpec
-from tests.compare.made import dense, pruned
+from tests.comparison.made import dense, pruned
 
 SPEC = PruneSpec(mode="structured", sparsity=0.5)
 BOTH = Recovery(recalibrate=True, epochs=2, seed=3)

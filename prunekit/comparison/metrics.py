@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prunekit.compare.columns import Column
+    from prunekit.comparison.columns import Column
 
 UNITS = ("", " k", " M", " G", " T")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prunekit.compare.columns import Comparison
-from prunekit.compare.metrics import METRICS, Metric
+from prunekit.comparison.columns import Comparison
+from prunekit.comparison.metrics import METRICS, Metric
 from prunekit.errors import PrunekitError, one_of
 
 __all__ = ["METRICS", "Best", "Metric", "best_within", "metric_frame", "pareto"]

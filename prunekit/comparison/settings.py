@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from prunekit.compare.columns import SettingRow
+from prunekit.comparison.columns import SettingRow
 from prunekit.recovery import Recovery
 from prunekit.runs.records import Run
 from prunekit.spec import NEEDS_DATA, PruneSpec

@@ -14,8 +14,8 @@ from torch import nn
 from prunekit.anatomy import prunable_layers, weight_of
 from prunekit.catalog import load_data, load_model
 from prunekit.catalog.ids import DataId, ModelId
-from prunekit.compare.overlaps import Counts, counted, shared
-from prunekit.compare.recorded import Recorded, recorded
+from prunekit.comparison.overlaps import Counts, counted, shared
+from prunekit.comparison.recorded import Recorded, recorded
 from prunekit.errors import DataError, SpecError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.assess import assess, document

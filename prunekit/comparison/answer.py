@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from prunekit.compare.columns import Column, Speed
+from prunekit.comparison.columns import Column, Speed
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.paired import compare
 

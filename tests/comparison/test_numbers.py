@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prunekit.compare import METRICS, compare_runs, letters
+from prunekit.comparison import METRICS, compare_runs, letters
 from prunekit.errors import PrunekitError, StoreError
 from prunekit.measure import Accuracy, compare
 from prunekit.recovery import Recovery
 from prunekit.runs import home
 from prunekit.spec import PruneSpec
-from tests.compare.made import DIGITS, at, dense, pruned, seen, store_of, timed
+from tests.comparison.made import DIGITS, at, dense, pruned, seen, store_of, timed
 
 RNG = np.random.default_rng(0)
 RIGHT = RNG.random((4, 200)) < 0.8

@@ -18,7 +18,7 @@ from prunekit import PruneSpec, load_data, load_model, prune
 from prunekit.catalog import DataId, ModelId
 from prunekit.catalog.folder import write_folder
 from prunekit.cli import main
-from prunekit.compare import apply_recipe
+from prunekit.comparison import apply_recipe
 from prunekit.errors import PrunekitError
 from prunekit.measure import assess, document
 from prunekit.recovery import Recovery
