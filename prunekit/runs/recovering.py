@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -166,18 +166,19 @@ class _Recovering(Bench):
     def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
         """Prune and recover, tell of each epoch, and keep the weights."""
         found = recover(self.model, spec, recovery, self.data, report=self.report, progress=progress, cancel=self.cancel)
-        extra = course(found)
         if recovery == self._whole:
             self.made = found.model
-            extra |= self._weights(self.run(spec, recovery).id, found.result)
+        # the steps on the way are runs too, which can be compared and taken away
+        extra = course(found) | self._weights(self.run(spec, recovery).id, found.result, recovery)
         return Made(found.model, found.result.achieved.sparsity, found.result.after), extra
 
-    def _weights(self, run: str, result: PruneResult) -> dict[str, str]:
+    def _weights(self, run: str, result: PruneResult, recovery: Recovery) -> dict[str, str]:
         """Keep the weights of a run beside the store, and which channels they are; a full disk costs the file, not the result."""
         if self.keeper.store is None:
             return {}
         try:
-            return {"file": write_folder(weights_folder(run), result.model, self.recipe, layers_of(result)).name}
+            recipe = replace(self.recipe, recover=recovery.to_dict())
+            return {"file": write_folder(weights_folder(run), result.model, recipe, layers_of(result)).name}
         except (PrunekitError, OSError) as error:
             self.keeper.warn(f"the recovered weights could not be kept: {error}")
             return {}

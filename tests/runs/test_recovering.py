@@ -7,12 +7,14 @@ import pytest
 
 from prunekit.anatomy import state_hash
 from prunekit.catalog import DataId, ModelId, load_data, load_model
+from prunekit.catalog.folder import read_recipe
 from prunekit.errors import PrunekitError
 from prunekit.measure import Cancelled, evaluate
 from prunekit.recover import Epoch, recover
 from prunekit.recovery import Recovery, Training
 from prunekit.runs import AccuracyRequest, RunStore, recovering, training
 from prunekit.runs.home import weights_folder
+from prunekit.runs.opening import open_run
 from prunekit.runs.recovering import Stage, recover_through
 from prunekit.runs.training import TrainRequest, train_through
 from prunekit.spec import PruneSpec
@@ -52,6 +54,17 @@ def test_the_weights_of_a_recovery_open_again(kept):
     data = load_data("digits", model=opened)
     assert evaluate(opened, data.test) == stages[-1].test
     assert opened.conv1.weight.shape[0] == 32 and opened.conv2.weight.shape[0] < 64
+
+
+def test_the_step_on_the_way_is_a_run_that_opens_again_with_its_own_recipe(kept):
+    stages = recover_through(asked(Recovery(recalibrate=True, images=512, epochs=1)), kept)
+    step = stages[2]
+    assert step.name == "recalibrated"
+    folder = weights_folder(step.run)
+    opened, recipe = load_model(str(folder)), read_recipe(folder)
+    assert evaluate(opened, load_data("digits", model=opened).validation) == step.accuracy
+    assert recipe.recover["recalibrate"] and not recipe.recover["epochs"]
+    assert open_run(kept.get_run(step.run), kept).model is not None
 
 
 def test_what_was_recovered_before_is_read_with_its_learning_curve(kept, monkeypatch):
