@@ -1,0 +1,106 @@
+"""The main job from the first page to the archive, in a real browser; its pictures are those of docs/tour.md.
+
+PRUNEKIT_TOUR=docs/tour pytest -m slow tests/browser/test_tour.py      # takes the pictures of the documentation anew
+"""
+
+import os
+import re
+
+import pytest
+
+from prunekit.runs import RunStore
+from tests.browser.conftest import ROOT, Server, Tab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PAGE = ROOT / "docs" / "tour.md"
+LONG = 240_000
+STOPS = ("start", "layers", "prune", "sensitivity", "accuracy", "recover", "latency", "compare", "trade-off", "export")
+SETTING = "mode=structured&sparsity=50"
+
+
+@pytest.fixture
+def visitor(chromium, tmp_path):
+    """A tab on a server with an empty home."""
+    home = tmp_path / "home"
+    server = Server(tmp_path, PRUNEKIT_HOME=str(home))
+    tab = Tab(chromium, server.base)
+    tab.page.set_default_timeout(LONG)
+    yield tab, home
+    tab.context.close()
+    server.stop()
+
+
+class Camera:
+    """Takes a picture at each stop."""
+
+    def __init__(self, tab, folder):
+        self.tab, self.folder, self.taken = tab, folder, []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def take(self, name, height):
+        page = self.tab.page
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.mouse.move(2, 2)  # no tooltip in the picture
+        self.tab.idle()
+        page.wait_for_timeout(1500)  # pictures that plotly draws have no event of their own for "done"
+        page.screenshot(path=self.folder / f"{name}.png")
+        self.taken.append(name)
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def press(tab, name, until):
+    tab.page.get_by_role("button", name=name, exact=True).click()
+    tab.page.get_by_text(until).first.wait_for()
+    tab.idle()
+
+
+def test_from_the_first_page_to_the_archive(visitor, tmp_path):
+    tab, home = visitor
+    camera = Camera(tab, ROOT / os.environ["PRUNEKIT_TOUR"] if os.environ.get("PRUNEKIT_TOUR") else tmp_path / "tour")
+    tab.go("")
+    camera.take("start", 1150)
+    tab.go(f"layers?{SETTING}&pick=0-1")
+    camera.take("layers", 1150)
+    tab.go(f"prune?{SETTING}")
+    press(tab, "Save as run", "Saved as run")
+    tab.go("prune?mode=unstructured&sparsity=90")
+    press(tab, "Save as run", "Saved as run")
+    tab.go(f"prune?{SETTING}")
+    press(tab, "Measure accuracy", "Accuracy measured")
+    camera.take("prune", 1250)
+    tab.go(f"sensitivity?{SETTING}")
+    press(tab, "Measure", "Use on the Prune page")
+    camera.take("sensitivity", 1250)
+    tab.go("accuracy?curves=unstructured-l1-global_structured-l1-global")
+    press(tab, "Measure", "Download as CSV")
+    tab.page.get_by_role("button", name="Measured", exact=True).wait_for()
+    camera.take("accuracy", 1100)
+    tab.go(f"recover?{SETTING}&epochs=2")
+    press(tab, "Prune and fine-tune", "Download the recovered model")
+    camera.take("recover", 1900)
+    tab.go(f"latency?{SETTING}&runtimes=eager_onnxruntime&budget=4")
+    press(tab, "Measure latency here", "All figures")
+    camera.take("latency", 1600)
+    store = RunStore(home / "runs.sqlite")
+    runs = {"recovered": run.id[:12] for run in store.runs(kind="recovered") if (run.recovery or {}).get("epochs")}
+    runs |= {(run.spec or {}).get("mode"): run.id[:12] for run in store.runs() if store.label(run.id).saved}
+    store.close()
+    picked = "_".join(runs[name] for name in ("unstructured", "structured", "recovered"))
+    tab.go(f"compare?runs={picked}")
+    tab.page.get_by_text("Accuracy kept by").first.wait_for()
+    camera.take("compare", 1250)
+    tab.go(f"compare?runs={picked}&tab=tradeoff&bound=0.95")
+    tab.page.locator(".js-plotly-plot").first.wait_for()
+    camera.take("trade-off", 1100)
+    tab.go(f"export?opened={runs['recovered']}")
+    press(tab, "Make the archive", "Make it again")
+    camera.take("export", 1100)
+    assert tuple(camera.taken) == STOPS
+    assert all((camera.folder / f"{name}.png").stat().st_size > 20_000 for name in STOPS)
+
+
+def test_the_tour_shows_every_stop_in_order():
+    shown = re.findall(r"!\[[^\]]+\]\(tour/([\w-]+)\.png\)", PAGE.read_text())
+    assert tuple(shown) == STOPS
+    assert all((PAGE.parent / "tour" / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in shown)
