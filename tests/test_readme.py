@@ -1,5 +1,6 @@
 """README stays true: its Python runs, its command lines parse and run, its pictures exist."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -39,6 +40,22 @@ def test_the_command_lines_run(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.slow
+def test_the_way_of_a_run_from_saving_to_the_archive(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path / "home"))
+    (block,) = blocks("shell")
+    lines = block.splitlines()
+    assert {line.split()[1] for line in lines} == {"prune", "runs", "compare", "export", "apply", "import"}
+    for line in lines:
+        assert main(["runs", "--json"]) == 0
+        names = iter(run["id"][:12] for run in json.loads(capsys.readouterr().out)["runs"] if run["kind"] == "pruned")
+        words = [next(names) if word == "RUN" else word for word in shlex.split(line)[1:]]
+        assert main(words) == 0, line
+        assert capsys.readouterr().out.strip()
+    assert (tmp_path / "report.html").is_file() and (tmp_path / "smaller.zip").is_file()
 
 
 @pytest.mark.slow
