@@ -94,6 +94,7 @@ def export(run: Run, store: RunStore) -> None:
 
 def _start(run: Run, key: str) -> None:
     """Make the archive in the background; a button's callback."""
+    state.change(opened=run.id[:DIGITS])  # a later run does not push it out of view
     board().drop(key)
 
     def work(job: Job) -> Exported:

@@ -95,6 +95,7 @@ class _Export:
 
     def _forms(self, made: Assembled) -> Mapping[str, Mapping[str, Any]]:
         """Make what torch's exporter makes."""
+        self._tell(0.2, "starting torch's exporter")
         return make_forms(made.folder, made.gathered.pixels.shape, part_of(self.progress, 0.2, 0.6), self.cancel)
 
     def _checked(

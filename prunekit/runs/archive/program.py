@@ -11,7 +11,7 @@ from prunekit.runs.archive.gathering import Pixels
 TORCH = Template('''\
 """$title
 
-Rebuilds the network from model.safetensors. Needs torch, safetensors$package; see README.md for the figures.
+Rebuilds the network from model.safetensors. Needs torch$package; see README.md for the figures.
 Run `python load.py` to see that it works, or use it:
 
     from load import load_model, predict
@@ -135,7 +135,7 @@ def program(title: str, pixels: Pixels, source: Source | None) -> str:
     parts = {"title": _quoted(title), "constants": _constants(pixels), "normalise": NORMALISE[kind] if pixels.image else ""}
     if source is None:
         return INT8.substitute(parts)
-    package = f" and {source.package}" if source.package else ""
+    package = f", safetensors and {source.package}" if source.package else " and safetensors"
     return TORCH.substitute(parts, package=package, build=textwrap.indent("\n".join(source.lines), "    "))
 
 

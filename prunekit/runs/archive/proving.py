@@ -87,7 +87,8 @@ def compared(name: str, file: str, gathered: Gathered, found: Tensor, batch: int
         return FormatCheck(name, file, False, None, f"left out: it gives no scores of shape {list(expected.shape)}")
     error = float((expected - found).abs().max()) / (float(expected.abs().max()) or 1.0)
     same = int((expected.argmax(1) == found.argmax(1)).sum())
-    told = f"the same class as the run on {same} of {gathered.what}, scores within {error:.1e} of the largest"
+    close = f"scores within {error:.1e} of the largest score" if error else "and the same scores to the bit"
+    told = f"the same class as the run on {same} of {gathered.what}, {close}"
     if error > MOST_ERROR:
         return FormatCheck(name, file, False, error, f"left out: {told}; {MOST_ERROR:g} is allowed")
     ties = f"; the other {n - same} are ties in the run itself" if same < n else ""

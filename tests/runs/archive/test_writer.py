@@ -177,7 +177,7 @@ def test_a_form_that_gives_other_scores_is_left_out(kept, run, home, target, qui
         return made
 
     quick.setattr(exporting, "assemble", wrong)
-    with pytest.raises(ArchiveError, match=r"scores within 1.0e-02 of the largest; 0.001 is allowed"):
+    with pytest.raises(ArchiveError, match=r"scores within 1.0e-02 of the largest score; 0.001 is allowed"):
         export_run(run, target, kept)
     untouched(target)
 
