@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from prunekit.plots.text import count, size
 from prunekit.reports.names import short_title
 from prunekit.runs.archive import Exported, export_run, import_archive
 from prunekit.runs.home import home
+from prunekit.runs.listing import ALL, in_passing
 from prunekit.runs.records import Label, Run
 from prunekit.runs.store import RunStore
 from prunekit.ui import measuring, routes, show, state
@@ -32,8 +34,7 @@ def pick(now: Settings, store: RunStore) -> Run | None:
         show.empty("Nothing has been kept yet. Choose a setting on the Prune page and press **Save as run** there.", "bookmark_add")
         routes.link("prune", "Go to the Prune page")
         return None
-    latest = next((name for name, run in runs.items() if run.kind != "dense"), next(iter(runs)))
-    first = next((name for name in (now.opened, *now.runs) if name in runs), latest)
+    first = next((name for name in (now.opened, *now.runs) if name in runs), None) or _meant(runs, store)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Run", list(runs), format_func=lambda name: f"{_title(runs[name])} ({name})", width="stretch",
@@ -45,14 +46,16 @@ def pick(now: Settings, store: RunStore) -> Run | None:
 
 def _offered(now: Settings, store: RunStore) -> list[Run]:
     """Return the runs to choose from, the latest first; those that the address names are always among them."""
+    passing, named = set() if now.every else in_passing(store), {now.opened, *now.runs}
+    return [run for run in store.runs(limit=ALL) if run.id not in passing or run.id[:DIGITS] in named]
+
+
+def _meant(runs: Mapping[str, Run], store: RunStore) -> str:
+    """Return the run that a person is most likely to take away: the latest that was saved or worked on, not only timed in passing."""
     said = store.labels()
-    points = {row["run"] for row in store.database.read("SELECT DISTINCT run FROM points")}
-    named = {now.opened, *now.runs}
-
-    def wanted(run: Run) -> bool:
-        return now.every or run.id not in points or said.get(run.id, Label(run.id)).said or run.id[:DIGITS] in named
-
-    return [run for run in store.runs(limit=10_000) if wanted(run)]
+    for_sure = (name for name, run in runs.items() if run.kind not in ("dense", "pruned") or said.get(run.id, Label(run.id)).said)
+    others = (name for name, run in runs.items() if run.kind != "dense")
+    return next(for_sure, next(others, next(iter(runs))))
 
 
 def _title(run: Run) -> str:

@@ -1,5 +1,7 @@
 """The Export page: a run is picked, its archive is made in the background, and an archive is taken in."""
 
+from dataclasses import replace
+
 import pytest
 
 from prunekit.catalog import DataId, ModelId
@@ -50,6 +52,7 @@ def test_the_address_names_the_run(tab, run):
     other = store().get_run(
         measure_one(AccuracyRequest(ModelId("digits_mlp"), DataId("digits"), PruneSpec(sparsity=0.66), split="test"), store()).run
     )
+    store().relabel(other.id, saved=True)
     one = tab("export", opened=run.id[:12])
     one.set("pick_opened", other.id[:12])
     assert one.address["opened"] == other.id[:12]
@@ -57,6 +60,15 @@ def test_the_address_names_the_run(tab, run):
     assert picked.app.selectbox(key="pick_opened").value == run.id[:12], "a run that was picked to compare stands ready"
     unknown = tab("export", opened="0" * 12)
     assert unknown.app.selectbox(key="pick_opened").value != "0" * 12
+
+
+def test_a_saved_run_stands_ready_before_one_that_was_only_timed_later(tab, run):
+    store().relabel(run.id, saved=True)
+    later = measure_one(AccuracyRequest(ModelId("digits_mlp"), DataId("digits"), PruneSpec(sparsity=0.55), split="test"), store()).run
+    store().put_measurement(replace(store().measurements(later)[0], id="1" * 64, what="latency", correct=None))
+    one = tab("export")
+    assert one.app.selectbox(key="pick_opened").value == run.id[:12]
+    assert any(later[:12] in option for option in one.app.selectbox(key="pick_opened").options)
 
 
 def test_a_run_that_is_gone_says_so(tab, run, quick):
