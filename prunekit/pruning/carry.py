@@ -87,11 +87,13 @@ def prune(
     """
     if not isinstance(spec, PruneSpec):
         raise SpecError(f"prune takes a PruneSpec, as in PruneSpec(sparsity=0.5); got {type(spec).__name__}")
-    shape = sample_shape(model, data, input_shape)
-    if spec.mode == "structured":
-        graph = trace(model, shape)
-        return carry_out(model, ChannelRanking.of(model, spec, graph, data).cut(), spec)
-    return mask(model, rank(model, spec, data), spec, shape)
+    # in inference mode fewer operations can be seen, so couplings would be missed, and the copy could never be trained
+    with torch.inference_mode(False):
+        shape = sample_shape(model, data, input_shape)
+        if spec.mode == "structured":
+            graph = trace(model, shape)
+            return carry_out(model, ChannelRanking.of(model, spec, graph, data).cut(), spec)
+        return mask(model, rank(model, spec, data), spec, shape)
 
 
 def mask(model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...]) -> PruneResult:

@@ -253,3 +253,14 @@ def test_a_threshold_above_everything_says_which_layers_it_would_have_emptied():
 def test_wrong_arguments_are_named(spec, shape):
     with pytest.raises(SpecError, match=r"PruneSpec|input_shape"):
         prune(Base(), spec, input_shape=shape)
+
+
+@pytest.mark.parametrize("spec", [PruneSpec(mode="structured", sparsity=0.6), PruneSpec(sparsity=0.6)], ids=["structured", "unstructured"])
+def test_inference_mode_around_a_call_changes_nothing(spec):
+    model = prunekit.load_model("digits_cnn")
+    expected = prunekit.prune(model, spec)
+    with torch.inference_mode():
+        found = prunekit.prune(model, spec)
+    for (name, a), b in zip(found.model.state_dict().items(), expected.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+        assert not a.is_inference(), "a copy that could never be trained"
