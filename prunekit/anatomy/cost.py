@@ -86,10 +86,10 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
 def _run(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     """Count the MACs of one forward pass of a copy, by layer."""
-    from prunekit.anatomy.layers import prunable_layers  # noqa: PLC0415 (layers uses this module for its table)
+    from prunekit.anatomy.layers import channel_layers, weight_name  # noqa: PLC0415 (layers uses this module for its table)
 
     first = next(model.parameters(), torch.zeros(()))
-    names = {id(model.get_submodule(name).weight): name for name in prunable_layers(model)}
+    names = {id(model.get_parameter(weight_name(model, name))): name for name in channel_layers(model)}
     counter = _Counter(names)
     dtype = first.dtype if first.is_floating_point() else torch.float32
     with torch.no_grad(), counter:

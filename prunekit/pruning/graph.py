@@ -7,6 +7,7 @@ so that what only trains (auxiliary heads) shrinks along.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
-import prunekit.pruning.rules  # noqa: F401 (fills the registry)
+import prunekit.pruning.moving
+import prunekit.pruning.normalising
+import prunekit.pruning.rules  # noqa: F401 (they fill the registry)
+from prunekit.anatomy.adapters import adapter_of
 from prunekit.anatomy.meta import locating, meta_copy
 from prunekit.errors import PruningError
+from prunekit.pruning.products import Product, product
 from prunekit.pruning.solve import Ids, Variables
-from prunekit.pruning.tracker import RULES, Tracker, tensors_in, unknown
+from prunekit.pruning.tracker import RULES, Notes, Tracker, tensors_in, unknown
 
 Axis = tuple[str, int]
 
@@ -40,6 +46,10 @@ class Facts:
         State names that took part in a forward pass.
     unknown : dict of str to str
         Operations without a rule -> the module they were met in.
+    notes : Notes
+        What the proof has to mind besides zeroes.
+    products : tuple of Product
+        What costs multiply-accumulates, in the order in which it runs.
     """
 
     variables: Variables
@@ -47,6 +57,8 @@ class Facts:
     grouped: dict[str, Ids]
     seen: set[str]
     unknown: dict[str, str]
+    notes: Notes
+    products: tuple[Product, ...]
 
 
 class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
@@ -57,9 +69,11 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self.tracker, self.names = tracker, names
         self.seen: set[str] = set()
         self.unknown: dict[str, str] = {}
+        self.products: list[Product] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
+        self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__)
         out = func(*args, **kwargs)
         inputs = tensors_in((args, kwargs))
         self.seen |= {self.names[id(t)] for t in inputs if id(t) in self.names}
@@ -71,6 +85,8 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                 unknown(self.tracker, name, args, kwargs)
             else:
                 known(self.tracker, args, kwargs, out)
+            if self.tracker.notes is not None and func.overloadpacket in flop_registry:
+                self.products += product(self.tracker, func.overloadpacket, args, kwargs, out, self.names)
         return out
 
 
@@ -108,6 +124,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
     watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()})
     _pass(meta, input_shape, tracker, watcher)
+    notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
     if any(name not in watcher.seen for name, _ in meta.named_parameters()):
         # a forward pass that wants targets while training stops here: what only runs there stays whole, below
         with suppress(PruningError):
@@ -116,7 +133,19 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
-    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown)
+    for name, tensor in _closed(meta):
+        variables.freeze(axes[name, 0], f"this kind of attention is not supported yet ({tensor})")
+    assert notes is not None
+    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, tuple(watcher.products))
+
+
+def _closed(meta: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield the packed weights of attention whose heads no adapter can thin out, each with the reason."""
+    for path, module in meta.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
+            for name, parameter in module.named_parameters(recurse=False):
+                if parameter.dim() == 2:
+                    yield f"{path}.{name}" if path else name, "keys of another width, or added keys"
 
 
 def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
@@ -130,7 +159,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
     """Run one forward pass and freeze what comes out."""
     dtype = next((p.dtype for p in meta.parameters()), torch.float32)
     try:
-        with torch.no_grad(), locating(meta, tracker.enter), watcher:
+        with torch.no_grad(), locating(meta, tracker.calls.enter), watcher:
             out = meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -142,6 +171,6 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
     outputs = tensors_in(out)
     if not outputs:
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
-    tracker.where = ""
+    tracker.calls.enter("")
     for tensor in outputs:
         tracker.freeze(tensor, "these are the model's outputs")

@@ -52,9 +52,20 @@ def _flatten(variables: Variables, axes: list[Ids | None], sizes: list[int]) -> 
 
 def _split(variables: Variables, flat: Ids, sizes: list[int]) -> list[Ids | None]:
     """Split one axis into several."""
-    wide = [size for size in sizes if size > 1]
+    whole, grid = flat.reshape(sizes), flat.reshape(sizes)
+    for axis in range(len(sizes)):
+        first = grid.take([0], axis)
+        if (grid == first).all():
+            grid = first  # what goes does not depend on this axis
+    wide = [size for size in grid.shape if size > 1]
     if len(wide) <= 1:
-        return [flat if size > 1 else None for size in sizes] if wide else [None] * len(sizes)
-    parts: list[Ids | None] = [variables.fresh(size) if size > 1 else None for size in sizes]
-    variables.tie(flat, _flatten(variables, parts, sizes))
+        return [grid.reshape(-1) if size > 1 else None for size in grid.shape] if wide else _same(whole, sizes)
+    parts: list[Ids | None] = [variables.fresh(size) if size > 1 else None for size in grid.shape]
+    variables.tie(grid.reshape(-1), _flatten(variables, parts, list(grid.shape)))
     return parts
+
+
+def _same(whole: Ids, sizes: list[int]) -> list[Ids | None]:
+    """Return the axes of a block whose elements are all one variable: the first axis that has some carries it."""
+    wide = next((axis for axis, size in enumerate(sizes) if size > 1), None)
+    return [whole.reshape(-1)[:size] if axis == wide else None for axis, size in enumerate(sizes)]

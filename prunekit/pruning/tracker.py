@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
@@ -11,9 +11,49 @@ from torch import Tensor
 from prunekit.pruning.solve import Ids, Variables
 
 Axes = tuple[Ids | None, ...]
+Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
 Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
 
 RULES: dict[str, Rule] = {}
+
+
+@dataclass
+class Notes:
+    """Where zeroing a channel is not enough for the dense model to compute what the smaller one does; in evaluation mode.
+
+    Attributes
+    ----------
+    norms : dict
+        Call of a layer norm or group norm -> the variables of its channels and the number of groups: statistics are those of the
+        channels that stay.
+    inputs : dict
+        Call of a contraction without parameters -> (argument, axis, variables): what goes has to be zero there, and need not be (a
+        sigmoid of zero).
+    outputs : dict
+        Call of an operation that is not finite at zero -> (axis, variables).
+    """
+
+    norms: dict[Call, tuple[Ids, int]] = field(default_factory=dict)
+    inputs: dict[Call, list[tuple[int, int, Ids]]] = field(default_factory=dict)
+    outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
+
+
+class Calls:
+    """Counts each module's calls of each operation, so that a later forward pass finds the same ones."""
+
+    def __init__(self) -> None:
+        self.where = ""
+        self._times: dict[tuple[str, str], int] = {}
+
+    def enter(self, name: str) -> None:
+        """Note which module runs."""
+        self.where = name
+
+    def next(self, operation: str) -> Call:
+        """Return the name of a call that is about to be made."""
+        key = self.where, operation
+        self._times[key] = self._times.get(key, -1) + 1
+        return *key, self._times[key]
 
 
 class Tracker:
@@ -22,12 +62,30 @@ class Tracker:
     def __init__(self, variables: Variables) -> None:
         self.variables = variables
         self._axes: dict[int, tuple[Tensor, Axes]] = {}  # the tensor is held so that its id stays its own
-        self.where = ""
+        self.calls = Calls()
+        self.call: Call = ("", "", 0)
         self.grouped: dict[str, Ids] = {}
+        self.notes: Notes | None = Notes()
 
-    def enter(self, name: str) -> None:
-        """Note which module runs."""
-        self.where = name
+    @property
+    def where(self) -> str:
+        """The module that runs."""
+        return self.calls.where
+
+    def mask_input(self, argument: int, axis: int, found: Ids | None) -> None:
+        """Note that what goes has to be zero in an argument of the running call."""
+        if self.notes is not None and found is not None:
+            self.notes.inputs.setdefault(self.call, []).append((argument, axis, found))
+
+    def mask_output(self, axis: int, found: Ids | None) -> None:
+        """Note that what goes has to be made zero behind the running call."""
+        if self.notes is not None and found is not None:
+            self.notes.outputs.setdefault(self.call, []).append((axis, found))
+
+    def norm(self, channels: Ids | None, groups: int = 1) -> None:
+        """Note that the running call takes statistics over channels."""
+        if self.notes is not None and channels is not None:
+            self.notes.norms[self.call] = channels, groups
 
     def axes(self, tensor: Tensor) -> Axes:
         """Return the variables of each axis; all None for a tensor that carries no channels."""
@@ -78,7 +136,7 @@ def tensors_in(values: Any) -> list[Tensor]:
     if isinstance(values, Tensor):
         return [values]
     if is_dataclass(values) and not isinstance(values, type):
-        values = [getattr(values, field.name) for field in fields(values)]
+        values = [getattr(values, entry.name) for entry in fields(values)]
     if isinstance(values, dict):
         values = list(values.values())
     return [t for value in values for t in tensors_in(value)] if isinstance(values, (list, tuple)) else []
