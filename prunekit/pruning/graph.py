@@ -85,8 +85,9 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                 unknown(self.tracker, name, args, kwargs)
             else:
                 known(self.tracker, args, kwargs, out)
-            if self.tracker.notes is not None and func.overloadpacket in flop_registry:
-                self.products += product(self.tracker, func.overloadpacket, args, kwargs, out, self.names)
+        if self.tracker.notes is not None and func.overloadpacket in flop_registry:
+            macs = flop_registry[func.overloadpacket](*args, **kwargs, out_val=out) // 2
+            self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))
         return out
 
 
@@ -133,19 +134,20 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
-    for name, tensor in _closed(meta):
-        variables.freeze(axes[name, 0], f"this kind of attention is not supported yet ({tensor})")
+    for name, axis in _closed(meta):
+        variables.freeze(axes[name, axis], "attention with keys of another width, or with added keys, is not supported yet:")
     assert notes is not None
     return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, tuple(watcher.products))
 
 
-def _closed(meta: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield the packed weights of attention whose heads no adapter can thin out, each with the reason."""
+def _closed(meta: nn.Module) -> Iterator[Axis]:
+    """Yield the axes of attention that no adapter can thin out: torch refuses it at any other width."""
+    known = {name for name, _ in meta.named_parameters()}
     for path, module in meta.named_modules():
         if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
-            for name, parameter in module.named_parameters(recurse=False):
-                if parameter.dim() == 2:
-                    yield f"{path}.{name}" if path else name, "keys of another width, or added keys"
+            for name, parameter in module.named_parameters(path):
+                if name in known:
+                    yield from ((name, axis) for axis in range(parameter.dim()))
 
 
 def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:

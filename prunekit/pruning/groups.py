@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,7 @@ from torch import nn
 from prunekit.anatomy import channel_layers, input_shape_of, layer_macs, model_macs
 from prunekit.anatomy.layers import weight_name as weight_in
 from prunekit.pruning.graph import Axis, Facts, observe
+from prunekit.pruning.kinds import kinds_of
 from prunekit.pruning.lengths import AxisMeter
 from prunekit.pruning.solve import Ids, Solution
 
@@ -57,12 +58,15 @@ class Group:
         The removable units, in order of their index; removing one removes the same channel from all the layers.
     couplings : tuple of Coupling
         Operations that couple the layers, in the order in which they run; empty for a layer that shrinks alone.
+    kind : {"channels", "heads", "head dimensions"}
+        What one unit is: a channel of every layer, a whole head of attention, or the same dimension of each of its heads.
     """
 
     id: str
     layers: tuple[str, ...]
     atoms: Ids
     couplings: tuple[Coupling, ...]
+    kind: str = "channels"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -192,7 +196,8 @@ def _build(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
     limits = [
         f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
     ]
-    groups = _groups(facts, solution, incidence, weights)
+    kinds = kinds_of(model, facts, solution)
+    groups = tuple(_named(group, kinds) for group in _groups(facts, solution, incidence, weights))
     macs = layer_macs(model, shape)
     macs[""] = model_macs(model, shape) - sum(macs.values())
     return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), macs, weights)
@@ -247,6 +252,12 @@ def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Id
         label = first if names[first] == 1 else f"{first} ({names[first]})"
         groups.append(Group(label, tuple(layers[root]), np.array(sorted(found), dtype=np.int64), couplings.get(root, ())))
     return tuple(groups)
+
+
+def _named(group: Group, kinds: dict[int, str]) -> Group:
+    """Say what a group's units are, where they are no channels."""
+    kind = kinds.get(int(group.atoms[0]))
+    return group if kind is None else replace(group, kind=kind, id=f"{group.layers[0]} ({kind})")
 
 
 INNER = {"input of": "matrix product", "batch of a product": "matrix product"}  # where two layers meet: in a layer or in a product

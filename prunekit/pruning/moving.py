@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 from prunekit.pruning.reshaping import reshaped
 from prunekit.pruning.solve import IMMOVABLE, Ids
 from prunekit.pruning.tracker import Tracker, rule, tensors_in, unknown
+
+MOST_PARTS = 8  # an axis cut into more equal parts than these was hardly made of them
 
 
 @rule("cat", "concatenate")
@@ -55,7 +58,7 @@ def rearrange(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], o
 
 @rule("unsqueeze")
 def unsqueeze(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """An axis of length one comes."""
+    """Let an axis of length one come."""
     axes, dim = list(tracker.axes(args[0])), args[1] % out.dim()
     tracker.put(out, [*axes[:dim], None, *axes[dim:]])
 
@@ -83,44 +86,42 @@ def expand(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
 
 @rule("select", "unbind")
 def pick(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """An axis goes of which single elements are picked: it stays whole; the others pass."""
+    """Keep an axis whole of which single elements are picked; the others pass."""
     x, dim = args[0], (args[1] if len(args) > 1 else 0) % args[0].dim()
     tracker.freeze(x, "single elements are picked from this axis", [dim])
     for result in tensors_in(out):
         tracker.put(result, [f for a, f in enumerate(tracker.axes(x)) if a != dim])
 
 
-@rule("slice", "narrow", "constant_pad_nd", "split", "split_with_sizes", "chunk")
+@rule("slice", "split", "split_with_sizes", "constant_pad_nd")
 def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Axes that keep their length pass; equal parts of an axis go in the same places; what is cut otherwise or padded stays whole."""
-    x, results = args[0], tensors_in(out)
-    kept = [all(r.shape[a] == x.shape[a] for r in results) for a in range(x.dim())]
-    equal = {a for a, ok in enumerate(kept) if not ok and _equal_parts(tracker, args, results, a)}
-    tracker.freeze(x, "an axis that is sliced, split or padded", [a for a, ok in enumerate(kept) if not ok and a not in equal])
-    axes = tracker.axes(x)
-    inner = {a: _inner(tracker, axes[a], results[0].shape[a]) for a in equal}
+    x, results, axes = args[0], tensors_in(out), tracker.axes(args[0])
+    cut = {a for a in range(x.dim()) if any(r.shape[a] != x.shape[a] for r in results)}
+    parts = {a: _part(tracker.call[1], args, results, a) for a in cut}
+    tracker.freeze(x, "an axis that is sliced, split or padded", [a for a in cut if parts[a] < 2])
+    places = {a: _places(tracker, axes[a], part) for a, part in parts.items()}
     for result in results:
-        tracker.put(result, [inner.get(a, f) if ok or a in inner else None for a, (f, ok) in enumerate(zip(axes, kept, strict=True))])
+        found = [places[a] if a in cut else f for a, f in enumerate(axes)]
+        tracker.put(result, [np.tile(f, result.shape[a] // f.size) if a in cut and f is not None else f for a, f in enumerate(found)])
 
 
-def _equal_parts(tracker: Tracker, args: tuple[Any, ...], results: list[Tensor], axis: int) -> bool:
-    """Return whether an axis is cut into several parts of one length."""
-    whole, parts = args[0].shape[axis], {r.shape[axis] for r in results}
-    if tracker.call[1] in ("constant_pad_nd", "chunk") or len(parts) > 1 or whole % (part := parts.pop()) or part < 2:
-        return False
-    if tracker.call[1] not in ("slice", "narrow"):
-        return True
-    start = args[2] if len(args) > 2 and args[2] is not None else 0
-    plain = tracker.call[1] == "narrow" or len(args) < 5 or args[4] == 1
-    return bool(plain and start % whole % part == 0)
+def _part(operation: str, args: tuple[Any, ...], results: list[Tensor], axis: int) -> int:
+    """Return the length of the equal parts of which an axis's pieces are made; 0 where there are no such parts."""
+    whole, lengths = args[0].shape[axis], [r.shape[axis] for r in results]
+    if operation == "constant_pad_nd" or (operation == "slice" and len(args) > 4 and args[4] != 1):
+        return 0
+    start = args[2] if operation == "slice" and len(args) > 2 and args[2] is not None else 0
+    part = math.gcd(whole, start % whole, *lengths)
+    return part if whole // part <= MOST_PARTS else 0
 
 
-def _inner(tracker: Tracker, axis: Ids | None, size: int) -> Ids | None:
-    """Return the variables of places within equal parts of an axis: the parts themselves stay."""
-    if axis is None:
+def _places(tracker: Tracker, axis: Ids | None, part: int) -> Ids | None:
+    """Return the variables of the places within equal parts of an axis: the parts themselves stay."""
+    if axis is None or part < 2:
         return None
-    places = tracker.variables.fresh(size)
-    tracker.variables.tie(axis, np.tile(places, axis.size // size))
+    places = tracker.variables.fresh(part)
+    tracker.variables.tie(axis, np.tile(places, axis.size // part), tracker.at("equal parts of an axis"))
     return places
 
 

@@ -109,7 +109,7 @@ def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
 
 @rule("sum", "linalg_vector_norm", "norm")
 def add_up(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """What goes adds nothing, if it is zero."""
+    """Let go what adds nothing, being zero."""
     gone = _reduced(args[0], args, kwargs)
     for axis in gone:
         tracker.mask_input(0, axis, tracker.axes(args[0])[axis])

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import flop_registry
+from torch import Tensor, nn
 
 from prunekit.pruning.solve import Ids
 from prunekit.pruning.tracker import Tracker
@@ -35,11 +34,8 @@ class Product:
     axes: tuple[Ids, ...]
 
 
-def product(
-    tracker: Tracker, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, names: dict[int, str]
-) -> list[Product]:
-    """Return what an operation costs, where it is known which axes that is proportional to."""
-    macs = flop_registry[operation](*args, **kwargs, out_val=out) // 2
+def product(tracker: Tracker, operation: Any, args: tuple[Any, ...], macs: int, names: dict[int, str]) -> Product:
+    """Return what an operation costs, and to which axes that is proportional."""
     found: list[Ids | None] = []
     factors: tuple[Tensor, ...] = ()
     if operation in FACTORS:
@@ -49,6 +45,6 @@ def product(
     elif operation is aten.convolution:
         factors = args[:2]
         found = list(tracker.axes(args[1])[:2])
-    bases = (factor if factor._base is None else factor._base for factor in factors)  # a transposed weight is a view of it
-    weight = next((names[id(base)] for base in bases if id(base) in names), "")
-    return [Product(weight, int(macs), tuple(axis for axis in found if axis is not None))]
+    bases = [factor if factor._base is None else factor._base for factor in factors]  # a transposed weight is a view of it
+    weight = next((names[id(base)] for base in reversed(bases) if id(base) in names and isinstance(base, nn.Parameter)), "")
+    return Product(weight, macs, tuple(axis for axis in found if axis is not None))

@@ -18,7 +18,8 @@ from prunekit.pruning.tracker import Rule, Tracker, rule, tensors_in, unknown
 POINTWISE = (
     "relu", "hardtanh", "relu6", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "elu", "celu", "selu",
     "softplus", "mish", "threshold", "clamp", "clamp_min", "clamp_max", "clone", "detach", "alias", "_to_copy", "contiguous", "neg", "abs",
-    "square", "sqrt", "exp", "erf", "sign", "sin", "cos", "rrelu", "hardshrink", "softshrink", "log_sigmoid_forward", "log1p", "expm1", "dropout", "native_dropout", "lift_fresh",
+    "square", "sqrt", "exp", "erf", "sign", "sin", "cos", "rrelu",
+    "hardshrink", "softshrink", "log_sigmoid_forward", "log1p", "expm1", "dropout", "native_dropout", "lift_fresh",
     "empty_like", "zeros_like", "ones_like", "rand_like", "randn_like", "bernoulli",
 )
 NOT_FINITE_AT_ZERO = ("log", "log2", "rsqrt", "reciprocal", "pow")

@@ -16,7 +16,7 @@ class HeadwiseAttention(nn.MultiheadAttention):
 
     dense_width: int
 
-    def forward(
+    def forward(  # noqa: PLR0917 (the arguments of nn.MultiheadAttention, in its order)
         self,
         query: Tensor,
         key: Tensor,
