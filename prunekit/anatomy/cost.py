@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from prunekit.anatomy.meta import meta_copy
+from prunekit.anatomy.meta import meta_copy, without_values
 from prunekit.errors import ModelError, PrunekitError
 
 Masks = Mapping[str, Tensor]
@@ -72,7 +72,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = without_values(func, args, kwargs)
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             macs = formula(*args, **kwargs, out_val=out) // 2

@@ -21,7 +21,7 @@ import prunekit.pruning.moving
 import prunekit.pruning.normalising
 import prunekit.pruning.rules  # noqa: F401 (they fill the registry)
 from prunekit.anatomy.adapters import adapter_of
-from prunekit.anatomy.meta import locating, meta_copy
+from prunekit.anatomy.meta import locating, meta_copy, without_values
 from prunekit.errors import PruningError
 from prunekit.pruning.products import Product, product
 from prunekit.pruning.solve import Ids, Variables
@@ -74,8 +74,10 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__)
-        out = func(*args, **kwargs)
+        out = without_values(func, args, kwargs)
         inputs = tensors_in((args, kwargs))
+        for tensor in inputs:
+            self.tracker.used(tensor)
         self.seen |= {self.names[id(t)] for t in inputs if id(t) in self.names}
         if any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
             name = func.overloadpacket.__name__
@@ -175,4 +177,5 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
     tracker.calls.enter("")
     for tensor in outputs:
+        tracker.used(tensor)
         tracker.freeze(tensor, "these are the model's outputs")

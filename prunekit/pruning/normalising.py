@@ -103,7 +103,9 @@ def _left(tracker: Tracker, x: Tensor, gone: set[int], out: Any) -> None:
 def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Reduced axes mix all their elements: they stay."""
     gone = _reduced(args[0], args, kwargs)
-    tracker.freeze(args[0], "a mean over this axis", sorted(gone))
+    for axis in sorted(gone):
+        for result in tensors_in(out):
+            tracker.freeze_if_used(result, tracker.axes(args[0])[axis], "a mean over this axis")
     _left(tracker, args[0], gone, out)
 
 

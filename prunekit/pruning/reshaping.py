@@ -60,9 +60,18 @@ def _split(variables: Variables, flat: Ids, sizes: list[int]) -> list[Ids | None
     wide = [size for size in grid.shape if size > 1]
     if len(wide) <= 1:
         return [grid.reshape(-1) if size > 1 else None for size in grid.shape] if wide else _same(whole, sizes)
-    parts: list[Ids | None] = [variables.fresh(size) if size > 1 else None for size in grid.shape]
+    parts: list[Ids | None] = [_part(variables, grid, axis) if size > 1 else None for axis, size in enumerate(grid.shape)]
     variables.tie(grid.reshape(-1), _flatten(variables, parts, list(grid.shape)))
     return parts
+
+
+def _part(variables: Variables, grid: Ids, axis: int) -> Ids:
+    """Return variables for one axis of a split one: a single one for slices that are the same."""
+    slices = np.moveaxis(grid, axis, 0).reshape(grid.shape[axis], -1)
+    if np.unique(slices[:, 0]).size == len(slices):
+        return variables.fresh(len(slices))
+    _, first, inverse = np.unique(slices, axis=0, return_index=True, return_inverse=True)
+    return variables.fresh(len(first))[np.argsort(np.argsort(first))[inverse.reshape(-1)]]
 
 
 def _same(whole: Ids, sizes: list[int]) -> list[Ids | None]:

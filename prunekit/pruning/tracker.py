@@ -65,12 +65,23 @@ class Tracker:
         self.calls = Calls()
         self.call: Call = ("", "", 0)
         self.grouped: dict[str, Ids] = {}
+        self._waiting: dict[int, tuple[Tensor, list[tuple[Ids, str]]]] = {}
         self.notes: Notes | None = Notes()
 
     @property
     def where(self) -> str:
         """The module that runs."""
         return self.calls.where
+
+    def freeze_if_used(self, tensor: Tensor, found: Ids | None, reason: str) -> None:
+        """Make variables immovable as soon as something reads a tensor: many weights of attention are averaged and thrown away."""
+        if found is not None:
+            self._waiting.setdefault(id(tensor), (tensor, []))[1].append((found, self.at(reason)))
+
+    def used(self, tensor: Tensor) -> None:
+        """Note that something reads a tensor."""
+        for found, reason in self._waiting.pop(id(tensor), (tensor, []))[1]:
+            self.variables.freeze(found, reason)
 
     def mask_input(self, argument: int, axis: int, found: Ids | None) -> None:
         """Note that what goes has to be zero in an argument of the running call."""

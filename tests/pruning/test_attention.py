@@ -25,7 +25,8 @@ ATTENTION = ("vit", "swin", "swin_v2", "maxvit", "encoder")
 def random_removal(graph, seed, kinds=("channels", "heads", "head dimensions")):
     """Take another random share of every group, never all of it."""
     noise = np.random.default_rng(seed)
-    picked = [noise.permutation(g.atoms)[: int(noise.uniform(0.1, 0.8) * g.size)] for g in graph.groups if g.kind in kinds]
+    chosen = [g for g in graph.groups if g.kind in kinds and noise.random() > 0.2]
+    picked = [noise.permutation(g.atoms)[: int(noise.uniform(0.1, 0.9) * g.size)] for g in chosen or graph.groups[:1]]
     return Removal(graph, np.concatenate(picked))
 
 
@@ -66,7 +67,7 @@ def test_a_smaller_model_pickles_copies_and_is_rebuilt_from_its_widths(name):
     with torch.inference_mode():
         expected = small(x)
         for other in (copy.deepcopy(small), pickle.loads(pickle.dumps(small)), rebuilt):
-            assert torch.equal(other(x), expected)
+            torch.testing.assert_close(other(x), expected, rtol=1e-5, atol=1e-6)
     assert widths(rebuilt) == widths(small)
 
 
