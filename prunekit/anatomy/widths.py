@@ -120,8 +120,8 @@ def fix_attributes(module: nn.Module, groups: int | None = None, length: int | N
         module.normalized_shape = shape or (module.normalized_shape if length is None else (length,))
     else:
         _fix_heads(module, kept or {})
-        for attribute, (tensor, axis) in _beside(module).items():
-            setattr(module, attribute, getattr(module, tensor).shape[axis])
+        for attribute, (source, axis) in _beside(module).items():
+            setattr(module, attribute, getattr(module, source).shape[axis])
 
 
 def _fix_grouped(module: nn.Module, groups: int | None) -> None:

@@ -51,14 +51,14 @@ class HeadwiseAttention(nn.MultiheadAttention):
         """Return queries (0), keys (1) or values (2): ``[batch, heads, length, width]``."""
         weight = self.in_proj_weight.chunk(3)[part]
         bias = None if self.in_proj_bias is None else self.in_proj_bias.chunk(3)[part]
-        return F.linear(x, weight, bias).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+        return torch.unflatten(F.linear(x, weight, bias), -1, (self.num_heads, self.head_dim)).transpose(1, 2)
 
     def _mask(self, attn_mask: Tensor | None, padding: Tensor | None, like: Tensor) -> Tensor | None:
         """Return what is added to the logits, ``[batch, heads, length, length]`` or what broadcasts to it."""
         found = None
         if attn_mask is not None:
             found = _added(attn_mask, like)
-            found = found if found.dim() == 2 else found.unflatten(0, (-1, self.num_heads))
+            found = found if found.dim() == 2 else torch.unflatten(found, 0, (-1, self.num_heads))
         if padding is not None:
             closed = _added(padding, like).reshape(-1, 1, 1, padding.shape[-1])
             found = closed if found is None else found + closed

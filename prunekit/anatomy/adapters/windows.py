@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
 
 
-class _Windows(ShiftedWindowAttention):
+class _Windows(ShiftedWindowAttention):  # type: ignore[misc]  # torchvision has no types
     """Attention within windows over ``num_heads`` heads of ``head_width`` dimensions; the scale is that of ``dense_width``."""
 
+    qkv: nn.Linear
+    logit_scale: Tensor
+    num_heads: int
     head_width: int
     dense_width: int
 
@@ -26,13 +29,13 @@ class _Windows(ShiftedWindowAttention):
         shift = [0 if size >= whole else by for size, whole, by in zip(self.window_size, (rows, columns), self.shift_size, strict=True)]
         windows = _cut(x.roll((-shift[0], -shift[1]), (1, 2)), tall, wide)
         out = self._attend(windows, _regions(rows, columns, (tall, wide), shift, x) if any(shift) else None)
-        out = out.unflatten(1, (rows // tall, columns // wide)).unflatten(3, (tall, wide))
+        out = torch.unflatten(torch.unflatten(out, 1, (rows // tall, columns // wide)), 3, (tall, wide))
         out = out.transpose(2, 3).flatten(1, 2).flatten(2, 3)
         return out.roll((shift[0], shift[1]), (1, 2))[:, :height, :width].contiguous()
 
     def _attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Attend within each window: ``[batch, windows, positions, channels]`` in and out."""
-        qkv = F.linear(x, self.qkv.weight, self._bias()).unflatten(-1, (3, self.num_heads, self.head_width))
+        qkv = torch.unflatten(F.linear(x, self.qkv.weight, self._bias()), -1, (3, self.num_heads, self.head_width))
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)  # [batch, windows, heads, positions, width]
         logits = self._logits(q, k) + self.get_relative_position_bias()
         if mask is not None:
@@ -47,14 +50,15 @@ class _Windows(ShiftedWindowAttention):
 
     def _logits(self, q: Tensor, k: Tensor) -> Tensor:
         """Compare queries and keys."""
-        return (q * self.dense_width**-0.5) @ k.transpose(-2, -1)
+        logits: Tensor = (q * self.dense_width**-0.5) @ k.transpose(-2, -1)
+        return logits
 
 
 class HeadwiseWindows(_Windows):
     """Swin's attention, with heads of any number and width."""
 
 
-class HeadwiseWindowsV2(_Windows, ShiftedWindowAttentionV2):
+class HeadwiseWindowsV2(_Windows, ShiftedWindowAttentionV2):  # type: ignore[misc]
     """Swin V2's attention: cosines, a scale for each head, keys without a bias."""
 
     def _bias(self) -> Tensor | None:
@@ -67,12 +71,13 @@ class HeadwiseWindowsV2(_Windows, ShiftedWindowAttentionV2):
     def _logits(self, q: Tensor, k: Tensor) -> Tensor:
         """Compare directions."""
         scale = self.logit_scale.clamp(max=math.log(100.0)).exp()
-        return F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1) * scale
+        cosines: Tensor = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
+        return cosines * scale
 
 
 def _cut(x: Tensor, tall: int, wide: int) -> Tensor:
     """Cut a picture into windows: ``[batch, windows, positions, channels]``."""
-    x = x.unflatten(1, (-1, tall)).unflatten(3, (-1, wide))
+    x = torch.unflatten(torch.unflatten(x, 1, (-1, tall)), 3, (-1, wide))
     return x.transpose(2, 3).flatten(1, 2).flatten(2, 3)
 
 
