@@ -25,7 +25,7 @@ from prunekit.anatomy.meta import locating, meta_copy, without_values
 from prunekit.errors import PruningError
 from prunekit.pruning.products import Product, product
 from prunekit.pruning.solve import Ids, Variables
-from prunekit.pruning.tracker import RULES, Notes, Tracker, tensors_in, unknown
+from prunekit.pruning.tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
 
 Axis = tuple[str, int]
 
@@ -50,6 +50,8 @@ class Facts:
         What the proof has to mind besides zeroes.
     products : tuple of Product
         What costs multiply-accumulates, in the order in which it runs.
+    splits : frozenset of str
+        Modules that take an axis apart into a grid, such as heads and their dimensions.
     """
 
     variables: Variables
@@ -59,6 +61,7 @@ class Facts:
     unknown: dict[str, str]
     notes: Notes
     products: tuple[Product, ...]
+    splits: frozenset[str]
 
 
 class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
@@ -80,6 +83,9 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             self.tracker.used(tensor)
         self.seen |= {self.names[id(t)] for t in inputs if id(t) in self.names}
         if any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
+            if self.tracker.shut():
+                for tensor in inputs:
+                    self.tracker.freeze(tensor, WRITTEN)
             name = func.overloadpacket.__name__
             known = RULES.get(name) or RULES.get(name.rstrip("_"))
             if known is None:
@@ -98,7 +104,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
-def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
+def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | None = None) -> Facts:
     """Run the model on the meta device and collect what its operations say about its channels.
 
     Parameters
@@ -107,6 +113,8 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         Not modified: a copy without values is run.
     input_shape : tuple of int
         Shape of one sample.
+    closed : dict of str to int, optional
+        Modules whose Python holds sizes, and how much of what they touch stays whole.
 
     Returns
     -------
@@ -123,6 +131,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     state = _state(meta)
     axes = {(name, axis): variables.fresh(size) for name, tensor in state.items() for axis, size in enumerate(tensor.shape)}
     tracker = Tracker(variables)
+    tracker.closed = closed or {}
     for name, tensor in state.items():
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
     watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()})
@@ -139,7 +148,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     for name, axis in _closed(meta):
         variables.freeze(axes[name, axis], "attention with keys of another width, or with added keys, is not supported yet:")
     assert notes is not None
-    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, tuple(watcher.products))
+    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, tuple(watcher.products), frozenset(tracker.splits))
 
 
 def _closed(meta: nn.Module) -> Iterator[Axis]:

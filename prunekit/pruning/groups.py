@@ -17,6 +17,7 @@ from prunekit.pruning.graph import Axis, Facts, observe
 from prunekit.pruning.kinds import kinds_of
 from prunekit.pruning.lengths import AxisMeter
 from prunekit.pruning.solve import Ids, Solution
+from prunekit.pruning.tracker import Closed
 
 Bools = NDArray[np.bool_]
 
@@ -173,20 +174,22 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Chann
     PruningError, ModelError
         If the model cannot be run without values, or on this shape.
     """
+    from prunekit.pruning.rehearsal import rehearsed  # noqa: PLC0415 (it carries plans out, which are made of what stands here)
+
     shape = tuple(input_shape) if input_shape else input_shape_of(model)
     key = (shape, tuple(tuple(p.shape) for p in model.parameters()))
     known = _traced.setdefault(model, {})
     if key not in known:
-        known[key] = _build(model, shape)
+        known[key] = rehearsed(model, lambda closed: _build(model, shape, closed))
     return known[key]
 
 
 _traced: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], ChannelGraph]] = WeakKeyDictionary()
 
 
-def _build(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
+def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelGraph:
     """Observe, solve and name."""
-    facts = observe(model, shape)
+    facts = observe(model, shape, closed)
     solution = facts.variables.solve()
     weights = {name: weight_in(model, name) for name in channel_layers(model)}
     weights = {name: weight for name, weight in weights.items() if (weight, 0) in facts.axes}

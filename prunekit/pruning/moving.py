@@ -37,7 +37,11 @@ def cat(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: An
 @rule("view", "_unsafe_view", "reshape", "_reshape_alias", "flatten")
 def view(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Merge and split axes."""
-    tracker.put(out, reshaped(tracker.variables, tracker.axes(args[0]), tuple(args[0].shape), tuple(out.shape)))
+    if out.dim() > args[0].dim():  # an axis is taken apart, or a shape is written out
+        for axis in tracker.axes(args[0]):
+            if axis is not None:
+                tracker.may_split(axis)
+    tracker.put(out, reshaped(tracker, tracker.axes(args[0]), tuple(args[0].shape), tuple(out.shape)))
 
 
 @rule("permute", "transpose", "t", "numpy_T", "movedim")
@@ -118,7 +122,7 @@ def _part(operation: str, args: tuple[Any, ...], results: list[Tensor], axis: in
 
 def _places(tracker: Tracker, axis: Ids | None, part: int) -> Ids | None:
     """Return the variables of the places within equal parts of an axis: the parts themselves stay."""
-    if axis is None or part < 2:
+    if axis is None or part < 2 or not tracker.may_split(axis):
         return None
     places = tracker.variables.fresh(part)
     tracker.variables.tie(axis, np.tile(places, axis.size // part), tracker.at("equal parts of an axis"))

@@ -25,7 +25,9 @@ def batch_norm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], 
     for parameter in args[1:5]:
         if isinstance(parameter, Tensor):
             tracker.tie(x_axes[1], tracker.axes(parameter)[0], "batch norm")
-    tracker.put(out[0], x_axes)
+    if args[3] is None:  # statistics of this very tensor, such as a weight that is standardised before it is used
+        tracker.freeze(args[0], "statistics over this axis", [a for a in range(args[0].dim()) if a != 1])
+    tracker.put(out[0], tracker.axes(args[0]))
 
 
 @rule("native_layer_norm", "_fused_rms_norm")

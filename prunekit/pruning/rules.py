@@ -167,6 +167,14 @@ def linear(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     tracker.put(out, [*x_axes[:-1], rows])
 
 
+@rule("addcmul")
+def addcmul(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """``x + a * b``, all of which may broadcast."""
+    product = args[1] * args[2]
+    _broadcast("product")(tracker, args[1:3], kwargs, product)
+    _broadcast("addition")(tracker, (args[0], product), kwargs, out)
+
+
 @rule("mm", "bmm")
 def matmul(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """``x @ w``: the inner axes are one, those of a batch too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
@@ -11,9 +11,12 @@ from torch import Tensor
 from prunekit.pruning.solve import Ids, Variables
 
 Axes = tuple[Ids | None, ...]
+Closed = Mapping[str, int]  # module -> what of the axes that it takes apart stays whole; ALL: whatever it or a part of it touches
+OUTER, SPLITS, ALL = 1, 2, 3  # all parts but the last (heads, but not their dimensions); all parts; all
 Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
 Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
 
+WRITTEN = "a size written into forward()"
 RULES: dict[str, Rule] = {}
 
 
@@ -65,6 +68,8 @@ class Tracker:
         self.calls = Calls()
         self.call: Call = ("", "", 0)
         self.grouped: dict[str, Ids] = {}
+        self.closed: Closed = {}
+        self.splits: set[str] = set()
         self._waiting: dict[int, tuple[Tensor, list[tuple[Ids, str]]]] = {}
         self.notes: Notes | None = Notes()
 
@@ -82,6 +87,24 @@ class Tracker:
         """Note that something reads a tensor."""
         for found, reason in self._waiting.pop(id(tensor), (tensor, []))[1]:
             self.variables.freeze(found, reason)
+
+    def only_last(self) -> bool:
+        """Return whether only the last part of what the running module takes apart may go."""
+        return self.closed.get(self.where) == OUTER
+
+    def shut(self) -> bool:
+        """Return whether all that the running module touches stays whole."""
+        shut = (name for name, level in self.closed.items() if level == ALL)
+        return any(self.where == name or not name or self.where.startswith(f"{name}.") for name in shut)
+
+    def may_split(self, axis: Ids) -> bool:
+        """Return whether an axis may be taken apart into a grid in the running module; where its Python cannot, the axis stays whole."""
+        if self.closed.get(self.where, 0) >= SPLITS:
+            self.variables.freeze(axis, self.at(WRITTEN))
+            return False
+        if axis.any():
+            self.splits.add(self.where)
+        return True
 
     def mask_input(self, argument: int, axis: int, found: Ids | None) -> None:
         """Note that what goes has to be zero in an argument of the running call."""

@@ -39,9 +39,10 @@ SMALL = 96  # pixels of the step of training, where a model takes any size
 MOST_S, MOST_GB = 60, 12
 INTRODUCTION = """
 {fine} of {found} of torchvision's classifiers, random weights, each at its own image size. Of each, 30 % and 50 % of all removable
-channels went (uniform over the groups); both results ran on one and two images, gave 1,000 scores, were proved equal to zeroing the same channels in
-the dense model, and took a step of training. Asked for 30 % and 50 % of the parameters or of the MACs instead, the plan came within 2 points
-of it. Seconds of one processor from loading to the proved result, and peak memory. Written by `tests/benchmarks/coverage.py`.
+channels went (uniform over the groups); both results ran on one and two images, gave 1,000 scores, were proved equal to zeroing the same
+channels in the dense model, and took a step of training. Asked for 30 % and 50 % of the parameters or of the MACs instead, the plan came
+within 2 points of it. Seconds of one processor from loading to the proved result, and peak memory. Written by
+`tests/benchmarks/coverage.py`.
 """
 Row = dict[str, Any]
 

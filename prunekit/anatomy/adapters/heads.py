@@ -26,13 +26,16 @@ class Heads:
     width : str
         Attribute that holds the width of a head; the adapter's own where the dense class has none.
     adapter : str
-        ``module:class`` of the subclass that allows any number of heads and any width.
+        ``module:class`` of the subclass that allows any number of heads and any width; empty for a class that does so itself.
+    whole : str
+        Attribute that holds heads times width; empty where there is none.
     """
 
     rows: str
     count: str
     width: str
-    adapter: str
+    adapter: str = ""
+    whole: str = ""
 
 
 # by qualified name: the classes themselves need not be imported to be told apart
@@ -45,6 +48,8 @@ KNOWN: dict[str, Heads] = {
     "torchvision.models.swin_transformer.ShiftedWindowAttentionV2": Heads(
         "qkv.weight", "num_heads", "head_width", f"{_HERE}.windows:HeadwiseWindowsV2"
     ),
+    "timm.layers.attention.Attention": Heads("qkv.weight", "num_heads", "head_dim", whole="attn_dim"),
+    "timm.models.swin_transformer.WindowAttention": Heads("qkv.weight", "num_heads", "head_width"),
     "torchvision.models.maxvit.RelativePositionalMultiHeadAttention": Heads(
         "to_qkv.weight", "n_heads", "head_dim", f"{_HERE}.partitions:HeadwisePartitions"
     ),
@@ -97,11 +102,15 @@ def adapt(module: nn.Module, known: Heads, count: int, width: int, dense: int) -
     dense : int
         Width before any dimension went.
     """
-    if not hasattr(module, DENSE):
+    if known.adapter and not hasattr(module, DENSE):
         path, _, name = known.adapter.partition(":")
         module.__class__ = getattr(import_module(path), name)
         if isinstance(module, nn.MultiheadAttention):
             module._qkv_same_embed_dim = False  # keeps nn.TransformerEncoderLayer from its fused path, which knows dense heads only
+    if hasattr(module, "fused_attn") and width != dense:
+        module.fused_attn = False  # fused attention takes its scale from the width; the other path has kept the dense one
+    if known.whole:
+        setattr(module, known.whole, count * width)
     for attribute, value in ((known.count, count), (known.width, width), (DENSE, dense)):
         setattr(module, attribute, value)
 
