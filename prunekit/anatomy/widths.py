@@ -190,7 +190,7 @@ def _fits(module: nn.Module, values: object) -> bool:
         return False
     expected, known = _widths_of(module), adapter_of(module)
     heads = set() if known is None else {known.count, known.width, DENSE}
-    if not expected or set(values) - heads != set(expected) - heads or (set(values) & heads and heads - set(values)):
+    if not (expected or heads) or set(values) - heads != set(expected) - heads or (set(values) & heads and heads - set(values)):
         return False
     return all(
         isinstance(value, list) == isinstance(expected.get(name, 0), list)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.errors import ProofError
 from prunekit.pruning.reference import reference
-from prunekit.pruning.removal import Plan, Removal
+from prunekit.pruning.removal import Removal
 from prunekit.pruning.surgery import by_tensor, owner_of, shrink
 from prunekit.pruning.tracker import tensors_in
 
@@ -29,7 +30,7 @@ ATTEMPTS = 6
 SEED = 20_240_917
 
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
-Surgery = Callable[[nn.Module, Plan], nn.Module]
+Surgery = Callable[[nn.Module, Any], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _zero(model: nn.Module, plan: Removal) -> None:
             tensor.masked_fill_(removed_mask(tuple(tensor.shape), keeps).to(tensor.device), 0)
 
 
-def _amplify(model: nn.Module, plan: Plan, factor: float) -> None:
+def _amplify(model: nn.Module, plan: Removal, factor: float) -> None:
     """Scale what goes, in place, so that its absence shows in the output of a large network."""
     with torch.no_grad():
         for name, keeps in by_tensor(plan.masks).items():
@@ -156,14 +157,14 @@ def _relative(a: list[Tensor], b: list[Tensor]) -> float:
     return max((difference / scale if scale > 0 else float("inf") for difference, scale in found if difference > 0), default=0.0)
 
 
-def prove(model: nn.Module, plan: Plan, *, surgery: Surgery = shrink, seed: int = SEED, batch: int = 1) -> Proof:
+def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = shrink, seed: int = SEED, batch: int = 1) -> Proof:
     """Compare removing with zeroing.
 
     Parameters
     ----------
     model : nn.Module
         The dense model; only its structure matters, and it is not modified.
-    plan : Plan
+    plan : Removal
         What goes. A plan that removes nothing proves nothing: its proof does not pass.
     surgery : callable
         ``(model, plan) -> smaller model``; the one under test.
@@ -199,7 +200,7 @@ def prove(model: nn.Module, plan: Plan, *, surgery: Surgery = shrink, seed: int 
     return Proof(error_size, change, error_size < TOLERANCE and LEAST_CHANGE <= change < float("inf"))
 
 
-def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Plan, x: Tensor) -> list[Tensor]:
+def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
     """Return what the smaller model gives, which lives no longer than this: a large one need not fit beside its proof."""
     try:
         return _output(surgery(dense, plan).eval(), x)

@@ -14,7 +14,7 @@ from prunekit.anatomy.widths import fix_attributes
 from prunekit.errors import PruningError
 from prunekit.pruning.graph import Axis
 from prunekit.pruning.groups import Bools
-from prunekit.pruning.removal import Plan
+from prunekit.pruning.removal import Removal
 
 
 def owner_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:
@@ -38,14 +38,14 @@ def by_tensor(masks: Mapping[Axis, Bools]) -> dict[str, dict[int, Bools]]:
     return found
 
 
-def shrink(model: nn.Module, plan: Plan) -> nn.Module:
+def shrink(model: nn.Module, plan: Removal) -> nn.Module:
     """Return a physically smaller copy of a model.
 
     Parameters
     ----------
     model : nn.Module
         The dense model that the plan was made for; not modified.
-    plan : Plan
+    plan : Removal
         What goes.
 
     Returns

@@ -33,6 +33,39 @@ from prunekit.pruning import ChannelRanking, carry_out, trace
 from prunekit.pruning.tracker import tensors_in
 from prunekit.spec import PruneSpec
 
+TIMM = (
+    *(
+        "resnet18",
+        "resnext26ts",
+        "convnext_atto",
+        "convnextv2_atto",
+        "efficientnet_b0",
+        "mobilenetv3_small_050",
+        "mobilenetv2_050",
+        "regnetx_002",
+    ),
+    *(
+        "regnety_002",
+        "vgg11",
+        "densenet121",
+        "vit_tiny_patch16_224",
+        "deit_tiny_patch16_224",
+        "swin_tiny_patch4_window7_224",
+        "mixer_s32_224",
+    ),
+    *("resmlp_12_224", "gmlp_ti16_224", "convmixer_768_32", "ghostnet_050", "dla34", "res2net50_14w_8s", "resnest14d", "xception41"),
+    *(
+        "eca_nfnet_l0",
+        "repvgg_a0",
+        "pit_ti_224",
+        "cait_xxs24_224",
+        "edgenext_xx_small",
+        "mobilevit_xxs",
+        "efficientformer_l1",
+        "levit_128s",
+    ),
+    *("poolformer_s12", "skresnet18"),
+)
 TABLE = Path(__file__).parents[2] / "docs" / "coverage.md"
 SHARES = (0.3, 0.5)
 SMALL = 96  # pixels of the step of training, where a model takes any size
@@ -87,7 +120,7 @@ def nearest(ranking: ChannelRanking) -> dict[str, float]:
 
 def measure(name: str) -> Row:
     """Prune one model at each share; return what was seen."""
-    model = load_model(f"torchvision/{name}")
+    model = load_model(name if "/" in name else f"torchvision/{name}")
     shape = info(model).input_shape
     assert shape is not None
     row: Row = {"name": name, "side": shape[-1]}
@@ -198,6 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--state", type=Path)
     parser.add_argument("--models", nargs="*", default=list(torchvision_names()))
+    parser.add_argument("--timm", action="store_true", help="measure some of timm's families too")
     parser.add_argument("--again", action="store_true", help="measure what is known too")
     parser.add_argument("--failed", action="store_true", help="measure what failed again")
     parser.add_argument("--table", action="store_true", help="only write the page")
@@ -211,7 +245,8 @@ def main() -> None:
             sys.exit(f"{type(error).__name__}: {error}")
         return
     rows = known(args.state)
-    for name in [] if args.table else args.models:
+    names = [*args.models, *(f"timm/{name}" for name in TIMM if args.timm)]
+    for name in [] if args.table else names:
         if name in rows and not args.again and not (args.failed and not good(rows[name])):
             continue
         rows[name] = child(name, args.seconds)
