@@ -108,7 +108,8 @@ def adapt(module: nn.Module, known: Heads, count: int, width: int, dense: int) -
         if isinstance(module, nn.MultiheadAttention):
             module._qkv_same_embed_dim = False  # keeps nn.TransformerEncoderLayer from its fused path, which knows dense heads only
     if hasattr(module, "fused_attn") and width != dense:
-        setattr(module, "fused_attn", False)  # noqa: B010 (mypy knows no such attribute)  fused attention takes its scale from the width; the other path has kept the dense one
+        # fused attention takes its scale from the width; the other path has kept the dense one
+        setattr(module, "fused_attn", False)  # noqa: B010 (a module's attributes are typed as tensors)
     if known.whole:
         setattr(module, known.whole, count * width)
     for attribute, value in ((known.count, count), (known.width, width), (DENSE, dense)):
