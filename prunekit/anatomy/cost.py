@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from prunekit.anatomy.meta import meta_copy
+from prunekit.anatomy.meta import meta_copy, without_values
 from prunekit.errors import ModelError, PrunekitError
 
 Masks = Mapping[str, Tensor]
@@ -72,7 +72,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = without_values(func, args, kwargs)
         formula = flop_registry.get(func.overloadpacket)
         if formula is not None:
             macs = formula(*args, **kwargs, out_val=out) // 2
@@ -86,10 +86,10 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
 def _run(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     """Count the MACs of one forward pass of a copy, by layer."""
-    from prunekit.anatomy.layers import prunable_layers  # noqa: PLC0415 (layers uses this module for its table)
+    from prunekit.anatomy.layers import channel_layers, weight_name  # noqa: PLC0415 (layers uses this module for its table)
 
     first = next(model.parameters(), torch.zeros(()))
-    names = {id(model.get_submodule(name).weight): name for name in prunable_layers(model)}
+    names = {id(model.get_parameter(weight_name(model, name))): name for name in channel_layers(model)}
     counter = _Counter(names)
     dtype = first.dtype if first.is_floating_point() else torch.float32
     with torch.no_grad(), counter:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from prunekit.anatomy.adapters import packed_weight
 from prunekit.anatomy.cost import layer_macs
 from prunekit.anatomy.meta import PRUNABLE_TYPES
 from prunekit.errors import ModelError, PruningError
@@ -37,8 +38,34 @@ def prunable_layers(model: nn.Module) -> tuple[str, ...]:
     return tuple(names)
 
 
+def channel_layers(model: nn.Module) -> tuple[str, ...]:
+    """Return the layers that lose outputs in structured pruning, in order of definition.
+
+    The prunable layers, and attention modules that hold the weight of their queries, keys and values themselves
+    (``nn.MultiheadAttention``).
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+
+    Returns
+    -------
+    tuple of str
+        Dotted module names.
+    """
+    plain = set(prunable_layers(model))
+    return tuple(name for name, module in model.named_modules() if name in plain or packed_weight(module) is not None)
+
+
+def weight_name(model: nn.Module, layer: str) -> str:
+    """Return the name in the state dict of the weight of one of the :func:`channel_layers`."""
+    own = "in_proj_weight" if packed_weight(model.get_submodule(layer)) is not None else "weight"
+    return f"{layer}.{own}" if layer else own
+
+
 def weight_of(model: nn.Module, name: str) -> Tensor:
-    """Return the weight of a prunable layer.
+    """Return the weight of a prunable layer, or that of an attention module's queries, keys and values.
 
     Parameters
     ----------
@@ -50,7 +77,7 @@ def weight_of(model: nn.Module, name: str) -> Tensor:
     Returns
     -------
     Tensor
-        ``[out, in / groups, *kernel]`` for a convolution, ``[out, in]`` for a linear layer; detached.
+        ``[out, in / groups, *kernel]`` for a convolution, ``[out, in]`` for a linear layer or packed attention; detached.
 
     Raises
     ------
@@ -61,6 +88,9 @@ def weight_of(model: nn.Module, name: str) -> Tensor:
         module = model.get_submodule(name)
     except AttributeError:
         module = None
+    packed = None if module is None else packed_weight(module)
+    if packed is not None:
+        return packed.detach()
     if not isinstance(module, PRUNABLE_TYPES):
         raise PruningError(unknown_layers([name], prunable_layers(model)))
     return module.weight.detach()

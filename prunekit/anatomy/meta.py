@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from prunekit.errors import ModelError
@@ -62,6 +62,32 @@ def meta_copy(model: nn.Module) -> nn.Module:
     for buffer in model.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     return copy.deepcopy(model, memo).eval()
+
+
+aten = torch.ops.aten
+ALIKE = {aten.gelu, aten.silu, aten.hardswish, aten.hardsigmoid, aten.hardtanh, aten.relu, aten.sigmoid}
+
+
+def without_values(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run an operation for a dispatch mode; on meta tensors, what only has to have a shape is made straight away.
+
+    The meta kernels of these operations are decompositions in Python, and would take most of the time of a forward pass.
+    """
+    operation = func.overloadpacket
+    if not args or not isinstance(args[0], Tensor) or not args[0].is_meta or (func._schema.is_mutable and operation is not BATCH_NORM):
+        return func(*args, **kwargs)
+    x = args[0]
+    if operation in ALIKE:
+        return torch.empty_like(x)
+    if operation is BATCH_NORM:
+        return torch.empty_like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
+    if operation is LAYER_NORM:
+        lead = (*x.shape[: x.dim() - len(args[1])], *[1] * len(args[1]))
+        return torch.empty(x.shape, dtype=x.dtype, device="meta"), x.new_empty(lead), x.new_empty(lead)
+    return func(*args, **kwargs)
+
+
+BATCH_NORM, LAYER_NORM = aten.native_batch_norm, aten.native_layer_norm
 
 
 @contextmanager

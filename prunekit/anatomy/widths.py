@@ -1,34 +1,69 @@
-"""The module attributes that change when channels are removed, so that a smaller model can be rebuilt from plain numbers."""
+"""What changes in modules when channels are removed, so that a smaller model can be rebuilt from plain numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from prunekit.anatomy.adapters.heads import DENSE, adapt, adapter_of, heads_of, kept_heads
 from prunekit.errors import CheckpointError
 
-# attributes that describe a module's width, for each type that surgery resizes
+Value = int | list[int]
+Widths = dict[str, dict[str, Value]]
+Kept = Mapping[str, Mapping[int, NDArray[np.bool_]]]
+
+# attributes that describe a module's width, for each type whose tensors' shapes follow from them
 ATTRIBUTES: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
     (_ConvNd, ("in_channels", "out_channels", "groups")),
     (nn.Linear, ("in_features", "out_features")),
     (_BatchNorm, ("num_features",)),
+    (nn.GroupNorm, ("num_groups", "num_channels")),
+    (nn.LayerNorm, ("normalized_shape",)),
 )
-
-Widths = dict[str, dict[str, int]]
+# numbers that other classes keep beside their tensors: attribute -> the tensor and the axis that tell it
+BESIDE: dict[str, dict[str, tuple[str, int]]] = {
+    "torch.nn.modules.activation.MultiheadAttention": {
+        "embed_dim": ("in_proj_weight", 1),
+        "kdim": ("in_proj_weight", 1),
+        "vdim": ("in_proj_weight", 1),
+    },
+    "torchvision.models.vision_transformer.VisionTransformer": {"hidden_dim": ("class_token", 2)},
+}
+MOST = 2**24
 
 
 def _attributes(module: nn.Module) -> tuple[str, ...]:
-    """Return the width attributes of a module, or none."""
+    """Return the attributes from which a module's shapes follow, or none."""
     return next((names for kind, names in ATTRIBUTES if isinstance(module, kind)), ())
 
 
+def _beside(module: nn.Module) -> dict[str, tuple[str, int]]:
+    """Return the numbers that a module keeps beside its tensors."""
+    found = (BESIDE.get(f"{kind.__module__}.{kind.__qualname__}") for kind in type(module).__mro__)
+    told = next((known for known in found if known), {})
+    return {name: (tensor, axis) for name, (tensor, axis) in told.items() if getattr(module, tensor, None) is not None}
+
+
+def _own(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's own parameters and buffers that have axes."""
+    entries = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    return {name: tensor for name, tensor in entries if tensor.dim() and tensor.numel()}
+
+
+def _plain(value: Any) -> Value:
+    """Return an attribute as a whole number or a list of them."""
+    return [int(size) for size in value] if isinstance(value, (tuple, list)) else int(value)
+
+
 def widths(model: nn.Module) -> Widths:
-    """Return the width of every resizable module.
+    """Return the width of every module.
 
     Parameters
     ----------
@@ -38,13 +73,27 @@ def widths(model: nn.Module) -> Widths:
     Returns
     -------
     dict
-        Module name -> attribute -> value, e.g. ``{"conv1": {"in_channels": 3, "out_channels": 44, "groups": 1}}``.
+        Module name -> attribute -> value, e.g. ``{"conv1": {"in_channels": 3, "out_channels": 44, "groups": 1}}``. Parameters and buffers
+        of other modules stand there by name with their shape, attention modules with their heads.
     """
-    found = ((name, module, _attributes(module)) for name, module in model.named_modules())
-    return {name: {a: int(getattr(module, a)) for a in attributes} for name, module, attributes in found if attributes}
+    found = {name: _widths_of(module) for name, module in model.named_modules()}
+    return {name: values for name, values in found.items() if values}
 
 
-def fix_attributes(module: nn.Module, groups: int | None = None) -> None:
+def _widths_of(module: nn.Module) -> dict[str, Value]:
+    """Return the widths of one module."""
+    attributes = _attributes(module)
+    if attributes:
+        return {attribute: _plain(getattr(module, attribute)) for attribute in attributes}
+    values: dict[str, Value] = {name: list(tensor.shape) for name, tensor in _own(module).items()}
+    values |= {attribute: int(getattr(module, attribute)) for attribute in _beside(module)}
+    known = adapter_of(module)
+    if known is not None and hasattr(module, DENSE):
+        values |= {attribute: int(getattr(module, attribute)) for attribute in (known.count, known.width, DENSE)}
+    return values
+
+
+def fix_attributes(module: nn.Module, groups: int | None = None, length: int | None = None, kept: Kept | None = None) -> None:
     """Set a module's width attributes from the shapes of its parameters.
 
     Parameters
@@ -52,32 +101,73 @@ def fix_attributes(module: nn.Module, groups: int | None = None) -> None:
     module : nn.Module
         A module whose parameters were resized.
     groups : int, optional
-        New number of groups of a convolution; unchanged when left out.
+        New number of groups of a convolution or a group norm; unchanged when left out.
+    length : int, optional
+        New length of the axis that a norm without parameters works on.
+    kept : mapping, optional
+        Which elements of the tensors below an attention module stay: name relative to the module -> axis -> mask.
     """
-    if isinstance(module, _ConvNd):
-        module.groups = module.groups if groups is None else groups
-        module.out_channels, module.in_channels = module.weight.shape[0], module.weight.shape[1] * module.groups
+    if isinstance(module, (_ConvNd, nn.GroupNorm)):
+        _fix_grouped(module, groups)
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, _BatchNorm):
         tensor = module.running_mean if module.running_mean is not None else module.weight
         if tensor is not None:
             module.num_features = tensor.shape[0]
+    elif isinstance(module, nn.LayerNorm):
+        shape = None if module.weight is None else tuple(module.weight.shape)
+        module.normalized_shape = shape or (module.normalized_shape if length is None else (length,))
+    else:
+        _fix_heads(module, kept or {})
+        for attribute, (source, axis) in _beside(module).items():
+            setattr(module, attribute, getattr(module, source).shape[axis])
 
 
-def _shapes(module: nn.Module, new: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+def _fix_grouped(module: nn.Module, groups: int | None) -> None:
+    """Set the channels of a module whose channels come in groups."""
+    if isinstance(module, _ConvNd):
+        module.groups = module.groups if groups is None else groups
+        module.out_channels, module.in_channels = module.weight.shape[0], module.weight.shape[1] * module.groups
+    elif isinstance(module, nn.GroupNorm):
+        module.num_groups = module.num_groups if groups is None else groups
+        module.num_channels = module.num_channels if module.weight is None else module.weight.shape[0]
+
+
+def _fix_heads(module: nn.Module, kept: Kept) -> None:
+    """Give an attention module of which something went its number of heads and their width."""
+    known = adapter_of(module)
+    if known is None or not any(mask.size for masks in kept.values() for mask in masks.values()):
+        return
+    before, _ = heads_of(module, known)
+    rows = kept.get(known.rows, {}).get(0)
+    if rows is None:
+        rows = np.ones(module.get_parameter(known.rows).shape[0], dtype=np.bool_)
+    dense = getattr(module, DENSE, rows.size // (3 * before))
+    count, width = kept_heads(rows, before)
+    adapt(module, known, count, width, dense)
+
+
+def _shapes(module: nn.Module, new: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a module's tensors at new widths."""
     if isinstance(module, _ConvNd):
         out, into, groups = new["out_channels"], new["in_channels"], new["groups"]
         if into % groups or out % groups:
             raise CheckpointError(f"widths do not fit: {into} -> {out} channels in {groups} groups")
-        return {"weight": (out, into // groups, *module.kernel_size), "bias": (out,)}
+        shape = (into, out // groups) if module.transposed else (out, into // groups)
+        return {"weight": (*shape, *module.kernel_size), "bias": (out,)}
     if isinstance(module, nn.Linear):
         return {"weight": (new["out_features"], new["in_features"]), "bias": (new["out_features"],)}
-    return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (new["num_features"],))
+    if isinstance(module, nn.LayerNorm):
+        return dict.fromkeys(("weight", "bias"), tuple(new["normalized_shape"]))
+    if isinstance(module, nn.GroupNorm):
+        return dict.fromkeys(("weight", "bias"), (new["num_channels"],))
+    if isinstance(module, _BatchNorm):
+        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (new["num_features"],))
+    return {name: tuple(value) for name, value in new.items() if isinstance(value, list)}
 
 
-def _resize(module: nn.Module, new: Mapping[str, int]) -> None:
+def _resize(module: nn.Module, new: Mapping[str, Any]) -> None:
     """Give a module tensors of new widths (empty values: a state dict is loaded next)."""
     for name, shape in _shapes(module, new).items():
         old = getattr(module, name, None)
@@ -86,8 +176,27 @@ def _resize(module: nn.Module, new: Mapping[str, int]) -> None:
         fresh = torch.empty(shape, dtype=old.dtype, device=old.device)
         is_parameter = isinstance(old, nn.Parameter)
         setattr(module, name, nn.Parameter(fresh, requires_grad=old.requires_grad) if is_parameter else fresh)
+    known = adapter_of(module)
+    if known is not None and DENSE in new:
+        adapt(module, known, new[known.count], new[known.width], new[DENSE])
     for attribute, value in new.items():
-        setattr(module, attribute, value)
+        if attribute not in _own(module):
+            setattr(module, attribute, tuple(value) if isinstance(value, list) else value)
+
+
+def _fits(module: nn.Module, values: object) -> bool:
+    """Return whether stored widths name what a module has: they may come from a file."""
+    if not isinstance(values, Mapping):
+        return False
+    expected, known = _widths_of(module), adapter_of(module)
+    heads = set() if known is None else {known.count, known.width, DENSE}
+    if not (expected or heads) or set(values) - heads != set(expected) - heads or (set(values) & heads and heads - set(values)):
+        return False
+    return all(
+        isinstance(value, list) == isinstance(expected.get(name, 0), list)
+        and (not isinstance(value, list) or len(value) == len(expected[name]))  # type: ignore[arg-type]
+        for name, value in values.items()
+    )
 
 
 def apply_widths(model: nn.Module, new: Mapping[str, Mapping[str, Any]]) -> None:
@@ -107,9 +216,9 @@ def apply_widths(model: nn.Module, new: Mapping[str, Mapping[str, Any]]) -> None
     """
     modules = dict(model.named_modules())
     for name, values in new.items():
-        expected = _attributes(modules[name]) if name in modules else ()
-        if not isinstance(values, Mapping) or not expected or set(values) != set(expected):
+        if name not in modules or not _fits(modules[name], values):
             raise CheckpointError(f"the stored widths do not fit this architecture at {name!r}")
-        if any(isinstance(v, bool) or not isinstance(v, int) or not 0 < v < 2**24 for v in values.values()):
+        numbers = [n for value in values.values() for n in (value if isinstance(value, list) else [value])]
+        if any(isinstance(n, bool) or not isinstance(n, int) or not 0 < n < MOST for n in numbers):
             raise CheckpointError(f"the stored widths of {name!r} are not positive integers")
         _resize(modules[name], values)

@@ -20,12 +20,14 @@ from prunekit.catalog.factories import call, is_factory, load_factory
 from prunekit.catalog.hints import closest
 from prunekit.catalog.ids import ModelId
 from prunekit.catalog.info import ModelInfo, described, info, remember
+from prunekit.catalog.timm_zoo import PREFIX as TIMM
+from prunekit.catalog.timm_zoo import build_timm, timm_info
 from prunekit.catalog.zoo import PREFIX, build_torchvision, other_outputs, torchvision_info, torchvision_names
 from prunekit.errors import CheckpointError, ModelError
 from sample_models import SAMPLES, card, weights_path
 
 SEED = 0
-KINDS = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
+KINDS = "a sample, torchvision/NAME, timm/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
 UPLOAD = "upload:"
 
 Made = TypeVar("Made")
@@ -39,7 +41,7 @@ def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[s
     Parameters
     ----------
     name : str or ModelId
-        A sample, ``torchvision/NAME``, ``path/to/file.py:factory`` or a folder that prunekit wrote.
+        A sample, ``torchvision/NAME``, ``timm/NAME``, ``path/to/file.py:factory`` or a folder that prunekit wrote.
     weights : str, optional
         A checkpoint to load into it: safetensors, .pt, .pth or .th.
     pretrained : bool
@@ -118,6 +120,9 @@ def _dense(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo
         return _sample(model_id)
     if name.startswith(PREFIX):
         return _torchvision(model_id, state)
+    if name.startswith(TIMM):
+        model = _seeded(lambda: build_timm(name))
+        return model, timm_info(model_id, model)
     if is_factory(name):
         return _own(model_id)
     folder = Path(name).expanduser()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from prunekit.anatomy.layers import weight_name
 from prunekit.anatomy.running import checked_labels, class_scores, run
 from prunekit.criteria.forward import twin
 from prunekit.criteria.samples import BATCH
@@ -68,7 +69,7 @@ def _gradients(task: Task, reduction: str) -> Iterator[Scores]:
     """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives."""
     assert task.images is not None
     model = twin(task.model)
-    weights = [model.get_submodule(name).get_parameter("weight") for name in task.layers]
+    weights = [model.get_parameter(weight_name(model, name)) for name in task.layers]
     for x, y in task.images.batches(BATCH):
         with torch.enable_grad():
             scores = class_scores(run(model, x), len(x))

@@ -209,6 +209,6 @@ def _channels(ranking: ChannelRanking, points: list[float], costs: Costs) -> tup
             Cutting(s, plan.removed / group.size, plan.removed, plan.removed_params(ranking.shapes), plan.removed_macs())
             for s, plan in zip(points, plans, strict=True)
         )
-        params, macs = (int(np.sum([costs[name][i] for name in group.layers])) for i in (0, 1))
+        params, macs = (int(np.sum([costs.get(name, (0, 0))[i] for name in group.layers])) for i in (0, 1))
         found.append(AloneChannels(group.id, group.layers, params, macs, tuple(cuttings), plans))
     return tuple(found)

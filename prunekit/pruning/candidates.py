@@ -22,7 +22,11 @@ def scored_groups(groups: tuple[Group, ...], scores: dict[int, float], limits: L
 
 
 def selected_groups(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple[Group, ...], Limits]:
-    """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole."""
+    """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole.
+
+    Attention that holds its packed rows itself is chosen with the layer behind it: its heads are what that layer reads.
+    """
+    chosen = (*chosen, *(name for name in graph.layers if f"{name}.out_proj" in chosen and name not in chosen))
     groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
     served = {name for group in groups for name in group.layers}
     limits = list(graph.limits)

@@ -7,6 +7,7 @@ so that what only trains (auxiliary heads) shrinks along.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
-import prunekit.pruning.rules  # noqa: F401 (fills the registry)
-from prunekit.anatomy.meta import locating, meta_copy
+import prunekit.pruning.moving
+import prunekit.pruning.normalising
+import prunekit.pruning.rules  # noqa: F401 (they fill the registry)
+from prunekit.anatomy.adapters import adapter_of
+from prunekit.anatomy.meta import locating, meta_copy, without_values
 from prunekit.errors import PruningError
+from prunekit.pruning.products import Product, product
 from prunekit.pruning.solve import Ids, Variables
-from prunekit.pruning.tracker import RULES, Tracker, tensors_in, unknown
+from prunekit.pruning.tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
 
 Axis = tuple[str, int]
 
@@ -40,6 +46,12 @@ class Facts:
         State names that took part in a forward pass.
     unknown : dict of str to str
         Operations without a rule -> the module they were met in.
+    notes : Notes
+        What the proof has to mind besides zeroes.
+    products : tuple of Product
+        What costs multiply-accumulates, in the order in which it runs.
+    splits : frozenset of str
+        Modules that take an axis apart into a grid, such as heads and their dimensions.
     """
 
     variables: Variables
@@ -47,6 +59,9 @@ class Facts:
     grouped: dict[str, Ids]
     seen: set[str]
     unknown: dict[str, str]
+    notes: Notes
+    products: tuple[Product, ...]
+    splits: frozenset[str]
 
 
 class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
@@ -57,13 +72,20 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self.tracker, self.names = tracker, names
         self.seen: set[str] = set()
         self.unknown: dict[str, str] = {}
+        self.products: list[Product] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__)
+        out = without_values(func, args, kwargs)
         inputs = tensors_in((args, kwargs))
+        for tensor in inputs:
+            self.tracker.used(tensor)
         self.seen |= {self.names[id(t)] for t in inputs if id(t) in self.names}
         if any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
+            if self.tracker.shut():
+                for tensor in inputs:
+                    self.tracker.freeze(tensor, WRITTEN)
             name = func.overloadpacket.__name__
             known = RULES.get(name) or RULES.get(name.rstrip("_"))
             if known is None:
@@ -71,6 +93,9 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                 unknown(self.tracker, name, args, kwargs)
             else:
                 known(self.tracker, args, kwargs, out)
+        if self.tracker.notes is not None and func.overloadpacket in flop_registry:
+            macs = flop_registry[func.overloadpacket](*args, **kwargs, out_val=out) // 2
+            self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))
         return out
 
 
@@ -79,7 +104,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
-def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
+def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | None = None) -> Facts:
     """Run the model on the meta device and collect what its operations say about its channels.
 
     Parameters
@@ -88,6 +113,8 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         Not modified: a copy without values is run.
     input_shape : tuple of int
         Shape of one sample.
+    closed : dict of str to int, optional
+        Modules whose Python holds sizes, and how much of what they touch stays whole.
 
     Returns
     -------
@@ -104,10 +131,12 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     state = _state(meta)
     axes = {(name, axis): variables.fresh(size) for name, tensor in state.items() for axis, size in enumerate(tensor.shape)}
     tracker = Tracker(variables)
+    tracker.closed = closed or {}
     for name, tensor in state.items():
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
     watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()})
     _pass(meta, input_shape, tracker, watcher)
+    notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
     if any(name not in watcher.seen for name, _ in meta.named_parameters()):
         # a forward pass that wants targets while training stops here: what only runs there stays whole, below
         with suppress(PruningError):
@@ -116,7 +145,20 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
-    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown)
+    for name, axis in _closed(meta):
+        variables.freeze(axes[name, axis], "attention with keys of another width, or with added keys, is not supported yet:")
+    assert notes is not None
+    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, tuple(watcher.products), frozenset(tracker.splits))
+
+
+def _closed(meta: nn.Module) -> Iterator[Axis]:
+    """Yield the axes of attention that no adapter can thin out: torch refuses it at any other width."""
+    known = {name for name, _ in meta.named_parameters()}
+    for path, module in meta.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
+            for name, parameter in module.named_parameters(path):
+                if name in known:
+                    yield from ((name, axis) for axis in range(parameter.dim()))
 
 
 def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
@@ -130,7 +172,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
     """Run one forward pass and freeze what comes out."""
     dtype = next((p.dtype for p in meta.parameters()), torch.float32)
     try:
-        with torch.no_grad(), locating(meta, tracker.enter), watcher:
+        with torch.no_grad(), locating(meta, tracker.calls.enter), watcher:
             out = meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -142,6 +184,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
     outputs = tensors_in(out)
     if not outputs:
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
-    tracker.where = ""
+    tracker.calls.enter("")
     for tensor in outputs:
+        tracker.used(tensor)
         tracker.freeze(tensor, "these are the model's outputs")

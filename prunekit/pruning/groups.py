@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.anatomy import input_shape_of, layer_macs, prunable_layers
+from prunekit.anatomy import channel_layers, input_shape_of, layer_macs, model_macs
+from prunekit.anatomy.layers import weight_name as weight_in
 from prunekit.pruning.graph import Axis, Facts, observe
+from prunekit.pruning.kinds import kinds_of
+from prunekit.pruning.lengths import AxisMeter
 from prunekit.pruning.solve import Ids, Solution
+from prunekit.pruning.tracker import Closed
 
 Bools = NDArray[np.bool_]
 
@@ -55,12 +59,15 @@ class Group:
         The removable units, in order of their index; removing one removes the same channel from all the layers.
     couplings : tuple of Coupling
         Operations that couple the layers, in the order in which they run; empty for a layer that shrinks alone.
+    kind : {"channels", "heads", "head dimensions"}
+        What one unit is: a channel of every layer, a whole head of attention, or the same dimension of each of its heads.
     """
 
     id: str
     layers: tuple[str, ...]
     atoms: Ids
     couplings: tuple[Coupling, ...]
+    kind: str = "channels"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -87,6 +94,10 @@ class ChannelGraph:
         Layers that cannot shrink -> the reason.
     limits : tuple of str
         Plain sentences on what was met and cannot be pruned.
+    macs : dict of str to int
+        Multiply-accumulates of each layer for one sample; under ``""`` those of all other products.
+    weights : dict of str to str
+        State name of each layer's weight.
     """
 
     input_shape: tuple[int, ...]
@@ -98,6 +109,16 @@ class ChannelGraph:
     immovable: dict[str, str]
     limits: tuple[str, ...]
     macs: dict[str, int]
+    weights: dict[str, str]
+
+    def weight(self, layer: str) -> str:
+        """Return the state name of a layer's weight."""
+        return self.weights[layer]
+
+    @cached_property
+    def meter(self) -> AxisMeter:
+        """Lengths of axes, and what is proportional to them."""
+        return AxisMeter.of(self)
 
     def classes(self, axis: Axis) -> Ids:
         """Return the class of each element of an axis."""
@@ -106,7 +127,7 @@ class ChannelGraph:
     @cached_property
     def outputs(self) -> dict[str, Ids]:
         """Layer -> class of each output channel."""
-        return {name: self.classes((weight_name(name), 0)) for name in self.layers}
+        return {name: self.classes((self.weights[name], 0)) for name in self.layers}
 
     def kept(self, gone: Bools) -> dict[Axis, Bools]:
         """Return for every axis that loses elements which of them stay.
@@ -123,9 +144,13 @@ class ChannelGraph:
         """Return the new number of groups of every grouped convolution."""
         return {name: int((~gone[self.solution.label[ids]]).sum()) for name, ids in self.facts.grouped.items()}
 
+    def kept_lengths(self, gone: Bools) -> dict[str, int]:
+        """Return the new length of the axis that every layer norm works on, by module."""
+        return {call[0]: int((~gone[self.solution.label[ids]]).sum()) for call, (ids, _) in self.facts.notes.norms.items()}
+
 
 def weight_name(layer: str) -> str:
-    """Return the name of a layer's weight in the state dict."""
+    """Return the name of the weight of a convolution or linear layer in the state dict."""
     return f"{layer}.weight" if layer else "weight"
 
 
@@ -149,34 +174,41 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Chann
     PruningError, ModelError
         If the model cannot be run without values, or on this shape.
     """
+    from prunekit.pruning.rehearsal import rehearsed  # noqa: PLC0415 (it carries plans out, which are made of what stands here)
+
     shape = tuple(input_shape) if input_shape else input_shape_of(model)
     key = (shape, tuple(tuple(p.shape) for p in model.parameters()))
     known = _traced.setdefault(model, {})
     if key not in known:
-        known[key] = _build(model, shape)
+        known[key] = rehearsed(model, lambda closed: _build(model, shape, closed))
     return known[key]
 
 
 _traced: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], ChannelGraph]] = WeakKeyDictionary()
 
 
-def _build(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
+def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelGraph:
     """Observe, solve and name."""
-    facts = observe(model, shape)
+    facts = observe(model, shape, closed)
     solution = facts.variables.solve()
-    layers = tuple(name for name in prunable_layers(model) if (weight_name(name), 0) in facts.axes)
-    incidence = {name: solution.atoms(solution.label[facts.axes[weight_name(name), 0]]) for name in layers}
-    immovable = _immovable(facts, solution, layers, incidence)
+    weights = {name: weight_in(model, name) for name in channel_layers(model)}
+    weights = {name: weight for name, weight in weights.items() if (weight, 0) in facts.axes}
+    layers = tuple(weights)
+    incidence = {name: solution.atoms(solution.label[facts.axes[weight, 0]]) for name, weight in weights.items()}
+    immovable = _immovable(facts, weights, incidence)
     limits = [
         f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
     ]
-    groups = _groups(facts, solution, incidence)
-    return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), layer_macs(model, shape))
+    kinds = kinds_of(model, facts, solution)
+    groups = tuple(_named(group, kinds) for group in _groups(facts, solution, incidence, weights))
+    macs = layer_macs(model, shape)
+    macs[""] = model_macs(model, shape) - sum(macs.values())
+    return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), macs, weights)
 
 
-def _immovable(facts: Facts, solution: Solution, layers: tuple[str, ...], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
+def _immovable(facts: Facts, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
     """Return the layers without a removable output and why: the first reason met on their way to the frozen place."""
-    stuck = [name for name in layers if incidence[name][0].size == 0]
+    stuck = [name for name in weights if incidence[name][0].size == 0]
     if not stuck:
         return {}
     # the same equalities without the frozen places: what freezes a class is then told apart from what else is frozen
@@ -187,12 +219,12 @@ def _immovable(facts: Facts, solution: Solution, layers: tuple[str, ...], incide
             why.setdefault(label, reason)
     found = {}
     for name in stuck:
-        labels = np.unique(loose[facts.axes[weight_name(name), 0]]).tolist()
+        labels = np.unique(loose[facts.axes[weights[name], 0]]).tolist()
         found[name] = next((why[label] for label in labels if label in why), "its outputs are tied to something that cannot shrink")
     return found
 
 
-def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]]) -> tuple[Group, ...]:
+def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]], weights: dict[str, str]) -> tuple[Group, ...]:
     """Join atoms that stand on one layer's output in one role, over all layers."""
     parent: dict[int, int] = {}
 
@@ -214,7 +246,7 @@ def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Id
             root = find(atom)
             members[root].add(atom)
             layers[root][name] = None
-    couplings = _couplings(facts, solution, {atom: find(atom) for atom in parent}, tuple(incidence))
+    couplings = _couplings(facts, solution, {atom: find(atom) for atom in parent}, weights)
     names: dict[str, int] = defaultdict(int)
     groups = []
     for root, found in members.items():
@@ -225,12 +257,19 @@ def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Id
     return tuple(groups)
 
 
+def _named(group: Group, kinds: dict[int, str]) -> Group:
+    """Say what a group's units are, where they are no channels."""
+    kind = kinds.get(int(group.atoms[0]))
+    return group if kind is None else replace(group, kind=kind, id=f"{group.layers[0]} ({kind})")
+
+
 INNER = {"input of": "matrix product", "batch of a product": "matrix product"}  # where two layers meet: in a layer or in a product
 
 
-def _couplings(facts: Facts, solution: Solution, roots: dict[int, int], layers: tuple[str, ...]) -> dict[int, tuple[Coupling, ...]]:
+def _couplings(facts: Facts, solution: Solution, roots: dict[int, int], weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
     """Return for each group the operations in which outputs of two or more of its layers meet."""
-    reasons, said, owner, ids = _met(facts, layers)
+    layers = tuple(weights)
+    reasons, said, owner, ids = _met(facts, weights)
     if not ids.size:
         return {}
     positions, atoms, _ = solution.atoms(solution.label[ids])
@@ -249,20 +288,20 @@ def _couplings(facts: Facts, solution: Solution, roots: dict[int, int], layers: 
     return found
 
 
-def _met(facts: Facts, layers: tuple[str, ...]) -> tuple[list[str], Ids, Ids, Ids]:
+def _met(facts: Facts, weights: dict[str, str]) -> tuple[list[str], Ids, Ids, Ids]:
     """Return the reasons of all equalities, and one entry for each layer's output in each: reason, layer, variable.
 
     Several equalities may speak of one operation: a grouped convolution states one for its inputs and one for its outputs. What only
     one layer's outputs take part in couples nothing.
     """
     whose = np.full(facts.variables.count, -1)
-    for place, name in enumerate(layers):
-        whose[facts.axes[weight_name(name), 0]] = place
+    for place, name in enumerate(weights.values()):
+        whose[facts.axes[name, 0]] = place
     order: dict[str, int] = {"": 0}
     sides = [(order.setdefault(reason, len(order)), side) for a, b, reason in facts.variables.ties for side in (a, b)]
     said = np.repeat([reason for reason, _ in sides], [side.size for _, side in sides])
     ids = np.concatenate([np.zeros(0, np.int64), *(side for _, side in sides)])
     said, ids = said[whose[ids] >= 0].astype(np.int64), ids[whose[ids] >= 0]
-    takes_part = np.unique(said * len(layers) + whose[ids]) // max(len(layers), 1)
+    takes_part = np.unique(said * len(weights) + whose[ids]) // max(len(weights), 1)
     shared = (np.bincount(takes_part, minlength=len(order)) > 1)[said] & (said > 0)
     return list(order), said[shared], whose[ids][shared], ids[shared]

@@ -2,7 +2,8 @@
 
 On a copy whose every parameter and statistic is random at a non-trivial scale, so that no zero-initialised weight hides a mistake,
 compare the physically smaller model with the dense one in which exactly the removed elements are zero: rows, biases, norms and the
-consumers' columns, so that it does not matter where a channel arises.
+consumers' columns, so that it does not matter where a channel arises. Where zeroes alone do not say what remains (a norm over
+channels), :mod:`prunekit.pruning.reference` does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.errors import ProofError
-from prunekit.pruning.removal import Plan, Removal
+from prunekit.pruning.reference import reference
+from prunekit.pruning.removal import Removal
 from prunekit.pruning.surgery import by_tensor, owner_of, shrink
 from prunekit.pruning.tracker import tensors_in
 
@@ -26,7 +29,8 @@ LEAST_CHANGE = 0.01
 ATTEMPTS = 6
 SEED = 20_240_917
 
-Surgery = Callable[[nn.Module, Plan], nn.Module]
+NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+Surgery = Callable[[nn.Module, Any], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -71,17 +75,21 @@ def randomise(model: nn.Module, seed: int = SEED) -> nn.Module:
     seed : int
         Of the noise.
     """
-    other, noise = copy.deepcopy(model).eval(), torch.Generator().manual_seed(seed)
+    # parameters are filled below: their values are not copied first
+    memo: dict[int, object] = {
+        id(p): nn.Parameter(torch.empty_like(p), requires_grad=False) for p in model.parameters() if p.is_floating_point()
+    }
+    other, noise = copy.deepcopy(model, memo).eval(), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in other.modules():
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
             for name, tensor in own:
                 if not tensor.is_floating_point():
                     continue
-                if isinstance(module, _BatchNorm):
+                if isinstance(module, NORMS):
                     positive = name in ("weight", "running_var")
                     _fill(tensor, noise, 1.0 if positive else 0.0, 0.25 if positive else 0.3)
-                elif tensor.dim() > 1:
+                elif tensor.dim() > 1 and tensor.shape[0] > 1:
                     _fill(tensor, noise, 0.0, (1 / max(tensor[0].numel(), 1)) ** 0.5)
                 else:
                     _fill(tensor, noise, 0.0, 0.3)
@@ -109,15 +117,20 @@ def zeroed(model: nn.Module, plan: Removal) -> nn.Module:
         What goes.
     """
     dense = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, keeps in by_tensor(plan.masks).items():
-            module, attribute = owner_of(dense, name)
-            tensor = getattr(module, attribute)
-            tensor.masked_fill_(removed_mask(tuple(tensor.shape), keeps).to(tensor.device), 0)
+    _zero(dense, plan)
     return dense
 
 
-def _amplify(model: nn.Module, plan: Plan, factor: float) -> None:
+def _zero(model: nn.Module, plan: Removal) -> None:
+    """Set what goes to zero, in place."""
+    with torch.no_grad():
+        for name, keeps in by_tensor(plan.masks).items():
+            module, attribute = owner_of(model, name)
+            tensor = getattr(module, attribute)
+            tensor.masked_fill_(removed_mask(tuple(tensor.shape), keeps).to(tensor.device), 0)
+
+
+def _amplify(model: nn.Module, plan: Removal, factor: float) -> None:
     """Scale what goes, in place, so that its absence shows in the output of a large network."""
     with torch.no_grad():
         for name, keeps in by_tensor(plan.masks).items():
@@ -128,8 +141,10 @@ def _amplify(model: nn.Module, plan: Plan, factor: float) -> None:
                 tensor[gone] *= factor
 
 
-def _output(model: nn.Module, x: Tensor) -> list[Tensor]:
-    """Return all output tensors of a model."""
+def _output(model: nn.Module, x: Tensor, plan: Removal | None = None) -> list[Tensor]:
+    """Return all output tensors of a model; those of the zeroed dense one where a plan is given."""
+    if plan is not None:
+        return reference(model, plan, x)
     with torch.inference_mode():
         return tensors_in(model(x))
 
@@ -142,14 +157,14 @@ def _relative(a: list[Tensor], b: list[Tensor]) -> float:
     return max((difference / scale if scale > 0 else float("inf") for difference, scale in found if difference > 0), default=0.0)
 
 
-def prove(model: nn.Module, plan: Plan, *, surgery: Surgery = shrink, seed: int = SEED, batch: int = 1) -> Proof:
+def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = shrink, seed: int = SEED, batch: int = 1) -> Proof:
     """Compare removing with zeroing.
 
     Parameters
     ----------
     model : nn.Module
         The dense model; only its structure matters, and it is not modified.
-    plan : Plan
+    plan : Removal
         What goes. A plan that removes nothing proves nothing: its proof does not pass.
     surgery : callable
         ``(model, plan) -> smaller model``; the one under test.
@@ -175,12 +190,20 @@ def prove(model: nn.Module, plan: Plan, *, surgery: Surgery = shrink, seed: int 
             _amplify(dense, plan, 4.0**attempt)
         x = torch.randn(batch, *plan.graph.input_shape, generator=torch.Generator().manual_seed(seed + attempt))
         x = x.to(next(dense.parameters()).device)
-        expected = _output(zeroed(dense, plan), x)
-        change = _relative(_output(dense, x), expected)
+        before, actual = _output(dense, x), _of_smaller(surgery, dense, plan, x)
+        _zero(dense, plan)
+        expected = _output(dense, x, plan)
+        change = _relative(before, expected)
         if change >= LEAST_CHANGE or not plan.atoms.size:
             break
+    error_size = _relative(expected, actual)
+    return Proof(error_size, change, error_size < TOLERANCE and LEAST_CHANGE <= change < float("inf"))
+
+
+def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
+    """Return what the smaller model gives, which lives no longer than this: a large one need not fit beside its proof."""
     try:
-        actual = _output(surgery(dense, plan).eval(), x)
+        return _output(surgery(dense, plan).eval(), x)
     except ProofError:
         raise
     except Exception as error:
@@ -189,8 +212,6 @@ def prove(model: nn.Module, plan: Plan, *, surgery: Surgery = shrink, seed: int 
             f"the smaller model does not run: {lines[0]}. A size written into forward() does this, such as view(-1, 400): "
             "read sizes from the input, or use flatten(1)"
         ) from error
-    error_size = _relative(expected, actual)
-    return Proof(error_size, change, error_size < TOLERANCE and LEAST_CHANGE <= change < float("inf"))
 
 
 def require(proof: Proof) -> Proof:

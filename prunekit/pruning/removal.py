@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from prunekit.pruning.graph import Axis
-from prunekit.pruning.groups import Bools, ChannelGraph, Group, weight_name
+from prunekit.pruning.groups import Bools, ChannelGraph, Group
 from prunekit.pruning.solve import Ids
 from prunekit.spec import PruneSpec
 
@@ -61,29 +60,22 @@ class Removal:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the new shape of a state entry."""
-        axes = range(sum(1 for key in self.graph.facts.axes if key[0] == name))
-        return tuple(self._length((name, axis)) for axis in axes)
+        return self.graph.meter.shape(name, self._counts)
 
-    def _length(self, axis: Axis) -> int:
-        """Return the new length of an axis."""
-        return int(self.masks[axis].sum()) if axis in self.masks else int(self.graph.facts.axes[axis].size)
+    @cached_property
+    def _counts(self) -> Ids:
+        """How many elements of each axis stay."""
+        return self.graph.meter.kept(self.gone)
 
     @cached_property
     def layer_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         """Layer -> shape of its weight before and after."""
-        axes = self.graph.facts.axes
-        found = {}
-        for name in self.graph.layers:
-            keys = [(weight_name(name), k) for k in range(8) if (weight_name(name), k) in axes]
-            found[name] = (tuple(int(axes[key].size) for key in keys), tuple(self._length(key) for key in keys))
-        return found
+        meter = self.graph.meter
+        return {name: (meter.shape(weight), meter.shape(weight, self._counts)) for name, weight in self.graph.weights.items()}
 
     def layer_macs(self) -> dict[str, int]:
-        """Return each layer's MACs afterwards: proportional to the size of its weight."""
-        return {
-            name: self.graph.macs.get(name, 0) * math.prod(after) // max(math.prod(before), 1)
-            for name, (before, after) in self.layer_shapes.items()
-        }
+        """Return each layer's MACs afterwards; under ``""`` those of all other products."""
+        return self.graph.meter.macs(self._counts)
 
     def removed_macs(self) -> int:
         """Return how many MACs go, for one sample."""
@@ -97,12 +89,7 @@ class Removal:
         parameters : dict of str to tuple
             Shape of every parameter of the dense model, by name.
         """
-        changed = {name for name, _ in self.masks}
-        return sum(
-            math.prod(shape) - math.prod(self._length((name, k)) for k in range(len(shape)))
-            for name, shape in parameters.items()
-            if name in changed
-        )
+        return self.graph.meter.removed_params(self._counts, parameters)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.reshaping import reshaped
 from prunekit.pruning.solve import IMMOVABLE, Ids
 from prunekit.pruning.tracker import Rule, Tracker, rule, tensors_in, unknown
 
@@ -19,12 +18,13 @@ from prunekit.pruning.tracker import Rule, Tracker, rule, tensors_in, unknown
 POINTWISE = (
     "relu", "hardtanh", "relu6", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "elu", "celu", "selu",
     "softplus", "mish", "threshold", "clamp", "clamp_min", "clamp_max", "clone", "detach", "alias", "_to_copy", "contiguous", "neg", "abs",
-    "square", "sqrt", "exp", "erf", "sign", "dropout", "native_dropout", "lift_fresh",
+    "square", "sqrt", "exp", "erf", "sign", "sin", "cos", "rrelu",
+    "hardshrink", "softshrink", "log_sigmoid_forward", "log1p", "expm1", "dropout", "native_dropout", "lift_fresh",
     "empty_like", "zeros_like", "ones_like", "rand_like", "randn_like", "bernoulli",
 )
-BATCH_NORM = (
-    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit_functional",
-    "_batch_norm_with_update", "_batch_norm_no_update", "cudnn_batch_norm",
+NOT_FINITE_AT_ZERO = ("log", "log2", "rsqrt", "reciprocal", "pow")
+VALUES_ONLY = (  # what comes out has nothing of the channels that went in
+    "new_zeros", "new_ones", "new_empty", "new_full", "fill", "zero", "ne", "eq", "lt", "gt", "le", "ge", "isnan", "sym_size",
 )
 # fmt: on
 
@@ -62,15 +62,47 @@ rule("add", "sub", "rsub")(_broadcast("addition"))
 rule("mul", "maximum", "minimum")(_broadcast("product"))
 
 
+@rule(*NOT_FINITE_AT_ZERO)
+def not_finite_at_zero(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Pass every axis through; zeroed channels have to be made zero again."""
+    pointwise(tracker, args, kwargs, out)
+    for axis, found in enumerate(tracker.axes(out)):
+        tracker.mask_output(axis, found)
+
+
+@rule(*VALUES_ONLY)
+def values_only(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Take nothing along."""
+
+
 @rule("div", "true_divide")
 def divide(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Pass through where the divisor is one number; a removed divisor would be zero, so channels in it stay."""
-    if isinstance(args[1], Tensor):
-        tracker.freeze(args[1], "a division by this axis")
+    """As a product; a removed divisor would be zero, so the quotient is made zero there."""
     if isinstance(args[1], Tensor) and args[1].dim():
         _broadcast("division")(tracker, args, kwargs, out)
+        for axis, found in enumerate(tracker.axes(args[1])[-out.dim() :]):
+            if found is not None:
+                tracker.mask_output(axis + out.dim() - args[1].dim(), found)
     else:
         pointwise(tracker, args, kwargs, out)
+
+
+@rule("masked_fill", "where")
+def choose(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Tie all that is as long as the result, along every axis."""
+    operands = tuple(a for a in args if isinstance(a, Tensor) and a.dim() and any(x is not None for x in tracker.axes(a)))
+    first = _broadcast("a choice between values")
+    if len(operands) == 2:
+        first(tracker, operands, kwargs, out)
+    elif len(operands) == 1 and operands[0].shape == out.shape:
+        # a mask without channels must not tell channels apart
+        others = [a for a in args if isinstance(a, Tensor) and a is not operands[0]]
+        for axis in range(out.dim()):
+            if any(o.dim() >= out.dim() - axis and o.shape[axis - out.dim()] > 1 for o in others):
+                tracker.freeze(operands[0], "a choice that looks at this axis", [axis])
+        pointwise(tracker, operands, kwargs, out)
+    else:
+        unknown(tracker, "where", args, kwargs)
 
 
 @rule("as_strided")
@@ -135,10 +167,27 @@ def linear(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     tracker.put(out, [*x_axes[:-1], rows])
 
 
+@rule("addcmul")
+def addcmul(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """``x + a * b``, all of which may broadcast."""
+    product = args[1] * args[2]
+    _broadcast("product")(tracker, args[1:3], kwargs, product)
+    _broadcast("addition")(tracker, (args[0], product), kwargs, out)
+
+
 @rule("mm", "bmm")
 def matmul(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """``x @ w``: the inner axes are one, those of a batch too."""
     _product(tracker, args[0], args[1], out)
+    tracker.mask_input(0, args[0].dim() - 1, tracker.axes(args[0])[-1])
+
+
+@rule("baddbmm")
+def baddbmm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """``bias + x @ w`` for a batch."""
+    _product(tracker, args[1], args[2], out)
+    tracker.mask_input(1, 2, tracker.axes(args[1])[-1])
+    _broadcast("addition")(tracker, (args[0], out), kwargs, out)
 
 
 def _product(tracker: Tracker, x: Tensor, w: Tensor, out: Tensor) -> None:
@@ -147,128 +196,3 @@ def _product(tracker: Tracker, x: Tensor, w: Tensor, out: Tensor) -> None:
     tracker.tie(left[-1], right[-2], "input of")
     batch = [tracker.tie(a, b, "batch of a product") for a, b in zip(left[:-2], right[:-2], strict=True)]
     tracker.put(out, [*batch, left[-2], right[-1]])
-
-
-@rule(*BATCH_NORM)
-def batch_norm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Scale, shift and statistics follow the channel."""
-    x_axes = tracker.axes(args[0])
-    for parameter in args[1:5]:
-        if isinstance(parameter, Tensor):
-            tracker.tie(x_axes[1], tracker.axes(parameter)[0], "batch norm")
-    tracker.put(out[0], x_axes)
-
-
-def _pool(spatial: int) -> Rule:
-    """Return the rule of a window over ``spatial`` axes: channels pass, positions mix."""
-
-    def pool(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-        x = args[0]
-        passing = range(x.dim() - spatial)
-        tracker.freeze(x, "a pooling window", [a for a in range(x.dim()) if a not in passing])
-        for result in tensors_in(out):
-            tracker.put(result, [tracker.axes(x)[a] if a in passing else None for a in range(result.dim())])
-
-    return pool
-
-
-rule("avg_pool1d", "adaptive_avg_pool1d", "upsample_nearest1d", "upsample_linear1d")(_pool(1))
-rule("max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d", "upsample_bilinear2d")(
-    _pool(2)
-)
-rule("max_pool3d_with_indices", "avg_pool3d", "_adaptive_avg_pool3d", "adaptive_max_pool3d", "upsample_nearest3d")(_pool(3))
-
-
-@rule("cat", "concatenate")
-def cat(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Channels stand behind each other along the axis; the other axes are one."""
-    parts = [t for t in args[0] if t.dim() == out.dim()]  # an empty 1-d tensor is allowed and adds nothing
-    dim = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
-    axes: list[Ids | None] = []
-    for axis in range(out.dim()):
-        found = [tracker.axes(t)[axis] for t in parts]
-        if axis == dim:
-            joined = [np.full(t.shape[axis], IMMOVABLE) if f is None else f for t, f in zip(parts, found, strict=True)]
-            axes.append(None if all(f is None for f in found) else np.concatenate(joined))
-            continue
-        first = found[0]
-        for other in found[1:]:
-            first = tracker.tie(first, other, "concatenation along another axis")
-        axes.append(first)
-    tracker.put(out, axes)
-
-
-@rule("mean", "sum", "amax", "amin", "var_mean", "linalg_vector_norm")
-def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Reduced axes mix all their elements: they stay."""
-    x, result = args[0], tensors_in(out)
-    dims = next((a for a in args[1:] if isinstance(a, (list, tuple))), None)
-    gone = {d % x.dim() for d in dims} if dims else set(range(x.dim()))
-    tracker.freeze(x, "a mean or sum over this axis", sorted(gone))
-    keep = [None if a in gone else found for a, found in enumerate(tracker.axes(x))]
-    for tensor in result:
-        tracker.put(tensor, keep if tensor.dim() == x.dim() else [f for a, f in enumerate(keep) if a not in gone])
-
-
-@rule("_softmax", "_log_softmax", "softmax", "log_softmax", "cumsum")
-def normalise(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """One axis mixes and stays; the others pass."""
-    x, dim = args[0], args[1] % args[0].dim()
-    tracker.freeze(x, "a softmax over this axis", [dim])
-    tracker.put(out, [None if a == dim else found for a, found in enumerate(tracker.axes(x))])
-
-
-@rule("view", "_unsafe_view", "reshape", "_reshape_alias", "flatten")
-def view(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Merge and split axes."""
-    tracker.put(out, reshaped(tracker.variables, tracker.axes(args[0]), tuple(args[0].shape), tuple(out.shape)))
-
-
-@rule("permute", "transpose", "t", "numpy_T", "movedim")
-def rearrange(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Axes change places: read where each went from a tensor that numbers them."""
-    x = args[0]
-    order = list(range(x.dim()))
-    if len(args) == 1:
-        order.reverse()
-    elif isinstance(args[1], (list, tuple)):
-        order = [d % x.dim() for d in args[1]]
-    else:
-        a, b = args[1] % x.dim(), args[2] % x.dim()
-        order[a], order[b] = b, a
-    axes = tracker.axes(x)
-    tracker.put(out, [axes[d] for d in order])
-
-
-@rule("squeeze", "unsqueeze", "expand")
-def singletons(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Axes of length one come, go or repeat; the wider ones keep their order."""
-    x, axes = args[0], tracker.axes(args[0])
-    if out.dim() >= x.dim() and all(size in (1, new) for size, new in zip(reversed(x.shape), reversed(out.shape), strict=False)):
-        aligned = [None] * (out.dim() - x.dim()) + [f if s > 1 else None for f, s in zip(axes, x.shape, strict=True)]
-        tracker.put(out, aligned)
-        return
-    wide = iter([f for f, s in zip(axes, x.shape, strict=True) if s > 1])
-    tracker.put(out, [next(wide) if size > 1 else None for size in out.shape])
-
-
-@rule("slice", "narrow", "select", "constant_pad_nd", "split", "split_with_sizes", "chunk", "unbind")
-def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Axes that keep their length pass; those that are cut or padded stay whole."""
-    x, results = args[0], tensors_in(out)
-    same = all(r.dim() == x.dim() for r in results)
-    kept = [same and all(r.shape[a] == x.shape[a] for r in results) for a in range(x.dim())]
-    tracker.freeze(x, "an axis that is sliced, split or padded", [a for a, ok in enumerate(kept) if not ok])
-    for result in results:
-        if same:
-            tracker.put(result, [f if ok else None for f, ok in zip(tracker.axes(x), kept, strict=True)])
-
-
-@rule("flip", "roll", "index_select")
-def reorder(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Keep an axis whole whose elements change places; the others pass."""
-    x = args[0]
-    told = args[2] if len(args) > 2 and out.shape == x.shape and not isinstance(args[2], Tensor) else args[1]
-    dims = {d % x.dim() for d in (told if isinstance(told, (list, tuple)) else [told])} or set(range(x.dim()))
-    tracker.freeze(x, "a change of order along this axis", sorted(dims))
-    tracker.put(out, [None if a in dims else found for a, found in enumerate(tracker.axes(x))])

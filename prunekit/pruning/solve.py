@@ -72,9 +72,9 @@ class Variables:
             if not fresh.any():
                 break
             left, right = np.concatenate([left, more[0][fresh]]), np.concatenate([right, more[1][fresh]])
-        table = np.unique(np.stack([label[out], label[first], label[second]], 1), axis=0)
-        real = (table[:, 0] != table[:, 1]) & (table[:, 0] != table[:, 2])
-        return Solution(label, table[real])
+        table = np.stack([label[out], label[first], label[second]], 1)
+        table = table[(table[:, 0] != table[:, 1]) & (table[:, 0] != table[:, 2])]
+        return Solution(label, table[np.unique(table[:, 0], return_index=True)[1]])  # equal ORs have equal parts: one row for each
 
 
 def _components(count: int, left: Ids, right: Ids) -> Ids:
@@ -86,28 +86,38 @@ def _components(count: int, left: Ids, right: Ids) -> Ids:
 
 
 def _consequences(out: Ids, first: Ids, second: Ids) -> Pairs:
-    """Return the equalities that follow from ORs between class labels.
+    """Return the equalities that follow from ORs between class labels: those by logic alone, and only where there are none, the others."""
+    sure = _by_logic(out, first, second)
+    return sure if (sure[0] != sure[1]).any() else _by_structure(out, first, second)
 
-    An immovable part leaves the other part; an immovable OR makes its parts immovable; equal parts make one variable; equal ORs
-    have equal parts, and equal parts make equal ORs; a part that equals its OR takes the other part along.
-    """
-    pairs: list[Pairs] = []
+
+def _by_logic(out: Ids, first: Ids, second: Ids) -> Pairs:
+    """Return what is sure: an immovable part leaves the other part, an immovable OR has immovable parts, equal parts make one variable."""
     nothing = np.full_like(out, IMMOVABLE)
-    for condition, a, b in (
-        (first == IMMOVABLE, out, second),
-        (second == IMMOVABLE, out, first),
-        (first == second, out, first),
-        (out == IMMOVABLE, first, nothing),
-        (out == IMMOVABLE, second, nothing),
-        (out == first, second, out),
-        (out == second, first, out),
-    ):
-        pairs.append((a[condition], b[condition]))
+    pairs = [
+        (a[condition], b[condition])
+        for condition, a, b in (
+            (first == IMMOVABLE, out, second),
+            (second == IMMOVABLE, out, first),
+            (first == second, out, first),
+            (out == IMMOVABLE, first, nothing),
+            (out == IMMOVABLE, second, nothing),
+        )
+    ]
     if out.size:
-        _, index, inverse = np.unique(out, return_index=True, return_inverse=True)
-        pairs += [(first, first[index][inverse]), (second, second[index][inverse])]
-        _, index, inverse = np.unique(np.stack([first, second], 1), axis=0, return_index=True, return_inverse=True)
-        pairs.append((out, out[index][inverse.reshape(-1)]))
+        _, index, inverse = np.unique(first * (second.max() + 1) + second, return_index=True, return_inverse=True)
+        pairs.append((out, out[index][inverse]))
+    return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
+
+
+def _by_structure(out: Ids, first: Ids, second: Ids) -> Pairs:
+    """Return what keeps axes rectangular: equal ORs have equal parts, and a part that equals its OR takes the other part along."""
+    both = (first != IMMOVABLE) & (second != IMMOVABLE)  # an OR with an immovable part is its other part: nothing follows
+    pairs = [(other[both & (out == one)], out[both & (out == one)]) for one, other in ((first, second), (second, first))]
+    real = both & (out != first) & (out != second)
+    if real.any():
+        _, index, inverse = np.unique(out[real], return_index=True, return_inverse=True)
+        pairs += [(part[real], part[real][index][inverse]) for part in (first, second)]
     return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from prunekit.anatomy.adapters import adapter_of
 from prunekit.anatomy.widths import fix_attributes
 from prunekit.errors import PruningError
 from prunekit.pruning.graph import Axis
 from prunekit.pruning.groups import Bools
-from prunekit.pruning.removal import Plan
+from prunekit.pruning.removal import Removal
 
 
 def owner_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:
@@ -37,14 +38,14 @@ def by_tensor(masks: Mapping[Axis, Bools]) -> dict[str, dict[int, Bools]]:
     return found
 
 
-def shrink(model: nn.Module, plan: Plan) -> nn.Module:
+def shrink(model: nn.Module, plan: Removal) -> nn.Module:
     """Return a physically smaller copy of a model.
 
     Parameters
     ----------
     model : nn.Module
         The dense model that the plan was made for; not modified.
-    plan : Plan
+    plan : Removal
         What goes.
 
     Returns
@@ -57,36 +58,33 @@ def shrink(model: nn.Module, plan: Plan) -> nn.Module:
     PruningError
         If the plan does not fit the model.
     """
-    small = copy.deepcopy(model)
-    names = _aliases(small)
+    keeps = by_tensor(plan.masks)
+    state = dict(_state(model))
+    if not state.keys() >= keeps.keys():
+        raise PruningError(f"the plan does not fit this model: it has no {min(keeps.keys() - state.keys())}")
     with torch.no_grad():
-        for name, keeps in by_tensor(plan.masks).items():
-            if name not in names:
-                raise PruningError(f"the plan does not fit this model: it has no {name}")
-            _replace(small, names[name], keeps)
-    groups = plan.graph.kept_groups(plan.gone)
+        # nothing is copied whole first: a large model need not fit twice
+        memo: dict[int, object] = {id(tensor): _smaller(tensor, keeps.get(name, {})) for name, tensor in state.items()}
+    small = copy.deepcopy(model, memo)
+    groups, lengths = plan.graph.kept_groups(plan.gone), plan.graph.kept_lengths(plan.gone)
     for name, module in small.named_modules():
-        fix_attributes(module, groups.get(name))
+        fix_attributes(module, groups.get(name), lengths.get(name), _below(name, keeps) if adapter_of(module) is not None else None)
     return small
 
 
-def _aliases(model: nn.Module) -> dict[str, list[str]]:
-    """Return for the first name of each state entry all its names (tied parameters have several)."""
-    entries = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    first: dict[int, str] = {}
-    found: dict[str, list[str]] = defaultdict(list)
-    for name, tensor in entries:
-        found[first.setdefault(id(tensor), name)].append(name)
-    return found
+def _state(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield parameters and buffers, tied ones once, under their first name."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()
 
 
-def _replace(model: nn.Module, names: list[str], keeps: Mapping[int, Bools]) -> None:
-    """Put one sliced tensor in place of a parameter or buffer, under all its names."""
-    module, attribute = owner_of(model, names[0])
-    old = getattr(module, attribute)
-    new = sliced(old.detach(), keeps)
-    if isinstance(old, nn.Parameter):
-        new = nn.Parameter(new, requires_grad=old.requires_grad)
-    for name in names:
-        owner, attribute = owner_of(model, name)
-        setattr(owner, attribute, new)
+def _smaller(old: Tensor, keeps: Mapping[int, Bools]) -> Tensor:
+    """Return what takes the place of a parameter or buffer: a copy of it, or of what stays."""
+    new = sliced(old.detach(), keeps) if keeps else old.detach().clone()
+    return nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new
+
+
+def _below(path: str, keeps: Mapping[str, dict[int, Bools]]) -> dict[str, dict[int, Bools]]:
+    """Return what stays of the tensors below a module, by their names relative to it."""
+    start = f"{path}." if path else ""
+    return {name.removeprefix(start): masks for name, masks in keeps.items() if name.startswith(start)}

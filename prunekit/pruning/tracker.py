@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
@@ -11,9 +11,52 @@ from torch import Tensor
 from prunekit.pruning.solve import Ids, Variables
 
 Axes = tuple[Ids | None, ...]
+Closed = Mapping[str, int]  # module -> what of the axes that it takes apart stays whole; ALL: whatever it or a part of it touches
+OUTER, SPLITS, ALL = 1, 2, 3  # all parts but the last (heads, but not their dimensions); all parts; all
+Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
 Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
 
+WRITTEN = "a size written into forward()"
 RULES: dict[str, Rule] = {}
+
+
+@dataclass
+class Notes:
+    """Where zeroing a channel is not enough for the dense model to compute what the smaller one does; in evaluation mode.
+
+    Attributes
+    ----------
+    norms : dict
+        Call of a layer norm or group norm -> the variables of its channels and the number of groups: statistics are those of the
+        channels that stay.
+    inputs : dict
+        Call of a contraction without parameters -> (argument, axis, variables): what goes has to be zero there, and need not be (a
+        sigmoid of zero).
+    outputs : dict
+        Call of an operation that is not finite at zero -> (axis, variables).
+    """
+
+    norms: dict[Call, tuple[Ids, int]] = field(default_factory=dict)
+    inputs: dict[Call, list[tuple[int, int, Ids]]] = field(default_factory=dict)
+    outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
+
+
+class Calls:
+    """Counts each module's calls of each operation, so that a later forward pass finds the same ones."""
+
+    def __init__(self) -> None:
+        self.where = ""
+        self._times: dict[tuple[str, str], int] = {}
+
+    def enter(self, name: str) -> None:
+        """Note which module runs."""
+        self.where = name
+
+    def next(self, operation: str) -> Call:
+        """Return the name of a call that is about to be made."""
+        key = self.where, operation
+        self._times[key] = self._times.get(key, -1) + 1
+        return *key, self._times[key]
 
 
 class Tracker:
@@ -22,12 +65,61 @@ class Tracker:
     def __init__(self, variables: Variables) -> None:
         self.variables = variables
         self._axes: dict[int, tuple[Tensor, Axes]] = {}  # the tensor is held so that its id stays its own
-        self.where = ""
+        self.calls = Calls()
+        self.call: Call = ("", "", 0)
         self.grouped: dict[str, Ids] = {}
+        self.closed: Closed = {}
+        self.splits: set[str] = set()
+        self._waiting: dict[int, tuple[Tensor, list[tuple[Ids, str]]]] = {}
+        self.notes: Notes | None = Notes()
 
-    def enter(self, name: str) -> None:
-        """Note which module runs."""
-        self.where = name
+    @property
+    def where(self) -> str:
+        """The module that runs."""
+        return self.calls.where
+
+    def freeze_if_used(self, tensor: Tensor, found: Ids | None, reason: str) -> None:
+        """Make variables immovable as soon as something reads a tensor: many weights of attention are averaged and thrown away."""
+        if found is not None:
+            self._waiting.setdefault(id(tensor), (tensor, []))[1].append((found, self.at(reason)))
+
+    def used(self, tensor: Tensor) -> None:
+        """Note that something reads a tensor."""
+        for found, reason in self._waiting.pop(id(tensor), (tensor, []))[1]:
+            self.variables.freeze(found, reason)
+
+    def only_last(self) -> bool:
+        """Return whether only the last part of what the running module takes apart may go."""
+        return self.closed.get(self.where) == OUTER
+
+    def shut(self) -> bool:
+        """Return whether all that the running module touches stays whole."""
+        shut = (name for name, level in self.closed.items() if level == ALL)
+        return any(self.where == name or not name or self.where.startswith(f"{name}.") for name in shut)
+
+    def may_split(self, axis: Ids) -> bool:
+        """Return whether an axis may be taken apart into a grid in the running module; where its Python cannot, the axis stays whole."""
+        if self.closed.get(self.where, 0) >= SPLITS:
+            self.variables.freeze(axis, self.at(WRITTEN))
+            return False
+        if axis.any():
+            self.splits.add(self.where)
+        return True
+
+    def mask_input(self, argument: int, axis: int, found: Ids | None) -> None:
+        """Note that what goes has to be zero in an argument of the running call."""
+        if self.notes is not None and found is not None:
+            self.notes.inputs.setdefault(self.call, []).append((argument, axis, found))
+
+    def mask_output(self, axis: int, found: Ids | None) -> None:
+        """Note that what goes has to be made zero behind the running call."""
+        if self.notes is not None and found is not None:
+            self.notes.outputs.setdefault(self.call, []).append((axis, found))
+
+    def norm(self, channels: Ids | None, groups: int = 1) -> None:
+        """Note that the running call takes statistics over channels."""
+        if self.notes is not None and channels is not None:
+            self.notes.norms[self.call] = channels, groups
 
     def axes(self, tensor: Tensor) -> Axes:
         """Return the variables of each axis; all None for a tensor that carries no channels."""
@@ -78,7 +170,7 @@ def tensors_in(values: Any) -> list[Tensor]:
     if isinstance(values, Tensor):
         return [values]
     if is_dataclass(values) and not isinstance(values, type):
-        values = [getattr(values, field.name) for field in fields(values)]
+        values = [getattr(values, entry.name) for entry in fields(values)]
     if isinstance(values, dict):
         values = list(values.values())
     return [t for value in values for t in tensors_in(value)] if isinstance(values, (list, tuple)) else []

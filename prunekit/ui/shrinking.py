@@ -11,7 +11,7 @@ import streamlit as st
 
 from prunekit.plots.text import plural
 from prunekit.pruning import ChannelGraph, Group
-from prunekit.pruning.groups import Coupling, weight_name
+from prunekit.pruning.groups import Coupling
 from prunekit.pruning.solve import Ids
 from prunekit.ui import cuts, show
 from prunekit.ui.store import Source
@@ -124,7 +124,7 @@ def _followers(graph: ChannelGraph, owner: Ids, axis: int) -> dict[int, list[Fol
     """Return for each group the layers that lose elements of an axis of their weight with it."""
     found: dict[int, list[Follower]] = {}
     for name in graph.layers:
-        classes = graph.classes((weight_name(name), axis))
+        classes = graph.classes((graph.weights[name], axis))
         positions, atoms, _ = graph.solution.atoms(classes)
         pairs = np.unique(np.stack([atoms, positions], 1), axis=0)
         each, times = np.unique(pairs[:, 0], return_counts=True)

@@ -1,5 +1,6 @@
 """The folder that pruning writes: it opens again, exactly, and nothing in it is trusted."""
 
+import copy
 import json
 import shutil
 
@@ -9,10 +10,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import prunekit
-from prunekit.anatomy import state_hash, widths
+from prunekit.anatomy import apply_widths, prunable_layers, state_hash, widths
 from prunekit.catalog.folder import read_result
 from prunekit.errors import CheckpointError, ModelError, PrunekitError, SpecError
 from prunekit.spec import PruneSpec, Recipe
+from tests import transformers
 
 
 def written(path, name="digits_cnn", **spec):
@@ -152,3 +154,23 @@ def test_code_inside_the_folder_is_never_run(tmp_path):
     with pytest.raises(ModelError, match="code inside itself"):
         prunekit.load_model(tmp_path / "out")
     assert not (tmp_path / "out" / "ran").exists()
+
+
+@pytest.mark.parametrize("factory", ["vit", "swin", "swin_v2", "maxvit", "convnext", "Grouped", "Encoder"])
+def test_attention_and_norms_over_channels_open_again(tmp_path, factory):
+    model = prunekit.load_model(f"{transformers.__file__}:{factory}")
+    setting = PruneSpec(mode="structured", sparsity=0.5, layers=prunable_layers(model))
+    result = prunekit.prune(model, setting, input_shape=transformers.SHAPE)
+    prunekit.write_folder(tmp_path / "out", result.model, Recipe(prunekit.info(model).id.to_dict(), None, setting))
+    again = prunekit.load_model(tmp_path / "out")
+    assert state_hash(again) == state_hash(result.model) and widths(again) == widths(result.model)
+    assert [type(m) for m in again.modules()] == [type(m) for m in result.model.modules()]
+    x = torch.randn(2, *transformers.SHAPE)
+    torch.testing.assert_close(again(x), result.model(x), rtol=1e-5, atol=1e-6)
+    told = json.loads(safe_open(str(tmp_path / "out" / "model.safetensors"), "pt").metadata()["prunekit"])["widths"]
+    for name, values in told.items():
+        for attribute in values:
+            bad = {**told, name: {**values, attribute: -1}}
+            with pytest.raises(CheckpointError):
+                apply_widths(copy.deepcopy(again), bad)
+        break

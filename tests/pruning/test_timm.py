@@ -1,0 +1,49 @@
+"""Families of timm: pruned at uneven random counts, proved, counted, trained; what cannot go is named."""
+
+import numpy as np
+import pytest
+import torch
+
+from prunekit import load_model
+from prunekit.anatomy import count
+from prunekit.catalog import info
+from prunekit.pruning import planned_counts, prove, shrink, trace
+from prunekit.pruning.removal import Removal
+from prunekit.pruning.tracker import tensors_in
+
+pytest.importorskip("timm")
+
+WHOLLY = (  # all but the classifier can shrink
+    *(
+        "resnet18",
+        "resnext26ts",
+        "convnext_atto",
+        "efficientnet_b0",
+        "mobilenetv3_small_050",
+        "mobilenetv2_050",
+        "regnetx_002",
+        "regnety_002",
+    ),
+    *("vgg11", "densenet121", "vit_tiny_patch16_224", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convmixer_768_32"),
+    *("ghostnet_050", "dla34", "resnest14d", "xception41", "repvgg_a0", "pit_ti_224", "mobilevit_xxs"),
+)
+PARTLY = ("mixer_s32_224", "resmlp_12_224", "gmlp_ti16_224", "convnextv2_atto", "res2net50_14w_8s", "efficientformer_l1", "levit_128s")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", (*WHOLLY, *PARTLY))
+def test_pruned_proved_counted_and_trained(name):
+    model = load_model(f"timm/{name}")
+    shape = info(model).input_shape
+    graph = trace(model, shape)
+    assert (len(graph.immovable) == 1) == (name in WHOLLY) and all(graph.immovable.values())
+    noise = np.random.default_rng(0)
+    picked = [noise.permutation(group.atoms)[: int(noise.uniform(0.1, 0.7) * group.size)] for group in graph.groups]
+    removal = Removal(graph, np.concatenate(picked))
+    assert prove(model, removal).passed
+    small = shrink(model, removal)
+    before, after = count(model, shape), count(small, shape)
+    assert planned_counts(model, removal, before) == (after.params, after.macs) and after.params < before.params
+    small.train().requires_grad_(True)
+    sum(out.logsumexp(1).sum() for out in tensors_in(small(torch.randn(2, *shape)))).backward()
+    assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in small.parameters())

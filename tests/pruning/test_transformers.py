@@ -1,0 +1,36 @@
+"""torchvision's transformers and ConvNeXt at their own image size, at uneven random counts; GoogLeNet, Inception and ShuffleNet too."""
+
+import pytest
+import torch
+from torchvision.models import list_models
+
+from prunekit import load_model
+from prunekit.anatomy import prunable_layers, state_hash
+from prunekit.catalog import info
+from prunekit.pruning import ChannelRanking, carry_out, planned_counts, trace
+from prunekit.pruning.proof import tensors_in
+from prunekit.spec import PruneSpec
+
+FAMILIES = ("convnext", "swin", "vit", "maxvit", "googlenet", "inception", "shufflenet")
+HUGE = ("vit_h_14", "vit_l_16", "vit_l_32", "convnext_large")  # the coverage script proves them
+NAMES = tuple(name for name in list_models(module=__import__("torchvision").models) if name.startswith(FAMILIES) and name not in HUGE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_pruned_proved_counted_and_trained(name):
+    model = load_model(f"torchvision/{name}")
+    before, shape = state_hash(model), info(model).input_shape
+    graph = trace(model, shape)
+    assert not graph.limits and prunable_layers(model)[-1] in graph.immovable
+    spec = PruneSpec(mode="structured", sparsity=0.43, criterion="random", seed=5, layers=prunable_layers(model))
+    plan = ChannelRanking.of(model, spec, graph).cut()
+    assert len({round(after[0] / whole[0], 3) for whole, after in plan.layer_shapes.values()}) > 3
+    result = carry_out(model, plan, spec)
+    assert result.proof.passed and type(result.model) is type(model) and state_hash(model) == before
+    assert planned_counts(model, plan, result.before) == (result.after.params, result.after.macs)
+    with torch.inference_mode():
+        assert [tuple(result.model(torch.zeros(n, *shape)).shape) for n in (1, 2)] == [(1, 1000), (2, 1000)]
+    small = result.model.train().requires_grad_(True)
+    sum(out.logsumexp(1).sum() for out in tensors_in(small(torch.randn(2, *shape)))).backward()
+    assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in small.parameters())

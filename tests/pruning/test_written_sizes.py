@@ -1,0 +1,93 @@
+"""Modules whose Python holds sizes: what cannot go stays whole and says so, what can goes."""
+
+import pytest
+import torch
+from torch import nn
+
+from prunekit.anatomy import prunable_layers
+from prunekit.pruning import prune, trace
+from prunekit.spec import PruneSpec
+
+SHAPE = (5, 6)
+
+
+class Attention(nn.Module):
+    """Attention as people write it: heads are a number; the width of one is inferred, or computed from the embedding's."""
+
+    def __init__(self, width, heads, inferred):
+        super().__init__()
+        self.heads, self.inferred = heads, inferred
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        b, n, c = x.shape
+        size = -1 if self.inferred else c // self.heads
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, size).permute(2, 0, 3, 1, 4).unbind(0)
+        out = ((q @ k.transpose(-2, -1) * 0.3).softmax(-1) @ v).transpose(1, 2)
+        return self.proj(out.flatten(2) if self.inferred else out.reshape(b, n, c))
+
+
+class Network(nn.Module):
+    def __init__(self, inferred):
+        super().__init__()
+        self.enter, self.a, self.b = nn.Linear(6, 12), Attention(12, 3, inferred), Attention(12, 2, inferred)
+        self.wide, self.narrow, self.leave = nn.Linear(12, 24), nn.Linear(24, 12), nn.Linear(12, 4)
+
+    def forward(self, x):
+        x = self.enter(x)
+        x = x + self.b(x + self.a(x))
+        return self.leave((x + self.narrow(torch.relu(self.wide(x)))).mean(1))
+
+
+@pytest.mark.parametrize(
+    ("inferred", "expected"),
+    [(True, {"enter": 12, "a.qkv": 4, "b.qkv": 6, "wide": 24}), (False, {"wide": 24})],
+    ids=["the width of a head is inferred", "the width of a head is computed"],
+)
+def test_attention_written_by_hand_loses_what_its_code_allows(inferred, expected):
+    model = Network(inferred).eval()
+    graph = trace(model, SHAPE)
+    assert {group.layers[0]: group.size for group in graph.groups} == expected
+    if not inferred:
+        assert "written into forward" in graph.immovable["a.qkv"] and "written into forward" in graph.immovable["enter"]
+    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, layers=prunable_layers(model)), input_shape=SHAPE)
+    assert result.proof.passed and result.after.params < result.before.params
+
+
+class Scale(nn.Module):
+    def __init__(self, width, written):
+        super().__init__()
+        self.scale, self.written = nn.Parameter(torch.randn(width)), written
+
+    def forward(self, x):
+        return x * (self.scale.view(12, 1, 1) if self.written else self.scale.view(-1, 1, 1))
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_shape_that_is_written_out_keeps_its_channels(written):
+    model = nn.Sequential(nn.Conv2d(3, 12, 3), Scale(12, written), nn.Conv2d(12, 9, 1), nn.Conv2d(9, 4, 1)).eval()
+    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, layers=("0", "2")), input_shape=(3, 6, 6))
+    assert result.proof.passed and (len(result.kept["0"]) == 12) == written and len(result.kept["2"]) < 9
+
+
+class Halves(nn.Module):
+    def __init__(self, written):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 16, 1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(16, 4, 1)
+        self.written = written
+
+    def forward(self, x):
+        one, two = self.a(x).split(8, 1) if self.written else self.a(x).chunk(2, 1)
+        return self.c(torch.cat([one, torch.relu(self.b(two))], 1))
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_halves_lose_the_same_places_where_the_code_cuts_in_the_middle(written):
+    model = Halves(written).eval()
+    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, layers=("a", "b")), input_shape=(3, 6, 6))
+    kept = result.kept["a"]
+    assert result.proof.passed
+    if written:
+        assert len(kept) == 16
+    else:
+        assert 2 <= len(kept) < 16 and [i for i in kept if i < 8] == [i - 8 for i in kept if i >= 8]
