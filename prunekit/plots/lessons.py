@@ -101,13 +101,19 @@ def _cells(weights: cells.Floats, kept: cells.Bools, most: float, dark: bool, *,
     """Return what stays, coloured by its value, and what is zero, each empty where the other is."""
     gap = {"xgap": 3, "ygap": 3} if numbers else {"xgap": 1, "ygap": 1}
     common = {"zmin": -most, "zmax": most, "showscale": False, "hoverongaps": False, **gap}
-    text = [[f"{value:.2f}".replace("-", "−") for value in row] for row in weights]
     stays = go.Heatmap(z=np.where(kept, weights, np.nan), colorscale=cells.signed(dark), hovertemplate="%{z:.3f}<extra></extra>", **common)
     goes = go.Heatmap(z=np.where(kept, np.nan, 0.0), colorscale=cells.flat(theme.removed(dark, 0.22)), hoverinfo="skip", **common)
     if numbers:
-        stays.update(text=text, texttemplate="%{text}", textfont={"size": 14})
-        goes.update(texttemplate="0", textfont={"size": 14, "color": theme.muted(dark)})
+        words = np.vectorize(signed_number)(weights)
+        stays.update(text=np.where(kept, words, ""), texttemplate="%{text}", textfont={"size": 14})
+        goes.update(text=np.where(kept, "", "0"), texttemplate="%{text}", textfont={"size": 14, "color": theme.muted(dark)})
     return [stays, goes]
+
+
+def signed_number(value: float) -> str:
+    """Return a weight with two decimals and a proper minus sign; what rounds to nothing has no sign."""
+    text = f"{value:.2f}"
+    return "0.00" if text == "-0.00" else text.replace("-", "−")
 
 
 def layer_and_storage(weights: pd.DataFrame, storage: pd.DataFrame, value_bytes: int = 4, *, dark: bool = False) -> go.Figure:
@@ -135,7 +141,7 @@ def layer_and_storage(weights: pd.DataFrame, storage: pd.DataFrame, value_bytes:
     for trace in _storage(storage, int(kept.sum()) * value_bytes, dark):
         fig.add_trace(trace, row=2, col=1)
     fig.update_layout(template=theme.TEMPLATES[dark], height=400, barmode="stack", margin={"t": 8}, uirevision="prunekit", bargap=0.35)
-    fig.update_layout(legend={"y": 0.56, "yanchor": "top"})
+    fig.update_layout(legend={"y": 0.56, "yanchor": "top", "traceorder": "normal"})
     fig.update_xaxes(visible=False, row=1, col=1)
     fig.update_yaxes(visible=False, autorange="reversed", row=1, col=1)
     fig.update_xaxes(title_text="bytes", rangemode="tozero", range=[0, 1.12 * float(storage.bytes.max())], row=2, col=1)
@@ -153,7 +159,7 @@ def _storage(storage: pd.DataFrame, value_bytes: int, dark: bool) -> list[go.Bar
     }
     names = [title.split(":")[0] for title in storage.title]
     found = [_part(names, name, values, colour) for name, (values, colour) in parts.items()]
-    ends = [size(total) for total in storage.bytes]
+    ends = ["  " + size(total) for total in storage.bytes]
     label = {"mode": "text", "text": ends, "textposition": "middle right", "showlegend": False, "hoverinfo": "skip"}
     return [*found, go.Scatter(x=storage.bytes, y=names, cliponaxis=False, **label)]
 

@@ -72,7 +72,7 @@ def _layer(answer: Answer) -> list[Drawn]:
     """Draw the layer and its storage."""
     numbers = answer.numbers
     caption = (
-        f"Above: the matrix, {numbers['left']:,} of {numbers['weights']:,} weights left. Below: its bytes drawn to scale; as it is it takes "
+        f"Above: the matrix, {numbers['left']:,} of {numbers['weights']:,} weights left. Below: its bytes, to scale; as it is it takes "
         f"{size(numbers['dense_bytes'])}, at best {size(numbers['best_bytes'])}."
     )
     return [(lessons.layer_and_storage(answer.frames["weights"], answer.frames["storage"], dark=show.dark()), caption)]

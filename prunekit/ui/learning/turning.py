@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from prunekit.lessons import Control, Lesson
+from prunekit.plots.lessons import signed_number
 from prunekit.ui import state
 from prunekit.ui.learning import pictures, steps
 
@@ -14,7 +15,12 @@ from prunekit.ui.learning import pictures, steps
 def controls(lesson: Lesson, values: dict[str, Any]) -> None:
     """Show the controls of a lesson where they stand."""
     for control in lesson.controls:
-        {"slider": _slider, "choice": _choice, "cells": _cells}[control.kind](lesson, control, values[control.name])
+        if control.kind == "slider":
+            _slider(lesson, control, values[control.name])
+        elif control.kind == "choice":
+            _choice(lesson, control, values[control.name])
+        else:
+            _cells(lesson, control, values[control.name])
 
 
 def _key(lesson: Lesson, control: Control) -> str:
@@ -48,8 +54,7 @@ def _cells(lesson: Lesson, control: Control, value: tuple[int, ...]) -> None:
             for column, place in enumerate(st.columns(side)):
                 cell = row * side + column
                 key = state.mirror(f"{_key(lesson, control)}_{cell}", cell in value)
-                label = f"{weights[cell]:.2f}".replace("-", "−")
-                place.checkbox(label, key=key, on_change=_tick, args=(control.name, cell, value, key))
+                place.checkbox(signed_number(weights[cell]), key=key, on_change=_tick, args=(control.name, cell, value, key))
 
 
 def _take(name: str, key: str) -> None:

@@ -129,8 +129,8 @@ def caption(frame: pd.DataFrame) -> str:
     ahead = sum(rows.loc["unstructured", "accuracy"] > rows.loc["structured", "accuracy"] for rows in sure)
     images = int(frame.images.iloc[0])
     return (
-        f"On {images} test images single weights are ahead beyond chance at {plural(int(ahead), 'budget')} of {len(pairs)}, whole channels at "
-        f"{len(sure) - int(ahead)}; lines are 95 % intervals."
+        f"On {images} test images single weights are ahead beyond chance at {plural(int(ahead), 'budget')} of {len(pairs)}, whole channels "
+        f"at {len(sure) - int(ahead)}; lines are 95 % intervals."
     )
 
 
@@ -140,9 +140,8 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
     rows = pd.concat([dense, frame[frame.kind != "dense"]], ignore_index=True)
     shown = {"at": rows.budget.map(BUDGETS).fillna(""), "copy": rows.kind.map(NAMES), "accuracy": 100 * rows.accuracy}
     shown |= {"params": rows.params, "macs": rows.macs, "bytes": rows.bytes, "ms": rows.ms, "ms_one": rows.ms_one}
-    return pd.DataFrame(shown).assign(
-        within=["" if kind == "dense" else "yes" if ok else "no" for kind, ok in zip(rows.kind, rows.within, strict=True)]
-    )
+    within = rows.within.map({True: "yes", False: "no"}).where(rows.kind != "dense", "")
+    return pd.DataFrame(shown).assign(within=within)
 
 
 def _columns() -> dict[str, Any]:
