@@ -185,8 +185,8 @@ def narrower(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     plotly.graph_objects.Figure
     """
     sides = [(_sides(row.shape_before), _sides(row.shape_after), row.layer) for row in frame.itertuples()]
-    gap = 0.04 * sum(before[1] for before, _, _ in sides)
-    fig, left = theme.figure(dark=dark, height=230, margin={"t": 4, "b": 4}), gap
+    gap = 0.05 * sum(before[1] for before, _, _ in sides)
+    fig, left = theme.figure(dark=dark, height=250, margin={"t": 4, "b": 4}), gap
     tallest = max(before[0] for before, _, _ in sides)
     for before, after, name in sides:
         _box(
@@ -196,14 +196,24 @@ def narrower(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
             {"line": {"color": theme.removed(dark, 0.9), "width": 1, "dash": "dot"}, "fillcolor": theme.removed(dark, 0.16)},
         )
         _box(fig, left, after, {"line": {"width": 0}, "fillcolor": theme.KEPT})
-        changed = f"<br>{before[0]} × {before[1]:,} → {after[0]} × {after[1]:,}" if before != after else f"<br>{before[0]} × {before[1]:,}"
-        at = {"x": left + before[1] / 2, "y": -0.06 * tallest, "yanchor": "top", "showarrow": False}
-        fig.add_annotation(text=f"<b>{name}</b>{changed if before[1] > 2 * gap else ''}", font={"size": 12, "color": theme.ink(dark)}, **at)
+        _name(fig, left, before, after, f"<b>{name}</b>", tallest, wide=before[1] > 2 * gap, colour=theme.ink(dark))
         left += before[1] + gap
     fig.add_trace(go.Scatter(x=[0, left], y=[0, tallest], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False))
     fig.update_xaxes(visible=False, range=[0, left])
-    fig.update_yaxes(visible=False, range=[-0.45 * tallest, 1.02 * tallest])
+    fig.update_yaxes(visible=False, range=[-0.5 * tallest, 1.02 * tallest])
     return fig
+
+
+def _name(
+    fig: go.Figure, left: float, before: tuple[int, int], after: tuple[int, int], name: str, tallest: int, *, wide: bool, colour: str
+) -> None:
+    """Write a layer's name: with its shape below where there is room, alone above it where there is not."""
+    look = {"x": left + before[1] / 2, "showarrow": False, "font": {"size": 12, "color": colour}}
+    if not wide:
+        fig.add_annotation(text=name, y=before[0] + 0.04 * tallest, yanchor="bottom", **look)
+        return
+    old, new = (f"{sides[0]} × {sides[1]:,}" for sides in (before, after))
+    fig.add_annotation(text=f"{name}<br>{old}" + (f"<br>→ {new}" if new != old else ""), y=-0.05 * tallest, yanchor="top", **look)
 
 
 def _sides(shape: tuple[int, ...]) -> tuple[int, int]:

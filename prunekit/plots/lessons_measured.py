@@ -77,26 +77,32 @@ def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figu
     titles = ("its share of all weights", "accuracy when it alone is pruned")
     fig = make_subplots(1, 2, shared_yaxes=True, column_widths=[0.38, 0.62], horizontal_spacing=0.05, subplot_titles=titles)
     share = frame.weights / frame.weights.sum()
-    fig.add_trace(_rows(frame.layer, share, theme.dense(dark), [percent(value) for value in share]), row=1, col=1)
+    fig.add_trace(_rows(frame.layer, share, theme.dense(dark)), row=1, col=1)
+    fig.add_trace(_ends(frame.layer, share, [percent(value) for value in share]), row=1, col=1)
     error = {"array": frame.high - frame.accuracy, "arrayminus": frame.accuracy - frame.low, "color": theme.muted(dark), "thickness": 1.4}
-    text = [percent(value) for value in frame.accuracy]
-    fig.add_trace(_rows(frame.layer, frame.accuracy, theme.run_colour(0, dark), text, error, inside=True), row=1, col=2)
+    fig.add_trace(_rows(frame.layer, frame.accuracy, theme.run_colour(0, dark), error), row=1, col=2)
+    fig.add_trace(_ends(frame.layer, frame.high, [percent(value) for value in frame.accuracy]), row=1, col=2)
     fig.add_vline(x=dense, line={"color": theme.dense(dark), "dash": "dash", "width": 1.5}, row=1, col=2)
     fig.update_layout(
         template=theme.TEMPLATES[dark], height=130 + 52 * len(frame), showlegend=False, margin={"t": 30}, uirevision="prunekit"
     )
     fig.update_annotations(font={"size": 13, "color": theme.muted(dark)})
-    fig.update_xaxes(tickformat=".0%", range=[0, 1.22], tickvals=[0, 0.5, 1], row=1, col=1)
-    fig.update_xaxes(tickformat=".0%", range=[0, 1.03], row=1, col=2)
+    fig.update_xaxes(tickformat=".0%", range=[0, 1.4], tickvals=[0, 0.5, 1], row=1, col=1)
+    fig.update_xaxes(tickformat=".0%", range=[0, 1.25], tickvals=[0, 0.5, 1], row=1, col=2)
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
     return fig
 
 
-def _rows(names: Any, values: Any, colour: str, text: list[str], error: dict[str, Any] | None = None, *, inside: bool = False) -> go.Bar:
-    """Return horizontal bars with their values."""
-    place = {"textposition": "inside", "insidetextanchor": "start"} if inside else {"textposition": "outside"}
-    look = {"marker": {"color": colour, "line": {"width": 0}}, "orientation": "h", "cliponaxis": False, **place}
-    return go.Bar(y=names, x=values, text=text, error_x=error, hovertemplate="%{y}: %{text}<extra></extra>", **look)
+def _rows(names: Any, values: Any, colour: str, error: dict[str, Any] | None = None, **look: Any) -> go.Bar:
+    """Return horizontal bars."""
+    bar = {"marker": {"color": colour, "line": {"width": 0}}, "orientation": "h", "hovertemplate": "%{x:.1%}<extra></extra>"}
+    return go.Bar(y=names, x=values, error_x=error, **bar, **look)
+
+
+def _ends(names: Any, values: Any, text: list[str]) -> go.Scatter:
+    """Return what is written behind bars and their intervals."""
+    label = {"mode": "text", "textposition": "middle right", "showlegend": False, "hoverinfo": "skip", "cliponaxis": False}
+    return go.Scatter(y=names, x=values, text=["  " + word for word in text], textfont={"size": 13}, **label)
 
 
 def comeback(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
@@ -141,18 +147,19 @@ def against_original(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     -------
     plotly.graph_objects.Figure
     """
-    colours, traces = kind_colours(dark), []
-    for kind in ("unstructured", "structured"):
+    colours, measures, traces = kind_colours(dark), list(dict.fromkeys(frame.measure)), []
+    for kind, shift in (("unstructured", -0.19), ("structured", 0.19)):
         rows = frame[frame.kind == kind]
+        places = [measures.index(measure) + shift for measure in rows.measure]
         error = {"array": rows.high - rows.share, "arrayminus": rows.share - rows.low, "color": theme.ink(dark), "thickness": 1.4}
-        bar = _rows(rows.measure, rows.share, colours[kind], list(rows.text), error, inside=True)
-        traces.append(bar.update(name=NAMES[kind], constraintext="none", textangle=0))
+        traces.append(_rows(places, rows.share, colours[kind], error, width=0.36, name=NAMES[kind]))
+        traces.append(_ends(places, rows[["share", "high"]].max(axis=1), list(rows.text)))
     most = max(1.0, float(frame[["share", "high"]].max().max()))
-    fig = theme.figure(traces, dark=dark, height=110 + 66 * frame.measure.nunique(), barmode="group", bargap=0.3, bargroupgap=0.08)
+    fig = theme.figure(traces, dark=dark, height=110 + 66 * len(measures), barmode="overlay", margin={"t": 46, "r": 60})
     theme.reference(fig, x=1, text="original", colour=theme.dense(dark))
-    fig.update_layout(margin={"t": 46}, legend={"traceorder": "normal", "y": 1.08})
+    fig.update_layout(legend={"traceorder": "normal", "y": 1.1})
     fig.update_xaxes(title_text="share of the original", tickformat=".0%", range=[0, 1.12 * most], rangemode="tozero")
-    fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    fig.update_yaxes(tickvals=list(range(len(measures))), ticktext=measures, range=[len(measures) - 0.45, -0.55], showgrid=False)
     return fig
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 _BASE = """
+[data-testid="stMainBlockContainer"] {padding-left: 2.5rem; padding-right: 2.5rem; padding-top: 2.2rem;}
 .st-key-lesson_dots button {border-radius: 50% !important; width: 2.3rem; height: 2.3rem; min-height: 0; padding: 0;}
 .st-key-lesson_question p {font-size: 1.25rem; line-height: 1.45; font-weight: 600;}
 .st-key-lesson_point p {font-size: 1.1rem; line-height: 1.5;}
@@ -23,6 +24,7 @@ _BASE = """
 .lesson-sheet h3 {font-size: 1.1rem; margin: 0 0 0.3rem 0; padding: 0;}
 .lesson-sheet p, .lesson-sheet li {margin: 0.2rem 0; line-height: 1.5;}
 .lesson-sheet ul {list-style: none; padding-left: 0.2rem; margin: 0.2rem 0;}
+.lesson-sheet td {border: 1px solid color-mix(in srgb, currentColor 35%, transparent); padding: 0.35rem 0.7rem; text-align: right;}
 .lesson-sheet .line {border-bottom: 1px solid color-mix(in srgb, currentColor 45%, transparent); display: inline-block; width: 9rem;}
 .lesson-sheet .long {width: 100%; height: 1.7rem;}
 """

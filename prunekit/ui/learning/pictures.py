@@ -107,7 +107,7 @@ def _filters(answer: Answer) -> list[Drawn]:
     numbers, frame = answer.numbers, answer.frames["filters"]
     gone = numbers["filters"] - numbers["left"]
     caption = f"{numbers['filters']:.0f} filters of conv2 (one plane of each); the {gone:.0f} with the smallest norm go."
-    first = kernels(_planes("conv2"), list(frame.kept), columns=16, dark=show.dark(), height=190)
+    first = kernels(_planes("conv2"), list(frame.kept), columns=16, dark=show.dark(), height=130)
     layers = answer.frames["layers"]
     return [(first, caption), (lessons.narrower(layers, dark=show.dark()), lessons.narrower_caption(layers))]
 
@@ -147,7 +147,7 @@ def _first_filters(values: Mapping[str, Any]) -> Drawn:
     """Draw the filters of the first layer."""
     planes = _planes("conv1")
     caption = f"The {len(planes)} filters of conv1, of {planes[0].size} weights each: blue below zero, orange above, pale near zero."
-    return kernels(planes, [True] * len(planes), columns=8, dark=show.dark(), height=300), caption
+    return kernels(planes, [True] * len(planes), columns=8, dark=show.dark(), height=240), caption
 
 
 def _ticked(values: Mapping[str, Any]) -> Drawn:
@@ -169,7 +169,7 @@ def _all_filters(values: Mapping[str, Any]) -> Drawn:
     """Draw the filters before any is cut out."""
     planes = _planes("conv2")
     return kernels(
-        planes, [True] * len(planes), columns=16, dark=show.dark(), height=190
+        planes, [True] * len(planes), columns=16, dark=show.dark(), height=130
     ), f"The {len(planes)} filters of conv2, one plane of each."
 
 

@@ -7,7 +7,9 @@ from html import escape
 import streamlit as st
 
 from prunekit.lessons import LESSONS, TERMS, Lesson
+from prunekit.plots.lessons import signed_number
 from prunekit.ui import show
+from prunekit.ui.learning.pictures import by_hand
 from prunekit.ui.settings import Settings
 
 
@@ -29,5 +31,14 @@ def question(lesson: Lesson) -> str:
         asked = f'<p>{escape(guess.label)}. My guess: <span class="line"></span> {escape(guess.unit)}</p>'
     else:
         asked = "<ul>" + "".join(f"<li>☐ {escape(option)}</li>" for option in guess.options) + "</ul>"
+    asked += matrix() if lesson.key == "matrix" else ""
     room = '<p>Measured: <span class="line"></span></p><p>Why: <span class="line long"></span></p>'
     return f'<div class="lesson-sheet"><h3>{lesson.number}. {escape(lesson.title)}</h3><p>{escape(lesson.question)}</p>{asked}{room}</div>'
+
+
+def matrix() -> str:
+    """Return the weights that are pruned by hand as a table to cross out in."""
+    words = [signed_number(weight) for weight in by_hand()]
+    side = round(len(words) ** 0.5)
+    rows = ("".join(f"<td>{word}</td>" for word in words[start : start + side]) for start in range(0, len(words), side))
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"

@@ -10,11 +10,11 @@ from prunekit.ui.learning import steps
 from prunekit.ui.settings import Settings
 
 TITLES = {
-    "lessons": "Nine lessons",
+    "lessons": "Lessons",
     "versus": "Structured or unstructured?",
-    "presets": "Good and bad settings",
-    "words": "Words and papers",
-    "sheet": "A page to print",
+    "presets": "Good and bad",
+    "words": "Words",
+    "sheet": "To print",
 }
 
 
