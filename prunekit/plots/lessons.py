@@ -196,7 +196,7 @@ def narrower(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
             {"line": {"color": theme.removed(dark, 0.9), "width": 1, "dash": "dot"}, "fillcolor": theme.removed(dark, 0.16)},
         )
         _box(fig, left, after, {"line": {"width": 0}, "fillcolor": theme.KEPT})
-        _name(fig, left, before, after, f"<b>{name}</b>", tallest, wide=before[1] > 2 * gap, colour=theme.ink(dark))
+        _name(fig, left, (before, after), f"<b>{name}</b>", tallest=tallest, wide=before[1] > 2 * gap, colour=theme.ink(dark))
         left += before[1] + gap
     fig.add_trace(go.Scatter(x=[0, left], y=[0, tallest], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False))
     fig.update_xaxes(visible=False, range=[0, left])
@@ -204,15 +204,14 @@ def narrower(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     return fig
 
 
-def _name(
-    fig: go.Figure, left: float, before: tuple[int, int], after: tuple[int, int], name: str, tallest: int, *, wide: bool, colour: str
-) -> None:
+def _name(fig: go.Figure, left: float, sides: Sequence[tuple[int, int]], name: str, *, tallest: int, wide: bool, colour: str) -> None:
     """Write a layer's name: with its shape below where there is room, alone above it where there is not."""
+    before, after = sides
     look = {"x": left + before[1] / 2, "showarrow": False, "font": {"size": 12, "color": colour}}
     if not wide:
         fig.add_annotation(text=name, y=before[0] + 0.04 * tallest, yanchor="bottom", **look)
         return
-    old, new = (f"{sides[0]} × {sides[1]:,}" for sides in (before, after))
+    old, new = (f"{side[0]} × {side[1]:,}" for side in (before, after))
     fig.add_annotation(text=f"{name}<br>{old}" + (f"<br>→ {new}" if new != old else ""), y=-0.05 * tallest, yanchor="top", **look)
 
 
