@@ -136,7 +136,7 @@ def announcement(room: Room) -> str:
     lines += [
         "Uploads and deletion are off, and each browser sees the runs that it made itself.",
         'The next class: open your own address and press "Reset for the next class" in the sidebar. It removes all runs of the class',
-        "and tells every tab that is open; stopping this server (Ctrl-C) and starting it again does the same.",
-        "Runs of a class are kept apart from your own, and go when this server stops: export what is to stay.",
+        "and tells every tab that is open.",
+        "Runs of a class are kept apart from your own, and go when this server stops (Ctrl-C): export what is to stay.",
     ]
     return "\n".join(lines)

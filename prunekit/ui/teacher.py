@@ -28,6 +28,8 @@ def panel() -> None:
 def standing() -> str:
     """Say how many have measured something, and how many runs there are."""
     room = classroom.room()
+    if not room.taken:
+        return "Nobody has measured anything yet."
     return f"{plural(room.taken, 'browser')} measured something; {plural(room.runs, 'run')} in this class."
 
 
@@ -36,13 +38,10 @@ def _addresses() -> None:
     known = from_environment()
     if known is None or not known.address:
         return
-    with st.popover("Addresses for the class", icon=":material/link:"):
+    with st.popover("Addresses for the class", icon=":material/link:", width="stretch"):
         st.code(known.address, language=None)
-        st.caption("The lessons")
-        for number, (title, address) in enumerate(known.lessons, 1):
-            st.caption(f"{number}. {show.plain(title)}")
-            st.code(address, language=None)
-        st.caption("Any page can be given out as it stands: its address holds the whole state, and nobody's runs.")
+        st.code("\n".join(f"{address}  {title}" for title, address in known.lessons), language=None)
+        st.caption("Any page can be given out as it stands: its address holds the whole state, and opens the runs that it names.")
 
 
 @st.dialog("Reset for the next class?", icon=":material/restart_alt:")
