@@ -25,7 +25,7 @@ from prunekit.ui import state
 from prunekit.ui.seats import Room, Seat, View
 
 COOKIE = "prunekit_seat"
-MOST_JOBS = 4
+MOST_JOBS = 6
 REMEMBERED = 500
 LOOK_S = 8.0
 _TOKEN, _TURN, _NEWS, _TEACHER = "class_seat", "class_turn", "class_news", "teacher"
@@ -101,6 +101,8 @@ def is_teacher() -> bool:
 def takes(key: str) -> bool:
     """Return whether this browser may start a job now, and note that it asked for it; only to be called from callbacks.
 
+    What somebody else has asked for already costs nobody anything, so it is never refused.
+
     Parameters
     ----------
     key : str
@@ -108,9 +110,10 @@ def takes(key: str) -> bool:
     """
     if not active():
         return True
-    mine = seat()
-    busy = {job.key for job in board().all() if job.active and job.key in mine.asked} - {key}
-    if len(busy) >= MOST_JOBS:
+    mine, every = seat(), board().all()
+    shared = any(job.key == key and (job.active or job.state == "done") for job in every)
+    busy = [job for job in every if job.active and job.key in mine.asked]
+    if len(busy) >= MOST_JOBS and not shared:
         st.toast(
             f"In a class each browser has at most {MOST_JOBS} measurements under way: wait until one is done, or cancel it.",
             icon=":material/hourglass_top:",
