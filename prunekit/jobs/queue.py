@@ -120,8 +120,8 @@ class Queue:
         with self._lock:
             for job in self._jobs.values():
                 job.cancel.set()
-                future = self._futures.get(job)
-                if future is not None and future.cancel():
+                if job.active and not job.elsewhere:
+                    self._futures.get(job, Future()).cancel()
                     self._end(job, "cancelled")
             self._jobs.clear()
 

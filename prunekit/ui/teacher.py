@@ -81,7 +81,7 @@ def restart() -> None:
         raise PrunekitError("only the teacher's browser can start afresh: open the address that stands on the console of the server")
     shared = board()
     if shared.store is not None:
-        clear(shared.store)  # before the jobs are forgotten: a row that is left would be taken up again
+        clear(shared.store)  # first: where it refuses, nothing is stopped
     shared.forget_all()
     st.cache_data.clear()
     uploads.clear()
