@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from prunekit.plots import theme
-from prunekit.plots.text import count, percent
+from prunekit.plots.text import count, percent, size
 
 NAMES = {"dense": "original", "unstructured": "single weights gone", "structured": "whole channels gone"}
 BUDGETS = {"params": "same weights", "macs": "same multiplications", "bytes": "same bytes", "ms": "same time"}
@@ -221,7 +221,7 @@ def costs_of(frame: pd.DataFrame) -> pd.DataFrame:
     for column, name in measures.items():
         for kind in ("unstructured", "structured"):
             value = float(rows.loc[kind, column])
-            text = {"accuracy": percent(value), "ms": f"{value:.3g} ms"}.get(column, count(value))
+            text = {"accuracy": percent(value), "ms": f"{value:.3g} ms", "bytes": size(value)}.get(column, count(value))
             found.append((name, kind, value / float(rows.loc["dense", column]), None, None, text))
     table = pd.DataFrame(found, columns=["measure", "kind", "share", "low", "high", "text"])
     return table.astype({"low": float, "high": float})

@@ -63,3 +63,5 @@ def _wait(lesson: Lesson, values: dict[str, Any]) -> None:
             args=(lesson, values),
         )
     measuring.panel(key)
+    if measuring.finished(key) is not None:
+        st.rerun()  # it ended while the page was being drawn: nothing would tell the page later
