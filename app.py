@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import streamlit as st
 
 from prunekit.jobs import board
-from prunekit.ui import MAIN
+from prunekit.ui import MAIN, classroom
 
 
 @asynccontextmanager
@@ -21,4 +21,4 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     board().close()
 
 
-app = st.App(MAIN, lifespan=lifespan)
+app = st.App(MAIN, lifespan=lifespan, middleware=classroom.middleware())

@@ -14,6 +14,7 @@ from pathlib import Path
 import prunekit
 from prunekit.catalog import DataId, ModelId, load_data, load_model
 from prunekit.catalog.registered import to_environment
+from prunekit.cli import classroom
 from prunekit.errors import PrunekitError
 
 
@@ -64,10 +65,19 @@ def app(args: argparse.Namespace) -> str:
     models, data = checked(args)
     home = str(Path(prunekit.__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
-    code = serve(words, {**os.environ, **to_environment(models, data), "PYTHONPATH": path})
+    environment = {**os.environ, **to_environment(models, data), "PYTHONPATH": path}
+    code = for_a_class(args, environment) if args.classroom else serve(words, environment)
     if code:
         raise PrunekitError(f"the dashboard's server ended with exit code {code}: what it said stands above")
     return ""
+
+
+def for_a_class(args: argparse.Namespace, environment: dict[str, str]) -> int:
+    """Start the server for a class, after saying where it will be; its runs are gone when it ends."""
+    with classroom.opened(args.host, args.port) as room:
+        print(classroom.announcement(room), end="\n\n", flush=True)
+        told = room.classroom.to_environment(room.folder)
+        return serve([*command(script(), None, None), *room.flags], {**environment, **told})
 
 
 def serve(words: list[str], environment: dict[str, str]) -> int:

@@ -206,7 +206,10 @@ def _app(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", dest="models", action=_Weights, metavar="F", help="checkpoint of the --model before it")
     parser.add_argument("--data", action="append", metavar="DATA", help=f"{DATA_HELP}; repeatable")
     parser.add_argument("--port", type=_whole, metavar="N", help="port of the server (default: 8501, or the next free one)")
-    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: this machine only)")
+    listens = "this machine only; with --classroom its address on the network"
+    parser.add_argument("--host", metavar="ADDRESS", help=f"address to listen on (default: {listens})")
+    about = "for a class: prints the addresses to give out; no uploads, no deletion, each browser has runs of its own"
+    parser.add_argument("--classroom", action="store_true", help=about)
 
 
 def _prune(parser: argparse.ArgumentParser) -> None:

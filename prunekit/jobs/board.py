@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,8 @@ class Board(Queue):
     ----------
     warning : str
         Why nothing is kept, where that is so.
+    store_for : callable
+        The store that a job works with, given the job and the board's own.
     """
 
     def __init__(self, store: RunStore | None, executor: Executor | None = None, *, beat_s: float = BEAT_S) -> None:
@@ -46,6 +48,7 @@ class Board(Queue):
         self.store, self.warning, self._beat_s = store, "", beat_s
         self._ledger, self._resumed = Ledger(store), False
         self._beating: threading.Thread | None = None
+        self.store_for: Callable[[Job, RunStore], RunStore] = lambda _, store: store
 
     def submit(self, kind: str, request: Mapping[str, Any], title: str, by: str) -> Job:
         """Start work that survives this process, or join the job that does the same or has done it.
@@ -82,7 +85,8 @@ class Board(Queue):
 
     def _place(self, job: Job, work: Work) -> None:
         """Have a job done: here, unless another process does it already. The lock is held."""
-        job.owner, job.store = self._ledger.owner, self.store
+        job.owner = self._ledger.owner
+        job.store = None if self.store is None else self.store_for(job, self.store)
         if job.kind != "local" and not self._ledger.claim(job):
             self._mirror(job, self._ledger.get(job.key))
         else:

@@ -35,6 +35,13 @@ class Queue:
     ----------
     executor : Executor, optional
         Where the work is done; threads of this process when left out, as many as ``PRUNEKIT_JOBS`` says (1).
+
+    Attributes
+    ----------
+    shows : callable
+        Whether a job may be seen by whoever asks now; every job unless somebody says otherwise.
+    remembers : int
+        So many finished jobs are remembered.
     """
 
     def __init__(self, executor: Executor | None = None) -> None:
@@ -46,6 +53,8 @@ class Queue:
         self._numbers = itertools.count(1)
         self._closed = threading.Event()
         self._gate = Gate()
+        self.shows: Callable[[Job], bool] = lambda _: True
+        self.remembers = MOST_FINISHED
 
     def submit_local(self, key: str, title: str, work: Work, by: str, *, alone: bool = False) -> Job:
         """Start work that ends with this process, or join the job of the same key.
@@ -64,9 +73,10 @@ class Queue:
         return self._join(Job(key, title, alone=alone), work, by)
 
     def get(self, key: str) -> Job | None:
-        """Return the job of a key, if it is still known."""
+        """Return the job of a key, if it is still known and may be seen."""
         with self._lock:
-            return self._jobs.get(key)
+            job = self._jobs.get(key)
+        return job if job is not None and self.shows(job) else None
 
     def of(self, by: str) -> list[Job]:
         """Return the unfinished jobs that somebody waits for, in the order of asking."""
@@ -104,6 +114,16 @@ class Queue:
         with self._lock:
             if key in self._jobs and not self._jobs[key].active:
                 del self._jobs[key]
+
+    def forget_all(self) -> None:
+        """Stop everything at the next batch and forget it, finished jobs too; what another process does goes on there."""
+        with self._lock:
+            for job in self._jobs.values():
+                job.cancel.set()
+                if job.active and not job.elsewhere:
+                    self._futures.get(job, Future()).cancel()
+                    self._end(job, "cancelled")
+            self._jobs.clear()
 
     def close(self) -> None:
         """Stop at the next batch."""
@@ -185,5 +205,5 @@ class Queue:
     def _forget(self) -> None:
         """Drop the oldest finished jobs beyond the bound; the lock is held."""
         finished = [key for key, job in self._jobs.items() if not job.active]
-        for key in finished[: max(0, len(finished) - MOST_FINISHED)]:
+        for key in finished[: max(0, len(finished) - self.remembers)]:
             del self._jobs[key]

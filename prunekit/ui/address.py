@@ -8,11 +8,13 @@ from dataclasses import fields
 from typing import Any
 
 from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, default_scope
+from prunekit.lessons import LESSONS
 from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
 from prunekit.runs.records import KINDS
 from prunekit.ui import codecs
 from prunekit.ui.compared import MOST_RUNS, SORTS, TABS
 from prunekit.ui.fitting import fit
+from prunekit.ui.learned import KEEPS, PARTS
 from prunekit.ui.settings import Settings
 
 SHELVES = ("sample", "torchvision", "own")
@@ -20,6 +22,7 @@ MOST_SEED = 2**53 - 1  # beyond it a browser's numbers are not exact
 MOST_SAMPLES = 100_000
 MOST_EPOCHS = 200
 METRIC = r"[a-z][a-z_]{0,31}"
+KNOBS = codecs.in_order(codecs.matching(r"[a-z0-9.]{1,80}", "where the controls of a lesson stand, such as 10_all"), 2)
 
 CODECS: dict[str, codecs.Codec] = {
     "model": codecs.matching(r"[\w./:-]{1,200}", "the name of a model on the Start page"),
@@ -91,6 +94,15 @@ CODECS: dict[str, codecs.Codec] = {
     "sort": codecs.choice(*SORTS),
     "every": codecs.YES_NO,
     "opened": codecs.matching(r"[0-9a-f]{12}", "12 hexadecimal digits"),
+    "part": codecs.choice(*PARTS),
+    "lesson": codecs.whole(1, len(LESSONS)),
+    "knobs": KNOBS,
+    "guess": codecs.whole(0, 100),
+    "asked": KNOBS,
+    "shown": codecs.YES_NO,
+    "done": codecs.places_up_to(len(LESSONS)),
+    "large": codecs.YES_NO,
+    "keep": codecs.one_number(*KEEPS),
 }
 
 

@@ -171,6 +171,30 @@ def several(one: Codec, most: int) -> Codec:
     return Codec(lambda values: "_".join(map(one.write, values)), read)
 
 
+def in_order(one: Codec, most: int) -> Codec:
+    """Return the codec of some values in their order, among which some may be equal."""
+
+    def read(text: str) -> tuple[Any, ...]:
+        parts = text.split("_")
+        if len(parts) > most:
+            raise ValueError(f"at most {most}, with _ between them")
+        return tuple(map(one.read, parts))
+
+    return Codec(lambda values: "_".join(map(one.write, values)), read)
+
+
+def places_up_to(last: int) -> Codec:
+    """Return the codec of different whole numbers from 1 on, written as ranges."""
+
+    def read(text: str) -> tuple[int, ...]:
+        found = places(text)
+        if found[0] < 1 or found[-1] > last:
+            raise ValueError(f"numbers from 1 to {last}, such as 1-3_5")
+        return found
+
+    return Codec(ranges, read)
+
+
 def number(low: float, high: float) -> Codec:
     """Return the codec of a decimal number between two bounds."""
 

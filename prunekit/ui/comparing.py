@@ -19,7 +19,7 @@ from prunekit.reports.material import images_of, split_of
 from prunekit.runs.filling import fill
 from prunekit.runs.records import Run
 from prunekit.runs.store import RunStore
-from prunekit.ui import measuring, show, state
+from prunekit.ui import classroom, measuring, show, state
 from prunekit.ui.compared import MOST_RUNS
 from prunekit.ui.settings import Settings
 
@@ -31,7 +31,8 @@ def kept() -> RunStore | None:
     found = board().store
     if found is None:
         show.empty(show.plain(board().warning), "database_off")
-    return found
+        return None
+    return classroom.view(found)
 
 
 def picked(now: Settings, store: RunStore) -> list[Run]:

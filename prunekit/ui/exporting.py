@@ -18,12 +18,13 @@ from prunekit.runs.home import home
 from prunekit.runs.listing import ALL, in_passing
 from prunekit.runs.records import Label, Run
 from prunekit.runs.store import RunStore
-from prunekit.ui import measuring, routes, show, state
+from prunekit.ui import classroom, measuring, routes, show, state
 from prunekit.ui.settings import Settings
 
 DIGITS = 12
 MOST_ARCHIVES = 8
 """So many of the latest archives lie in the home folder, ready to be downloaded again."""
+MOST_OF_A_CLASS = 64
 MARKS = {True: ":material/check: agrees", False: ":material/close: left out"}
 
 
@@ -112,7 +113,7 @@ def _start(run: Run, key: str) -> None:
 def _tidy(folder: Path) -> None:
     """Remove all but the latest archives."""
     latest = sorted(folder.glob("*.zip"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in latest[MOST_ARCHIVES:]:
+    for path in latest[MOST_OF_A_CLASS if classroom.active() else MOST_ARCHIVES :]:
         path.unlink(missing_ok=True)
 
 
@@ -146,6 +147,9 @@ def _checks(found: Exported) -> None:
 
 def taking_in(store: RunStore) -> None:
     """Take an archive in as a run: the upload, how it goes, and what came of it."""
+    if classroom.active():
+        st.caption("Uploads are off in a class.")
+        return
     file = st.file_uploader(
         "Archive", type=["zip"], key="import_file",
         help="Its weights are read as plain tensors, and every file must match its hash.",
@@ -202,7 +206,8 @@ def kept() -> RunStore | None:
     found = board().store
     if found is None:
         show.empty(show.plain(board().warning), "database_off")
-    return found
+        return None
+    return classroom.view(found)
 
 
 def figures(run: Run, store: RunStore) -> None:

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from prunekit import choices
 from prunekit.criteria import CRITERIA
+from prunekit.errors import PrunekitError
+from prunekit.ui import knobs
 from prunekit.ui.settings import PLAIN, Curve, Settings
 
 MODES = {"unstructured": "Unstructured", "nm": "N:M", "structured": "Structured"}
@@ -33,7 +35,7 @@ def fit(settings: Settings) -> tuple[Settings, list[str]]:
         One for each field that was changed; each names its field between backticks.
     """
     said: list[str] = []
-    for change in (_criterion, _scope, _foreign, _patterned, _capped, _curves):
+    for change in (_criterion, _scope, _foreign, _patterned, _capped, _curves, _lesson):
         for field, value, sentence in change(settings):
             settings = replace(settings, **{field: value})  # type: ignore[arg-type]
             said.append(sentence)
@@ -95,6 +97,21 @@ def _curves(now: Settings) -> Changes:
     if fine != now.curves:
         reasons = dict.fromkeys(filter(None, map(_undrawn, now.curves)))
         yield "curves", fine, f"`curves`: {'; '.join(reasons)}; what can be drawn stays."
+
+
+def _lesson(now: Settings) -> Changes:
+    """Drop what does not belong to the lesson in view."""
+    lesson = knobs.lesson_at(now.lesson)
+    for field in ("knobs", "asked"):
+        try:
+            knobs.read(lesson, getattr(now, field))
+        except PrunekitError:
+            yield field, (), f"`{field}` does not belong to lesson {lesson.number}; its controls stand at their start."
+    try:
+        if now.guess >= 0:
+            knobs.guessed(lesson, now.guess)
+    except PrunekitError:
+        yield "guess", -1, f"`guess` is not an answer to lesson {lesson.number}; it was left out."
 
 
 def _undrawn(curve: Curve) -> str | None:

@@ -14,7 +14,7 @@ from prunekit.measure.sensitivity import Sensitivity
 from prunekit.plots import sensitivity_caption, sensitivity_map, sensitivity_panels
 from prunekit.runs.sensing import SensitivityRequest, stored
 from prunekit.spec import PruneSpec
-from prunekit.ui import controls, lending, measuring, show, state, sweeps
+from prunekit.ui import classroom, controls, lending, measuring, show, state, sweeps
 from prunekit.ui.fitting import MODES
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
@@ -71,7 +71,7 @@ def found(request: SensitivityRequest, loaded: Loaded, data: Data) -> Sensitivit
     if job is not None and job.partial:
         return job.partial[-1]  # type: ignore[no-any-return]
     kept = board().store
-    if kept is None:
+    if kept is None or not classroom.asked(key_of("sensitivity", request.to_dict())):
         return None
     try:
         return stored(request, kept, loaded.model, data)

@@ -10,7 +10,7 @@ from prunekit.reports.names import short_title
 from prunekit.runs.forgetting import files_of, forget
 from prunekit.runs.records import LONGEST_NOTE, Run
 from prunekit.runs.store import RunStore
-from prunekit.ui import comparing, show, state
+from prunekit.ui import classroom, comparing, show, state
 from prunekit.ui.settings import Settings
 
 
@@ -18,12 +18,16 @@ def tools(now: Settings, store: RunStore) -> None:
     """Show what can be done with the ticked runs."""
     runs = [run for name in now.runs if (run := _find(store, name)) is not None]
     if not runs:
-        st.caption("Tick rows to compare them, to tag them, or to delete them.")
+        st.caption(
+            "Tick rows to compare or to tag them." if classroom.active() else "Tick rows to compare them, to tag them, or to delete them."
+        )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        with st.popover("Tags and note", icon=":material/sell:"):
-            _edit(runs, store)
-        if st.button("Delete …", key="delete_runs", icon=":material/delete:"):
+        own = [run for run in runs if classroom.owns(run.id)]
+        if own:
+            with st.popover("Tags and note", icon=":material/sell:"):
+                _edit(own, store)
+        if not classroom.active() and st.button("Delete …", key="delete_runs", icon=":material/delete:"):
             _confirm(runs, store)
         st.button("Let all go", key="let_all_go", icon=":material/deselect:", on_click=comparing.take, args=((),))
         st.caption(f"{plural(len(runs), 'run')} ticked.")
@@ -101,6 +105,8 @@ def delete(runs: list[Run], store: RunStore) -> list[str]:
 
 def _delete(run: Run, store: RunStore) -> str:
     """Delete one run, and take it out of the picks; return why it could not be."""
+    if classroom.active():
+        return "Deletion is off in a class."
     try:
         forget(store, run.id)
     except PrunekitError as error:

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from prunekit.ui import routes, show, sidebar, state, store
+from prunekit.ui import classroom, routes, show, sidebar, state, store
 
 st.set_page_config(page_title="prunekit", page_icon=":material/content_cut:", layout="wide")
 st.logo(show.wordmark(), size="large", link=None)
 with show.plain_errors(stop=False):
     store.register_launch()
+classroom.begin()
 state.sync()
 here = routes.navigation()
 sidebar.show()

@@ -13,9 +13,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from prunekit import measure
 from prunekit.jobs import Job, board
+from prunekit.jobs import key_of as job_key
 from prunekit.jobs.queue import Work
 from prunekit.plots.text import plural
-from prunekit.ui import store
+from prunekit.ui import classroom, store
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
 
@@ -61,12 +62,14 @@ def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
 
 def start(key: str, title: str, work: Work, *, alone: bool = False) -> None:
     """Start a job that ends with the server, ``alone`` if it measures time; to be called from a button's callback."""
-    board().submit_local(key, title, work, session(), alone=alone)
+    if classroom.takes(key):
+        board().submit_local(key, title, work, session(), alone=alone)
 
 
 def ask(kind: str, request: Mapping[str, Any], title: str) -> None:
     """Start a job that a restarted server takes up again; to be called from a button's callback."""
-    board().submit(kind, request, title, session())
+    if classroom.takes(job_key(kind, request)):
+        board().submit(kind, request, title, session())
 
 
 def stop(key: str) -> None:

@@ -22,11 +22,13 @@ _ABOUT = {
     "latency": ("Latency", "timer", "Whether the pruned model is really faster on this machine."),
     "compare": ("Compare", "compare_arrows", "Two to six runs side by side: which one to take."),
     "export": ("Export", "archive", "One archive for each run, checked without prunekit; and taking one in."),
+    "learn": ("Learn", "school", "Nine short lessons: guess, measure, see why; then which kind of pruning for which goal."),
 }
 SECTIONS = {
     "Explore": ("start", "layers", "prune"),
     "Measure": ("sensitivity", "accuracy", "recover", "latency"),
     "Decide": ("compare", "export"),
+    "Learn": ("learn",),
 }
 
 

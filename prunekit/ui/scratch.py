@@ -15,7 +15,7 @@ from prunekit.recover import Epoch
 from prunekit.recovery import Training
 from prunekit.runs import Run
 from prunekit.runs.training import Trained, TrainRequest
-from prunekit.ui import measuring, show, state, store
+from prunekit.ui import classroom, limits, measuring, show, state, store
 from prunekit.ui.comeback import epoch_frame
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
@@ -32,9 +32,10 @@ def section(now: Settings, loaded: Loaded, data: Data | None) -> None:
         return
     show.section("Train it yourself", "From random weights, with the sample's own recipe: the first step of train, remove, fine-tune.")
     recipe = SAMPLES[name].recipe
+    most = limits.training_epochs(recipe.epochs, store.data_name(now, loaded))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         epochs = st.number_input(
-            "Epochs", min_value=1, max_value=200, value=recipe.epochs, step=1, width=120, key=f"train_epochs_{name}",
+            "Epochs", min_value=1, max_value=most, value=min(recipe.epochs, most), step=1, width=120, key=f"train_epochs_{name}",
             help="One cycle of the learning rate, however many there are.",
         )  # fmt: skip
         seed = st.number_input("Seed", min_value=0, max_value=2**53 - 1, value=1, step=1, width=120, key="train_seed")
@@ -141,7 +142,7 @@ def _kept() -> list[Run]:
     """Return the trained runs of the store, the latest first."""
     kept = board().store
     try:
-        found = [] if kept is None else kept.runs(kind="trained", limit=100)
+        found = [] if kept is None else classroom.view(kept).runs(kind="trained", limit=100)
     except StoreError:
         return []
     return sorted(found, key=lambda run: run.created, reverse=True)

@@ -10,6 +10,7 @@ from prunekit.errors import SpecError
 from prunekit.recovery import Recovery
 from prunekit.spec import PruneSpec
 from prunekit.ui.compared import Compared
+from prunekit.ui.learned import Learned
 
 DEFAULT_MODEL = "digits_cnn"
 
@@ -37,8 +38,8 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Settings(Compared):
-    """The picks of one person in one browser tab; those of the Compare page are inherited.
+class Settings(Compared, Learned):
+    """The picks of one person in one browser tab; those of the Compare page and of the Learn page are inherited.
 
     Layers are held by their place in ``prunable_layers(model)``: short in the address, and the same for every visitor.
 

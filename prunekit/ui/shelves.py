@@ -6,7 +6,7 @@ import streamlit as st
 
 from prunekit import catalog
 from prunekit.errors import PrunekitError
-from prunekit.ui import gallery, show, state, store
+from prunekit.ui import classroom, gallery, show, state, store
 from prunekit.ui.address import encode
 from prunekit.ui.store import Source
 from prunekit.ui.uploads import MOST_FILES, SUFFIXES, uploads
@@ -99,6 +99,9 @@ def _registered() -> None:
 def _upload() -> None:
     """Take the weights of a known architecture as a file."""
     st.markdown("**Upload weights of a known architecture**")
+    if classroom.active():
+        st.caption("Uploads are off in a class.")
+        return
     now = state.settings()
     names = [store.public_name(entry) for entry in catalog.list_models()]
     missing = bool(now.upload) and uploads().get(now.upload) is None

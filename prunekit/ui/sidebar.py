@@ -7,7 +7,7 @@ import streamlit as st
 from prunekit.errors import PrunekitError
 from prunekit.jobs import Job, board
 from prunekit.plots.text import count, size
-from prunekit.ui import measuring, routes, store
+from prunekit.ui import classroom, measuring, routes, store, teacher
 from prunekit.ui.show import plain, plus_minus
 from prunekit.ui.state import settings
 from prunekit.ui.store import Source
@@ -21,6 +21,8 @@ def show() -> None:
             st.warning(plain(board().warning), icon=":material/save_as:")
         if _active():
             st.fragment(_jobs, run_every=0.8, key="sidebar_jobs")()
+        teacher.panel()
+        classroom.watch()
 
 
 def _model() -> None:
@@ -76,5 +78,5 @@ def _jobs() -> None:
 
 
 def _active() -> list[Job]:
-    """Return all unfinished jobs, in the order of asking."""
-    return [job for job in board().all() if job.active]
+    """Return all unfinished jobs that may be seen here, in the order of asking."""
+    return [job for job in board().all() if job.active and board().shows(job)]

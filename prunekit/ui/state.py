@@ -11,6 +11,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from prunekit.choices import default_scope, scopes_of
 from prunekit.ui.address import decode, encode
 from prunekit.ui.fitting import fit
+from prunekit.ui.limits import hold
 from prunekit.ui.settings import PLAIN, Settings
 
 _SETTINGS, _PROBLEMS, _SHELVED = "settings", "address_problems", "edits_by_mode"
@@ -42,7 +43,8 @@ def sync() -> None:
     if _SETTINGS not in st.session_state or (context is not None and context.is_history_navigation):
         st.session_state[_READ] = times_read() + 1
         read, wrong = decode(st.query_params.to_dict())
-        st.session_state[_SETTINGS], st.session_state[_PROBLEMS] = read, wrong
+        st.session_state[_SETTINGS], held = hold(read)
+        st.session_state[_PROBLEMS] = wrong + held
     write()
 
 
@@ -60,7 +62,9 @@ def write() -> None:
 
 def put(new: Settings) -> None:
     """Take new settings, as far as they go together; only to be called from callbacks."""
-    st.session_state[_SETTINGS], st.session_state[_PROBLEMS] = fit(new)
+    fitting, changed = fit(new)
+    st.session_state[_SETTINGS], held = hold(fitting)
+    st.session_state[_PROBLEMS] = changed + held
     write()
 
 

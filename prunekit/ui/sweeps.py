@@ -15,7 +15,7 @@ from prunekit.measure import SweepPoint
 from prunekit.plots import AXES, run_colour
 from prunekit.runs import SweepRequest
 from prunekit.runs.bench import point_of
-from prunekit.ui import controls, lending, measuring, show, state
+from prunekit.ui import classroom, controls, lending, measuring, show, state
 from prunekit.ui.fitting import MODES
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded
@@ -69,7 +69,7 @@ class Line:
         job = self.job
         if job is not None and job.partial:
             return list(job.partial)
-        return stored(self.request, self.repeats)
+        return stored(self.request, self.repeats) if classroom.asked(key_of("repeats", self.plain)) else []
 
     @property
     def complete(self) -> bool:

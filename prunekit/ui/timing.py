@@ -27,7 +27,7 @@ from prunekit.runs.timing import Timed as Made
 from prunekit.runs.timing import keep_timed
 from prunekit.runtimes import RUNTIMES
 from prunekit.spec import PruneSpec
-from prunekit.ui import controls, lending, measuring, show, state, store
+from prunekit.ui import classroom, controls, lending, measuring, show, state, store
 from prunekit.ui.fitting import nearest
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded
@@ -132,10 +132,11 @@ def _runs(now: Settings, loaded: Loaded) -> None:
 
 def kept_runs(now: Settings, loaded: Loaded) -> dict[str, Run]:
     """Return the stored runs of this model whose weights are still there, the latest first."""
-    if board().store is None:
+    kept = board().store
+    if kept is None:
         return {}
     try:
-        runs = board().store.runs()  # type: ignore[union-attr]
+        runs = classroom.view(kept).runs()
     except PrunekitError:
         return {}
     weights = _weights(loaded.source)

@@ -281,3 +281,35 @@ def test_the_board_of_the_process_works_without_a_store(monkeypatch, tmp_path) -
     assert board is jobs.board() and board.store is None and "damaged" in board.warning
     board.resume()
     board.close()
+
+
+def test_forgetting_everything_stops_what_runs_and_what_waits(board, gate) -> None:
+    running = board.submit("gate", {"name": "first"}, "First", "a")
+    until(gate.running.is_set)
+    waiting = board.submit("gate", {"name": "second"}, "Second", "b")
+    board.forget_all()
+    assert not board.all() and not board.store.jobs.active(), "nobody takes them up again"
+    assert running.state == waiting.state == "cancelled" and not gate.done
+    gate.go.set()
+    again = board.submit("gate", {"name": "first"}, "First", "a")
+    until(lambda: not again.active)
+    assert again is not running and again.result == "first"
+
+
+def test_a_job_that_may_not_be_seen_is_joined_by_who_asks_for_it(board, gate) -> None:
+    gate.go.set()
+    done = board.submit("gate", {"name": "theirs"}, "Theirs", "a")
+    until(lambda: not done.active)
+    board.shows = lambda job: False
+    assert board.get(done.key) is None and board.submit("gate", {"name": "theirs"}, "Theirs", "b") is done
+    assert gate.done == ["theirs"]
+
+
+def test_work_gets_the_store_that_is_meant_for_it(store: RunStore) -> None:
+    other, board = RunStore(store.path), Board(store)
+    board.store_for = lambda job, own: other if own is store and job.key == "mine" else own
+    found = [board.submit_local(key, "Which store", lambda job: job.store, "a") for key in ("mine", "yours")]
+    until(lambda: not any(job.active for job in found))
+    assert [job.result for job in found] == [other, store]
+    board.close()
+    other.close()

@@ -18,6 +18,7 @@ TITLES = {
     "latency": "Is it really faster, here?",
     "compare": "Which one do I take?",
     "export": "How do I take it away?",
+    "learn": "What does pruning do?",
 }
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, criteria_of, refusal, scopes_of
 from prunekit.errors import SpecError
+from prunekit.lessons import LESSONS
 from prunekit.plots import AXES
 from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
 from prunekit.runs.records import KINDS
@@ -15,6 +16,7 @@ from prunekit.spec import PruneSpec
 from prunekit.ui.address import MOST_SEED, decode, encode
 from prunekit.ui.compared import SORTS, TABS
 from prunekit.ui.fitting import fit
+from prunekit.ui.learned import KEEPS, PARTS
 from prunekit.ui.settings import Curve, Settings
 
 NAMES = tuple(f"layer{i}" for i in range(401))
@@ -91,6 +93,15 @@ whatever = st.builds(
     sort=st.sampled_from(SORTS),
     every=st.booleans(),
     opened=st.sampled_from(["", "0123456789ab"]),
+    part=st.sampled_from(PARTS),
+    lesson=st.integers(1, len(LESSONS)),
+    knobs=st.sampled_from([(), ("10", "all"), ("3.4.5",), ("none",), ("70",), ("70", "64"), ("params", "20")]),
+    guess=st.integers(-1, 100),
+    asked=st.sampled_from([(), ("50", "fc1"), ("0.24",), ("95",), ("random", "20")]),
+    shown=st.booleans(),
+    done=st.sets(st.integers(1, len(LESSONS))).map(lambda found: tuple(sorted(found))),
+    large=st.booleans(),
+    keep=st.sampled_from(KEEPS),
 )
 """Every field valid by itself, whether or not they go together."""
 everything = whatever.map(lambda settings: fit(settings)[0])
@@ -195,6 +206,9 @@ TOGETHER = [
     ({"overrides": "0~80", "cap_all": "50"}, {"overrides": "0~50", "cap_all": "50"}, "overrides"),
     ({"curves": "nm-l1-uniform_structured-bn.scale-global"}, {"curves": "structured-bn.scale-global"}, "curves"),
     ({"curves": "structured-snip-global"}, {}, "curves"),
+    ({"lesson": "3", "knobs": "10_all"}, {"lesson": "3"}, "knobs"),
+    ({"lesson": "3", "asked": "7"}, {"lesson": "3"}, "asked"),
+    ({"lesson": "3", "guess": "3"}, {"lesson": "3"}, "guess"),
 ]
 
 
@@ -234,6 +248,13 @@ BAD = {
     "find": ["<script>", "x" * 61],
     "tagged": ["<b>", "a`b"],
     "x": ["Params", "../x"],
+    "lesson": ["0", "10", "x"],
+    "knobs": ["x", "0_0_0", "<b>", "1_nothing"],
+    "asked": ["10", "51_all"],
+    "guess": ["101", "-1", "x"],
+    "done": ["0", "1-10", "x"],
+    "keep": ["15", "0"],
+    "part": ["magic"],
     "nonsense": ["1"],
 }
 

@@ -1,0 +1,5 @@
+"""Learn: what does pruning do?"""
+
+from prunekit.ui import learning
+
+learning.page()

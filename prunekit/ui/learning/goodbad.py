@@ -1,0 +1,79 @@
+"""Settings to learn from, good and bad, each measured on request with the reason why it behaves as it does."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from prunekit.jobs import Job, board
+from prunekit.lessons import PRESETS, Measured, Preset, measure
+from prunekit.plots.text import percent
+from prunekit.ui import measuring, show
+from prunekit.ui.learning import onwards
+from prunekit.ui.settings import Settings
+
+
+def draw(now: Settings) -> None:
+    """Show a card for each preset."""
+    show.section(
+        "Which settings are good, which are bad, and why?", "Each is pruned, measured on test images and held against one other setting."
+    )
+    open_ = [preset for preset in PRESETS if not _known(preset)]
+    st.button(
+        "Measure all", key="measure_presets", type="primary", icon=":material/play_arrow:", disabled=not open_, on_click=_all, args=(open_,)
+    )
+    columns = st.columns(2, gap="medium")
+    for place, preset in enumerate(PRESETS):
+        with columns[place % 2], st.container(border=True):
+            _card(preset)
+
+
+def key_of(preset: Preset) -> str:
+    """Return what the job of a preset is called."""
+    return measuring.key_of("preset", preset.key)
+
+
+def _known(preset: Preset) -> bool:
+    """Return whether a preset is measured or about to be."""
+    job = board().get(key_of(preset))
+    return job is not None and (job.active or job.state == "done")
+
+
+def _all(presets: list[Preset]) -> None:
+    """Measure several; a callback."""
+    for preset in presets:
+        _ask(preset)
+
+
+def _ask(preset: Preset) -> None:
+    """Measure one; a callback."""
+
+    def work(job: Job) -> Measured:
+        job.progress(0.02, "pruning and measuring")
+        return measure(preset)
+
+    measuring.start(key_of(preset), preset.title, work)
+
+
+def _card(preset: Preset) -> None:
+    """Show one preset: what it is, what came out and why, and where to try it."""
+    meant = ":green-badge[:material/thumb_up: follow it]" if preset.good else ":orange-badge[:material/warning: a trap]"
+    st.markdown(f"**{show.plain(preset.title)}** {meant}  \n:gray[held against {show.plain(preset.versus)}]")
+    found: Measured | None = measuring.finished(key_of(preset))
+    if found is None:
+        measuring.panel(key_of(preset))
+        if not _known(preset):
+            st.button("Measure", key=f"measure_{preset.key}", icon=":material/play_arrow:", on_click=_ask, args=(preset,))
+    else:
+        _result(preset, found)
+    onwards.open_button(preset.page, preset.settings, f"open_{preset.key}")
+
+
+def _result(preset: Preset, found: Measured) -> None:
+    """Show three accuracies and the reason."""
+    for place, (label, accuracy) in zip(
+        st.columns(3), (("original", found.dense), ("this setting", found.found), ("the other", found.other)), strict=True
+    ):
+        place.metric(label, percent(accuracy.value), help=show.interval(accuracy.low, accuracy.high, accuracy.n))
+    if not preset.as_meant(found):
+        st.caption("On this machine, this time, the measurement does not bear out what the setting is an example of.")
+    st.markdown(show.plain(preset.reason(found)))

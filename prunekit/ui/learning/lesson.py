@@ -1,0 +1,67 @@
+"""One lesson on one screen: the question, the guess, the controls, the picture, the point, and onwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from prunekit.jobs import board
+from prunekit.lessons import Answer, Lesson
+from prunekit.ui import knobs, measuring, show
+from prunekit.ui.learning import answers, guessing, onwards, pictures, top, turning
+from prunekit.ui.settings import Settings
+
+
+def draw(now: Settings) -> None:
+    """Show the lesson in view."""
+    lesson = knobs.lesson_at(now.lesson)
+    values = knobs.read(lesson, now.knobs)
+    top.dots(now)
+    show.section(f"{lesson.number}. {lesson.title}")
+    left, right = st.columns([5, 7], gap="large")
+    with left:
+        st.markdown(lesson.intro)
+        st.container(key="lesson_question").markdown(lesson.asked(**values))
+        turning.controls(lesson, values)
+        if not now.shown:
+            guessing.form(lesson, values)
+    answer = answers.found(lesson, values) if now.shown else None
+    with right:
+        _picture(now, lesson, values, answer)
+    with left:
+        if answer is not None:
+            guessing.verdict(now, lesson, answer)
+    if answer is not None:
+        with st.container(border=True, key="lesson_point"):
+            st.markdown(" ".join(map(show.plain, answer.sentences)))
+    onwards.bar(now, lesson, values, answer)
+
+
+def _picture(now: Settings, lesson: Lesson, values: dict[str, Any], answer: Answer | None) -> None:
+    """Show the measured picture; before it, what may be seen without giving the answer away."""
+    if answer is not None:
+        pictures.measured(lesson, answer, large=now.large)
+    elif now.shown:
+        _wait(lesson, values)
+    else:
+        pictures.before(lesson, values, large=now.large)
+
+
+def _wait(lesson: Lesson, values: dict[str, Any]) -> None:
+    """Show how far a background measurement is, or offer it."""
+    key = answers.key_of(lesson, values)
+    job = board().get(key)
+    if job is None or not job.active:
+        show.empty("This setting has not been measured yet. It takes a few seconds.", "timer")
+        st.button(
+            "Measure it now",
+            key="measure_lesson",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=answers.ask,
+            args=(lesson, values),
+        )
+    measuring.panel(key)
+    if measuring.finished(key) is not None:
+        st.rerun()  # it ended while the page was being drawn: nothing would tell the page later

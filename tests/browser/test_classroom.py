@@ -1,0 +1,59 @@
+"""A class in real browsers: runs stay with the browser that made them, and a reset reaches tabs that nobody touches."""
+
+import pytest
+
+from prunekit.runs.classroom import KEY, VARIABLE, mark
+from tests.browser.conftest import Server, Tab
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+SECRET = "0123456789abcdef"
+SETTING = "prune?model=digits_mlp&sparsity=60"
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server for a class."""
+    home = tmp_path / "class"
+    mark(home)
+    server = Server(tmp_path, **{VARIABLE: "http://127.0.0.1", KEY: SECRET, "PRUNEKIT_HOME": str(home)})
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def browsers(chromium, server):
+    """Three browsers: two pupils and the teacher."""
+    tabs = [Tab(chromium, server.base) for _ in range(3)]
+    yield tabs
+    for tab in tabs:
+        tab.context.close()
+
+
+def runs(tab):
+    """What the Compare page says it holds."""
+    tab.go("compare")
+    found = tab.page.get_by_text("All runs (")
+    return found.inner_text() if found.count() else ""
+
+
+def test_runs_stay_with_their_browser_and_a_reset_reaches_every_tab(browsers):
+    one, two, boss = browsers
+    one.go(SETTING).page.get_by_role("button", name="Save as run").click()
+    one.page.get_by_role("button", name="Saved as a run").wait_for()
+    assert "All runs (2)" in runs(one), "the run and the dense model; the page was loaded anew"
+    assert runs(two) == ""
+    two.go(SETTING)
+    assert two.page.get_by_role("button", name="Save as run").is_enabled()
+
+    boss.go(f"layers?teacher={SECRET}&model=digits_mlp")
+    assert SECRET not in boss.page.url and "digits_mlp" in boss.page.url
+    boss.page.get_by_text("For the teacher").click()
+    boss.page.get_by_role("button", name="Reset for the next class").click()
+    boss.page.get_by_role("dialog").get_by_role("button", name="Reset", exact=True).click()
+    for tab in (one, two, boss):
+        tab.page.get_by_text("Another class has begun").wait_for()
+        tab.idle()
+    assert "sparsity" not in two.page.url
+    assert runs(one) == ""
+    boss.go("layers")
+    boss.page.get_by_text("For the teacher").wait_for()

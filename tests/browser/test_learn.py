@@ -1,0 +1,114 @@
+"""Learn in a browser: all nine lessons by keyboard alone, large type without sideways scrolling, and what a printer gets."""
+
+import re
+
+import pytest
+
+from prunekit.lessons import LESSONS
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+WIDE = "document.querySelector('[data-testid=stMain]').scrollWidth - document.querySelector('[data-testid=stMain]').clientWidth"
+
+
+class Keys:
+    """Somebody without a mouse."""
+
+    def __init__(self, tab):
+        self.tab, self.keyboard = tab, tab.page.keyboard
+
+    def reach(self, where):
+        """Go on with Tab until something that fits a CSS selector has the focus."""
+        for _ in range(200):
+            if self.tab.page.evaluate("where => document.activeElement.matches(where)", where):
+                return self
+            self.keyboard.press("Tab")
+        raise AssertionError(f"Tab never got to {where}")
+
+    def press(self, key):
+        self.keyboard.press(key)
+        self.tab.idle()
+
+
+def main_text(tab):
+    return tab.page.locator('[data-testid="stMain"]').inner_text()
+
+
+def guess(keys, lesson):
+    if lesson.guess.kind == "number":
+        keys.reach(f".st-key-guess_{lesson.number} input")
+        keys.keyboard.type("50")
+        keys.press("Enter")
+    else:
+        keys.reach(f".st-key-guess_{lesson.number} input")
+        keys.keyboard.press("Space")
+        keys.reach(".st-key-commit button").press("Enter")
+
+
+def answered(tab, lesson):
+    """Wait until the answer shows; what is measured in the background may take a while on a busy machine."""
+    point = tab.page.locator(".st-key-lesson_point")
+    for _ in range(300):
+        if point.count():
+            return
+        tab.page.wait_for_timeout(1000)
+    raise AssertionError(f"lesson {lesson.number} was not answered: {main_text(tab)}")
+
+
+def test_all_nine_lessons_are_walked_by_keyboard_alone(tab):
+    tab.go("learn")
+    keys = Keys(tab)
+    for lesson in LESSONS:
+        tab.page.get_by_text(f"{lesson.number}. {lesson.title}", exact=True).wait_for()
+        tab.page.locator(".st-key-commit button").wait_for()
+        tab.idle()
+        assert not tab.page.locator(".st-key-lesson_point").count(), "the answer does not show before the guess"
+        guess(keys, lesson)
+        assert "shown=1" in tab.page.url, f"the guess in lesson {lesson.number} did not arrive: {main_text(tab)}"
+        answered(tab, lesson)
+        tab.idle()
+        assert tab.page.locator('[data-testid="stPlotlyChart"]').count()
+        assert re.search(r"[Gg]uess|You said|Right|Close|Exactly", tab.page.locator('[data-testid="stAlert"]').first.inner_text())
+        keys.reach(".st-key-next button").press("Enter")
+    assert "done=1-9" in tab.page.url
+    assert "part=versus" in tab.page.url
+    assert "Structured or unstructured?" in main_text(tab)
+
+
+def test_a_control_moves_by_arrow_keys_and_its_answer_with_it(tab):
+    tab.go("learn?lesson=3&shown=1")
+    before = tab.page.locator(".st-key-lesson_point").inner_text()
+    Keys(tab).reach('.st-key-turn_3_sparsity [role="slider"], .st-key-turn_3_sparsity input[type="range"]').press("ArrowLeft")
+    tab.page.wait_for_url(re.compile("knobs=65"))
+    tab.idle()
+    after = tab.page.locator(".st-key-lesson_point").inner_text()
+    assert before != after and "1,000 weights less 650 leave 350" in after
+
+
+def test_the_same_setting_opens_on_the_real_page_by_keyboard(tab):
+    tab.go("learn?lesson=7&shown=1")
+    Keys(tab).reach(".st-key-open_real button").press("Enter")
+    tab.page.wait_for_url(re.compile("/prune"))
+    tab.idle()
+    assert tab.title() == "What goes, what stays, what does it cost?"
+    assert all(part in tab.page.url for part in ("mode=structured", "sparsity=31.25", "layers=1"))
+
+
+@pytest.mark.parametrize("lesson", [1, 2, 5, 7])
+def test_large_type_does_not_scroll_sideways(tab, lesson):
+    tab.go(f"learn?lesson={lesson}&shown=1")
+    size = "parseFloat(getComputedStyle(document.querySelector('.st-key-lesson_question p')).fontSize)"
+    small = tab.page.evaluate(size)
+    tab.go(f"learn?lesson={lesson}&shown=1&large=1")
+    assert tab.page.evaluate(size) > 1.2 * small
+    assert tab.page.evaluate(WIDE) <= 0
+
+
+def test_paper_gets_the_questions_without_menus_and_buttons(tab):
+    tab.go("learn?part=sheet")
+    tab.page.emulate_media(media="print")
+    assert not tab.page.locator('[data-testid="stSidebar"]').is_visible()
+    assert not tab.page.locator(".st-key-learn_top").is_visible()
+    assert tab.page.locator(".lesson-sheet").count() == len(LESSONS) + 1
+    tall = "document.querySelector('[data-testid=stMain]').scrollHeight - document.querySelector('[data-testid=stMain]').clientHeight"
+    assert tab.page.evaluate(tall) <= 1, "nothing is cut off below the first sheet of paper"
