@@ -289,3 +289,15 @@ def test_every_picture_knows_dark_pages(dark):
         family_tree(tree([0, 1], [0.9, 0.8]), dark=dark), overlap_matrix(overlaps([("A", "B", {"x": (1, 2, 1)})]), dark=dark),
     ]  # fmt: skip
     assert all(fig.layout.template == theme.TEMPLATES[dark] for fig in drawn)
+
+
+COMPARED = {
+    "layers_beside": lambda **k: layers_beside(layers("AB", 3), **k),
+    "weight_outlines": lambda **k: weight_outlines(bins({DENSE: [1, 2], "A": [1, 0]}, {DENSE: 0, "A": 2}), **k),
+    "overlap_matrix": lambda **k: overlap_matrix(overlaps([("A", "B", {"x": (1, 2, 1)})]), **k),
+    "overlap_by_layer": lambda **k: overlap_by_layer(overlaps([("A", "B", {"x": (1, 2, 1)})]), **k),
+    "class_dumbbells": lambda **k: class_dumbbells(classes({DENSE: [0.9], "A": [0.2]}), **k),
+    "confusion_change": lambda **k: confusion_change(np.eye(2, dtype=int), ["a", "b"], **k),
+    "tradeoff": lambda **k: tradeoff(metrics(3), **k),
+    "family_tree": lambda **k: family_tree(tree([0, 1], [0.9, 0.8]), **k),
+}

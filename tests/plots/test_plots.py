@@ -13,6 +13,7 @@ from prunekit import plots
 from prunekit.plots import Bins, CutBins, text, theme
 from tests.measure.causes import drawn
 from tests.measure.causes.test_breakeven import table
+from tests.plots.test_compare_charts import COMPARED
 from tests.plots.test_couplings import draw as draw_coupled
 from tests.plots.test_learning import epochs
 from tests.plots.test_sensitivity_charts import costs, points
@@ -91,6 +92,7 @@ ALL = {
     "break_even_map": lambda **k: plots.break_even_map(table(lambda *_: 0.1).to_frame(), **k),
     "break_even_lines": lambda **k: plots.break_even_lines(table(lambda *_: 0.1).crossings(), **k),
     "speed_grid": lambda **k: plots.speed_grid(speeds(), **k),
+    **COMPARED,
 }
 
 
