@@ -61,6 +61,8 @@ def _card(preset: Preset) -> None:
     found: Measured | None = measuring.finished(key_of(preset))
     if found is None:
         measuring.panel(key_of(preset))
+        if measuring.finished(key_of(preset)) is not None:
+            st.rerun()  # it ended while the card was being drawn
         if not _known(preset):
             st.button("Measure", key=f"measure_{preset.key}", icon=":material/play_arrow:", on_click=_ask, args=(preset,))
     else:

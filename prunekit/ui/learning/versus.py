@@ -149,16 +149,14 @@ def _columns() -> dict[str, Any]:
     column = st.column_config
     return {
         "at": column.TextColumn("Budget"),
-        "copy": column.TextColumn("Copy", width="medium"),
+        "copy": column.TextColumn("Copy"),
         "accuracy": column.NumberColumn("Right", format="%.1f %%"),
-        "params": column.NumberColumn("Parameters not zero", format="localized"),
-        "macs": column.NumberColumn("Multiplications not by zero", format="localized"),
-        "bytes": column.NumberColumn(
-            "Bytes stored", format="localized", help="Zeros in the smallest sparse format, channels after surgery."
-        ),
+        "params": column.NumberColumn("Weights left", format="localized"),
+        "macs": column.NumberColumn("Multiplications", format="localized", help="By weights that are not zero."),
+        "bytes": column.NumberColumn("Bytes", format="localized", help="Zeros in the smallest sparse format, channels after surgery."),
         "ms": column.NumberColumn("64 images, ms", format="%.2f"),
         "ms_one": column.NumberColumn("1 image, ms", format="%.3f"),
-        "within": column.TextColumn("Keeps the budget"),
+        "within": column.TextColumn("Kept", help="Whether the copy keeps the budget."),
     }
 
 
