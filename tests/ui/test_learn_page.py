@@ -187,8 +187,8 @@ def test_both_kinds_are_measured_at_four_budgets_and_four_goals_are_advised(tab)
     found = versus.measuring.finished(versus.key_of(30))
     assert [budgeted.budget for budgeted in found] == ["params", "macs", "bytes", "ms"]
     assert [line.goal for _, line in versus.advised(found)] == list(versus.GOAL_BUDGETS)
-    shown = one.app.dataframe[0].value
-    assert len(shown) == 1 + 2 * len([budgeted for budgeted in found if budgeted.frame is not None])
+    rows = 1 + 2 * len([budgeted for budgeted in found if budgeted.frame is not None])
+    one.wait(lambda: len(one.app.dataframe[0].value) == rows, 60)
     frame = versus.together(found)
     exact = frame[frame.budget.isin(["params", "macs", "bytes"]) & (frame.kind != "dense")]
     assert exact.within.all(), "what is counted keeps the budget"
