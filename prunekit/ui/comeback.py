@@ -98,6 +98,8 @@ def results(now: Settings, loaded: Loaded, request: AccuracyRequest) -> None:
         st.warning(show.plain(job.warning), icon=":material/save_as:")
     if not busy:
         _draw(job, request)
+    elif not job.active:
+        st.rerun()  # it ended meanwhile: its results belong on the page at once
 
 
 def _live(job: Job) -> None:
