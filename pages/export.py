@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from prunekit.ui import exporting, show
+from prunekit.ui import comparing, exporting, show
 from prunekit.ui.state import settings
 
 show.heading(
     "How do I take it away?",
     "One archive for each run, which opens anywhere without prunekit; and archives of others taken in as runs.",
 )
-now, kept = settings(), exporting.kept()
+now, kept = settings(), comparing.kept()
 if kept is None:
     st.stop()
 with show.plain_errors():

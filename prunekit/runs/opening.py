@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from prunekit.anatomy import state_hash
 from prunekit.catalog import load_model
 from prunekit.catalog.folder import is_folder
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.errors import PrunekitError, RunGone
+from prunekit.measure.forward import eval_mode, logits_of
 from prunekit.pruning import PruneResult, prune
 from prunekit.runs.home import checkpoints, weights_folder
 from prunekit.runs.home import store as usual_store
@@ -24,6 +26,7 @@ from prunekit.runs.sources import Shape, Source, gone
 from prunekit.runs.store import RunStore
 from prunekit.runs.structure import Structure, cut_of, of_masks, of_removal, of_weights, same_shapes, widths_of
 from prunekit.runtimes import RUNTIMES, Files, Session
+from prunekit.runtimes.accuracy import scores_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,14 @@ class Opened:
     shape: Shape | None = None
     dense: nn.Module | None = field(default=None, repr=False)
     result: PruneResult | None = field(default=None, repr=False)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return the class scores of a batch, [N, classes], on the CPU; a quantised run is asked in its runtime."""
+        if self.session is not None:
+            return scores_of(self.session, x)
+        assert self.model is not None
+        with eval_mode(self.model), torch.inference_mode():
+            return logits_of(self.model, x).cpu()
 
 
 def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None) -> Opened:

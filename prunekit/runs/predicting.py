@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prunekit.anatomy.running import class_scores
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.errors import DataError, StoreError
-from prunekit.measure.forward import Progress, batches_of, check_cancel, eval_mode, logits_of
+from prunekit.measure.forward import Progress, batches_of, check_cancel
 from prunekit.runs.images import Images, how
 from prunekit.runs.opening import Opened, open_run
 from prunekit.runs.records import Measurement
@@ -128,7 +127,7 @@ def ask(opened: Opened, part: object, progress: Progress | None = None, cancel: 
     total = len(part)  # type: ignore[arg-type]
     for x, _ in batches_of(part, BATCH):
         check_cancel(cancel)
-        best = _scores(opened, x).double().softmax(1).max(1)
+        best = opened.scores(x).double().softmax(1).max(1)
         classes.append(best.indices)
         confidence.append(best.values)
         done += len(x)
@@ -137,12 +136,3 @@ def ask(opened: Opened, part: object, progress: Progress | None = None, cancel: 
     if not classes:
         raise DataError("there are no images to ask about: choose data that are not empty")
     return Predictions(torch.cat(classes).numpy().astype(np.int16), torch.cat(confidence).numpy().astype(np.float32))
-
-
-def _scores(opened: Opened, x: Tensor) -> Tensor:
-    """Return class scores of a batch, on the CPU."""
-    if opened.session is not None:
-        return class_scores(opened.session.scores(x), len(x))
-    assert opened.model is not None
-    with eval_mode(opened.model), torch.inference_mode():
-        return logits_of(opened.model, x).cpu()

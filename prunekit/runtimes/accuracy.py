@@ -64,7 +64,7 @@ def evaluate_session(
     total, done, right = length_of(split), 0, []
     for x, y in batches_of(split, batch_size):
         check_cancel(cancel)
-        scores = class_scores(torch.cat([session.scores(part) for part in _in_parts(x)]), len(x))
+        scores = scores_of(session, x)
         right.append((scores.argmax(1) == checked_labels(y.detach().cpu(), scores)).numpy())
         done += len(x)
         if progress is not None:
@@ -72,6 +72,20 @@ def evaluate_session(
     return Accuracy.of(np.concatenate(right) if right else np.zeros(0, dtype=bool))
 
 
-def _in_parts(x: Tensor) -> tuple[Tensor, ...]:
-    """Return a batch in parts of at most 16 MiB, one sample at least."""
-    return torch.split(x, max(1, MOST_BYTES * len(x) // max(x.nbytes, 1))) if len(x) else (x,)
+def scores_of(session: Session, x: Tensor) -> Tensor:
+    """Return the class scores of a batch, [N, classes], however large its samples are.
+
+    Parameters
+    ----------
+    session : Session
+        An opened model.
+    x : Tensor, shape [N, ...]
+        It is passed on in parts of at most 16 MiB, one sample at least.
+
+    Raises
+    ------
+    ModelError
+        If the model gives something else than finite scores for each sample.
+    """
+    parts = torch.split(x, max(1, MOST_BYTES * len(x) // max(x.nbytes, 1))) if len(x) else (x,)
+    return class_scores(torch.cat([session.scores(part) for part in parts]), len(x))

@@ -15,13 +15,13 @@ from prunekit.plots.text import count, size
 from prunekit.reports.names import short_title
 from prunekit.runs.archive import Exported, export_run, import_archive
 from prunekit.runs.home import home
-from prunekit.runs.listing import ALL, in_passing
+from prunekit.runs.listing import ALL, best_accuracy, in_passing
 from prunekit.runs.records import Label, Run
 from prunekit.runs.store import RunStore
 from prunekit.ui import classroom, measuring, routes, show, state
+from prunekit.ui.comparing import DIGITS
 from prunekit.ui.settings import Settings
 
-DIGITS = 12
 MOST_ARCHIVES = 8
 """So many of the latest archives lie in the home folder, ready to be downloaded again."""
 MOST_OF_A_CLASS = 64
@@ -201,23 +201,13 @@ def _open(name: str) -> None:
     state.change(opened=name)
 
 
-def kept() -> RunStore | None:
-    """Return the store of runs, or None after saying that there is none."""
-    found = board().store
-    if found is None:
-        show.empty(show.plain(board().warning), "database_off")
-        return None
-    return classroom.view(found)
-
-
 def figures(run: Run, store: RunStore) -> None:
     """Say in a line what is known of a run."""
     try:
-        seen = [m for m in store.measurements(run.id) if m.what == "accuracy"]
+        best = best_accuracy(store.measurements(run.id))
     except PrunekitError:
-        seen = []
+        best = None
     parts = [run.kind]
-    best = max(seen, key=lambda m: (m.split == "test", m.images), default=None)
     if best is not None:
         value = best.value
         parts.append(f"{show.plus_minus(value['value'], value['low'], value['high'])} accuracy ({best.split}, n = {best.images:,})")

@@ -19,16 +19,6 @@ from prunekit.ui.address import decode, encode
 from prunekit.ui.settings import Settings
 
 
-@pytest.fixture(scope="module")
-def cnn():
-    return prunekit.load_model("digits_cnn")
-
-
-@pytest.fixture(scope="module")
-def data():
-    return prunekit.load_data("digits")
-
-
 def weight(model, name: str) -> np.ndarray:
     return model.get_submodule(name).weight.detach().numpy().astype(np.float64)
 

@@ -21,16 +21,6 @@ from prunekit.measure import Candidate, CandidateLatency, LatencyReport, Ratio
 from prunekit.measure.sizes import file_bytes, sparse_bytes
 
 
-@pytest.fixture(scope="module")
-def cnn():
-    return prunekit.load_model("digits_cnn")
-
-
-@pytest.fixture(scope="module")
-def data():
-    return prunekit.load_data("digits")
-
-
 @pytest.fixture
 def clock(monkeypatch):
     """Stand in for the timing: time follows the multiplications that are carried out, zeros included."""

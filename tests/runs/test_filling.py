@@ -13,7 +13,7 @@ from prunekit.measure import Cancelled, assess, evaluate
 from prunekit.measure.sizes import file_bytes, gzip_bytes
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, RunStore, filling, measure_one, predicting
+from prunekit.runs import AccuracyRequest, filling, measure_one, predicting
 from prunekit.runs.filling import fill
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash
@@ -23,24 +23,6 @@ from prunekit.spec import PruneSpec
 
 CNN, DIGITS = ModelId("digits_cnn"), DataId("digits")
 CHANNELS, WEIGHTS = PruneSpec(mode="structured", sparsity=0.5), PruneSpec(sparsity=0.8)
-
-
-@pytest.fixture
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path))
-    store = RunStore(tmp_path / "runs.sqlite")
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model(CNN)
-
-
-@pytest.fixture(scope="module")
-def data(model):
-    return load_data(DIGITS, model=model)
 
 
 def made(store, spec, recovery=None):

@@ -33,14 +33,6 @@ SETTINGS = {
 }
 
 
-@pytest.fixture
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path))
-    store = RunStore(tmp_path / "runs.sqlite")
-    yield store
-    store.close()
-
-
 def measured(store, spec, recovery=None, model=CNN, data=DIGITS, images=64):
     found = measure_one(AccuracyRequest(model, data, spec, recovery or Recovery(), "test", images), store)
     return store.get_run(found.run), found.accuracy

@@ -9,7 +9,7 @@ from prunekit.catalog import DataId, ModelId
 from prunekit.errors import DataError, RuntimeFault
 from prunekit.measure import quantised
 from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, RunStore, quantising
+from prunekit.runs import AccuracyRequest, quantising
 from prunekit.runs.home import weights_folder
 from prunekit.runs.quantising import quantise_through
 from prunekit.runs.recovering import recover_through
@@ -37,14 +37,6 @@ def make():
 
 make.input_shape = (1, 8, 8)
 """
-
-
-@pytest.fixture
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path))
-    store = RunStore(tmp_path / "runs.sqlite")
-    yield store
-    store.close()
 
 
 def test_prune_fine_tune_and_quantise_are_a_line_of_runs_and_the_last_is_read_again(kept, monkeypatch):

@@ -12,20 +12,12 @@ from prunekit.errors import PrunekitError
 from prunekit.measure import Cancelled, evaluate
 from prunekit.recover import Epoch, recover
 from prunekit.recovery import Recovery, Training
-from prunekit.runs import AccuracyRequest, RunStore, recovering, training
+from prunekit.runs import AccuracyRequest, recovering, training
 from prunekit.runs.home import weights_folder
 from prunekit.runs.opening import open_run
 from prunekit.runs.recovering import Stage, recover_through
 from prunekit.runs.training import TrainRequest, train_through
 from prunekit.spec import PruneSpec
-
-
-@pytest.fixture
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path))
-    store = RunStore(tmp_path / "runs.sqlite")
-    yield store
-    store.close()
 
 
 def asked(recovery, **more):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from prunekit.anatomy import state_hash
-from prunekit.catalog import DataId, ModelId, load_data, load_model
+from prunekit.catalog import DataId, ModelId
 from prunekit.errors import RunGone, StoreError
 from prunekit.jobs import Board
 from prunekit.jobs.job import Job
@@ -19,7 +19,7 @@ from prunekit.jobs.saving import _store
 from prunekit.measure import Cancelled, assess, evaluate
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, RunStore, measure_one, saving
+from prunekit.runs import AccuracyRequest, measure_one, saving
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash
 from prunekit.runs.listing import in_passing
@@ -30,24 +30,6 @@ from prunekit.spec import PruneSpec
 
 CNN, DIGITS = ModelId("digits_cnn"), DataId("digits")
 CHANNELS, WEIGHTS = PruneSpec(mode="structured", sparsity=0.5), PruneSpec(sparsity=0.8)
-
-
-@pytest.fixture
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path))
-    store = RunStore(tmp_path / "runs.sqlite")
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model(CNN)
-
-
-@pytest.fixture(scope="module")
-def data(model):
-    return load_data(DIGITS, model=model)
 
 
 def asked(spec=CHANNELS, recovery=None, **more):

@@ -12,7 +12,6 @@ from prunekit.catalog import load_data, load_model
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.catalog.info import ModelInfo, info
 from prunekit.errors import PrunekitError
-from prunekit.measure.forward import logits_of
 from prunekit.runs.archive.contents import ArchiveError
 from prunekit.runs.loading import load
 from prunekit.runs.opening import Opened
@@ -88,17 +87,7 @@ def gather(opened: Opened) -> Gathered:
     data, notes = _data(opened, known)
     pixels = _pixels(opened, known, data)
     images, what = _images(pixels.shape, data)
-    return Gathered(pixels, images, scores_of(opened, images), what, notes)
-
-
-def scores_of(opened: Opened, images: Tensor) -> Tensor:
-    """Return the class scores of a run, [N, classes]."""
-    parts = torch.split(images, BATCH)
-    if opened.model is None:
-        assert opened.session is not None
-        return torch.cat([opened.session.scores(part) for part in parts])
-    with torch.inference_mode():
-        return torch.cat([logits_of(opened.model, part).float().cpu() for part in parts])
+    return Gathered(pixels, images, torch.cat([opened.scores(part).float() for part in torch.split(images, BATCH)]), what, notes)
 
 
 def _known(opened: Opened) -> ModelInfo:

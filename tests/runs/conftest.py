@@ -1,0 +1,24 @@
+"""What tests of runs share: a store in a home of its own, and the sample that most of them look at."""
+
+import pytest
+
+from prunekit.catalog import load_data, load_model
+from prunekit.runs import RunStore
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path))
+    store = RunStore(tmp_path / "runs.sqlite")
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("digits_cnn")
+
+
+@pytest.fixture(scope="module")
+def data(model):
+    return load_data("digits", model=model)
