@@ -21,15 +21,20 @@ def scored_groups(groups: tuple[Group, ...], scores: dict[int, float], limits: L
     return known, (*limits, *told)
 
 
-def selected_groups(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple[Group, ...], Limits]:
+def selected_groups(
+    graph: ChannelGraph, chosen: tuple[str, ...], units: tuple[str, ...] | None = None
+) -> tuple[tuple[Group, ...], Limits]:
     """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole.
 
-    Attention that holds its packed rows itself is chosen with the layer behind it: its heads are what that layer reads.
+    Attention that holds its packed rows itself is chosen with the layer behind it: its heads are what that layer reads. Groups of a kind
+    that is not among ``units`` stay whole; None stands for all kinds.
     """
     chosen = (*chosen, *(name for name in graph.layers if f"{name}.out_proj" in chosen and name not in chosen))
-    groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
-    served = {name for group in groups for name in group.layers}
-    limits = list(graph.limits)
+    open_groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
+    groups = tuple(group for group in open_groups if units is None or group.kind in units)
+    withheld = tuple(group for group in open_groups if group not in groups)
+    served = {name for group in open_groups for name in group.layers}
+    limits = [*graph.limits, *_withheld(withheld)]
     for name in chosen:
         if name in served:
             continue
@@ -44,5 +49,17 @@ def selected_groups(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple
         else:
             limits.append(f"{name} stays whole: it has no channel that can go")
     if not groups:
-        raise PruningError("nothing can be removed. " + "; ".join(limits) + ". Choose other layers, or mode unstructured")
+        advice = "other units, other layers" if withheld else "other layers"
+        raise PruningError(f"nothing can be removed. {'; '.join(limits)}. Choose {advice}, or mode unstructured")
     return groups, tuple(limits)
+
+
+def _withheld(groups: tuple[Group, ...]) -> Limits:
+    """Say which kinds of units the setting leaves whole, one sentence for each kind."""
+    kinds: dict[str, list[str]] = {}
+    for group in groups:
+        kinds.setdefault(group.kind, []).append(group.layers[0])
+    return tuple(
+        f"all {kind} of {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} stay: the setting's units leave them out"
+        for kind, names in kinds.items()
+    )

@@ -82,7 +82,7 @@ class ChannelRanking:
         """
         chosen = chosen_layers(model, spec)
         check_finite(model, chosen)
-        groups, limits = selected_groups(graph, chosen)
+        groups, limits = selected_groups(graph, chosen, spec.units)
         by_atom = atom_scores(model, spec, graph, groups, data)
         groups, limits = scored_groups(groups, by_atom, limits)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
@@ -107,7 +107,8 @@ class ChannelRanking:
         for layer, share in self.spec.overrides:
             hits = [group for group in self.groups if layer in group.layers]
             if not hits:
-                reason = self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer)) or "it cannot shrink"
+                reason = self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer))
+                reason = reason or ("the setting's units leave it out" if self.spec.units else "it cannot shrink")
                 raise PruningError(f"the override of {layer} cannot be honoured: {reason}")
             for group in hits:
                 self._check_override(group, layer, share, found.get(group.id))
