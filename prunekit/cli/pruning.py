@@ -63,6 +63,8 @@ def setting_text(spec: dict[str, Any]) -> str:
     """Return a setting in a few words."""
     words = [spec["mode"], spec["criterion"], spec["pattern"] or spec["scope"]]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
+    words += [f"{' and '.join(spec['units'])} alone"] if spec["units"] else []
+    words += [f"{percent(spec['depth'], 0)} of the {'named ' if spec['blocks'] else ''}blocks"] if spec["depth"] else []
     return ", ".join(words)
 
 

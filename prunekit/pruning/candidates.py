@@ -26,10 +26,8 @@ def selected_groups(
 ) -> tuple[tuple[Group, ...], Limits]:
     """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole.
 
-    Attention that holds its packed rows itself is chosen with the layer behind it: its heads are what that layer reads. Groups of a kind
-    that is not among ``units`` stay whole; None stands for all kinds.
+    Groups of a kind that is not among ``units`` stay whole; None stands for all kinds.
     """
-    chosen = (*chosen, *(name for name in graph.layers if f"{name}.out_proj" in chosen and name not in chosen))
     open_groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
     groups = tuple(group for group in open_groups if units is None or group.kind in units)
     withheld = tuple(group for group in open_groups if group not in groups)

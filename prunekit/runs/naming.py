@@ -44,7 +44,7 @@ def pruned_run(model_id: ModelId, weights: str, spec: PruneSpec, recovery: Recov
         Which images decide the outcome, as `trained_on` says.
     """
     kind, plain = ("recovered", recovery.to_dict()) if recovery.active else ("pruned", None)
-    words = [model_id.name, spec.mode, spec.criterion, spec.pattern or spec.scope, _amount(spec), recovery.title()]
+    words = [model_id.name, spec.mode, spec.criterion, spec.pattern or spec.scope, _amount(spec), _whole(spec), recovery.title()]
     name, parent = run_id(weights, spec, recovery, trained_on), run_id(weights, None, None)
     title = ", ".join(word for word in words if word)
     return Run(name, kind, title, placed(model_id), weights, spec.to_dict(), plain, trained_on, parent)
@@ -93,3 +93,10 @@ def _amount(spec: PruneSpec) -> str:
     if spec.mode == "nm":
         return ""
     return f"threshold {spec.threshold:g}" if spec.threshold is not None else f"{100 * float(spec.sparsity or 0.0):.4g} %"
+
+
+def _whole(spec: PruneSpec) -> str:
+    """Return what whole blocks and kinds of units add to a title."""
+    units = "" if spec.units is None else " and ".join(spec.units) + " alone"
+    depth = f"{100 * spec.depth:.4g} % of the {'named ' if spec.blocks else ''}blocks" if spec.depth else ""
+    return ", ".join(filter(None, (units, depth)))

@@ -13,7 +13,7 @@ from prunekit.anatomy import apply_widths, count, prunable_layers, widths
 from prunekit.anatomy.adapters import adapt, adapter_of, adapters, heads_of
 from prunekit.anatomy.adapters.heads import DENSE
 from prunekit.errors import ProofError, PruningError
-from prunekit.pruning import ChannelRanking, planned_counts, prove, prune, shrink, trace
+from prunekit.pruning import ChannelRanking, chosen_layers, planned_counts, prove, prune, shrink, trace
 from prunekit.pruning.proof import randomise
 from prunekit.pruning.reference import reference
 from prunekit.pruning.removal import Removal
@@ -348,3 +348,27 @@ def test_an_override_of_a_layer_whose_units_are_left_out_is_an_error():
     spec = PruneSpec(mode="structured", units=("heads",), overrides={"encoder.layers.encoder_layer_0.mlp.0": 0.5})
     with pytest.raises(PruningError, match="override of .* cannot be honoured: the setting's units leave it out"):
         prune(build("vit"), spec, input_shape=SHAPE)
+
+
+def test_attention_that_holds_its_weight_is_chosen_with_the_layer_behind_it_or_by_name():
+    model = build("vit")
+    first, second = (f"encoder.layers.encoder_layer_{i}" for i in (0, 1))
+
+    def chosen(*layers, **more):
+        spec = PruneSpec(mode="structured", layers=layers or None, **more)
+        return {name for name in chosen_layers(model, spec) if name.endswith("self_attention")}
+
+    both = {f"{block}.self_attention" for block in (first, second)}
+    assert chosen() == both == chosen(overrides={f"{first}.self_attention": 0.25})
+    assert chosen(f"{second}.self_attention.out_proj") == {f"{second}.self_attention"}
+    assert chosen(*prunable_layers(model), f"{first}.self_attention") == {f"{first}.self_attention"}
+    with pytest.raises(PruningError, match="no prunable layer named"):
+        chosen_layers(model, PruneSpec(layers=(f"{first}.self_attention",)))
+
+
+def test_an_override_of_attention_sets_the_share_of_its_heads_and_of_their_dimensions():
+    layer = "encoder.layers.encoder_layer_0.self_attention"
+    result = prune(build("vit"), PruneSpec(mode="structured", sparsity=0.3, overrides={layer: 0.5}), input_shape=SHAPE)
+    gone = set(result.plan.atoms.tolist())
+    shares = {g.kind: len(gone & set(g.atoms.tolist())) / g.size for g in result.plan.groups if layer in g.layers}
+    assert shares == {"heads": 0.5, "head dimensions": 0.5} and result.proof.passed
