@@ -20,7 +20,7 @@ if store.data_name(now, loaded) != store.NO_DATA:
     data = data_in_use(now, loaded)
 images = store.images_of(now, loaded, data)
 with show.plain_errors(stop=False):
-    spec = now.spec(loaded.layers)
+    spec = now.spec(loaded.every)
     if scoring.ready(loaded, spec, images):
         view = cuts.view(loaded.source, spec, images)
 prune.numbers(now, loaded, view)

@@ -31,7 +31,7 @@ class View:
     spec : PruneSpec
         The setting.
     frame : DataFrame
-        A row for each prunable layer: ``name``, ``type``, ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and
+        A row for each layer that the mode works on, in order of definition, indexed by its place in ``Loaded.every``: ``name``, ``type``, ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and
         ``cap`` (share or NaN), ``ticked``, ``before``, ``after`` (shapes of the weight), ``params_gone``.
     what : str
         ``weights`` or ``channels``: what ``gone`` and ``all`` count.
@@ -114,8 +114,8 @@ def view(source: Source, spec: PruneSpec, images: Images = NO_IMAGES) -> View:
 
 
 def _base(source: Source, spec: PruneSpec) -> pd.DataFrame:
-    """Return the rows of all prunable layers, nothing removed."""
-    frame = store.layer_frame(source)[["name", "type", "shape", "macs"]].rename(columns={"shape": "before"})
+    """Return the rows of all layers that the mode works on, nothing removed."""
+    frame = store.frame_of(source, spec.mode)[["name", "type", "shape", "macs"]].rename(columns={"shape": "before"})
     frame["cap"] = [share if (share := spec.cap(name)) < 1 else math.nan for name in frame["name"]]
     return frame
 

@@ -137,8 +137,8 @@ def _held(rows: pd.DataFrame) -> str:
 def _focus(now: Settings, loaded: Loaded, view: View) -> None:
     """Show the cut through all layers or through one."""
     show.section("The weights and the cut" if view.what == "weights" else "The channels and the cut")
-    names = dict(enumerate(loaded.layers))
-    options = [-1, *[place for place, name in names.items() if bool(view.frame.at[place, "ticked"])]]
+    names = dict(view.frame["name"])
+    options = [-1, *[place for place in names if bool(view.frame.at[place, "ticked"])]]
     if now.focus not in options:
         options.append(now.focus if now.focus in names else -1)
     st.selectbox(

@@ -41,7 +41,7 @@ class Curve:
 class Settings(Compared, Learned):
     """The picks of one person in one browser tab; those of the Compare page and of the Learn page are inherited.
 
-    Layers are held by their place in ``prunable_layers(model)``: short in the address, and the same for every visitor.
+    Layers are held by their place in ``Loaded.every``: short in the address, and the same for every visitor.
 
     Attributes
     ----------
@@ -203,7 +203,7 @@ class Settings(Compared, Learned):
         Parameters
         ----------
         names : sequence of str
-            ``prunable_layers(model)``.
+            ``Loaded.every``: the prunable layers, and attention that holds its own weight.
         curve : Curve, optional
             Take mode, criterion and scope from here.
 
