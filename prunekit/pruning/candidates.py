@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from prunekit.errors import PruningError
+from prunekit.pruning.depth import without
 from prunekit.pruning.groups import ChannelGraph, Group
+from prunekit.pruning.lengths import within
 
 Limits = tuple[str, ...]
 
@@ -16,27 +18,37 @@ def scored_groups(groups: tuple[Group, ...], scores: dict[int, float], limits: L
         for group in groups
         if group not in known
     ]
-    if not known:
+    if groups and not known:
         raise PruningError("nothing can be removed. " + "; ".join((*limits, *told)) + ". Choose criterion l1 or l2")
     return known, (*limits, *told)
 
 
 def selected_groups(
-    graph: ChannelGraph, chosen: tuple[str, ...], units: tuple[str, ...] | None = None
-) -> tuple[tuple[Group, ...], Limits]:
-    """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole.
+    graph: ChannelGraph, chosen: tuple[str, ...], blocks: tuple[str, ...] = (), units: tuple[str, ...] | None = None
+) -> tuple[tuple[Group, ...], tuple[Group, ...], Limits]:
+    """Return the groups whose layers are all chosen, those of them that go with whole blocks, and why chosen layers stay whole.
 
-    Groups of a kind that is not among ``units`` stay whole; None stands for all kinds.
+    Parameters
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    chosen : tuple of str
+        Layers.
+    blocks : tuple of str
+        Residual blocks that go.
+    units : tuple of str, optional
+        Kinds of groups that may go; None for all.
     """
-    open_groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
-    groups = tuple(group for group in open_groups if units is None or group.kind in units)
-    withheld = tuple(group for group in open_groups if group not in groups)
-    served = {name for group in open_groups for name in group.layers}
+    left, lost = without(graph, blocks)
+    offered, lost = (tuple(group for group in found if set(group.layers) <= set(chosen)) for found in (left, lost))
+    groups, lost = (tuple(group for group in found if units is None or group.kind in units) for found in (offered, lost))
+    withheld = tuple(group for group in offered if group not in groups)
+    served = {name for group in offered for name in group.layers}
     limits = [*graph.limits, *_withheld(withheld)]
     for name in chosen:
-        if name in served:
+        if name in served or within(name, blocks):
             continue
-        partners = [other for group in graph.groups if name in group.layers for other in group.layers if other not in chosen]
+        partners = [other for group in left if name in group.layers for other in group.layers if other not in chosen]
         if name in graph.immovable:
             limits.append(f"{name} stays whole: {graph.immovable[name]}")
         elif partners:
@@ -46,10 +58,10 @@ def selected_groups(
             )
         else:
             limits.append(f"{name} stays whole: it has no channel that can go")
-    if not groups:
+    if not groups and not blocks:
         advice = "other units, other layers" if withheld else "other layers"
         raise PruningError(f"nothing can be removed. {'; '.join(limits)}. Choose {advice}, or mode unstructured")
-    return groups, tuple(limits)
+    return groups, lost, tuple(limits)
 
 
 def _withheld(groups: tuple[Group, ...]) -> Limits:

@@ -31,8 +31,9 @@ class View:
     spec : PruneSpec
         The setting.
     frame : DataFrame
-        A row for each layer that the mode works on, in order of definition, indexed by its place in ``Loaded.every``: ``name``, ``type``, ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and
-        ``cap`` (share or NaN), ``ticked``, ``before``, ``after`` (shapes of the weight), ``params_gone``.
+        A row for each layer that the mode works on, in order of definition, indexed by its place in ``Loaded.every``: ``name``, ``type``,
+        ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and ``cap`` (share or NaN), ``ticked``, ``before``,
+        ``after`` (shapes of the weight), ``params_gone``.
     what : str
         ``weights`` or ``channels``: what ``gone`` and ``all`` count.
     unit : str

@@ -346,7 +346,7 @@ def test_units_that_a_model_does_not_have_are_an_error_that_says_what_to_choose(
 
 def test_an_override_of_a_layer_whose_units_are_left_out_is_an_error():
     spec = PruneSpec(mode="structured", units=("heads",), overrides={"encoder.layers.encoder_layer_0.mlp.0": 0.5})
-    with pytest.raises(PruningError, match="override of .* cannot be honoured: the setting's units leave it out"):
+    with pytest.raises(PruningError, match=r"override of .* cannot be honoured: the setting's units leave it out"):
         prune(build("vit"), spec, input_shape=SHAPE)
 
 
