@@ -163,7 +163,7 @@ def _structured(source: Source, spec: PruneSpec, ranking: ChannelRanking, images
     frame["all"] = [shape[0] for shape in frame["before"]]
     frame["gone"] = [before[0] - after[0] for before, after in zip(frame["before"], frame["after"], strict=True)]
     frame["removed"] = frame["gone"] / frame["all"]
-    frame["ticked"] = [name in open_layers for name in frame["name"]]
+    frame["ticked"] = [name in open_layers or not plan.kept.get(name, (0,)) for name in frame["name"]]
     frame["requested"] = [_requested(plan, open_layers, name) for name in frame["name"]]
     frame["params_gone"] = [math.prod(b) - math.prod(a) for b, a in zip(frame["before"], frame["after"], strict=True)]
     weights = sum(math.prod(shape) for shape in frame["before"])

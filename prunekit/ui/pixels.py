@@ -61,14 +61,17 @@ def shown(now: Settings, view: View) -> int:
     sizes = dict(view.frame["before"])
     if now.focus in sizes:
         return now.focus
-    ticked = list(view.frame.index[view.frame["ticked"]]) or [0]
+    ticked = list(view.frame.index[view.frame["ticked"] & (view.frame["gone"] < view.frame["all"])]) or [0]
     whole = [place for place in ticked if all(len(side) == 1 for side in parts(sizes[place]))]
-    return max(whole, key=lambda place: math.prod(sizes[place])) if whole else ticked[0]
+    return int(max(whole, key=lambda place: math.prod(sizes[place])) if whole else ticked[0])
 
 
 def _body(loaded: Loaded, view: View, name: str) -> None:
     """Draw the picture and the lists; a fragment, so that its own controls leave the rest of the page alone."""
     layer = layer_of(loaded, view, name)
+    if not layer.kept.any() and layer.channels:
+        show.empty(f"{name} goes with its whole block: nothing of it stays.", "layers_clear")
+        return
     left, right = st.columns([2, 1], gap="medium")
     with left:
         how = st.segmented_control(
@@ -81,7 +84,7 @@ def _body(loaded: Loaded, view: View, name: str) -> None:
         fig = picture(layer, how, part[0], part[1], _reach(loaded.source, name))
         show.chart(fig, f"pixels_{name}_{how}_{part[0].start}_{part[1].start}", remains.caption(layer, how, part[0], part[1]))
     with right:
-        remains.panel(loaded, view, layer)
+        remains.panel(view, layer)
 
 
 def _part(name: str, how: str, word: str, side: tuple[range, ...]) -> range:
