@@ -233,21 +233,30 @@ def test_a_model_that_fixes_its_batch_leaves_out_what_cannot_be(kept, home, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet", "mobilenet_v3_small"])
-def test_torchvision_s_models(kept, home, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("torchvision/squeezenet1_1", STRUCTURED),
+        ("torchvision/googlenet", STRUCTURED),
+        ("torchvision/mobilenet_v3_small", STRUCTURED),
+        ("cifar10_resnet20", PruneSpec(mode="structured", depth=0.4, sparsity=0.5)),
+    ],
+)
+def test_models_of_the_catalog_some_without_some_of_their_blocks(kept, home, tmp_path, name, spec):
     from prunekit.runs.bench import Bench, Keeper
 
-    model_id = ModelId(f"torchvision/{name}")
+    model_id = ModelId(name)
     model = prunekit.load_model(model_id)
     data = noise(model)
-    bench = Bench(AccuracyRequest(model_id, DataId("noise"), STRUCTURED, split="test"), model, data, Keeper(kept))
-    run = bench.point(STRUCTURED, Recovery()).run
+    bench = Bench(AccuracyRequest(model_id, DataId("noise"), spec, split="test"), model, data, Keeper(kept))
+    run = bench.point(spec, Recovery()).run
     found = export_run(run, tmp_path / "it.zip", kept)
     all_agree(found)
-    assert not [name for name in files_of(found.path.read_bytes()) if name.endswith(".py") and name != LOADER]
+    code = {name for name in files_of(found.path.read_bytes()) if name.endswith(".py")}
+    assert code == ({LOADER} if "/" in name else {LOADER, "architecture.py"})
     assert "the same class as the run on 32 of 32 samples of noise" in found.formats[0].sentence
     taken = import_archive(found.path, kept)
-    x = torch.randn(2, 3, 224, 224)
+    x = torch.randn(2, *data.test[0][0].shape)
     torch.testing.assert_close(open_run(taken, kept).model(x), open_run(run, kept).model(x))
 
 
