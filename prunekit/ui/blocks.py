@@ -23,7 +23,7 @@ SLIDER_HELP = (
     "share above."
 )
 HIGH = 330  # pixels: a longer table scrolls
-WIDTHS = {"becomes": 110, "layers": 70, "params": 100, "share": 130, "macs": 130}
+WIDTHS = {"becomes": 85, "layers": 60, "params": 90, "share": 125, "macs": 120}
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -159,8 +159,8 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     config = {
         "tick": column.CheckboxColumn("May go", width=70, pinned=True),
         **_columns(frame),
-        "score": column.NumberColumn("Score", format="%.3g", width=80, help="By the criterion; the lowest go first."),
-        "goes": column.TextColumn("At this setting", width=110),
+        "score": column.NumberColumn("Score", format="%.3g", width=65, help="By the criterion; the lowest go first."),
+        "goes": column.TextColumn("Now", width=60),
     }
     key = f"blocks_{loaded.source.name}_{loaded.source.upload}"
     st.data_editor(
