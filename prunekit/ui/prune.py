@@ -274,7 +274,8 @@ def _of_all(why: str, names: Sequence[str]) -> str:
     """Say why some layers stay whole."""
     if len(names) == 1:
         return f"{names[0]}{WHOLE}{why}"
-    return f"{names[0]} and {len(names) - 1} more layers stay whole: {why.replace('it ', 'each ', 1) if why.startswith('it ') else why}"
+    each = f"each {why.removeprefix('it ')}" if why.startswith("it ") else why
+    return f"{names[0]} and {plural(len(names) - 1, 'more layer')} stay whole: {each}"
 
 
 def shapes(frame: pd.DataFrame) -> Any:
