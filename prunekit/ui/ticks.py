@@ -94,13 +94,18 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, s
             "tick": [place in ticked for place in base.index],
             "layer": base["name"],
             "type": [kind(name) for name in base["type"]],
-            "shape": [shape(b) if a == b else f"{shape(b)} → {shape(a)}" for b, a in zip(base["shape"], after, strict=True)],
+            "shape": [_change(before, left) for before, left in zip(base["shape"], after, strict=True)],
             "removed": frame["removed"] if frame is not None else 0.0,
             "override": [100 * fixed[place] if place in fixed else math.nan for place in base.index],
             "cap": [100 * caps[place] if place in caps else math.nan for place in base.index],
             "note": [reasons.get(place, "") or whole.get(name, "") for place, name in base["name"].items()],
         }
     )
+
+
+def _change(before: tuple[int, ...], after: tuple[int, ...]) -> str:
+    """Return what becomes of a shape; a layer whose whole block goes has none."""
+    return shape(before) if after == before else f"{shape(before)} → {shape(after) if after[0] else 'gone'}"
 
 
 def _who(now: Settings, source: Source) -> str:

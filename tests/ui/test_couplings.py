@@ -115,7 +115,7 @@ def lines(tab):
 
 
 def table(tab):
-    return tab.app.dataframe[-1].value
+    return next(frame.value for frame in reversed(tab.app.dataframe) if "becomes" not in frame.value)
 
 
 RESNET = "couplings_cifar10_resnet20_"
