@@ -91,7 +91,7 @@ def test_selecting_rows_draws_their_weights(tab):
 
 def cell(tab, column, row):
     """Return where a cell of the layers table is: the first columns are 70, 190, 110 and 80 pixels wide."""
-    box = tab.still(tab.page.locator('[data-testid="stDataFrame"]').first)
+    box = tab.still(tab.page.locator('[data-testid="stDataFrame"]').last)
     return box["x"] + {"tick": 35, "override": 315, "cap": 410}[column], box["y"] + 17 + 33.6 * (row + 1)
 
 
@@ -112,8 +112,25 @@ def test_every_edit_of_the_layers_table_counts(tab):
     assert "layers=" not in tab.page.url and "overrides=" not in tab.page.url
 
 
+def test_groups_and_blocks_are_ticked(tab):
+    tab.go("prune?model=cifar10_resnet20&data=none&mode=structured&sparsity=30&depth=30")
+    tab.page.mouse.click(*cell(tab, "tick", 0))
+    tab.idle()
+    assert "layers=0-20" in tab.page.url, "the stem and the three layers that it is added to"
+    tab.page.get_by_text("Whole blocks", exact=True).click()
+    tab.idle()
+    tab.page.mouse.click(*cell(tab, "tick", 1))
+    tab.idle()
+    assert "blocks=layer1.0~layer1.2~" in tab.page.url.replace("%7E", "~") and "layer1.1" not in tab.page.url
+    tab.page.get_by_role("button", name="All blocks may go").click()
+    tab.idle()
+    assert "blocks=" not in tab.page.url
+
+
 def test_caps_are_edited_beside_overrides(tab):
     tab.go("prune?mode=structured&sparsity=60")
+    tab.page.get_by_text("By layer", exact=True).click()
+    tab.idle()
     for column, row, share in (("cap", 1, "40"), ("override", 2, "30"), ("cap", 2, "90"), ("cap", 1, "25")):
         tab.page.mouse.dblclick(*cell(tab, column, row))
         tab.page.wait_for_timeout(500)
