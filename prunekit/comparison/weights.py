@@ -35,10 +35,11 @@ def weight_bins(models: Mapping[str, nn.Module], layers: Sequence[str] | None = 
     Raises
     ------
     PrunekitError
-        If there is no such layer, or no bin.
+        If no model has such a layer, or there is no bin.
     """
     if bins < 1:
         raise PrunekitError(f"a histogram needs at least 1 bin; got {bins}")
+    _check(models, layers)
     values = {letter: _values(model, layers) for letter, model in models.items()}
     widest = max((float(np.abs(each).max()) for each in values.values() if each.size), default=0.0)
     edges = np.linspace(-widest, widest, bins + 1) if widest else np.linspace(-1.0, 1.0, bins + 1)
@@ -46,13 +47,18 @@ def weight_bins(models: Mapping[str, nn.Module], layers: Sequence[str] | None = 
     return pd.DataFrame(rows, columns=BIN_COLUMNS)
 
 
-def _values(model: nn.Module, layers: Sequence[str] | None) -> NDArray[np.float64]:
-    """Return the weights of some layers, one after the other."""
-    modules, known = dict(model.named_modules()), prunable_layers(model)
-    wanted = known if layers is None else tuple(layers)
-    unknown = [name for name in wanted if name not in known]
+def _check(models: Mapping[str, nn.Module], layers: Sequence[str] | None) -> None:
+    """Raise if no model has one of the layers."""
+    known = list(dict.fromkeys(name for model in models.values() for name in prunable_layers(model)))
+    unknown = [name for name in layers or () if name not in known]
     if unknown:
         raise PrunekitError(f"there is no prunable layer {', '.join(unknown)}: choose from {', '.join(known)}")
+
+
+def _values(model: nn.Module, layers: Sequence[str] | None) -> NDArray[np.float64]:
+    """Return the weights of some layers, one after the other; a layer whose block went has none."""
+    modules, known = dict(model.named_modules()), prunable_layers(model)
+    wanted = known if layers is None else [name for name in layers if name in known]
     parts = [modules[name].weight.detach().cpu().double().reshape(-1).numpy() for name in wanted]
     return np.concatenate(parts) if parts else np.zeros(0)
 

@@ -89,9 +89,14 @@ def _bins(models: dict[str, Any]) -> pd.DataFrame:
     """Return the bins of all weights, then those of each layer."""
     if not models:
         return weight_bins({}).assign(part="")
-    first = next(iter(models.values()))
-    parts = [(ALL, None), *((name, [name]) for name in prunable_layers(first))]
+    every = dict.fromkeys(name for model in sorted(models.values(), key=_depth) for name in prunable_layers(model))
+    parts = [(ALL, None), *((name, [name]) for name in every)]
     return pd.concat([weight_bins(models, names, BINS).assign(part=part) for part, names in parts], ignore_index=True)
+
+
+def _depth(model: Any) -> int:
+    """Return a key that puts models with all their layers first: whole blocks of others may be gone."""
+    return -len(prunable_layers(model))
 
 
 def images_of(comparison: Comparison) -> DataId | None:

@@ -116,4 +116,5 @@ def _blocks(spec: PruneSpec) -> str:
     number = f"{len(spec.blocks)} block{'s' if spec.blocks[1:] else ''}"
     if spec.depth < 1:
         return f"{100 * spec.depth:.4g} % of {number}"
-    return "without " + (", ".join(spec.blocks) if len(spec.blocks) < 4 else number)
+    named = f"block{'s' if spec.blocks[1:] else ''} {', '.join(spec.blocks)}"
+    return f"without {named if len(spec.blocks) < 4 else number}"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit.anatomy import prunable_layers, weight_of
+from prunekit.anatomy import channel_layers, prunable_layers, weight_of
 from prunekit.catalog import load_model
 from prunekit.catalog.folder import read_result, stored_architecture
 from prunekit.errors import PrunekitError
@@ -125,8 +125,9 @@ def removal_of(
     if kept is None or not _sound(dense, kept):
         return None
     removal = Removal.leaving(trace(dense, shape), kept)
-    there = {name: tuple(weight_of(small, name).shape) for name in prunable_layers(small)}
-    return removal if {name: after for name, (_, after) in removal.layer_shapes.items()} == there else None
+    there = {name: tuple(weight_of(small, name).shape) for name in channel_layers(small)}
+    left = {name: after for name, (_, after) in removal.layer_shapes.items() if after[0]}  # without those of blocks that went
+    return removal if left == {name: size for name, size in there.items() if name in removal.layer_shapes} else None
 
 
 def kept_in(folder: Path) -> dict[str, tuple[int, ...]] | None:
@@ -142,10 +143,12 @@ def kept_in(folder: Path) -> dict[str, tuple[int, ...]] | None:
 
 def _sound(dense: nn.Module, kept: Mapping[str, Sequence[int]]) -> bool:
     """Whether indices can be those of the layers' outputs; they may come from a file of somebody else."""
-    layers = prunable_layers(dense)
+    layers = channel_layers(dense)
     return all(name in layers and all(0 <= i < len(weight_of(dense, name)) for i in stay) for name, stay in kept.items())
 
 
 def widths_of(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:
-    """Return the output channels of each layer before and after."""
-    return {name: (len(weight_of(dense, name)), len(weight_of(model, name))) for name in prunable_layers(dense)}
+    """Return the output channels of each layer before and after; none where its block went."""
+    there = set(prunable_layers(model))
+    left = {name: len(weight_of(model, name)) if name in there else 0 for name in prunable_layers(dense)}
+    return {name: (len(weight_of(dense, name)), after) for name, after in left.items()}

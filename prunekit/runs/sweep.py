@@ -124,7 +124,7 @@ def _bench(request: Request, keeper: Keeper, cancel: threading.Event | None, mod
 
 def _is_dense(request: SweepRequest, requested: float) -> bool:
     """Whether a sparsity is the dense model itself: nothing goes, and nothing is done afterwards."""
-    return requested == 0 and not request.spec.overrides and not request.recovery.active
+    return requested == 0 and not request.spec.overrides and not request.spec.depth and not request.recovery.active
 
 
 def _total(request: SweepRequest) -> int:
