@@ -25,6 +25,7 @@ from prunekit.anatomy.meta import locating, meta_copy, without_values
 from prunekit.errors import PruningError
 from prunekit.pruning.products import Product, product
 from prunekit.pruning.solve import Ids, Variables
+from prunekit.pruning.stopped import stopped
 from prunekit.pruning.tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
 
 Axis = tuple[str, int]
@@ -175,12 +176,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
         with torch.no_grad(), locating(meta, tracker.calls.enter), watcher:
             out = meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        place = f" in {tracker.where}" if tracker.where else ""
-        raise PruningError(
-            f"structured pruning has to see one forward pass without values, and it stopped{place}: {lines[0]}. "
-            "Keep control flow independent of the data and sizes read from the input, or use mode unstructured"
-        ) from error
+        raise stopped(error, meta, input_shape) from error
     outputs = tensors_in(out)
     if not outputs:
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")

@@ -15,8 +15,9 @@ from torch import nn
 
 from prunekit.anatomy.meta import meta_copy
 from prunekit.pruning.removal import Removal
+from prunekit.pruning.stopped import modules_of
 from prunekit.pruning.surgery import shrink
-from prunekit.pruning.tracker import ALL, OUTER, SPLITS, Closed
+from prunekit.pruning.tracker import ALL, LAST, OUTER, SPLITS, Closed
 
 if TYPE_CHECKING:
     from prunekit.pruning.groups import ChannelGraph
@@ -68,7 +69,7 @@ def _failure(model: nn.Module, graph: ChannelGraph) -> list[str] | None:
             with torch.no_grad():
                 small(torch.zeros(2, *graph.input_shape, dtype=dtype, device="meta"))
         except Exception as error:
-            return _chain(error, small)
+            return modules_of(error, small)
     return None
 
 
@@ -79,23 +80,11 @@ def _uneven(graph: ChannelGraph, seed: int) -> Removal:
     return Removal(graph, np.concatenate([np.zeros(0, np.int64), *picked]))
 
 
-def _chain(error: BaseException, small: nn.Module) -> list[str]:
-    """Return the modules in whose forward an error was raised, the innermost first."""
-    names = {id(module): name for name, module in small.named_modules()}
-    found, trace = [], error.__traceback__
-    while trace is not None:
-        name = names.get(id(trace.tb_frame.f_locals.get("self")))
-        if name is not None:
-            found.append(name)
-        trace = trace.tb_next
-    return found[::-1]
-
-
 def _culprits(model: nn.Module, chain: list[str], splits: frozenset[str], closed: Closed) -> dict[str, int]:
     """Return what to close: of the first module from within that takes something apart, and of its class, one level more."""
     for name in chain:
         inside = [split for split in {*splits, *closed} if split == name or not name or split.startswith(f"{name}.")]
-        for level in (OUTER, SPLITS, ALL):
+        for level in (OUTER, LAST, SPLITS, ALL):
             kinds = {type(model.get_submodule(split)) for split in inside if closed.get(split, 0) < level}
             if kinds:
                 return {split: level for split in {*splits, *closed} if type(model.get_submodule(split)) in kinds}

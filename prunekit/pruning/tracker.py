@@ -12,7 +12,7 @@ from prunekit.pruning.solve import Ids, Variables
 
 Axes = tuple[Ids | None, ...]
 Closed = Mapping[str, int]  # module -> what of the axes that it takes apart stays whole; ALL: whatever it or a part of it touches
-OUTER, SPLITS, ALL = 1, 2, 3  # all parts but the last (heads, but not their dimensions); all parts; all
+OUTER, LAST, SPLITS, ALL = 1, 2, 3, 4  # all parts but the last (heads, but not their dimensions); the last alone; all parts; all
 Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
 Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
 
@@ -88,9 +88,9 @@ class Tracker:
         for found, reason in self._waiting.pop(id(tensor), (tensor, []))[1]:
             self.variables.freeze(found, reason)
 
-    def only_last(self) -> bool:
-        """Return whether only the last part of what the running module takes apart may go."""
-        return self.closed.get(self.where) == OUTER
+    def written(self) -> slice:
+        """Return which parts of what the running module takes apart stay whole, where not all do."""
+        return {OUTER: slice(-1), LAST: slice(-1, None)}.get(self.closed.get(self.where, 0), slice(0))
 
     def shut(self) -> bool:
         """Return whether all that the running module touches stays whole."""
