@@ -77,7 +77,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__)
+        self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__, args)
         out = without_values(func, args, kwargs)
         inputs = tensors_in((args, kwargs))
         for tensor in inputs:

@@ -46,7 +46,7 @@ class _Reference(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if not self._inside:
             return func(*args, **(kwargs or {}))
-        call = self.calls.next(func.overloadpacket.__name__)
+        call = self.calls.next(func.overloadpacket.__name__, args)
         found = list(args)
         for place, axis, ids in self.notes.inputs.get(call, ()):
             found[place] = _without(found[place], axis, self.gone(ids))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.pruning.solve import Ids, Variables
 
@@ -41,6 +41,14 @@ class Notes:
     outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
 
 
+PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm"})
+
+
+def is_weight(value: Any) -> bool:
+    """Return whether a value is a parameter, or a view of one."""
+    return isinstance(value, Tensor) and isinstance(value if value._base is None else value._base, nn.Parameter)
+
+
 class Calls:
     """Counts each module's calls of each operation, so that a later forward pass finds the same ones."""
 
@@ -52,9 +60,13 @@ class Calls:
         """Note which module runs."""
         self.where = name
 
-    def next(self, operation: str) -> Call:
-        """Return the name of a call that is about to be made."""
-        key = self.where, operation
+    def next(self, operation: str, args: Sequence[Any] = ()) -> Call:
+        """Return the name of a call that is about to be made.
+
+        Products with a weight are counted apart: whether a linear layer becomes one of ``addmm``, ``mm`` or ``bmm`` depends on how its
+        input lies in memory, which one sample and several tell apart; the products of activations beside it have to keep their numbers.
+        """
+        key = self.where, f"{operation} with a weight" if operation in PRODUCTS and any(map(is_weight, args)) else operation
         self._times[key] = self._times.get(key, -1) + 1
         return *key, self._times[key]
 
