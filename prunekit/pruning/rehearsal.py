@@ -22,7 +22,7 @@ from prunekit.pruning.tracker import ALL, LAST, OUTER, SPLITS, Closed
 if TYPE_CHECKING:
     from prunekit.pruning.groups import ChannelGraph
 
-ROUNDS = 12
+ROUNDS = 20
 
 
 def rehearsed(model: nn.Module, build: Callable[[Closed], ChannelGraph]) -> ChannelGraph:
@@ -81,11 +81,13 @@ def _uneven(graph: ChannelGraph, seed: int) -> Removal:
 
 
 def _culprits(model: nn.Module, chain: list[str], splits: frozenset[str], closed: Closed) -> dict[str, int]:
-    """Return what to close: of the first module from within that takes something apart, and of its class, one level more."""
+    """Return what to close, with all of its class, one level more: from within, a module's own splits, then those of its parts."""
+    open_to = {*splits, *closed}
     for name in chain:
-        inside = [split for split in {*splits, *closed} if split == name or not name or split.startswith(f"{name}.")]
-        for level in (OUTER, LAST, SPLITS, ALL):
-            kinds = {type(model.get_submodule(split)) for split in inside if closed.get(split, 0) < level}
+        inside = [split for split in open_to if split == name or not name or split.startswith(f"{name}.")]
+        steps = [([name] if name in open_to else [], level) for level in (OUTER, LAST, SPLITS)]
+        for these, level in (*steps, *((inside, level) for level in (OUTER, LAST, SPLITS, ALL))):
+            kinds = {type(model.get_submodule(split)) for split in these if closed.get(split, 0) < level}
             if kinds:
-                return {split: level for split in {*splits, *closed} if type(model.get_submodule(split)) in kinds}
+                return {split: level for split in open_to if type(model.get_submodule(split)) in kinds}
     return {}

@@ -157,7 +157,7 @@ class Tracker:
         if a is None or b is None:
             rest = b if a is None else a
             if rest is not None:
-                self.variables.freeze(rest, self.at(reason))
+                self.variables.freeze(rest, self.at(f"{reason} with what cannot shrink"))
             return None
         self.variables.tie(a, b, self.at(reason))
         return a
