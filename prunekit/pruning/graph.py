@@ -146,20 +146,25 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
-    for name, axis in _closed(meta):
-        variables.freeze(axes[name, axis], "attention with keys of another width, or with added keys, is not supported yet:")
+    for name, axis, reason in _closed(meta):
+        variables.freeze(axes[name, axis], reason)
     assert notes is not None
     return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, tuple(watcher.products), frozenset(tracker.splits))
 
 
-def _closed(meta: nn.Module) -> Iterator[Axis]:
-    """Yield the axes of attention that no adapter can thin out: torch refuses it at any other width."""
+def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
+    """Yield the axes, with the reason, of modules that torch refuses at any other width and that no adapter can thin out."""
     known = {name for name, _ in meta.named_parameters()}
     for path, module in meta.named_modules():
         if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
-            for name, parameter in module.named_parameters(path):
-                if name in known:
-                    yield from ((name, axis) for axis in range(parameter.dim()))
+            reason = "attention with keys of another width, or with added keys, is not supported yet:"
+        elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+            reason = f"the recurrent layer {path}, which is not supported yet,"
+        else:
+            continue
+        for name, parameter in module.named_parameters(path):
+            if name in known:
+                yield from ((name, axis, reason) for axis in range(parameter.dim()))
 
 
 def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
