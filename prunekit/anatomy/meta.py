@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_map_only
 
 from prunekit.errors import ModelError
 
@@ -84,7 +85,18 @@ def without_values(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if operation is LAYER_NORM:
         lead = (*x.shape[: x.dim() - len(args[1])], *[1] * len(args[1]))
         return torch.empty(x.shape, dtype=x.dtype, device="meta"), x.new_empty(lead), x.new_empty(lead)
-    return func(*args, **kwargs)
+    return _with_constants(func, args, kwargs)
+
+
+def _with_constants(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run an operation; tensors that forward() makes on the CPU lose their values where they meet the others."""
+    try:
+        return func(*args, **kwargs)
+    except RuntimeError as error:
+        if "device" not in str(error) or func._schema.is_mutable:
+            raise
+        moved = tree_map_only(Tensor, lambda t: t.to("meta") if t.device.type == "cpu" else t, (args, kwargs))
+        return func(*moved[0], **moved[1])
 
 
 BATCH_NORM, LAYER_NORM = aten.native_batch_norm, aten.native_layer_norm

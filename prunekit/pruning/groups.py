@@ -201,16 +201,20 @@ def _immovable(facts: Facts, weights: dict[str, str], incidence: dict[str, tuple
     if not stuck:
         return {}
     # the same equalities without the frozen places: what freezes a class is then told apart from what else is frozen
-    loose = type(facts.variables)(facts.variables.count, facts.variables.ties).solve().label
-    why: dict[int, str] = {}
-    for ids, reason in facts.variables.frozen:
-        for label in np.unique(loose[ids]).tolist():
-            why.setdefault(label, reason)
-    found = {}
-    for name in stuck:
-        labels = np.unique(loose[facts.axes[weights[name], 0]]).tolist()
-        found[name] = next((why[label] for label in labels if label in why), "its outputs are tied to something that cannot shrink")
-    return found
+    variables, found = facts.variables, dict[str, str]()
+    through = [(out, part, "") for out, *parts in variables.ors for part in parts]  # then also along axes that are taken apart or merged
+    for ties in (variables.ties, [*variables.ties, *through]):
+        loose = type(variables)(variables.count, ties).solve().label
+        why: dict[int, str] = {}
+        for ids, reason in variables.frozen:
+            for label in np.unique(loose[ids]).tolist():
+                why.setdefault(label, reason)
+        for name in set(stuck) - found.keys():
+            labels = np.unique(loose[facts.axes[weights[name], 0]]).tolist()
+            found.update([(name, why[label]) for label in labels if label in why][:1])
+        if found.keys() >= set(stuck):
+            break
+    return {name: found.get(name, "its outputs are tied to something that cannot shrink") for name in stuck}
 
 
 def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]], weights: dict[str, str]) -> tuple[Group, ...]:

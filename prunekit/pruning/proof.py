@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prunekit.errors import ProofError
 from prunekit.pruning.reference import reference
 from prunekit.pruning.removal import Removal
+from prunekit.pruning.stopped import place
 from prunekit.pruning.surgery import by_tensor, owner_of, shrink
 from prunekit.pruning.tracker import tensors_in
 
@@ -227,15 +228,17 @@ def _cheaper(plan: Removal) -> tuple[int, ...]:
 
 def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
     """Return what the smaller model gives, which lives no longer than this: a large one need not fit beside its proof."""
+    small = dense
     try:
-        return _output(surgery(dense, plan).eval(), x)
+        small = surgery(dense, plan).eval()
+        return _output(small, x)
     except ProofError:
         raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ProofError(
-            f"the smaller model does not run: {lines[0]}. A size written into forward() does this, such as view(-1, 400): "
-            "read sizes from the input, or use flatten(1)"
+            f"the smaller model does not run, and stops in {place(error, small)}: {lines[0]}. "
+            "A size written into forward() does this, such as view(-1, 400): read sizes from the input, or use flatten(1)"
         ) from error
 
 
