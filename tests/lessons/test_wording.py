@@ -117,11 +117,11 @@ def test_where_no_layer_is_missed_none_is_named_as_fragile() -> None:
 @pytest.mark.parametrize(
     ("cut", "healed", "first", "second"),
     [
-        (100, 190, "91.8 % of the loss is back", "4 points are missing"),
-        (100, 198, "100 % of the loss is back", "stays the same"),
+        (100, 190, "91.8 % of what was lost is back", "4 points are missing"),
+        (100, 198, "100 % of what was lost is back", "stays the same"),
         (100, 90, "nothing is back", "missing to the original"),
         (197, 198, "no harm that could be measured", "stays the same"),
-        (100, 200, "of the loss is back", "not significant"),
+        (100, 200, "of what was lost is back", "not significant"),
     ],
 )
 def test_what_comes_back_is_told_as_it_is(cut: int, healed: int, first: str, second: str) -> None:

@@ -66,7 +66,7 @@ def draw(now: Settings) -> None:
         _advice(found)
     elif not _running(key):
         show.empty(
-            "Nothing has been measured yet with this share. It takes about a minute, and nothing else is measured meanwhile.", "balance"
+            "Nothing has been measured yet with this share. It takes a minute or two, and nothing else is measured meanwhile.", "balance"
         )
 
 
@@ -156,18 +156,19 @@ def _columns() -> dict[str, Any]:
         "bytes": column.NumberColumn("Bytes", format="localized", help="Zeros in the smallest sparse format, channels after surgery."),
         "ms": column.NumberColumn("64 images, ms", format="%.2f"),
         "ms_one": column.NumberColumn("1 image, ms", format="%.3f"),
-        "within": column.TextColumn("Kept", help="Whether the copy keeps the budget."),
+        "within": column.TextColumn("In budget", help="Whether the copy keeps to the budget."),
     }
 
 
 def _advice(found: Sequence[Budgeted]) -> None:
     """Say when to use which."""
-    show.section("When to use which?", "From the measurements above, each goal at the budget that says most about it.")
+    show.section("When to use which?", "From the measurements above, each goal with the two copies that say most about it.")
     advice = advised(found)
-    for place, (budget, line) in zip(st.columns(2) * 2, advice, strict=False):
-        with place, st.container(border=True):
-            st.markdown(f"**{line.goal[0].upper()}{line.goal[1:]}: {PICKS[line.pick]}**  \n{show.plain(line.sentence)}")
-            st.caption(f"Compared at the {BUDGETS[budget]}.")
+    for start in range(0, len(advice), 2):
+        for place, (budget, line) in zip(st.columns(2), advice[start : start + 2], strict=False):
+            with place, st.container(border=True, height="stretch"):
+                st.markdown(f"**{line.goal[0].upper()}{line.goal[1:]}: {PICKS[line.pick]}**  \n{show.plain(line.sentence)}")
+                st.caption(f"Both copies were made for the {BUDGETS[budget]}.")
 
 
 def advised(found: Sequence[Budgeted]) -> list[tuple[str, Advice]]:
