@@ -18,7 +18,7 @@ CHANNELS = "The one that lost whole channels"
 EQUAL = "No difference that can be told"
 
 PLACES = {
-    "maximum compression": "the smallest file, which papers count",
+    "maximum compression": "the smallest file (as papers count)",
     "sparse accelerator": "a chip that skips zeros",
     "phone or edge": "a phone",
     "plain CPU or GPU server": "a plain server",

@@ -22,6 +22,7 @@ NEITHER = "Neither"
 
 NAMES = ("original", "zeros", "smaller")
 BUDGET_S = 2
+BLURRED = 0.3  # an interval that is wider than this says little about a ratio
 
 LESSON = Lesson(
     8,
@@ -105,7 +106,7 @@ def _time(row: CandidateLatency) -> str:
 
 def _share(ratio: Ratio) -> str:
     """Return a share of a time with what the measurement leaves open."""
-    return f"{100 * ratio.value:.0f} % (surely between {100 * ratio.low:.0f} and {100 * ratio.high:.0f} %)"
+    return f"{100 * ratio.value:.0f} % (95 % interval {100 * ratio.low:.0f} to {100 * ratio.high:.0f} %)"
 
 
 def _zeros(row: CandidateLatency, result: PruneResult) -> str:
@@ -118,5 +119,10 @@ def _zeros(row: CandidateLatency, result: PruneResult) -> str:
 def _small(row: CandidateLatency, result: PruneResult) -> str:
     """Return what fewer channels do."""
     work = percent(result.after.macs / result.before.macs)
-    why = f", with {work} of the work" if faster(row) else f", although it has {work} of the work: what a call costs in any case decides"
+    if faster(row):
+        why = f", with {work} of the work"
+    elif row.ratio is not None and row.ratio.high - row.ratio.low > BLURRED:
+        why = ", but the times differ too much from round to round to tell: measure again when this machine has less else to do"
+    else:
+        why = f", although it has {work} of the work: what a call costs in any case decides"
     return f"The copy with fewer channels {_time(row)}{why}."

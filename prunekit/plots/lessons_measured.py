@@ -153,15 +153,15 @@ def against_original(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     plotly.graph_objects.Figure
     """
     colours, measures, traces = kind_colours(dark), list(dict.fromkeys(frame.measure)), []
+    most = max(1.0, float(frame[["share", "high"]].max().max()))
     for kind, shift in (("unstructured", -0.19), ("structured", 0.19)):
         rows = frame[frame.kind == kind]
         places = [measures.index(measure) + shift for measure in rows.measure]
         error = {"array": rows.high - rows.share, "arrayminus": rows.share - rows.low, "color": theme.ink(dark), "thickness": 1.4}
         traces.append(_rows(places, rows.share, colours[kind], error, width=0.36, name=NAMES[kind]))
         ends = rows[["share", "high"]].max(axis=1)
-        # a label that would lie across the line of the original stands behind it
-        traces.append(_ends(places, ends.mask(ends.between(0.78, 1), 1.0), list(rows.text)))
-    most = max(1.0, float(frame[["share", "high"]].max().max()))
+        # a label takes about a fifth of the picture; one that would lie across the line of the original stands behind it
+        traces.append(_ends(places, ends.mask(ends.between(1 - 0.22 * most, 1), 1.0), list(rows.text)))
     fig = theme.figure(traces, dark=dark, height=110 + 66 * len(measures), barmode="overlay", margin={"t": 46, "r": 60})
     theme.reference(fig, x=1, text="original", colour=theme.dense(dark))
     fig.update_layout(legend={"traceorder": "normal", "y": 1.1})
