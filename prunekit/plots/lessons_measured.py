@@ -74,7 +74,7 @@ def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figu
     -------
     plotly.graph_objects.Figure
     """
-    titles = ("its share of all weights", "accuracy when it alone is pruned")
+    titles = ("share of all weights", "accuracy, pruned alone")
     fig = make_subplots(1, 2, shared_yaxes=True, column_widths=[0.38, 0.62], horizontal_spacing=0.05, subplot_titles=titles)
     share = frame.weights / frame.weights.sum()
     fig.add_trace(_rows(frame.layer, share, theme.dense(dark)), row=1, col=1)
