@@ -16,7 +16,7 @@ from prunekit.anatomy.layers import weight_name as weight_in
 from prunekit.pruning.graph import Axis, Facts, observe
 from prunekit.pruning.kinds import kinds_of
 from prunekit.pruning.lengths import AxisMeter
-from prunekit.pruning.solve import Ids, Solution
+from prunekit.pruning.solve import Ids, Solution, components
 from prunekit.pruning.tracker import Closed
 
 Bools = NDArray[np.bool_]
@@ -195,7 +195,7 @@ def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelG
     weights = {name: weight for name, weight in weights.items() if (weight, 0) in facts.axes}
     layers = tuple(weights)
     incidence = {name: solution.atoms(solution.label[facts.axes[weight, 0]]) for name, weight in weights.items()}
-    immovable = _immovable(facts, weights, incidence)
+    immovable = _immovable(facts, solution.loose, weights, incidence)
     limits = [
         f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
     ]
@@ -206,13 +206,12 @@ def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelG
     return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), macs, weights)
 
 
-def _immovable(facts: Facts, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
+def _immovable(facts: Facts, loose: Ids, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
     """Return the layers without a removable output and why: the first reason met on their way to the frozen place."""
     stuck = [name for name in weights if incidence[name][0].size == 0]
     if not stuck:
         return {}
-    # the same equalities without the frozen places: what freezes a class is then told apart from what else is frozen
-    loose = type(facts.variables)(facts.variables.count, facts.variables.ties).solve().label
+    # by the equalities without the frozen places: what freezes a class is then told apart from what else is frozen
     why: dict[int, str] = {}
     for ids, reason in facts.variables.frozen:
         for label in np.unique(loose[ids]).tolist():
@@ -226,34 +225,23 @@ def _immovable(facts: Facts, weights: dict[str, str], incidence: dict[str, tuple
 
 def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]], weights: dict[str, str]) -> tuple[Group, ...]:
     """Join atoms that stand on one layer's output in one role, over all layers."""
-    parent: dict[int, int] = {}
-
-    def find(atom: int) -> int:
-        while parent.setdefault(atom, atom) != atom:
-            parent[atom] = parent[parent[atom]]
-            atom = parent[atom]
-        return atom
-
-    for _, atoms, roles in incidence.values():
-        for role in np.unique(roles).tolist():
-            first, *rest = np.unique(atoms[roles == role]).tolist()
-            for atom in rest:
-                parent[find(atom)] = find(first)
-    members: dict[int, set[int]] = defaultdict(set)
+    parts = [np.unique(atoms[roles == role]) for _, atoms, roles in incidence.values() for role in np.unique(roles).tolist()]
+    nothing = np.zeros(0, np.int64)
+    chains = [np.concatenate([nothing, *(part[side] for part in parts)]) for side in (slice(None, -1), slice(1, None))]
+    root = components(facts.variables.count, *chains)
+    atoms = np.unique(np.concatenate([nothing, *parts]))
     layers: dict[int, dict[str, None]] = defaultdict(dict)
-    for name, (_, atoms, _) in incidence.items():
-        for atom in np.unique(atoms).tolist():
-            root = find(atom)
-            members[root].add(atom)
-            layers[root][name] = None
-    couplings = _couplings(facts, solution, {atom: find(atom) for atom in parent}, weights)
+    for name, (_, mine, _) in incidence.items():
+        for label in dict.fromkeys(root[np.unique(mine)].tolist()):
+            layers[label][name] = None
+    couplings = _couplings(facts, solution, root, weights)
     names: dict[str, int] = defaultdict(int)
     groups = []
-    for root, found in members.items():
-        first = next(iter(layers[root]))
+    for least, found in layers.items():
+        first = next(iter(found))
         names[first] += 1
         label = first if names[first] == 1 else f"{first} ({names[first]})"
-        groups.append(Group(label, tuple(layers[root]), np.array(sorted(found), dtype=np.int64), couplings.get(root, ())))
+        groups.append(Group(label, tuple(found), atoms[root[atoms] == least], couplings.get(least, ())))
     return tuple(groups)
 
 
@@ -266,15 +254,13 @@ def _named(group: Group, kinds: dict[int, str]) -> Group:
 INNER = {"input of": "matrix product", "batch of a product": "matrix product"}  # where two layers meet: in a layer or in a product
 
 
-def _couplings(facts: Facts, solution: Solution, roots: dict[int, int], weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
+def _couplings(facts: Facts, solution: Solution, root: Ids, weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
     """Return for each group the operations in which outputs of two or more of its layers meet."""
     layers = tuple(weights)
     reasons, said, owner, ids = _met(facts, weights)
     if not ids.size:
         return {}
     positions, atoms, _ = solution.atoms(solution.label[ids])
-    root = np.zeros(facts.variables.count, np.int64)
-    root[list(roots)] = list(roots.values())
     met: dict[tuple[int, int], list[str]] = defaultdict(list)
     shape = (facts.variables.count, len(reasons), len(layers))
     places = np.unique(np.ravel_multi_index((root[atoms], said[positions], owner[positions]), shape))
