@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any, cast
 
-from prunekit.errors import SpecError
+from prunekit.choices import UNITS
+from prunekit.errors import SpecError, one_of
 
 Shares = tuple[tuple[str, float], ...]
 
@@ -75,18 +76,39 @@ def shares(field: str, value: object, check: Any) -> Shares:
 
 def layers(value: object) -> tuple[str, ...] | None:
     """Return layer names as a tuple without repeats, or None for the default choice."""
+    return names("layers", "layer", value)
+
+
+def names(field: str, what: str, value: object) -> tuple[str, ...] | None:
+    """Return names of modules as a tuple without repeats, or None for the default choice.
+
+    Parameters
+    ----------
+    field, what : str
+        Name of the field, and of one such module in words.
+    value : object
+        What was given.
+    """
     if value is None:
         return None
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise SpecError(f"layers must be a list of layer names, or left out for the default choice; got {value!r}")
+        raise SpecError(f"{field} must be a list of {what} names, or left out for the default choice; got {value!r}")
     given = list(cast(Any, value))
     for name in given:
         if not isinstance(name, str) or not name:
-            raise SpecError(f"layers must hold layer names; got {name!r}")
-    names = tuple(dict.fromkeys(given))
-    if not names:
-        raise SpecError("layers is empty: name at least one layer, or leave it out for the default choice")
-    return names
+            raise SpecError(f"{field} must hold {what} names; got {name!r}")
+    found = tuple(dict.fromkeys(given))
+    if not found:
+        raise SpecError(f"{field} is empty: name at least one {what}, or leave it out for the default choice")
+    return found
+
+
+def units(value: object) -> tuple[str, ...] | None:
+    """Return kinds of units in their usual order, or None for all of them."""
+    found = names("units", "unit", value)
+    for name in found or ():
+        one_of("units", name, UNITS)
+    return None if found is None or set(found) == set(UNITS) else tuple(name for name in UNITS if name in found)
 
 
 def pattern(value: object) -> tuple[int, int]:

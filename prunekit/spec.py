@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from prunekit import fields as check
-from prunekit.choices import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, check_choices, default_scope
+from prunekit.choices import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, UNITS, check_choices, default_scope
 from prunekit.errors import SpecError, one_of
 from prunekit.recovery import Recovery
 
-__all__ = ["CRITERIA", "MODES", "NEEDS_DATA", "RECIPE_VERSION", "ROUNDS", "SCOPES", "TARGETS", "PruneSpec", "Recipe"]
+__all__ = ["CRITERIA", "MODES", "NEEDS_DATA", "RECIPE_VERSION", "ROUNDS", "SCOPES", "TARGETS", "UNITS", "PruneSpec", "Recipe"]
 
 RECIPE_VERSION = 1
 
@@ -29,7 +29,8 @@ class PruneSpec:
         Zero single weights, keep N of every M of them, or physically remove channels and neurons.
     sparsity : float, optional
         Share to remove, 0 <= s < 1: of the weights in the chosen layers (unstructured), or of what ``target`` counts (structured).
-        Defaults to 0.5 where no threshold is given; in mode "nm" the pattern sets it.
+        Defaults to 0.5 where neither threshold nor depth is given, to 0 beside a depth; in mode "nm" the pattern sets it. What whole
+        blocks take along counts.
     threshold : float, optional
         Absolute score, at least 0, instead of a sparsity: whatever scores below it is removed. Its unit is the criterion's: for
         weights as its formula says (``|w|`` for l1, ``w ** 2`` for l2); for channels relative to the mean of the layer (1 is an average
@@ -59,6 +60,13 @@ class PruneSpec:
         Mode "structured": what stays of every layer that shrinks is a multiple of this many channels.
     samples : int
         How many training images the criteria that need data look at.
+    units : sequence of {"channels", "heads", "head dimensions"}, optional
+        Mode "structured": which kinds of units may go. None: all of them.
+    depth : float, optional
+        Mode "structured": share, 0 to 1, of the removable residual blocks that go as a whole, those of the lowest score first. Defaults
+        to 0, and to 1 where ``blocks`` names some.
+    blocks : sequence of str, optional
+        Mode "structured": the residual blocks that may go, by module name. None: all whose shapes allow it.
 
     Raises
     ------
@@ -87,6 +95,9 @@ class PruneSpec:
     cap_all: float | None = None
     round_to: int = 1
     samples: int = 512
+    units: tuple[str, ...] | None = None
+    depth: float | None = None
+    blocks: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Validate every field and bring it into its one canonical form."""
@@ -121,11 +132,17 @@ class PruneSpec:
         """Check what belongs to structured pruning."""
         if isinstance(self.round_to, bool) or self.round_to not in ROUNDS:
             raise SpecError(f"round_to must be one of {', '.join(map(str, ROUNDS))}; got {self.round_to!r}")
+        self._put(units=check.units(self.units), blocks=check.names("blocks", "block", self.blocks))
+        depth = check.cap("depth", (0.0 if self.blocks is None else 1.0) if self.depth is None else self.depth)
         if self.mode == "structured":
-            self._put(target="channels" if self.target is None else self.target)
+            if self.blocks is not None and not depth:
+                raise SpecError("blocks says which blocks may go, and a depth of 0 lets none go: raise the depth, or leave blocks out")
+            self._put(target="channels" if self.target is None else self.target, depth=depth)
             one_of("target", self.target, TARGETS)
             return
-        given = {"target": self.target is not None, "round_to": self.round_to != 1}
+        given = {"target": self.target is not None, "round_to": self.round_to != 1, "units": self.units is not None}
+        given |= {"blocks": self.blocks is not None, "depth": depth > 0}
+        self._put(depth=depth)
         for name in (name for name, present in given.items() if present):
             raise SpecError(f"{name} belongs to mode 'structured', not to mode {self.mode!r}: set the mode, or leave {name} out")
 
@@ -148,7 +165,8 @@ class PruneSpec:
     def _check_amount(self) -> None:
         """Check sparsity and threshold."""
         if self.threshold is None:
-            self._put(sparsity=check.fraction("sparsity", 0.5 if self.sparsity is None else self.sparsity))
+            usual = 0.0 if self.depth else 0.5
+            self._put(sparsity=check.fraction("sparsity", usual if self.sparsity is None else self.sparsity))
             return
         if self.sparsity is not None:
             raise SpecError("give either sparsity or threshold, not both")
@@ -177,7 +195,8 @@ class PruneSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for YAML and JSON, every field present."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["layers"] = None if self.layers is None else list(self.layers)
+        for name in ("layers", "units", "blocks"):
+            values[name] = None if values[name] is None else list(values[name])
         values["overrides"], values["caps"] = dict(self.overrides), dict(self.caps)
         return values
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prunekit.choices import criteria_of, refusal, scopes_of
 from prunekit.errors import SpecError
-from prunekit.spec import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, PruneSpec, Recipe
+from prunekit.spec import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, UNITS, PruneSpec, Recipe
 
 names = st.text("abcdefgh.0123", min_size=1, max_size=12)
 fractions = st.floats(0, 1, exclude_max=True, allow_nan=False)
@@ -31,6 +31,9 @@ def specs(draw):
         if mode == "structured":
             fields["target"] = draw(st.sampled_from(TARGETS if cut != "threshold" else ["channels"]))
             fields["round_to"] = draw(st.sampled_from(ROUNDS))
+            fields["units"] = draw(st.none() | st.lists(st.sampled_from(UNITS), min_size=1))
+            fields["depth"] = draw(st.none() | st.floats(0, 1))
+            fields["blocks"] = draw(st.none() | st.lists(names, min_size=1, max_size=3)) if fields["depth"] != 0 else None
     layers = draw(st.none() | st.lists(names, min_size=1, max_size=5))
     return PruneSpec(**fields, layers=layers, seed=draw(st.integers(0, 2**63 - 1)), samples=draw(st.integers(1, 10**6)))
 
@@ -194,3 +197,32 @@ def test_recipes_without_the_newer_keys_are_read_still():
         "seed": 1,
     }
     assert PruneSpec.from_dict(old) == PruneSpec(mode="structured", sparsity=0.3, criterion="l2", scope="uniform", seed=1)
+
+
+def test_named_blocks_all_go_and_nothing_else_unless_a_share_is_asked_for_too():
+    spec = PruneSpec(mode="structured", blocks=["layer1.1"])
+    assert (spec.depth, spec.sparsity) == (1.0, 0.0)
+    assert PruneSpec(mode="structured", blocks=["layer1.1"], sparsity=0.3).sparsity == 0.3
+    assert PruneSpec(mode="structured").depth == 0 and PruneSpec(mode="structured").sparsity == 0.5
+
+
+def test_all_kinds_of_units_in_any_order_are_the_default():
+    assert PruneSpec(mode="structured", units=["heads", "head dimensions", "channels"]) == PruneSpec(mode="structured")
+    assert PruneSpec(mode="structured", units=["head dimensions", "heads"]).units == ("heads", "head dimensions")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"mode": "structured", "depth": 1.5}, "depth must be from 0 to 1"),
+        ({"mode": "structured", "depth": 0, "blocks": ["layer1.1"]}, "raise the depth"),
+        ({"mode": "structured", "blocks": []}, "blocks is empty: name at least one block"),
+        ({"mode": "structured", "units": ["rows"]}, "units must be one of"),
+        ({"depth": 0.5}, "depth belongs to mode 'structured'"),
+        ({"blocks": ["layer1.1"]}, "blocks belongs to mode 'structured'"),
+        ({"units": ["heads"]}, "units belongs to mode 'structured'"),
+    ],
+)
+def test_what_is_wrong_about_blocks_and_units_is_said(fields, said):
+    with pytest.raises(SpecError, match=said):
+        PruneSpec(**fields)

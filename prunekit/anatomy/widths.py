@@ -13,9 +13,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from prunekit.anatomy.adapters.heads import DENSE, adapt, adapter_of, heads_of, kept_heads
+from prunekit.anatomy.standins import replace_module, stand_in, standing_in
 from prunekit.errors import CheckpointError
 
-Value = int | list[int]
+Value = int | str | list[int]
 Widths = dict[str, dict[str, Value]]
 Kept = Mapping[str, Mapping[int, NDArray[np.bool_]]]
 
@@ -37,6 +38,7 @@ BESIDE: dict[str, dict[str, tuple[str, int]]] = {
     "torchvision.models.vision_transformer.VisionTransformer": {"hidden_dim": ("class_token", 2)},
 }
 MOST = 2**24
+BECOMES = "becomes"
 
 
 def _attributes(module: nn.Module) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ def _own(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in entries if tensor.dim() and tensor.numel()}
 
 
-def _plain(value: Any) -> Value:
+def _plain(value: Any) -> int | list[int]:
     """Return an attribute as a whole number or a list of them."""
     return [int(size) for size in value] if isinstance(value, (tuple, list)) else int(value)
 
@@ -74,7 +76,8 @@ def widths(model: nn.Module) -> Widths:
     -------
     dict
         Module name -> attribute -> value, e.g. ``{"conv1": {"in_channels": 3, "out_channels": 44, "groups": 1}}``. Parameters and buffers
-        of other modules stand there by name with their shape, attention modules with their heads.
+        of other modules stand there by name with their shape, attention modules with their heads, and what took the place of a block by
+        its class.
     """
     found = {name: _widths_of(module) for name, module in model.named_modules()}
     return {name: values for name, values in found.items() if values}
@@ -82,6 +85,9 @@ def widths(model: nn.Module) -> Widths:
 
 def _widths_of(module: nn.Module) -> dict[str, Value]:
     """Return the widths of one module."""
+    instead = standing_in(module)
+    if instead is not None:
+        return {BECOMES: instead}
     attributes = _attributes(module)
     if attributes:
         return {attribute: _plain(getattr(module, attribute)) for attribute in attributes}
@@ -212,10 +218,13 @@ def apply_widths(model: nn.Module, new: Mapping[str, Mapping[str, Any]]) -> None
     Raises
     ------
     CheckpointError
-        If a module or attribute is unknown or a value is not a positive integer.
+        If a module or attribute is unknown, a value is not a positive integer, or no known module stands for a block.
     """
     modules = dict(model.named_modules())
     for name, values in new.items():
+        if isinstance(values, Mapping) and set(values) == {BECOMES} and name in modules and name:
+            replace_module(model, name, stand_in(values[BECOMES]))
+            continue
         if name not in modules or not _fits(modules[name], values):
             raise CheckpointError(f"the stored widths do not fit this architecture at {name!r}")
         numbers = [n for value in values.values() for n in (value if isinstance(value, list) else [value])]

@@ -1,8 +1,10 @@
 """Masks, channel groups, surgery, the proof that surgery was faithful, and `prune()`."""
 
+from prunekit.pruning.blocks import Block
 from prunekit.pruning.carry import carry_out, graph_of, layer_results, mask, planned_counts, prune, sample_shape
 from prunekit.pruning.channels import ChannelRanking, plan
-from prunekit.pruning.groups import ChannelGraph, Coupling, Group, trace
+from prunekit.pruning.couplings import Coupling
+from prunekit.pruning.groups import ChannelGraph, Group, trace
 from prunekit.pruning.masks import Cut, LayerCut, Ranking, masked_copy, masks_at
 from prunekit.pruning.nm import PatternRanking, rank
 from prunekit.pruning.proof import Proof, prove
@@ -16,6 +18,7 @@ from prunekit.pruning.surgery import shrink
 __all__ = [
     "SCHEDULES",
     "Achieved",
+    "Block",
     "ChannelGraph",
     "ChannelRanking",
     "Coupling",

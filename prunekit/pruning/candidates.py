@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from prunekit.errors import PruningError
+from prunekit.pruning.depth import without
 from prunekit.pruning.groups import ChannelGraph, Group
+from prunekit.pruning.lengths import within
 
 Limits = tuple[str, ...]
 
@@ -16,24 +18,42 @@ def scored_groups(groups: tuple[Group, ...], scores: dict[int, float], limits: L
         for group in groups
         if group not in known
     ]
-    if not known:
+    if groups and not known:
         raise PruningError("nothing can be removed. " + "; ".join((*limits, *told)) + ". Choose criterion l1 or l2")
     return known, (*limits, *told)
 
 
-def selected_groups(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple[Group, ...], Limits]:
-    """Return the groups whose layers are all chosen, and sentences on the chosen layers that stay whole.
+def with_attention(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Return chosen layers and the attention that goes with them.
 
     Attention that holds its packed rows itself is chosen with the layer behind it: its heads are what that layer reads.
     """
-    chosen = (*chosen, *(name for name in graph.layers if f"{name}.out_proj" in chosen and name not in chosen))
-    groups = tuple(group for group in graph.groups if set(group.layers) <= set(chosen))
+    return (*chosen, *(name for name in graph.layers if f"{name}.out_proj" in chosen and name not in chosen))
+
+
+def selected_groups(
+    graph: ChannelGraph, chosen: tuple[str, ...], blocks: tuple[str, ...] = ()
+) -> tuple[tuple[Group, ...], tuple[Group, ...], Limits]:
+    """Return the groups whose layers are all chosen, those of them that go with whole blocks, and why chosen layers stay whole.
+
+    Parameters
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    chosen : tuple of str
+        Layers.
+    blocks : tuple of str
+        Residual blocks that go.
+    """
+    chosen = with_attention(graph, chosen)
+    left, lost = without(graph, blocks)
+    groups, lost = (tuple(group for group in found if set(group.layers) <= set(chosen)) for found in (left, lost))
     served = {name for group in groups for name in group.layers}
     limits = list(graph.limits)
     for name in chosen:
-        if name in served:
+        if name in served or within(name, blocks):
             continue
-        partners = [other for group in graph.groups if name in group.layers for other in group.layers if other not in chosen]
+        partners = [other for group in left if name in group.layers for other in group.layers if other not in chosen]
         if name in graph.immovable:
             limits.append(f"{name} stays whole: {graph.immovable[name]}")
         elif partners:
@@ -43,6 +63,6 @@ def selected_groups(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[tuple
             )
         else:
             limits.append(f"{name} stays whole: it has no channel that can go")
-    if not groups:
+    if not groups and not blocks:
         raise PruningError("nothing can be removed. " + "; ".join(limits) + ". Choose other layers, or mode unstructured")
-    return groups, tuple(limits)
+    return groups, lost, tuple(limits)

@@ -138,10 +138,10 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     ProofError
         If the proof does not pass.
     """
-    proof = require(proof or prove(model, plan)) if plan.atoms.size else None
+    proof = None if plan.empty else require(proof or prove(model, plan))
     small = shrink(model, plan)
     before, after = count(model, plan.graph.input_shape), count(small, plan.graph.input_shape)
-    limits = plan.limits if plan.atoms.size else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
+    limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
     achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
     return PruneResult(
         small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan

@@ -1,8 +1,8 @@
-"""Structured pruning: channels scored once, cut at any target, and never a layer emptied."""
+"""Structured pruning: blocks chosen and channels scored once, cut at any target, and never a layer emptied."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,11 +13,13 @@ from prunekit.anatomy import check_finite
 from prunekit.criteria import scored_on
 from prunekit.errors import PruningError
 from prunekit.pruning.candidates import scored_groups, selected_groups
+from prunekit.pruning.depth import choose_blocks
 from prunekit.pruning.groups import ChannelGraph, Group
 from prunekit.pruning.importance import Scores, atom_scores, reserved_atoms
+from prunekit.pruning.lengths import within
 from prunekit.pruning.removal import Plan
 from prunekit.pruning.selection import chosen_layers, share_out
-from prunekit.pruning.shortfall import UNITS, shortfall
+from prunekit.pruning.shortfall import UNITS, beyond, shortfall
 from prunekit.pruning.solve import Ids
 from prunekit.pruning.steps import Ladder, Stairs, ladder
 from prunekit.pruning.targets import TOLERANCE, Meter, solve
@@ -46,6 +48,12 @@ class ChannelRanking:
         Of the whole dense model.
     shapes : dict of str to tuple
         Shape of every parameter of the dense model.
+    blocks : tuple of str
+        Residual blocks that go as a whole.
+    block_scores : dict of str to float
+        Score of each block that may go; empty where the setting's depth is 0.
+    inside : int
+        Removable channels of the chosen groups that go with the blocks.
     """
 
     graph: ChannelGraph
@@ -57,6 +65,9 @@ class ChannelRanking:
     params: int
     macs: int
     shapes: dict[str, tuple[int, ...]]
+    blocks: tuple[str, ...] = ()
+    block_scores: dict[str, float] = field(default_factory=dict)
+    inside: int = 0
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> ChannelRanking:
@@ -82,8 +93,9 @@ class ChannelRanking:
         """
         chosen = chosen_layers(model, spec)
         check_finite(model, chosen)
-        groups, limits = selected_groups(graph, chosen)
-        by_atom = atom_scores(model, spec, graph, groups, data)
+        depth = choose_blocks(model, spec, graph, data)
+        groups, lost, limits = selected_groups(graph, chosen, depth.blocks)
+        by_atom = atom_scores(model, spec, graph, groups, data, depth.blocks)
         groups, limits = scored_groups(groups, by_atom, limits)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
         note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA else None
@@ -93,10 +105,13 @@ class ChannelRanking:
             groups,
             {group.id: np.array([by_atom[a] for a in group.atoms.tolist()]) for group in groups},
             reserved_atoms(graph, names, by_atom),
-            limits if note is None else (*limits, note),
+            (*limits, *depth.limits, *([] if note is None else [note])),
             sum(p.numel() for p in model.parameters()),
             sum(graph.macs.values()),
             {name: tuple(p.shape) for name, p in model.named_parameters()},
+            depth.blocks,
+            depth.scores or {},
+            sum(group.size for group in lost),
         )
 
     @cached_property
@@ -106,12 +121,17 @@ class ChannelRanking:
         for layer, share in self.spec.overrides:
             hits = [group for group in self.groups if layer in group.layers]
             if not hits:
-                reason = self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer)) or "it cannot shrink"
-                raise PruningError(f"the override of {layer} cannot be honoured: {reason}")
+                raise PruningError(f"the override of {layer} cannot be honoured: {self._why_whole(layer)}")
             for group in hits:
                 self._check_override(group, layer, share, found.get(group.id))
                 found[group.id] = (layer, share)
         return {group: share for group, (_, share) in found.items()}
+
+    def _why_whole(self, layer: str) -> str:
+        """Return why no channel of a layer can be chosen."""
+        if within(layer, self.blocks):
+            return "it goes with its whole block"
+        return self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer)) or "it cannot shrink"
 
     def _check_override(self, group: Group, layer: str, share: float, other: tuple[str, float] | None) -> None:
         """Raise if an override contradicts what else is said of the layers that shrink together."""
@@ -138,8 +158,14 @@ class ChannelRanking:
     def meter(self) -> Meter:
         """What the target counts."""
         unit = self.spec.target or "channels"
-        total = {"channels": sum(group.size for group in self.groups), "params": self.params, "macs": self.macs}[unit]
-        return Meter(self.graph, unit, total, self.shapes)
+        channels = sum(group.size for group in self.groups) + self.inside
+        total = {"channels": channels, "params": self.params, "macs": self.macs}[unit]
+        return Meter(self.graph, unit, total, self.shapes, self.blocks, self.inside)
+
+    @cached_property
+    def by_blocks(self) -> int:
+        """What goes with whole blocks alone, in the target's unit."""
+        return self.meter.removed(np.empty(0, dtype=np.int64)) if self.blocks else 0
 
     def cut(self, sparsity: float | None = None) -> Plan:
         """Choose the channels that go.
@@ -200,8 +226,11 @@ class ChannelRanking:
         """Return what the free groups have to give in channels; raise if overrides put the total out of reach."""
         if self.meter.unit == "channels":
             sizes = {group.id: group.size for group in self.groups}
-            return share_out(wanted, sizes, {name: round(share * sizes[name]) for name, share in self._fixed.items()}, "channels")
-        taken = self.meter.removed(fixed) if fixed.size else 0
+            fixed_counts = {name: round(share * sizes[name]) for name, share in self._fixed.items()}
+            if self.by_blocks + sum(fixed_counts.values()) > wanted and self.by_blocks:
+                return 0
+            return share_out(wanted - self.by_blocks, sizes, fixed_counts, "channels")
+        taken = self.meter.removed(fixed) if fixed.size and not self.blocks else 0
         if taken > wanted + TOLERANCE * self.meter.total:
             word = UNITS[self.meter.unit]
             raise PruningError(
@@ -214,7 +243,7 @@ class ChannelRanking:
         """Take the same share of every free group, each rounded by itself."""
         assert spec.sparsity is not None
         free = self.stairs.ladders
-        share = rest / max(sum(steps.group.size for steps in free), 1) if self._fixed else spec.sparsity
+        share = rest / max(sum(steps.group.size for steps in free), 1) if self._fixed or self.blocks else spec.sparsity
         counts = {steps.group.id: round(share * steps.group.size) for steps in free}
         emptied = [
             f"{steps.group.id} would have been emptied: its best channel stays" for steps in free if counts[steps.group.id] > steps.top
@@ -238,7 +267,8 @@ class ChannelRanking:
         """Put a plan together."""
         requested = {group.id: self._fixed.get(group.id, asked.get(group.id)) for group in self.groups}
         unit, removed = self.meter.unit, self.meter.removed(atoms)
-        return Plan(self.graph, atoms, spec, self.groups, requested, unit, self.meter.total, wanted, removed, limits)
+        limits = (*limits, *beyond(self, wanted))
+        return Plan(self.graph, atoms, spec, self.groups, requested, unit, self.meter.total, wanted, removed, limits, blocks=self.blocks)
 
     def taken(self, levels: Ids, fixed: Ids) -> int:
         """Return how much goes at some levels of the stairs, overrides included, in the target's unit."""

@@ -25,6 +25,7 @@ from prunekit.anatomy.cost import count_on, macs_of
 from prunekit.anatomy.meta import locating, meta_copy
 from prunekit.anatomy.shortcuts import without_values
 from prunekit.errors import PruningError
+from prunekit.pruning.blocks import Block, Blocks
 from prunekit.pruning.products import Product, product
 from prunekit.pruning.solve import Ids, Variables
 from prunekit.pruning.tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
@@ -54,6 +55,8 @@ class Facts:
         What costs multiply-accumulates, in the order in which it runs.
     splits : frozenset of str
         Modules that take an axis apart into a grid, such as heads and their dimensions.
+    blocks : tuple of Block
+        Residual blocks that can go as a whole.
     """
 
     variables: Variables
@@ -64,14 +67,15 @@ class Facts:
     notes: Notes
     products: tuple[Product, ...]
     splits: frozenset[str]
+    blocks: tuple[Block, ...]
 
 
 class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
     """Applies the rule of every operation that runs."""
 
-    def __init__(self, tracker: Tracker, names: dict[int, str]) -> None:
+    def __init__(self, tracker: Tracker, names: dict[int, str], blocks: Blocks) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.tracker, self.names = tracker, names
+        self.tracker, self.names, self.blocks = tracker, names, blocks
         self.seen: set[str] = set()
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
@@ -95,6 +99,8 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                 unknown(self.tracker, name, args, kwargs)
             else:
                 known(self.tracker, args, kwargs, out)
+        if self.tracker.notes is not None:
+            self.blocks.see(func.overloadpacket, args, out)
         if self.tracker.notes is not None and func.overloadpacket in flop_registry:
             macs = macs_of(func, args, kwargs, out)
             self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))
@@ -136,8 +142,10 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
     tracker.closed = closed or {}
     for name, tensor in state.items():
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
-    watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()})
-    _pass(meta, input_shape, tracker, watcher)
+    blocks = Blocks(meta)
+    watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks)
+    with blocks.watching():
+        _pass(meta, input_shape, tracker, watcher)
     count_on(model, meta, input_shape)
     notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
     if any(name not in watcher.seen for name, _ in meta.named_parameters()):
@@ -151,7 +159,8 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
     for name, axis in _closed(meta):
         variables.freeze(axes[name, axis], "attention with keys of another width, or with added keys, is not supported yet:")
     assert notes is not None
-    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, tuple(watcher.products), frozenset(tracker.splits))
+    products, splits = tuple(watcher.products), frozenset(tracker.splits)
+    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, blocks.found)
 
 
 def _closed(meta: nn.Module) -> Iterator[Axis]:

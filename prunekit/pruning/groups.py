@@ -13,6 +13,8 @@ from torch import nn
 
 from prunekit.anatomy import channel_layers, input_shape_of, layer_macs, model_macs
 from prunekit.anatomy.layers import weight_name as weight_in
+from prunekit.pruning.blocks import Block
+from prunekit.pruning.couplings import Coupling, couplings_of
 from prunekit.pruning.graph import Axis, Facts, observe
 from prunekit.pruning.kinds import kinds_of
 from prunekit.pruning.lengths import AxisMeter
@@ -20,29 +22,6 @@ from prunekit.pruning.solve import Ids, Solution, components
 from prunekit.pruning.tracker import Closed
 
 Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Coupling:
-    """One operation in which the channels of several layers meet.
-
-    Attributes
-    ----------
-    operation : str
-        Such as ``addition``, ``product`` or ``depthwise convolution``.
-    module : str
-        Name of the module in which it stands; empty for the model's own ``forward``.
-    layers : tuple of str
-        Layers of the group whose outputs meet there, in order of definition.
-    """
-
-    operation: str
-    module: str
-    layers: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Return the operation with its place, ``addition in layer1.0``."""
-        return f"{self.operation} in {self.module}" if self.module else self.operation
 
 
 @dataclass(frozen=True)
@@ -98,6 +77,8 @@ class ChannelGraph:
         Multiply-accumulates of each layer for one sample; under ``""`` those of all other products.
     weights : dict of str to str
         State name of each layer's weight.
+    blocks : tuple of Block
+        Residual blocks that can go as a whole.
     """
 
     input_shape: tuple[int, ...]
@@ -110,6 +91,7 @@ class ChannelGraph:
     limits: tuple[str, ...]
     macs: dict[str, int]
     weights: dict[str, str]
+    blocks: tuple[Block, ...] = ()
 
     def weight(self, layer: str) -> str:
         """Return the state name of a layer's weight."""
@@ -203,7 +185,14 @@ def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelG
     groups = tuple(_named(group, kinds) for group in _groups(facts, solution, incidence, weights))
     macs = layer_macs(model, shape)
     macs[""] = model_macs(model, shape) - sum(macs.values())
-    return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), macs, weights)
+    blocks = _with_layers(facts.blocks, layers)
+    return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), macs, weights, blocks)
+
+
+def _with_layers(blocks: tuple[Block, ...], layers: tuple[str, ...]) -> tuple[Block, ...]:
+    """Return the blocks that hold layers, and which."""
+    found = (replace(block, layers=tuple(name for name in layers if name.startswith(f"{block.name}."))) for block in blocks)
+    return tuple(block for block in found if block.layers)
 
 
 def _immovable(facts: Facts, loose: Ids, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
@@ -234,7 +223,7 @@ def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Id
     for name, (_, mine, _) in incidence.items():
         for label in dict.fromkeys(root[np.unique(mine)].tolist()):
             layers[label][name] = None
-    couplings = _couplings(facts, solution, root, weights)
+    couplings = couplings_of(facts, solution, root, weights)
     names: dict[str, int] = defaultdict(int)
     groups = []
     for least, found in layers.items():
@@ -249,45 +238,3 @@ def _named(group: Group, kinds: dict[int, str]) -> Group:
     """Say what a group's units are, where they are no channels."""
     kind = kinds.get(int(group.atoms[0]))
     return group if kind is None else replace(group, kind=kind, id=f"{group.layers[0]} ({kind})")
-
-
-INNER = {"input of": "matrix product", "batch of a product": "matrix product"}  # where two layers meet: in a layer or in a product
-
-
-def _couplings(facts: Facts, solution: Solution, root: Ids, weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
-    """Return for each group the operations in which outputs of two or more of its layers meet."""
-    layers = tuple(weights)
-    reasons, said, owner, ids = _met(facts, weights)
-    if not ids.size:
-        return {}
-    positions, atoms, _ = solution.atoms(solution.label[ids])
-    met: dict[tuple[int, int], list[str]] = defaultdict(list)
-    shape = (facts.variables.count, len(reasons), len(layers))
-    places = np.unique(np.ravel_multi_index((root[atoms], said[positions], owner[positions]), shape))
-    for group, reason, layer in zip(*(part.tolist() for part in np.unravel_index(places, shape)), strict=True):
-        met[group, reason].append(layers[layer])
-    found: dict[int, tuple[Coupling, ...]] = defaultdict(tuple)
-    for (group, reason), names in met.items():
-        operation, _, module = reasons[reason].partition(" in ")
-        if len(names) > 1:
-            found[group] += (Coupling(INNER.get(operation, operation), module, tuple(names)),)
-    return found
-
-
-def _met(facts: Facts, weights: dict[str, str]) -> tuple[list[str], Ids, Ids, Ids]:
-    """Return the reasons of all equalities, and one entry for each layer's output in each: reason, layer, variable.
-
-    Several equalities may speak of one operation: a grouped convolution states one for its inputs and one for its outputs. What only
-    one layer's outputs take part in couples nothing.
-    """
-    whose = np.full(facts.variables.count, -1)
-    for place, name in enumerate(weights.values()):
-        whose[facts.axes[name, 0]] = place
-    order: dict[str, int] = {"": 0}
-    sides = [(order.setdefault(reason, len(order)), side) for a, b, reason in facts.variables.ties for side in (a, b)]
-    said = np.repeat([reason for reason, _ in sides], [side.size for _, side in sides])
-    ids = np.concatenate([np.zeros(0, np.int64), *(side for _, side in sides)])
-    said, ids = said[whose[ids] >= 0].astype(np.int64), ids[whose[ids] >= 0]
-    takes_part = np.unique(said * len(weights) + whose[ids]) // max(len(weights), 1)
-    shared = (np.bincount(takes_part, minlength=len(order)) > 1)[said] & (said > 0)
-    return list(order), said[shared], whose[ids][shared], ids[shared]

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.criteria import CRITERIA, channel_scores
 from prunekit.pruning.groups import ChannelGraph, Group, weight_name
+from prunekit.pruning.lengths import within
 from prunekit.pruning.solve import Ids
 from prunekit.spec import PruneSpec
 
@@ -20,7 +21,9 @@ Scores = NDArray[np.float64]
 Incidence = dict[str, tuple[Ids, Ids, Ids]]
 
 
-def atom_scores(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: Iterable[Group], data: Any = None) -> dict[int, float]:
+def atom_scores(  # noqa: PLR0917 (what to score by, then on what)
+    model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: Iterable[Group], data: Any = None, blocks: tuple[str, ...] = ()
+) -> dict[int, float]:
     """Score every atom of some groups.
 
     A channel's score is divided by the mean of its layer, so that layers of small weights are not emptied for their scale, and averaged
@@ -38,13 +41,17 @@ def atom_scores(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: 
         What to score.
     data : Data, optional
         For criteria that look at training data.
+    blocks : tuple of str
+        Residual blocks that go: what stands in them tells nothing.
 
     Returns
     -------
     dict of int to float
         Atom to score; atoms that no layer or norm tells anything about are left out.
     """
-    carriers = _carriers(model, spec, graph, groups)
+    carriers = {name: found for name, found in _carriers(model, spec, graph, groups).items() if not within(name, blocks)}
+    if not carriers:
+        return {}
     raw = channel_scores(model, list(carriers), spec.criterion, spec.seed, data, spec.samples)
     return _joined(carriers, raw, first_only=spec.criterion == "random")
 
@@ -54,7 +61,7 @@ def _carriers(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: It
     groups = tuple(groups)
     if CRITERIA[spec.criterion].carrier == "layer":
         return {name: graph.incidence[name] for name in dict.fromkeys(name for group in groups for name in group.layers)}
-    wanted = np.concatenate([group.atoms for group in groups])
+    wanted = np.concatenate([np.zeros(0, np.int64), *(group.atoms for group in groups)])
     found = {}
     for name, module in model.named_modules():
         if isinstance(module, _BatchNorm) and (weight_name(name), 0) in graph.facts.axes:

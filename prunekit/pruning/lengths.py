@@ -30,8 +30,8 @@ class AxisMeter:
         How many elements of each axis are of each class.
     tensors : dict of str to tuple of int
         State name -> its axes, as rows.
-    products : tuple of (str, int, tuple of int)
-        Layer, or ``""``; multiply-accumulates for axes of length one; axes. Of one pass over some samples.
+    products : tuple of (str, int, tuple of int, str)
+        Layer, or ``""``; multiply-accumulates for axes of length one; axes; the module that runs it. Of one pass over some samples.
     whole : dict of str to int
         Layer -> multiply-accumulates for one sample of the dense model.
     """
@@ -39,7 +39,7 @@ class AxisMeter:
     sizes: Ids
     table: csr_array
     tensors: dict[str, tuple[int, ...]]
-    products: tuple[tuple[str, int, tuple[int, ...]], ...]
+    products: tuple[tuple[str, int, tuple[int, ...], str], ...]
     whole: dict[str, int]
 
     @classmethod
@@ -62,7 +62,7 @@ class AxisMeter:
         for product in graph.facts.products:
             unit, rest = divmod(product.macs, math.prod(ids.size for ids in product.axes))
             axes = tuple(row(ids) for ids in product.axes) if not rest else ()
-            products.append((layers.get(product.weight, ""), unit if not rest else product.macs, axes))
+            products.append((layers.get(product.weight, ""), unit if not rest else product.macs, axes, product.where))
         shapes = {name: tuple(axes[k] for k in range(len(axes))) for name, axes in tensors.items()}
         return cls(np.array([ids.size for ids in rows]), _table(graph.solution.label, rows), shapes, tuple(products), graph.macs)
 
@@ -79,14 +79,28 @@ class AxisMeter:
         """Return how many elements of some state entries go."""
         return sum(math.prod(self.shape(name)) - math.prod(self.shape(name, counts)) for name in names)
 
-    def macs(self, counts: Ids) -> dict[str, int]:
-        """Return the multiply-accumulates of each layer for one sample; under ``""`` those of all other products."""
+    def macs(self, counts: Ids, blocks: tuple[str, ...] = ()) -> dict[str, int]:
+        """Return the multiply-accumulates of each layer for one sample; under ``""`` those of all other products.
+
+        Parameters
+        ----------
+        counts : ndarray of int
+            As :meth:`kept` returned.
+        blocks : tuple of str
+            Modules that are gone.
+        """
         before: dict[str, int] = defaultdict(int)
         after: dict[str, int] = defaultdict(int)
-        for name, unit, axes in self.products:
+        for name, unit, axes, where in self.products:
             before[name] += unit * math.prod(int(self.sizes[axis]) for axis in axes)
-            after[name] += unit * math.prod(int(counts[axis]) for axis in axes)
+            if not within(where, blocks):
+                after[name] += unit * math.prod(int(counts[axis]) for axis in axes)
         return {name: whole * after[name] // before[name] if before[name] else whole for name, whole in self.whole.items()}
+
+
+def within(name: str, blocks: tuple[str, ...]) -> bool:
+    """Return whether a module or state entry is one of some modules, or stands in one of them."""
+    return any(name == block or name.startswith(f"{block}.") for block in blocks)
 
 
 def _table(label: Ids, rows: list[Ids]) -> csr_array:

@@ -27,11 +27,14 @@ class Product:
         Multiply-accumulates of the dense model on the samples that were run.
     axes : tuple of ndarray
         Variables of the axes whose lengths it is proportional to.
+    where : str
+        The module that runs it.
     """
 
     weight: str
     macs: int
     axes: tuple[Ids, ...]
+    where: str
 
 
 def product(tracker: Tracker, operation: Any, args: tuple[Any, ...], macs: int, names: dict[int, str]) -> Product:
@@ -47,4 +50,4 @@ def product(tracker: Tracker, operation: Any, args: tuple[Any, ...], macs: int, 
         found = list(tracker.axes(args[1])[:2])
     bases = [factor if factor._base is None else factor._base for factor in factors]  # a transposed weight is a view of it
     weight = next((names[id(base)] for base in reversed(bases) if id(base) in names and isinstance(base, nn.Parameter)), "")
-    return Product(weight, macs, tuple(axis for axis in found if axis is not None))
+    return Product(weight, macs, tuple(axis for axis in found if axis is not None), tracker.where)

@@ -128,6 +128,9 @@ def _zero(model: nn.Module, plan: Removal) -> None:
             module, attribute = owner_of(model, name)
             tensor = getattr(module, attribute)
             tensor.masked_fill_(removed_mask(tuple(tensor.shape), keeps).to(tensor.device), 0)
+        for name in plan.blocks:  # a parameter without axes, such as one scale of a whole branch
+            for parameter in model.get_submodule(name).parameters():
+                parameter.zero_()
 
 
 def _amplify(model: nn.Module, plan: Removal, factor: float) -> None:
@@ -194,7 +197,7 @@ def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = shrink, seed: i
         _zero(dense, plan)
         expected = _output(dense, x, plan)
         change = _relative(before, expected)
-        if change >= LEAST_CHANGE or not plan.atoms.size:
+        if change >= LEAST_CHANGE or plan.empty:
             break
     error_size = _relative(expected, actual)
     return Proof(error_size, change, error_size < TOLERANCE and LEAST_CHANGE <= change < float("inf"))

@@ -17,6 +17,8 @@ UNITS = {"channels": "channels", "params": "parameters", "macs": "MACs"}
 
 def shortfall(ranking: ChannelRanking, spec: PruneSpec, wanted: int, atoms: Ids) -> tuple[str, ...]:
     """Say what kept a plan from what was asked for."""
+    if ranking.by_blocks > wanted:
+        return ()  # said by beyond()
     meter = ranking.meter
     got, total, unit = meter.removed(atoms), meter.total, UNITS[meter.unit]
     if ranking.plain:
@@ -25,6 +27,18 @@ def shortfall(ranking: ChannelRanking, spec: PruneSpec, wanted: int, atoms: Ids)
     if abs(got - wanted) <= TOLERANCE * total:
         return ()
     return (f"{wanted / total:.1%} of the {unit} were asked for and {got / total:.1%} go: {_culprit(ranking, spec, wanted)}",)
+
+
+def beyond(ranking: ChannelRanking, wanted: int | None) -> tuple[str, ...]:
+    """Say that whole blocks alone take more than was asked for in all; nothing where nothing was asked for beside them."""
+    total = ranking.meter.total
+    if not wanted or ranking.by_blocks <= wanted + TOLERANCE * total:
+        return ()
+    unit = UNITS[ranking.meter.unit]
+    return (
+        f"{wanted / total:.1%} of the {unit} were asked for, and the blocks alone take {ranking.by_blocks / total:.1%}: "
+        "lower the depth, or raise the share",
+    )
 
 
 def _culprit(ranking: ChannelRanking, spec: PruneSpec, wanted: int) -> str:

@@ -1,4 +1,4 @@
-"""Physically removing channels: a smaller copy of the original class."""
+"""Physically removing channels and blocks: a smaller copy of the original class."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.anatomy.adapters import adapter_of
+from prunekit.anatomy.standins import stand_in
 from prunekit.anatomy.widths import fix_attributes
 from prunekit.errors import PruningError
 from prunekit.pruning.graph import Axis
 from prunekit.pruning.groups import Bools
+from prunekit.pruning.lengths import within
 from prunekit.pruning.removal import Removal
 
 
@@ -62,10 +64,14 @@ def shrink(model: nn.Module, plan: Removal) -> nn.Module:
     state = dict(_state(model))
     if not state.keys() >= keeps.keys():
         raise PruningError(f"the plan does not fit this model: it has no {min(keeps.keys() - state.keys())}")
+    new = {block.name: stand_in(block.becomes) for block in plan.graph.blocks if block.name in plan.blocks}
+    # what goes is not copied first, and nothing is copied whole: a large model need not fit twice
+    memo: dict[int, object] = {id(model.get_submodule(name)): module for name, module in new.items()}
     with torch.no_grad():
-        # nothing is copied whole first: a large model need not fit twice
-        memo: dict[int, object] = {id(tensor): _smaller(tensor, keeps.get(name, {})) for name, tensor in state.items()}
+        memo |= {id(tensor): _smaller(tensor, keeps.get(name, {})) for name, tensor in state.items() if not within(name, plan.blocks)}
     small = copy.deepcopy(model, memo)
+    for name, module in new.items():
+        module.train(model.get_submodule(name).training)
     groups, lengths = plan.graph.kept_groups(plan.gone), plan.graph.kept_lengths(plan.gone)
     for name, module in small.named_modules():
         fix_attributes(module, groups.get(name), lengths.get(name), _below(name, keeps) if adapter_of(module) is not None else None)

@@ -36,18 +36,24 @@ class Meter:
         The whole: removable channels of the chosen groups, or parameters or MACs of the model.
     parameters : dict of str to tuple
         Shape of every parameter of the dense model.
+    blocks : tuple of str
+        Residual blocks that go in any case.
+    inside : int
+        Removable channels of the chosen groups that go with them.
     """
 
     graph: ChannelGraph
     unit: str
     total: int
     parameters: dict[str, tuple[int, ...]]
+    blocks: tuple[str, ...] = ()
+    inside: int = 0
 
     def removed(self, atoms: Ids) -> int:
-        """Return how much goes with some atoms; exact."""
+        """Return how much goes with some atoms and the blocks; exact."""
         if self.unit == "channels":
-            return int(atoms.size)
-        removal = Removal(self.graph, atoms)
+            return int(atoms.size) + self.inside
+        removal = Removal(self.graph, atoms, blocks=self.blocks)
         return removal.removed_macs() if self.unit == "macs" else removal.removed_params(self.parameters)
 
 

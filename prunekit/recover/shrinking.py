@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from prunekit.anatomy import prunable_layers
 from prunekit.errors import ProofError
 from prunekit.pruning import ChannelRanking, Group, Plan, carry_out, prove, shrink, trace
+from prunekit.pruning.lengths import within
 from prunekit.pruning.proof import require
 from prunekit.pruning.removal import Removal
 from prunekit.pruning.result import PruneResult
@@ -44,6 +46,7 @@ class Shrinking:
         self.whole = ChannelRanking.of(model, spec, trace(model, shape), data)
         self.kept: Kept = {name: tuple(range(classes.size)) for name, classes in self.whole.graph.outputs.items()}
         self.last: Plan | None = None
+        self.blocks: tuple[str, ...] = ()  # those that have gone: all at the first cut
 
     def cut(self, now: nn.Module, setting: PruneSpec) -> PruneResult:
         """Cut the model as it is now, so that as much has gone from the dense one as a setting asks for.
@@ -61,12 +64,13 @@ class Shrinking:
         """
         missing = self._wanted(setting) - self._all_gone(setting).removed
         small = now
-        step = self._next(now, setting, missing) if missing > 0 else None
+        step = self._next(now, setting, missing) if missing > 0 or self.blocks != self.whole.blocks else None
         if step is not None:
             self.last = step
-        if step is not None and step.atoms.size:
+        if step is not None and not step.empty:
             require(prove(now, step))
-            self.kept = {name: tuple(kept[i] for i in step.kept[name]) for name, kept in self.kept.items()}
+            self.kept = {name: tuple(kept[i] for i in step.kept.get(name, ())) for name, kept in self.kept.items()}
+            self.blocks = self.whole.blocks
             small = shrink(now, step)
         plan = self._all_gone(setting)
         result = carry_out(self.dense, replace(plan, limits=(*plan.limits, *self._short(plan))), setting)
@@ -82,6 +86,7 @@ class Shrinking:
         """Choose what goes from the model as it is now; None where every layer is down to a single channel."""
         if self.last is None:
             return replace(self.whole, spec=setting).cut()
+        setting = self._left(setting, prunable_layers(now))
         graph = trace(now, self.shape)
         chosen = {name for group in self.whole.groups for name in group.layers}
         if not any(chosen.issuperset(group.layers) for group in graph.groups):
@@ -94,6 +99,14 @@ class Shrinking:
         share = min(missing / ranking.meter.total, MOST)
         caps = self._caps(setting, ranking)
         return replace(ranking, spec=replace(setting, sparsity=share, overrides=overrides, caps=caps, cap_all=None)).cut()
+
+    def _left(self, setting: PruneSpec, there: tuple[str, ...]) -> PruneSpec:
+        """Return a setting for what is left where whole blocks have gone."""
+        if not self.blocks:
+            return setting
+        layers = None if setting.layers is None else tuple(name for name in setting.layers if name in there)
+        overrides, caps = (tuple(pair for pair in pairs if pair[0] in there) for pairs in (setting.overrides, setting.caps))
+        return replace(setting, depth=0.0, blocks=None, layers=layers, overrides=overrides, caps=caps)
 
     def _override(self, group: Group, overrides: tuple[tuple[str, float], ...]) -> float:
         """Return the share that overrides fix for a group, 0 where they do not."""
@@ -121,10 +134,10 @@ class Shrinking:
         return tuple(found)
 
     def _atoms(self) -> Ids:
-        """Return the removable units of the dense model that have gone: those that no kept output hangs on."""
-        graph = self.whole.graph
-        everything = [atoms for _, atoms, _ in graph.incidence.values()]
-        alive = [atoms[np.isin(positions, self.kept[name])] for name, (positions, atoms, _) in graph.incidence.items()]
+        """Return the removable units of the dense model that have gone, but for those in whole blocks: no kept output hangs on them."""
+        left = {name: found for name, found in self.whole.graph.incidence.items() if not within(name, self.blocks)}
+        everything = [atoms for _, atoms, _ in left.values()]
+        alive = [atoms[np.isin(positions, self.kept[name])] for name, (positions, atoms, _) in left.items()]
         return np.setdiff1d(np.concatenate([*everything, np.empty(0, np.int64)]), np.concatenate([*alive, np.empty(0, np.int64)]))
 
     def _all_gone(self, setting: PruneSpec) -> Plan:
@@ -136,14 +149,17 @@ class Shrinking:
             If there is none.
         """
         atoms, whole = self._atoms(), self.whole
-        if Removal(whole.graph, atoms).kept != self.kept:
+        if Removal(whole.graph, atoms, blocks=self.blocks).kept != self.kept:
             raise ProofError(
                 "what several cuts have removed is no removal from the dense model: choose one-shot, and please report the model"
             )
         even = setting.sparsity if setting.scope == "uniform" and whole.plain else None
         asked = {group.id: self._override(group, setting.overrides) or even for group in whole.groups}
-        removed, wanted = whole.meter.removed(atoms), self._wanted(setting)
-        return Plan(whole.graph, atoms, setting, whole.groups, asked, whole.meter.unit, whole.meter.total, wanted, removed, whole.limits)
+        meter = replace(whole.meter, blocks=self.blocks, inside=whole.inside if self.blocks else 0)
+        removed, wanted = meter.removed(atoms), self._wanted(setting)
+        return Plan(
+            whole.graph, atoms, setting, whole.groups, asked, meter.unit, meter.total, wanted, removed, whole.limits, blocks=self.blocks
+        )
 
     def _short(self, plan: Plan) -> tuple[str, ...]:
         """Say what kept the cuts from what was asked for, and which layers would have been emptied."""

@@ -63,7 +63,13 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
         Which images the criterion or the recovery looked at, as `trained_on` says.
     """
     plain = None if recovery is None or not recovery.active else recovery.to_dict()
-    return digest({"weights": weights, "spec": None if spec is None else spec.to_dict(), "recovery": plain, "trained_on": trained_on})
+    return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on})
+
+
+def _named(spec: PruneSpec) -> dict[str, Any]:
+    """Return what a setting says; what came later and is left out changes no name that was given before."""
+    later = {"units": None, "depth": 0.0, "blocks": None}
+    return {name: value for name, value in spec.to_dict().items() if name not in later or value != later[name]}
 
 
 def measurement_id(

@@ -11,7 +11,7 @@ import streamlit as st
 
 from prunekit.plots.text import plural
 from prunekit.pruning import ChannelGraph, Group
-from prunekit.pruning.groups import Coupling
+from prunekit.pruning.couplings import Coupling
 from prunekit.pruning.solve import Ids
 from prunekit.ui import cuts, show
 from prunekit.ui.store import Source

@@ -8,8 +8,9 @@ import zipfile
 import pytest
 
 from prunekit.catalog import DataId, ModelId
-from prunekit.runs import AccuracyRequest, RunStore, measure_one
+from prunekit.runs import AccuracyRequest, RunStore
 from prunekit.runs.archive import read_manifest
+from prunekit.runs.saving import save
 from prunekit.spec import PruneSpec
 from tests.browser.conftest import Server, Tab
 
@@ -30,7 +31,7 @@ def visitor(chromium, tmp_path):
 def kept_run(home):
     store = RunStore(home / "runs.sqlite")
     spec = PruneSpec(mode="structured", sparsity=0.5)
-    run = measure_one(AccuracyRequest(ModelId("digits_cnn"), DataId("digits"), spec, split="test"), store).run
+    run = save(AccuracyRequest(ModelId("digits_cnn"), DataId("digits"), spec, split="test"), store).run
     store.close()
     return run
 

@@ -186,3 +186,14 @@ def test_bad_requests_say_what_is_wrong() -> None:
         SweepRequest.from_dict({"model": {"name": "a"}, "data": {"name": "b"}})
     with pytest.raises(SpecError, match="give a spec"):
         AccuracyRequest(ModelId("a"), DataId("digits"), None, Recovery(epochs=1))
+
+
+@given(SPECS)
+def test_a_run_that_was_kept_before_blocks_could_go_is_found_again(spec):
+    before = {name: value for name, value in spec.to_dict().items() if name not in ("units", "depth", "blocks")}
+    assert run_id("w", spec, None) == digest({"weights": "w", "spec": before, "recovery": None, "trained_on": ""})
+
+
+def test_blocks_and_units_make_another_run():
+    specs = [PruneSpec(mode="structured", sparsity=0.3, **more) for more in ({}, {"depth": 0.5}, {"blocks": ["a"]}, {"units": ["heads"]})]
+    assert len({run_id("w", spec, None) for spec in specs}) == 4

@@ -36,6 +36,10 @@ def resize(model, widths, state):
     """Give every module its width of today, and room for tensors of the stored shapes."""
     modules = dict(model.named_modules())
     for name, attributes in widths.items():
+        if "becomes" in attributes:  # a whole block was removed
+            parent, _, leaf = name.rpartition(".")
+            setattr(modules[parent], leaf, getattr(torch.nn, attributes["becomes"])())
+            continue
         for attribute, value in attributes.items():
             setattr(modules[name], attribute, tuple(value) if isinstance(value, list) else value)
     for key, stored in state.items():

@@ -1,0 +1,55 @@
+"""What stands where a whole block was removed: a module of torch's own, marked so that a file can tell it from the model's own modules."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from prunekit.errors import CheckpointError
+
+MARK = "stands_for_a_block"
+STAND_INS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind for kind in (nn.Identity, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Sigmoid, nn.Tanh)
+}
+
+
+def stand_in(kind: str) -> nn.Module:
+    """Return a new module to put in a removed block's place.
+
+    Parameters
+    ----------
+    kind : str
+        Name of a class of ``torch.nn``: "Identity", or the activation behind the block's sum.
+
+    Raises
+    ------
+    CheckpointError
+        If the name is none of those that stand for blocks: it may come from a file.
+    """
+    if not isinstance(kind, str) or kind not in STAND_INS:
+        raise CheckpointError(f"{kind!r} stands for no removed block: it must be one of {', '.join(STAND_INS)}")
+    module = STAND_INS[kind]()
+    setattr(module, MARK, True)
+    return module
+
+
+def standing_in(module: nn.Module) -> str | None:
+    """Return the class name of a module that stands for a removed block; None for all others."""
+    kind = type(module).__name__
+    return kind if getattr(module, MARK, False) is True and STAND_INS.get(kind) is type(module) else None
+
+
+def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
+    """Put another module in the place of a submodule.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Changed in place.
+    name : str
+        Path of the submodule, such as ``layer1.1``.
+    new : nn.Module
+        What stands there from now on, in the old one's mode.
+    """
+    path, _, leaf = name.rpartition(".")
+    new.train(model.get_submodule(name).training)
+    setattr(model.get_submodule(path), leaf, new)

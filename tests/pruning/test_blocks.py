@@ -1,0 +1,270 @@
+"""Whole residual blocks: which can go, and that a model without them is the model in which they pass their input on."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from prunekit import load_model
+from prunekit.anatomy import count, prunable_layers
+from prunekit.catalog import info
+from prunekit.catalog.folder import read_folder, write_folder
+from prunekit.errors import CheckpointError, PruningError, SpecError
+from prunekit.pruning import ChannelRanking, planned_counts, prove, prune, shrink, trace
+from prunekit.pruning.depth import block_scores
+from prunekit.pruning.removal import Removal
+from prunekit.spec import PruneSpec, Recipe
+from tests.nets import SHAPE, Residual, nets
+
+ACTIVATIONS = {"Identity": lambda x: x, "ReLU": F.relu, "GELU": F.gelu, "SiLU": F.silu, "ReLU6": F.relu6, "Hardswish": F.hardswish}
+
+
+class Sum(nn.Module):
+    """``act(x + branch(x))``, or what a test makes of it."""
+
+    def __init__(self, join, width=6):
+        super().__init__()
+        self.a, self.norm, self.b = nn.Conv2d(width, 5, 3, padding=1), nn.BatchNorm2d(5), nn.Conv2d(5, width, 1)
+        self.scale, self.join = nn.Parameter(torch.tensor(0.7)), join
+
+    def forward(self, x):
+        return self.join(x, self.b(F.silu(self.norm(self.a(x)))), self.scale)
+
+
+def chain(*blocks):
+    return nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)).eval()
+
+
+def blocks_of(net):
+    return {block.name: block.becomes for block in trace(net, SHAPE).blocks}
+
+
+def passing_on(net, blocks):
+    """Return the dense model in which blocks give their input, behind the activation of their sum."""
+    other = copy.deepcopy(net)
+    for name, becomes in blocks.items():
+        other.get_submodule(name).register_forward_hook(lambda _m, args, _o, act=ACTIVATIONS[becomes]: act(args[0]))
+    return other
+
+
+@pytest.mark.parametrize(
+    ("join", "becomes"),
+    [
+        (lambda x, f, s: x + f, "Identity"),
+        (lambda x, f, s: f + x, "Identity"),
+        (lambda x, f, s: x + s * f, "Identity"),
+        (lambda x, f, s: f.add_(x), "Identity"),
+        (lambda x, f, s: x + f * torch.sigmoid(f.mean((2, 3), keepdim=True)), "Identity"),
+        (lambda x, f, s: F.dropout(x + f, training=False), "Identity"),
+        (lambda x, f, s: F.relu(x + f), "ReLU"),
+        (lambda x, f, s: F.relu_(x + f), "ReLU"),
+        (lambda x, f, s: F.relu(F.relu(x + f)), "ReLU"),
+        (lambda x, f, s: F.gelu(x + f), "GELU"),
+        (lambda x, f, s: F.silu(x + f), "SiLU"),
+        (lambda x, f, s: F.relu6(x + f), "ReLU6"),
+        (lambda x, f, s: F.hardswish(x + f), "Hardswish"),
+        (lambda x, f, s: x + torch.tanh(f) + f.relu(), "Identity"),
+    ],
+)
+def test_a_module_that_adds_to_its_input_can_go(join, becomes):
+    net = chain(Sum(join))
+    assert blocks_of(net) == {"1": becomes}
+    result = prune(net, PruneSpec(mode="structured", depth=1), input_shape=SHAPE)
+    assert result.proof.passed
+    x = torch.randn(3, *SHAPE)
+    torch.testing.assert_close(result.model(x), passing_on(net, {"1": becomes})(x))
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda x, f, s: f,
+        lambda x, f, s: 2 * x + f,
+        lambda x, f, s: x + x + f,
+        lambda x, f, s: x * f,
+        lambda x, f, s: x * torch.sigmoid(f),
+        lambda x, f, s: x + torch.sigmoid(f),
+        lambda x, f, s: x + f + 1,
+        lambda x, f, s: x - 0.1 + f,
+        lambda x, f, s: F.gelu(F.gelu(x + f)),
+        lambda x, f, s: F.relu(F.gelu(x + f)),
+        lambda x, f, s: torch.flip(x, [2]) + f,
+        lambda x, f, s: x + torch.softmax(f, 1),
+        lambda x, f, s: F.batch_norm(x + f, torch.zeros(6), torch.ones(6)),
+        lambda x, f, s: x.transpose(2, 3) + f,
+    ],
+)
+def test_a_module_that_gives_something_else_than_its_input_stays(join):
+    assert blocks_of(chain(Sum(join))) == {}
+
+
+def test_blocks_whose_shape_changes_that_run_twice_or_share_weights_stay():
+    twice, shared = Sum(lambda x, f, s: x + f), Sum(lambda x, f, s: x + f)
+    other = Sum(lambda x, f, s: x + f)
+    other.a = shared.a
+
+    class Wider(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(6, 6, 1, stride=2), nn.Conv2d(6, 6, 3, padding=1, stride=2)
+
+        def forward(self, x):
+            return self.a(x) + self.b(x)
+
+    assert blocks_of(chain(twice, twice, shared, other, Wider())) == {}
+
+
+def test_an_activation_that_has_been_passed_already_is_left_out():
+    add = Sum(lambda x, f, s: F.relu(x + f))
+    assert blocks_of(chain(nn.ReLU(), copy.deepcopy(add), nn.MaxPool2d(2), copy.deepcopy(add))) == {"2": "Identity", "4": "Identity"}
+    assert blocks_of(chain(nn.GELU(), Sum(lambda x, f, s: F.gelu(x + f)))) == {"2": "GELU"}
+    assert blocks_of(chain(nn.ReLU(), nn.Conv2d(6, 6, 1), copy.deepcopy(add))) == {"3": "ReLU"}
+
+
+def test_of_blocks_within_blocks_the_smallest_can_go():
+    inner = nn.Sequential(Sum(lambda x, f, s: x + f), Sum(lambda x, f, s: x + f))
+    assert list(blocks_of(chain(inner, nn.Sequential(Residual(6, 3))))) == ["1.0", "1.1", "2.0"]
+
+
+@given(nets(), st.data())
+@settings(max_examples=40)
+def test_any_blocks_and_channels_together_are_proved_and_counted_exactly(net, data):
+    net.eval()
+    graph = trace(net, SHAPE)
+    blocks = tuple(b.name for b in graph.blocks if data.draw(st.booleans()))
+    chosen = {"layers": prunable_layers(net), "criterion": "random", "seed": data.draw(st.integers(0, 99)), "blocks": blocks or None}
+    removal = ChannelRanking.of(net, PruneSpec(mode="structured", sparsity=data.draw(st.floats(0, 0.9)), **chosen), graph).cut()
+    assert removal.blocks == blocks
+    small, before = shrink(net, removal), count(net, SHAPE)
+    after = count(small, SHAPE)
+    assert (after.params, after.macs) == planned_counts(net, removal, before)
+    assert prove(net, removal, batch=2).passed is not removal.empty
+    assert Removal.leaving(graph, removal.kept).blocks == blocks
+    assert set(prunable_layers(small)) == {name for name, kept in removal.kept.items() if kept}
+
+
+@given(nets(), st.floats(0, 1), st.floats(0, 0.9), st.sampled_from(["channels", "params", "macs"]), st.sampled_from(["global", "uniform"]))
+@settings(max_examples=30)
+def test_the_share_asked_for_counts_what_blocks_take_along(net, depth, sparsity, target, scope):
+    graph = trace(net.eval(), SHAPE)
+    if not graph.blocks:
+        return
+    spec = PruneSpec(mode="structured", depth=depth, sparsity=sparsity, target=target, scope=scope, layers=prunable_layers(net))
+    ranking = ChannelRanking.of(net, spec, graph)
+    plan = ranking.cut()
+    result = prune(net, spec, input_shape=SHAPE)
+    assert plan.removed >= ranking.by_blocks
+    if target != "channels":
+        assert plan.removed == getattr(result.before, target) - getattr(result.after, target)
+    if plan.wanted <= ranking.by_blocks:
+        assert plan.atoms.size == 0 and plan.removed == ranking.by_blocks
+    elif ranking.plain and scope == "global":
+        assert plan.removed == plan.wanted or plan.limits
+
+
+def test_the_lowest_scores_go_first_and_a_named_block_is_the_only_one():
+    net = chain(*(Sum(lambda x, f, s: x + f) for _ in range(4)))
+    with torch.no_grad():
+        for block, factor in zip((1, 2, 3, 4), (3.0, 0.1, 2.0, 0.5), strict=True):
+            for layer in ("a", "b"):
+                getattr(net[block], layer).weight.mul_(factor)
+    spec = PruneSpec(mode="structured", depth=0.5)
+    graph = trace(net, SHAPE)
+    for criterion in ("l1", "l2"):
+        scores = block_scores(net, PruneSpec(mode="structured", criterion=criterion), graph)
+        assert sorted(scores, key=scores.get) == ["2", "4", "3", "1"]
+    assert ChannelRanking.of(net, spec, graph).blocks == ("2", "4")
+    assert prune(net, PruneSpec(mode="structured", blocks=["1"]), input_shape=SHAPE).plan.blocks == ("1",)
+    assert prune(net, PruneSpec(mode="structured", blocks=["1", "3"], depth=0.5), input_shape=SHAPE).plan.blocks == ("3",)
+
+
+def test_scores_do_not_grow_with_the_width_of_a_block():
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Sequential(Residual(width, 2 * width), nn.Conv2d(width, 2 * width, 1)) for width in (2, 4, 8, 16, 32)))
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.dim() > 1:
+                p.normal_(0, p[0].numel() ** -0.5)
+    net = nn.Sequential(net, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 5)).eval()
+    for criterion in ("l1", "l2"):
+        scores = list(block_scores(net, PruneSpec(mode="structured", criterion=criterion), trace(net, SHAPE)).values())
+        assert len(scores) == 5 and max(scores) < 1.6 * min(scores)
+
+
+def test_a_wrong_surgery_of_blocks_fails_the_proof():
+    net = chain(Sum(lambda x, f, s: F.gelu(x + f)), Sum(lambda x, f, s: x + f))
+    graph = trace(net, SHAPE)
+    removal = Removal(graph, np.zeros(0, dtype=np.int64), blocks=("1",))
+
+    def forgets_the_activation(model, plan):
+        small = shrink(model, plan)
+        small[1] = nn.Identity()
+        return small
+
+    def takes_another(model, plan):
+        return shrink(model, Removal(graph, plan.atoms, blocks=("2",)))
+
+    assert prove(net, removal).passed
+    for surgery in (forgets_the_activation, takes_another, lambda model, plan: model):
+        assert not prove(net, removal, surgery=surgery).passed
+
+
+def test_what_cannot_be_honoured_is_said():
+    residual, plain = chain(Sum(lambda x, f, s: x + f)), chain(nn.Conv2d(6, 6, 1))
+    with pytest.raises(PruningError, match="no block of this model can go as a whole"):
+        prune(plain, PruneSpec(mode="structured", depth=0.5), input_shape=SHAPE)
+    with pytest.raises(SpecError, match="blocks must be one of 1"):
+        prune(residual, PruneSpec(mode="structured", blocks=["5"]), input_shape=SHAPE)
+    with pytest.raises(PruningError, match="it goes with its whole block"):
+        prune(residual, PruneSpec(mode="structured", blocks=["1"], overrides={"1.a": 0.5}), input_shape=SHAPE)
+    few = prune(residual, PruneSpec(mode="structured", depth=0.2), input_shape=SHAPE)
+    assert any("no block goes" in sentence for sentence in few.limits)
+    both = prune(residual, PruneSpec(mode="structured", blocks=["1"], sparsity=0.1, target="params"), input_shape=SHAPE)
+    assert any("the blocks alone take" in sentence for sentence in both.limits) and both.plan.atoms.size == 0
+
+
+def test_a_model_without_blocks_is_of_its_class_trains_is_pruned_again_and_comes_back_from_files(tmp_path):
+    model = load_model("cifar10_resnet20")
+    shape = info(model).input_shape
+    spec = PruneSpec(mode="structured", depth=0.4, sparsity=0.5)
+    small = prune(model, spec).model
+    x = torch.randn(2, *shape)
+    write_folder(tmp_path / "out", small, Recipe({"name": "cifar10_resnet20"}, None, spec), {})
+    for back in (load_model(str(tmp_path / "out")), pickle.loads(pickle.dumps(small)), copy.deepcopy(small)):
+        assert type(back) is type(model)
+        torch.testing.assert_close(back(x), small(x), rtol=0, atol=0)
+    again = prune(load_model(str(tmp_path / "out")), PruneSpec(mode="structured", depth=0.5, sparsity=0.6), input_shape=shape)
+    assert again.proof.passed and again.after.params < again.before.params
+    trained = copy.deepcopy(small).train().requires_grad_(True)
+    F.cross_entropy(trained(x), torch.tensor([1, 2])).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in trained.parameters())
+    assert read_folder(tmp_path / "out") is not None
+
+
+def test_a_file_cannot_put_any_module_in_a_blocks_place():
+    from prunekit.anatomy import apply_widths
+
+    for name, kind in (("1", "Linear"), ("1", "os.system"), ("9", "Identity"), ("", "Identity"), ("1", ["Identity"])):
+        with pytest.raises(CheckpointError):
+            apply_widths(chain(Sum(lambda x, f, s: x + f)), {name: {"becomes": kind}})
+
+
+def test_every_step_of_a_schedule_leaves_out_the_blocks_that_went_with_the_first():
+    from prunekit.recover.shrinking import Shrinking
+
+    net = chain(*(Sum(lambda x, f, s: x + f) for _ in range(4)))
+    chosen = {"layers": prunable_layers(net), "overrides": {"1.a": 0.4}, "blocks": ["2", "3", "4"]}
+    spec = PruneSpec(mode="structured", depth=0.7, sparsity=0.6, target="params", **chosen)
+    for share in (0.1, 0.5):
+        steps, now = Shrinking(net, spec, None, SHAPE), net
+        for sparsity in (share, 0.6):
+            result = steps.cut(now, spec.at(sparsity))
+            now = result.model
+            assert result.proof.passed and len(result.plan.blocks) == 2
+        assert result.achieved.sparsity == pytest.approx(0.6, abs=0.06)
