@@ -139,6 +139,13 @@ def _convolution(args: Args) -> Any:
     return x.new_empty((x.shape[0], weight.shape[0], *sides)) if min(sides, default=1) > 0 and math.prod(weight.shape) else None
 
 
+def _addmm(args: Args) -> Any:
+    """Multiply two matrices and add a vector."""
+    bias, a, b = args
+    fits = a.dim() == b.dim() == 2 and bias.dim() == 1 and a.shape[1] == b.shape[0] and bias.shape[0] == b.shape[1]
+    return a.new_empty((a.shape[0], b.shape[1])) if fits and bias.dtype == a.dtype == b.dtype and a.is_meta and b.is_meta else None
+
+
 SHORTCUTS: dict[Any, Shortcut] = {
     **dict.fromkeys((aten.gelu, aten.silu, aten.hardswish, aten.hardsigmoid, aten.hardtanh, aten.relu, aten.sigmoid), _alike),
     **dict.fromkeys((aten.relu_, aten.hardtanh_, aten.hardswish_, aten.hardsigmoid_, aten.silu_, aten.sigmoid_, aten.gelu_), _itself),
@@ -149,4 +156,5 @@ SHORTCUTS: dict[Any, Shortcut] = {
     aten.mean: _mean,
     aten.cat: _cat,
     aten.convolution: _convolution,
+    aten.addmm: _addmm,
 }

@@ -74,6 +74,12 @@ def test_convolutions_have_torchs_shape_or_torchs_error(axes, rows, inside, kern
     assert agrees(aten.convolution.default, x, w, None, *told, transposed, [0] * axes, groups)
 
 
+@given(sides, sides, st.integers(0, 1), sides, st.sampled_from(["vector", "matrix", "one"]), types, types)
+def test_matrix_products_with_a_bias_have_torchs_shape_or_torchs_error(rows, inner, off, columns, bias, first, second):
+    shape = {"vector": (columns,), "matrix": (rows, columns), "one": (1,)}[bias]
+    assert agrees(aten.addmm.default, empty(shape, second), empty((rows, inner), first), empty((inner + off, columns), first))
+
+
 @pytest.mark.parametrize("function", [F.relu, F.gelu, F.silu, F.hardswish, F.hardsigmoid, F.relu6, torch.sigmoid])
 def test_activations_pass_shape_type_and_order_through(function):
     x = empty((2, 3, 4)).transpose(1, 2)
