@@ -134,6 +134,8 @@ def _cells(stands: NDArray[np.bool_], steps: Ids) -> tuple[list[Ids], list[int]]
 
     Behind a concatenation a layer's outputs are tied to several layers, each to a part of them.
     """
+    if stands.all():  # every channel stands on all layers, as nearly everywhere
+        return [np.arange(len(stands))], [int(np.lcm.reduce(steps))]
     _, which = np.unique(stands, axis=0, return_inverse=True)
     cells = [np.flatnonzero(which.reshape(-1) == index) for index in range(int(which.max()) + 1)]
     return cells, [int(np.lcm.reduce(steps[stands[cell[0]]])) for cell in cells]  # the least multiple with 0 is 0

@@ -65,13 +65,19 @@ Clock = Callable[[str], None]
 
 def clock(times: dict[str, list[list[float]]]) -> Clock:
     """Return a function that notes the seconds (wall, processor) since it was made or last called from fresh, under a name."""
-    gc.collect()
     start = time.perf_counter(), time.process_time()
 
     def note(name: str) -> None:
         times.setdefault(name, []).append([time.perf_counter() - start[0], time.process_time() - start[1]])
 
     return note
+
+
+def fresh(dense: nn.Module) -> nn.Module:
+    """Return a copy of which neither engine knows anything, with nothing left over to be collected while it is pruned."""
+    model = copy.deepcopy(dense)
+    gc.collect()
+    return model
 
 
 def half(model: nn.Module) -> PruneSpec:
@@ -103,7 +109,7 @@ def parameters(model: nn.Module) -> int:
 
 def ours(dense: nn.Module, x: torch.Tensor, times: dict[str, list[list[float]]], *, swept: bool) -> int:
     """Prune by prunekit; return the parameters that are left."""
-    model, shape = copy.deepcopy(dense), tuple(x.shape[1:])
+    model, shape = fresh(dense), tuple(x.shape[1:])
     note = clock(times)
     graph = trace(model, shape)
     note("groups")
@@ -122,7 +128,7 @@ def ours(dense: nn.Module, x: torch.Tensor, times: dict[str, list[list[float]]],
 
 def _our_sweep(dense: nn.Module, shape: tuple[int, ...], times: dict[str, list[list[float]]]) -> None:
     """Know the sizes at nine points by counts alone, then carry all of them out too."""
-    model = copy.deepcopy(dense)
+    model = fresh(dense)
     note = clock(times)
     graph = trace(model, shape)
     ranking = ChannelRanking.of(model, half(model), graph)
@@ -137,7 +143,7 @@ def _our_sweep(dense: nn.Module, shape: tuple[int, ...], times: dict[str, list[l
 
 def theirs(dense: nn.Module, x: torch.Tensor, times: dict[str, list[list[float]]], *, swept: bool) -> int:
     """Prune by torch-pruning; return the parameters that are left."""
-    model = copy.deepcopy(dense).requires_grad_(True)
+    model = fresh(dense).requires_grad_(True)
     note = clock(times)
     pruner = peer(model, x, 0.5)
     note("groups")
@@ -154,7 +160,7 @@ def _their_sweep(dense: nn.Module, x: torch.Tensor, times: dict[str, list[list[f
     """Prune step by step to nine tenths; the counting is timed apart."""
     import torch_pruning
 
-    model = copy.deepcopy(dense).requires_grad_(True)
+    model = fresh(dense).requires_grad_(True)
     counting: dict[str, list[list[float]]] = {}
     note = clock(times)
     pruner = peer(model, x, POINTS[-1], len(POINTS))
