@@ -21,7 +21,9 @@ import prunekit.pruning.moving
 import prunekit.pruning.normalising
 import prunekit.pruning.rules  # noqa: F401 (they fill the registry)
 from prunekit.anatomy.adapters import adapter_of
-from prunekit.anatomy.meta import locating, meta_copy, without_values
+from prunekit.anatomy.cost import count_on, macs_of
+from prunekit.anatomy.meta import locating, meta_copy
+from prunekit.anatomy.shortcuts import without_values
 from prunekit.errors import PruningError
 from prunekit.pruning.blocks import Block, Blocks
 from prunekit.pruning.products import Product, product
@@ -101,7 +103,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if self.tracker.notes is not None:
             self.blocks.see(func.overloadpacket, args, out)
         if self.tracker.notes is not None and func.overloadpacket in flop_registry:
-            macs = flop_registry[func.overloadpacket](*args, **kwargs, out_val=out) // 2
+            macs = macs_of(func, args, kwargs, out)
             self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))
         return out
 
@@ -145,6 +147,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
     watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks)
     with blocks.watching():
         _pass(meta, input_shape, tracker, watcher)
+    count_on(model, meta, input_shape)
     notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
     if any(name not in watcher.seen for name, _ in meta.named_parameters()):
         # a forward pass that wants targets while training stops here: what only runs there stays whole, below

@@ -18,7 +18,7 @@ from prunekit.pruning.couplings import Coupling, couplings_of
 from prunekit.pruning.graph import Axis, Facts, observe
 from prunekit.pruning.kinds import kinds_of
 from prunekit.pruning.lengths import AxisMeter
-from prunekit.pruning.solve import Ids, Solution
+from prunekit.pruning.solve import Ids, Solution, components
 from prunekit.pruning.tracker import Closed
 
 Bools = NDArray[np.bool_]
@@ -177,7 +177,7 @@ def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelG
     weights = {name: weight for name, weight in weights.items() if (weight, 0) in facts.axes}
     layers = tuple(weights)
     incidence = {name: solution.atoms(solution.label[facts.axes[weight, 0]]) for name, weight in weights.items()}
-    immovable = _immovable(facts, weights, incidence)
+    immovable = _immovable(facts, solution.loose, weights, incidence)
     limits = [
         f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
     ]
@@ -195,58 +195,50 @@ def _with_layers(blocks: tuple[Block, ...], layers: tuple[str, ...]) -> tuple[Bl
     return tuple(block for block in found if block.layers)
 
 
-def _immovable(facts: Facts, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
+def _immovable(facts: Facts, loose: Ids, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
     """Return the layers without a removable output and why: the first reason met on their way to the frozen place."""
     stuck = [name for name in weights if incidence[name][0].size == 0]
     if not stuck:
         return {}
-    # the same equalities without the frozen places: what freezes a class is then told apart from what else is frozen
-    variables, found = facts.variables, dict[str, str]()
-    through = [(out, part, "") for out, *parts in variables.ors for part in parts]  # then also along axes that are taken apart or merged
-    for ties in (variables.ties, [*variables.ties, *through]):
-        loose = type(variables)(variables.count, ties).solve().label
+    # by the equalities without the frozen places: what freezes a class is then told apart from what else is frozen
+    found: dict[str, str] = {}
+    for classes in (loose, _along(facts, loose)):
         why: dict[int, str] = {}
-        for ids, reason in variables.frozen:
-            for label in np.unique(loose[ids]).tolist():
+        for ids, reason in facts.variables.frozen:
+            for label in np.unique(classes[ids]).tolist():
                 why.setdefault(label, reason)
         for name in set(stuck) - found.keys():
-            labels = np.unique(loose[facts.axes[weights[name], 0]]).tolist()
+            labels = np.unique(classes[facts.axes[weights[name], 0]]).tolist()
             found.update([(name, why[label]) for label in labels if label in why][:1])
-        if found.keys() >= set(stuck):
-            break
     return {name: found.get(name, "its outputs are tied to something that cannot shrink") for name in stuck}
+
+
+def _along(facts: Facts, loose: Ids) -> Ids:
+    """Return the classes of equalities joined along axes that are taken apart or merged."""
+    ors = [np.concatenate([np.zeros(0, np.int64), *(part[k] for part in facts.variables.ors)]) for k in range(3)]
+    ends = [loose[np.concatenate(side)] for side in ((ors[0], ors[0]), (ors[1], ors[2]))]
+    return components(facts.variables.count, *ends)[loose]
 
 
 def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]], weights: dict[str, str]) -> tuple[Group, ...]:
     """Join atoms that stand on one layer's output in one role, over all layers."""
-    parent: dict[int, int] = {}
-
-    def find(atom: int) -> int:
-        while parent.setdefault(atom, atom) != atom:
-            parent[atom] = parent[parent[atom]]
-            atom = parent[atom]
-        return atom
-
-    for _, atoms, roles in incidence.values():
-        for role in np.unique(roles).tolist():
-            first, *rest = np.unique(atoms[roles == role]).tolist()
-            for atom in rest:
-                parent[find(atom)] = find(first)
-    members: dict[int, set[int]] = defaultdict(set)
+    parts = [np.unique(atoms[roles == role]) for _, atoms, roles in incidence.values() for role in np.unique(roles).tolist()]
+    nothing = np.zeros(0, np.int64)
+    chains = [np.concatenate([nothing, *(part[side] for part in parts)]) for side in (slice(None, -1), slice(1, None))]
+    root = components(facts.variables.count, *chains)
+    atoms = np.unique(np.concatenate([nothing, *parts]))
     layers: dict[int, dict[str, None]] = defaultdict(dict)
-    for name, (_, atoms, _) in incidence.items():
-        for atom in np.unique(atoms).tolist():
-            root = find(atom)
-            members[root].add(atom)
-            layers[root][name] = None
-    couplings = couplings_of(facts, solution, {atom: find(atom) for atom in parent}, weights)
+    for name, (_, mine, _) in incidence.items():
+        for label in dict.fromkeys(root[np.unique(mine)].tolist()):
+            layers[label][name] = None
+    couplings = couplings_of(facts, solution, root, weights)
     names: dict[str, int] = defaultdict(int)
     groups = []
-    for root, found in members.items():
-        first = next(iter(layers[root]))
+    for least, found in layers.items():
+        first = next(iter(found))
         names[first] += 1
         label = first if names[first] == 1 else f"{first} ({names[first]})"
-        groups.append(Group(label, tuple(layers[root]), np.array(sorted(found), dtype=np.int64), couplings.get(root, ())))
+        groups.append(Group(label, tuple(found), atoms[root[atoms] == least], couplings.get(least, ())))
     return tuple(groups)
 
 

@@ -8,7 +8,6 @@ channels), :mod:`prunekit.pruning.reference` does.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prunekit.anatomy.meta import copied
 from prunekit.errors import ProofError
 from prunekit.pruning.reference import reference
 from prunekit.pruning.removal import Removal
@@ -81,7 +81,7 @@ def randomise(model: nn.Module, seed: int = SEED) -> nn.Module:
     memo: dict[int, object] = {
         id(p): nn.Parameter(torch.empty_like(p), requires_grad=False) for p in model.parameters() if p.is_floating_point()
     }
-    other, noise = copy.deepcopy(model, memo).eval(), torch.Generator().manual_seed(seed)
+    other, noise = copied(model, memo).eval(), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in other.modules():
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
@@ -118,7 +118,7 @@ def zeroed(model: nn.Module, plan: Removal) -> nn.Module:
     plan : Removal
         What goes.
     """
-    dense = copy.deepcopy(model)
+    dense = copied(model)
     _zero(dense, plan)
     return dense
 

@@ -16,6 +16,7 @@ OUTER, LAST, SPLITS, ALL = 1, 2, 3, 4  # all parts but the last (heads, but not 
 Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
 Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
 
+PLAIN = {int, float, bool, str, type(None)}
 WRITTEN = "a size written into forward()"
 RULES: dict[str, Rule] = {}
 
@@ -181,6 +182,10 @@ def tensors_in(values: Any) -> list[Tensor]:
     """Return all tensors in nested lists, tuples, dicts and dataclasses."""
     if isinstance(values, Tensor):
         return [values]
+    if type(values) in PLAIN:
+        return []
+    if type(values) in {list, tuple}:  # what the arguments of nearly every operation are
+        return [t for value in values if type(value) not in PLAIN for t in ([value] if isinstance(value, Tensor) else tensors_in(value))]
     if is_dataclass(values) and not isinstance(values, type):
         values = [getattr(values, entry.name) for entry in fields(values)]
     if isinstance(values, dict):
