@@ -1,6 +1,6 @@
 """Layers: where do the weights live, and what do they look like?"""
 
-from prunekit.ui import couplings, layers, show
+from prunekit.ui import blocks, couplings, layers, show
 from prunekit.ui.current import model_in_use
 
 show.heading(
@@ -13,3 +13,4 @@ with show.plain_errors():
     selected = layers.table(now, loaded)
     layers.distributions(now, loaded, selected)
     couplings.section(loaded)
+    blocks.section(loaded)

@@ -2,7 +2,24 @@
 
 import streamlit as st
 
-from prunekit.ui import controls, costs, cuts, handout, measuring, more, pixels, prune, saving, scoring, show, store, ticks
+from prunekit.ui import (
+    blocks,
+    controls,
+    costs,
+    cuts,
+    handout,
+    kinds,
+    measuring,
+    more,
+    pixels,
+    prune,
+    saving,
+    scoring,
+    show,
+    staying,
+    store,
+    ticks,
+)
 from prunekit.ui.current import data_in_use, model_in_use
 
 show.heading(
@@ -13,6 +30,10 @@ now, loaded = model_in_use()
 with st.container(border=True):
     controls.setting()
     controls.amount()
+    if now.mode == "structured":
+        with st.container(horizontal=True, gap="large"):
+            kinds.pills(now, loaded)
+            blocks.slider(now, loaded)
     more.choices()
 
 view = spec = data = None
@@ -20,7 +41,7 @@ if store.data_name(now, loaded) != store.NO_DATA:
     data = data_in_use(now, loaded)
 images = store.images_of(now, loaded, data)
 with show.plain_errors(stop=False):
-    spec = now.spec(loaded.layers)
+    spec = now.spec(loaded.every)
     if scoring.ready(loaded, spec, images):
         view = cuts.view(loaded.source, spec, images)
 prune.numbers(now, loaded, view)
@@ -39,7 +60,8 @@ if view is not None:
     prune.limits(view)
     prune.pictures(now, loaded, view)
     pixels.section(now, loaded, view)
-ticks.table(now, loaded, view)
+    staying.section(loaded, view)
+ticks.section(now, loaded, view)
 if view is not None:
     with show.plain_errors(stop=False):
         found = costs.known(now, loaded, view)

@@ -119,7 +119,7 @@ def check_finite(model: nn.Module, layers: Iterable[str]) -> None:
             raise ModelError(f"layer {name} holds NaN or infinite weights: load a sound checkpoint")
 
 
-def layer_table(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame:
+def layer_table(model: nn.Module, input_shape: tuple[int, ...], names: Iterable[str] | None = None) -> pd.DataFrame:
     """Return one row for each prunable layer.
 
     Parameters
@@ -128,6 +128,8 @@ def layer_table(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame:
         Any model.
     input_shape : tuple of int
         Shape of one sample, ``(C, H, W)`` or ``(features,)``.
+    names : iterable of str, optional
+        Some of the :func:`channel_layers`; the prunable ones when left out.
 
     Returns
     -------
@@ -138,7 +140,7 @@ def layer_table(model: nn.Module, input_shape: tuple[int, ...]) -> pd.DataFrame:
     total = sum(p.numel() for p in model.parameters())
     macs = layer_macs(model, input_shape)
     rows = []
-    for name in prunable_layers(model):
+    for name in prunable_layers(model) if names is None else names:
         module = model.get_submodule(name)
         params = sum(p.numel() for p in module.parameters(recurse=False))
         shape = tuple(weight_of(model, name).shape)

@@ -76,6 +76,7 @@ def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneS
     fields = {"mode": mode, "criterion": args.criterion, "scope": args.scope, "layers": args.layers, "seed": args.seed}
     fields |= {"sparsity": getattr(args, "sparsity", None), "threshold": getattr(args, "threshold", None)}
     fields |= {"pattern": args.pattern, "target": args.target, "cap_all": args.cap_all, "round_to": args.round, "samples": args.samples}
+    fields |= {"units": args.units, "depth": args.depth, "blocks": args.blocks}
     spec = PruneSpec(**{**fields, **change}, overrides=tuple(args.override or ()), caps=tuple(args.cap or ()))
     if not prunable_layers(model):
         raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
@@ -83,9 +84,10 @@ def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneS
 
 
 def check_cut(args: argparse.Namespace) -> None:
-    """Raise unless something says how much is to go: a sparsity, a threshold or a pattern."""
-    if args.sparsity is None and args.threshold is None and args.pattern is None and args.mode != "nm":
-        raise SpecError("one of the arguments --sparsity --threshold --pattern is required: say how much is to go")
+    """Raise unless something says how much is to go: a sparsity, a threshold, a pattern or whole blocks."""
+    said = (args.sparsity, args.threshold, args.pattern, args.depth, args.blocks)
+    if all(value is None for value in said) and args.mode != "nm":
+        raise SpecError("one of the arguments --sparsity --threshold --pattern --depth --blocks is required: say how much is to go")
 
 
 def absolute(data: Data | None) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.anatomy import count, layer_table
+from prunekit.anatomy import channel_layers, count, layer_table
 from prunekit.catalog import ModelInfo, info, list_models
 from prunekit.catalog.folder import is_folder, read_recipe, read_result
 from prunekit.cli.arguments import model_of, shape_of, to_json
@@ -49,17 +49,21 @@ def _costs(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _layers(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Return the prunable layers; ``protected`` says why structured pruning leaves one alone by default."""
+    """Return the layers that can be pruned, attention that holds its weight among them.
+
+    ``protected`` says why structured pruning leaves one alone by default.
+    """
     kept = protected_layers(model, "structured")
-    rows = layer_table(model, shape).to_dict("records")
+    rows = layer_table(model, shape, channel_layers(model)).to_dict("records")
     return [{**{str(k): v for k, v in row.items()}, "shape": list(row["shape"]), "protected": kept.get(row["name"])} for row in rows]
 
 
 def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return what shrinks together, what cannot shrink, and the limits met."""
     graph = trace(model, shape)
-    groups = [{"id": g.id, "layers": list(g.layers), "size": g.size, "reasons": list(g.reasons)} for g in graph.groups]
-    return {"groups": groups, "immovable": dict(graph.immovable), "limits": list(graph.limits)}
+    groups = [{"id": g.id, "kind": g.kind, "layers": list(g.layers), "size": g.size, "reasons": list(g.reasons)} for g in graph.groups]
+    blocks = [{"name": b.name, "becomes": b.becomes, "layers": list(b.layers)} for b in graph.blocks]
+    return {"groups": groups, "blocks": blocks, "immovable": dict(graph.immovable), "limits": list(graph.limits)}
 
 
 def _history(folder: Path) -> dict[str, Any]:
@@ -83,9 +87,17 @@ def _page(found: dict[str, Any]) -> str:
         for r in found["layers"]
     ]
     lines += ["", table(["layer", "type", "shape", "params", "share", "MACs", "outputs"], rows), "", "What shrinks together:"]
-    lines.append(table(["group", "channels", "layers"], [(g["id"], g["size"], _shortened(g["layers"])) for g in found["groups"]]))
+    groups = [(g["id"], g["size"], g["kind"], _shortened(g["layers"])) for g in found["groups"]]
+    lines.append(table(["group", "size", "of", "layers"], groups))
+    lines += _blocks(found["blocks"])
     lines += [f"! {sentence}" for sentence in found["limits"]]
     return "\n".join(lines)
+
+
+def _blocks(blocks: list[dict[str, Any]]) -> list[str]:
+    """Return the blocks that can go as text; nothing where there are none."""
+    rows = [(b["name"], b["becomes"], _shortened(b["layers"])) for b in blocks]
+    return ["", "What can go as a whole:", table(["block", "becomes", "layers"], rows)] if rows else []
 
 
 def _card_accuracy(value: Any) -> str:

@@ -12,7 +12,7 @@ from prunekit.cli.deciding import apply_flags, compare_flags
 from prunekit.cli.recovering import recovery_flags
 from prunekit.cli.runflags import runs_flags
 from prunekit.errors import SpecError
-from prunekit.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, PruneSpec
+from prunekit.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, UNITS, PruneSpec
 
 MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA_HELP = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
@@ -146,6 +146,12 @@ def _setting_flags(parser: argparse.ArgumentParser, modes: Sequence[str] = MODES
     parser.add_argument(
         "--round", type=int, choices=ROUNDS, default=1, help="structured: keep a multiple of so many channels (default: %(default)s)"
     )
+    kinds = f"structured: which kinds of units may go, of {', '.join(UNITS)} (default: all)"
+    parser.add_argument("--units", type=NAMES, metavar="U[,U]", help=kinds)
+    depth = "structured: share of the removable residual blocks that go as a whole, 0 <= S <= 1 (default: 0, or 1 with --blocks)"
+    parser.add_argument("--depth", type=_number, metavar="S", help=depth)
+    blocks = "structured: residual blocks that may go; see prunekit inspect for their names (default: all)"
+    parser.add_argument("--blocks", type=NAMES, metavar="a,b", help=blocks)
     parser.add_argument("--samples", type=_whole, default=512, metavar="N", help="training images to score on (default: %(default)s)")
     parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="seed of whatever is random (default: 0)")
 

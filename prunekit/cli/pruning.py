@@ -16,8 +16,9 @@ from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, s
 from prunekit.measure import Assessment, assess, document, evaluate
 from prunekit.recover import Recovered, recover
 from prunekit.runs import store
+from prunekit.runs.naming import whole_text
 from prunekit.runs.saving import keep_made
-from prunekit.spec import Recipe
+from prunekit.spec import PruneSpec, Recipe
 
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
 SIZES = {"dense": "dense file", "gzip": "gzipped", "sparse": "non-zeros, sparse", "surgery": "after surgery"}
@@ -63,7 +64,8 @@ def setting_text(spec: dict[str, Any]) -> str:
     """Return a setting in a few words."""
     words = [spec["mode"], spec["criterion"], spec["pattern"] or spec["scope"]]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
-    return ", ".join(words)
+    kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks")}
+    return ", ".join([*words, *filter(None, [whole_text(PruneSpec(**kinds))])])
 
 
 def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str:
@@ -79,7 +81,8 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += [f"accuracy {difference}"] if difference else []
     lines += _healing(found["recovery"]) if "recovery" in found else []
     lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
-    lines += [_proof(found["proof"])] if found["proof"] else []
+    lines += [f"whole blocks that go: {', '.join(found['blocks'])}"] if found["blocks"] else []
+    lines += [_proof(found["proof"], "channels and blocks" if found["blocks"] else "channels")] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
     lines += [f"written to {out}"] if out else []
     return "\n".join(lines + ([f"saved as run {found['run'][:12]}"] if "run" in found else []))
@@ -115,13 +118,13 @@ def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, 
 
 def _layer(row: dict[str, Any]) -> tuple[object, ...]:
     """Return one layer's row."""
-    shapes = (shape_text(row["shape_before"]), shape_text(row["shape_after"]))
+    shapes = (shape_text(row["shape_before"]), shape_text(row["shape_after"]) if all(row["shape_after"]) else "gone with its block")
     return row["name"], row["type"], *shapes, percent(row["requested"]), percent(row["sparsity"])
 
 
-def _proof(proof: dict[str, Any]) -> str:
+def _proof(proof: dict[str, Any], what: str) -> str:
     """Return the proof in one line."""
     return (
-        f"proved: removing these channels gives what zeroing them gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
+        f"proved: removing these {what} gives what zeroing them gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
         f"pruning moved the output by {percent(proof['output_change'])}"
     )

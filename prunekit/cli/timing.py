@@ -61,8 +61,8 @@ def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
     if args.mode != "both":
         free = {"sparsity": None} if args.mode == "nm" else {}
         return [spec_of(args, model, mode=args.mode, **free)]
-    whole_channels = {"pattern": None, "target": None, "round_to": 1}
-    return [spec_of(args, model, mode="unstructured", **whole_channels), spec_of(args, model, mode="structured", pattern=None)]
+    of_channels = {"pattern": None, "target": None, "round_to": 1, "units": None, "depth": None, "blocks": None}
+    return [spec_of(args, model, mode="unstructured", **of_channels), spec_of(args, model, mode="structured", pattern=None)]
 
 
 def _name(spec: PruneSpec) -> str:

@@ -116,6 +116,8 @@ def widened(model: nn.Module, small: nn.Module, plan: Removal) -> nn.Module:
     keeps, values = by_tensor(plan.masks), dict((*small.named_parameters(), *small.named_buffers()))
     with torch.no_grad():
         for name, tensor in (*wide.named_parameters(), *wide.named_buffers()):
+            if name not in values:
+                continue  # its whole block went: zeros stand there
             mine = keeps.get(name, {})
             places = [torch.from_numpy(mine[k].nonzero()[0]) if k in mine else torch.arange(n) for k, n in enumerate(tensor.shape)]
             tensor[torch.meshgrid(*places, indexing="ij") if places else ...] = values[name]
@@ -137,7 +139,8 @@ def document(result: PruneResult, assessment: Assessment, model: Mapping[str, An
     Returns
     -------
     dict
-        Keys ``model``, ``data``, ``spec``, ``achieved``, ``before``, ``after``, ``difference``, ``layers``, ``proof``, ``limits``.
+        Keys ``model``, ``data``, ``spec``, ``achieved``, ``before``, ``after``, ``difference``, ``blocks`` (those that went whole),
+        ``layers``, ``proof``, ``limits``.
     """
     return {
         "model": model,
@@ -147,6 +150,7 @@ def document(result: PruneResult, assessment: Assessment, model: Mapping[str, An
         "before": assessment.before.to_dict(),
         "after": assessment.after.to_dict(),
         "difference": None if assessment.difference is None else asdict(assessment.difference),
+        "blocks": [] if result.plan is None else list(result.plan.blocks),
         "layers": [layer.to_dict() for layer in result.layers],
         "proof": None if result.proof is None else result.proof.to_dict(),
         "limits": list(result.limits),

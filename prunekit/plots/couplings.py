@@ -51,13 +51,15 @@ def coupled(
     """Draw which layers shrink together, and through which operation.
 
     A group of several layers is a line with a dot at each of them, and with a sign above the layer that an operation ties to those
-    before it; short lines lie inside, long ones outside. A layer that shrinks alone is a ring, one that cannot shrink a grey square.
+    before it; short lines lie inside, long ones outside. A layer that shrinks alone is a ring, one that cannot shrink a grey square;
+    heads of attention, and the dimensions in each, are diamonds.
 
     Parameters
     ----------
     layers : DataFrame
         In the order of depth; columns ``name``, ``channels`` (outputs), ``group`` (the group that it forms alone, or -1) and ``why``
-        (the reason why it cannot shrink, or empty).
+        (the reason why it cannot shrink, or empty);
+        optionally ``heads`` and ``dimensions`` (the groups that attention forms, or -1) and ``inside`` (both in words, or empty).
     groups : DataFrame
         Those of two or more layers; columns ``group`` (a number of the caller's), ``layers`` (tuple of names), ``channels`` (the
         thickness of the line) and ``text`` (the direct label).
@@ -81,10 +83,14 @@ def coupled(
     names = list(layers["name"])
     tracks = _tracks(groups, names, selected, dark)
     edge = LANE * (1 + max((track.lane for track in tracks), default=0)) + 14
-    words = _labels(tracks, range(first, last + 1)) if selected is None else _notes(names, tracks, notes or {}, selected, dark)
+    shown = range(first, last + 1)
+    if selected is None:
+        words = _labels(tracks, shown) + _heads_words(layers, tracks, shown, dark)
+    else:
+        words = _notes(names, tracks, notes or {}, selected, dark)
     traces = [_line(track) for track in reversed(tracks)]
-    traces += [_leaders(words, edge, dark), _numbers(layers, dark), _alone(layers, selected, dark), _stops(tracks, names)]
-    traces += [_signs(tracks, names, ties, dark), _words(words, edge, dark)]
+    traces += [_leaders(words, edge, dark), _numbers(layers, dark), _alone(layers, selected, dark), _heads(layers, selected, dark)]
+    traces += [_stops(tracks, names), _signs(tracks, names, ties, dark), _words(words, edge, dark)]
     fig = theme.figure(traces, dark=dark, height=PITCH * (last - first + 1) + 20, showlegend=False)
     fig.update_xaxes(visible=False, range=[-NUMBERS, edge + WORDS], fixedrange=True)
     fig.update_yaxes(
@@ -190,6 +196,37 @@ def _alone(layers: pd.DataFrame, selected: int | None, dark: bool) -> go.Scatter
     )  # fmt: skip
 
 
+def _heads(layers: pd.DataFrame, selected: int | None, dark: bool) -> go.Scatter:
+    """Return a diamond for the heads of each attention and a tall one for the dimensions of each head, filled for the selected one."""
+    if "inside" not in layers:
+        return go.Scatter()
+    marks = [
+        (x, row, layer.name, group, shape, words)
+        for row, layer in enumerate(layers.itertuples())
+        for x, group, shape, words in (
+            (5, layer.heads, "diamond", "its heads"),
+            (15, layer.dimensions, "diamond-tall", "the dimensions of each head"),
+        )
+        if group >= 0
+    ]
+    symbols = [shape if group == selected else f"{shape}-open" for _, _, _, group, shape, _ in marks]
+    return go.Scatter(
+        x=[mark[0] for mark in marks], y=[mark[1] for mark in marks], mode="markers", hovertemplate="%{text}<extra></extra>",
+        text=[f"<b>{name}</b><br>{words} can go" for _, _, name, _, _, words in marks], customdata=[[int(mark[3])] for mark in marks],
+        marker={"symbol": symbols, "size": 8, "color": theme.ink(dark), "line": {"width": 1.5, "color": theme.ink(dark)}, "opacity": 1},
+        **STEADY,
+    )  # fmt: skip
+
+
+def _heads_words(layers: pd.DataFrame, tracks: Sequence[Track], shown: range, dark: bool) -> list[Word]:
+    """Say how many heads attention has, where nothing else stands in its row."""
+    if "inside" not in layers:
+        return []
+    taken = {word.row for word in _labels(tracks, shown)}
+    rows = [(row, layer) for row, layer in enumerate(layers.itertuples()) if layer.inside and row in shown and row not in taken]
+    return [Word(row, layer.inside, 21, int(max(layer.heads, layer.dimensions)), theme.muted(dark)) for row, layer in rows]
+
+
 def _stops(tracks: Sequence[Track], names: Sequence[str]) -> go.Scatter:
     """Return a dot for each member of each group."""
     stops = [(track, row) for track in tracks for row in track.rows]
@@ -257,4 +294,6 @@ def tail(name: str, most: int = 30) -> str:
     while len(name) > most and len(".".join(parts)) >= most and len(parts) > 1:
         parts = parts[1:]
     end = ".".join(parts)
+    if len(end) < len(name) and len(end) < 0.6 * most:
+        return short(name, most)  # so little would tell nothing apart
     return short(end if end == name else "…" + end, most)

@@ -28,7 +28,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     Returns
     -------
     plotly.graph_objects.Figure
-        A click on a bar gives the layer's place in ``customdata[0]``.
+        A click on a bar gives the layer's index in ``customdata[0]``.
     """
     flat = len(frame) <= MOST_NAMED
     across = {"orientation": "h"} if flat else {}
@@ -41,7 +41,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
                 **across,
                 name=label,
                 marker={"color": colours, "line": {"width": 0}},
-                customdata=list(zip(range(len(frame)), frame["gone"], frame["all"], frame["removed"], strict=True)),
+                customdata=list(zip(frame.index, frame["gone"], frame["all"], frame["removed"], strict=True)),
                 hovertemplate=(
                     f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} "
                     f"removed (%{{customdata[3]:.1%}})<extra></extra>"

@@ -23,16 +23,8 @@ def scored_groups(groups: tuple[Group, ...], scores: dict[int, float], limits: L
     return known, (*limits, *told)
 
 
-def with_attention(graph: ChannelGraph, chosen: tuple[str, ...]) -> tuple[str, ...]:
-    """Return chosen layers and the attention that goes with them.
-
-    Attention that holds its packed rows itself is chosen with the layer behind it: its heads are what that layer reads.
-    """
-    return (*chosen, *(name for name in graph.layers if f"{name}.out_proj" in chosen and name not in chosen))
-
-
 def selected_groups(
-    graph: ChannelGraph, chosen: tuple[str, ...], blocks: tuple[str, ...] = ()
+    graph: ChannelGraph, chosen: tuple[str, ...], blocks: tuple[str, ...] = (), units: tuple[str, ...] | None = None
 ) -> tuple[tuple[Group, ...], tuple[Group, ...], Limits]:
     """Return the groups whose layers are all chosen, those of them that go with whole blocks, and why chosen layers stay whole.
 
@@ -44,12 +36,15 @@ def selected_groups(
         Layers.
     blocks : tuple of str
         Residual blocks that go.
+    units : tuple of str, optional
+        Kinds of groups that may go; None for all.
     """
-    chosen = with_attention(graph, chosen)
     left, lost = without(graph, blocks)
-    groups, lost = (tuple(group for group in found if set(group.layers) <= set(chosen)) for found in (left, lost))
-    served = {name for group in groups for name in group.layers}
-    limits = list(graph.limits)
+    offered, lost = (tuple(group for group in found if set(group.layers) <= set(chosen)) for found in (left, lost))
+    groups, lost = (tuple(group for group in found if units is None or group.kind in units) for found in (offered, lost))
+    withheld = tuple(group for group in offered if group not in groups)
+    served = {name for group in offered for name in group.layers}
+    limits = [*graph.limits, *_withheld(withheld)]
     for name in chosen:
         if name in served or within(name, blocks):
             continue
@@ -64,5 +59,17 @@ def selected_groups(
         else:
             limits.append(f"{name} stays whole: it has no channel that can go")
     if not groups and not blocks:
-        raise PruningError("nothing can be removed. " + "; ".join(limits) + ". Choose other layers, or mode unstructured")
+        advice = "other units, other layers" if withheld else "other layers"
+        raise PruningError(f"nothing can be removed. {'; '.join(limits)}. Choose {advice}, or mode unstructured")
     return groups, lost, tuple(limits)
+
+
+def _withheld(groups: tuple[Group, ...]) -> Limits:
+    """Say which kinds of units the setting leaves whole, one sentence for each kind."""
+    kinds: dict[str, list[str]] = {}
+    for group in groups:
+        kinds.setdefault(group.kind, []).append(group.layers[0])
+    return tuple(
+        f"all {kind} of {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} stay: the setting's units leave them out"
+        for kind, names in kinds.items()
+    )

@@ -94,7 +94,7 @@ class ChannelRanking:
         chosen = chosen_layers(model, spec)
         check_finite(model, chosen)
         depth = choose_blocks(model, spec, graph, data)
-        groups, lost, limits = selected_groups(graph, chosen, depth.blocks)
+        groups, lost, limits = selected_groups(graph, chosen, depth.blocks, spec.units)
         by_atom = atom_scores(model, spec, graph, groups, data, depth.blocks)
         groups, limits = scored_groups(groups, by_atom, limits)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
@@ -131,7 +131,8 @@ class ChannelRanking:
         """Return why no channel of a layer can be chosen."""
         if within(layer, self.blocks):
             return "it goes with its whole block"
-        return self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer)) or "it cannot shrink"
+        known = self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer))
+        return known or ("the setting's units leave it out" if self.spec.units else "it cannot shrink")
 
     def _check_override(self, group: Group, layer: str, share: float, other: tuple[str, float] | None) -> None:
         """Raise if an override contradicts what else is said of the layers that shrink together."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from prunekit.anatomy import prunable_layers
+from prunekit.anatomy import channel_layers, prunable_layers
 from prunekit.anatomy.layers import unknown_layers
 from prunekit.anatomy.meta import check_plain
 from prunekit.errors import PruningError
@@ -47,7 +49,8 @@ def default_layers(model: nn.Module, mode: str) -> tuple[str, ...]:
 def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
     """Return the layers that a setting works on, in order of definition.
 
-    A layer with an override is chosen by it, one with a cap alone is not.
+    A layer with an override is chosen by it, one with a cap alone is not. In structured mode attention that holds its packed rows itself
+    is chosen with the layer behind it, whose inputs its heads are, unless the setting's layers name such attention.
 
     Raises
     ------
@@ -57,15 +60,31 @@ def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
         If a layer's weight is not a plain parameter.
     """
     check_plain(model)
-    known = prunable_layers(model)
+    known = channel_layers(model) if spec.mode == "structured" else prunable_layers(model)
     fixed = [name for name, _ in spec.overrides]
-    named = set(default_layers(model, spec.mode) if spec.layers is None else spec.layers) | set(fixed)
+    named = with_attention(known, default_layers(model, spec.mode) if spec.layers is None else spec.layers) | set(fixed)
     unknown = [name for name in (*(spec.layers or ()), *fixed, *dict(spec.caps)) if name not in known]
     if unknown:
         raise PruningError(unknown_layers(dict.fromkeys(unknown), known))
     if not named:
         raise PruningError(f"nothing to prune: the model has no layer that {spec.mode} pruning may touch by default; name layers")
     return tuple(name for name in known if name in named)
+
+
+def with_attention(known: Iterable[str], named: Iterable[str]) -> set[str]:
+    """Return named layers with the attention that is chosen along.
+
+    Parameters
+    ----------
+    known : iterable of str
+        ``channel_layers(model)``.
+    named : iterable of str
+        The layers that a setting names.
+    """
+    behind = {name: f"{name}.out_proj" for name in known}
+    packed = {name for name, out in behind.items() if out in set(known)}
+    named = set(named)
+    return named if named & packed else named | {name for name in packed if behind[name] in named}
 
 
 def share_out(total: int, sizes: dict[str, int], fixed: dict[str, int], what: str) -> int:

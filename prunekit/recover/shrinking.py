@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from prunekit.anatomy import prunable_layers
+from prunekit.anatomy import channel_layers
 from prunekit.errors import ProofError
 from prunekit.pruning import ChannelRanking, Group, Plan, carry_out, prove, shrink, trace
 from prunekit.pruning.lengths import within
@@ -86,7 +86,7 @@ class Shrinking:
         """Choose what goes from the model as it is now; None where every layer is down to a single channel."""
         if self.last is None:
             return replace(self.whole, spec=setting).cut()
-        setting = self._left(setting, prunable_layers(now))
+        setting = self._left(setting, channel_layers(now))
         graph = trace(now, self.shape)
         chosen = {name for group in self.whole.groups for name in group.layers}
         if not any(chosen.issuperset(group.layers) for group in graph.groups):

@@ -44,7 +44,7 @@ def pruned_run(model_id: ModelId, weights: str, spec: PruneSpec, recovery: Recov
         Which images decide the outcome, as `trained_on` says.
     """
     kind, plain = ("recovered", recovery.to_dict()) if recovery.active else ("pruned", None)
-    words = [model_id.name, spec.mode, spec.criterion, spec.pattern or spec.scope, _amount(spec), recovery.title()]
+    words = [model_id.name, spec.mode, spec.criterion, spec.pattern or spec.scope, _amount(spec), whole_text(spec), recovery.title()]
     name, parent = run_id(weights, spec, recovery, trained_on), run_id(weights, None, None)
     title = ", ".join(word for word in words if word)
     return Run(name, kind, title, placed(model_id), weights, spec.to_dict(), plain, trained_on, parent)
@@ -93,3 +93,27 @@ def _amount(spec: PruneSpec) -> str:
     if spec.mode == "nm":
         return ""
     return f"threshold {spec.threshold:g}" if spec.threshold is not None else f"{100 * float(spec.sparsity or 0.0):.4g} %"
+
+
+def whole_text(spec: PruneSpec) -> str:
+    """Return in a few words what a setting says of whole blocks and of kinds of units; nothing where it says nothing.
+
+    Parameters
+    ----------
+    spec : PruneSpec
+        The setting.
+    """
+    units = "" if spec.units is None else " and ".join(spec.units) + " alone"
+    return ", ".join(filter(None, (units, _blocks(spec))))
+
+
+def _blocks(spec: PruneSpec) -> str:
+    """Return which blocks go: by name where they are few and all of them do."""
+    if not spec.depth:
+        return ""
+    if spec.blocks is None:
+        return f"{100 * spec.depth:.4g} % of the blocks"
+    number = f"{len(spec.blocks)} block{'s' if spec.blocks[1:] else ''}"
+    if spec.depth < 1:
+        return f"{100 * spec.depth:.4g} % of {number}"
+    return "without " + (", ".join(spec.blocks) if len(spec.blocks) < 4 else number)

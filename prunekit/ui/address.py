@@ -21,8 +21,10 @@ SHELVES = ("sample", "torchvision", "own")
 MOST_SEED = 2**53 - 1  # beyond it a browser's numbers are not exact
 MOST_SAMPLES = 100_000
 MOST_EPOCHS = 200
+MOST_BLOCKS = 200
 METRIC = r"[a-z][a-z_]{0,31}"
 KNOBS = codecs.in_order(codecs.matching(r"[a-z0-9.]{1,80}", "where the controls of a lesson stand, such as 10_all"), 2)
+SHARE = codecs.Codec(codecs.percent, lambda text: 1.0 if text == "100" else codecs.fraction(text))  # a whole one, too
 
 CODECS: dict[str, codecs.Codec] = {
     "model": codecs.matching(r"[\w./:-]{1,200}", "the name of a model on the Start page"),
@@ -42,6 +44,9 @@ CODECS: dict[str, codecs.Codec] = {
     "target": codecs.choice(*TARGETS),
     "round_to": codecs.one_number(*ROUNDS),
     "samples": codecs.whole(1, MOST_SAMPLES),
+    "units": codecs.UNIT_KINDS,
+    "depth": SHARE,
+    "blocks": codecs.names(MOST_BLOCKS),
     "seed": codecs.whole(0, MOST_SEED),
     "shelf": codecs.choice(*SHELVES),
     "pick": codecs.Codec(codecs.ranges, codecs.places),
@@ -63,7 +68,7 @@ CODECS: dict[str, codecs.Codec] = {
     "lr": codecs.number(0, 10),
     "rate": codecs.choice(*RATES),
     "augment": codecs.YES_NO,
-    "distill": codecs.Codec(codecs.percent, lambda text: 1.0 if text == "100" else codecs.fraction(text)),
+    "distill": SHARE,
     "temperature": codecs.number(0.1, 100),
     "schedule": codecs.choice(*SCHEDULES),
     "steps": codecs.whole(2, 100),

@@ -13,7 +13,7 @@ from prunekit.measure import SweepPoint
 from prunekit.plots import accuracy_curves
 from prunekit.plots.text import percent
 from prunekit.ui import measuring, routes, show, state
-from prunekit.ui.settings import Settings
+from prunekit.ui.settings import OWN, PLAIN, Settings
 from prunekit.ui.sweeps import Line
 
 COUNTED = ("requested", "sparsity", "ratio", "params", "macs", "bytes")
@@ -114,7 +114,7 @@ def adopt(line: Line, requested: float) -> None:
     curve = line.curve
     if state.settings().mode != curve.mode:
         state.change_mode(curve.mode)
-    own = {} if curve.chosen else {"layers": None, "overrides": (), "caps": (), "cap_all": 1.0, "target": "channels", "round_to": 1}
+    own = {} if curve.chosen else {name: getattr(PLAIN, name) for name in OWN}
     state.change(criterion=curve.criterion, scope=curve.scope, sparsity=min(round(requested, 6), 0.995), **own)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunekit import fields as check
-from prunekit.choices import CRITERIA, MODES, SCOPES
+from prunekit.choices import CRITERIA, MODES, SCOPES, UNITS
 from prunekit.errors import SpecError
 from prunekit.ui.settings import Curve
 
@@ -149,10 +149,10 @@ def matching(pattern: str, allowed: str) -> Codec:
     return Codec(str, read)
 
 
-def dotted(*allowed: str) -> Codec:
-    """Return the codec of one word out of several, whose underscores are written as dots."""
-    words = choice(*(word.replace("_", ".") for word in allowed))
-    return Codec(lambda word: word.replace("_", "."), lambda text: words.read(text).replace(".", "_"))
+def dotted(*allowed: str, sign: str = "_") -> Codec:
+    """Return the codec of one word out of several, whose underscores (or other signs) are written as dots."""
+    words = choice(*(word.replace(sign, ".") for word in allowed))
+    return Codec(lambda word: word.replace(sign, "."), lambda text: words.read(text).replace(".", sign))
 
 
 def several(one: Codec, most: int) -> Codec:
@@ -181,6 +181,18 @@ def in_order(one: Codec, most: int) -> Codec:
         return tuple(map(one.read, parts))
 
     return Codec(lambda values: "_".join(map(one.write, values)), read)
+
+
+def names(most: int) -> Codec:
+    """Return the codec of different names of modules, in their order."""
+
+    def read(text: str) -> tuple[str, ...]:
+        parts = tuple(dict.fromkeys(text.split("~")))
+        if len(parts) > most or not all(re.fullmatch(r"[\w.-]{1,200}", part) for part in parts):
+            raise ValueError("names such as layer1.0, with ~ between them")
+        return parts
+
+    return Codec("~".join, read)
 
 
 def places_up_to(last: int) -> Codec:
@@ -217,4 +229,6 @@ def amount() -> Codec:
     return Codec(lambda value: f"{value:.8f}".rstrip("0").rstrip("."), read)
 
 
+UNIT_WORDS = several(dotted(*UNITS, sign=" "), len(UNITS))
+UNIT_KINDS = Codec(UNIT_WORDS.write, lambda text: check.units(UNIT_WORDS.read(text)))  # in their one order
 YES_NO = Codec(lambda value: str(int(value)), lambda text: bool(whole(0, 1).read(text)))

@@ -30,7 +30,7 @@ def request_of(now: Settings, loaded: Loaded, data: Data, recovery: Recovery) ->
     """Return what is asked of the core: stages are judged by validation images, where there are some."""
     model, of_data = lending.lend(now, loaded, data)
     split = "validation" if data.validation is not None else "test"
-    return AccuracyRequest(model, of_data, now.spec(loaded.layers), recovery, split)
+    return AccuracyRequest(model, of_data, now.spec(loaded.every), recovery, split)
 
 
 def start(request: AccuracyRequest, title: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -14,14 +14,10 @@ from prunekit.plots.couplings import tail
 from prunekit.plots.text import plural
 from prunekit.pruning import ChannelGraph
 from prunekit.ui import cuts, show, store
-from prunekit.ui.shrinking import Shrinking, listed, operations, sentence, shrinking
+from prunekit.ui.shrinking import INSIDE, Shrinking, listed, operations, sentence, shrinking
 from prunekit.ui.store import Loaded, Source
+from prunekit.ui.tracks import OTHER, SIGNS, Attention, alone, attention, layer_rows, tie_rows, track_rows
 
-SIGNS = {
-    "addition": "+", "product": "×", "division": "÷", "depthwise convolution": "dw", "grouped convolution": "gr",
-    "concatenation along another axis": "||", "matrix product": "@",
-}  # fmt: skip
-OTHER = "•"
 MOST_ROWS = 30  # beyond this many layers only those around the picked group are drawn, unless all are asked for
 HIGH = 620  # pixels: a taller picture scrolls on its own
 CHART = "couplings"
@@ -46,18 +42,19 @@ def section(loaded: Loaded) -> None:
 def _groups(loaded: Loaded) -> None:
     """Show the pick, the picture and the words; picking one runs only this part of the page again."""
     found = shrinking(loaded.source)
+    marked = any(entry.coupled or entry.group.kind in INSIDE for entry in found)
     if not any(entry.coupled for entry in found):
         show.empty(
-            f"Every layer shrinks alone: nothing ties the {len({e.group.layers for e in found})} of {len(loaded.layers)} that can shrink. "
+            f"Every layer shrinks alone: nothing ties the {len({e.group.layers for e in found})} of {len(loaded.every)} that can shrink. "
             "Pick one to see what loses inputs with it.",
             "link_off",
         )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         picked = _pick(loaded.source, found)
-        everything = len(loaded.layers) <= MOST_ROWS
+        everything = len(loaded.every) <= MOST_ROWS
         if picked is not None and not everything:
             everything = st.toggle("All layers", key=f"couplings_all_{_tag(loaded.source)}")
-    if picked is None and not any(entry.coupled for entry in found) and len(loaded.layers) > MOST_ROWS:
+    if picked is None and not marked and len(loaded.every) > MOST_ROWS:
         return
     left, right = st.columns([6, 5], gap="medium")
     with left:
@@ -88,6 +85,8 @@ def _pick(source: Source, found: Sequence[Shrinking]) -> int | None:
 def _title(entry: Shrinking) -> str:
     """Return how the list names a group."""
     rest = len(entry.group.layers) - 1
+    if not rest and entry.group.kind in INSIDE:
+        return f"{entry.group.layers[0]} · {entry.units}"
     return f"{entry.group.id}{f' and {rest} more' if rest else ', alone'} · {entry.units}"
 
 
@@ -108,7 +107,7 @@ def _take_mark(source: Source, ids: Sequence[str]) -> None:
 
 def _picture(loaded: Loaded, found: Sequence[Shrinking], picked: int | None, everything: bool) -> None:
     """Draw the groups, or those around the picked one."""
-    layers = layer_rows(cuts.graph(loaded.source), found, store.layer_frame(loaded.source))
+    layers = layer_rows(cuts.graph(loaded.source), found, store.channel_frame(loaded.source))
     notes = {} if picked is None else _notes(found[picked])
     rows = [place for place, name in enumerate(layers["name"]) if name in notes]
     window = (0, len(layers) - 1) if everything else (max(rows[0] - 1, 0), min(rows[-1] + 1, len(layers) - 1))
@@ -133,7 +132,7 @@ def _notes(entry: Shrinking) -> dict[str, str]:
 def _caption(layers: pd.DataFrame, found: Sequence[Shrinking], picked: int | None, window: tuple[int, int]) -> str:
     """Say how much is coupled, and how to read the picture."""
     tied = [entry for entry in found if entry.coupled]
-    stuck, alone = int((layers["why"] != "").sum()), int((layers["group"] >= 0).sum())
+    stuck, alone, heads = int((layers["why"] != "").sum()), int((layers["group"] >= 0).sum()), int((layers["inside"] != "").sum())
     shown = window[1] - window[0] + 1
     part = f"Layers {window[0] + 1} to {window[1] + 1} of {len(layers)}. " if shown < len(layers) else ""
     if picked is None and tied:
@@ -145,6 +144,7 @@ def _caption(layers: pd.DataFrame, found: Sequence[Shrinking], picked: int | Non
         )
     signs = dict.fromkeys(coupling.operation for entry in tied for coupling in entry.group.couplings)
     legend = [f"**{show.plain(SIGNS.get(operation, OTHER))}** {operation}" for operation in signs]
+    legend += [f"**◇** heads of attention, and the dimensions in each ({heads})"] * bool(heads)
     legend += [f"**○** shrinks alone ({alone})"] * bool(alone) + [f"**■** cannot shrink ({stuck})"] * bool(stuck)
     if picked is not None:
         return f"{part}At the right: what each layer loses with one of them. {', '.join(legend)}. Click one of its marks again to see all."
@@ -153,16 +153,18 @@ def _caption(layers: pd.DataFrame, found: Sequence[Shrinking], picked: int | Non
 
 
 def _overview(source: Source, found: Sequence[Shrinking]) -> None:
-    """List the coupled groups; a selected row picks its group."""
-    tied = [(place, entry) for place, entry in enumerate(found) if entry.coupled]
+    """List the coupled groups and attention; a selected row picks its group."""
+    inside = attention(found)
+    tied = [(place, entry) for place, entry in enumerate(found) if entry.coupled or (not alone(entry) and _leads(inside, entry, place))]
     if not tied:
         return
-    rows = [(tail(e.group.layers[0], 22), len(e.group.layers), e.units.partition(" channel")[0], _signs(e)) for _, e in tied]
+    words = [inside[e.group.layers].words if e.group.layers in inside else e.units for _, e in tied]
+    rows = [(tail(e.group.layers[0], 26), len(e.group.layers), said, _signs(e)) for (_, e), said in zip(tied, words, strict=True)]
     frame = pd.DataFrame(rows, columns=["first", "layers", "units", "by"])
     config = {
         "first": st.column_config.TextColumn("From"),
         "layers": st.column_config.NumberColumn("Layers", width=55),
-        "units": st.column_config.TextColumn("Channels", width=75, alignment="right"),
+        "units": st.column_config.TextColumn("What can go", width=125),
         "by": st.column_config.TextColumn("By", width=60, help="The operations that tie them; what a sign means stands below the picture."),
     }
     key, ids = f"couplings_rows_{_tag(source)}", [entry.group.id for entry in found]
@@ -170,6 +172,12 @@ def _overview(source: Source, found: Sequence[Shrinking]) -> None:
         frame, column_config=config, hide_index=True, height="content" if len(rows) <= 14 else HIGH, key=key, selection_mode="single-row",
         on_select=partial(_take_row, key, source, ids, [place for place, _ in tied]), alt="Groups of layers that shrink together",
     )  # fmt: skip
+
+
+def _leads(inside: Mapping[tuple[str, ...], Attention], entry: Shrinking, place: int) -> bool:
+    """Return whether a group stands in the list for its attention: the heads do, where there are any."""
+    found = inside[entry.group.layers]
+    return place == (found.heads if found.heads >= 0 else found.dimensions)
 
 
 def _signs(entry: Shrinking) -> str:
@@ -222,39 +230,3 @@ def _immovable(graph: ChannelGraph) -> None:
             st.markdown("\n".join(f"- {sentence}" for sentence in sentences))
     elif sentences:
         st.caption("  \n".join(sentences))
-
-
-def layer_rows(graph: ChannelGraph, found: Sequence[Shrinking], frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the layers for the picture: name, outputs, the group that each forms alone (or -1), why it cannot shrink."""
-    tied = {name for entry in found if entry.coupled for name in entry.group.layers}
-    alone = {entry.group.layers[0]: place for place, entry in enumerate(found) if not entry.coupled}
-    rows = [
-        (name, shape[0], -1 if name in tied else alone.get(name, -1), graph.immovable.get(name, ""))
-        for name, shape in zip(frame["name"], frame["shape"], strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["name", "channels", "group", "why"])
-
-
-def track_rows(found: Sequence[Shrinking]) -> pd.DataFrame:
-    """Return the groups of several layers for the picture: a line each."""
-    rows = [
-        (place, entry.group.layers, entry.channels, f"{entry.units}, {plural(len(entry.group.layers), 'layer')}")
-        for place, entry in enumerate(found)
-        if entry.coupled
-    ]
-    return pd.DataFrame(rows, columns=["group", "layers", "channels", "text"])
-
-
-def tie_rows(found: Sequence[Shrinking]) -> pd.DataFrame:
-    """Return the operations for the picture: a sign each."""
-    rows = [
-        (
-            place,
-            SIGNS.get(coupling.operation, OTHER),
-            coupling.layers,
-            f"<b>{coupling}</b><br>ties {listed(coupling.layers, 12, escape=False)}",
-        )
-        for place, entry in enumerate(found)
-        for coupling in entry.group.couplings
-    ]
-    return pd.DataFrame(rows, columns=["group", "sign", "layers", "text"])

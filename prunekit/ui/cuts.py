@@ -31,8 +31,9 @@ class View:
     spec : PruneSpec
         The setting.
     frame : DataFrame
-        A row for each prunable layer: ``name``, ``type``, ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and
-        ``cap`` (share or NaN), ``ticked``, ``before``, ``after`` (shapes of the weight), ``params_gone``.
+        A row for each layer that the mode works on, in order of definition, indexed by its place in ``Loaded.every``: ``name``, ``type``,
+        ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and ``cap`` (share or NaN), ``ticked``, ``before``,
+        ``after`` (shapes of the weight), ``params_gone``.
     what : str
         ``weights`` or ``channels``: what ``gone`` and ``all`` count.
     unit : str
@@ -114,8 +115,8 @@ def view(source: Source, spec: PruneSpec, images: Images = NO_IMAGES) -> View:
 
 
 def _base(source: Source, spec: PruneSpec) -> pd.DataFrame:
-    """Return the rows of all prunable layers, nothing removed."""
-    frame = store.layer_frame(source)[["name", "type", "shape", "macs"]].rename(columns={"shape": "before"})
+    """Return the rows of all layers that the mode works on, nothing removed."""
+    frame = store.frame_of(source, spec.mode)[["name", "type", "shape", "macs"]].rename(columns={"shape": "before"})
     frame["cap"] = [share if (share := spec.cap(name)) < 1 else math.nan for name in frame["name"]]
     return frame
 
@@ -162,7 +163,7 @@ def _structured(source: Source, spec: PruneSpec, ranking: ChannelRanking, images
     frame["all"] = [shape[0] for shape in frame["before"]]
     frame["gone"] = [before[0] - after[0] for before, after in zip(frame["before"], frame["after"], strict=True)]
     frame["removed"] = frame["gone"] / frame["all"]
-    frame["ticked"] = [name in open_layers for name in frame["name"]]
+    frame["ticked"] = [name in open_layers or not plan.kept.get(name, (0,)) for name in frame["name"]]
     frame["requested"] = [_requested(plan, open_layers, name) for name in frame["name"]]
     frame["params_gone"] = [math.prod(b) - math.prod(a) for b, a in zip(frame["before"], frame["after"], strict=True)]
     weights = sum(math.prod(shape) for shape in frame["before"])

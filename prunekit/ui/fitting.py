@@ -15,7 +15,8 @@ from prunekit.ui import knobs
 from prunekit.ui.settings import PLAIN, Curve, Settings
 
 MODES = {"unstructured": "Unstructured", "nm": "N:M", "structured": "Structured"}
-_ONLY = {"pattern": "nm", "target": "structured", "round_to": "structured"}
+_OF_CHANNELS = ("target", "round_to", "units", "depth", "blocks")
+_ONLY = {"pattern": "nm", **dict.fromkeys(_OF_CHANNELS, "structured")}
 _SHARES = ("overrides", "caps", "cap_all")
 
 

@@ -144,7 +144,8 @@ def words_of(spec: PruneSpec) -> list[str]:
     amount = ["--pattern", str(spec.pattern)] if spec.mode == "nm" else ["--sparsity", repr(spec.sparsity)]
     words = ["--mode", spec.mode, *amount, "--criterion", spec.criterion]
     words += [] if spec.mode == "nm" else ["--scope", spec.scope]
-    words += ["--layers", ",".join(spec.layers)] if spec.layers is not None else []
+    for flag, names in (("--layers", spec.layers), ("--units", spec.units), ("--blocks", spec.blocks)):
+        words += [flag, ",".join(names)] if names is not None else []
     for flag, shares in (("--override", spec.overrides), ("--cap", spec.caps)):
         for name, share in shares:
             words += [flag, f"{name}={share!r}"]
@@ -154,7 +155,7 @@ def words_of(spec: PruneSpec) -> list[str]:
     return words
 
 
-FLAGS = {"--cap-all": "cap_all", "--target": "target", "--round": "round_to", "--samples": "samples", "--seed": "seed"}
+FLAGS = {"--cap-all": "cap_all", "--target": "target", "--round": "round_to", "--depth": "depth", "--samples": "samples", "--seed": "seed"}
 
 
 def copy_as_command(now: Settings, loaded: Loaded, spec: PruneSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,17 +17,18 @@ from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
 
 MOST_OVERLAID = 6
+KINDS = {"NonDynamicallyQuantizableLinear": "Linear", "MultiheadAttention": "Attention"}
 MOST_MULTIPLES = 40
 
 
 def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     """Show the layers; return those that are selected."""
-    frame = store.layer_frame(loaded.source)
+    frame = store.channel_frame(loaded.source)
     partners = _partners(loaded)
     shown = pd.DataFrame(
         {
             "layer": frame["name"],
-            "type": frame["type"],
+            "type": [kind(name) for name in frame["type"]],
             "shape": [shape(s) for s in frame["shape"]],
             "params": frame["params"],
             "share": frame["share"],
@@ -41,20 +43,22 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     config = {
         "layer": st.column_config.TextColumn("Layer", pinned=True),
         "type": st.column_config.TextColumn("Type", width=75),
-        "shape": st.column_config.TextColumn("Shape of the weight", width=130, help="outputs × inputs × kernel"),
+        "shape": st.column_config.TextColumn("Shape of the weight", width=125, help="outputs × inputs × kernel"),
         "params": st.column_config.NumberColumn("Parameters", format="compact", width=90),
-        "share": st.column_config.ProgressColumn("Share of parameters", format="percent", min_value=0, max_value=most_params, width=130),
+        "share": st.column_config.ProgressColumn("Share of parameters", format="percent", min_value=0, max_value=most_params, width=115),
         "macs": st.column_config.NumberColumn("MACs", format="compact", width=70),
-        "cost": st.column_config.ProgressColumn("Share of MACs", format="percent", min_value=0, max_value=most_macs, width=130),
+        "cost": st.column_config.ProgressColumn("Share of MACs", format="percent", min_value=0, max_value=most_macs, width=115),
         "with": st.column_config.TextColumn("Shrinks together with"),
     }
     # the table keeps its own selection: where the address says another, it is another table
     key = f"layer_table_{loaded.source.name}_{loaded.source.upload}_{state.times_read()}"
-    wanted = [place for place in now.pick if place < len(frame)]
+    places = list(frame.index)
+    wanted = [place for place in now.pick if place in places]
     st.dataframe(
         shown, column_config=config, hide_index=True, height="content" if len(shown) <= 12 else 430,
         key=key,
-        on_select=partial(_take_rows, key), selection_mode="multi-row", selection_default={"selection": {"rows": wanted}},
+        on_select=partial(_take_rows, key, places), selection_mode="multi-row",
+        selection_default={"selection": {"rows": [places.index(place) for place in wanted]}},
         alt="Layers that can be pruned, with their parameters and MACs",
     )  # fmt: skip
     most, dear = frame.loc[frame["share"].idxmax()], frame.loc[frame["macs"].idxmax()]
@@ -68,13 +72,18 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
         )
         + f" {plural(len(frame), 'layer')}, {count(frame['params'].sum())} parameters, counted. Select rows to see their weights."
     )
-    return tuple(loaded.layers[place] for place in wanted)
+    return tuple(loaded.every[place] for place in wanted)
 
 
-def _take_rows(key: str) -> None:
+def kind(name: str) -> str:
+    """Return the class of a layer as people call it."""
+    return KINDS.get(name, name)
+
+
+def _take_rows(key: str, places: Sequence[int]) -> None:
     """Carry the selected rows into the settings."""
     rows = st.session_state[key]["selection"]["rows"]
-    state.change(pick=tuple(sorted(int(row) for row in rows)))
+    state.change(pick=tuple(sorted(places[int(row)] for row in rows)))
 
 
 def _partners(loaded: Loaded) -> dict[str, str]:
@@ -111,9 +120,9 @@ def distributions(now: Settings, loaded: Loaded, selected: tuple[str, ...]) -> N
 
 def _multiples(loaded: Loaded, selected: tuple[str, ...], log: bool) -> None:
     """Draw every selected layer, or all of them, in a picture of its own."""
-    names = (selected or loaded.layers)[:MOST_MULTIPLES]
+    names = (selected or loaded.every)[:MOST_MULTIPLES]
     found = bins.distributions(loaded.source, names)
-    rest = len(selected or loaded.layers) - len(names)
+    rest = len(selected or loaded.every) - len(names)
     wide = max(found, key=lambda b: b.std)
     caption = (
         f"Same bins and same axes for all: **{wide.name}** has the widest weights (standard deviation {wide.std:.2g}), "

@@ -14,7 +14,6 @@ from prunekit.anatomy import weight_of
 from prunekit.plots import blocks, parts, planes
 from prunekit.plots.density import Blocks
 from prunekit.pruning import Plan
-from prunekit.pruning.groups import weight_name
 from prunekit.ui import cuts
 from prunekit.ui.cuts import View
 from prunekit.ui.store import Loaded
@@ -125,7 +124,7 @@ def _shrunk(plan: Plan, name: str, size: tuple[int, ...]) -> Bools:
     """Return which weights of a layer stay when channels go: those of its own outputs and of inputs that are still delivered."""
     kept = np.ones(size, dtype=np.bool_)
     for axis in (0, 1):
-        stays = plan.masks.get((weight_name(name), axis))
+        stays = plan.masks.get((plan.graph.weight(name), axis))
         if stays is not None:
             kept &= stays.reshape([-1 if k == axis else 1 for k in range(len(size))])
     return kept

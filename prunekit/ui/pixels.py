@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -36,18 +37,15 @@ def section(now: Settings, loaded: Loaded, view: View) -> None:
         The cut.
     """
     show.section("Which channels stay, which go?" if view.what == "channels" else "Which weights stay, which go?")
-    ticked = dict(zip(view.frame["name"], view.frame["ticked"], strict=True))
-    names = [f"{name} · {shape(size)}" + ("" if ticked[name] else " · not ticked") for name, size in _sizes(view).items()]
+    names = {p: f"{row.name} · {shape(row.before)}" + ("" if row.ticked else " · not ticked") for p, row in _rows(view).items()}
     key = state.mirror("pick_pixels", shown(now, view))
-    st.selectbox(
-        "Layer", range(len(names)), format_func=names.__getitem__, label_visibility="collapsed", key=key, on_change=_look, args=(key,)
-    )
-    st.fragment(_body, key="pixels_body")(loaded, view, loaded.layers[shown(now, view)])
+    st.selectbox("Layer", list(names), format_func=names.__getitem__, label_visibility="collapsed", key=key, on_change=_look, args=(key,))
+    st.fragment(_body, key="pixels_body")(loaded, view, loaded.every[shown(now, view)])
 
 
-def _sizes(view: View) -> dict[str, tuple[int, ...]]:
-    """Return the dense shape of every layer's weight."""
-    return dict(zip(view.frame["name"], view.frame["before"], strict=True))
+def _rows(view: View) -> dict[int, Any]:
+    """Return the row of every layer by its place."""
+    return dict(zip(view.frame.index, view.frame.itertuples(), strict=True))
 
 
 def _look(key: str) -> None:
@@ -60,17 +58,20 @@ def shown(now: Settings, view: View) -> int:
 
     Not the one that loses most: the picture would jump from layer to layer while a slider moves.
     """
-    sizes = list(_sizes(view).values())
-    if 0 <= now.focus < len(sizes):
+    sizes = dict(view.frame["before"])
+    if now.focus in sizes:
         return now.focus
-    ticked = [place for place, on in enumerate(view.frame["ticked"]) if on] or [0]
+    ticked = list(view.frame.index[view.frame["ticked"] & (view.frame["gone"] < view.frame["all"])]) or [0]
     whole = [place for place in ticked if all(len(side) == 1 for side in parts(sizes[place]))]
-    return max(whole, key=lambda place: math.prod(sizes[place])) if whole else ticked[0]
+    return int(max(whole, key=lambda place: math.prod(sizes[place])) if whole else ticked[0])
 
 
 def _body(loaded: Loaded, view: View, name: str) -> None:
     """Draw the picture and the lists; a fragment, so that its own controls leave the rest of the page alone."""
     layer = layer_of(loaded, view, name)
+    if not layer.kept.any() and layer.channels:
+        show.empty(f"{name} goes with its whole block: nothing of it stays.", "layers_clear")
+        return
     left, right = st.columns([2, 1], gap="medium")
     with left:
         how = st.segmented_control(
@@ -83,7 +84,7 @@ def _body(loaded: Loaded, view: View, name: str) -> None:
         fig = picture(layer, how, part[0], part[1], _reach(loaded.source, name))
         show.chart(fig, f"pixels_{name}_{how}_{part[0].start}_{part[1].start}", remains.caption(layer, how, part[0], part[1]))
     with right:
-        remains.panel(loaded, view, layer)
+        remains.panel(view, layer)
 
 
 def _part(name: str, how: str, word: str, side: tuple[range, ...]) -> range:

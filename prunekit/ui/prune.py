@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ import streamlit as st
 from prunekit.criteria import CRITERIA
 from prunekit.plots import MOST_NAMED, by_layer, cut, ranked, strip
 from prunekit.plots.text import count, percent, plural
+from prunekit.pruning import Plan
 from prunekit.ui import bins, costs, cuts, measuring, show, state, store
 from prunekit.ui.cuts import View
 from prunekit.ui.settings import Settings
@@ -35,6 +37,7 @@ def numbers(now: Settings, loaded: Loaded, view: View | None) -> None:
         st.caption(_second_line(view))
 
 
+WHOLE = " stays whole: "
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
 OF_WHAT = {"weights": "of the ticked layers", "channels": "of the ticked layers", "params": "of the model", "macs": "of the model"}
 
@@ -44,12 +47,20 @@ def _removed(now: Settings, view: View | None) -> None:
     if view is None:
         show.tile("Removed", "—")
         return
-    unit = UNITS[view.unit]
+    unit = _unit(view)
     label = f"{unit[0].upper()}{unit[1:]} removed"
     exact = f"{view.gone:,} of {view.chosen:,}".replace(",", "\u202f")
     short = exact if view.chosen < 1_000_000 else f"{count(view.gone)} of {count(view.chosen)}"
     asked = f"{now.pattern} asks for {percent(view.spec.sparsity or 0)}" if now.mode == "nm" else f"requested {percent(now.sparsity)}"
     show.tile(label, percent(view.achieved), "counted", f"{asked}; {short}", f"Exactly {exact} {unit} {OF_WHAT[view.unit]}.")
+
+
+def _unit(view: View) -> str:
+    """Return what is counted, in words: with heads among the units, those too."""
+    kinds = {group.kind for group in view.cut.groups} if isinstance(view.cut, Plan) and view.unit == "channels" else set()
+    if not kinds - {"channels"}:
+        return UNITS[view.unit]
+    return "channels and heads" if "channels" in kinds else "heads and dimensions" if kinds - {"heads"} else "heads"
 
 
 def _accuracy(now: Settings, loaded: Loaded, view: View | None) -> None:
@@ -80,8 +91,10 @@ def _second_line(view: View) -> str:
             f"{count(before)} → {count(after)} "
             f"({ratio:.2g}× fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
         )
+    blocks = view.cut.blocks if isinstance(view.cut, Plan) else ()
+    whole = f" and {plural(len(blocks), 'whole block')}" if blocks else ""
     return (
-        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the channels. "
+        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the channels{whole}. "
         f"MACs {count(before)} → {count(after)} "
         f"({ratio:.2g}× fewer, counted). How much faster that is, only a measurement tells: see Latency."
     )
@@ -110,18 +123,30 @@ def _take_bar() -> None:
 
 def _layers_caption(view: View) -> str:
     """Say which layers lose most and least."""
-    rows = view.frame[view.frame["ticked"]]
+    rows = view.frame[view.frame["ticked"] & ~_whole(view.frame)]
+    blocks = _with_blocks(view.frame)
     if rows.empty or not rows["gone"].sum():
-        return "Nothing is removed at this setting."
+        return blocks.strip() or "Nothing is removed at this setting."
     most, least = rows.loc[rows["removed"].idxmax()], rows.loc[rows["removed"].idxmin()]
     grey = int((~view.frame["ticked"]).sum())
-    end = (f" Grey: {plural(grey, 'layer')} left alone." if grey else "") + _held(rows)
+    end = blocks + (f" Grey: {plural(grey, 'layer')} left alone." if grey else "") + _held(rows)
     if math.isclose(float(most["removed"]), float(least["removed"]), abs_tol=0.01):
         return f"Every layer loses about {percent(most['removed'])} of its {view.what}.{end}"
     return (
         f"**{most['name']}** loses most ({percent(most['removed'])} of its {view.what}), **{least['name']}** least "
         f"({percent(least['removed'])}).{end} Click a bar to look at its layer."
     )
+
+
+def _whole(frame: pd.DataFrame) -> pd.Series:
+    """Return which layers go with a whole block."""
+    return frame["after"].map(lambda shape: shape[0] == 0)
+
+
+def _with_blocks(frame: pd.DataFrame) -> str:
+    """Say how many layers go with whole blocks."""
+    whole = int(_whole(frame).sum())
+    return f" {plural(whole, 'layer')} {'goes' if whole == 1 else 'go'} with whole blocks." if whole else ""
 
 
 def _held(rows: pd.DataFrame) -> str:
@@ -137,8 +162,8 @@ def _held(rows: pd.DataFrame) -> str:
 def _focus(now: Settings, loaded: Loaded, view: View) -> None:
     """Show the cut through all layers or through one."""
     show.section("The weights and the cut" if view.what == "weights" else "The channels and the cut")
-    names = dict(enumerate(loaded.layers))
-    options = [-1, *[place for place, name in names.items() if bool(view.frame.at[place, "ticked"])]]
+    names = dict(view.frame["name"])
+    options = [-1, *[place for place in names if bool(view.frame.at[place, "ticked"])]]
     if now.focus not in options:
         options.append(now.focus if now.focus in names else -1)
     st.selectbox(
@@ -146,7 +171,9 @@ def _focus(now: Settings, loaded: Loaded, view: View) -> None:
         label_visibility="collapsed", **state.bind("focus", show=lambda place: place if place in names else -1),
     )  # fmt: skip
     name = names.get(now.focus)
-    if name is not None and not bool(view.frame.at[now.focus, "ticked"]):
+    if name is not None and view.frame.at[now.focus, "after"][0] == 0:
+        show.empty(f"{name} goes with its whole block.", "layers_clear")
+    elif name is not None and not bool(view.frame.at[now.focus, "ticked"]):
         show.empty(
             f"{name} is not ticked, or cannot lose {view.what}: nothing is cut here. Tick it in the table below, or look at another."
         )
@@ -211,13 +238,14 @@ def _channels(loaded: Loaded, view: View, name: str | None) -> None:
 
 def _strip_caption(view: View) -> str:
     """Say how the layers change shape."""
-    rows = view.frame[view.frame["gone"] > 0]
+    rows = view.frame[(view.frame["gone"] > 0) & ~_whole(view.frame)]
+    blocks = _with_blocks(view.frame)
     if rows.empty:
-        return "No channel is removed at this setting."
+        return blocks.strip() or "No channel is removed at this setting."
     row = rows.loc[rows["removed"].idxmax()]
     return (
-        f"Every cell is a channel. {plural(len(rows), 'layer')} become narrower; **{row['name']}** goes from "
-        f"{row['all']} channels to {row['all'] - row['gone']}."
+        f"Every cell is a channel. {plural(len(rows), 'layer')} {'becomes' if len(rows) == 1 else 'become'} narrower; **{row['name']}** "
+        f"goes from {row['all']} channels to {row['all'] - row['gone']}.{blocks}"
     )
 
 
@@ -225,12 +253,29 @@ def limits(view: View) -> None:
     """Show what stood in the way of the setting."""
     if not view.limits:
         return
-    shown = [show.plain(limit) for limit in dict.fromkeys(view.limits)]
+    shown = [show.plain(limit) for limit in folded(view.limits)]
     if len(shown) == 1:
         st.warning(shown[0], icon=":material/block:")
         return
     with st.expander(f"What limits this setting ({len(shown)})", icon=":material/block:", expanded=len(shown) <= 3):
         st.markdown("\n".join(f"- {limit}" for limit in shown))
+
+
+def folded(limits: Sequence[str]) -> list[str]:
+    """Return sentences, those that say of several layers that they stay whole for one reason as one."""
+    reasons: dict[str, list[str]] = {}
+    for limit in dict.fromkeys(limits):
+        name, mark, why = limit.partition(WHOLE)
+        reasons.setdefault(why if mark else limit, []).append(name if mark else "")
+    return [_of_all(why, names) if names[0] else why for why, names in reasons.items()]
+
+
+def _of_all(why: str, names: Sequence[str]) -> str:
+    """Say why some layers stay whole."""
+    if len(names) == 1:
+        return f"{names[0]}{WHOLE}{why}"
+    each = f"each {why.removeprefix('it ')}" if why.startswith("it ") else why
+    return f"{names[0]} and {plural(len(names) - 1, 'more layer')} stay whole: {each}"
 
 
 def shapes(frame: pd.DataFrame) -> Any:

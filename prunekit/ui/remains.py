@@ -14,7 +14,6 @@ from prunekit.pruning import Plan
 from prunekit.ui import show
 from prunekit.ui.cuts import View
 from prunekit.ui.onelayer import Bools, Layer
-from prunekit.ui.store import Loaded
 
 TALL = 150  # pixels: a longer list of indices scrolls
 
@@ -47,26 +46,20 @@ def number(count: int) -> str:
     return f"{count:,}".replace(",", THIN)
 
 
-def panel(loaded: Loaded, view: View, layer: Layer) -> None:
+def panel(view: View, layer: Layer) -> None:
     """Show what stays of a layer: which channels, or how many weights of each output and input."""
     if isinstance(view.cut, Plan):
-        _channels(loaded, view.cut, layer)
+        _channels(layer)
     else:
         _weights(layer)
 
 
-def _channels(loaded: Loaded, plan: Plan, layer: Layer) -> None:
-    """List the kept outputs and inputs, and offer those of all layers as a file."""
+def _channels(layer: Layer) -> None:
+    """List the kept outputs and inputs."""
     for word, kept in (("output", outputs(layer.kept)), ("input", inputs(layer.kept))):
         if word == "output" or not kept.all():
             _listed(f"**{number(int(kept.sum()))} of {plural(kept.size, word)} stay**", kept)
-    name = loaded.source.name.rpartition("/")[2].replace(":", "-")
-    st.download_button(
-        "Kept indices of all layers", data=kept_indices(plan), key="kept_indices",
-        file_name=f"{name}-kept.json", mime="application/json", icon=":material/download:", on_click="ignore",
-        help="JSON: each layer's name with the outputs that stay, as `prune(...).kept` in Python.",
-    )  # fmt: skip
-    st.caption("Indices count from 0 in the dense layer.")
+    st.caption("Indices count from 0 in the dense layer; those of all layers stand below.")
 
 
 def kept_indices(plan: Plan) -> str:

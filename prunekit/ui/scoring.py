@@ -69,7 +69,7 @@ def of_images(spec: PruneSpec, images: Images) -> Images:
 
 
 def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
-    """Return what scores depend on: neither how much goes, nor how it is shared out."""
+    """Return what scores depend on: neither how many channels go, nor how that is shared out; but which blocks go before."""
     names = pruning.chosen_layers(store.load(source).model, spec)
     looks = spec.criterion in NEEDS_DATA
     return PruneSpec(
@@ -79,6 +79,9 @@ def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
         pattern=spec.pattern,
         seed=spec.seed if looks or spec.criterion == "random" else 0,
         samples=spec.samples if looks else PruneSpec.samples,
+        units=spec.units,
+        depth=spec.depth,
+        blocks=spec.blocks,
     )
 
 

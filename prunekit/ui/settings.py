@@ -41,7 +41,7 @@ class Curve:
 class Settings(Compared, Learned):
     """The picks of one person in one browser tab; those of the Compare page and of the Learn page are inherited.
 
-    Layers are held by their place in ``prunable_layers(model)``: short in the address, and the same for every visitor.
+    Layers are held by their place in ``Loaded.every``: short in the address, and the same for every visitor.
 
     Attributes
     ----------
@@ -65,8 +65,12 @@ class Settings(Compared, Learned):
         Largest share that may go from single layers, each below 1.
     cap_all : float
         Largest share that may go from any layer; 1 for no such cap.
-    pattern, target, round_to, samples
+    pattern, target, round_to, samples, units
         As in a ``PruneSpec``.
+    depth : float
+        Share of the removable residual blocks that go.
+    blocks : tuple of str, optional
+        Names of the blocks that may go; None for all.
     shelf : str
         Which shelf of models the Start page shows.
     pick : tuple of int
@@ -124,6 +128,9 @@ class Settings(Compared, Learned):
     target: str = "channels"
     round_to: int = 1
     samples: int = 512
+    units: tuple[str, ...] | None = None
+    depth: float = 0.0
+    blocks: tuple[str, ...] | None = None
     seed: int = 0
     shelf: str = ""
     pick: tuple[int, ...] = ()
@@ -168,6 +175,9 @@ class Settings(Compared, Learned):
             "layers": None,
             "overrides": (),
             "caps": (),
+            "units": None,
+            "depth": 0.0,
+            "blocks": None,
             "pick": (),
             "focus": -1,
             "data": "",
@@ -193,7 +203,7 @@ class Settings(Compared, Learned):
         Parameters
         ----------
         names : sequence of str
-            ``prunable_layers(model)``.
+            ``Loaded.every``: the prunable layers, and attention that holds its own weight.
         curve : Curve, optional
             Take mode, criterion and scope from here.
 
@@ -222,6 +232,9 @@ class Settings(Compared, Learned):
             target=own.target if what.mode == "structured" else None,
             round_to=own.round_to,
             samples=self.samples,
+            units=own.units,
+            depth=own.depth if what.mode == "structured" else None,
+            blocks=own.blocks if own.depth else None,
             seed=self.seed,
         )
 
@@ -264,6 +277,6 @@ class Settings(Compared, Learned):
             )
 
 
-OWN = ("layers", "overrides", "caps", "cap_all", "target", "round_to")
+OWN = ("layers", "overrides", "caps", "cap_all", "target", "round_to", "units", "depth", "blocks")
 """What belongs to the Prune page alone, beside mode, criterion and scope."""
 PLAIN = Settings()

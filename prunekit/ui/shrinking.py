@@ -12,6 +12,7 @@ import streamlit as st
 from prunekit.plots.text import plural
 from prunekit.pruning import ChannelGraph, Group
 from prunekit.pruning.couplings import Coupling
+from prunekit.pruning.kinds import DIMENSIONS, HEADS
 from prunekit.pruning.solve import Ids
 from prunekit.ui import cuts, show
 from prunekit.ui.store import Source
@@ -23,6 +24,10 @@ VERBS = {
     "division": ("divides", "divide"),
     "concatenation along another axis": ("stacks", "stack"),
     "matrix product": ("takes the matrix product of", "take matrix products of"),
+}
+INSIDE = {
+    HEADS: "one of the **{0}** of **{1}** takes its queries, keys and values along, {2}; the other heads stay as they are.",
+    DIMENSIONS: "one of the {0} of **{1}** takes it from **every head at once**, {2}, so that all heads stay equally wide.",
 }
 
 
@@ -86,7 +91,11 @@ class Shrinking:
 
     @property
     def units(self) -> str:
-        """Return what one removes, in words: ``16 channels``, ``6 × 8 channels``."""
+        """Return what one removes, in words: ``16 channels``, ``6 × 8 channels``, ``12 heads``, ``64 dimensions of each head``."""
+        if self.group.kind == HEADS:
+            return plural(self.group.size, "head")
+        if self.group.kind == DIMENSIONS:
+            return f"{plural(self.group.size, 'dimension')} of each head"
         each = {member.each for member in self.members}
         if each == {1}:
             return plural(self.group.size, "channel")
@@ -157,6 +166,8 @@ def sentence(entry: Shrinking) -> str:
     group, sets = entry.group, entry.units.replace("×", "sets of")
     if not entry.coupled:
         name = show.plain(group.layers[0])
+        if group.kind in INSIDE:
+            return f"Removing {INSIDE[group.kind].format(sets, name, entry.members[0])}{_rest(entry)}"
         return f"**{name}** shrinks alone: removing one of its {sets} takes no other layer's outputs along.{_rest(entry)}"
     layers = ("up to " if entry.at_once < len(group.layers) else "") + plural(entry.at_once, "layer")
     why = f", because {because(group)}" if group.couplings else ""

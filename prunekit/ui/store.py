@@ -70,13 +70,21 @@ class Loaded:
     info : ModelInfo
         What the catalog knows about it.
     layers : tuple of str
-        Its prunable layers; settings hold places in this tuple.
+        Its prunable layers.
+    attention : tuple of str
+        Attention that holds its packed weight itself: it loses heads, and no single weights.
     """
 
     source: Source
     model: nn.Module
     info: ModelInfo
     layers: tuple[str, ...]
+    attention: tuple[str, ...] = ()
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All that structured pruning works on, prunable layers first: settings hold places in this tuple."""
+        return (*self.layers, *self.attention)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -142,7 +150,9 @@ def load(source: Source) -> Loaded:
         model = catalog.load_upload(entry.name, file.payload, file.name)
     else:
         model = catalog.load_model(entry.id, pretrained=source.pretrained)
-    return Loaded(source, model, catalog.info(model), anatomy.prunable_layers(model))
+    layers = anatomy.prunable_layers(model)
+    attention = tuple(name for name in anatomy.channel_layers(model) if name not in layers)
+    return Loaded(source, model, catalog.info(model), layers, attention)
 
 
 def registered_data() -> dict[str, DataId]:
@@ -206,6 +216,23 @@ def layer_frame(source: Source) -> pd.DataFrame:
     """Return the table of a model's prunable layers."""
     loaded = load(source)
     return anatomy.layer_table(loaded.model, loaded.input_shape)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def channel_frame(source: Source) -> pd.DataFrame:
+    """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``."""
+    loaded = load(source)
+    if not loaded.attention:
+        return layer_frame(source)
+    names = anatomy.channel_layers(loaded.model)
+    frame = anatomy.layer_table(loaded.model, loaded.input_shape, names)
+    place = {name: i for i, name in enumerate(loaded.every)}
+    return frame.set_index(pd.Index([place[name] for name in names]))
+
+
+def frame_of(source: Source, mode: str) -> pd.DataFrame:
+    """Return the table of what a mode works on."""
+    return channel_frame(source) if mode == "structured" else layer_frame(source)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -124,7 +124,7 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     found = []
     for curve in curves_of(now):
         request = SweepRequest(
-            model, of_data, now.spec(loaded.layers, curve), now.recovery(curve.recovery), split, images, None, now.evaluations
+            model, of_data, now.spec(loaded.every, curve), now.recovery(curve.recovery), split, images, None, now.evaluations
         )  # fmt: skip
         random = curve.criterion in ("random", *NEEDS_DATA) or request.recovery.epochs > 0
         found.append(Line(curve, label(now, curve), request, now.repeats if random else 1))

@@ -94,11 +94,11 @@ def table(now: Settings, loaded: Loaded, found: Sensitivity, spec: PruneSpec, su
 
 def adopt(loaded: Loaded, spec: PruneSpec) -> None:
     """Take a setting with an override for each layer."""
-    place = {name: i for i, name in enumerate(loaded.layers)}
+    place = {name: i for i, name in enumerate(loaded.every)}
     if state.settings().mode != spec.mode:
         state.change_mode(spec.mode)
     state.change(
         criterion=spec.criterion, scope=spec.scope, sparsity=round(float(spec.sparsity or 0.0), 8), caps=(), cap_all=1.0, target="channels",
-        round_to=1, layers=tuple(sorted(place[name] for name in spec.layers or ())),
+        round_to=1, units=None, depth=0.0, blocks=None, layers=tuple(sorted(place[name] for name in spec.layers or ())),
         overrides=tuple(sorted((place[name], round(share, 8)) for name, share in spec.overrides)),
     )  # fmt: skip

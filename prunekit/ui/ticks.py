@@ -1,4 +1,4 @@
-"""The table of layers on the Prune page: a tick, an override and a cap for each."""
+"""What takes part, on the Prune page: a tick, an override and a cap for each layer; by group and by block where channels go."""
 
 from __future__ import annotations
 
@@ -8,33 +8,56 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from prunekit import pruning
 from prunekit.errors import PrunekitError
 from prunekit.plots.text import shape
-from prunekit.ui import cuts, show, state, store
+from prunekit.ui import blocks, cuts, grouped, show, state, store
 from prunekit.ui.cuts import View
+from prunekit.ui.layers import kind
+from prunekit.ui.picked import defaults, put, ticked_places, together
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded, Source
 
 OVERRIDE = "A fixed share for this layer; the others make up the total. Empty: none."
 CAP = "At most this share of this layer goes. Empty: no cap of its own."
+PARTS = {"groups": "By group", "layers": "By layer", "blocks": "Whole blocks"}
 NORMS = "Norms are not in the list: they follow the layer before them."
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], dict[int, str]]:
-    """Return the places that are ticked by default, and why others are not."""
-    loaded = store.load(source)
-    place = {name: i for i, name in enumerate(loaded.layers)}
-    ticked = tuple(place[name] for name in pruning.default_layers(loaded.model, mode))
-    reasons = {place[name]: why for name, why in pruning.protected_layers(loaded.model, mode).items()}
-    return ticked, reasons
-
-
-def table(now: Settings, loaded: Loaded, view: View | None) -> None:
-    """Show every layer with its tick, its override, its cap and what becomes of it."""
-    show.section("Which layers take part?")
+def section(now: Settings, loaded: Loaded, view: View | None) -> None:
+    """Show what takes part: layer by layer, and where channels go by group and by block, too."""
+    show.section("Which layers take part?" if now.mode != "structured" else "What takes part?")
     _, reasons = defaults(loaded.source, now.mode)
+    part = _part(loaded.source) if now.mode == "structured" else "layers"
+    if part == "blocks":
+        blocks.table(now, loaded, view)
+        return
+    if part == "groups":
+        grouped.table(now, loaded, view)
+    else:
+        table(now, loaded, view, reasons)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(_note(now, loaded.source, reasons), width="stretch")
+        if now.layers is not None or now.overrides or now.caps:
+            plain = {"layers": None, "overrides": (), "caps": ()}
+            st.button("Back to the default layers", icon=":material/restart_alt:", on_click=state.change, kwargs=plain)
+
+
+def _part(source: Source) -> str:
+    """Let a person choose what the table lists: groups, layers or blocks."""
+    try:
+        there = ["groups", "layers"] if cuts.graph(source).groups else ["layers"]
+    except PrunekitError:
+        return "layers"
+    there += ["blocks"] if blocks.names_of(source) else []
+    picked = st.segmented_control(
+        "List", there, format_func=PARTS.__getitem__, required=True, default=there[0], label_visibility="collapsed", key="ticks_part",
+        persist_state="session",
+    ) if there[1:] else there[0]  # fmt: skip
+    return picked if picked in there else there[0]
+
+
+def table(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, str]) -> None:
+    """Show every layer with its tick, its override, its cap and what becomes of it."""
     frame = _rows(now, loaded, view, reasons)
     structured = now.mode == "structured"
     column = st.column_config
@@ -56,45 +79,34 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
         height="content" if len(frame) <= 14 else 460,
         disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick, an override and a cap each",
     )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(_note(now, loaded.source, reasons), width="stretch")
-        if now.layers is not None or now.overrides or now.caps:
-            plain = {"layers": None, "overrides": (), "caps": ()}
-            st.button("Back to the default layers", icon=":material/restart_alt:", on_click=state.change, kwargs=plain)
 
 
 def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, str]) -> pd.DataFrame:
     """Return the rows of the table."""
-    base = store.layer_frame(loaded.source)
-    fixed, caps = dict(now.overrides), dict(now.caps)
-    ticked = set(ticked_places(now, loaded.source)) | {place for place, _ in now.overrides}
+    base = store.frame_of(loaded.source, now.mode)
+    fixed, caps, ticked = dict(now.overrides), dict(now.caps), set(ticked_places(now, loaded.source))
     frame = view.frame if view is not None else None
     after = frame["after"] if frame is not None else base["shape"]
     stays = [limit.partition(" stays whole: ") for limit in (view.limits if view is not None else ())]
     whole = {name: f"stays whole: {why}" for name, mark, why in stays if mark}
     return pd.DataFrame(
         {
-            "tick": [place in ticked for place in range(len(base))],
+            "tick": [place in ticked for place in base.index],
             "layer": base["name"],
-            "type": base["type"],
+            "type": [kind(name) for name in base["type"]],
             "shape": [shape(b) if a == b else f"{shape(b)} → {shape(a)}" for b, a in zip(base["shape"], after, strict=True)],
             "removed": frame["removed"] if frame is not None else 0.0,
-            "override": [100 * fixed[place] if place in fixed else math.nan for place in range(len(base))],
-            "cap": [100 * caps[place] if place in caps else math.nan for place in range(len(base))],
-            "note": [reasons.get(place, "") or whole.get(name, "") for place, name in enumerate(base["name"])],
+            "override": [100 * fixed[place] if place in fixed else math.nan for place in base.index],
+            "cap": [100 * caps[place] if place in caps else math.nan for place in base.index],
+            "note": [reasons.get(place, "") or whole.get(name, "") for place, name in base["name"].items()],
         }
     )
-
-
-def ticked_places(now: Settings, source: Source) -> tuple[int, ...]:
-    """Return the ticked layers: what was picked, or the default of the mode."""
-    return defaults(source, now.mode)[0] if now.layers is None else now.layers
 
 
 def _who(now: Settings, source: Source) -> str:
     """Say how many layers take part."""
     everyone = len(store.layer_frame(source))
-    taking = len(set(ticked_places(now, source)) | {place for place, _ in now.overrides})
+    taking = len(ticked_places(now, source))
     return "All convolution and linear layers" if taking == everyone else f"{taking} of {everyone} layers"
 
 
@@ -116,19 +128,13 @@ def _take_edits(key: str) -> None:
         return
     now = state.settings()
     source = Source.of(now)
-    usual, _ = defaults(source, now.mode)
+    places = list(store.frame_of(source, now.mode).index)
     ticked, fixed, caps = set(ticked_places(now, source)), dict(now.overrides), dict(now.caps)
-    ticked |= set(fixed)
-    for place, values in edits.items():
-        _edit_cap(int(place), values, caps)
-        for member in together(source, now.mode, int(place)):
+    for row, values in edits.items():
+        _edit_cap(places[int(row)], values, caps)
+        for member in together(source, now.mode, places[int(row)]):
             _edit(member, values, ticked, fixed)
-    if not ticked:
-        state.change(layers=tuple(now.layers or usual)[:1], overrides=())
-        state.complain("At least one layer has to take part: the first stays ticked.")
-        return
-    layers = None if tuple(sorted(ticked)) == usual else tuple(sorted(ticked))
-    state.change(layers=layers, overrides=tuple(sorted(fixed.items())), caps=tuple(sorted(caps.items())))
+    put(source, ticked, fixed, caps)
 
 
 def _edit_cap(place: int, values: dict[str, Any], caps: dict[int, float]) -> None:
@@ -153,18 +159,3 @@ def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int,
         else:
             ticked.discard(place)
             fixed.pop(place, None)
-
-
-@st.cache_data(max_entries=512, show_spinner=False)
-def together(source: Source, mode: str, place: int) -> tuple[int, ...]:
-    """Return a layer and those that shrink together with it, by place."""
-    if mode != "structured":
-        return (place,)
-    loaded = store.load(source)
-    try:
-        groups = cuts.graph(source).groups
-    except PrunekitError:
-        return (place,)
-    name = loaded.layers[place]
-    members = {other for group in groups if name in group.layers for other in group.layers} | {name}
-    return tuple(i for i, other in enumerate(loaded.layers) if other in members)

@@ -159,7 +159,7 @@ def curves(now: Settings) -> dict[str, Curve]:
 
 def specs(now: Settings, loaded: Loaded) -> dict[str, PruneSpec]:
     """Return the setting of each pruned candidate."""
-    return {name: now.spec(loaded.layers, curve) for name, curve in curves(now).items()}
+    return {name: now.spec(loaded.every, curve) for name, curve in curves(now).items()}
 
 
 def needs_data(now: Settings) -> bool:

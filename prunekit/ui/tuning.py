@@ -107,7 +107,7 @@ def plan(now: Settings, loaded: Loaded, data: Data) -> None:
         return
     images = min(now.train_images, len(data.train)) if now.train_images else len(data.train)
     try:
-        moments = planned(loaded.model, now.spec(loaded.layers), now.recovery(), images)
+        moments = planned(loaded.model, now.spec(loaded.every), now.recovery(), images)
     except PrunekitError as error:
         st.warning(show.plain(str(error)), icon=":material/block:")
         return

@@ -23,6 +23,8 @@ SPECS: dict[str, PruneSpec] = {
     "scope": replace(BASE, scope="uniform"),
     "counted in": replace(BASE, target="macs"),
     "multiples of": replace(BASE, round_to=8),
+    "units that may go": replace(BASE, units=("heads",)),
+    "whole blocks": replace(BASE, depth=0.25),
     "layers": replace(BASE, layers=("fc1",)),
     "own shares": replace(BASE, overrides=(("fc1", 0.3),)),
     "caps": replace(BASE, caps=(("fc1", 0.7),)),
@@ -62,6 +64,13 @@ def test_one_field_of_the_setting_that_differs_is_the_one_that_is_marked(name: s
     marked = {row.name for row in rows if row.differs}
     # what a criterion looks at goes with the criterion
     assert marked <= {name, "images to score on"} and name in marked
+
+
+def test_blocks_that_may_go_are_told_apart_and_named() -> None:
+    rows = rows_of(*(pruned(replace(BASE, depth=0.5, blocks=blocks)) for blocks in (None, ("layer1.1",), ("layer1.1", "layer2.1"))))
+    assert differing(rows) == ("blocks that may go",)
+    told = {row.name: row.values for row in rows}
+    assert told["blocks that may go"] == ("all", "layer1.1", "layer1.1, layer2.1") and told["whole blocks"] == ("50 %",) * 3
 
 
 @pytest.mark.parametrize("name", RECOVERIES)

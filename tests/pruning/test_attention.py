@@ -12,8 +12,8 @@ from torch import nn
 from prunekit.anatomy import apply_widths, count, prunable_layers, widths
 from prunekit.anatomy.adapters import adapt, adapter_of, adapters, heads_of
 from prunekit.anatomy.adapters.heads import DENSE
-from prunekit.errors import ProofError
-from prunekit.pruning import ChannelRanking, planned_counts, prove, prune, shrink, trace
+from prunekit.errors import ProofError, PruningError
+from prunekit.pruning import ChannelRanking, chosen_layers, planned_counts, prove, prune, shrink, trace
 from prunekit.pruning.proof import randomise
 from prunekit.pruning.reference import reference
 from prunekit.pruning.removal import Removal
@@ -314,3 +314,61 @@ def test_parameters_and_macs_are_met(name, target):
     result = prune(model, spec, input_shape=SHAPE)
     unit = {"params": "params", "macs": "macs"}[target]
     assert 1 - getattr(result.after, unit) / getattr(result.before, unit) == pytest.approx(0.4, abs=0.03)
+
+
+KINDS = ("channels", "heads", "head dimensions")
+
+
+def touched(result):
+    """Return the kinds of the groups that lost something."""
+    gone = set(result.plan.atoms.tolist())
+    return {group.kind for group in result.plan.graph.groups if gone & set(group.atoms.tolist())}
+
+
+@pytest.mark.parametrize("units", [("heads",), ("head dimensions",), ("channels",), ("channels", "heads")])
+@pytest.mark.parametrize("name", ["vit", "swin"])
+def test_only_units_of_the_chosen_kinds_go_and_the_others_are_named(name, units):
+    result = prune(build(name), PruneSpec(mode="structured", sparsity=0.5, units=units), input_shape=SHAPE)
+    assert touched(result) == set(units) and result.proof.passed
+    for kind in KINDS:
+        assert any(said.startswith(f"all {kind} of ") for said in result.limits) == (kind not in units)
+    assert result.achieved.total == sum(g.size for g in result.plan.groups) and {g.kind for g in result.plan.groups} == set(units)
+
+
+def test_without_a_choice_of_units_every_kind_goes():
+    assert touched(prune(build("vit"), PruneSpec(mode="structured", sparsity=0.5), input_shape=SHAPE)) == set(KINDS)
+
+
+def test_units_that_a_model_does_not_have_are_an_error_that_says_what_to_choose():
+    with pytest.raises(PruningError, match=r"nothing can be removed.*all channels of .* stay.*Choose other units"):
+        prune(build("grouped"), PruneSpec(mode="structured", units=("heads",)), input_shape=SHAPE)
+
+
+def test_an_override_of_a_layer_whose_units_are_left_out_is_an_error():
+    spec = PruneSpec(mode="structured", units=("heads",), overrides={"encoder.layers.encoder_layer_0.mlp.0": 0.5})
+    with pytest.raises(PruningError, match=r"override of .* cannot be honoured: the setting's units leave it out"):
+        prune(build("vit"), spec, input_shape=SHAPE)
+
+
+def test_attention_that_holds_its_weight_is_chosen_with_the_layer_behind_it_or_by_name():
+    model = build("vit")
+    first, second = (f"encoder.layers.encoder_layer_{i}" for i in (0, 1))
+
+    def chosen(*layers, **more):
+        spec = PruneSpec(mode="structured", layers=layers or None, **more)
+        return {name for name in chosen_layers(model, spec) if name.endswith("self_attention")}
+
+    both = {f"{block}.self_attention" for block in (first, second)}
+    assert chosen() == both == chosen(overrides={f"{first}.self_attention": 0.25})
+    assert chosen(f"{second}.self_attention.out_proj") == {f"{second}.self_attention"}
+    assert chosen(*prunable_layers(model), f"{first}.self_attention") == {f"{first}.self_attention"}
+    with pytest.raises(PruningError, match="no prunable layer named"):
+        chosen_layers(model, PruneSpec(layers=(f"{first}.self_attention",)))
+
+
+def test_an_override_of_attention_sets_the_share_of_its_heads_and_of_their_dimensions():
+    layer = "encoder.layers.encoder_layer_0.self_attention"
+    result = prune(build("vit"), PruneSpec(mode="structured", sparsity=0.3, overrides={layer: 0.5}), input_shape=SHAPE)
+    gone = set(result.plan.atoms.tolist())
+    shares = {g.kind: len(gone & set(g.atoms.tolist())) / g.size for g in result.plan.groups if layer in g.layers}
+    assert shares == {"heads": 0.5, "head dimensions": 0.5} and result.proof.passed

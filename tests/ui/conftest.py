@@ -65,6 +65,10 @@ class Tab:
     def metric(self, label):
         return next(m for m in self.app.metric if m.label.startswith(label))
 
+    def table(self, column):
+        """Return the first table with a certain column."""
+        return next(frame.value for frame in self.app.dataframe if column in frame.value)
+
     @property
     def address(self):
         return {name: value if isinstance(value, str) else value[-1] for name, value in self.app.query_params.items()}

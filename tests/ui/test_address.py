@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, criteria_of, refusal, scopes_of
+from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, UNITS, criteria_of, refusal, scopes_of
 from prunekit.errors import SpecError
+from prunekit.fields import units
 from prunekit.lessons import LESSONS
 from prunekit.plots import AXES
 from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
@@ -45,6 +46,9 @@ whatever = st.builds(
     target=st.sampled_from(TARGETS),
     round_to=st.sampled_from(ROUNDS),
     samples=st.integers(1, 100_000),
+    units=st.none() | st.lists(st.sampled_from(UNITS), min_size=1, max_size=2, unique=True).map(units),
+    depth=st.just(1.0) | shares,
+    blocks=st.none() | st.lists(st.sampled_from(["layer1.1", "trunk_output.block1-0", "0"]), min_size=1, unique=True).map(tuple),
     seed=st.integers(0, MOST_SEED),
     pick=st.just(()) | places,
     focus=st.integers(-1, 400),
@@ -142,11 +146,13 @@ def test_what_goes_together_is_left_alone(settings):
 def test_the_address_reaches_every_part_of_the_core():
     text = {"mode": "structured", "sparsity": "40", "criterion": "bn_scale", "scope": "uniform", "layers": "0-1", "overrides": "0~20"}
     text |= {"caps": "1~60", "cap_all": "80", "target": "macs", "round_to": "8", "samples": "64", "seed": "3"}
+    text |= {"units": "head.dimensions_channels", "depth": "25", "blocks": "layer1.1~layer2.1"}
     settings, problems = decode(text)
     assert not problems
     assert settings.spec(("a", "b")) == PruneSpec(
         mode="structured", sparsity=0.4, criterion="bn_scale", scope="uniform", layers=("a", "b"), overrides={"a": 0.2}, caps={"b": 0.6},
-        cap_all=0.8, target="macs", round_to=8, samples=64, seed=3,
+        cap_all=0.8, target="macs", round_to=8, samples=64, seed=3, units=("channels", "head dimensions"), depth=0.25,
+        blocks=("layer1.1", "layer2.1"),
     )  # fmt: skip
     settings, problems = decode({"mode": "nm", "pattern": "1:4", "criterion": "wanda"})
     assert not problems
@@ -201,6 +207,9 @@ TOGETHER = [
     ({"pattern": "1:4"}, {}, "pattern"),
     ({"mode": "nm", "target": "macs"}, {"mode": "nm"}, "target"),
     ({"round_to": "8"}, {}, "round_to"),
+    ({"units": "heads"}, {}, "units"),
+    ({"mode": "nm", "depth": "50"}, {"mode": "nm"}, "depth"),
+    ({"blocks": "layer1.1"}, {}, "blocks"),
     ({"mode": "nm", "caps": "0~50"}, {"mode": "nm"}, "caps"),
     ({"mode": "nm", "cap_all": "50"}, {"mode": "nm"}, "cap_all"),
     ({"overrides": "0~80", "cap_all": "50"}, {"overrides": "0~50", "cap_all": "50"}, "overrides"),
@@ -240,6 +249,9 @@ BAD = {
     "target": ["weights"],
     "round_to": ["2", "0", "x"],
     "samples": ["0", "-5", "1e9", "9" * 12],
+    "units": ["", "heads_x", "weights", "channels_heads_heads_heads"],
+    "depth": ["101", "-1", "x"],
+    "blocks": ["", "a~", "<b>", "~".join(f"b{i}" for i in range(300))],
     "runs": ["xyz", "0" * 13, "_".join(f"{i:012x}" for i in range(7))],
     "tab": ["magic"],
     "pair": ["AA", "AG", "A", "ab"],

@@ -98,12 +98,13 @@ def test_prune_moves_with_the_slider_and_counts_exactly(tab):
 def test_prune_structured_shows_shapes_and_the_proof(tab):
     one = tab("prune", mode="structured", sparsity="50")
     result = prunekit.prune(prunekit.load_model("digits_cnn"), prunekit.PruneSpec(mode="structured", sparsity=0.5))
-    shapes = list(one.app.dataframe[0].value["shape"])
+    one.set("ticks_part", "layers")
+    shapes = list(one.table("shape")["shape"])
     for text, layer in zip(shapes, result.layers, strict=True):
         assert text.endswith(" × ".join(map(str, layer.shape_after)))
     assert "Removing = zeroing" in one.text
-    assert any("stem" in note for note in one.app.dataframe[0].value["note"])
-    assert any("classifier" in note for note in one.app.dataframe[0].value["note"])
+    assert any("stem" in note for note in one.table("note")["note"])
+    assert any("classifier" in note for note in one.table("note")["note"])
 
 
 def test_prune_measures_accuracy_with_a_paired_difference(tab):
