@@ -222,15 +222,19 @@ def _along(facts: Facts, loose: Ids) -> Ids:
 
 def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]], weights: dict[str, str]) -> tuple[Group, ...]:
     """Join atoms that stand on one layer's output in one role, over all layers."""
-    parts = [np.unique(atoms[roles == role]) for _, atoms, roles in incidence.values() for role in np.unique(roles).tolist()]
+    names_of = list(incidence)
+    layer = np.repeat(np.arange(len(incidence)), np.array([atoms.size for _, atoms, _ in incidence.values()], dtype=np.int64))
     nothing = np.zeros(0, np.int64)
-    chains = [np.concatenate([nothing, *(part[side] for part in parts)]) for side in (slice(None, -1), slice(1, None))]
-    root = components(facts.variables.count, *chains)
-    atoms = np.unique(np.concatenate([nothing, *parts]))
+    atoms, roles = (np.concatenate([nothing, *(found[k] for found in incidence.values())]) for k in (1, 2))
+    order = np.lexsort((atoms, roles, layer))
+    same = (np.diff(layer[order]) == 0) & (np.diff(roles[order]) == 0)
+    root = components(facts.variables.count, atoms[order][:-1][same], atoms[order][1:][same])
+    order = np.lexsort((atoms, layer))
+    _, first_of = np.unique(layer[order] * facts.variables.count + root[atoms[order]], return_index=True)
     layers: dict[int, dict[str, None]] = defaultdict(dict)
-    for name, (_, mine, _) in incidence.items():
-        for label in dict.fromkeys(root[np.unique(mine)].tolist()):
-            layers[label][name] = None
+    for place in order[np.sort(first_of)].tolist():
+        layers[int(root[atoms[place]])][names_of[layer[place]]] = None
+    atoms = np.unique(atoms)
     couplings = couplings_of(facts, solution, root, weights)
     names: dict[str, int] = defaultdict(int)
     groups = []

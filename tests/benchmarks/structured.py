@@ -309,8 +309,8 @@ python tests/benchmarks/structured.py --state FILE
 (ShuffleNet, Swin, MaxViT, ViT) stop it. Both engines took turns on fresh copies in one process a model, one thread. Seconds are
 medians of processor time, because the machine did other work meanwhile: {cpu}, {cores} cores, torch {torch}, {date}. "Times as fast" is
 torch-pruning's seconds over prunekit's. Groups: from a fresh copy to all coupled groups. Pruned: from a fresh copy to a model with
-half the channels of every layer but the classifier that has run on one image. Left: parameters; the two differ in grouped convolutions,
-where prunekit counts places and whole groups apart, and by rounding."""
+half the channels of every layer but the classifier that has run on one image. Left: parameters; where the two differ, there are heads
+for training, which torch-pruning does not see, or grouped convolutions, of which prunekit takes places and whole groups."""
 
 
 def table(rows: dict[str, Row]) -> str:
