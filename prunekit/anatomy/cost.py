@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from prunekit.anatomy.meta import meta_copy, without_values
+from prunekit.anatomy.meta import meta_copy
+from prunekit.anatomy.shortcuts import without_values
 from prunekit.errors import ModelError, PrunekitError
 
 Masks = Mapping[str, Tensor]
@@ -58,6 +60,24 @@ def _shapes(model: nn.Module) -> tuple[object, ...]:
     return tuple(tuple(p.shape) for p in model.parameters())
 
 
+def macs_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
+    """Return the multiply-accumulates of one operation that is in torch's ``flop_registry``, by torch's own formula.
+
+    torch wraps its formulas in a walk through nested arguments, which takes longer than the operation does on the meta device; where the
+    arguments are not nested, the formula inside is asked directly.
+    """
+    formula = flop_registry[func.overloadpacket]
+    inside = getattr(formula, "__wrapped__", None)
+    if inside is None or kwargs or not isinstance(out, Tensor) or any(isinstance(a, (list, tuple)) and _nested(a) for a in args):
+        return int(formula(*args, **kwargs, out_val=out)) // 2
+    return int(inside(*(a.shape if isinstance(a, Tensor) else a for a in args), out_shape=out.shape)) // 2
+
+
+def _nested(values: Any) -> bool:
+    """Return whether a list holds tensors."""
+    return any(isinstance(value, Tensor) for value in values)
+
+
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
     """Adds up the operations of one forward pass by the weight they use.
 
@@ -73,9 +93,8 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         out = without_values(func, args, kwargs)
-        formula = flop_registry.get(func.overloadpacket)
-        if formula is not None:
-            macs = formula(*args, **kwargs, out_val=out) // 2
+        if func.overloadpacket in flop_registry:
+            macs = macs_of(func, args, kwargs, out)
             self.macs[""] += macs
             inputs = [a if a._base is None else a._base for a in args if isinstance(a, Tensor)]  # a transposed weight is a view of it
             name = next((self.names[id(a)] for a in inputs if id(a) in self.names), None)
@@ -123,6 +142,24 @@ def _costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     if key not in known:
         known[key] = _measure(model, tuple(input_shape))
     return known[key]
+
+
+def count_on(model: nn.Module, meta: nn.Module, input_shape: tuple[int, ...]) -> None:
+    """Count a model's MACs now, on a copy without values that is at hand, if that copy runs.
+
+    Parameters
+    ----------
+    model : nn.Module
+        For which they are remembered.
+    meta : nn.Module
+        From :func:`prunekit.anatomy.meta.meta_copy`, in evaluation mode.
+    input_shape : tuple of int
+        Shape of one sample.
+    """
+    key = (tuple(input_shape), _shapes(model))
+    known = _cache.setdefault(model, {})
+    with suppress(Exception):  # whoever asks for them is told what is wrong
+        known[key] = known[key] if key in known else _run(meta, tuple(input_shape))
 
 
 def layer_macs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:

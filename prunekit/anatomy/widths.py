@@ -36,6 +36,7 @@ BESIDE: dict[str, dict[str, tuple[str, int]]] = {
         "vdim": ("in_proj_weight", 1),
     },
     "torchvision.models.vision_transformer.VisionTransformer": {"hidden_dim": ("class_token", 2)},
+    "timm.layers.blur_pool.BlurPool2d": {"channels": ("filt", 0)},
 }
 MOST = 2**24
 BECOMES = "becomes"
@@ -50,7 +51,11 @@ def _beside(module: nn.Module) -> dict[str, tuple[str, int]]:
     """Return the numbers that a module keeps beside its tensors."""
     found = (BESIDE.get(f"{kind.__module__}.{kind.__qualname__}") for kind in type(module).__mro__)
     told = next((known for known in found if known), {})
-    return {name: (tensor, axis) for name, (tensor, axis) in told.items() if getattr(module, tensor, None) is not None}
+    return {
+        name: (tensor, axis)
+        for name, (tensor, axis) in told.items()
+        if getattr(module, tensor, None) is not None and getattr(module, name, None) is not None  # None: read from the input
+    }
 
 
 def _own(module: nn.Module) -> dict[str, Tensor]:

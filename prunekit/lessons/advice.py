@@ -81,6 +81,8 @@ def _advice(goal: _Goal, rows: dict[str, dict[str, Any]]) -> Advice:
     running = [kind for kind in NAMES if _saves(goal, rows[kind], rows["dense"])]
     pick, why = _picked(goal, running, rows)
     note = f" {goal.note}." if goal.note else ""
+    if pick != "neither" and rows[pick]["high"] < rows["dense"]["low"]:
+        note += " That copy reads clearly fewer images right than the original: fine-tune it first."
     return Advice(goal.name, pick, f"{why}.{note}")
 
 

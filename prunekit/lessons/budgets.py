@@ -12,8 +12,10 @@ from torch import nn
 from prunekit.errors import PrunekitError, one_of
 from prunekit.lessons.advice import Advice, when_to_use
 from prunekit.lessons.fitting import Fit, Pair
+from prunekit.lessons.threads import one_thread
+from prunekit.lessons.words import KINDS, timing
 from prunekit.measure import Accuracy, Candidate, CandidateLatency, compare, evaluate, latency, sizes
-from prunekit.measure.forward import Progress
+from prunekit.measure.forward import Progress, check_cancel, part_of
 from prunekit.pruning import PruneResult
 
 __all__ = ["BUDGETS", "Advice", "at_equal_budgets", "when_to_use"]
@@ -25,6 +27,7 @@ SECONDS = 1.5
 Times = dict[tuple[str, int], CandidateLatency]
 
 
+@one_thread()
 def at_equal_budgets(
     model: nn.Module,
     data: Any,
@@ -75,27 +78,36 @@ def at_equal_budgets(
     one_of("budget", budget, BUDGETS, PrunekitError)
     if isinstance(share, bool) or not 0 < share < 1:
         raise PrunekitError(f"share must be above 0 and below 1, the part of the original that may stay; got {share!r}")
+    check_cancel(cancel)
+    if progress is not None:
+        progress(0.0, "pruning to the budget")
     pair = Pair(model, data)
     fits = pair.ladder(share) if budget == "ms" else [pair.at(budget, share)]
-    times = _times(model, fits, pair.shape, budget_s=seconds, progress=progress, cancel=cancel)
+    watch = timing(part_of(progress, 0.1, 0.95))
+    times = _times(model, fits, pair.shape, budget_s=seconds, progress=watch, cancel=cancel)
     place = _first_within(times, len(fits), share) if budget == "ms" else 0
     copies = fits[place].by_kind
-    rows = [_original(pair, times), *(_pruned(kind, copies[kind], times, f"{kind} {place}") for kind in copies)]
+    rows = [_original(pair, times), *(_pruned(kind, copies[kind], times, _name(kind, place)) for kind in copies)]
     frame = pd.DataFrame(rows)
     frame["within"] = (frame.ratio if budget == "ms" else frame[budget] / frame[budget][0]) <= share
     return _with_accuracy(frame, [evaluate(net, data.test) for net in (model, *(result.model for result in copies.values()))])
 
 
+def _name(kind: str, place: int) -> str:
+    """Return what a copy is called while it is timed; of several, the later ones have a number."""
+    return KINDS[kind] + (f", try {place + 1}" if place else "")
+
+
 def _times(model: nn.Module, fits: list[Fit], shape: tuple[int, ...], **turns: Any) -> Times:
     """Return the times of the original and of all copies, in turns, for one image and for many, by name and batch."""
-    copies = [Candidate(f"{kind} {i}", result.model) for i, fit in enumerate(fits) for kind, result in fit.by_kind.items()]
-    report = latency([Candidate("dense", model), *copies], input_shape=shape, batch=(1, BATCH), **turns)
+    copies = [Candidate(_name(kind, i), result.model) for i, fit in enumerate(fits) for kind, result in fit.by_kind.items()]
+    report = latency([Candidate(KINDS["dense"], model), *copies], input_shape=shape, batch=(1, BATCH), **turns)
     return {(row.name, row.batch): row for row in report.candidates}
 
 
 def _first_within(times: Times, fits: int, share: float) -> int:
     """Return the first smaller copy, by falling work, whose time is within the budget; the last where none is."""
-    ratios = [times[f"structured {i}", BATCH].ratio for i in range(fits)]
+    ratios = [times[_name("structured", i), BATCH].ratio for i in range(fits)]
     return next((i for i, ratio in enumerate(ratios) if ratio is not None and ratio.value <= share), fits - 1)
 
 
@@ -112,7 +124,7 @@ def _timed(times: Times, name: str) -> dict[str, Any]:
 def _original(pair: Pair, times: Times) -> dict[str, Any]:
     """Return the row of the dense model."""
     costs = {budget: pair.dense(budget) for budget in ("params", "macs", "bytes")}
-    return {"kind": "dense", "sparsity": 0.0, **costs, **_timed(times, "dense")}
+    return {"kind": "dense", "sparsity": 0.0, **costs, **_timed(times, KINDS["dense"])}
 
 
 def _pruned(kind: str, result: PruneResult, times: Times, name: str) -> dict[str, Any]:

@@ -17,6 +17,13 @@ WEIGHTS = "The one that lost single weights"
 CHANNELS = "The one that lost whole channels"
 EQUAL = "No difference that can be told"
 
+PLACES = {
+    "maximum compression": "the smallest file (as papers count)",
+    "sparse accelerator": "a chip that skips zeros",
+    "phone or edge": "a phone",
+    "plain CPU or GPU server": "a plain server",
+}
+"""The goals as places to run on."""
 PICKS = {"unstructured": "single weights", "structured": "whole channels", "neither": "neither"}
 NUMBERS = ("params", "macs", "bytes", "ms", "ms_one", "accuracy", "sparsity")
 
@@ -40,7 +47,7 @@ LESSON = Lesson(
         Control("share", "How much may stay", "slider", 10, 60, 10, start=20, unit="%"),
     ),
     "accuracy",
-    ("unstructured pruning", "structured pruning", "N:M sparsity", "sparse accelerator", "compression ratio", "latency"),
+    ("unstructured pruning", "structured pruning", "N:M sparsity", "sparse accelerator", "compression ratio", "latency", "significant"),
 )
 
 
@@ -74,14 +81,14 @@ def answer(budget: str, share: int, *, progress: Progress | None = None, cancel:
 
 def _said(rows: pd.DataFrame, apart: float, sure: bool, advice: tuple[Advice, ...]) -> tuple[str, str]:
     """Return the point of the lesson."""
-    first = f"Without single weights {percent(rows.accuracy['unstructured'])} of the test images are read right, without channels "
-    first += f"{percent(rows.accuracy['structured'])}: {points(apart)} apart (p {small(rows.p_value['structured'])}), "
+    first = f"The copy that lost single weights reads {percent(rows.accuracy['unstructured'])} of the test images right, the one that lost "
+    first += f"channels {percent(rows.accuracy['structured'])}: {points(apart)} apart (p {small(rows.p_value['structured'])}), "
     first += "more than chance explains" if sure else "which chance may explain"
     if not rows.within["unstructured"]:
         first += f"; only the budget in time was not kept by the zeros, with {percent(rows.ratio['unstructured'])} of the original's time"
     by_pick: dict[str, list[str]] = {}
     for line in advice:
-        by_pick.setdefault(PICKS[line.pick], []).append(line.goal)
+        by_pick.setdefault(PICKS[line.pick], []).append(PLACES[line.goal])
     return first + ".", "By these measurements take " + "; ".join(f"{pick} for {_listed(goals)}" for pick, goals in by_pick.items()) + "."
 
 

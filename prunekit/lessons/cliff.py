@@ -17,7 +17,8 @@ LESSON = Lesson(
     "cliff",
     "All layers, to the cliff",
     "Remove {criterion} from all layers at once and repair nothing. What share can go before accuracy falls by more than {drop} points?",
-    "A network holds weights that nobody misses, but not only such. The edge behind which it stops working is called the cliff.",
+    "Accuracy is the share of images that the network reads right; a point is one image in a hundred. A network holds weights that nobody "
+    "misses, but not only such: the edge behind which it stops working is called the cliff.",
     Guess("number", "Share that can go", "%"),
     (
         Control(
@@ -30,7 +31,7 @@ LESSON = Lesson(
         Control("drop", "Accuracy that may be lost", "slider", 1, 20, 1, start=5, unit="points"),
     ),
     "accuracy",
-    ("accuracy", "sparsity", "global scope", "criterion", "interval", "validation images"),
+    ("accuracy", "sparsity", "global scope", "criterion", "interval", "validation images", "significant"),
 )
 
 

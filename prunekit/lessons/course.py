@@ -8,6 +8,7 @@ from typing import Any
 from prunekit.errors import PrunekitError
 from prunekit.lessons import choose, cliff, faster, filters, fragile, heal, layer, matrix, weights
 from prunekit.lessons.lesson import Answer, Lesson
+from prunekit.lessons.threads import one_thread
 from prunekit.measure.forward import Progress, check_cancel
 
 MODULES = (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose)
@@ -47,5 +48,6 @@ def answer_of(number: int, *, progress: Progress | None = None, cancel: threadin
     values = module.LESSON.checked(**controls)
     check_cancel(cancel)
     watch = {"progress": progress, "cancel": cancel} if module in LONG else {}
-    answer: Answer = module.answer(**values, **watch)
+    with one_thread():
+        answer: Answer = module.answer(**values, **watch)
     return answer

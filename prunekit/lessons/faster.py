@@ -9,9 +9,9 @@ from torch import nn
 
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.setting import CNN, model_of, spec_of
-from prunekit.lessons.words import percent
-from prunekit.measure import Candidate, CandidateLatency, latency, sizes
-from prunekit.measure.causes.wording import interval, ms
+from prunekit.lessons.words import percent, timing
+from prunekit.measure import Candidate, CandidateLatency, Ratio, latency, sizes
+from prunekit.measure.causes.wording import ms
 from prunekit.measure.forward import Progress
 from prunekit.pruning import PruneResult, prune
 
@@ -22,6 +22,7 @@ NEITHER = "Neither"
 
 NAMES = ("original", "zeros", "smaller")
 BUDGET_S = 2
+BLURRED = 0.3  # an interval that is wider than this says little about a ratio
 
 LESSON = Lesson(
     8,
@@ -36,7 +37,7 @@ LESSON = Lesson(
         Control("batch", "Images at a time", "choice", options=(("1", "one image at a time"), ("64", "64 images at a time")), start="64"),
     ),
     "latency",
-    ("latency", "MACs", "mask", "structured pruning", "batch"),
+    ("latency", "MACs", "mask", "channel", "structured pruning", "batch", "interval"),
 )
 
 
@@ -58,7 +59,7 @@ def answer(sparsity: int, batch: str, *, progress: Progress | None = None, cance
     zeros, small = (prune(model, spec_of(settings | {"mode": mode}, model)) for mode in ("unstructured", "structured"))
     candidates = _candidates(model, zeros, small)
     rows = latency(
-        candidates, input_shape=zeros.input_shape, batch=int(batch), budget_s=BUDGET_S, progress=progress, cancel=cancel
+        candidates, input_shape=zeros.input_shape, batch=int(batch), budget_s=BUDGET_S, progress=timing(progress), cancel=cancel
     ).candidates
     frame = _frame(rows, zeros, small)
     columns = ("ms", "macs", "effective_macs", "bytes")
@@ -97,10 +98,15 @@ def _time(row: CandidateLatency) -> str:
     """Return how a copy's time compares with the original's."""
     if row.ratio is None or row.median_ms is None:
         return f"could not be timed here: {row.error}"
-    found = f"takes {interval(row.ratio)} of the original's time"
+    found = f"takes {_share(row.ratio)} of the original's time"
     if not row.ratio.different:
         return f"makes no measurable difference here: it {found}"
     return f"is {'faster' if row.ratio.value < 1 else 'slower'} here: it {found} ({ms(row.median_ms)})"
+
+
+def _share(ratio: Ratio) -> str:
+    """Return a share of a time with what the measurement leaves open."""
+    return f"{100 * ratio.value:.0f} % (95 % interval {100 * ratio.low:.0f} to {100 * ratio.high:.0f} %)"
 
 
 def _zeros(row: CandidateLatency, result: PruneResult) -> str:
@@ -113,5 +119,10 @@ def _zeros(row: CandidateLatency, result: PruneResult) -> str:
 def _small(row: CandidateLatency, result: PruneResult) -> str:
     """Return what fewer channels do."""
     work = percent(result.after.macs / result.before.macs)
-    why = f", with {work} of the work" if faster(row) else f", although it has {work} of the work: what a call costs in any case decides"
+    if faster(row):
+        why = f", with {work} of the work"
+    elif row.ratio is not None and row.ratio.high - row.ratio.low > BLURRED:
+        why = ", but the times differ too much from round to round to tell: measure again when this machine has less else to do"
+    else:
+        why = f", although it has {work} of the work: what a call costs in any case decides"
     return f"The copy with fewer channels {_time(row)}{why}."

@@ -34,7 +34,7 @@ LESSON = Lesson(
     Guess("choice", "The most fragile layer", options=(*OPTIONS.values(), NONE)),
     (Control("sparsity", "Share of the layer's weights to remove", "slider", 50, 95, 5, start=90, unit="%"),),
     "sensitivity",
-    ("sensitivity", "layer", "accuracy", "interval", "validation images"),
+    ("sensitivity", "layer", "accuracy", "interval", "validation images", "significant"),
 )
 
 

@@ -92,12 +92,16 @@ TERMS: tuple[Term, ...] = (
     Term("sensitivity", "How much accuracy falls when only one layer is pruned.", papers.HAN),
     Term(
         "significant",
-        "More than chance explains: equal networks would come out so different less than once in twenty times.",
+        "More than chance explains. p is how often equal networks would come out so different; less than once in twenty times counts.",
         papers.MCNEMAR,
     ),
     Term("SNIP", "A criterion for single weights: how much the loss would change without the connection, by the gradient.", papers.SNIP),
     Term("sparse accelerator", "A chip that skips multiplications by zero, so that zeros save time and not only space.", papers.TWO_FOUR),
-    Term("sparse format", "A way to store only what is not zero, together with where it stands.", papers.DEEP_COMPRESSION),
+    Term(
+        "sparse format",
+        "A way to store only what is not zero, and where it stands: a bitmap has a bit for each place, CSR the column of each number.",
+        papers.DEEP_COMPRESSION,
+    ),
     Term(
         "sparsity",
         "The share that is removed: at 70 % three of ten weights are left. Density is the share that stays.",

@@ -19,14 +19,15 @@ LESSON = Lesson(
     "Fine-tune and see it come back",
     "{sparsity} % of the channels are cut out; then the network trains on for a moment (passes over its images: {epochs}). "
     "How many of a hundred test images does it read right afterwards?",
-    "A pruned network can learn again: training goes on from the weights that are left, which is called fine-tuning.",
+    "A channel is one of the pictures that a layer hands to the next one. A network that has lost some can learn again: training goes on "
+    "from the weights that are left, which is called fine-tuning.",
     Guess("number", "Accuracy after fine-tuning", "%"),
     (
         Control("sparsity", "Share of the channels to cut out", "slider", 30, 80, 10, start=70, unit="%"),
         Control("epochs", "Passes over the training images", "slider", 1, 3, 1, start=2),
     ),
     "recover",
-    ("fine-tuning", "epoch", "structured pruning", "one-shot", "accuracy"),
+    ("fine-tuning", "epoch", "structured pruning", "channel", "one-shot", "accuracy", "significant"),
 )
 
 
@@ -73,7 +74,7 @@ def _said(dense: Accuracy, cut: Accuracy, healed: Accuracy, epochs: int) -> tupl
         first = f"This cut did no harm that could be measured: accuracy, {percent(dense.value)} before, {change(compare(dense, cut))}."
     else:
         first = f"The cut takes accuracy from {percent(dense.value)} to {percent(cut.value)}, and {passes} it to {percent(healed.value)}: "
-        first += f"{percent(min(back / lost, 1))} of the loss is back." if back > 0 else "nothing is back."
+        first += f"{percent(min(back / lost, 1))} of what was lost is back." if back > 0 else "nothing is back."
     left = compare(dense, healed)
     if not left.significant:
         return first, f"Against the original accuracy {change(left)}: the channels that are left do the work of those that went."

@@ -30,7 +30,7 @@ SHORTER = "It gets shorter: rows disappear"
 LESSON = Lesson(
     3,
     "layer",
-    "One layer: weights go, the shape stays",
+    "One layer, weight by weight",
     "The last layer of this network is a matrix of 10 x 100 weights. The smallest {sparsity} % of them are removed, one by one. "
     "What happens to the shape of the matrix?",
     "Removing single weights is called unstructured pruning. It takes the least important weights, wherever they stand.",

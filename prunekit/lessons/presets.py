@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from prunekit.errors import PrunekitError
+from prunekit.lessons import reasons
+from prunekit.lessons.reasons import Measured
 from prunekit.lessons.setting import CNN, digits, model_of, recovery_of, spec_of
-from prunekit.lessons.words import change, percent, plural, points, told
-from prunekit.measure import Accuracy, compare, evaluate
+from prunekit.lessons.threads import one_thread
+from prunekit.lessons.words import percent, told
+from prunekit.measure import compare, evaluate
+from prunekit.measure.forward import Progress, check_cancel, part_of
 from prunekit.pruning import PruneResult
 from prunekit.recover import prune_and_recover
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A preset on the test images, beside the original and beside what one would rather do (or not do).
-
-    Attributes
-    ----------
-    dense, found, other : Accuracy
-        Of the original, of the preset, of the setting that it is held against.
-    result, against : PruneResult
-        What both removed.
-    """
-
-    dense: Accuracy
-    found: Accuracy
-    other: Accuracy
-    result: PruneResult = field(repr=False, compare=False)
-    against: PruneResult = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,6 +50,11 @@ class Preset:
     page: str
     point: Callable[[Measured], str] = field(repr=False)
 
+    @property
+    def does(self) -> str:
+        """What the setting does, in one sentence."""
+        return done_by(self.settings)
+
     def reason(self, measured: Measured) -> str:
         """Return what was measured and why it is so; the words follow the figures.
 
@@ -74,7 +65,7 @@ class Preset:
         """
         beside = compare(measured.other, measured.found)
         first = f"{percent(measured.found.value)} of {measured.found.n} test images are read right, {percent(measured.dense.value)} before "
-        first += f"and {percent(measured.other.value)} with {self.versus}: {_apart(beside.value)}, {told(beside)}."
+        first += f"and {percent(measured.other.value)} with {self.versus}: {reasons.apart(beside.value)}, {told(beside)}."
         return f"{first} {self.point(measured)}"
 
     def as_meant(self, measured: Measured) -> bool:
@@ -83,23 +74,62 @@ class Preset:
         return beside.significant and (beside.value > 0) == self.good
 
 
-def measure(preset: Preset) -> Measured:
+@one_thread()
+def measure(preset: Preset, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Measured:
     """Carry out a preset and what it is held against, and read the test images.
 
     Parameters
     ----------
     preset : Preset
         One of :data:`PRESETS`.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Looked at before each batch of training.
 
     Returns
     -------
     Measured
         Within seconds.
+
+    Raises
+    ------
+    Cancelled
+        If ``cancel`` was set.
     """
     data, model = digits(), model_of(preset.settings)
-    ours, other = (prune_and_recover(model, spec_of(s, model), recovery_of(s), data).result for s in (preset.settings, preset.other))
+    ours = _made(preset.settings, part_of(progress, 0.0, 0.45), cancel)
+    other = _made(preset.other, part_of(progress, 0.45, 0.9), cancel)
+    if progress is not None:
+        progress(0.9, "reading the test images")
+    check_cancel(cancel)
     dense, found, beside = (evaluate(net, data.test) for net in (model, ours.model, other.model))
     return Measured(dense, found, beside, ours, other)
+
+
+def _made(settings: Mapping[str, Any], progress: Progress | None, cancel: threading.Event | None) -> PruneResult:
+    """Return what a setting makes of its model."""
+    check_cancel(cancel)
+    if progress is not None:
+        progress(0.0, "pruning")
+    model = model_of(settings)
+    return prune_and_recover(model, spec_of(settings, model), recovery_of(settings), digits(), progress=progress, cancel=cancel).result
+
+
+def done_by(settings: Mapping[str, Any]) -> str:
+    """Say what a setting does: what goes, in which order, and what is done afterwards.
+
+    Parameters
+    ----------
+    settings : mapping
+        Fields of the dashboard's settings.
+    """
+    layers = spec_of(settings, model_of(settings)).layers
+    gone = "channels" if settings["mode"] == "structured" else "weights"
+    whose = " and ".join(layers) if layers else "all layers together"
+    order = {"l1": "the smallest of", "random": "drawn by lot from"}[settings["criterion"]]
+    after = recovery_of(settings).title() or "nothing is repaired"
+    return f"{percent(settings['sparsity'])} of the {gone} go, {order} {whose}; {after}."
 
 
 def preset(key: str) -> Preset:
@@ -116,79 +146,6 @@ def preset(key: str) -> Preset:
     raise PrunekitError(f"there is no preset {key!r}; there are {', '.join(found.key for found in PRESETS)}")
 
 
-def _apart(value: float) -> str:
-    """Return a difference of accuracies in words."""
-    if not value:
-        return "the same"
-    return f"{points(value)} {'more' if value > 0 else 'less'}"
-
-
-def _worse(measured: Measured) -> bool:
-    """Return whether the preset is less accurate than what it is held against, beyond chance."""
-    beside = compare(measured.other, measured.found)
-    return beside.significant and beside.value < 0
-
-
-def _weights(result: PruneResult) -> tuple[int, int]:
-    """Return how many weights the pruned layers have lost, and how many they had."""
-    assert result.masks is not None
-    return sum(int((~mask).sum()) for mask in result.masks.values()), sum(mask.numel() for mask in result.masks.values())
-
-
-def _magnitude(measured: Measured) -> str:
-    """Say why the smallest weights over all layers are a good start."""
-    shares = {layer.name: layer.sparsity for layer in measured.result.layers}
-    most, least = max(shares, key=lambda name: shares[name]), min(shares, key=lambda name: shares[name])
-    gave = f"{most} gave {percent(shares[most])} of its weights and {least} {percent(shares[least])}"
-    if compare(measured.dense, measured.found).significant:
-        return f"One ranking over all layers lets each give what it can spare ({gave}), but this much was too much for it."
-    return f"One ranking over all layers lets each give what it can spare ({gave}), and what is smallest is missed least."
-
-
-def _random(measured: Measured) -> str:
-    """Say what weights drawn by lot do."""
-    both = f"as many went both times ({plural(_weights(measured.result)[0], 'weight')})"
-    if _worse(measured):
-        return f"The lot takes large weights as readily as small ones: {both}, and only the choice differs."
-    return f"Here the choice made no difference for the worse, although {both}: try a higher sparsity."
-
-
-def _first(measured: Measured) -> str:
-    """Say what is special about the first layer."""
-    gone, size = _weights(measured.result)
-    other = _weights(measured.against)[0]
-    if _worse(measured):
-        return f"Only {gone:,} of the first layer's {size:,} weights went, {other:,} there, but everything has to pass through it."
-    return f"{gone:,} of the first layer's {size:,} weights went, {other:,} there, and this network could spare them."
-
-
-def _oneshot(measured: Measured) -> str:
-    """Say what a large cut at once does."""
-    gone, size = _weights(measured.result)
-    stay = f"{size - gone:,} of {size:,} weights stay both times"
-    if _worse(measured):
-        return f"{stay}; where the cut comes little by little, the network can move its work to them in between."
-    return f"{stay}, and going slowly has not paid here: it may need more epochs."
-
-
-def _untuned(measured: Measured) -> str:
-    """Say what is missing without fine-tuning."""
-    after = measured.result.after.params / measured.result.before.params
-    if _worse(measured):
-        return f"Both copies are the same {percent(after)} of the network; the weights that are left have to be taught their new part."
-    return f"Both copies are the same {percent(after)} of the network, and this cut left little to make up for."
-
-
-def _stale(measured: Measured) -> str:
-    """Say what old statistics do."""
-    if _worse(measured):
-        return (
-            "Not one weight differs: BatchNorm scales by a mean and a variance from before the cut, and other numbers reach it now; "
-            f"with new ones accuracy {change(compare(measured.found, measured.other))}."
-        )
-    return "Not one weight differs, and after so small a change BatchNorm's old mean and variance still fit."
-
-
 _BASE = {"model": CNN, "mode": "unstructured", "criterion": "l1", "sparsity": 0.5, "recalibrate": False, "epochs": 0}
 _LOT = _BASE | {"criterion": "random"}
 _NINE_TENTHS = _BASE | {"sparsity": 0.9}
@@ -198,8 +155,8 @@ _SPARSE = _BASE | {"sparsity": 0.95}
 _GRADUAL = {"epochs": 3, "schedule": "agp", "steps": 3}
 
 PRESETS: tuple[Preset, ...] = (
-    Preset("magnitude", "Global magnitude on a small network", True, _BASE, "as many drawn by lot", _LOT, "prune", _magnitude),
-    Preset("random", "Weights drawn by lot", False, _LOT, "as many of the smallest", _BASE, "prune", _random),
+    Preset("magnitude", "Global magnitude on a small network", True, _BASE, "as many drawn by lot", _LOT, "prune", reasons.magnitude),
+    Preset("random", "Weights drawn by lot", False, _LOT, "as many of the smallest", _BASE, "prune", reasons.by_lot),
     Preset(
         "first",
         "Pruning the first layer",
@@ -208,7 +165,7 @@ PRESETS: tuple[Preset, ...] = (
         "the same share of the largest layer",
         _NINE_TENTHS | {"layers": (2,)},
         "prune",
-        _first,
+        reasons.first_layer,
     ),
     Preset(
         "oneshot",
@@ -218,7 +175,7 @@ PRESETS: tuple[Preset, ...] = (
         "the same sparsity in three steps, trained after each",
         _NEARLY_ALL | _GRADUAL,
         "prune",
-        _oneshot,
+        reasons.oneshot,
     ),
     Preset(
         "untuned",
@@ -228,7 +185,7 @@ PRESETS: tuple[Preset, ...] = (
         "two epochs of fine-tuning",
         _CHANNELS | {"epochs": 2},
         "recover",
-        _untuned,
+        reasons.untuned,
     ),
     Preset(
         "stale",
@@ -238,7 +195,7 @@ PRESETS: tuple[Preset, ...] = (
         "BatchNorm recalibrated",
         _SPARSE | {"recalibrate": True},
         "recover",
-        _stale,
+        reasons.stale,
     ),
 )
 """In the order in which they are shown."""

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from prunekit.measure import Accuracy, Difference
+from prunekit.measure.forward import Progress
+from prunekit.runtimes import RUNTIMES
+
+KINDS = {"dense": "the original", "unstructured": "single weights gone", "structured": "whole channels gone"}
+"""What copies are called."""
 
 
 def percent(share: float) -> str:
@@ -66,3 +71,9 @@ def shape(sizes: tuple[int, ...]) -> str:
 def plural(number: int, one: str) -> str:
     """Return ``1 weight`` or ``1,000 weights``."""
     return f"{number:,} {one}{'' if number == 1 else 's'}"
+
+
+def timing(progress: Progress | None) -> Progress | None:
+    """Return the progress of a measurement of time without the name of the runtime: there is only one in the lessons."""
+    ending = f" in {RUNTIMES['eager'].title}"
+    return None if progress is None else lambda share, text: progress(share, text.replace(ending, ""))

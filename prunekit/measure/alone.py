@@ -16,6 +16,8 @@ from prunekit.errors import PrunekitError
 from prunekit.pruning import ChannelRanking, Plan, Ranking, trace
 from prunekit.pruning.groups import weight_name
 from prunekit.pruning.proof import removed_mask
+from prunekit.pruning.reference import zeroes_do
+from prunekit.pruning.removal import Removal
 from prunekit.pruning.surgery import by_tensor
 from prunekit.spec import PruneSpec
 
@@ -71,6 +73,10 @@ class Alone(ABC):
     def gone(self, index: int) -> Iterator[tuple[str, Tensor]]:
         """Yield name and mask, True where values become zero, for one of the cuttings."""
 
+    def removal(self, index: int) -> Removal | None:
+        """Return what goes where zeroes do not tell what remains: under a norm over channels."""
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class AloneWeights(Alone):
@@ -95,7 +101,7 @@ class AloneWeights(Alone):
 
 @dataclass(frozen=True, eq=False)
 class AloneChannels(Alone):
-    """A group that loses channels: everything that surgery takes away becomes zero."""
+    """A group that loses channels: everything that surgery takes away becomes zero, and norms look at what stays."""
 
     name: str
     layers: tuple[str, ...]
@@ -115,6 +121,10 @@ class AloneChannels(Alone):
         for name, keeps in by_tensor(plan.masks).items():
             shape = tuple(int(size) for size in _lengths(plan, name))
             yield name, removed_mask(shape, keeps)
+
+    def removal(self, index: int) -> Removal | None:
+        """Return the plan, where the dense model has to look at what stays only."""
+        return None if zeroes_do(self.plans[index]) else self.plans[index]
 
 
 def _lengths(plan: Plan, name: str) -> list[int]:

@@ -7,8 +7,9 @@ again, and only the rest runs. The outcome is that of a whole pass, to the last 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from prunekit.errors import ModelError
 from prunekit.measure.calls import Path, Watched, Working, watch
 from prunekit.measure.forward import logits_of
 from prunekit.measure.reuse import Kept, Reuse, frontier, rewritten_later, stateful, within
+from prunekit.pruning.reference import as_smaller
+from prunekit.pruning.removal import Removal
 from prunekit.pruning.surgery import owner_of
 
 BUDGET = 2 * 1024**3
@@ -164,7 +167,7 @@ class Replay:
         self._kept = {} if self._whole else self._kept
         return scores
 
-    def predict(self, change: int, gone: Gone) -> Tensor:
+    def predict(self, change: int, gone: Gone, removal: Removal | None = None) -> Tensor:
         """Return the class scores of the loaded batch when a part of the model is zero.
 
         Parameters
@@ -173,6 +176,8 @@ class Replay:
             Which of the ``changes``.
         gone : iterable of (str, BoolTensor)
             Name in the state dict, and True where its values become zero.
+        removal : Removal, optional
+            The same change as channels that go, where norms have to look at what stays only.
 
         Returns
         -------
@@ -186,15 +191,21 @@ class Replay:
         """
         plan = self._plans[change]
         with self._zeroed(gone):
-            if plan is None or self._whole:
-                return self._run()
+            if plan is None or self._whole or (removal is not None and self._repeats(removal)):
+                return self._run(removal=removal)
             try:
-                return self._replayed(plan)
+                return self._replayed(plan, removal)
             except (_Other, ModelError):
                 self._whole = True  # of this batch: what was kept may have been written to
-                return self._run()
+                return self._run(removal=removal)
 
-    def _replayed(self, plan: Reuse) -> Tensor:
+    def _repeats(self, removal: Removal) -> bool:
+        """Return whether a module that looks at what stays is called more than once: which of the calls is replayed would be mixed up."""
+        notes = removal.graph.facts.notes
+        looking = {module for module, _, _ in (*notes.norms, *notes.inputs, *notes.outputs)}
+        return any(times > 1 and name in looking for name, times in Counter(name for _, name in self._sequence).items())
+
+    def _replayed(self, plan: Reuse, removal: Removal | None) -> Tensor:
         """Run only what is not replayed."""
         calls = self._watched.calls
         picked = {calls[index].path for index in plan.calls}
@@ -211,15 +222,16 @@ class Replay:
             handed.extend((leaf, leaf._version) for place, leaf in enumerate(out) if place not in copied and isinstance(leaf, Tensor))
             return tree_unflatten(out, structure)
 
-        scores = self._run(replay)
+        scores = self._run(replay, removal)
         if picked or any(tensor._version != version for tensor, version in handed):
             raise _Other
         return scores
 
-    def _run(self, handler: Any = None) -> Tensor:
+    def _run(self, handler: Any = None, removal: Removal | None = None) -> Tensor:
         """Run the copy on the loaded batch."""
         x = self._x.clone() if self._writes_input else self._x
-        with torch.no_grad(), self._working.listening(handler) as model:
+        looking = nullcontext() if removal is None else as_smaller(self._working.model, removal)
+        with torch.no_grad(), looking, self._working.listening(handler) as model:
             return logits_of(model, x)
 
     @contextmanager

@@ -135,7 +135,7 @@ class Scan:
             elif j and row.cuttings[j - 1].removed == cutting.removed:
                 found.append(found[-1])
             else:
-                found.append(_right(self.replay.predict(change, row.gone(j)), truth))
+                found.append(_right(self.replay.predict(change, row.gone(j), row.removal(j)), truth))
         return np.array(found)
 
 

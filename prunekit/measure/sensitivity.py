@@ -166,7 +166,8 @@ def sensitivity(
         What accuracy is measured on; its training part serves the criteria that look at data.
     spec : PruneSpec, optional
         Mode (unstructured or structured), criterion, seed, samples and layers; :func:`prunekit.measure.alone.alone` says what counts.
-        In mode "structured" the channels of a group are zeroed with all that surgery would take, which surgery is proved equal to.
+        In mode "structured" the channels of a group are zeroed with all that surgery would take, and norms look at those that stay: what
+        surgery is proved equal to.
     sparsities : sequence of float
         Of each layer or group; 10 % to 90 % by default.
     split : {"validation", "test", "train"}, optional

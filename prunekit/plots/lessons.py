@@ -26,8 +26,11 @@ def enlarged(fig: go.Figure) -> go.Figure:
     fig.update_layout(font_size=round(13 * GROWN), height=round((fig.layout.height or 320) * 1.2))
     fig.update_xaxes(tickfont_size=round(12 * GROWN), title_font_size=round(12 * GROWN))
     fig.update_yaxes(tickfont_size=round(12 * GROWN), title_font_size=round(12 * GROWN))
+    fig.update_layout(legend_font_size=round(12 * GROWN))
     for note in fig.layout.annotations:
         note.font.size = round((note.font.size or 13) * GROWN)
+    if any(getattr(trace, "mode", None) == "text" for trace in fig.data):
+        fig.update_layout(margin_r=(fig.layout.margin.r or 0) + 48)  # words behind bars grow to the right
     fig.update_traces(textfont_size=round(13 * GROWN), selector=lambda trace: "textfont" in trace)
     return fig
 

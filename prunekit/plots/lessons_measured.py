@@ -74,7 +74,7 @@ def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figu
     -------
     plotly.graph_objects.Figure
     """
-    titles = ("its share of all weights", "accuracy when it alone is pruned")
+    titles = ("share of all weights", "accuracy, pruned alone")
     fig = make_subplots(1, 2, shared_yaxes=True, column_widths=[0.38, 0.62], horizontal_spacing=0.05, subplot_titles=titles)
     share = frame.weights / frame.weights.sum()
     fig.add_trace(_rows(frame.layer, share, theme.dense(dark)), row=1, col=1)
@@ -101,8 +101,13 @@ def _rows(names: Any, values: Any, colour: str, error: dict[str, Any] | None = N
 
 def _ends(names: Any, values: Any, text: list[str]) -> go.Scatter:
     """Return what is written behind bars and their intervals."""
-    label = {"mode": "text", "textposition": "middle right", "showlegend": False, "hoverinfo": "skip", "cliponaxis": False}
-    return go.Scatter(y=names, x=values, text=["  " + word for word in text], textfont={"size": 13}, **label)
+    return _texts(names, values, ["  " + word for word in text], "middle right")
+
+
+def _texts(names: Any, values: Any, text: list[str], where: str) -> go.Scatter:
+    """Return words beside places."""
+    label = {"mode": "text", "textposition": where, "showlegend": False, "hoverinfo": "skip", "cliponaxis": False}
+    return go.Scatter(y=names, x=values, text=text, textfont={"size": 13}, **label)
 
 
 def comeback(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
@@ -148,13 +153,15 @@ def against_original(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     plotly.graph_objects.Figure
     """
     colours, measures, traces = kind_colours(dark), list(dict.fromkeys(frame.measure)), []
+    most = max(1.0, float(frame[["share", "high"]].max().max()))
     for kind, shift in (("unstructured", -0.19), ("structured", 0.19)):
         rows = frame[frame.kind == kind]
         places = [measures.index(measure) + shift for measure in rows.measure]
         error = {"array": rows.high - rows.share, "arrayminus": rows.share - rows.low, "color": theme.ink(dark), "thickness": 1.4}
         traces.append(_rows(places, rows.share, colours[kind], error, width=0.36, name=NAMES[kind]))
-        traces.append(_ends(places, rows[["share", "high"]].max(axis=1), list(rows.text)))
-    most = max(1.0, float(frame[["share", "high"]].max().max()))
+        ends = rows[["share", "high"]].max(axis=1)
+        # a label takes about a fifth of the picture; one that would lie across the line of the original stands behind it
+        traces.append(_ends(places, ends.mask(ends.between(1 - 0.22 * most, 1), 1.0), list(rows.text)))
     fig = theme.figure(traces, dark=dark, height=110 + 66 * len(measures), barmode="overlay", margin={"t": 46, "r": 60})
     theme.reference(fig, x=1, text="original", colour=theme.dense(dark))
     fig.update_layout(legend={"traceorder": "normal", "y": 1.1})
@@ -181,19 +188,21 @@ def equal_budgets(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     for kind, shift in (("unstructured", -0.14), ("structured", 0.14)):
         rows = frame[frame.kind == kind]
         error = {"array": rows.high - rows.accuracy, "arrayminus": rows.accuracy - rows.low, "thickness": 2, "width": 0}
+        places = [budgets.index(budget) + shift for budget in rows.budget]
         traces.append(
             go.Scatter(
-                x=rows.accuracy, y=[budgets.index(budget) + shift for budget in rows.budget], error_x=error, mode="markers+text",
+                x=rows.accuracy, y=places, error_x=error, mode="markers",
                 marker={"color": colours[kind], "size": 12}, name=NAMES[kind], text=[percent(value) for value in rows.accuracy],
-                textposition="top center" if shift < 0 else "bottom center",
                 hovertemplate="%{text} right<extra>" + NAMES[kind] + "</extra>",
             )
         )  # fmt: skip
-    fig = theme.figure(traces, dark=dark, height=120 + 84 * len(budgets), margin={"t": 46}, legend={"y": 1.06})
+        # in front of its line, where the line of the original never is
+        traces.append(_texts(places, rows.low, [percent(value) + "  " for value in rows.accuracy], "middle left"))
+    fig = theme.figure(traces, dark=dark, height=120 + 84 * len(budgets), margin={"t": 46, "r": 30}, legend={"y": 1.06})
     dense = frame[frame.kind == "dense"].accuracy
     if len(dense):
         theme.reference(fig, x=float(dense.iloc[0]), text="original", colour=theme.dense(dark))
-    fig.update_xaxes(title_text="test images read right", tickformat=".0%", range=[max(0.0, float(frame.low.min()) - 0.05), 1.01])
+    fig.update_xaxes(title_text="test images read right", tickformat=".0%", range=[max(0.0, float(frame.low.min()) - 0.12), 1.01])
     fig.update_yaxes(
         tickvals=list(range(len(budgets))),
         ticktext=[BUDGETS[budget] for budget in budgets],

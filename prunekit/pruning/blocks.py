@@ -74,9 +74,9 @@ class _Frame:
     held: list[Any] = field(default_factory=list)  # so that no id is given twice
     summed: bool = False
 
-    def note(self, out: Any, what: str | None) -> None:
+    def note(self, outcome: list[Tensor], what: str | None) -> None:
         """Remember what is known of the outcome of an operation."""
-        for tensor in tensors_in(out[:1] if isinstance(out, tuple) else out):  # a norm's statistics, a pool's indices are not asked for
+        for tensor in outcome:
             if what is None:
                 self.known.pop(id(tensor), None)
             else:
@@ -150,9 +150,12 @@ class Blocks:
             self._after |= {id(t): (t, kept) for t in tensors_in(out)[:1]}
         elif isinstance(out, Tensor):
             self._after.pop(id(out), None)  # changed in place
+        tensors = tensors_in(args)
+        outcome = tensors_in(out[:1] if isinstance(out, tuple) else out)  # a norm's statistics, a pool's indices are not asked for
         for frame in self._frames:
             if frame is not None:
-                frame.note(out, _known(frame, operation, kind, args, out))
+                told = [frame.known.get(id(t)) for t in tensors]
+                frame.note(outcome, _known(frame, operation, kind, args, out, told) if any(told) else None)
 
 
 def _entries(model: nn.Module) -> Counter[int]:
@@ -182,12 +185,10 @@ def _activation(operation: Any, args: tuple[Any, ...]) -> str | None:
     return ACTIVATIONS.get(operation)
 
 
-def _known(frame: _Frame, operation: Any, kind: str | None, args: tuple[Any, ...], out: Any) -> str | None:
-    """Return what is known of the outcome of an operation, if anything."""
-    tensors = tensors_in(args)
-    told = [frame.known.get(id(t)) for t in tensors]
-    if not any(told):
-        return None
+def _known(  # noqa: PLR0917 (an operation, and what is told of its arguments)
+    frame: _Frame, operation: Any, kind: str | None, args: tuple[Any, ...], out: Any, told: list[str | None]
+) -> str | None:
+    """Return what is known of the outcome of an operation, if anything; ``told`` says what is of its tensors."""
     first = told[0]
     if kind is not None:
         if first == ZERO:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from prunekit.anatomy import check_finite, count
+from prunekit.anatomy import check_finite
 from prunekit.criteria import scored_on
 from prunekit.errors import PruningError
 from prunekit.pruning.candidates import scored_groups, selected_groups
@@ -99,7 +99,6 @@ class ChannelRanking:
         groups, limits = scored_groups(groups, by_atom, limits)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
         note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA else None
-        before = count(model, graph.input_shape)
         return cls(
             graph,
             spec,
@@ -107,8 +106,8 @@ class ChannelRanking:
             {group.id: np.array([by_atom[a] for a in group.atoms.tolist()]) for group in groups},
             reserved_atoms(graph, names, by_atom),
             (*limits, *depth.limits, *([] if note is None else [note])),
-            before.params,
-            before.macs,
+            sum(p.numel() for p in model.parameters()),
+            sum(graph.macs.values()),
             {name: tuple(p.shape) for name, p in model.named_parameters()},
             depth.blocks,
             depth.scores or {},

@@ -37,15 +37,15 @@ class Coupling:
 INNER = {"input of": "matrix product", "batch of a product": "matrix product"}  # where two layers meet: in a layer or in a product
 
 
-def couplings_of(facts: Facts, solution: Solution, roots: dict[int, int], weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
+def couplings_of(facts: Facts, solution: Solution, root: Ids, weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
     """Return for each group the operations in which outputs of two or more of its layers meet.
 
     Parameters
     ----------
     facts, solution
         Of the model's forward passes.
-    roots : dict of int to int
-        Atom -> the atom that stands for its group.
+    root : ndarray of int
+        By atom: the one that stands for its group.
     weights : dict of str to str
         Layer -> state name of its weight.
 
@@ -59,8 +59,6 @@ def couplings_of(facts: Facts, solution: Solution, roots: dict[int, int], weight
     if not ids.size:
         return {}
     positions, atoms, _ = solution.atoms(solution.label[ids])
-    root = np.zeros(facts.variables.count, np.int64)
-    root[list(roots)] = list(roots.values())
     met: dict[tuple[int, int], list[str]] = defaultdict(list)
     shape = (facts.variables.count, len(reasons), len(layers))
     places = np.unique(np.ravel_multi_index((root[atoms], said[positions], owner[positions]), shape))

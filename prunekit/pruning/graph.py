@@ -21,11 +21,14 @@ import prunekit.pruning.moving
 import prunekit.pruning.normalising
 import prunekit.pruning.rules  # noqa: F401 (they fill the registry)
 from prunekit.anatomy.adapters import adapter_of
-from prunekit.anatomy.meta import locating, meta_copy, without_values
+from prunekit.anatomy.cost import count_on, macs_of
+from prunekit.anatomy.meta import locating, meta_copy
+from prunekit.anatomy.shortcuts import without_values
 from prunekit.errors import PruningError
 from prunekit.pruning.blocks import Block, Blocks
 from prunekit.pruning.products import Product, product
 from prunekit.pruning.solve import Ids, Variables
+from prunekit.pruning.stopped import stopped
 from prunekit.pruning.tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
 
 Axis = tuple[str, int]
@@ -80,7 +83,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__)
+        self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__, args)
         out = without_values(func, args, kwargs)
         inputs = tensors_in((args, kwargs))
         for tensor in inputs:
@@ -100,7 +103,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if self.tracker.notes is not None:
             self.blocks.see(func.overloadpacket, args, out)
         if self.tracker.notes is not None and func.overloadpacket in flop_registry:
-            macs = flop_registry[func.overloadpacket](*args, **kwargs, out_val=out) // 2
+            macs = macs_of(func, args, kwargs, out)
             self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))
         return out
 
@@ -144,6 +147,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
     watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks)
     with blocks.watching():
         _pass(meta, input_shape, tracker, watcher)
+    count_on(model, meta, input_shape)
     notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
     if any(name not in watcher.seen for name, _ in meta.named_parameters()):
         # a forward pass that wants targets while training stops here: what only runs there stays whole, below
@@ -153,21 +157,26 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
-    for name, axis in _closed(meta):
-        variables.freeze(axes[name, axis], "attention with keys of another width, or with added keys, is not supported yet:")
+    for name, axis, reason in _closed(meta):
+        variables.freeze(axes[name, axis], reason)
     assert notes is not None
     products, splits = tuple(watcher.products), frozenset(tracker.splits)
     return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, blocks.found)
 
 
-def _closed(meta: nn.Module) -> Iterator[Axis]:
-    """Yield the axes of attention that no adapter can thin out: torch refuses it at any other width."""
+def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
+    """Yield the axes, with the reason, of modules that torch refuses at any other width and that no adapter can thin out."""
     known = {name for name, _ in meta.named_parameters()}
     for path, module in meta.named_modules():
         if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
-            for name, parameter in module.named_parameters(path):
-                if name in known:
-                    yield from ((name, axis) for axis in range(parameter.dim()))
+            reason = "attention with keys of another width, or with added keys, is not supported yet:"
+        elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+            reason = f"the recurrent layer {path}, which is not supported yet,"
+        else:
+            continue
+        for name, parameter in module.named_parameters(path):
+            if name in known:
+                yield from ((name, axis, reason) for axis in range(parameter.dim()))
 
 
 def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
@@ -184,12 +193,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
         with torch.no_grad(), locating(meta, tracker.calls.enter), watcher:
             out = meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        place = f" in {tracker.where}" if tracker.where else ""
-        raise PruningError(
-            f"structured pruning has to see one forward pass without values, and it stopped{place}: {lines[0]}. "
-            "Keep control flow independent of the data and sizes read from the input, or use mode unstructured"
-        ) from error
+        raise stopped(error, meta, input_shape) from error
     outputs = tensors_in(out)
     if not outputs:
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")

@@ -18,7 +18,7 @@ from prunekit.pruning.couplings import Coupling, couplings_of
 from prunekit.pruning.graph import Axis, Facts, observe
 from prunekit.pruning.kinds import kinds_of
 from prunekit.pruning.lengths import AxisMeter
-from prunekit.pruning.solve import Ids, Solution
+from prunekit.pruning.solve import Ids, Solution, components
 from prunekit.pruning.tracker import Closed
 
 Bools = NDArray[np.bool_]
@@ -177,7 +177,7 @@ def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelG
     weights = {name: weight for name, weight in weights.items() if (weight, 0) in facts.axes}
     layers = tuple(weights)
     incidence = {name: solution.atoms(solution.label[facts.axes[weight, 0]]) for name, weight in weights.items()}
-    immovable = _immovable(facts, weights, incidence)
+    immovable = _immovable(facts, solution.loose, weights, incidence)
     limits = [
         f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
     ]
@@ -195,54 +195,54 @@ def _with_layers(blocks: tuple[Block, ...], layers: tuple[str, ...]) -> tuple[Bl
     return tuple(block for block in found if block.layers)
 
 
-def _immovable(facts: Facts, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
+def _immovable(facts: Facts, loose: Ids, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
     """Return the layers without a removable output and why: the first reason met on their way to the frozen place."""
     stuck = [name for name in weights if incidence[name][0].size == 0]
     if not stuck:
         return {}
-    # the same equalities without the frozen places: what freezes a class is then told apart from what else is frozen
-    loose = type(facts.variables)(facts.variables.count, facts.variables.ties).solve().label
-    why: dict[int, str] = {}
-    for ids, reason in facts.variables.frozen:
-        for label in np.unique(loose[ids]).tolist():
-            why.setdefault(label, reason)
-    found = {}
-    for name in stuck:
-        labels = np.unique(loose[facts.axes[weights[name], 0]]).tolist()
-        found[name] = next((why[label] for label in labels if label in why), "its outputs are tied to something that cannot shrink")
-    return found
+    # by the equalities without the frozen places: what freezes a class is then told apart from what else is frozen
+    found: dict[str, str] = {}
+    for classes in (loose, _along(facts, loose)):
+        why: dict[int, str] = {}
+        for ids, reason in facts.variables.frozen:
+            for label in np.unique(classes[ids]).tolist():
+                why.setdefault(label, reason)
+        for name in set(stuck) - found.keys():
+            labels = np.unique(classes[facts.axes[weights[name], 0]]).tolist()
+            found.update([(name, why[label]) for label in labels if label in why][:1])
+    return {name: found.get(name, "its outputs are tied to something that cannot shrink") for name in stuck}
+
+
+def _along(facts: Facts, loose: Ids) -> Ids:
+    """Return the classes of equalities joined along axes that are taken apart or merged."""
+    ors = [np.concatenate([np.zeros(0, np.int64), *(part[k] for part in facts.variables.ors)]) for k in range(3)]
+    ends = [loose[np.concatenate(side)] for side in ((ors[0], ors[0]), (ors[1], ors[2]))]
+    return components(facts.variables.count, *ends)[loose]
 
 
 def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]], weights: dict[str, str]) -> tuple[Group, ...]:
     """Join atoms that stand on one layer's output in one role, over all layers."""
-    parent: dict[int, int] = {}
-
-    def find(atom: int) -> int:
-        while parent.setdefault(atom, atom) != atom:
-            parent[atom] = parent[parent[atom]]
-            atom = parent[atom]
-        return atom
-
-    for _, atoms, roles in incidence.values():
-        for role in np.unique(roles).tolist():
-            first, *rest = np.unique(atoms[roles == role]).tolist()
-            for atom in rest:
-                parent[find(atom)] = find(first)
-    members: dict[int, set[int]] = defaultdict(set)
+    names_of = list(incidence)
+    layer = np.repeat(np.arange(len(incidence)), np.array([atoms.size for _, atoms, _ in incidence.values()], dtype=np.int64))
+    nothing = np.zeros(0, np.int64)
+    atoms, roles = (np.concatenate([nothing, *(found[k] for found in incidence.values())]) for k in (1, 2))
+    order = np.lexsort((atoms, roles, layer))
+    same = (np.diff(layer[order]) == 0) & (np.diff(roles[order]) == 0)
+    root = components(facts.variables.count, atoms[order][:-1][same], atoms[order][1:][same])
+    order = np.lexsort((atoms, layer))
+    _, first_of = np.unique(layer[order] * facts.variables.count + root[atoms[order]], return_index=True)
     layers: dict[int, dict[str, None]] = defaultdict(dict)
-    for name, (_, atoms, _) in incidence.items():
-        for atom in np.unique(atoms).tolist():
-            root = find(atom)
-            members[root].add(atom)
-            layers[root][name] = None
-    couplings = couplings_of(facts, solution, {atom: find(atom) for atom in parent}, weights)
+    for place in order[np.sort(first_of)].tolist():
+        layers[int(root[atoms[place]])][names_of[layer[place]]] = None
+    atoms = np.unique(atoms)
+    couplings = couplings_of(facts, solution, root, weights)
     names: dict[str, int] = defaultdict(int)
     groups = []
-    for root, found in members.items():
-        first = next(iter(layers[root]))
+    for least, found in layers.items():
+        first = next(iter(found))
         names[first] += 1
         label = first if names[first] == 1 else f"{first} ({names[first]})"
-        groups.append(Group(label, tuple(layers[root]), np.array(sorted(found), dtype=np.int64), couplings.get(root, ())))
+        groups.append(Group(label, tuple(found), atoms[root[atoms] == least], couplings.get(least, ())))
     return tuple(groups)
 
 

@@ -34,6 +34,28 @@ def cat(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: An
     tracker.put(out, axes)
 
 
+@rule("stack")
+def stack(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Tensors stand behind each other along a new axis, which stays whole; their own axes are one."""
+    dim, axes = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim(), list(tracker.axes(args[0][0]))
+    for other in args[0][1:]:
+        axes = [tracker.tie(a, b, "stack") for a, b in zip(axes, tracker.axes(other), strict=True)]
+    tracker.put(out, [*axes[:dim], None, *axes[dim:]])
+
+
+@rule("repeat")
+def repeat(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Axes come several times over, each time alike; one of length one follows whatever it meets."""
+    x, times = args[0], args[1]
+    known = [*[None] * (out.dim() - x.dim()), *tracker.axes(x)]
+    sizes = [*[1] * (out.dim() - x.dim()), *x.shape]
+    axes: list[Ids | None] = []
+    for found, size, many in zip(known, sizes, times, strict=True):
+        alike = size == 1 and many > 1
+        axes.append(tracker.variables.fresh(many) if alike else found if found is None else np.tile(found, many))
+    tracker.put(out, axes)
+
+
 @rule("view", "_unsafe_view", "reshape", "_reshape_alias", "flatten")
 def view(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Merge and split axes."""

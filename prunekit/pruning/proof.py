@@ -8,7 +8,6 @@ channels), :mod:`prunekit.pruning.reference` does.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from prunekit.anatomy.meta import copied
 from prunekit.errors import ProofError
 from prunekit.pruning.reference import reference
 from prunekit.pruning.removal import Removal
+from prunekit.pruning.stopped import place
 from prunekit.pruning.surgery import by_tensor, owner_of, shrink
 from prunekit.pruning.tracker import tensors_in
 
@@ -28,6 +29,7 @@ TOLERANCE = 1e-4
 LEAST_CHANGE = 0.01
 ATTEMPTS = 6
 SEED = 20_240_917
+MOST_MACS, LEAST_SIDE = 2**34, 96  # a proof of more work than this takes smaller images, down to so many pixels
 
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 Surgery = Callable[[nn.Module, Any], nn.Module]
@@ -79,7 +81,7 @@ def randomise(model: nn.Module, seed: int = SEED) -> nn.Module:
     memo: dict[int, object] = {
         id(p): nn.Parameter(torch.empty_like(p), requires_grad=False) for p in model.parameters() if p.is_floating_point()
     }
-    other, noise = copy.deepcopy(model, memo).eval(), torch.Generator().manual_seed(seed)
+    other, noise = copied(model, memo).eval(), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in other.modules():
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
@@ -116,7 +118,7 @@ def zeroed(model: nn.Module, plan: Removal) -> nn.Module:
     plan : Removal
         What goes.
     """
-    dense = copy.deepcopy(model)
+    dense = copied(model)
     _zero(dense, plan)
     return dense
 
@@ -179,7 +181,8 @@ def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = shrink, seed: i
     Returns
     -------
     Proof
-        In float32, evaluation mode, on random input.
+        In float32, evaluation mode, on random input: of the model's own size, or a half or quarter of it where a large model takes that
+        too.
 
     Raises
     ------
@@ -191,9 +194,8 @@ def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = shrink, seed: i
         dense = randomise(model, seed + attempt).float()
         if attempt:
             _amplify(dense, plan, 4.0**attempt)
-        x = torch.randn(batch, *plan.graph.input_shape, generator=torch.Generator().manual_seed(seed + attempt))
-        x = x.to(next(dense.parameters()).device)
-        before, actual = _output(dense, x), _of_smaller(surgery, dense, plan, x)
+        x, before = _first(dense, plan, batch, torch.Generator().manual_seed(seed + attempt))
+        actual = _of_smaller(surgery, dense, plan, x)
         _zero(dense, plan)
         expected = _output(dense, x, plan)
         change = _relative(before, expected)
@@ -203,17 +205,40 @@ def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = shrink, seed: i
     return Proof(error_size, change, error_size < TOLERANCE and LEAST_CHANGE <= change < float("inf"))
 
 
+def _first(dense: nn.Module, plan: Removal, batch: int, noise: torch.Generator) -> tuple[Tensor, list[Tensor]]:
+    """Return an input and what the dense model makes of it; a smaller image than its own where a large model takes that too."""
+    shapes = list(dict.fromkeys((_cheaper(plan), plan.graph.input_shape)))
+    for shape in shapes:
+        x = torch.randn(batch, *shape, generator=noise).to(next(dense.parameters()).device)
+        try:
+            return x, _output(dense, x)
+        except (RuntimeError, AssertionError, ValueError, TypeError, IndexError):
+            if shape == shapes[-1]:
+                raise
+    raise AssertionError("there is always the model's own shape")
+
+
+def _cheaper(plan: Removal) -> tuple[int, ...]:
+    """Return the shape of a sample, its height and width halved until a forward pass is no longer dear, or they are small."""
+    shape, macs = plan.graph.input_shape, sum(plan.graph.macs.values())
+    while len(shape) == 3 and macs > MOST_MACS and min(shape[1:]) // 2 >= LEAST_SIDE:
+        shape, macs = (shape[0], shape[1] // 2, shape[2] // 2), macs // 4
+    return shape
+
+
 def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
     """Return what the smaller model gives, which lives no longer than this: a large one need not fit beside its proof."""
+    small = dense
     try:
-        return _output(surgery(dense, plan).eval(), x)
+        small = surgery(dense, plan).eval()
+        return _output(small, x)
     except ProofError:
         raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ProofError(
-            f"the smaller model does not run: {lines[0]}. A size written into forward() does this, such as view(-1, 400): "
-            "read sizes from the input, or use flatten(1)"
+            f"the smaller model does not run, and stops in {place(error, small)}: {lines[0]}. "
+            "A size written into forward() does this, such as view(-1, 400): read sizes from the input, or use flatten(1)"
         ) from error
 
 

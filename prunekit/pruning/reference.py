@@ -7,7 +7,8 @@ pass, operation by operation, without touching the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,13 +32,21 @@ class _Reference(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch l
         self.notes, self.calls = plan.graph.facts.notes, Calls()
         self._gone = torch.from_numpy(plan.gone)
         self._label = plan.graph.solution.label
+        self._inside = False
+
+    def enter(self, name: str) -> None:
+        """Note which module runs; what is done before the model's own is none of its calls."""
+        self._inside = True
+        self.calls.enter(name)
 
     def gone(self, ids: Ids) -> Tensor:
         """Return which elements of an axis go."""
         return self._gone[torch.from_numpy(self._label[ids])]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        call = self.calls.next(func.overloadpacket.__name__)
+        if not self._inside:
+            return func(*args, **(kwargs or {}))
+        call = self.calls.next(func.overloadpacket.__name__, args)
         found = list(args)
         for place, axis, ids in self.notes.inputs.get(call, ()):
             found[place] = _without(found[place], axis, self.gone(ids))
@@ -122,7 +131,31 @@ def reference(zeroed: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
     list of Tensor
         As the model's outputs.
     """
+    with torch.no_grad(), as_smaller(zeroed, plan):
+        return tensors_in(zeroed(x))
+
+
+@contextmanager
+def as_smaller(zeroed: nn.Module, plan: Removal) -> Iterator[None]:
+    """Let one forward pass of a model in which everything that goes is zero compute what the smaller model does.
+
+    Parameters
+    ----------
+    zeroed : nn.Module
+        In evaluation mode.
+    plan : Removal
+        What goes.
+    """
     mode = _Reference(plan)
     # with any torch-function mode on, attention takes the path whose single operations can be seen
-    with torch.no_grad(), locating(zeroed, mode.calls.enter), BaseTorchFunctionMode(), mode:
-        return tensors_in(zeroed(x))
+    with locating(zeroed, mode.enter), BaseTorchFunctionMode(), mode:
+        yield
+
+
+def zeroes_do(plan: Removal) -> bool:
+    """Return whether zeroing what goes is all that tells the dense model from the smaller one: no norm is over it, for one."""
+    notes = plan.graph.facts.notes
+    looked_at = [ids for ids, _ in notes.norms.values()]
+    looked_at += [ids for found in notes.inputs.values() for _, _, ids in found]
+    looked_at += [ids for found in notes.outputs.values() for _, ids in found]
+    return not any(plan.gone[plan.graph.solution.label[ids]].any() for ids in looked_at)

@@ -15,13 +15,14 @@ from torch import nn
 
 from prunekit.anatomy.meta import meta_copy
 from prunekit.pruning.removal import Removal
+from prunekit.pruning.stopped import modules_of
 from prunekit.pruning.surgery import shrink
-from prunekit.pruning.tracker import ALL, OUTER, SPLITS, Closed
+from prunekit.pruning.tracker import ALL, LAST, OUTER, SPLITS, Closed
 
 if TYPE_CHECKING:
     from prunekit.pruning.groups import ChannelGraph
 
-ROUNDS = 12
+ROUNDS = 20
 
 
 def rehearsed(model: nn.Module, build: Callable[[Closed], ChannelGraph]) -> ChannelGraph:
@@ -68,7 +69,7 @@ def _failure(model: nn.Module, graph: ChannelGraph) -> list[str] | None:
             with torch.no_grad():
                 small(torch.zeros(2, *graph.input_shape, dtype=dtype, device="meta"))
         except Exception as error:
-            return _chain(error, small)
+            return modules_of(error, small)
     return None
 
 
@@ -79,24 +80,14 @@ def _uneven(graph: ChannelGraph, seed: int) -> Removal:
     return Removal(graph, np.concatenate([np.zeros(0, np.int64), *picked]))
 
 
-def _chain(error: BaseException, small: nn.Module) -> list[str]:
-    """Return the modules in whose forward an error was raised, the innermost first."""
-    names = {id(module): name for name, module in small.named_modules()}
-    found, trace = [], error.__traceback__
-    while trace is not None:
-        name = names.get(id(trace.tb_frame.f_locals.get("self")))
-        if name is not None:
-            found.append(name)
-        trace = trace.tb_next
-    return found[::-1]
-
-
 def _culprits(model: nn.Module, chain: list[str], splits: frozenset[str], closed: Closed) -> dict[str, int]:
-    """Return what to close: of the first module from within that takes something apart, and of its class, one level more."""
+    """Return what to close, with all of its class, one level more: from within, a module's own splits, then those of its parts."""
+    open_to = {*splits, *closed}
     for name in chain:
-        inside = [split for split in {*splits, *closed} if split == name or not name or split.startswith(f"{name}.")]
-        for level in (OUTER, SPLITS, ALL):
-            kinds = {type(model.get_submodule(split)) for split in inside if closed.get(split, 0) < level}
+        inside = [split for split in open_to if split == name or not name or split.startswith(f"{name}.")]
+        steps = [([name] if name in open_to else [], level) for level in (OUTER, LAST, SPLITS)]
+        for these, level in (*steps, *((inside, level) for level in (OUTER, LAST, SPLITS, ALL))):
+            kinds = {type(model.get_submodule(split)) for split in these if closed.get(split, 0) < level}
             if kinds:
-                return {split: level for split in {*splits, *closed} if type(model.get_submodule(split)) in kinds}
+                return {split: level for split in open_to if type(model.get_submodule(split)) in kinds}
     return {}

@@ -64,7 +64,7 @@ def _split(tracker: Tracker, flat: Ids, sizes: list[int]) -> list[Ids | None]:
         return [grid.reshape(-1) if size > 1 else None for size in grid.shape] if wide else _same(whole, sizes)
     variables = tracker.variables
     parts: list[Ids | None] = [_part(variables, grid, axis) if size > 1 else None for axis, size in enumerate(grid.shape)]
-    for part in parts[:-1] if tracker.only_last() else []:
+    for part in parts[tracker.written()]:
         if part is not None:
             variables.freeze(part, tracker.at(WRITTEN))
     variables.tie(grid.reshape(-1), _flatten(variables, parts, list(grid.shape)))

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from prunekit.pruning.solve import IMMOVABLE, Ids
-from prunekit.pruning.tracker import Rule, Tracker, rule, tensors_in, unknown
+from prunekit.pruning.tracker import Rule, Tracker, is_weight, rule, tensors_in, unknown
 
 # fmt: off
 POINTWISE = (
@@ -179,14 +179,16 @@ def addcmul(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out
 def matmul(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """``x @ w``: the inner axes are one, those of a batch too."""
     _product(tracker, args[0], args[1], out)
-    tracker.mask_input(0, args[0].dim() - 1, tracker.axes(args[0])[-1])
+    if not is_weight(args[1]):  # a weight's own columns are zero where what they read goes
+        tracker.mask_input(0, args[0].dim() - 1, tracker.axes(args[0])[-1])
 
 
 @rule("baddbmm")
 def baddbmm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """``bias + x @ w`` for a batch."""
     _product(tracker, args[1], args[2], out)
-    tracker.mask_input(1, 2, tracker.axes(args[1])[-1])
+    if not is_weight(args[2]):
+        tracker.mask_input(1, 2, tracker.axes(args[1])[-1])
     _broadcast("addition")(tracker, (args[0], out), kwargs, out)
 
 

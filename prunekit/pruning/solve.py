@@ -60,29 +60,33 @@ class Variables:
 
     def solve(self) -> Solution:
         """Find the classes of variables that are removed together."""
-        left = np.concatenate([a for a, _, _ in self.ties] + [a for a, _ in self.frozen] + [np.zeros(0, np.int64)])
-        right = np.concatenate([b for _, b, _ in self.ties] + [np.zeros_like(a) for a, _ in self.frozen] + [np.zeros(0, np.int64)])
-        ors = (np.concatenate([np.zeros(0, np.int64)] + [part[k] for part in self.ors]) for k in range(3))
-        out, first, second = ors
-        while True:
-            label = _components(self.count, left, right)
+        none = np.zeros(0, np.int64)
+        loose = components(self.count, *(np.concatenate([none, *(tie[side] for tie in self.ties)]) for side in (0, 1)))
+        frozen = np.zeros(self.count, np.bool_)
+        frozen[loose[np.concatenate([none, *(found for found, _ in self.frozen)])]] = True
+        frozen[IMMOVABLE] = True
+        label = np.where(frozen[loose], IMMOVABLE, loose)
+        out, first, second = (np.concatenate([none, *(part[k] for part in self.ors)]) for k in range(3))
+        while out.size:
             more = _consequences(label[out], label[first], label[second])
             # labels name the least variable of their class, so they can stand for it
             fresh = label[more[0]] != label[more[1]]
             if not fresh.any():
                 break
-            left, right = np.concatenate([left, more[0][fresh]]), np.concatenate([right, more[1][fresh]])
+            label = components(self.count, more[0][fresh], more[1][fresh])[label]
         table = np.stack([label[out], label[first], label[second]], 1)
         table = table[(table[:, 0] != table[:, 1]) & (table[:, 0] != table[:, 2])]
-        return Solution(label, table[np.unique(table[:, 0], return_index=True)[1]])  # equal ORs have equal parts: one row for each
+        # equal ORs have equal parts: one row for each
+        return Solution(label, table[np.unique(table[:, 0], return_index=True)[1]], loose)
 
 
-def _components(count: int, left: Ids, right: Ids) -> Ids:
-    """Return for each variable the least variable of its class."""
+def components(count: int, left: Ids, right: Ids) -> Ids:
+    """Return for each of ``count`` variables the least one of its class, where ``left[i]`` and ``right[i]`` are in one class."""
     graph = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
-    _, least = np.unique(component, return_index=True)
-    return np.asarray(least[component], dtype=np.int64)
+    found, component = connected_components(graph, directed=False)
+    least = np.empty(found, dtype=np.int64)
+    least[component[::-1]] = np.arange(count - 1, -1, -1)  # of several values for one place the last one stays
+    return np.asarray(least[component])
 
 
 def _consequences(out: Ids, first: Ids, second: Ids) -> Pairs:
@@ -131,10 +135,13 @@ class Solution:
         Class of each variable, named by its least member; 0 is the immovable class.
     ors : ndarray of int, shape [n, 3]
         Rows (class, part, part): the class is removed when either part is.
+    loose : ndarray of int, shape [variables]
+        Classes by the equalities alone: what makes a class immovable can be told apart there.
     """
 
     label: Ids
     ors: Ids
+    loose: Ids
 
     @cached_property
     def _row(self) -> Ids:

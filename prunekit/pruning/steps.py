@@ -134,6 +134,8 @@ def _cells(stands: NDArray[np.bool_], steps: Ids) -> tuple[list[Ids], list[int]]
 
     Behind a concatenation a layer's outputs are tied to several layers, each to a part of them.
     """
+    if stands.all():  # every channel stands on all layers, as nearly everywhere
+        return [np.arange(len(stands))], [int(np.lcm.reduce(steps))]
     _, which = np.unique(stands, axis=0, return_inverse=True)
     cells = [np.flatnonzero(which.reshape(-1) == index) for index in range(int(which.max()) + 1)]
     return cells, [int(np.lcm.reduce(steps[stands[cell[0]]])) for cell in cells]  # the least multiple with 0 is 0
@@ -155,6 +157,9 @@ def _chunks(group: Group, scores: Scores, reserved: Ids, cells: list[Ids], steps
             first.append(free[:odd])
             free = free[odd:]
             odd = 0
+        if step == 1:
+            found += [(score, cell, free[at : at + 1]) for at, score in enumerate(scores[free].tolist())]
+            continue
         ends = range(odd or step, free.size + 1, step)
         found += [(float(scores[part].mean()), cell, part) for part in (free[max(end - step, 0) : end] for end in ends)]
     found.sort(key=lambda item: (item[0], int(item[2][0])) if item[2].size == 1 else (item[0], item[1]))
@@ -198,6 +203,8 @@ class Stairs:
 
 def _by_score(ladder: Ladder) -> NDArray[np.float64]:
     """Return for each turn the mean score of what it removes."""
+    if ladder.top == ladder.levels[-1]:
+        return ladder.scores[: ladder.top]  # one at a time
     return np.array([ladder.scores[a:b].mean() for a, b in zip(ladder.levels[:-1], ladder.levels[1:], strict=True)])
 
 

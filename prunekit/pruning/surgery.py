@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.anatomy.adapters import adapter_of
+from prunekit.anatomy.meta import copied
 from prunekit.anatomy.standins import stand_in
 from prunekit.anatomy.widths import fix_attributes
 from prunekit.errors import PruningError
@@ -69,7 +69,7 @@ def shrink(model: nn.Module, plan: Removal) -> nn.Module:
     memo: dict[int, object] = {id(model.get_submodule(name)): module for name, module in new.items()}
     with torch.no_grad():
         memo |= {id(tensor): _smaller(tensor, keeps.get(name, {})) for name, tensor in state.items() if not within(name, plan.blocks)}
-    small = copy.deepcopy(model, memo)
+    small = copied(model, memo)
     for name, module in new.items():
         module.train(model.get_submodule(name).training)
     groups, lengths = plan.graph.kept_groups(plan.gone), plan.graph.kept_lengths(plan.gone)

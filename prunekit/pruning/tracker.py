@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.pruning.solve import Ids, Variables
 
 Axes = tuple[Ids | None, ...]
 Closed = Mapping[str, int]  # module -> what of the axes that it takes apart stays whole; ALL: whatever it or a part of it touches
-OUTER, SPLITS, ALL = 1, 2, 3  # all parts but the last (heads, but not their dimensions); all parts; all
+OUTER, LAST, SPLITS, ALL = 1, 2, 3, 4  # all parts but the last (heads, but not their dimensions); the last alone; all parts; all
 Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
 Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
 
+PLAIN = {int, float, bool, str, type(None)}
 WRITTEN = "a size written into forward()"
 RULES: dict[str, Rule] = {}
 
@@ -41,6 +42,14 @@ class Notes:
     outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
 
 
+PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm"})
+
+
+def is_weight(value: Any) -> bool:
+    """Return whether a value is a parameter, or a view of one."""
+    return isinstance(value, Tensor) and isinstance(value if value._base is None else value._base, nn.Parameter)
+
+
 class Calls:
     """Counts each module's calls of each operation, so that a later forward pass finds the same ones."""
 
@@ -52,9 +61,13 @@ class Calls:
         """Note which module runs."""
         self.where = name
 
-    def next(self, operation: str) -> Call:
-        """Return the name of a call that is about to be made."""
-        key = self.where, operation
+    def next(self, operation: str, args: Sequence[Any] = ()) -> Call:
+        """Return the name of a call that is about to be made.
+
+        Products with a weight are counted apart: whether a linear layer becomes one of ``addmm``, ``mm`` or ``bmm`` depends on how its
+        input lies in memory, which one sample and several tell apart; the products of activations beside it have to keep their numbers.
+        """
+        key = self.where, f"{operation} with a weight" if operation in PRODUCTS and any(map(is_weight, args)) else operation
         self._times[key] = self._times.get(key, -1) + 1
         return *key, self._times[key]
 
@@ -88,9 +101,9 @@ class Tracker:
         for found, reason in self._waiting.pop(id(tensor), (tensor, []))[1]:
             self.variables.freeze(found, reason)
 
-    def only_last(self) -> bool:
-        """Return whether only the last part of what the running module takes apart may go."""
-        return self.closed.get(self.where) == OUTER
+    def written(self) -> slice:
+        """Return which parts of what the running module takes apart stay whole, where not all do."""
+        return {OUTER: slice(-1), LAST: slice(-1, None)}.get(self.closed.get(self.where, 0), slice(0))
 
     def shut(self) -> bool:
         """Return whether all that the running module touches stays whole."""
@@ -145,7 +158,7 @@ class Tracker:
         if a is None or b is None:
             rest = b if a is None else a
             if rest is not None:
-                self.variables.freeze(rest, self.at(reason))
+                self.variables.freeze(rest, self.at(f"{reason} with what cannot shrink"))
             return None
         self.variables.tie(a, b, self.at(reason))
         return a
@@ -169,6 +182,10 @@ def tensors_in(values: Any) -> list[Tensor]:
     """Return all tensors in nested lists, tuples, dicts and dataclasses."""
     if isinstance(values, Tensor):
         return [values]
+    if type(values) in PLAIN:
+        return []
+    if type(values) in {list, tuple}:  # what the arguments of nearly every operation are
+        return [t for value in values if type(value) not in PLAIN for t in ([value] if isinstance(value, Tensor) else tensors_in(value))]
     if is_dataclass(values) and not isinstance(values, type):
         values = [getattr(values, entry.name) for entry in fields(values)]
     if isinstance(values, dict):

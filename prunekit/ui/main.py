@@ -4,7 +4,7 @@ import streamlit as st
 
 from prunekit.ui import classroom, routes, show, sidebar, state, store
 
-st.set_page_config(page_title="prunekit", page_icon=":material/content_cut:", layout="wide")
+st.set_page_config(page_title="prunekit", page_icon=show.mark(), layout="wide")
 st.logo(show.wordmark(), size="large", link=None)
 with show.plain_errors(stop=False):
     store.register_launch()

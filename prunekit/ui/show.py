@@ -29,13 +29,23 @@ def dark() -> bool:
 def wordmark() -> str:
     """Return the name of the house as a picture: a grid of weights, some of them gone."""
     ink, gone = ("#e7ebf0", "#3a4654") if dark() else ("#1b2430", "#cdd6de")
-    cells = "".join(
-        f'<rect x="{2 + 9 * (i % 3)}" y="{5 + 9 * (i // 3)}" width="7" height="7" rx="1.5" fill="{gone if i in (1, 3, 8) else "#0f9b8e"}"/>'
-        for i in range(9)
-    )
+    cells = _grid(gone)
     style = "font-family:'Source Sans','Source Sans Pro',sans-serif;font-size:24px;font-weight:650;letter-spacing:-0.3px"
     text = f'<text x="38" y="26" fill="{ink}" style="{style}">prunekit</text>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="150" height="36">{cells}{text}</svg>'
+
+
+def mark() -> str:
+    """Return the grid alone, for the browser's tab: a picture of our own, for an icon of Streamlit's would be fetched from elsewhere."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32" viewBox="0 3 29 29">{_grid("#9fb0bd")}</svg>'
+
+
+def _grid(gone: str) -> str:
+    """Return nine weights, three of them gone."""
+    return "".join(
+        f'<rect x="{2 + 9 * (i % 3)}" y="{5 + 9 * (i // 3)}" width="7" height="7" rx="1.5" fill="{gone if i in (1, 3, 8) else "#0f9b8e"}"/>'
+        for i in range(9)
+    )
 
 
 def heading(question: str, sentence: str) -> None:

@@ -48,8 +48,8 @@ def _addresses() -> None:
 def _confirm() -> None:
     """Say what goes, and ask."""
     st.markdown(
-        f"{standing()} They are removed for good, what is being measured stops, and every tab that is open is told and starts at its "
-        "beginning. The addresses stay the same."
+        f"{standing()} All runs of the class are removed for good, what is being measured stops, and every tab that is open is told and "
+        "starts at its beginning. The addresses stay the same."
     )
     with st.container(horizontal=True):
         pressed = st.button("Reset", key="class_reset_confirmed", type="primary", icon=":material/restart_alt:", on_click=_restart)

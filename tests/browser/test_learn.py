@@ -112,3 +112,11 @@ def test_paper_gets_the_questions_without_menus_and_buttons(tab):
     assert tab.page.locator(".lesson-sheet").count() == len(LESSONS) + 1
     tall = "document.querySelector('[data-testid=stMain]').scrollHeight - document.querySelector('[data-testid=stMain]').clientHeight"
     assert tab.page.evaluate(tall) <= 1, "nothing is cut off below the first sheet of paper"
+
+
+def test_nothing_is_fetched_from_elsewhere(tab):
+    asked = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.go("learn?lesson=3&shown=1")
+    assert asked
+    assert [url for url in asked if not url.startswith((tab.base, tab.base.replace("http", "ws"), "data:", "blob:"))] == []

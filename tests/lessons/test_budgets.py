@@ -17,7 +17,7 @@ from prunekit.anatomy import count, state_hash
 from prunekit.errors import PrunekitError
 from prunekit.lessons import answer_of, at_equal_budgets, budgets, choose, when_to_use
 from prunekit.lessons.fitting import STEPS, Pair, least
-from prunekit.measure import Candidate, CandidateLatency, LatencyReport, Ratio
+from prunekit.measure import Cancelled, Candidate, CandidateLatency, LatencyReport, Ratio
 from prunekit.measure.sizes import file_bytes, sparse_bytes
 
 
@@ -110,6 +110,7 @@ def test_a_budget_out_of_reach_of_channels_is_said_to_be_so(cnn, data, budget: s
 
 def table(accuracy: Sequence[float], costs: Sequence[Sequence[float]], faster: Sequence[bool], p_value: float) -> pd.DataFrame:
     frame = pd.DataFrame({"kind": ["dense", "unstructured", "structured"], "accuracy": [0.99, *accuracy]})
+    frame["low"], frame["high"] = frame.accuracy - 0.01, frame.accuracy + 0.01
     for name, (masked, small) in zip(("bytes", "macs", "ms", "ms_one"), costs, strict=True):
         frame[name] = [100.0, masked, small]
     return frame.assign(faster=[False, *faster], faster_one=[False, *faster], p_value=[math.nan, p_value, p_value])
@@ -175,3 +176,30 @@ def test_equal_budgets_are_really_timed(cnn, data) -> None:
     assert (rows.ms > 0).all()
     assert (rows.ms_one > 0).all()
     assert rows.ratio[0] == rows.ratio_one[0] == 1
+
+
+def test_a_copy_that_reads_clearly_less_is_to_be_fine_tuned_first() -> None:
+    said = [advice.sentence for advice in when_to_use(table((0.98, 0.80), [(50, 40)] * 4, (False, True), 0.001))]
+    assert ["fine-tune it first" in sentence for sentence in said] == [False, False, True, True]
+
+
+def test_progress_begins_at_once_and_names_the_copies(cnn, data, monkeypatch) -> None:
+    heard = list[tuple[float, str]]()
+
+    def latency(candidates: Sequence[Candidate], *, progress, **_: object) -> LatencyReport:
+        progress(0.5, f"trying {candidates[1].name} in eager, batch 64")
+        raise Cancelled("stopped on request")
+
+    monkeypatch.setattr(budgets, "latency", latency)
+    with pytest.raises(Cancelled):
+        at_equal_budgets(cnn, data, "params", 0.3, progress=lambda share, text: heard.append((share, text)))
+    assert heard[0][0] == 0
+    assert heard[-1][1] == "trying single weights gone, batch 64"
+    assert [share for share, _ in heard] == sorted(share for share, _ in heard)
+
+
+@pytest.mark.usefixtures("clock")
+def test_every_goal_has_a_place_in_the_last_lesson() -> None:
+    found = answer_of(9)
+    assert set(choose.PLACES) == set(found.frames["advice"].goal)
+    assert all(place in found.sentences[1] for place in choose.PLACES.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ import prunekit
 from prunekit.anatomy import prunable_layers
 from prunekit.errors import PrunekitError
 from prunekit.lessons import PRESETS, Measured, Preset, measure, preset
-from prunekit.measure import Accuracy
+from prunekit.measure import Accuracy, Cancelled
 from prunekit.ui.address import decode, encode
 from prunekit.ui.settings import Settings
 
@@ -75,3 +77,35 @@ def test_both_settings_of_a_preset_live_in_an_address(found: Preset) -> None:
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(PrunekitError, match="magnitude, random"):
         preset("perfect")
+
+
+def test_a_preset_that_trains_says_how_far_it_is_and_stops_on_request() -> None:
+    stop, heard = threading.Event(), list[tuple[float, str]]()
+
+    def progress(share: float, text: str) -> None:
+        heard.append((share, text))
+        if share > 0.6:
+            stop.set()
+
+    with pytest.raises(Cancelled):
+        measure(preset("oneshot"), progress=progress, cancel=stop)
+    shares = [share for share, _ in heard]
+    assert shares == sorted(shares)
+    assert 0.45 < shares[-1] < 0.9
+    assert len(set(shares)) > 5
+
+
+def test_progress_goes_from_nothing_to_nearly_all() -> None:
+    heard = list[float]()
+    measure(preset("random"), progress=lambda share, _: heard.append(share))
+    assert heard == sorted(heard)
+    assert heard[0] == 0
+    assert heard[-1] == 0.9
+
+
+def test_a_preset_says_what_it_does() -> None:
+    said = {found.key: found.does for found in PRESETS}
+    assert said["magnitude"] == "50 % of the weights go, the smallest of all layers together; nothing is repaired."
+    assert "drawn by lot" in said["random"]
+    assert "90 % of the weights go, the smallest of conv1;" in said["first"]
+    assert said["untuned"].startswith("70 % of the channels")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +22,16 @@ def read_right(n: int, of: int = 200) -> Accuracy:
 def timed(name: str, value: float, different: bool, error: str | None = None) -> CandidateLatency:
     ratio = None if error else Ratio(value, value - 0.01, value + 0.01, different)
     return CandidateLatency(name, "eager", 64, 1, error, (value,), None if error else value, value, value, ratio)
+
+
+def test_times_that_differ_too_much_are_not_explained(monkeypatch) -> None:
+    blurred = replace(timed("smaller", 0.4, False), ratio=Ratio(0.4, 0.3, 1.2, False))
+    pretend(monkeypatch, timed("zeros", 1.0, False), blurred)
+    assert "measure again" in answer_of(8).sentences[1]
+    pretend(monkeypatch, timed("zeros", 1.0, False), timed("smaller", 0.99, False))
+    said = answer_of(8).sentences[1]
+    assert "99 % (95 % interval 98 to 100 %) of the original's time" in said
+    assert "what a call costs" in said
 
 
 def pretend(monkeypatch, zeros: CandidateLatency, small: CandidateLatency) -> None:
@@ -117,11 +129,11 @@ def test_where_no_layer_is_missed_none_is_named_as_fragile() -> None:
 @pytest.mark.parametrize(
     ("cut", "healed", "first", "second"),
     [
-        (100, 190, "91.8 % of the loss is back", "4 points are missing"),
-        (100, 198, "100 % of the loss is back", "stays the same"),
+        (100, 190, "91.8 % of what was lost is back", "4 points are missing"),
+        (100, 198, "100 % of what was lost is back", "stays the same"),
         (100, 90, "nothing is back", "missing to the original"),
         (197, 198, "no harm that could be measured", "stays the same"),
-        (100, 200, "of the loss is back", "not significant"),
+        (100, 200, "of what was lost is back", "not significant"),
     ],
 )
 def test_what_comes_back_is_told_as_it_is(cut: int, healed: int, first: str, second: str) -> None:

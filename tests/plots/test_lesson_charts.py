@@ -91,12 +91,19 @@ def test_costs_are_shares_of_the_original():
     bars = [trace for trace in fig.data if trace.type == "bar"]
     assert [len(bar.x) for bar in bars] == [5, 5]
     assert fig.layout.xaxis.range[1] > 1.1, "the longest bar is in view"
+    labels = [x for trace in fig.data if trace.type == "scatter" for x in trace.x]
+    assert len(labels) == 10
+    assert not [x for x in labels if 0.78 * 1.1 < x < 1], "no label lies across the line of the original"
 
 
 def test_both_kinds_stand_at_their_accuracy_at_each_budget():
     rows = [budget(kind, accuracy=value) | {"budget": name} for name in ("params", "ms") for kind, value in
             (("dense", 0.9), ("unstructured", 0.89), ("structured", 0.85))]  # fmt: skip
-    single, channels = lessons_measured.equal_budgets(pd.DataFrame(rows)).data
+    traces = lessons_measured.equal_budgets(pd.DataFrame(rows)).data
+    single, channels = (trace for trace in traces if trace.mode == "markers")
+    labels = [trace for trace in traces if trace.mode == "text"]
+    assert [[text.strip() for text in trace.text] for trace in labels] == [list(single.text), list(channels.text)]
+    assert all(x < 0.85 for trace in labels for x in trace.x), "in front of the intervals, and so of the original's line"
     assert list(single.x) == [0.89, 0.89] and list(channels.x) == [0.85, 0.85]
     assert len({round(y) for y in single.y}) == 2
 

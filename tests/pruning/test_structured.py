@@ -286,3 +286,25 @@ def test_effective_macs_of_a_masked_model():
     dense = count(net, (3, 8, 8))
     layer = 64 * 64 * 9 * 36
     assert dense.macs - result.after.effective_macs == layer // 2 and result.after.macs == dense.macs
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_large_model_is_proved_on_smaller_images_where_it_takes_them(flat, monkeypatch):
+    from prunekit.pruning import proof as module
+
+    monkeypatch.setattr(module, "MOST_MACS", 1)
+    monkeypatch.setattr(module, "LEAST_SIDE", 3)
+    end = [nn.Flatten(), nn.Linear(5 * 144, 4)] if flat else [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)]
+    net = nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), Residual(6, 4), nn.Conv2d(6, 5, 1), *end).eval()
+    spec = PruneSpec(mode="structured", sparsity=0.4, layers=prunable_layers(net))
+    plan = ChannelRanking.of(net, spec, trace(net, (2, 12, 12))).cut()
+    seen = []
+
+    def surgery(model, plan):
+        small = shrink(model, plan)
+        small.register_forward_pre_hook(lambda _m, args: seen.append(tuple(args[0].shape)))
+        return small
+
+    assert prove(net, plan, surgery=surgery).passed
+    assert set(seen) == {(1, 2, 12, 12) if flat else (1, 2, 3, 3)}
+    assert not prove(net, plan, surgery=lambda model, plan: model).passed

@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ import prunekit
 from prunekit.anatomy import count, layer_macs, prunable_layers
 from prunekit.errors import ModelError, PruningError, SpecError
 from prunekit.pruning import ChannelRanking, prove, prune, shrink, trace
+from prunekit.pruning.removal import Removal
 from prunekit.spec import PruneSpec
 
 STRUCTURED = PruneSpec(mode="structured", sparsity=0.5)
@@ -143,6 +145,72 @@ def test_an_axis_whose_order_changes_stays_whole(how):
 def test_other_pointwise_operations_pass(how):
     result = prune(Reordered(how), PruneSpec(mode="structured", sparsity=0.5, layers=("a", "b")), input_shape=SHAPE)
     assert result.proof.passed and len(result.kept["b"]) < 16
+
+
+class Meets(nn.Module):
+    """Two layers whose outputs are stacked, or meet what is repeated."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.a, self.b, self.out = nn.Conv2d(3, 9, 1), nn.Conv2d(3, 9, 1), nn.Conv2d(9, 4, 1)
+        self.gate, self.table, self.how = nn.Conv2d(3, 1, 1), nn.Parameter(torch.randn(1, 9, 4, 4)), how
+        self.eval()
+
+    def forward(self, x):
+        a, b = torch.relu(self.a(x)), self.b(x)
+        found = {
+            "stacked": lambda: torch.stack([a, b], 1).sum(1),
+            "stacked last": lambda: torch.stack((a, b), -1).amax(-1),
+            "table": lambda: a * b + self.table.repeat(len(x), 1, 1, 1),
+            "gate": lambda: a * b * torch.sigmoid(self.gate(x)).repeat(1, a.shape[1], 1, 1),
+        }[self.how]
+        return self.out(found())
+
+
+@pytest.mark.parametrize("how", ["stacked", "stacked last", "table", "gate"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_is_stacked_or_repeated_goes_together(how, seed):
+    model = Meets(how)
+    graph = trace(model, (3, 4, 4))
+    (group,) = graph.groups
+    assert group.layers == ("a", "b") and group.size == 9 and not graph.limits
+    noise = np.random.default_rng(seed)
+    assert prove(model, Removal(graph, noise.permutation(group.atoms)[: noise.integers(1, 8)]), batch=2).passed
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.a, self.b, self.out = nn.Linear(6, 9), nn.Linear(9, 8), nn.Linear(5, 3)
+        self.recurrent = kind(8, 5, batch_first=True)
+        self.eval()
+
+    def forward(self, x):
+        return self.out(self.recurrent(torch.relu(self.b(torch.relu(self.a(x)))))[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_what_a_recurrent_layer_reads_stays_whole_and_the_rest_goes(kind):
+    model = Recurrent(kind)
+    graph = trace(model, (4, 6))
+    assert [group.layers for group in graph.groups] == [("a",)]
+    assert "the recurrent layer recurrent" in graph.immovable["b"]
+    assert prove(model, Removal(graph, graph.groups[0].atoms[[0, 3, 4]])).passed
+
+
+class Doubled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.out = nn.Conv2d(3, 9, 1), nn.Conv2d(18, 4, 1)
+        self.eval()
+
+    def forward(self, x):
+        return self.out(torch.relu(self.a(x)).repeat(1, 2, 1, 1))
+
+
+def test_a_channel_that_comes_twice_goes_twice():
+    result = prune(Doubled(), PruneSpec(mode="structured", sparsity=0.4, layers=("a",)), input_shape=(3, 4, 4))
+    assert result.proof.passed and result.model.out.in_channels == 2 * len(result.kept["a"]) == 10
 
 
 @pytest.mark.parametrize("mode", ["structured", "unstructured"])

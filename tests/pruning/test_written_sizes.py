@@ -91,3 +91,51 @@ def test_halves_lose_the_same_places_where_the_code_cuts_in_the_middle(written):
         assert len(kept) == 16
     else:
         assert 2 <= len(kept) < 16 and [i for i in kept if i < 8] == [i - 8 for i in kept if i >= 8]
+
+
+class Merged(nn.Module):
+    """A part that merges two axes and takes them apart by sizes that it reads, within a module whose own sizes are written down."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(12, 12), nn.BatchNorm1d(12)
+
+    def forward(self, x):
+        x = self.linear(x)
+        return self.norm(x.flatten(0, 1)).reshape_as(x)
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enter, self.wide, self.back = nn.Linear(6, 12), nn.Linear(12, 20), nn.Linear(20, 12)
+        self.part, self.leave = Merged(), nn.Linear(12, 4)
+
+    def forward(self, x):
+        x = self.enter(x)
+        heads = self.wide(x).view(*x.shape[:2], 4, 5).transpose(1, 2)
+        return self.leave(torch.relu(self.part(x + self.back(heads.transpose(1, 2).reshape(*x.shape[:2], 20)))).mean(1))
+
+
+def test_a_module_that_writes_a_size_down_does_not_close_its_parts():
+    graph = trace(Outer().eval(), SHAPE)
+    assert {group.layers: group.size for group in graph.groups} == {("enter", "back"): 12, ("part.linear",): 12}
+    assert set(graph.immovable) == {"wide", "leave"} and "written into forward" in graph.immovable["wide"]
+
+
+class Positions(nn.Module):
+    """A layer over positions, whose outputs are added to a picture of a fixed size."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.over, self.out = nn.Linear(6, 9), nn.Linear(5, 5), nn.Linear(9, 4)
+
+    def forward(self, x):
+        x = self.a(x)
+        return self.out(x + self.over(x.transpose(1, 2)).transpose(1, 2))
+
+
+def test_a_layer_that_meets_what_cannot_shrink_says_so():
+    graph = trace(Positions().eval(), SHAPE)
+    assert graph.immovable["over"] == "addition with what cannot shrink"
+    assert [group.layers for group in graph.groups] == [("a",)]

@@ -3,6 +3,7 @@
 import html
 import json
 
+import pandas as pd
 import pytest
 
 from prunekit.lessons import LESSONS, PRESETS, TERMS, answer_of
@@ -178,6 +179,24 @@ def test_where_controls_stand_is_written_and_read(number):
     lesson = LESSONS[number - 1]
     assert knobs.write(lesson, {}) == () and knobs.read(lesson, ()) == lesson.checked()
     assert knobs.read(lesson, knobs.write(lesson, CHANGED[number])) == lesson.checked(**CHANGED[number])
+
+
+def test_a_time_stands_with_its_share_of_the_original_s_time():
+    rows = [{"kind": kind, "budget": "params", "ms": ms, "ms_one": ms and ms / 10, "ratio": ratio, "ratio_one": ratio, "accuracy": 0.9}
+            | {"params": 10, "macs": 10, "bytes": 10, "within": True}
+            for kind, ms, ratio in (("dense", 2.0, None), ("unstructured", 2.2, 1.1), ("structured", None, None))]  # fmt: skip
+    shown = versus.table(pd.DataFrame(rows))
+    assert [text.replace("\u202f", " ") for text in shown.ms] == ["2.00", "2.20 (110 %)", ""]
+    assert shown.ms_one[1].startswith("0.220")
+
+
+def test_only_what_is_timed_is_worth_measuring_again(tab):
+    assert [lesson.number for lesson in LESSONS if answers.is_timed(lesson)] == [8, 9]
+    values = {"sparsity": 30, "epochs": 1}
+    one = tab("learn", lesson=6, knobs="30_1", shown=1)
+    if answers.found(LESSONS[5], values) is None:
+        one.click("measure_lesson").wait(lambda: bool(said(one)), 120)
+    assert "measure_again" not in [button.key for button in one.app.button]
 
 
 @pytest.mark.slow

@@ -19,6 +19,11 @@ def is_long(lesson: Lesson) -> bool:
     return lesson.number in LONG
 
 
+def is_timed(lesson: Lesson) -> bool:
+    """Return whether a lesson measures time, which comes out a little different each time."""
+    return lesson.number in TIMED
+
+
 def found(lesson: Lesson, values: dict[str, Any]) -> Answer | None:
     """Return the answer: computed now where that is quick, otherwise what a background job has found, or None.
 

@@ -15,16 +15,17 @@ from prunekit.ui.settings import Settings
 def draw(now: Settings) -> None:
     """Show a card for each preset."""
     show.section(
-        "Which settings are good, which are bad, and why?", "Each is pruned, measured on test images and held against one other setting."
+        "Which settings are good, which are bad, and why?",
+        "Six settings for the digits network. Each is carried out, measured on test images, and compared with one other setting.",
     )
     open_ = [preset for preset in PRESETS if not _known(preset)]
     st.button(
         "Measure all", key="measure_presets", type="primary", icon=":material/play_arrow:", disabled=not open_, on_click=_all, args=(open_,)
     )
-    columns = st.columns(2, gap="medium")
-    for place, preset in enumerate(PRESETS):
-        with columns[place % 2], st.container(border=True):
-            _card(preset)
+    for start in range(0, len(PRESETS), 2):  # row by row, so that neighbours stand side by side
+        for place, preset in zip(st.columns(2, gap="medium"), PRESETS[start : start + 2], strict=False):
+            with place, st.container(border=True, height="stretch"):
+                _card(preset)
 
 
 def key_of(preset: Preset) -> str:
@@ -48,8 +49,7 @@ def _ask(preset: Preset) -> None:
     """Measure one; a callback."""
 
     def work(job: Job) -> Measured:
-        job.progress(0.02, "pruning and measuring")
-        return measure(preset)
+        return measure(preset, progress=job.progress, cancel=job.cancel)
 
     measuring.start(key_of(preset), preset.title, work)
 
@@ -57,7 +57,7 @@ def _ask(preset: Preset) -> None:
 def _card(preset: Preset) -> None:
     """Show one preset: what it is, what came out and why, and where to try it."""
     meant = ":green-badge[:material/thumb_up: follow it]" if preset.good else ":orange-badge[:material/warning: a trap]"
-    st.markdown(f"**{show.plain(preset.title)}** {meant}  \n:gray[held against {show.plain(preset.versus)}]")
+    st.markdown(f"**{show.plain(preset.title)}** {meant}  \n{show.plain(preset.does)}  \n:gray[Compared with: {show.plain(preset.versus)}]")
     found: Measured | None = measuring.finished(key_of(preset))
     if found is None:
         measuring.panel(key_of(preset))

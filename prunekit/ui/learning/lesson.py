@@ -26,8 +26,8 @@ def draw(now: Settings) -> None:
         turning.controls(lesson, values)
         if not now.shown:
             guessing.form(lesson, values)
-    answer = answers.found(lesson, values) if now.shown else None
-    with right:
+    with right:  # where the picture will be, a spinner says that it is being measured
+        answer = answers.found(lesson, values) if now.shown else None
         _picture(now, lesson, values, answer)
     with left:
         if answer is not None:

@@ -10,6 +10,8 @@ _BASE = """
 .st-key-lesson_question p {font-size: 1.25rem; line-height: 1.45; font-weight: 600;}
 .st-key-lesson_point p {font-size: 1.1rem; line-height: 1.5;}
 .st-key-matrix_ticks [data-testid="stHorizontalBlock"] {gap: 0.25rem;}
+.st-key-matrix_ticks label {gap: 0.2rem;}
+.st-key-matrix_ticks label p {font-size: 0.8rem; white-space: nowrap; overflow: visible; text-overflow: clip;}
 @media print {
   [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], .st-key-learn_top, .st-key-lesson_dots,
   .st-key-lesson_steps, .stButton, [data-testid="stFormSubmitButton"] {display: none !important;}
@@ -32,6 +34,7 @@ _LARGE = """
 html {font-size: 20px !important;}
 [data-testid="stMainBlockContainer"] {max-width: none;}
 [data-testid="stMain"] [data-testid="stCaptionContainer"] p {font-size: 1rem;}
+[data-testid="stSidebarUserContent"] {zoom: 0.8;}
 """
 
 

@@ -82,7 +82,8 @@ def _cliff(answer: Answer) -> list[Drawn]:
     """Draw the curve."""
     numbers = answer.numbers
     caption = (
-        f"{percent(numbers['cliff'], 0)} can go. The band is what {numbers['images']:.0f} images leave open (95 %); dashed: the original."
+        f"{percent(numbers['cliff'], 0)} can go. The band is what {numbers['images']:.0f} images leave open (95 %). "
+        "Dashed: the original; dotted: what may be lost."
     )
     return [(lessons_measured.cliff(answer.frames["curve"], numbers["cliff"], numbers["allowed"], dark=show.dark()), caption)]
 
@@ -106,7 +107,7 @@ def _filters(answer: Answer) -> list[Drawn]:
     """Draw the filters, those that go faded, and the layers getting narrower."""
     numbers, frame = answer.numbers, answer.frames["filters"]
     gone = numbers["filters"] - numbers["left"]
-    caption = f"{numbers['filters']:.0f} filters of conv2 (one plane of each); the {gone:.0f} with the smallest norm go."
+    caption = f"The {numbers['filters']:.0f} filters of conv2, one slice of each. The {gone:.0f} with the smallest weights go: crossed out."
     first = kernels(_planes("conv2"), list(frame.kept), columns=16, dark=show.dark(), height=130)
     layers = answer.frames["layers"]
     return [(first, caption), (lessons.narrower(layers, dark=show.dark()), lessons.narrower_caption(layers))]
@@ -170,7 +171,7 @@ def _all_filters(values: Mapping[str, Any]) -> Drawn:
     planes = _planes("conv2")
     return kernels(
         planes, [True] * len(planes), columns=16, dark=show.dark(), height=130
-    ), f"The {len(planes)} filters of conv2, one plane of each."
+    ), f"The {len(planes)} filters of conv2, one slice of each: blue below zero, orange above, pale near zero."
 
 
 _MEASURED: dict[str, Callable[[Answer], list[Drawn]]] = {

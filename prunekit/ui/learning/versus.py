@@ -15,7 +15,7 @@ from prunekit.jobs import Job, board
 from prunekit.lessons import Advice, at_equal_budgets, when_to_use
 from prunekit.plots import lessons, lessons_measured
 from prunekit.plots.lessons_measured import BUDGETS, NAMES
-from prunekit.plots.text import plural
+from prunekit.plots.text import percent, plural
 from prunekit.ui import measuring, show, state, store
 from prunekit.ui.learned import KEEPS
 from prunekit.ui.settings import Settings
@@ -66,7 +66,7 @@ def draw(now: Settings) -> None:
         _advice(found)
     elif not _running(key):
         show.empty(
-            "Nothing has been measured yet with this share. It takes about a minute, and nothing else is measured meanwhile.", "balance"
+            "Nothing has been measured yet with this share. It takes a minute or two, and nothing else is measured meanwhile.", "balance"
         )
 
 
@@ -139,14 +139,28 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
     dense = frame[frame.kind == "dense"].head(1).assign(budget="")
     rows = pd.concat([dense, frame[frame.kind != "dense"]], ignore_index=True)
     shown = {"at": rows.budget.map(BUDGETS).fillna(""), "copy": rows.kind.map(NAMES), "accuracy": 100 * rows.accuracy}
-    shown |= {"params": rows.params, "macs": rows.macs, "bytes": rows.bytes, "ms": rows.ms, "ms_one": rows.ms_one}
+    shown |= {"params": rows.params, "macs": rows.macs, "bytes": rows.bytes}
+    shown |= {"ms": _times(rows.ms, rows.ratio, 2), "ms_one": _times(rows.ms_one, rows.ratio_one, 3)}
     within = rows.within.map({True: "yes", False: "no"}).where(rows.kind != "dense", "")
     return pd.DataFrame(shown).assign(within=within)
+
+
+def _times(ms: pd.Series, ratios: pd.Series, places: int) -> list[str]:
+    """Return times with their share of the original's: it took its turns beside each pair, and only that share can be compared."""
+    return [_time(time, ratio, places) for time, ratio in zip(ms, ratios, strict=True)]
+
+
+def _time(time: float | None, ratio: float | None, places: int) -> str:
+    """Return one time; nothing where it could not be measured."""
+    if time is None or pd.isna(time):
+        return ""
+    return f"{time:.{places}f}" + ("" if ratio is None or pd.isna(ratio) else f" ({percent(ratio, 0)})")
 
 
 def _columns() -> dict[str, Any]:
     """Return how the columns look."""
     column = st.column_config
+    beside = "In brackets: the share of the original's time, measured in turns with it. Compare these: milliseconds drift."
     return {
         "at": column.TextColumn("Budget"),
         "copy": column.TextColumn("Copy"),
@@ -154,20 +168,21 @@ def _columns() -> dict[str, Any]:
         "params": column.NumberColumn("Weights left", format="localized"),
         "macs": column.NumberColumn("Multiplications", format="localized", help="By weights that are not zero."),
         "bytes": column.NumberColumn("Bytes", format="localized", help="Zeros in the smallest sparse format, channels after surgery."),
-        "ms": column.NumberColumn("64 images, ms", format="%.2f"),
-        "ms_one": column.NumberColumn("1 image, ms", format="%.3f"),
-        "within": column.TextColumn("Kept", help="Whether the copy keeps the budget."),
+        "ms": column.TextColumn("64 images, ms", help=beside, alignment="right"),
+        "ms_one": column.TextColumn("1 image, ms", help=beside, alignment="right"),
+        "within": column.TextColumn("In budget", help="Whether the copy keeps to the budget."),
     }
 
 
 def _advice(found: Sequence[Budgeted]) -> None:
     """Say when to use which."""
-    show.section("When to use which?", "From the measurements above, each goal at the budget that says most about it.")
+    show.section("When to use which?", "From the measurements above, each goal with the two copies that say most about it.")
     advice = advised(found)
-    for place, (budget, line) in zip(st.columns(2) * 2, advice, strict=False):
-        with place, st.container(border=True):
-            st.markdown(f"**{line.goal[0].upper()}{line.goal[1:]}: {PICKS[line.pick]}**  \n{show.plain(line.sentence)}")
-            st.caption(f"Compared at the {BUDGETS[budget]}.")
+    for start in range(0, len(advice), 2):
+        for place, (budget, line) in zip(st.columns(2), advice[start : start + 2], strict=False):
+            with place, st.container(border=True, height="stretch"):
+                st.markdown(f"**{line.goal[0].upper()}{line.goal[1:]}: {PICKS[line.pick]}**  \n{show.plain(line.sentence)}")
+                st.caption(f"Both copies were cut to the {BUDGETS[budget]}.")
 
 
 def advised(found: Sequence[Budgeted]) -> list[tuple[str, Advice]]:

@@ -1,0 +1,172 @@
+"""Operations on meta tensors, where only a shape comes out: made straight away.
+
+torch's meta kernels of these operations are decompositions in Python, and would take most of the time of a forward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+aten = torch.ops.aten
+Args = tuple[Any, ...]
+Shortcut = Callable[[Args], Any]
+
+
+def without_values(func: Any, args: Args, kwargs: dict[str, Any]) -> Any:
+    """Run an operation for a dispatch mode; on meta tensors, what only has to have a shape is made straight away.
+
+    Parameters
+    ----------
+    func : OpOverload
+        The operation.
+    args, kwargs
+        What it is called with. Whatever is out of the ordinary is left to torch, wrong shapes among it: torch says what is wrong.
+
+    Returns
+    -------
+    Any
+        As the operation returns, of the same shapes and types.
+    """
+    shortcut = None if kwargs else SHORTCUTS.get(func.overloadpacket)
+    found = None if shortcut is None or not _plain(args[0]) else shortcut(args)
+    return _with_constants(func, args, kwargs) if found is None else found
+
+
+def _with_constants(func: Any, args: Args, kwargs: dict[str, Any]) -> Any:
+    """Run an operation; tensors that forward() makes on the CPU lose their values where they meet the others."""
+    try:
+        return func(*args, **kwargs)
+    except RuntimeError as error:
+        if "device" not in str(error) or func._schema.is_mutable:
+            raise
+        moved = tree_map_only(Tensor, lambda t: t.to("meta") if t.device.type == "cpu" else t, (args, kwargs))
+        return func(*moved[0], **moved[1])
+
+
+def _plain(x: Any) -> bool:
+    """Return whether something is a meta tensor, or a list that starts with one."""
+    first = x[0] if isinstance(x, (list, tuple)) and x else x
+    return isinstance(first, Tensor) and first.is_meta
+
+
+def _like(x: Tensor) -> Tensor:
+    """Return a tensor of the same shape, type and order in memory."""
+    return x.new_empty(x.shape) if x.is_contiguous() else torch.empty_like(x)
+
+
+def _alike(args: Args) -> Tensor:
+    """Return a tensor like the first one."""
+    return _like(args[0])
+
+
+def _itself(args: Args) -> Any:
+    """Return the first tensor: an operation in place."""
+    return args[0]
+
+
+def _batch_norm(args: Args) -> Any:
+    """Return a tensor like the first one, and statistics of its channels."""
+    x = args[0]
+    return _like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
+
+
+def _layer_norm(args: Args) -> Any:
+    """Return a tensor like the first one, and statistics over its last axes."""
+    x, normalised = args[:2]
+    lead = (*x.shape[: x.dim() - len(normalised)], *[1] * len(normalised))
+    return torch.empty(x.shape, dtype=x.dtype, device="meta"), x.new_empty(lead), x.new_empty(lead)
+
+
+def _larger(args: Args) -> Any:
+    """Return which of two operands of one floating-point type has the shape of the result; None where neither has."""
+    a, b = args[:2]
+    if len(args) > 2 or not a.is_floating_point():
+        return None
+    if not isinstance(b, Tensor):
+        return a if isinstance(b, (int, float)) else None
+    if a.shape == b.shape and a.dtype == b.dtype:
+        return a
+    if a.dtype != b.dtype or not b.is_meta:
+        return None
+    wide, narrow = (a, b) if a.numel() >= b.numel() else (b, a)
+    fits = all(n in {1, w} for n, w in zip(reversed(narrow.shape), reversed(wide.shape), strict=False))
+    return wide if fits and narrow.dim() <= wide.dim() else None
+
+
+def _elementwise(args: Args) -> Tensor | None:
+    """Return a tensor like the larger of two."""
+    large = _larger(args)
+    return None if large is None else _like(large)
+
+
+def _onto(args: Args) -> Tensor | None:
+    """Return the first of two tensors, if the second one fits onto it: an operation in place."""
+    return args[0] if _larger(args) is args[0] else None
+
+
+def _mean(args: Args) -> Any:
+    """Return a tensor without some axes."""
+    x = args[0]
+    if len(args) < 2 or not args[1] or not isinstance(args[1], (list, tuple)) or not x.is_floating_point() or len(args) > 3:
+        return None
+    if any(not -x.dim() <= dim < x.dim() for dim in args[1]):
+        return None
+    gone = {dim % x.dim() for dim in args[1]}
+    if len(gone) < len(args[1]):
+        return None
+    keep = len(args) > 2 and args[2]
+    shape = [1 if axis in gone else size for axis, size in enumerate(x.shape) if keep or axis not in gone]
+    return x.new_empty(shape)
+
+
+def _cat(args: Args) -> Any:
+    """Join tensors that are alike but for one axis."""
+    parts, dim = args[0], args[1] if len(args) > 1 else 0
+    first = parts[0]
+    if not 0 <= dim < first.dim():
+        return None
+    kinds = {(part.is_meta, part.dtype, part.shape[:dim], part.shape[dim + 1 :], part.dim(), part.is_contiguous()) for part in parts}
+    if len(kinds) > 1 or not first.is_contiguous():
+        return None
+    return first.new_empty((*first.shape[:dim], sum(part.shape[dim] for part in parts), *first.shape[dim + 1 :]))
+
+
+def _convolution(args: Args) -> Any:
+    """Convolve; a transposed convolution is left to torch."""
+    x, weight, _, stride, padding, dilation, transposed, _, groups = args
+    side = weight.dim() - 2
+    fits = x.dim() == weight.dim() and x.shape[1] == weight.shape[1] * groups and x.dtype == weight.dtype
+    if transposed or not fits or not x.is_contiguous() or any(len(told) != side for told in (stride, padding, dilation)):
+        return None
+    sides = [
+        (size + 2 * p - d * (kernel - 1) - 1) // s + 1
+        for size, kernel, s, p, d in zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    ]
+    return x.new_empty((x.shape[0], weight.shape[0], *sides)) if min(sides, default=1) > 0 and math.prod(weight.shape) else None
+
+
+def _addmm(args: Args) -> Any:
+    """Multiply two matrices and add a vector."""
+    bias, a, b = args
+    fits = a.dim() == b.dim() == 2 and bias.dim() == 1 and a.shape[1] == b.shape[0] and bias.shape[0] == b.shape[1]
+    return a.new_empty((a.shape[0], b.shape[1])) if fits and bias.dtype == a.dtype == b.dtype and a.is_meta and b.is_meta else None
+
+
+SHORTCUTS: dict[Any, Shortcut] = {
+    **dict.fromkeys((aten.gelu, aten.silu, aten.hardswish, aten.hardsigmoid, aten.hardtanh, aten.relu, aten.sigmoid), _alike),
+    **dict.fromkeys((aten.relu_, aten.hardtanh_, aten.hardswish_, aten.hardsigmoid_, aten.silu_, aten.sigmoid_, aten.gelu_), _itself),
+    **dict.fromkeys((aten.add, aten.sub, aten.mul, aten.div), _elementwise),
+    **dict.fromkeys((aten.add_, aten.sub_, aten.mul_, aten.div_), _onto),
+    aten.native_batch_norm: _batch_norm,
+    aten.native_layer_norm: _layer_norm,
+    aten.mean: _mean,
+    aten.cat: _cat,
+    aten.convolution: _convolution,
+    aten.addmm: _addmm,
+}
