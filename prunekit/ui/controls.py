@@ -9,6 +9,7 @@ from prunekit.choices import NEEDS_DATA, criteria_of, scopes_of
 from prunekit.criteria import CRITERIA
 from prunekit.ui import state
 from prunekit.ui.fitting import MODES
+from prunekit.ui.settings import Settings
 
 MODE_HELP = (
     "- **Unstructured**: single weights become zero, every layer keeps its size.\n"
@@ -80,7 +81,14 @@ def amount() -> None:
     if now.mode == "nm":
         pattern()
     else:
-        slider(COUNTED[now.target if now.mode == "structured" else "weights"])
+        slider(_counted(now))
+
+
+def _counted(now: Settings) -> str:
+    """Return what the share counts, in words."""
+    if now.mode == "structured" and now.target == "channels" and now.units is not None:
+        return f"the {' and '.join(now.units)}"
+    return COUNTED[now.target if now.mode == "structured" else "weights"]
 
 
 def slider(what: str) -> None:

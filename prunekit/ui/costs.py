@@ -216,7 +216,7 @@ def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
     show.section("Is the smaller model the same function?")
     if view.what == "weights":
         st.markdown("Nothing has to be proved: zeroed weights stay in place, and the network computes with them as before.")
-    elif not view.gone:
+    elif isinstance(view.cut, Plan) and view.cut.empty:
         show.empty("No channel is removed at this setting: move the slider, and what leaves will be proved here.")
     elif found is not None and found.proof is not None:
         _proved(found.proof)

@@ -92,9 +92,10 @@ def _second_line(view: View) -> str:
             f"({ratio:.2g}× fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
         )
     blocks = view.cut.blocks if isinstance(view.cut, Plan) else ()
+    what = _unit(view) if view.unit == "channels" else "channels"
     whole = f" and {plural(len(blocks), 'whole block')}" if blocks else ""
     return (
-        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the channels{whole}. "
+        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the {what}{whole}. "
         f"MACs {count(before)} → {count(after)} "
         f"({ratio:.2g}× fewer, counted). How much faster that is, only a measurement tells: see Latency."
     )

@@ -138,6 +138,7 @@ def test_no_unit_picked_is_every_unit(tab, vit):
     one = structured(tab, vit.name)
     one.set("pick_units", ["heads"])
     assert one.metric("Heads removed") and "all channels of" in one.text
+    assert one.app.slider(key="pick_sparsity").label == "Remove this share of the heads"
     one.set("pick_units", [])
     assert "units" not in one.address
     assert one.app.get_by_key("pick_units").value == ["channels", "heads", "head dimensions"]
@@ -167,6 +168,11 @@ def test_blocks_that_go_are_said_everywhere_and_the_smaller_model_is_proved(tab)
     assert set(frame.nsmallest(2, "score")["block"]) == set(gone)
     one.set("pick_focus", list(store.load(RESNET).every).index(f"{gone[0]}.conv1"))
     assert f"{gone[0]}.conv1 goes with its whole block" in one.text
+
+
+def test_blocks_alone_are_proved_where_no_unit_may_go(tab):
+    one = structured(tab, NAME, sparsity="30", depth="30", units="heads")
+    assert "**2 whole blocks** go" in one.text and "Removing = zeroing" in one.text
 
 
 def test_another_mode_knows_no_blocks_and_structured_finds_them_again(tab):
