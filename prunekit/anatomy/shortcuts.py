@@ -6,7 +6,7 @@ torch's meta kernels of these operations are decompositions in Python, and would
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -55,9 +55,14 @@ def _plain(x: Any) -> bool:
     return isinstance(first, Tensor) and first.is_meta
 
 
+def _empty(x: Tensor, shape: Iterable[int]) -> Tensor:
+    """Return a tensor of another one's type; on the meta device ``new_empty`` is a decomposition, too."""
+    return torch.empty(tuple(shape), dtype=x.dtype, device="meta")
+
+
 def _like(x: Tensor) -> Tensor:
     """Return a tensor of the same shape, type and order in memory."""
-    return x.new_empty(x.shape) if x.is_contiguous() else torch.empty_like(x)
+    return _empty(x, x.shape) if x.is_contiguous() else torch.empty_like(x)
 
 
 def _alike(args: Args) -> Tensor:
@@ -73,14 +78,14 @@ def _itself(args: Args) -> Any:
 def _batch_norm(args: Args) -> Any:
     """Return a tensor like the first one, and statistics of its channels."""
     x = args[0]
-    return _like(x), x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
+    return _like(x), _empty(x, (x.shape[1],)), _empty(x, (x.shape[1],))
 
 
 def _layer_norm(args: Args) -> Any:
     """Return a tensor like the first one, and statistics over its last axes."""
     x, normalised = args[:2]
     lead = (*x.shape[: x.dim() - len(normalised)], *[1] * len(normalised))
-    return torch.empty(x.shape, dtype=x.dtype, device="meta"), x.new_empty(lead), x.new_empty(lead)
+    return _empty(x, x.shape), _empty(x, lead), _empty(x, lead)
 
 
 def _larger(args: Args) -> Any:
@@ -122,7 +127,7 @@ def _mean(args: Args) -> Any:
         return None
     keep = len(args) > 2 and args[2]
     shape = [1 if axis in gone else size for axis, size in enumerate(x.shape) if keep or axis not in gone]
-    return x.new_empty(shape)
+    return _empty(x, shape)
 
 
 def _cat(args: Args) -> Any:
@@ -134,7 +139,7 @@ def _cat(args: Args) -> Any:
     kinds = {(part.is_meta, part.dtype, part.shape[:dim], part.shape[dim + 1 :], part.dim(), part.is_contiguous()) for part in parts}
     if len(kinds) > 1 or not first.is_contiguous():
         return None
-    return first.new_empty((*first.shape[:dim], sum(part.shape[dim] for part in parts), *first.shape[dim + 1 :]))
+    return _empty(first, (*first.shape[:dim], sum(part.shape[dim] for part in parts), *first.shape[dim + 1 :]))
 
 
 def _convolution(args: Args) -> Any:
@@ -148,14 +153,14 @@ def _convolution(args: Args) -> Any:
         (size + 2 * p - d * (kernel - 1) - 1) // s + 1
         for size, kernel, s, p, d in zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
     ]
-    return x.new_empty((x.shape[0], weight.shape[0], *sides)) if min(sides, default=1) > 0 and math.prod(weight.shape) else None
+    return _empty(x, (x.shape[0], weight.shape[0], *sides)) if min(sides, default=1) > 0 and math.prod(weight.shape) else None
 
 
 def _addmm(args: Args) -> Any:
     """Multiply two matrices and add a vector."""
     bias, a, b = args
     fits = a.dim() == b.dim() == 2 and bias.dim() == 1 and a.shape[1] == b.shape[0] and bias.shape[0] == b.shape[1]
-    return a.new_empty((a.shape[0], b.shape[1])) if fits and bias.dtype == a.dtype == b.dtype and a.is_meta and b.is_meta else None
+    return _empty(a, (a.shape[0], b.shape[1])) if fits and bias.dtype == a.dtype == b.dtype and a.is_meta and b.is_meta else None
 
 
 SHORTCUTS: dict[Any, Shortcut] = {

@@ -16,7 +16,7 @@ from prunekit.pruning.candidates import scored_groups, selected_groups
 from prunekit.pruning.depth import choose_blocks
 from prunekit.pruning.groups import ChannelGraph, Group
 from prunekit.pruning.importance import Scores, atom_scores, reserved_atoms
-from prunekit.pruning.lengths import within
+from prunekit.pruning.overriding import fixed_shares
 from prunekit.pruning.removal import Plan
 from prunekit.pruning.selection import chosen_layers, share_out
 from prunekit.pruning.shortfall import UNITS, beyond, shortfall
@@ -117,33 +117,7 @@ class ChannelRanking:
     @cached_property
     def _fixed(self) -> dict[str, float]:
         """Group id -> sparsity that an override sets."""
-        found: dict[str, tuple[str, float]] = {}
-        for layer, share in self.spec.overrides:
-            hits = [group for group in self.groups if layer in group.layers]
-            if not hits:
-                raise PruningError(f"the override of {layer} cannot be honoured: {self._why_whole(layer)}")
-            for group in hits:
-                self._check_override(group, layer, share, found.get(group.id))
-                found[group.id] = (layer, share)
-        return {group: share for group, (_, share) in found.items()}
-
-    def _why_whole(self, layer: str) -> str:
-        """Return why no channel of a layer can be chosen."""
-        if within(layer, self.blocks):
-            return "it goes with its whole block"
-        known = self.graph.immovable.get(layer) or "; ".join(s for s in self.limits if s.startswith(layer))
-        return known or ("the setting's units leave it out" if self.spec.units else "it cannot shrink")
-
-    def _check_override(self, group: Group, layer: str, share: float, other: tuple[str, float] | None) -> None:
-        """Raise if an override contradicts what else is said of the layers that shrink together."""
-        if other is not None and other[1] != share:
-            raise PruningError(f"{other[0]} and {layer} shrink together: give them the same override, not {other[1]:g} and {share:g}")
-        for partner in group.layers:
-            if share > self.spec.cap(partner):
-                raise PruningError(
-                    f"the override of {layer} asks for {share:g}, and {partner}, which shrinks together with it, has a cap of "
-                    f"{self.spec.cap(partner):g}: raise the cap or lower the override"
-                )
+        return fixed_shares(self)
 
     @cached_property
     def _ladders(self) -> dict[str, Ladder]:
