@@ -70,9 +70,17 @@ class _Frame:
     name: str
     shape: torch.Size
     idle: str | None  # the activation that its input has passed already
+    parameters: dict[int, str]  # of the whole model, by id: their names
     known: dict[int, str]
     held: list[Any] = field(default_factory=list)  # so that no id is given twice
     summed: bool = False
+
+    def told(self, tensor: Tensor) -> str | None:
+        """Return what is known of a tensor."""
+        found = self.known.get(id(tensor))
+        if found is None and self.parameters.get(id(tensor), "").startswith(f"{self.name}."):
+            return ZERO
+        return found
 
     def note(self, outcome: list[Tensor], what: str | None) -> None:
         """Remember what is known of the outcome of an operation."""
@@ -95,6 +103,7 @@ class Blocks:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+        self._parameters = {id(parameter): name for name, parameter in model.named_parameters()}
         self._frames: list[_Frame | None] = []
         self._found: dict[str, str] = {}
         self._runs: Counter[str] = Counter()
@@ -114,34 +123,33 @@ class Blocks:
         """Follow which modules run; by hooks on this very copy."""
         handles = []
         for name, module in self.model.named_modules():
-            if name and next(module.parameters(), None) is not None and next(module.children(), None) is not None:
-                handles += _hooked(self, name, module)
+            if name and next(module.children(), None) is not None:
+                handles += _hooked(self, name)
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def enter(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note that a module starts."""
         self._runs[name] += 1
         if len(args) != 1 or kwargs or not isinstance(args[0], Tensor):
             self._frames.append(None)
             return
         x = args[0]
-        known = {id(p): ZERO for p in module.parameters()} | {id(x): SAME}
-        self._frames.append(_Frame(name, x.shape, self._after.get(id(x), (x, None))[1], known, [x]))
+        self._frames.append(_Frame(name, x.shape, self._after.get(id(x), (x, None))[1], self._parameters, {id(x): SAME}, [x]))
 
     def leave(self, out: Any) -> None:
         """Note that a module ends, and what it gives."""
         frame = self._frames.pop()
         if frame is None or not isinstance(out, Tensor) or not frame.summed or out.shape != frame.shape:
             return
-        what = frame.known.get(id(out), ZERO)
-        if what != ZERO:
-            self._found[frame.name] = SAME if what == frame.idle else what
+        what = frame.known.get(id(out))
+        if what not in {None, ZERO}:
+            self._found[frame.name] = SAME if what == frame.idle else str(what)
 
-    def see(self, operation: Any, args: tuple[Any, ...], out: Any) -> None:
+    def see(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """Note an operation."""
         kind = _activation(operation, args)
         first = id(args[0]) if args and isinstance(args[0], Tensor) else 0
@@ -154,8 +162,9 @@ class Blocks:
         outcome = tensors_in(out[:1] if isinstance(out, tuple) else out)  # a norm's statistics, a pool's indices are not asked for
         for frame in self._frames:
             if frame is not None:
-                told = [frame.known.get(id(t)) for t in tensors]
-                frame.note(outcome, _known(frame, operation, kind, args, out, told) if any(told) else None)
+                told = [frame.told(t) for t in tensors]
+                plain = any(told) and kwargs.get("alpha", 1) == 1  # a sum may scale its second part
+                frame.note(outcome, _known(frame, operation, kind, args, out, told) if plain else None)
 
 
 def _entries(model: nn.Module) -> Counter[int]:
@@ -164,11 +173,12 @@ def _entries(model: nn.Module) -> Counter[int]:
     return Counter(id(entry) for _, entry in found)
 
 
-def _hooked(blocks: Blocks, name: str, module: nn.Module) -> list[Any]:
+def _hooked(blocks: Blocks, name: str) -> list[Any]:
     """Follow one module."""
+    module = blocks.model.get_submodule(name)
 
-    def enter(m: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        blocks.enter(name, m, args, kwargs)
+    def enter(_m: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        blocks.enter(name, args, kwargs)
 
     def leave(_m: nn.Module, _a: Any, out: Any) -> None:
         blocks.leave(out)
@@ -232,7 +242,7 @@ def _zero(operation: Any, told: list[str | None], frame: _Frame, args: tuple[Any
 def _is_zero(frame: _Frame, args: tuple[Any, ...], place: int) -> bool:
     """Return whether an argument is zero, or left out."""
     value = args[place] if place < len(args) else None
-    return value is None or (isinstance(value, Tensor) and frame.known.get(id(value)) == ZERO)
+    return value is None or (isinstance(value, Tensor) and frame.told(value) == ZERO)
 
 
 # which arguments have to be zero, one of several choices of them

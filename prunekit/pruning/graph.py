@@ -101,7 +101,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             else:
                 known(self.tracker, args, kwargs, out)
         if self.tracker.notes is not None:
-            self.blocks.see(func.overloadpacket, args, out)
+            self.blocks.see(func.overloadpacket, args, kwargs, out)
         if self.tracker.notes is not None and func.overloadpacket in flop_registry:
             macs = macs_of(func, args, kwargs, out)
             self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))

@@ -74,19 +74,21 @@ def _carriers(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: It
 
 def _joined(carriers: Incidence, scores: dict[str, Scores], *, first_only: bool) -> dict[int, float]:
     """Average, over the carriers, each atom's score relative to its carrier's mean."""
-    total: dict[int, float] = {}
-    times: dict[int, int] = {}
+    nothing = np.zeros(0, np.int64)
+    count = 1 + int(np.concatenate([nothing, *(atoms for _, atoms, _ in carriers.values())]).max(initial=0))
+    total, times = np.zeros(count), np.zeros(count, np.int64)
     for name, raw in scores.items():
         positions, atoms, _ = carriers[name]
         mean = float(raw.mean())
         relative = raw / mean if mean > 0 else np.ones_like(raw)
         unique, inverse = np.unique(atoms, return_inverse=True)
         values = np.bincount(inverse, relative[positions]) / np.bincount(inverse)
-        for atom, value in zip(unique.tolist(), values.tolist(), strict=True):
-            if first_only and atom in total:
-                continue  # the mean of independent noise would crowd around one in large groups
-            total[atom], times[atom] = total.get(atom, 0.0) + value, times.get(atom, 0) + 1
-    return {atom: total[atom] / times[atom] for atom in total}
+        if first_only:  # the mean of independent noise would crowd around one in large groups
+            unique, values = unique[times[unique] == 0], values[times[unique] == 0]
+        total[unique] += values
+        times[unique] += 1
+    known = np.flatnonzero(times)
+    return dict(zip(known.tolist(), (total[known] / times[known]).tolist(), strict=True))
 
 
 def reserved_atoms(graph: ChannelGraph, names: Iterable[str], scores: dict[int, float]) -> Ids:
@@ -94,7 +96,7 @@ def reserved_atoms(graph: ChannelGraph, names: Iterable[str], scores: dict[int, 
     best = set()
     for name in names:
         positions, atoms, roles = graph.incidence[name]
-        if not np.isin(np.arange(graph.outputs[name].size), positions).all():
+        if not np.bincount(positions, minlength=graph.outputs[name].size).all():
             continue  # something of this layer stays in any case
         for role in np.unique(roles).tolist():
             mine = np.unique(atoms[roles == role])

@@ -91,6 +91,7 @@ def test_a_module_that_adds_to_its_input_can_go(join, becomes):
         lambda x, f, s: x * torch.sigmoid(f),
         lambda x, f, s: x + torch.sigmoid(f),
         lambda x, f, s: x + f + 1,
+        lambda x, f, s: torch.add(f, x, alpha=2),
         lambda x, f, s: x - 0.1 + f,
         lambda x, f, s: F.gelu(F.gelu(x + f)),
         lambda x, f, s: F.relu(F.gelu(x + f)),
