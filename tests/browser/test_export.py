@@ -31,7 +31,7 @@ def visitor(chromium, tmp_path):
 def kept_run(home):
     store = RunStore(home / "runs.sqlite")
     spec = PruneSpec(mode="structured", sparsity=0.5)
-    run = save(AccuracyRequest(ModelId("digits_cnn"), DataId("digits"), spec, split="test"), store).run
+    run = save(AccuracyRequest(ModelId("digits_cnn"), DataId("digits"), spec, split="test"), store).id
     store.close()
     return run
 
