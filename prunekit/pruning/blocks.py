@@ -33,7 +33,8 @@ ACTIVATIONS |= {getattr(aten, f"{name}_"): kind for name, kind in (("relu", "ReL
 AT_ZERO = {"ReLU", "ReLU6", "SiLU", "GELU", "Hardswish", "Tanh"}  # zero of zero
 TWICE = {"ReLU", "ReLU6"}  # a second time changes nothing
 PASSING = {aten.max_pool2d_with_indices, aten.view, aten._unsafe_view, aten.clone, aten.dropout}  # what is not negative stays so
-UNCHANGED = {aten.clone, aten.alias, aten.detach, aten.contiguous, aten.lift_fresh, aten.view, aten._unsafe_view, aten.expand}
+VIEWS = {aten.view, aten._unsafe_view}  # another shape, the elements in the same order
+UNCHANGED = VIEWS | {aten.clone, aten.alias, aten.detach, aten.contiguous, aten.lift_fresh, aten.expand}
 LINEAR = UNCHANGED | {
     *(aten.t, aten.transpose, aten.permute, aten.slice, aten.select, aten.split, aten.split_with_sizes, aten.unbind, aten.unsqueeze),
     *(aten.squeeze, aten.as_strided, aten.roll, aten.mean, aten.sum, aten.neg, aten.cat, aten.stack, aten._adaptive_avg_pool2d),
@@ -207,7 +208,7 @@ def _known(  # noqa: PLR0917 (an operation, and what is told of its arguments)
     if operation in SUMS:
         return _sum(frame, args, told, out)
     if operation in UNCHANGED and first not in {None, ZERO}:
-        return first if isinstance(out, Tensor) and out.shape == frame.shape else None
+        return first if operation in VIEWS or (isinstance(out, Tensor) and out.shape == args[0].shape) else None
     return ZERO if _zero(operation, told, frame, args) else None
 
 
@@ -218,8 +219,8 @@ def _sum(frame: _Frame, args: tuple[Any, ...], told: list[str | None], out: Tens
     rest = told[1] if told[0] == ZERO else told[0]
     if rest == ZERO:
         return ZERO
-    if out.shape != frame.shape:
-        return None
+    if out.shape != args[0 if told[1] == ZERO else 1].shape:
+        return None  # repeated to fit
     frame.summed = True
     return rest
 

@@ -62,6 +62,7 @@ def passing_on(net, blocks):
         (lambda x, f, s: f.add_(x), "Identity"),
         (lambda x, f, s: x + f * torch.sigmoid(f.mean((2, 3), keepdim=True)), "Identity"),
         (lambda x, f, s: F.dropout(x + f, training=False), "Identity"),
+        (lambda x, f, s: (x.flatten(2) + f.flatten(2)).view(x.shape), "Identity"),
         (lambda x, f, s: F.relu(x + f), "ReLU"),
         (lambda x, f, s: F.relu_(x + f), "ReLU"),
         (lambda x, f, s: F.relu(F.relu(x + f)), "ReLU"),
@@ -99,6 +100,7 @@ def test_a_module_that_adds_to_its_input_can_go(join, becomes):
         lambda x, f, s: x + torch.softmax(f, 1),
         lambda x, f, s: F.batch_norm(x + f, torch.zeros(6), torch.ones(6)),
         lambda x, f, s: x.transpose(2, 3) + f,
+        lambda x, f, s: (x.transpose(2, 3).flatten(2) + f.flatten(2)).view(x.shape),
     ],
 )
 def test_a_module_that_gives_something_else_than_its_input_stays(join):
