@@ -6,65 +6,70 @@ from torch import nn
 
 
 class Residual(nn.Module):
-    def __init__(self, width, inner):
+    def __init__(self, width, inner, act=nn.ReLU):
         super().__init__()
+        self.act = act()
         self.a = nn.Conv2d(width, inner, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(inner)
         self.b = nn.Conv2d(inner, width, 1)
 
     def forward(self, x):
-        return torch.relu(x + self.b(torch.relu(self.bn(self.a(x)))))
+        return self.act(x + self.b(self.act(self.bn(self.a(x)))))
 
 
 class Dense(nn.Module):
-    def __init__(self, width, growth):
+    def __init__(self, width, growth, act=nn.ReLU):
         super().__init__()
+        self.act = act()
         self.conv = nn.Conv2d(width, growth, 3, padding=1)
 
     def forward(self, x):
-        return torch.cat([x, torch.relu(self.conv(x))], 1)
+        return torch.cat([x, self.act(self.conv(x))], 1)
 
 
 class Depthwise(nn.Module):
-    def __init__(self, width, out, multiplier):
+    def __init__(self, width, out, multiplier, act=nn.ReLU):
         super().__init__()
+        self.act = act()
         self.depth = nn.Conv2d(width, width * multiplier, 3, padding=1, groups=width)
         self.norm = nn.BatchNorm2d(width * multiplier)
         self.point = nn.Conv2d(width * multiplier, out, 1, bias=False)
 
     def forward(self, x):
-        return self.point(torch.relu(self.norm(self.depth(x))))
+        return self.point(self.act(self.norm(self.depth(x))))
 
 
 class Grouped(nn.Module):
-    def __init__(self, groups, inner, out):
+    def __init__(self, groups, inner, out, act=nn.ReLU):
         super().__init__()
+        self.act = act()
         self.widen = nn.Conv2d(out, groups * inner, 1)
         self.conv = nn.Conv2d(groups * inner, groups * inner, 3, padding=1, groups=groups)
         self.close = nn.Conv2d(groups * inner, out, 1)
 
     def forward(self, x):
-        return x * torch.sigmoid(self.close(torch.relu(self.conv(torch.relu(self.widen(x))))))
+        return x * torch.sigmoid(self.close(self.act(self.conv(self.act(self.widen(x))))))
 
 
 class Net(nn.Module):
-    def __init__(self, stem, blocks, hidden, side, view):
+    def __init__(self, stem, blocks, hidden, side, view, act=nn.ReLU):
         super().__init__()
+        self.act = act()
         self.stem = nn.Conv2d(2, stem, 3, padding=1)
         layers, width = [], stem
         for kind, a, b in blocks:
             if kind == "residual":
-                layers.append(Residual(width, a))
+                layers.append(Residual(width, a, act))
             elif kind == "dense":
-                layers.append(Dense(width, a))
+                layers.append(Dense(width, a, act))
                 width += a
             elif kind == "depthwise":
-                layers.append(Depthwise(width, a, b))
+                layers.append(Depthwise(width, a, b, act))
                 width = a
             elif kind == "grouped":
-                layers.append(Grouped(a, b + 1, width))
+                layers.append(Grouped(a, b + 1, width, act))
             else:
-                layers.append(nn.Sequential(nn.Conv2d(width, a, 3, padding=1), nn.BatchNorm2d(a), nn.ReLU()))
+                layers.append(nn.Sequential(nn.Conv2d(width, a, 3, padding=1), nn.BatchNorm2d(a), act()))
                 width = a
         self.body = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(side)
@@ -73,9 +78,9 @@ class Net(nn.Module):
         self.fc2 = nn.Linear(hidden, 5)
 
     def forward(self, x):
-        x = self.pool(self.body(torch.relu(self.stem(x))))
+        x = self.pool(self.body(self.act(self.stem(x))))
         x = x.view(x.size(0), -1) if self.view else torch.flatten(x, 1)
-        return self.fc2(torch.relu(self.fc1(x)))
+        return self.fc2(self.act(self.fc1(x)))
 
 
 SHAPE = (2, 6, 6)
@@ -83,13 +88,13 @@ blocks = st.tuples(st.sampled_from(["conv", "residual", "dense", "depthwise", "g
 
 
 @st.composite
-def nets(draw):
+def nets(draw, act=nn.ReLU):
     seed = draw(st.integers(0, 2**31))
     args = (draw(st.integers(2, 7)), draw(st.lists(blocks, min_size=1, max_size=4)), draw(st.integers(2, 9)), draw(st.integers(1, 2)))
     view = draw(st.booleans())
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Net(*args, view).eval()
+        return Net(*args, view, act).eval()
 
 
 plain_blocks = st.tuples(st.sampled_from(["conv", "residual", "dense", "depthwise"]), st.integers(2, 6), st.just(1))

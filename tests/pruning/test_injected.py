@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from prunekit.anatomy import prunable_layers
 from prunekit.errors import ProofError
@@ -16,6 +17,11 @@ from prunekit.spec import PruneSpec
 from tests.nets import SHAPE as SMALL
 from tests.nets import nets
 from tests.transformers import SHAPE, build
+
+
+def loud():
+    """Return an activation that silences nothing: what is left of a small network behind ReLU may be silent, and hides any mistake."""
+    return nn.LeakyReLU(0.5)
 
 
 def random_removal(graph, seed):
@@ -49,25 +55,22 @@ def without_tie(model, shape, which):
         return groups.trace(copy.deepcopy(model), shape)
 
 
-def torn(wrong, true):
-    """Return the units of the wrong couplings that leave something behind which goes with them in truth."""
+def torn(wrong, true, atoms):
+    """Return whether the wrong couplings leave something behind that goes with these units in truth: both halves of a lost tie do not."""
     ids = np.concatenate([*wrong.facts.axes.values()])
-    mine, truly, found = wrong.solution.label[ids], true.solution.label[ids], []
-    for atom in np.unique(np.concatenate([group.atoms for group in wrong.groups])).tolist():
-        went = wrong.solution.removed(np.array([atom]))[mine]
-        if (np.isin(truly, truly[went]) & ~went).any():
-            found.append(atom)
-    return found
+    went, truly = wrong.solution.removed(atoms)[wrong.solution.label[ids]], true.solution.label[ids]
+    return bool((np.isin(truly, truly[went]) & ~went).any())
 
 
 def check_tie(model, shape, which, true, seed):
-    """Leave out one equality; return how it was found out, or None where others say the same."""
+    """Leave out one equality; return how it was found out, by a few units and by two, or None where others say the same."""
     wrong = without_tie(model, shape, which)
-    affected = np.array(torn(wrong, true))
+    atoms = np.unique(np.concatenate([group.atoms for group in wrong.groups]))
+    affected = np.array([atom for atom in atoms.tolist() if torn(wrong, true, np.array([atom]))])
     if not affected.size:
         return None
-    few = np.random.default_rng(seed).permutation(affected)[: 1 + seed % 3]
-    return fails(model, Removal(wrong, few)), fails(model, Removal(wrong, affected[[0, -1]]))
+    picks = np.random.default_rng(seed).permutation(affected)[: 1 + seed % 3], affected[[0, -1]]
+    return tuple(fails(model, Removal(wrong, pick if torn(wrong, true, pick) else pick[:1])) for pick in picks)
 
 
 @pytest.mark.parametrize("name", ["encoder", "grouped", "convnext", pytest.param("vit", marks=pytest.mark.slow)])
@@ -82,7 +85,7 @@ def test_every_coupling_that_is_left_out_fails_the_proof(name):
 
 
 @settings(max_examples=25, deadline=None)
-@given(nets(), st.data(), st.integers(0, 99))
+@given(nets(act=loud), st.data(), st.integers(0, 99))
 def test_a_coupling_of_a_random_network_that_is_left_out_fails_the_proof(net, data, seed):
     which = data.draw(st.integers(0, len(groups.observe(net, SMALL).variables.ties) - 1))
     how = check_tie(net, SMALL, which, without_tie(net, SMALL, None), seed)
@@ -90,7 +93,7 @@ def test_a_coupling_of_a_random_network_that_is_left_out_fails_the_proof(net, da
 
 
 @settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking takes minutes
-@given(nets(), st.data(), st.integers(0, 99))
+@given(nets(act=loud), st.data(), st.integers(0, 99))
 def test_a_mask_of_a_random_network_that_is_shifted_by_one_fails_the_proof(net, data, seed):
     spec = PruneSpec(mode="structured", criterion="random", seed=seed, layers=prunable_layers(net))
     removal = ChannelRanking.of(net, spec, trace(net, SMALL)).cut(data.draw(st.floats(0.1, 0.8)))  # no layer is emptied
@@ -103,9 +106,9 @@ def test_a_mask_of_a_random_network_that_is_shifted_by_one_fails_the_proof(net, 
         wrong.__dict__["masks"] = {**plan.masks, hit: shifts[hit]}
         return shrink(model, wrong)
 
-    # what is left of such small networks may be silent on one draw of weights, and a silent unit hides its own bias
     assert not any(fails(net, removal, batch=8, seed=draw) for draw in range(3))
-    assert "numbers" in {fails(net, removal, surgery=shifted, batch=8, seed=draw) for draw in range(12)}
+    # behind one unit of one layer little of another may be left on one draw of weights
+    assert "numbers" in (fails(net, removal, surgery=shifted, batch=8, seed=draw) for draw in range(40))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
