@@ -13,14 +13,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import re
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -33,6 +30,7 @@ from prunekit.errors import PrunekitError
 from prunekit.pruning import ChannelGraph, ChannelRanking, carry_out, trace
 from prunekit.pruning.tracker import tensors_in
 from prunekit.spec import PruneSpec
+from tests.benchmarks.states import FAILED, Row, alone, known, note
 
 TIMM = (
     *(
@@ -79,7 +77,6 @@ together with 30 % of the channels, and that was proved too. Asked for 30 % and 
 within 2 points of it. Seconds of one processor from loading to the proved result, and peak memory. Written by
 `tests/benchmarks/coverage.py`.
 """
-Row = dict[str, Any]
 
 
 def memory() -> float:
@@ -165,25 +162,6 @@ def measure(name: str) -> Row:
     return row
 
 
-def child(name: str, seconds: float) -> Row:
-    """Measure one model in a process of its own."""
-    command = [sys.executable, __file__, "--child", name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=dict(os.environ), check=False)
-    except subprocess.TimeoutExpired:
-        return {"name": name, "error": f"no end in {seconds:g} s"}
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
-        return {"name": name, "error": (done.stderr.strip().splitlines() or ["no answer"])[-1][:400]}
-    return dict(json.loads(lines[-1]))
-
-
-def known(state: Path) -> dict[str, Row]:
-    """Return what a state file holds: the last row of every model."""
-    lines = state.read_text(encoding="utf-8").splitlines() if state.exists() else []
-    return {row["name"]: row for row in map(json.loads, lines)}
-
-
 def natural(name: str) -> list[object]:
     """Return a key that sorts b2 before b10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
@@ -198,8 +176,8 @@ def kept(row: Row, share: float, what: str) -> str:
 
 def line(row: Row) -> str:
     """Return one line of the table."""
-    if "error" in row:
-        return f"| {row['name']} | **no**: {row['error']} |" + " |" * 9
+    if FAILED in row:
+        return f"| {row['name']} | **no**: {row[FAILED]} |" + " |" * 9
     cells = [row["name"], str(row["groups"]), str(row["blocks"]["found"])]
     for share in SHARES:
         one = row[f"{share:g}"]
@@ -211,7 +189,7 @@ def line(row: Row) -> str:
 
 def good(row: Row) -> bool:
     """Return whether a model is pruned as it should be."""
-    if "error" in row:
+    if FAILED in row:
         return False
     ones = [row[f"{share:g}"] for share in SHARES]
     sound = all(one["proof"]["passed"] and one["seconds"] < MOST_S for one in ones)
@@ -241,7 +219,7 @@ def _head() -> list[str]:
 
 def _missed(rows: list[Row]) -> list[str]:
     """Say which models are not pruned as they should be."""
-    bad = [f"{row['name']} ({row.get('error') or _why(row)})" for row in rows if not good(row)]
+    bad = [f"{row['name']} ({row.get(FAILED) or _why(row)})" for row in rows if not good(row)]
     return ["Not so: " + "; ".join(bad) + ".", ""] if bad else []
 
 
@@ -282,10 +260,9 @@ def main() -> None:
     for name in [] if args.table else names:
         if name in rows and not args.again and not (args.failed and not good(rows[name])):
             continue
-        rows[name] = child(name, args.seconds)
-        with args.state.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rows[name]) + "\n")
-        print(f"{name}: {'ok' if good(rows[name]) else rows[name].get('error') or _why(rows[name])}", flush=True)
+        rows[name] = alone(__file__, name, args.seconds, threads=None)
+        note(args.state, rows[name])
+        print(f"{name}: {'ok' if good(rows[name]) else rows[name].get(FAILED) or _why(rows[name])}", flush=True)
     TABLE.write_text(table(rows), encoding="utf-8")
 
 

@@ -26,8 +26,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -45,6 +43,7 @@ from prunekit.catalog.zoo import torchvision_names
 from prunekit.pruning import ChannelRanking, prove, shrink, trace
 from prunekit.runs.identity import this_machine
 from prunekit.spec import PruneSpec
+from tests.benchmarks.states import FAILED, Row, alone, known, note
 
 # What torch-pruning 1.6.1 does not handle, and how it fails
 LEFT_OUT = {
@@ -59,7 +58,6 @@ POINTS = tuple(step / 10 for step in range(1, 10))
 PAGE = Path(__file__).parents[2] / "docs" / "structured.md"
 MARK = "<!-- what follows is written by tests/benchmarks/differential.py -->"
 TARGETS = (("densenet201", "groups", 20), ("densenet121", "sweep", 50))
-Row = dict[str, Any]
 Clock = Callable[[str], None]
 
 
@@ -203,26 +201,6 @@ def machine() -> Row:
     return {"cpu": cpu, "cores": os.cpu_count(), **versions, "date": time.strftime("%Y-%m-%d")}
 
 
-def child(name: str, args: argparse.Namespace) -> Row:
-    """Measure one model in a process of its own."""
-    command = [sys.executable, __file__, "--child", name, "--rounds", str(args.rounds), "--seconds", str(args.seconds)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=args.limit, env=environment, check=False)
-    except subprocess.TimeoutExpired:
-        return {"name": name, "error": f"no end in {args.limit:g} s"}
-    lines = done.stdout.strip().splitlines()
-    if done.returncode or not lines:
-        return {"name": name, "error": (done.stderr.strip().splitlines() or ["no answer"])[-1][:400]}
-    return dict(json.loads(lines[-1]))
-
-
-def known(state: Path) -> dict[str, Row]:
-    """Return what a state file holds: the last row of every model."""
-    lines = state.read_text(encoding="utf-8").splitlines() if state.exists() else []
-    return {row["name"]: row for row in map(json.loads, lines)}
-
-
 def median(row: Row, side: str, what: str, kind: int = 1) -> float:
     """Return the median over the rounds, in seconds: of the wall clock (0) or the processor (1)."""
     return statistics.median(one[kind] for one in row[side][what])
@@ -257,7 +235,7 @@ def sweeps(rows: dict[str, Row]) -> list[str]:
         "as fast",
     ]
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    for row in (rows[name] for name in SWEPT if name in rows and "error" not in rows[name]):
+    for row in (rows[name] for name in SWEPT if name in rows and FAILED not in rows[name]):
         peer_s, counted = (median(row, "torch-pruning", what) for what in ("sweep", "with counts"))
         mine, carried = (median(row, "prunekit", what) for what in ("sweep", "carried out"))
         cells = [f"{peer_s:.2f}", f"{counted:.2f}", f"{mine:.2f}", f"{peer_s / mine:.0f}x", f"{carried:.2f}", f"{peer_s / carried:.1f}x"]
@@ -288,7 +266,7 @@ def targets(rows: dict[str, Row]) -> list[str]:
     """Return one sentence for each target."""
     told = []
     for name, what, least in TARGETS:
-        if name in rows and "error" not in rows[name]:
+        if name in rows and FAILED not in rows[name]:
             by_processor, by_wall = (ratio(rows[name], what, kind) for kind in (1, 0))
             word = "reached" if by_processor >= least else "**not reached**"
             told.append(
@@ -315,8 +293,8 @@ for training, which torch-pruning does not see, or grouped convolutions, of whic
 
 def table(rows: dict[str, Row]) -> str:
     """Return the part of the page that this script writes."""
-    fine = [rows[name] for name in MODELS if name in rows and "error" not in rows[name]]
-    bad = [f"{name} ({rows[name]['error']})" for name in MODELS if name in rows and "error" in rows[name]]
+    fine = [rows[name] for name in MODELS if name in rows and FAILED not in rows[name]]
+    bad = [f"{name} ({rows[name][FAILED]})" for name in MODELS if name in rows and FAILED in rows[name]]
     if not fine:
         return ""
     titles = [
@@ -366,12 +344,11 @@ def main() -> None:
         return
     rows = known(args.state)
     for name in [] if args.table else args.models:
-        if name in rows and "error" not in rows[name] and not args.again:
+        if name in rows and FAILED not in rows[name] and not args.again:
             continue
-        rows[name] = row = child(name, args)
-        with args.state.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        told = row.get("error") or f"groups {ratio(row, 'groups'):.1f}x, prune {ratio(row, 'prune'):.1f}x"
+        rows[name] = row = alone(__file__, name, args.limit, "--rounds", str(args.rounds), "--seconds", str(args.seconds))
+        note(args.state, row)
+        told = row.get(FAILED) or f"groups {ratio(row, 'groups'):.1f}x, prune {ratio(row, 'prune'):.1f}x"
         print(f"{name}: {told}", flush=True)
     write(table(rows))
 
