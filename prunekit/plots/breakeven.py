@@ -72,7 +72,7 @@ def _label(value: float, certain: bool) -> str:
 
 
 def break_even_lines(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
-    """Draw the density below which sparse is faster, against the batch, a line for each size.
+    """Draw the share of zeros from which sparse is faster, against the batch, a line for each size.
 
     Parameters
     ----------
@@ -84,13 +84,15 @@ def break_even_lines(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     Returns
     -------
     plotly.graph_objects.Figure
+        Sparsity upwards, as people choose it; at 100 % no zeros are enough.
     """
     order = frame.sort_values(["weights", "batch"], kind="stable")
     traces = [
         go.Scatter(
-            x=group["batch"], y=group["density"], mode="lines+markers", name=str(size),
+            x=group["batch"], y=1 - group["density"], mode="lines+markers", name=str(size),
             line={"color": theme.run_colour(index, dark), "width": 2}, marker={"size": 8},
-            hovertemplate=f"<b>{size}</b>, batch %{{x}}<br>sparse is faster below %{{y:.1%}} of the weights<extra></extra>",
+            customdata=[f"from {percent(1 - density)} zeros on" if density else "never" for density in group["density"]],
+            hovertemplate=f"<b>{size}</b>, batch %{{x}}<br>sparse is faster: %{{customdata}}<extra></extra>",
         )
         for index, (size, group) in enumerate(order.groupby("size", sort=False))
     ]  # fmt: skip
@@ -98,7 +100,7 @@ def break_even_lines(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     batches = sorted(frame["batch"].unique())
     fig.update_xaxes(type="log", title_text="samples at a time", tickvals=batches, ticktext=[str(batch) for batch in batches])
     most = float(frame["density"].max()) if len(frame) else 0.0
-    fig.update_yaxes(title_text="sparse is faster below", tickformat=".0%", range=[-0.01, 1.15 * max(most, 0.1)])
+    fig.update_yaxes(title_text="zeros from which sparse is faster", tickformat=".0%", range=[1 - 1.15 * max(most, 0.1), 1.02])
     return fig
 
 

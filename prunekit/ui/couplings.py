@@ -44,8 +44,9 @@ def _groups(loaded: Loaded) -> None:
     found = shrinking(loaded.source)
     marked = any(entry.coupled or entry.group.kind in INSIDE for entry in found)
     if not any(entry.coupled for entry in found):
+        shrinkable = len({entry.group.layers for entry in found})
         show.empty(
-            f"Every layer shrinks alone: nothing ties the {len({e.group.layers for e in found})} of {len(loaded.every)} that can shrink. "
+            f"No layers of this model are tied: {shrinkable} of {len(loaded.every)} can shrink, each alone. "
             "Pick one to see what loses inputs with it.",
             "link_off",
         )

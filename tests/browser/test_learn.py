@@ -85,13 +85,26 @@ def test_a_control_moves_by_arrow_keys_and_its_answer_with_it(tab):
     assert before != after and "1,000 weights less 650 leave 350" in after
 
 
-def test_the_same_setting_opens_on_the_real_page_by_keyboard(tab):
-    tab.go("learn?lesson=7&shown=1")
-    Keys(tab).reach(".st-key-open_real button").press("Enter")
-    tab.page.wait_for_url(re.compile("/prune"))
+@pytest.mark.parametrize(
+    ("number", "title", "parts"),
+    [
+        (7, "What goes, what stays, what does it cost?", ("/prune", "mode=structured", "sparsity=31.25", "layers=1")),
+        (8, "Is it really faster, here?", ("/latency", "mode=structured", "sparsity=70", "batch=64", "runtimes=eager")),
+    ],
+)
+def test_the_same_setting_opens_on_the_real_page_by_keyboard(tab, number, title, parts):
+    keys, lesson = Keys(tab), LESSONS[number - 1]
+    tab.go(f"learn?lesson={number}")
+    tab.page.locator(".st-key-commit button").wait_for()
     tab.idle()
-    assert tab.title() == "What goes, what stays, what does it cost?"
-    assert all(part in tab.page.url for part in ("mode=structured", "sparsity=31.25", "layers=1"))
+    guess(keys, lesson)
+    answered(tab, lesson)
+    tab.idle()
+    keys.reach(".st-key-open_real button").press("Enter")
+    tab.page.wait_for_url(re.compile(parts[0]))
+    tab.idle()
+    assert tab.title() == title
+    assert all(part in tab.page.url for part in parts), tab.page.url
 
 
 @pytest.mark.parametrize("lesson", [1, 2, 5, 7])

@@ -83,7 +83,7 @@ def test_lines_hold_every_break_even_in_the_order_of_size():
     crossings = table(lambda weights, batch: 0.03 if weights < 10**5 else 0.3).crossings()
     fig = break_even_lines(crossings)
     assert [line.name for line in fig.data] == ["64 × 64", "1024 × 1024"]
-    assert np.allclose(fig.data[0].y, 0.03) and np.allclose(fig.data[1].y, 0.3) and list(fig.data[0].x) == [1, 16]
+    assert np.allclose(fig.data[0].y, 0.97) and np.allclose(fig.data[1].y, 0.7) and list(fig.data[0].x) == [1, 16]
 
 
 def test_the_caption_of_break_even_says_where_it_pays_and_where_never():

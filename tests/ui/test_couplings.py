@@ -175,7 +175,7 @@ def test_a_pick_stays_while_other_pages_are_visited_and_is_not_carried_to_anothe
 
 def test_a_model_without_couplings_says_that_every_layer_shrinks_alone(tab):
     one = tab("layers", model="digits_mlp")
-    assert "Every layer shrinks alone: nothing ties the 2 of 3 that can shrink." in one.text
+    assert "No layers of this model are tied: 2 of 3 can shrink, each alone." in one.text
     one.set("couplings_digits_mlp_", "fc1")
     assert "**fc1** shrinks alone" in one.text
     assert list(table(one)["loses"]) == ["1 of 200 outputs", "1 of 200 inputs"] and "by" not in table(one)
