@@ -176,7 +176,9 @@ def _name(names: tuple[str, ...], index: int) -> str:
 
 def next_steps() -> None:
     """Show where to go from Start."""
+    now = state.settings()
     with st.container(horizontal=True):
         routes.link("layers", "See its layers")
         routes.link("prune", "Prune it")
         routes.link("accuracy", "See how far it can go")
+        routes.link("learn", "Go on with the lessons" if now.done or now.lesson > 1 else "Take the first lesson")

@@ -46,6 +46,13 @@ def test_start_shows_the_baseline_of_the_card(tab):
     assert one.metric("Parameters").value
 
 
+def test_start_leads_into_the_lessons_and_back_to_the_one_that_was_left(tab):
+    offered = [[link.proto.label for link in tab(**where).app.get("page_link")] for where in ({}, {"lesson": 3}, {"done": "1-2"})]
+    assert [("Take the first lesson" in labels, "Go on with the lessons" in labels) for labels in offered] == [
+        (True, False), (False, True), (False, True),
+    ]  # fmt: skip
+
+
 def test_start_takes_another_model_and_forgets_what_was_bound_to_the_old_one(tab):
     one = tab(mode="structured", layers="1", overrides="1~25", pick="0", sparsity="70")
     one.click("use_digits_mlp")
