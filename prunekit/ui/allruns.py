@@ -147,11 +147,19 @@ def _table(now: Settings, shown: pd.DataFrame, several: bool) -> None:
     key = "all_runs_" + "_".join(map(str, turn))
     rows = [place for place, name in enumerate(ids) if name in now.runs]
     height: Literal["content"] | int = "content" if len(shown) <= 8 else 320
+    free = _free(shown)
     st.dataframe(
-        shown.assign(id=ids), column_config=_columns(several), column_order=ORDER, hide_index=True, height=height, key=key, placeholder="–",
+        shown.assign(id=ids), column_config=_columns(several, 290 + sum(free.values())), hide_index=True, height=height, key=key,
+        column_order=[name for name in ORDER if name not in free], placeholder="–",
         on_select=partial(_take_rows, key, tuple(ids)), selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
         alt="All runs with accuracy, size, tags and notes; selected rows stand beside each other below",
     )  # fmt: skip
+
+
+def _free(shown: pd.DataFrame) -> dict[str, int]:
+    """Return the columns that nobody wrote or measured anything for, with their width: room for the titles, which tell the runs apart."""
+    said = {name: 110 for name in ("tags", "note") if not shown[name].astype(bool).any()}
+    return said | ({"size": 95} if shown["size"].isna().all() else {})
 
 
 def _take_rows(key: str, ids: tuple[str, ...]) -> None:
@@ -164,11 +172,11 @@ def _take_rows(key: str, ids: tuple[str, ...]) -> None:
     put((*stay, *new))
 
 
-def _columns(several: bool) -> dict[str, Any]:
+def _columns(several: bool, title: int) -> dict[str, Any]:
     """Return how the columns look."""
     column = st.column_config
     return {
-        "run": column.TextColumn("Run", pinned=True, width=290),
+        "run": column.TextColumn("Run", pinned=True, width=title),
         "model": column.TextColumn("Model") if several else None,
         "kind": column.TextColumn("Kind", width=90),
         "accuracy": column.NumberColumn(

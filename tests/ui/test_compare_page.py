@@ -172,6 +172,15 @@ def test_the_table_is_narrowed_down_and_put_in_order(ids):
         assert values.is_monotonic_increasing if up else values.is_monotonic_decreasing
 
 
+def test_columns_that_hold_nothing_leave_their_room_to_the_titles(ids):
+    frame = frame_of(store()).assign(size=[None, *[1.0] * (len(store().runs()) - 1)], note="")
+    frame["tags"] = [[]] * len(frame)
+    assert set(allruns._free(frame)) == {"tags", "note"}
+    assert set(allruns._free(frame.assign(size=float("nan"), note="mine"))) == {"tags", "size"}
+    frame.at[0, "tags"] = ["mine"]
+    assert set(allruns._free(frame)) == {"note"}
+
+
 def test_what_was_said_of_a_run_is_saved_from_the_page(tab, ids):
     one = tab("compare", runs=picked(ids[:2]))
     assert not one.app.dataframe, "folded away once runs are picked"
