@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from prunekit.anatomy.likeness import Cache, likeness, remembered
 from prunekit.anatomy.meta import meta_copy
 from prunekit.anatomy.shortcuts import without_values
 from prunekit.errors import ModelError, PrunekitError
 
 Masks = Mapping[str, Tensor]
 
-_cache: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], dict[str, int]]] = WeakKeyDictionary()
+_cache: Cache[dict[str, int]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,6 @@ class Counts:
     def to_dict(self) -> dict[str, float]:
         """Return plain values."""
         return asdict(self)
-
-
-def _shapes(model: nn.Module) -> tuple[object, ...]:
-    """Return what the cost depends on besides the input: it changes when a model is resized in place."""
-    return tuple(tuple(p.shape) for p in model.parameters())
 
 
 def macs_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
@@ -137,11 +133,8 @@ def _measure(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
 
 def _costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     """Return MACs by layer, the whole under ``""``; remembered for each model."""
-    key = (tuple(input_shape), _shapes(model))
-    known = _cache.setdefault(model, {})
-    if key not in known:
-        known[key] = _measure(model, tuple(input_shape))
-    return known[key]
+    shape = tuple(input_shape)
+    return remembered(_cache, model, (shape, likeness(model)), lambda: _measure(model, shape))
 
 
 def count_on(model: nn.Module, meta: nn.Module, input_shape: tuple[int, ...]) -> None:
@@ -156,10 +149,9 @@ def count_on(model: nn.Module, meta: nn.Module, input_shape: tuple[int, ...]) ->
     input_shape : tuple of int
         Shape of one sample.
     """
-    key = (tuple(input_shape), _shapes(model))
-    known = _cache.setdefault(model, {})
+    shape = tuple(input_shape)
     with suppress(Exception):  # whoever asks for them is told what is wrong
-        known[key] = known[key] if key in known else _run(meta, tuple(input_shape))
+        remembered(_cache, model, (shape, likeness(model)), lambda: _run(meta, shape))
 
 
 def layer_macs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:

@@ -124,7 +124,8 @@ class Blocks:
         """Follow which modules run; by hooks on this very copy."""
         handles = []
         for name, module in self.model.named_modules():
-            if name and next(module.children(), None) is not None:
+            # another's hook may change what enters
+            if name and next(module.children(), None) is not None and not module._forward_pre_hooks:
                 handles += _hooked(self, name)
         try:
             yield
@@ -152,7 +153,7 @@ class Blocks:
 
     def see(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """Note an operation."""
-        kind = _activation(operation, args)
+        kind = _activation(operation, args, kwargs)
         first = id(args[0]) if args and isinstance(args[0], Tensor) else 0
         if kind in TWICE or (operation in PASSING and first in self._after):
             kept = kind if kind in TWICE else self._after[first][1]
@@ -187,11 +188,11 @@ def _hooked(blocks: Blocks, name: str) -> list[Any]:
     return [module.register_forward_pre_hook(enter, with_kwargs=True), module.register_forward_hook(leave, always_call=True)]
 
 
-def _activation(operation: Any, args: tuple[Any, ...]) -> str | None:
-    """Return the activation that an operation is."""
+def _activation(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """Return the activation that an operation is, in the form that its class has by default."""
     if operation in {aten.hardtanh, aten.hardtanh_}:
         return "ReLU6" if tuple(args[1:3]) == (0.0, 6.0) else None
-    if operation is aten.gelu and len(args) > 1:
+    if operation is aten.gelu and kwargs.get("approximate", "none") != "none":
         return None
     return ACTIVATIONS.get(operation)
 

@@ -10,15 +10,17 @@ from prunekit.pruning.lengths import within
 Limits = tuple[str, ...]
 
 
-def scored_groups(groups: tuple[Group, ...], scores: dict[int, float], limits: Limits) -> tuple[tuple[Group, ...], Limits]:
-    """Leave out the groups that the criterion tells nothing about, and say so."""
+def scored_groups(
+    groups: tuple[Group, ...], scores: dict[int, float], limits: Limits, blocks: tuple[str, ...] = ()
+) -> tuple[tuple[Group, ...], Limits]:
+    """Leave out the groups that the criterion tells nothing about, and say so; an error where nothing else goes."""
     known = tuple(group for group in groups if all(atom in scores for atom in group.atoms.tolist()))
     told = [
         f"{group.id} stays whole: no BatchNorm follows it, so that bn_scale has nothing to score it by"
         for group in groups
         if group not in known
     ]
-    if groups and not known:
+    if groups and not known and not blocks:
         raise PruningError("nothing can be removed. " + "; ".join((*limits, *told)) + ". Choose criterion l1 or l2")
     return known, (*limits, *told)
 

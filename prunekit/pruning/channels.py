@@ -96,7 +96,7 @@ class ChannelRanking:
         depth = choose_blocks(model, spec, graph, data)
         groups, lost, limits = selected_groups(graph, chosen, depth.blocks, spec.units)
         by_atom = atom_scores(model, spec, graph, groups, data, depth.blocks)
-        groups, limits = scored_groups(groups, by_atom, limits)
+        groups, limits = scored_groups(groups, by_atom, limits, depth.blocks)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
         note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA else None
         return cls(

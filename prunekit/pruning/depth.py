@@ -18,6 +18,7 @@ from prunekit.errors import PruningError, one_of
 from prunekit.pruning.blocks import Block
 from prunekit.pruning.groups import ChannelGraph, Group
 from prunekit.pruning.lengths import within
+from prunekit.pruning.solve import Ids
 from prunekit.spec import PruneSpec
 
 Scores = NDArray[np.float64]
@@ -160,7 +161,7 @@ JOINED: dict[str, Callable[[nn.Module, str, Scores], float]] = {
 
 
 def without(graph: ChannelGraph, blocks: tuple[str, ...]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
-    """Return the groups that are left where blocks go, without the layers that go, and the groups that go with them.
+    """Return the groups that are left where blocks go, without the layers and units that go, and groups of the units that go with them.
 
     Parameters
     ----------
@@ -172,5 +173,16 @@ def without(graph: ChannelGraph, blocks: tuple[str, ...]) -> tuple[tuple[Group, 
     if not blocks:
         return graph.groups, ()
     lost = {name for name in graph.layers if within(name, blocks)}
-    left = [replace(group, layers=tuple(name for name in group.layers if name not in lost)) for group in graph.groups]
-    return tuple(group for group in left if group.layers), tuple(group for group in graph.groups if set(group.layers) <= lost)
+    left, gone = [], []
+    for group in graph.groups:
+        stay, go = (tuple(name for name in group.layers if (name in lost) == whether) for whether in (False, True))
+        # a group may hold channels that stand in the block alone, beside those of what it adds to
+        alive = np.isin(group.atoms, _atoms(graph, stay)) if go else np.ones(group.size, dtype=np.bool_)
+        left.append(replace(group, layers=stay, atoms=group.atoms[alive]))
+        gone.append(replace(group, layers=go, atoms=group.atoms[~alive]))
+    return tuple(group for group in left if group.size), tuple(group for group in gone if group.size)
+
+
+def _atoms(graph: ChannelGraph, names: tuple[str, ...]) -> Ids:
+    """Return the removable units of some layers."""
+    return np.concatenate([np.zeros(0, np.int64), *(graph.incidence[name][1] for name in names)])

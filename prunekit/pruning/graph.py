@@ -28,6 +28,7 @@ from prunekit.errors import PruningError
 from prunekit.pruning.blocks import Block, Blocks
 from prunekit.pruning.products import Product, product
 from prunekit.pruning.solve import Ids, Variables
+from prunekit.pruning.standing import without_which_it_runs
 from prunekit.pruning.stopped import stopped
 from prunekit.pruning.tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
 
@@ -148,6 +149,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
     with blocks.watching():
         _pass(meta, input_shape, tracker, watcher)
     count_on(model, meta, input_shape)
+    offered = without_which_it_runs(meta, blocks.found, input_shape)
     notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
     if any(name not in watcher.seen for name, _ in meta.named_parameters()):
         # a forward pass that wants targets while training stops here: what only runs there stays whole, below
@@ -161,7 +163,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
         variables.freeze(axes[name, axis], reason)
     assert notes is not None
     products, splits = tuple(watcher.products), frozenset(tracker.splits)
-    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, blocks.found)
+    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered)
 
 
 def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:

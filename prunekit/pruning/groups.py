@@ -13,6 +13,7 @@ from torch import nn
 
 from prunekit.anatomy import channel_layers, input_shape_of, layer_macs, model_macs
 from prunekit.anatomy.layers import weight_name as weight_in
+from prunekit.anatomy.likeness import Cache, likeness, remembered
 from prunekit.pruning.blocks import Block
 from prunekit.pruning.couplings import Coupling, couplings_of
 from prunekit.pruning.graph import Axis, Facts, observe
@@ -159,14 +160,11 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Chann
     from prunekit.pruning.rehearsal import rehearsed  # noqa: PLC0415 (it carries plans out, which are made of what stands here)
 
     shape = tuple(input_shape) if input_shape else input_shape_of(model)
-    key = (shape, tuple(tuple(p.shape) for p in model.parameters()))
-    known = _traced.setdefault(model, {})
-    if key not in known:
-        known[key] = rehearsed(model, lambda closed: _build(model, shape, closed))
-    return known[key]
+    key = shape, likeness(model)
+    return remembered(_traced, model, key, lambda: rehearsed(model, lambda closed: _build(model, shape, closed)))
 
 
-_traced: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], ChannelGraph]] = WeakKeyDictionary()
+_traced: Cache[ChannelGraph] = WeakKeyDictionary()
 
 
 def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelGraph:

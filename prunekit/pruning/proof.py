@@ -31,6 +31,8 @@ ATTEMPTS = 6
 SEED = 20_240_917
 MOST_MACS, LEAST_SIDE = 2**34, 96  # a proof of more work than this takes smaller images, down to so many pixels
 
+SIZES = "A size written into forward() does this, such as view(-1, 400): read sizes from the input, or use flatten(1)"
+READS = "forward() uses something of a layer or block that has changed: leave that one out"
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 Surgery = Callable[[nn.Module, Any], nn.Module]
 
@@ -236,9 +238,9 @@ def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Removal, x: Tensor) ->
         raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
+        reads = isinstance(error, (AttributeError, KeyError, TypeError))
         raise ProofError(
-            f"the smaller model does not run, and stops in {place(error, small)}: {lines[0]}. "
-            "A size written into forward() does this, such as view(-1, 400): read sizes from the input, or use flatten(1)"
+            f"the smaller model does not run, and stops in {place(error, small)}: {lines[0]}. {READS if reads else SIZES}"
         ) from error
 
 

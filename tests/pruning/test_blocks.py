@@ -271,3 +271,89 @@ def test_every_step_of_a_schedule_leaves_out_the_blocks_that_went_with_the_first
             now = result.model
             assert result.proof.passed and len(result.plan.blocks) == 2
         assert result.achieved.sparsity == pytest.approx(0.6, abs=0.06)
+
+
+class Reading(nn.Module):
+    """Blocks of which forward() reads an attribute, or uses a part once more."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.stem, self.kind = nn.Conv2d(2, 6, 3, padding=1), kind
+        self.body = nn.ModuleList(Residual(6, 4) for _ in range(3))
+        self.body[0].skip = False
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        if self.kind == "attribute" and self.body[0].skip:
+            return x
+        for block in self.body:
+            x = block(x)
+        if self.kind == "part":
+            x = x + self.body[0].b(torch.relu(self.body[0].a(x)))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["attribute", "part"])
+def test_a_block_that_forward_looks_into_stays(kind):
+    net = Reading(kind)
+    assert set(blocks_of(net)) == {"body.1", "body.2"}
+    result = prune(net, PruneSpec(mode="structured", depth=1.0), input_shape=SHAPE)
+    assert result.plan.blocks == ("body.1", "body.2") and result.proof.passed
+    assert set(blocks_of(Reading("no"))) == {"body.0", "body.1", "body.2"}
+
+
+def test_a_block_into_which_another_hook_puts_something_else_stays():
+    net = chain(Residual(6, 4), Residual(6, 4))
+    net[1].register_forward_pre_hook(lambda _m, args: (2 * args[0],))
+    assert set(blocks_of(net)) == {"2"}
+
+
+def test_an_activation_in_another_form_than_its_class_has_is_none_that_can_stand_there():
+    assert blocks_of(chain(Sum(lambda x, f, s: F.gelu(x + f, approximate="tanh")))) == {}
+    assert blocks_of(chain(Sum(lambda x, f, s: F.gelu(x + f, approximate="none")))) == {"1": "GELU"}
+
+
+def test_what_was_changed_on_a_model_is_seen_by_the_next_pruning():
+    net = chain(Sum(lambda x, f, s: F.relu(x + f)), nn.Conv2d(6, 6, 3, stride=1, padding=1))
+    assert blocks_of(net) == {"1": "ReLU"}
+    net[1] = nn.Sequential(nn.Conv2d(6, 6, 1))
+    assert blocks_of(net) == {}
+    before = trace(net, SHAPE).macs["2"]
+    net[2].stride = (2, 2)
+    assert trace(net, SHAPE).macs["2"] == before / 4
+
+
+class Widening(nn.Module):
+    """``x + project(depthwise(cat(x, expand(x))))``: channels of its own beside those that it adds to, in one group."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.expand, self.project = nn.Conv2d(width, width, 1), nn.Conv2d(2 * width, width, 1)
+        self.depth = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
+
+    def forward(self, x):
+        return x + self.project(torch.relu(self.depth(torch.cat([x, torch.relu(self.expand(x))], 1))))
+
+
+@pytest.mark.parametrize("depth", [0.5, 1.0])
+def test_channels_that_go_with_a_block_leave_the_rest_of_their_group(depth):
+    stem, end = nn.Conv2d(2, 8, 3, padding=1), [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)]
+    net = nn.Sequential(stem, Widening(), Widening(), *end).eval()
+    (group,) = trace(net, SHAPE).groups
+    assert group.size == 24, "what both blocks widen to stands beside what they add to"
+    spec = PruneSpec(mode="structured", depth=depth, sparsity=0.75, layers=prunable_layers(net))
+    result = prune(net, spec, input_shape=SHAPE)
+    gone = round(2 * depth)
+    assert result.achieved.removed == 18 and result.achieved.total == 24 and result.proof.passed and not result.limits[1:]
+    assert len(result.kept["0"]) <= 24 - 18 and len(result.kept["0"]) + (2 - gone) * 8 >= 24 - 18
+
+
+def test_a_criterion_that_knows_blocks_alone_takes_blocks_alone():
+    net = nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1), Residual(6, 4), Residual(6, 3), nn.Conv2d(6, 7, 1), *chain()[1:-1], nn.Linear(7, 5)
+    ).eval()
+    spec = PruneSpec(mode="structured", criterion="bn_scale", depth=1.0)
+    result = prune(net, spec, input_shape=SHAPE)
+    assert result.plan.blocks == ("1", "2") and result.proof.passed
+    assert any("bn_scale has nothing to score it by" in limit for limit in result.limits)
