@@ -160,6 +160,15 @@ def test_every_structured_setting_reaches_the_core(run) -> None:
     assert by_name["conv1"]["shape_after"][0] >= 16 and by_name["fc1"]["shape_after"][0] >= 48
 
 
+def test_a_depth_of_0_beside_a_sparsity_lets_no_block_go(run) -> None:
+    found, plain = (
+        json.loads(run("prune", "cifar10_resnet20", "--data", "none", "--mode", "structured", "--sparsity", "0.3", *depth, "--json"))
+        for depth in (["--depth", "0"], [])
+    )
+    assert found["blocks"] == [] and found["achieved"] == plain["achieved"] and found["achieved"]["removed"] > 0
+    assert [row["kept"] for row in found["layers"]] == [row["kept"] for row in plain["layers"]]
+
+
 def test_a_target_out_of_reach_says_what_prevents_it(run) -> None:
     text = run("prune", "digits_cnn", "--mode", "structured", "--sparsity", 0.9, "--target", "macs", "--cap-all", 0.25, "--data", "none")
     assert "MACs" in text and "! 90.0% of the MACs were asked for" in text and "the caps prevent it" in text
@@ -345,6 +354,9 @@ BAD = [
     (["models", "extra"], "extra"),
     (["prune"], "MODEL"),
     (["prune", "digits_mlp"], "--sparsity --threshold"),
+    (["prune", "digits_mlp", "--depth", "0"], "say how much is to go"),
+    (["prune", "digits_cnn", "--mode", "structured", "--depth", "0"], "say how much is to go"),
+    (["prune", "digits_cnn", "--mode", "structured", "--depth=-0.0"], "say how much is to go"),
     (["prune", "digits_mlp", "--sparsity", "0.5", "--threshold", "1"], "not allowed with"),
     (["prune", "digits_mlp", "--sparsity", "1"], "below 1"),
     (["prune", "digits_mlp", "--sparsity", "1.5"], "below 1"),

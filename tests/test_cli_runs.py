@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from prunekit.cli import main
+from prunekit.cli.tables import short
 from prunekit.runs import RunStore
 from prunekit.runs.opening import open_run
 
@@ -43,6 +45,16 @@ def test_what_prune_saves_is_listed_found_and_opened(run, home):
     store = RunStore(home / "runs.sqlite")
     assert open_run(made["run"][:8], store).note == ""
     store.close()
+
+
+def test_the_column_of_what_is_not_zero_says_so(run):
+    name = json.loads(run("prune", "digits_mlp", "--sparsity", 0.8, "--data", "none", "--save", "--json"))["run"]
+    (each,) = json.loads(run("runs", "--kind", "pruned", "--json"))["runs"]
+    header, rule, row = run("runs", "--kind", "pruned").splitlines()
+    columns = [match.span() for match in re.finditer("-+", rule)]
+    told = {header[start:end].strip(): row[start:end].strip() for start, end in columns}
+    assert told["run"] == name[:12] and told["non-zero"] == short(each["nonzero"]) != short(each["params"])
+    assert "parameters" not in told
 
 
 def test_prune_saves_a_recovery_with_its_weights_and_one_without_data(run, home):

@@ -12,7 +12,7 @@ from prunekit.runs import Label, Run, store
 from prunekit.runs.forgetting import forget
 from prunekit.runs.listing import Listed, in_passing, listed
 
-HEADER = ["run", "kind", "title", "accuracy", "n", "parameters", "size", "tags", "note"]
+HEADER = ["run", "kind", "title", "accuracy", "n", "non-zero", "size", "tags", "note"]
 YES = ("y", "yes")
 
 

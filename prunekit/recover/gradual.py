@@ -16,7 +16,7 @@ from prunekit.pruning.result import PruneResult
 from prunekit.recover.cutting import Cut, cutter, settings_of
 from prunekit.recover.fit import Report
 from prunekit.recover.images import training_split
-from prunekit.recover.norms import norms_of, recalibrate
+from prunekit.recover.norms import NONE_LEFT, norms_left, norms_of, recalibrate
 from prunekit.recover.result import Recovered
 from prunekit.recover.tuning import Tuner
 from prunekit.recovery import Recovery
@@ -50,8 +50,9 @@ def recover(
     """Prune a dense model and bring its accuracy back.
 
     One-shot: one cut, then recalibration, then fine-tuning. Gradual: the cuts rise along the schedule, each scored on the weights as they
-    are by then and followed by its share of the epochs; recalibration comes once, after the last cut. Masks only ever grow and surgery only
-    ever removes more; shares always count against the dense model.
+    are by then and followed by its share of the epochs; recalibration comes once, after the last cut, and is left out with a note where
+    the blocks that went took every BatchNorm along. Masks only ever grow and surgery only ever removes more; shares always count against
+    the dense model.
 
     Parameters
     ----------
@@ -150,6 +151,8 @@ class _Work:
         found = replace(found, before=found.model)
         if not self.recovery.recalibrate:
             return found
+        if not norms_left(found.model):
+            return found.noting(NONE_LEFT)
         setting = self.recovery
         fresh = recalibrate(
             found.model, self.data, images=setting.images, augment=setting.augment, dense=self.dense, seed=setting.seed,

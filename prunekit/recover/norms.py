@@ -18,6 +18,13 @@ from prunekit.errors import RecoveryError
 from prunekit.measure.forward import Progress, check_cancel
 from prunekit.recover.images import Augmentation, black, training_split
 
+NONE_LEFT = "BatchNorm was not recalibrated: all of it went with the blocks that were removed"
+
+
+def norms_left(model: nn.Module) -> list[_BatchNorm]:
+    """Return the BatchNorm modules that keep statistics; whole blocks may have taken all of them."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
+
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
     """Return the BatchNorm modules that keep statistics.
@@ -27,7 +34,7 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
     RecoveryError
         If there are none.
     """
-    found = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
+    found = norms_left(model)
     if not found:
         raise RecoveryError("the model has no BatchNorm, so there are no statistics to measure again: leave recalibration out")
     return found

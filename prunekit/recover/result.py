@@ -103,7 +103,7 @@ class Recovered:
     before : nn.Module or None
         As the last cut left it; None where no recovery was asked for.
     recalibrated : nn.Module or None
-        After recalibration and before the fine-tuning that follows; None where there was none.
+        After recalibration and before the fine-tuning that follows; None where there was none, or no BatchNorm was left.
     notes : tuple of str
         What a person should know.
     """

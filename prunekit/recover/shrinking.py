@@ -16,13 +16,15 @@ from prunekit.pruning.lengths import within
 from prunekit.pruning.proof import require
 from prunekit.pruning.removal import Removal
 from prunekit.pruning.result import PruneResult
-from prunekit.pruning.shortfall import UNITS
+from prunekit.pruning.selection import chosen_layers
+from prunekit.pruning.shortfall import UNITS, beyond
 from prunekit.pruning.solve import Ids
 from prunekit.pruning.targets import TOLERANCE
 from prunekit.spec import PruneSpec
 
 MOST = 1 - 1e-9  # a sparsity is below 1; of what asks for more, the engine says what cannot go
 NOTHING_NEARER = "whole channels allow nothing nearer, and every layer keeps at least one"
+NOTHING_LEFT = "the chosen layers hold no more that can go, and every layer keeps at least one channel"
 Kept = dict[str, tuple[int, ...]]
 
 
@@ -47,6 +49,7 @@ class Shrinking:
         self.kept: Kept = {name: tuple(range(classes.size)) for name, classes in self.whole.graph.outputs.items()}
         self.last: Plan | None = None
         self.blocks: tuple[str, ...] = ()  # those that have gone: all at the first cut
+        self.spent = False  # whether the last cut asked for more and found nothing
 
     def cut(self, now: nn.Module, setting: PruneSpec) -> PruneResult:
         """Cut the model as it is now, so that as much has gone from the dense one as a setting asks for.
@@ -64,7 +67,9 @@ class Shrinking:
         """
         missing = self._wanted(setting) - self._all_gone(setting).removed
         small = now
-        step = self._next(now, setting, missing) if missing > 0 or self.blocks != self.whole.blocks else None
+        more = missing > 0 or self.blocks != self.whole.blocks
+        step = self._next(now, setting, missing) if more else None
+        self.spent = more and step is None
         if step is not None:
             self.last = step
         if step is not None and not step.empty:
@@ -83,14 +88,14 @@ class Shrinking:
         return round(setting.sparsity * self.whole.meter.total)
 
     def _next(self, now: nn.Module, setting: PruneSpec, missing: int) -> Plan | None:
-        """Choose what goes from the model as it is now; None where every layer is down to a single channel."""
+        """Choose what goes from the model as it is now; None where no chosen layer has more to give."""
         if self.last is None:
             return replace(self.whole, spec=setting).cut()
-        setting = self._left(setting, channel_layers(now))
         graph = trace(now, self.shape)
         chosen = {name for group in self.whole.groups for name in group.layers}
         if not any(chosen.issuperset(group.layers) for group in graph.groups):
             return None
+        setting = self._left(setting, channel_layers(now))
         ranking = ChannelRanking.of(now, setting, graph, self.data)
         overrides = self._overrides(setting, ranking)
         if ranking.meter.unit == "channels":  # rounding must not ask less of all groups than of those with overrides
@@ -104,7 +109,8 @@ class Shrinking:
         """Return a setting for what is left where whole blocks have gone."""
         if not self.blocks:
             return setting
-        layers = None if setting.layers is None else tuple(name for name in setting.layers if name in there)
+        # those of the dense model: with the blocks its first or last layer may have gone, and what is protected by default is another
+        layers = tuple(name for name in chosen_layers(self.dense, self.whole.spec) if name in there)
         overrides, caps = (tuple(pair for pair in pairs if pair[0] in there) for pairs in (setting.overrides, setting.caps))
         return replace(setting, depth=0.0, blocks=None, layers=layers, overrides=overrides, caps=caps)
 
@@ -166,10 +172,13 @@ class Shrinking:
         told = () if self.last is None else self.last.limits
         emptied = tuple(sentence for sentence in told if sentence.endswith("its best channel stays"))
         assert plan.wanted is not None
+        if self.whole.by_blocks > plan.wanted:
+            return (*emptied, *beyond(self.whole, plan.wanted))
         exact = self.whole.plain and plan.spec.scope == "global"
         if abs(plan.removed - plan.wanted) <= (0 if exact else TOLERANCE * plan.total):
             return emptied
-        reason = next((sentence.partition(" go: ")[2] for sentence in told if " go: " in sentence), NOTHING_NEARER)
+        reasons = (sentence.partition(" go: ")[2] for sentence in told if " go: " in sentence)
+        reason = NOTHING_LEFT if self.spent else next(reasons, NOTHING_NEARER)
         shares = f"{plan.wanted / plan.total:.1%} of the {UNITS[plan.unit]} were asked for and {plan.removed / plan.total:.1%} go"
         return (*emptied, f"{shares}: {reason}")
 

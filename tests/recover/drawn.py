@@ -8,6 +8,7 @@ from torch import nn
 
 import prunekit
 from prunekit.catalog import Data, DataId, Normal, TensorSplit
+from tests.nets import Net
 
 CLASSES = ("left", "middle", "right")
 
@@ -43,6 +44,13 @@ def net(seed=0, norm=True):
         layers += [nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8) if norm else nn.Identity(), nn.ReLU()]
         layers += [nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(72, 16), nn.ReLU(), nn.Linear(16, 3)]
         return nn.Sequential(*layers).eval().requires_grad_(False)
+
+
+def residual(*inner):
+    """A network whose blocks alone hold BatchNorm, and can go."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Net(6, [("residual", width, 1) for width in inner], 9, 1, False).eval().requires_grad_(False)
 
 
 def trained(data, seed=0):

@@ -17,9 +17,10 @@ from prunekit.measure import Cancelled
 from prunekit.pruning import SCHEDULES, trace
 from prunekit.pruning.proof import prove
 from prunekit.recover import Recovery, recover
+from prunekit.recover.norms import NONE_LEFT
 from prunekit.recover.shrinking import Shrinking
 from tests.nets import nets
-from tests.recover.drawn import bits, data_of, net, same, trained, without
+from tests.recover.drawn import bits, data_of, net, residual, same, trained, without
 
 DATA = data_of()
 DENSE = trained(DATA)
@@ -210,6 +211,25 @@ def test_recalibration_comes_once_after_the_last_cut_and_before_its_epochs():
     assert not same(bits(alone.before), bits(alone.recalibrated))
     again = prunekit.recalibrate(found.before, DATA)
     assert same(bits(found.recalibrated), bits(again))
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "linear"])
+def test_recalibration_is_left_out_with_a_note_where_every_norm_went_with_its_block(schedule):
+    steps = {} if schedule == "one-shot" else {"schedule": schedule, "steps": 2}
+    dense, spec = residual(4, 5), prunekit.PruneSpec(mode="structured", depth=1.0, sparsity=0.5, target="params")
+    found, plain = (
+        recover(dense, spec, Recovery(recalibrate=recalibrate, epochs=2, batch_size=16, **steps), DATA) for recalibrate in (True, False)
+    )
+    assert len(found.result.plan.blocks) == 2 and found.recalibrated is None
+    assert set(found.notes) == {NONE_LEFT, *plain.notes} and NONE_LEFT not in plain.notes
+    assert found.history == plain.history and same(bits(found.model), bits(plain.model))
+    assert same(bits(found.before), bits(plain.before))
+
+
+def test_norms_of_blocks_that_stay_are_recalibrated():
+    found = recover(residual(4, 5), prunekit.PruneSpec(mode="structured", depth=0.5), Recovery(recalibrate=True), DATA)
+    assert len(found.result.plan.blocks) == 1 and found.notes == ()
+    assert not same(bits(found.before), bits(found.recalibrated))
 
 
 def test_a_seed_decides_everything():
