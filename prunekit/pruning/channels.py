@@ -120,9 +120,15 @@ class ChannelRanking:
         return fixed_shares(self)
 
     @cached_property
+    def open_to(self) -> Ids:
+        """Atoms of all groups."""
+        return np.concatenate([np.empty(0, dtype=np.int64), *(group.atoms for group in self.groups)])
+
+    @cached_property
     def _ladders(self) -> dict[str, Ladder]:
         """Group id -> what caps and the channel multiple leave open."""
-        return {group.id: ladder(self.graph, self.spec, group, self.scores[group.id], self.reserved) for group in self.groups}
+        given = self.reserved, self.open_to
+        return {group.id: ladder(self.graph, self.spec, group, self.scores[group.id], *given) for group in self.groups}
 
     @cached_property
     def stairs(self) -> Stairs:
