@@ -16,12 +16,12 @@ from prunekit.pruning.candidates import scored_groups, selected_groups
 from prunekit.pruning.depth import choose_blocks
 from prunekit.pruning.groups import ChannelGraph, Group
 from prunekit.pruning.importance import Scores, atom_scores, reserved_atoms
-from prunekit.pruning.overriding import fixed_shares
+from prunekit.pruning.overriding import Fixed, fixed_groups
 from prunekit.pruning.removal import Plan
 from prunekit.pruning.selection import chosen_layers, share_out
 from prunekit.pruning.shortfall import UNITS, beyond, shortfall
 from prunekit.pruning.solve import Ids
-from prunekit.pruning.steps import Ladder, Stairs, ladder
+from prunekit.pruning.steps import Ladder, Stairs, ladder, roles_open
 from prunekit.pruning.targets import TOLERANCE, Meter, solve
 from prunekit.spec import NEEDS_DATA, PruneSpec
 
@@ -115,9 +115,9 @@ class ChannelRanking:
         )
 
     @cached_property
-    def _fixed(self) -> dict[str, float]:
-        """Group id -> sparsity that an override sets."""
-        return fixed_shares(self)
+    def _fixed(self) -> dict[str, Fixed]:
+        """Group id -> what overrides make of it."""
+        return fixed_groups(self)
 
     @cached_property
     def open_to(self) -> Ids:
@@ -125,15 +125,15 @@ class ChannelRanking:
         return np.concatenate([np.empty(0, dtype=np.int64), *(group.atoms for group in self.groups)])
 
     @cached_property
-    def _ladders(self) -> dict[str, Ladder]:
+    def ladders(self) -> dict[str, Ladder]:
         """Group id -> what caps and the channel multiple leave open."""
-        given = self.reserved, self.open_to
-        return {group.id: ladder(self.graph, self.spec, group, self.scores[group.id], *given) for group in self.groups}
+        given = self.graph, self.spec
+        return {g.id: ladder(*given, g, self.scores[g.id], self.reserved, open_to=self.open_to) for g in self.groups}
 
     @cached_property
     def stairs(self) -> Stairs:
         """The groups without an override, in the order in which they give."""
-        return Stairs.of(tuple(found for name, found in self._ladders.items() if name not in self._fixed), self.spec.scope)
+        return Stairs.of(tuple(found for name, found in self.ladders.items() if name not in self._fixed), self.spec.scope)
 
     @cached_property
     def meter(self) -> Meter:
@@ -186,28 +186,14 @@ class ChannelRanking:
 
     def overridden(self) -> tuple[Ids, list[str]]:
         """Return the atoms that overrides remove, and sentences on what rounding made of them."""
-        picked, limits = [np.empty(0, dtype=np.int64)], list(self.limits)
-        for name, share in self._fixed.items():
-            steps = self._ladders[name]
-            asked = round(share * steps.group.size)
-            level = steps.nearest(asked)
-            going = int(steps.levels[level])
-            if going != asked:
-                limits.append(f"{name} was to lose {asked} of {steps.group.size} channels and loses {going}: {self._held(steps, asked)}")
-            picked.append(steps.gone(level))
-        return np.concatenate(picked), limits
-
-    def _held(self, steps: Ladder, asked: int) -> str:
-        """Return what keeps a group from an asked-for count."""
-        if asked > steps.order.size:
-            return "a layer would have been emptied: its best channel stays"
-        return f"what stays is a multiple of {self.spec.round_to}"
+        atoms = np.concatenate([np.empty(0, dtype=np.int64), *(fixed.atoms for fixed in self._fixed.values())])
+        return atoms, [*self.limits, *(fixed.limit for fixed in self._fixed.values() if fixed.limit)]
 
     def _left(self, wanted: int, fixed: Ids) -> int:
         """Return what the free groups have to give in channels; raise if overrides put the total out of reach."""
         if self.meter.unit == "channels":
             sizes = {group.id: group.size for group in self.groups}
-            fixed_counts = {name: round(share * sizes[name]) for name, share in self._fixed.items()}
+            fixed_counts = {name: int(fixed.atoms.size) for name, fixed in self._fixed.items()}
             if self.by_blocks + sum(fixed_counts.values()) > wanted and self.by_blocks:
                 return 0
             return share_out(wanted - self.by_blocks, sizes, fixed_counts, "channels")
@@ -230,7 +216,12 @@ class ChannelRanking:
             f"{steps.group.id} would have been emptied: its best channel stays" for steps in free if counts[steps.group.id] > steps.top
         ]
         picked = [steps.order[: counts[steps.group.id]] for steps in free]
-        return self._plan(spec, dict.fromkeys(counts, share), np.concatenate([fixed, *picked]), wanted, (*limits, *emptied))
+        asked = {steps.group.id: 1 - (1 - share) ** self._ways(steps.group) for steps in free}
+        return self._plan(spec, asked, np.concatenate([fixed, *picked]), wanted, (*limits, *emptied))
+
+    def _ways(self, group: Group) -> int:
+        """Return in how many ways one output of a group's layers can go: the same share of each way takes more than that of the layer."""
+        return max(roles_open(self.graph, group, name, self.open_to) for name in group.layers)
 
     def _below(self, spec: PruneSpec, threshold: float, fixed: Ids, limits: list[str]) -> Plan:
         """Take what scores below a threshold, as far as caps and multiples allow."""
@@ -246,7 +237,7 @@ class ChannelRanking:
 
     def _plan(self, spec: PruneSpec, asked: dict[str, float], atoms: Ids, wanted: int | None, limits: tuple[str, ...]) -> Plan:
         """Put a plan together."""
-        requested = {group.id: self._fixed.get(group.id, asked.get(group.id)) for group in self.groups}
+        requested = {g.id: self._fixed[g.id].share if g.id in self._fixed else asked.get(g.id) for g in self.groups}
         unit, removed = self.meter.unit, self.meter.removed(atoms)
         limits = (*limits, *beyond(self, wanted))
         return Plan(self.graph, atoms, spec, self.groups, requested, unit, self.meter.total, wanted, removed, limits, blocks=self.blocks)

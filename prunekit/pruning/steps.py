@@ -105,7 +105,7 @@ def _share(graph: ChannelGraph, spec: PruneSpec, group: Group, layer: str, open_
     return _Share(unique, int(times.max()), budget, step)
 
 
-def ladder(graph: ChannelGraph, spec: PruneSpec, group: Group, scores: Scores, reserved: Ids, open_to: Ids) -> Ladder:
+def ladder(graph: ChannelGraph, spec: PruneSpec, group: Group, scores: Scores, reserved: Ids, *, open_to: Ids) -> Ladder:
     """Return what a setting's caps and channel multiple leave open for one group.
 
     Parameters
