@@ -148,6 +148,12 @@ class ChannelRanking:
         """What goes with whole blocks alone, in the target's unit."""
         return self.meter.removed(np.empty(0, dtype=np.int64)) if self.blocks else 0
 
+    @cached_property
+    def by_fixed(self) -> int:
+        """What goes with whole blocks and overrides, in the target's unit."""
+        atoms, _ = self.overridden()
+        return self.meter.removed(atoms) if atoms.size or self.blocks else 0
+
     def cut(self, sparsity: float | None = None) -> Plan:
         """Choose the channels that go.
 
@@ -172,7 +178,7 @@ class ChannelRanking:
             return self._below(spec, spec.threshold, fixed, limits)
         assert spec.sparsity is not None
         wanted = round(spec.sparsity * self.meter.total)
-        rest = self._left(wanted, fixed)
+        rest = self._left(wanted)
         if spec.scope == "uniform" and self.plain:
             return self._evenly(spec, wanted, rest, fixed, limits)
         levels = solve(self.stairs, lambda now: self.taken(now, fixed), wanted, 0 if self.plain else self.meter.total)
@@ -189,20 +195,20 @@ class ChannelRanking:
         atoms = np.concatenate([np.empty(0, dtype=np.int64), *(fixed.atoms for fixed in self._fixed.values())])
         return atoms, [*self.limits, *(fixed.limit for fixed in self._fixed.values() if fixed.limit)]
 
-    def _left(self, wanted: int, fixed: Ids) -> int:
+    def _left(self, wanted: int) -> int:
         """Return what the free groups have to give in channels; raise if overrides put the total out of reach."""
+        if self.blocks and self.by_fixed > wanted:
+            return 0  # said by beyond()
         if self.meter.unit == "channels":
-            sizes = {group.id: group.size for group in self.groups}
-            fixed_counts = {name: int(fixed.atoms.size) for name, fixed in self._fixed.items()}
-            if self.by_blocks + sum(fixed_counts.values()) > wanted and self.by_blocks:
-                return 0
-            return share_out(wanted - self.by_blocks, sizes, fixed_counts, "channels")
-        taken = self.meter.removed(fixed) if fixed.size and not self.blocks else 0
-        if taken > wanted + TOLERANCE * self.meter.total:
-            word = UNITS[self.meter.unit]
+            sizes, taken = {"": self.inside}, {"": self.inside}  # by no group: what goes with the blocks
+            sizes |= {group.id: group.size for group in self.groups}
+            taken |= {name: int(fixed.atoms.size) for name, fixed in self._fixed.items()}
+            return share_out(wanted, sizes, taken, "channels")
+        if self.by_fixed > wanted + TOLERANCE * self.meter.total:
+            share, word = self.by_fixed / self.meter.total, UNITS[self.meter.unit]
             raise PruningError(
-                f"the overrides alone remove {taken / self.meter.total:.1%} of the {word}, more than the "
-                f"{wanted / self.meter.total:.1%} asked for: raise the sparsity to at least {taken / self.meter.total:.4f} or lower one"
+                f"the overrides alone remove {share:.1%} of the {word}, more than the {wanted / self.meter.total:.1%} asked for: "
+                f"raise the sparsity to at least {share:.4f} or lower one"
             )
         return 0
 

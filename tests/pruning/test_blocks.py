@@ -1,7 +1,9 @@
 """Whole residual blocks: which can go, and that a model without them is the model in which they pass their input on."""
 
 import copy
+import functools
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from prunekit.errors import CheckpointError, PruningError, SpecError
 from prunekit.pruning import ChannelRanking, planned_counts, prove, prune, shrink, trace
 from prunekit.pruning.depth import block_scores
 from prunekit.pruning.removal import Removal
+from prunekit.pruning.targets import TOLERANCE
 from prunekit.spec import PruneSpec, Recipe
 from tests.nets import SHAPE, Residual, nets
 
@@ -39,6 +42,14 @@ class Sum(nn.Module):
 
 def chain(*blocks):
     return nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)).eval()
+
+
+@functools.cache
+def four_blocks():
+    """A network of four blocks, and its couplings."""
+    torch.manual_seed(0)
+    net = chain(*(Sum(lambda x, f, s: x + f) for _ in range(4)))
+    return net, trace(net, SHAPE)
 
 
 def blocks_of(net):
@@ -271,3 +282,34 @@ def test_every_step_of_a_schedule_leaves_out_the_blocks_that_went_with_the_first
             now = result.model
             assert result.proof.passed and len(result.plan.blocks) == 2
         assert result.achieved.sparsity == pytest.approx(0.6, abs=0.06)
+
+
+@given(st.floats(0.06, 0.9), st.floats(0, 0.9), st.sampled_from(["channels", "params", "macs"]), st.sampled_from(["global", "uniform"]))
+@settings(max_examples=60, deadline=None)
+def test_blocks_and_overrides_that_take_more_than_the_target_say_so_together(sparsity, share, target, scope):
+    net, graph = four_blocks()
+    spec = PruneSpec(mode="structured", blocks=["2"], overrides={"1.a": share}, sparsity=sparsity, target=target, scope=scope)
+    ranking = ChannelRanking.of(net, spec, graph)
+    fixed = ranking.overridden()[0]
+    taken = Removal(graph, fixed, blocks=("2",))
+    total = ranking.meter.total
+    first = {"channels": fixed.size + ranking.inside, "params": taken.removed_params(ranking.shapes), "macs": taken.removed_macs()}[target]
+    try:
+        plan = ranking.cut()
+    except PruningError as error:  # out of reach the other way: the bound counts what the blocks take
+        limit = int(re.search(r"at most ([\d,]+) of", str(error))[1].replace(",", ""))
+        free = sum(group.size for group in ranking.groups if "1.a" not in group.layers)
+        assert target == "channels" and limit == first + free < round(sparsity * total)
+        return
+    said = [sentence for sentence in plan.limits if "alone take" in sentence]
+    assert bool(said) == (first > plan.wanted + TOLERANCE * total)
+    assert not said or (f"alone take {first / total:.1%}" in said[0] and not any("allow nothing nearer" in s for s in plan.limits))
+    assert first <= plan.wanted or set(plan.atoms.tolist()) == set(fixed.tolist())
+
+
+def test_what_blocks_and_overrides_take_is_named_in_place_of_a_false_reason():
+    net, graph = four_blocks()
+    for target in ("channels", "params", "macs"):
+        spec = PruneSpec(mode="structured", blocks=["2"], overrides={"1.a": 0.9, "3.a": 0.9}, sparsity=0.2, target=target)
+        limits = ChannelRanking.of(net, spec, graph).cut().limits
+        assert [s.partition(", and the ")[2].partition(" take ")[0] for s in limits if "asked for" in s] == ["blocks and overrides alone"]
