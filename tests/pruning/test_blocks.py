@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 import pickle
 import re
 
@@ -313,3 +314,35 @@ def test_what_blocks_and_overrides_take_is_named_in_place_of_a_false_reason():
         spec = PruneSpec(mode="structured", blocks=["2"], overrides={"1.a": 0.9, "3.a": 0.9}, sparsity=0.2, target=target)
         limits = ChannelRanking.of(net, spec, graph).cut().limits
         assert [s.partition(", and the ")[2].partition(" take ")[0] for s in limits if "asked for" in s] == ["blocks and overrides alone"]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["1.a", "2.b", "3.a", "4.a", "0"]), st.sampled_from([0.0, 0.3, 0.999, 1.0]), max_size=5),
+    st.floats(0.5, 1),
+)
+@settings(max_examples=40, deadline=None)
+def test_no_block_goes_that_holds_a_layer_with_a_cap_of_its_own(caps, depth):
+    net, graph = four_blocks()
+    held = {layer[0] for layer, cap in caps.items() if cap < 1} - {"0"}
+    spec = PruneSpec(mode="structured", depth=depth, caps=caps, sparsity=0.3)
+    if len(held) == 4:
+        with pytest.raises(PruningError, match="no block may go: each holds a layer with a cap"):
+            ChannelRanking.of(net, spec, graph)
+        return
+    plan = ChannelRanking.of(net, spec, graph).cut()
+    assert not held & set(plan.blocks) and len(plan.blocks) == math.floor(depth * (4 - len(held)) + 0.5)
+    assert {said[0] for said in plan.limits if "in it has a cap of" in said} == held
+    for name, (before, after) in plan.layer_shapes.items():
+        assert before[0] - after[0] <= caps.get(name, 1.0) * before[0] + 1e-6
+
+
+def test_a_cap_of_a_layer_in_a_named_block_is_refused_like_an_override_and_cap_all_is_not():
+    net, graph = four_blocks()
+    for field in ("caps", "overrides"):
+        spec = PruneSpec(mode="structured", blocks=["2", "3"], sparsity=0.3, **{field: {"2.b" if field == "caps" else "2.a": 0.4}})
+        with pytest.raises(PruningError, match=r"of 2\.[ab] cannot be honoured: it goes with its whole block"):
+            ChannelRanking.of(net, spec, graph).cut()
+    plan = ChannelRanking.of(net, PruneSpec(mode="structured", blocks=["2"], caps={"2.a": 1.0}, cap_all=0.4, sparsity=0.5), graph).cut()
+    shapes = plan.layer_shapes.items()
+    assert plan.blocks == ("2",)
+    assert all(before[0] - after[0] <= 0.4 * before[0] for name, (before, after) in shapes if not name.startswith("2."))
