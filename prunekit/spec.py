@@ -53,9 +53,9 @@ class PruneSpec:
         What the sparsity of mode "structured" counts: removable channels of the chosen layers (the default), or parameters or
         MACs of the whole model.
     caps : mapping of str to float
-        Largest share that may go from single layers.
+        Largest share that may go from single layers. A residual block that holds one with a cap below 1 does not go as a whole.
     cap_all : float, optional
-        Largest share that may go from any layer.
+        Largest share that may go from any layer. It means layers that stay: whole blocks go whatever it says.
     round_to : {1, 4, 8, 16}
         Mode "structured": what stays of every layer that shrinks is a multiple of this many channels.
     samples : int
@@ -63,8 +63,8 @@ class PruneSpec:
     units : sequence of {"channels", "heads", "head dimensions"}, optional
         Mode "structured": which kinds of units may go. None: all of them.
     depth : float, optional
-        Mode "structured": share, 0 to 1, of the removable residual blocks that go as a whole, those of the lowest score first. Defaults
-        to 0, and to 1 where ``blocks`` names some.
+        Mode "structured": share, 0 to 1, of the removable residual blocks that go as a whole, those of the lowest score first. Blocks
+        that hold a layer with a cap of its own do not count. Defaults to 0, and to 1 where ``blocks`` names some.
     blocks : sequence of str, optional
         Mode "structured": the residual blocks that may go, by module name. None: all whose shapes allow it.
 

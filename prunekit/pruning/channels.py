@@ -16,12 +16,12 @@ from prunekit.pruning.candidates import scored_groups, selected_groups
 from prunekit.pruning.depth import choose_blocks
 from prunekit.pruning.groups import ChannelGraph, Group
 from prunekit.pruning.importance import Scores, atom_scores, reserved_atoms
-from prunekit.pruning.overriding import fixed_shares
+from prunekit.pruning.overriding import Fixed, fixed_groups
 from prunekit.pruning.removal import Plan
 from prunekit.pruning.selection import chosen_layers, share_out
 from prunekit.pruning.shortfall import UNITS, beyond, shortfall
 from prunekit.pruning.solve import Ids
-from prunekit.pruning.steps import Ladder, Stairs, ladder
+from prunekit.pruning.steps import Ladder, Stairs, ladder, roles_open
 from prunekit.pruning.targets import TOLERANCE, Meter, solve
 from prunekit.spec import NEEDS_DATA, PruneSpec
 
@@ -115,19 +115,25 @@ class ChannelRanking:
         )
 
     @cached_property
-    def _fixed(self) -> dict[str, float]:
-        """Group id -> sparsity that an override sets."""
-        return fixed_shares(self)
+    def _fixed(self) -> dict[str, Fixed]:
+        """Group id -> what overrides make of it."""
+        return fixed_groups(self)
 
     @cached_property
-    def _ladders(self) -> dict[str, Ladder]:
+    def open_to(self) -> Ids:
+        """Atoms of all groups."""
+        return np.concatenate([np.empty(0, dtype=np.int64), *(group.atoms for group in self.groups)])
+
+    @cached_property
+    def ladders(self) -> dict[str, Ladder]:
         """Group id -> what caps and the channel multiple leave open."""
-        return {group.id: ladder(self.graph, self.spec, group, self.scores[group.id], self.reserved) for group in self.groups}
+        given = self.graph, self.spec
+        return {g.id: ladder(*given, g, self.scores[g.id], self.reserved, open_to=self.open_to) for g in self.groups}
 
     @cached_property
     def stairs(self) -> Stairs:
         """The groups without an override, in the order in which they give."""
-        return Stairs.of(tuple(found for name, found in self._ladders.items() if name not in self._fixed), self.spec.scope)
+        return Stairs.of(tuple(found for name, found in self.ladders.items() if name not in self._fixed), self.spec.scope)
 
     @cached_property
     def meter(self) -> Meter:
@@ -141,6 +147,12 @@ class ChannelRanking:
     def by_blocks(self) -> int:
         """What goes with whole blocks alone, in the target's unit."""
         return self.meter.removed(np.empty(0, dtype=np.int64)) if self.blocks else 0
+
+    @cached_property
+    def by_fixed(self) -> int:
+        """What goes with whole blocks and overrides, in the target's unit."""
+        atoms, _ = self.overridden()
+        return self.meter.removed(atoms) if atoms.size or self.blocks else 0
 
     def cut(self, sparsity: float | None = None) -> Plan:
         """Choose the channels that go.
@@ -166,7 +178,7 @@ class ChannelRanking:
             return self._below(spec, spec.threshold, fixed, limits)
         assert spec.sparsity is not None
         wanted = round(spec.sparsity * self.meter.total)
-        rest = self._left(wanted, fixed)
+        rest = self._left(wanted)
         if spec.scope == "uniform" and self.plain:
             return self._evenly(spec, wanted, rest, fixed, limits)
         levels = solve(self.stairs, lambda now: self.taken(now, fixed), wanted, 0 if self.plain else self.meter.total)
@@ -180,37 +192,23 @@ class ChannelRanking:
 
     def overridden(self) -> tuple[Ids, list[str]]:
         """Return the atoms that overrides remove, and sentences on what rounding made of them."""
-        picked, limits = [np.empty(0, dtype=np.int64)], list(self.limits)
-        for name, share in self._fixed.items():
-            steps = self._ladders[name]
-            asked = round(share * steps.group.size)
-            level = steps.nearest(asked)
-            going = int(steps.levels[level])
-            if going != asked:
-                limits.append(f"{name} was to lose {asked} of {steps.group.size} channels and loses {going}: {self._held(steps, asked)}")
-            picked.append(steps.gone(level))
-        return np.concatenate(picked), limits
+        atoms = np.concatenate([np.empty(0, dtype=np.int64), *(fixed.atoms for fixed in self._fixed.values())])
+        return atoms, [*self.limits, *(fixed.limit for fixed in self._fixed.values() if fixed.limit)]
 
-    def _held(self, steps: Ladder, asked: int) -> str:
-        """Return what keeps a group from an asked-for count."""
-        if asked > steps.order.size:
-            return "a layer would have been emptied: its best channel stays"
-        return f"what stays is a multiple of {self.spec.round_to}"
-
-    def _left(self, wanted: int, fixed: Ids) -> int:
+    def _left(self, wanted: int) -> int:
         """Return what the free groups have to give in channels; raise if overrides put the total out of reach."""
+        if self.blocks and self.by_fixed > wanted:
+            return 0  # said by beyond()
         if self.meter.unit == "channels":
-            sizes = {group.id: group.size for group in self.groups}
-            fixed_counts = {name: round(share * sizes[name]) for name, share in self._fixed.items()}
-            if self.by_blocks + sum(fixed_counts.values()) > wanted and self.by_blocks:
-                return 0
-            return share_out(wanted - self.by_blocks, sizes, fixed_counts, "channels")
-        taken = self.meter.removed(fixed) if fixed.size and not self.blocks else 0
-        if taken > wanted + TOLERANCE * self.meter.total:
-            word = UNITS[self.meter.unit]
+            sizes, taken = {"": self.inside}, {"": self.inside}  # by no group: what goes with the blocks
+            sizes |= {group.id: group.size for group in self.groups}
+            taken |= {name: int(fixed.atoms.size) for name, fixed in self._fixed.items()}
+            return share_out(wanted, sizes, taken, "channels")
+        if self.by_fixed > wanted + TOLERANCE * self.meter.total:
+            share, word = self.by_fixed / self.meter.total, UNITS[self.meter.unit]
             raise PruningError(
-                f"the overrides alone remove {taken / self.meter.total:.1%} of the {word}, more than the "
-                f"{wanted / self.meter.total:.1%} asked for: raise the sparsity to at least {taken / self.meter.total:.4f} or lower one"
+                f"the overrides alone remove {share:.1%} of the {word}, more than the {wanted / self.meter.total:.1%} asked for: "
+                f"raise the sparsity to at least {share:.4f} or lower one"
             )
         return 0
 
@@ -224,7 +222,12 @@ class ChannelRanking:
             f"{steps.group.id} would have been emptied: its best channel stays" for steps in free if counts[steps.group.id] > steps.top
         ]
         picked = [steps.order[: counts[steps.group.id]] for steps in free]
-        return self._plan(spec, dict.fromkeys(counts, share), np.concatenate([fixed, *picked]), wanted, (*limits, *emptied))
+        asked = {steps.group.id: 1 - (1 - share) ** self._ways(steps.group) for steps in free}
+        return self._plan(spec, asked, np.concatenate([fixed, *picked]), wanted, (*limits, *emptied))
+
+    def _ways(self, group: Group) -> int:
+        """Return in how many ways one output of a group's layers can go: the same share of each way takes more than that of the layer."""
+        return max(roles_open(self.graph, group, name, self.open_to) for name in group.layers)
 
     def _below(self, spec: PruneSpec, threshold: float, fixed: Ids, limits: list[str]) -> Plan:
         """Take what scores below a threshold, as far as caps and multiples allow."""
@@ -240,7 +243,7 @@ class ChannelRanking:
 
     def _plan(self, spec: PruneSpec, asked: dict[str, float], atoms: Ids, wanted: int | None, limits: tuple[str, ...]) -> Plan:
         """Put a plan together."""
-        requested = {group.id: self._fixed.get(group.id, asked.get(group.id)) for group in self.groups}
+        requested = {g.id: self._fixed[g.id].share if g.id in self._fixed else asked.get(g.id) for g in self.groups}
         unit, removed = self.meter.unit, self.meter.removed(atoms)
         limits = (*limits, *beyond(self, wanted))
         return Plan(self.graph, atoms, spec, self.groups, requested, unit, self.meter.total, wanted, removed, limits, blocks=self.blocks)

@@ -64,16 +64,16 @@ def choose_blocks(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: 
     """
     if not spec.depth:
         return Depth()
-    candidates = _candidates(spec, graph)
+    candidates, held = _candidates(spec, graph)
     scores = block_scores(model, spec, graph, data, candidates)
     count = math.floor(spec.depth * len(candidates) + 0.5)
     limits = () if count else (f"a depth of {spec.depth:g} is less than half a block of {len(candidates)}: no block goes",)
     going = sorted(candidates, key=lambda block: scores[block.name])[:count]  # of equals the first by definition
-    return Depth(tuple(block.name for block in candidates if block in going), scores, limits)
+    return Depth(tuple(block.name for block in candidates if block in going), scores, (*held, *limits))
 
 
-def _candidates(spec: PruneSpec, graph: ChannelGraph) -> tuple[Block, ...]:
-    """Return the blocks that a setting lets go."""
+def _candidates(spec: PruneSpec, graph: ChannelGraph) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+    """Return the blocks that a setting lets go, and which stay for a cap of a layer in them; ``cap_all`` means layers that stay."""
     known = {block.name: block for block in graph.blocks}
     if not known:
         raise PruningError(
@@ -82,7 +82,16 @@ def _candidates(spec: PruneSpec, graph: ChannelGraph) -> tuple[Block, ...]:
         )
     for name in spec.blocks or ():
         one_of("blocks", name, tuple(known))
-    return tuple(block for block in graph.blocks if spec.blocks is None or block.name in spec.blocks)
+    offered = tuple(block for block in graph.blocks if spec.blocks is None or block.name in spec.blocks)
+    capped = [(block.name, layer, cap) for block in offered for layer, cap in spec.caps if cap < 1 and within(layer, (block.name,))]
+    for name, layer, _ in capped if spec.blocks is not None else ():
+        raise PruningError(
+            f"the cap of {layer} cannot be honoured: it goes with its whole block. Leave {name} out of blocks, or the cap out"
+        )
+    left = tuple(block for block in offered if block.name not in {name for name, _, _ in capped})
+    if not left:
+        raise PruningError(f"no block may go: each holds a layer with a cap, as {capped[0][1]}. Leave depth out, or a cap")
+    return left, tuple(f"{name} stays: {layer} in it has a cap of {cap:g}" for name, layer, cap in capped)
 
 
 def block_scores(

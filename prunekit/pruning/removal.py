@@ -122,7 +122,8 @@ class Plan(Removal):
     groups : tuple of Group
         What was open to removal.
     requested : dict of str to float or None
-        Group id to the sparsity asked of it (None where the scope, a threshold or a target in parameters or MACs decides).
+        Group id to the sparsity asked of its layers, whose outputs may go by other groups too (None where the scope, a threshold or a
+        target in parameters or MACs decides).
     unit : {"channels", "params", "macs"}
         What the next three count.
     total : int

@@ -17,7 +17,7 @@ UNITS = {"channels": "channels", "params": "parameters", "macs": "MACs"}
 
 def shortfall(ranking: ChannelRanking, spec: PruneSpec, wanted: int, atoms: Ids) -> tuple[str, ...]:
     """Say what kept a plan from what was asked for."""
-    if ranking.by_blocks > wanted:
+    if ranking.blocks and ranking.by_fixed > wanted:
         return ()  # said by beyond()
     meter = ranking.meter
     got, total, unit = meter.removed(atoms), meter.total, UNITS[meter.unit]
@@ -30,14 +30,20 @@ def shortfall(ranking: ChannelRanking, spec: PruneSpec, wanted: int, atoms: Ids)
 
 
 def beyond(ranking: ChannelRanking, wanted: int | None) -> tuple[str, ...]:
-    """Say that whole blocks alone take more than was asked for in all; nothing where nothing was asked for beside them."""
+    """Say that whole blocks and overrides alone take more than was asked for in all; nothing where nothing was asked for beside them.
+
+    Overrides that do so without a block are refused before.
+    """
     total = ranking.meter.total
-    if not wanted or ranking.by_blocks <= wanted + TOLERANCE * total:
+    if not wanted or not ranking.blocks or ranking.by_fixed <= wanted + TOLERANCE * total:
         return ()
     unit = UNITS[ranking.meter.unit]
+    what, remedy = (
+        ("blocks", "the depth") if ranking.by_fixed == ranking.by_blocks else ("blocks and overrides", "the depth or an override")
+    )
     return (
-        f"{wanted / total:.1%} of the {unit} were asked for, and the blocks alone take {ranking.by_blocks / total:.1%}: "
-        "lower the depth, or raise the share",
+        f"{wanted / total:.1%} of the {unit} were asked for, and the {what} alone take {ranking.by_fixed / total:.1%}: "
+        f"lower {remedy}, or raise the share",
     )
 
 

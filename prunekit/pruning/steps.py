@@ -67,18 +67,37 @@ class _Share:
     step: int  # of what the number of atoms that stay has to be a multiple; 0 where no number will do
 
 
-def _share(graph: ChannelGraph, spec: PruneSpec, group: Group, layer: str) -> _Share:
+def roles_open(graph: ChannelGraph, group: Group, layer: str, open_to: Ids) -> int:
+    """Return in how many ways one output of a layer can go, its group's own among them.
+
+    Parameters
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    group : Group
+        A group with the layer.
+    layer : str
+        The layer.
+    open_to : ndarray of int
+        Atoms that a setting may remove, of all groups: a role whose units stay whole takes no part.
+    """
+    positions, atoms, _ = graph.incidence[layer]
+    ways = np.bincount(positions[np.isin(atoms, open_to)], minlength=graph.outputs[layer].size)
+    return int(ways[positions[np.isin(atoms, group.atoms)]].max(initial=1))
+
+
+def _share(graph: ChannelGraph, spec: PruneSpec, group: Group, layer: str, open_to: Ids) -> _Share:
     """Return what a cap and the channel multiple mean for a group's atoms on one of its layers."""
-    positions, atoms, roles = graph.incidence[layer]
+    positions, atoms, _ = graph.incidence[layer]
     mine = np.isin(atoms, group.atoms)
     unique, times = np.unique(atoms[mine], return_counts=True)
     outputs = np.unique(positions[mine]).size
-    parts = np.unique(roles).size
-    # outputs in several roles (a group and a place within it) go by either: each role takes its part of the cap
+    parts = roles_open(graph, group, layer, open_to)
+    # outputs in several roles (a group and a place within it) go by either: each open role takes its part of the cap
     budget = math.floor((1 - (1 - spec.cap(layer)) ** (1 / parts)) * outputs + 1e-9)
     step = 1
     if spec.round_to > 1:
-        # several roles multiply, and the other factor may change: then only the count itself is safe
+        # several open roles multiply, and the other factor may change: then only the count itself is safe
         plain = parts == 1 and np.unique(times).size == 1
         step = spec.round_to // math.gcd(spec.round_to, int(times[0])) if plain else spec.round_to
         if (graph.outputs[layer].size - outputs) % spec.round_to:
@@ -86,7 +105,7 @@ def _share(graph: ChannelGraph, spec: PruneSpec, group: Group, layer: str) -> _S
     return _Share(unique, int(times.max()), budget, step)
 
 
-def ladder(graph: ChannelGraph, spec: PruneSpec, group: Group, scores: Scores, reserved: Ids) -> Ladder:
+def ladder(graph: ChannelGraph, spec: PruneSpec, group: Group, scores: Scores, reserved: Ids, *, open_to: Ids) -> Ladder:
     """Return what a setting's caps and channel multiple leave open for one group.
 
     Parameters
@@ -101,8 +120,10 @@ def ladder(graph: ChannelGraph, spec: PruneSpec, group: Group, scores: Scores, r
         Score of each of its atoms.
     reserved : ndarray of int
         Atoms that never go.
+    open_to : ndarray of int
+        Atoms of all groups that the setting may touch.
     """
-    shares = [_share(graph, spec, group, layer) for layer in group.layers]
+    shares = [_share(graph, spec, group, layer, open_to) for layer in group.layers]
     stands = np.stack([np.isin(group.atoms, share.atoms) for share in shares], 1)
     chunks = _chunks(group, scores, reserved, *_cells(stands, np.array([share.step for share in shares])))
     picked = _within(chunks, stands * np.array([share.times for share in shares]), [share.budget for share in shares], spec)

@@ -19,6 +19,7 @@ from prunekit.pruning.result import PruneResult
 from prunekit.pruning.selection import chosen_layers
 from prunekit.pruning.shortfall import UNITS, beyond
 from prunekit.pruning.solve import Ids
+from prunekit.pruning.steps import roles_open
 from prunekit.pruning.targets import TOLERANCE
 from prunekit.spec import PruneSpec
 
@@ -122,7 +123,11 @@ class Shrinking:
         """Return what overrides of the dense model's layers ask of the layers as they are now."""
         found = []
         for name, share in setting.overrides:
-            before, size = (sum(group.size for group in ranked.groups if name in group.layers) for ranked in (self.whole, ranking))
+            held = [tuple(group for group in ranked.groups if name in group.layers) for ranked in (self.whole, ranking)]
+            before, size = (sum(group.size for group in groups) for groups in held)
+            if any(roles_open(self.whole.graph, group, name, self.whole.open_to) > 1 for group in held[0]):
+                # units of one way are not worth those of another: outputs are counted
+                before, size = (ranked.graph.outputs[name].size if size else 0 for ranked in (self.whole, ranking))
             going = round(share * before) - (before - size)
             if size:  # a layer of one channel has nothing more to give
                 found.append((name, min(max(going, 0) / size, MOST)))

@@ -1,7 +1,10 @@
 """Whole residual blocks: which can go, and that a model without them is the model in which they pass their input on."""
 
 import copy
+import functools
+import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from prunekit.errors import CheckpointError, PruningError, SpecError
 from prunekit.pruning import ChannelRanking, planned_counts, prove, prune, shrink, trace
 from prunekit.pruning.depth import block_scores
 from prunekit.pruning.removal import Removal
+from prunekit.pruning.targets import TOLERANCE
 from prunekit.spec import PruneSpec, Recipe
 from tests.nets import SHAPE, Residual, nets
 
@@ -39,6 +43,14 @@ class Sum(nn.Module):
 
 def chain(*blocks):
     return nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)).eval()
+
+
+@functools.cache
+def four_blocks():
+    """A network of four blocks, and its couplings."""
+    torch.manual_seed(0)
+    net = chain(*(Sum(lambda x, f, s: x + f) for _ in range(4)))
+    return net, trace(net, SHAPE)
 
 
 def blocks_of(net):
@@ -357,3 +369,66 @@ def test_a_criterion_that_knows_blocks_alone_takes_blocks_alone():
     result = prune(net, spec, input_shape=SHAPE)
     assert result.plan.blocks == ("1", "2") and result.proof.passed
     assert any("bn_scale has nothing to score it by" in limit for limit in result.limits)
+
+
+@given(st.floats(0.06, 0.9), st.floats(0, 0.9), st.sampled_from(["channels", "params", "macs"]), st.sampled_from(["global", "uniform"]))
+@settings(max_examples=60, deadline=None)
+def test_blocks_and_overrides_that_take_more_than_the_target_say_so_together(sparsity, share, target, scope):
+    net, graph = four_blocks()
+    spec = PruneSpec(mode="structured", blocks=["2"], overrides={"1.a": share}, sparsity=sparsity, target=target, scope=scope)
+    ranking = ChannelRanking.of(net, spec, graph)
+    fixed = ranking.overridden()[0]
+    taken = Removal(graph, fixed, blocks=("2",))
+    total = ranking.meter.total
+    first = {"channels": fixed.size + ranking.inside, "params": taken.removed_params(ranking.shapes), "macs": taken.removed_macs()}[target]
+    try:
+        plan = ranking.cut()
+    except PruningError as error:  # out of reach the other way: the bound counts what the blocks take
+        limit = int(re.search(r"at most ([\d,]+) of", str(error))[1].replace(",", ""))
+        free = sum(group.size for group in ranking.groups if "1.a" not in group.layers)
+        assert target == "channels" and limit == first + free < round(sparsity * total)
+        return
+    said = [sentence for sentence in plan.limits if "alone take" in sentence]
+    assert bool(said) == (first > plan.wanted + TOLERANCE * total)
+    assert not said or (f"alone take {first / total:.1%}" in said[0] and not any("allow nothing nearer" in s for s in plan.limits))
+    assert first <= plan.wanted or set(plan.atoms.tolist()) == set(fixed.tolist())
+
+
+def test_what_blocks_and_overrides_take_is_named_in_place_of_a_false_reason():
+    net, graph = four_blocks()
+    for target in ("channels", "params", "macs"):
+        spec = PruneSpec(mode="structured", blocks=["2"], overrides={"1.a": 0.9, "3.a": 0.9}, sparsity=0.2, target=target)
+        limits = ChannelRanking.of(net, spec, graph).cut().limits
+        assert [s.partition(", and the ")[2].partition(" take ")[0] for s in limits if "asked for" in s] == ["blocks and overrides alone"]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["1.a", "2.b", "3.a", "4.a", "0"]), st.sampled_from([0.0, 0.3, 0.999, 1.0]), max_size=5),
+    st.floats(0.5, 1),
+)
+@settings(max_examples=40, deadline=None)
+def test_no_block_goes_that_holds_a_layer_with_a_cap_of_its_own(caps, depth):
+    net, graph = four_blocks()
+    held = {layer[0] for layer, cap in caps.items() if cap < 1} - {"0"}
+    spec = PruneSpec(mode="structured", depth=depth, caps=caps, sparsity=0.3)
+    if len(held) == 4:
+        with pytest.raises(PruningError, match="no block may go: each holds a layer with a cap"):
+            ChannelRanking.of(net, spec, graph)
+        return
+    plan = ChannelRanking.of(net, spec, graph).cut()
+    assert not held & set(plan.blocks) and len(plan.blocks) == math.floor(depth * (4 - len(held)) + 0.5)
+    assert {said[0] for said in plan.limits if "in it has a cap of" in said} == held
+    for name, (before, after) in plan.layer_shapes.items():
+        assert before[0] - after[0] <= caps.get(name, 1.0) * before[0] + 1e-6
+
+
+def test_a_cap_of_a_layer_in_a_named_block_is_refused_like_an_override_and_cap_all_is_not():
+    net, graph = four_blocks()
+    for field in ("caps", "overrides"):
+        spec = PruneSpec(mode="structured", blocks=["2", "3"], sparsity=0.3, **{field: {"2.b" if field == "caps" else "2.a": 0.4}})
+        with pytest.raises(PruningError, match=r"of 2\.[ab] cannot be honoured: it goes with its whole block"):
+            ChannelRanking.of(net, spec, graph).cut()
+    plan = ChannelRanking.of(net, PruneSpec(mode="structured", blocks=["2"], caps={"2.a": 1.0}, cap_all=0.4, sparsity=0.5), graph).cut()
+    shapes = plan.layer_shapes.items()
+    assert plan.blocks == ("2",)
+    assert all(before[0] - after[0] <= 0.4 * before[0] for name, (before, after) in shapes if not name.startswith("2."))

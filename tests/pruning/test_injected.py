@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from prunekit.anatomy import prunable_layers
 from prunekit.errors import ProofError
@@ -15,13 +14,8 @@ from prunekit.pruning import ChannelRanking, groups, prove, reference, rehearsal
 from prunekit.pruning.removal import Removal
 from prunekit.spec import PruneSpec
 from tests.nets import SHAPE as SMALL
-from tests.nets import nets
+from tests.nets import loud, nets
 from tests.transformers import SHAPE, build
-
-
-def loud():
-    """Return an activation that silences nothing: what is left of a small network behind ReLU may be silent, and hides any mistake."""
-    return nn.LeakyReLU(0.5)
 
 
 def random_removal(graph, seed):
