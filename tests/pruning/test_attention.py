@@ -373,4 +373,3 @@ def test_an_override_of_attention_is_shared_by_its_heads_and_their_dimensions():
     counts = {g.kind: len(gone & set(g.atoms.tolist())) for g in result.plan.groups if layer in g.layers}
     assert counts == {"heads": 1, "head dimensions": 2} and result.proof.passed  # of 4 and 6: 3/4 of 4/6 is half
     assert next(found for found in result.layers if found.name == layer).sparsity == pytest.approx(0.5)
-
