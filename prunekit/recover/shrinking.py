@@ -91,7 +91,10 @@ class Shrinking:
     def _next(self, now: nn.Module, setting: PruneSpec, missing: int) -> Plan | None:
         """Choose what goes from the model as it is now; None where no chosen layer has more to give."""
         if self.last is None:
-            return replace(self.whole, spec=setting).cut()
+            first = replace(self.whole, spec=setting)
+            wanted = self._wanted(setting)
+            near = wanted if setting.sparsity == self.whole.spec.sparsity else self._reachable(first, wanted)
+            return first.cut() if near == wanted else first.cut(min(near / first.meter.total, MOST))
         graph = trace(now, self.shape)
         chosen = {name for group in self.whole.groups for name in group.layers}
         if not any(chosen.issuperset(group.layers) for group in graph.groups):
@@ -99,12 +102,18 @@ class Shrinking:
         setting = self._left(setting, channel_layers(now))
         ranking = ChannelRanking.of(now, setting, graph, self.data)
         overrides = self._overrides(setting, ranking)
-        if ranking.meter.unit == "channels":  # rounding must not ask less of all groups than of those with overrides
-            fixed = (self._override(group, overrides) * group.size for group in ranking.groups)
-            missing = max(missing, sum(map(round, fixed)))
+        missing = self._reachable(replace(ranking, spec=replace(setting, overrides=overrides)), missing)
         share = min(missing / ranking.meter.total, MOST)
         caps = self._caps(setting, ranking)
         return replace(ranking, spec=replace(setting, sparsity=share, overrides=overrides, caps=caps, cap_all=None)).cut()
+
+    def _reachable(self, ranking: ChannelRanking, wanted: int) -> int:
+        """Return the count nearest to a wanted one that overrides allow: on the way neither their rounding nor their pace is a refusal."""
+        if ranking.meter.unit != "channels" or not ranking.spec.overrides:
+            return wanted
+        fixed = {name for name, _ in ranking.spec.overrides}
+        free = sum(group.size for group in ranking.groups if not fixed & set(group.layers))
+        return min(max(wanted, ranking.by_fixed), ranking.by_fixed + free)
 
     def _left(self, setting: PruneSpec, there: tuple[str, ...]) -> PruneSpec:
         """Return a setting for what is left where whole blocks have gone."""
