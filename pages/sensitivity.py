@@ -32,6 +32,6 @@ with show.plain_errors():
     targets.goal(now)
     suggestion = targets.suggested(now, loaded, data, found, request.spec)
     if suggestion is not None:
-        targets.table(now, loaded, found, request.spec, suggestion)
+        targets.table(now, loaded, data, found, request.spec, suggestion)
     with pictures:
         fragile.pictures(now, found, None if suggestion is None else suggestion.overrides)

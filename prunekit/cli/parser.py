@@ -140,7 +140,9 @@ def _setting_flags(parser: argparse.ArgumentParser, modes: Sequence[str] = MODES
     parser.add_argument(
         "--cap", type=_pair, action="append", metavar="layer=S", help="largest share that may go from one layer; repeatable"
     )
-    parser.add_argument("--cap-all", type=_number, metavar="S", help="most that may go from any layer")
+    parser.add_argument(
+        "--cap-all", type=_number, metavar="S", help="most that may go from any layer that stays; whole blocks go whatever it says"
+    )
     parser.add_argument("--pattern", metavar="N:M", help="mode nm: N of every M consecutive weights stay (default: 2:4)")
     parser.add_argument("--target", choices=TARGETS, help="structured: what the sparsity counts (default: channels)")
     parser.add_argument(

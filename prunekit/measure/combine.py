@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -54,7 +55,9 @@ def counter(
     return counted
 
 
-def together(found: Sensitivity, targets: Mapping[str, float], spec: PruneSpec) -> PruneSpec:
+def together(  # noqa: PLR0917 (what was measured and is wanted, and the model for it)
+    found: Sensitivity, targets: Mapping[str, float], spec: PruneSpec, model: nn.Module, shape: tuple[int, ...], data: Any = None
+) -> PruneSpec:
     """Return the setting that carries out targets for layers or groups, nothing else touched.
 
     Parameters
@@ -65,17 +68,34 @@ def together(found: Sensitivity, targets: Mapping[str, float], spec: PruneSpec) 
         Sparsity by layer or group; those at 0 stay whole.
     spec : PruneSpec
         Where mode, criterion, seed and samples come from.
+    model : nn.Module
+        The dense model.
+    shape : tuple of int
+        Shape of one sample.
+    data : Data, optional
+        For criteria that look at training data.
 
     Returns
     -------
     PruneSpec
-        With an override for each layer, and the total that they make up.
+        With an override for each layer, and the total that they make up. In structured mode a layer that shrinks in two ways (attention by heads and by
+        dimensions of each) has one override: the share of its outputs that both targets leave, however the two ways share it out.
     """
     going = [layer for layer in found.layers if targets.get(layer.name, 0.0) > 0]
     removed = sum(round(targets[layer.name] * layer.size) for layer in going)
-    return PruneSpec(
+    stay: dict[str, float] = {}
+    for layer in going:
+        stay[layer.layers[0]] = stay.get(layer.layers[0], 1.0) * (1 - targets[layer.name])
+    alone = {name for name, ways in Counter(layer.layers[0] for layer in found.layers).items() if ways == 1}
+    setting = PruneSpec(
         mode=spec.mode, criterion=spec.criterion, seed=spec.seed, samples=spec.samples,
-        layers=tuple(name for layer in going for name in layer.layers) or None,
-        overrides=tuple((layer.layers[0], targets[layer.name]) for layer in going),
+        layers=tuple(dict.fromkeys(name for layer in going for name in layer.layers)) or None,
+        overrides=tuple((layer.layers[0], targets[layer.name]) for layer in going if layer.layers[0] in alone)
+        + tuple((name, 1 - left) for name, left in stay.items() if name not in alone),
         sparsity=removed / max(sum(layer.size for layer in going), 1),
     )  # fmt: skip
+    if spec.mode != "structured":
+        return setting
+    # layers open other groups along, which stay: the total is what the overrides make of the whole, no more
+    ranking = ChannelRanking.of(model, setting, trace(model, shape), data)
+    return replace(setting, sparsity=ranking.by_fixed / ranking.meter.total)

@@ -63,7 +63,9 @@ def suggested(now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spe
     return answer
 
 
-def table(now: Settings, loaded: Loaded, found: Sensitivity, spec: PruneSpec, suggestion: Suggestion) -> None:
+def table(  # noqa: PLR0917 (what is picked, and what was found of it)
+    now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spec: PruneSpec, suggestion: Suggestion
+) -> None:
     """Show the targets to edit, and take them to the Prune page."""
     costs = {layer.name: layer for layer in found.layers}
     frame = pd.DataFrame(
@@ -88,7 +90,7 @@ def table(now: Settings, loaded: Loaded, found: Sensitivity, spec: PruneSpec, su
         "Use on the Prune page", key="use_targets", type="primary", icon=":material/content_cut:", disabled=not any(wanted.values()),
         help="Each layer gets its target as an override; measure there what all of them cost together.",
     ):  # fmt: skip
-        adopt(loaded, together(found, wanted, spec))
+        adopt(loaded, together(found, wanted, spec, loaded.model, loaded.input_shape, data))
         st.switch_page(routes.page("prune"))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -21,9 +22,11 @@ from prunekit.measure.drops import drop_curve, drop_curves, fragile
 from prunekit.measure.knapsack import least_for, most_within
 from prunekit.measure.sensitivity import LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
 from prunekit.measure.suggest import suggest
-from prunekit.pruning import prune
+from prunekit.pruning import ChannelRanking, prune, trace
 from prunekit.spec import PruneSpec
 from tests.measure.test_sensitivity import SHAPE, Net, data
+from tests.transformers import SHAPE as TOKENS
+from tests.transformers import build
 
 IMAGES = 1000
 GRID = [0.1, 0.3, 0.5, 0.7, 0.9]
@@ -186,7 +189,7 @@ def test_a_goal_in_channels_is_met_by_count_and_by_surgery(model: nn.Module, goa
     dense = count(model, SHAPE)
     given_ = suggest(found, **goal, totals=(dense.params, dense.macs), counter=counter(model, spec, SHAPE))
     assert given_.counted
-    small = prune(model, together(found, given_.overrides, spec), input_shape=SHAPE)
+    small = prune(model, together(found, given_.overrides, spec, model, SHAPE), input_shape=SHAPE)
     assert 1 - small.after.params / dense.params == pytest.approx(given_.params)
     assert 1 - small.after.macs / dense.macs == pytest.approx(given_.macs)
     kept = {row.name: 1 - row.sparsity for row in small.layers}
@@ -216,10 +219,31 @@ def test_a_goal_is_met_within_two_points_where_channels_are_many(goal: dict[str,
         rows.append(LayerSensitivity(row.name, row.layers, row.params, row.macs, tuple(points)))
     found, dense = table(*rows), count(model, shape)
     given_ = suggest(found, **goal, totals=(dense.params, dense.macs), counter=counter(model, spec, shape))
-    small = prune(model, together(found, given_.overrides, spec), input_shape=shape)
+    small = prune(model, together(found, given_.overrides, spec, model, shape), input_shape=shape)
     for what, share in goal.items():
         reached = 1 - getattr(small.after, what) / getattr(dense, what)
         assert share <= reached < share + 0.02
+
+
+@pytest.mark.parametrize("name", ["encoder", "vit", "grouped"])
+@settings(max_examples=15, deadline=None)
+@given(drawn=st.data())
+def test_targets_of_a_layer_that_shrinks_in_two_ways_are_one_override(name: str, drawn: st.DataObject) -> None:
+    model, spec = build(name), PruneSpec(mode="structured")
+    rows = [layer(row.name, [0.9] * len(GRID)) for row in alone(model, spec, [0.5], TOKENS)]
+    ways = {row.name: row for row in alone(model, spec, [0.5], TOKENS)}
+    found = table(*(replace(row, layers=ways[row.name].layers) for row in rows))
+    targets = {row.name: drawn.draw(st.sampled_from([0.0, 0.2, 0.5, 0.8])) for row in rows}
+    assume(any(targets.values()))
+    setting = together(found, targets, spec, model, TOKENS)
+    ranking = ChannelRanking.of(model, setting, trace(model, TOKENS))
+    plan, shares = ranking.cut(), dict(setting.overrides)
+    assert plan.atoms.size == ranking.by_fixed, "nothing else is touched"
+    for first, share in shares.items():
+        left = np.prod([1 - targets[row.name] for row in found.layers if row.layers[0] == first])
+        assert share == pytest.approx(1 - left)
+    untouched = {name for row in found.layers for name in row.layers if not targets[row.name]} - {n for n in setting.layers or ()}
+    assert all(len(plan.kept[name]) == len(plan.graph.outputs[name]) for name in untouched)
 
 
 @pytest.mark.parametrize("goal", [{"params": 0.5}, {"macs": 0.6}, {"drop": 0.05}])
@@ -227,7 +251,7 @@ def test_targets_for_weights_are_what_pruning_by_them_gives(model: nn.Module, go
     found = sensitivity(model, data())
     dense = count(model, SHAPE)
     given_ = suggest(found, **goal, totals=(dense.params, dense.macs))
-    done = prune(model, together(found, given_.overrides, PruneSpec()), input_shape=SHAPE)
+    done = prune(model, together(found, given_.overrides, PruneSpec(), model, SHAPE), input_shape=SHAPE)
     assert (dense.nonzero - done.after.nonzero) / dense.params == pytest.approx(given_.params, abs=0.002)
     assert 1 - done.after.effective_macs / dense.macs == pytest.approx(given_.macs, abs=0.002)
     for target, row in zip(given_.targets, done.layers, strict=True):
