@@ -78,8 +78,8 @@ def together(  # noqa: PLR0917 (what was measured and is wanted, and the model f
     Returns
     -------
     PruneSpec
-        With an override for each layer, and the total that they make up. In structured mode a layer that shrinks in two ways (attention by heads and by
-        dimensions of each) has one override: the share of its outputs that both targets leave, however the two ways share it out.
+        With an override for each layer, and the total that they make up. In structured mode a layer that shrinks in two ways (attention
+        by heads and by dimensions of each) has one override: the share of its outputs that both targets leave, however the two share it.
     """
     going = [layer for layer in found.layers if targets.get(layer.name, 0.0) > 0]
     removed = sum(round(targets[layer.name] * layer.size) for layer in going)
