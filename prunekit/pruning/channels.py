@@ -222,12 +222,13 @@ class ChannelRanking:
             f"{steps.group.id} would have been emptied: its best channel stays" for steps in free if counts[steps.group.id] > steps.top
         ]
         picked = [steps.order[: counts[steps.group.id]] for steps in free]
-        asked = {steps.group.id: 1 - (1 - share) ** self._ways(steps.group) for steps in free}
+        asked = {steps.group.id: 1 - (1 - share) ** self._ways[steps.group.id] for steps in free}
         return self._plan(spec, asked, np.concatenate([fixed, *picked]), wanted, (*limits, *emptied))
 
-    def _ways(self, group: Group) -> int:
-        """Return in how many ways one output of a group's layers can go: the same share of each way takes more than that of the layer."""
-        return max(roles_open(self.graph, group, name, self.open_to) for name in group.layers)
+    @cached_property
+    def _ways(self) -> dict[str, int]:
+        """Group id -> in how many ways an output of its layers can go: the same share of each way takes more than that of the layer."""
+        return {g.id: max(roles_open(self.graph, g, name, self.open_to) for name in g.layers) for g in self.groups}
 
     def _below(self, spec: PruneSpec, threshold: float, fixed: Ids, limits: list[str]) -> Plan:
         """Take what scores below a threshold, as far as caps and multiples allow."""

@@ -81,9 +81,14 @@ def roles_open(graph: ChannelGraph, group: Group, layer: str, open_to: Ids) -> i
     open_to : ndarray of int
         Atoms that a setting may remove, of all groups: a role whose units stay whole takes no part.
     """
-    positions, atoms, _ = graph.incidence[layer]
-    ways = np.bincount(positions[np.isin(atoms, open_to)], minlength=graph.outputs[layer].size)
-    return int(ways[positions[np.isin(atoms, group.atoms)]].max(initial=1))
+    positions, atoms, roles = graph.incidence[layer]
+    if not roles.size or (roles == roles[0]).all():
+        return 1  # most layers have a single role, and this is asked for each of them
+    among = np.zeros((2, 1 + max(int(ids.max(initial=0)) for ids in (atoms, open_to, group.atoms))), dtype=np.bool_)
+    among[0, open_to], among[1, group.atoms] = True, True
+    is_open, mine = among[:, atoms]
+    ways = np.bincount(positions[is_open], minlength=graph.outputs[layer].size)
+    return int(ways[positions[mine]].max(initial=1))
 
 
 def _share(graph: ChannelGraph, spec: PruneSpec, group: Group, layer: str, open_to: Ids) -> _Share:
