@@ -131,8 +131,21 @@ def _measure(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
         ) from error
 
 
-def _costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Return MACs by layer, the whole under ``""``; remembered for each model."""
+def costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
+    """Return the MACs of one sample by layer, those of the whole model under ``""``; remembered for each model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+    input_shape : tuple of int
+        Shape of one sample.
+
+    Raises
+    ------
+    ModelError
+        If the model does not run on such an input.
+    """
     shape = tuple(input_shape)
     return remembered(_cache, model, (shape, likeness(model)), lambda: _measure(model, shape))
 
@@ -177,12 +190,12 @@ def layer_macs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]
     ModelError
         If the model does not run on such an input.
     """
-    return {name: macs for name, macs in _costs(model, input_shape).items() if name}
+    return {name: macs for name, macs in costs(model, input_shape).items() if name}
 
 
 def model_macs(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Return the MACs of one forward pass of one sample (convolutions, matrix products, attention)."""
-    return _costs(model, input_shape)[""]
+    return costs(model, input_shape)[""]
 
 
 def count(model: nn.Module, input_shape: tuple[int, ...], masks: Masks | None = None) -> Counts:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 PLAIN = {int, float, bool, str}
+KINDS = {*PLAIN, tuple}
 REMEMBERED = 8  # for one model: more come of a counter that forward() keeps in an attribute
 
 Found = TypeVar("Found")
@@ -23,18 +24,21 @@ def likeness(model: nn.Module) -> Hashable:
     model : nn.Module
         Any model; its weights' values do not count.
     """
-    return tuple(tuple(p.shape) for p in model.parameters()), tuple(map(_settings, model.modules()))
+    left, seen, found = [model], set[int](), []
+    while left:  # as ``modules()`` does, which takes three times as long
+        module = left.pop()
+        if id(module) not in seen:
+            seen.add(id(module))
+            found.append(_settings(module))
+            left += [child for child in module._modules.values() if child is not None]
+    return tuple(found)
 
 
 def _settings(module: nn.Module) -> tuple[object, ...]:
-    """Return a module's class and plain attributes, such as its stride."""
-    plain = ((name, value) for name, value in vars(module).items() if name != "training" and _is_plain(value))
-    return type(module), *plain
-
-
-def _is_plain(value: object) -> bool:
-    """Return whether an attribute is a number, a word, or a tuple of these."""
-    return type(value) in PLAIN or (type(value) is tuple and all(type(part) in PLAIN for part in value))
+    """Return a module's class, the shapes of its parameters, and plain attributes, such as its stride."""
+    shapes = [None if p is None else tuple(p.shape) for p in module._parameters.values()]
+    plain = [entry for entry in vars(module).items() if type(entry[1]) in KINDS and entry[0] != "training"]
+    return type(module), *shapes, *(e for e in plain if type(e[1]) is not tuple or all(type(part) in PLAIN for part in e[1]))
 
 
 def remembered(cache: Cache[Found], model: nn.Module, key: Hashable, find: Callable[[], Found]) -> Found:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.anatomy import channel_layers, input_shape_of, layer_macs, model_macs
+from prunekit.anatomy import channel_layers, input_shape_of
+from prunekit.anatomy.cost import costs
 from prunekit.anatomy.layers import weight_name as weight_in
 from prunekit.anatomy.likeness import Cache, likeness, remembered
 from prunekit.pruning.blocks import Block
@@ -181,8 +182,8 @@ def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelG
     ]
     kinds = kinds_of(model, facts, solution)
     groups = tuple(_named(group, kinds) for group in _groups(facts, solution, incidence, weights))
-    macs = layer_macs(model, shape)
-    macs[""] = model_macs(model, shape) - sum(macs.values())
+    macs = dict(costs(model, shape))
+    macs[""] = 2 * macs[""] - sum(macs.values())  # what no layer does
     blocks = _with_layers(facts.blocks, layers)
     return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), macs, weights, blocks)
 
