@@ -17,7 +17,7 @@ Cache = WeakKeyDictionary[nn.Module, dict[Hashable, Found]]
 
 
 def likeness(model: nn.Module) -> Hashable:
-    """Return what tells a model from itself after a change: shapes of its tensors, classes and plain attributes of its modules.
+    """Return what tells a model from itself after a change: names and shapes of parameters, classes and plain attributes of modules.
 
     Parameters
     ----------
@@ -35,10 +35,15 @@ def likeness(model: nn.Module) -> Hashable:
 
 
 def _settings(module: nn.Module) -> tuple[object, ...]:
-    """Return a module's class, the shapes of its parameters, and plain attributes, such as its stride."""
-    shapes = [None if p is None else tuple(p.shape) for p in module._parameters.values()]
+    """Return a module's class, its children's names, its parameters' names and shapes, and plain attributes, such as its stride."""
+    shapes = [(name, None if p is None else tuple(p.shape)) for name, p in module._parameters.items()]
     plain = [entry for entry in vars(module).items() if type(entry[1]) in KINDS and entry[0] != "training"]
-    return type(module), *shapes, *(e for e in plain if type(e[1]) is not tuple or all(type(part) in PLAIN for part in e[1]))
+    return (
+        type(module),
+        *module._modules,
+        *shapes,
+        *(e for e in plain if type(e[1]) is not tuple or all(type(part) in PLAIN for part in e[1])),
+    )
 
 
 def remembered(cache: Cache[Found], model: nn.Module, key: Hashable, find: Callable[[], Found]) -> Found:

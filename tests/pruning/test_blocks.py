@@ -5,6 +5,7 @@ import functools
 import math
 import pickle
 import re
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -334,6 +335,10 @@ def test_what_was_changed_on_a_model_is_seen_by_the_next_pruning():
     before = trace(net, SHAPE).macs["2"]
     net[2].stride = (2, 2)
     assert trace(net, SHAPE).macs["2"] == before / 4
+    net = nn.Sequential(OrderedDict(first=nn.Conv2d(2, 6, 3), last=nn.Conv2d(6, 5, 3)))
+    assert trace(net, SHAPE).layers == ("first", "last")
+    net._modules = OrderedDict(front=net.first, last=net.last)
+    assert trace(net, SHAPE).layers == ("front", "last")
 
 
 class Widening(nn.Module):
