@@ -10,13 +10,16 @@ now, kept = settings(), comparing.kept()
 if kept is None:
     st.stop()
 with show.plain_errors():
-    allruns.section(now, kept)
+    with show.slot():
+        allruns.section(now, kept)
     runs = comparing.picked(now, kept)
-    found = comparing.comparison(runs, kept)
-    compare_top.strip(runs, found)
+    with show.slot():
+        found = comparing.comparison(runs, kept)
+        compare_top.strip(runs, found)
     if found is None:
         st.stop()
-    compare_top.answer(found)
-    comparing.missing(found, kept)
+    with show.slot():
+        compare_top.answer(found)
+        comparing.missing(found, kept)
     compare_tabs.tabs(now, found, kept)
     compare_out.section(now, found, kept)

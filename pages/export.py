@@ -13,10 +13,11 @@ now, kept = settings(), comparing.kept()
 if kept is None:
     st.stop()
 with show.plain_errors():
-    show.section("Take a run away")
-    run = exporting.pick(now, kept)
-    if run is not None:
-        exporting.figures(run, kept)
-        exporting.export(run, kept)
+    with show.slot():
+        show.section("Take a run away")
+        run = exporting.pick(now, kept)
+        if run is not None:
+            exporting.figures(run, kept)
+            exporting.export(run, kept)
     show.section("Take an archive in")
     exporting.taking_in(kept)

@@ -10,7 +10,10 @@ show.heading(
 )
 now, loaded = model_in_use()
 with show.plain_errors():
-    selected = layers.table(now, loaded)
-    layers.distributions(now, loaded, selected)
-    couplings.section(loaded)
+    with show.slot():
+        selected = layers.table(now, loaded)
+    with show.slot():
+        layers.distributions(now, loaded, selected)
+    with show.slot():
+        couplings.section(loaded)
     blocks.section(loaded)

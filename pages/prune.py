@@ -30,17 +30,18 @@ now, loaded = model_in_use()
 with st.container(border=True):
     controls.setting()
     controls.amount()
-    if now.mode == "structured":
-        with st.container(horizontal=True, gap="large"):
-            kinds.pills(now, loaded)
-            blocks.slider(now, loaded)
+    with show.slot():
+        if now.mode == "structured":
+            with st.container(horizontal=True, gap="large"):
+                kinds.pills(now, loaded)
+                blocks.slider(now, loaded)
     more.choices()
 
 view = spec = data = None
 if store.data_name(now, loaded) != store.NO_DATA:
     data = data_in_use(now, loaded)
 images = store.images_of(now, loaded, data)
-with show.plain_errors(stop=False):
+with show.slot(), show.plain_errors(stop=False):
     spec = now.spec(loaded.every)
     if scoring.ready(loaded, spec, images):
         view = cuts.view(loaded.source, spec, images)
@@ -51,17 +52,21 @@ with st.container(horizontal=True):
     handout.download(now, loaded, view, data)
     if spec is not None:
         handout.copy_as_command(now, loaded, spec)
-saving.panel(now, loaded, view, data)
+with show.slot():
+    saving.panel(now, loaded, view, data)
+    if view is not None:
+        measuring.panel(costs.accuracy_key(now, loaded, view.spec))
+        found = costs.measured(now, loaded, view.spec)
+        if found is not None:
+            costs.verdict(found)
+        prune.limits(view)
 if view is not None:
-    measuring.panel(costs.accuracy_key(now, loaded, view.spec))
-    found = costs.measured(now, loaded, view.spec)
-    if found is not None:
-        costs.verdict(found)
-    prune.limits(view)
     prune.pictures(now, loaded, view)
     pixels.section(now, loaded, view)
-    staying.section(loaded, view)
-ticks.section(now, loaded, view)
+    with show.slot():
+        staying.section(loaded, view)
+with show.slot():
+    ticks.section(now, loaded, view)
 if view is not None:
     with show.plain_errors(stop=False):
         found = costs.known(now, loaded, view)

@@ -14,7 +14,8 @@ data = data_in_use(now, loaded)
 if data is None:
     st.stop()
 with show.plain_errors():
-    fragile.setting(now, data)
+    with show.slot():
+        fragile.setting(now, data)
     request = fragile.request_of(now, loaded, data)
     found = fragile.found(request, loaded, data)
     fragile.button(request, found)

@@ -9,20 +9,23 @@ show.heading(
     "trades against each other.",
 )
 shelf = shelves.pick()
-if shelf == "sample":
-    shelves.samples()
-elif shelf == "torchvision":
-    shelves.torchvision()
-else:
-    shelves.own()
+with show.slot():
+    if shelf == "sample":
+        shelves.samples()
+    elif shelf == "torchvision":
+        shelves.torchvision()
+    else:
+        shelves.own()
 
-start.baseline()
-data = start.predictions()
-with show.plain_errors(stop=False):
+with show.slot():
+    start.baseline()
+with show.slot():
+    data = start.predictions()
+with show.slot(), show.plain_errors(stop=False):
     scratch.section(*model_in_use(link=False), data)
 
 show.section("Pruning in three pictures", "Computed here, from the two digits samples.")
-with show.plain_errors(stop=False):
+with show.slot(), show.plain_errors(stop=False):
     teaching.pictures()
 
 show.section("Next")

@@ -34,9 +34,10 @@ def read_off(now: Settings, loaded: Loaded, data: Data, lines: list[Line]) -> No
             on_click=_find, args=([(lines[i], requests[i]) for i in open_],),
             help="Measures between the points, on the same images, then once on all test images, which have chosen nothing.",
         )  # fmt: skip
-    for job in jobs:
-        if job is not None and job.active:
-            measuring.panel(job.key)
+    with show.slot():
+        for job in jobs:
+            if job is not None and job.active:
+                measuring.panel(job.key)
     answers = [job.result if job is not None and job.state == "done" else None for job in jobs]
     found = [answer.found if answer is not None else _from_points(line, now.drop) for line, answer in zip(lines, answers, strict=True)]
     rows = [_row(line, f, answer) for line, f, answer in zip(lines, found, answers, strict=True) if f is not None]

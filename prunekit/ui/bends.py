@@ -58,7 +58,8 @@ def picture(now: Settings, lines: list[Line], split: str, dense: Counts) -> None
 
 def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, busy: bool) -> None:
     """Draw progress and what has been measured so far."""
-    _progress(lines)
+    with show.slot():
+        _progress(lines)
     frame = frame_of(lines, dense)
     if frame.empty:
         if not busy:

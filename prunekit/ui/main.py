@@ -12,6 +12,7 @@ classroom.begin()
 state.sync()
 here = routes.navigation()
 sidebar.show()
-for sentence in state.problems():
-    st.warning(sentence, icon=":material/link_off:")
+with show.slot():
+    for sentence in state.problems():
+        st.warning(sentence, icon=":material/link_off:")
 here.run()

@@ -16,7 +16,7 @@ from prunekit.jobs import Job, board
 from prunekit.jobs import key_of as job_key
 from prunekit.jobs.queue import Work
 from prunekit.plots.text import plural
-from prunekit.ui import classroom, store
+from prunekit.ui import classroom, show, store
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Loaded
 
@@ -167,14 +167,15 @@ def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:
         Draws partial results.
     """
     job = board().get(key)
-    if job is None:
-        return
-    if job.active:
-        st.fragment(_live, run_every=0.7, key=f"live_{key}")(key, draw)
-    elif job.state == "failed":
-        st.error(job.error, icon=":material/error:")
-    elif job.state == "cancelled":
-        st.caption(f"Cancelled: {job.title}.")
+    with show.slot():
+        if job is None:
+            return
+        if job.active:
+            st.fragment(_live, run_every=0.7, key=f"live_{key}")(key, draw)
+        elif job.state == "failed":
+            st.error(job.error, icon=":material/error:")
+        elif job.state == "cancelled":
+            st.caption(f"Cancelled: {job.title}.")
 
 
 def _live(key: str, draw: Callable[[Job], None] | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import plotly.graph_objects as go
@@ -59,6 +59,15 @@ def section(title: str, note: str = "") -> None:
     st.subheader(title, anchor=False)
     if note:
         st.caption(note)
+
+
+def slot() -> AbstractContextManager[Any]:
+    """Return one place on the page for a part that comes and goes: what follows stays where it is, and is never on screen twice.
+
+    Streamlit tells elements apart by their place; one that appears moves all that follow, and until the page is drawn to its end the
+    moved ones stand in both places.
+    """
+    return st.container()
 
 
 def tag(how: str) -> str:

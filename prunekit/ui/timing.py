@@ -66,7 +66,8 @@ def setting(now: Settings, loaded: Loaded) -> None:
             controls.slider("the channels")
         else:
             controls.slider("the weights, or of the channels")
-        _unlike(now)
+        with show.slot():
+            _unlike(now)
         _where(now)
         _runs(now, loaded)
 
@@ -219,8 +220,9 @@ def button(now: Settings, loaded: Loaded, data: Data | None) -> None:
     job = board().get(key_of(now, loaded))
     done, busy = job is not None and job.state == "done", job is not None and job.active
     lacking = [f"**{RUNTIMES[name].title}**: {show.plain(RUNTIMES[name].missing())}" for name in now.runtimes if RUNTIMES[name].missing()]
-    for sentence in lacking:
-        st.caption(f":orange[{sentence}]")
+    with show.slot():
+        for sentence in lacking:
+            st.caption(f":orange[{sentence}]")
     st.button(
         "Measure again" if done else "Measure latency here", key="measure_latency", type="secondary" if done else "primary",
         disabled=busy or (data is None and needs_data(now)),

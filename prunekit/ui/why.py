@@ -58,10 +58,11 @@ def why(now: Settings, loaded: Loaded, data: Data | None) -> None:
         )  # fmt: skip
     measuring.panel(key)
     found = measuring.finished(key)
-    if found is not None:
-        _answer(found)
-    elif job is None or not job.active:
-        st.caption(f"It takes about {now.budget} s, with batch {batch} and {plural(threads, 'thread')}, in {RUNTIMES[where].title}.")
+    with show.slot():
+        if found is not None:
+            _answer(found)
+        elif job is None or not job.active:
+            st.caption(f"It takes about {now.budget} s, with batch {batch} and {plural(threads, 'thread')}, in {RUNTIMES[where].title}.")
     _break_even(threads)
 
 

@@ -1,0 +1,64 @@
+"""Nothing stands twice on the screen, not even for a moment, while a measurement comes and goes."""
+
+import pytest
+
+from tests.browser.conftest import Server, Tab
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+WATCH = """() => {
+  window.seen = {};
+  window.count = () => {
+    const places = {};
+    for (const e of document.querySelectorAll(
+        '[data-testid=stMain] h3, [data-testid=stMain] [data-testid=stWidgetLabel] p, [data-testid=stMain] button p')) {
+      const text = e.textContent.trim(), at = e.closest('[data-testid=stElementContainer]');
+      if (text && at) (places[text] = places[text] || new Set()).add(at);
+    }
+    const counts = {};
+    for (const text in places) counts[text] = places[text].size;
+    return counts;
+  };
+  window.first = window.count();
+  new MutationObserver(() => {
+    const counts = window.count();
+    for (const text in counts) window.seen[text] = Math.max(window.seen[text] || 0, counts[text]);
+  }).observe(document.body, {childList: true, subtree: true, characterData: true});
+}"""
+DOUBLED = """() => {
+  const last = window.count(), doubled = [];
+  for (const text in window.seen)
+    if (text !== "Cancel" && window.seen[text] > Math.max(1, window.first[text] || 0, last[text] || 0)) doubled.push(text);
+  return [doubled, Object.keys(window.seen).length];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("address", "button", "after"),
+    [
+        ("prune?sparsity=91", "Measure accuracy", "Accuracy measured"),
+        ("prune?mode=structured&sparsity=50", "Measure accuracy", "Accuracy measured"),
+        ("prune?sparsity=60", "Save as run", "Saved as a run"),
+        ("accuracy?model=digits_mlp", "Measure", "Measured"),
+        ("sensitivity?model=digits_mlp", "Measure", "Measured"),
+        ("learn?part=presets", "Measure all", ""),
+    ],
+)
+def test_what_follows_a_measurement_stays_where_it_is(chromium, tmp_path, address, button, after):
+    server = Server(tmp_path, PRUNEKIT_HOME=str(tmp_path / "home"))
+    tab = Tab(chromium, server.base).go(address)
+    tab.page.evaluate(WATCH)
+    tab.page.get_by_role("button", name=button, exact=True).click()
+    if after:
+        tab.page.get_by_role("button", name=after, exact=True).wait_for(timeout=180_000)
+    tab.page.wait_for_timeout(1000)
+    for _ in range(360):
+        if not tab.page.get_by_role("button", name="Cancel", exact=True).count():
+            break
+        tab.page.wait_for_timeout(500)
+    tab.idle()
+    doubled, watched = tab.page.evaluate(DOUBLED)
+    assert watched > 3, "the page was not drawn anew: nothing was watched"
+    assert not doubled
+    tab.context.close()
+    server.stop()
