@@ -93,8 +93,8 @@ def section(now: Settings, store: RunStore) -> None:
         routes.link("prune", "Go to the Prune page")
         st.stop()
     # it folds when the page is opened, not while somebody is still picking
-    key = state.mirror("runs_open", bool(st.session_state.get("runs_open", len(now.runs) < FEWEST)))
-    box = st.expander(f"All runs ({whole:,})", key=key, icon=":material/list:", on_change="rerun")
+    opened = state.mirror("runs_open", bool(st.session_state.get("runs_open", len(now.runs) < FEWEST)), "expanded")
+    box = st.expander(f"All runs ({whole:,})", icon=":material/list:", on_change="rerun", **opened)
     if box.open:
         with box:
             _body(now, store)
@@ -123,10 +123,10 @@ def _filters(now: Settings, frame: pd.DataFrame) -> None:
     tags = ["", *sorted({tag for tags in frame["tags"] for tag in tags} | ({now.tagged} - {""}))]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.text_input("Find", placeholder="words in title, tags or notes", max_chars=60, width=230, **state.bind("find", take=_clean))
-        st.selectbox("Kind", kinds, format_func=lambda kind: kind or "all kinds", width=140, **state.bind("kind"))
+        st.selectbox("Kind", kinds, format_func=lambda kind: kind or "all kinds", width=140, **state.bind("kind", start=kinds))
         if len(tags) > 1:
-            st.selectbox("Tag", tags, format_func=lambda tag: tag or "all tags", width=150, **state.bind("tagged"))
-        st.selectbox("Order", SORTS, format_func=ORDERS.__getitem__, width=210, **state.bind("sort"))
+            st.selectbox("Tag", tags, format_func=lambda tag: tag or "all tags", width=150, **state.bind("tagged", start=tags))
+        st.selectbox("Order", SORTS, format_func=ORDERS.__getitem__, width=210, **state.bind("sort", start=SORTS))
         st.toggle(
             "Runs in passing, too",
             **state.bind("every"),

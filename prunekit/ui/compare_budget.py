@@ -24,7 +24,8 @@ def tradeoff(now: Settings, found: Comparison, store: RunStore) -> None:
         _figure("y", "Up", names, look.y)
         st.segmented_control(
             "Budget on", ["x", "y"], required=True,
-            format_func={"x": METRICS[look.x].title, "y": METRICS[look.y].title}.__getitem__, **state.bind("bound_on", then=_side),
+            format_func={"x": METRICS[look.x].title, "y": METRICS[look.y].title}.__getitem__,
+            **state.bind("bound_on", start="default", then=_side),
         )  # fmt: skip
         _bound(look.x if look.bound_on == "x" else look.y)
     _, sentence = pictures.budget(found, look)
@@ -38,8 +39,9 @@ def tradeoff(now: Settings, found: Comparison, store: RunStore) -> None:
 def _figure(field: str, label: str, names: list[str], value: str) -> None:
     """Show which figure an axis has."""
     st.selectbox(
-        label, names, format_func=lambda name: METRICS[name].title, width=190, **state.bind(field, show=lambda _: value, then=_axis(field))
-    )
+        label, names, format_func=lambda name: METRICS[name].title, width=190,
+        **state.bind(field, start=names, show=lambda _: value, then=_axis(field)),
+    )  # fmt: skip
 
 
 def _bound(name: str) -> None:

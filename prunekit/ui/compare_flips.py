@@ -29,7 +29,7 @@ def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:
     if len(letters) > 1:
         st.segmented_control(
             "Compare with dense", range(len(letters)), required=True, format_func=letters.__getitem__,
-            **state.bind("behind", show=lambda place: min(place, len(letters) - 1), then=_behind),
+            **state.bind("behind", start="default", show=lambda place: min(place, len(letters) - 1), then=_behind),
         )  # fmt: skip
     look = comparing.view_of(now, found, [])
     drawn = pictures.of_behaviour(told, look, show.dark())
@@ -66,7 +66,7 @@ def _flips(now: Settings, found: Comparison, told: Behaviour, letter: str) -> No
     counts = {"all": len(rows), **rows["kind"].value_counts().to_dict()}
     st.segmented_control(
         "Which", list(KINDS), required=True, label_visibility="collapsed",
-        format_func=lambda kind: f"{KINDS[kind]} ({counts.get(kind, 0):,})", **state.bind("flips", then=_kind),
+        format_func=lambda kind: f"{KINDS[kind]} ({counts.get(kind, 0):,})", **state.bind("flips", start="default", then=_kind),
     )  # fmt: skip
     picked = rows if now.flips == "all" else rows[rows["kind"] == now.flips]
     if picked.empty:
@@ -77,7 +77,7 @@ def _flips(now: Settings, found: Comparison, told: Behaviour, letter: str) -> No
     sheet = min(now.sheet, sheets)
     _sheet(found, told, picked.iloc[(sheet - 1) * SHEET : sheet * SHEET])
     if sheets > 1:
-        st.pagination(sheets, **state.bind("sheet", show=lambda _: sheet))
+        st.pagination(sheets, **state.bind("sheet", start="default", show=lambda _: sheet))
     st.caption(flips_caption(rows, letter, told.classes))
 
 

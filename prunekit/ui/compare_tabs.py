@@ -22,8 +22,7 @@ Draw = Callable[[Settings, Comparison, RunStore], None]
 def tabs(now: Settings, found: Comparison, store: RunStore) -> None:
     """Show the tabs; only the open one is computed."""
     titles = {name: TITLES[name] for name in TABS}
-    key = state.mirror("pick_tab", titles[now.tab])
-    shown = st.tabs(list(titles.values()), key=key, on_change=_take_tab)
+    shown = st.tabs(list(titles.values()), on_change=_take_tab, **state.mirror("pick_tab", titles[now.tab], "default"))
     for name, tab in zip(titles, shown, strict=True):
         if name == now.tab:
             with tab, show.plain_errors(stop=False):
@@ -40,7 +39,7 @@ def numbers(now: Settings, found: Comparison, store: RunStore) -> None:
     """Show all figures and all settings."""
     st.segmented_control(
         "Figures", [False, True], required=True, label_visibility="collapsed",
-        format_func={False: "As they are", True: "Against dense"}.__getitem__, **state.bind("relative"),
+        format_func={False: "As they are", True: "Against dense"}.__getitem__, **state.bind("relative", start="default"),
     )  # fmt: skip
     st.html(table_html(found, relative=now.relative, dark=show.dark()))
     st.caption(numbers_caption(found))
@@ -61,7 +60,7 @@ def layers(now: Settings, found: Comparison, store: RunStore) -> None:
     """Show each layer of all runs on one axis."""
     st.segmented_control(
         "Draw", ["sparsity", "width"], required=True, label_visibility="collapsed",
-        format_func={"sparsity": "Weights gone", "width": "Channels left"}.__getitem__, **state.bind("by"),
+        format_func={"sparsity": "Weights gone", "width": "Channels left"}.__getitem__, **state.bind("by", start="default"),
     )  # fmt: skip
     seen = comparing.shapes_of(found, store)
     show.pictures(pictures.of_layers(seen, comparing.view_of(now, found, []), show.dark()))
@@ -76,21 +75,21 @@ def weights(now: Settings, found: Comparison, store: RunStore) -> None:
         places = [-1, *range(len(names))]
         st.selectbox(
             "Layer", places, format_func=lambda place: "all layers" if place < 0 else names[place], width=260,
-            **state.bind("layer", show=lambda place: place if place < len(names) else -1),
+            **state.bind("layer", start=places, show=lambda place: place if place < len(names) else -1),
         )  # fmt: skip
         st.segmented_control(
             "Scale",
             ["linear", "log"],
             required=True,
             format_func={"linear": "Linear", "log": "Logarithmic"}.__getitem__,
-            **state.bind("scale"),
+            **state.bind("scale", start="default"),
         )
     show.pictures(pictures.of_weights(seen, look, show.dark()))
     pairs = list(dict.fromkeys([*pairs_of(seen.masks), *pairs_of(seen.channels)]))
     if len(pairs) > 1:
         st.selectbox(
             "Lay over each other", pairs, format_func=" and ".join, width=260,
-            **state.bind("pair", show=lambda pair: pair if pair in pairs else pairs[0]),
+            **state.bind("pair", start=pairs, show=lambda pair: pair if pair in pairs else pairs[0]),
         )  # fmt: skip
     _masks(pictures.of_masks(seen, look, show.dark()))
     if not pairs:

@@ -38,8 +38,9 @@ def setting() -> None:
     now = state.settings()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
-            "Mode", list(MODES), format_func=MODES.__getitem__, required=True, help=MODE_HELP, **state.bind("mode", then=state.change_mode)
-        )
+            "Mode", list(MODES), format_func=MODES.__getitem__, required=True, help=MODE_HELP,
+            **state.bind("mode", start="default", then=state.change_mode),
+        )  # fmt: skip
         criterion(now.mode)
         scope(now.mode)
 
@@ -48,7 +49,7 @@ def criterion(mode: str) -> None:
     """Show the criteria that go with a mode; the help tells of the picked one first."""
     names, picked = list(criteria_of(mode)), state.settings().criterion
     about = "\n".join(map(_about, sorted(names, key=lambda name: name != picked)))
-    st.selectbox("Criterion", names, format_func=criterion_name, width=215, help=about, **state.bind("criterion"))
+    st.selectbox("Criterion", names, format_func=criterion_name, width=215, help=about, **state.bind("criterion", start=names))
 
 
 def scope(mode: str) -> None:
@@ -56,7 +57,7 @@ def scope(mode: str) -> None:
     names = list(scopes_of(mode))
     if len(names) > 1:
         about = "\n".join(f"- {SCOPE_HELP[name]}" for name in names)
-        st.selectbox("Scope", names, format_func=SCOPES.__getitem__, width=225, help=about, **state.bind("scope"))
+        st.selectbox("Scope", names, format_func=SCOPES.__getitem__, width=225, help=about, **state.bind("scope", start=names))
 
 
 def criterion_name(name: str) -> str:
@@ -109,11 +110,14 @@ def pattern() -> None:
     """Show the usual patterns, and N and M for any other."""
     n, m = check.pattern(state.settings().pattern)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.pills("Pattern", PATTERNS, help=PATTERN_HELP, **state.bind("pattern", show=lambda now: now if now in PATTERNS else None))
-        state.mirror("pattern_n", n)
-        state.mirror("pattern_m", m)
-        st.number_input("Keep N", min_value=1, max_value=MOST_BLOCK, step=1, width=110, key="pattern_n", on_change=_take_n)
-        st.number_input("of every M", min_value=2, max_value=MOST_BLOCK, step=1, width=110, key="pattern_m", on_change=_take_m)
+        st.pills(
+            "Pattern", PATTERNS, help=PATTERN_HELP,
+            **state.bind("pattern", start="default", show=lambda now: now if now in PATTERNS else None),
+        )  # fmt: skip
+        st.number_input("Keep N", min_value=1, max_value=MOST_BLOCK, step=1, width=110, on_change=_take_n, **state.mirror("pattern_n", n))
+        st.number_input(
+            "of every M", min_value=2, max_value=MOST_BLOCK, step=1, width=110, on_change=_take_m, **state.mirror("pattern_m", m)
+        )
         st.markdown(f":gray[{n} of every {m} consecutive weights stay: {100 * (1 - n / m):.4g} % go from every layer that divides.]")
 
 

@@ -39,7 +39,7 @@ def pick(now: Settings, store: RunStore) -> Run | None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Run", list(runs), format_func=lambda name: f"{_title(runs[name])} ({name})", width="stretch",
-            **state.bind("opened", show=lambda name: name if name in runs else first),
+            **state.bind("opened", start=list(runs), show=lambda name: name if name in runs else first),
         )  # fmt: skip
         st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **state.bind("every"))
     return runs[now.opened if now.opened in runs else first]

@@ -37,18 +37,18 @@ def setting(now: Settings, data: Data) -> None:
             "Take from each layer", list(sweeps.DRAWN), required=True,
             format_func={"unstructured": "Single weights", "structured": "Channels"}.__getitem__,
             help="Channels are taken from a whole group: layers that shrink together are pruned together.",
-            **state.bind("mode", show=lambda _: mode, then=state.change_mode),
+            **state.bind("mode", start="default", show=lambda _: mode, then=state.change_mode),
         )  # fmt: skip
         names = list(criteria_of(mode))
         st.selectbox(
             "Criterion", names, format_func=controls.criterion_name, width=230,
-            **state.bind("criterion", show=lambda name: name if name in names else names[0]),
+            **state.bind("criterion", start=names, show=lambda name: name if name in names else names[0]),
         )  # fmt: skip
         offered = sorted({n for n in sweeps.SUBSETS if n and n < whole} | {0}, key=lambda n: n or whole)
         st.selectbox(
             f"Images ({split})", offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}", width=180,
             help="Measured in stratified parts: the whole picture comes first, then its intervals shrink.",
-            **state.bind("images", show=lambda n: n if n in offered else 0),
+            **state.bind("images", start=offered, show=lambda n: n if n in offered else 0),
         )  # fmt: skip
     if now.mode == "nm":
         st.caption("A pattern N:M has one sparsity, so single weights stand in for it here.")

@@ -43,5 +43,5 @@ def pills(now: Settings, loaded: Loaded) -> None:
 
     st.pills(
         "What may go", there, format_func=TITLES.__getitem__, selection_mode="multi", help=HELP,
-        **state.bind("units", show=shown, take=taken),
+        **state.bind("units", start="default", show=shown, take=taken),
     )  # fmt: skip

@@ -106,11 +106,11 @@ def distributions(now: Settings, loaded: Loaded, selected: tuple[str, ...]) -> N
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
             "View", ["overlay", "multiples"], required=True, label_visibility="collapsed",
-            format_func={"overlay": "Over each other", "multiples": "Side by side"}.__getitem__, **state.bind("view"),
+            format_func={"overlay": "Over each other", "multiples": "Side by side"}.__getitem__, **state.bind("view", start="default"),
         )  # fmt: skip
         scale = st.segmented_control(
             "Scale", ["linear", "log"], required=True, label_visibility="collapsed",
-            format_func={"linear": "Linear", "log": "Logarithmic"}.__getitem__, **state.bind("scale"),
+            format_func={"linear": "Linear", "log": "Logarithmic"}.__getitem__, **state.bind("scale", start="default"),
         )  # fmt: skip
     if view == "multiples":
         _multiples(loaded, selected, scale == "log")

@@ -61,15 +61,16 @@ def summary(now: Settings) -> str:
 def _target() -> None:
     """Show what the share counts."""
     st.segmented_control(
-        "The share counts", list(TARGETS), format_func=TARGET_NAMES.__getitem__, required=True, help=TARGET_HELP, **state.bind("target")
-    )
+        "The share counts", list(TARGETS), format_func=TARGET_NAMES.__getitem__, required=True, help=TARGET_HELP,
+        **state.bind("target", start="default"),
+    )  # fmt: skip
 
 
 def _round_to() -> None:
     """Show the channel multiple."""
     st.selectbox(
         "Keep a multiple of", list(ROUNDS), format_func=lambda n: "any number" if n == 1 else f"{n} channels", width=170, help=ROUND_HELP,
-        **state.bind("round_to"),
+        **state.bind("round_to", start=ROUNDS),
     )  # fmt: skip
 
 

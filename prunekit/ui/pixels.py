@@ -38,8 +38,10 @@ def section(now: Settings, loaded: Loaded, view: View) -> None:
     """
     show.section("Which channels stay, which go?" if view.what == "channels" else "Which weights stay, which go?")
     names = {p: f"{row.name} · {shape(row.before)}" + ("" if row.ticked else " · not ticked") for p, row in _rows(view).items()}
-    key = state.mirror("pick_pixels", shown(now, view))
-    st.selectbox("Layer", list(names), format_func=names.__getitem__, label_visibility="collapsed", key=key, on_change=_look, args=(key,))
+    st.selectbox(
+        "Layer", list(names), format_func=names.__getitem__, label_visibility="collapsed", on_change=_look, args=("pick_pixels",),
+        **state.mirror("pick_pixels", shown(now, view), list(names)),
+    )  # fmt: skip
     st.fragment(_body, key="pixels_body")(loaded, view, loaded.every[shown(now, view)])
 
 

@@ -167,9 +167,10 @@ def _focus(now: Settings, loaded: Loaded, view: View) -> None:
     options = [-1, *[place for place in names if bool(view.frame.at[place, "ticked"])]]
     if now.focus not in options:
         options.append(now.focus if now.focus in names else -1)
+    options = list(dict.fromkeys(options))
     st.selectbox(
-        "Look at", list(dict.fromkeys(options)), format_func=lambda place: names.get(place, "All ticked layers together"),
-        label_visibility="collapsed", **state.bind("focus", show=lambda place: place if place in names else -1),
+        "Look at", options, format_func=lambda place: names.get(place, "All ticked layers together"),
+        label_visibility="collapsed", **state.bind("focus", start=options, show=lambda place: place if place in names else -1),
     )  # fmt: skip
     name = names.get(now.focus)
     if name is not None and view.frame.at[now.focus, "after"][0] == 0:

@@ -21,7 +21,7 @@ def pick() -> str:
     home = "own" if now.upload or named_at_launch else gallery.shelf_of(now.model)
     chosen = st.segmented_control(
         "Models", list(NAMES), format_func=NAMES.__getitem__, required=True, label_visibility="collapsed",
-        **state.bind("shelf", show=lambda shelf: shelf or home, take=lambda shelf: "" if shelf == home else shelf),
+        **state.bind("shelf", start="default", show=lambda shelf: shelf or home, take=lambda shelf: "" if shelf == home else shelf),
     )  # fmt: skip
     return str(chosen)
 

@@ -43,8 +43,8 @@ def _choose_data(now: Settings, loaded: Loaded) -> None:
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         st.selectbox(
-            "Data", names, key=state.mirror("pick_data", name), on_change=_take_data,
-            format_func=lambda name: {store.NO_DATA: "no data"}.get(name, name),
+            "Data", names, on_change=_take_data, format_func=lambda name: {store.NO_DATA: "no data"}.get(name, name),
+            **state.mirror("pick_data", name, names),
         )  # fmt: skip
     with right:
         st.number_input(

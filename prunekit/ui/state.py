@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import streamlit as st
@@ -17,7 +17,6 @@ from prunekit.ui.settings import PLAIN, Settings
 _SETTINGS, _PROBLEMS, _SHELVED = "settings", "address_problems", "edits_by_mode"
 _READ = "times_address_read"
 _OF_MODE = ("layers", "overrides", "caps", "cap_all", "pattern", "target", "round_to", "units", "depth", "blocks")
-_MISSING = object()
 
 
 def settings() -> Settings:
@@ -92,17 +91,19 @@ def same(value: Any) -> Any:
 
 
 def bind(
-    field: str, *, show: Callable[[Any], Any] = same, take: Callable[[Any], Any] = same, then: Callable[[Any], None] | None = None
-) -> dict[str, Any]:
+    field: str, *, start: str | Sequence[Any] = "value", show: Callable[[Any], Any] = same, take: Callable[[Any], Any] = same,
+    then: Callable[[Any], None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Return the arguments that tie a widget to a setting: ``st.slider("Seed", **bind("seed"))``.
 
-    The settings are the truth and the widget mirrors them. Its state is assigned only where it differs: assigning it on every
-    run would pull a slider back while a hand still moves it.
+    The settings are the truth and the widget mirrors them, see :func:`mirror`.
 
     Parameters
     ----------
     field : str
         A field of ``Settings``.
+    start : str or sequence
+        As for :func:`mirror`.
     show, take : callable
         From the setting to the widget's value, and back.
     then : callable, optional
@@ -111,17 +112,39 @@ def bind(
     Returns
     -------
     dict
-        ``key``, ``on_change`` and ``args``.
+        ``key``, ``on_change``, ``args`` and what it starts with.
     """
-    key = mirror(f"pick_{field}", show(getattr(settings(), field)))
-    return {"key": key, "on_change": _take, "args": (field, key, take, then)}
+    key = f"pick_{field}"
+    return {**mirror(key, show(getattr(settings(), field)), start), "on_change": _take, "args": (field, key, take, then)}
 
 
-def mirror(key: str, value: Any) -> str:
-    """Give a widget a value, only where it has another one, and return its key."""
-    if st.session_state.get(key, _MISSING) != value:
+def mirror(key: str, value: Any, start: str | Sequence[Any] = "value") -> dict[str, Any]:
+    """Return the arguments that give a widget a key and a value.
+
+    The value is what the widget starts with. Its state is assigned only where it has another one: assigning it on every run would
+    pull a slider back while a hand still moves it, and a browser that has not built the widget when the next run comes (a slow
+    line, a busy machine) never sees what was assigned, would start it at nought and report that as somebody's choice.
+
+    Parameters
+    ----------
+    key : str
+        Of the widget.
+    value : object
+        What it is to show.
+    start : str or sequence
+        The name of the widget's argument that says what it starts with; or, of a select box, its options.
+
+    Returns
+    -------
+    dict
+        ``key``, and what it starts with.
+    """
+    if st.session_state.get(key, value) != value:
         st.session_state[key] = value
-    return key
+        return {"key": key}  # the two at once are one too many: Streamlit would warn
+    if isinstance(start, str):
+        return {"key": key, start: value}
+    return {"key": key, "index": None if value is None else list(start).index(value)}
 
 
 def _take(field: str, key: str, take: Callable[[Any], Any], then: Callable[[Any], None] | None) -> None:

@@ -221,7 +221,7 @@ def how(now: Settings, data: Data) -> str:
     st.selectbox(
         "Images", offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}",
         help="A fixed, stratified subset first: quick, with wider bands. All of them when it matters.",
-        **state.bind("images", show=lambda n: 0 if n >= whole else n),
+        **state.bind("images", start=offered, show=lambda n: 0 if n >= whole else n),
     )  # fmt: skip
     with st.expander("Points and seeds", icon=":material/tune:"):
         st.number_input(
@@ -248,7 +248,7 @@ def _split(now: Settings, data: Data) -> str:
             "Choose a sparsity by the validation split; keep the test split for the last word, otherwise it "
             "flatters what was chosen on it."
         ),
-        **state.bind("split", show=lambda s: s or "validation", take=lambda s: "" if s == "validation" else s),
+        **state.bind("split", start="default", show=lambda s: s or "validation", take=lambda s: "" if s == "validation" else s),
     )  # fmt: skip
     return str(chosen)
 
@@ -257,10 +257,10 @@ def axes() -> None:
     """Show what is drawn against what."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         assert set(ACROSS) == set(AXES)
-        st.segmented_control("Across", list(ACROSS), format_func=ACROSS.__getitem__, required=True, **state.bind("across"))
+        st.segmented_control("Across", list(ACROSS), format_func=ACROSS.__getitem__, required=True, **state.bind("across", start="default"))
         st.segmented_control(
             "Up", ["accuracy", "drop"], format_func={"accuracy": "Accuracy", "drop": "Against dense"}.__getitem__, required=True,
-            **state.bind("down"),
+            **state.bind("down", start="default"),
         )  # fmt: skip
         st.segmented_control(
             "Save as",

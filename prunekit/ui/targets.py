@@ -24,11 +24,11 @@ _EDITS = "target_edits"
 def goal(now: Settings) -> None:
     """Show what the targets are for."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.segmented_control("Goal", list(GOALS), format_func=GOALS.__getitem__, required=True, **state.bind("goal"))
+        st.segmented_control("Goal", list(GOALS), format_func=GOALS.__getitem__, required=True, **state.bind("goal", start="default"))
         if now.goal == "drop":
             st.number_input(
                 "Points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=170,
-                key=state.mirror("goal_drop", round(100 * now.drop, 4)), on_change=_take_drop,
+                on_change=_take_drop, **state.mirror("goal_drop", round(100 * now.drop, 4)),
             )  # fmt: skip
         else:
             st.number_input(

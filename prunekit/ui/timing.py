@@ -77,17 +77,17 @@ def _where(now: Settings) -> None:
     st.pills(
         "Runtimes (the first is the baseline)", list(RUNTIMES), selection_mode="multi", format_func=lambda name: RUNTIMES[name].title,
         help="  \n".join(f"**{runtime.title}**: {runtime.advice}." for runtime in RUNTIMES.values()),
-        **state.bind("runtimes", show=list, take=_in_order),
+        **state.bind("runtimes", start="default", show=list, take=_in_order),
     )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         offered = sorted({*BATCHES, *now.batch})
         st.pills(
             "Batch", offered, selection_mode="multi", help="Samples at a time. Of several, each is measured by itself.",
-            **state.bind("batch", show=list, take=_some(now.batch)),
+            **state.bind("batch", start="default", show=list, take=_some(now.batch)),
         )  # fmt: skip
         st.pills(
             "Threads", sorted({1, cores(), *threads_of(now)}), selection_mode="multi", help=f"This machine has {plural(cores(), 'core')}.",
-            **state.bind("threads", show=lambda _: list(threads_of(now)), take=_some(now.threads)),
+            **state.bind("threads", start="default", show=lambda _: list(threads_of(now)), take=_some(now.threads)),
         )  # fmt: skip
         st.number_input(
             "Time budget, s", min_value=2, max_value=120, step=5, width=130,
@@ -95,7 +95,7 @@ def _where(now: Settings) -> None:
             **state.bind("budget"),
         )  # fmt: skip
         if torch.cuda.is_available() or now.device == "cuda":
-            st.segmented_control("Device", ["cpu", "cuda"], required=True, format_func=str.upper, **state.bind("device"))
+            st.segmented_control("Device", ["cpu", "cuda"], required=True, format_func=str.upper, **state.bind("device", start="default"))
     if not torch.cuda.is_available():
         st.caption("On the CPU; there is no CUDA device on this machine.")
 
@@ -127,7 +127,7 @@ def _runs(now: Settings, loaded: Loaded) -> None:
         st.multiselect(
             "Beside them, runs whose weights were kept", list(known), format_func=lambda key: known[key].title, max_selections=MOST_RUNS,
             placeholder="Recovered models of the Recover page",
-            **state.bind("also", show=lambda keys: [k for k in keys if k in known], take=tuple),
+            **state.bind("also", start="default", show=lambda keys: [k for k in keys if k in known], take=tuple),
         )  # fmt: skip
 
 

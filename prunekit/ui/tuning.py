@@ -47,13 +47,19 @@ def choices(now: Settings, loaded: Loaded, data: Data) -> None:
                 "Peak learning rate", min_value=0.0, max_value=10.0, step=0.001, format="%.4g", width=150, disabled=now.rate == "rewind",
                 **state.bind("lr"),
             )  # fmt: skip
-            st.selectbox("Learning rate", list(RATES), format_func=RATES.__getitem__, width=330, **state.bind("rate"))
-            st.selectbox("Optimiser", list(OPTIMIZERS), format_func=OPTIMIZERS.__getitem__, width=110, **state.bind("optimizer"))
+            st.selectbox("Learning rate", list(RATES), format_func=RATES.__getitem__, width=330, **state.bind("rate", start=list(RATES)))
+            st.selectbox(
+                "Optimiser",
+                list(OPTIMIZERS),
+                format_func=OPTIMIZERS.__getitem__,
+                width=110,
+                **state.bind("optimizer", start=list(OPTIMIZERS)),
+            )
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             modes = ["one-shot"] if now.mode == "nm" else list(SCHEDULES)
             st.segmented_control(
                 "Prune", modes, format_func=SCHEDULES.__getitem__, required=True, help=SCHEDULE_HELP,
-                **state.bind("schedule", show=lambda name: name if name in modes else "one-shot", then=_take_schedule),
+                **state.bind("schedule", start="default", show=lambda name: name if name in modes else "one-shot", then=_take_schedule),
             )  # fmt: skip
             if now.schedule != "one-shot" and now.mode != "nm":
                 st.number_input("in so many cuts", min_value=2, max_value=100, step=1, width=130, **state.bind("steps"))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -139,6 +140,33 @@ class Tab:
             box, since = now, since + 1 if now == box else 0
             self.page.wait_for_timeout(250)
         return box
+
+    def until(self, holds, missing):
+        """Wait until a condition holds: an act goes to the server and comes back in its own time, and until then nothing is running."""
+        start = time.monotonic()
+        while not holds():
+            assert time.monotonic() - start < TIMEOUT / 1000, f"waited too long for {missing} at {self.url}"
+            self.page.wait_for_timeout(100)
+        self.idle()
+
+    def address(self, *parts, without=()):
+        """Wait until the address has some parts and none of others."""
+        self.until(
+            lambda: all(part in self.url for part in parts) and not any(part in self.url for part in without),
+            f"an address with {parts} and without {without}",
+        )
+
+    def says(self, text, where="stMain"):
+        """Wait until a part of the page says something."""
+        self.until(lambda: text in self.page.get_by_test_id(where).inner_text(), f"“{text}”")
+
+    def shows(self, label, value):
+        """Wait until a big number begins in some way."""
+        self.until(lambda: self.metric(label).startswith(value), f"{label} {value}")
+
+    @property
+    def url(self):
+        return urllib.parse.unquote(self.page.url)
 
     def title(self):
         return self.page.locator("h1").first.inner_text()

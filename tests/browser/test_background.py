@@ -44,7 +44,7 @@ def test_a_sweep_outlives_its_tab_and_its_server(chromium, tmp_path):
         after = {point.measurement.id: point.measurement.created for point in points(store)}
         assert all(after[point.measurement.id] == point.measurement.created for point in before), "what was committed is not measured again"
         tab = Tab(chromium, server.base).go(SWEEP)
-        tab.page.get_by_text("goes furthest").wait_for()
+        tab.page.get_by_text("goes furthest").first.wait_for()
         assert tab.page.locator("button[disabled]", has_text="Measured").count() == 1
         tab.context.close()
     finally:
@@ -60,30 +60,30 @@ def test_clicks_and_pages_leave_a_job_alone_and_coming_back_finds_it(tab):
     tab.leave_for("Layers")
     tab.page.get_by_text("Where do the weights live").first.wait_for()
     tab.leave_for("Recover")
-    tab.page.get_by_text("Kept: epoch").wait_for(timeout=180_000)
+    tab.page.get_by_text("Kept: epoch").first.wait_for(timeout=180_000)
     tab.page.reload()
-    tab.page.get_by_text("Kept: epoch").wait_for()
+    tab.page.get_by_text("Kept: epoch").first.wait_for()
 
 
 def test_sensitivity_draws_its_pictures_and_brings_targets_to_the_prune_page(tab):
     tab.go("sensitivity?model=digits_mlp&drop=3")
     tab.page.get_by_role("button", name="Measure", exact=True).last.click()
-    tab.page.get_by_text("How much should each layer give?").wait_for(timeout=180_000)
+    tab.page.get_by_text("How much should each layer give?").first.wait_for(timeout=180_000)
     tab.page.locator(".heatmaplayer").first.wait_for(state="attached")
     tab.page.locator(".scatterlayer .trace").nth(2).wait_for(state="attached")
     assert tab.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     tab.page.get_by_role("button", name="Use on the Prune page").click()
     tab.page.get_by_text("What goes, what stays").first.wait_for()
-    tab.idle()
-    assert "overrides=" in tab.page.url and not tab.page.locator('[data-testid="stAlert"]').count()
+    tab.address("overrides=")
+    assert not tab.page.locator('[data-testid="stAlert"]').count()
 
 
 def test_a_point_of_a_curve_opens_on_the_prune_page(tab):
     tab.go("accuracy?model=digits_mlp&curves=unstructured-l2-global&evaluations=5")
     tab.page.get_by_role("button", name="Measure", exact=True).last.click()
-    tab.page.get_by_text("goes furthest").wait_for(timeout=180_000)
+    tab.page.get_by_text("goes furthest").first.wait_for(timeout=180_000)
     box = tab.still(tab.page.locator(".scatterlayer .points path").nth(2))
     tab.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tab.page.get_by_role("button", name="Open on the Prune page").click()
     tab.page.get_by_text("What goes, what stays").first.wait_for()
-    assert "criterion=l2" in tab.page.url and "sparsity=" in tab.page.url
+    tab.address("criterion=l2", "sparsity=")

@@ -66,21 +66,27 @@ def tick(tab, row):
     tab.idle()
 
 
+def picked(tab):
+    """The runs in the address."""
+    found = re.search(r"runs=([0-9a-f_]+)", tab.url)
+    return found[1].split("_") if found else [""]
+
+
 def test_ticking_rows_picks_runs_in_that_order(one, kept):
     _, _, ids = kept
     one.go("compare?sort=sparsity")
-    assert "Pick 2 to 6 runs" in main_text(one)
+    one.says("Pick 2 to 6 runs")
     tick(one, 2)
-    assert "Pick one more run" in main_text(one)
+    one.says("Pick one more run")
     tick(one, 0)
-    picked = re.search(r"runs=([0-9a-f_]+)", one.page.url)[1].split("_")
-    assert len(picked) == 2 and picked[1] == ids[2][:12], "the sparsest stands in the first row and was ticked last"
+    one.until(lambda: len(picked(one)) == 2, "two runs")
+    assert picked(one)[1] == ids[2][:12], "the sparsest stands in the first row and was ticked last"
     assert "Accuracy kept by" in settled(one), "the answer is there"
     assert one.page.locator('[data-testid="stDataFrame"]').count() == 1, "and the table is still open"
     tick(one, 1)
-    assert len(re.search(r"runs=([0-9a-f_]+)", one.page.url)[1].split("_")) == 3
+    one.until(lambda: len(picked(one)) == 3, "three runs")
     tick(one, 2)
-    assert re.search(r"runs=([0-9a-f_]+)", one.page.url)[1].split("_")[0] == ids[2][:12]
+    one.until(lambda: picked(one)[0] == ids[2][:12], "two runs again")
     one.page.reload()
     one.idle()
     assert one.page.locator('[data-testid="stDataFrame"]').count() == 0, "folded away once runs are picked"
@@ -91,17 +97,15 @@ def test_a_tab_opens_by_a_click_and_comes_back_with_the_address(one, kept):
     _, _, ids = kept
     one.go(f"compare?runs={picks(ids)}")
     one.page.get_by_role("tab", name="Layers").click()
-    one.idle()
-    assert "tab=layers" in one.page.url
+    one.address("tab=layers")
     one.page.get_by_text("Channels left", exact=True).click()
-    one.idle()
-    assert "by=width" in one.page.url
+    one.address("by=width")
     one.page.go_back()
     one.idle()
-    one.page.get_by_text("How much of each layer is gone?").wait_for()
+    one.page.get_by_text("How much of each layer is gone?").first.wait_for()
     one.page.reload()
     one.idle()
-    one.page.get_by_text("How much of each layer is gone?").wait_for()
+    one.page.get_by_text("How much of each layer is gone?").first.wait_for()
     wide = one.page.evaluate(
         "document.querySelector('[data-testid=stMain]').scrollWidth - document.querySelector('[data-testid=stMain]').clientWidth"
     )
@@ -146,7 +150,8 @@ def test_deleting_asks_first_and_names_what_goes(one, kept):
         dialog.get_by_role("button", name=button).click()
         dialog.wait_for(state="detached")
         one.idle()
-    assert store.get_run(run.id) is None and "runs=" not in one.page.url
+    one.address(without=["runs="])
+    assert store.get_run(run.id) is None
 
 
 def test_the_report_opens_without_a_network_and_saves_its_pictures(chromium, one, kept, tmp_path):

@@ -1,5 +1,7 @@
 """Nothing stands twice on the screen, not even for a moment, while a measurement comes and goes."""
 
+import re
+
 import pytest
 
 from tests.browser.conftest import Server, Tab
@@ -60,5 +62,32 @@ def test_what_follows_a_measurement_stays_where_it_is(chromium, tmp_path, addres
     doubled, watched = tab.page.evaluate(DOUBLED)
     assert watched > 3, "the page was not drawn anew: nothing was watched"
     assert not doubled
+    tab.context.close()
+    server.stop()
+
+
+def test_a_click_before_everything_is_loaded_changes_nothing_else(chromium, tmp_path):
+    """A slow line: the sliders' code arrives when the page has been drawn anew, without the values that the first run sent."""
+    server = Server(tmp_path, PRUNEKIT_HOME=str(tmp_path / "home"))
+    tab = Tab(chromium, server.base)
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    tab.page.route(re.compile(r"/(Slider|NumberInput|Selectbox)\.[^/]*\.js"), hold)
+    tab.go("prune?mode=structured&sparsity=60&criterion=l2&scope=local&cap_all=80&seed=7")
+    tab.page.get_by_text("By layer", exact=True).click()
+    tab.idle()
+    assert held, "the code of sliders was to be held back"
+    for route in held:
+        route.continue_()
+    tab.page.get_by_role("slider").first.wait_for()
+    tab.page.get_by_text("By group", exact=True).click()
+    tab.idle()
+    tab.page.get_by_text("By layer", exact=True).click()
+    tab.idle()
+    tab.address("sparsity=60", "criterion=l2", "cap_all=80", "mode=structured")
+    tab.shows("Channels removed", "60")
     tab.context.close()
     server.stop()

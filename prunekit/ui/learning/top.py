@@ -22,8 +22,9 @@ def bar() -> None:
     """Show the parts of the page and the switch for large type."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="learn_top"):
         st.segmented_control(
-            "Part", list(TITLES), format_func=TITLES.__getitem__, required=True, label_visibility="collapsed", **state.bind("part")
-        )
+            "Part", list(TITLES), format_func=TITLES.__getitem__, required=True, label_visibility="collapsed",
+            **state.bind("part", start="default"),
+        )  # fmt: skip
         st.toggle("Large type", help="For a projector, and for tired eyes.", **state.bind("large"))
 
 

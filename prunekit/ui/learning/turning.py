@@ -30,18 +30,21 @@ def _key(lesson: Lesson, control: Control) -> str:
 
 def _slider(lesson: Lesson, control: Control, value: int) -> None:
     """Show a number on a scale."""
-    key = state.mirror(_key(lesson, control), value)
+    key = _key(lesson, control)
     st.slider(
-        control.label, min_value=control.low, max_value=control.high, step=control.step, key=key,
-        format=f"%d {control.unit.replace('%', '%%')}".strip(), on_change=_take, args=(control.name, key),
+        control.label, min_value=control.low, max_value=control.high, step=control.step, on_change=_take, args=(control.name, key),
+        format=f"%d {control.unit.replace('%', '%%')}".strip(), **state.mirror(key, value),
     )  # fmt: skip
 
 
 def _choice(lesson: Lesson, control: Control, value: str) -> None:
     """Show a choice of some words."""
     names = dict(control.options)
-    key = state.mirror(_key(lesson, control), value)
-    st.selectbox(control.label, list(names), format_func=names.__getitem__, key=key, on_change=_take, args=(control.name, key))
+    key = _key(lesson, control)
+    st.selectbox(
+        control.label, list(names), format_func=names.__getitem__, on_change=_take, args=(control.name, key),
+        **state.mirror(key, value, list(names)),
+    )  # fmt: skip
 
 
 def _cells(lesson: Lesson, control: Control, value: tuple[int, ...]) -> None:
@@ -53,8 +56,10 @@ def _cells(lesson: Lesson, control: Control, value: tuple[int, ...]) -> None:
         for row in range(side):
             for column, place in enumerate(st.columns(side)):
                 cell = row * side + column
-                key = state.mirror(f"{_key(lesson, control)}_{cell}", cell in value)
-                place.checkbox(signed_number(weights[cell]), key=key, on_change=_tick, args=(control.name, cell, value, key))
+                key = f"{_key(lesson, control)}_{cell}"
+                place.checkbox(
+                    signed_number(weights[cell]), on_change=_tick, args=(control.name, cell, value, key), **state.mirror(key, cell in value)
+                )
 
 
 def _take(name: str, key: str) -> None:
