@@ -10,11 +10,10 @@ now, kept = settings(), comparing.kept()
 if kept is None:
     st.stop()
 with show.plain_errors():
-    with show.slot():
-        allruns.section(now, kept)
+    allruns.section(now, kept)
     runs = comparing.picked(now, kept)
+    found = comparing.comparison(runs, kept)
     with show.slot():
-        found = comparing.comparison(runs, kept)
         compare_top.strip(runs, found)
     if found is None:
         st.stop()

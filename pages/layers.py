@@ -10,8 +10,7 @@ show.heading(
 )
 now, loaded = model_in_use()
 with show.plain_errors():
-    with show.slot():
-        selected = layers.table(now, loaded)
+    selected = layers.table(now, loaded)
     with show.slot():
         layers.distributions(now, loaded, selected)
     with show.slot():

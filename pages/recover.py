@@ -13,14 +13,13 @@ now, loaded = model_in_use()
 data = data_in_use(now, loaded)
 if data is None:
     st.stop()
-with show.slot():
-    tuning.what_is_pruned(now, loaded)
+tuning.what_is_pruned(now, loaded)
 with show.plain_errors():
     if data.train is None:
         show.empty("These data have no training split, and recovery learns from training images: choose data that have one.", "school")
         st.stop()
+    tuning.choices(now, loaded, data)
     with show.slot():
-        tuning.choices(now, loaded, data)
         tuning.plan(now, loaded, data)
     with show.slot():
         request = comeback.buttons(now, loaded, data, tuning.problem(now))

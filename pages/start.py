@@ -17,15 +17,14 @@ with show.slot():
     else:
         shelves.own()
 
-with show.slot():
-    start.baseline()
+start.baseline()
 with show.slot():
     data = start.predictions()
 with show.slot(), show.plain_errors(stop=False):
     scratch.section(*model_in_use(link=False), data)
 
 show.section("Pruning in three pictures", "Computed here, from the two digits samples.")
-with show.slot(), show.plain_errors(stop=False):
+with show.plain_errors(stop=False):
     teaching.pictures()
 
 show.section("Next")

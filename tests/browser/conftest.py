@@ -188,3 +188,14 @@ def another_tab(chromium, server):
     tab = Tab(chromium, server.base)
     yield tab
     tab.context.close()
+
+
+@pytest.fixture
+def visitor(chromium, tmp_path):
+    """A tab on a server with a home of its own."""
+    home = tmp_path / "home"
+    server = Server(tmp_path, PRUNEKIT_HOME=str(home))
+    tab = Tab(chromium, server.base)
+    yield tab, home
+    tab.context.close()
+    server.stop()

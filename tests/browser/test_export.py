@@ -12,20 +12,8 @@ from prunekit.runs import AccuracyRequest, RunStore
 from prunekit.runs.archive import read_manifest
 from prunekit.runs.saving import save
 from prunekit.spec import PruneSpec
-from tests.browser.conftest import Server, Tab
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
-
-
-@pytest.fixture
-def visitor(chromium, tmp_path):
-    """A tab on a server with a home of its own."""
-    home = tmp_path / "home"
-    server = Server(tmp_path, PRUNEKIT_HOME=str(home))
-    tab = Tab(chromium, server.base)
-    yield tab, home
-    tab.context.close()
-    server.stop()
 
 
 def kept_run(home):
@@ -72,7 +60,7 @@ def test_a_cancelled_export_leaves_nothing(visitor):
     run = kept_run(home)
     tab.go(f"export?opened={run[:12]}")
     tab.page.get_by_role("button", name="Make the archive").click()
-    tab.page.get_by_text("writing model.onnx").first.wait_for()
+    tab.page.get_by_text(re.compile("torch's exporter|writing model|opening .* without prunekit")).first.wait_for()  # each may pass unseen
     tab.page.get_by_role("button", name="Cancel", exact=True).first.click()
     tab.page.get_by_text("Cancelled: Archive of").first.wait_for(timeout=120_000)
     assert not list((home / "archives").iterdir())

@@ -4,8 +4,6 @@ import re
 
 import pytest
 
-from tests.browser.conftest import Server, Tab
-
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 WATCH = """() => {
@@ -46,31 +44,23 @@ DOUBLED = """() => {
         ("learn?part=presets", "Measure all", ""),
     ],
 )
-def test_what_follows_a_measurement_stays_where_it_is(chromium, tmp_path, address, button, after):
-    server = Server(tmp_path, PRUNEKIT_HOME=str(tmp_path / "home"))
-    tab = Tab(chromium, server.base).go(address)
+def test_what_follows_a_measurement_stays_where_it_is(visitor, address, button, after):
+    tab = visitor[0].go(address)
     tab.page.evaluate(WATCH)
     tab.page.get_by_role("button", name=button, exact=True).click()
     if after:
         tab.page.get_by_role("button", name=after, exact=True).wait_for(timeout=180_000)
     tab.page.wait_for_timeout(1000)
-    for _ in range(360):
-        if not tab.page.get_by_role("button", name="Cancel", exact=True).count():
-            break
-        tab.page.wait_for_timeout(500)
+    tab.page.get_by_role("button", name="Cancel", exact=True).first.wait_for(state="detached", timeout=180_000)
     tab.idle()
     doubled, watched = tab.page.evaluate(DOUBLED)
     assert watched > 3, "the page was not drawn anew: nothing was watched"
     assert not doubled
-    tab.context.close()
-    server.stop()
 
 
-def test_a_click_before_everything_is_loaded_changes_nothing_else(chromium, tmp_path):
+def test_a_click_before_everything_is_loaded_changes_nothing_else(visitor):
     """A slow line: the sliders' code arrives when the page has been drawn anew, without the values that the first run sent."""
-    server = Server(tmp_path, PRUNEKIT_HOME=str(tmp_path / "home"))
-    tab = Tab(chromium, server.base)
-    held = []
+    tab, held = visitor[0], []
 
     def hold(route):
         held.append(route)
@@ -89,5 +79,3 @@ def test_a_click_before_everything_is_loaded_changes_nothing_else(chromium, tmp_
     tab.idle()
     tab.address("sparsity=60", "criterion=l2", "cap_all=80", "mode=structured")
     tab.shows("Channels removed", "60")
-    tab.context.close()
-    server.stop()

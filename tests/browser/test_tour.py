@@ -9,7 +9,7 @@ import re
 import pytest
 
 from prunekit.runs import RunStore
-from tests.browser.conftest import ROOT, Server, Tab
+from tests.browser.conftest import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -17,18 +17,6 @@ PAGE = ROOT / "docs" / "tour.md"
 LONG = 240_000
 STOPS = ("start", "layers", "prune", "sensitivity", "accuracy", "recover", "latency", "compare", "trade-off", "export")
 SETTING = "mode=structured&sparsity=50"
-
-
-@pytest.fixture
-def visitor(chromium, tmp_path):
-    """A tab on a server with an empty home."""
-    home = tmp_path / "home"
-    server = Server(tmp_path, PRUNEKIT_HOME=str(home))
-    tab = Tab(chromium, server.base)
-    tab.page.set_default_timeout(LONG)
-    yield tab, home
-    tab.context.close()
-    server.stop()
 
 
 class Camera:
@@ -57,6 +45,7 @@ def press(tab, name, until):
 
 def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     tab, home = visitor
+    tab.page.set_default_timeout(LONG)
     camera = Camera(tab, ROOT / os.environ["PRUNEKIT_TOUR"] if os.environ.get("PRUNEKIT_TOUR") else tmp_path / "tour")
     tab.go("")
     camera.take("start", 1150)
