@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import settings
 
-# no test asserts a time: machines differ, and a first call loads libraries
-settings.register_profile("prunekit", deadline=None, max_examples=60)
-settings.load_profile("prunekit")
+# How many examples a property gets is the profile's matter, not the test's: few while working, the same ones at every run of CI, and many
+# at random at night. No test asserts a time: machines differ, and a first call loads libraries.
+settings.register_profile("dev", deadline=None, max_examples=10)
+settings.register_profile("ci", deadline=None, max_examples=20, derandomize=True, database=None)
+settings.register_profile("nightly", deadline=None, max_examples=150)
+NIGHTLY = "nightly"
 
 # the networks here are small: threads would wait for each other longer than they work
 torch.set_num_threads(1)
@@ -18,6 +21,21 @@ torch.set_num_threads(1)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 if SHARED.is_dir():
     os.environ.setdefault("PRUNEKIT_DATA", str(SHARED))
+
+
+def pytest_configure(config):
+    """Choose the examples' profile: by ``--hypothesis-profile`` where given, else by what is run and where."""
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile(NIGHTLY if config.option.markexpr == NIGHTLY else "ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Let ``-m nightly`` draw at length for every property, too."""
+    if config.option.markexpr == NIGHTLY:
+        for item in items:
+            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+                item.add_marker(NIGHTLY)
 
 
 @pytest.fixture(scope="session", autouse=True)
