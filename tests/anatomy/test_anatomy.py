@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +18,6 @@ from tests.nets import SHAPE, nets
 
 
 @given(nets())
-@settings(max_examples=25)
 def test_macs_are_what_a_real_forward_pass_counts(net):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(torch.zeros(1, *SHAPE))
@@ -56,7 +55,6 @@ def test_a_model_that_does_not_run_on_the_shape_says_so():
 
 
 @given(nets(), st.data())
-@settings(max_examples=25)
 def test_the_hash_sees_every_single_change_and_nothing_else(net, data):
     before = anatomy.state_hash(net)
     assert anatomy.state_hash(copy.deepcopy(net).train().requires_grad_(False)) == before
@@ -89,7 +87,6 @@ def test_histogram_of_nan_is_refused():
 
 
 @given(nets())
-@settings(max_examples=15)
 def test_widths_rebuild_a_model_of_the_same_shapes(net):
     wide = anatomy.widths(net)
     for name, values in wide.items():

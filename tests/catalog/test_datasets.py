@@ -6,7 +6,7 @@ import urllib.error
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torchvision.datasets import CIFAR10, MNIST
@@ -73,7 +73,6 @@ def test_normalisation_has_mean_0_and_deviation_1_on_the_training_images(digits)
     assert abs(float(x.mean())) < 0.01 and abs(float(x.std()) - 1) < 0.01
 
 
-@settings(max_examples=20)
 @given(st.integers(1, 400))
 def test_batches_are_the_items_in_order(batch_size):
     split = load_data("digits", limit=50).test
@@ -99,7 +98,6 @@ def test_a_picture_is_the_image_for_the_screen(digits):
     assert np.array_equal(picture[..., 0], np.round(raw_of(digits.test)[5, 0].numpy() * 255).astype(np.uint8))
 
 
-@settings(max_examples=15)
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_a_limit_is_a_fixed_stratified_choice_of_each_split(a, b):
     small, large = (load_data("digits", limit=n) for n in sorted((a, b)))

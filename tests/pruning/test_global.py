@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit import load_data, load_model, prune
@@ -31,7 +31,6 @@ def test_frozen_parameters_prune_like_any_other_and_stay_frozen(criterion):
         assert {name: p.requires_grad for name, p in result.model.named_parameters()} == before
 
 
-@settings(max_examples=25, deadline=None)
 @given(nets(), st.data(), st.floats(0.1, 0.9), st.sampled_from(["l1", "l2"]))
 def test_what_goes_in_global_mode_does_not_depend_on_the_scale_of_a_layer(net, data, sparsity, criterion):
     spec = PruneSpec(mode="structured", sparsity=sparsity, criterion=criterion, layers=prunable_layers(net))

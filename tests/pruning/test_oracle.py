@@ -7,7 +7,7 @@ that vanishes fails here as one that appears.
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import nn
 from torchvision.models import DenseNet
 
@@ -106,7 +106,6 @@ def test_the_coupled_channels_are_torch_prunings_but_for_the_differences_named(n
 
 
 @given(plain_nets())
-@settings(max_examples=25)
 def test_the_coupled_channels_of_random_networks_are_torch_prunings(net):
     graph, theirs = trace(net, SMALL), Theirs(net, SMALL)
     found = {compare(net, graph, theirs, name, i) for name in graph.layers for i in range(graph.outputs[name].size)}

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -100,7 +100,6 @@ def digits():
 
 
 @given(layers(), st.lists(fractions, min_size=1, max_size=3).map(sorted), st.sampled_from(["l1", "l2", "random", "lamp"]))
-@settings(max_examples=30)
 def test_where_scores_do_not_change_tightening_is_cutting_once(net, sparsities, criterion):
     spec = PruneSpec(criterion=criterion)
     for stepwise, at_once in zip(tighten(net, spec, sparsities), masks_at(net, spec, sparsities), strict=True):
