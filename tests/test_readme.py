@@ -41,7 +41,12 @@ def test_there_are_commands_to_try():
     assert {line.split()[1] for line in commands()} == {"models", "inspect", "prune", "sweep", "sensitivity", "latency"}
 
 
-@pytest.mark.parametrize("line", [line for line in commands() if "torchvision" not in line])
+def takes_long(line):
+    """Return whether a command takes tens of seconds: a large network, or a file for each runtime."""
+    return "torchvision" in line or "--runtime" in line
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if not takes_long(line)])
 def test_the_command_lines_run(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(words_of(line)) == 0
@@ -65,7 +70,7 @@ def test_the_way_of_a_run_from_saving_to_the_archive(tmp_path, monkeypatch, caps
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in commands() if "torchvision" in line])
+@pytest.mark.parametrize("line", [line for line in commands() if takes_long(line)])
 def test_the_long_command_lines_run(line, capsys):
     assert main(words_of(line)) == 0
     assert capsys.readouterr().out.strip()

@@ -7,6 +7,11 @@ import sys
 
 import pytest
 
+import prunekit
+from prunekit.measure import evaluate
+
+MODES = ("unstructured", "structured")
+
 
 def test_sweep_prints_points_in_order(run) -> None:
     found = json.loads(run("sweep", "digits_mlp", "--data", "digits", "--sparsities", "0.9,0,0.5", "--json"))
@@ -62,6 +67,18 @@ def test_latency_takes_each_models_own_choices(run, timed) -> None:
     assert [spec["mode"] for spec in found["specs"]] == ["unstructured", "structured"]
     assert found["specs"][1]["target"] == "macs" and found["specs"][0]["target"] is None
     assert found["candidates"][2]["macs_ratio"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_latency_measures_accuracy_where_it_is_asked_for(run, timed) -> None:
+    timed(3)
+    found = json.loads(run("latency", "digits_mlp", "--accuracy", "--images", 90, "--sparsity", 0.8, "--json"))["candidates"]
+    test = prunekit.load_data("digits").test.subset(90)
+    model = prunekit.load_model("digits_mlp")
+    models = {"dense": model, **{mode: prunekit.prune(model, prunekit.PruneSpec(mode=mode, sparsity=0.8)).model for mode in MODES}}
+    expected = [evaluate(each, test).to_dict() for each in models.values()]
+    assert [row["accuracy"] for row in found] == expected and len({row["value"] for row in expected}) == 3
+    assert f"{expected[2]['value']:.1%}"[:4] in run("latency", "digits_mlp", "--accuracy", "--images", 90, "--sparsity", 0.8)
+    assert all(row["accuracy"] is None for row in json.loads(run("latency", "digits_mlp", "--json"))["candidates"])
 
 
 def test_latency_of_one_mode_as_text(run, timed) -> None:
