@@ -75,7 +75,7 @@ def cifar10_jpeg(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ON_CIFAR10)
 def test_accuracy_on_cifar10_is_the_cards(name, cifar10_jpeg):
     measured_equals_card(name, load_data(f"imagefolder:{cifar10_jpeg}", model=load_model(name)))
