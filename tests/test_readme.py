@@ -76,6 +76,11 @@ def test_the_long_command_lines_run(line, capsys):
     assert capsys.readouterr().out.strip()
 
 
+def test_ci_runs_the_test_command_word_for_word():
+    (line,) = [line.partition("  #")[0].strip() for line in README.splitlines() if "# the tests" in line]
+    assert line in [each.strip() for each in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
+
+
 def test_files_that_it_links_to_exist():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links and all((ROOT / link).exists() for link in links)
