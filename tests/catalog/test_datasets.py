@@ -30,6 +30,7 @@ from prunekit.catalog import (
 from prunekit.catalog.downloads import Raw, reencode
 from prunekit.errors import DataError
 from sample_models import SAMPLES
+from tests.tables import case
 
 
 @pytest.fixture(scope="module")
@@ -134,20 +135,17 @@ def test_resizing_keeps_the_shape_of_things():
     assert x.shape == (10, 10) and float(x[:, 0].max()) == 0 and float(x[:, 4:6].min()) > 0.9
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
+def test_a_mistake_is_named():
+    for name, options, said in [
         ("digit", {}, "did you mean digits"),
         ("imagenet", {}, "must be digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"),
         ("digits", {"mean": (0.5, 0.5, 0.5)}, "mean"),
         ("digits", {"std": (1.0, 1.0)}, "std"),
         ("digits", {"limit": 0}, "limit"),
         ("", {}, "data must be a name"),
-    ],
-)
-def test_a_mistake_is_named(name, options, said):
-    with pytest.raises(DataError, match=said):
-        load_data(name, **options)
+    ]:
+        with case(name, options, said), pytest.raises(DataError, match=said):
+            load_data(name, **options)
 
 
 def test_wrong_batch_sizes_and_limits_are_refused(digits):
