@@ -87,9 +87,8 @@ def family(name: str) -> nn.Module:
         return noisy(model)
     if name == "small vgg":
         features = torchvision.models.vgg.make_layers([8, "M", 12, "M", 16, 16, "M"])
-        model = torchvision.models.VGG(features, num_classes=7)
-        model.classifier = nn.Sequential(nn.Linear(16 * 49, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 7))
-        return noisy(model)
+        classifier = nn.Sequential(nn.Linear(16 * 49, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 7))
+        return noisy(nn.Sequential(features, nn.AdaptiveAvgPool2d(7), nn.Flatten(), classifier))
     if name == "small densenet":
         return noisy(torchvision.models.DenseNet(8, (2, 3), 16, num_classes=7))
     model = getattr(torchvision.models, name)(num_classes=7, **given)
