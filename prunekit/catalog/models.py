@@ -21,8 +21,8 @@ from prunekit.catalog.hints import closest
 from prunekit.catalog.ids import ModelId
 from prunekit.catalog.info import ModelInfo, described, info, remember
 from prunekit.catalog.timm_zoo import PREFIX as TIMM
-from prunekit.catalog.timm_zoo import build_timm, timm_info
-from prunekit.catalog.zoo import PREFIX, build_torchvision, other_outputs, torchvision_info, torchvision_names
+from prunekit.catalog.timm_zoo import build_timm, timm_info, timm_package
+from prunekit.catalog.zoo import PREFIX, build_torchvision, other_outputs, torchvision_info, torchvision_models, torchvision_names
 from prunekit.errors import CheckpointError, ModelError
 from sample_models import SAMPLES, card, weights_path
 
@@ -104,6 +104,22 @@ def load_upload(name: str, payload: bytes, filename: str) -> nn.Module:
     fit_state(model, state, filename)
     content = hashlib.sha256(payload).hexdigest()[:16]
     return _frozen(model, replace(known, id=ModelId(name, weights=UPLOAD + content), card=_prepared(known.card)))
+
+
+def load_code(name: str) -> None:
+    """Import the code that builds models of this name, and build none: so that its memory is not taken for a model's.
+
+    Raises
+    ------
+    ModelError
+        If that fails.
+    """
+    if name.startswith(PREFIX):
+        torchvision_models()
+    elif name.startswith(TIMM):
+        timm_package()
+    elif is_factory(name):
+        load_factory(name, ModelError)
 
 
 def _prepared(told: Mapping[str, Any] | None) -> dict[str, Any] | None:

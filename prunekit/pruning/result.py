@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from torch import Tensor, nn
 
 from prunekit.anatomy import Counts
 from prunekit.pruning.proof import Proof
 from prunekit.pruning.removal import Plan
 from prunekit.spec import PruneSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -119,4 +121,6 @@ class PruneResult:
     @property
     def report(self) -> pd.DataFrame:
         """One row for each prunable layer: shapes, requested and achieved sparsity, what stays."""
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
         return pd.DataFrame([asdict(layer) for layer in self.layers])

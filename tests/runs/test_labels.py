@@ -1,8 +1,6 @@
 """What people say of runs is kept beside them; a store of the first version gains it and loses nothing."""
 
 import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 
@@ -61,14 +59,18 @@ def test_a_store_of_the_first_version_keeps_all_that_it_held(tmp_path):
         RunStore(path, MIGRATIONS[:1])
 
 
-def test_two_processes_that_open_an_old_store_at_once_both_find_it_renewed(tmp_path):
+def labels_of(path):
+    """Be one of two processes that open a store."""
+    store = RunStore(path)
+    found = store.labels()
+    store.close()
+    return found
+
+
+def test_two_processes_that_open_an_old_store_at_once_both_find_it_renewed(tmp_path, forker):
     path = tmp_path / "runs.sqlite"
     RunStore(path, MIGRATIONS[:1]).close()
-    code = f"from prunekit.runs import RunStore; print(RunStore({str(path)!r}).labels())"
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for process in both:
-        out, err = process.communicate(timeout=240)
-        assert (out.strip(), process.returncode) == ("{}", 0), err
+    assert forker.at_once("tests.runs.test_labels:labels_of", [(str(path),)] * 2) == [{}, {}]
 
 
 @given(st.booleans(), st.lists(st.text(max_size=20), max_size=5), st.text(max_size=50))

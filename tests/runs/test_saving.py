@@ -1,9 +1,6 @@
 """Saving keeps what was made, what was measured and that somebody asked for it, also when two do so at once."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -19,7 +16,7 @@ from prunekit.jobs.saving import _store
 from prunekit.measure import Cancelled, assess, evaluate
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, measure_one, saving
+from prunekit.runs import AccuracyRequest, measure_one, saving, store
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash
 from prunekit.runs.listing import in_passing
@@ -107,29 +104,17 @@ def test_a_model_of_ones_own_is_opened_again_from_another_folder(kept, tmp_path,
     assert state_hash(open_run(run, kept).model) == run.info["state"]
 
 
-CODE = """
-import sys
-from prunekit.catalog import DataId, ModelId
-from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, store
-from prunekit.runs.saving import save
-from prunekit.spec import PruneSpec
-for sparsity in map(float, sys.argv[1:]):
-    recovery = Recovery(recalibrate=True, images=64) if sparsity == 0.5 else Recovery()
-    spec = PruneSpec(mode="structured", sparsity=sparsity)
-    print(save(AccuracyRequest(ModelId("digits_cnn"), DataId("digits"), spec, recovery), store()).id)
-"""
+def save_all(sparsities):
+    """Be one of two processes that save, and return the runs."""
+    where, found = store(), []
+    for sparsity in sparsities:
+        recovery = Recovery(recalibrate=True, images=64) if sparsity == 0.5 else Recovery()
+        found.append(save(asked(PruneSpec(mode="structured", sparsity=sparsity), recovery), where).id)
+    return found
 
 
-def test_two_processes_that_save_at_once_both_land(kept):
-    both = [["0.2", "0.5", "0.4"], ["0.3", "0.5", "0.4"]]
-    options = {"env": {**os.environ}, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen([sys.executable, "-c", CODE, *words], **options) for words in both]
-    found = []
-    for process in running:
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        found.append(out.split())
+def test_two_processes_that_save_at_once_both_land(kept, forker):
+    found = forker.at_once("tests.runs.test_saving:save_all", [([0.2, 0.5, 0.4],), ([0.3, 0.5, 0.4],)])
     assert found[0][1:] == found[1][1:] and found[0][0] != found[1][0]
     names = {name for out in found for name in out}
     assert {run for run, label in kept.labels().items() if label.saved} == names and len(names) == 4
