@@ -146,7 +146,7 @@ def test_what_was_recovered_is_quantised_and_stands_in_one_table(tab):
     assert store().get_run(run.parent).kind == "recovered"
 
 
-def test_latency_in_several_runtimes_says_what_failed_and_why_it_is_not_faster(tab):
+def test_latency_in_several_runtimes_says_what_failed_and_why_it_is_not_faster(tab, no_clock):
     one = tab("latency", model="digits_mlp", sparsity="80", budget="2", runtimes="eager_onnxruntime_csr", batch="1_8", limit="200")
     one.click("measure_latency").wait(lambda: one.app.dataframe, 240)
     assert "nothing to run sparse" in "\n".join(w.value for w in one.app.warning)
