@@ -14,7 +14,7 @@ from prunekit.plots.cells import Axis, Bools, Floats, channels, kept_and_removed
 
 WIDEST = 256  # cells along one axis that an eye still tells apart in two thirds of a page
 MOST = 48_000  # cells in one picture: what a browser redraws at every move of a slider
-PART = 192  # cells along one axis of a part, so that a part never exceeds MOST
+PART = 192  # cells along one axis of a part, so that a part does not exceed MOST
 COMB = 96  # cells along one axis where single blocks of an N:M pattern are to be seen
 
 
@@ -56,7 +56,8 @@ def parts(shape: Sequence[int], *, comb: bool = False) -> tuple[tuple[range, ...
     if not comb and max(cells) <= WIDEST and math.prod(cells) <= MOST:
         return (range(shape[0]),), (range(shape[1]),)
     most = COMB if comb else PART
-    return _cut(shape[0], down, most), _cut(shape[1], across, most)
+    # one channel of a huge kernel may alone be longer than a part: then the other side gets what is left of a picture
+    return _cut(shape[0], down, min(most, MOST // across)), _cut(shape[1], across, min(most, MOST // down))
 
 
 def _cut(length: int, size: int, most: int) -> tuple[range, ...]:

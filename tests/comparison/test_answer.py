@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.comparison.answer import answer, loses
@@ -31,7 +31,6 @@ def tables(draw: Any) -> tuple[Any, list[Any]]:
     return column("Dense", base, None, draw(st.none() | st.just(1000)), 1.0), columns
 
 
-@settings(max_examples=25)
 @given(tables())
 def test_the_named_run_is_the_smallest_that_loses_nothing_significant_else_the_most_accurate(table: Any) -> None:
     baseline, columns = table
@@ -51,7 +50,6 @@ def test_the_named_run_is_the_smallest_that_loses_nothing_significant_else_the_m
     assert loses(best) == (not harmless)
 
 
-@settings(max_examples=25)
 @given(tables())
 def test_it_says_not_significant_exactly_where_the_paired_test_does(table: Any) -> None:
     baseline, columns = table
@@ -64,7 +62,6 @@ def test_it_says_not_significant_exactly_where_the_paired_test_does(table: Any) 
         assert abs(float(said[2].replace("−", "-")) - 100 * best.difference.value) < 0.051
 
 
-@settings(max_examples=25)
 @given(tables())
 def test_speed_is_claimed_for_none_but_those_that_were_timed_and_differ(table: Any) -> None:
     baseline, columns = table
@@ -77,7 +74,6 @@ def test_speed_is_claimed_for_none_but_those_that_were_timed_and_differ(table: A
         assert letter in {c.letter for c in quick}
 
 
-@settings(max_examples=25)
 @given(tables())
 def test_another_is_called_more_accurate_only_where_that_is_significant_on_the_same_images(table: Any) -> None:
     baseline, columns = table

@@ -24,6 +24,7 @@ from prunekit.measure import assess, document
 from prunekit.recovery import Recovery
 from prunekit.runs import AccuracyRequest, RunStore, measure_one
 from prunekit.spec import Recipe
+from tests.runs.archive.made import plain
 
 MODEL, DATA = ModelId("digits_mlp"), DataId("digits")
 SPECS = {
@@ -55,7 +56,7 @@ def test_the_same_stays_to_the_bit_and_accuracy_lies_in_its_interval(tmp_path: P
     assert state.keys() == again.keys() and all(torch.equal(state[key], again[key]) for key in state)
 
 
-@pytest.mark.parametrize("name", ["weights", pytest.param("channels", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [pytest.param("weights", marks=pytest.mark.slow), pytest.param("channels", marks=pytest.mark.nightly)])
 def test_a_fresh_process_comes_to_the_same(tmp_path: Path, name: str) -> None:
     folder, again = written(tmp_path / "out", SPECS[name]), tmp_path / "again"
     command = [sys.executable, "-m", "prunekit", "apply", str(folder), "--out", str(again), "--json"]
@@ -149,15 +150,12 @@ def test_places_that_hold_no_recipe_are_refused(tmp_path: Path) -> None:
         apply_recipe(tmp_path / "recipe.yaml")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["weights", "channels"])
 def test_an_archive_is_repeated_and_one_that_was_tampered_with_refused(tmp_path: Path, name: str) -> None:
-    from prunekit.runs.archive import export_run
-
     store = RunStore(tmp_path / "runs.sqlite")
     point = measure_one(AccuracyRequest(MODEL, DATA, SPECS[name], split="test"), store)
     out = tmp_path / "run.zip"
-    export_run(point.run, out, store)
+    out.write_bytes(plain(store, point.run, tmp_path))
     found = apply_recipe(out)
     assert found.same_masks is True and found.within is True and found.notes == ()
     damaged = bytearray(out.read_bytes())

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
@@ -31,7 +31,6 @@ def told(draw: Any) -> tuple[dict[str, Predictions], Any]:
     return {letter: says(rng, n, labels, share) for letter, share in (("Dense", 0.1), ("A", 0.3), ("B", 0.9))}, labels
 
 
-@settings(max_examples=25)
 @given(told())
 def test_confusion_and_accuracy_by_class_are_those_of_sklearn(case: Any) -> None:
     predictions, labels = case

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,9 +18,9 @@ from prunekit.catalog import DataId, ModelId
 from prunekit.jobs import KINDS, Board, Job, key_of, owner
 from prunekit.jobs.owner import STALE_S, alive, new_owner
 from prunekit.runs import AccuracyRequest, RunStore
+from tests.jobs.another import Server, context
 from tests.jobs.test_board import Gate, ask, until
 
-ROOT = Path(__file__).resolve().parents[2]
 BEAT = 0.05
 
 
@@ -175,62 +173,13 @@ def test_a_request_that_no_longer_loads_fails_in_plain_words(store: RunStore, tm
 
 # --- two servers on one store ---
 
-SERVER = """
-import sys, time
-from prunekit.jobs import KINDS, Board
-from prunekit.runs import RunStore
-
-def work(request, job):
-    job.progress(0.25, "a quarter")
-    while True:
-        line = sys.stdin.readline().strip()
-        if line == "cancel":
-            board.stop(job.key, "them")
-            job.progress(0.5)
-        if line == "go":
-            return "there"
-        job.progress(float(line), "further")
-        print("further", flush=True)
-
-KINDS["gate"] = work
-board = Board(RunStore(sys.argv[1]), beat_s=0.05)
-board.resume()
-job = board.submit("gate", {"name": "a"}, "job a", "them")
-while job.state != "running" or not job.fraction:
-    time.sleep(0.005)
-print("running", flush=True)
-while job.active:
-    time.sleep(0.005)
-print(job.state, flush=True)
-sys.stdin.read()
-"""
-
-
-class Server:
-    """Another process with a board on the same store, whose job goes on when it is told to."""
-
-    def __init__(self, path: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-        assert self.line() == "running"
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def tell(self, word: str) -> str:
-        assert self.process.stdin is not None
-        print(word, file=self.process.stdin)
-        return self.line()
-
 
 @pytest.fixture
 def server(store: RunStore) -> Iterator[Server]:
-    made = Server(store.path)
+    """Another process with a board on the same store."""
+    made = Server(context(), store.path)
     yield made
-    made.process.kill()
-    made.process.communicate()
+    made.kill()
 
 
 def test_two_servers_share_a_store(store: RunStore, server: Server, gate: Gate) -> None:
@@ -280,8 +229,7 @@ def test_a_server_that_is_killed_hands_its_work_to_the_one_that_lives(store: Run
     board = Board(store, beat_s=BEAT)
     board.resume()
     assert board.all()[0].elsewhere
-    os.kill(server.process.pid, signal.SIGKILL)
-    server.process.wait()
+    server.kill()
     until(lambda: gate.done == ["a"])
     until(lambda: store.jobs.active() == [])
     board.close()

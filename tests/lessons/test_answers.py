@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import prunekit
@@ -40,7 +40,6 @@ def test_one_layer_has_a_bound_of_its_own(cnn) -> None:
     assert answer_of(1, layer="fc2").value == pytest.approx(100 * (sizes < 0.1 * sizes.max()).mean())
 
 
-@settings(max_examples=20)
 @given(st.sets(st.integers(0, 24)))
 def test_no_choice_of_as_many_weights_keeps_more_strength_than_the_smallest_gone(cells: set[int]) -> None:
     squares = weight(prunekit.load_model("digits_mlp"), "fc3")[:5, :5].reshape(-1) ** 2

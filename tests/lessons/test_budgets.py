@@ -13,28 +13,18 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 import prunekit
-from prunekit.anatomy import count, state_hash
+from prunekit.anatomy import state_hash
 from prunekit.errors import PrunekitError
 from prunekit.lessons import answer_of, at_equal_budgets, budgets, choose, when_to_use
 from prunekit.lessons.fitting import STEPS, Pair, least
-from prunekit.measure import Cancelled, Candidate, CandidateLatency, LatencyReport, Ratio
+from prunekit.measure import Cancelled, Candidate, LatencyReport
 from prunekit.measure.sizes import file_bytes, sparse_bytes
+from tests.lessons.clock import latency_by_macs
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Stand in for the timing: time follows the multiplications that are carried out, zeros included."""
-
-    def row(candidate: Candidate, batch: int, dense: Candidate) -> CandidateLatency:
-        macs, whole = (count(each.model, (1, 8, 8)).macs for each in (candidate, dense))
-        ratio = Ratio(macs / whole, macs / whole, macs / whole, macs != whole)
-        return CandidateLatency(candidate.name, "eager", batch, 1, None, (1.0,), batch * macs / whole, 1, 1, ratio)
-
-    def latency(candidates: Sequence[Candidate], *, batch: Sequence[int], **_: object) -> LatencyReport:
-        rows = tuple(row(candidate, size, candidates[0]) for size in batch for candidate in candidates)
-        return LatencyReport(rows, (1, 8, 8), "cpu", (), {}, "", "")
-
-    monkeypatch.setattr(budgets, "latency", latency)
+    monkeypatch.setattr(budgets, "latency", latency_by_macs)
 
 
 @given(st.integers(0, STEPS))

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageColor
@@ -16,7 +16,6 @@ from prunekit.plots import blocks, colour_tiles, filter_tiles, kernel_tiles, par
 from prunekit.plots.pixels import MOST
 from prunekit.plots.tiles import Grid
 
-DRAWN = settings(max_examples=20)  # a figure takes longer than a sum
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 20), st.integers(1, 20)),
     st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 5)),
@@ -53,7 +52,6 @@ def drawn(fig):
     return {place(y, x): (z[i, j], not np.isnan(kept.z[i, j])) for i, y in enumerate(kept.y) for j, x in enumerate(kept.x)}
 
 
-@DRAWN
 @given(layers(), st.data(), st.booleans(), st.booleans())
 def test_every_cell_is_the_weight_that_hovering_names(layer, data, comb, values):
     weight, kept = layer
@@ -71,7 +69,6 @@ def test_every_cell_is_the_weight_that_hovering_names(layer, data, comb, values)
     assert cells == expected
 
 
-@DRAWN
 @given(layers())
 def test_a_mask_shows_as_many_removed_cells_as_it_has_zeros(layer):
     weight, kept = layer
@@ -81,6 +78,8 @@ def test_a_mask_shows_as_many_removed_cells_as_it_has_zeros(layer):
 
 
 @given(st.lists(st.integers(1, 3000), min_size=2, max_size=2), st.lists(st.integers(1, 11), max_size=3), st.booleans())
+@example([1, 37], [11, 11, 11], True)  # one kernel is longer than a part
+@example([1, 300], [1, 40, 11], False)
 def test_parts_cover_every_channel_once_and_none_is_too_big_for_a_browser(channels, kernel, comb):
     shape = (*channels, *kernel)
     sides = parts(shape, comb=comb)
@@ -96,7 +95,6 @@ def test_common_layers_are_shown_whole(shape):
     assert parts(shape) == ((range(shape[0]),), (range(shape[1]),))
 
 
-@DRAWN
 @given(st.integers(1, 12), st.integers(1, 40), st.integers(1, 9))
 def test_lines_part_the_blocks_of_a_pattern_wherever_a_part_begins(first, count, m):
     weight = np.ones((2, first + count))
@@ -124,7 +122,6 @@ def test_a_share_map_names_the_channels_of_each_cell():
     assert (np.asarray(fig.data[0].z) == 1).all()
 
 
-@DRAWN
 @given(layers(st.tuples(st.integers(1, 40), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))), st.integers(0, 9))
 def test_every_pixel_of_a_gallery_stands_once_where_hovering_says(layer, first):
     weight, kept = layer
@@ -139,7 +136,6 @@ def test_every_pixel_of_a_gallery_stands_once_where_hovering_says(layer, first):
     assert found == {(at[0] + first, *at[1:]): (weight[at], bool(kept[at])) for at in np.ndindex(weight.shape)}
 
 
-@DRAWN
 @given(st.integers(1, 200), st.integers(0, 5), st.data())
 def test_filters_that_go_are_drawn_apart_and_numbered(count, first, data):
     kept = data.draw(hnp.arrays(bool, count))

@@ -1,8 +1,6 @@
 """Charts against plain numpy: what is drawn is what was given."""
 
 import inspect
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -261,8 +259,3 @@ def test_other_numbers_read_well():
 def test_run_colours_are_all_different_in_both_themes():
     for dark in (False, True):
         assert len({plots.run_colour(i, dark) for i in range(8)}) == 8
-
-
-def test_charts_need_no_streamlit():
-    code = "import sys, prunekit.plots; assert 'streamlit' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,12 +1,17 @@
 """The dashboard in process: one AppTest is one browser tab."""
 
+import gc
+import sys
 import time
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from prunekit.jobs import board
+from prunekit.measure import causes
 from prunekit.ui import MAIN
 from prunekit.ui.routes import PAGES
+from tests.ui import pretended
 
 TITLES = {
     "start": "What do you want to prune?",
@@ -29,11 +34,7 @@ class Tab:
         self.app = AppTest.from_file(str(MAIN), default_timeout=60)
         for name, value in parameters.items():
             self.app.query_params[name] = str(value)
-        self.page = "start"
-        self.app.run()
-        self.check()
-        if page != "start":
-            self.go(page)
+        self.go(page)
 
     def go(self, page):
         self.page = page
@@ -54,10 +55,13 @@ class Tab:
         return self.check()
 
     def wait(self, until, seconds=60):
+        """Draw the page anew, at the latest when its jobs are over, until something holds."""
         start = time.monotonic()
         while not until():
             assert time.monotonic() - start < seconds, "waited too long"
-            time.sleep(0.2)
+            looked = time.monotonic()
+            while any(job.active for job in board().all()) and time.monotonic() - looked < 0.2:
+                time.sleep(0.005)
             self.app.run()
             self.check()
         return self
@@ -79,6 +83,21 @@ class Tab:
         return "\n".join(str(part.value) for part in parts)
 
 
+@pytest.fixture(scope="session")
+def _warm():
+    """Load what every page needs, and take it out of the sight of the garbage collector, as the server does."""
+    Tab("prune")
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def tab():
+def tab(_warm):
     return Tab
+
+
+@pytest.fixture
+def no_clock(monkeypatch):
+    """Nothing is timed: a page shows what it is told. ``test_saving.py`` has one real measurement, ``tests/measure`` the others."""
+    monkeypatch.setattr(sys.modules["prunekit.measure.latency"], "run_child", pretended.run_child)
+    monkeypatch.setattr(causes, "diagnose", pretended.diagnose)

@@ -241,7 +241,7 @@ def test_curves_offer_only_what_has_one(tab):
     assert not one.app.error
 
 
-def test_latency_makes_each_candidate_by_what_goes_with_it(tab):
+def test_latency_makes_each_candidate_by_what_goes_with_it(tab, no_clock):
     one = tab("latency", mode="nm", criterion="wanda", model="digits_mlp", budget="2")
     assert "The smaller model is pruned by L1 magnitude: Wanda does not score channels." in one.text
     one.click("measure_latency")

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from torch import nn
 
 import prunekit
@@ -28,7 +28,6 @@ def lost(graph, atom):
     return {side: {name: int((~mask).sum()) for name, mask in found.items() if mask is not None} for side, found in masks.items()}
 
 
-@settings(max_examples=30, deadline=None)
 @given(nets())
 def test_what_follows_a_group_is_what_goes_when_one_of_its_units_is_removed(net):
     graph = trace(net, SHAPE)
@@ -43,7 +42,6 @@ def test_what_follows_a_group_is_what_goes_when_one_of_its_units_is_removed(net)
                 assert f.of == net.get_submodule(f.layer).weight.shape[SHAPES[side]]
 
 
-@settings(max_examples=20, deadline=None)
 @given(nets())
 def test_coupled_groups_come_first_and_none_is_left_out(net):
     graph = trace(net, SHAPE)

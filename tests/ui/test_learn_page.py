@@ -6,10 +6,11 @@ import json
 import pandas as pd
 import pytest
 
-from prunekit.lessons import LESSONS, PRESETS, TERMS, answer_of
+from prunekit.lessons import LESSONS, PRESETS, TERMS, answer_of, budgets
 from prunekit.ui import knobs
 from prunekit.ui.learning import answers, onwards, sheet, versus, words
 from prunekit.ui.settings import Settings
+from tests.lessons.clock import latency_by_macs
 
 QUICK = [lesson.number for lesson in LESSONS if not answers.is_long(lesson)]
 CHANGED = {1: {"below": 20, "layer": "fc2"}, 2: {"cells": (3, 4)}, 3: {"sparsity": 50}, 4: {"criterion": "random", "drop": 10}}
@@ -199,8 +200,8 @@ def test_only_what_is_timed_is_worth_measuring_again(tab):
     assert "measure_again" not in [button.key for button in one.app.button]
 
 
-@pytest.mark.slow
-def test_both_kinds_are_measured_at_four_budgets_and_four_goals_are_advised(tab):
+def test_both_kinds_are_measured_at_four_budgets_and_four_goals_are_advised(tab, monkeypatch):
+    monkeypatch.setattr(budgets, "latency", latency_by_macs)
     one = tab("learn", part="versus", keep=30).click("measure_versus")
     one.wait(lambda: "When to use which?" in [section.value for section in one.app.subheader], 400)
     found = versus.measuring.finished(versus.key_of(30))

@@ -2,9 +2,12 @@
 
 import pytest
 
-from prunekit.jobs import board, key_of
+from prunekit.jobs import KINDS, board, key_of
+from prunekit.jobs.kinds import work_of
+from prunekit.measure import Accuracy
 from prunekit.plots import AXES
-from prunekit.runs import store
+from prunekit.runs import AccuracyRequest, store
+from prunekit.runs.quantising import Quantised
 
 
 def words(one):
@@ -134,19 +137,44 @@ def test_jobs_have_the_same_key_for_the_same_question():
     assert key_of("train", request) == key_of("train", dict(reversed(request.items()))) != key_of("sweep", request)
 
 
-def test_what_was_recovered_is_quantised_and_stands_in_one_table(tab):
-    one = tab("recover", model="digits_mlp", sparsity="90", epochs="1", recalibrate="0", limit="300")
+def stages_of(one):
+    """Recover on the page, quantise, and return the table of stages."""
     if "Kept: epoch" not in one.text:
         one.click("recover_start").wait(lambda: "Kept: epoch" in one.text, 120)
     one.click("quantise_start").wait(lambda: one.app.dataframe, 180)
-    steps = list(one.app.dataframe[0].value["step"])
-    assert steps == ["Dense", "Pruned", "Recovered", "Quantised to int8"]
+    table = one.app.dataframe[0].value
+    assert list(table["step"]) == ["Dense", "Pruned", "Recovered", "Quantised to int8"]
     assert "int8 against the same model in float32" in one.text
+    return table
+
+
+def test_what_was_recovered_is_quantised_and_stands_in_one_table(tab, monkeypatch, tmp_path):
+    file, asked = tmp_path / "model.int8.onnx", []
+    file.write_bytes(b"int8")
+
+    def quantise(request, job):
+        asked.append(AccuracyRequest.from_dict(request))
+        accuracies = (Accuracy.of([True] * right + [False] * (100 - right)) for right in (91, 92, 93, 94))
+        return Quantised("7" * 64, "6" * 64, file, 1000, 4000, *accuracies)
+
+    work_of("quantise")
+    monkeypatch.setitem(KINDS, "quantise", quantise)
+    one = tab("recover", model="digits_mlp", sparsity="90", epochs="1", recalibrate="0", limit="300")
+    table = stages_of(one)
+    assert list(table.iloc[-1])[-2:] == ["1.00\u202fkB", "7" * 12] and table["ONNX file"].iloc[-2] == "4.00\u202fkB"
+    assert table.iloc[-1, 1].startswith("91.0") and table.iloc[-1, 2].startswith("92.0") and "4.00× smaller" in one.text
+    (request,) = asked
+    assert (request.spec.sparsity, request.recovery.epochs, request.data.limit) == (0.9, 1, 300)
+
+
+@pytest.mark.slow
+def test_what_was_recovered_is_quantised_for_real(tab):
+    stages_of(tab("recover", model="digits_mlp", sparsity="85", epochs="1", recalibrate="0", limit="300"))
     run = max(store().runs(kind="quantised"), key=lambda run: run.created)
     assert store().get_run(run.parent).kind == "recovered"
 
 
-def test_latency_in_several_runtimes_says_what_failed_and_why_it_is_not_faster(tab):
+def test_latency_in_several_runtimes_says_what_failed_and_why_it_is_not_faster(tab, no_clock):
     one = tab("latency", model="digits_mlp", sparsity="80", budget="2", runtimes="eager_onnxruntime_csr", batch="1_8", limit="200")
     one.click("measure_latency").wait(lambda: one.app.dataframe, 240)
     assert "nothing to run sparse" in "\n".join(w.value for w in one.app.warning)

@@ -62,3 +62,4 @@ def test_what_the_latency_page_times_becomes_runs(tab):
         seen = store.all_measurements("latency")[run.id]
         assert all(m.value["baseline"]["run"] == run.parent and m.value["median_ms"] > 0 for m in seen)
         assert open_run(run, store).note == ""
+    one.click("why_start").wait(lambda: "its MACs promise" in one.text, 120)

@@ -1,0 +1,20 @@
+"""A stand-in for the timing: time follows the multiplications that are carried out, zeros included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prunekit.anatomy import count
+from prunekit.measure import Candidate, CandidateLatency, LatencyReport, Ratio
+
+
+def latency_by_macs(candidates: Sequence[Candidate], *, batch: Sequence[int], **_: object) -> LatencyReport:
+    """Stand in for :func:`prunekit.measure.latency`."""
+    rows = tuple(_row(candidate, size, candidates[0]) for size in batch for candidate in candidates)
+    return LatencyReport(rows, (1, 8, 8), "cpu", (), {}, "", "")
+
+
+def _row(candidate: Candidate, batch: int, dense: Candidate) -> CandidateLatency:
+    macs, whole = (count(each.model, (1, 8, 8)).macs for each in (candidate, dense))
+    ratio = Ratio(macs / whole, macs / whole, macs / whole, macs != whole)
+    return CandidateLatency(candidate.name, "eager", batch, 1, None, (1.0,), batch * macs / whole, 1, 1, ratio)

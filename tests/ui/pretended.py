@@ -1,0 +1,52 @@
+"""What the child that times models would say, without its time budget: real rows, invented samples."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prunekit.errors import PrunekitError
+from prunekit.measure import causes
+from prunekit.measure.packing import Request, Row
+from prunekit.runtimes import RUNTIMES
+from tests.measure.causes import drawn
+
+MS = {"dense": 2.0, "masked": 2.0, "smaller": 1.0}
+ASKED = inspect.signature(causes.diagnose)
+SPREAD = np.linspace(0.98, 1.02, 11)
+SEEN = {"peak_bytes": 2000, "file_bytes": 1000, "compile_s": None, "notes": [], "check": None}
+
+
+def run_child(path: Path, _threads: int, *, progress: Callable[[float, str], None] | None = None, **_: Any) -> dict[str, Any]:
+    """Stand in for :func:`prunekit.measure.child.run_child`: the smaller model takes half as long, zeros change nothing."""
+    request, rng = Request.read(path), np.random.default_rng(0)
+    if progress is not None:
+        progress(0.5, "pretending")
+    trials = {row.key: _trial(request, row) for row in request.rows()}
+    turns = []
+    for batch in request.batches:
+        rows = [row for row in request.rows() if row.batch == batch and "error" not in trials[row.key]]
+        seconds = [list(MS[request.names[row.candidate]] / 1000 * rng.permutation(SPREAD)) for row in rows]
+        turn = {"batch": batch, "rows": [row.key for row in rows], "energy_j": [None] * len(rows), "seconds": seconds}
+        turns.append(turn | {"orders": [list(range(len(rows)))] * len(SPREAD), "repetitions": [1] * len(rows), "stopped": "time budget"})
+    return {"trials": trials, "turns": turns, "energy": "not here"}
+
+
+def _trial(request: Request, row: Row) -> dict[str, Any]:
+    """Open a row where that costs nothing: what cannot run sparse says so itself."""
+    try:
+        if row.runtime == "csr":
+            RUNTIMES["csr"].open(request.files(row.candidate), threads=request.threads, device=request.device)
+    except PrunekitError as error:
+        return {"error": str(error)}
+    return dict(SEEN)
+
+
+def diagnose(*args: Any, **asked: Any) -> causes.Diagnosis:
+    """Stand in for :func:`prunekit.measure.causes.diagnose`: zeros everywhere, shapes and times as before."""
+    ASKED.bind(*args, **asked)
+    evidence = drawn.masked(3)
+    found = causes.explain(evidence)
+    return causes.Diagnosis(causes.verdict(evidence), found, evidence, None)  # type: ignore[arg-type]
