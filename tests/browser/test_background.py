@@ -5,7 +5,8 @@ import time
 import pytest
 
 from prunekit.runs import RunStore
-from tests.browser.conftest import Server, Tab
+from tests.browser.servers import Server
+from tests.browser.tabs import Tab
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -20,20 +21,20 @@ def wait(until, seconds=240):
     start = time.monotonic()
     while not until():
         assert time.monotonic() - start < seconds, "waited too long"
-        time.sleep(0.3)
+        time.sleep(0.1)
 
 
-def test_a_sweep_outlives_its_tab_and_its_server(chromium, tmp_path):
+def test_a_sweep_outlives_its_tab_and_its_server(context, tmp_path):
     home = tmp_path / "home"
     server = Server(tmp_path, PRUNEKIT_HOME=str(home))
     store = None
     try:
-        tab = Tab(chromium, server.base).go(SWEEP)
+        tab = Tab(context, server.base).go(SWEEP)
         tab.page.get_by_role("button", name="Measure", exact=True).last.click()
         wait((home / "runs.sqlite").is_file)
         store = RunStore(home / "runs.sqlite")
         wait(lambda: points(store))
-        tab.context.close()
+        tab.page.close()
         seen = len(points(store))
         wait(lambda: len(points(store)) > seen)  # nobody looks, and it goes on
         before = points(store)
@@ -43,10 +44,10 @@ def test_a_sweep_outlives_its_tab_and_its_server(chromium, tmp_path):
         wait(lambda: len(points(store)) >= 8)
         after = {point.measurement.id: point.measurement.created for point in points(store)}
         assert all(after[point.measurement.id] == point.measurement.created for point in before), "what was committed is not measured again"
-        tab = Tab(chromium, server.base).go(SWEEP)
+        tab = Tab(context, server.base).go(SWEEP)
         tab.page.get_by_text("goes furthest").first.wait_for()
         assert tab.page.locator("button[disabled]", has_text="Measured").count() == 1
-        tab.context.close()
+        tab.page.close()
     finally:
         server.kill()
         if store is not None:

@@ -3,7 +3,8 @@
 import pytest
 
 from prunekit.runs.classroom import KEY, VARIABLE, mark
-from tests.browser.conftest import Server, Tab
+from tests.browser.servers import Server
+from tests.browser.tabs import Tab, new_context
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 SECRET = "0123456789abcdef"
@@ -23,7 +24,7 @@ def server(tmp_path):
 @pytest.fixture
 def browsers(chromium, server):
     """Three browsers: two pupils and the teacher."""
-    tabs = [Tab(chromium, server.base) for _ in range(3)]
+    tabs = [Tab(new_context(chromium), server.base) for _ in range(3)]
     yield tabs
     for tab in tabs:
         tab.context.close()

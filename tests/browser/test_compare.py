@@ -9,7 +9,8 @@ from prunekit.catalog import DataId, ModelId
 from prunekit.runs import AccuracyRequest, RunStore, measure_one
 from prunekit.runs.filling import fill
 from prunekit.spec import PruneSpec
-from tests.browser.conftest import TIMEOUT, Server, Tab
+from tests.browser.servers import Server
+from tests.browser.tabs import TIMEOUT, WIDE, Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -35,10 +36,10 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def one(chromium, kept):
-    tab = Tab(chromium, kept[0].base)
+def one(context, kept):
+    tab = Tab(context, kept[0].base)
     yield tab
-    tab.context.close()
+    tab.page.close()
 
 
 def picks(ids):
@@ -50,14 +51,10 @@ def main_text(tab):
 
 
 def settled(tab):
-    """Return the page's text once it does not change any more: parts are drawn one after the other."""
+    """Return the page's text once all of it is drawn."""
     tab.page.get_by_role("radio", name="SVG").or_(tab.page.get_by_text("SVG", exact=True)).first.wait_for()
-    text, since = "", 0
-    while since < 4:
-        now = main_text(tab)
-        text, since = now, since + 1 if now == text else 0
-        tab.page.wait_for_timeout(300)
-    return text
+    tab.idle(pictures=True)
+    return main_text(tab)
 
 
 def tick(tab, row):
@@ -106,19 +103,15 @@ def test_a_tab_opens_by_a_click_and_comes_back_with_the_address(one, kept):
     one.page.reload()
     one.idle()
     one.page.get_by_text("How much of each layer is gone?").first.wait_for()
-    wide = one.page.evaluate(
-        "document.querySelector('[data-testid=stMain]').scrollWidth - document.querySelector('[data-testid=stMain]').clientWidth"
-    )
-    assert wide <= 0, "the page scrolls sideways at 1280 pixels"
+    assert one.page.evaluate(WIDE) <= 0, "the page scrolls sideways at 1280 pixels"
 
 
-def test_somebody_else_sees_the_same_on_the_same_address(chromium, one, kept):
+def test_somebody_else_sees_the_same_on_the_same_address(stranger, one, kept):
     server, _, ids = kept
     path = f"compare?runs={picks(ids[:3])}&relative=1"
     one.go(path)
-    other = Tab(chromium, server.base).go(path)
+    other = Tab(stranger, server.base).go(path)
     assert settled(other) == settled(one)
-    other.context.close()
 
 
 def test_a_click_in_the_tree_opens_a_run(one, kept):

@@ -5,10 +5,9 @@ import re
 import pytest
 
 from prunekit.lessons import LESSONS
+from tests.browser.tabs import WIDE
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-WIDE = "document.querySelector('[data-testid=stMain]').scrollWidth - document.querySelector('[data-testid=stMain]').clientWidth"
 
 
 class Keys:
@@ -30,10 +29,6 @@ class Keys:
         self.tab.idle()
 
 
-def main_text(tab):
-    return tab.page.locator('[data-testid="stMain"]').inner_text()
-
-
 def guess(keys, lesson):
     if lesson.guess.kind == "number":
         keys.reach(f".st-key-guess_{lesson.number} input")
@@ -45,14 +40,9 @@ def guess(keys, lesson):
         keys.reach(".st-key-commit button").press("Enter")
 
 
-def answered(tab, lesson):
+def answered(tab):
     """Wait until the answer shows; what is measured in the background may take a while on a busy machine."""
-    point = tab.page.locator(".st-key-lesson_point")
-    for _ in range(300):
-        if point.count():
-            return
-        tab.page.wait_for_timeout(1000)
-    raise AssertionError(f"lesson {lesson.number} was not answered: {main_text(tab)}")
+    tab.page.locator(".st-key-lesson_point").wait_for(timeout=300_000)
 
 
 def test_all_nine_lessons_are_walked_by_keyboard_alone(tab):
@@ -65,7 +55,7 @@ def test_all_nine_lessons_are_walked_by_keyboard_alone(tab):
         assert not tab.page.locator(".st-key-lesson_point").count(), "the answer does not show before the guess"
         guess(keys, lesson)
         tab.address("shown=1")
-        answered(tab, lesson)
+        answered(tab)
         tab.idle()
         assert tab.page.locator('[data-testid="stPlotlyChart"]').count()
         assert re.search(r"[Gg]uess|You said|Right|Close|Exactly", tab.page.locator('[data-testid="stAlert"]').first.inner_text())
@@ -96,7 +86,7 @@ def test_the_same_setting_opens_on_the_real_page_by_keyboard(tab, number, title,
     tab.page.locator(".st-key-commit button").wait_for()
     tab.idle()
     guess(keys, lesson)
-    answered(tab, lesson)
+    answered(tab)
     tab.idle()
     keys.reach(".st-key-open_real button").press("Enter")
     tab.page.wait_for_url(re.compile(parts[0]))

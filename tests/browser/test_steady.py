@@ -48,11 +48,13 @@ def test_what_follows_a_measurement_stays_where_it_is(visitor, address, button, 
     tab = visitor[0].go(address)
     tab.page.evaluate(WATCH)
     tab.page.get_by_role("button", name=button, exact=True).click()
+    cancel = tab.page.get_by_role("button", name="Cancel", exact=True).first
     if after:
         tab.page.get_by_role("button", name=after, exact=True).wait_for(timeout=180_000)
-    tab.page.wait_for_timeout(1000)
-    tab.page.get_by_role("button", name="Cancel", exact=True).first.wait_for(state="detached", timeout=180_000)
-    tab.idle()
+    else:
+        cancel.wait_for()
+    cancel.wait_for(state="detached", timeout=180_000)
+    tab.idle(pictures=True)
     doubled, watched = tab.page.evaluate(DOUBLED)
     assert watched > 3, "the page was not drawn anew: nothing was watched"
     assert not doubled

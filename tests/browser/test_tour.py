@@ -9,7 +9,7 @@ import re
 import pytest
 
 from prunekit.runs import RunStore
-from tests.browser.conftest import ROOT
+from tests.browser.servers import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -22,16 +22,17 @@ SETTING = "mode=structured&sparsity=50"
 class Camera:
     """Takes a picture at each stop."""
 
-    def __init__(self, tab, folder):
-        self.tab, self.folder, self.taken = tab, folder, []
+    def __init__(self, tab, folder, kept):
+        self.tab, self.folder, self.kept, self.taken = tab, folder, kept, []
         folder.mkdir(parents=True, exist_ok=True)
 
     def take(self, name, height):
         page = self.tab.page
         page.set_viewport_size({"width": 1280, "height": height})
         page.mouse.move(2, 2)  # no tooltip in the picture
-        self.tab.idle()
-        page.wait_for_timeout(1500)  # pictures that plotly draws have no event of their own for "done"
+        self.tab.idle(pictures=True)
+        if self.kept:
+            page.wait_for_timeout(1500)  # what moves comes to rest; nobody looks at the other pictures
         page.screenshot(path=self.folder / f"{name}.png")
         self.taken.append(name)
         page.set_viewport_size({"width": 1280, "height": 900})
@@ -46,7 +47,8 @@ def press(tab, name, until):
 def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     tab, home = visitor
     tab.page.set_default_timeout(LONG)
-    camera = Camera(tab, ROOT / os.environ["PRUNEKIT_TOUR"] if os.environ.get("PRUNEKIT_TOUR") else tmp_path / "tour")
+    kept = os.environ.get("PRUNEKIT_TOUR")
+    camera = Camera(tab, ROOT / kept if kept else tmp_path / "tour", bool(kept))
     tab.go("")
     camera.take("start", 1150)
     tab.go(f"layers?{SETTING}&pick=0-1")
