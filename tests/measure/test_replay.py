@@ -76,6 +76,7 @@ FAMILIES = {
     "swin_t": 32, "regnet_y_400mf": 32, "resnext50_32x4d": 32, "alexnet": 64, "maxvit_t": 224, "small vgg": 16, "small densenet": 16,
 }  # fmt: skip
 QUICK = ["resnet18", "small vgg", "mobilenet_v2", "small densenet", "squeezenet1_1", "shufflenet_v2_x0_5", "vit"]
+LARGE = ["vgg11_bn", "convnext_tiny", "resnext50_32x4d", "maxvit_t"]
 
 
 def family(name: str) -> nn.Module:
@@ -97,7 +98,11 @@ def family(name: str) -> nn.Module:
     return noisy(model)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in FAMILIES])
+def when(name: str) -> list[pytest.MarkDecorator]:
+    return [] if name in QUICK else [pytest.mark.nightly if name in LARGE else pytest.mark.slow]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=when(name)) for name in FAMILIES])
 def test_families_of_torchvision_are_replayed_to_the_bit(name: str) -> None:
     side = FAMILIES[name]
     replay = check(family(name), samples((3, side, side), 2))

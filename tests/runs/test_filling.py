@@ -13,13 +13,14 @@ from prunekit.measure import Cancelled, assess, evaluate
 from prunekit.measure.sizes import file_bytes, gzip_bytes
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, filling, measure_one, predicting
+from prunekit.runs import AccuracyRequest, filling, measure_one, predicting, quantising
 from prunekit.runs.filling import fill
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash
 from prunekit.runs.predicting import Predictions, predictions
 from prunekit.runs.recovering import recover_through
 from prunekit.spec import PruneSpec
+from tests.runs.test_quantising import quantised_here
 
 CNN, DIGITS = ModelId("digits_cnn"), DataId("digits")
 CHANNELS, WEIGHTS = PruneSpec(mode="structured", sparsity=0.5), PruneSpec(sparsity=0.8)
@@ -132,10 +133,9 @@ def test_damaged_predictions_are_said_to_be_damaged():
 
 
 @pytest.mark.slow
-def test_a_quantised_run_is_measured_in_its_runtime(kept):
-    from prunekit.runs.quantising import quantise_through
-
-    made_ = quantise_through(AccuracyRequest(CNN, DIGITS, CHANNELS, Recovery(), "validation", 16), kept)
+def test_a_quantised_run_is_measured_in_its_runtime(kept, monkeypatch):
+    monkeypatch.setattr(quantising, "quantise", quantised_here)
+    made_ = quantising.quantise_through(AccuracyRequest(CNN, DIGITS, CHANNELS, Recovery(), "validation", 16), kept)
     before = len(kept.measurements(made_.run))
     fill([made_.run], DIGITS, "test", kept)
     assert len(kept.measurements(made_.run)) == before, "its accuracy on all test images was there"

@@ -133,14 +133,13 @@ def test_it_is_taken_in_on_another_home_and_predicts_the_same(whole, kept, home,
     other.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "spec"),
     [
-        ("digits_mlp", PruneSpec(sparsity=0.8)),
-        ("digits_mlp", PruneSpec(mode="nm", pattern="2:4")),
-        ("digits_mlp", PruneSpec(sparsity=0.999)),  # nearly all zeros pack very well
-        ("digits_cnn", None),
+        pytest.param("digits_mlp", PruneSpec(sparsity=0.8), marks=pytest.mark.nightly),
+        pytest.param("digits_mlp", PruneSpec(mode="nm", pattern="2:4"), marks=pytest.mark.nightly),
+        pytest.param("digits_mlp", PruneSpec(sparsity=0.999), marks=pytest.mark.slow),  # nearly all zeros pack very well
+        pytest.param("digits_cnn", None, marks=pytest.mark.slow),
     ],
 )
 def test_masked_and_dense_runs(kept, home, tmp_path, model, spec):
@@ -228,14 +227,13 @@ def test_a_model_that_fixes_its_batch_leaves_out_what_cannot_be(kept, home, tmp_
         assert "one sample at a time" in found.formats[2].sentence and any("one sample" in note for note in found.notes)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spec"),
     [
-        ("torchvision/squeezenet1_1", STRUCTURED),
-        ("torchvision/googlenet", STRUCTURED),
-        ("torchvision/mobilenet_v3_small", STRUCTURED),
-        ("cifar10_resnet20", PruneSpec(mode="structured", depth=0.4, sparsity=0.5)),
+        pytest.param("torchvision/squeezenet1_1", STRUCTURED, marks=pytest.mark.slow),
+        pytest.param("torchvision/googlenet", STRUCTURED, marks=pytest.mark.nightly),
+        pytest.param("torchvision/mobilenet_v3_small", STRUCTURED, marks=pytest.mark.nightly),
+        pytest.param("cifar10_resnet20", PruneSpec(mode="structured", depth=0.4, sparsity=0.5), marks=pytest.mark.slow),
     ],
 )
 def test_models_of_the_catalog_some_without_some_of_their_blocks(kept, home, tmp_path, name, spec):
