@@ -12,27 +12,28 @@ only what has survived is tried. Exits 1 if a fault survives that ``compare`` do
 """
 
 import argparse
-import ast
 import contextlib
-import hashlib
 import importlib
 import json
 import os
 import re
+import reprlib
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
+
+import faults
+import pytest
+from _pytest.assertion import util as comparing
+from reach import Reach
 
 HERE = Path(__file__).resolve().parent
 SUITES = {"fast": "not slow", "slow": "slow"}
-LEAST = 66  # faults
 STAGES = (2, 8)  # test files of the first and the second try: collecting all takes longer than most faults live
 WARM = (
     "torch", "torchvision", "pandas", "scipy.optimize", "scipy.stats", "plotly.graph_objects", "plotly.subplots", "sklearn.datasets",
@@ -41,74 +42,6 @@ WARM = (
 ENDED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - (.*))?$", re.MULTILINE)
 RUNNING = set()  # processes of trials
 WALL = 5  # seconds by the clock for each one of processor time: tests wait, and others run
-
-
-@dataclass(frozen=True)
-class Fault:
-    name: str
-    kind: str
-    file: str
-    old: str
-    new: str
-
-    @property
-    def package(self):
-        return package_of(self.file)
-
-    @property
-    def digest(self):
-        return hashlib.sha256("\0".join((self.file, self.old, self.new)).encode()).hexdigest()[:16]
-
-    def apply(self, text):
-        if text.count(self.old) != 1 or "\n" in self.old + self.new:
-            raise LookupError(f"{self.name}: {text.count(self.old)} times in {self.file}: {self.old}")
-        return text.replace(self.old, self.new)
-
-
-def faults():
-    return [Fault(**one) for one in tomllib.loads((HERE / "mutants.toml").read_text(encoding="utf-8"))["fault"]]
-
-
-def package_of(file):
-    parts = Path(file).parts
-    return parts[1] if len(parts) > 2 else "prunekit"
-
-
-def lines(tree):
-    """Count the lines of each package."""
-    found = {}
-    for path in sorted((tree / "prunekit").rglob("*.py")):
-        package = package_of(path.relative_to(tree))
-        found[package] = found.get(package, 0) + len(path.read_text(encoding="utf-8").splitlines())
-    return found
-
-
-def problems(table, tree):
-    """Return what is wrong with a table of faults: whether each fits its file and means something else there, and how they are spread."""
-    found = [] if len(table) >= LEAST else [f"{len(table)} faults, and {LEAST} are wanted"]
-    found += [] if len({fault.name for fault in table}) == len(table) else ["two faults have one name"]
-    for fault in table:
-        try:
-            text = (tree / fault.file).read_text(encoding="utf-8")
-            if ast.dump(ast.parse(fault.apply(text))) == ast.dump(ast.parse(text)):
-                found.append(f"{fault.name}: the same program")
-        except (LookupError, SyntaxError, OSError) as error:
-            found.append(f"{fault.name}: {error}")
-    counts = lines(tree)
-    for package, count in counts.items():
-        share, here = count / sum(counts.values()), sum(fault.package == package for fault in table)
-        if not len(table) * share / 2 - 1 <= here <= len(table) * share * 2 + 1 or (share > 0.01 and not here):
-            found.append(f"{package}: {here} of {len(table)} faults for {share:.1%} of the lines")
-    return found
-
-
-def spread(table, tree):
-    """Print lines and faults by package."""
-    counts = lines(tree)
-    total = sum(counts.values())
-    for package, count in sorted(counts.items(), key=lambda pair: -pair[1]):
-        print(f"{package:12}{count:8,} lines {count / total:6.1%}{sum(f.package == package for f in table):5} faults")
-    print(f"{'':12}{total:8,} lines       {len(table):6} faults", flush=True)
 
 
 class Copy:
@@ -202,9 +135,9 @@ def fork(place, tree, words, suite, log):
         nightly = " and not nightly" if '"nightly:' in (place / "pyproject.toml").read_text(encoding="utf-8") else ""
         data = tree.parent / "shared" / "data"
         os.environ |= {"PYTHONPATH": str(place), "CI": "1"} | ({"PRUNEKIT_DATA": str(data)} if data.is_dir() else {})
-        import pytest  # in the child alone
-
         plain = ["-v", "--tb=no", "-rfE", "-n", "0", "-p", "no:cacheprovider", "-m", SUITES[suite] + nightly]
+        # where two long lists differ takes minutes to find, and is not read here
+        comparing.assertrepr_compare = lambda *_, op, left, right, **__: [f"{reprlib.repr(left)} {op} {reprlib.repr(right)}"]
         code = int(pytest.main([*plain, *words]))
     except BaseException:
         traceback.print_exc()
@@ -232,8 +165,6 @@ def end_group(pid):
 
 def carry_out(todo, options, keep, killers):
     """Try faults, in as many copies at a time as there are jobs; return which of the tests that killed fail without any fault."""
-    from reach import Reach  # it stands beside this script
-
     reach, waiting, running = Reach(options.tree), list(todo), {}
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = [Copy(options.tree, Path(folder) / str(number)) for number in range(options.jobs)]
@@ -272,9 +203,9 @@ def main():
     parser.add_argument("--compare", type=Path, help="what another suite has killed")
     parser.add_argument("--check", action="store_true", help="only look whether the faults fit the code")
     options = parser.parse_args()
-    table = faults()
-    wrong = problems(table, options.tree)
-    spread(table, options.tree)
+    table = faults.load()
+    wrong = faults.problems(table, options.tree)
+    faults.spread(table, options.tree)
     if wrong or options.check:
         return print("\n".join(wrong)) or bool(wrong)
     before = json.loads(options.compare.read_text(encoding="utf-8")) if options.compare else {}

@@ -1,20 +1,19 @@
 """The faults that tests are tried on fit the code, and the tests that reach a file are found."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests import mutants
+from tests import faults
 from tests.reach import Reach
 
-ROOT = Path(mutants.__file__).parents[1]
-TABLE = mutants.faults()
+ROOT = Path(faults.__file__).parents[1]
+TABLE = faults.load()
 
 
 def test_every_fault_fits_its_file_and_they_are_spread_as_the_lines_are():
-    assert mutants.problems(TABLE, ROOT) == []
+    assert faults.problems(TABLE, ROOT) == []
 
 
 @pytest.mark.parametrize(
@@ -29,13 +28,13 @@ def test_every_fault_fits_its_file_and_they_are_spread_as_the_lines_are():
 )
 def test_a_fault_that_does_not_fit_is_named(change, word):
     first = next(fault for fault in TABLE if fault.name == "cap-of-a-layer")
-    told = mutants.problems([dataclasses.replace(first, **change), *(fault for fault in TABLE if fault != first)], ROOT)
+    told = faults.problems([dataclasses.replace(first, **change), *(fault for fault in TABLE if fault != first)], ROOT)
     assert [word in text and first.name in text for text in told] == [True]
 
 
 def test_a_package_without_its_share_of_faults_is_named():
     without = [fault for fault in TABLE if fault.package != "runs"]
-    told = mutants.problems(without, ROOT)
+    told = faults.problems(without, ROOT)
     assert any(text.startswith("runs: 0 of ") for text in told)
 
 
@@ -45,7 +44,3 @@ def test_tests_are_found_where_a_package_hands_a_name_on_and_where_a_command_nam
     assert "tests/test_cli.py" in reach.nearest("prunekit/cli/pruning.py")
     for fault in TABLE:
         assert reach.nearest(fault.file), fault.name
-
-
-def test_a_script_that_imports_no_library_starts_at_once():
-    assert not {"torch", "streamlit"} & {name.partition(".")[0] for name in vars(sys.modules["tests.mutants"])}
