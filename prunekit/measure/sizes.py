@@ -67,6 +67,12 @@ def comparable(sizes: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {**sizes, "gzip": None, "gzip_low": None, "gzip_high": None, "gzip_how": None, "gzip_by": None}
 
 
+def gzip_note(sizes: Mapping[str, Any] | None) -> str:
+    """Return what to say beside a gzipped size, as in ``estimated ± 0.2 %``; "" where it is measured, or not known."""
+    low, high, value = ((sizes or {}).get(name) for name in ("gzip_low", "gzip_high", "gzip"))
+    return f"estimated ± {50 * (high - low) / value:.1g} %" if value and low is not None and high is not None else ""
+
+
 def outdated(sizes: Mapping[str, Any] | None) -> bool:
     """Return whether stored sizes hold a gzipped one of another compressor."""
     return sizes is not None and sizes.get("gzip") is not None and sizes.get("gzip_by") != BY
