@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
@@ -20,6 +21,7 @@ from prunekit.anatomy.shortcuts import without_values
 from prunekit.errors import ModelError, PrunekitError
 
 Masks = Mapping[str, Tensor]
+COUNTED = (torch.float32, torch.float64, torch.bool)
 
 _cache: Cache[dict[str, int]] = WeakKeyDictionary()
 
@@ -198,6 +200,12 @@ def model_macs(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     return costs(model, input_shape)[""]
 
 
+def nonzeros(tensor: Tensor) -> int:
+    """Return how many values of a tensor are not zero: by numpy where that can, which is several times faster."""
+    tensor = tensor.detach()
+    return int(np.count_nonzero(tensor.numpy()) if tensor.dtype in COUNTED and tensor.is_cpu else torch.count_nonzero(tensor))
+
+
 def count(model: nn.Module, input_shape: tuple[int, ...], masks: Masks | None = None) -> Counts:
     """Count parameters, non-zeros, MACs and effective MACs.
 
@@ -220,13 +228,14 @@ def count(model: nn.Module, input_shape: tuple[int, ...], masks: Masks | None = 
     macs, masks = layer_macs(model, input_shape), masks or {}
     total = model_macs(model, input_shape)
     params = sum(p.numel() for p in model.parameters())
-    nonzero = sum(int(torch.count_nonzero(p)) for p in model.parameters())
+    counted = {id(p): nonzeros(p) for p in model.parameters()}
+    nonzero = sum(counted.values())
     effective, zeros, prunable = float(total), 0, 0
     for name in prunable_layers(model):
         weight = model.get_submodule(name).weight
         assert isinstance(weight, Tensor)
-        alive = int(torch.count_nonzero(weight))
-        left = int(torch.count_nonzero(weight * masks[name])) if name in masks else alive
+        alive = counted[id(weight)]
+        left = nonzeros(weight * masks[name]) if name in masks else alive
         nonzero -= alive - left
         zeros, prunable = zeros + weight.numel() - left, prunable + weight.numel()
         effective -= macs.get(name, 0) * (1 - left / max(weight.numel(), 1))

@@ -13,6 +13,7 @@ from prunekit.cli.arguments import progress_to, to_json
 from prunekit.cli.tables import percent, table
 from prunekit.comparison import METRICS, Column, Comparison, apply_recipe, compare_runs, metric_frame
 from prunekit.errors import PrunekitError
+from prunekit.measure.sizes import gzip_note
 from prunekit.runs import store as usual_store
 from prunekit.runs.filling import fill
 from prunekit.runs.store import RunStore
@@ -96,7 +97,8 @@ def _difference(column: Column) -> str | None:
 def _figure(name: str, column: Column) -> str | None:
     """Return a figure in its unit."""
     value = METRICS[name].value(column)
-    return None if value is None else METRICS[name].text(value)
+    note = gzip_note(column.sizes) if name == "gzip" else ""
+    return None if value is None else METRICS[name].text(value) + (f" ({note})" if note else "")
 
 
 def apply(args: argparse.Namespace) -> str:

@@ -113,6 +113,12 @@ def _model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=_whole, metavar="N", help="side of the images in pixels; the model's own by default")
 
 
+def _exact_flag(parser: argparse.ArgumentParser) -> None:
+    """Add what asks for exact gzipped sizes."""
+    about = "compress files of more than 64 MB whole (igzip, level 2); their gzipped sizes are estimated from a sample of blocks otherwise"
+    parser.add_argument("--exact-sizes", action="store_true", help=about)
+
+
 def _data_flags(parser: argparse.ArgumentParser) -> None:
     """Add what names the data."""
     own = "the model's own data where it names some (samples, and folders made from them), none for other models"
@@ -179,6 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
     _json_flag(_command(commands, "models", "looking", "List the models that have a name."))
     inspect = _command(commands, "inspect", "looking", "Show a model's layers, costs, sizes and what shrinks together.")
     _model_flags(inspect)
+    _exact_flag(inspect)
     _json_flag(inspect)
     _prune(_command(commands, "prune", "pruning", "Prune a copy of a model and say what it did."))
     _sweep(_command(commands, "sweep", "sweeping", "Measure accuracy at several sparsities."))
@@ -231,6 +238,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     recovery_flags(parser)
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     parser.add_argument("--save", action="store_true", help="keep it as a run, to compare and export it later; prints its id")
+    _exact_flag(parser)
     _json_flag(parser)
 
 

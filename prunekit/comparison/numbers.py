@@ -18,6 +18,7 @@ from prunekit.comparison.speeds import speeds
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.paired import compare
+from prunekit.measure.sizes import comparable, outdated
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import run_id
 from prunekit.runs.records import Measurement, Run
@@ -101,7 +102,7 @@ def _baseline(runs: Sequence[Run], store: RunStore) -> tuple[Run, bool]:
 def _column(run: Run, letter: str, dense: Run) -> Column:
     """Return what a run itself says."""
     counts: dict[str, Any] = {**{name: run.info.get(name) for name in COUNTS}, "sparsity": sparsity_of(run, dense)}
-    return Column(run, letter, run.title, **counts, sizes=run.info.get("sizes"), shipped=shipped(run), gone=gone(run))
+    return Column(run, letter, run.title, **counts, sizes=comparable(run.info.get("sizes")), shipped=shipped(run), gone=gone(run))
 
 
 def sparsity_of(run: Run, dense: Run) -> float | None:
@@ -130,7 +131,7 @@ def _together(columns: Sequence[Column], named: Mapping[str, str], chosen: Measu
     rows = setting_rows([column.run for column in rest], named)
     names, found = differing(rows), answer(baseline, rest)
     told = caution(names, [column.letter for column in rest])
-    lacking = tuple(c.run.id for c in columns if c.accuracy is None or c.sizes is None)
+    lacking = tuple(c.run.id for c in columns if c.accuracy is None or c.sizes is None or outdated(c.run.info.get("sizes")))
     data, images = (None, 0) if chosen is None else (chosen.data, chosen.images)
     name = "" if data is None else str(data["name"])
     return Comparison(baseline, rest, rows, names, told, found.sentence, found.best, name, data, split, images, lacking)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,8 @@ class PruneResult:
         The setting.
     input_shape : tuple of int
         Shape of one sample.
-    masks : dict of str to BoolTensor or None
-        Layer name to mask, True where a weight stays; None for structured pruning.
+    masks : mapping of str to BoolTensor or None
+        Layer name to mask, True where a weight stays; None for structured pruning. Held as bits: a look-up unpacks one.
     kept : dict of str to tuple of int, or None
         Layer name to the original indices of its remaining outputs; None for masks.
     layers : tuple of LayerResult
@@ -108,7 +109,7 @@ class PruneResult:
     model: nn.Module
     spec: PruneSpec
     input_shape: tuple[int, ...]
-    masks: dict[str, Tensor] | None
+    masks: Mapping[str, Tensor] | None
     kept: dict[str, tuple[int, ...]] | None
     layers: tuple[LayerResult, ...]
     before: Counts

@@ -10,6 +10,7 @@ import streamlit as st
 
 from prunekit.comparison.letters import FEWEST
 from prunekit.comparison.numbers import sparsity_of
+from prunekit.measure.sizes import FOUR, comparable
 from prunekit.plots.text import plural
 from prunekit.reports.names import short_title
 from prunekit.runs.listing import ALL, in_passing, listed
@@ -54,7 +55,8 @@ def _first(run: Run) -> tuple[str, str, str, str]:
 
 def _counts(run: Run, dense: Run | None) -> tuple[float, float, float]:
     """Return kilobytes of the smallest form, parameters that are not zero, and sparsity in percent; NaN for what is not known."""
-    sizes = [value for value in (run.info.get("sizes") or {}).values() if isinstance(value, (int, float))]
+    told = comparable(run.info.get("sizes")) or {}
+    sizes = [told[name] for name in FOUR if isinstance(told.get(name), (int, float))]
     found = (min(sizes, default=None), run.info.get("nonzero"), None if dense is None else sparsity_of(run, dense))
     size, params, sparsity = (float("nan") if value is None else float(value) for value in found)
     return size / 1000, params, 100 * sparsity

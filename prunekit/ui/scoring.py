@@ -113,7 +113,7 @@ def _ranking(source: Source, spec: PruneSpec, images: Images) -> Ranked:
     ranking = replace(scored, spec=spec)
     if isinstance(ranking, Ranking):
         for name in ranking.scores:
-            ranking.ordered(name)  # sorts now rather than at the first move
+            ranking.order(name)  # sorts now rather than at the first move
     return ranking
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from prunekit.measure.compression import BY
+from prunekit.measure.sizes import comparable, gzip_note
 from prunekit.runs.archive.contents import EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, WEIGHTS
 from prunekit.runs.archive.gathering import Gathered, Pixels
 
@@ -27,7 +29,7 @@ COUNTED = {
 }
 SIZES = {
     "dense": "dense file",
-    "gzip": "dense file, gzipped",
+    "gzip": f"dense file, gzipped ({BY})",
     "sparse": "non-zeros in the best sparse format",
     "surgery": "file after surgery",
 }
@@ -78,10 +80,11 @@ def _figures(told: Mapping[str, Any]) -> Iterator[str]:
             yield f"| {title} | {_count(dense['info'].get(name))} | {_count(info[name])} |"
     if "sparsity" in info:
         yield f"| zeros among prunable weights | {_percent(dense['info'].get('sparsity'))} | {_percent(info['sparsity'])} |"
-    before, after = dense["info"].get("sizes") or {}, info.get("sizes") or {}
+    before, after = comparable(dense["info"].get("sizes")) or {}, comparable(info.get("sizes")) or {}
     for name, title in SIZES.items():
         if after.get(name) is not None:
-            yield f"| {title}, bytes | {_count(before.get(name))} | {_count(after[name])} |"
+            notes = [f" ({note})" if name == "gzip" and (note := gzip_note(side)) else "" for side in (before, after)]
+            yield f"| {title}, bytes | {_count(before.get(name))}{notes[0]} | {_count(after[name])}{notes[1]} |"
     yield from _latencies(told)
 
 

@@ -12,7 +12,7 @@ from prunekit.runs.archive.manifest import Manifest
 
 MOST_ROWS, MOST_TEXT = 64, 200
 COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity", "achieved", "bytes")
-SIZES = ("dense", "gzip", "sparse", "surgery")
+SIZES = ("dense", "gzip", "sparse", "surgery", "gzip_low", "gzip_high")
 SEEN = ("what", "split", "runtime", "created")
 VALUES = ("value", "low", "high", "n", "median_ms", "q1_ms", "q3_ms", "batch", "threads")
 
