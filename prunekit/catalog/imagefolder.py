@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import functional as TF
 
 from prunekit.catalog.data import Data, Normal, Picture, Split
 from prunekit.catalog.ids import DataId
@@ -116,6 +115,8 @@ class FolderSplit(Split):
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise DataError(f"cannot read the image {path} ({' '.join(str(error).split())[:120]}): replace or remove it") from None
         if self.normal.size is not None and image.size != (self.normal.size, self.normal.size):
+            from torchvision.transforms import functional as TF  # noqa: PLC0415 (slow to import, and images of the right size do without)
+
             image = TF.center_crop(TF.resize(image, self.normal.size), [self.normal.size])
         return torch.from_numpy(np.array(image, dtype=np.uint8)).reshape(image.height, image.width, self.channels).permute(2, 0, 1)
 

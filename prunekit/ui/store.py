@@ -21,6 +21,7 @@ from prunekit.ui.settings import Settings
 from prunekit.ui.uploads import uploads
 
 NO_DATA = "none"
+TORCHVISION = "torchvision/"
 BUILT_IN = ("digits", "mnist", "cifar10")
 
 
@@ -125,7 +126,7 @@ def entry_of(name: str) -> ModelEntry:
     ModelError
         If there is none.
     """
-    for entry in catalog.list_models():
+    for entry in catalog.list_models("torchvision") if name.startswith(TORCHVISION) else catalog.list_models("sample", "own"):
         if public_name(entry) == name:
             return entry
     raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")
@@ -163,7 +164,7 @@ def registered_data() -> dict[str, DataId]:
 def data_names(loaded: Loaded) -> list[str]:
     """Return the data sets that may fit a model, its own first."""
     own = [loaded.info.data] if loaded.info.data else []
-    built_in = BUILT_IN if not loaded.source.name.startswith("torchvision/") else ()
+    built_in = BUILT_IN if not loaded.source.name.startswith(TORCHVISION) else ()
     return list(dict.fromkeys([*own, *registered_data(), *built_in, NO_DATA]))
 
 
