@@ -128,7 +128,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        self.start = time.perf_counter()
+        self.start, self.home = time.perf_counter(), home
         self._log = Path(home, "server.log").open("w+")  # noqa: SIM115 (open as long as the server)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "prunekit", "app", "--port", str(self.port)], cwd=ROOT, stdout=self._log, stderr=subprocess.STDOUT,
