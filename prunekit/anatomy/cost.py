@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
-from prunekit.anatomy.dispatch import DispatchMode
+from prunekit.anatomy.dispatch import Seeing
 from prunekit.anatomy.likeness import Cache, likeness, remembered
 from prunekit.anatomy.meta import meta_copy
 from prunekit.anatomy.shortcuts import without_values
@@ -74,7 +74,7 @@ def _nested(values: Any) -> bool:
     return any(isinstance(value, Tensor) for value in values)
 
 
-class _Counter(DispatchMode):
+class _Counter(Seeing):
     """Adds up the operations of one forward pass by the weight they use.
 
     torch's ``FlopCounterMode`` tells modules apart by hooks on all modules of the process, so a second thread's forward pass lands in

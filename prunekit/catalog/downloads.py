@@ -37,7 +37,9 @@ class Raw:
 
 def mnist() -> Raw:
     """Return MNIST, 60,000 and 10,000 grey images of 28 x 28."""
-    train, test = _both("MNIST", "MNIST", "MNIST")
+    from torchvision import datasets  # noqa: PLC0415 (slow to import, and a process that only times models has no use for it)
+
+    train, test = _both(datasets.MNIST, "MNIST", "MNIST")
     return Raw(train.data.unsqueeze(1), _labels(train.targets), test.data.unsqueeze(1), _labels(test.targets))
 
 
@@ -49,7 +51,9 @@ def cifar10(jpeg_quality: int | None = None) -> Raw:
     jpeg_quality : int, optional
         Re-encode every image as JPEG of this quality, as the cards of models trained on such pixels ask for.
     """
-    train, test = _both("CIFAR10", "CIFAR-10", "cifar-10-batches-py")
+    from torchvision import datasets  # noqa: PLC0415
+
+    train, test = _both(datasets.CIFAR10, "CIFAR-10", "cifar-10-batches-py")
     images = [torch.from_numpy(d.data).permute(0, 3, 1, 2).contiguous() for d in (train, test)]
     if jpeg_quality is not None:
         images = [_kept(x, part, jpeg_quality) for x, part in zip(images, ("train", "test"), strict=True)]
@@ -90,11 +94,9 @@ def _labels(values: Any) -> NDArray[np.int64]:
     return np.asarray(values, dtype=np.int64)
 
 
-def _both(name: str, title: str, folder: str) -> tuple[Any, Any]:
-    """Return the training and the test part of a data set of torchvision, downloaded if they are not there."""
-    from torchvision import datasets  # noqa: PLC0415 (slow to import, needed by these two alone)
-
-    root, cls = data_folder(), getattr(datasets, name)
+def _both(cls: Callable[..., Any], title: str, folder: str) -> tuple[Any, Any]:
+    """Return the training and the test part, downloaded if they are not there."""
+    root = data_folder()
     return _part(partial(cls, root, train=True), title, folder), _part(partial(cls, root, train=False), title, folder)
 
 

@@ -115,7 +115,7 @@ class FolderSplit(Split):
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise DataError(f"cannot read the image {path} ({' '.join(str(error).split())[:120]}): replace or remove it") from None
         if self.normal.size is not None and image.size != (self.normal.size, self.normal.size):
-            from torchvision.transforms import functional as TF  # noqa: PLC0415 (slow to import, and images of the right size do without)
+            from torchvision.transforms import functional as TF  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
 
             image = TF.center_crop(TF.resize(image, self.normal.size), [self.normal.size])
         return torch.from_numpy(np.array(image, dtype=np.uint8)).reshape(image.height, image.width, self.channels).permute(2, 0, 1)

@@ -22,17 +22,17 @@ OUTPUTS = 1000  # ImageNet's classes
 INITIALISED = ("googlenet", "inception_v3")  # these two warn unless told how to initialise
 
 
-def _models() -> Any:
-    """Return torchvision's models: they take as long to import as torch itself, and the samples need none of them."""
-    from torchvision import models  # noqa: PLC0415
+def torchvision_models() -> Any:
+    """Return torchvision's models."""
+    import torchvision  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
 
-    return models
+    return torchvision.models
 
 
 @lru_cache(maxsize=1)
 def torchvision_names() -> tuple[str, ...]:
     """Return the names of all classifiers of torchvision."""
-    return tuple(_models().list_models(module=_models()))
+    return tuple(torchvision_models().list_models(module=torchvision_models()))
 
 
 def other_outputs(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
@@ -64,10 +64,10 @@ def build_torchvision(name: str, pretrained: bool = False, outputs: int = OUTPUT
     short = _known(name)
     if not pretrained:
         options: dict[str, Any] = {"init_weights": True} if short in INITIALISED else {}
-        return _module(_models().get_model(short, weights=None, num_classes=outputs, **options))
+        return _module(torchvision_models().get_model(short, weights=None, num_classes=outputs, **options))
     with _hub_folder():
         try:
-            return _module(_models().get_model(short, weights="DEFAULT"))
+            return _module(torchvision_models().get_model(short, weights="DEFAULT"))
         except (OSError, RuntimeError, HTTPException) as error:  # URLError is an OSError; a wrong hash a RuntimeError
             where, why = f"{torch.hub.get_dir()}/checkpoints", " ".join(str(error).split())[:160]
             raise ModelError(
@@ -78,7 +78,7 @@ def build_torchvision(name: str, pretrained: bool = False, outputs: int = OUTPUT
 
 def torchvision_info(model_id: ModelId, model: nn.Module, outputs: int = OUTPUTS) -> ModelInfo:
     """Return what the default weights' own transforms say of the input; a model built for one size says that itself."""
-    weights = _models().get_model_weights(_known(model_id.name)).DEFAULT
+    weights = torchvision_models().get_model_weights(_known(model_id.name)).DEFAULT
     transforms = weights.transforms()
     side = int(getattr(model, "image_size", transforms.crop_size[0]))
     mean, std = (tuple(float(v) for v in values) for values in (transforms.mean, transforms.std))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import BaseTorchFunctionMode
 
-from prunekit.anatomy.dispatch import DispatchMode
+from prunekit.anatomy.dispatch import Seeing
 from prunekit.anatomy.meta import locating
 from prunekit.pruning.removal import Removal
 from prunekit.pruning.solve import Ids
@@ -24,7 +24,7 @@ from prunekit.pruning.tracker import Calls, tensors_in
 aten = torch.ops.aten
 
 
-class _Reference(DispatchMode):
+class _Reference(Seeing):
     """Runs some operations on what stays only."""
 
     def __init__(self, plan: Removal) -> None:
