@@ -19,7 +19,7 @@ from prunekit.plots.text import error as small
 from prunekit.plots.text import percent, points, size, times
 from prunekit.pruning import ChannelRanking, Plan, Proof, PruneResult
 from prunekit.spec import PruneSpec
-from prunekit.ui import cuts, measuring, show, store
+from prunekit.ui import measuring, show, store
 from prunekit.ui.cuts import SMALL, View
 from prunekit.ui.settings import Settings
 from prunekit.ui.store import Images, Loaded, Source
@@ -71,10 +71,10 @@ def maker(loaded: Loaded, view: View) -> Callable[[], PruneResult]:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def exact(source: Source, spec: PruneSpec, images: Images) -> Measured:
-    """Return sizes and proof of a small model, without accuracy."""
+def exact(source: Source, spec: PruneSpec, images: Images, _view: View) -> Measured:
+    """Return sizes and proof of a small model, without accuracy; the view is that of the setting, which alone tells results apart."""
     loaded = store.load(source)
-    result = maker(loaded, cuts.view(source, spec, images))()
+    result = maker(loaded, _view)()
     return Measured(measure.assess(loaded.model, result), result.proof)
 
 
@@ -99,7 +99,7 @@ def known(now: Settings, loaded: Loaded, view: View) -> Measured | None:
     found = measured(now, loaded, view.spec) or measuring.finished(exact_key(loaded, view))
     if isinstance(found, Measured):
         return found
-    return exact(loaded.source, view.spec, view.images) if is_small(loaded) else None
+    return exact(loaded.source, view.spec, view.images, view) if is_small(loaded) else None
 
 
 def begin(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:

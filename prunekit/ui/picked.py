@@ -18,9 +18,9 @@ NO_HEADS = (
 )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], dict[int, str]]:
-    """Return the places that are ticked by default, and why others are not."""
+@st.cache_resource(max_entries=64, show_spinner=False)
+def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], Mapping[int, str]]:
+    """Return the places that are ticked by default, and why others are not; the same objects for everybody."""
     model, place = store.load(source).model, _places(source)
     ticked = _along(source, mode, (place[name] for name in pruning.default_layers(model, mode)))
     return ticked, {place[name]: why for name, why in pruning.protected_layers(model, mode).items()}

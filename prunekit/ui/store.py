@@ -212,16 +212,20 @@ def data_at(images: Images, source: Source) -> Data | None:
     return None if images == NO_IMAGES else _data(images.data, images.limit, source)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+# what follows is the same object for everybody, not a copy of it: every page asks several times
+@st.cache_resource(max_entries=32, show_spinner=False)
 def layer_frame(source: Source) -> pd.DataFrame:
-    """Return the table of a model's prunable layers."""
+    """Return the table of a model's prunable layers; never write to it."""
     loaded = load(source)
     return anatomy.layer_table(loaded.model, loaded.input_shape)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def channel_frame(source: Source) -> pd.DataFrame:
-    """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``."""
+    """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``.
+
+    Never write to it.
+    """
     loaded = load(source)
     if not loaded.attention:
         return layer_frame(source)
@@ -236,14 +240,14 @@ def frame_of(source: Source, mode: str) -> pd.DataFrame:
     return channel_frame(source) if mode == "structured" else layer_frame(source)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def counts_of(source: Source) -> anatomy.Counts:
     """Return parameters and MACs of a dense model."""
     loaded = load(source)
     return anatomy.count(loaded.model, loaded.input_shape)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def size_of(source: Source) -> int:
     """Return the bytes of the dense model's file."""
     return measure.sizes(load(source).model, gzip=False).dense
