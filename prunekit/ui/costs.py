@@ -75,7 +75,13 @@ def exact(source: Source, spec: PruneSpec, images: Images, _view: View) -> Measu
     """Return sizes and proof of a small model, without accuracy; the view is that of the setting, which alone tells results apart."""
     loaded = store.load(source)
     result = maker(loaded, _view)()
-    return Measured(measure.assess(loaded.model, result), result.proof)
+    return Measured(measure.assess(loaded.model, result, known=_dense_sizes(source)), result.proof)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _dense_sizes(source: Source) -> Sizes:
+    """Return the sizes of a small dense model, the same at every setting."""
+    return measure.sizes(store.load(source).model)
 
 
 def accuracy_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
