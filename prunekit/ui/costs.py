@@ -22,6 +22,7 @@ from prunekit.spec import PruneSpec
 from prunekit.ui import measuring, show, store
 from prunekit.ui.cuts import SMALL, View
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import Images, Loaded, Source
 
 
@@ -70,7 +71,7 @@ def maker(loaded: Loaded, view: View) -> Callable[[], PruneResult]:
     return partial(pruning.mask, loaded.model, view.ranking, view.spec, loaded.input_shape)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@shared(64)
 def exact(source: Source, spec: PruneSpec, images: Images, _view: View) -> Measured:
     """Return sizes and proof of a small model, without accuracy; the view is that of the setting, which alone tells results apart."""
     loaded = store.load(source)
@@ -78,7 +79,7 @@ def exact(source: Source, spec: PruneSpec, images: Images, _view: View) -> Measu
     return Measured(measure.assess(loaded.model, result, known=_dense_sizes(source)), result.proof)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def _dense_sizes(source: Source) -> Sizes:
     """Return the sizes of a small dense model, the same at every setting."""
     return measure.sizes(store.load(source).model)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 from numpy.typing import NDArray
 
 from prunekit import pruning
@@ -19,6 +18,7 @@ from prunekit.pruning.nm import PatternRanking
 from prunekit.spec import PruneSpec
 from prunekit.ui import store
 from prunekit.ui.scoring import SMALL, Ranked, graph, of_images, ranking_of
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import NO_IMAGES, Images, Source
 
 __all__ = ["SMALL", "View", "graph", "kept_channels", "layer_scores", "mask_of", "view"]
@@ -81,7 +81,7 @@ class View:
         return 1 - self.prunable[1] / max(self.prunable[0], 1)
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@shared(24)
 def _zeros(source: Source) -> dict[str, int]:
     """Return how many weights of each layer are zero already."""
     loaded = store.load(source)
@@ -149,7 +149,7 @@ def _masked(source: Source, spec: PruneSpec, ranking: Ranking | PatternRanking, 
     )  # fmt: skip
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@shared(24)
 def _parameters(source: Source) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter."""
     return {name: tuple(p.shape) for name, p in store.load(source).model.named_parameters()}

@@ -16,6 +16,7 @@ from prunekit.ui import remains, show, state, store
 from prunekit.ui.cuts import View
 from prunekit.ui.onelayer import Floats, Layer, layer_of
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import Loaded, Source
 
 HOW = {"filters": "Filters", "values": "Values", "mask": "Mask", "density": "Whole layer", "colours": "Colours"}
@@ -135,7 +136,7 @@ def norms(weight: Floats) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(np.square(planes(weight), dtype=np.float64).sum(axis=1)))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@shared(256)
 def _reach(source: Source, name: str) -> float:
     """Return the magnitude at which colours saturate, the same for every part of a layer and every cut."""
     flat = weight_of(store.load(source).model, name).cpu().float().numpy().reshape(-1)

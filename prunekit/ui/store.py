@@ -18,6 +18,7 @@ from prunekit.catalog.registered import from_environment
 from prunekit.catalog.store import data_folder
 from prunekit.errors import CheckpointError, DataError, ModelError
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.uploads import uploads
 
 NO_DATA = "none"
@@ -132,7 +133,7 @@ def entry_of(name: str) -> ModelEntry:
     raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")
 
 
-@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
+@shared(6, "Loading the model …")
 def load(source: Source) -> Loaded:
     """Return a dense model; everybody gets the same one.
 
@@ -187,7 +188,7 @@ def at_hand(name: str) -> bool:
 _ON_DISK = {"mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",), "cifar10": ("cifar-10-batches-py/test_batch",)}
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the data …")
+@shared(4, "Loading the data …")
 def _data(name: str, limit: int, source: Source) -> Data:
     """Return a data set with the defaults of a model."""
     registered = registered_data()
@@ -213,14 +214,14 @@ def data_at(images: Images, source: Source) -> Data | None:
 
 
 # what follows is the same object for everybody, not a copy of it: every page asks several times
-@st.cache_resource(max_entries=32, show_spinner=False)
+@shared(32)
 def layer_frame(source: Source) -> pd.DataFrame:
     """Return the table of a model's prunable layers; never write to it."""
     loaded = load(source)
     return anatomy.layer_table(loaded.model, loaded.input_shape)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@shared(32)
 def channel_frame(source: Source) -> pd.DataFrame:
     """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``.
 
@@ -240,14 +241,14 @@ def frame_of(source: Source, mode: str) -> pd.DataFrame:
     return channel_frame(source) if mode == "structured" else layer_frame(source)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@shared(32)
 def counts_of(source: Source) -> anatomy.Counts:
     """Return parameters and MACs of a dense model."""
     loaded = load(source)
     return anatomy.count(loaded.model, loaded.input_shape)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@shared(32)
 def size_of(source: Source) -> int:
     """Return the bytes of the dense model's file."""
     return measure.sizes(load(source).model, gzip=False).dense
