@@ -149,7 +149,7 @@ def slider(now: Settings, loaded: Loaded) -> None:
 
 def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     """Show on the Prune page every block with a tick, its score, and whether it goes."""
-    frame = block_frame(loaded.source)
+    frame = block_frame(loaded.source).copy()
     ticked = candidates(now, loaded.source)
     frame.insert(0, "tick", [name in ticked for name in frame["block"]])
     plan = view.cut if view is not None and isinstance(view.cut, Plan) else None
