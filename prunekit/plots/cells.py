@@ -97,9 +97,8 @@ def picture(traces: Sequence[object], down: Axis, across: Axis, *, dark: bool, s
     if square:
         xaxis |= {"constrain": "domain", "constraintoward": "left"}
         yaxis |= {"scaleanchor": "x", "constrain": "domain", "constraintoward": "top"}
-    axes = {"xaxis": xaxis, "yaxis": {**yaxis, "autorange": "reversed"}}
-    margin = {"t": TOP, "b": BOTTOM, "l": 54}
-    return theme.figure(traces, dark=dark, height=round(tall) + TOP + BOTTOM, shapes=lines, margin=margin, **axes)
+    layout = {"xaxis": xaxis, "yaxis": {**yaxis, "autorange": "reversed"}, **({"shapes": lines} if lines else {})}
+    return theme.figure(traces, dark=dark, height=round(tall) + TOP + BOTTOM, margin={"t": TOP, "b": BOTTOM, "l": 54}, **layout)
 
 
 def _lines(down: Axis, across: Axis, colour: str, width: float) -> list[dict[str, object]]:
