@@ -158,7 +158,7 @@ def _convolution(args: Args) -> Any:
 
 def _max_pool(args: Args) -> Any:
     """Pool without dilation; torch's own way checks its numbers with sympy, whose import takes half a second of every start."""
-    x, window, stride, padding, *rest = (*args, *([], [0, 0])[len(args) - 2 :])
+    (x, window), (stride, padding, *rest) = args[:2], [*args[2:], *([], [0, 0])[len(args) - 2 :]]
     told = (window, stride or window, padding)
     if rest or x.dim() != 4 or not x.is_floating_point() or not x.is_contiguous() or any(len(side) != 2 for side in told):
         return None

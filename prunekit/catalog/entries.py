@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -80,7 +80,7 @@ def _torchvision_entries() -> tuple[ModelEntry, ...]:
     )
 
 
-_ENTRIES = {"sample": _samples, "torchvision": _torchvision_entries, "own": _own}
+_ENTRIES: dict[str, Callable[[], Iterable[ModelEntry]]] = {"sample": _samples, "torchvision": _torchvision_entries, "own": _own}
 
 
 def _own_title(model_id: ModelId) -> str:

@@ -93,11 +93,13 @@ def picture(traces: Sequence[object], down: Axis, across: Axis, *, dark: bool, s
     cell = min(ACROSS / columns, DOWN / rows, LARGEST)
     tall = rows * cell if square else min(max(rows * cell, 180), rows * LARGEST)
     lines = _lines(down, across, theme.paper(dark), line or (1 if cell < 4 else 2))
-    xaxis, yaxis = ({"title": {"text": side.title}, **side.ticks, "showgrid": False, "type": "category"} for side in (across, down))
+    xaxis, yaxis = (
+        dict[str, object]({"title": {"text": side.title}, **side.ticks, "showgrid": False, "type": "category"}) for side in (across, down)
+    )
     if square:
         xaxis |= {"constrain": "domain", "constraintoward": "left"}
         yaxis |= {"scaleanchor": "x", "constrain": "domain", "constraintoward": "top"}
-    layout = {"xaxis": xaxis, "yaxis": {**yaxis, "autorange": "reversed"}, **({"shapes": lines} if lines else {})}
+    layout: dict[str, object] = {"xaxis": xaxis, "yaxis": {**yaxis, "autorange": "reversed"}, **({"shapes": lines} if lines else {})}
     return theme.figure(traces, dark=dark, height=round(tall) + TOP + BOTTOM, margin={"t": TOP, "b": BOTTOM, "l": 54}, **layout)
 
 

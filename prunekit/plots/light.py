@@ -39,11 +39,11 @@ class LightFigure(go.Figure):  # type: ignore[misc]  # plotly has no types
     """
 
     def __init__(self, data: list[dict[str, Any]], layout: dict[str, Any], templates: dict[str, dict[str, Any]]) -> None:
-        vars(self).update({PLAIN: (data, layout), "templates": templates})
+        self.__dict__.update({PLAIN: (data, layout), "templates": templates})
 
     def __getattr__(self, name: str) -> Any:
         """Become plotly's own figure when something of its inside is asked for."""
-        plain = vars(self).pop(PLAIN, None) if name.startswith("_") and not name.startswith("__") else None
+        plain = self.__dict__.pop(PLAIN, None) if name.startswith("_") and not name.startswith("__") else None
         if plain is None:
             raise AttributeError(name)
         super().__init__(*plain)
@@ -83,7 +83,7 @@ def _array(values: NDArray[Any]) -> Any:
     short = SHORT.get(str(values.dtype))
     if short is None or not values.size:
         return values.tolist()
-    sent = {"dtype": short, "bdata": base64.b64encode(np.ascontiguousarray(values)).decode("ascii")}
+    sent = {"dtype": short, "bdata": base64.b64encode(values.tobytes()).decode("ascii")}
     return sent if values.ndim == 1 else {**sent, "shape": ", ".join(map(str, values.shape))}
 
 
