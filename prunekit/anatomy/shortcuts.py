@@ -158,9 +158,9 @@ def _convolution(args: Args) -> Any:
 
 def _max_pool(args: Args) -> Any:
     """Pool without dilation; torch's own way checks its numbers with sympy, whose import takes half a second of every start."""
-    (x, window), (stride, padding, *rest) = args[:2], [*args[2:], *([], [0, 0])[len(args) - 2 :]]
-    told = (window, stride or window, padding)
-    if rest or x.dim() != 4 or not x.is_floating_point() or not x.is_contiguous() or any(len(side) != 2 for side in told):
+    x, window = args[:2]
+    told = [window, (args[2] if len(args) > 2 else []) or window, args[3] if len(args) > 3 else [0, 0]]
+    if len(args) > 4 or x.dim() != 4 or not x.is_floating_point() or not x.is_contiguous() or any(len(side) != 2 for side in told):
         return None
     if any(kernel <= 0 or s <= 0 or not 0 <= 2 * p <= kernel for kernel, s, p in zip(*told, strict=True)):
         return None
