@@ -60,6 +60,7 @@ def assess(
     baseline: Accuracy | None = None,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
+    known: Sizes | None = None,
 ) -> Assessment:
     """Measure a pruned model against the dense one.
 
@@ -79,6 +80,8 @@ def assess(
         The dense model's, measured on the same samples before.
     progress, cancel
         As for :func:`prunekit.evaluate`.
+    known : Sizes, optional
+        The dense model's, measured before.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def assess(
     wide = None if result.plan is None else widened(model, result.model, result.plan)
     after = sizes(result.model, zeroed=wide, gzip=gzip, exact=exact, cancel=cancel)
     return Assessment(
-        Snapshot(result.before, sizes(model, gzip=gzip, exact=exact, cancel=cancel), dense),
+        Snapshot(result.before, known or sizes(model, gzip=gzip, exact=exact, cancel=cancel), dense),
         Snapshot(result.after, after, pruned),
         compare(dense, pruned) if dense is not None and pruned is not None else None,
     )

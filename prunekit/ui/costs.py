@@ -20,9 +20,10 @@ from prunekit.plots.text import error as small
 from prunekit.plots.text import percent, points, size, times
 from prunekit.pruning import ChannelRanking, Plan, Proof, PruneResult
 from prunekit.spec import PruneSpec
-from prunekit.ui import cuts, measuring, show, store
+from prunekit.ui import measuring, show, store
 from prunekit.ui.cuts import SMALL, View
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import Images, Loaded, Source
 
 
@@ -71,12 +72,18 @@ def maker(loaded: Loaded, view: View) -> Callable[[], PruneResult]:
     return partial(pruning.mask, loaded.model, view.ranking, view.spec, loaded.input_shape)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def exact(source: Source, spec: PruneSpec, images: Images) -> Measured:
-    """Return sizes and proof of a small model, without accuracy."""
+@shared(64)
+def exact(source: Source, spec: PruneSpec, images: Images, _view: View) -> Measured:
+    """Return sizes and proof of a small model, without accuracy; the view is that of the setting, which alone tells results apart."""
     loaded = store.load(source)
-    result = maker(loaded, cuts.view(source, spec, images))()
-    return Measured(measure.assess(loaded.model, result), result.proof)
+    result = maker(loaded, _view)()
+    return Measured(measure.assess(loaded.model, result, known=_dense_sizes(source)), result.proof)
+
+
+@shared(32)
+def _dense_sizes(source: Source) -> Sizes:
+    """Return the sizes of a small dense model, the same at every setting."""
+    return measure.sizes(store.load(source).model)
 
 
 def accuracy_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
@@ -101,7 +108,7 @@ def known(now: Settings, loaded: Loaded, view: View) -> Measured | None:
     for found in (exactly, measured(now, loaded, view.spec), about):
         if isinstance(found, Measured):
             return found
-    return exact(loaded.source, view.spec, view.images) if is_small(loaded) else None
+    return exact(loaded.source, view.spec, view.images, view) if is_small(loaded) else None
 
 
 def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly: bool = False) -> None:

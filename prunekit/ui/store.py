@@ -18,9 +18,11 @@ from prunekit.catalog.registered import from_environment
 from prunekit.catalog.store import data_folder
 from prunekit.errors import CheckpointError, DataError, ModelError
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.uploads import uploads
 
 NO_DATA = "none"
+TORCHVISION = "torchvision/"
 BUILT_IN = ("digits", "mnist", "cifar10")
 
 
@@ -125,13 +127,13 @@ def entry_of(name: str) -> ModelEntry:
     ModelError
         If there is none.
     """
-    for entry in catalog.list_models():
+    for entry in catalog.list_models("torchvision") if name.startswith(TORCHVISION) else catalog.list_models("sample", "own"):
         if public_name(entry) == name:
             return entry
     raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")
 
 
-@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
+@shared(6, "Loading the model …")
 def load(source: Source) -> Loaded:
     """Return a dense model; everybody gets the same one.
 
@@ -163,7 +165,7 @@ def registered_data() -> dict[str, DataId]:
 def data_names(loaded: Loaded) -> list[str]:
     """Return the data sets that may fit a model, its own first."""
     own = [loaded.info.data] if loaded.info.data else []
-    built_in = BUILT_IN if not loaded.source.name.startswith("torchvision/") else ()
+    built_in = BUILT_IN if not loaded.source.name.startswith(TORCHVISION) else ()
     return list(dict.fromkeys([*own, *registered_data(), *built_in, NO_DATA]))
 
 
@@ -186,7 +188,7 @@ def at_hand(name: str) -> bool:
 _ON_DISK = {"mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",), "cifar10": ("cifar-10-batches-py/test_batch",)}
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the data …")
+@shared(4, "Loading the data …")
 def _data(name: str, limit: int, source: Source) -> Data:
     """Return a data set with the defaults of a model."""
     registered = registered_data()
@@ -211,16 +213,20 @@ def data_at(images: Images, source: Source) -> Data | None:
     return None if images == NO_IMAGES else _data(images.data, images.limit, source)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+# what follows is the same object for everybody, not a copy of it: every page asks several times
+@shared(32)
 def layer_frame(source: Source) -> pd.DataFrame:
-    """Return the table of a model's prunable layers."""
+    """Return the table of a model's prunable layers; never write to it."""
     loaded = load(source)
     return anatomy.layer_table(loaded.model, loaded.input_shape)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def channel_frame(source: Source) -> pd.DataFrame:
-    """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``."""
+    """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``.
+
+    Never write to it.
+    """
     loaded = load(source)
     if not loaded.attention:
         return layer_frame(source)
@@ -235,14 +241,14 @@ def frame_of(source: Source, mode: str) -> pd.DataFrame:
     return channel_frame(source) if mode == "structured" else layer_frame(source)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def counts_of(source: Source) -> anatomy.Counts:
     """Return parameters and MACs of a dense model."""
     loaded = load(source)
     return anatomy.count(loaded.model, loaded.input_shape)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def size_of(source: Source) -> int:
     """Return the bytes of the dense model's file."""
     return measure.sizes(load(source).model, gzip=False).dense
