@@ -41,6 +41,6 @@ def test_a_package_without_its_share_of_faults_is_named():
 def test_tests_are_found_where_a_package_hands_a_name_on_and_where_a_command_names_its_module():
     reach = Reach(ROOT)
     assert reach.nearest("prunekit/pruning/nm.py")[0] == "tests/pruning/test_nm.py"
-    assert "tests/test_cli.py" in reach.nearest("prunekit/cli/pruning.py")
+    assert "tests/cli/test_prune.py" in reach.nearest("prunekit/cli/pruning.py")
     for fault in TABLE:
         assert reach.nearest(fault.file), fault.name
