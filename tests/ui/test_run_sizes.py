@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from prunekit.measure.compression import BY
 from prunekit.runs import Run
 from prunekit.ui import allruns
 from prunekit.ui.settings import Settings
@@ -11,7 +12,8 @@ DENSE = Run("a" * 64, "dense", "dense", {"name": "m"}, "w", info={"prunable": 10
 
 
 def test_the_size_is_that_of_the_smallest_file_in_kilobytes():
-    run = Run("b" * 64, "pruned", "half", {"name": "m"}, "w", info={"sizes": {"dense": 8000, "gzip": 2500, "sparse": None}, "nonzero": 50})
+    sizes = {"dense": 8000, "gzip": 2500, "sparse": None, "gzip_by": BY}
+    run = Run("b" * 64, "pruned", "half", {"name": "m"}, "w", info={"sizes": sizes, "nonzero": 50})
     assert allruns._counts(run, DENSE)[:2] == (pytest.approx(2.5), 50)
 
 
