@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import traceback
+import types
 from pathlib import Path
 
 import faults
@@ -152,6 +153,7 @@ def fork(place, tree, words, suite, log):
         os.dup2(1, 2)
         os.chdir(place)
         sys.path[:] = [str(place), *(entry for entry in sys.path if entry and Path(entry) not in (HERE, HERE.parent))]
+        sys.modules["__main__"] = types.ModuleType("__main__")  # children that begin anew would import this script
         nightly = " and not nightly" if '"nightly:' in (place / "pyproject.toml").read_text(encoding="utf-8") else ""
         data = tree.parent / "shared" / "data"
         os.environ |= {"PYTHONPATH": str(place), "CI": "1"} | ({"PRUNEKIT_DATA": str(data)} if data.is_dir() else {})
