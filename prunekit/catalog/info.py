@@ -38,6 +38,8 @@ class ModelInfo:
         Names of the outputs, where known.
     card : mapping, optional
         How a sample was trained and what it measured.
+    code : str
+        Hash of the user's code that made it, as it was then (`prunekit.catalog.factories.code_of`); "" where none did.
     """
 
     id: ModelId | None = None
@@ -48,6 +50,7 @@ class ModelInfo:
     data: str | None = None
     classes: tuple[str, ...] = ()
     card: Mapping[str, Any] | None = None
+    code: str = ""
 
 
 def side_of(shape: tuple[int, ...] | None) -> int | None:

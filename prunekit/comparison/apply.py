@@ -24,7 +24,7 @@ from prunekit.measure.sweep import shape_of
 from prunekit.pruning.groups import weight_name
 from prunekit.recover.gradual import recover
 from prunekit.recover.result import Recovered
-from prunekit.runs.identity import weights_of
+from prunekit.runs.identity import earlier_weights_of, weights_of
 from prunekit.spec import NEEDS_DATA, Recipe
 
 RECOVERING = 0.8  # share of the progress; the rest is measuring
@@ -134,7 +134,8 @@ def _data(recipe: Recipe, data_id: DataId | None, model: nn.Module) -> tuple[Any
 
 def _changed(told: Recorded, model: nn.Module, shape: tuple[int, ...] | None) -> str:
     """Say where the dense model here is another one than was recorded."""
-    if not told.weights or told.weights in (weights_of(model), weights_of(model, shape)):
+    here = {called(model, each) for called in (weights_of, earlier_weights_of) for each in (None, shape)}
+    if not told.weights or told.weights in here:
         return ""
     return "The dense model under this name has other weights here than where the run was made: another outcome is to be expected."
 

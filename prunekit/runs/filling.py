@@ -89,7 +89,8 @@ class _Lacking:
         if model_id not in self._loaded:
             self._loaded[model_id] = Images.of(model_id, self.data_id, self.split)
         images = self._loaded[model_id]
-        seen = self.store.measurement(images.name_of(run)) is not None
+        known = self.store.measurement(images.name_of(run))
+        seen = known is not None and not known.earlier
         sized = not self.sizes or ("sizes" in run.info and not outdated(run.info["sizes"]))
         if seen and sized:
             return

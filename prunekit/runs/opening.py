@@ -107,7 +107,8 @@ def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None)
     known = where.find(run) if isinstance(run, str) else run
     source = Source(known, where, data)
     opened = OPENERS[known.kind](source)
-    return replace(opened, data_id=next(iter(source.data_ids()), None))
+    note = " ".join(filter(None, (opened.note, EARLIER if known.earlier else "")))
+    return replace(opened, data_id=next(iter(source.data_ids()), None), note=note)
 
 
 def _dense(source: Source) -> Opened:
@@ -188,6 +189,7 @@ def _shape(run: Run) -> Shape | None:
     return tuple(noted) if noted else None
 
 
+EARLIER = "It was made by an earlier version of prunekit, which did not note all of the code behind it: make it again to be sure of it."
 AGAIN = {
     "recovered": "Recover it again with the same setting on the Recover page, or delete the run",
     "trained": "Train it again with the same seed, or delete the run",

@@ -186,15 +186,15 @@ class _Recovering(Bench):
     def _test(self, run: str, spec: PruneSpec | None) -> Accuracy | None:
         """Return the accuracy on all test images: the last word."""
         test = self.data.test
-        hashed = data_hash(test, self.data_id.name)
-        kept: Accuracy | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test)))
+        hashed = data_hash(test)
+        kept: Accuracy | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test), self.versions))
         if kept is not None:
             return kept
         model = self.model if spec is None else self.made
         if model is None:
             model = load_model(str(weights_folder(run)))
         found = evaluate(model, test, cancel=self.cancel)
-        seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test")
+        seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test", versions=self.versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found
 

@@ -21,6 +21,7 @@ from prunekit.runs.bench import Bench, Keeper
 from prunekit.runs.filling import fill
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash, trained_on, weights_of
+from prunekit.runs.images import how
 from prunekit.runs.loading import load
 from prunekit.runs.naming import course, dense_run, facts, placed, pruned_run
 from prunekit.runs.records import Measurement, Run
@@ -87,7 +88,7 @@ def _make(request: AccuracyRequest, bench: Bench, store: RunStore, progress: Pro
     share, shape, cancel = MAKING if request.recovery.active else 0.0, bench.shape, bench.cancel
     making, measuring = part_of(progress, 0.0, share), part_of(progress, share, 1.0)
     made = recover(bench.model, request.spec, request.recovery, bench.data, input_shape=shape, progress=making, cancel=cancel)
-    known = store.accuracy(bench.run(None, Recovery()).id, bench.data_hash, "test", bench.images)
+    known = bench.accuracy_in(store, bench.run(None, Recovery()).id)
     found = assess(bench.model, made.result, bench.part, baseline=known, progress=measuring, cancel=cancel)
     keep_made(request.model, bench.model, made, found, store, data_id=request.data, data=bench.data)
 
@@ -179,4 +180,4 @@ def _keep_weights(run: Run, made: Recovered, recipe: Recipe) -> str:
 
 def _seen(run: Run, accuracy: Accuracy, data_id: DataId, data: Any) -> Measurement:
     """Return an accuracy on all test images as a measurement."""
-    return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test, data_id.name), "test")
+    return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test), "test", versions=how(run)["versions"])

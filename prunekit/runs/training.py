@@ -135,7 +135,7 @@ def train_through(
         part = getattr(data, split)
         if part is not None:
             found[split] = evaluate(tuned.model, part, cancel=cancel)
-            seen = Measurement.of(run.id, found[split], request.data.to_dict(), data_hash(part, request.data.name), split)
+            seen = Measurement.of(run.id, found[split], request.data.to_dict(), data_hash(part), split)
             keeper.ask(_kept(run, seen))
     return Trained(run.id, "" if path is None else path.stem, payload, found.get("validation"), found["test"], tuned)
 

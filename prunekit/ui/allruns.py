@@ -13,7 +13,7 @@ from prunekit.comparison.numbers import sparsity_of
 from prunekit.measure.sizes import FOUR, comparable
 from prunekit.plots.text import plural
 from prunekit.reports.names import short_title
-from prunekit.runs.listing import ALL, in_passing, listed
+from prunekit.runs.listing import ALL, EARLIER, Listed, in_passing, listed
 from prunekit.runs.records import KINDS, Run
 from prunekit.runs.store import RunStore
 from prunekit.ui import comparing, labels, routes, show, state
@@ -43,14 +43,15 @@ def frame_of(store: RunStore) -> pd.DataFrame:
         run, label, seen = one.run, one.label, one.accuracy
         value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.images)
         rows.append(
-            (*_first(run), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing)
+            (*_first(one), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing)
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _first(run: Run) -> tuple[str, str, str, str]:
-    """Return a run's name, title, model and kind."""
-    return run.id, short_title(run), str(run.model.get("name", "")).rpartition("/")[2], run.kind
+def _first(one: Listed) -> tuple[str, str, str, str]:
+    """Return a run's name, title (marked where its figures cannot be vouched for), model and kind."""
+    run = one.run
+    return run.id, short_title(run) + (f" ({EARLIER})" if one.earlier else ""), str(run.model.get("name", "")).rpartition("/")[2], run.kind
 
 
 def _counts(run: Run, dense: Run | None) -> tuple[float, float, float]:

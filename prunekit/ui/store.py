@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 import streamlit as st
@@ -14,9 +16,12 @@ from torch import nn
 
 from prunekit import anatomy, catalog, measure
 from prunekit.catalog import Data, DataId, ModelEntry, ModelInfo
+from prunekit.catalog.data import Split, TensorSplit
+from prunekit.catalog.factories import code_of
 from prunekit.catalog.registered import from_environment
 from prunekit.catalog.store import data_folder
 from prunekit.errors import CheckpointError, DataError, ModelError
+from prunekit.runs.identity import data_hash, weights_of
 from prunekit.ui.settings import Settings
 from prunekit.ui.sharing import shared
 from prunekit.ui.uploads import uploads
@@ -28,16 +33,18 @@ BUILT_IN = ("digits", "mnist", "cifar10")
 
 @dataclass(frozen=True)
 class Source:
-    """Which model: a public name of the catalog, and where its weights come from."""
+    """Which model: a public name of the catalog, where its weights come from, and its user's code, so that an edit is another model."""
 
     name: str
     pretrained: bool = False
     upload: str = ""
+    code: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Source:
         """Return the model that was picked."""
-        return cls(settings.model, settings.pretrained, settings.upload)
+        names = (entry.id.name for entry in catalog.list_models() if entry.kind == "own" and public_name(entry) == settings.model)
+        return cls(settings.model, settings.pretrained, settings.upload, code_of(next(names, "")))
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,13 @@ class Images:
         A data set's name; empty for none.
     limit : int
         At most so many samples in each split; 0 for all.
+    code : str
+        The user's code that makes them, as it is now.
     """
 
     data: str = ""
     limit: int = 0
+    code: str = ""
 
 
 NO_IMAGES = Images()
@@ -157,6 +167,24 @@ def load(source: Source) -> Loaded:
     return Loaded(source, model, catalog.info(model), layers, attention)
 
 
+@lru_cache(maxsize=32)
+def weights_known(source: Source, shape: tuple[int, ...]) -> str:
+    """Return what the runs of a model are known by, on samples of a shape; hashing a large one takes a while."""
+    return weights_of(load(source).model, shape)
+
+
+def images_known(part: Split) -> str:
+    """Return what measurements on a part of the data are known by; pixels in memory are shared and never written to."""
+    if not isinstance(part, TensorSplit):
+        return data_hash(part)
+    if part not in _PRINTS:
+        _PRINTS[part] = data_hash(part)
+    return _PRINTS[part]
+
+
+_PRINTS: WeakKeyDictionary[Split, str] = WeakKeyDictionary()
+
+
 def registered_data() -> dict[str, DataId]:
     """Return the data registered at launch by public name: no folder of this machine."""
     return {re.sub(r"[^\w./:-]+", "-", data.name.rpartition("/")[2]).strip("-"): data for data in catalog.registered_data()}
@@ -189,8 +217,8 @@ _ON_DISK = {"mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",), "cifar10": ("cifar-1
 
 
 @shared(4, "Loading the data …")
-def _data(name: str, limit: int, source: Source) -> Data:
-    """Return a data set with the defaults of a model."""
+def _data(name: str, limit: int, source: Source, code: str) -> Data:
+    """Return a data set with the defaults of a model; edited code makes another one."""
     registered = registered_data()
     if name not in registered and name not in BUILT_IN:
         raise DataError(f"there is no data set named {name!r} here: choose another, or register it with `prunekit app --data`")
@@ -200,17 +228,23 @@ def _data(name: str, limit: int, source: Source) -> Data:
 def data_of(settings: Settings, loaded: Loaded) -> Data | None:
     """Return the picked data set, or None where none was picked."""
     name = data_name(settings, loaded)
-    return None if name == NO_DATA else _data(name, settings.limit, loaded.source)
+    return None if name == NO_DATA else _data(name, settings.limit, loaded.source, data_code(name))
+
+
+def data_code(name: str) -> str:
+    """Return the user's code that makes a data set, as it is now; "" for one that is built in."""
+    known = registered_data().get(name)
+    return "" if known is None else code_of(known.name)
 
 
 def images_of(settings: Settings, loaded: Loaded, data: Data | None) -> Images:
     """Return what names the data that a page has at hand."""
-    return NO_IMAGES if data is None else Images(data_name(settings, loaded), settings.limit)
+    return NO_IMAGES if data is None else Images(name := data_name(settings, loaded), settings.limit, data_code(name))
 
 
 def data_at(images: Images, source: Source) -> Data | None:
     """Return the data that `images_of` named, or None."""
-    return None if images == NO_IMAGES else _data(images.data, images.limit, source)
+    return None if images == NO_IMAGES else _data(images.data, images.limit, source, images.code)
 
 
 # what follows is the same object for everybody, not a copy of it: every page asks several times

@@ -33,7 +33,7 @@ def made(store, spec, recovery=None):
 def test_accuracy_and_sizes_are_those_that_the_core_measures(kept, model, data):
     runs = [made(kept, None), made(kept, CHANNELS), made(kept, WEIGHTS)]
     fill(runs, DIGITS, "test", kept)
-    hashed = data_hash(data.test, "digits")
+    hashed = data_hash(data.test)
     for run, spec in zip(runs, (None, CHANNELS, WEIGHTS), strict=True):
         found = kept.accuracy(run, hashed, "test", len(data.test))
         if spec is None:
@@ -102,7 +102,7 @@ def test_predictions_are_right_where_the_accuracy_says_so_and_are_read_the_secon
     found = predictions(run, DIGITS, "test", kept)
     fill([run], DIGITS, "test", kept)
     right = found.classes == np.asarray(data.test.labels)
-    assert np.array_equal(right, kept.accuracy(run, data_hash(data.test, "digits"), "test", len(data.test)).correct)
+    assert np.array_equal(right, kept.accuracy(run, data_hash(data.test), "test", len(data.test)).correct)
     assert found.classes.dtype == np.int16 and found.confidence.dtype == np.float32
     assert (found.confidence > 1 / 10 - 1e-6).all() and (found.confidence <= 1).all()
     monkeypatch.setattr(predicting, "ask", lambda *_: pytest.fail("asked again"))
