@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import torch
 from torch import nn
+
+from prunekit.anatomy.state import extra_state, tensor_state
 
 
 def state_hash(model: nn.Module) -> str:
@@ -19,11 +22,18 @@ def state_hash(model: nn.Module) -> str:
     Returns
     -------
     str
-        64 hexadecimal digits; equal exactly when every parameter and buffer is bit for bit equal.
+        64 hexadecimal digits; equal exactly when every parameter and buffer is bit for bit equal, and what ``get_extra_state`` gives.
+
+    Raises
+    ------
+    ModelError
+        If a module gives something by ``get_extra_state`` that cannot be written down.
     """
     digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        tensor = value.detach().cpu().contiguous()
+    for name, value in tensor_state(model).items():
+        tensor = value.cpu().contiguous()
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    for name, told in extra_state(model).items():
+        digest.update(f"{name}|{json.dumps(told, sort_keys=True)}|".encode())
     return digest.hexdigest()

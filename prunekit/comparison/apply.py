@@ -101,7 +101,7 @@ def apply_recipe(path: str | PathLike[str], *, progress: Progress | None = None,
     model_id, data_id = _named(told.recipe)
     model = load_model(model_id)
     data, silent = _data(told.recipe, data_id, model)
-    shape = None if data is None else shape_of(model, data.test)
+    shape = told.recipe.input_shape if data is None else shape_of(model, data.test)
     recipe = told.recipe
     share = part_of(progress, 0.0, RECOVERING)
     made = recover(model, recipe.prune, recipe.recovery, data, input_shape=shape, progress=share, cancel=cancel)

@@ -13,10 +13,10 @@ from zipfile import is_zipfile
 from torch import Tensor
 
 from prunekit.catalog.checkpoints import read_checkpoint
+from prunekit.catalog.earlier import kept_in
 from prunekit.catalog.folder import RECIPE, WEIGHTS, is_folder, read_recipe, read_result
 from prunekit.errors import SpecError
 from prunekit.runs.archive.reader import unpack
-from prunekit.runs.structure import kept_in
 from prunekit.spec import Recipe
 
 MOST_TEXT = 4 << 20  # bytes of a recipe

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunekit.anatomy.state import tensor_state
 from prunekit.errors import PrunekitError
 from prunekit.measure.forward import check_cancel
 from prunekit.measure.sparse import FORMATS, format_bytes, smallest
@@ -67,7 +68,7 @@ class Sizes:
 
 def _entries(model: nn.Module) -> list[tuple[str, Tensor]]:
     """Return the state in the order of a safetensors file: wide types first, then by name."""
-    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    state = tensor_state(model)
     for name, tensor in state.items():
         if tensor.dtype not in _TYPES:
             raise PrunekitError(f"cannot tell the file size: {name} has the type {tensor.dtype}; convert the model to float32")

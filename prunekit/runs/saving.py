@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from prunekit.catalog.data import samples_of
 from prunekit.catalog.folder import is_folder, write_folder
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.errors import PrunekitError
@@ -150,7 +151,10 @@ def keep_made(
     run = pruned_run(model_id, weights, spec, recovery, on)
     told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **noted}
     if recovery.active:
-        told |= {**course(made), "file": _keep_weights(run, made, Recipe(placed(model_id), noted.get("data"), spec, recovery.to_dict()))}
+        told |= {
+            **course(made),
+            "file": _keep_weights(run, made, Recipe(placed(model_id), noted.get("data"), spec, recovery.to_dict(), shape), data),
+        }
     run = replace(run, info=told)
     store.put_run(dense)
     store.put_run(run)
@@ -165,11 +169,11 @@ def _sizes(side: Snapshot) -> dict[str, Any]:
     return {} if side.sizes.gzip is None else {"sizes": side.sizes.to_dict()}
 
 
-def _keep_weights(run: Run, made: Recovered, recipe: Recipe) -> str:
+def _keep_weights(run: Run, made: Recovered, recipe: Recipe, data: Any) -> str:
     """Write recovered weights beside the store and return the name of the folder."""
     folder = weights_folder(run.id)
     try:
-        write_folder(folder, made.model, recipe, layers_of(made.result))
+        write_folder(folder, made.model, recipe, layers_of(made.result), samples=samples_of(data))
     except PrunekitError:
         # another process may have written the same run in the same moment
         if not is_folder(folder):

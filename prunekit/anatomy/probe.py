@@ -1,0 +1,287 @@
+"""A probe: what a model answered when it was saved, by which the model that is opened again is known to be the same.
+
+It holds inputs by seed, the values of the outputs, and a digest of every tensor that they came from, so that a model that answers
+otherwise is refused with what differs: which weights or buffers, or else the code.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunekit.anatomy.running import run, tensors_in
+from prunekit.anatomy.state import digests
+from prunekit.errors import CheckpointError, ModelError
+
+SEED = 20_260_611
+SAMPLES = 2
+TOLERANCE = 1e-4
+"""Largest difference by the largest output: other machines, threads and versions of torch round otherwise."""
+MOST_VALUES, MOST_TENSORS, MOST_INPUT = 2048, 16, 2**26
+KINDS = ("normal", "uniform", "indices", "samples")
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One output tensor: its shape, its largest value, and values at evenly spaced places (all of them where they are few)."""
+
+    shape: tuple[int, ...]
+    scale: float
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, tensor: Tensor, most: int) -> Answer:
+        """Read a tensor."""
+        plain = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+        flat = plain.detach().to("cpu", torch.float32).reshape(-1)
+        places = torch.linspace(0, max(flat.numel() - 1, 0), min(flat.numel(), most), dtype=torch.float64).round().long()
+        return cls(tuple(tensor.shape), float(flat.abs().max()) if flat.numel() else 0.0, tuple(flat[places].tolist()))
+
+    def off(self, other: Answer) -> float:
+        """Return the largest difference by the largest value of this one; infinite where the shapes differ or a value is not finite."""
+        if self.shape != other.shape or len(self.values) != len(other.values) or not math.isfinite(other.scale):
+            return math.inf
+        apart = [abs(self.scale - other.scale), *(abs(a - b) for a, b in zip(self.values, other.values, strict=True))]
+        return max(apart) / (self.scale or 1.0)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a model answered.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one sample.
+    kind : str
+        What the inputs are: ``normal`` or ``uniform`` noise, ``indices``, or ``samples`` that are kept beside; "" where there are none.
+    samples, limit : int
+        How many, and below which number indices lie.
+    answers : tuple of Answer
+        The outputs.
+    tensors : dict of str to str
+        Digest of every parameter and buffer.
+    code, torch : str
+        What tells the code of the model's own file, where it has one, and the version of torch.
+    why : str
+        Why there are no answers; mostly "".
+    """
+
+    shape: tuple[int, ...] = ()
+    kind: str = ""
+    samples: int = 0
+    limit: int = 0
+    answers: tuple[Answer, ...] = ()
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+    torch: str = ""
+    why: str = ""
+
+    def inputs(self, samples: Tensor | None = None) -> Tensor:
+        """Return the inputs: by seed, or the samples that are kept beside."""
+        if self.kind == "samples":
+            if samples is None:
+                raise CheckpointError("the samples that its answers were noted on are missing: write the model again")
+            return samples
+        return _noise(self.kind, self.samples, self.shape, self.limit)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; the answers' bytes as text."""
+        answers = [
+            {"shape": list(a.shape), "scale": a.scale, "values": base64.b64encode(np.asarray(a.values, "<f4").tobytes()).decode()}
+            for a in self.answers
+        ]
+        return {**asdict(self), "shape": list(self.shape), "answers": answers, "tensors": dict(self.tensors), "seed": SEED}
+
+    @classmethod
+    def from_dict(cls, told: object) -> Probe:
+        """Read what `to_dict` gave, checked: it may come from anybody.
+
+        Raises
+        ------
+        CheckpointError
+            If it is something else.
+        """
+        try:
+            assert isinstance(told, Mapping) and told["seed"] == SEED
+            shape = _shape(told["shape"], MOST_INPUT)
+            samples, kind = int(told["samples"]), str(told["kind"])
+            assert kind in ("", *KINDS) and 0 <= samples <= 8 and bool(kind) == bool(told["answers"])
+            answers = tuple(_answer(each) for each in told["answers"][:MOST_TENSORS])
+            tensors = {str(name): str(digest) for name, digest in told["tensors"].items()}
+            return cls(shape, kind, samples, int(told["limit"]), answers, tensors, *(str(told[key]) for key in ("code", "torch", "why")))
+        except (AssertionError, KeyError, TypeError, ValueError, OverflowError, AttributeError):
+            raise CheckpointError("what it notes of its answers is damaged: write the model again") from None
+
+
+def _shape(told: Sequence[Any], most: int) -> tuple[int, ...]:
+    """Return a shape of whole numbers that is not too large."""
+    shape = tuple(told)
+    assert all(type(side) is int and side >= 0 for side in shape) and math.prod(shape) <= most
+    return shape
+
+
+def _answer(told: Mapping[str, Any]) -> Answer:
+    """Return an answer from plain values."""
+    values = np.frombuffer(base64.b64decode(told["values"], validate=True), "<f4")
+    assert len(values) <= MOST_VALUES
+    return Answer(_shape(told["shape"], 2**40), float(told["scale"]), tuple(values.tolist()))
+
+
+def take(model: nn.Module, shape: Sequence[int] | None, *, samples: Tensor | None = None, code: str = "") -> Probe:
+    """Note what a model answers.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In any mode; it is asked in eval mode and left as it was.
+    shape : sequence of int or None
+        Of one sample; None where nobody knows it.
+    samples : Tensor, optional
+        Real samples, for a model that takes no noise.
+    code : str
+        What tells the code of its own file.
+
+    Returns
+    -------
+    Probe
+        Without answers, and with the reason, where the model takes none of the inputs or answers differently each time.
+    """
+    told: dict[str, Any] = {"tensors": digests(model), "code": code, "torch": str(torch.__version__)}
+    if shape is None:
+        return Probe(**told, why="nobody knows which input it takes")
+    sides, limit, why = tuple(int(side) for side in shape), _limit(model), ""
+    for kind in KINDS if samples is not None else KINDS[:-1]:
+        for n in (SAMPLES, 1):
+            inputs = _noise(kind, n, sides, limit) if samples is None or kind != "samples" else samples[:n]
+            try:
+                first, second = (_asked(model, inputs, turn) for turn in range(2))
+            except ModelError as error:
+                why = why or str(error)
+                continue
+            if _apart(first, second) > _allowed(model):
+                return Probe(sides, **told, why="it answers differently each time that it is asked the same")
+            return Probe(sides, kind, n, limit if kind == "indices" else 0, first, **told)
+    return Probe(sides, **told, why=why)
+
+
+def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, code: str = "") -> str:
+    """Say by what a model differs from the one that a probe was taken of; "" where it is the same.
+
+    Parameters
+    ----------
+    model : nn.Module
+        As it was opened; left as it was.
+    probe : Probe
+        Of the model that was saved.
+    samples : Tensor, optional
+        The inputs, where the probe is on samples.
+    code : str
+        What tells the code of its own file today.
+    """
+    changed = _changed(digests(model), probe.tensors) if probe.tensors else ""
+    if changed:
+        return f"other values than those that were saved in {changed}"
+    if not probe.kind:
+        return ""
+    try:
+        found = _asked(model, probe.inputs(samples))
+    except ModelError as error:
+        return f"it does not run any more ({error}){_source(probe, code)}"
+    off, allowed = _apart(probe.answers, found), _allowed(model)
+    if off <= allowed:
+        return ""
+    by = f"by {off:.2g} of the largest output ({allowed:g} is allowed)" if math.isfinite(off) else "in the shape of its outputs"
+    return f"its weights and buffers are those that were saved, and its answers differ {by}{_source(probe, code)}"
+
+
+def _source(probe: Probe, code: str) -> str:
+    """Say what can have changed where no tensor has."""
+    now = str(torch.__version__)
+    versions = "" if probe.torch == now else f", or the version of torch ({probe.torch} then, {now} now)"
+    if probe.code and code and probe.code != code:
+        return ": the file with its code has changed since"
+    if probe.code and code:
+        return f": the file with its code is the same, so something that it imports or reads has changed{versions}"
+    return f": the code that builds it has changed{versions}"
+
+
+def _changed(now: Mapping[str, str], then: Mapping[str, str]) -> str:
+    """Name the tensors whose values are not those that were saved."""
+    names = [name for name in {**then, **now} if now.get(name) != then.get(name)]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _limit(model: nn.Module) -> int:
+    """Return below which number indices lie: as many as the smallest embedding holds."""
+    return min((module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)), default=2)
+
+
+def _noise(kind: str, n: int, shape: tuple[int, ...], limit: int) -> Tensor:
+    """Return inputs by seed."""
+    source = torch.Generator().manual_seed(SEED)
+    if kind == "indices":
+        return torch.randint(max(limit, 1), (n, *shape), generator=source)
+    return torch.rand(n, *shape, generator=source) if kind == "uniform" else torch.randn(n, *shape, generator=source)
+
+
+def _asked(model: nn.Module, inputs: Tensor, turn: int = 0) -> tuple[Answer, ...]:
+    """Return what a model answers, torch's random numbers being those of a turn, and leave it as it was.
+
+    Raises
+    ------
+    ModelError
+        If it does not run on such inputs, or gives nothing, or NaN or infinity.
+    """
+    with _at_rest(model), torch.no_grad():
+        try:
+            torch.manual_seed(turn)
+            found = list(tensors_in(run(model, inputs.clone())))[:MOST_TENSORS]
+        except ModelError:
+            raise
+        except Exception as error:  # whatever a model's own code raises
+            raise ModelError(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from error
+    answers = tuple(Answer.of(tensor, MOST_VALUES // len(found)) for tensor in found)
+    if not answers or not all(math.isfinite(answer.scale) for answer in answers):
+        raise ModelError("it gives no tensor" if not answers else "its answers hold NaN or infinity")
+    return answers
+
+
+@contextmanager
+def _at_rest(model: nn.Module) -> Iterator[None]:
+    """Bring a model into eval mode, and leave its mode, buffers and torch's random state as they were."""
+    training = [module for module in model.modules() if module.training]
+    entries = [(m._buffers, leaf, b, b.detach().clone()) for m in model.modules() for leaf, b in m._buffers.items() if b is not None]
+    with torch.random.fork_rng(devices=[]):
+        try:
+            model.eval()
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            with torch.no_grad():
+                for buffers, leaf, buffer, before in entries:
+                    buffers[leaf] = buffer
+                    if buffer.shape == before.shape and not torch.equal(buffer, before):
+                        buffer.copy_(before)
+
+
+def _apart(one: tuple[Answer, ...], other: tuple[Answer, ...]) -> float:
+    """Return the largest difference between answers, by the largest value of each."""
+    return max((a.off(b) for a, b in zip(one, other, strict=True)), default=0.0) if len(one) == len(other) else math.inf
+
+
+def _allowed(model: nn.Module) -> float:
+    """Return which difference is put down to rounding: more where the model computes in half precision."""
+    kinds = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    return max([TOLERANCE, *(16 * torch.finfo(kind).eps for kind in set(kinds))])
