@@ -28,6 +28,7 @@ TOLERANCE = 1e-4
 MOST_VALUES, MOST_TENSORS, MOST_INPUT = 2048, 16, 2**26
 KINDS = ("normal", "uniform", "indices", "samples")
 SHOWN = 4
+BACK = "bring back what it was then, or prune again with what it is now"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,15 @@ def _answer(told: Mapping[str, Any]) -> Answer:
     return Answer(_shape(told["shape"], 2**40), float(told["scale"]), tuple(values.tolist()))
 
 
-def take(model: nn.Module, shape: Sequence[int] | None, *, samples: Tensor | None = None, code: str = "") -> Probe:
+def take(
+    model: nn.Module,
+    shape: Sequence[int] | None,
+    *,
+    samples: Tensor | None = None,
+    code: str = "",
+    most: int = MOST_VALUES,
+    hashed: bool = True,
+) -> Probe:
     """Note what a model answers.
 
     Parameters
@@ -150,13 +159,17 @@ def take(model: nn.Module, shape: Sequence[int] | None, *, samples: Tensor | Non
         Real samples, for a model that takes no noise.
     code : str
         What tells the code of its own file.
+    most : int
+        How many values of its outputs are noted.
+    hashed : bool
+        Whether its tensors' digests are.
 
     Returns
     -------
     Probe
         Without answers, and with the reason, where the model takes none of the inputs or answers differently each time.
     """
-    told: dict[str, Any] = {"tensors": digests(model), "code": code, "torch": str(torch.__version__)}
+    told: dict[str, Any] = {"tensors": digests(model) if hashed else {}, "code": code, "torch": str(torch.__version__)}
     if shape is None:
         return Probe(**told, why="nobody knows which input it takes")
     sides, limit, why = tuple(int(side) for side in shape), _limit(model), ""
@@ -164,7 +177,7 @@ def take(model: nn.Module, shape: Sequence[int] | None, *, samples: Tensor | Non
         for n in (SAMPLES, 1):
             inputs = _noise(kind, n, sides, limit) if samples is None or kind != "samples" else samples[:n]
             try:
-                first, second = (_asked(model, inputs, turn) for turn in range(2))
+                first, second = (_asked(model, inputs, most, turn) for turn in range(2))
             except ModelError as error:
                 why = why or str(error)
                 continue
@@ -190,18 +203,19 @@ def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, co
     """
     changed = _changed(digests(model), probe.tensors) if probe.tensors else ""
     if changed:
-        return f"other values than those that were saved in {changed}"
+        return f"other values than those that were saved in {changed}: a file was changed or damaged, so take it from where it came"
     if not probe.kind:
         return ""
     try:
-        found = _asked(model, probe.inputs(samples))
+        found = _asked(model, probe.inputs(samples), [len(answer.values) for answer in probe.answers])
     except ModelError as error:
         return f"it does not run any more ({error}){_source(probe, code)}"
     off, allowed = _apart(probe.answers, found), _allowed(model)
     if off <= allowed:
         return ""
     by = f"by {off:.2g} of the largest output ({allowed:g} is allowed)" if math.isfinite(off) else "in the shape of its outputs"
-    return f"its weights and buffers are those that were saved, and its answers differ {by}{_source(probe, code)}"
+    same = "its weights and buffers are those that were saved, and " if probe.tensors else ""
+    return f"{same}its answers differ {by}{_source(probe, code)}"
 
 
 def _source(probe: Probe, code: str) -> str:
@@ -209,10 +223,10 @@ def _source(probe: Probe, code: str) -> str:
     now = str(torch.__version__)
     versions = "" if probe.torch == now else f", or the version of torch ({probe.torch} then, {now} now)"
     if probe.code and code and probe.code != code:
-        return ": the file with its code has changed since"
+        return f": the file with its code has changed since; {BACK}"
     if probe.code and code:
-        return f": the file with its code is the same, so something that it imports or reads has changed{versions}"
-    return f": the code that builds it has changed{versions}"
+        return f": the file with its code is the same, so something that it imports or reads has changed{versions}; {BACK}"
+    return f": the code that builds it has changed{versions}; {BACK}"
 
 
 def _changed(now: Mapping[str, str], then: Mapping[str, str]) -> str:
@@ -235,8 +249,10 @@ def _noise(kind: str, n: int, shape: tuple[int, ...], limit: int) -> Tensor:
     return torch.rand(n, *shape, generator=source) if kind == "uniform" else torch.randn(n, *shape, generator=source)
 
 
-def _asked(model: nn.Module, inputs: Tensor, turn: int = 0) -> tuple[Answer, ...]:
-    """Return what a model answers, torch's random numbers being those of a turn, and leave it as it was.
+def _asked(model: nn.Module, inputs: Tensor, most: int | Sequence[int], turn: int = 0) -> tuple[Answer, ...]:
+    """Return what a model answers and leave it as it was.
+
+    Values are noted at most so many, or so many of each tensor; torch's random numbers are those of a turn.
 
     Raises
     ------
@@ -251,7 +267,8 @@ def _asked(model: nn.Module, inputs: Tensor, turn: int = 0) -> tuple[Answer, ...
             raise
         except Exception as error:  # whatever a model's own code raises
             raise ModelError(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from error
-    answers = tuple(Answer.of(tensor, MOST_VALUES // len(found)) for tensor in found)
+    each = [max(1, most // max(1, len(found)))] * len(found) if isinstance(most, int) else [*most, *[1] * len(found)]
+    answers = tuple(Answer.of(tensor, n) for tensor, n in zip(found, each, strict=False))
     if not answers or not all(math.isfinite(answer.scale) for answer in answers):
         raise ModelError("it gives no tensor" if not answers else "its answers hold NaN or infinity")
     return answers

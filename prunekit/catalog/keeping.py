@@ -162,8 +162,7 @@ def _checked(model: nn.Module, probe: Probe, samples: Tensor | None, told: Mappi
     differs = difference(model, probe, samples, code_of(architecture))
     if differs:
         raise CheckpointError(
-            f"the model in {folder} is not the one that was saved: {differs}. It is not opened: bring back what {architecture} was then, "
-            "or prune again with what it is now"
+            f"the model in {folder}, built from {architecture}, is not the one that was saved: {differs}. It is not opened"
         )
     if not probe.kind:
         return f"its weights and buffers are those that were saved; its answers were not noted: {probe.why}"

@@ -28,6 +28,7 @@ from prunekit.runs.records import Measurement, Run
 from prunekit.runs.requests import AccuracyRequest
 from prunekit.runs.store import RunStore
 from prunekit.runs.structure import layers_of
+from prunekit.runs.vouching import vouched
 from prunekit.spec import Recipe
 
 MAKING = 0.8  # share of the progress that recovery takes, where there is one
@@ -98,7 +99,8 @@ def _dense(bench: Bench, store: RunStore) -> Run:
     run = bench.run(None, Recovery())
     if store.get_run(run.id) is None:
         made = bench.made_dense()
-        store.put_run(replace(run, info=facts(made.model, None, made.counts, made.sparsity, bench.shape)))
+        told = facts(made.model, None, made.counts, made.sparsity, bench.shape)
+        store.put_run(replace(run, info={**told, **vouched(made.model, bench.model_id, bench.shape)}))
     return run
 
 
@@ -147,9 +149,11 @@ def keep_made(
     on = trained_on(data, spec, recovery) if data is not None else ""
     noted = {} if data_id is None else {"data": data_id.to_dict()}
     dense = dense_run(model_id, weights)
-    dense = replace(dense, info={**facts(model, None, found.before.counts, 0.0, shape), **_sizes(found.before)})
+    before = facts(model, None, found.before.counts, 0.0, shape)
+    dense = replace(dense, info={**before, **_sizes(found.before), **vouched(model, model_id, shape)})
     run = pruned_run(model_id, weights, spec, recovery, on)
     told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **noted}
+    told |= vouched(made.model, model_id, shape)
     if recovery.active:
         told |= {
             **course(made),

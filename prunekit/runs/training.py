@@ -27,6 +27,7 @@ from prunekit.runs.home import checkpoints
 from prunekit.runs.identity import data_hash, digest, run_id, weights_of
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.store import RunStore
+from prunekit.runs.vouching import vouched
 
 Report = Callable[[Epoch], object]
 
@@ -130,6 +131,7 @@ def train_through(
     path = keep(payload, keeper) if store is not None else None
     shape = tuple(data.test[0][0].shape)
     told = {**asdict(count(tuned.model, shape)), "state": state_hash(tuned.model), "input_shape": list(shape)}
+    told |= vouched(tuned.model, request.model, shape)
     run = _run(request, tuned, weights_of(tuned.model), path, told)
     found = {}
     for split in ("validation", "test"):

@@ -148,7 +148,7 @@ def test_a_tensor_that_was_changed_is_named(tmp_path, name):
     tensors[name].view(-1)[1] += 1e-3
     with safe_open(path, framework="pt") as file:
         save_file(tensors, path, metadata=file.metadata())
-    with pytest.raises(CheckpointError, match=rf"not the one that was saved: other values .* in {name}\b"):
+    with pytest.raises(CheckpointError, match=rf"not the one that was saved: other values .* in {name}: a file was changed"):
         prunekit.load_model(folder)
 
 
@@ -261,6 +261,12 @@ class Counting(Half):
         self.register_buffer("last", torch.zeros(1), persistent=False)
     def forward(self, x): self.seen += 1; self.last = x.sum().view(1); return super().forward(x)
 
+class Several(Half):
+    """Gives outputs of many sizes, names and types."""
+    def forward(self, x):
+        y = super().forward(x)
+        return {"logits": y, "all": [x.repeat(1, 400), (y > 0, y.argmax(1))], "complex": torch.fft.fft(x), "none": None, "empty": y[:0]}
+
 class Roots(Half):
     """Takes no negative number."""
     def forward(self, x): return super().forward(x.log().sqrt().nan_to_num(nan=torch.nan))
@@ -349,6 +355,17 @@ def test_a_probe_leaves_a_model_as_it_was(others):
     assert probe.kind == "normal" and difference(model, probe) == ""
     model(torch.ones(2, 8))  # from here on it counts
     assert "in seen, last" in difference(model.eval(), probe)
+
+
+def test_every_output_counts(others):
+    model = prunekit.load_model(others("Several"))
+    probe = take(model, (8,))
+    assert len(probe.answers) == 6 and difference(model, probe) == ""
+    few = take(model, (8,), most=12, hashed=False)
+    assert max(len(a.values) for a in few.answers) == 2 and difference(model, few) == "" and not few.tensors
+    with torch.no_grad():
+        model.b.bias += 0.01
+    assert "b.bias" in difference(model, probe) and "answers differ" in difference(model, few)
 
 
 def test_inputs_are_valid_for_the_model(others, tmp_path):
