@@ -181,7 +181,7 @@ def take(
             except ModelError as error:
                 why = why or str(error)
                 continue
-            if _apart(first, second) > _allowed(model):
+            if _apart(first, second) > rounding(model):
                 return Probe(sides, **told, why="it answers differently each time that it is asked the same")
             return Probe(sides, kind, n, limit if kind == "indices" else 0, first, **told)
     return Probe(sides, **told, why=why)
@@ -210,7 +210,7 @@ def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, co
         found = _asked(model, probe.inputs(samples), [len(answer.values) for answer in probe.answers])
     except ModelError as error:
         return f"it does not run any more ({error}){_source(probe, code)}"
-    off, allowed = _apart(probe.answers, found), _allowed(model)
+    off, allowed = _apart(probe.answers, found), rounding(model)
     if off <= allowed:
         return ""
     by = f"by {off:.2g} of the largest output ({allowed:g} is allowed)" if math.isfinite(off) else "in the shape of its outputs"
@@ -298,7 +298,7 @@ def _apart(one: tuple[Answer, ...], other: tuple[Answer, ...]) -> float:
     return max((a.off(b) for a, b in zip(one, other, strict=True)), default=0.0) if len(one) == len(other) else math.inf
 
 
-def _allowed(model: nn.Module) -> float:
+def rounding(model: nn.Module) -> float:
     """Return which difference is put down to rounding: more where the model computes in half precision."""
     kinds = [p.dtype for p in model.parameters() if p.is_floating_point()]
     return max([TOLERANCE, *(16 * torch.finfo(kind).eps for kind in set(kinds))])

@@ -176,6 +176,23 @@ def test_code_that_was_changed_is_refused_and_said(tmp_path, change, why):
         prunekit.load_model(folder)
 
 
+def test_carrying_a_recipe_out_again_refuses_other_code_and_other_weights(tmp_path):
+    from prunekit.comparison import apply_recipe
+
+    _, folder = made(tmp_path)
+    assert apply_recipe(folder).same_masks
+    helper(tmp_path, "tanh")
+    (tmp_path / "nets.py").touch()
+    with pytest.raises(ModelError, match="are the recorded ones, and the model is another: its answers differ"):
+        apply_recipe(folder)
+    helper(tmp_path, "relu")
+    (tmp_path / "nets.py").write_text((tmp_path / "nets.py").read_text())
+    tensors = load_file(folder / WEIGHTS)
+    save_file({**tensors, "o.bias": tensors["o.bias"] + 1}, folder / WEIGHTS, metadata={"prunekit": json.dumps(told_of(folder))})
+    with pytest.raises(CheckpointError, match=r"other values .* in o\.bias"):
+        apply_recipe(folder)
+
+
 def test_code_that_gives_the_same_answers_opens(tmp_path):
     small, folder = made(tmp_path)
     (tmp_path / "nets.py").write_text((tmp_path / "nets.py").read_text() + "\n# a remark\n")
