@@ -22,7 +22,7 @@ from prunekit.anatomy.state import digests
 from prunekit.errors import CheckpointError, ModelError
 
 SEED = 20_260_611
-SAMPLES = 2
+SAMPLES, LARGE = 2, 2**26
 TOLERANCE = 1e-4
 """Largest difference by the largest output: other machines, threads and versions of torch round otherwise."""
 MOST_VALUES, MOST_TENSORS, MOST_INPUT = 2048, 16, 2**26
@@ -172,9 +172,10 @@ def take(
     told: dict[str, Any] = {"tensors": digests(model) if hashed else {}, "code": code, "torch": str(torch.__version__)}
     if shape is None:
         return Probe(**told, why="nobody knows which input it takes")
+    large = sum(p.numel() for p in model.parameters()) > LARGE
     sides, limit, why = tuple(int(side) for side in shape), _limit(model), ""
     for kind in KINDS if samples is not None else KINDS[:-1]:
-        for n in (SAMPLES, 1):
+        for n in (1,) if large else (SAMPLES, 1):
             inputs = _noise(kind, n, sides, limit) if samples is None or kind != "samples" else samples[:n]
             try:
                 first, second = (_asked(model, inputs, most, turn) for turn in range(2))

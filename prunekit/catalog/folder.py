@@ -183,9 +183,8 @@ def read_folder(path: str | PathLike[str]) -> nn.Module:
     model = base.requires_grad_(True)
     known = info(base)
     checked = restore(model, folder, told, recipe.input_shape or known.input_shape)
-    return remember(
-        model.eval().requires_grad_(False), _as_measured(replace(known, id=ModelId(str(folder)), checked=checked), recipe, folder)
-    )
+    known = replace(known, id=ModelId(str(folder)), checked=checked, classes=known.classes if _names_all(known, told) else ())
+    return remember(model.eval().requires_grad_(False), _as_measured(known, recipe, folder))
 
 
 def _as_measured(known: ModelInfo, recipe: Recipe, folder: Path) -> ModelInfo:
@@ -198,6 +197,12 @@ def _as_measured(known: ModelInfo, recipe: Recipe, folder: Path) -> ModelInfo:
     if measured is None or (is_factory(measured.name) and _lies_in(measured.name, folder)):
         return known
     return replace(known, mean=measured.mean or known.mean, std=measured.std or known.std, measured=measured)
+
+
+def _names_all(known: ModelInfo, told: Mapping[str, Any]) -> bool:
+    """Return whether the architecture's classes are those of the stored weights: these may have been trained for others."""
+    shapes = [list(answer["shape"]) for answer in (told.get("probe") or {}).get("answers", ())[:1]]
+    return all(len(shape) != 2 or shape[1] == len(known.classes) for shape in shapes)
 
 
 def _lies_in(name: str, folder: Path) -> bool:

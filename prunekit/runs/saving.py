@@ -11,6 +11,7 @@ from torch import nn
 from prunekit.catalog.data import samples_of
 from prunekit.catalog.folder import is_folder, write_folder
 from prunekit.catalog.ids import DataId, ModelId
+from prunekit.catalog.places import placed_data
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.assess import Assessment, Snapshot, assess
@@ -147,7 +148,7 @@ def keep_made(
     shape, spec, recovery = made.result.input_shape, made.result.spec, made.recovery
     weights = weights_of(model, shape)
     on = trained_on(data, spec, recovery) if data is not None else ""
-    noted = {} if data_id is None else {"data": data_id.to_dict()}
+    noted = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
     dense = dense_run(model_id, weights)
     before = facts(model, None, found.before.counts, 0.0, shape)
     dense = replace(dense, info={**before, **_sizes(found.before), **vouched(model, model_id, shape)})

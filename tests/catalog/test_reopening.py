@@ -407,6 +407,28 @@ def test_options_hold_again(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["result"]["after"]["macs"] == opened["macs"]
 
 
+def test_weights_for_other_classes_open_with_as_many_outputs_and_without_names(tmp_path):
+    import torchvision
+
+    state = torchvision.models.squeezenet1_1(num_classes=7).state_dict()
+    save_file(state, tmp_path / "seven.safetensors")
+    flags = ["--weights", str(tmp_path / "seven.safetensors"), "--size", "32", "--sparsity", "0.5", "--out", str(tmp_path / "out")]
+    assert main(["prune", "torchvision/squeezenet1_1", *flags]) == 0
+    again = prunekit.load_model(tmp_path / "out")
+    assert again(torch.zeros(1, 3, 32, 32)).shape == (1, 7) and prunekit.info(again).classes == ()
+
+
+def test_what_torchvision_s_weights_decide_is_kept(tmp_path):
+    """Downloaded weights switch the input's transform on and the auxiliary outputs off."""
+    model = prunekit.load_model("torchvision/googlenet")
+    model.transform_input, model.aux_logits, model.aux1, model.aux2 = True, False, None, None
+    recipe = Recipe({"name": "torchvision/googlenet"}, None, PruneSpec(), input_shape=(3, 32, 32))
+    again = prunekit.load_model(prunekit.write_folder(tmp_path / "out", model, recipe))
+    x = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(again(x), model(x), rtol=0, atol=0)
+    assert again.transform_input and again.aux1 is None
+
+
 def test_data_are_prepared_as_they_were(tmp_path, capsys):
     out = str(tmp_path / "out")
     options = ["--data", "digits", "--limit", "50", "--mean", "0.4", "--std", "0.2"]

@@ -1,5 +1,6 @@
 """A run that is opened answers as what was measured, or it is not opened."""
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -8,16 +9,20 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from prunekit.anatomy import count
 from prunekit.anatomy.state import digests
-from prunekit.catalog import DataId, ModelId
+from prunekit.catalog import DataId, ModelId, info
+from prunekit.cli import main
 from prunekit.errors import RunGone
 from prunekit.recovery import Recovery
 from prunekit.runs import AccuracyRequest, measure_one
+from prunekit.runs.archive import import_archive
 from prunekit.runs.home import weights_folder
 from prunekit.runs.opening import open_run
 from prunekit.runs.recovering import recover_through
 from prunekit.runs.saving import save
 from prunekit.spec import PruneSpec
+from tests.runs.archive.made import plain
 
 NET = """
 import torch
@@ -76,6 +81,18 @@ def test_what_is_noted_is_what_was_measured(kept, own):
         open_run(replace(run, info={**run.info, "probe": other}), kept)
     old = {name: value for name, value in run.info.items() if name != "probe"}
     assert open_run(replace(run, info=old), kept).model is not None  # kept by an earlier version
+
+
+def test_the_size_of_the_input_is_kept_by_run_archive_and_import(kept, own, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PRUNEKIT_HOME", str(kept.path.parent))
+    flags = ["--size", "12", "--data", "none", "--mode", "structured", "--sparsity", "0.5", "--save", "--json"]
+    assert main(["prune", own.name, *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    opened = open_run(told["run"], kept)
+    assert opened.shape == (1, 12, 12) and count(opened.model, opened.shape).macs == told["after"]["macs"]
+    taken = import_archive(plain(kept, told["run"], tmp_path), kept, factory=own.name)
+    again = open_run(taken, kept)
+    assert info(again.model).input_shape == again.shape == (1, 12, 12) and taken.info["macs"] == told["after"]["macs"]
 
 
 def test_recovered_weights_come_with_their_buffers_or_not_at_all(kept, own):
