@@ -59,7 +59,7 @@ def test_the_way_of_a_run_from_saving_to_the_archive(tmp_path, monkeypatch, caps
     monkeypatch.setenv("PRUNEKIT_HOME", str(tmp_path / "home"))
     (block,) = blocks("shell")
     lines = block.splitlines()
-    assert {line.split()[1] for line in lines} == {"prune", "runs", "compare", "export", "apply", "import"}
+    assert {line.split()[1] for line in lines} == {"prune", "runs", "compare", "export", "check", "apply", "import"}
     for line in lines:
         assert main(["runs", "--json"]) == 0
         names = iter(run["id"][:12] for run in json.loads(capsys.readouterr().out)["runs"] if run["kind"] == "pruned")

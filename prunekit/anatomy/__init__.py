@@ -4,8 +4,9 @@ from prunekit.anatomy.cost import Counts, count, layer_macs, model_macs, nonzero
 from prunekit.anatomy.hashing import state_hash
 from prunekit.anatomy.histograms import Histogram, filter_norms, histogram
 from prunekit.anatomy.layers import channel_layers, check_finite, layer_table, prunable_layers, weight_of
+from prunekit.anatomy.rebuilding import apply_widths
 from prunekit.anatomy.shapes import input_shape_of
-from prunekit.anatomy.widths import apply_widths, widths
+from prunekit.anatomy.widths import widths
 
 __all__ = [
     "Counts",

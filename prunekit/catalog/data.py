@@ -213,3 +213,12 @@ class Data:
             return self
         train, validation = (None if s is None else s.subset(n) for s in (self.train, self.validation))
         return replace(self, train=train, validation=validation, test=self.test.subset(n))
+
+
+def samples_of(data: object, n: int = 2) -> Tensor | None:
+    """Return the first few test samples of data, as a model takes them; None where there are none."""
+    test = getattr(data, "test", None)
+    if test is None or not hasattr(test, "images") or not len(test):
+        return None
+    samples: Tensor = test.images(np.arange(min(n, len(test))))
+    return samples

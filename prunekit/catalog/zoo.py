@@ -86,6 +86,25 @@ def torchvision_info(model_id: ModelId, model: nn.Module, outputs: int = OUTPUTS
     return ModelInfo(model_id, (3, side, side), mean, std, side, None, classes, None)
 
 
+SWITCHES = ("transform_input", "aux_logits")
+"""What torchvision sets by the weights that it downloads, and not by the name alone."""
+
+
+def switches(model: nn.Module) -> dict[str, bool]:
+    """Return a model's switches that its weights decided, where it has any."""
+    return {name: getattr(model, name) for name in SWITCHES if isinstance(getattr(model, name, None), bool)}
+
+
+def switch(model: nn.Module, told: Mapping[str, Any]) -> None:
+    """Set switches of a freshly built model as they were; without auxiliary outputs their branches go."""
+    for name in switches(model):
+        setattr(model, name, bool(told.get(name, getattr(model, name))))
+    if told.get("aux_logits") is False and "aux_logits" in switches(model):
+        for branch in ("aux1", "aux2", "AuxLogits"):
+            if branch in model._modules:
+                model._modules[branch] = None
+
+
 def _known(name: str) -> str:
     """Return torchvision's own name of a classifier that exists."""
     short = name.removeprefix(PREFIX)

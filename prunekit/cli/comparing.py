@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def apply(args: argparse.Namespace) -> str:
     """Repeat a run from its recipe, and say whether the same came out."""
     found = apply_recipe(args.recipe, progress=progress_to(sys.stderr))
     if args.out is not None:
-        write_folder(args.out, found.recovered.model, found.recipe, found.document)
+        recipe = replace(found.recipe, input_shape=found.recovered.result.input_shape)
+        write_folder(args.out, found.recovered.model, recipe, found.document)
     if args.json:
         return to_json(found.to_dict())
     lines = [found.sentence, *(f"! {note}" for note in found.notes), *([f"written to {args.out}"] if args.out else [])]

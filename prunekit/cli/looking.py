@@ -40,7 +40,13 @@ def inspect(args: argparse.Namespace) -> str:
 def _known(known: ModelInfo) -> dict[str, Any]:
     """Return what is known of the model beside its weights."""
     numbers = {key: None if value is None else list(value) for key, value in (("mean", known.mean), ("std", known.std))}
-    return {**numbers, "data": known.data, "classes": list(known.classes), "card": None if known.card is None else dict(known.card)}
+    return {
+        **numbers,
+        "data": known.data,
+        "classes": list(known.classes),
+        "card": None if known.card is None else dict(known.card),
+        "checked": known.checked or None,
+    }
 
 
 def _costs(model: nn.Module, shape: tuple[int, ...], exact: bool) -> dict[str, Any]:
@@ -82,6 +88,7 @@ def _page(found: dict[str, Any]) -> str:
     ]
     if found["card"] and found["card"].get("accuracy"):
         lines.append(f"measured when it was trained: {_card_accuracy(found['card']['accuracy'])}")
+    lines += [f"opened from its folder: {found['checked']}"] if found["checked"] else []
     rows = [
         (r["name"], r["type"], shape_text(r["shape"]), f"{r['params']:,}", percent(r["share"]), short(r["macs"]), r["out_channels"])
         for r in found["layers"]

@@ -201,7 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _archives(commands: Any) -> None:
-    """Add ``export`` and ``import``."""
+    """Add ``export``, ``import`` and ``check``."""
     about = "Write a run as one archive that opens without prunekit, every form of its model checked."
     export = _command(commands, "export", "archive", about)
     export.add_argument("run", metavar="RUN", help="its id, or the first digits of it")
@@ -213,6 +213,12 @@ def _archives(commands: Any) -> None:
     own = "builds the architecture, where it is your own: a file of yours that is the same, to the byte, as the one in the archive"
     taking.add_argument("--model", metavar="path/to/file.py:factory", help=own)
     _json_flag(taking)
+    again = _command(commands, "check", "checking", "Open a folder or an archive; measure the accuracy that it states again.")
+    again.add_argument("file", metavar="PATH", help="what prunekit export or prunekit prune --out wrote")
+    again.add_argument("--model", metavar="path/to/file.py:factory", help=own)
+    again.add_argument("--data", metavar="DATA", help="the data here, where they have another name than there")
+    again.add_argument("--samples", metavar="F.npz", help="write the test samples, as load.py of an archive reads them, into this file")
+    _json_flag(again)
 
 
 def _app(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.catalog import Data, ModelId
+from prunekit.catalog.data import samples_of
 from prunekit.catalog.folder import write_folder
 from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.recovering import recovery_of
@@ -38,7 +39,8 @@ def prune(args: argparse.Namespace) -> str:
     if recovery.active:
         found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
-        write_folder(args.out, recovered.model, Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict()), found)
+        recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), recovered.result.input_shape)
+        write_folder(args.out, recovered.model, recipe, found, samples=samples_of(data))
     if args.save:
         found["run"] = _saved(model_id, model, recovered, assessment, data)
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from prunekit.anatomy.state import tensor_state
 from prunekit.errors import PrunekitError
 from prunekit.pruning.groups import Bools
 from prunekit.pruning.lengths import within
@@ -55,8 +56,7 @@ Layout = list[Entry]
 
 def stored(model: nn.Module, masks: Masks | None = None) -> Layout:
     """Return the layout of a model's file, with zeros for what masks, keyed by layer, remove."""
-    found = [(name, tensor.detach()) for name, tensor in model.state_dict().items()]
-    return _ordered(Entry(name, tuple(t.shape), t.dtype, partial(_masked, t, _mask(name, masks or {}))) for name, t in found)
+    return _ordered(Entry(n, tuple(t.shape), t.dtype, partial(_masked, t, _mask(n, masks or {}))) for n, t in tensor_state(model).items())
 
 
 def widened(model: nn.Module, small: nn.Module, plan: Removal) -> Layout:
@@ -73,6 +73,8 @@ def widened(model: nn.Module, small: nn.Module, plan: Removal) -> Layout:
     first = {id(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())}  # tied ones under one name
     found = []
     for name, tensor in model.state_dict(keep_vars=True).items():
+        if not isinstance(tensor, Tensor):
+            continue  # of get_extra_state: no tensor of the file
         known = first.get(id(tensor), name)
         keep = keeps.get(known, {})
         if known in left:

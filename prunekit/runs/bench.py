@@ -22,6 +22,7 @@ from prunekit.runs.naming import course, dense_run, facts, pruned_run
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.requests import AccuracyRequest, SweepRequest
 from prunekit.runs.store import RunStore
+from prunekit.runs.vouching import vouched
 from prunekit.spec import PruneSpec
 
 Warn = Callable[[str], object]
@@ -121,6 +122,7 @@ class Bench:
         made, extra = self._make(spec, recovery, progress)
         accuracy = evaluate(made.model, self.part, progress=_later(progress, recovery), cancel=self.cancel)
         told = facts(made.model, spec, made.counts, made.sparsity, self.shape)
+        told |= vouched(made.model, self.model_id, self.shape)
         run = dataclasses.replace(self.run(spec, recovery), info={**told, **extra})
         self._keep(run, accuracy, place)
         return point_of(run, accuracy, self.requested(spec))

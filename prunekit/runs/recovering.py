@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.catalog import load_model
+from prunekit.catalog.data import samples_of
 from prunekit.catalog.folder import is_folder, write_folder
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy, evaluate
@@ -177,8 +178,9 @@ class _Recovering(Bench):
         if self.keeper.store is None:
             return {}
         try:
-            recipe = replace(self.recipe, recover=recovery.to_dict())
-            return {"file": write_folder(weights_folder(run), result.model, recipe, layers_of(result)).name}
+            recipe = replace(self.recipe, recover=recovery.to_dict(), input_shape=result.input_shape)
+            told, samples = layers_of(result), samples_of(self.data)
+            return {"file": write_folder(weights_folder(run), result.model, recipe, told, samples=samples).name}
         except (PrunekitError, OSError) as error:
             self.keeper.warn(f"the recovered weights could not be kept: {error}")
             return {}

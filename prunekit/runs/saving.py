@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from prunekit.catalog.data import samples_of
 from prunekit.catalog.folder import is_folder, write_folder
 from prunekit.catalog.ids import DataId, ModelId
+from prunekit.catalog.places import placed_data
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.assess import Assessment, Snapshot, assess
@@ -28,6 +30,7 @@ from prunekit.runs.records import Measurement, Run
 from prunekit.runs.requests import AccuracyRequest
 from prunekit.runs.store import RunStore
 from prunekit.runs.structure import layers_of
+from prunekit.runs.vouching import vouched
 from prunekit.spec import Recipe
 
 MAKING = 0.8  # share of the progress that recovery takes, where there is one
@@ -98,7 +101,8 @@ def _dense(bench: Bench, store: RunStore) -> Run:
     run = bench.run(None, Recovery())
     if store.get_run(run.id) is None:
         made = bench.made_dense()
-        store.put_run(replace(run, info=facts(made.model, None, made.counts, made.sparsity, bench.shape)))
+        told = facts(made.model, None, made.counts, made.sparsity, bench.shape)
+        store.put_run(replace(run, info={**told, **vouched(made.model, bench.model_id, bench.shape)}))
     return run
 
 
@@ -145,13 +149,18 @@ def keep_made(
     shape, spec, recovery = made.result.input_shape, made.result.spec, made.recovery
     weights = weights_of(model, shape)
     on = trained_on(data, spec, recovery) if data is not None else ""
-    noted = {} if data_id is None else {"data": data_id.to_dict()}
+    noted = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
     dense = dense_run(model_id, weights)
-    dense = replace(dense, info={**facts(model, None, found.before.counts, 0.0, shape), **_sizes(found.before)})
+    before = facts(model, None, found.before.counts, 0.0, shape)
+    dense = replace(dense, info={**before, **_sizes(found.before), **vouched(model, model_id, shape)})
     run = pruned_run(model_id, weights, spec, recovery, on)
     told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **noted}
+    told |= vouched(made.model, model_id, shape)
     if recovery.active:
-        told |= {**course(made), "file": _keep_weights(run, made, Recipe(placed(model_id), noted.get("data"), spec, recovery.to_dict()))}
+        told |= {
+            **course(made),
+            "file": _keep_weights(run, made, Recipe(placed(model_id), noted.get("data"), spec, recovery.to_dict(), shape), data),
+        }
     run = replace(run, info=told)
     store.put_run(dense)
     store.put_run(run)
@@ -166,11 +175,11 @@ def _sizes(side: Snapshot) -> dict[str, Any]:
     return {} if side.sizes.gzip is None else {"sizes": side.sizes.to_dict()}
 
 
-def _keep_weights(run: Run, made: Recovered, recipe: Recipe) -> str:
+def _keep_weights(run: Run, made: Recovered, recipe: Recipe, data: Any) -> str:
     """Write recovered weights beside the store and return the name of the folder."""
     folder = weights_folder(run.id)
     try:
-        write_folder(folder, made.model, recipe, layers_of(made.result))
+        write_folder(folder, made.model, recipe, layers_of(made.result), samples=samples_of(data))
     except PrunekitError:
         # another process may have written the same run in the same moment
         if not is_folder(folder):

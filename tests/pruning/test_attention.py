@@ -62,7 +62,7 @@ def test_a_smaller_model_pickles_copies_and_is_rebuilt_from_its_widths(name):
     model, graph = held(name)
     small = shrink(model, random_removal(graph, 4)).eval()
     rebuilt = build(name)
-    apply_widths(rebuilt, widths(small))
+    apply_widths(rebuilt, widths(small), small.state_dict())
     rebuilt.load_state_dict(small.state_dict())
     x = torch.randn(2, *SHAPE)
     with torch.inference_mode():

@@ -54,6 +54,18 @@ def told_of(result: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def stated_in(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the accuracy that a result states, on the most test images: ``value`` (with ``n``) and ``data``; None where it has none."""
+    rows = result.get("measurements")
+    found = []
+    for row in rows if isinstance(rows, list) else ():
+        value = _mapping(_mapping(row).get("value"))
+        good = all(_number(value.get(name)) for name in ("value", "n")) and isinstance(_mapping(row).get("data"), dict)
+        if good and row.get("what") == "accuracy" and row.get("split") == "test":
+            found.append({"value": value, "data": row["data"]})
+    return max(found, key=lambda each: float(each["value"]["n"]), default=None)
+
+
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return one measurement."""
     data, machine, value = (_mapping(row.get(name)) for name in ("data", "machine", "value"))

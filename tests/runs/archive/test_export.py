@@ -93,7 +93,16 @@ def test_the_same_run_gives_the_same_bytes(whole, kept, home, tmp_path):
 
 def test_it_holds_what_was_measured_and_how_to_use_it(whole, kept, home):
     files = files_of(whole.path.read_bytes())
-    assert set(files) == {*FLOAT, LOADER, "architecture.py", "recipe.yaml", "result.json", "README.md", "manifest.json"}
+    assert set(files) == {
+        *FLOAT,
+        LOADER,
+        "samples.safetensors",
+        "architecture.py",
+        "recipe.yaml",
+        "result.json",
+        "README.md",
+        "manifest.json",
+    }
     (seen,) = [m for m in kept.measurements(whole.run) if m.what == "accuracy"]
     readme = files["README.md"].decode()
     for figure in (f"{100 * seen.value['value']:.1f} %", f"{kept.get_run(whole.run).info['params']:,}", "0.3053", "360 test images"):
@@ -160,7 +169,7 @@ def test_recovered_and_quantised_runs(kept, home, tmp_path):
     found = export_run(quantised, tmp_path / "int8.zip", kept)
     all_agree(found, {"model.int8.onnx"})
     assert set(files_of(found.path.read_bytes())) == {
-        "model.int8.onnx", LOADER, "recipe.yaml", "result.json", "README.md", "manifest.json"
+        "model.int8.onnx", LOADER, "samples.safetensors", "recipe.yaml", "result.json", "README.md", "manifest.json"
     }  # fmt: skip
     same_as_run(found, kept, tmp_path / "int8")
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(3))
