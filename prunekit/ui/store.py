@@ -43,7 +43,7 @@ class Source:
     @classmethod
     def of(cls, settings: Settings) -> Source:
         """Return the model that was picked."""
-        names = (entry.id.name for entry in catalog.list_models() if entry.kind == "own" and public_name(entry) == settings.model)
+        names = (entry.id.name for entry in catalog.list_models("own") if public_name(entry) == settings.model)
         return cls(settings.model, settings.pretrained, settings.upload, code_of(next(names, "")))
 
 
