@@ -116,6 +116,9 @@ def _axes(flat: bool, names: list[str]) -> dict[str, object]:
     return {"yaxis": share, "xaxis": {"showticklabels": False, "showgrid": False, "title": title, "type": "category"}}
 
 
+ACROSS = 56
+
+
 def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     """Draw sizes as bars, dense first, each with its bytes as a direct label.
 
@@ -141,9 +144,11 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         marker={"color": colours},
         hovertemplate="%{y}: %{x:,} bytes<extra></extra>",
     )
+    # each bar and its label side by side: about `ACROSS` letters go across the picture
+    ends = [number / (1 - min(len(text) / ACROSS, 0.7)) for number, text in zip(frame["bytes"], frame["text"], strict=True)]
     most = float(frame["bytes"].max()) if len(frame) else 1.0
     axes = {
-        "xaxis": {"visible": False, "range": [0, 1.5 * max(most, 1.0)]},
+        "xaxis": {"visible": False, "range": [0, max(1.5 * max(most, 1.0), *ends, 0)]},
         "yaxis": {"autorange": "reversed", "showgrid": False, "type": "category"},
     }
     return theme.figure([bar], dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35, **axes)
