@@ -67,7 +67,8 @@ def test_small_tensors_together_are_compressed_whole(parts: list[tuple[str, int]
         whole.add(part)
         sample.add(part)
     true, found = whole.finish().bytes, sample.finish().bytes
-    assert abs(found - true) <= 0.01 * true + 400 * len(parts)  # of few bytes a table of codes is much, and each kind of values has its own
+    # where two kinds of values meet, one block of deflate has a table of codes for both: some kilobytes more or less at each border
+    assert abs(found - true) <= 0.01 * true + 4000 * len(parts)
 
 
 def test_an_estimate_is_the_same_each_time() -> None:
