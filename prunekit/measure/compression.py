@@ -26,6 +26,7 @@ SAMPLE = 64_000_000  # bytes that a sample takes of a large file, about
 FEW = 8  # a tensor of fewer blocks is counted together with other small ones
 TOGETHER = 64  # so many blocks of small tensors make a stratum
 ALONE = 1.5e-3  # what compressing blocks by themselves may change, as a share; measured on drawn weights: up to 0.12 %
+MIXED = 4e-3  # and of small tensors, of which a block of deflate may hold several kinds, as a share of their bytes
 SEED = 20_261_129
 Z = 1.96
 
@@ -146,7 +147,7 @@ class Sampled:
         self._rate, self._cancel = min(SAMPLE / max(total, 1), 1.0), cancel
         self._noise = np.random.default_rng(SEED)
         self._small: list[Bytes] = []
-        self._waiting = 0
+        self._waiting = self._mixed = 0
         self._size = 18.0  # gzip's own head and sum
         self._strata: list[list[_Group]] = []
 
@@ -168,7 +169,7 @@ class Sampled:
         spreads = [group.variance(slope) for groups in self._strata for group in groups]
         variance, fourth = sum(spreads), sum(spread**2 for spread in spreads)
         freedom = variance**2 / fourth if fourth else np.inf  # Satterthwaite: each group adds one degree
-        error = (Z + (Z**3 + Z) / (4 * freedom)) * variance**0.5 + ALONE * size
+        error = (Z + (Z**3 + Z) / (4 * freedom)) * variance**0.5 + ALONE * size + MIXED * self._mixed
         return Gzipped(round(size), round(max(size - error, 0)), round(size + error))
 
     def _slope(self) -> float:
@@ -186,6 +187,7 @@ class Sampled:
         """Make a stratum of the small tensors that wait."""
         if self._small:
             self._stratum(np.concatenate(self._small))
+            self._mixed += self._waiting
         self._small, self._waiting = [], 0
 
     def _stratum(self, part: Bytes) -> None:
