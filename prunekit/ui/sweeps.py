@@ -91,9 +91,9 @@ def stored(request: SweepRequest, repeats: int) -> list[SweepPoint]:
         for place in range(repeats):
             rows = kept.points(request.seeded(request.spec.seed + place, places).id)
             found += [point_of(row.run, row.measurement.accuracy, row.requested) for row in rows if "achieved" in row.run.info]
-            if not rows:
-                break
             places = places or tuple(row.requested for row in rows[1:])
+            if not rows or not places:  # of the first seed there is so far the dense model alone
+                break
     except StoreError:
         return found
     return found
