@@ -4,20 +4,26 @@ The pages are routed by ``prunekit/ui/main.py``. This file stands beside ``pages
 ``st.navigation`` would be skipped on a deep link; an ASGI app is not.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import streamlit as st
 
-from prunekit.jobs import board
-from prunekit.ui import MAIN, classroom
+from prunekit.ui import MAIN, warming
+
+with warming.quick_imports():
+    from prunekit.jobs import board
+    from prunekit.ui import classroom
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """Take up what an earlier server left behind before any browser comes, and stop at the next batch when this one ends."""
+    """Take up what an earlier server left behind before any browser comes, warm up, and stop at the next batch when this one ends."""
     board().resume()
+    warm = asyncio.create_task(warming.warm_up())
     yield
+    warm.cancel()
     board().close()
 
 

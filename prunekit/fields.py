@@ -127,3 +127,12 @@ def known_keys(what: str, values: object, known: list[str]) -> None:
     unknown = [str(key) for key in values if key not in known]
     if unknown:
         raise SpecError(f"{what} has unknown keys: {', '.join(unknown)}; known are {', '.join(known)}")
+
+
+def shape(field: str, value: object) -> tuple[int, ...]:
+    """Return ``value`` as the shape of one sample: one to eight whole numbers of at least 1."""
+    sides = () if isinstance(value, str) or not hasattr(value, "__iter__") else tuple(cast(Any, value))
+    good = all(isinstance(side, int) and not isinstance(side, bool) and 0 < side < 2**20 for side in sides)
+    if not good or not 0 < len(sides) <= 8:
+        raise SpecError(f"{field} must be the shape of one sample, as in [3, 64, 64]; got {value!r}")
+    return sides

@@ -226,20 +226,25 @@ class Recipe:
         The setting.
     recover : mapping or None
         Plain fields of a :class:`prunekit.recovery.Recovery`; None where nothing was done after pruning.
+    input_shape : tuple of int, optional
+        Of one sample: what the model was pruned and counted for. A recipe of an earlier version does not say.
 
     Raises
     ------
     SpecError
-        If ``recover`` is not a valid recovery.
+        If ``recover`` is not a valid recovery, or ``input_shape`` no shape.
     """
 
     model: Mapping[str, Any] | None
     data: Mapping[str, Any] | None
     prune: PruneSpec
     recover: Mapping[str, Any] | None = None
+    input_shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check the recovery, and give it its one canonical form: every field, or None where nothing is done."""
+        """Check the shape and the recovery, and give them their one canonical form: every field, or None where nothing is done."""
+        if self.input_shape is not None:
+            object.__setattr__(self, "input_shape", check.shape("input_shape", self.input_shape))
         recovery = Recovery() if self.recover is None else Recovery.from_dict(self.recover)
         object.__setattr__(self, "recover", recovery.to_dict() if recovery.active else None)
 
@@ -252,12 +257,13 @@ class Recipe:
         """Return plain values, the version first."""
         plain = {k: None if v is None else dict(v) for k, v in (("model", self.model), ("data", self.data))}
         recover = None if self.recover is None else dict(self.recover)
-        return {"version": RECIPE_VERSION, **plain, "prune": self.prune.to_dict(), "recover": recover}
+        found = {"version": RECIPE_VERSION, **plain, "prune": self.prune.to_dict(), "recover": recover}
+        return found if self.input_shape is None else {**found, "input_shape": list(self.input_shape)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Build a recipe from plain values; unknown keys and other versions are refused."""
-        check.known_keys("recipe", values, ["version", "model", "data", "prune", "recover"])
+        check.known_keys("recipe", values, ["version", "model", "data", "prune", "recover", "input_shape"])
         if values.get("version") != RECIPE_VERSION:
             raise SpecError(f"recipe version must be {RECIPE_VERSION}; got {values.get('version')!r}. Write it with this prunekit")
         if "prune" not in values:
@@ -266,7 +272,7 @@ class Recipe:
             if values.get(part) is not None and not isinstance(values[part], Mapping):
                 raise SpecError(f"recipe part '{part}' must be a mapping or null; got {type(values[part]).__name__}")
         prune = PruneSpec.from_dict(values["prune"])
-        return cls(values.get("model"), values.get("data"), prune, values.get("recover"))
+        return cls(values.get("model"), values.get("data"), prune, values.get("recover"), values.get("input_shape"))
 
     def to_yaml(self) -> str:
         """Return the recipe as YAML."""

@@ -10,6 +10,7 @@ import pytest
 from prunekit.choices import CHANNEL_CRITERIA, CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, WEIGHT_CRITERIA
 from prunekit.criteria import CRITERIA as REGISTRY
 from prunekit.pruning.schedule import SCHEDULES
+from tests.tables import case
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 sys.path.insert(0, str(DOCS))  # the script stands beside the page, not in the package
@@ -43,38 +44,42 @@ def anchors(text):
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", DESCRIBED)
-def test_every_choice_has_a_formula_and_says_when_it_is_good_and_when_not(name):
-    text = section(name)
-    assert re.search(r"```math\n.+?\n```", text, re.DOTALL)
-    assert "**Good**" in text and "**Not good**" in text
+def test_every_choice_has_a_formula_and_says_when_it_is_good_and_when_not():
+    for name in DESCRIBED:
+        with case(name):
+            text = section(name)
+            assert re.search(r"```math\n.+?\n```", text, re.DOTALL)
+            assert "**Good**" in text and "**Not good**" in text
 
 
-@pytest.mark.parametrize("name", SOURCED)
-def test_every_choice_names_its_source(name):
-    assert "**Source.**" in section(name)
+def test_every_choice_names_its_source():
+    for name in SOURCED:
+        with case(name):
+            assert "**Source.**" in section(name)
 
 
 def test_nothing_is_described_that_is_no_choice():
     assert sorted(re.findall(r"^### `(\w+)`:", PROSE, re.MULTILINE)) == sorted(DESCRIBED)
 
 
-@pytest.mark.parametrize("name", CRITERIA)
-def test_a_criterion_cites_the_papers_of_the_registry_and_has_a_figure(name):
-    text = section(name)
-    for paper in re.findall(r"arXiv:([\d.]+\d)", REGISTRY[name].source):
-        assert f"[arXiv:{paper}](https://arxiv.org/abs/{paper})" in text
-    assert f"images/methods/criterion-{name}.svg" in text
-    assert text.startswith("\n\n```math\n") and REGISTRY[name].title in next(h for h in sections() if h.startswith(f"`{name}`:"))
+def test_a_criterion_cites_the_papers_of_the_registry_and_has_a_figure():
+    for name in CRITERIA:
+        with case(name):
+            text = section(name)
+            for paper in re.findall(r"arXiv:([\d.]+\d)", REGISTRY[name].source):
+                assert f"[arXiv:{paper}](https://arxiv.org/abs/{paper})" in text
+            assert f"images/methods/criterion-{name}.svg" in text
+            assert text.startswith("\n\n```math\n") and REGISTRY[name].title in next(h for h in sections() if h.startswith(f"`{name}`:"))
 
 
-@pytest.mark.parametrize("name", CRITERIA)
-def test_the_table_of_criteria_says_what_each_scores_and_looks_at(name):
-    (row,) = [line for line in PROSE.splitlines() if line.startswith("| [`") and f"`{name}`" in line]
-    _, _, weights, channels, images, _ = (cell.strip() for cell in row.split("|"))
-    assert (weights == "yes") == (name in WEIGHT_CRITERIA)
-    assert (channels == "yes") == (name in CHANNEL_CRITERIA)
-    assert ("images" in images) == (name in NEEDS_DATA)
+def test_the_table_of_criteria_says_what_each_scores_and_looks_at():
+    for name in CRITERIA:
+        with case(name):
+            (row,) = [line for line in PROSE.splitlines() if line.startswith("| [`") and f"`{name}`" in line]
+            _, _, weights, channels, images, _ = (cell.strip() for cell in row.split("|"))
+            assert (weights == "yes") == (name in WEIGHT_CRITERIA)
+            assert (channels == "yes") == (name in CHANNEL_CRITERIA)
+            assert ("images" in images) == (name in NEEDS_DATA)
 
 
 def test_the_channel_multiples_are_those_on_offer():
@@ -87,11 +92,12 @@ def test_every_picture_is_there_has_a_caption_and_is_made_by_the_script():
     assert len(shown) == PROSE.count("![") and all(alt for alt, _ in PICTURE.findall(PROSE))
 
 
-@pytest.mark.parametrize("name", figures.CHARTS)
-def test_a_picture_is_a_small_svg_on_white(name):
-    svg = (page.IMAGES / f"{name}.svg").read_text(encoding="utf-8")
-    assert svg.startswith("<svg") and svg.rstrip().endswith("</svg>") and len(svg) < 150_000
-    assert 'width="830"' in svg and re.search(r"background: (white|rgb\(255, 255, 255\))|fill: rgb\(255, 255, 255\)", svg)
+def test_a_picture_is_a_small_svg_on_white():
+    for name in figures.CHARTS:
+        with case(name):
+            svg = (page.IMAGES / f"{name}.svg").read_text(encoding="utf-8")
+            assert svg.startswith("<svg") and svg.rstrip().endswith("</svg>") and len(svg) < 150_000
+            assert 'width="830"' in svg and re.search(r"background: (white|rgb\(255, 255, 255\))|fill: rgb\(255, 255, 255\)", svg)
 
 
 def test_every_quoted_number_is_the_one_that_the_script_measured():
@@ -112,10 +118,11 @@ def test_the_numbers_file_holds_the_charts_and_nothing_else():
         assert all(set(quote) == {"value", "text"} for quote in entry["quotes"].values())
 
 
-@pytest.mark.parametrize("name", figures.CHARTS)
-def test_a_figure_is_as_new_as_the_weights_that_it_shows(name):
-    old = [model for model, weights in NUMBERS[name]["models"].items() if weights_of(model) != weights]
-    assert not old, f"{', '.join(old)} has new weights: run python docs/figures.py {name}"
+def test_a_figure_is_as_new_as_the_weights_that_it_shows():
+    for name in figures.CHARTS:
+        with case(name):
+            old = [model for model, weights in NUMBERS[name]["models"].items() if weights_of(model) != weights]
+            assert not old, f"{', '.join(old)} has new weights: run python docs/figures.py {name}"
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -135,12 +142,13 @@ def test_what_is_measured_comes_out_the_same_again(name, request):
     )
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!https://)[^)]+)\)", TEXT))))
-def test_links_within_the_repository_resolve(link):
-    path, _, anchor = link.partition("#")
-    target = DOCS / path if path else DOCS / "methods.md"
-    assert target.exists()
-    assert not anchor or anchor in anchors(target.read_text(encoding="utf-8"))
+def test_links_within_the_repository_resolve():
+    for link in sorted(set(re.findall(r"\]\(((?!https://)[^)]+)\)", TEXT))):
+        with case(link):
+            path, _, anchor = link.partition("#")
+            target = DOCS / path if path else DOCS / "methods.md"
+            assert target.exists()
+            assert not anchor or anchor in anchors(target.read_text(encoding="utf-8"))
 
 
 def test_formulas_use_no_macro_that_github_refuses():

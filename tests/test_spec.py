@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from prunekit.choices import criteria_of, refusal, scopes_of
 from prunekit.errors import SpecError
 from prunekit.spec import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, UNITS, PruneSpec, Recipe
+from tests.tables import case
 
 names = st.text("abcdefgh.0123", min_size=1, max_size=12)
 fractions = st.floats(0, 1, exclude_max=True, allow_nan=False)
@@ -58,9 +59,8 @@ def test_at_changes_only_the_cut(spec, sparsity):
     assert {**moved.to_dict(), "sparsity": 0, "threshold": 0} == {**spec.to_dict(), "sparsity": 0, "threshold": 0}
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
+def test_an_error_names_the_field():
+    for field, value in [
         ("mode", "blocks"),
         ("criterion", "l3"),
         ("scope", "local"),
@@ -83,11 +83,9 @@ def test_at_changes_only_the_cut(spec, sparsity):
         ("overrides", [("conv1", 0.1), ("conv1", 0.2)]),
         ("seed", -1),
         ("seed", 0.5),
-    ],
-)
-def test_an_error_names_the_field(field, value):
-    with pytest.raises(SpecError, match=field):
-        PruneSpec(**{field: value})
+    ]:
+        with case(field, value), pytest.raises(SpecError, match=field):
+            PruneSpec(**{field: value})
 
 
 def test_both_cuts_at_once_are_refused():
@@ -104,9 +102,8 @@ def test_the_order_of_overrides_does_not_matter():
     assert PruneSpec(overrides={"a": 0.1, "b": 0.2}) == PruneSpec(overrides=[("b", 0.2), ("a", 0.1)])
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
+def test_a_bad_recipe_is_refused_with_its_reason():
+    for text, said in [
         ("version: 1\nprune: {mode: unstructured, magic: 3}", "unknown keys: magic"),
         ("version: 1\nprune: {}\nextra: 1", "unknown keys: extra"),
         ("version: 2\nprune: {}", "version"),
@@ -117,11 +114,9 @@ def test_the_order_of_overrides_does_not_matter():
         ("- 1", "mapping"),
         ("a: [1", "YAML"),
         ("!!python/object/apply:os.system ['true']", "YAML"),
-    ],
-)
-def test_a_bad_recipe_is_refused_with_its_reason(text, said):
-    with pytest.raises(SpecError, match=said):
-        Recipe.from_yaml(text)
+    ]:
+        with case(text, said), pytest.raises(SpecError, match=said):
+            Recipe.from_yaml(text)
 
 
 def test_numbers_of_numpy_are_numbers():
@@ -146,9 +141,8 @@ def test_every_combination_of_mode_criterion_and_scope_is_taken_or_refused_with_
     assert taken == 7 * 3 + 7 * 1 + 6 * 2
 
 
-@pytest.mark.parametrize(
-    ("fields", "word"),
-    [
+def test_what_does_not_go_together_is_refused_by_name():
+    for fields, word in [
         ({"mode": "nm", "pattern": "4:2"}, "pattern"),
         ({"mode": "nm", "pattern": "2:2"}, "pattern"),
         ({"mode": "nm", "pattern": "0:4"}, "pattern"),
@@ -173,11 +167,9 @@ def test_every_combination_of_mode_criterion_and_scope_is_taken_or_refused_with_
         ({"caps": {"a": 0.5}, "overrides": {"a": 0.6}}, "cap"),
         ({"cap_all": 0.5, "overrides": {"a": 0.6}}, "cap"),
         ({"samples": 0}, "samples"),
-    ],
-)
-def test_what_does_not_go_together_is_refused_by_name(fields, word):
-    with pytest.raises(SpecError, match=word):
-        PruneSpec(**fields)
+    ]:
+        with case(fields, word), pytest.raises(SpecError, match=word):
+            PruneSpec(**fields)
 
 
 def test_a_pattern_says_how_much_goes():
@@ -211,9 +203,8 @@ def test_all_kinds_of_units_in_any_order_are_the_default():
     assert PruneSpec(mode="structured", units=["head dimensions", "heads"]).units == ("heads", "head dimensions")
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
+def test_what_is_wrong_about_blocks_and_units_is_said():
+    for fields, said in [
         ({"mode": "structured", "depth": 1.5}, "depth must be from 0 to 1"),
         ({"mode": "structured", "depth": 0, "blocks": ["layer1.1"]}, "raise the depth"),
         ({"mode": "structured", "blocks": []}, "blocks is empty: name at least one block"),
@@ -221,8 +212,6 @@ def test_all_kinds_of_units_in_any_order_are_the_default():
         ({"depth": 0.5}, "depth belongs to mode 'structured'"),
         ({"blocks": ["layer1.1"]}, "blocks belongs to mode 'structured'"),
         ({"units": ["heads"]}, "units belongs to mode 'structured'"),
-    ],
-)
-def test_what_is_wrong_about_blocks_and_units_is_said(fields, said):
-    with pytest.raises(SpecError, match=said):
-        PruneSpec(**fields)
+    ]:
+        with case(fields, said), pytest.raises(SpecError, match=said):
+            PruneSpec(**fields)

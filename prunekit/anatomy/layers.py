@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +12,9 @@ from prunekit.anatomy.adapters import packed_weight
 from prunekit.anatomy.cost import layer_macs
 from prunekit.anatomy.meta import PRUNABLE_TYPES
 from prunekit.errors import ModelError, PruningError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def prunable_layers(model: nn.Module) -> tuple[str, ...]:
@@ -137,6 +140,8 @@ def layer_table(model: nn.Module, input_shape: tuple[int, ...], names: Iterable[
         Columns ``name``, ``type``, ``shape`` (of the weight), ``params`` (weight and bias), ``share`` (of all the model's
         parameters), ``macs`` (for one sample), ``out_channels``.
     """
+    import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
     total = sum(p.numel() for p in model.parameters())
     macs = layer_macs(model, input_shape)
     rows = []

@@ -33,7 +33,7 @@ def run(model: nn.Module, x: Tensor) -> Any:
         ) from error
 
 
-def _tensors(out: Any) -> Iterator[Tensor]:
+def tensors_in(out: Any) -> Iterator[Tensor]:
     """Yield the tensors of a model's output in order."""
     if isinstance(out, Tensor):
         yield out
@@ -44,7 +44,7 @@ def _tensors(out: Any) -> Iterator[Tensor]:
         out = [getattr(out, field.name) for field in fields(out)]
     if isinstance(out, (list, tuple)):
         for part in out:
-            yield from _tensors(part)
+            yield from tensors_in(part)
 
 
 def scores_in(out: Any, samples: int) -> Tensor:
@@ -67,7 +67,7 @@ def scores_in(out: Any, samples: int) -> Tensor:
     ModelError
         If there is none.
     """
-    scores = next((t for t in _tensors(out) if t.is_floating_point() and t.ndim == 2 and len(t) == samples), None)
+    scores = next((t for t in tensors_in(out) if t.is_floating_point() and t.ndim == 2 and len(t) == samples), None)
     if scores is None:
         got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise ModelError(f"the model must return [N, classes], here [{samples}, classes]; got {got}. It has to be a classifier")

@@ -156,6 +156,21 @@ def _convolution(args: Args) -> Any:
     return _empty(x, (x.shape[0], weight.shape[0], *sides)) if min(sides, default=1) > 0 and math.prod(weight.shape) else None
 
 
+def _max_pool(args: Args) -> Any:
+    """Pool without dilation; torch's own way checks its numbers with sympy, whose import takes half a second of every start."""
+    x, window = args[:2]
+    told = [window, (args[2] if len(args) > 2 else []) or window, args[3] if len(args) > 3 else [0, 0]]
+    if len(args) > 4 or x.dim() != 4 or not x.is_floating_point() or not x.is_contiguous() or any(len(side) != 2 for side in told):
+        return None
+    if any(kernel <= 0 or s <= 0 or not 0 <= 2 * p <= kernel for kernel, s, p in zip(*told, strict=True)):
+        return None
+    sides = [(size + 2 * p - kernel) // s + 1 for size, kernel, s, p in zip(x.shape[2:], *told, strict=True)]
+    if min(*sides, *x.shape[1:]) <= 0:
+        return None
+    shape = (*x.shape[:2], *sides)
+    return _empty(x, shape), torch.empty(shape, dtype=torch.int64, device="meta")
+
+
 def _addmm(args: Args) -> Any:
     """Multiply two matrices and add a vector."""
     bias, a, b = args
@@ -173,5 +188,6 @@ SHORTCUTS: dict[Any, Shortcut] = {
     aten.mean: _mean,
     aten.cat: _cat,
     aten.convolution: _convolution,
+    aten.max_pool2d_with_indices: _max_pool,
     aten.addmm: _addmm,
 }

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from prunekit.anatomy.adapters.heads import DENSE, adapt, adapter_of, heads_of, kept_heads
-from prunekit.anatomy.standins import replace_module, stand_in, standing_in
-from prunekit.errors import CheckpointError
+from prunekit.anatomy.standins import standing_in
 
 Value = int | str | list[int]
 Widths = dict[str, dict[str, Value]]
@@ -38,7 +36,6 @@ BESIDE: dict[str, dict[str, tuple[str, int]]] = {
     "torchvision.models.vision_transformer.VisionTransformer": {"hidden_dim": ("class_token", 2)},
     "timm.layers.blur_pool.BlurPool2d": {"channels": ("filt", 0)},
 }
-MOST = 2**24
 BECOMES = "becomes"
 
 
@@ -58,7 +55,7 @@ def _beside(module: nn.Module) -> dict[str, tuple[str, int]]:
     }
 
 
-def _own(module: nn.Module) -> dict[str, Tensor]:
+def own_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Return a module's own parameters and buffers that have axes."""
     entries = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
     return {name: tensor for name, tensor in entries if tensor.dim() and tensor.numel()}
@@ -84,11 +81,11 @@ def widths(model: nn.Module) -> Widths:
         of other modules stand there by name with their shape, attention modules with their heads, and what took the place of a block by
         its class.
     """
-    found = {name: _widths_of(module) for name, module in model.named_modules()}
+    found = {name: widths_of(module) for name, module in model.named_modules()}
     return {name: values for name, values in found.items() if values}
 
 
-def _widths_of(module: nn.Module) -> dict[str, Value]:
+def widths_of(module: nn.Module) -> dict[str, Value]:
     """Return the widths of one module."""
     instead = standing_in(module)
     if instead is not None:
@@ -96,7 +93,7 @@ def _widths_of(module: nn.Module) -> dict[str, Value]:
     attributes = _attributes(module)
     if attributes:
         return {attribute: _plain(getattr(module, attribute)) for attribute in attributes}
-    values: dict[str, Value] = {name: list(tensor.shape) for name, tensor in _own(module).items()}
+    values: dict[str, Value] = {name: list(tensor.shape) for name, tensor in own_tensors(module).items()}
     values |= {attribute: int(getattr(module, attribute)) for attribute in _beside(module)}
     known = adapter_of(module)
     if known is not None and hasattr(module, DENSE):
@@ -157,82 +154,3 @@ def _fix_heads(module: nn.Module, kept: Kept) -> None:
     dense = getattr(module, DENSE, rows.size // (3 * before))
     count, width = kept_heads(rows, before)
     adapt(module, known, count, width, dense)
-
-
-def _shapes(module: nn.Module, new: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a module's tensors at new widths."""
-    if isinstance(module, _ConvNd):
-        out, into, groups = new["out_channels"], new["in_channels"], new["groups"]
-        if into % groups or out % groups:
-            raise CheckpointError(f"widths do not fit: {into} -> {out} channels in {groups} groups")
-        shape = (into, out // groups) if module.transposed else (out, into // groups)
-        return {"weight": (*shape, *module.kernel_size), "bias": (out,)}
-    if isinstance(module, nn.Linear):
-        return {"weight": (new["out_features"], new["in_features"]), "bias": (new["out_features"],)}
-    if isinstance(module, nn.LayerNorm):
-        return dict.fromkeys(("weight", "bias"), tuple(new["normalized_shape"]))
-    if isinstance(module, nn.GroupNorm):
-        return dict.fromkeys(("weight", "bias"), (new["num_channels"],))
-    if isinstance(module, _BatchNorm):
-        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (new["num_features"],))
-    return {name: tuple(value) for name, value in new.items() if isinstance(value, list)}
-
-
-def _resize(module: nn.Module, new: Mapping[str, Any]) -> None:
-    """Give a module tensors of new widths (empty values: a state dict is loaded next)."""
-    for name, shape in _shapes(module, new).items():
-        old = getattr(module, name, None)
-        if old is None or tuple(old.shape) == shape:
-            continue
-        fresh = torch.empty(shape, dtype=old.dtype, device=old.device)
-        is_parameter = isinstance(old, nn.Parameter)
-        setattr(module, name, nn.Parameter(fresh, requires_grad=old.requires_grad) if is_parameter else fresh)
-    known = adapter_of(module)
-    if known is not None and DENSE in new:
-        adapt(module, known, new[known.count], new[known.width], new[DENSE])
-    for attribute, value in new.items():
-        if attribute not in _own(module):
-            setattr(module, attribute, tuple(value) if isinstance(value, list) else value)
-
-
-def _fits(module: nn.Module, values: object) -> bool:
-    """Return whether stored widths name what a module has: they may come from a file."""
-    if not isinstance(values, Mapping):
-        return False
-    expected, known = _widths_of(module), adapter_of(module)
-    heads = set() if known is None else {known.count, known.width, DENSE}
-    if not (expected or heads) or set(values) - heads != set(expected) - heads or (set(values) & heads and heads - set(values)):
-        return False
-    return all(
-        isinstance(value, list) == isinstance(expected.get(name, 0), list)
-        and (not isinstance(value, list) or len(value) == len(expected[name]))  # type: ignore[arg-type]
-        for name, value in values.items()
-    )
-
-
-def apply_widths(model: nn.Module, new: Mapping[str, Mapping[str, Any]]) -> None:
-    """Resize the modules of a freshly built model in place; load a state dict afterwards.
-
-    Parameters
-    ----------
-    model : nn.Module
-        A model that nobody shares: its values are lost where a shape changes.
-    new : mapping
-        What :func:`widths` returned for the smaller model. It is checked: it may come from a file.
-
-    Raises
-    ------
-    CheckpointError
-        If a module or attribute is unknown, a value is not a positive integer, or no known module stands for a block.
-    """
-    modules = dict(model.named_modules())
-    for name, values in new.items():
-        if isinstance(values, Mapping) and set(values) == {BECOMES} and name in modules and name:
-            replace_module(model, name, stand_in(values[BECOMES]))
-            continue
-        if name not in modules or not _fits(modules[name], values):
-            raise CheckpointError(f"the stored widths do not fit this architecture at {name!r}")
-        numbers = [n for value in values.values() for n in (value if isinstance(value, list) else [value])]
-        if any(isinstance(n, bool) or not isinstance(n, int) or not 0 < n < MOST for n in numbers):
-            raise CheckpointError(f"the stored widths of {name!r} are not positive integers")
-        _resize(modules[name], values)

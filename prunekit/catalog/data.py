@@ -29,9 +29,12 @@ class Split(Dataset[tuple[Tensor, int]]):
     ----------
     labels : ndarray of int64
         Class index of each image.
+    code : str
+        Hash of the user's code that made them, as it was then; "" where none did.
     """
 
     labels: NDArray[np.int64]
+    code: str = ""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -79,13 +82,21 @@ class Split(Dataset[tuple[Tensor, int]]):
         """
         if n < 1:
             raise DataError(f"a limit must be at least 1 image; got {n!r}")
-        return self if n >= len(self) else self.take(stratified(self.labels, n))
+        if n >= len(self):
+            return self
+        part = self.take(stratified(self.labels, n))
+        part.code = self.code
+        return part
 
     def fingerprint(self) -> str:
-        """Return a sha256 over labels, images (files by name and size) and normalisation."""
+        """Return a sha256 over labels, inputs and normalisation, all in their order, and over the code that made them.
+
+        Inputs that lie in memory count whole; of many that are read one by one, a fixed choice does.
+        """
         digest = hashlib.sha256(self.labels.tobytes())
         for part in self._identity():
             digest.update(part)
+        digest.update(self.code.encode())
         return digest.hexdigest()
 
 
@@ -202,3 +213,12 @@ class Data:
             return self
         train, validation = (None if s is None else s.subset(n) for s in (self.train, self.validation))
         return replace(self, train=train, validation=validation, test=self.test.subset(n))
+
+
+def samples_of(data: object, n: int = 2) -> Tensor | None:
+    """Return the first few test samples of data, as a model takes them; None where there are none."""
+    test = getattr(data, "test", None)
+    if test is None or not hasattr(test, "images") or not len(test):
+        return None
+    samples: Tensor = test.images(np.arange(min(n, len(test))))
+    return samples

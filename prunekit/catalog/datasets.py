@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from os import PathLike
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -122,10 +124,12 @@ def _parted(data_id: DataId, known: ModelInfo, raw: Raw, pixels: str, note: str 
 @cache
 def _digits_raw() -> Raw:
     """Return scikit-learn's digits, read once; 360 of them are the test set."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415 (slow to import, needed by this alone)
-
-    bunch = load_digits()
-    images, labels = torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1), bunch.target.astype(np.int64)
+    # its file, without itself: the import takes ten times as long, and every start shows digits
+    places = spec.submodule_search_locations if (spec := find_spec("sklearn")) is not None else None
+    if not places:
+        raise DataError("digits come with scikit-learn, which is not here: pip install scikit-learn")
+    rows = np.loadtxt(Path(places[0], "datasets", "data", "digits.csv.gz"), delimiter=",", dtype=np.int64)
+    images, labels = torch.from_numpy(rows[:, :-1].reshape(-1, 1, 8, 8)).to(torch.uint8), rows[:, -1].copy()
     kept, out = held_out(labels, DIGITS_TEST, seed=1)
     return Raw(images[torch.from_numpy(kept)], labels[kept], images[torch.from_numpy(out)], labels[out], 16.0)
 

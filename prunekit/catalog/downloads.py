@@ -19,7 +19,6 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torchvision import datasets
 
 from prunekit.catalog.store import VARIABLE, data_folder
 from prunekit.errors import DataError
@@ -38,6 +37,8 @@ class Raw:
 
 def mnist() -> Raw:
     """Return MNIST, 60,000 and 10,000 grey images of 28 x 28."""
+    from torchvision import datasets  # noqa: PLC0415 (slow to import, and a process that only times models has no use for it)
+
     train, test = _both(datasets.MNIST, "MNIST", "MNIST")
     return Raw(train.data.unsqueeze(1), _labels(train.targets), test.data.unsqueeze(1), _labels(test.targets))
 
@@ -50,6 +51,8 @@ def cifar10(jpeg_quality: int | None = None) -> Raw:
     jpeg_quality : int, optional
         Re-encode every image as JPEG of this quality, as the cards of models trained on such pixels ask for.
     """
+    from torchvision import datasets  # noqa: PLC0415
+
     train, test = _both(datasets.CIFAR10, "CIFAR-10", "cifar-10-batches-py")
     images = [torch.from_numpy(d.data).permute(0, 3, 1, 2).contiguous() for d in (train, test)]
     if jpeg_quality is not None:

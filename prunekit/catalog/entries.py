@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -46,13 +47,28 @@ class ModelEntry:
     id: ModelId
 
 
-def list_models() -> list[ModelEntry]:
-    """Return all models that have a name: samples, torchvision's classifiers, and those registered at launch."""
-    samples = [
-        ModelEntry(s.name, "sample", s.title, s.task, s.description, card(s.name) or None, ModelId(s.name)) for s in SAMPLES.values()
-    ]
-    own = [ModelEntry(i.name, "own", _own_title(i), "your own", DESCRIPTIONS["own"], None, i) for i in registered_models()]
-    return samples + list(_torchvision_entries()) + own
+KINDS = ("sample", "torchvision", "own")
+
+
+def list_models(*kinds: str) -> list[ModelEntry]:
+    """Return all models that have a name: samples, torchvision's classifiers, and those registered at launch.
+
+    Parameters
+    ----------
+    *kinds : {"sample", "torchvision", "own"}
+        Only these; only those of torchvision wait for its import.
+    """
+    return [entry for kind in KINDS if kind in (kinds or KINDS) for entry in _ENTRIES[kind]()]
+
+
+def _samples() -> Iterable[ModelEntry]:
+    """Return the entries of the samples."""
+    return (ModelEntry(s.name, "sample", s.title, s.task, s.description, card(s.name) or None, ModelId(s.name)) for s in SAMPLES.values())
+
+
+def _own() -> Iterable[ModelEntry]:
+    """Return the entries of what was registered at launch."""
+    return (ModelEntry(i.name, "own", _own_title(i), "your own", DESCRIPTIONS["own"], None, i) for i in registered_models())
 
 
 @lru_cache(maxsize=1)
@@ -62,6 +78,9 @@ def _torchvision_entries() -> tuple[ModelEntry, ...]:
     return tuple(
         ModelEntry(PREFIX + n, "torchvision", n, task, DESCRIPTIONS["torchvision"], None, ModelId(PREFIX + n)) for n in torchvision_names()
     )
+
+
+_ENTRIES: dict[str, Callable[[], Iterable[ModelEntry]]] = {"sample": _samples, "torchvision": _torchvision_entries, "own": _own}
 
 
 def _own_title(model_id: ModelId) -> str:

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
+import json
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from prunekit.catalog.code import Code, sha256, walk
 from prunekit.catalog.hints import closest
+from prunekit.catalog.local_imports import LOCK, Ran, digest_of, neighbours
 from prunekit.errors import PrunekitError
 
-_LOCK = threading.RLock()
-_SEEN: dict[str, tuple[tuple[int, int], ModuleType]] = {}  # one entry for each file, replaced when the file changes
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """A file that was run.
+
+    Attributes
+    ----------
+    module : ModuleType
+        What it became.
+    code : Code
+        What its imports say.
+    ran : dict of str to tuple
+        What was run, the file itself as "", and what that imported: name -> file, sha256.
+    called : dict of str to dict
+        What calling each of its functions imported.
+    """
+
+    module: ModuleType
+    code: Code
+    ran: Ran
+    called: dict[str, Ran] = field(default_factory=dict)
+
+
+_SEEN: dict[str, _Read] = {}  # one entry for each file, replaced when the file, or what it imports, changes
 
 
 def is_factory(name: str) -> bool:
@@ -58,8 +81,8 @@ def load_factory(name: str, error: type[PrunekitError]) -> Any:
         If the file is missing, fails while it is read, or has no such name.
     """
     path, attribute = split_name(name, error)
-    with _LOCK:
-        module = _module(path, error)
+    with LOCK:
+        module = _read(path, error).module
     if not hasattr(module, attribute):
         own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == module.__name__]
         raise error(f"{path} has no {attribute!r}{closest(attribute, own) or ': it has ' + (', '.join(sorted(own)) or 'no functions')}")
@@ -74,49 +97,114 @@ def call(name: str, factory: Callable[[], Any], error: type[PrunekitError]) -> A
     PrunekitError
         Of class ``error``, with the exception and the line it came from.
     """
-    path, _ = split_name(name, error)
-    try:
-        with _beside(path):
-            return factory()
-    except (Exception, SystemExit) as failure:
-        raise error(f"{name} failed: {_told(failure, path)}") from failure
+    path, attribute = split_name(name, error)
+    with LOCK:
+        read = _SEEN.get(_key(path)) or _read(path, error)
+        try:
+            with neighbours(path, read.code) as ran:
+                made = factory()
+        except (Exception, SystemExit) as failure:
+            raise error(f"{name} failed: {_told(failure, path)}") from failure
+        read.called[attribute] = ran
+    return made
 
 
-def _module(path: Path, error: type[PrunekitError]) -> ModuleType:
-    """Return the module of a file, run again only when the file has changed."""
-    stat = path.stat()
-    stamp = (stat.st_mtime_ns, stat.st_size)
-    key = f"prunekit_file_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
-    if key in _SEEN and _SEEN[key][0] == stamp:
-        return _SEEN[key][1]
+def code_of(name: str) -> str:
+    """Return what tells the code of a factory, as it lies there now, from any other.
+
+    That is the factory's name, the content of its file and of every local module that the file imports (`prunekit.catalog.code.walk`) or
+    that was imported when it was read and called here; not where they lie.
+
+    Parameters
+    ----------
+    name : str
+        ``path/to/file.py:factory``.
+
+    Returns
+    -------
+    str
+        A sha256; "" for a name of another form, or where there is no such file.
+    """
+    file, _, attribute = name.rpartition(":")
+    path = Path(file).expanduser()
+    if not is_factory(name) or not path.is_file():
+        return ""
+    with LOCK:
+        read = _SEEN.get(_key(path.resolve()))
+        return _hashed(attribute, walk(path.resolve()).files, {} if read is None else _now(read, attribute))
+
+
+def code_that_ran(name: str) -> str:
+    """Return what `code_of` does, of the code that a factory loaded here was made by; the file may have changed since.
+
+    Parameters
+    ----------
+    name : str
+        ``path/to/file.py:factory``, loaded and called.
+    """
+    file, _, attribute = name.rpartition(":")
+    with LOCK:
+        read = _SEEN[_key(Path(file).expanduser().resolve())]
+        ran = {**read.ran, **read.called.get(attribute, {})}
+        return _hashed(attribute, read.code.files, {module: digest for module, (_, digest) in ran.items()})
+
+
+def packages_of(name: str) -> tuple[str, ...]:
+    """Return the installed packages that the code of a factory imports.
+
+    Parameters
+    ----------
+    name : str
+        ``path/to/file.py:factory``; other names import none.
+    """
+    path = Path(name.rpartition(":")[0]).expanduser()
+    return walk(path.resolve()).packages if is_factory(name) and path.is_file() else ()
+
+
+def _hashed(attribute: str, files: Mapping[str, str], ran: Mapping[str, str]) -> str:
+    """Return one hash of a factory's name and of its code."""
+    return sha256(json.dumps([attribute, sorted({**files, **ran}.items())]).encode())
+
+
+def _now(read: _Read, attribute: str) -> dict[str, str]:
+    """Return what lies now where code lay that was run."""
+    ran = {**read.ran, **read.called.get(attribute, {})}
+    return {name: digest_of(origin) for name, (origin, _) in ran.items()}
+
+
+def _key(path: Path) -> str:
+    """Return what the module of a file is called."""
+    return f"prunekit_file_{sha256(str(path).encode())[:16]}"
+
+
+def _is_current(read: _Read, path: Path) -> bool:
+    """Whether what was run is what lies there, down to the last module."""
+    ran = [each for part in (read.ran, *read.called.values()) for each in part.values()]
+    return all(digest_of(origin) == digest for origin, digest in ran) and walk(path).files == read.code.files
+
+
+def _read(path: Path, error: type[PrunekitError]) -> _Read:
+    """Return a file that was run, run again only when it or what it imports has changed."""
+    key = _key(path)
+    if key in _SEEN and _is_current(_SEEN[key], path):
+        return _SEEN[key]
     spec = importlib.util.spec_from_file_location(key, path)
     if spec is None:
         raise error(f"{path} is not a Python file: name a .py file")
-    module = importlib.util.module_from_spec(spec)
+    module, code = importlib.util.module_from_spec(spec), walk(path)
     before = sys.modules.get(key)
     sys.modules[key] = module  # dataclasses and pickle look a class's module up there
+    text = path.read_bytes()
     try:
-        with _beside(path):
-            exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # not through a .pyc, which a quick edit outruns
+        with neighbours(path, code) as ran:
+            exec(compile(text, str(path), "exec"), module.__dict__)  # not through a .pyc, which a quick edit outruns
     except (Exception, SystemExit) as failure:
         sys.modules.pop(key, None)
         if before is not None:
             sys.modules[key] = before
         raise error(f"{path} failed while it was read: {_told(failure, path)}") from failure
-    _SEEN[key] = (stamp, module)
-    return module
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[None]:
-    """Let the file import its neighbours, as ``python file.py`` would."""
-    folder = str(path.parent)
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
+    _SEEN[key] = _Read(module, code, {**ran, "": (str(path), sha256(text))})
+    return _SEEN[key]
 
 
 def _told(failure: BaseException, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -13,17 +14,18 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import functional as TF
 
 from prunekit.catalog.data import Data, Normal, Picture, Split
 from prunekit.catalog.ids import DataId
 from prunekit.catalog.info import ModelInfo
-from prunekit.catalog.splits import Indices, held_out
+from prunekit.catalog.inputs import CHOSEN, sentence
+from prunekit.catalog.splits import Indices, held_out, spread
 from prunekit.errors import DataError
 
 PREFIX = "imagefolder:"
 ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 KEPT = 2**28  # decoded images up to this many bytes stay in memory, so that a second pass reads no file
+READ_WHOLE = 2**27  # files of so many bytes in all are told from others by all that is in them
 READERS = min(4, os.cpu_count() or 1)
 VALIDATION = 0.1
 SAME = "There are no training images, so the same images serve to choose by and to confirm: read the accuracies as optimistic."
@@ -51,6 +53,7 @@ class FolderSplit(Split):
         self.labels = np.asarray(labels, dtype=np.int64)
         self._plain = Normal(normal.mean, normal.std)  # pixels come resized from the file
         self._pixels: Tensor | None = None
+        self._content: tuple[object, str] | None = None
         self._there = np.zeros(len(files), dtype=bool)
         self._lock = threading.Lock()
 
@@ -68,8 +71,35 @@ class FolderSplit(Split):
 
     def _identity(self) -> Iterator[bytes]:
         yield repr((self.normal, self.channels)).encode()
-        for file in self.files:
-            yield f"{file}:{(self.root / file).stat().st_size}\n".encode()
+        yield self.content().encode()
+
+    def content(self) -> str:
+        """Return a sha256 of all names and sizes, and of what is in the files: in all of them, or in a fixed choice; read once.
+
+        Files that were written since are read again, and what was decoded of them is forgotten.
+        """
+        seen = [(self.root / file).stat() for file in self.files]
+        stamps = tuple((stat.st_size, stat.st_mtime_ns) for stat in seen)
+        with self._lock:
+            if self._content is None or self._content[0] != stamps:
+                sizes = [stat.st_size for stat in seen]
+                digest = hashlib.sha256(repr(list(zip(self.files, sizes, strict=True))).encode())
+                for i in spread(len(self.files), self._read_of(sum(sizes))):
+                    digest.update((self.root / self.files[i]).read_bytes())
+                if self._content is not None:
+                    self._pixels = None
+                    self._there[:] = False
+                self._content = (stamps, digest.hexdigest())
+            return self._content[1]
+
+    @property
+    def told_by(self) -> str:
+        """Which files tell it from others, in a sentence where not all of them do."""
+        return sentence(self._read_of(sum((self.root / file).stat().st_size for file in self.files)), len(self.files))
+
+    def _read_of(self, size: int) -> int:
+        """Return how many files of so many bytes in all are read to tell them from others."""
+        return len(self.files) if size <= READ_WHOLE else min(CHOSEN, len(self.files))
 
     def _decoded(self, indices: Indices) -> Tensor:
         """Return pixels, uint8 (n, C, H, W), kept in memory where all of them fit."""
@@ -116,6 +146,8 @@ class FolderSplit(Split):
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise DataError(f"cannot read the image {path} ({' '.join(str(error).split())[:120]}): replace or remove it") from None
         if self.normal.size is not None and image.size != (self.normal.size, self.normal.size):
+            from torchvision.transforms import functional as TF  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
             image = TF.center_crop(TF.resize(image, self.normal.size), [self.normal.size])
         return torch.from_numpy(np.array(image, dtype=np.uint8)).reshape(image.height, image.width, self.channels).permute(2, 0, 1)
 
@@ -160,12 +192,13 @@ def load_imagefolder(data_id: DataId, known: ModelInfo) -> Data:
     names, note = _numbered(folders, known.classes)
     channels = known.input_shape[0] if known.input_shape is not None and known.input_shape[0] in (1, 3) else 3
     normal = _normal(data_id, known, channels)
-    splits: dict[str, Split] = {key: part.split(names, normal, channels) for key, part in parts.items()}
+    splits: dict[str, FolderSplit] = {key: part.split(names, normal, channels) for key, part in parts.items()}
     if "train" in splits and "validation" not in splits:
         kept, out = held_out(splits["train"].labels, round(VALIDATION * len(splits["train"])))
         splits |= {"train": splits["train"].take(kept), "validation": splits["train"].take(out)}
     note = " ".join(filter(None, (note, "" if "train" in splits else SAME)))
-    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), names, _pixels(root, normal, channels), note)
+    pixels = " ".join(filter(None, (_pixels(root, normal, channels), splits["test"].told_by)))
+    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), names, pixels, note)
 
 
 def _parts(root: Path) -> dict[str, _Part]:

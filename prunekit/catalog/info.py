@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from prunekit.anatomy import input_shape_of
-from prunekit.catalog.ids import ModelId
+from prunekit.catalog.ids import DataId, ModelId
 from prunekit.errors import ModelError
 
 _TABLE: WeakKeyDictionary[nn.Module, ModelInfo] = WeakKeyDictionary()
@@ -38,6 +38,12 @@ class ModelInfo:
         Names of the outputs, where known.
     card : mapping, optional
         How a sample was trained and what it measured.
+    code : str
+        Hash of the user's code that made it, as it was then (`prunekit.catalog.factories.code_of`); "" where none did.
+    measured : DataId, optional
+        The data that a model in a folder was measured on, as its recipe says: their limit, size and normalisation with them.
+    checked : str
+        In a sentence: how a model in a folder is known to be the one that was saved; "" for other models.
     """
 
     id: ModelId | None = None
@@ -48,6 +54,9 @@ class ModelInfo:
     data: str | None = None
     classes: tuple[str, ...] = ()
     card: Mapping[str, Any] | None = None
+    code: str = ""
+    measured: DataId | None = None
+    checked: str = ""
 
 
 def side_of(shape: tuple[int, ...] | None) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -14,15 +13,18 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from prunekit.anatomy.hashing import fingerprint
 from prunekit.catalog.checkpoints import State, fit_state, read_checkpoint
+from prunekit.catalog.code import sha256
 from prunekit.catalog.entries import list_models
-from prunekit.catalog.factories import call, is_factory, load_factory
+from prunekit.catalog.factories import call, code_that_ran, is_factory, load_factory
 from prunekit.catalog.hints import closest
 from prunekit.catalog.ids import ModelId
 from prunekit.catalog.info import ModelInfo, described, info, remember
+from prunekit.catalog.local_imports import LOCK
 from prunekit.catalog.timm_zoo import PREFIX as TIMM
-from prunekit.catalog.timm_zoo import build_timm, timm_info
-from prunekit.catalog.zoo import PREFIX, build_torchvision, other_outputs, torchvision_info, torchvision_names
+from prunekit.catalog.timm_zoo import build_timm, timm_info, timm_package
+from prunekit.catalog.zoo import PREFIX, build_torchvision, other_outputs, torchvision_info, torchvision_models, torchvision_names
 from prunekit.errors import CheckpointError, ModelError
 from sample_models import SAMPLES, card, weights_path
 
@@ -31,8 +33,6 @@ KINDS = "a sample, torchvision/NAME, timm/NAME, path/to/file.py:factory, or a fo
 UPLOAD = "upload:"
 
 Made = TypeVar("Made")
-
-_RNG = threading.RLock()  # a user's factory may call load_model itself
 
 
 def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[str] | None = None, pretrained: bool = False) -> nn.Module:
@@ -106,6 +106,22 @@ def load_upload(name: str, payload: bytes, filename: str) -> nn.Module:
     return _frozen(model, replace(known, id=ModelId(name, weights=UPLOAD + content), card=_prepared(known.card)))
 
 
+def load_code(name: str) -> None:
+    """Import the code that builds models of this name, and build none: so that its memory is not taken for a model's.
+
+    Raises
+    ------
+    ModelError
+        If that fails.
+    """
+    if name.startswith(PREFIX):
+        torchvision_models()
+    elif name.startswith(TIMM):
+        timm_package()
+    elif is_factory(name):
+        load_factory(name, ModelError)
+
+
 def _prepared(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return what a card says of the pixels; what it measured were other weights."""
     return None if told is None else {key: told[key] for key in ("data", "pixels", "jpeg_quality") if key in told}
@@ -164,7 +180,21 @@ def _sample(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
 
 
 def _own(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
-    """Return what the user's factory builds."""
+    """Return what the user's factory builds, and by which code."""
+    with LOCK:  # one edition of the file makes it and names it
+        model, known = _built(model_id)
+        return model, replace(known, code=sha256(f"{code_that_ran(model_id.name)}{_left_out(model)}".encode()))
+
+
+def _left_out(model: nn.Module) -> str:
+    """Return the hash of the buffers that are in no state dict; "" where there are none."""
+    kept = set(model.state_dict())
+    found = {name: buffer for name, buffer in model.named_buffers() if name not in kept}
+    return fingerprint(found) if found else ""
+
+
+def _built(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
+    """Return what the user's factory builds, and what it says of it."""
     factory = _seeded(lambda: load_factory(model_id.name, ModelError))  # reading the file may make weights too
     if not callable(factory):
         raise ModelError(f"{model_id.name} is no function but a {type(factory).__name__}: name a function that returns a torch module")
@@ -190,9 +220,9 @@ def _folder(model_id: ModelId, folder: Path) -> tuple[nn.Module, ModelInfo]:
 def _seeded(build: Callable[[], Made]) -> Made:
     """Return what ``build`` makes under a fixed seed, the caller's random state untouched.
 
-    One at a time: torch has one generator for all threads.
+    One at a time: torch has one generator for all threads, and a user's factory may call load_model itself.
     """
-    with _RNG, torch.random.fork_rng(devices=[]), torch.device("cpu"):
+    with LOCK, torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(SEED)
         return build()
 

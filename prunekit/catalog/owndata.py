@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from prunekit.catalog.data import Data, Picture, Split
-from prunekit.catalog.factories import call, load_factory
+from prunekit.catalog.factories import call, code_that_ran, load_factory
 from prunekit.catalog.ids import DataId
 from prunekit.catalog.imagefolder import SAME, VALIDATION
 from prunekit.catalog.info import ModelInfo
+from prunekit.catalog.inputs import Inputs, chosen, in_memory, known_by, sentence, varies
+from prunekit.catalog.local_imports import LOCK
 from prunekit.catalog.splits import Indices, held_out
 from prunekit.errors import DataError
 
@@ -72,8 +75,25 @@ class OwnSplit(Split):
         return OwnSplit(self.dataset, self.name, self._indices[indices], self.labels[indices])
 
     def _identity(self) -> Iterator[bytes]:
-        yield self.name.encode()
         yield self._indices.tobytes()
+        yield self.inputs.digest.encode()
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What tells the samples from others, read once."""
+        return known_by(lambda i: self._sample(i)[0], self.dataset, self._indices)
+
+    @property
+    def told_by(self) -> str:
+        """Which inputs tell it from others, in a sentence where not all of them do."""
+        total = self._indices.size
+        whole = in_memory(self.dataset, self._indices[:1]) is not None
+        return sentence(total if whole else chosen(self.dataset, total, self._sample(0)[0]).size, total)
+
+    @cached_property
+    def varies(self) -> bool:
+        """Whether samples come out otherwise each time that they are read."""
+        return varies(lambda i: self._sample(i)[0], self._indices.size)
 
     def _sample(self, i: int) -> tuple[Tensor, int]:
         """Return sample ``i``, checked."""
@@ -120,10 +140,12 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
     """
     if data_id.size or data_id.mean or data_id.std:
         raise DataError(f"size, mean and std belong into the transforms of {data_id.name}: leave them out")
-    factory = load_factory(data_id.name, DataError)
-    made = call(data_id.name, factory, DataError) if callable(factory) else factory
+    with LOCK:  # one edition of the file makes them and names them
+        factory = load_factory(data_id.name, DataError)
+        made = call(data_id.name, factory, DataError) if callable(factory) else factory
+        code = code_that_ran(data_id.name)
     if isinstance(made, Data):
-        return replace(made, id=data_id)
+        return _coded(replace(made, id=data_id), code)
     parts = _parts(made, data_id.name)
     splits = {name: part if isinstance(part, Split) else OwnSplit(part, f"{data_id.name} ({name})") for name, part in parts.items()}
     if "train" in splits and "validation" not in splits:
@@ -131,8 +153,29 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
         if out.size:
             splits |= {"train": splits["train"].take(kept), "validation": splits["train"].take(out)}
     classes = tuple(str(c) for c in getattr(parts["test"], "classes", None) or getattr(factory, "classes", None) or known.classes)
-    pixels = f"As the transforms of {data_id.name} make them."
-    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, "" if "train" in splits else SAME)
+    test = splits["test"]
+    pixels = " ".join(filter(None, (f"As the transforms of {data_id.name} make them.", test.told_by if isinstance(test, OwnSplit) else "")))
+    restless = [_restless(splits[part], part) for part in ("validation", "test") if part in splits]
+    note = " ".join(filter(None, ("" if "train" in splits else SAME, *restless)))
+    return _coded(Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, note), code)
+
+
+def _coded(data: Data, code: str) -> Data:
+    """Return data whose splits say which code made them."""
+    for split in (data.train, data.validation, data.test):
+        if split is not None:
+            split.code = code
+    return data
+
+
+def _restless(split: Split, name: str) -> str:
+    """Say that figures on a split are draws, where its samples are."""
+    if not isinstance(split, OwnSplit) or not split.varies:
+        return ""
+    return (
+        f"The {name} samples come out otherwise each time they are read, as by a random transform: an accuracy on them is one draw, and "
+        "one that is kept may be another's. Leave random transforms to the training part."
+    )
 
 
 def _parts(made: Any, name: str) -> dict[str, Any]:

@@ -63,6 +63,14 @@ def stratified(labels: ArrayLike, n: int, seed: int = 0) -> Indices:
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
+def spread(total: int, n: int) -> Indices:
+    """Return a fixed choice of at most ``n`` of ``total`` samples, whatever their labels: sorted indices."""
+    if n >= total:
+        return np.arange(total)
+    keys = _mix(np.arange(total, dtype=np.uint64) + np.uint64(1))
+    return np.sort(np.argsort(keys, kind="stable")[:n]).astype(np.int64)
+
+
 def held_out(labels: ArrayLike, n: int, seed: int = 0) -> tuple[Indices, Indices]:
     """Return (kept, held out): a fixed stratified part of ``n`` samples and the rest, both sorted."""
     out = stratified(labels, n, seed)

@@ -29,7 +29,7 @@ def build_timm(name: str, outputs: int | None = None) -> nn.Module:
     ModelError
         If timm is not installed, or has no such model.
     """
-    timm = _timm()
+    timm = timm_package()
     short = name.removeprefix(PREFIX)
     if not timm.is_model(short):
         raise ModelError(f"timm has no model {short!r}{closest(short, timm.list_models()) or ': see timm.list_models()'}")
@@ -48,7 +48,7 @@ def timm_info(model_id: ModelId, model: nn.Module) -> ModelInfo:
     return ModelInfo(model_id, (shape[0], shape[1], shape[2]), mean, std, shape[-1], None, (), None)
 
 
-def _timm() -> Any:
+def timm_package() -> Any:
     """Return the package, which few need: it is imported when it is asked for."""
     try:
         import timm  # noqa: PLC0415

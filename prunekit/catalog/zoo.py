@@ -9,7 +9,6 @@ from http.client import HTTPException
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from prunekit.catalog.hints import closest
@@ -23,10 +22,17 @@ OUTPUTS = 1000  # ImageNet's classes
 INITIALISED = ("googlenet", "inception_v3")  # these two warn unless told how to initialise
 
 
+def torchvision_models() -> Any:
+    """Return torchvision's models."""
+    import torchvision  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
+    return torchvision.models
+
+
 @lru_cache(maxsize=1)
 def torchvision_names() -> tuple[str, ...]:
     """Return the names of all classifiers of torchvision."""
-    return tuple(torchvision.models.list_models(module=torchvision.models))
+    return tuple(torchvision_models().list_models(module=torchvision_models()))
 
 
 def other_outputs(model: nn.Module, state: Mapping[str, Tensor]) -> int | None:
@@ -58,10 +64,10 @@ def build_torchvision(name: str, pretrained: bool = False, outputs: int = OUTPUT
     short = _known(name)
     if not pretrained:
         options: dict[str, Any] = {"init_weights": True} if short in INITIALISED else {}
-        return _module(torchvision.models.get_model(short, weights=None, num_classes=outputs, **options))
+        return _module(torchvision_models().get_model(short, weights=None, num_classes=outputs, **options))
     with _hub_folder():
         try:
-            return _module(torchvision.models.get_model(short, weights="DEFAULT"))
+            return _module(torchvision_models().get_model(short, weights="DEFAULT"))
         except (OSError, RuntimeError, HTTPException) as error:  # URLError is an OSError; a wrong hash a RuntimeError
             where, why = f"{torch.hub.get_dir()}/checkpoints", " ".join(str(error).split())[:160]
             raise ModelError(
@@ -72,12 +78,31 @@ def build_torchvision(name: str, pretrained: bool = False, outputs: int = OUTPUT
 
 def torchvision_info(model_id: ModelId, model: nn.Module, outputs: int = OUTPUTS) -> ModelInfo:
     """Return what the default weights' own transforms say of the input; a model built for one size says that itself."""
-    weights = torchvision.models.get_model_weights(_known(model_id.name)).DEFAULT
+    weights = torchvision_models().get_model_weights(_known(model_id.name)).DEFAULT
     transforms = weights.transforms()
     side = int(getattr(model, "image_size", transforms.crop_size[0]))
     mean, std = (tuple(float(v) for v in values) for values in (transforms.mean, transforms.std))
     classes = tuple(weights.meta["categories"]) if outputs == OUTPUTS else ()
     return ModelInfo(model_id, (3, side, side), mean, std, side, None, classes, None)
+
+
+SWITCHES = ("transform_input", "aux_logits")
+"""What torchvision sets by the weights that it downloads, and not by the name alone."""
+
+
+def switches(model: nn.Module) -> dict[str, bool]:
+    """Return a model's switches that its weights decided, where it has any."""
+    return {name: getattr(model, name) for name in SWITCHES if isinstance(getattr(model, name, None), bool)}
+
+
+def switch(model: nn.Module, told: Mapping[str, Any]) -> None:
+    """Set switches of a freshly built model as they were; without auxiliary outputs their branches go."""
+    for name in switches(model):
+        setattr(model, name, bool(told.get(name, getattr(model, name))))
+    if told.get("aux_logits") is False and "aux_logits" in switches(model):
+        for branch in ("aux1", "aux2", "AuxLogits"):
+            if branch in model._modules:
+                model._modules[branch] = None
 
 
 def _known(name: str) -> str:

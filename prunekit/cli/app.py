@@ -12,10 +12,9 @@ import threading
 from pathlib import Path
 
 import prunekit
-from prunekit.catalog import DataId, ModelId, load_data, load_model
-from prunekit.catalog.registered import to_environment
-from prunekit.cli import classroom
 from prunekit.errors import PrunekitError
+
+# what needs torch is imported where it is used: the server is a process of its own, and would wait for a second import of it
 
 
 def script() -> Path:
@@ -33,15 +32,20 @@ def script() -> Path:
     raise PrunekitError("the dashboard's files are missing: install prunekit again")
 
 
-def checked(args: argparse.Namespace) -> tuple[list[ModelId], list[DataId]]:
-    """Load every model and all data once, so that a mistake is said here and not in the browser."""
+def registered(args: argparse.Namespace) -> dict[str, str]:
+    """Load every model and all data once, so that a mistake is said here and not in the browser; return what tells the server of them."""
+    if not args.models and not args.data:
+        return {}
+    from prunekit.catalog import DataId, ModelId, load_data, load_model  # noqa: PLC0415
+    from prunekit.catalog.registered import to_environment  # noqa: PLC0415
+
     models = [ModelId(name, weights) for name, weights in args.models or []]
     data = [DataId(name) for name in args.data or []]
     for model_id in models:
         load_model(model_id)
     for data_id in data:
         load_data(data_id)
-    return models, data
+    return to_environment(models, data)
 
 
 def command(app: Path, port: int | None, host: str | None) -> list[str]:
@@ -62,10 +66,10 @@ def app(args: argparse.Namespace) -> str:
     if importlib.util.find_spec("streamlit") is None:
         raise PrunekitError("streamlit is not installed: pip install streamlit")
     words = command(script(), args.port, args.host)
-    models, data = checked(args)
+    told = registered(args)
     home = str(Path(prunekit.__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
-    environment = {**os.environ, **to_environment(models, data), "PYTHONPATH": path}
+    environment = {**os.environ, **told, "PYTHONPATH": path}
     code = for_a_class(args, environment) if args.classroom else serve(words, environment)
     if code:
         raise PrunekitError(f"the dashboard's server ended with exit code {code}: what it said stands above")
@@ -74,6 +78,8 @@ def app(args: argparse.Namespace) -> str:
 
 def for_a_class(args: argparse.Namespace, environment: dict[str, str]) -> int:
     """Start the server for a class, after saying where it will be; its runs are gone when it ends."""
+    from prunekit.cli import classroom  # noqa: PLC0415
+
     with classroom.opened(args.host, args.port) as room:
         print(classroom.announcement(room), end="\n\n", flush=True)
         told = room.classroom.to_environment(room.folder)

@@ -27,8 +27,11 @@ def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
 
 def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
     """Load the data that were named, or the model's own; None for no data."""
-    given = {"limit": args.limit, "size": args.size, "mean": args.mean, "std": args.std}
-    named = args.data if args.data is not None else info(model).data
+    asked = {"limit": args.limit, "size": args.size, "mean": args.mean, "std": args.std}
+    given, measured = asked, info(model).measured
+    if args.data is None and measured is not None:  # a folder is looked at as it was
+        given = {key: getattr(measured, key) if value is None else value for key, value in asked.items()}
+    named = args.data or (info(model).data if measured is None else measured.name)
     if named is None or named == NO_DATA:
         needless = [f"--{key}" for key in ("limit", "mean", "std") if given[key] is not None]
         if needless:
@@ -37,7 +40,7 @@ def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
     try:
         return load_data(DataId(named, **given), model=model)
     except DataError as error:
-        if args.data is not None or any(value is not None for value in given.values()):
+        if args.data is not None or any(value is not None for value in asked.values()):
             raise
         # nobody asked for these data: prune without them, and say so
         print(f"prunekit: note: accuracy is not measured: {' '.join(str(error).split())}", file=sys.stderr)

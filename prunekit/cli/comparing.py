@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from prunekit.cli.arguments import progress_to, to_json
 from prunekit.cli.tables import percent, table
 from prunekit.comparison import METRICS, Column, Comparison, apply_recipe, compare_runs, metric_frame
 from prunekit.errors import PrunekitError
+from prunekit.measure.sizes import gzip_note
 from prunekit.runs import store as usual_store
 from prunekit.runs.filling import fill
 from prunekit.runs.store import RunStore
@@ -96,14 +98,16 @@ def _difference(column: Column) -> str | None:
 def _figure(name: str, column: Column) -> str | None:
     """Return a figure in its unit."""
     value = METRICS[name].value(column)
-    return None if value is None else METRICS[name].text(value)
+    note = gzip_note(column.sizes) if name == "gzip" else ""
+    return None if value is None else METRICS[name].text(value) + (f" ({note})" if note else "")
 
 
 def apply(args: argparse.Namespace) -> str:
     """Repeat a run from its recipe, and say whether the same came out."""
     found = apply_recipe(args.recipe, progress=progress_to(sys.stderr))
     if args.out is not None:
-        write_folder(args.out, found.recovered.model, found.recipe, found.document)
+        recipe = replace(found.recipe, input_shape=found.recovered.result.input_shape)
+        write_folder(args.out, found.recovered.model, recipe, found.document)
     if args.json:
         return to_json(found.to_dict())
     lines = [found.sentence, *(f"! {note}" for note in found.notes), *([f"written to {args.out}"] if args.out else [])]

@@ -12,7 +12,7 @@ from prunekit.anatomy import channel_layers, count, layer_table
 from prunekit.catalog import ModelInfo, info, list_models
 from prunekit.catalog.folder import is_folder, read_recipe, read_result
 from prunekit.cli.arguments import model_of, shape_of, to_json
-from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, table
+from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, size_text, table
 from prunekit.measure import Snapshot, sizes
 from prunekit.pruning import protected_layers, trace
 
@@ -32,7 +32,7 @@ def inspect(args: argparse.Namespace) -> str:
     """Show a model's layers, costs, sizes and what shrinks together."""
     model_id, model = model_of(args)
     shape = shape_of(model, None, args.size)
-    found = {"model": model_id.to_dict(), **_known(info(model)), "input_shape": list(shape), **_costs(model, shape)}
+    found = {"model": model_id.to_dict(), **_known(info(model)), "input_shape": list(shape), **_costs(model, shape, args.exact_sizes)}
     found |= {"layers": _layers(model, shape), **_couplings(model, shape), **_history(Path(args.model).expanduser())}
     return to_json(found) if args.json else _page(found)
 
@@ -40,12 +40,18 @@ def inspect(args: argparse.Namespace) -> str:
 def _known(known: ModelInfo) -> dict[str, Any]:
     """Return what is known of the model beside its weights."""
     numbers = {key: None if value is None else list(value) for key, value in (("mean", known.mean), ("std", known.std))}
-    return {**numbers, "data": known.data, "classes": list(known.classes), "card": None if known.card is None else dict(known.card)}
+    return {
+        **numbers,
+        "data": known.data,
+        "classes": list(known.classes),
+        "card": None if known.card is None else dict(known.card),
+        "checked": known.checked or None,
+    }
 
 
-def _costs(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+def _costs(model: nn.Module, shape: tuple[int, ...], exact: bool) -> dict[str, Any]:
     """Return counts and sizes."""
-    return Snapshot(count(model, shape), sizes(model), None).to_dict()
+    return Snapshot(count(model, shape), sizes(model, exact=exact), None).to_dict()
 
 
 def _layers(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -78,10 +84,11 @@ def _page(found: dict[str, Any]) -> str:
         f"{found['model']['name']}   input {shape_text(found['input_shape'])}",
         f"{found['params']:,} parameters ({found['nonzero']:,} not zero), {short(found['macs'])} MACs, "
         f"{percent(found['sparsity'])} of the prunable weights are zero",
-        f"file {byte_text(size['dense'])}, gzipped {byte_text(size['gzip'])}, best sparse format {byte_text(size['sparse'])}",
+        f"file {byte_text(size['dense'])}, gzipped {size_text(size, 'gzip')}, best sparse format {byte_text(size['sparse'])}",
     ]
     if found["card"] and found["card"].get("accuracy"):
         lines.append(f"measured when it was trained: {_card_accuracy(found['card']['accuracy'])}")
+    lines += [f"opened from its folder: {found['checked']}"] if found["checked"] else []
     rows = [
         (r["name"], r["type"], shape_text(r["shape"]), f"{r['params']:,}", percent(r["share"]), short(r["macs"]), r["out_channels"])
         for r in found["layers"]

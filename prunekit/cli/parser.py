@@ -113,6 +113,12 @@ def _model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=_whole, metavar="N", help="side of the images in pixels; the model's own by default")
 
 
+def _exact_flag(parser: argparse.ArgumentParser) -> None:
+    """Add what asks for exact gzipped sizes."""
+    about = "compress files of more than 64 MB whole (igzip, level 2); their gzipped sizes are estimated from a sample of blocks otherwise"
+    parser.add_argument("--exact-sizes", action="store_true", help=about)
+
+
 def _data_flags(parser: argparse.ArgumentParser) -> None:
     """Add what names the data."""
     own = "the model's own data where it names some (samples, and folders made from them), none for other models"
@@ -179,6 +185,7 @@ def build_parser() -> argparse.ArgumentParser:
     _json_flag(_command(commands, "models", "looking", "List the models that have a name."))
     inspect = _command(commands, "inspect", "looking", "Show a model's layers, costs, sizes and what shrinks together.")
     _model_flags(inspect)
+    _exact_flag(inspect)
     _json_flag(inspect)
     _prune(_command(commands, "prune", "pruning", "Prune a copy of a model and say what it did."))
     _sweep(_command(commands, "sweep", "sweeping", "Measure accuracy at several sparsities."))
@@ -194,7 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _archives(commands: Any) -> None:
-    """Add ``export`` and ``import``."""
+    """Add ``export``, ``import`` and ``check``."""
     about = "Write a run as one archive that opens without prunekit, every form of its model checked."
     export = _command(commands, "export", "archive", about)
     export.add_argument("run", metavar="RUN", help="its id, or the first digits of it")
@@ -206,6 +213,12 @@ def _archives(commands: Any) -> None:
     own = "builds the architecture, where it is your own: a file of yours that is the same, to the byte, as the one in the archive"
     taking.add_argument("--model", metavar="path/to/file.py:factory", help=own)
     _json_flag(taking)
+    again = _command(commands, "check", "checking", "Open a folder or an archive; measure the accuracy that it states again.")
+    again.add_argument("file", metavar="PATH", help="what prunekit export or prunekit prune --out wrote")
+    again.add_argument("--model", metavar="path/to/file.py:factory", help=own)
+    again.add_argument("--data", metavar="DATA", help="the data here, where they have another name than there")
+    again.add_argument("--samples", metavar="F.npz", help="write the test samples, as load.py of an archive reads them, into this file")
+    _json_flag(again)
 
 
 def _app(parser: argparse.ArgumentParser) -> None:
@@ -231,6 +244,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     recovery_flags(parser)
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     parser.add_argument("--save", action="store_true", help="keep it as a run, to compare and export it later; prints its id")
+    _exact_flag(parser)
     _json_flag(parser)
 
 

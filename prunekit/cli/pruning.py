@@ -9,10 +9,11 @@ from typing import Any
 from torch import nn
 
 from prunekit.catalog import Data, ModelId
+from prunekit.catalog.data import samples_of
 from prunekit.catalog.folder import write_folder
 from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.recovering import recovery_of
-from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, table
+from prunekit.cli.tables import accuracy_text, percent, shape_text, short, size_text, table
 from prunekit.measure import Assessment, assess, document, evaluate
 from prunekit.recover import Recovered, recover
 from prunekit.runs import store
@@ -33,12 +34,13 @@ def prune(args: argparse.Namespace) -> str:
     data = data_of(args, model)
     progress = progress_to(sys.stderr)
     recovered = recover(model, spec, recovery, data, input_shape=shape_of(model, data, args.size), progress=progress)
-    assessment = assess(model, recovered.result, None if data is None else data.test, progress=progress)
+    assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress)
     found = document(recovered.result, assessment, model_id.to_dict(), absolute(data))
     if recovery.active:
         found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
-        write_folder(args.out, recovered.model, Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict()), found)
+        recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), recovered.result.input_shape)
+        write_folder(args.out, recovered.model, recipe, found, samples=samples_of(data))
     if args.save:
         found["run"] = _saved(model_id, model, recovered, assessment, data)
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
@@ -113,7 +115,7 @@ def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, 
         (title, *(short(side[key]) for side in (before, after))) for key, title in (("macs", "MACs"), ("effective_macs", "effective MACs"))
     ]
     rows.append(("zeros among prunable weights", *(percent(side["sparsity"]) for side in (before, after))))
-    return rows + [(title, *(byte_text(side["sizes"][key]) for side in (before, after))) for key, title in SIZES.items()]
+    return rows + [(title, *(size_text(side["sizes"], key) for side in (before, after))) for key, title in SIZES.items()]
 
 
 def _layer(row: dict[str, Any]) -> tuple[object, ...]:

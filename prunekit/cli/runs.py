@@ -10,10 +10,12 @@ from prunekit.cli.tables import byte_text, percent, short, table
 from prunekit.errors import PrunekitError
 from prunekit.runs import Label, Run, store
 from prunekit.runs.forgetting import forget
-from prunekit.runs.listing import Listed, in_passing, listed
+from prunekit.runs.listing import EARLIER, Listed, in_passing, listed
 
 HEADER = ["run", "kind", "title", "accuracy", "n", "non-zero", "size", "tags", "note"]
 YES = ("y", "yes")
+MARK = " *"
+MARKED = f"* {EARLIER}: what it was measured of and on cannot be vouched for. Asked for again, it is measured again"
 
 
 def runs(args: argparse.Namespace) -> str:
@@ -26,13 +28,15 @@ def runs(args: argparse.Namespace) -> str:
     lines = (
         [table(HEADER, [_row(each) for each in found])] if found else ["no runs: `prunekit prune MODEL --sparsity 0.5 --save` keeps one"]
     )
+    lines += [MARKED] if any(each.earlier for each in found) else []
     return "\n".join([*lines, *([f"{hidden} points of curves left out: see them with --all"] if hidden else [])])
 
 
 def _row(each: Listed) -> tuple[object, ...]:
     """Return one row of the table."""
     seen, info = each.accuracy, each.run.info
-    accuracy = (None, None) if seen is None else (percent(seen.value["value"]), f"{seen.images:,} {seen.split}")
+    mark = MARK if each.earlier else ""
+    accuracy = (mark.strip() or None, None) if seen is None else (f"{percent(seen.value['value'])}{mark}", f"{seen.images:,} {seen.split}")
     size = (info.get("sizes") or {}).get("surgery") or info.get("bytes")
     told = (", ".join(each.label.tags), " ".join(each.label.note.split())[:40])
     return each.run.id[:12], each.run.kind, each.run.title, *accuracy, short(info.get("nonzero")), byte_text(size), *told

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prunekit.measure.sizes import gzip_note
+
 UNITS = ("", "k", "M", "G", "T")
 
 
@@ -48,6 +50,12 @@ def short(number: float | None, base: int = 1000) -> str | None:
 def byte_text(number: float | None) -> str | None:
     """Return bytes in kB, MB (powers of 1000)."""
     return None if number is None else f"{short(number)}B".replace(" ", " ") if number >= 1000 else f"{number:.0f} B"
+
+
+def size_text(sizes: Mapping[str, Any], name: str) -> str | None:
+    """Return one of the four sizes; beside a gzipped one that is estimated, that it is, and how well."""
+    note = gzip_note(sizes) if name == "gzip" else ""
+    return byte_text(sizes[name]) if not note else f"{byte_text(sizes[name])} ({note})"
 
 
 def percent(share: float | None, digits: int = 1) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from prunekit.anatomy import prunable_layers, weight_of
+from prunekit.anatomy.probe import difference
+from prunekit.anatomy.state import digests
 from prunekit.catalog import load_data, load_model
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.comparison.overlaps import Counts, counted, shared
 from prunekit.comparison.recorded import Recorded, recorded
-from prunekit.errors import DataError, SpecError
+from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.assess import assess, document
 from prunekit.measure.forward import Progress, part_of
@@ -24,7 +26,7 @@ from prunekit.measure.sweep import shape_of
 from prunekit.pruning.groups import weight_name
 from prunekit.recover.gradual import recover
 from prunekit.recover.result import Recovered
-from prunekit.runs.identity import weights_of
+from prunekit.runs.identity import earlier_weights_of, weights_of
 from prunekit.spec import NEEDS_DATA, Recipe
 
 RECOVERING = 0.8  # share of the progress; the rest is measuring
@@ -101,7 +103,7 @@ def apply_recipe(path: str | PathLike[str], *, progress: Progress | None = None,
     model_id, data_id = _named(told.recipe)
     model = load_model(model_id)
     data, silent = _data(told.recipe, data_id, model)
-    shape = None if data is None else shape_of(model, data.test)
+    shape = told.recipe.input_shape if data is None else shape_of(model, data.test)
     recipe = told.recipe
     share = part_of(progress, 0.0, RECOVERING)
     made = recover(model, recipe.prune, recipe.recovery, data, input_shape=shape, progress=share, cancel=cancel)
@@ -109,7 +111,7 @@ def apply_recipe(path: str | PathLike[str], *, progress: Progress | None = None,
     seen = assess(model, made.result, split, progress=part_of(progress, RECOVERING, 1.0), cancel=cancel)
     plain = document(made.result, seen, model_id.to_dict(), None if data is None else data.id.to_dict())
     found = _Found(told, made, seen.after.accuracy, _changed(told, model, shape))
-    notes = tuple(filter(None, (silent, told.note, found.changed)))
+    notes = tuple(filter(None, (silent, told.note, found.changed, _answers(told, made.model))))
     return Applied(recipe, made, plain, *found.masks(), seen.after.accuracy, *found.expected(), found.sentence(), notes)
 
 
@@ -134,9 +136,21 @@ def _data(recipe: Recipe, data_id: DataId | None, model: nn.Module) -> tuple[Any
 
 def _changed(told: Recorded, model: nn.Module, shape: tuple[int, ...] | None) -> str:
     """Say where the dense model here is another one than was recorded."""
-    if not told.weights or told.weights in (weights_of(model), weights_of(model, shape)):
+    here = {called(model, each) for called in (weights_of, earlier_weights_of) for each in (None, shape)}
+    if not told.weights or told.weights in here:
         return ""
     return "The dense model under this name has other weights here than where the run was made: another outcome is to be expected."
+
+
+def _answers(told: Recorded, model: nn.Module) -> str:
+    """Say where the model that was made here answers otherwise than the recorded one; the same weights in other code are refused."""
+    probe = told.probe
+    if probe is None or probe.kind == "samples":
+        return ""
+    differs = difference(model, replace(probe, tensors={}))
+    if differs and digests(model) == dict(probe.tensors):
+        raise ModelError(f"the weights that were made here are the recorded ones, and the model is another: {differs}")
+    return differs and f"The model that was made here answers otherwise than the recorded one: {differs}."
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,6 +99,8 @@ class Column:
         Under the one setting in which most of the columns were timed here; None where this one was not.
     gone : str
         Why the run cannot be opened any more; "" where it can.
+    earlier : bool
+        Whether an earlier version made or measured it, and it cannot be vouched for what it was made of or measured on.
     """
 
     run: Run
@@ -116,11 +118,12 @@ class Column:
     latency: tuple[Measurement, ...] = ()
     speed: Speed | None = None
     gone: str = ""
+    earlier: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain = ("letter", "title", "params", "nonzero", "macs", "effective_macs", "sparsity", "sizes")
-        found = {"run": self.run.id, "kind": self.run.kind, **{name: getattr(self, name) for name in plain}, "gone": self.gone}
+        plain = ("letter", "title", "params", "nonzero", "macs", "effective_macs", "sparsity", "sizes", "gone", "earlier")
+        found = {"run": self.run.id, "kind": self.run.kind, **{name: getattr(self, name) for name in plain}}
         for name in ("accuracy", "difference"):
             value = getattr(self, name)
             found[name] = None if value is None else value.to_dict()
@@ -168,7 +171,7 @@ class Comparison:
     differing : tuple of str
         Names of the settings that differ and count.
     caution : str
-        Why the runs cannot be compared directly; "" where they can.
+        Why the runs cannot be compared directly, and which of them an earlier version measured; "" where there is nothing to say.
     answer : str
         One sentence, computed from the figures: which to take, by the rule that it states.
     best : str
@@ -182,7 +185,7 @@ class Comparison:
     images : int
         How many images: the same ones for all columns.
     missing : tuple of str
-        Ids of the runs (the dense model's too) of which accuracy on these images, or sizes, were never measured.
+        Ids of the runs (the dense model's too) of which accuracy on these images, or sizes, were never measured by this version.
     """
 
     baseline: Column

@@ -9,7 +9,7 @@ from typing import Any
 from prunekit.catalog.folder import is_folder
 from prunekit.catalog.ids import DataId
 from prunekit.comparison.answer import answer
-from prunekit.comparison.columns import Column, Comparison
+from prunekit.comparison.columns import Column, Comparison, Speed
 from prunekit.comparison.letters import DENSE, FEWEST, MOST, letters
 from prunekit.comparison.sameimages import eligible, most_measured, on_these
 from prunekit.comparison.settings import caution, differing, setting_rows
@@ -18,8 +18,10 @@ from prunekit.comparison.speeds import speeds
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.paired import compare
+from prunekit.measure.sizes import comparable, outdated
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import run_id
+from prunekit.runs.listing import EARLIER
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.store import RunStore
 
@@ -62,13 +64,10 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
     fit = {run.id: eligible(run, seen[run.id], data, split) for run in (dense, *runs)}
     chosen = most_measured(list(fit.values()))
     timed = {name: tuple(m for m in found if m.what == "latency") for name, found in seen.items()}
-    fast, base = speeds(timed, dense.id), on_these(fit[dense.id], chosen)
-    columns = [
-        replace(_column(run, named[run.id], dense), accuracy=on_these(fit[run.id], chosen), latency=timed[run.id], speed=fast.get(run.id))
-        for run in (dense, *runs)
-    ]
+    fast, found = speeds(timed, dense.id), {name: on_these(each, chosen) for name, each in fit.items()}
+    columns = [_measured(_column(run, named[run.id], dense), found[run.id], timed[run.id], fast.get(run.id)) for run in (dense, *runs)]
     columns[0] = columns[0] if kept else replace(columns[0], gone=ORPHANS)
-    return _together([_paired(column, base) for column in columns], named, chosen, split)
+    return _together([_paired(column, columns[0].accuracy) for column in columns], named, chosen, split)
 
 
 def picked(run_ids: Sequence[str], store: RunStore) -> list[Run]:
@@ -85,7 +84,8 @@ def picked(run_ids: Sequence[str], store: RunStore) -> list[Run]:
     if len({run.weights for run in runs}) > 1 or not runs[0].weights:
         names = ", ".join(sorted({str(run.model.get("name", "?")) for run in runs}))
         raise PrunekitError(
-            f"these runs come from different dense models ({names}): pick runs of one model, so that they have one baseline"
+            f"these runs come from different dense models, or from other weights or code of one ({names}): pick runs of one model, so that "
+            "they have one baseline"
         )
     return runs
 
@@ -101,7 +101,22 @@ def _baseline(runs: Sequence[Run], store: RunStore) -> tuple[Run, bool]:
 def _column(run: Run, letter: str, dense: Run) -> Column:
     """Return what a run itself says."""
     counts: dict[str, Any] = {**{name: run.info.get(name) for name in COUNTS}, "sparsity": sparsity_of(run, dense)}
-    return Column(run, letter, run.title, **counts, sizes=run.info.get("sizes"), shipped=shipped(run), gone=gone(run))
+    return Column(run, letter, run.title, **counts, sizes=comparable(run.info.get("sizes")), shipped=shipped(run), gone=gone(run))
+
+
+def _measured(column: Column, seen: Measurement | None, timed: tuple[Measurement, ...], speed: Speed | None) -> Column:
+    """Return a column with what was measured of its run."""
+    earlier = column.run.earlier if seen is None else seen.earlier
+    return replace(column, accuracy=None if seen is None else seen.accuracy, latency=timed, speed=speed, earlier=earlier)
+
+
+def _vouched(columns: Sequence[Column]) -> str:
+    """Say which columns are an earlier version's."""
+    old = [column.letter for column in columns if column.earlier]
+    if not old:
+        return ""
+    which = old[0] if len(old) == 1 else f"{', '.join(old[:-1])} and {old[-1]}"
+    return f"{which} {'was' if len(old) == 1 else 'were'} {EARLIER}: what of and on what cannot be vouched for"
 
 
 def sparsity_of(run: Run, dense: Run) -> float | None:
@@ -129,8 +144,8 @@ def _together(columns: Sequence[Column], named: Mapping[str, str], chosen: Measu
     baseline, rest = columns[0], tuple(columns[1:])
     rows = setting_rows([column.run for column in rest], named)
     names, found = differing(rows), answer(baseline, rest)
-    told = caution(names, [column.letter for column in rest])
-    lacking = tuple(c.run.id for c in columns if c.accuracy is None or c.sizes is None)
+    told = ". ".join(filter(None, (caution(names, [column.letter for column in rest]), _vouched(columns))))
+    lacking = tuple(c.run.id for c in columns if c.accuracy is None or c.sizes is None or c.earlier or outdated(c.run.info.get("sizes")))
     data, images = (None, 0) if chosen is None else (chosen.data, chosen.images)
     name = "" if data is None else str(data["name"])
     return Comparison(baseline, rest, rows, names, told, found.sentence, found.best, name, data, split, images, lacking)

@@ -12,11 +12,14 @@ from zipfile import is_zipfile
 
 from torch import Tensor
 
+from prunekit.anatomy.probe import Probe
+from prunekit.anatomy.state import digest_of
 from prunekit.catalog.checkpoints import read_checkpoint
+from prunekit.catalog.earlier import kept_in
 from prunekit.catalog.folder import RECIPE, WEIGHTS, is_folder, read_recipe, read_result
-from prunekit.errors import SpecError
+from prunekit.catalog.keeping import metadata
+from prunekit.errors import CheckpointError, SpecError
 from prunekit.runs.archive.reader import unpack
-from prunekit.runs.structure import kept_in
 from prunekit.spec import Recipe
 
 MOST_TEXT = 4 << 20  # bytes of a recipe
@@ -40,6 +43,8 @@ class Recorded:
         What tells the dense model from others, where it is known.
     beside : bool
         Whether there is more than the recipe.
+    probe : Probe or None
+        What the recorded model answered, where it was noted.
     note : str
         What a person should know; mostly "".
     """
@@ -50,6 +55,7 @@ class Recorded:
     accuracies: tuple[dict[str, Any], ...] = ()
     weights: str = ""
     beside: bool = False
+    probe: Probe | None = None
     note: str = ""
 
 
@@ -100,8 +106,14 @@ def _archive(place: Path) -> Recorded:
 
 
 def _folder(folder: Path, accuracies: tuple[dict[str, Any], ...], weights: str = "") -> Recorded:
-    """Read the three files of a folder."""
-    return Recorded(read_recipe(folder), read_checkpoint(folder / WEIGHTS), kept_in(folder), accuracies, weights, beside=True)
+    """Read the files of a folder, whose weights must be those that were saved."""
+    recipe, state, told = read_recipe(folder), read_checkpoint(folder / WEIGHTS), metadata(folder).get("probe")
+    probe = None if told is None else Probe.from_dict(told)
+    known = {} if probe is None else probe.tensors
+    changed = [name for name, tensor in state.items() if name in known and digest_of(tensor) != known[name]]
+    if changed:
+        raise CheckpointError(f"{folder / WEIGHTS} holds other values than those that were saved in {', '.join(changed[:4])}: get it again")
+    return Recorded(recipe, state, kept_in(folder), accuracies, weights, beside=True, probe=probe)
 
 
 def _of_folder(result: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

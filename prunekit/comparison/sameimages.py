@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prunekit.catalog.ids import DataId
-from prunekit.measure.accuracy import Accuracy
 from prunekit.runs.identity import this_machine
 from prunekit.runs.images import INT8
 from prunekit.runs.records import Measurement, Run
@@ -20,7 +19,7 @@ class Images(NamedTuple):
 
 
 def eligible(run: Run, seen: Iterable[Measurement], data: DataId | str | None, split: str) -> list[Measurement]:
-    """Return the accuracies of a run that could stand in a comparison, the latest and those of this machine first.
+    """Return the accuracies of a run that could stand in a comparison, those that can be vouched for and those of this machine first.
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ def eligible(run: Run, seen: Iterable[Measurement], data: DataId | str | None, s
     own = "int8" if run.info.get("file") == INT8 else "eager"
     found = [m for m in found if m.runtime == own]
     here = dict(this_machine())
-    return sorted(sorted(found, key=lambda m: m.created, reverse=True), key=lambda m: m.machine != here)
+    return sorted(sorted(found, key=lambda m: m.created, reverse=True), key=lambda m: (m.earlier, m.machine != here))
 
 
 def _is_of(plain: Mapping[str, Any], data: DataId | str | None) -> bool:
@@ -60,7 +59,7 @@ def most_measured(seen: Sequence[Sequence[Measurement]]) -> Measurement | None:
         for images in {_images(m) for m in each}:
             counts[images] = counts.get(images, 0) + 1
     every = [m for each in seen for m in each]
-    return max(every, key=lambda m: (counts[_images(m)], m.images, m.created), default=None)
+    return max(every, key=lambda m: (counts[_images(m)], not m.earlier, m.images, m.created), default=None)
 
 
 def _images(measurement: Measurement) -> Images:
@@ -68,8 +67,6 @@ def _images(measurement: Measurement) -> Images:
     return Images(measurement.data_hash, measurement.images)
 
 
-def on_these(seen: Sequence[Measurement], chosen: Measurement | None) -> Accuracy | None:
+def on_these(seen: Sequence[Measurement], chosen: Measurement | None) -> Measurement | None:
     """Return the accuracy of a run on the images of another measurement, None where there is none."""
-    if chosen is None:
-        return None
-    return next((m.accuracy for m in seen if _images(m) == _images(chosen)), None)
+    return None if chosen is None else next((m for m in seen if _images(m) == _images(chosen)), None)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import BaseTorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunekit.anatomy.dispatch import Seeing
 from prunekit.anatomy.running import run
 from prunekit.criteria.forward import twin
 from prunekit.criteria.samples import BATCH
@@ -48,7 +48,7 @@ def wanda(task: Task) -> Scores:
     return {name: _finite(name, task.weight(name).abs() * inputs.norm(name, weight)) for name, weight in weights.items()}
 
 
-class _Inputs(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+class _Inputs(Seeing):
     """Adds up, for each element of some weights, the squares of the inputs that it is multiplied with."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:

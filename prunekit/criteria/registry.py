@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from prunekit.anatomy import check_finite
 from prunekit.choices import refusal
 from prunekit.criteria import activations, filters, gradients, norms, weights
 from prunekit.criteria.samples import mixed
-from prunekit.criteria.task import Scores, Task
+from prunekit.criteria.task import EachLayer, Scores, Task
 from prunekit.errors import DataError, SpecError, one_of
 
 Score = Callable[[Task], Scores]
@@ -174,6 +175,34 @@ def weight_scores(  # noqa: PLR0917 (what to score by, then on what: all have de
     """
     chosen = _chosen(criterion, "unstructured")
     return _scores(chosen, chosen.weight, model, layers, seed=seed, data=data, samples=samples)
+
+
+def score_pieces(model: nn.Module, layers: Iterable[str], criterion: str, seed: int, size: int) -> Callable[[str], Iterator[Tensor]] | None:
+    """Return what scores the weights of one layer whenever it is asked, so that the scores of all need not be held.
+
+    Parameters
+    ----------
+    model, layers, criterion, seed
+        As for :func:`weight_scores`.
+    size : int
+        Weights in a piece, where each is scored by itself.
+
+    Returns
+    -------
+    callable or None
+        Layer name to its flat float32 scores, piece by piece; None for a criterion that has to see the whole model.
+
+    Raises
+    ------
+    SpecError, PruningError, ModelError
+        As for :func:`weight_scores`.
+    """
+    score = _chosen(criterion, "unstructured").weight
+    if not isinstance(score, EachLayer):
+        return None
+    names = tuple(dict.fromkeys(layers))
+    check_finite(model, names)
+    return partial(score.pieces, Task(model, names, check.whole("seed", seed, 0)), size=size)
 
 
 def channel_scores(  # noqa: PLR0917 (as weight_scores)

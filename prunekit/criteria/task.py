@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from prunekit.anatomy import weight_of
@@ -41,11 +42,37 @@ class Task:
         return weight_of(self.model, name).float().cpu()
 
 
-def each_layer(score: OfLayer) -> Callable[[Task], Scores]:
+class EachLayer:
+    """A criterion that is a function of one layer's weight, name and seed.
+
+    Parameters
+    ----------
+    score : callable
+        ``(weight, name, seed) -> scores``.
+    each_weight : bool
+        Whether a weight's score depends on that weight alone, so that a layer can be scored piece by piece.
+    """
+
+    def __init__(self, score: OfLayer, *, each_weight: bool = False) -> None:
+        self.score, self.each_weight = score, each_weight
+        functools.update_wrapper(self, score)
+
+    def __call__(self, task: Task) -> Scores:
+        """Return the scores of all layers."""
+        return {name: self.score(task.weight(name), name, task.seed) for name in task.layers}
+
+    def pieces(self, task: Task, name: str, size: int) -> Iterator[Tensor]:
+        """Yield a layer's scores in order, flat, in pieces of at most ``size`` where that is possible."""
+        weight = task.weight(name).detach()
+        for part in torch.split(weight.reshape(-1), size) if self.each_weight else (weight,):
+            yield self.score(part, name, task.seed).reshape(-1)
+
+
+def each_layer(score: OfLayer) -> EachLayer:
     """Turn a function of one layer's weight, name and seed into a criterion."""
+    return EachLayer(score)
 
-    @functools.wraps(score)
-    def scores(task: Task) -> Scores:
-        return {name: score(task.weight(name), name, task.seed) for name in task.layers}
 
-    return scores
+def each_weight(score: OfLayer) -> EachLayer:
+    """Turn a function that scores each weight by itself into a criterion."""
+    return EachLayer(score, each_weight=True)

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit.criteria.task import each_layer
+from prunekit.criteria.task import each_layer, each_weight
 
 
-@each_layer
+@each_weight
 def l1(weight: Tensor, name: str, seed: int) -> Tensor:
     """Return ``|w|`` (Han et al. 2015, Learning both Weights and Connections; arXiv:1506.02626)."""
     return weight.abs()
 
 
-@each_layer
+@each_weight
 def l2(weight: Tensor, name: str, seed: int) -> Tensor:
     """Return ``w ** 2``: the same order as ``|w|`` for single weights, on the scale of energy."""
     return weight.square()

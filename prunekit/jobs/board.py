@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from prunekit.catalog.factories import code_of
 from prunekit.errors import PrunekitError
 from prunekit.jobs.job import Job
 from prunekit.jobs.kinds import work_of
@@ -179,5 +180,15 @@ class Board(Queue):
 
 
 def key_of(kind: str, request: Mapping[str, Any]) -> str:
-    """Return what a job is called: the same for the same work."""
-    return digest({"kind": kind, "request": dict(request)})
+    """Return what a job is called: the same for the same work, on the user's code as it is now."""
+    code = sorted({code_of(name) for name in _names(request)} - {""})
+    return digest({"kind": kind, "request": dict(request)} | ({"code": code} if code else {}))
+
+
+def _names(plain: Any) -> Iterator[str]:
+    """Yield the names of models and data in a request."""
+    for key, value in plain.items():
+        if key == "name" and isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from _names(value)

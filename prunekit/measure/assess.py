@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from prunekit.anatomy import Counts
 from prunekit.measure.accuracy import Accuracy, evaluate
 from prunekit.measure.forward import Progress
+from prunekit.measure.layout import widened
 from prunekit.measure.paired import Difference, compare
-from prunekit.measure.sizes import Sizes, file_bytes, sizes
-from prunekit.pruning.proof import zeroed
-from prunekit.pruning.removal import Removal
+from prunekit.measure.sizes import Sizes, sizes
 from prunekit.pruning.result import PruneResult
-from prunekit.pruning.surgery import by_tensor
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,11 @@ def assess(
     split: Any = None,
     *,
     gzip: bool = True,
+    exact: bool = False,
     baseline: Accuracy | None = None,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
+    known: Sizes | None = None,
 ) -> Assessment:
     """Measure a pruned model against the dense one.
 
@@ -74,16 +73,20 @@ def assess(
     split : Split, optional
         Samples to measure accuracy on; none are measured without.
     gzip : bool
-        Whether to measure gzipped sizes (slow for large models).
+        Whether to tell gzipped sizes.
+    exact : bool
+        Compress files of more than 64 MB whole too; their gzipped sizes are estimated from a sample of blocks otherwise.
     baseline : Accuracy, optional
         The dense model's, measured on the same samples before.
     progress, cancel
         As for :func:`prunekit.evaluate`.
+    known : Sizes, optional
+        The dense model's, measured before.
 
     Returns
     -------
     Assessment
-        Every number measured, except MACs, which are counted.
+        Every number measured, except MACs, which are counted, and gzipped sizes of large files, which are estimated.
     """
 
     def half(start: float) -> Progress | None:
@@ -93,35 +96,13 @@ def assess(
     if split is not None:
         dense = baseline or evaluate(model, split, progress=half(0.0), cancel=cancel)
         pruned = evaluate(result.model, split, progress=half(0.5), cancel=cancel)
-    full = result.model if result.plan is None else widened(model, result.model, result.plan)
-    after = sizes(full, surgery_bytes=file_bytes(result.model), gzip=gzip, cancel=cancel)
+    wide = None if result.plan is None else widened(model, result.model, result.plan)
+    after = sizes(result.model, zeroed=wide, gzip=gzip, exact=exact, cancel=cancel)
     return Assessment(
-        Snapshot(result.before, sizes(model, gzip=gzip, cancel=cancel), dense),
+        Snapshot(result.before, known or sizes(model, gzip=gzip, exact=exact, cancel=cancel), dense),
         Snapshot(result.after, after, pruned),
         compare(dense, pruned) if dense is not None and pruned is not None else None,
     )
-
-
-def widened(model: nn.Module, small: nn.Module, plan: Removal) -> nn.Module:
-    """Return a smaller model in the dense shape, zeros for what went.
-
-    Parameters
-    ----------
-    model, small : nn.Module
-        The dense model, and what surgery made of it; recovery may have changed its weights since. Not modified.
-    plan : Removal
-        What went.
-    """
-    wide = zeroed(model, plan)
-    keeps, values = by_tensor(plan.masks), dict((*small.named_parameters(), *small.named_buffers()))
-    with torch.no_grad():
-        for name, tensor in (*wide.named_parameters(), *wide.named_buffers()):
-            if name not in values:
-                continue  # its whole block went: zeros stand there
-            mine = keeps.get(name, {})
-            places = [torch.from_numpy(mine[k].nonzero()[0]) if k in mine else torch.arange(n) for k, n in enumerate(tensor.shape)]
-            tensor[torch.meshgrid(*places, indexing="ij") if places else ...] = values[name]
-    return wide
 
 
 def document(result: PruneResult, assessment: Assessment, model: Mapping[str, Any] | str, data: Mapping[str, Any] | None) -> dict[str, Any]:

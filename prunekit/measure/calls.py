@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from prunekit.anatomy.dispatch import Seeing
 
 Path = tuple[int, ...]  # the place in the tree of calls: (0, 2, 1) is the second call within the third call of the model's own
 Storages = frozenset[int]
@@ -139,7 +140,7 @@ class Watched:
         return [(call.path, call.module) for call in self.calls]
 
 
-class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+class _Watcher(Seeing):
     """Notes every call and every operation below it."""
 
     def __init__(self) -> None:

@@ -51,6 +51,7 @@ def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
     dict
         From a row's key to what its trial found: ``peak_bytes``, ``file_bytes``, ``compile_s``, ``notes``, ``check``, or ``error``.
     """
+    trial.load_libraries(request)
     rows, found = request.rows(), dict[str, dict[str, Any]]()
     first = [Row(index, trial.EAGER, min(request.batches)) for index in range(len(request.names))]
     todo = [*first, *(row for row in rows if row not in first)]

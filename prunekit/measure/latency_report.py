@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from torch import nn
 
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.ratios import Ratio
 from prunekit.runtimes import RUNTIMES, Check
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -177,5 +179,7 @@ class LatencyReport:
 
     def to_frame(self) -> pd.DataFrame:
         """Return every sample: columns ``candidate``, ``runtime``, ``batch``, ``threads``, ``round``, ``ms``."""
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
         rows = [(c.name, c.runtime, c.batch, c.threads, i, ms) for c in self.candidates for i, ms in enumerate(c.samples_ms)]
         return pd.DataFrame(rows, columns=["candidate", "runtime", "batch", "threads", "round", "ms"])

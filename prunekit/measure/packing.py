@@ -130,7 +130,7 @@ def known_ids(models: Mapping[str, nn.Module]) -> dict[str, ModelId]:
 
 def pack_model(model: nn.Module, known: ModelId, folder: Path) -> Path:
     """Write a model to a folder from which another process builds it again."""
-    return write_folder(folder, model, Recipe(known.to_dict(), None, PruneSpec()))
+    return write_folder(folder, model, Recipe(known.to_dict(), None, PruneSpec()), probed=False)
 
 
 def pack(candidates: Sequence[Candidate], private: Path) -> None:

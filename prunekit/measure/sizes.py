@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit.errors import PrunekitError
+from prunekit.measure.compression import BY, LARGE, Squeeze, squeeze
 from prunekit.measure.forward import check_cancel
+from prunekit.measure.layout import Layout, Masks, header, stored
 from prunekit.measure.sparse import FORMATS, format_bytes, smallest
 
-Masks = Mapping[str, Tensor]
-GZIP_LEVEL = 6
-
-# in the order in which safetensors lays types out, last first
-_TYPES = {
-    torch.bool: "BOOL",
-    torch.uint8: "U8",
-    torch.int8: "I8",
-    torch.int16: "I16",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int32: "I32",
-    torch.float32: "F32",
-    torch.complex64: "C64",
-    torch.float64: "F64",
-    torch.int64: "I64",
-}
+FOUR = ("dense", "gzip", "sparse", "surgery")
 
 
 @dataclass(frozen=True)
@@ -45,13 +29,15 @@ class Sizes:
     dense : int
         The safetensors file in the baseline's layout: what was removed is stored as zeros, so this is the baseline's own size.
     gzip : int or None
-        That file gzipped (level 6); None where it was not asked for, because compressing takes time.
+        That file gzipped, as ``igzip -2`` does it; None where it was not asked for, because compressing takes time.
     sparse : int
         That file with each weight tensor in the smallest of the formats dense, bitmap, CSR and 8-bit gaps.
     surgery : int
         The safetensors file after removed channels are physically gone. Masks remove nothing physically: there it equals ``dense``.
     sparse_format : str
         The formats behind ``sparse``, the one with the most weight tensors first, as in ``bitmap, dense``.
+    gzip_low, gzip_high : int or None
+        The 95 % interval of a gzipped size that is estimated from a sample; None where it is measured.
     """
 
     dense: int
@@ -59,33 +45,37 @@ class Sizes:
     sparse: int
     surgery: int
     sparse_format: str
+    gzip_low: int | None = None
+    gzip_high: int | None = None
 
-    def to_dict(self) -> dict[str, int | None]:
-        """Return the four sizes in bytes."""
-        return {"dense": self.dense, "gzip": self.gzip, "sparse": self.sparse, "surgery": self.surgery}
+    @property
+    def gzip_how(self) -> str | None:
+        """``measured`` or ``estimated``; None where it was not asked for."""
+        return None if self.gzip is None else "measured" if self.gzip_low is None else "estimated"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the four sizes in bytes, and of the gzipped one its interval, how it is known, and by which compressor it is."""
+        four = {name: getattr(self, name) for name in FOUR}
+        interval = {"gzip_low": self.gzip_low, "gzip_high": self.gzip_high}
+        return {**four, **interval, "gzip_how": self.gzip_how, "gzip_by": None if self.gzip is None else BY}
 
 
-def _entries(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """Return the state in the order of a safetensors file: wide types first, then by name."""
-    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
-    for name, tensor in state.items():
-        if tensor.dtype not in _TYPES:
-            raise PrunekitError(f"cannot tell the file size: {name} has the type {tensor.dtype}; convert the model to float32")
-    order = list(_TYPES)
-    return sorted(state.items(), key=lambda entry: (-order.index(entry[1].dtype), entry[0].encode()))
+def comparable(sizes: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return stored sizes without a gzipped one of another compressor, as of versions up to 0.4.0: beside today's it would mislead."""
+    if sizes is None or not outdated(sizes):
+        return None if sizes is None else dict(sizes)
+    return {**sizes, "gzip": None, "gzip_low": None, "gzip_high": None, "gzip_how": None, "gzip_by": None}
 
 
-def _header(entries: Iterable[tuple[str, Tensor]], metadata: Mapping[str, str] | None) -> bytes:
-    """Return the head of a safetensors file: length, then names, types, shapes and places as JSON."""
-    table: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
-    place = 0
-    for name, tensor in entries:
-        end = place + tensor.numel() * tensor.element_size()
-        table[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [place, end]}
-        place = end
-    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
+def gzip_note(sizes: Mapping[str, Any] | None) -> str:
+    """Return what to say beside a gzipped size, as in ``estimated ± 0.2 %``; "" where it is measured, or not known."""
+    low, high, value = ((sizes or {}).get(name) for name in ("gzip_low", "gzip_high", "gzip"))
+    return f"estimated ± {50 * (high - low) / value:.1g} %" if value and low is not None and high is not None else ""
+
+
+def outdated(sizes: Mapping[str, Any] | None) -> bool:
+    """Return whether stored sizes hold a gzipped one of another compressor."""
+    return sizes is not None and sizes.get("gzip") is not None and sizes.get("gzip_by") != BY
 
 
 def file_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -> int:
@@ -103,27 +93,16 @@ def file_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -> i
     int
         Bytes.
     """
-    entries = _entries(model)
-    return len(_header(entries, metadata)) + sum(tensor.numel() * tensor.element_size() for _, tensor in entries)
+    return _length(stored(model), metadata)
 
 
-def _masked(name: str, tensor: Tensor, masks: Masks) -> Tensor:
-    """Return a tensor of the state with what its mask removes as zero; masks are keyed by layer."""
-    mask = masks.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
-    return tensor.cpu() if mask is None else torch.where(mask.to(tensor.device), tensor, torch.zeros_like(tensor)).cpu()
-
-
-def _file_parts(model: nn.Module, masks: Masks) -> Iterator[bytes | memoryview]:
-    """Yield the bytes of the safetensors file piece by piece."""
-    entries = _entries(model)
-    yield _header(entries, None)
-    for name, tensor in entries:
-        if tensor.numel():
-            yield _masked(name, tensor, masks).contiguous().reshape(-1).view(torch.uint8).numpy().data
+def _length(layout: Layout, metadata: Mapping[str, str] | None = None) -> int:
+    """Return the bytes of a file."""
+    return len(header(layout, metadata)) + sum(entry.bytes for entry in layout)
 
 
 def gzip_bytes(model: nn.Module, masks: Masks | None = None, cancel: threading.Event | None = None) -> int:
-    """Return the size of the model's safetensors file after gzip (level 6, no name, no time).
+    """Return the measured size of the model's safetensors file after gzip.
 
     Parameters
     ----------
@@ -139,20 +118,39 @@ def gzip_bytes(model: nn.Module, masks: Masks | None = None, cancel: threading.E
     int
         Bytes. Nothing is written, and the file is never in memory as a whole.
     """
-    squeeze = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)  # 31: with the gzip wrapper
-    size, step = 0, 1 << 20
-    for part in _file_parts(model, masks or {}):
-        for start in range(0, len(part), step):
-            check_cancel(cancel)
-            size += len(squeeze.compress(part[start : start + step]))
-    return size + len(squeeze.flush())
+    layout = stored(model, masks)
+    packer = squeeze(_length(layout), exact=True, cancel=cancel)
+    _walk(layout, packer, cancel)
+    return packer.finish().bytes
 
 
-def _alive(name: str, tensor: Tensor, masks: Masks) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Return where a weight tensor is not zero."""
-    mask = masks.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
-    alive = tensor.cpu() != 0
-    return (alive if mask is None else alive & mask.cpu()).numpy()
+def _walk(layout: Layout, packer: Squeeze | None, cancel: threading.Event | None = None) -> tuple[int, str]:
+    """Go through a file once: compress it, and return its size with each weight tensor in its smallest format, and the formats."""
+    head = header(layout)
+    total, used = len(head), Counter[str]()
+    if packer is not None:
+        packer.add(np.frombuffer(head, np.uint8))
+    for entry in layout:
+        check_cancel(cancel)
+        item = entry.dtype.itemsize
+        weighs = len(entry.shape) > 1 and entry.dtype.is_floating_point and entry.bytes > 0
+        if not weighs:
+            total += entry.bytes
+        if not entry.bytes or not (weighs or packer is not None):
+            continue
+        values = entry.values()
+        if weighs:
+            best, size = smallest(format_bytes(_alive(values), item))
+            used[best] += 1
+            total += size
+        if packer is not None:
+            packer.add(values.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total, ", ".join(sorted(used, key=lambda f: (-used[f], FORMATS.index(f)))) or "dense"
+
+
+def _alive(values: Tensor) -> Any:
+    """Return an array that is zero where the values are: themselves where numpy knows their type."""
+    return values.numpy() if values.dtype in (torch.float32, torch.float64) else (values != 0).numpy()
 
 
 def sparse_bytes(model: nn.Module, masks: Masks | None = None) -> tuple[int, str]:
@@ -172,26 +170,18 @@ def sparse_bytes(model: nn.Module, masks: Masks | None = None) -> tuple[int, str
     str
         Formats by number of weight tensors, as in ``bitmap, dense``.
     """
-    entries = _entries(model)
-    total, used = len(_header(entries, None)), Counter[str]()
-    for name, tensor in entries:
-        item = tensor.element_size()
-        if tensor.ndim < 2 or not tensor.is_floating_point() or not tensor.numel():
-            total += tensor.numel() * item
-            continue
-        best, size = smallest(format_bytes(_alive(name, tensor, masks or {}), item))
-        used[best] += 1
-        total += size
-    return total, ", ".join(sorted(used, key=lambda f: (-used[f], FORMATS.index(f)))) or "dense"
+    return _walk(stored(model, masks), None)
 
 
 def sizes(
     model: nn.Module,
     *,
-    zeroed: nn.Module | None = None,
+    zeroed: nn.Module | Layout | None = None,
     masks: Masks | None = None,
     surgery_bytes: int | None = None,
     gzip: bool = True,
+    exact: bool = False,
+    above: int = LARGE,
     cancel: threading.Event | None = None,
 ) -> Sizes:
     """Return the four sizes of a pruned network.
@@ -200,14 +190,18 @@ def sizes(
     ----------
     model : nn.Module
         The network as it is handed out: smaller after surgery, with zeros after masking, or dense together with ``masks``.
-    zeroed : nn.Module, optional
+    zeroed : nn.Module or Layout, optional
         The same network in the baseline's layout, removed channels stored as zeros; ``model`` itself where that is left out.
     masks : mapping of str to BoolTensor, optional
         Layer name to mask over the baseline's layout: saves making a masked copy.
     surgery_bytes : int, optional
         File size after surgery where the smaller model has not been made (yet).
     gzip : bool
-        Whether to compress as well: about 20 MB a second, so a slider leaves it out and asks again on demand.
+        Whether to compress as well: about half a gigabyte a second, so a slider leaves it out and asks again on demand.
+    exact : bool
+        Compress a large file whole too; its gzipped size is estimated from a sample of blocks otherwise.
+    above : int
+        From how many bytes on a file is large.
     cancel : threading.Event, optional
         Stops the compression.
 
@@ -223,7 +217,10 @@ def sizes(
     Cancelled
         If ``cancel`` was set.
     """
-    full = model if zeroed is None else zeroed
-    sparse, used = sparse_bytes(full, masks)
-    packed = gzip_bytes(full, masks, cancel) if gzip else None
-    return Sizes(file_bytes(full), packed, sparse, file_bytes(model) if surgery_bytes is None else surgery_bytes, used)
+    full = zeroed if isinstance(zeroed, list) else stored(model if zeroed is None else zeroed, masks)
+    dense = _length(full)
+    packer = squeeze(dense, exact=exact, above=above, cancel=cancel) if gzip else None
+    sparse, used = _walk(full, packer, cancel)
+    packed = None if packer is None else packer.finish()
+    told = (None, None, None) if packed is None else (packed.bytes, packed.low, packed.high)
+    return Sizes(dense, told[0], sparse, file_bytes(model) if surgery_bytes is None else surgery_bytes, used, *told[1:])

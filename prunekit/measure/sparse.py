@@ -5,6 +5,8 @@ The payload alone is counted: names, types and shapes stand in the file's header
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,7 @@ def _csr(rows: int, columns: int, count: int, item: int) -> int:
     return count * (item + _index_bytes(max(columns - 1, 0))) + (rows + 1) * _index_bytes(count)
 
 
-def _delta8(alive: NDArray[np.bool_], count: int, item: int) -> int:
+def _delta8(alive: NDArray[Any], count: int, item: int) -> int:
     """Each value with the number of zeros before it in 8 bits; a longer gap takes stored zeros in between (Han et al. 2016)."""
     positions = np.flatnonzero(alive)
     gaps = np.diff(positions, prepend=-1) - 1
@@ -35,13 +37,13 @@ def _delta8(alive: NDArray[np.bool_], count: int, item: int) -> int:
     return (count + fillers) * (item + 1)
 
 
-def format_bytes(alive: NDArray[np.bool_], item: int) -> dict[str, int]:
+def format_bytes(alive: NDArray[Any], item: int) -> dict[str, int]:
     """Return the payload of one weight tensor in each format that can be the smallest.
 
     Parameters
     ----------
-    alive : ndarray of bool, shape [out, ...]
-        True where a value is not zero.
+    alive : ndarray, shape [out, ...]
+        The values, or True where one is not zero.
     item : int
         Bytes of one value.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import import_module
 from math import prod
@@ -13,19 +14,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunekit.catalog.factories import is_factory
+from prunekit.catalog.folder import stored_architecture
+from prunekit.catalog.models import load_code, load_model
 from prunekit.errors import LatencyError, PrunekitError
 from prunekit.measure import memory
 from prunekit.measure.packing import Request, Row
 from prunekit.measure.rounds import Run
-from prunekit.runtimes import RUNTIMES, Runtime, Session, check, export_onnx, quantise_onnx
+from prunekit.runtimes import RUNTIMES, Runtime, Session, check, export_onnx, load_exporter, quantise_onnx
 
 EAGER = "eager"
 
 
+def load_libraries(request: Request) -> None:
+    """Import what several trials would each import for themselves: a library of models, and torch's exporter."""
+    named = [stored_architecture(request.files(index).folder) for index in range(len(request.names))]
+    with suppress(PrunekitError):  # whoever needs it says what is missing
+        for name in named:
+            if not is_factory(name):  # one's own code may do anything: it is run where it costs only itself
+                load_code(name)
+    if len(named) > 1 and any(RUNTIMES[name].file for name in request.runtimes):
+        load_exporter()
+
+
 def make(request: Request, candidate: int, file: str) -> None:
     """Write a candidate's ONNX file, or its quantised one; where that fails, a file beside it says why."""
-    from prunekit.catalog import load_model  # noqa: PLC0415  # only here: other trials need no catalog
-
     files, reason = request.files(candidate), Path(request.folder) / str(candidate) / f"{file}.error"
     memory.volunteer()
     try:
@@ -76,7 +89,10 @@ def _tried(request: Request, row: Row) -> dict[str, Any]:
     missing = runtime.missing()
     if missing:
         raise LatencyError(missing)
-    import_module(runtime.package)  # its code is not the model's memory
+    # the memory of code is not the model's
+    import_module(runtime.package)
+    if not runtime.file:
+        load_code(stored_architecture(request.files(row.candidate).folder))
     x = noise(request, row.batch)
     before = _settled(request.device)
     session = runtime.open(request.files(row.candidate), threads=request.threads, device=request.device)

@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.plots import theme
+from prunekit.plots import light, theme
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.floating[Any]]
@@ -93,13 +93,14 @@ def picture(traces: Sequence[object], down: Axis, across: Axis, *, dark: bool, s
     cell = min(ACROSS / columns, DOWN / rows, LARGEST)
     tall = rows * cell if square else min(max(rows * cell, 180), rows * LARGEST)
     lines = _lines(down, across, theme.paper(dark), line or (1 if cell < 4 else 2))
-    fig = theme.figure(traces, dark=dark, height=round(tall) + TOP + BOTTOM, shapes=lines, margin={"t": TOP, "b": BOTTOM, "l": 54})
-    fig.update_xaxes(title_text=across.title, **across.ticks, showgrid=False, type="category")
-    fig.update_yaxes(title_text=down.title, **down.ticks, showgrid=False, type="category", autorange="reversed")
+    xaxis, yaxis = (
+        dict[str, object]({"title": {"text": side.title}, **side.ticks, "showgrid": False, "type": "category"}) for side in (across, down)
+    )
     if square:
-        fig.update_xaxes(constrain="domain", constraintoward="left")
-        fig.update_yaxes(scaleanchor="x", constrain="domain", constraintoward="top")
-    return fig
+        xaxis |= {"constrain": "domain", "constraintoward": "left"}
+        yaxis |= {"scaleanchor": "x", "constrain": "domain", "constraintoward": "top"}
+    layout: dict[str, object] = {"xaxis": xaxis, "yaxis": {**yaxis, "autorange": "reversed"}, **({"shapes": lines} if lines else {})}
+    return theme.figure(traces, dark=dark, height=round(tall) + TOP + BOTTOM, margin={"t": TOP, "b": BOTTOM, "l": 54}, **layout)
 
 
 def _lines(down: Axis, across: Axis, colour: str, width: float) -> list[dict[str, object]]:
@@ -127,10 +128,12 @@ def kept_and_removed(z: Floats, kept: Bools, *, values: bool, reach: float, most
     """
     gone = faded(dark, values)
     common = {"zmin": -reach, "zmax": reach, "hoverongaps": False, **look}
-    stays = go.Heatmap(name="kept", z=_where(kept, z), colorscale=signed(dark) if values else flat(theme.KEPT), showscale=values, **common)
-    goes = go.Heatmap(name="removed", z=_where(~kept, z), colorscale=flat(gone), showscale=False, **common)
+    bar = {"colorbar": value_bar(reach, most, dark)} if values else {}
+    scale = signed(dark) if values else flat(theme.KEPT)
+    stays = light.heatmap(name="kept", z=_where(kept, z), colorscale=scale, showscale=values, **bar, **common)
+    goes = light.heatmap(name="removed", z=_where(~kept, z), colorscale=flat(gone), showscale=False, **common)
     if values:
-        return [stays.update(colorbar=value_bar(reach, most, dark)), goes, *legend({"removed": gone})]
+        return [stays, goes, *legend({"removed": gone})]
     return [stays, goes, *legend({"kept": theme.KEPT, "removed": gone})]
 
 
@@ -178,7 +181,7 @@ def value_bar(reach: float, most: float, dark: bool) -> dict[str, object]:
     return bar(*((f"≤ {low}", "0", f"≥ {high}") if reach < most * 0.999 else (low, "0", high)), (-reach, reach), dark)
 
 
-def legend(names: dict[str, str]) -> list[go.Scatter]:
+def legend(names: dict[str, str]) -> list[dict[str, Any]]:
     """Return empty traces that only stand in the legend: a name and its colour each."""
     mark = {"mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip", "showlegend": True}
-    return [go.Scatter(name=name, marker={"symbol": "square", "size": 11, "color": colour}, **mark) for name, colour in names.items()]
+    return [light.scatter(name=name, marker={"symbol": "square", "size": 11, "color": colour}, **mark) for name, colour in names.items()]

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.plots import theme
+from prunekit.plots import light, theme
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def cut(bins: CutBins, *, log: bool = False, dark: bool = False, height: int = 3
     centres, widths = (bins.edges[:-1] + bins.edges[1:]) / 2, np.diff(bins.edges)
     parts = (("removed", bins.removed, theme.removed(dark, 0.75)), ("kept", bins.kept, theme.KEPT))
     traces = [
-        go.Bar(
+        light.bar(
             x=centres,
             y=values,
             width=widths,
@@ -64,29 +64,19 @@ def cut(bins: CutBins, *, log: bool = False, dark: bool = False, height: int = 3
         )
         for name, values, colour in parts
     ]
-    fig = theme.figure(traces, dark=dark, height=height, barmode="stack", bargap=0, margin={"t": 34})
-    fig.update_layout(legend={"x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "reversed"})
-    fig.update_xaxes(title_text="weight", range=[float(bins.edges[0]), float(bins.edges[-1])])
-    fig.update_yaxes(title_text="weights", tickformat="~s", type="log" if log else "linear")
-    if bins.threshold is not None:
-        _mark_threshold(fig, bins.threshold, dark)
-    return fig
+    layout = {
+        "legend": {"x": 0, "y": 1.0, "yanchor": "bottom", "traceorder": "reversed"},
+        "xaxis": {"title": {"text": "weight"}, "range": [float(bins.edges[0]), float(bins.edges[-1])]},
+        "yaxis": {"title": {"text": "weights"}, "tickformat": "~s", "type": "log" if log else "linear"},
+        **({} if bins.threshold is None else _threshold(bins.threshold, dark)),
+    }
+    return theme.figure(traces, dark=dark, height=height, barmode="stack", bargap=0, margin={"t": 34}, **layout)
 
 
-def _mark_threshold(fig: go.Figure, threshold: float, dark: bool) -> None:
-    """Draw the threshold on both sides of zero, labelled once."""
+def _threshold(threshold: float, dark: bool) -> dict[str, object]:
+    """Return lines at the threshold on both sides of zero, labelled once."""
     colour = theme.ink(dark)
-    for x, text in ((-threshold, ""), (threshold, f"|w| = {threshold:.3g}")):
-        theme.reference(fig, x=x, text="", colour=colour, dash="dot")
-        if text:
-            fig.add_annotation(
-                x=x,
-                y=1,
-                yref="paper",
-                text=text,
-                showarrow=False,
-                xanchor="left",
-                yanchor="bottom",
-                xshift=2,
-                font={"size": 12, "color": colour},
-            )
+    lines = [theme.line_at(colour, "dot", x=x) for x in (-threshold, threshold)]
+    place = {"x": threshold, "xanchor": "left", "xshift": 2, "y": 1, "yref": "paper", "yanchor": "bottom"}
+    label = {"text": f"|w| = {threshold:.3g}", "showarrow": False, "font": {"size": 12, "color": colour}}
+    return {"shapes": lines, "annotations": [{**place, **label}]}

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.plots import theme
+from prunekit.plots import light, theme
 from prunekit.plots.cells import Axis, Bools, bar, picture, spacing
 
 COARSE = 128  # cells along one axis
@@ -69,7 +69,7 @@ def share_map(found: Blocks, *, dark: bool = False) -> go.Figure:
     plotly.graph_objects.Figure
     """
     down, across = _axis("output", found.shape[0], found.outputs), _axis("input", found.shape[1], found.inputs)
-    trace = go.Heatmap(
+    trace = light.heatmap(
         z=found.removed.astype(np.float32),
         y=down.labels,
         x=across.labels,

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.plots import theme
+from prunekit.plots import light, theme
 from prunekit.plots.text import short
 
 
@@ -31,7 +31,7 @@ def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Fi
     grid = np.full((len(kept), widest), np.nan)
     for row, values in enumerate(kept.values()):
         grid[row, : len(values)] = values
-    trace = go.Heatmap(
+    trace = light.heatmap(
         z=grid,
         y=list(kept),
         zmin=0,
@@ -44,10 +44,12 @@ def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Fi
         customdata=np.where(np.isnan(grid), "", np.where(grid == 1, "kept", "removed")),
         hoverongaps=False,
     )
-    fig = theme.figure([trace], dark=dark, height=76 + max(18, min(44, 300 // max(len(kept), 1))) * len(kept))
-    fig.update_xaxes(title_text="channel, in the original order", showgrid=False)
-    fig.update_yaxes(autorange="reversed", showgrid=False, type="category", tickvals=list(kept), ticktext=[short(name) for name in kept])
-    return fig
+    named = {"tickvals": list(kept), "ticktext": [short(name) for name in kept]}
+    axes = {
+        "xaxis": {"title": {"text": "channel, in the original order"}, "showgrid": False},
+        "yaxis": {"autorange": "reversed", "showgrid": False, "type": "category", **named},
+    }
+    return theme.figure([trace], dark=dark, height=76 + max(18, min(44, 300 // max(len(kept), 1))) * len(kept), **axes)
 
 
 def ranked(frame: pd.DataFrame, *, dark: bool = False, height: int = 300) -> go.Figure:
@@ -71,7 +73,7 @@ def ranked(frame: pd.DataFrame, *, dark: bool = False, height: int = 300) -> go.
     for kept, name, colour in ((False, "removed", theme.removed(dark, 0.75)), (True, "kept", theme.KEPT)):
         part = rows[rows["kept"] == kept]
         traces.append(
-            go.Bar(
+            light.bar(
                 x=part.index,
                 y=part["score"],
                 name=name,
@@ -80,10 +82,11 @@ def ranked(frame: pd.DataFrame, *, dark: bool = False, height: int = 300) -> go.
                 hovertemplate="channel %{customdata}<br>score %{y:.3g}<extra>" + name + "</extra>",
             )
         )
-    fig = theme.figure(traces, dark=dark, height=height, bargap=0.1 if len(rows) <= 160 else 0)
-    fig.update_xaxes(title_text="channels, weakest first", showgrid=False)
-    fig.update_yaxes(title_text="score of the channel", rangemode="tozero")
-    return fig
+    axes = {
+        "xaxis": {"title": {"text": "channels, weakest first"}, "showgrid": False},
+        "yaxis": {"title": {"text": "score of the channel"}, "rangemode": "tozero"},
+    }
+    return theme.figure(traces, dark=dark, height=height, bargap=0.1 if len(rows) <= 160 else 0, **axes)
 
 
 def matrix(weights: NDArray[np.floating], mask: NDArray[np.bool_], *, dark: bool = False, height: int = 220) -> go.Figure:

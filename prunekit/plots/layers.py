@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.plots import theme
+from prunekit.plots import light, theme
 from prunekit.plots.text import short
 
 MOST_NAMED = 40  # beyond this many layers bars stand upright and names show on hovering
@@ -36,7 +38,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     for label, share, colour in (("kept", 1 - frame["removed"], theme.KEPT), ("removed", frame["removed"], theme.removed(dark, 0.6))):
         colours = [colour if ticked else theme.fade(theme.dense(dark), 0.45) for ticked in frame["ticked"]] if label == "kept" else colour
         traces.append(
-            go.Bar(
+            light.bar(
                 **_xy(share, frame["name"], flat),
                 **across,
                 name=label,
@@ -54,16 +56,16 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
         traces.append(_capped(frame, flat, dark))
     # with no bar in the first row's colour the legend would show grey; two empty traces carry it
     traces += [_legend("kept", theme.KEPT, 1), _legend("removed", theme.removed(dark, 0.6), 2)]
-    fig = theme.figure(
+    return theme.figure(
         traces,
         dark=dark,
         height=70 + len(frame) * max(21, min(96, 370 // max(len(frame), 1))) if flat else 360,
         barmode="stack",
         bargap=0.25,
+        legend={"traceorder": "normal"},
+        margin={"r": 26},
+        **_axes(flat, list(frame["name"])),
     )
-    fig.update_layout(legend={"traceorder": "normal"}, margin={"r": 26})
-    _axes(fig, flat, list(frame["name"]))
-    return fig
 
 
 def _xy(share: pd.Series, names: pd.Series, flat: bool) -> dict[str, pd.Series]:
@@ -71,23 +73,23 @@ def _xy(share: pd.Series, names: pd.Series, flat: bool) -> dict[str, pd.Series]:
     return {"x": share, "y": names} if flat else {"x": names, "y": share}
 
 
-def _requested(frame: pd.DataFrame, flat: bool, dark: bool) -> go.Scatter:
+def _requested(frame: pd.DataFrame, flat: bool, dark: bool) -> dict[str, Any]:
     """Return the marks at the requested shares (seen from the kept side)."""
     marker: dict[str, object] = {"symbol": "line-ns" if flat else "line-ew", "size": 13, "line": {"width": 2, "color": theme.ink(dark)}}
     return _marks(frame, "requested", "requested: remove", flat, marker)
 
 
-def _capped(frame: pd.DataFrame, flat: bool, dark: bool) -> go.Scatter:
+def _capped(frame: pd.DataFrame, flat: bool, dark: bool) -> dict[str, Any]:
     """Return the marks beyond which nothing may go (seen from the kept side), pointing at what stays."""
     line = {"width": 1, "color": theme.paper(dark)}
     marker: dict[str, object] = {"symbol": "triangle-left" if flat else "triangle-down", "size": 10, "color": theme.ink(dark), "line": line}
     return _marks(frame[frame["ticked"]], "cap", "cap: at most", flat, marker)
 
 
-def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dict[str, object]) -> go.Scatter:
+def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dict[str, object]) -> dict[str, Any]:
     """Return marks at the shares that one column holds."""
     rows = frame[frame[column].notna()]
-    return go.Scatter(
+    return light.scatter(
         **_xy(1 - rows[column], rows["name"], flat),
         mode="markers",
         marker=marker,
@@ -98,20 +100,20 @@ def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dic
     )
 
 
-def _legend(name: str, colour: str, rank: int) -> go.Bar:
+def _legend(name: str, colour: str, rank: int) -> dict[str, Any]:
     """Return an empty bar that only stands in the legend."""
-    return go.Bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
+    return light.bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
 
 
-def _axes(fig: go.Figure, flat: bool, names: list[str]) -> None:
-    """Set percent on one axis, layers in the order of depth on the other."""
-    share = {"range": [0, 1.03], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+def _axes(flat: bool, names: list[str]) -> dict[str, object]:
+    """Return both axes: percent on one, layers in the order of depth on the other."""
+    ticks = {"tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+    share = {"range": [0, 1.03], **ticks, "title": {"text": "share of the layer"}}
     if flat:
-        fig.update_xaxes(**share, title_text="share of the layer")
-        fig.update_yaxes(autorange="reversed", showgrid=False, type="category", tickvals=names, ticktext=[short(name) for name in names])
-    else:
-        fig.update_yaxes(**share, title_text="share of the layer")
-        fig.update_xaxes(showticklabels=False, showgrid=False, title_text="layers, from input to output", type="category")
+        named = {"tickvals": names, "ticktext": [short(name) for name in names]}
+        return {"xaxis": share, "yaxis": {"autorange": "reversed", "showgrid": False, "type": "category", **named}}
+    title = {"text": "layers, from input to output"}
+    return {"yaxis": share, "xaxis": {"showticklabels": False, "showgrid": False, "title": title, "type": "category"}}
 
 
 def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
@@ -129,7 +131,7 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     plotly.graph_objects.Figure
     """
     colours = list(frame["colour"]) if "colour" in frame else [theme.dense(dark) if dense else theme.KEPT for dense in frame["dense"]]
-    bar = go.Bar(
+    bar = light.bar(
         x=frame["bytes"],
         y=frame["label"],
         orientation="h",
@@ -139,8 +141,9 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         marker={"color": colours},
         hovertemplate="%{y}: %{x:,} bytes<extra></extra>",
     )
-    fig = theme.figure([bar], dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35)
     most = float(frame["bytes"].max()) if len(frame) else 1.0
-    fig.update_xaxes(visible=False, range=[0, 1.5 * max(most, 1.0)])
-    fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
-    return fig
+    axes = {
+        "xaxis": {"visible": False, "range": [0, 1.5 * max(most, 1.0)]},
+        "yaxis": {"autorange": "reversed", "showgrid": False, "type": "category"},
+    }
+    return theme.figure([bar], dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35, **axes)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import plotly.io as pio
 
+from prunekit.plots.light import LightFigure
+
 DENSE = "#64748b"  # the dense baseline, always first
 KEPT = "#0f9b8e"
 REMOVED = "#d55e00"
@@ -133,6 +135,7 @@ def template(dark: bool = False) -> go.layout.Template:
 
 TEMPLATES = {False: template(False), True: template(True)}
 pio.templates["prunekit"], pio.templates["prunekit_dark"] = TEMPLATES[False], TEMPLATES[True]
+_PLAIN = {"prunekit": TEMPLATES[False].to_plotly_json(), "prunekit_dark": TEMPLATES[True].to_plotly_json()}
 
 
 def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 320, **layout: object) -> go.Figure:
@@ -140,8 +143,8 @@ def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 3
 
     Parameters
     ----------
-    traces : sequence of plotly traces
-        What to draw.
+    traces : sequence of plotly traces, or of dict
+        What to draw; dictionaries as :mod:`prunekit.plots.light` makes them are checked only when somebody looks into the figure.
     dark : bool
         For a dark page.
     height : int
@@ -155,7 +158,11 @@ def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 3
     """
     # uirevision keeps zoom and hidden traces while a slider moves; all at once, for each update validates the whole layout again
     name = "prunekit_dark" if dark else "prunekit"
-    return go.Figure(data=list(traces), layout={"template": name, "height": height, "uirevision": "prunekit", **layout})
+    whole = {"template": name, "height": height, "uirevision": "prunekit", **layout}
+    plain = [trace for trace in traces if isinstance(trace, dict)]
+    if traces and len(plain) == len(traces):
+        return LightFigure(plain, whole, _PLAIN)
+    return go.Figure(data=list(traces), layout=whole)
 
 
 def reference(
@@ -174,11 +181,18 @@ def reference(
     colour, dash : str
         How the line looks.
     """
-    line = {"color": colour, "width": 1.5, "dash": dash}
     note = {"text": text, "showarrow": False, "font": {"color": colour, "size": 12}}
     if x is not None:
-        fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, yref="paper", line=line)
+        fig.add_shape(line_at(colour, dash, x=x))
         fig.add_annotation(x=x, y=1, yref="paper", yanchor="bottom", **note)
     if y is not None:
-        fig.add_shape(type="line", x0=0, x1=1, xref="paper", y0=y, y1=y, line=line)
+        fig.add_shape(line_at(colour, dash, y=y))
         fig.add_annotation(x=1, xref="paper", xanchor="right", y=y, yanchor="bottom", **note)
+
+
+def line_at(colour: str, dash: str, *, x: float | None = None, y: float | None = None) -> dict[str, object]:
+    """Return the shape of a straight line at ``x`` or ``y`` across the figure."""
+    line = {"color": colour, "width": 1.5, "dash": dash}
+    if x is not None:
+        return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+    return {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y, "line": line}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from prunekit.plots import theme
+from prunekit.plots import light, theme
 from prunekit.plots.cells import ACROSS, DOWN, TOP, Bools, Floats, bar, faded, kept_and_removed, legend, signed
 
 MOST = 20_000  # pixels of one gallery
@@ -158,7 +159,7 @@ def filter_tiles(norms: Floats, kept: Bools, *, first: int = 0, dark: bool = Fal
     weak, strong = (0.3, 0.8) if dark else (0.12, 0.55)
     scales = {"kept": [[0, low], [1, high]], "removed": [[0, theme.removed(dark, weak)], [1, theme.removed(dark, strong)]]}
     traces = [
-        go.Heatmap(
+        light.heatmap(
             name=name,
             z=grid.canvas(np.where((kept == (name == "kept"))[:, None, None], norms, np.nan)[:, None]),
             zmin=0,
@@ -186,21 +187,22 @@ def _pixel(grid: Grid) -> str:
     return plane + ("<br>kernel row %{customdata[2]}, column %{customdata[3]}" if grid.high * grid.wide > 1 else "")
 
 
-def _figure(traces: list[object], grid: Grid, stays: Bools, dark: bool) -> go.Figure:
+def _figure(traces: list[object], grid: Grid, stays: Bools, dark: bool, **layout: object) -> go.Figure:
     """Put a gallery together: square pixels, no axes, the index below each tile."""
     across, down = grid.edges_across[-1], grid.edges_down[-1]
     traces = [*traces, _numbers(grid, stays, dark)] if grid.numbered else traces
-    fig = theme.figure(traces, dark=dark, height=round(grid.tall) + TOP, margin={"t": TOP, "l": 0, "r": 0, "b": 0})
-    fig.update_xaxes(visible=False, range=[0, across], constrain="domain", constraintoward="left")
-    fig.update_yaxes(visible=False, range=[down, 0], scaleanchor="x", constrain="domain", constraintoward="top")
-    return fig
+    layout |= {
+        "xaxis": {"visible": False, "range": [0, across], "constrain": "domain", "constraintoward": "left"},
+        "yaxis": {"visible": False, "range": [down, 0], "scaleanchor": "x", "constrain": "domain", "constraintoward": "top"},
+    }
+    return theme.figure(traces, dark=dark, height=round(grid.tall) + TOP, margin={"t": TOP, "l": 0, "r": 0, "b": 0}, **layout)
 
 
-def _numbers(grid: Grid, stays: Bools, dark: bool) -> go.Scatter:
+def _numbers(grid: Grid, stays: Bools, dark: bool) -> dict[str, Any]:
     """Return the index below each tile, in vermilion where it goes."""
     wide, high = grid.edges_across[-1] / grid.columns, grid.edges_down[-1] / grid.rows
     line, place = np.divmod(np.arange(grid.count), grid.columns)
-    return go.Scatter(
+    return light.scatter(
         x=place * wide + grid.wide * grid.planes / 2,
         y=line * high + grid.high + LABEL / 2 / grid.cell,
         mode="text",
@@ -234,11 +236,10 @@ def colour_tiles(weight: Floats, kept: Bools, *, first: int = 0, dark: bool = Fa
     tint = np.mean([ImageColor.getrgb(colour) for colour in (theme.REMOVED, theme.paper(dark))], axis=0) / 255
     shade = np.where(alive, shade, 0.3 * shade + 0.7 * tint[:, None, None])
     canvas = np.stack([grid.canvas(plane[:, None]) for plane in np.moveaxis(shade, 1, 0)], axis=-1)
-    fig = _figure(
-        list(legend({} if alive.all() else {"removed": theme.fade(theme.REMOVED, 0.5)})), grid, np.asarray(kept.any(axis=(1, 2, 3))), dark
-    )
+    names = list[object](legend({} if alive.all() else {"removed": theme.fade(theme.REMOVED, 0.5)}))
     box = {"xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": grid.edges_across[-1], "sizey": grid.edges_down[-1], "sizing": "stretch"}
-    return fig.add_layout_image(source=_png(canvas, grid), layer="below", **box)
+    picture = {"source": _png(canvas, grid), "layer": "below", **box}
+    return _figure(names, grid, np.asarray(kept.any(axis=(1, 2, 3))), dark, images=[picture])
 
 
 def _png(canvas: Floats, grid: Grid) -> str:

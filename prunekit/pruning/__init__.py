@@ -5,6 +5,7 @@ from prunekit.pruning.carry import carry_out, graph_of, layer_results, mask, pla
 from prunekit.pruning.channels import ChannelRanking, plan
 from prunekit.pruning.couplings import Coupling
 from prunekit.pruning.groups import ChannelGraph, Group, trace
+from prunekit.pruning.leaving import cut_by
 from prunekit.pruning.masks import Cut, LayerCut, Ranking, masked_copy, masks_at
 from prunekit.pruning.nm import PatternRanking, rank
 from prunekit.pruning.proof import Proof, prove
@@ -34,6 +35,7 @@ __all__ = [
     "agp",
     "carry_out",
     "chosen_layers",
+    "cut_by",
     "default_layers",
     "erk_densities",
     "graph_of",

@@ -7,12 +7,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from prunekit.anatomy import Counts, count, prunable_layers, weight_of
+from prunekit.anatomy import Counts, count, nonzeros, prunable_layers, weight_of
 from prunekit.errors import ModelError, SpecError
 from prunekit.pruning.channels import ChannelRanking
 from prunekit.pruning.groups import ChannelGraph, trace
 from prunekit.pruning.masks import Ranking, masked_copy
 from prunekit.pruning.nm import PatternRanking, rank
+from prunekit.pruning.packed import PackedMasks
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.removal import Plan
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
@@ -93,28 +94,28 @@ def prune(
         if spec.mode == "structured":
             graph = trace(model, shape)
             return carry_out(model, ChannelRanking.of(model, spec, graph, data).cut(), spec)
-        return mask(model, rank(model, spec, data), spec, shape)
+        return mask(model, rank(model, spec, data, once=True), spec, shape)
 
 
 def mask(model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...]) -> PruneResult:
     """Carry out an unstructured or N:M setting on weights that are ranked already."""
-    masks = ranking.masks(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut())
+    masks = PackedMasks(ranking.each_mask(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut()))
     pruned = masked_copy(model, masks)
     before, after = count(model, shape), count(pruned, shape)
-    removed = sum(int((~kept).sum()) for kept in masks.values())
-    total = sum(kept.numel() for kept in masks.values())
+    removed = sum(masks.removed.values())
     asked = ranking.requested(spec)
     layers = tuple(_masked_layer(pruned, name, asked.get(name)) for name in prunable_layers(model))
-    lost = (f"{name} lost all its weights: the output no longer depends on what enters it" for name, m in masks.items() if not m.any())
+    gone = (name for name, size in ranking.sizes.items() if size and masks.removed[name] == size)
+    lost = (f"{name} lost all its weights: the output no longer depends on what enters it" for name in gone)
     limits = (*ranking.limits(spec), *lost)
-    achieved = Achieved("weights", spec.sparsity, removed / max(total, 1), removed, total)
+    achieved = Achieved("weights", spec.sparsity, removed / max(masks.total, 1), removed, masks.total)
     return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits)
 
 
 def _masked_layer(pruned: nn.Module, name: str, requested: float | None) -> LayerResult:
     """Describe one layer of a masked model."""
     weight = weight_of(pruned, name)
-    zeros = 1 - int(torch.count_nonzero(weight)) / max(weight.numel(), 1)
+    zeros = 1 - nonzeros(weight) / max(weight.numel(), 1)
     kind = type(pruned.get_submodule(name)).__name__
     return LayerResult(name, kind, tuple(weight.shape), tuple(weight.shape), requested, zeros, None)
 

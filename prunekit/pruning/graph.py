@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 import prunekit.pruning.moving
@@ -22,6 +21,7 @@ import prunekit.pruning.normalising
 import prunekit.pruning.rules  # noqa: F401 (they fill the registry)
 from prunekit.anatomy.adapters import adapter_of
 from prunekit.anatomy.cost import count_on, macs_of
+from prunekit.anatomy.dispatch import Seeing
 from prunekit.anatomy.meta import locating, meta_copy
 from prunekit.anatomy.shortcuts import without_values
 from prunekit.errors import PruningError
@@ -72,7 +72,7 @@ class Facts:
     blocks: tuple[Block, ...]
 
 
-class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+class _Watcher(Seeing):
     """Applies the rule of every operation that runs."""
 
     def __init__(self, tracker: Tracker, names: dict[int, str], blocks: Blocks) -> None:

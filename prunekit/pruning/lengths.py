@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from prunekit.pruning.solve import Ids
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from prunekit.pruning.groups import ChannelGraph
 
 
@@ -105,6 +106,8 @@ def within(name: str, blocks: tuple[str, ...]) -> bool:
 
 def _table(label: Ids, rows: list[Ids]) -> csr_array:
     """Return how many elements of each axis are of each class."""
+    from scipy.sparse import csr_array  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
     index = np.concatenate([np.zeros(0, np.int64), *(label[ids] for ids in rows)])
     ends = np.concatenate([[0], np.cumsum([ids.size for ids in rows])]).astype(np.int64)
     return csr_array((np.ones(index.size, np.int64), index, ends), shape=(len(rows), label.size))

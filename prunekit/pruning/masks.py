@@ -6,25 +6,24 @@ score exactly the threshold the first ones by index. Masks are made from it when
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunekit.anatomy.meta import copied
 from prunekit.errors import PruningError
 from prunekit.pruning.budget import Budget
-from prunekit.pruning.cuts import Cut, Flat, LayerCut, ScoredWeights, lowest
+from prunekit.pruning.cuts import Cut, LayerCut, ScoredWeights
+from prunekit.pruning.order import LARGE, SAMPLE, SEED, Flat, Order, guess, within
 from prunekit.pruning.shares import Counts
 from prunekit.spec import PruneSpec
 
 __all__ = ["Cut", "LayerCut", "Ranking", "masked_copy", "masks_at"]
-
-SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +47,48 @@ class Ranking(ScoredWeights):
         return Budget(self.spec, self.shapes, self.zeros)
 
     @cached_property
-    def _ordered_free(self) -> Flat:
-        """Scores of what the free layers may lose, all together, in ascending order.
+    def _together(self) -> Order:
+        """The order of what the free layers may lose, all together.
 
         A layer's weights beyond its cap are out of the race: the others make up the total by themselves.
         """
+        if self._stretches:
+            return Order.together(self._stretches.values())
         free, capped = self.budget.free, self.budget.capped
-        return np.sort(np.concatenate([self._open(name) if name in capped else self.scores[name] for name in free]))
+        values = np.concatenate([self._may_lose(name, self.order(name)).values if name in capped else self.scores[name] for name in free])
+        values.sort()
+        return Order(values, 0, values.size)
 
-    def _open(self, name: str) -> Flat:
-        """Return the scores that a layer may lose, in ascending order."""
-        return self.ordered(name)[: self.budget.most[name]]
+    @cached_property
+    def _stretches(self) -> dict[str, Order]:
+        """The stretch of each free layer's order in which the one cut lies; empty where all scores are put in order."""
+        free = self.budget.free
+        total = sum(self.sizes[name] for name in free)
+        if not self.once or total <= LARGE:
+            return {}
+        rest, sample = self.budget.rest(self.spec), self._sample(total)
+        for reach in (1.0, 16.0):  # caps may bend what the sample tells
+            bounds = guess(sample, rest / total, reach)
+            found = {name: self._within(name, *bounds) for name in free}
+            if Order.together(found.values()).holds(rest):
+                return found
+        return {}
+
+    def _within(self, name: str, low: np.float32, high: np.float32) -> Order:
+        """Return a stretch of the order of what a layer may lose."""
+        return self._may_lose(name, within(self.pieces(name), low, high))
+
+    def _may_lose(self, name: str, order: Order) -> Order:
+        """Return the order of what a layer may lose."""
+        return order.first(self.budget.most[name]) if name in self.budget.capped else order
+
+    def _sample(self, total: int) -> Flat:
+        """Return scores drawn from the free layers in proportion to their size, in ascending order."""
+        noise, found = np.random.default_rng(SEED), []
+        for name in self.budget.free:
+            for part in self.pieces(name):
+                found.append(part[noise.integers(0, part.size, max(round(SAMPLE * part.size / total), 1))])
+        return np.sort(np.concatenate(found))
 
     def cut(self, sparsity: float | None = None) -> Cut:
         """Describe what goes at a sparsity.
@@ -88,35 +118,38 @@ class Ranking(ScoredWeights):
         else:
             cuts = self._lowest(self.budget.counts(spec))
         cuts |= self._lowest(self.budget.fixed)
-        return {name: cuts[name] for name in self.scores}
+        return {name: cuts[name] for name in self.shapes}
 
     def _lowest(self, counts: Counts) -> dict[str, LayerCut]:
         """Return the cuts that remove some number of weights from each layer."""
-        return {name: lowest(self.ordered(name), count) for name, count in counts.items()}
+        return {name: LayerCut(*self.order(name).lowest(count)) for name, count in counts.items()}
 
     def _held(self, name: str, cut: LayerCut) -> LayerCut:
         """Return a layer's cut, or the one that stops at its cap."""
-        most = self.budget.most[name]
-        return lowest(self.ordered(name), most) if name in self.budget.capped and cut.removed(self, name) > most else cut
+        if name not in self.budget.capped:
+            return cut
+        order, most = self.order(name), self.budget.most[name]
+        return LayerCut(*order.lowest(most)) if order.left(cut.threshold) + cut.ties > most else cut
 
     def _global_cut(self, rest: int) -> dict[str, LayerCut]:
         """Rank all free layers together; ties are broken by layer, then by index."""
         if not self.budget.free:
             return {}
-        whole = lowest(self._ordered_free, rest)
-        left, cuts = whole.ties, {}
+        threshold, left = self._together.lowest(rest)
+        cuts = {}
         for name in self.budget.free:
-            mine = min(left, self._ties(name, whole.threshold)) if left else 0
+            mine = min(left, self._ties(name, threshold)) if left else 0
             left -= mine
-            cuts[name] = self._held(name, LayerCut(whole.threshold, mine))
+            cuts[name] = self._held(name, LayerCut(threshold, mine))
         return cuts
 
     def _ties(self, name: str, threshold: np.float32) -> int:
         """Return how many weights that score exactly the threshold a layer may lose."""
-        if name not in self.budget.capped:
-            return int(np.count_nonzero(self.scores[name] == threshold))
-        first, last = (int(np.searchsorted(self._open(name), threshold, side)) for side in SIDES)
-        return last - first
+        if name in self._stretches:
+            return self._stretches[name].equal(threshold)
+        if name in self.budget.capped:
+            return self._may_lose(name, self.order(name)).equal(threshold)
+        return int(np.count_nonzero(self.scores[name] == threshold))
 
     def requested(self, spec: PruneSpec) -> dict[str, float | None]:
         """Return the sparsity asked of each chosen layer, before zeros and caps; None where global scope or a threshold decides.
@@ -203,10 +236,13 @@ def masked_copy(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     nn.Module
         Of the same class and size, without hooks or reparametrisation.
     """
-    pruned = copy.deepcopy(model)
+    memo: dict[int, object] = {}  # what is masked is not copied first
     with torch.no_grad():
         for name, mask in masks.items():
-            weight = pruned.get_submodule(name).weight
-            assert isinstance(weight, Tensor)
-            weight.masked_fill_(~mask.to(weight.device), 0)
-    return pruned
+            weight = model.get_submodule(name).weight
+            assert isinstance(weight, nn.Parameter)
+            dense = memo.get(id(weight), weight)  # a weight of two layers is masked for both
+            assert isinstance(dense, Tensor)
+            new = torch.where(mask.to(weight.device), dense, torch.zeros((), dtype=weight.dtype, device=weight.device))
+            memo[id(weight)] = nn.Parameter(new, requires_grad=weight.requires_grad)
+    return copied(model, memo)

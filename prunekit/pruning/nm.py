@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -14,8 +15,9 @@ from torch import nn
 from prunekit import fields as check
 from prunekit.anatomy import weight_of
 from prunekit.errors import PruningError
-from prunekit.pruning.cuts import Bools, Cut, Flat, ScoredWeights, Shape
+from prunekit.pruning.cuts import Bools, Cut, ScoredWeights, Shape
 from prunekit.pruning.masks import Ranking
+from prunekit.pruning.order import Flat
 from prunekit.pruning.selection import chosen_layers
 from prunekit.pruning.shares import named
 from prunekit.spec import PruneSpec
@@ -35,8 +37,9 @@ class PatternCut:
     n: int
     m: int
 
-    def keep(self, scores: Flat, shape: Shape) -> Bools:
-        """Return which of some flat scores stay, for a weight of this shape."""
+    def keep(self, pieces: Iterable[Flat], shape: Shape) -> Bools:
+        """Return which of some flat scores, given piece by piece, stay, for a weight of this shape."""
+        scores = _joined(pieces)
         out, inputs, kernel = shape[0], shape[1], math.prod(shape[2:])
         whole = inputs - inputs % self.m
         by_input = scores.reshape(out, inputs, kernel)[:, :whole].swapaxes(1, 2).reshape(-1, self.m)
@@ -46,8 +49,14 @@ class PatternCut:
 
     def removed(self, scored: ScoredWeights, name: str) -> int:
         """Return how many weights of a layer go."""
-        kept = self.keep(scored.scores[name], scored.shapes[name])
+        kept = self.keep(scored.pieces(name), scored.shapes[name])
         return int(kept.size - np.count_nonzero(kept))
+
+
+def _joined(pieces: Iterable[Flat]) -> Flat:
+    """Return pieces as one array; a single one as it is."""
+    found = list(pieces)
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _places(blocks: Flat) -> NDArray[np.signedinteger]:
@@ -80,7 +89,7 @@ class PatternRanking(ScoredWeights):
     mode: ClassVar[str] = "nm"
 
     @classmethod
-    def of(cls, model: nn.Module, spec: PruneSpec, data: Any = None) -> Self:
+    def of(cls, model: nn.Module, spec: PruneSpec, data: Any = None, *, once: bool = False) -> Self:
         """Score the layers that ``spec`` chooses; parameters and errors as for :meth:`prunekit.pruning.Ranking.of`.
 
         Raises
@@ -90,7 +99,7 @@ class PatternRanking(ScoredWeights):
         """
         if spec.mode == cls.mode:
             _check_blocks({name: weight_of(model, name).shape[1] for name in chosen_layers(model, spec)}, check.pattern(spec.pattern)[1])
-        return super().of(model, spec, data)
+        return super().of(model, spec, data, once=once)
 
     @property
     def pattern(self) -> tuple[int, int]:
@@ -117,7 +126,7 @@ class PatternRanking(ScoredWeights):
         """
         if sparsity is not None:
             self.spec.at(sparsity)
-        return dict.fromkeys(self.scores, PatternCut(*self.pattern))
+        return dict.fromkeys(self.shapes, PatternCut(*self.pattern))
 
     def removed(self, cut: Cut) -> dict[str, int]:
         """Return how many weights a cut removes from each layer, those that are zero already among them."""
@@ -163,7 +172,7 @@ def _check_blocks(inputs: dict[str, int], m: int) -> None:
         )
 
 
-def rank(model: nn.Module, spec: PruneSpec, data: Any = None) -> Ranking | PatternRanking:
+def rank(model: nn.Module, spec: PruneSpec, data: Any = None, *, once: bool = False) -> Ranking | PatternRanking:
     """Score the weights that a setting chooses, once, for as many cuts as its mode has.
 
     Parameters
@@ -174,6 +183,8 @@ def rank(model: nn.Module, spec: PruneSpec, data: Any = None) -> Ranking | Patte
         Of mode "unstructured" or "nm".
     data : Data or Split, optional
         For criteria that look at training data.
+    once : bool
+        For a single cut of a model that may be large, as for :meth:`prunekit.pruning.Ranking.of`.
 
     Raises
     ------
@@ -182,4 +193,4 @@ def rank(model: nn.Module, spec: PruneSpec, data: Any = None) -> Ranking | Patte
     """
     if spec.mode == "structured":
         raise PruningError("mode 'structured' ranks channels, not single weights: use ChannelRanking.of(), or prune()")
-    return PatternRanking.of(model, spec, data) if spec.mode == "nm" else Ranking.of(model, spec, data)
+    return PatternRanking.of(model, spec, data, once=once) if spec.mode == "nm" else Ranking.of(model, spec, data, once=once)

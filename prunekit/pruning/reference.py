@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import BaseTorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunekit.anatomy.dispatch import Seeing
 from prunekit.anatomy.meta import locating
 from prunekit.pruning.removal import Removal
 from prunekit.pruning.solve import Ids
@@ -24,7 +24,7 @@ from prunekit.pruning.tracker import Calls, tensors_in
 aten = torch.ops.aten
 
 
-class _Reference(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+class _Reference(Seeing):
     """Runs some operations on what stays only."""
 
     def __init__(self, plan: Removal) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from torch import Tensor, nn
 
 from prunekit.anatomy import Counts
+from prunekit.pruning.packed import PackedMasks
 from prunekit.pruning.proof import Proof
 from prunekit.pruning.removal import Plan
 from prunekit.spec import PruneSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class PruneResult:
         The setting.
     input_shape : tuple of int
         Shape of one sample.
-    masks : dict of str to BoolTensor or None
-        Layer name to mask, True where a weight stays; None for structured pruning.
+    packed : PackedMasks or None
+        The masks as they are held, a bit for each weight; None for structured pruning.
     kept : dict of str to tuple of int, or None
         Layer name to the original indices of its remaining outputs; None for masks.
     layers : tuple of LayerResult
@@ -106,7 +110,7 @@ class PruneResult:
     model: nn.Module
     spec: PruneSpec
     input_shape: tuple[int, ...]
-    masks: dict[str, Tensor] | None
+    packed: PackedMasks | None
     kept: dict[str, tuple[int, ...]] | None
     layers: tuple[LayerResult, ...]
     before: Counts
@@ -116,7 +120,14 @@ class PruneResult:
     limits: tuple[str, ...]
     plan: Plan | None = None
 
+    @cached_property
+    def masks(self) -> dict[str, Tensor] | None:
+        """Layer name to BoolTensor, True where a weight stays, unpacked when first asked for; None for structured pruning."""
+        return None if self.packed is None else dict(self.packed)
+
     @property
     def report(self) -> pd.DataFrame:
         """One row for each prunable layer: shapes, requested and achieved sparsity, what stays."""
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
         return pd.DataFrame([asdict(layer) for layer in self.layers])

@@ -12,8 +12,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Ids = NDArray[np.int64]
 Pairs = tuple[Ids, Ids]
@@ -82,6 +80,9 @@ class Variables:
 
 def components(count: int, left: Ids, right: Ids) -> Ids:
     """Return for each of ``count`` variables the least one of its class, where ``left[i]`` and ``right[i]`` are in one class."""
+    from scipy.sparse import coo_array  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
     graph = coo_array((np.ones(left.size, np.int8), (left, right)), shape=(count, count))
     found, component = connected_components(graph, directed=False)
     least = np.empty(found, dtype=np.int64)

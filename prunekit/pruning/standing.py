@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from prunekit.anatomy.dispatch import Seeing
 from prunekit.anatomy.shortcuts import without_values
 from prunekit.anatomy.standins import replace_module, stand_in
 from prunekit.pruning.blocks import Block
 
 
-class _Quick(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+class _Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
     """Runs operations on meta tensors, their shapes alone."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

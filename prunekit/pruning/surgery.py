@@ -40,15 +40,22 @@ def by_tensor(masks: Mapping[Axis, Bools]) -> dict[str, dict[int, Bools]]:
     return found
 
 
-def shrink(model: nn.Module, plan: Removal) -> nn.Module:
+def consuming(model: nn.Module, plan: Removal) -> nn.Module:
+    """Return what :func:`shrink` does, and leave the model without its tensors: a large one never stands beside its smaller copy."""
+    return shrink(model, plan, consume=True)
+
+
+def shrink(model: nn.Module, plan: Removal, *, consume: bool = False) -> nn.Module:
     """Return a physically smaller copy of a model.
 
     Parameters
     ----------
     model : nn.Module
-        The dense model that the plan was made for; not modified.
+        The dense model that the plan was made for; not modified unless it is to be consumed.
     plan : Removal
         What goes.
+    consume : bool
+        Free each tensor of the model once what stays of it is copied; the model is of no use afterwards.
 
     Returns
     -------
@@ -68,7 +75,11 @@ def shrink(model: nn.Module, plan: Removal) -> nn.Module:
     # what goes is not copied first, and nothing is copied whole: a large model need not fit twice
     memo: dict[int, object] = {id(model.get_submodule(name)): module for name, module in new.items()}
     with torch.no_grad():
-        memo |= {id(tensor): _smaller(tensor, keeps.get(name, {})) for name, tensor in state.items() if not within(name, plan.blocks)}
+        for name, tensor in state.items():
+            if not within(name, plan.blocks):
+                memo[id(tensor)] = _smaller(tensor, keeps.get(name, {}))
+            if consume:
+                tensor.data = tensor.new_empty(0)
     small = copied(model, memo)
     for name, module in new.items():
         module.train(model.get_submodule(name).training)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -104,9 +105,9 @@ def _measured(model: nn.Module, validation: Any, cancel: threading.Event | None)
         return None
 
 
-def _copied(model: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of the state."""
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+def _copied(model: nn.Module) -> dict[str, Any]:
+    """Return a copy of the state, also of what modules give by ``get_extra_state``."""
+    return {name: value.detach().clone() if isinstance(value, Tensor) else deepcopy(value) for name, value in model.state_dict().items()}
 
 
 def _diverged(course: Course, index: int, best: int) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunekit.anatomy.running import checked_labels, run, scores_in
+from prunekit.anatomy.state import tensor_state
 from prunekit.measure.forward import eval_mode
 from prunekit.recover.course import Course, steps_of
 from prunekit.recover.images import TrainingImages
@@ -101,7 +102,7 @@ class Loop:
 
     def works(self) -> bool:
         """Return whether the model still gives finite numbers."""
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.model.state_dict().values() if tensor.is_floating_point()):
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensor_state(self.model).values() if tensor.is_floating_point()):
             return False
         first = self.images.take(torch.arange(min(2, len(self.images))))
         with eval_mode(self.model), torch.no_grad():

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.anatomy import channel_layers
+from prunekit.anatomy.state import tensor_state
 from prunekit.errors import ProofError
 from prunekit.pruning import ChannelRanking, Group, Plan, carry_out, prove, shrink, trace
 from prunekit.pruning.lengths import within
@@ -199,6 +200,6 @@ class Shrinking:
 
 def _check_same(expected: nn.Module, actual: nn.Module) -> None:
     """Raise unless two models have tensors of the same shapes."""
-    shapes = [{name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} for model in (expected, actual)]
+    shapes = [{name: tuple(tensor.shape) for name, tensor in tensor_state(model).items()} for model in (expected, actual)]
     if shapes[0] != shapes[1]:
         raise ProofError("several cuts gave another shape than one cut of the same channels: choose one-shot, and please report the model")

@@ -141,7 +141,9 @@ def _script(pictures: Sequence[Picture]) -> str:
 def _made(comparison: Comparison, address: str) -> str:
     """Say what was measured on what, and where it is to be found."""
     on = f"Accuracy on {comparison.images:,} {comparison.split} images of {comparison.data}, the same for all, with 95 % intervals. "
-    rest = "Differences are paired. Counts are counted, sizes and times measured; what was never measured is a dash."
+    rest = (
+        "Differences are paired. Counts are counted, sizes and times measured, or marked as estimated; what was never measured is a dash."
+    )
     where = f" The same view: {address}." if address else ""
     return f"<footer>{escape((on if comparison.data else '') + rest + where)} Made by prunekit.</footer>"
 

@@ -8,6 +8,7 @@ from html import escape
 from string import Template
 
 from prunekit.comparison import METRICS, Column, Comparison, SettingRow
+from prunekit.measure.sizes import gzip_note
 from prunekit.plots import letter_colour, theme
 from prunekit.plots.text import percent, points, times
 from prunekit.reports.names import short_title
@@ -45,7 +46,7 @@ class Row:
     cells : tuple of Cell
         The dense model's, then one for each run.
     how : str
-        ``measured`` or ``counted``.
+        ``measured``, ``counted`` or ``estimated``.
     mark : str
         ``≠`` for a setting that differs, ``(≠)`` where that follows from another one.
     """
@@ -111,6 +112,10 @@ def _figures(comparison: Comparison, name: str, relative: bool, how: str) -> Row
     cells = [_figure(value, dense if place else None, name, relative) for place, value in enumerate(values)]
     if name == "shipped":
         cells = [Cell(cell.text, column.shipped.how if column.shipped else "") for cell, column in zip(cells, comparison.all, strict=True)]
+    notes = [gzip_note(column.sizes) if name == "gzip" else "" for column in comparison.all]
+    if any(notes):
+        cells = [Cell(cell.text, ", ".join(filter(None, (cell.note, note)))) for cell, note in zip(cells, notes, strict=True)]
+        how = "estimated" if all(notes) else "measured, or estimated where it says so"
     return Row(metric.title, _marked(cells, _best(values[1:], higher=metric.higher_is_better)), how)
 
 

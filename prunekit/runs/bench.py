@@ -17,11 +17,12 @@ from prunekit.measure.forward import Progress, check_cancel
 from prunekit.measure.sweep import Made, Scored, SweepPoint, shape_of, split_of
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
-from prunekit.runs.identity import data_hash, measurement_id, trained_on, weights_of
+from prunekit.runs.identity import data_hash, installed, measurement_id, trained_on, weights_of
 from prunekit.runs.naming import course, dense_run, facts, pruned_run
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.requests import AccuracyRequest, SweepRequest
 from prunekit.runs.store import RunStore
+from prunekit.runs.vouching import vouched
 from prunekit.spec import PruneSpec
 
 Warn = Callable[[str], object]
@@ -84,8 +85,9 @@ class Bench:
         self.shape = shape_of(model, whole)
         self.part = whole.subset(request.images) if request.images else whole
         self.images = len(self.part)
-        self.data_hash = data_hash(whole, request.data.name)
+        self.data_hash = data_hash(whole)
         self.weights = weights_of(model, self.shape)
+        self.versions = installed(request.model.name)
         self._trained_on: dict[tuple[str, Recovery], str] = {}
         self._scored: tuple[PruneSpec, Scored] | None = None
 
@@ -101,10 +103,14 @@ class Bench:
     def stored(self, spec: PruneSpec | None, recovery: Recovery) -> SweepPoint | None:
         """Return a point from the store, or None where it must be measured."""
         name = self.run(spec, recovery).id
-        found = self.keeper.ask(lambda store: (store.get_run(name), store.accuracy(name, self.data_hash, self.split, self.images)))
+        found = self.keeper.ask(lambda store: (store.get_run(name), self.accuracy_in(store, name)))
         if found is None or found[0] is None or found[1] is None or "achieved" not in found[0].info:
             return None
         return point_of(found[0], found[1], self.requested(spec))
+
+    def accuracy_in(self, store: RunStore, run: str) -> Accuracy | None:
+        """Return what a store holds of a run on these images."""
+        return store.accuracy(run, self.data_hash, self.split, self.images, self.versions)
 
     def point(self, spec: PruneSpec | None, recovery: Recovery, place: Place | None = None, progress: Progress | None = None) -> SweepPoint:
         """Return a point: from the store, or made, measured and kept, its place in a sweep with it."""
@@ -116,6 +122,7 @@ class Bench:
         made, extra = self._make(spec, recovery, progress)
         accuracy = evaluate(made.model, self.part, progress=_later(progress, recovery), cancel=self.cancel)
         told = facts(made.model, spec, made.counts, made.sparsity, self.shape)
+        told |= vouched(made.model, self.model_id, self.shape)
         run = dataclasses.replace(self.run(spec, recovery), info={**told, **extra})
         self._keep(run, accuracy, place)
         return point_of(run, accuracy, self.requested(spec))
@@ -160,14 +167,14 @@ class Bench:
 
     def _keep(self, run: Run, accuracy: Accuracy, place: Place | None) -> None:
         """Commit a run, what was seen of it and its place, all at once; what it was made from with it."""
-        seen = Measurement.of(run.id, accuracy, self.data_id.to_dict(), self.data_hash, self.split)
+        seen = Measurement.of(run.id, accuracy, self.data_id.to_dict(), self.data_hash, self.split, versions=self.versions)
         runs = [run] if run.parent is None else [self.run(None, Recovery()), run]
         self.keeper.ask(lambda store: store.put_point(runs, seen, place))
 
     def _link(self, point: SweepPoint, place: Place | None) -> None:
         """Note the place of a stored point in a sweep, unless it is noted already."""
         if place is not None:
-            seen = measurement_id(point.run, self.data_hash, self.split, self.images)
+            seen = measurement_id(point.run, self.data_hash, self.split, self.images, versions=self.versions)
             self.keeper.ask(lambda store: store.link(place, point.run, seen))
 
 

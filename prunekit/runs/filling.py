@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.errors import PrunekitError, RunGone, StoreError
 from prunekit.measure import evaluate
-from prunekit.measure.assess import widened
+from prunekit.measure.compression import BY, gzipped
 from prunekit.measure.forward import Cancelled, Progress, check_cancel, part_of
-from prunekit.measure.sizes import GZIP_LEVEL, file_bytes
+from prunekit.measure.layout import widened
+from prunekit.measure.sizes import file_bytes, outdated
 from prunekit.measure.sizes import sizes as sizes_of_model
 from prunekit.runs.bench import Warn
 from prunekit.runs.images import Images, how
@@ -89,8 +89,9 @@ class _Lacking:
         if model_id not in self._loaded:
             self._loaded[model_id] = Images.of(model_id, self.data_id, self.split)
         images = self._loaded[model_id]
-        seen = self.store.measurement(images.name_of(run)) is not None
-        sized = not self.sizes or "sizes" in run.info
+        known = self.store.measurement(images.name_of(run))
+        seen = known is not None and not known.earlier
+        sized = not self.sizes or ("sizes" in run.info and not outdated(run.info["sizes"]))
         if seen and sized:
             return
         opened = open_run(run, self.store, data=images.data)
@@ -128,19 +129,14 @@ def accuracy_of(opened: Opened, images: Images, progress: Progress | None = None
     return replace(seen, id=images.name_of(opened.run), **how(opened.run))
 
 
-def sizes_of(opened: Opened, store: RunStore, cancel: threading.Event | None = None) -> dict[str, int | None]:
+def sizes_of(opened: Opened, store: RunStore, cancel: threading.Event | None = None) -> dict[str, Any]:
     """Return the four sizes of a run in bytes; None for what cannot be told."""
     if opened.model is None:
         assert opened.file is not None
-        return {"dense": None, "gzip": _gzipped(opened.file), "sparse": None, "surgery": opened.file.stat().st_size}
+        packed = gzipped(opened.file.read_bytes())
+        return {"dense": None, "gzip": packed, "sparse": None, "surgery": opened.file.stat().st_size, "gzip_how": "measured", "gzip_by": BY}
     dense, removal = cut_of(opened, store)
     if removal is None and not same_shapes(dense, opened.model):
         return {"dense": file_bytes(dense), "gzip": None, "sparse": None, "surgery": file_bytes(opened.model)}
-    full = opened.model if removal is None else widened(dense, opened.model, removal)
-    return sizes_of_model(full, surgery_bytes=file_bytes(opened.model), cancel=cancel).to_dict()
-
-
-def _gzipped(path: Path) -> int:
-    """Return how long a file is when it is gzipped."""
-    squeeze = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
-    return len(squeeze.compress(path.read_bytes())) + len(squeeze.flush())
+    wide = None if removal is None else widened(dense, opened.model, removal)
+    return sizes_of_model(opened.model, zeroed=wide, cancel=cancel).to_dict()

@@ -19,6 +19,7 @@ from prunekit.runs.identity import digest
 from prunekit.runs.loading import load
 from prunekit.runs.requests import SweepRequest
 from prunekit.runs.store import RunStore
+from prunekit.runs.sweep import known_points
 
 EXPECTED = 9  # evaluations, for the progress: a bracket of 0.1 narrowed to 0.005, the test images and some room
 
@@ -110,7 +111,7 @@ def find_furthest(
         model, data = load(sweep.model, sweep.data)
     keeper = Keeper(store, warn)
     bench = Bench(sweep, model, data, keeper, cancel)
-    rows = keeper.ask(lambda kept: kept.points(sweep.id)) or []
+    rows = keeper.ask(lambda kept: known_points(sweep, kept, bench.weights, bench.data_hash)) or []
     known = [point_of(row.run, row.measurement.accuracy, row.requested) for row in rows if "achieved" in row.run.info]
     asked = _Counted(progress)
     dense = bench.point(None, Recovery(), None, asked.next("dense model"))

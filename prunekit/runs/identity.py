@@ -7,20 +7,23 @@ import json
 import platform
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from prunekit.anatomy import state_hash
-from prunekit.catalog.factories import is_factory
+from prunekit.catalog.factories import is_factory, packages_of
 from prunekit.catalog.info import info
+from prunekit.catalog.timm_zoo import PREFIX as TIMM
 from prunekit.criteria.samples import scoring_split
 from prunekit.recovery import Recovery
 from prunekit.spec import NEEDS_DATA, PruneSpec
 
 PACKAGES = ("prunekit", "torch", "torchvision", "numpy")
+IDENTITY = 2
+"""How runs and measurements are told apart: 2 as here; 1 until version 0.4.0, where neither what a file imports nor the inputs counted."""
 
 
 def canonical(value: Any) -> str:
@@ -104,8 +107,10 @@ def measurement_id(
 def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
     """Return what tells a dense model from every other one.
 
-    That is the hash of its weights. The code of a model of one's own counts too, since the same weights behind another activation are
-    another model; and so does an unusual size of the images, since channels are chosen by what they cost at that size.
+    That is the hash of its weights. The code of a model of one's own counts too, as it was when the model was loaded, since the same
+    weights behind another activation are another model: the factory's name, its file, all local modules that it imports, and what the
+    weights leave out (buffers that are in no state dict). So does an unusual size of the images, since channels are chosen by what they
+    cost at that size.
 
     Parameters
     ----------
@@ -116,32 +121,41 @@ def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
     """
     known = info(model)
     parts: dict[str, Any] = {"state": state_hash(model)}
-    if known.id is not None:
-        parts |= _source(known.id.name)
+    if known.code:
+        parts["code"] = known.code
     if shape is not None and known.input_shape is not None and tuple(shape) != tuple(known.input_shape):
         parts["shape"] = list(shape)
     return str(parts["state"]) if len(parts) == 1 else digest(parts)
 
 
-def _source(name: str) -> dict[str, str]:
-    """Return the hash of the file behind ``file.py:factory``; nothing for other names."""
-    path = Path(name.rpartition(":")[0]).expanduser() if is_factory(name) else None
-    return {"source": hashlib.sha256(path.read_bytes()).hexdigest()} if path is not None and path.is_file() else {}
+def earlier_weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
+    """Return what told a dense model from others until version 0.4.0: of the code its own file alone.
+
+    Parameters
+    ----------
+    model, shape
+        As for `weights_of`.
+    """
+    known = info(model)
+    parts: dict[str, Any] = {"state": state_hash(model)}
+    name = "" if known.id is None else known.id.name
+    path = Path(name.rpartition(":")[0]).expanduser()
+    if is_factory(name) and path.is_file():
+        parts["source"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    if shape is not None and known.input_shape is not None and tuple(shape) != tuple(known.input_shape):
+        parts["shape"] = list(shape)
+    return str(parts["state"]) if len(parts) == 1 else digest(parts)
 
 
-def data_hash(part: Any, name: str = "") -> str:
-    """Return the fingerprint of a split; the code of ``file.py:factory`` is part of it.
+def data_hash(part: Any) -> str:
+    """Return the fingerprint of a split: labels, inputs, their order, normalisation, and the code that made them.
 
     Parameters
     ----------
     part : Split
         Whole, before a subset is taken.
-    name : str
-        Of the data, as in ``DataId``.
     """
-    source = _source(name)
-    mark = str(part.fingerprint())
-    return digest({"split": mark, **source}) if source else mark
+    return str(part.fingerprint())
 
 
 def trained_on(data: Any, spec: PruneSpec | None, recovery: Recovery | None) -> str:
@@ -158,10 +172,10 @@ def trained_on(data: Any, spec: PruneSpec | None, recovery: Recovery | None) -> 
     """
     parts: dict[str, str] = {}
     if spec is not None and spec.criterion in NEEDS_DATA:
-        parts["scored"] = data_hash(scoring_split(data)[0], data.id.name)
+        parts["scored"] = data_hash(scoring_split(data)[0])
     if recovery is not None and recovery.active:
         chosen = ("train", "validation") if recovery.epochs else ("train",)
-        parts |= {name: data_hash(getattr(data, name), data.id.name) for name in chosen if getattr(data, name) is not None}
+        parts |= {name: data_hash(getattr(data, name)) for name in chosen if getattr(data, name) is not None}
     return digest(parts) if parts else ""
 
 
@@ -179,15 +193,23 @@ def _cpu() -> str:
     return names[0] if names else platform.processor()
 
 
+def installed(model: str = "") -> dict[str, str]:
+    """Return the versions of what decides a number.
+
+    Parameters
+    ----------
+    model : str
+        Name of a model: the installed packages that its code comes from, or that its own code imports, count too.
+    """
+    theirs = ("timm",) if model.startswith(TIMM) else packages_of(model)
+    found = {name: _version(name) for name in (*PACKAGES, *theirs)}
+    return {name: told for name, told in found.items() if told or name in PACKAGES}
+
+
 @cache
-def installed() -> dict[str, str]:
-    """Return the versions of what decides a number."""
-    return {name: _version(name) for name in PACKAGES}
-
-
 def _version(name: str) -> str:
-    """Return the version of a package, "" for a source checkout that was never installed."""
+    """Return the version of a package, by the name that it is imported by too; "" for a source checkout that was never installed."""
     try:
         return version(name)
     except PackageNotFoundError:
-        return ""
+        return ", ".join(sorted(f"{each} {version(each)}" for each in set(packages_distributions().get(name, ()))))

@@ -44,7 +44,7 @@ class Images:
         """Load them as a dense model wants them: its card decides on their size."""
         data = load(model_id, data_id)[1]
         part = split_of(data, split)
-        return cls(data_id, split, data, part, data_hash(part, data_id.name))
+        return cls(data_id, split, data, part, data_hash(part))
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -57,6 +57,7 @@ class Images:
 
 def how(run: Run) -> dict[str, Any]:
     """Return what runs a run, and in which versions, as a measurement names them."""
+    versions = installed(str(run.model.get("name", "")))
     if run.info.get("file") != INT8:
-        return {"runtime": "eager", "versions": dict(installed())}
-    return {"runtime": "int8", "versions": {**installed(), "runtime": RUNTIMES["int8"].version()}}
+        return {"runtime": "eager", "versions": versions}
+    return {"runtime": "int8", "versions": {**versions, "runtime": RUNTIMES["int8"].version()}}

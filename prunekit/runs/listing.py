@@ -9,6 +9,8 @@ from prunekit.runs.records import Label, Measurement, Run
 from prunekit.runs.store import RunStore
 
 ALL = 1_000_000
+EARLIER = "measured by an earlier version"
+"""What stands beside figures that cannot be vouched for."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Listed:
     accuracy: Measurement | None
     timed: int
 
+    @property
+    def earlier(self) -> bool:
+        """Whether an earlier version made or measured it, and it cannot be vouched for what it was made of or measured on."""
+        return self.run.earlier if self.accuracy is None else self.accuracy.earlier
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         plain = {name: getattr(self.run, name) for name in ("id", "kind", "title", "model", "parent", "created", "spec", "recovery")}
@@ -39,7 +46,8 @@ class Listed:
         plain |= {name: self.run.info.get(name) for name in counts}
         seen = self.accuracy
         plain["accuracy"] = None if seen is None else {**seen.value, "split": seen.split, "data": seen.data, "runtime": seen.runtime}
-        return {**plain, "timed": self.timed, "saved": self.label.saved, "tags": list(self.label.tags), "note": self.label.note}
+        plain |= {"earlier": self.earlier, "timed": self.timed}
+        return {**plain, "saved": self.label.saved, "tags": list(self.label.tags), "note": self.label.note}
 
 
 def listed(store: RunStore, *, kind: str | None = None, tag: str | None = None, every: bool = False) -> list[Listed]:
@@ -65,9 +73,9 @@ def listed(store: RunStore, *, kind: str | None = None, tag: str | None = None, 
 
 
 def best_accuracy(seen: list[Measurement]) -> Measurement | None:
-    """Return the accuracy on test images, where there is one, and on most of them; of equal ones the first."""
+    """Return the accuracy that can be vouched for, on test images and on most of them, where there is one; of equal ones the first."""
     found = [m for m in seen if m.what == "accuracy"]
-    return max(found, key=lambda m: (m.split == "test", m.images), default=None)
+    return max(found, key=lambda m: (not m.earlier, m.split == "test", m.images), default=None)
 
 
 def in_passing(store: RunStore) -> set[str]:

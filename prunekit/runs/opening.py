@@ -25,6 +25,7 @@ from prunekit.runs.records import Run
 from prunekit.runs.sources import Shape, Source, gone
 from prunekit.runs.store import RunStore
 from prunekit.runs.structure import Structure, cut_of, of_masks, of_removal, of_weights, same_shapes, widths_of
+from prunekit.runs.vouching import otherwise
 from prunekit.runtimes import RUNTIMES, Files, Session
 from prunekit.runtimes.accuracy import scores_of
 
@@ -97,7 +98,8 @@ def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None)
     Raises
     ------
     RunGone
-        If its weights are not there any more, the dense model under its name has become another one, or the images cannot be had.
+        If its weights are not there any more, the dense model under its name has become another one, what is opened does not answer as
+        what was measured, or the images cannot be had.
     RuntimeFault
         If the run is quantised and its runtime is not installed.
     StoreError
@@ -107,7 +109,15 @@ def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None)
     known = where.find(run) if isinstance(run, str) else run
     source = Source(known, where, data)
     opened = OPENERS[known.kind](source)
-    return replace(opened, data_id=next(iter(source.data_ids()), None))
+    differs = "" if opened.model is None else otherwise(known, opened.model)
+    if differs:
+        raise gone(
+            known,
+            f"what is made of them here is not what was measured: {differs}",
+            AGAIN.get(known.kind, "Make it again from today's, or delete it"),
+        )
+    note = " ".join(filter(None, (opened.note, EARLIER if known.earlier else "")))
+    return replace(opened, data_id=next(iter(source.data_ids()), None), note=note)
 
 
 def _dense(source: Source) -> Opened:
@@ -188,6 +198,7 @@ def _shape(run: Run) -> Shape | None:
     return tuple(noted) if noted else None
 
 
+EARLIER = "It was made by an earlier version of prunekit, which did not note all of the code behind it: make it again to be sure of it."
 AGAIN = {
     "recovered": "Recover it again with the same setting on the Recover page, or delete the run",
     "trained": "Train it again with the same seed, or delete the run",

@@ -21,7 +21,7 @@ from prunekit.pruning import prune
 from prunekit.recovery import Recovery
 from prunekit.runs.bench import Bench, Keeper, Warn
 from prunekit.runs.home import weights_folder
-from prunekit.runs.identity import data_hash, digest, installed, measurement_id
+from prunekit.runs.identity import data_hash, digest, measurement_id
 from prunekit.runs.loading import load
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.recovering import recover_through
@@ -143,7 +143,7 @@ class _Quantising(Bench):
 
     def _run(self, parent: Run, source: nn.Module) -> Run:
         """Return the run of the quantised model."""
-        calibrated = data_hash(self.data.train, self.data_id.name) if self.data.train is not None else ""
+        calibrated = data_hash(self.data.train) if self.data.train is not None else ""
         name = digest({"parent": parent.id, "quantised": {"runtime": RUNTIME, "calibrated_on": calibrated}})
         counts = {
             **asdict(count(source, self.shape)),
@@ -158,10 +158,10 @@ class _Quantising(Bench):
     def _int8(self, run: Run, files: Files, part: Any, split: str, progress: Progress | None) -> Accuracy:
         """Return the accuracy of the quantised model in its runtime, from the store or measured."""
         hashed = self._hash(split)
-        versions = {**installed(), "runtime": RUNTIMES[RUNTIME].version()}
+        versions = {**self.versions, "runtime": RUNTIMES[RUNTIME].version()}
         name = measurement_id(run.id, hashed, split, len(part), runtime=RUNTIME, versions=versions)
         kept = self.keeper.ask(lambda store: store.measurement(name))
-        if kept is not None:
+        if kept is not None and not kept.earlier:
             return kept.accuracy  # type: ignore[no-any-return]
         session = RUNTIMES[RUNTIME].open(files)
         found = evaluate_session(session, part, progress=progress, cancel=self.cancel)
@@ -172,17 +172,17 @@ class _Quantising(Bench):
     def _before(self, parent: Run, source: nn.Module, part: Any, split: str) -> Accuracy:
         """Return the accuracy of the parent, from the store or measured."""
         hashed = self._hash(split)
-        kept = self.keeper.ask(lambda store: store.accuracy(parent.id, hashed, split, len(part)))
+        kept = self.keeper.ask(lambda store: store.accuracy(parent.id, hashed, split, len(part), self.versions))
         if kept is not None:
             return kept  # type: ignore[no-any-return]
         found = evaluate(source, part, cancel=self.cancel)
-        seen = Measurement.of(parent.id, found, self.data_id.to_dict(), hashed, split)
+        seen = Measurement.of(parent.id, found, self.data_id.to_dict(), hashed, split, versions=self.versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found
 
     def _hash(self, split: str) -> str:
         """Return the fingerprint of a whole split."""
-        return data_hash(getattr(self.data, split), self.data_id.name)
+        return data_hash(getattr(self.data, split))
 
 
 def _put(run: Run, store: RunStore) -> None:

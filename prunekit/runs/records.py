@@ -11,7 +11,7 @@ import numpy as np
 from prunekit.choices import RUN_KINDS
 from prunekit.errors import StoreError
 from prunekit.measure.accuracy import Accuracy
-from prunekit.runs.identity import installed, measurement_id, this_machine
+from prunekit.runs.identity import IDENTITY, installed, measurement_id, this_machine
 
 KINDS = RUN_KINDS
 
@@ -52,6 +52,8 @@ class Run:
         Plain values: counts (``params``, ``nonzero``, ``macs``, ``effective_macs``, ``sparsity``, ``prunable``), ``achieved``, the
         learning curve ``history``, the name of the weights' ``file`` where it was kept, ``sizes`` in bytes, the hash ``state`` of the
         weights themselves.
+    identity : int
+        How it was told from others (`prunekit.runs.identity.IDENTITY`).
     """
 
     id: str
@@ -65,6 +67,12 @@ class Run:
     parent: str | None = None
     created: str = field(default_factory=now)
     info: dict[str, Any] = field(default_factory=dict)
+    identity: int = IDENTITY
+
+    @property
+    def earlier(self) -> bool:
+        """Whether an earlier version made it, and it cannot be vouched for what it was made of."""
+        return self.identity < IDENTITY
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,8 @@ class Measurement:
         Of an accuracy: which samples were right, eight to a byte. Of predictions: classes and confidences, compressed.
     created : str
         Time, UTC.
+    identity : int
+        How it was told from others (`prunekit.runs.identity.IDENTITY`).
     """
 
     id: str
@@ -156,13 +166,22 @@ class Measurement:
     machine: dict[str, str] = field(default_factory=lambda: dict(this_machine()))
     versions: dict[str, str] = field(default_factory=lambda: dict(installed()))
     created: str = field(default_factory=now)
+    identity: int = IDENTITY
 
     @classmethod
-    def of(cls, run: str, accuracy: Accuracy, data: dict[str, Any], data_hash: str, split: str) -> Measurement:
-        """Build from an accuracy that was measured here and now."""
-        name = measurement_id(run, data_hash, split, accuracy.n)
+    def of(
+        cls, run: str, accuracy: Accuracy, data: dict[str, Any], data_hash: str, split: str, *, versions: dict[str, str] | None = None
+    ) -> Measurement:
+        """Build from an accuracy that was measured here and now, with these versions of packages (as ``installed`` says)."""
+        by = installed() if versions is None else versions
+        name = measurement_id(run, data_hash, split, accuracy.n, versions=by)
         bits = np.packbits(accuracy.correct).tobytes()
-        return cls(name, run, data, data_hash, split, accuracy.n, accuracy.to_dict(), bits)
+        return cls(name, run, data, data_hash, split, accuracy.n, accuracy.to_dict(), bits, versions=dict(by))
+
+    @property
+    def earlier(self) -> bool:
+        """Whether an earlier version measured it, and it cannot be vouched for what it was measured on."""
+        return self.identity < IDENTITY
 
     @property
     def accuracy(self) -> Accuracy:

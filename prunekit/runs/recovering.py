@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.catalog import load_model
+from prunekit.catalog.data import samples_of
 from prunekit.catalog.folder import is_folder, write_folder
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy, evaluate
@@ -177,8 +178,9 @@ class _Recovering(Bench):
         if self.keeper.store is None:
             return {}
         try:
-            recipe = replace(self.recipe, recover=recovery.to_dict())
-            return {"file": write_folder(weights_folder(run), result.model, recipe, layers_of(result)).name}
+            recipe = replace(self.recipe, recover=recovery.to_dict(), input_shape=result.input_shape)
+            told, samples = layers_of(result), samples_of(self.data)
+            return {"file": write_folder(weights_folder(run), result.model, recipe, told, samples=samples).name}
         except (PrunekitError, OSError) as error:
             self.keeper.warn(f"the recovered weights could not be kept: {error}")
             return {}
@@ -186,15 +188,15 @@ class _Recovering(Bench):
     def _test(self, run: str, spec: PruneSpec | None) -> Accuracy | None:
         """Return the accuracy on all test images: the last word."""
         test = self.data.test
-        hashed = data_hash(test, self.data_id.name)
-        kept: Accuracy | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test)))
+        hashed = data_hash(test)
+        kept: Accuracy | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test), self.versions))
         if kept is not None:
             return kept
         model = self.model if spec is None else self.made
         if model is None:
             model = load_model(str(weights_folder(run)))
         found = evaluate(model, test, cancel=self.cancel)
-        seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test")
+        seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test", versions=self.versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found
 

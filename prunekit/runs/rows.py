@@ -33,17 +33,19 @@ def insert(connection: sqlite3.Connection, table: str, values: Mapping[str, Any]
 
 def put_run(connection: sqlite3.Connection, run: Run) -> None:
     """Insert a run, or add to what is known of it."""
-    rows = connection.execute("SELECT info FROM runs WHERE id = ?", (run.id,)).fetchall()
+    rows = connection.execute("SELECT info, identity FROM runs WHERE id = ?", (run.id,)).fetchall()
     if not rows:
         insert(connection, "runs", values_of(run), "")
         return
     known = json.loads(rows[0]["info"])
     if any(known.get(key) != value for key, value in run.info.items()):
         connection.execute("UPDATE runs SET info = ? WHERE id = ?", (json.dumps({**known, **run.info}), run.id))
+    if rows[0]["identity"] < run.identity:  # made again, and now it is known of what
+        connection.execute("UPDATE runs SET identity = ? WHERE id = ?", (run.identity, run.id))
 
 
 def put_measurement(connection: sqlite3.Connection, measurement: Measurement) -> None:
     """Insert a measurement, or replace what was seen before."""
     found = values_of(measurement)
-    again = ", ".join(f"{name} = excluded.{name}" for name in ("value", "correct", "created"))
+    again = ", ".join(f"{name} = excluded.{name}" for name in ("value", "correct", "created", "identity"))
     insert(connection, "measurements", found, f"ON CONFLICT(id) DO UPDATE SET {again}")

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import nn
 
+from prunekit.catalog.data import samples_of
 from prunekit.catalog.folder import is_folder, write_folder
 from prunekit.catalog.ids import DataId, ModelId
+from prunekit.catalog.places import placed_data
 from prunekit.errors import PrunekitError
 from prunekit.measure.accuracy import Accuracy
 from prunekit.measure.assess import Assessment, Snapshot, assess
@@ -21,12 +23,14 @@ from prunekit.runs.bench import Bench, Keeper
 from prunekit.runs.filling import fill
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash, trained_on, weights_of
+from prunekit.runs.images import how
 from prunekit.runs.loading import load
 from prunekit.runs.naming import course, dense_run, facts, placed, pruned_run
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.requests import AccuracyRequest
 from prunekit.runs.store import RunStore
 from prunekit.runs.structure import layers_of
+from prunekit.runs.vouching import vouched
 from prunekit.spec import Recipe
 
 MAKING = 0.8  # share of the progress that recovery takes, where there is one
@@ -87,7 +91,7 @@ def _make(request: AccuracyRequest, bench: Bench, store: RunStore, progress: Pro
     share, shape, cancel = MAKING if request.recovery.active else 0.0, bench.shape, bench.cancel
     making, measuring = part_of(progress, 0.0, share), part_of(progress, share, 1.0)
     made = recover(bench.model, request.spec, request.recovery, bench.data, input_shape=shape, progress=making, cancel=cancel)
-    known = store.accuracy(bench.run(None, Recovery()).id, bench.data_hash, "test", bench.images)
+    known = bench.accuracy_in(store, bench.run(None, Recovery()).id)
     found = assess(bench.model, made.result, bench.part, baseline=known, progress=measuring, cancel=cancel)
     keep_made(request.model, bench.model, made, found, store, data_id=request.data, data=bench.data)
 
@@ -97,7 +101,8 @@ def _dense(bench: Bench, store: RunStore) -> Run:
     run = bench.run(None, Recovery())
     if store.get_run(run.id) is None:
         made = bench.made_dense()
-        store.put_run(replace(run, info=facts(made.model, None, made.counts, made.sparsity, bench.shape)))
+        told = facts(made.model, None, made.counts, made.sparsity, bench.shape)
+        store.put_run(replace(run, info={**told, **vouched(made.model, bench.model_id, bench.shape)}))
     return run
 
 
@@ -144,13 +149,18 @@ def keep_made(
     shape, spec, recovery = made.result.input_shape, made.result.spec, made.recovery
     weights = weights_of(model, shape)
     on = trained_on(data, spec, recovery) if data is not None else ""
-    noted = {} if data_id is None else {"data": data_id.to_dict()}
+    noted = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
     dense = dense_run(model_id, weights)
-    dense = replace(dense, info={**facts(model, None, found.before.counts, 0.0, shape), **_sizes(found.before)})
+    before = facts(model, None, found.before.counts, 0.0, shape)
+    dense = replace(dense, info={**before, **_sizes(found.before), **vouched(model, model_id, shape)})
     run = pruned_run(model_id, weights, spec, recovery, on)
     told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **noted}
+    told |= vouched(made.model, model_id, shape)
     if recovery.active:
-        told |= {**course(made), "file": _keep_weights(run, made, Recipe(placed(model_id), noted.get("data"), spec, recovery.to_dict()))}
+        told |= {
+            **course(made),
+            "file": _keep_weights(run, made, Recipe(placed(model_id), noted.get("data"), spec, recovery.to_dict(), shape), data),
+        }
     run = replace(run, info=told)
     store.put_run(dense)
     store.put_run(run)
@@ -165,11 +175,11 @@ def _sizes(side: Snapshot) -> dict[str, Any]:
     return {} if side.sizes.gzip is None else {"sizes": side.sizes.to_dict()}
 
 
-def _keep_weights(run: Run, made: Recovered, recipe: Recipe) -> str:
+def _keep_weights(run: Run, made: Recovered, recipe: Recipe, data: Any) -> str:
     """Write recovered weights beside the store and return the name of the folder."""
     folder = weights_folder(run.id)
     try:
-        write_folder(folder, made.model, recipe, layers_of(made.result))
+        write_folder(folder, made.model, recipe, layers_of(made.result), samples=samples_of(data))
     except PrunekitError:
         # another process may have written the same run in the same moment
         if not is_folder(folder):
@@ -179,4 +189,4 @@ def _keep_weights(run: Run, made: Recovered, recipe: Recipe) -> str:
 
 def _seen(run: Run, accuracy: Accuracy, data_id: DataId, data: Any) -> Measurement:
     """Return an accuracy on all test images as a measurement."""
-    return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test, data_id.name), "test")
+    return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test), "test", versions=how(run)["versions"])

@@ -18,9 +18,10 @@ from prunekit.measure.forward import Progress
 from prunekit.measure.sensitivity import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
 from prunekit.measure.sweep import split_of
 from prunekit.runs.bench import Keeper, Warn
-from prunekit.runs.identity import data_hash, digest, installed, run_id, this_machine, trained_on, weights_of
+from prunekit.runs.identity import data_hash, digest, installed, this_machine, trained_on, weights_of
 from prunekit.runs.loading import load
-from prunekit.runs.records import Measurement, Run
+from prunekit.runs.naming import dense_run
+from prunekit.runs.records import Measurement
 from prunekit.runs.requests import SPLITS
 from prunekit.runs.store import RunStore
 from prunekit.spec import PruneSpec
@@ -143,25 +144,27 @@ class _Place:
 
     def __init__(self, request: SensitivityRequest, model: nn.Module, data: Any) -> None:
         whole = split_of(data, request.split)
-        self.request, self.hash = request, data_hash(whole, request.data.name)
+        self.request, self.hash = request, data_hash(whole)
         self.images = min(request.images or len(whole), len(whole))
         weights = weights_of(model, tuple(whole[0][0].shape))
-        self.run = Run(run_id(weights, None, None), "dense", request.model.name, request.model.to_dict(), weights)
+        self.run = dense_run(request.model, weights)
         setting = {"spec": request.spec.to_dict(), "sparsities": list(request.sparsities), "scored": trained_on(data, request.spec, None)}
-        here = {"machine": dict(this_machine()), "versions": dict(installed())}
+        self.versions = installed(request.model.name)
+        here = {"machine": dict(this_machine()), "versions": self.versions}
         where = {"run": self.run.id, "data": self.hash, "split": request.split, "images": self.images}
         self.name = digest({"what": WHAT, **where, **setting, **here})
 
     def read(self, store: RunStore) -> Sensitivity | None:
         """Return what is stored, or None."""
         row = store.measurement(self.name)
-        return None if row is None else _opened(row)
+        return None if row is None or row.earlier else _opened(row)
 
     def write(self, store: RunStore, found: Sensitivity) -> None:
         """Store what is known by now."""
         value, bits = _packed(found)
         row = Measurement(
-            self.name, self.run.id, self.request.data.to_dict(), self.hash, self.request.split, self.images, value, bits, what=WHAT
+            self.name, self.run.id, self.request.data.to_dict(), self.hash, self.request.split, self.images, value, bits, WHAT,
+            versions=self.versions,
         )  # fmt: skip
         store.put_point([self.run], row)
 

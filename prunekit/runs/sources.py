@@ -8,13 +8,14 @@ from typing import Any
 
 from torch import nn
 
+from prunekit.anatomy import state_hash
 from prunekit.catalog import load_model
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.catalog.info import info
 from prunekit.errors import PrunekitError, RunGone
 from prunekit.measure.sweep import shape_of
 from prunekit.recovery import Recovery
-from prunekit.runs.identity import trained_on, weights_of
+from prunekit.runs.identity import earlier_weights_of, run_id, trained_on, weights_of
 from prunekit.runs.loading import load
 from prunekit.runs.records import Run
 from prunekit.runs.store import RunStore
@@ -77,12 +78,22 @@ class Source:
         try:
             model = load_model(self.model_id)
             for shape in self._shapes(model):
-                if weights_of(model, shape) == self.run.weights:
+                if self._is_of(model, shape):
                     return model, shape
         except (PrunekitError, OSError) as error:
             raise gone(self.run, f"its dense model cannot be loaded: {error}", "Bring it back, or delete the run") from error
-        why = f"{self.model_id.name} has other weights now than when the run was made"
-        raise gone(self.run, why, "Bring the earlier weights back, or make the run again from today's")
+        other, back = ("code or options", "code") if self._has_the_weights(model) else ("weights", "weights")
+        why = f"{self.model_id.name} has other {other} now than when the run was made"
+        raise gone(self.run, why, f"Bring the earlier {back} back, or make the run again from today's")
+
+    def _is_of(self, model: nn.Module, shape: Shape) -> bool:
+        """Whether the run was made of a model; of one that an earlier version made, what that version looked at must be the same."""
+        return weights_of(model, shape) == self.run.weights or (self.run.earlier and earlier_weights_of(model, shape) == self.run.weights)
+
+    def _has_the_weights(self, model: nn.Module) -> bool:
+        """Whether a model has the weights of the dense run, as far as they were noted."""
+        dense = self.run if self.run.kind == "dense" else self.store.get_run(run_id(self.run.weights, None, None))
+        return dense is not None and dense.info.get("state") == state_hash(model)
 
     def _shapes(self, model: nn.Module) -> Iterator[Shape]:
         """Yield shapes that a sample may have had: as noted, as usual for the model, as in the data."""

@@ -186,7 +186,7 @@ class RunStore:
             insert(connection, "labels", values_of(label), RELABEL)
         return label
 
-    def accuracy(self, run: str, data_hash: str, split: str, images: int) -> Accuracy | None:
+    def accuracy(self, run: str, data_hash: str, split: str, images: int, versions: Mapping[str, str] | None = None) -> Accuracy | None:
         """Return what was measured of a run on this machine with the installed packages, or None.
 
         Parameters
@@ -195,9 +195,11 @@ class RunStore:
             As for `measurement_id`.
         images : int
             How many images.
+        versions : mapping, optional
+            Of packages, as ``installed`` says of the model.
         """
-        found = self.measurement(measurement_id(run, data_hash, split, images))
-        return None if found is None else found.accuracy
+        found = self.measurement(measurement_id(run, data_hash, split, images, versions=versions))
+        return None if found is None or found.earlier else found.accuracy
 
     def put_sweep(self, name: str, request: Mapping[str, Any], weights: str) -> None:
         """Keep a sweep. Where the model under the same name has become another one, the points that belonged to it are let go."""

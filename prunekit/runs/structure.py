@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from prunekit.anatomy import channel_layers, prunable_layers, weight_of
 from prunekit.catalog import load_model
-from prunekit.catalog.folder import read_result, stored_architecture
+from prunekit.catalog.earlier import kept_in
+from prunekit.catalog.folder import stored_architecture
 from prunekit.errors import PrunekitError
 from prunekit.pruning import PruneResult, prune, trace
 from prunekit.pruning.groups import weight_name
+from prunekit.pruning.leaving import sound
 from prunekit.pruning.proof import removed_mask
 from prunekit.pruning.removal import Removal
 from prunekit.pruning.surgery import by_tensor
@@ -122,29 +124,12 @@ def removal_of(
     dense: nn.Module, small: nn.Module, kept: Mapping[str, Sequence[int]] | None, shape: tuple[int, ...] | None
 ) -> Removal | None:
     """Return what was removed, or None where what was noted does not lead to the shapes of the smaller model."""
-    if kept is None or not _sound(dense, kept):
+    if kept is None or not sound(dense, kept):
         return None
     removal = Removal.leaving(trace(dense, shape), kept)
     there = {name: tuple(weight_of(small, name).shape) for name in channel_layers(small)}
     left = {name: after for name, (_, after) in removal.layer_shapes.items() if after[0]}  # without those of blocks that went
     return removal if left == {name: size for name, size in there.items() if name in removal.layer_shapes} else None
-
-
-def kept_in(folder: Path) -> dict[str, tuple[int, ...]] | None:
-    """Return the outputs that stay in each layer, as the ``result.json`` of a folder has them; None where it does not say."""
-    layers = read_result(folder).get("layers")
-    found = {}
-    for layer in layers if isinstance(layers, list) else ():
-        stay = layer.get("kept") if isinstance(layer, dict) else None
-        if isinstance(stay, list) and isinstance(layer.get("name"), str) and all(type(i) is int for i in stay):
-            found[layer["name"]] = tuple(stay)
-    return found or None
-
-
-def _sound(dense: nn.Module, kept: Mapping[str, Sequence[int]]) -> bool:
-    """Whether indices can be those of the layers' outputs; they may come from a file of somebody else."""
-    layers = channel_layers(dense)
-    return all(name in layers and all(0 <= i < len(weight_of(dense, name)) for i in stay) for name, stay in kept.items())
 
 
 def widths_of(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:

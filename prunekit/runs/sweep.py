@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -14,9 +14,10 @@ from prunekit.measure.forward import Progress
 from prunekit.measure.sweep import SweepPoint
 from prunekit.recovery import Recovery
 from prunekit.runs.bench import Bench, Keeper, Request, Warn
+from prunekit.runs.identity import installed
 from prunekit.runs.loading import load
 from prunekit.runs.requests import AccuracyRequest, SweepRequest
-from prunekit.runs.store import RunStore
+from prunekit.runs.store import RunStore, Stored
 from prunekit.spec import PruneSpec
 
 Report = Callable[[SweepPoint], object]
@@ -85,6 +86,36 @@ def carry_out(
         add(requested)
     bench.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
     return points
+
+
+def known_points(request: SweepRequest, store: RunStore, weights: str, hashed: str) -> list[Stored]:
+    """Return the points of a sweep that a store holds of this very model and these very images, the dense model first.
+
+    A sweep is called by what was asked for, by names; what these stood for when a point was measured, the point itself tells.
+
+    Parameters
+    ----------
+    request : SweepRequest
+        What is asked for.
+    store : RunStore
+        Where to look.
+    weights, hashed : str
+        Model and part of the data, as `weights_of` and `data_hash` say.
+    """
+    here = _decisive(installed(request.model.name))
+    return [
+        row
+        for row in store.points(request.id)
+        if row.run.weights == weights
+        and row.measurement.data_hash == hashed
+        and _decisive(row.measurement.versions) == here
+        and not (row.run.earlier or row.measurement.earlier)
+    ]
+
+
+def _decisive(versions: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of packages whose figures are not mixed; a newer prunekit draws what an earlier one measured."""
+    return {name: told for name, told in versions.items() if name != "prunekit"}
 
 
 def measure_one(

@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from prunekit import fields as check
 from prunekit.anatomy import count, state_hash
+from prunekit.anatomy.state import tensor_state
 from prunekit.catalog import load_data, load_model
 from prunekit.catalog.ids import DataId, ModelId
 from prunekit.errors import SpecError, StoreError
@@ -26,6 +27,7 @@ from prunekit.runs.home import checkpoints
 from prunekit.runs.identity import data_hash, digest, run_id, weights_of
 from prunekit.runs.records import Measurement, Run
 from prunekit.runs.store import RunStore
+from prunekit.runs.vouching import vouched
 
 Report = Callable[[Epoch], object]
 
@@ -124,18 +126,19 @@ def train_through(
     known = load_model(ModelId(request.model.name))
     data = load_data(request.data, model=known)
     tuned = train(request.model.name, data, request.training, report=report, progress=progress, cancel=cancel)
-    payload = save({name: value.contiguous() for name, value in tuned.model.state_dict().items()})
+    payload = save({name: value.contiguous() for name, value in tensor_state(tuned.model).items()})
     keeper = Keeper(store, warn)
     path = keep(payload, keeper) if store is not None else None
     shape = tuple(data.test[0][0].shape)
     told = {**asdict(count(tuned.model, shape)), "state": state_hash(tuned.model), "input_shape": list(shape)}
+    told |= vouched(tuned.model, request.model, shape)
     run = _run(request, tuned, weights_of(tuned.model), path, told)
     found = {}
     for split in ("validation", "test"):
         part = getattr(data, split)
         if part is not None:
             found[split] = evaluate(tuned.model, part, cancel=cancel)
-            seen = Measurement.of(run.id, found[split], request.data.to_dict(), data_hash(part, request.data.name), split)
+            seen = Measurement.of(run.id, found[split], request.data.to_dict(), data_hash(part), split)
             keeper.ask(_kept(run, seen))
     return Trained(run.id, "" if path is None else path.stem, payload, found.get("validation"), found["test"], tuned)
 

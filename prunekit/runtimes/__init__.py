@@ -3,7 +3,7 @@
 from prunekit.runtimes.accuracy import evaluate_session
 from prunekit.runtimes.calibration import calibration_images
 from prunekit.runtimes.checking import Check, check
-from prunekit.runtimes.export import export_onnx
+from prunekit.runtimes.export import export_onnx, load_exporter
 from prunekit.runtimes.files import Files, Session
 from prunekit.runtimes.quantise import quantise_onnx
 from prunekit.runtimes.registry import RUNTIMES, Runtime
@@ -18,5 +18,6 @@ __all__ = [
     "check",
     "evaluate_session",
     "export_onnx",
+    "load_exporter",
     "quantise_onnx",
 ]

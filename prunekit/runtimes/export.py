@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,12 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def load_exporter() -> None:
+    """Import what exporting loads at first use: for a process that forks others which export, each of which would load it for itself."""
+    for package in ("onnxscript", "torch._dynamo"):
+        import_module(package)
 
 
 def _exported(model: nn.Module, example: Tensor) -> Any:

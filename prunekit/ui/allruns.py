@@ -10,9 +10,10 @@ import streamlit as st
 
 from prunekit.comparison.letters import FEWEST
 from prunekit.comparison.numbers import sparsity_of
+from prunekit.measure.sizes import FOUR, comparable
 from prunekit.plots.text import plural
 from prunekit.reports.names import short_title
-from prunekit.runs.listing import ALL, in_passing, listed
+from prunekit.runs.listing import ALL, EARLIER, Listed, in_passing, listed
 from prunekit.runs.records import KINDS, Run
 from prunekit.runs.store import RunStore
 from prunekit.ui import comparing, labels, routes, show, state
@@ -42,19 +43,21 @@ def frame_of(store: RunStore) -> pd.DataFrame:
         run, label, seen = one.run, one.label, one.accuracy
         value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.images)
         rows.append(
-            (*_first(run), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing)
+            (*_first(one), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing)
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _first(run: Run) -> tuple[str, str, str, str]:
-    """Return a run's name, title, model and kind."""
-    return run.id, short_title(run), str(run.model.get("name", "")).rpartition("/")[2], run.kind
+def _first(one: Listed) -> tuple[str, str, str, str]:
+    """Return a run's name, title (marked where its figures cannot be vouched for), model and kind."""
+    run = one.run
+    return run.id, short_title(run) + (f" ({EARLIER})" if one.earlier else ""), str(run.model.get("name", "")).rpartition("/")[2], run.kind
 
 
 def _counts(run: Run, dense: Run | None) -> tuple[float, float, float]:
     """Return kilobytes of the smallest form, parameters that are not zero, and sparsity in percent; NaN for what is not known."""
-    sizes = [value for value in (run.info.get("sizes") or {}).values() if isinstance(value, (int, float))]
+    told = comparable(run.info.get("sizes")) or {}
+    sizes = [told[name] for name in FOUR if isinstance(told.get(name), (int, float))]
     found = (min(sizes, default=None), run.info.get("nonzero"), None if dense is None else sparsity_of(run, dense))
     size, params, sparsity = (float("nan") if value is None else float(value) for value in found)
     return size / 1000, params, 100 * sparsity

@@ -15,6 +15,7 @@ from prunekit.plots import Bins, CutBins
 from prunekit.pruning import LayerCut, Plan
 from prunekit.ui import store
 from prunekit.ui.cuts import View, mask_of
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import Source
 
 FINE = 8192
@@ -39,7 +40,7 @@ def _weights(source: Source, name: str) -> NDArray[np.float32]:
     return flat
 
 
-@st.cache_resource(max_entries=16, show_spinner="Counting the weights, once …")
+@shared(16, "Counting the weights, once …")
 def fine(source: Source, layers: tuple[str, ...]) -> Fine:
     """Return fine histograms of some layers over shared bins."""
     weights = {name: _weights(source, name) for name in layers}

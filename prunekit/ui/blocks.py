@@ -14,6 +14,7 @@ from prunekit.pruning import ChannelRanking, Plan
 from prunekit.ui import cuts, show, state, store
 from prunekit.ui.cuts import View
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.shrinking import listed
 from prunekit.ui.store import Loaded, Source
 
@@ -26,7 +27,7 @@ HIGH = 330  # pixels: a longer table scrolls
 WIDTHS = {"becomes": 85, "layers": 60, "params": 90, "share": 125, "macs": 120}
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def block_frame(source: Source) -> pd.DataFrame:
     """Return the blocks that can go as a whole.
 
@@ -63,7 +64,7 @@ def names_of(source: Source) -> tuple[str, ...]:
         return ()
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def staying(source: Source) -> tuple[str, ...]:
     """Return the modules of the same class as a block that can go, which cannot."""
     model, names = store.load(source).model, names_of(source)
@@ -148,7 +149,7 @@ def slider(now: Settings, loaded: Loaded) -> None:
 
 def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     """Show on the Prune page every block with a tick, its score, and whether it goes."""
-    frame = block_frame(loaded.source)
+    frame = block_frame(loaded.source).copy()
     ticked = candidates(now, loaded.source)
     frame.insert(0, "tick", [name in ticked for name in frame["block"]])
     plan = view.cut if view is not None and isinstance(view.cut, Plan) else None

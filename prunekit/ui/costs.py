@@ -14,14 +14,16 @@ from prunekit import measure, pruning
 from prunekit.catalog import Data
 from prunekit.jobs import Job, board
 from prunekit.measure import Accuracy, Assessment, Difference, Sizes
+from prunekit.measure.sizes import gzip_note
 from prunekit.plots import sizes as size_bars
 from prunekit.plots.text import error as small
 from prunekit.plots.text import percent, points, size, times
 from prunekit.pruning import ChannelRanking, Plan, Proof, PruneResult
 from prunekit.spec import PruneSpec
-from prunekit.ui import cuts, measuring, show, store
+from prunekit.ui import measuring, show, store
 from prunekit.ui.cuts import SMALL, View
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import Images, Loaded, Source
 
 
@@ -70,12 +72,18 @@ def maker(loaded: Loaded, view: View) -> Callable[[], PruneResult]:
     return partial(pruning.mask, loaded.model, view.ranking, view.spec, loaded.input_shape)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def exact(source: Source, spec: PruneSpec, images: Images) -> Measured:
-    """Return sizes and proof of a small model, without accuracy."""
+@shared(64)
+def exact(source: Source, spec: PruneSpec, images: Images, _view: View) -> Measured:
+    """Return sizes and proof of a small model, without accuracy; the view is that of the setting, which alone tells results apart."""
     loaded = store.load(source)
-    result = maker(loaded, cuts.view(source, spec, images))()
-    return Measured(measure.assess(loaded.model, result), result.proof)
+    result = maker(loaded, _view)()
+    return Measured(measure.assess(loaded.model, result, known=_dense_sizes(source)), result.proof)
+
+
+@shared(32)
+def _dense_sizes(source: Source) -> Sizes:
+    """Return the sizes of a small dense model, the same at every setting."""
+    return measure.sizes(store.load(source).model)
 
 
 def accuracy_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
@@ -83,9 +91,9 @@ def accuracy_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
     return measuring.key_of("assess", *measuring.of_data(now, loaded), spec)
 
 
-def exact_key(loaded: Loaded, view: View) -> str:
-    """Return the key of sizes and proof of a big model."""
-    return measuring.key_of("exact", loaded.source, view.spec, view.images)
+def sizes_key(loaded: Loaded, view: View, *, exact: bool = False) -> str:
+    """Return the key of sizes and proof of a big model, its gzipped sizes estimated or exact."""
+    return measuring.key_of("exact" if exact else "sizes", loaded.source, view.spec, view.images)
 
 
 def measured(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
@@ -96,13 +104,14 @@ def measured(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
 
 def known(now: Settings, loaded: Loaded, view: View) -> Measured | None:
     """Return sizes and proof where they are known or quick."""
-    found = measured(now, loaded, view.spec) or measuring.finished(exact_key(loaded, view))
-    if isinstance(found, Measured):
-        return found
-    return exact(loaded.source, view.spec, view.images) if is_small(loaded) else None
+    exactly, about = (measuring.finished(sizes_key(loaded, view, exact=exactly)) for exactly in (True, False))
+    for found in (exactly, measured(now, loaded, view.spec), about):
+        if isinstance(found, Measured):
+            return found
+    return exact(loaded.source, view.spec, view.images, view) if is_small(loaded) else None
 
 
-def begin(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:
+def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly: bool = False) -> None:
     """Start measuring a setting: with data its accuracy, without its sizes and proof; a button's callback."""
     dense = measuring.finished(measuring.baseline_key(now, loaded)) if data is not None else None
     make = maker(loaded, view)
@@ -111,12 +120,12 @@ def begin(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:
         job.progress(0.02, "pruning a copy")
         result = make()
         split = None if data is None else data.test
-        found = measure.assess(loaded.model, result, split, baseline=dense, progress=job.progress, cancel=job.cancel)
+        found = measure.assess(loaded.model, result, split, exact=exactly, baseline=dense, progress=job.progress, cancel=job.cancel)
         return Measured(found, result.proof)
 
     name = f"{loaded.source.name}, {view.spec.pattern or view.spec.mode}, {percent(view.spec.sparsity or 0)}"
     if data is None:
-        measuring.start(exact_key(loaded, view), f"Sizes and proof: {name}", work)
+        measuring.start(sizes_key(loaded, view, exact=exactly), f"{'Exact sizes' if exactly else 'Sizes and proof'}: {name}", work)
     else:
         measuring.start(accuracy_key(now, loaded, view.spec), f"Accuracy: {name}", work)
 
@@ -156,7 +165,31 @@ def sizes(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
     show.section("How big is it on disk?")
     frame = _exact_rows(view, found) if found is not None else _estimated_rows(loaded, view)
     show.chart(size_bars(frame, dark=show.dark()), "sizes", "")
-    st.caption(f"{_size_caption(view, frame)} {show.tag('counted' if found is not None else 'estimated')}")
+    estimated = found is None or any(map(_estimated, found.sizes))
+    st.caption(f"{_size_caption(view, frame)} {_gzip_words(found)}{show.tag('estimated' if found is None else 'counted')}")
+    if found is not None and estimated:
+        key = sizes_key(loaded, view, exact=True)
+        job = board().get(key)
+        if job is None or not job.active:
+            st.button(
+                "Exact sizes", key="exact_sizes", icon=":material/compress:", on_click=begin, args=(now, loaded, view, None, True),
+                help="Compresses both files whole, instead of a sample of their blocks: about a second for half a gigabyte.",
+            )  # fmt: skip
+        measuring.panel(key)
+
+
+def _estimated(sizes: Sizes) -> bool:
+    """Return whether a gzipped size is an estimate."""
+    return sizes.gzip_how == "estimated"
+
+
+def _gzip_words(found: Measured | None) -> str:
+    """Say of estimated gzipped sizes how well they are known; nothing of measured ones."""
+    if found is None or not any(map(_estimated, found.sizes)):
+        return ""
+    told = [(s.gzip_low, s.gzip_high) for s in found.sizes if s.gzip_low is not None and s.gzip_high is not None]
+    said = " and ".join(f"{low / 1e6:,.1f} to {high / 1e6:,.1f} MB" for low, high in told)
+    return f"Gzipped sizes are told from a sample of blocks, 95 % interval {said} {show.tag('estimated')}. The others: "
 
 
 def _row(label: str, number: float, dense: float, is_dense: bool = False) -> tuple[str, float, str, bool]:
@@ -173,7 +206,10 @@ def _exact_rows(view: View, found: Measured) -> pd.DataFrame:
     before, after = found.sizes
     rows = [_row("dense file", before.dense, before.dense, True)]
     if before.gzip is not None and after.gzip is not None:
-        rows += [_row("dense, gzipped", before.gzip, before.dense, True), _row("with zeros, gzipped", after.gzip, before.dense)]
+        for name, side, is_dense in (("dense, gzipped", before, True), ("with zeros, gzipped", after, False)):
+            label, number, text, first = _row(name, side.gzip or 0, before.dense, is_dense)
+            note = gzip_note(side.to_dict())
+            rows.append((label, number, f"{text}, {note}" if note else text, first))
     rows.append(_row(f"best sparse format ({after.sparse_format})", after.sparse, before.dense))
     rows.append(_row("after surgery", after.surgery, before.dense))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -225,10 +261,10 @@ def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
             "Removing these channels must give what zeroing them in the dense model gives. For a model of this "
             "size that takes some seconds."
         )
-    key = exact_key(loaded, view)
+    key = sizes_key(loaded, view)
     if (found is None and (job := board().get(key)) is None) or (found is None and job is not None and not job.active):
         st.button(
-            "Prove it and compute exact sizes" if view.what == "channels" else "Compute exact sizes",
+            "Prove it and measure sizes" if view.what == "channels" else "Measure sizes",
             key="exact", icon=":material/verified:",
             on_click=begin, args=(now, loaded, view, None),
         )  # fmt: skip

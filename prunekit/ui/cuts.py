@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 from numpy.typing import NDArray
 
 from prunekit import pruning
@@ -17,6 +18,7 @@ from prunekit.pruning.nm import PatternRanking
 from prunekit.spec import PruneSpec
 from prunekit.ui import store
 from prunekit.ui.scoring import SMALL, Ranked, graph, of_images, ranking_of
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import NO_IMAGES, Images, Source
 
 __all__ = ["SMALL", "View", "graph", "kept_channels", "layer_scores", "mask_of", "view"]
@@ -79,7 +81,7 @@ class View:
         return 1 - self.prunable[1] / max(self.prunable[0], 1)
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@shared(24)
 def _zeros(source: Source) -> dict[str, int]:
     """Return how many weights of each layer are zero already."""
     loaded = store.load(source)
@@ -114,41 +116,40 @@ def view(source: Source, spec: PruneSpec, images: Images = NO_IMAGES) -> View:
     return _masked(source, spec, ranking, images)
 
 
-def _base(source: Source, spec: PruneSpec) -> pd.DataFrame:
-    """Return the rows of all layers that the mode works on, nothing removed."""
-    frame = store.frame_of(source, spec.mode)[["name", "type", "shape", "macs"]].rename(columns={"shape": "before"})
-    frame["cap"] = [share if (share := spec.cap(name)) < 1 else math.nan for name in frame["name"]]
-    return frame
+def _frame(source: Source, spec: PruneSpec, names: Sequence[str], **columns: Any) -> pd.DataFrame:
+    """Return the rows of all layers that the mode works on; made at once, for each column that is added later costs as much as the rest."""
+    base = store.frame_of(source, spec.mode)
+    dense = {"name": base["name"], "type": base["type"], "before": base["shape"], "macs": base["macs"]}
+    caps = [share if (share := spec.cap(name)) < 1 else math.nan for name in names]
+    return pd.DataFrame({**dense, "cap": caps, **columns}, index=base.index)
 
 
 def _masked(source: Source, spec: PruneSpec, ranking: Ranking | PatternRanking, images: Images) -> View:
     """Count zeroed weights."""
     cut = ranking.cut(spec.sparsity)
     removed, asked = ranking.removed(cut), ranking.requested(spec)
-    counts, zeros = store.counts_of(source), _zeros(source)
-    frame = _base(source, spec)
-    frame["requested"] = [math.nan if (share := asked.get(name)) is None else share for name in frame["name"]]
-    frame["all"] = [math.prod(shape) for shape in frame["before"]]
-    frame["gone"] = [removed.get(name, 0) for name in frame["name"]]
-    frame["ticked"] = [name in removed for name in frame["name"]]
-    frame["removed"] = frame["gone"] / frame["all"]
-    frame["after"] = frame["before"]
+    counts, zeros, base = store.counts_of(source), _zeros(source), store.frame_of(source, spec.mode)
+    names = base["name"].tolist()
+    every = np.array([math.prod(shape) for shape in base["shape"]], dtype=np.int64)
+    gone = np.array([removed.get(name, 0) for name in names], dtype=np.int64)
+    ticked = np.array([name in removed for name in names], dtype=np.bool_)
     # zeros that were there before are among what goes, and are not counted twice
-    frame["params_gone"] = [max(gone - zeros[name], 0) for name, gone in zip(frame["name"], frame["gone"], strict=True)]
-    alive = np.array([zeros[name] for name in frame["name"]])
-    left = 1 - np.maximum(frame["gone"], alive) / frame["all"]
-    effective = counts.macs - float((frame["macs"] * (1 - left)).sum())
-    nonzero = counts.nonzero - int(frame["params_gone"].sum())
-    weights = int(frame["all"].sum())
-    dense = weights - int(alive.sum())
+    alive = np.array([zeros[name] for name in names], dtype=np.int64)
+    params_gone = np.maximum(gone - alive, 0)
+    requested = [math.nan if (share := asked.get(name)) is None else share for name in names]
+    frame = _frame(
+        source, spec, names, requested=requested, all=every, gone=gone, ticked=ticked, removed=gone / every, after=base["shape"],
+        params_gone=params_gone,
+    )  # fmt: skip
+    effective = counts.macs - float((base["macs"].to_numpy() * (np.maximum(gone, alive) / every)).sum())
+    weights, lost = int(every.sum()), int(params_gone.sum())
     return View(
-        spec, frame, "weights", "weights", int(frame["gone"].sum()), int(frame.loc[frame["ticked"], "all"].sum()),
-        (counts.params, nonzero), (counts.macs, round(effective)), (weights, dense - int(frame["params_gone"].sum())),
-        ranking.limits(spec), cut, ranking, images,
+        spec, frame, "weights", "weights", int(gone.sum()), int(every[ticked].sum()), (counts.params, counts.nonzero - lost),
+        (counts.macs, round(effective)), (weights, weights - int(alive.sum()) - lost), ranking.limits(spec), cut, ranking, images,
     )  # fmt: skip
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@shared(24)
 def _parameters(source: Source) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter."""
     return {name: tuple(p.shape) for name, p in store.load(source).model.named_parameters()}
@@ -157,20 +158,24 @@ def _parameters(source: Source) -> dict[str, tuple[int, ...]]:
 def _structured(source: Source, spec: PruneSpec, ranking: ChannelRanking, images: Images) -> View:
     """Count removed channels and the shapes that follow."""
     plan = ranking.cut(spec.sparsity)
-    counts, frame = store.counts_of(source), _base(source, spec)
+    counts, base = store.counts_of(source), store.frame_of(source, spec.mode)
+    names, before = base["name"].tolist(), list(base["shape"])
     open_layers = {name: group for group in plan.groups for name in group.layers}
-    frame["after"] = [plan.layer_shapes[n][1] if n in plan.layer_shapes else s for n, s in zip(frame["name"], frame["before"], strict=True)]
-    frame["all"] = [shape[0] for shape in frame["before"]]
-    frame["gone"] = [before[0] - after[0] for before, after in zip(frame["before"], frame["after"], strict=True)]
-    frame["removed"] = frame["gone"] / frame["all"]
-    frame["ticked"] = [name in open_layers or not plan.kept.get(name, (0,)) for name in frame["name"]]
-    frame["requested"] = [_requested(plan, open_layers, name) for name in frame["name"]]
-    frame["params_gone"] = [math.prod(b) - math.prod(a) for b, a in zip(frame["before"], frame["after"], strict=True)]
-    weights = sum(math.prod(shape) for shape in frame["before"])
+    after = [plan.layer_shapes[name][1] if name in plan.layer_shapes else shape for name, shape in zip(names, before, strict=True)]
+    every = np.array([shape[0] for shape in before], dtype=np.int64)
+    gone = every - np.array([shape[0] for shape in after], dtype=np.int64)
+    ticked = [name in open_layers or not plan.kept.get(name, (0,)) for name in names]
+    requested = [_requested(plan, open_layers, name) for name in names]
+    params_gone = [math.prod(b) - math.prod(a) for b, a in zip(before, after, strict=True)]
+    frame = _frame(
+        source, spec, names, after=after, all=every, gone=gone, removed=gone / every, ticked=ticked, requested=requested,
+        params_gone=params_gone,
+    )  # fmt: skip
+    weights = sum(map(math.prod, before))
     return View(
         plan.spec, frame, "channels", plan.unit, plan.removed, plan.total,
         (counts.params, counts.params - plan.removed_params(_parameters(source))), (counts.macs, counts.macs - plan.removed_macs()),
-        (weights, weights - int(frame["params_gone"].sum())), plan.limits, plan, ranking, images,
+        (weights, weights - sum(params_gone)), plan.limits, plan, ranking, images,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from prunekit.plots.text import count, size
 from prunekit.reports.names import short_title
 from prunekit.runs.archive import Exported, export_run, import_archive
 from prunekit.runs.home import home
-from prunekit.runs.listing import ALL, best_accuracy, in_passing
+from prunekit.runs.listing import ALL, EARLIER, best_accuracy, in_passing
 from prunekit.runs.records import Label, Run
 from prunekit.runs.store import RunStore
 from prunekit.ui import classroom, measuring, routes, show, state
@@ -211,6 +211,7 @@ def figures(run: Run, store: RunStore) -> None:
     if best is not None:
         value = best.value
         parts.append(f"{show.plus_minus(value['value'], value['low'], value['high'])} accuracy ({best.split}, n = {best.images:,})")
+        parts += [EARLIER] if best.earlier else []
     else:
         parts.append("accuracy not measured")
     if "params" in run.info:

@@ -14,6 +14,7 @@ import streamlit as st
 
 from prunekit import catalog, measure
 from prunekit.catalog import Data, Split
+from prunekit.catalog.data import samples_of
 from prunekit.measure import Assessment
 from prunekit.pruning import PruneResult
 from prunekit.spec import PruneSpec, Recipe
@@ -72,7 +73,8 @@ class Order:
         plain = model.to_dict() if model is not None else {"name": self.loaded.source.name}
         document = measure.document(result, assessment, plain, of_data)
         with tempfile.TemporaryDirectory(prefix="prunekit-download-") as private:
-            return _zip(catalog.write_folder(Path(private) / self.name, result.model, Recipe(plain, of_data, self.spec), document))
+            recipe = Recipe(plain, of_data, self.spec, input_shape=result.input_shape)
+            return _zip(catalog.write_folder(Path(private) / self.name, result.model, recipe, document, samples=samples_of(self.data)))
 
 
 def order(loaded: Loaded, view: View, data: Data | None, found: Measured | None) -> Order:

@@ -57,7 +57,8 @@ def key_of(*parts: object) -> str:
 
 def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
     """Return what identifies the model and the data of a measurement."""
-    return (loaded.source, store.data_name(settings, loaded), settings.limit)
+    name = store.data_name(settings, loaded)
+    return (loaded.source, name, settings.limit, store.data_code(name))
 
 
 def start(key: str, title: str, work: Work, *, alone: bool = False) -> None:

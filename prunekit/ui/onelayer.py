@@ -111,7 +111,7 @@ def layer_of(loaded: Loaded, view: View, name: str) -> Layer:
         The layer.
     """
     weight: Floats = weight_of(loaded.model, name).cpu().float().numpy()
-    ticked = bool(view.frame.set_index("name").at[name, "ticked"])
+    ticked = bool(view.frame["ticked"].to_numpy()[view.frame["name"].tolist().index(name)])
     if isinstance(view.cut, Plan):
         members = {member for group in view.cut.groups if name in group.layers for member in group.layers}
         return Layer(name, weight, _shrunk(view.cut, name, weight.shape), 0, True, ticked, max(len(members) - 1, 0))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-import streamlit as st
-
 from prunekit import pruning
 from prunekit.errors import PrunekitError
 from prunekit.pruning.selection import with_attention
 from prunekit.ui import cuts, state, store
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import Source
 
 NO_HEADS = (
@@ -18,9 +17,9 @@ NO_HEADS = (
 )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], dict[int, str]]:
-    """Return the places that are ticked by default, and why others are not."""
+@shared(64)
+def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], Mapping[int, str]]:
+    """Return the places that are ticked by default, and why others are not; the same objects for everybody."""
     model, place = store.load(source).model, _places(source)
     ticked = _along(source, mode, (place[name] for name in pruning.default_layers(model, mode)))
     return ticked, {place[name]: why for name, why in pruning.protected_layers(model, mode).items()}
@@ -45,7 +44,7 @@ def ticked_places(now: Settings, source: Source) -> tuple[int, ...]:
     return tuple(sorted({*layers, *(place for place, _ in now.overrides)}))
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
+@shared(512)
 def together(source: Source, mode: str, place: int) -> tuple[int, ...]:
     """Return a layer and those that shrink together with it, by place."""
     if mode != "structured":

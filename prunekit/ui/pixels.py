@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,6 +16,7 @@ from prunekit.ui import remains, show, state, store
 from prunekit.ui.cuts import View
 from prunekit.ui.onelayer import Floats, Layer, layer_of
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import Loaded, Source
 
 HOW = {"filters": "Filters", "values": "Values", "mask": "Mask", "density": "Whole layer", "colours": "Colours"}
@@ -37,17 +37,13 @@ def section(now: Settings, loaded: Loaded, view: View) -> None:
         The cut.
     """
     show.section("Which channels stay, which go?" if view.what == "channels" else "Which weights stay, which go?")
-    names = {p: f"{row.name} · {shape(row.before)}" + ("" if row.ticked else " · not ticked") for p, row in _rows(view).items()}
+    rows = zip(view.frame.index, view.frame["name"], view.frame["before"], view.frame["ticked"], strict=True)
+    names = {place: f"{name} · {shape(before)}" + ("" if ticked else " · not ticked") for place, name, before, ticked in rows}
     st.selectbox(
         "Layer", list(names), format_func=names.__getitem__, label_visibility="collapsed", on_change=_look, args=("pick_pixels",),
         **state.mirror("pick_pixels", shown(now, view), list(names)),
     )  # fmt: skip
     st.fragment(_body, key="pixels_body")(loaded, view, loaded.every[shown(now, view)])
-
-
-def _rows(view: View) -> dict[int, Any]:
-    """Return the row of every layer by its place."""
-    return dict(zip(view.frame.index, view.frame.itertuples(), strict=True))
 
 
 def _look(key: str) -> None:
@@ -140,7 +136,7 @@ def norms(weight: Floats) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(np.square(planes(weight), dtype=np.float64).sum(axis=1)))
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@shared(256)
 def _reach(source: Source, name: str) -> float:
     """Return the magnitude at which colours saturate, the same for every part of a layer and every cut."""
     flat = weight_of(store.load(source).model, name).cpu().float().numpy().reshape(-1)

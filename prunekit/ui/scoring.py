@@ -18,12 +18,14 @@ from prunekit.pruning import ChannelRanking, Ranking
 from prunekit.pruning.nm import PatternRanking, rank
 from prunekit.spec import NEEDS_DATA, PruneSpec
 from prunekit.ui import measuring, show, state, store
+from prunekit.ui.sharing import shared
 from prunekit.ui.store import NO_IMAGES, Images, Loaded, Source
 
 SMALL = 2_000_000  # parameters; below this whatever works on weights alone is quick enough to be there at once
 PATIENCE = 1e11  # multiply-accumulates of scoring on images that a page waits for: some seconds
 BACKWARD = 3  # a gradient costs about two forward passes more
 MOST_HELD = 3
+HELD = 20e6  # parameters of the models whose rankings are held, each a number for every weight: many small ones, or the latest two
 
 Ranked = Ranking | PatternRanking | ChannelRanking
 
@@ -56,7 +58,7 @@ def shelf() -> Shelf:
     return Shelf()
 
 
-@st.cache_resource(max_entries=12, show_spinner="Finding what shrinks together, once …")
+@shared(12, "Finding what shrinks together, once …")
 def graph(source: Source) -> pruning.ChannelGraph:
     """Return the couplings of a model's channels."""
     loaded = store.load(source)
@@ -85,6 +87,11 @@ def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
     )
 
 
+def _weight(source: Source, *_: object) -> float:
+    """Return how many numbers a ranking may hold."""
+    return store.counts_of(source).params
+
+
 def _maker(source: Source, spec: PruneSpec, images: Images) -> Callable[[], Ranked]:
     """Return what scores; caches are asked now, so that it can run in another thread."""
     model, data = store.load(source).model, store.data_at(images, source)
@@ -93,7 +100,7 @@ def _maker(source: Source, spec: PruneSpec, images: Images) -> Callable[[], Rank
     return partial(rank, model, spec, data)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Scoring, once …")
+@shared(24, "Scoring, once …", weigh=_weight, budget=HELD)
 def _quick(source: Source, spec: PruneSpec, images: Images) -> Ranked:
     """Return scores that a page can wait for."""
     return _maker(source, spec, images)()
@@ -105,7 +112,7 @@ def is_slow(source: Source, spec: PruneSpec) -> bool:
     return spec.criterion in NEEDS_DATA and (counts.params > SMALL or BACKWARD * counts.macs * spec.samples > PATIENCE)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Ranking, once …")
+@shared(24, "Ranking, once …", weigh=_weight, budget=HELD)
 def _ranking(source: Source, spec: PruneSpec, images: Images) -> Ranked:
     """Return the ranking of a setting at every sparsity, sorted."""
     plain = _plain(source, spec)
@@ -113,7 +120,7 @@ def _ranking(source: Source, spec: PruneSpec, images: Images) -> Ranked:
     ranking = replace(scored, spec=spec)
     if isinstance(ranking, Ranking):
         for name in ranking.scores:
-            ranking.ordered(name)  # sorts now rather than at the first move
+            ranking.order(name)  # sorts now rather than at the first move
     return ranking
 
 

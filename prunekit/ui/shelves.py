@@ -28,13 +28,13 @@ def pick() -> str:
 
 def samples() -> None:
     """Show the samples as cards."""
-    gallery.cards([entry for entry in catalog.list_models() if entry.kind == "sample"])
+    gallery.cards(catalog.list_models("sample"))
 
 
 def torchvision() -> None:
     """Show every classifier of torchvision in one box, and say what its weights are."""
     now = state.settings()
-    names = [entry.name for entry in catalog.list_models() if entry.kind == "torchvision"]
+    names = [entry.name for entry in catalog.list_models("torchvision")]
     in_use = now.model in names and not now.upload
     key, switch = "pick_torchvision", "pick_pretrained"
     wanted = now.model if in_use else None
@@ -78,7 +78,7 @@ def own() -> None:
 def _registered() -> None:
     """List the models named on the command line."""
     st.markdown("**Models named at launch**")
-    entries = [entry for entry in catalog.list_models() if entry.kind == "own"]
+    entries = catalog.list_models("own")
     if not entries:
         st.caption("None yet. Your own architecture is a function that returns a torch module; name it when you start:")
         st.code(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 import streamlit as st
@@ -14,28 +16,35 @@ from torch import nn
 
 from prunekit import anatomy, catalog, measure
 from prunekit.catalog import Data, DataId, ModelEntry, ModelInfo
+from prunekit.catalog.data import Split, TensorSplit
+from prunekit.catalog.factories import code_of
 from prunekit.catalog.registered import from_environment
 from prunekit.catalog.store import data_folder
 from prunekit.errors import CheckpointError, DataError, ModelError
+from prunekit.runs.identity import data_hash, weights_of
 from prunekit.ui.settings import Settings
+from prunekit.ui.sharing import shared
 from prunekit.ui.uploads import uploads
 
 NO_DATA = "none"
+TORCHVISION = "torchvision/"
 BUILT_IN = ("digits", "mnist", "cifar10")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which model: a public name of the catalog, and where its weights come from."""
+    """Which model: a public name of the catalog, where its weights come from, and its user's code, so that an edit is another model."""
 
     name: str
     pretrained: bool = False
     upload: str = ""
+    code: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Source:
         """Return the model that was picked."""
-        return cls(settings.model, settings.pretrained, settings.upload)
+        names = (entry.id.name for entry in catalog.list_models() if entry.kind == "own" and public_name(entry) == settings.model)
+        return cls(settings.model, settings.pretrained, settings.upload, code_of(next(names, "")))
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,13 @@ class Images:
         A data set's name; empty for none.
     limit : int
         At most so many samples in each split; 0 for all.
+    code : str
+        The user's code that makes them, as it is now.
     """
 
     data: str = ""
     limit: int = 0
+    code: str = ""
 
 
 NO_IMAGES = Images()
@@ -125,13 +137,13 @@ def entry_of(name: str) -> ModelEntry:
     ModelError
         If there is none.
     """
-    for entry in catalog.list_models():
+    for entry in catalog.list_models("torchvision") if name.startswith(TORCHVISION) else catalog.list_models("sample", "own"):
         if public_name(entry) == name:
             return entry
     raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")
 
 
-@st.cache_resource(max_entries=6, show_spinner="Loading the model …")
+@shared(6, "Loading the model …")
 def load(source: Source) -> Loaded:
     """Return a dense model; everybody gets the same one.
 
@@ -155,6 +167,24 @@ def load(source: Source) -> Loaded:
     return Loaded(source, model, catalog.info(model), layers, attention)
 
 
+@lru_cache(maxsize=32)
+def weights_known(source: Source, shape: tuple[int, ...]) -> str:
+    """Return what the runs of a model are known by, on samples of a shape; hashing a large one takes a while."""
+    return weights_of(load(source).model, shape)
+
+
+def images_known(part: Split) -> str:
+    """Return what measurements on a part of the data are known by; pixels in memory are shared and never written to."""
+    if not isinstance(part, TensorSplit):
+        return data_hash(part)
+    if part not in _PRINTS:
+        _PRINTS[part] = data_hash(part)
+    return _PRINTS[part]
+
+
+_PRINTS: WeakKeyDictionary[Split, str] = WeakKeyDictionary()
+
+
 def registered_data() -> dict[str, DataId]:
     """Return the data registered at launch by public name: no folder of this machine."""
     return {re.sub(r"[^\w./:-]+", "-", data.name.rpartition("/")[2]).strip("-"): data for data in catalog.registered_data()}
@@ -163,7 +193,7 @@ def registered_data() -> dict[str, DataId]:
 def data_names(loaded: Loaded) -> list[str]:
     """Return the data sets that may fit a model, its own first."""
     own = [loaded.info.data] if loaded.info.data else []
-    built_in = BUILT_IN if not loaded.source.name.startswith("torchvision/") else ()
+    built_in = BUILT_IN if not loaded.source.name.startswith(TORCHVISION) else ()
     return list(dict.fromkeys([*own, *registered_data(), *built_in, NO_DATA]))
 
 
@@ -186,9 +216,9 @@ def at_hand(name: str) -> bool:
 _ON_DISK = {"mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",), "cifar10": ("cifar-10-batches-py/test_batch",)}
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the data …")
-def _data(name: str, limit: int, source: Source) -> Data:
-    """Return a data set with the defaults of a model."""
+@shared(4, "Loading the data …")
+def _data(name: str, limit: int, source: Source, code: str) -> Data:
+    """Return a data set with the defaults of a model; edited code makes another one."""
     registered = registered_data()
     if name not in registered and name not in BUILT_IN:
         raise DataError(f"there is no data set named {name!r} here: choose another, or register it with `prunekit app --data`")
@@ -198,29 +228,39 @@ def _data(name: str, limit: int, source: Source) -> Data:
 def data_of(settings: Settings, loaded: Loaded) -> Data | None:
     """Return the picked data set, or None where none was picked."""
     name = data_name(settings, loaded)
-    return None if name == NO_DATA else _data(name, settings.limit, loaded.source)
+    return None if name == NO_DATA else _data(name, settings.limit, loaded.source, data_code(name))
+
+
+def data_code(name: str) -> str:
+    """Return the user's code that makes a data set, as it is now; "" for one that is built in."""
+    known = registered_data().get(name)
+    return "" if known is None else code_of(known.name)
 
 
 def images_of(settings: Settings, loaded: Loaded, data: Data | None) -> Images:
     """Return what names the data that a page has at hand."""
-    return NO_IMAGES if data is None else Images(data_name(settings, loaded), settings.limit)
+    return NO_IMAGES if data is None else Images(name := data_name(settings, loaded), settings.limit, data_code(name))
 
 
 def data_at(images: Images, source: Source) -> Data | None:
     """Return the data that `images_of` named, or None."""
-    return None if images == NO_IMAGES else _data(images.data, images.limit, source)
+    return None if images == NO_IMAGES else _data(images.data, images.limit, source, images.code)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+# what follows is the same object for everybody, not a copy of it: every page asks several times
+@shared(32)
 def layer_frame(source: Source) -> pd.DataFrame:
-    """Return the table of a model's prunable layers."""
+    """Return the table of a model's prunable layers; never write to it."""
     loaded = load(source)
     return anatomy.layer_table(loaded.model, loaded.input_shape)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def channel_frame(source: Source) -> pd.DataFrame:
-    """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``."""
+    """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``.
+
+    Never write to it.
+    """
     loaded = load(source)
     if not loaded.attention:
         return layer_frame(source)
@@ -235,14 +275,14 @@ def frame_of(source: Source, mode: str) -> pd.DataFrame:
     return channel_frame(source) if mode == "structured" else layer_frame(source)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def counts_of(source: Source) -> anatomy.Counts:
     """Return parameters and MACs of a dense model."""
     loaded = load(source)
     return anatomy.count(loaded.model, loaded.input_shape)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def size_of(source: Source) -> int:
     """Return the bytes of the dense model's file."""
     return measure.sizes(load(source).model, gzip=False).dense

@@ -15,7 +15,8 @@ from prunekit.measure import SweepPoint
 from prunekit.plots import AXES, run_colour
 from prunekit.runs import SweepRequest
 from prunekit.runs.bench import point_of
-from prunekit.ui import classroom, controls, lending, measuring, show, state
+from prunekit.runs.sweep import known_points
+from prunekit.ui import classroom, controls, lending, measuring, show, state, store
 from prunekit.ui.fitting import MODES
 from prunekit.ui.settings import Curve, Settings
 from prunekit.ui.store import Loaded
@@ -41,12 +42,16 @@ class Line:
         What is asked of the core.
     repeats : int
         Seeds.
+    weights, hashed : str
+        The very model and the very images.
     """
 
     curve: Curve
     name: str
     request: SweepRequest
     repeats: int
+    weights: str
+    hashed: str
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -69,7 +74,7 @@ class Line:
         job = self.job
         if job is not None and job.partial:
             return list(job.partial)
-        return stored(self.request, self.repeats) if classroom.asked(key_of("repeats", self.plain)) else []
+        return stored(self) if classroom.asked(key_of("repeats", self.plain)) else []
 
     @property
     def complete(self) -> bool:
@@ -80,20 +85,20 @@ class Line:
         return len(self.points()) >= self.request.evaluations * self.repeats
 
 
-def stored(request: SweepRequest, repeats: int) -> list[SweepPoint]:
-    """Return the points of a sweep that the store holds, seed by seed."""
+def stored(line: Line) -> list[SweepPoint]:
+    """Return the points of a setting that the store holds of this very model and these very images, seed by seed."""
     kept = board().store
     if kept is None:
         return []
     found: list[SweepPoint] = []
-    places = request.sparsities
+    request, places = line.request, line.request.sparsities
     try:
-        for place in range(repeats):
-            rows = kept.points(request.seeded(request.spec.seed + place, places).id)
+        for place in range(line.repeats):
+            rows = known_points(request.seeded(request.spec.seed + place, places), kept, line.weights, line.hashed)
             found += [point_of(row.run, row.measurement.accuracy, row.requested) for row in rows if "achieved" in row.run.info]
-            places = places or tuple(row.requested for row in rows[1:])
-            if not rows or not places:  # of the first seed there is so far the dense model alone
+            if len(rows) < 2:  # the dense model alone says nothing of where later seeds are measured
                 break
+            places = places or tuple(row.requested for row in rows[1:])
     except StoreError:
         return found
     return found
@@ -121,13 +126,14 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     model, of_data = lending.lend(now, loaded, data)
     whole = getattr(data, split)
     images = 0 if now.images >= len(whole) else now.images
+    weights, hashed = store.weights_known(loaded.source, tuple(whole[0][0].shape)), store.images_known(whole)
     found = []
     for curve in curves_of(now):
         request = SweepRequest(
             model, of_data, now.spec(loaded.every, curve), now.recovery(curve.recovery), split, images, None, now.evaluations
         )  # fmt: skip
         random = curve.criterion in ("random", *NEEDS_DATA) or request.recovery.epochs > 0
-        found.append(Line(curve, label(now, curve), request, now.repeats if random else 1))
+        found.append(Line(curve, label(now, curve), request, now.repeats if random else 1, weights, hashed))
     return found
 
 

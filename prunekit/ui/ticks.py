@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -56,7 +57,7 @@ def _part(source: Source) -> str:
     return picked if picked in there else there[0]
 
 
-def table(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, str]) -> None:
+def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int, str]) -> None:
     """Show every layer with its tick, its override, its cap and what becomes of it."""
     frame = _rows(now, loaded, view, reasons)
     structured = now.mode == "structured"
@@ -81,7 +82,7 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, s
     )  # fmt: skip
 
 
-def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: dict[int, str]) -> pd.DataFrame:
+def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int, str]) -> pd.DataFrame:
     """Return the rows of the table."""
     base = store.frame_of(loaded.source, now.mode)
     fixed, caps, ticked = dict(now.overrides), dict(now.caps), set(ticked_places(now, loaded.source))
@@ -115,7 +116,7 @@ def _who(now: Settings, source: Source) -> str:
     return "All convolution and linear layers" if taking == everyone else f"{taking} of {everyone} layers"
 
 
-def _note(now: Settings, source: Source, reasons: dict[int, str]) -> str:
+def _note(now: Settings, source: Source, reasons: Mapping[int, str]) -> str:
     """Say what is unticked by default."""
     if now.mode == "nm":
         return f"{_who(now, source)} take part. {NORMS} The pattern sets the share of each."

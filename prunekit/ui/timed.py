@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.measure import CandidateLatency, LatencyReport
+from prunekit.measure.sizes import gzip_note
 from prunekit.plots import KEPT, ratios, run_colour, samples, speed_grid, theme
 from prunekit.plots import sizes as sizes_chart
 from prunekit.plots.text import percent, plural, size, times
@@ -250,7 +251,11 @@ def _sizes(found: Timed) -> None:
     rows = []
     for name, sizes in found.sizes.items():
         form = sizes.sparse_format.split(",")[0]
-        every = {"file": sizes.dense, "gzipped": sizes.gzip, f"zeros left out{f' ({form})' if form != 'dense' else ''}": sizes.sparse}
+        every = {
+            "file": sizes.dense,
+            f"gzipped{f' ({note})' if (note := gzip_note(sizes.to_dict())) else ''}": sizes.gzip,
+            f"zeros left out{f' ({form})' if form != 'dense' else ''}": sizes.sparse,
+        }
         every |= {"after surgery": sizes.surgery} if name == "smaller" else {}
         quantised = next((r.file_bytes for r in found.report.candidates if r.name == name and RUNTIMES[r.runtime].file == "int8"), None)
         colour = colour_of(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 
 import streamlit as st
 import torch
@@ -21,7 +20,6 @@ from prunekit.measure import Candidate, LatencyReport, Sizes
 from prunekit.plots.text import percent, plural
 from prunekit.runs.bench import Keeper
 from prunekit.runs.home import weights_folder
-from prunekit.runs.identity import weights_of
 from prunekit.runs.records import Run
 from prunekit.runs.timing import Timed as Made
 from prunekit.runs.timing import keep_timed
@@ -140,16 +138,9 @@ def kept_runs(now: Settings, loaded: Loaded) -> dict[str, Run]:
         runs = classroom.view(kept).runs()
     except PrunekitError:
         return {}
-    weights = _weights(loaded.source)
+    weights = store.weights_known(loaded.source, tuple(loaded.input_shape))
     mine = [run for run in runs if run.weights == weights and run.kind == "recovered" and is_folder(weights_folder(run.id))]
     return {run.id[:12]: run for run in sorted(mine, key=lambda run: run.created, reverse=True)[:50]}
-
-
-@lru_cache(maxsize=32)
-def _weights(source: store.Source) -> str:
-    """Return what the runs of a model are known by; hashing a large one takes a while."""
-    loaded = store.load(source)
-    return weights_of(loaded.model, tuple(loaded.input_shape))
 
 
 def curves(now: Settings) -> dict[str, Curve]:

@@ -74,6 +74,16 @@ def test_convolutions_have_torchs_shape_or_torchs_error(axes, rows, inside, kern
     assert agrees(aten.convolution.default, x, w, None, *told, transposed, [0] * axes, groups)
 
 
+@given(st.lists(st.integers(0, 6), min_size=4, max_size=4), types, st.data())
+def test_pools_have_torchs_shape_or_torchs_error(shape, dtype, data):
+    x = empty(shape, dtype)
+    if data.draw(st.booleans()):
+        x = x.transpose(2, 3)
+    pair = st.lists(st.integers(0, 3), min_size=1, max_size=2)
+    told = [data.draw(pair), data.draw(st.just([]) | pair), data.draw(pair), [data.draw(st.integers(1, 2))], data.draw(st.booleans())]
+    assert agrees(aten.max_pool2d_with_indices.default, x, *told[: data.draw(st.integers(1, 5))])
+
+
 @given(sides, sides, st.integers(0, 1), sides, st.sampled_from(["vector", "matrix", "one"]), types, types)
 def test_matrix_products_with_a_bias_have_torchs_shape_or_torchs_error(rows, inner, off, columns, bias, first, second):
     shape = {"vector": (columns,), "matrix": (rows, columns), "one": (1,)}[bias]

@@ -5,11 +5,12 @@ import io
 import os
 import pickle
 import zipfile
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save as safetensors
 from torch import nn
@@ -17,6 +18,7 @@ from torch import nn
 from prunekit.catalog import load_upload, read_checkpoint
 from prunekit.catalog.checkpoints import fit_state
 from prunekit.errors import CheckpointError
+from tests.tables import case
 
 
 def net():
@@ -64,17 +66,18 @@ WRAPS = {
 FLAT = ("plain", "DataParallel", "compiled")  # safetensors holds tensors alone
 
 
-@pytest.mark.parametrize(("form", "wrap"), [(f, w) for f in FORMS for w in WRAPS if f != "safetensors" or w in FLAT])
-def test_every_usual_form_gives_the_same_tensors(form, wrap):
-    content = WRAPS[wrap](net().state_dict())
-    assert same(read_checkpoint(FORMS[form](content), "x"), net())
+def test_every_usual_form_gives_the_same_tensors():
+    for form, wrap in [(f, w) for f in FORMS for w in WRAPS if f != "safetensors" or w in FLAT]:
+        with case(form, wrap):
+            content = WRAPS[wrap](net().state_dict())
+            assert same(read_checkpoint(FORMS[form](content), "x"), net())
 
 
-@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.pth", "w.th", "w"])
-@pytest.mark.parametrize("form", FORMS)
-def test_the_bytes_decide_not_the_ending(tmp_path, form, name):
-    (tmp_path / name).write_bytes(FORMS[form](net().state_dict()))
-    assert same(read_checkpoint(tmp_path / name), net())
+def test_the_bytes_decide_not_the_ending(tmp_path):
+    for name, form in product(("w.safetensors", "w.pt", "w.pth", "w.th", "w"), FORMS):
+        with case(name, form):
+            (tmp_path / name).write_bytes(FORMS[form](net().state_dict()))
+            assert same(read_checkpoint(tmp_path / name), net())
 
 
 def test_parameters_and_masks_of_torch_prune_become_plain_weights():
@@ -110,19 +113,18 @@ def attacks(path):
     }
 
 
-@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.th", "w.safetensors", "w.bin"])
-@pytest.mark.parametrize("attack", attacks("x"))
-def test_nothing_in_a_malicious_file_runs(tmp_path, attack, name):
+def test_nothing_in_a_malicious_file_runs(tmp_path):
     trap = tmp_path / "pwned"
-    payload = attacks(trap)[attack]
     pickle.loads(pickle.dumps(Touch(tmp_path / "armed")))
     assert (tmp_path / "armed").exists(), "the trap itself works"
-    (tmp_path / name).write_bytes(payload)
-    for act in (lambda: read_checkpoint(tmp_path / name), lambda: load_upload("digits_mlp", payload, name)):
-        with pytest.raises(CheckpointError) as caught:
-            act()
-        assert not trap.exists()
-        assert name in str(caught.value) and "\n" not in str(caught.value)
+    for (attack, payload), name in product(attacks(trap).items(), ("w.pt", "w.pth", "w.th", "w.safetensors", "w.bin")):
+        (tmp_path / name).write_bytes(payload)
+        for act, words in ((read_checkpoint, (tmp_path / name,)), (load_upload, ("digits_mlp", payload, name))):
+            with case(attack, name, act.__name__):
+                with pytest.raises(CheckpointError) as caught:
+                    act(*words)
+                assert not trap.exists()
+                assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_whole_module_is_refused_and_told_how_to_save():
@@ -136,17 +138,14 @@ def test_a_torchscript_archive_is_refused(tmp_path):
         read_checkpoint(tmp_path / "script.pt")
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("key", ["0.weight", "1.running_var", "3.bias"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_nan_and_infinite_weights_are_refused_with_the_layer(form, key, value):
-    state = net().state_dict()
-    state[key].view(-1)[-1] = value
-    with pytest.raises(CheckpointError, match=rf"NaN or infinite values in {key}"):
-        read_checkpoint(FORMS[form](state), "x")
+def test_nan_and_infinite_weights_are_refused_with_the_layer():
+    for form, key, value in product(FORMS, ("0.weight", "1.running_var", "3.bias"), (float("nan"), float("inf"), float("-inf"))):
+        state = net().state_dict()
+        state[key].view(-1)[-1] = value
+        with case(form, key, value), pytest.raises(CheckpointError, match=rf"NaN or infinite values in {key}"):
+            read_checkpoint(FORMS[form](state), "x")
 
 
-@settings(max_examples=40)
 @given(st.sampled_from(sorted(FORMS)), st.floats(0, 1, exclude_max=True))
 def test_a_truncated_file_is_refused(form, share):
     payload = FORMS[form](net().state_dict())
@@ -154,7 +153,6 @@ def test_a_truncated_file_is_refused(form, share):
         read_checkpoint(payload[: int(share * len(payload))], "cut")
 
 
-@settings(max_examples=150)
 @given(st.sampled_from(sorted(FORMS)), st.data())
 def test_a_flipped_bit_gives_a_plain_error_or_well_formed_tensors(form, data):
     payload = bytearray(FORMS[form](net().state_dict()))
@@ -176,27 +174,23 @@ def test_a_flipped_weight_in_a_torch_file_is_noticed():
         read_checkpoint(bytes(payload), "x")
 
 
-@settings(max_examples=100)
 @given(st.binary(max_size=400))
 def test_random_bytes_are_refused(payload):
     with pytest.raises(CheckpointError):
         read_checkpoint(payload, "noise")
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
+def test_what_is_no_state_is_said():
+    for content, said in [
         ({"epoch": 3, "loss": 0.1}, "epoch, loss"),
         ([1, 2], "list"),
         (torch.ones(3), "Tensor"),
         ({}, "none"),
         ({"a": torch.ones(2).to_sparse()}, "not a plain dense tensor"),
         ({"a": torch.ones(1).expand(10**9)}, "larger than the file"),
-    ],
-)
-def test_what_is_no_state_is_said(content, said):
-    with pytest.raises(CheckpointError, match=said):
-        read_checkpoint(saved(content), "x")
+    ]:
+        with case(content, said), pytest.raises(CheckpointError, match=said):
+            read_checkpoint(saved(content), "x")
 
 
 def test_a_zip_that_is_no_weights_file_is_refused_unread():

@@ -6,7 +6,7 @@ import urllib.error
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torchvision.datasets import CIFAR10, MNIST
@@ -30,6 +30,7 @@ from prunekit.catalog import (
 from prunekit.catalog.downloads import Raw, reencode
 from prunekit.errors import DataError
 from sample_models import SAMPLES
+from tests.tables import case
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,6 @@ def test_normalisation_has_mean_0_and_deviation_1_on_the_training_images(digits)
     assert abs(float(x.mean())) < 0.01 and abs(float(x.std()) - 1) < 0.01
 
 
-@settings(max_examples=20)
 @given(st.integers(1, 400))
 def test_batches_are_the_items_in_order(batch_size):
     split = load_data("digits", limit=50).test
@@ -99,7 +99,6 @@ def test_a_picture_is_the_image_for_the_screen(digits):
     assert np.array_equal(picture[..., 0], np.round(raw_of(digits.test)[5, 0].numpy() * 255).astype(np.uint8))
 
 
-@settings(max_examples=15)
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_a_limit_is_a_fixed_stratified_choice_of_each_split(a, b):
     small, large = (load_data("digits", limit=n) for n in sorted((a, b)))
@@ -136,20 +135,17 @@ def test_resizing_keeps_the_shape_of_things():
     assert x.shape == (10, 10) and float(x[:, 0].max()) == 0 and float(x[:, 4:6].min()) > 0.9
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
+def test_a_mistake_is_named():
+    for name, options, said in [
         ("digit", {}, "did you mean digits"),
         ("imagenet", {}, "must be digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"),
         ("digits", {"mean": (0.5, 0.5, 0.5)}, "mean"),
         ("digits", {"std": (1.0, 1.0)}, "std"),
         ("digits", {"limit": 0}, "limit"),
         ("", {}, "data must be a name"),
-    ],
-)
-def test_a_mistake_is_named(name, options, said):
-    with pytest.raises(DataError, match=said):
-        load_data(name, **options)
+    ]:
+        with case(name, options, said), pytest.raises(DataError, match=said):
+            load_data(name, **options)
 
 
 def test_wrong_batch_sizes_and_limits_are_refused(digits):

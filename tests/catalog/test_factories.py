@@ -8,6 +8,7 @@ from torch import nn
 
 from prunekit.catalog import info, load_model
 from prunekit.errors import ModelError
+from tests.tables import case
 
 GOOD = """
 import torch
@@ -121,9 +122,8 @@ def test_dataclasses_and_their_annotations_work(tmp_path):
     assert load_model(f"{tmp_path / 'dc.py'}:make").in_features == 3
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
+def test_what_goes_wrong_is_one_plain_sentence(file):
+    for name, said in [
         ("nowhere.py:make", "there is no file .*nowhere.py"),
         ("{file}:smal", "no 'smal': did you mean small"),
         ("{file}:zzzzzz", "no 'zzzzzz'.* it has .*small"),
@@ -134,12 +134,11 @@ def test_dataclasses_and_their_annotations_work(tmp_path):
         ("{file}:wrong", "returned a dict: it must return a torch module"),
         ("{file}:number", "no function but a int"),
         ("{file}:odd", "input_shape of the factory must be the shape"),
-    ],
-)
-def test_what_goes_wrong_is_one_plain_sentence(file, name, said):
-    with pytest.raises(ModelError, match=said) as caught:
-        load_model(name.format(file=file))
-    assert "\n" not in str(caught.value)
+    ]:
+        with case(name, said):
+            with pytest.raises(ModelError, match=said) as caught:
+                load_model(name.format(file=file))
+            assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_a_failure_in_the_middle_leaves_the_old_folder_and_no_half(tmp_path, mon
     def full_disk(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("prunekit.catalog.folder.save_file", full_disk)
+    monkeypatch.setattr("prunekit.catalog.keeping.save_file", full_disk)
     with pytest.raises(PrunekitError, match="No space left"):
         written(tmp_path / "out", sparsity=0.6)
     assert state_hash(prunekit.load_model(tmp_path / "out")) == state_hash(model)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from prunekit.catalog import DataId, ModelId
 from prunekit.errors import DataError, ModelError
+from tests.tables import case
 
 names = st.text(min_size=1).filter(str.strip)
 channels = st.integers(1, 4).flatmap(
@@ -35,9 +36,8 @@ def test_a_data_id_survives_json(data_id):
     assert again == data_id and hash(again) == hash(data_id)
 
 
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
+def test_a_wrong_model_id_is_named():
+    for values, named in [
         ({"name": "a", "weight": "b"}, "weight"),
         ({"weights": "b"}, "no name"),
         ({"name": ""}, "model must be a name"),
@@ -46,16 +46,13 @@ def test_a_data_id_survives_json(data_id):
         ({"name": "a", "pretrained": "yes"}, "pretrained"),
         ({"name": "a", "weights": "b", "pretrained": True}, "not both"),
         ("digits", "mapping"),
-    ],
-)
-def test_a_wrong_model_id_is_named(values, named):
-    with pytest.raises(ModelError, match=named):
-        ModelId.from_dict(values)
+    ]:
+        with case(values, named), pytest.raises(ModelError, match=named):
+            ModelId.from_dict(values)
 
 
-@pytest.mark.parametrize(
-    ("values", "named"),
-    [
+def test_a_wrong_data_id_is_named():
+    for values, named in [
         ({"name": "a", "limits": 3}, "limits"),
         ({"name": None}, "data must be a name"),
         ({"name": "a", "limit": 0}, "limit"),
@@ -67,11 +64,9 @@ def test_a_wrong_model_id_is_named(values, named):
         ({"name": "a", "mean": [float("nan")]}, "mean"),
         ({"name": "a", "std": [0.0]}, "std must be above 0"),
         ({"name": "a", "mean": [0, 0, 0], "std": [1]}, "as many values"),
-    ],
-)
-def test_a_wrong_data_id_is_named(values, named):
-    with pytest.raises(DataError, match=named):
-        DataId.from_dict(values)
+    ]:
+        with case(values, named), pytest.raises(DataError, match=named):
+            DataId.from_dict(values)
 
 
 def test_lists_become_tuples_and_so_one_cache_key():

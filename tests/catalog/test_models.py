@@ -27,6 +27,7 @@ from prunekit.catalog import (
 )
 from prunekit.errors import CheckpointError, ModelError
 from sample_models import SAMPLES, card, weights_path
+from tests.tables import case
 
 TRAINED = [name for name in SAMPLES if weights_path(name).is_file()]
 QUICK = ["torchvision/squeezenet1_1", "torchvision/mobilenet_v3_small", "torchvision/shufflenet_v2_x0_5", "torchvision/mnasnet0_5"]
@@ -119,20 +120,17 @@ def test_a_sample_knows_its_data_and_its_card(name):
     assert known.card == card(name) and known.size == sample.input_shape[-1]
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
+def test_an_unknown_name_is_answered_with_close_ones():
+    for name, said in [
         ("digits_cn", "did you mean digits_cnn"),
         ("resnet18", r"did you mean torchvision/resnet18\?"),
         ("torchvision/resnet17", "no classifier 'resnet17': did you mean resnet1"),
         ("torchvision/", "no classifier ''"),
         ("qqqqqqqqqqqqqqq", "prunekit models.*torchvision/NAME.*file.py:factory.*folder"),
         ("", "must be a name"),
-    ],
-)
-def test_an_unknown_name_is_answered_with_close_ones(name, said):
-    with pytest.raises(ModelError, match=said):
-        load_model(name)
+    ]:
+        with case(name, said), pytest.raises(ModelError, match=said):
+            load_model(name)
 
 
 def test_a_folder_that_prunekit_did_not_write_is_said(tmp_path):

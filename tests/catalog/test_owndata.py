@@ -6,6 +6,7 @@ import torch
 
 from prunekit.catalog import load_data
 from prunekit.errors import DataError
+from tests.tables import case
 
 OWN = """
 import numpy as np
@@ -111,9 +112,8 @@ def test_a_limit_is_stratified_and_fixed(own):
     assert data.test.fingerprint() == again.test.fingerprint() != own("pair", limit=11).test.fingerprint()
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
+def test_what_goes_wrong_is_one_plain_sentence(own):
+    for name, said in [
         ("three", "returned 3 things"),
         ("keys", "dict with training: its keys must be train, validation and test"),
         ("notest", "dict with train:"),
@@ -128,12 +128,11 @@ def test_a_limit_is_stratified_and_fixed(own):
         ("negative", "label -1"),
         ("item", r"\[0\] failed: RuntimeError: file gone"),
         ("missing", "has no 'missing'"),
-    ],
-)
-def test_what_goes_wrong_is_one_plain_sentence(own, name, said):
-    with pytest.raises(DataError, match=said) as caught:
-        own(name)
-    assert "\n" not in str(caught.value)
+    ]:
+        with case(name, said):
+            with pytest.raises(DataError, match=said) as caught:
+                own(name)
+            assert "\n" not in str(caught.value)
 
 
 def test_size_and_normalisation_belong_to_the_users_transforms(own):

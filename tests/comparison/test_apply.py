@@ -41,7 +41,9 @@ def written(folder: Path, spec: PruneSpec, claimed: PruneSpec | None = None, mea
     model, data = load_model(MODEL), load_data(DATA)
     result = prune(model, spec, data)
     told = document(result, assess(model, result, data.test, gzip=False), MODEL.to_dict(), DATA.to_dict()) if measured else None
-    return write_folder(folder, result.model, Recipe(MODEL.to_dict(), DATA.to_dict(), claimed or spec), told)
+    return write_folder(
+        folder, result.model, Recipe(MODEL.to_dict(), DATA.to_dict(), claimed or spec, input_shape=result.input_shape), told
+    )
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import sys
 
 import pytest
 import torch
 
 import prunekit
+from prunekit.catalog import factories
 from prunekit.errors import LatencyError
 from prunekit.measure import Candidate, latency, memory, trial
 from prunekit.measure.energy import Meter
 from prunekit.measure.latency_child import by_events
-from prunekit.measure.packing import Request
+from prunekit.measure.packing import Request, Row, pack, pack_images
 
 FACTORY = """
 import multiprocessing
@@ -22,40 +23,76 @@ import torch
 from torch import nn
 
 class Net(nn.Module):
-    def __init__(self):
+    def __init__(self, width):
         super().__init__()
-        self.conv, self.fc = nn.Conv2d(1, {width}, 3), nn.Linear({width}, 10)
+        self.conv, self.fc = nn.Conv2d(1, width, 3), nn.Linear(width, 10)
 
     def forward(self, x):
-        {line}
         return self.fc(self.conv(x).relu().mean((2, 3)))
 
-def make():
-    return Net()
-make.input_shape = (1, {side}, {side})
+class Dense(Net):
+    def __init__(self):
+        super().__init__(8)
+
+class Channels(Net):
+    def __init__(self):
+        super().__init__(2048)
+
+class Killed(Dense):
+    def forward(self, x):
+        os.kill(os.getpid(), 9) if len(x) == 5 else None
+        return super().forward(x)
+
+class Dying(Dense):
+    def forward(self, x):
+        os._exit(7) if len(x) == 5 and multiprocessing.parent_process() is None else None
+        return super().forward(x)
+
+class Refusing(Dense):
+    def forward(self, x):
+        assert len(x) != 5, "not five"
+        return super().forward(x)
+
+class Branching(Dense):
+    def forward(self, x):
+        return super().forward(x * 2 if float(x.sum()) > 1e9 else x)
+
+class Wide(nn.Sequential):
+    def __init__(self):
+        inner = [nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 10)]
+        super().__init__(nn.Flatten(), *inner)
+
+for made in (Dense, Channels, Killed, Dying, Refusing, Branching, Wide):
+    made.input_shape = (1, 8, 8)
 """
 
 
-WIDE = """
-from torch import nn
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory):
+    """Return a function from a class of the file above to its model."""
+    file = tmp_path_factory.mktemp("rows") / "rownet.py"
+    file.write_text(FACTORY)
+    return lambda name: prunekit.load_model(f"{file}:{name}")
 
 
-def make():
-    inner = [nn.Linear(64, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 10)]
-    return nn.Sequential(nn.Flatten(), *inner)
+def quick(nets, *names, **more):
+    """Time some of them, each by its own name."""
+    report = latency([Candidate(name, nets(name)) for name in names], input_shape=(1, 8, 8), budget_s=0.2, min_rounds=3, **more)
+    return {(row.name, row.runtime, row.batch): row for row in report.candidates}
 
 
-make.input_shape = (1, 8, 8)
-"""
+@pytest.fixture(scope="module")
+def rows(nets):
+    """Sound models beside some that fail at a batch of five, all asked at once."""
+    found = quick(nets, "Dense", "Killed", "Dying", "Refusing", "Wide", "Channels", batch=(2, 5, 32))
+    return {(name, batch): row for (name, _, batch), row in found.items()}
 
 
-def net(folder: Path, line: str = "pass", side: int = 8, width: int = 8):
-    (folder / "rownet.py").write_text(FACTORY.format(line=line, side=side, width=width))
-    return prunekit.load_model(f"{folder / 'rownet.py'}:make")
-
-
-def quick(model, side: int = 8, **more):
-    return latency([Candidate("dense", model)], input_shape=(1, side, side), budget_s=0.2, min_rounds=3, **more)
+@pytest.fixture(scope="module")
+def forms(nets):
+    """A model that can be exported and one that cannot, without training images, beside a baseline that fails."""
+    found = quick(nets, "Dense", "Branching", runtimes=("csr", "eager", "onnxruntime", "int8"))
+    return {(name, runtime): row for (name, runtime, _), row in found.items()}
 
 
 def test_every_combination_is_a_row_and_rows_are_compared_within_theirs():
@@ -88,60 +125,71 @@ def test_every_combination_is_a_row_and_rows_are_compared_within_theirs():
     assert set(wanted.split()) <= set(plain)
 
 
-def test_a_batch_that_kills_its_process_costs_only_its_row(tmp_path):
-    model = net(tmp_path, "os.kill(os.getpid(), 9) if len(x) == 5 else None")
-    found = {row.batch: row for row in quick(model, batch=(2, 5, 3)).candidates}
-    assert "killed by the system" in found[5].error and found[5].median_ms is None and found[5].ratio is None
-    assert found[2].error is found[3].error is None and found[2].median_ms > 0
+def test_a_row_that_fails_costs_only_itself(rows):
+    bad = {("Killed", 5), ("Dying", 5), ("Refusing", 5)}
+    assert {key for key, row in rows.items() if row.error} == bad
+    assert all(row.median_ms > 0 and row.samples_ms and row.ratio for key, row in rows.items() if key not in bad)
+    assert all(rows[key].median_ms is rows[key].ratio is None for key in bad)
 
 
-def test_a_model_that_dies_only_while_it_is_timed_is_given_up_and_the_others_are_measured(tmp_path):
-    line = "os._exit(7) if len(x) == 5 and multiprocessing.parent_process() is None else None"
-    found = {row.batch: row for row in quick(net(tmp_path, line), batch=(2, 5)).candidates}
-    assert "died while it had its turn" in found[5].error and "exit code 7" in found[5].error
-    assert found[2].error is None and found[2].samples_ms
+def test_a_batch_that_kills_its_process_says_so(rows):
+    assert "killed by the system" in rows["Killed", 5].error
 
 
-def test_a_model_that_refuses_one_batch_is_measured_at_the_others(tmp_path):
-    line = "assert len(x) != 5, 'not five'"
-    found = {row.batch: row for row in quick(net(tmp_path, line), runtimes=("channels_last",), batch=(5, 2)).candidates}
-    assert "not five" in found[5].error and found[2].error is None
+def test_a_model_that_dies_only_while_it_is_timed_is_given_up(rows):
+    assert "died while it had its turn" in rows["Dying", 5].error and "exit code 7" in rows["Dying", 5].error
 
 
-def test_memory_is_that_of_inference_and_not_of_loading(tmp_path):
-    (tmp_path / "wide.py").write_text(WIDE)
-    model = prunekit.load_model(f"{tmp_path / 'wide.py'}:make")
-    (row,) = quick(model).candidates
-    if row.peak_bytes is None:
-        pytest.skip("the system does not tell how much memory a process held")
-    weights = sum(p.numel() * 4 for p in model.parameters())
-    assert weights <= row.peak_bytes < 1.6 * weights
-
-
-def test_a_model_that_cannot_be_exported_is_measured_where_it_runs(tmp_path):
-    model = net(tmp_path, "x = x * 2 if float(x.sum()) > 1e9 else x")
-    eager, onnx, int8 = quick(model, runtimes=("eager", "onnxruntime", "int8")).candidates
-    assert eager.error is None and eager.median_ms > 0
-    assert "ONNX" in onnx.error
-    assert int8.error
-
-
-def test_int8_without_training_images_says_what_is_missing(tmp_path):
-    eager, int8 = quick(net(tmp_path), runtimes=("eager", "int8")).candidates
-    assert eager.error is None
-    assert "training images" in int8.error
-
-
-def test_where_the_baseline_fails_the_others_have_times_and_no_ratio(tmp_path):
-    first, second = quick(net(tmp_path), runtimes=("csr", "eager")).candidates
-    assert "sparse" in first.error
-    assert second.median_ms > 0 and second.ratio is None
+def test_a_model_that_refuses_one_batch_says_why(rows):
+    assert "not five" in rows["Refusing", 5].error
 
 
 @pytest.mark.skipif(memory.settled() is None, reason="the system does not tell how much memory a process held")
-def test_memory_grows_by_what_the_activations_of_a_larger_batch_take(tmp_path):
-    one, many = quick(net(tmp_path, side=34, width=256), side=34, batch=(1, 64)).candidates
-    assert many.peak_bytes - one.peak_bytes >= 63 * 256 * 32 * 32 * 4
+def test_memory_is_that_of_inference_and_not_of_loading(rows):
+    weights = 4 * (64 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 10 + 10)
+    assert weights <= rows["Wide", 2].peak_bytes < 1.6 * weights
+
+
+@pytest.mark.skipif(memory.settled() is None, reason="the system does not tell how much memory a process held")
+def test_memory_grows_by_what_the_activations_of_a_larger_batch_take(rows):
+    assert rows["Channels", 32].peak_bytes - rows["Channels", 2].peak_bytes >= 30 * 2048 * 6 * 6 * 4
+
+
+def test_the_memory_of_code_is_not_the_models(monkeypatch, tmp_path):
+    """What a model's own file imports is there before its memory is counted."""
+    (tmp_path / "code.py").write_text(
+        "import sys\nfrom torch import nn\nsys.rows_were_read = True\nNet = nn.Linear(3, 2)\nNet.input_shape = (3,)\n"
+    )
+    model = prunekit.load_model(f"{tmp_path / 'code.py'}:Net")
+    pack([Candidate("mine", model)], tmp_path / "asked")
+    pack_images(tmp_path / "asked", (3,), ("eager",), None, 0)
+    request, read = Request(str(tmp_path / "asked"), ("mine",), ("eager",), (1,), 1, "cpu", (3,), 1.0, 3, 0), []
+    factories._SEEN.clear()
+    del sys.rows_were_read
+    settled = memory.settled
+    monkeypatch.setattr(memory, "settled", lambda: read.append(hasattr(sys, "rows_were_read")) or settled())
+    trial.load_libraries(request)
+    assert not hasattr(sys, "rows_were_read"), "one's own code may do anything: it costs only its own trial"
+    trial.attempt(request, Row(0, "eager", 1))
+    assert read and all(read)
+    assert "error" not in json.loads(trial.result_of(request, Row(0, "eager", 1)).read_text())
+    del sys.rows_were_read
+
+
+def test_a_model_that_cannot_be_exported_is_measured_where_it_runs(forms):
+    assert forms["Branching", "eager"].error is None and forms["Branching", "eager"].median_ms > 0
+    assert "ONNX" in forms["Branching", "onnxruntime"].error
+    assert forms["Branching", "int8"].error
+
+
+def test_int8_without_training_images_says_what_is_missing(forms):
+    assert forms["Dense", "onnxruntime"].error is None
+    assert "training images" in forms["Dense", "int8"].error
+
+
+def test_where_the_baseline_fails_the_others_have_times_and_no_ratio(forms):
+    assert "sparse" in forms["Dense", "csr"].error
+    assert forms["Dense", "eager"].median_ms > 0 and forms["Dense", "eager"].ratio is None
 
 
 def test_a_batch_whose_input_does_not_fit_is_refused_before_it_is_made(monkeypatch, tmp_path):

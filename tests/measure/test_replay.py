@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torchvision
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,9 +73,10 @@ def check(model: nn.Module, x: Tensor, **settings: int) -> Replay:
 FAMILIES = {
     "resnet18": 32, "vgg11": 32, "vgg11_bn": 32, "mobilenet_v2": 32, "mobilenet_v3_small": 40, "densenet121": 32, "googlenet": 40,
     "squeezenet1_1": 40, "shufflenet_v2_x0_5": 40, "mnasnet0_5": 40, "efficientnet_b0": 32, "convnext_tiny": 32, "vit": 16,
-    "swin_t": 32, "regnet_y_400mf": 32, "resnext50_32x4d": 32, "alexnet": 64, "maxvit_t": 224,
+    "swin_t": 32, "regnet_y_400mf": 32, "resnext50_32x4d": 32, "alexnet": 64, "maxvit_t": 224, "small vgg": 16, "small densenet": 16,
 }  # fmt: skip
-QUICK = ["resnet18", "vgg11", "mobilenet_v2", "densenet121", "googlenet", "squeezenet1_1", "shufflenet_v2_x0_5", "vit"]
+QUICK = ["resnet18", "small vgg", "mobilenet_v2", "small densenet", "squeezenet1_1", "shufflenet_v2_x0_5", "vit"]
+LARGE = ["vgg11_bn", "convnext_tiny", "resnext50_32x4d", "maxvit_t"]
 
 
 def family(name: str) -> nn.Module:
@@ -85,13 +86,23 @@ def family(name: str) -> nn.Module:
         model = torchvision.models.VisionTransformer(16, 8, 3, 4, 32, 64, num_classes=7)
         nn.init.normal_(model.heads.head.weight)  # zero from the start: no change would show
         return noisy(model)
+    if name == "small vgg":
+        features = torchvision.models.vgg.make_layers([8, "M", 12, "M", 16, 16, "M"])
+        classifier = nn.Sequential(nn.Linear(16 * 49, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 7))
+        return noisy(nn.Sequential(features, nn.AdaptiveAvgPool2d(7), nn.Flatten(), classifier))
+    if name == "small densenet":
+        return noisy(torchvision.models.DenseNet(8, (2, 3), 16, num_classes=7))
     model = getattr(torchvision.models, name)(num_classes=7, **given)
     if name.startswith("vgg"):
         model.classifier = nn.Sequential(nn.Linear(25088, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 7))
     return noisy(model)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in FAMILIES])
+def when(name: str) -> list[pytest.MarkDecorator]:
+    return [] if name in QUICK else [pytest.mark.nightly if name in LARGE else pytest.mark.slow]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=when(name)) for name in FAMILIES])
 def test_families_of_torchvision_are_replayed_to_the_bit(name: str) -> None:
     side = FAMILIES[name]
     replay = check(family(name), samples((3, side, side), 2))
@@ -99,7 +110,6 @@ def test_families_of_torchvision_are_replayed_to_the_bit(name: str) -> None:
     assert replay.stored_bytes > 0
 
 
-@settings(max_examples=25)
 @given(nets(), st.integers(1, 4))
 def test_random_networks_are_replayed_to_the_bit(model: nn.Module, n: int) -> None:
     x = samples(SHAPE, n)
@@ -286,14 +296,21 @@ def test_a_model_that_cannot_be_followed_is_run_as_a_whole() -> None:
     assert replay.stored_bytes == 0
 
 
-@pytest.mark.parametrize("share", [1.0, 0.3, 0.1, 0.0])
-def test_kept_outputs_stay_within_the_budget(share: float) -> None:
+@pytest.fixture(scope="module")
+def unbound() -> tuple[nn.Module, Tensor, int]:
+    """A model, a batch of it, and the bytes of outputs that are kept where there is no limit."""
     torch.manual_seed(0)
-    model, x = noisy(ResNet(BasicBlock, [1, 1, 1, 1], num_classes=7)), samples((3, 24, 24), 24)
+    model, x = noisy(ResNet(BasicBlock, [1, 1, 1, 1], num_classes=7)), samples((3, 16, 16), 24)
     free = check(model, x, batch_size=24)
     assert free.batch_size == 24
     free.load(x)
-    budget = int(free.stored_bytes * share)
+    return model, x, free.stored_bytes
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3, 0.1, 0.0])
+def test_kept_outputs_stay_within_the_budget(unbound: tuple[nn.Module, Tensor, int], share: float) -> None:
+    model, x, free = unbound
+    budget = int(free * share)
     bound = check(model, x, batch_size=24, budget_bytes=budget)
     assert bound.batch_size == (24 if share == 1 else 16)
     bound.load(x[: bound.batch_size])

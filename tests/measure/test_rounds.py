@@ -46,7 +46,7 @@ def test_every_candidate_has_one_sample_in_each_round_and_the_order_changes() ->
 def test_the_same_seed_gives_the_same_orders() -> None:
     def orders(seed: int) -> list[list[int]]:
         world = World()
-        return take_turns([world.model(n, 0.01, 0.3) for n in "ab"], budget_s=2, seed=seed, clock=world.clock).orders
+        return take_turns([world.model(n, 0.01, 0.3) for n in "ab"], budget_s=0.5, seed=seed, clock=world.clock).orders
 
     assert orders(1) == orders(1)
     assert orders(1) != orders(2)

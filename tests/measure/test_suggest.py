@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
@@ -22,7 +23,7 @@ from prunekit.measure.drops import drop_curve, drop_curves, fragile
 from prunekit.measure.knapsack import least_for, most_within
 from prunekit.measure.sensitivity import LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
 from prunekit.measure.suggest import suggest
-from prunekit.pruning import ChannelRanking, prune, trace
+from prunekit.pruning import ChannelGraph, ChannelRanking, prune, trace
 from prunekit.spec import PruneSpec
 from tests.measure.test_sensitivity import SHAPE, Net, data
 from tests.transformers import SHAPE as TOKENS
@@ -96,7 +97,6 @@ def test_no_choice_meets_a_goal_at_a_smaller_drop(drawn: list[list[tuple[int, in
 curves = st.lists(st.lists(st.floats(0.1, 1), min_size=5, max_size=5), min_size=1, max_size=5)
 
 
-@settings(max_examples=40)
 @given(curves, st.floats(0, 0.3))
 def test_targets_stay_within_the_allowed_drop_and_within_what_was_measured(drawn: list[list[float]], drop: float) -> None:
     found = table(*(layer(f"l{i}", values) for i, values in enumerate(drawn)))
@@ -225,18 +225,23 @@ def test_a_goal_is_met_within_two_points_where_channels_are_many(goal: dict[str,
         assert share <= reached < share + 0.02
 
 
+@cache
+def both_ways(name: str) -> tuple[nn.Module, ChannelGraph, Sensitivity]:
+    """A network with attention, how its channels hang together, and a table of its rows."""
+    model = build(name)
+    rows = alone(model, PruneSpec(mode="structured"), [0.5], TOKENS)
+    return model, trace(model, TOKENS), table(*(replace(layer(row.name, [0.9] * len(GRID)), layers=row.layers) for row in rows))
+
+
 @pytest.mark.parametrize("name", ["encoder", "vit", "grouped"])
-@settings(max_examples=15, deadline=None)
 @given(drawn=st.data())
 def test_targets_of_a_layer_that_shrinks_in_two_ways_are_one_override(name: str, drawn: st.DataObject) -> None:
-    model, spec = build(name), PruneSpec(mode="structured")
-    rows = [layer(row.name, [0.9] * len(GRID)) for row in alone(model, spec, [0.5], TOKENS)]
-    ways = {row.name: row for row in alone(model, spec, [0.5], TOKENS)}
-    found = table(*(replace(row, layers=ways[row.name].layers) for row in rows))
-    targets = {row.name: drawn.draw(st.sampled_from([0.0, 0.2, 0.5, 0.8])) for row in rows}
+    model, graph, found = both_ways(name)
+    spec = PruneSpec(mode="structured")
+    targets = {row.name: drawn.draw(st.sampled_from([0.0, 0.2, 0.5, 0.8])) for row in found.layers}
     assume(any(targets.values()))
     setting = together(found, targets, spec, model, TOKENS)
-    ranking = ChannelRanking.of(model, setting, trace(model, TOKENS))
+    ranking = ChannelRanking.of(model, setting, graph)
     plan, shares = ranking.cut(), dict(setting.overrides)
     assert plan.atoms.size == ranking.by_fixed, "nothing else is touched"
     for first, share in shares.items():

@@ -10,7 +10,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -149,7 +149,6 @@ def test_of_blocks_within_blocks_the_smallest_can_go():
 
 
 @given(nets(), st.data())
-@settings(max_examples=40)
 def test_any_blocks_and_channels_together_are_proved_and_counted_exactly(net, data):
     net.eval()
     graph = trace(net, SHAPE)
@@ -166,7 +165,6 @@ def test_any_blocks_and_channels_together_are_proved_and_counted_exactly(net, da
 
 
 @given(nets(), st.floats(0, 1), st.floats(0, 0.9), st.sampled_from(["channels", "params", "macs"]), st.sampled_from(["global", "uniform"]))
-@settings(max_examples=30)
 def test_the_share_asked_for_counts_what_blocks_take_along(net, depth, sparsity, target, scope):
     graph = trace(net.eval(), SHAPE)
     if not graph.blocks:
@@ -377,7 +375,6 @@ def test_a_criterion_that_knows_blocks_alone_takes_blocks_alone():
 
 
 @given(st.floats(0.06, 0.9), st.floats(0, 0.9), st.sampled_from(["channels", "params", "macs"]), st.sampled_from(["global", "uniform"]))
-@settings(max_examples=60, deadline=None)
 def test_blocks_and_overrides_that_take_more_than_the_target_say_so_together(sparsity, share, target, scope):
     net, graph = four_blocks()
     spec = PruneSpec(mode="structured", blocks=["2"], overrides={"1.a": share}, sparsity=sparsity, target=target, scope=scope)
@@ -411,7 +408,6 @@ def test_what_blocks_and_overrides_take_is_named_in_place_of_a_false_reason():
     st.dictionaries(st.sampled_from(["1.a", "2.b", "3.a", "4.a", "0"]), st.sampled_from([0.0, 0.3, 0.999, 1.0]), max_size=5),
     st.floats(0.5, 1),
 )
-@settings(max_examples=40, deadline=None)
 def test_no_block_goes_that_holds_a_layer_with_a_cap_of_its_own(caps, depth):
     net, graph = four_blocks()
     held = {layer[0] for layer, cap in caps.items() if cap < 1} - {"0"}

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import nn
 
 import prunekit
@@ -18,7 +18,6 @@ def held_together(group):
     return reached
 
 
-@settings(max_examples=40, deadline=None)
 @given(nets())
 def test_every_group_is_held_together_by_its_couplings(net):
     for group in trace(net, SHAPE).groups:

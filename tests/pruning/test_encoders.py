@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -57,7 +57,6 @@ def removal_of(graph, noise):
 flags = st.booleans()
 
 
-@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 5), st.integers(2, 7), st.integers(2, 29), flags, flags, flags, st.integers(0, 999))
 @example(1, 1, 5, 7, True, False, True, 27)  # whether one sample's rows lie next to each other decides which product a layer becomes
 @example(2, 1, 5, 13, False, False, True, 23)

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune as torch_prune
@@ -83,7 +83,6 @@ def test_overrides_are_fixed_and_the_rest_makes_up_the_total(net, data):
 
 
 @given(st.integers(0, 2**31), st.floats(0.01, 0.99))
-@settings(max_examples=25)
 def test_same_masks_as_torch_where_no_scores_tie(seed, sparsity):
     torch.manual_seed(seed)
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(128, 20))
@@ -109,7 +108,6 @@ def test_37_percent_of_a_thousand_is_370_whatever_the_ties():
 
 
 @given(mlps(), fractions, st.sampled_from(["l1", "random"]))
-@settings(max_examples=25)
 def test_the_dense_model_is_never_touched(net, sparsity, criterion):
     before = state_hash(net)
     result = prune(net, PruneSpec(sparsity=sparsity, criterion=criterion), input_shape=(net[0].in_features,))

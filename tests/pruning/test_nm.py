@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -44,7 +44,6 @@ def slow_keep(weight, scores, n, m):
 
 
 @given(layers(zeros=True), patterns, st.sampled_from(DATA_FREE))
-@settings(max_examples=120)
 def test_masks_are_those_of_going_through_the_blocks_by_hand(net, pattern, criterion):
     spec = setting(pattern, criterion=criterion)
     if widest(net) < pattern[1]:
@@ -83,7 +82,6 @@ def test_of_every_whole_block_exactly_n_stay_and_all_that_is_left_over(net, patt
 
 
 @given(layers(), patterns)
-@settings(max_examples=30)
 def test_a_pattern_put_on_twice_changes_nothing_more(net, pattern):
     assume(widest(net) >= pattern[1])
     before, ranking = state_hash(net), rank(net, setting(pattern))

@@ -7,12 +7,13 @@ that vanishes fails here as one that appears.
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from torch import nn
 from torchvision.models import DenseNet
 
 from prunekit import load_model
 from prunekit.anatomy import prunable_layers
+from prunekit.catalog.zoo import torchvision_names
 from prunekit.errors import PruningError
 from prunekit.pruning import ChannelRanking, prove, prune, shrink, trace
 from prunekit.pruning.proof import randomise, zeroed
@@ -22,7 +23,7 @@ from tests.nets import SHAPE as SMALL
 from tests.nets import Net, plain_nets
 from tests.pruning.peer import Theirs, ours_removed, places, same_state, they_prune
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 DIFFERENCES = {
     "classes": "torch-pruning removes the model's classes unless it is told to leave the last layer out; here an output never goes",
@@ -33,6 +34,7 @@ DIFFERENCES = {
     "shuffle": "torch-pruning divides by zero where an axis is cut into chunks",
 }
 IMAGE = (3, 64, 64)
+QUICK = ("digits_mlp", "digits_cnn", "mnist_lenet5", "cifar10_resnet20", "torchvision/resnet18", "torchvision/mobilenet_v3_small")
 MODELS = {
     "digits_mlp": ((1, 8, 8), {"classes"}),
     "digits_cnn": ((1, 8, 8), {"classes"}),
@@ -55,9 +57,16 @@ MODELS = {
     "torchvision/resnext50_32x4d": (IMAGE, {"classes", "grouped"}),
     "torchvision/shufflenet_v2_x0_5": (IMAGE, {"shuffle"}),
 }
+GROUPED = ("regnet", "resnext")
+PLAIN = ("resnet", "wide_resnet", "vgg", "alexnet", "squeezenet", "densenet", "mobilenet", "mnasnet", "efficientnet")
 TOO_SLOW = ("torchvision/densenet121", "torchvision/vgg11_bn")  # torch-pruning takes a minute and more to rank their channels
 SAME_PICKS = tuple(name for name, (_, kinds) in MODELS.items() if kinds == {"classes"} and name not in TOO_SLOW)
 CHANNELS = 3  # asked for in every layer: couplings are the same along a layer but at its ends, and those are met at random
+
+
+def by_time(names):
+    """Return parameters of a test: a few models at once, the others where slow tests run."""
+    return [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in names]
 
 
 def outputs_of(removed, layer):
@@ -98,15 +107,20 @@ def differences(model, shape):
     return {compare(model, graph, theirs, *pick) for pick in picks} - {None}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", by_time(MODELS))
 def test_the_coupled_channels_are_torch_prunings_but_for_the_differences_named(name):
     shape, expected = MODELS[name]
     assert expected <= set(DIFFERENCES)
     assert differences(load_model(name), shape) == expected
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", [name for name in torchvision_names() if name.startswith(PLAIN + GROUPED) and name != "regnet_y_128gf"])
+def test_the_coupled_channels_of_every_member_of_a_family_are_torch_prunings(name):
+    assert differences(load_model(f"torchvision/{name}"), IMAGE) == {"classes", *["grouped"] * name.startswith(GROUPED)}
+
+
 @given(plain_nets())
-@settings(max_examples=25)
 def test_the_coupled_channels_of_random_networks_are_torch_prunings(net):
     graph, theirs = trace(net, SMALL), Theirs(net, SMALL)
     found = {compare(net, graph, theirs, name, i) for name in graph.layers for i in range(graph.outputs[name].size)}
@@ -127,7 +141,7 @@ class SmallDenseNet(DenseNet):
         super().__init__(growth_rate=8, block_config=(3, 3), num_init_features=16, bn_size=2, num_classes=10)
 
 
-@pytest.mark.parametrize("name", [*SAME_PICKS, "a small DenseNet"])
+@pytest.mark.parametrize("name", [*by_time(SAME_PICKS), "a small DenseNet"])
 def test_the_same_scores_remove_the_same_channels_of_every_layer(name):
     model, shape = (load_model(name), MODELS[name][0]) if name in MODELS else (SmallDenseNet().eval(), IMAGE)
     graph = trace(model, shape)
@@ -150,6 +164,7 @@ def test_the_same_scores_remove_the_same_channels_of_all_layers_together(name):
     assert len({round(len(left) / graph.outputs[layer].size, 2) for layer, left in kept.items()}) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["torchvision/regnet_x_400mf", "torchvision/resnext50_32x4d"])
 def test_places_that_torch_pruning_takes_from_every_group_of_a_convolution_make_the_same_model_here(name):
     model, shape = load_model(name), MODELS[name][0]
@@ -179,6 +194,7 @@ def test_difference_classes():
     assert result.proof.passed and len(result.kept["fc"]) == 1000
 
 
+@pytest.mark.slow
 def test_difference_auxiliary():
     model = load_model("torchvision/googlenet")
     graph, layer = trace(model, IMAGE), "inception4a.branch1.conv"
@@ -193,6 +209,7 @@ def test_difference_auxiliary():
             theirs.train()(x)
 
 
+@pytest.mark.slow
 def test_difference_grouped():
     dense, layer, shape = randomise(load_model("torchvision/resnext50_32x4d")), "layer1.0.conv1", IMAGE
     graph = trace(dense, shape)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torchvision.models import VisionTransformer
@@ -52,7 +52,6 @@ def lost(plan, layer):
 
 
 @given(sizes, st.sampled_from(["heads", "head dimensions"]), st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
 def test_a_cap_on_the_one_kind_of_unit_that_may_go_is_used_up(size, kind, cap):
     plan = ranked(attention(*size), units=[kind], cap_all=cap, sparsity=0.99).cut()
     units = dict(zip(("heads", "head dimensions"), size, strict=True))[kind]
@@ -62,7 +61,6 @@ def test_a_cap_on_the_one_kind_of_unit_that_may_go_is_used_up(size, kind, cap):
 
 
 @given(sizes, st.sampled_from(["heads", "head dimensions"]), st.sampled_from([4, 8, 16]))
-@settings(max_examples=25, deadline=None)
 def test_every_count_of_the_one_kind_of_unit_that_leaves_a_multiple_is_open(size, kind, multiple):
     units = dict(zip(("heads", "head dimensions"), size, strict=True))[kind]
     each = 3 * size[0] * size[1] // units
@@ -72,7 +70,6 @@ def test_every_count_of_the_one_kind_of_unit_that_leaves_a_multiple_is_open(size
 
 
 @given(sizes, st.floats(0, 1), st.sampled_from([attention, grouped]))
-@settings(max_examples=25, deadline=None)
 def test_where_both_roles_are_open_they_keep_the_cap_together(size, cap, build):
     plan = ranked(build(*size), cap_all=cap, sparsity=0.99).cut()
     assert all(lost(plan, name) <= cap + 1e-6 for name in plan.layer_shapes)
@@ -85,7 +82,6 @@ def test_a_cap_of_half_lets_half_of_the_heads_go():
 
 
 @given(sizes, st.floats(0, 0.9), st.sampled_from([attention, grouped]))
-@settings(max_examples=40, deadline=None)
 def test_an_override_is_met_by_both_roles_together_within_half_a_unit_of_one(size, share, build):
     layer = ATTENTION if build is attention else "0"
     plan = ranked(build(*size), overrides={layer: share}, threshold=0, sparsity=None).cut()
@@ -97,7 +93,6 @@ def test_an_override_is_met_by_both_roles_together_within_half_a_unit_of_one(siz
 
 
 @given(sizes, st.floats(0, 0.9), st.sampled_from([1, 4]), st.sampled_from([attention, grouped]))
-@settings(max_examples=25, deadline=None)
 def test_an_override_that_is_missed_by_more_than_a_unit_says_what_held_it(size, share, multiple, build):
     layer = ATTENTION if build is attention else "0"
     plan = ranked(build(*size), overrides={layer: share}, caps={layer: share}, round_to=multiple, threshold=0, sparsity=None).cut()

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -15,6 +15,7 @@ from prunekit.pruning.masks import Ranking, masked_copy, masks_at
 from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
 from prunekit.spec import PruneSpec
 from tests.pruning.drawn import fractions, gone, layers, sizes_of, zeros_of
+from tests.tables import case
 
 
 @given(st.sampled_from(list(SCHEDULES)), fractions, fractions, st.integers(1, 200))
@@ -43,24 +44,21 @@ def test_each_iterative_step_removes_the_same_share_of_what_is_left(final, steps
     assert shares == pytest.approx([shares[0]] * steps, abs=1e-9)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-@pytest.mark.parametrize(
-    ("args", "field"),
-    [
-        ((1.0, 3), "final"),
-        ((-0.1, 3), "final"),
-        ((float("nan"), 3), "final"),
-        ((0.5, 0), "steps"),
-        ((0.5, 2.5), "steps"),
-        ((0.5, True), "steps"),
-        ((0.5, 3, 0.6), "start must be at most final"),
-        ((0.5, 3, -0.1), "start"),
-        (("half", 3), "final"),
-    ],
-)
-def test_bad_schedules_are_named(schedule, args, field):
-    with pytest.raises(SpecError, match=field):
-        schedule(*args)
+def test_bad_schedules_are_named():
+    for schedule in SCHEDULES.values():
+        for args, field in [
+            ((1.0, 3), "final"),
+            ((-0.1, 3), "final"),
+            ((float("nan"), 3), "final"),
+            ((0.5, 0), "steps"),
+            ((0.5, 2.5), "steps"),
+            ((0.5, True), "steps"),
+            ((0.5, 3, 0.6), "start must be at most final"),
+            ((0.5, 3, -0.1), "start"),
+            (("half", 3), "final"),
+        ]:
+            with case(schedule, args, field), pytest.raises(SpecError, match=field):
+                schedule(*args)
 
 
 @given(layers(zeros=True), st.lists(fractions, min_size=2, max_size=4), st.sampled_from(["global", "uniform", "erk"]), st.data())
@@ -100,7 +98,6 @@ def digits():
 
 
 @given(layers(), st.lists(fractions, min_size=1, max_size=3).map(sorted), st.sampled_from(["l1", "l2", "random", "lamp"]))
-@settings(max_examples=30)
 def test_where_scores_do_not_change_tightening_is_cutting_once(net, sparsities, criterion):
     spec = PruneSpec(criterion=criterion)
     for stepwise, at_once in zip(tighten(net, spec, sparsities), masks_at(net, spec, sparsities), strict=True):

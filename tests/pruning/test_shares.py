@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -112,7 +112,6 @@ CRITERION = st.sampled_from(["l1", "random", "lamp"])
 
 
 @given(capped(zeros=True))
-@settings(max_examples=120)
 def test_a_capped_global_cut_takes_the_lowest_of_the_layers_below_their_caps(drawn):
     net, spec, most = drawn
     total = max(round(spec.sparsity * sum(sizes_of(net).values())), sum(zeros_of(net).values()))
@@ -125,7 +124,6 @@ def test_a_capped_global_cut_takes_the_lowest_of_the_layers_below_their_caps(dra
 
 
 @given(capped(), st.sampled_from(["uniform", "erk"]))
-@settings(max_examples=120)
 def test_below_their_caps_layers_make_up_the_total(drawn, scope):
     net, spec, most = drawn
     sizes = sizes_of(net)

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,7 +31,6 @@ def random_plan(net, sparsity, seed, scope="global"):
 
 
 @given(nets(), fractions, st.integers(0, 99))
-@settings(max_examples=50)
 def test_removing_is_zeroing(net, sparsity, seed):
     plan = random_plan(net, sparsity, seed)
     proof = prove(net, plan, batch=2)
@@ -42,7 +41,6 @@ def test_removing_is_zeroing(net, sparsity, seed):
 
 
 @given(nets(), fractions, st.integers(0, 99))
-@settings(max_examples=15)
 def test_the_smaller_model_computes_what_the_zeroed_trained_one_does(net, sparsity, seed):
     plan = random_plan(net, sparsity, seed)
     with torch.no_grad():
@@ -55,7 +53,6 @@ def test_the_smaller_model_computes_what_the_zeroed_trained_one_does(net, sparsi
 
 
 @given(nets(), fractions, st.sampled_from(["global", "uniform"]), st.sampled_from(["l1", "l2", "random"]))
-@settings(max_examples=15)
 def test_counts_are_exact_and_no_layer_is_emptied(net, sparsity, scope, criterion):
     spec = PruneSpec(mode="structured", sparsity=sparsity, scope=scope, criterion=criterion, layers=prunable_layers(net))
     before = state_hash(net)
@@ -77,7 +74,6 @@ def test_counts_are_exact_and_no_layer_is_emptied(net, sparsity, scope, criterio
 
 
 @given(nets(), fractions, fractions, st.sampled_from(["global", "uniform"]))
-@settings(max_examples=15)
 def test_what_goes_only_grows_with_sparsity(net, a, b, scope):
     low, high = sorted((a, b))
     ranking = ChannelRanking.of(net, PruneSpec(mode="structured", scope=scope, layers=prunable_layers(net)), trace(net, SHAPE))
@@ -85,7 +81,6 @@ def test_what_goes_only_grows_with_sparsity(net, a, b, scope):
 
 
 @given(nets(), st.integers(0, 99))
-@settings(max_examples=15)
 def test_kept_weights_are_the_original_ones(net, seed):
     plan = random_plan(net, 0.4, seed)
     small = shrink(net, plan)
@@ -97,7 +92,6 @@ def test_kept_weights_are_the_original_ones(net, seed):
 
 
 @given(nets(), st.integers(0, 99))
-@settings(max_examples=15)
 def test_the_smaller_model_trains_and_copies(net, seed):
     small = copy.deepcopy(shrink(net, random_plan(net, 0.5, seed))).train()
     small(torch.randn(4, *SHAPE)).sum().backward()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -39,7 +39,6 @@ def best_mix(ranking, wanted):
 
 
 @given(nets(), shares, st.sampled_from(["params", "macs"]), scopes, st.sampled_from([1, 4, 8]), st.none() | st.floats(0.2, 0.9))
-@settings(max_examples=60)
 def test_a_target_is_met_within_two_points_or_the_reason_is_told(net, share, target, scope, multiple, cap):
     ranking = ranked(net, sparsity=share, target=target, scope=scope, round_to=multiple, cap_all=cap)
     plan = ranking.cut()
@@ -54,7 +53,6 @@ def test_a_target_is_met_within_two_points_or_the_reason_is_told(net, share, tar
 
 
 @given(nets(), shares, st.sampled_from(["params", "macs"]), st.sampled_from([1, 4]))
-@settings(max_examples=15)
 def test_what_a_target_counts_is_what_the_smaller_model_holds(net, share, target, multiple):
     spec = PruneSpec(mode="structured", sparsity=share, target=target, round_to=multiple, layers=prunable_layers(net))
     result = prune(net, spec, input_shape=SHAPE)
@@ -72,7 +70,6 @@ def test_what_a_target_counts_is_what_the_smaller_model_holds(net, share, target
 
 
 @given(nets(), shares, st.sampled_from(["channels", "params", "macs"]), scopes, st.data())
-@settings(max_examples=40)
 def test_no_layer_loses_more_than_its_cap(net, share, target, scope, data):
     names = prunable_layers(net)
     caps = data.draw(st.dictionaries(st.sampled_from(names), st.floats(0, 1), max_size=4))
@@ -88,7 +85,6 @@ def test_no_layer_loses_more_than_its_cap(net, share, target, scope, data):
 
 
 @given(nets(), shares, st.sampled_from(["channels", "params", "macs"]), scopes, st.sampled_from([4, 8, 16]))
-@settings(max_examples=40)
 def test_what_stays_of_a_layer_that_shrinks_is_a_multiple(net, share, target, scope, multiple):
     plan = ranked(net, sparsity=share, target=target, scope=scope, round_to=multiple).cut()
     for before, after in plan.layer_shapes.values():
@@ -96,7 +92,6 @@ def test_what_stays_of_a_layer_that_shrinks_is_a_multiple(net, share, target, sc
 
 
 @given(nets(), shares, shares, scopes, st.sampled_from([1, 4]), st.floats(0.3, 1))
-@settings(max_examples=20)
 def test_multiples_and_caps_of_nothing_change_nothing(net, a, b, scope, multiple, cap):
     free = ranked(net, sparsity=a, scope="global", criterion="l1").cut().atoms
     assert set(free.tolist()) == set(ranked(net, sparsity=a, scope="global", criterion="l1", cap_all=1.0).cut().atoms.tolist())
@@ -108,7 +103,6 @@ def test_multiples_and_caps_of_nothing_change_nothing(net, a, b, scope, multiple
 
 
 @given(nets(), shares, scopes, st.sampled_from([1, 4]))
-@settings(max_examples=20)
 def test_the_least_important_of_a_group_go_first(net, share, scope, multiple):
     ranking = ranked(net, sparsity=share, scope=scope, round_to=multiple, criterion="l2")
     plan = ranking.cut()

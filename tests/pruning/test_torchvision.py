@@ -18,14 +18,15 @@ from prunekit.pruning import ChannelRanking, carry_out, planned_counts, prove, p
 from prunekit.pruning.removal import Removal
 from prunekit.spec import PruneSpec
 
-FAST = (
+FAMILY = (  # one of each in the fast tests
     *("resnet18", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5", "efficientnet_b0", "efficientnet_v2_s"),
     *("regnet_x_400mf", "regnet_y_400mf", "resnext50_32x4d"),
 )
-SLOW = (
-    *("resnet34", "resnet50", "resnet101", "resnet152", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
-    *("alexnet", "squeezenet1_0", "densenet121", "densenet161", "densenet169", "densenet201"),
-    *("wide_resnet50_2", "wide_resnet101_2", "resnext101_32x8d", "resnext101_64x4d"),
+LARGE = ("alexnet", "vgg11_bn", "densenet121", "wide_resnet50_2")  # of families without a small one
+OTHERS = (
+    *("resnet34", "resnet50", "resnet101", "resnet152", "vgg11", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
+    *("squeezenet1_0", "densenet161", "densenet169", "densenet201"),
+    *("wide_resnet101_2", "resnext101_32x8d", "resnext101_64x4d"),
     *("mobilenet_v3_large", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", "efficientnet_v2_m", "efficientnet_v2_l"),
     *(f"efficientnet_b{k}" for k in range(1, 8)),
     *(f"regnet_{kind}_{size}" for kind in "xy" for size in ("800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")),
@@ -76,20 +77,20 @@ def check(name, settings):
     assert state_hash(small) != shrunk and state_hash(model) == before
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", [*FAMILY, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
 def test_pruned_and_proved(name):
     check(name, SETTINGS[:1])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", (*FAST, *SLOW))
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", (*FAMILY, *LARGE, *OTHERS))
 def test_pruned_and_proved_at_two_settings(name):
     check(name, SETTINGS)
 
 
 def test_every_member_of_these_families_is_named_above():
     found = {name for name in list_models(module=torchvision.models) if name.startswith(FAMILIES)}
-    assert found == {*FAST, *SLOW, HUGE}
+    assert found == {*FAMILY, *LARGE, *OTHERS, HUGE}
 
 
 @pytest.fixture

@@ -10,12 +10,16 @@ from prunekit.pruning import ChannelRanking, carry_out, planned_counts, trace
 from prunekit.pruning.proof import tensors_in
 from prunekit.spec import PruneSpec
 
-# one of each family; tests/benchmarks/coverage.py proves all of them
+# one of each family, and the others up to a hundred million parameters; tests/benchmarks/coverage.py proves all of them
 NAMES = ("convnext_tiny", "swin_t", "swin_v2_t", "vit_b_32", "maxvit_t", "googlenet", "inception_v3", "shufflenet_v2_x0_5")
+OTHERS = (
+    *("convnext_small", "convnext_base", "swin_s", "swin_b", "swin_v2_s", "swin_v2_b", "vit_b_16"),
+    *("shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"),
+)
+TIERS = ((NAMES, pytest.mark.slow), (OTHERS, pytest.mark.nightly))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=mark) for names, mark in TIERS for name in names])
 def test_pruned_proved_counted_and_trained(name):
     model = load_model(f"torchvision/{name}")
     before, shape = state_hash(model), info(model).input_shape

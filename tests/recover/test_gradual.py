@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import prunekit
@@ -124,7 +124,6 @@ def test_later_cuts_are_scored_on_the_weights_as_they_are_by_then():
     st.integers(2, 4),
     st.sampled_from(["global", "uniform"]),
 )
-@settings(max_examples=20)
 def test_cuts_of_any_network_are_one_proved_removal_from_the_dense_model(model, target, sparsity, steps, scope):
     model.requires_grad_(False)
     spec = prunekit.PruneSpec(mode="structured", sparsity=sparsity, target=target, scope=scope)

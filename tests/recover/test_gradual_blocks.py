@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -101,7 +101,6 @@ def test_what_was_chosen_in_the_dense_model_is_cut_where_its_first_layer_went():
     scope=st.sampled_from(["global", "uniform"]),
     steps=st.integers(2, 4),
 )
-@settings(max_examples=40)
 def test_steps_take_every_setting_that_one_cut_takes_and_say_nothing_else_of_its_blocks(
     blocks, depth, layers, sparsity, target, scope, steps
 ):

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -61,7 +61,6 @@ def test_removed_weights_are_exactly_zero_after_every_step_and_all_else_moves(mo
 
 
 @given(st.sampled_from([0.0, 0.5, 0.9]), st.sampled_from([0.0, 0.01]), st.integers(0, 100))
-@settings(max_examples=15)
 def test_steps_are_those_of_torch_on_weights_that_are_masked_by_hand(momentum, weight_decay, seed):
     model, masks = masks_for("unstructured")
     loop = Loop(copy.deepcopy(model), IMAGES, course(momentum=momentum, weight_decay=weight_decay, seed=seed), masks)
@@ -90,7 +89,6 @@ def test_steps_are_those_of_torch_on_weights_that_are_masked_by_hand(momentum, w
 
 
 @given(st.floats(0.1, 1.0), st.floats(0.5, 8.0), st.integers(0, 50))
-@settings(max_examples=20)
 def test_the_loss_of_distillation_is_its_formula(share, temperature, seed):
     teacher, student = net(seed), net(seed + 1)
     loop = Loop(copy.deepcopy(student), IMAGES, course(teacher=teacher, teaching=Teaching((), temperature=temperature, share=share)))

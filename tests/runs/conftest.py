@@ -4,6 +4,7 @@ import pytest
 
 from prunekit.catalog import load_data, load_model
 from prunekit.runs import RunStore
+from tests.runs.forker import Forker
 
 
 @pytest.fixture
@@ -12,6 +13,14 @@ def kept(tmp_path, monkeypatch):
     store = RunStore(tmp_path / "runs.sqlite")
     yield store
     store.close()
+
+
+@pytest.fixture(scope="session")
+def forker():
+    """What lets processes work at once."""
+    made = Forker()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

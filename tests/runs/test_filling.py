@@ -13,13 +13,14 @@ from prunekit.measure import Cancelled, assess, evaluate
 from prunekit.measure.sizes import file_bytes, gzip_bytes
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, filling, measure_one, predicting
+from prunekit.runs import AccuracyRequest, filling, measure_one, predicting, quantising
 from prunekit.runs.filling import fill
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash
 from prunekit.runs.predicting import Predictions, predictions
 from prunekit.runs.recovering import recover_through
 from prunekit.spec import PruneSpec
+from tests.runs.test_quantising import quantised_here
 
 CNN, DIGITS = ModelId("digits_cnn"), DataId("digits")
 CHANNELS, WEIGHTS = PruneSpec(mode="structured", sparsity=0.5), PruneSpec(sparsity=0.8)
@@ -32,7 +33,7 @@ def made(store, spec, recovery=None):
 def test_accuracy_and_sizes_are_those_that_the_core_measures(kept, model, data):
     runs = [made(kept, None), made(kept, CHANNELS), made(kept, WEIGHTS)]
     fill(runs, DIGITS, "test", kept)
-    hashed = data_hash(data.test, "digits")
+    hashed = data_hash(data.test)
     for run, spec in zip(runs, (None, CHANNELS, WEIGHTS), strict=True):
         found = kept.accuracy(run, hashed, "test", len(data.test))
         if spec is None:
@@ -101,7 +102,7 @@ def test_predictions_are_right_where_the_accuracy_says_so_and_are_read_the_secon
     found = predictions(run, DIGITS, "test", kept)
     fill([run], DIGITS, "test", kept)
     right = found.classes == np.asarray(data.test.labels)
-    assert np.array_equal(right, kept.accuracy(run, data_hash(data.test, "digits"), "test", len(data.test)).correct)
+    assert np.array_equal(right, kept.accuracy(run, data_hash(data.test), "test", len(data.test)).correct)
     assert found.classes.dtype == np.int16 and found.confidence.dtype == np.float32
     assert (found.confidence > 1 / 10 - 1e-6).all() and (found.confidence <= 1).all()
     monkeypatch.setattr(predicting, "ask", lambda *_: pytest.fail("asked again"))
@@ -132,10 +133,9 @@ def test_damaged_predictions_are_said_to_be_damaged():
 
 
 @pytest.mark.slow
-def test_a_quantised_run_is_measured_in_its_runtime(kept):
-    from prunekit.runs.quantising import quantise_through
-
-    made_ = quantise_through(AccuracyRequest(CNN, DIGITS, CHANNELS, Recovery(), "validation", 16), kept)
+def test_a_quantised_run_is_measured_in_its_runtime(kept, monkeypatch):
+    monkeypatch.setattr(quantising, "quantise", quantised_here)
+    made_ = quantising.quantise_through(AccuracyRequest(CNN, DIGITS, CHANNELS, Recovery(), "validation", 16), kept)
     before = len(kept.measurements(made_.run))
     fill([made_.run], DIGITS, "test", kept)
     assert len(kept.measurements(made_.run)) == before, "its accuracy on all test images was there"

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from prunekit.runs import RunStore, SweepRequest
 from prunekit.spec import PruneSpec
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 10
 REQUEST = SweepRequest(ModelId("digits_cnn"), DataId("digits"), PruneSpec(), sparsities=tuple(i / 100 for i in range(1, 97)))
+SHORT = replace(REQUEST, sparsities=REQUEST.sparsities[::4])
 
 # A server takes up what was left behind, says when a point is measured, and leaves when all is done. Each is forked from a process that
 # has loaded libraries, model and data already: only that is spared, the store is opened and the work taken up anew.
@@ -96,11 +97,11 @@ def points(path: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM points").fetchone()[0])
 
 
-def left_behind(path: Path) -> None:
+def left_behind(path: Path, request: SweepRequest) -> None:
     """Enter the sweep as the work of a server that is dead."""
     store = RunStore(path)
     board = Board(store, Left(), beat_s=3600)
-    board.submit("sweep", REQUEST.to_dict(), "a sweep", "somebody")
+    board.submit("sweep", request.to_dict(), "a sweep", "somebody")
     store.database.read("UPDATE jobs SET owner = replace(owner, ?, ?) RETURNING key", ('"began": "', '"began": "before '))
     store.close()
 
@@ -150,17 +151,19 @@ def servers() -> Iterator[Servers]:
     made.process.communicate()
 
 
-@pytest.mark.parametrize("seed", [20261121])
-def test_ten_kills_at_random_moments_lose_at_most_the_point_in_work(tmp_path: Path, servers: Servers, seed: int) -> None:
+@pytest.mark.parametrize(("request_", "kills"), [(SHORT, 3), pytest.param(REQUEST, 10, marks=pytest.mark.nightly)], ids=["few", "many"])
+def test_kills_at_random_moments_lose_at_most_the_point_in_work(
+    tmp_path: Path, servers: Servers, request_: SweepRequest, kills: int
+) -> None:
     undisturbed, path = tmp_path / "undisturbed.sqlite", tmp_path / "runs.sqlite"
-    left_behind(undisturbed)
+    left_behind(undisturbed, request_)
     begun = time.monotonic()
-    assert servers.serve(undisturbed).count("measured\n") == len(REQUEST.sparsities) + 1
-    each = (time.monotonic() - begun) / len(REQUEST.sparsities)
+    assert servers.serve(undisturbed).count("measured\n") == len(request_.sparsities) + 1
+    each = (time.monotonic() - begun) / len(request_.sparsities)
 
-    left_behind(path)
-    moments, measured, lost = random.Random(seed), 0, 0
-    for place in sorted(moments.sample(range(len(REQUEST.sparsities) - 5), KILLS)):
+    left_behind(path, request_)
+    moments, measured, lost = random.Random(20261121), 0, 0
+    for place in sorted(moments.sample(range(len(request_.sparsities) - 5), kills)):
         before = points(path)
         moment = max(0, place - before), moments.uniform(0, 2 * each)
         now = servers.serve(path, moment).count("measured\n")
@@ -173,7 +176,7 @@ def test_ten_kills_at_random_moments_lose_at_most_the_point_in_work(tmp_path: Pa
 
     assert said[-2] == "finished \n"  # and no error behind it
     assert rows(path) == rows(undisturbed)
-    assert measured == len(REQUEST.sparsities) + 1 + lost
+    assert measured == len(request_.sparsities) + 1 + lost
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT state, fraction FROM jobs").fetchall() == [("done", 1.0)]
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -1,8 +1,6 @@
 """What people say of runs is kept beside them; a store of the first version gains it and loses nothing."""
 
 import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 
@@ -16,6 +14,7 @@ from prunekit.measure import Accuracy
 from prunekit.runs import Label, Measurement, Run, RunStore
 from prunekit.runs.listing import in_passing, listed
 from prunekit.runs.records import LONGEST_NOTE, LONGEST_TAG
+from prunekit.runs.rows import insert, values_of
 from prunekit.runs.schema import MIGRATIONS
 
 DENSE = Run("a" * 64, "dense", "a model", {"name": "m"}, "w", info={"params": 7})
@@ -35,40 +34,58 @@ def store(tmp_path):
     made.close()
 
 
+def enter(connection, table, record):
+    """Write a record as the first version did, which had not all of today's columns."""
+    there = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
+    insert(connection, table, {name: value for name, value in values_of(record).items() if name in there}, "")
+
+
 def test_a_store_of_the_first_version_keeps_all_that_it_held(tmp_path):
     path = tmp_path / "runs.sqlite"
     old = RunStore(path, MIGRATIONS[:1])
     old.put_sweep("s", {"a": 1}, "w")
-    old.put_point([DENSE], seen(DENSE.id, [True, False]), ("s", 0, 0.0))
-    old.put_point([DENSE, PRUNED], seen(PRUNED.id, [False, True]), ("s", 1, 0.5))
+    with old.database.write() as connection:
+        for place, (run, right) in enumerate([(DENSE, [True, False]), (PRUNED, [False, True])]):
+            enter(connection, "runs", run)
+            enter(connection, "measurements", seen(run.id, right))
+            connection.execute("INSERT INTO points VALUES ('s', ?, ?, ?, ?)", (place, 0.5 * place, run.id, seen(run.id, right).id))
     old.close()
     tables = ("runs", "measurements", "sweeps", "points", "jobs")
 
     def content():
         with sqlite3.connect(path) as file:
-            return {table: file.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+            file.row_factory = sqlite3.Row
+            found = {table: [dict(row) for row in file.execute(f"SELECT * FROM {table}")] for table in tables}
+        return {table: [{name: row[name] for name in row if name != "identity"} for row in rows] for table, rows in found.items()}
 
     before = content()
     new = RunStore(path)
     assert new.database.read("PRAGMA user_version")[0][0] == len(MIGRATIONS) > 1
     assert new.labels() == {} and new.label(PRUNED.id).said is False
     new.put_label(Label(PRUNED.id, True, ("good",), "keep it"))
-    assert [point.run for point in new.points("s")] == [DENSE, PRUNED]
-    assert new.accuracy(PRUNED.id, "h", "test", 2) == seen(PRUNED.id, [False, True]).accuracy
+    points = new.points("s")
+    assert [replace(point.run, identity=DENSE.identity) for point in points] == [DENSE, PRUNED]
+    assert points[1].measurement.accuracy == seen(PRUNED.id, [False, True]).accuracy
+    assert all(point.run.earlier and point.measurement.earlier for point in points), "nobody knows what m was"
+    assert new.accuracy(PRUNED.id, "h", "test", 2) is None, "so it is measured again when asked"
     new.close()
     assert content() == before and len(before["points"]) == 2
     with pytest.raises(StoreError, match="newer prunekit"):
         RunStore(path, MIGRATIONS[:1])
 
 
-def test_two_processes_that_open_an_old_store_at_once_both_find_it_renewed(tmp_path):
+def labels_of(path):
+    """Be one of two processes that open a store."""
+    store = RunStore(path)
+    found = store.labels()
+    store.close()
+    return found
+
+
+def test_two_processes_that_open_an_old_store_at_once_both_find_it_renewed(tmp_path, forker):
     path = tmp_path / "runs.sqlite"
     RunStore(path, MIGRATIONS[:1]).close()
-    code = f"from prunekit.runs import RunStore; print(RunStore({str(path)!r}).labels())"
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for process in both:
-        out, err = process.communicate(timeout=240)
-        assert (out.strip(), process.returncode) == ("{}", 0), err
+    assert forker.at_once("tests.runs.test_labels:labels_of", [(str(path),)] * 2) == [{}, {}]
 
 
 @given(st.booleans(), st.lists(st.text(max_size=20), max_size=5), st.text(max_size=50))

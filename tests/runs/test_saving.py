@@ -1,9 +1,6 @@
 """Saving keeps what was made, what was measured and that somebody asked for it, also when two do so at once."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -19,7 +16,7 @@ from prunekit.jobs.saving import _store
 from prunekit.measure import Cancelled, assess, evaluate
 from prunekit.pruning import prune
 from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, measure_one, saving
+from prunekit.runs import AccuracyRequest, measure_one, saving, store
 from prunekit.runs.home import weights_folder
 from prunekit.runs.identity import data_hash
 from prunekit.runs.listing import in_passing
@@ -45,16 +42,14 @@ def test_what_is_saved_is_what_the_core_makes_and_measures(kept, model, data, sp
     result = None if spec is None else prune(model, spec)
     made = model if result is None else result.model
     expected = evaluate(made, data.test)
-    assert np.array_equal(kept.accuracy(run.id, data_hash(data.test, "digits"), "test", expected.n).correct, expected.correct)
+    assert np.array_equal(kept.accuracy(run.id, data_hash(data.test), "test", expected.n).correct, expected.correct)
     sizes = assess(model, prune(model, spec or WEIGHTS))
     assert run.info["sizes"] == (sizes.before if spec is None else sizes.after).sizes.to_dict()
     assert run.info["state"] == state_hash(made) == state_hash(open_run(run, kept).model)
     if spec is not None:
         dense = kept.get_run(run.parent)
         assert dense.info["sizes"] == sizes.before.sizes.to_dict() and not kept.label(dense.id).saved
-        assert np.array_equal(
-            kept.accuracy(dense.id, data_hash(data.test, "digits"), "test", expected.n).correct, evaluate(model, data.test).correct
-        )
+        assert np.array_equal(kept.accuracy(dense.id, data_hash(data.test), "test", expected.n).correct, evaluate(model, data.test).correct)
 
 
 def test_a_point_of_a_curve_is_saved_without_making_it_again(kept, monkeypatch):
@@ -72,7 +67,7 @@ def test_a_point_of_a_curve_is_saved_without_making_it_again(kept, monkeypatch):
 def test_a_saved_recovery_opens_again_with_its_channels(kept, data):
     run = save(asked(recovery=Recovery(epochs=1)), kept)
     opened = open_run(run, kept)
-    expected = kept.accuracy(run.id, data_hash(data.test, "digits"), "test", len(data.test))
+    expected = kept.accuracy(run.id, data_hash(data.test), "test", len(data.test))
     assert np.array_equal(evaluate(opened.model, data.test).correct, expected.correct)
     assert structure_of(opened, kept).kept is not None and len(run.info["history"]) == 1
     again = recover_through(asked(recovery=Recovery(epochs=1), split="test"), kept)
@@ -107,29 +102,17 @@ def test_a_model_of_ones_own_is_opened_again_from_another_folder(kept, tmp_path,
     assert state_hash(open_run(run, kept).model) == run.info["state"]
 
 
-CODE = """
-import sys
-from prunekit.catalog import DataId, ModelId
-from prunekit.recovery import Recovery
-from prunekit.runs import AccuracyRequest, store
-from prunekit.runs.saving import save
-from prunekit.spec import PruneSpec
-for sparsity in map(float, sys.argv[1:]):
-    recovery = Recovery(recalibrate=True, images=64) if sparsity == 0.5 else Recovery()
-    spec = PruneSpec(mode="structured", sparsity=sparsity)
-    print(save(AccuracyRequest(ModelId("digits_cnn"), DataId("digits"), spec, recovery), store()).id)
-"""
+def save_all(sparsities):
+    """Be one of two processes that save, and return the runs."""
+    where, found = store(), []
+    for sparsity in sparsities:
+        recovery = Recovery(recalibrate=True, images=64) if sparsity == 0.5 else Recovery()
+        found.append(save(asked(PruneSpec(mode="structured", sparsity=sparsity), recovery), where).id)
+    return found
 
 
-def test_two_processes_that_save_at_once_both_land(kept):
-    both = [["0.2", "0.5", "0.4"], ["0.3", "0.5", "0.4"]]
-    options = {"env": {**os.environ}, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen([sys.executable, "-c", CODE, *words], **options) for words in both]
-    found = []
-    for process in running:
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        found.append(out.split())
+def test_two_processes_that_save_at_once_both_land(kept, forker):
+    found = forker.at_once("tests.runs.test_saving:save_all", [([0.2, 0.5, 0.4],), ([0.3, 0.5, 0.4],)])
     assert found[0][1:] == found[1][1:] and found[0][0] != found[1][0]
     names = {name for out in found for name in out}
     assert {run for run, label in kept.labels().items() if label.saved} == names and len(names) == 4

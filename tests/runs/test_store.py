@@ -6,8 +6,6 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -24,6 +22,7 @@ from prunekit.errors import StoreError
 from prunekit.measure import Accuracy, compare
 from prunekit.runs import Measurement, Run, RunStore
 from prunekit.runs.schema import MIGRATIONS
+from tests.runs.forker import Forker
 
 DENSE = Run("d", "dense", "a model", {"name": "m"}, "w", info={"params": 7})
 PRUNED = Run("p", "pruned", "half of it", {"name": "m"}, "w", {"sparsity": 0.5}, None, "t", "d", info={"achieved": 0.25, "history": [1]})
@@ -280,36 +279,20 @@ def test_threads_share_one_store(store: RunStore) -> None:
     assert len(store.runs(kind="pruned")) == 150
 
 
-WRITER = """
-import sys
-from dataclasses import replace
-sys.path.insert(0, sys.argv[3])
-from prunekit.runs import RunStore
-from tests.runs.test_store import DENSE, PRUNED, seen
-store = RunStore(sys.argv[1])
-print("open", flush=True)
-sys.stdin.readline()
-for i in range(60):
-    name = f"{sys.argv[2]}-{i}"
-    store.put_point([DENSE, replace(PRUNED, id=name)], seen(name, [True]))
-"""
-
-
-def test_two_processes_make_and_fill_one_store_at_once(tmp_path: Path) -> None:
-    path, root = tmp_path / "runs.sqlite", str(Path(__file__).resolve().parents[2])
-    words = [[sys.executable, "-c", WRITER, str(path), mark, root] for mark in ("a", "b")]
-    writers = [subprocess.Popen(word, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for word in words]
-    for writer in writers:
-        assert writer.stdout is not None and writer.stdout.readline() == "open\n"
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("\n")
-        writer.stdin.flush()
-    for writer in writers:
-        writer.communicate()
-        assert writer.returncode == 0
+def write(path: str, mark: str) -> None:
+    """Be one of two processes that fill a store."""
     store = RunStore(path)
-    assert {run.id for run in store.runs(kind="pruned")} == {f"{mark}-{i}" for mark in "ab" for i in range(60)}
+    for i in range(40):
+        name = f"{mark}-{i}"
+        store.put_point([DENSE, replace(PRUNED, id=name)], seen(name, [True]))
+    store.close()
+
+
+def test_two_processes_make_and_fill_one_store_at_once(tmp_path: Path, forker: Forker) -> None:
+    path = tmp_path / "runs.sqlite"
+    forker.at_once("tests.runs.test_store:write", [(str(path), "a"), (str(path), "b")])
+    store = RunStore(path)
+    assert {run.id for run in store.runs(kind="pruned")} == {f"{mark}-{i}" for mark in "ab" for i in range(40)}
     assert pragma(store, "integrity_check") == "ok"
     store.close()
 

@@ -11,6 +11,9 @@ from prunekit.catalog.info import info
 from prunekit.runtimes import Files, export_onnx, quantise_onnx
 
 SAMPLES = ("digits_cnn", "mnist_lenet5", "cifar10_resnet20", "cifar10_mobilenetv2")
+# one of each family as it is and halved, the largest alone both ways; the others with the slow ones
+FORMS = [("digits_cnn", "dense"), ("mnist_lenet5", "half"), ("cifar10_resnet20", "half"), ("cifar10_mobilenetv2", "dense")]
+OTHERS = [("digits_cnn", "half"), ("mnist_lenet5", "dense"), ("cifar10_resnet20", "dense"), ("cifar10_mobilenetv2", "half")]
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,10 @@ def cases(tmp_path_factory):
 def build(name, done, folder):
     dense = prunekit.load_model(name)
     shape = info(dense).input_shape
-    model = {"dense": lambda: dense, "half": lambda: half(dense), "sparse": lambda: sparse_linear(dense)}[done]()
+    model = {"dense": lambda: dense, "folder": lambda: dense, "half": lambda: half(dense), "sparse": lambda: sparse_linear(dense)}[done]()
     recipe = prunekit.Recipe({"name": name}, None, prunekit.PruneSpec())
     prunekit.write_folder(folder / "model", model, recipe)
-    onnx = export_onnx(model, shape, folder / "model.onnx") if done != "sparse" else None
+    onnx = export_onnx(model, shape, folder / "model.onnx") if done in ("dense", "half") else None
     return Case(model, Files(folder / "model", onnx), shape)
 
 

@@ -92,7 +92,7 @@ def test_exporting_leaves_the_model_and_logging_alone_and_an_older_file_until_it
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-@pytest.mark.parametrize("done", ["dense", "half"])
+@pytest.mark.parametrize("done", ["dense", pytest.param("half", marks=pytest.mark.slow)])
 def test_the_file_has_one_open_batch_and_the_weights_of_the_model(cases, done):
     case = cases("cifar10_mobilenetv2", done)
     graph = onnx.load(case.files.onnx).graph

@@ -16,6 +16,7 @@ from prunekit.measure import Cancelled
 from prunekit.runtimes import RUNTIMES, calibration_images, check, evaluate_session, export_onnx, quantise_onnx
 
 INT8 = ("int8", "openvino_int8")
+NAMES = ["cifar10_mobilenetv2", pytest.param("cifar10_resnet20", marks=pytest.mark.slow)]
 
 
 class Untouchable(Split):
@@ -64,7 +65,7 @@ def unfolded(path):
     return {name: (held[name], scale[name], axis[name]) for name in axis if name in held and held[name].dtype == np.int8}
 
 
-@pytest.mark.parametrize("name", ["cifar10_resnet20", "cifar10_mobilenetv2"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_weight_is_int8_within_half_a_step_of_its_float_and_the_file_a_quarter(int8, name):
     case = int8(name)
     floats = [numpy_helper.to_array(w) for w in onnx.load(case.files.onnx).graph.initializer]
@@ -95,7 +96,7 @@ def test_one_scale_for_each_weight_where_per_channel_is_off(cases, tmp_path):
 
 
 @pytest.mark.parametrize("runtime", INT8)
-@pytest.mark.parametrize("name", ["cifar10_resnet20", "cifar10_mobilenetv2"])
+@pytest.mark.parametrize("name", NAMES)
 def test_agreement_of_int8_is_that_of_plain_numpy_and_it_takes_any_batch(int8, name, runtime):
     case = int8(name)
     session = RUNTIMES[runtime].open(case.files)

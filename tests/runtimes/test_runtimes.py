@@ -11,7 +11,7 @@ from torch import nn
 from prunekit.errors import RuntimeFault
 from prunekit.runtimes import RUNTIMES, Files, check
 from prunekit.runtimes.sparse import SparseLinear
-from tests.runtimes.conftest import SAMPLES
+from tests.runtimes.conftest import FORMS, OTHERS, SAMPLES
 
 EXACT = ("eager", "channels_last", "onnxruntime", "openvino")
 
@@ -20,8 +20,7 @@ def relative(expected, found):
     return float((expected - found).abs().max() / expected.abs().max())
 
 
-@pytest.mark.parametrize("done", ["dense", "half"])
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize(("name", "done"), [*FORMS, *(pytest.param(*form, marks=pytest.mark.slow) for form in OTHERS)])
 def test_float32_runtimes_give_the_scores_of_eager_for_any_batch(cases, name, done):
     case = cases(name, done)
     for runtime in EXACT:
@@ -34,7 +33,7 @@ def test_float32_runtimes_give_the_scores_of_eager_for_any_batch(cases, name, do
             assert RUNTIMES[runtime].precision == "float32"
 
 
-@pytest.mark.parametrize("name", ["digits_cnn", "cifar10_resnet20"])
+@pytest.mark.parametrize("name", ["digits_cnn", "cifar10_mobilenetv2"])
 def test_bfloat16_is_close_and_gives_float32_back(cases, name):
     case = cases(name)
     x = case.noise(16)
@@ -48,7 +47,7 @@ def test_a_compiled_model_gives_the_scores_of_eager_and_tells_its_compile_time(c
     if RUNTIMES["compile"].missing():
         pytest.skip(RUNTIMES["compile"].missing())
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    case = cases("mnist_lenet5")
+    case = cases("digits_mlp", "folder")
     session = RUNTIMES["compile"].open(case.files)
     assert session.compile_s is None
     x = case.noise(3)

@@ -70,10 +70,10 @@ def test_a_subset_says_how_many_and_seeds_show_their_spread(tab):
 
 
 def test_a_sweep_of_which_the_dense_point_alone_is_there_is_drawn(monkeypatch):
-    dense = SimpleNamespace(requested=0.0, run=SimpleNamespace(info={}))
-    monkeypatch.setattr(sweeps, "board", lambda: SimpleNamespace(store=SimpleNamespace(points=lambda _: [dense])))
+    asked, dense = [], SimpleNamespace(requested=0.0, run=SimpleNamespace(info={}))
+    monkeypatch.setattr(sweeps, "known_points", lambda request, *_: asked.append(request) or [dense])
     request = SweepRequest(ModelId("digits_mlp"), DataId("digits"), PruneSpec(criterion="random"), evaluations=4)
-    assert sweeps.stored(request, 3) == []
+    assert sweeps.stored(sweeps.Line(None, "", request, 3, "", "")) == [] and len(asked) == 1
 
 
 def test_a_curve_with_recovery_is_measured_after_it(tab):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from prunekit.errors import LatencyError
 from prunekit.measure.causes.ask import ask, check_settings
 from prunekit.measure.forward import Progress
 from prunekit.measure.ratios import Ratio, ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DENSITIES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5)
 SIZES = ((256, 256), (1024, 1024), (4096, 1024), (4096, 4096))  # outputs, inputs
@@ -104,6 +106,8 @@ class BreakEven:
         DataFrame
             Columns ``size`` (text), ``weights``, ``batch``, ``density`` (below it sparse is faster; 0 where it never is).
         """
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
         rows = []
         for (outputs, inputs, batch), group in self.to_frame().groupby(["outputs", "inputs", "batch"], sort=True):
             line = group.sort_values("density")
@@ -119,6 +123,8 @@ class BreakEven:
             Columns ``size`` (text), ``outputs``, ``inputs``, ``batch``, ``density``, ``dense_ms``, ``sparse_ms``, ``ratio``, ``low``,
             ``high``, ``different``.
         """
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
         rows = [
             {"size": f"{c.outputs} × {c.inputs}"} | {k: v for k, v in asdict(c).items() if k != "ratio"}
             | {"ratio": c.ratio.value, "low": c.ratio.low, "high": c.ratio.high, "different": c.ratio.different}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from prunekit.errors import LatencyError
 from prunekit.measure.ratios import Ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,8 @@ class Evidence:
             Columns ``layer``, ``type`` and, each with ``_before`` and ``_after``, ``ms``, ``q1``, ``q3``, ``macs``, ``bytes``; the last row
             is what lies between the layers (type ``between``, no MACs, bytes or quartiles).
         """
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
         rows = [_row(layer) for layer in self.layers]
         if self.before is not None and self.after is not None:
             rest = self.between()

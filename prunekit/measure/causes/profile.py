@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from prunekit.errors import LatencyError, one_of
 from prunekit.measure.causes.ask import Source, ask, check_settings
@@ -20,6 +19,9 @@ from prunekit.measure.causes.running import RUNTIMES
 from prunekit.measure.causes.wording import verdict
 from prunekit.measure.forward import Progress
 from prunekit.measure.ratios import Ratio, ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PASS = ""
 TITLES = {"eager": "eager", "channels_last": "channels last", "bfloat16": "bfloat16", "csr": "sparse linear (CSR)"}
@@ -66,6 +68,8 @@ class LayerTimes:
         DataFrame
             Columns ``model``, ``layer`` ("" for the whole pass), ``type``, ``macs``, ``bytes``, ``ms`` (median), ``q1``, ``q3``.
         """
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
         rows = []
         for model, layers in self.layers.items():
             whole = {"name": PASS, "type": "pass", "macs": self.batch * self.models[model]["macs"], "bytes": np.nan}

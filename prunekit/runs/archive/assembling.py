@@ -19,6 +19,7 @@ from prunekit.runs.archive.gathering import Gathered
 from prunekit.runs.archive.manifest import Manifest
 from prunekit.runs.archive.program import program
 from prunekit.runs.archive.readme import readme
+from prunekit.runs.archive.samples import SHOWN, Samples, samples_of
 from prunekit.runs.archive.writer import described
 from prunekit.runs.opening import Opened
 from prunekit.runs.store import RunStore
@@ -79,14 +80,16 @@ def assemble(folder: Path, opened: Opened, gathered: Gathered, store: RunStore) 
         shutil.copyfile(opened.file, folder / INT8)
         (folder / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
     else:
-        write_folder(folder, opened.model, recipe)
+        write_folder(folder, opened.model, recipe, samples=gathered.images[:SHOWN])
         _settle(folder / WEIGHTS)
         architecture = stored_architecture(folder)
         source = source_of(architecture, opened.model, gathered.scores.shape[1])
         if source.code:
             (folder / source.code).write_bytes(source.text)
     (folder / RESULT).write_text(figures.to_json(told), encoding="utf-8")
-    (folder / LOADER).write_text(program(opened.run.title, gathered.pixels, source), encoding="utf-8")
+    samples = samples_of(opened, gathered, store)
+    samples.write(folder)
+    (folder / LOADER).write_text(program(opened.run.title, gathered.pixels, source, samples.allowed), encoding="utf-8")
     return Assembled(folder, opened, gathered, told, source, architecture)
 
 
@@ -95,7 +98,9 @@ def complete(made: Assembled, notes: Sequence[str]) -> None:
     (made.folder / README).unlink(missing_ok=True)
     code = made.source.code if made.source is not None else ""
     sizes = {name: size for name, (_, size) in described(made.folder).items()}
-    text = readme(made.told, made.gathered, sizes, code, notes)
+    samples = Samples.read(made.folder)
+    assert samples is not None
+    text = readme(made.told, made.gathered, sizes, code, notes, samples=samples)
     (made.folder / README).write_text(text, encoding="utf-8")
     run = made.opened.run
     manifest = Manifest(
@@ -126,6 +131,6 @@ def _recipe(opened: Opened) -> Recipe:
     run = opened.run
     try:
         spec = NOTHING if run.spec is None else PruneSpec.from_dict(run.spec)
-        return Recipe(run.model, None if opened.data_id is None else opened.data_id.to_dict(), spec, run.recovery)
+        return Recipe(run.model, None if opened.data_id is None else opened.data_id.to_dict(), spec, run.recovery, opened.shape)
     except PrunekitError as error:
         raise ArchiveError(f"the setting of run {run.id[:12]} cannot be read: {error}") from error

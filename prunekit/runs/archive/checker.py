@@ -49,6 +49,7 @@ def predictor(folder: Path, file: str) -> Callable[[Any], Any]:
 def _loaded(path: Path) -> Callable[[Any], Any]:
     """Run the program as ``python load.py`` does, then use it."""
     sys.path.insert(0, str(path.parent))
+    sys.argv[:] = [str(path)]
     made = runpy.run_path(str(path), run_name="__main__")
     model = made["load_model"]()
     return lambda x: made["predict"](model, made["torch"].from_numpy(x) if "torch" in made else x)

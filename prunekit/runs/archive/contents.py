@@ -11,6 +11,7 @@ from prunekit.errors import StoreError
 
 MANIFEST = "manifest.json"
 WEIGHTS, RECIPE, RESULT, README = "model.safetensors", "recipe.yaml", "result.json", "README.md"
+BESIDE, SAMPLES = "beside.safetensors", "samples.safetensors"
 ONNX, EXPORTED, INT8, LOADER = "model.onnx", "model.pt2", "model.int8.onnx", "load.py"
 
 MB = 1 << 20
@@ -22,6 +23,8 @@ LIMITS: dict[str, int] = {
     README: 4 * MB,
     LOADER: MB,
     WEIGHTS: MODEL_BYTES,
+    BESIDE: MODEL_BYTES,
+    SAMPLES: 256 * MB,
     ONNX: MODEL_BYTES,
     EXPORTED: MODEL_BYTES,
     INT8: MODEL_BYTES,

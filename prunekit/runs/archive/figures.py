@@ -67,7 +67,10 @@ def _counted(dense: Run, opened: Opened) -> dict[str, Any]:
 
 def _seen(run: Run, store: RunStore) -> list[dict[str, Any]]:
     """Return what was measured of a run."""
-    found = sorted((m for m in store.measurements(run.id) if m.what in TOLD), key=lambda m: (m.what, m.split, m.images, m.runtime, m.id))
+    found = sorted(
+        (m for m in store.measurements(run.id) if m.what in TOLD and not m.earlier),
+        key=lambda m: (m.what, m.split, m.images, m.runtime, m.id),
+    )
     return [_plain(measurement) for measurement in found]
 
 

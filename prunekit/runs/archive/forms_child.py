@@ -23,7 +23,7 @@ from prunekit.measure import memory
 from prunekit.measure.processes import in_a_process
 from prunekit.runs.archive.contents import EXPORTED, LOADER, ONNX
 from prunekit.runs.archive.forms import FORMS, note_of
-from prunekit.runtimes import export_onnx
+from prunekit.runtimes import export_onnx, load_exporter
 from prunekit.runtimes.checking import MOST_ERROR
 from prunekit.runtimes.faults import silence, traced_reason
 
@@ -112,6 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     folder, shape = Path(told["folder"]), tuple(told["shape"])
     with os.fdopen(os.dup(1), "w") as out:
         os.dup2(2, 1)
+        load_exporter()
         for place, name in enumerate(FORMS):
             ended = in_a_process(make, folder, shape, name, alive=partial(_say, out, place / len(FORMS), WORDS[name]))
             if ended:

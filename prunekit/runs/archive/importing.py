@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from prunekit.anatomy import count, state_hash
-from prunekit.catalog import load_model, write_folder
+from prunekit.catalog import load_model, registered_data, write_folder
+from prunekit.catalog.factories import is_factory
 from prunekit.catalog.folder import stored_architecture
 from prunekit.catalog.ids import ModelId
+from prunekit.measure.forward import logits_of
 from prunekit.runs.archive.assembling import NOTHING
-from prunekit.runs.archive.contents import INT8, RECIPE, RESULT, WEIGHTS, ArchiveError
+from prunekit.runs.archive.contents import BESIDE, INT8, RECIPE, RESULT, SAMPLES, WEIGHTS, ArchiveError
 from prunekit.runs.archive.int8 import check_graph
 from prunekit.runs.archive.manifest import Manifest
 from prunekit.runs.archive.reader import recipe_in, unpack
+from prunekit.runs.archive.samples import Samples
 from prunekit.runs.archive.told import result_in, told_of
 from prunekit.runs.archive.trusted import architecture_of
 from prunekit.runs.home import store as usual_store
@@ -33,7 +37,7 @@ from prunekit.runs.records import Run
 from prunekit.runs.store import RunStore
 from prunekit.spec import Recipe
 
-NEEDED = (WEIGHTS, INT8, RECIPE, RESULT)
+NEEDED = (WEIGHTS, BESIDE, INT8, RECIPE, RESULT, SAMPLES)
 
 
 def import_archive(source: str | PathLike[str] | bytes, store: RunStore | None = None, *, factory: str | None = None) -> Run:
@@ -90,25 +94,10 @@ class _Import:
             check_graph(self.private / INT8)
             run = self._run(manifest, recipe, {**told, "file": INT8, "bytes": manifest.files[INT8][1]})
             return self._kept(run, self._keep_graph)
-        model, recipe = self._built(manifest, recipe)
+        model, recipe = built(self.private, manifest, recipe, self.store, self.factory)
         counts = self._counts(model, manifest)
         run = self._run(manifest, recipe, {**counts, "achieved": counts["sparsity"], "state": state_hash(model), **told})
         return self._kept(run, lambda folder: write_folder(folder, model, recipe, result))
-
-    def _built(self, manifest: Manifest, recipe: Recipe) -> tuple[nn.Module, Recipe]:
-        """Return the model, of an architecture that is here, and the recipe with the name that it has here."""
-        if stored_architecture(self.private) != manifest.architecture:
-            raise ArchiveError(
-                f"{WEIGHTS} and the manifest of the archive name different architectures: it was changed and is not taken in"
-            )
-        here = architecture_of(manifest, self.store, self.factory)
-        _rename(self.private / WEIGHTS, here)
-        try:
-            model = load_model(self.private)
-        except (RuntimeError, MemoryError) as error:
-            raise ArchiveError(f"the model in the archive cannot be built: {' '.join(str(error).split())[:200]}") from None
-        named = recipe.model if (recipe.model or {}).get("name") == here else ModelId(here).to_dict()
-        return model, replace(recipe, model=named)
 
     @staticmethod
     def _counts(model: nn.Module, manifest: Manifest) -> dict[str, Any]:
@@ -120,7 +109,7 @@ class _Import:
 
     def _run(self, manifest: Manifest, recipe: Recipe, info: dict[str, Any]) -> Run:
         """Return the run of what is taken in."""
-        content = {name: manifest.files[name][0] for name in (WEIGHTS, INT8, RECIPE) if name in manifest.files}
+        content = {name: manifest.files[name][0] for name in (WEIGHTS, BESIDE, INT8, RECIPE) if name in manifest.files}
         name = digest({"imported": content, "architecture": manifest.architecture, "code": manifest.files.get(manifest.code, ("",))[0]})
         spec = None if recipe.prune == NOTHING else recipe.prune.to_dict()
         dense = run_id(manifest.weights, None, None)
@@ -155,6 +144,35 @@ class _Import:
                 draft.rename(folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def built(folder: Path, manifest: Manifest, recipe: Recipe, store: RunStore, factory: str | None) -> tuple[nn.Module, Recipe]:
+    """Return the model of an unpacked archive, of an architecture that is here, and the recipe with the names that it has here.
+
+    Raises
+    ------
+    ArchiveError, CheckpointError
+        If the archive was changed, its code is not here, or the model does not answer as the archive says.
+    """
+    if stored_architecture(folder) != manifest.architecture:
+        raise ArchiveError(f"{WEIGHTS} and the manifest of the archive name different architectures: it was changed and is not taken in")
+    here = architecture_of(manifest, store, factory)
+    _rename(folder / WEIGHTS, here)
+    try:
+        model = load_model(folder)
+    except (RuntimeError, MemoryError) as error:
+        raise ArchiveError(f"the model in the archive cannot be built: {' '.join(str(error).split())[:200]}") from None
+    samples = Samples.read(folder)
+    if samples is not None:
+        samples.check(partial(logits_of, model))
+    named = recipe.model if (recipe.model or {}).get("name") == here else ModelId(here).to_dict()
+    return model, replace(recipe, model=named, data=_known_data(recipe.data), input_shape=recipe.input_shape or manifest.input_shape)
+
+
+def _known_data(plain: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the data of a recipe; none where they are code that was not named here: a stranger's word makes none run."""
+    strange = plain is not None and is_factory(str(plain["name"])) and str(plain["name"]) not in {data.name for data in registered_data()}
+    return None if strange else plain
 
 
 def _rename(path: Path, architecture: str) -> None:

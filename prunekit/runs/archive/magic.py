@@ -6,9 +6,10 @@ import codecs
 import io
 from zipfile import BadZipFile, ZipFile
 
-from prunekit.runs.archive.contents import EXPORTED, INT8, MB, ONNX, WEIGHTS, ArchiveError
+from prunekit.runs.archive.contents import BESIDE, EXPORTED, INT8, MB, ONNX, SAMPLES, WEIGHTS, ArchiveError
 
 HEAD = 16
+TENSORS = (WEIGHTS, BESIDE, SAMPLES)
 MOST_LISTED = 256 * MB
 """Bytes of a ``model.pt2`` whose directory is looked at; larger ones are judged by their beginning."""
 
@@ -24,7 +25,7 @@ class Look:
 
     def __init__(self, name: str) -> None:
         self.name, self._head = name, b""
-        self._text = None if name in (WEIGHTS, ONNX, EXPORTED, INT8) else codecs.getincrementaldecoder("utf-8")()
+        self._text = None if name in (*TENSORS, ONNX, EXPORTED, INT8) else codecs.getincrementaldecoder("utf-8")()
         self._whole = io.BytesIO() if name == EXPORTED else None
 
     def at(self, block: bytes) -> None:
@@ -51,7 +52,7 @@ class Look:
         """
         if self._text is not None:
             self._read(b"", last=True)
-        elif self.name == WEIGHTS:
+        elif self.name in TENSORS:
             length = int.from_bytes(self._head[:8], "little")
             self._need(self._head[8:9] == b"{" and length <= size - 8, "a safetensors file")
         elif self.name == EXPORTED:

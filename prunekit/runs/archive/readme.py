@@ -6,11 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from prunekit.runs.archive.contents import EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, WEIGHTS
+from prunekit.measure.compression import BY
+from prunekit.measure.sizes import comparable, gzip_note
+from prunekit.runs.archive.contents import BESIDE, EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, SAMPLES, WEIGHTS
 from prunekit.runs.archive.gathering import Gathered, Pixels
+from prunekit.runs.archive.samples import Samples
+from prunekit.runs.archive.told import stated_in
 
 ABOUT = {
     WEIGHTS: "the weights, and in its metadata how wide each module is",
+    BESIDE: "buffers that are in no state dict, which load.py puts in their place",
+    SAMPLES: "a few inputs with the outputs of this network, and which test samples the accuracy is of",
     LOADER: "rebuilds the network from them: `from load import load_model, predict`",
     ONNX: "the network for ONNX Runtime and others: input `images`, output `scores`, float32, any batch",
     EXPORTED: 'the network of `torch.export`: `torch.export.load("model.pt2").module()`, needs torch alone',
@@ -27,14 +33,16 @@ COUNTED = {
 }
 SIZES = {
     "dense": "dense file",
-    "gzip": "dense file, gzipped",
+    "gzip": f"dense file, gzipped ({BY})",
     "sparse": "non-zeros in the best sparse format",
     "surgery": "file after surgery",
 }
 PACKAGES = ("torch", "torchvision", "safetensors", "onnxruntime", "numpy")
 
 
-def readme(told: Mapping[str, Any], gathered: Gathered, files: Mapping[str, int], code: str, notes: Sequence[str]) -> str:
+def readme(
+    told: Mapping[str, Any], gathered: Gathered, files: Mapping[str, int], code: str, notes: Sequence[str], *, samples: Samples
+) -> str:
     """Return the text.
 
     Parameters
@@ -49,6 +57,8 @@ def readme(told: Mapping[str, Any], gathered: Gathered, files: Mapping[str, int]
         Name of the file with the architecture; "" for none.
     notes : sequence of str
         What a person should know.
+    samples : Samples
+        What the model is known by.
     """
     parts = [
         f"# {_line(told['run']['title'])}\n\nRun `{told['run']['id'][:12]}` of prunekit, as files that need no prunekit.",
@@ -57,6 +67,7 @@ def readme(told: Mapping[str, Any], gathered: Gathered, files: Mapping[str, int]
         f"Before this archive was offered, every form of the model in it was opened in a process without prunekit and gave the "
         f"predictions of the run on {gathered.what}: scores within 0.001 of the largest score.\n\n"
         f"`{LOADER}` is a program: read it before you run it. It was tried with {_versions()}.",
+        "## Whether it is still the same\n\n" + "\n\n".join(_again(told, samples)),
         "## Input\n\n" + _input(gathered.pixels),
     ]
     parts += ["## Notes\n\n" + "\n".join(f"- {_line(note)}" for note in notes)] if notes else []
@@ -78,10 +89,11 @@ def _figures(told: Mapping[str, Any]) -> Iterator[str]:
             yield f"| {title} | {_count(dense['info'].get(name))} | {_count(info[name])} |"
     if "sparsity" in info:
         yield f"| zeros among prunable weights | {_percent(dense['info'].get('sparsity'))} | {_percent(info['sparsity'])} |"
-    before, after = dense["info"].get("sizes") or {}, info.get("sizes") or {}
+    before, after = comparable(dense["info"].get("sizes")) or {}, comparable(info.get("sizes")) or {}
     for name, title in SIZES.items():
         if after.get(name) is not None:
-            yield f"| {title}, bytes | {_count(before.get(name))} | {_count(after[name])} |"
+            notes = [f" ({note})" if name == "gzip" and (note := gzip_note(side)) else "" for side in (before, after)]
+            yield f"| {title}, bytes | {_count(before.get(name))}{notes[0]} | {_count(after[name])}{notes[1]} |"
     yield from _latencies(told)
 
 
@@ -113,6 +125,30 @@ def _files(files: Mapping[str, int], code: str) -> Iterator[str]:
     about = {**ABOUT, code: "the architecture, which `load.py` imports"}
     for name, size in sorted(files.items()):
         yield f"| `{name}` | {size:,} | {about.get(name, '')} |"
+
+
+def _again(told: Mapping[str, Any], samples: Samples) -> Iterator[str]:
+    """Say how a stranger knows the model, and measures its accuracy again."""
+    what = f"test samples of {_line(samples.data)}" if samples.data else "samples of noise"
+    yield (
+        f"`{SAMPLES}` holds {len(samples.inputs)} {what} (`inputs`) and what this network gives for them (`outputs`). `{LOADER}` refuses a "
+        f"network whose outputs differ by more than {samples.allowed:g} of the largest."
+    )
+    stated = stated_in(told)
+    if stated is None or not len(samples.indices):
+        yield "The accuracy of this run on test samples is not known, or its data are gone: there is nothing to measure again."
+        return
+    right, n = round(stated["value"]["value"] * stated["value"]["n"]), stated["value"]["n"]
+    yield (
+        f"The accuracy is {_percent(stated['value']['value'])}: {right:,} of {n:,} test samples of {_line(samples.data)} are right: those "
+        "at the positions `indices` of its test part, whose classes are `labels`. This measures it again, with prunekit:"
+    )
+    yield "```\nprunekit check ARCHIVE.zip\n```"
+    yield (
+        "And this without prunekit, on the same samples in a file of numpy with `images` (normalised as below) and `labels`, which "
+        "`prunekit check ARCHIVE.zip --samples test.npz` writes:"
+    )
+    yield "```\npython load.py test.npz\n```"
 
 
 def _input(pixels: Pixels) -> str:

@@ -12,7 +12,7 @@ from prunekit.runs.archive.manifest import Manifest
 
 MOST_ROWS, MOST_TEXT = 64, 200
 COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity", "achieved", "bytes")
-SIZES = ("dense", "gzip", "sparse", "surgery")
+SIZES = ("dense", "gzip", "sparse", "surgery", "gzip_low", "gzip_high")
 SEEN = ("what", "split", "runtime", "created")
 VALUES = ("value", "low", "high", "n", "median_ms", "q1_ms", "q3_ms", "batch", "threads")
 
@@ -52,6 +52,18 @@ def told_of(result: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
         "sizes": _figures(_mapping(info.get("sizes")), SIZES),
         "measurements": [_row(row) for row in rows[:MOST_ROWS] if isinstance(row, dict)] if isinstance(rows, list) else [],
     }
+
+
+def stated_in(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the accuracy that a result states, on the most test images: ``value`` (with ``n``) and ``data``; None where it has none."""
+    rows = result.get("measurements")
+    found = []
+    for row in rows if isinstance(rows, list) else ():
+        value = _mapping(_mapping(row).get("value"))
+        good = all(_number(value.get(name)) for name in ("value", "n")) and isinstance(_mapping(row).get("data"), dict)
+        if good and row.get("what") == "accuracy" and row.get("split") == "test":
+            found.append({"value": value, "data": row["data"]})
+    return max(found, key=lambda each: float(each["value"]["n"]), default=None)
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:

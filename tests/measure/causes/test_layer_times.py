@@ -1,8 +1,10 @@
 """Times by layer: what is timed, what it is said to cost, and what goes wrong. No test asserts a time."""
 
+import json
 import math
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,64 +14,92 @@ from torch import nn
 import prunekit
 from prunekit.errors import LatencyError
 from prunekit.measure import Cancelled
-from prunekit.measure.causes import RUNTIMES, TITLES, diagnose, layer_times
+from prunekit.measure.causes import RUNTIMES, TITLES, LayerTimes, diagnose, layer_times
 from prunekit.measure.causes.capture import capture, layers_of
+from prunekit.measure.causes.child import WORK
 from prunekit.measure.causes.machine import MOST, SMALLEST, machine_of, probes, sizes
 from prunekit.measure.causes.running import prepare
 
 CONSTRUCTED = Path(__file__).with_name("constructed.py")
-QUICK = {"budget_s": 0.3, "min_rounds": 4}
+QUICK = {"budget_s": 0.2, "min_rounds": 4}
 
 
-@pytest.fixture
+def pruned(tiny, **setting):
+    return prunekit.prune(tiny, prunekit.PruneSpec(scope="uniform", layers=["body.0", "body.1"], **setting), input_shape=(12,))
+
+
+@pytest.fixture(scope="module")
 def tiny():
     return prunekit.load_model(f"{CONSTRUCTED}:tiny")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small(tiny):
-    return prunekit.prune(
-        tiny, prunekit.PruneSpec(mode="structured", sparsity=0.5, scope="uniform", layers=["body.0", "body.1"]), input_shape=(12,)
-    )
+    return pruned(tiny, mode="structured", sparsity=0.5)
 
 
-def test_both_models_and_every_layer_take_turns(tiny, small):
-    before = {name: value.clone() for name, value in tiny.state_dict().items()}
-    shares = []
-    times = layer_times({"dense": tiny, "pruned": small.model}, input_shape=(12,), batch=3, progress=lambda s, _: shares.append(s), **QUICK)
-    assert set(times.samples) == {(model, layer) for model in ("dense", "pruned") for layer in ("", "body.0", "body.1", "body.2")}
+@dataclass(frozen=True)
+class Asked:
+    """What one child said of several models, the progress it told, and the dense model's values before."""
+
+    times: LayerTimes
+    shares: list[float]
+    before: dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def asked(tiny, small, tmp_path_factory):
+    before, shares = {name: value.clone() for name, value in tiny.state_dict().items()}, []
+    recipe = prunekit.Recipe({"name": f"{CONSTRUCTED}:tiny"}, None, small.spec)
+    models = {"dense": tiny, "pruned": small.model, "rounded": small.model}
+    models["folder"] = prunekit.catalog.write_folder(tmp_path_factory.mktemp("causes") / "small", small.model, recipe)
+    times = layer_times(models, input_shape=(12,), batch=3, whole=("rounded",), progress=lambda share, _: shares.append(share), **QUICK)
+    return Asked(times, shares, before)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Carry a request out in this process: what is asked is what comes of it, not that a process can be started."""
+
+    def carry_out(request, threads, **_):
+        told = json.loads(Path(request).read_text())
+        return json.loads(json.dumps(WORK[told["what"]](told, lambda *_: None)))
+
+    monkeypatch.setattr(sys.modules["prunekit.measure.causes.ask"], "run_child", carry_out)
+
+
+def test_all_models_and_every_layer_take_turns(asked, tiny, small):
+    times, layered = asked.times, {"dense": small.before, "pruned": small.after, "folder": small.after}
+    assert set(times.samples) == {(model, layer) for model in layered for layer in ("", "body.0", "body.1", "body.2")} | {("rounded", "")}
     assert {len(series) for series in times.samples.values()} == {times.rounds} and times.rounds >= 4
     assert all(s > 0 for series in times.samples.values() for s in series)
     frame = times.to_frame().set_index(["model", "layer"])
-    for model, counts in (("dense", small.before), ("pruned", small.after)):
+    for model, counts in layered.items():
         layers = frame.loc[model]
         assert layers.loc["", "macs"] == 3 * counts.macs == layers.drop("")["macs"].sum()
     assert (frame["q1"] <= frame["ms"]).all() and (frame["ms"] <= frame["q3"]).all()
-    assert shares == sorted(shares)
-    assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
+    assert asked.shares == sorted(asked.shares)
+    assert all(torch.equal(value, asked.before[name]) for name, value in tiny.state_dict().items())
 
 
-def test_bytes_are_those_of_weights_input_and_output(tiny):
-    times = layer_times({"dense": tiny}, input_shape=(12,), batch=3, **QUICK)
-    first = times.layers["dense"][0]
+def test_bytes_are_those_of_weights_input_and_output(asked):
+    first = asked.times.layers["dense"][0]
     assert first["bytes"] == 4 * (16 * 12 + 16 + 3 * 12 + 3 * 16) and first["fresh"] == 4 * 3 * 16
     assert first["channels"] == [12, 16] and first["macs"] == 3 * 12 * 16
 
 
-def test_a_folder_is_as_good_as_a_model_and_whole_models_have_no_layers(tiny, small, tmp_path):
-    recipe = prunekit.Recipe({"name": f"{CONSTRUCTED}:tiny"}, None, small.spec)
-    folder = prunekit.catalog.write_folder(tmp_path / "small", small.model, recipe)
-    times = layer_times({"dense": tiny, "pruned": folder, "rounded": small.model}, input_shape=(12,), whole=("rounded",), **QUICK)
-    assert len(times.layers["pruned"]) == 3 and times.layers["rounded"] == () and ("rounded", "") in times.samples
-    evidence = times.evidence("dense", "pruned", rounded="rounded")
+def test_a_folder_is_as_good_as_a_model_and_whole_models_have_no_layers(asked, small):
+    times = asked.times
+    assert len(times.layers["folder"]) == 3 and times.layers["rounded"] == () and ("rounded", "") in times.samples
+    evidence = times.evidence("dense", "folder", rounded="rounded")
     assert evidence.macs_ratio == pytest.approx(small.after.macs / small.before.macs)
-    assert evidence.rounded.macs_ratio == 1 and evidence.ratio == times.ratio("pruned", "dense")
+    assert evidence.rounded.macs_ratio == 1 and evidence.ratio == times.ratio("folder", "dense")
     assert [layer.channels_after for layer in evidence.layers] == [(12, 8), (8, 8), (8, 4)]
     assert evidence.zeros == 0 and not any(layer.odd for layer in evidence.layers)
 
 
 def test_in_csr_half_empty_layers_run_sparse_and_the_zeros_are_known(tiny):
-    result = prunekit.prune(tiny, prunekit.PruneSpec(sparsity=0.75, scope="uniform", layers=["body.0", "body.1"]), input_shape=(12,))
+    result = pruned(tiny, sparsity=0.75)
     times = layer_times({"dense": tiny, "pruned": result.model}, input_shape=(12,), runtime="csr", **QUICK)
     evidence = times.evidence("dense", "pruned")
     assert [layer.sparse for layer in evidence.layers] == [True, True, False]
@@ -78,7 +108,7 @@ def test_in_csr_half_empty_layers_run_sparse_and_the_zeros_are_known(tiny):
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_diagnosis_is_whole_in_every_runtime(tiny, small, runtime):
+def test_a_diagnosis_is_whole_in_every_runtime(tiny, small, here, runtime):
     found = diagnose(tiny, small.model, rounded=small.model, input_shape=(12,), runtime=runtime, **QUICK)
     assert found.verdict.startswith("The pruned model ") and all(cause.name in TITLES for cause in found.causes)
     machine = found.evidence.machine

@@ -12,7 +12,7 @@ TRIES = 4  # a neighbour on the machine can hide a cause, or stand in for one; w
 def test_the_cause_that_a_model_was_built_for_is_named_and_no_other(name):
     named = []
     for attempt in range(TRIES):
-        found = measure(name, budget_s=6.0 * (attempt + 1))
+        found = measure(name, budget_s=3.0 * 2**attempt)
         named.append([cause.name for cause in found.causes])
         if named[-1] == [name]:
             return

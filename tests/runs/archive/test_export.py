@@ -44,15 +44,16 @@ OPENERS = {
 }
 
 
-def opened(archive, file, x, folder):
-    """Unpack with plain zipfile, open a form in a fresh interpreter elsewhere, and return its scores."""
+def opened(archive, files, x, folder, more=""):
+    """Unpack with plain zipfile, open the forms in a fresh interpreter elsewhere, and return the scores of each."""
     folder.mkdir(exist_ok=True)
     zipfile.ZipFile(archive).extractall(folder)
     np.save(folder / "x.npy", x.numpy())
-    code = f"{LOOK}{OPENERS[file]}\nnp.save('out.npy', np.asarray(out))\nassert 'prunekit' not in sys.modules"
+    parts = [f"{OPENERS[file]}\nnp.save('{file}.npy', np.asarray(out))" for file in files]
+    code = "\n".join([LOOK, *parts, more, "assert 'prunekit' not in sys.modules"])
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     subprocess.run([sys.executable, "-P", "-c", code], cwd=folder, check=True, capture_output=True, timeout=300, env=env)
-    return torch.from_numpy(np.load(folder / "out.npy"))
+    return {file: torch.from_numpy(np.load(folder / f"{file}.npy")) for file in files}
 
 
 def all_agree(found, files=frozenset(FLOAT)):
@@ -60,13 +61,13 @@ def all_agree(found, files=frozenset(FLOAT)):
     assert all(form.agrees for form in found.formats), [form.sentence for form in found.formats]
 
 
-def same_as_run(found, store, folder, shape=(1, 8, 8)):
+def same_as_run(found, store, folder, more=""):
     """Each form gives the run's own scores, asked in another way than the export itself does."""
-    run, x = open_run(found.run, store), torch.randn(5, *shape, generator=torch.Generator().manual_seed(7))
+    run, x = open_run(found.run, store), torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(7))
     with torch.inference_mode():
         expected = run.model(x) if run.model is not None else run.session.scores(x)
-    for form in found.formats:
-        torch.testing.assert_close(opened(found.path, form.file, x, folder), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    for scores in opened(found.path, [form.file for form in found.formats], x, folder, more).values():
+        torch.testing.assert_close(scores, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +76,13 @@ def whole(kept, home, tmp_path_factory):
     return export_run(run_of(kept, "digits_cnn", limit=None), tmp_path_factory.mktemp("whole") / "it.zip", kept)
 
 
-def test_every_form_gives_the_run_s_predictions_without_prunekit(whole, kept, home, tmp_path):
+def test_every_form_gives_the_run_s_predictions_without_prunekit_and_pixels_are_normalised_as_the_images_were(whole, kept, home, tmp_path):
     all_agree(whole)
-    same_as_run(whole, kept, tmp_path / "there")
+    data, there = prunekit.load_data("digits"), tmp_path / "there"
+    there.mkdir()
+    torch.save(data.test.pixels[:4].float() / 16, there / "pixels.pt")
+    same_as_run(whole, kept, there, "torch.save(load.normalise(torch.load('pixels.pt')), 'out.pt')")
+    torch.testing.assert_close(torch.load(there / "out.pt"), data.test.images(np.arange(4)))
     assert "256 of 256 test images of digits" in whole.formats[0].sentence
 
 
@@ -88,7 +93,16 @@ def test_the_same_run_gives_the_same_bytes(whole, kept, home, tmp_path):
 
 def test_it_holds_what_was_measured_and_how_to_use_it(whole, kept, home):
     files = files_of(whole.path.read_bytes())
-    assert set(files) == {*FLOAT, LOADER, "architecture.py", "recipe.yaml", "result.json", "README.md", "manifest.json"}
+    assert set(files) == {
+        *FLOAT,
+        LOADER,
+        "samples.safetensors",
+        "architecture.py",
+        "recipe.yaml",
+        "result.json",
+        "README.md",
+        "manifest.json",
+    }
     (seen,) = [m for m in kept.measurements(whole.run) if m.what == "accuracy"]
     readme = files["README.md"].decode()
     for figure in (f"{100 * seen.value['value']:.1f} %", f"{kept.get_run(whole.run).info['params']:,}", "0.3053", "360 test images"):
@@ -104,15 +118,6 @@ def test_load_py_runs_by_itself_and_says_the_shape(whole, tmp_path):
     done = subprocess.run([sys.executable, "-I", str(tmp_path / "load.py")], capture_output=True, text=True, check=True, timeout=300)
     assert done.stdout.strip() == "first prediction: (1, 10)"
     assert "prunekit" not in "".join(line for line in (tmp_path / "load.py").read_text().splitlines() if "import" in line)
-
-
-def test_pixels_are_normalised_as_the_images_were(whole, tmp_path):
-    zipfile.ZipFile(whole.path).extractall(tmp_path)
-    data = prunekit.load_data("digits")
-    code = "import load, torch; torch.save(load.normalise(torch.load('pixels.pt')), 'out.pt')"
-    torch.save(data.test.pixels[:4].float() / 16, tmp_path / "pixels.pt")
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=300)
-    torch.testing.assert_close(torch.load(tmp_path / "out.pt"), data.test.images(np.arange(4)))
 
 
 def test_prunekit_cannot_be_imported_where_forms_are_checked(whole, home, tmp_path):
@@ -137,14 +142,13 @@ def test_it_is_taken_in_on_another_home_and_predicts_the_same(whole, kept, home,
     other.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "spec"),
     [
-        ("digits_mlp", PruneSpec(sparsity=0.8)),
-        ("digits_mlp", PruneSpec(mode="nm", pattern="2:4")),
-        ("digits_mlp", PruneSpec(sparsity=0.999)),  # nearly all zeros pack very well
-        ("digits_cnn", None),
+        pytest.param("digits_mlp", PruneSpec(sparsity=0.8), marks=pytest.mark.nightly),
+        pytest.param("digits_mlp", PruneSpec(mode="nm", pattern="2:4"), marks=pytest.mark.nightly),
+        pytest.param("digits_mlp", PruneSpec(sparsity=0.999), marks=pytest.mark.slow),  # nearly all zeros pack very well
+        pytest.param("digits_cnn", None, marks=pytest.mark.slow),
     ],
 )
 def test_masked_and_dense_runs(kept, home, tmp_path, model, spec):
@@ -165,7 +169,7 @@ def test_recovered_and_quantised_runs(kept, home, tmp_path):
     found = export_run(quantised, tmp_path / "int8.zip", kept)
     all_agree(found, {"model.int8.onnx"})
     assert set(files_of(found.path.read_bytes())) == {
-        "model.int8.onnx", LOADER, "recipe.yaml", "result.json", "README.md", "manifest.json"
+        "model.int8.onnx", LOADER, "samples.safetensors", "recipe.yaml", "result.json", "README.md", "manifest.json"
     }  # fmt: skip
     same_as_run(found, kept, tmp_path / "int8")
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -232,14 +236,13 @@ def test_a_model_that_fixes_its_batch_leaves_out_what_cannot_be(kept, home, tmp_
         assert "one sample at a time" in found.formats[2].sentence and any("one sample" in note for note in found.notes)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "spec"),
     [
-        ("torchvision/squeezenet1_1", STRUCTURED),
-        ("torchvision/googlenet", STRUCTURED),
-        ("torchvision/mobilenet_v3_small", STRUCTURED),
-        ("cifar10_resnet20", PruneSpec(mode="structured", depth=0.4, sparsity=0.5)),
+        pytest.param("torchvision/squeezenet1_1", STRUCTURED, marks=pytest.mark.slow),
+        pytest.param("torchvision/googlenet", STRUCTURED, marks=pytest.mark.nightly),
+        pytest.param("torchvision/mobilenet_v3_small", STRUCTURED, marks=pytest.mark.nightly),
+        pytest.param("cifar10_resnet20", PruneSpec(mode="structured", depth=0.4, sparsity=0.5), marks=pytest.mark.slow),
     ],
 )
 def test_models_of_the_catalog_some_without_some_of_their_blocks(kept, home, tmp_path, name, spec):

@@ -106,7 +106,7 @@ def test_a_full_disk_keeps_nothing(payload, elsewhere, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("prunekit.catalog.folder.save_file", full)
+    monkeypatch.setattr("prunekit.catalog.keeping.save_file", full)
     with pytest.raises(PrunekitError, match="No space left"):
         import_archive(payload, elsewhere)
     assert elsewhere.runs() == [] and not list(elsewhere.path.parent.glob("models/*"))

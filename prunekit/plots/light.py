@@ -1,0 +1,94 @@
+"""Figures as plain dictionaries, which plotly checks when somebody looks into them and not when they are only sent.
+
+Building a chart of plotly's objects takes longer than all else that a page does when a slider moves: each property has a validator, each
+nested one an object. The pages send what was written down; whoever asks a figure for its ``data`` or ``layout``, as the tests do of every
+chart, gets plotly's objects, validated, and from then on the figure is plotly's own.
+"""
+
+from __future__ import annotations
+
+import base64
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+bar, heatmap, scatter = (partial(dict[str, Any], type=kind) for kind in ("bar", "heatmap", "scatter"))
+"""A trace as a dictionary: ``bar(x=..., y=...)`` takes what ``go.Bar`` does, nested properties as dictionaries."""
+
+SHORT = {
+    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8",
+}  # fmt: skip
+PLAIN = "plain"
+
+
+class LightFigure(go.Figure):  # type: ignore[misc]  # plotly has no types
+    """A figure that plotly has not looked at yet.
+
+    Parameters
+    ----------
+    data : list of dict
+        Traces, each with its ``type``.
+    layout : dict
+        With the name of its template.
+    templates : dict of str to dict
+        What the name stands for.
+    """
+
+    def __init__(self, data: list[dict[str, Any]], layout: dict[str, Any], templates: dict[str, dict[str, Any]]) -> None:
+        self.__dict__.update({PLAIN: (data, layout), "templates": templates})
+
+    def __getattr__(self, name: str) -> Any:
+        """Become plotly's own figure when something of its inside is asked for."""
+        plain = self.__dict__.pop(PLAIN, None) if name.startswith("_") and not name.startswith("__") else None
+        if plain is None:
+            raise AttributeError(name)
+        super().__init__(*plain)
+        return getattr(self, name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is sent: arrays of numbers as plotly.js's typed arrays."""
+        plain = vars(self).get(PLAIN)
+        if plain is None:
+            found: dict[str, Any] = super().to_dict()
+            return found
+        data, layout = plain
+        return {"data": [_sent(trace) for trace in data], "layout": {**_sent(layout), "template": self.templates[layout["template"]]}}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy as plotly's own figure."""
+        return go.Figure, (self.to_dict(),)
+
+
+def _sent(value: Any) -> Any:
+    """Return a property as it is sent."""
+    if isinstance(value, dict):
+        return {name: _sent(part) for name, part in value.items()}
+    if isinstance(value, (pd.Series, pd.Index)):
+        return _array(value.to_numpy())
+    if isinstance(value, np.ndarray):
+        return _array(value)
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_sent(part) for part in value]
+    return value
+
+
+def _array(values: NDArray[Any]) -> Any:
+    """Return numbers as a typed array of as few bits as hold them, anything else as a list."""
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8 and values.size:
+        values = values.astype(_narrow(values))
+    short = SHORT.get(str(values.dtype))
+    if short is None or not values.size:
+        return values.tolist()
+    sent = {"dtype": short, "bdata": base64.b64encode(values.tobytes()).decode("ascii")}
+    return sent if values.ndim == 1 else {**sent, "shape": ", ".join(map(str, values.shape))}
+
+
+def _narrow(values: NDArray[Any]) -> np.dtype[Any]:
+    """Return the smallest type that plotly.js knows and that holds all values; their own where none does."""
+    low, high = values.min(), values.max()
+    kinds = (np.int8, np.int16, np.int32) if values.dtype.kind == "i" else (np.uint8, np.uint16, np.uint32)
+    return np.dtype(next((kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max), values.dtype))

@@ -1,0 +1,33 @@
+"""``prunekit models`` and ``prunekit inspect``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def test_models_lists_samples_and_torchvision(run) -> None:
+    found = json.loads(run("models", "--json"))["models"]
+    names = {entry["name"]: entry for entry in found}
+    assert names["digits_mlp"]["kind"] == "sample"
+    assert names["torchvision/resnet18"]["kind"] == "torchvision"
+    assert "digits_cnn" in run("models")
+
+
+def test_inspect_shows_layers_costs_and_couplings(run) -> None:
+    found = json.loads(run("inspect", "torchvision/shufflenet_v2_x0_5", "--json"))
+    assert found["params"] == 1_366_792
+    assert [layer["name"] for layer in found["layers"]][:2] == ["conv1.0", "stage2.0.branch1.0"]
+    assert found["sizes"]["dense"] > 4 * found["params"]
+    assert found["input_shape"] == [3, 224, 224]
+    small = json.loads(run("inspect", "torchvision/shufflenet_v2_x0_5", "--size", 64, "--json"))
+    assert small["macs"] < found["macs"] / 9
+    groups = json.loads(run("inspect", "cifar10_resnet20", "--json"))["groups"]
+    assert any({"conv1", "layer1.0.conv2", "layer1.1.conv2"} <= set(group["layers"]) for group in groups)
+    text = run("inspect", "digits_cnn")
+    for word in ("conv2", "64×32×3×3", "What shrinks together", "parameters", "MACs"):
+        assert word in text
+
+
+def test_inspect_opens_a_file(run, net: Path) -> None:
+    assert json.loads(run("inspect", f"{net}:make", "--json"))["input_shape"] == [1, 8, 8]

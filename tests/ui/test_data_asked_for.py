@@ -1,0 +1,35 @@
+"""How many images, and which: what a page asks for stands in every key and request that leaves it."""
+
+from dataclasses import replace
+
+import pytest
+
+from prunekit.recovery import Recovery
+from prunekit.ui import codecs, comeback, lending, store
+from prunekit.ui.settings import Settings
+from prunekit.ui.store import Images, Source
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_the_limit_of_the_data_is_part_of_what_is_asked_for(limit):
+    now = Settings(limit=limit)
+    loaded = store.load(Source.of(now))
+    data = store.data_of(now, loaded)
+    assert store.images_of(now, loaded, data) == Images("digits", limit)
+    model, images = lending.names(now, loaded)
+    assert (model.name, images.name, images.limit) == ("digits_cnn", "digits", limit or None)
+    assert len(store.data_at(store.images_of(now, loaded, data), loaded.source).test) == (limit or 360)
+
+
+def test_epochs_are_chosen_on_validation_images_where_there_are_any():
+    now = Settings(limit=100)
+    loaded = store.load(Source.of(now))
+    data = store.data_of(now, loaded)
+    split = [comeback.request_of(now, loaded, part, Recovery(epochs=1)).split for part in (data, replace(data, validation=None))]
+    assert split == ["validation", "test"]
+
+
+@pytest.mark.parametrize(("places", "text"), [((0,), "0"), ((0, 1, 2), "0-2"), ((0, 5), "0_5"), ((7, 0, 1, 3, 4), "0-1_3-4_7")])
+def test_layers_in_an_address_leave_out_what_lies_between_them(places, text):
+    assert codecs.ranges(places) == text
+    assert codecs.places(text) == tuple(sorted(places))
