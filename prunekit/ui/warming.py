@@ -1,9 +1,9 @@
-"""The server's start: imports without garbage collection, pages drawn for nobody while the first visitors come, one freeze.
+"""The server's start: imports without garbage collection, pages drawn for nobody while the first visitors come, a freeze.
 
 After every run of a script Streamlit collects all garbage, over every object that torch, plotly and pandas made: four fifths of a move of
-a slider. None of these objects ever goes, so they are taken out of the collector's sight, once, by ``gc.freeze()``. That pays as far as
+a slider. None of these objects ever goes, so they are taken out of the collector's sight by ``gc.freeze()``. That pays as far as
 what is there to stay *is* there: modules that a page imports when it is drawn first, the default sample, caches. So the pages are drawn
-first.
+first, and what is there so far is frozen after each, for the visitors of the meantime; in the end all is looked through once and frozen.
 
 They are drawn behind, not before: the server answers as soon as it is loaded, for a machine with no work should show its first page at
 once. :func:`warm_up` is a visitor like any other, with sessions of Streamlit's own runtime whose browser throws away what it is sent. It
@@ -66,11 +66,14 @@ async def warm_up() -> None:
     """Draw the first pages for nobody, then freeze what is there; whatever goes wrong is logged, and the server serves."""
     try:
         if wanted():
+            gc.freeze()  # for those who come meanwhile: pages that show progress are drawn so often that a job would get no turn
             await asyncio.sleep(HEAD_START_S)
             for page, address in VISITS:
                 await _calm()
                 await _visit(page, address)
+                gc.freeze()
             await _calm()
+            gc.unfreeze()
             gc.collect()
             gc.freeze()
     except Exception:

@@ -2,13 +2,18 @@
 //
 // A rerun that was asked for is under way until a run that began later has ended, and not early for another one; a rerun of the whole
 // page is not answered by the run of a fragment. What the page asks for by itself, to show the progress of a job, does not count. The
-// messages are protobuf: field 11 of a BackMsg is "rerun_script", whose fields 5 and 6 are "fragment_id" and "is_auto_rerun"; 4 and 6 of
-// a ForwardMsg are "new_session" and "script_finished".
+// server is silent about some reruns: of a fragment that is gone by then, and of a page whose end meets the next progress of a job.
+// These are given up once nothing runs. The messages are protobuf: field 11 of a BackMsg is "rerun_script", whose fields 5 and 6 are
+// "fragment_id" and "is_auto_rerun"; 4 and 6 of a ForwardMsg are "new_session" and "script_finished".
+//
+// Widgets report an act some tenths of a second later. Calm is counted in turns of the page's own clock, for on a busy machine the page
+// may not have had its turn when that time is over.
 (() => {
   const RERUN = 11, FRAGMENT = 5, BY_ITSELF = 6, NEW_SESSION = 4, FINISHED = 6, EARLY_FOR_RERUN = 2, FRAGMENT_RUN = 3;
-  const SILENT_MS = 100, STILL_MS = 300;
-  let asked = 0, waiting = [], seen = 0, again = false, lastNews = 0, lastChange = 0, lastIdle = 0;
+  const TURN_MS = 50, TURNS = 7, STILL_MS = 300, LOST_MS = 5000;
+  let asked = 0, waiting = [], seen = 0, again = false, calm = 0, lastNews = 0, lastChange = 0, lastIdle = 0;
   const now = () => performance.now();
+  const news = () => { lastNews = now(); calm = 0; };
 
   const fields = (bytes, found) => {
     let at = 0;
@@ -25,7 +30,7 @@
   };
   const finished = (how) => {
     const left = waiting.filter((rerun) => rerun.number > seen || how === EARLY_FOR_RERUN || (how === FRAGMENT_RUN && !rerun.fragment));
-    if (left.length < waiting.length || again || how === EARLY_FOR_RERUN) lastNews = now();
+    if (left.length < waiting.length || again || how === EARLY_FOR_RERUN) news();
     waiting = left;
     again = how === EARLY_FOR_RERUN;
   };
@@ -40,7 +45,7 @@
       if (inner === FRAGMENT) fragment = value > 0;
       if (inner === BY_ITSELF) byItself = value !== 0;
     });
-    if (!byItself) { waiting.push({ number: ++asked, fragment }); lastNews = now(); }
+    if (!byItself) { waiting.push({ number: ++asked, fragment, at: now() }); news(); }
   });
 
   const Socket = window.WebSocket;
@@ -66,7 +71,14 @@
     now() - lastChange > STILL_MS &&
     !document.querySelector('[data-testid="stSkeleton"]') &&
     [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every((chart) => !shown(chart) || chart.querySelector(".main-svg"));
-  window.quiet = (pictures) =>
-    asked > 0 && !waiting.length && !again && now() - lastNews > SILENT_MS && (isIdle() || lastIdle > lastNews) &&
-    document.querySelector("h1") !== null && (!pictures || drawn());
+  const settled = () => {
+    if (isIdle()) {
+      waiting = waiting.filter((rerun) => now() - rerun.at < LOST_MS);
+      again = again && now() - lastNews < LOST_MS;
+    }
+    return asked > 0 && !waiting.length && !again && (isIdle() || lastIdle > lastNews) && document.querySelector("h1") !== null;
+  };
+  setInterval(() => { calm = settled() ? calm + 1 : 0; }, TURN_MS);
+  for (const act of ["pointerdown", "pointerup", "keydown", "input", "change", "popstate"]) addEventListener(act, () => { calm = 0; }, true);
+  window.quiet = (pictures) => calm >= TURNS && (!pictures || drawn());
 })();

@@ -43,10 +43,10 @@ class Tab:
 
     def leave_for(self, page):
         """Go to another page by its link in the sidebar; a click while the page is drawn anew may hit what is being replaced."""
-        for _ in range(3):
+        for _ in range(5):
             self.page.get_by_role("link", name=page, exact=True).click()
             try:
-                self.page.wait_for_url(re.compile(f"/{page.lower()}"), timeout=TIMEOUT / 2)
+                self.page.wait_for_url(re.compile(f"/{page.lower()}"), timeout=TIMEOUT / 8)
                 break
             except PlaywrightTimeout:
                 continue
@@ -57,20 +57,23 @@ class Tab:
         """Return where something is once it has stopped moving: pictures above it take their height when they are drawn."""
         self.idle(pictures=True)
         box, since = None, 0
-        while since < 3:
+        while since < 4:
             locator.scroll_into_view_if_needed()
             now = locator.bounding_box()
             box, since = now, since + 1 if now == box else 0
-            self.page.wait_for_timeout(50)
+            self.page.wait_for_timeout(100)
         return box
 
     def until(self, holds, missing):
         """Wait until a condition holds: an act goes to the server and comes back in its own time, and until then nothing is running."""
+        self._wait(holds, missing)
+        self.idle()
+
+    def _wait(self, holds, missing):
         start = time.monotonic()
         while not holds():
             assert time.monotonic() - start < TIMEOUT / 1000, f"waited too long for {missing} at {self.url}"
             self.page.wait_for_timeout(50)
-        self.idle()
 
     def address(self, *parts, without=()):
         """Wait until the address has some parts and none of others."""
@@ -87,11 +90,19 @@ class Tab:
         """Wait until a big number begins in some way."""
         self.until(lambda: self.metric(label).startswith(value), f"{label} {value}")
 
-    def type_into(self, place, text):
-        """Type a number into a cell of a table that is edited."""
-        self.page.mouse.dblclick(*place)
-        self.page.locator("#portal .gdg-input").wait_for()
-        self.page.keyboard.type(text)
+    def type_into(self, where, text):
+        """Type a number into a cell of a table that is edited; a table that is drawn anew shuts the cell that is open."""
+        cell = self.page.locator("#portal .gdg-input")
+        for _ in range(3):
+            self.page.mouse.dblclick(*where())
+            with contextlib.suppress(PlaywrightTimeout):
+                cell.wait_for(timeout=5000)
+                cell.fill(text, timeout=5000)
+                self.page.wait_for_timeout(300)
+                if cell.count() and cell.input_value(timeout=5000) == text:
+                    break
+            self.page.keyboard.press("Escape")
+            self.idle(pictures=True)
         self.page.keyboard.press("Enter")
 
     @property
@@ -102,5 +113,8 @@ class Tab:
         return self.page.locator("h1").first.inner_text()
 
     def metric(self, label):
+        """Return a big number; for a moment it may stand twice, or not at all."""
         box = self.page.locator('[data-testid="stMetric"]').filter(has_text=label)
-        return box.locator('[data-testid="stMetricValue"]').inner_text()
+        value = box.locator('[data-testid="stMetricValue"]')
+        self._wait(lambda: value.count() == 1, f"one “{label}”")
+        return value.inner_text()

@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from functools import partial
 
 import pytest
 
@@ -104,7 +105,7 @@ def cell(tab, column, row):
 def test_every_edit_of_the_layers_table_counts(tab):
     tab.go("prune?sparsity=50")
     for row, share in ((0, "20"), (2, "10"), (1, "30"), (2, "60")):
-        tab.type_into(cell(tab, "override", row), share)
+        tab.type_into(partial(cell, tab, "override", row), share)
         tab.address(f"{row}~{share}")
     tab.address("overrides=0~20_1~30_2~60")
     tab.page.mouse.click(*cell(tab, "tick", 3))
@@ -130,7 +131,7 @@ def test_caps_are_edited_beside_overrides(tab):
     tab.page.get_by_text("By layer", exact=True).click()
     tab.idle()
     for column, row, share in (("cap", 1, "40"), ("override", 2, "30"), ("cap", 2, "90"), ("cap", 1, "25")):
-        tab.type_into(cell(tab, column, row), share)
+        tab.type_into(partial(cell, tab, column, row), share)
         tab.address(f"{row}~{share}")
     tab.address("caps=1~25_2~90", "overrides=2~30")
     tab.says("conv2 is at the cap")

@@ -27,11 +27,14 @@ TITLES = {
 }
 
 
+LONGEST = 900  # seconds, for what hangs
+
+
 class Tab:
     """One person at the dashboard; after every step there is no exception and the page's title stands."""
 
     def __init__(self, page="start", **parameters):
-        self.app = AppTest.from_file(str(MAIN), default_timeout=60)
+        self.app = AppTest.from_file(str(MAIN), default_timeout=LONGEST)
         for name, value in parameters.items():
             self.app.query_params[name] = str(value)
         self.go(page)
@@ -55,11 +58,13 @@ class Tab:
         return self.check()
 
     def wait(self, until, seconds=60):
-        """Draw the page anew, at the latest when its jobs are over, until something holds."""
-        start = time.monotonic()
+        """Draw the page anew, at the latest when its jobs are over, until something holds; a job takes as long as the machine needs."""
+        start = quiet = time.monotonic()
         while not until():
-            assert time.monotonic() - start < seconds, "waited too long"
             looked = time.monotonic()
+            working = [job.title for job in board().all() if job.active]
+            quiet = looked if working else quiet
+            assert looked - quiet < seconds and looked - start < LONGEST, f"waited too long, with {working} under way"
             while any(job.active for job in board().all()) and time.monotonic() - looked < 0.2:
                 time.sleep(0.005)
             self.app.run()

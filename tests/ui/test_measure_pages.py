@@ -1,13 +1,18 @@
 """The pages that measure in the background: Sensitivity, Accuracy vs sparsity, Recover, and training on Start."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from prunekit.catalog import DataId, ModelId
 from prunekit.jobs import KINDS, board, key_of
 from prunekit.jobs.kinds import work_of
 from prunekit.measure import Accuracy
 from prunekit.plots import AXES
-from prunekit.runs import AccuracyRequest, store
+from prunekit.runs import AccuracyRequest, SweepRequest, store
 from prunekit.runs.quantising import Quantised
+from prunekit.spec import PruneSpec
+from prunekit.ui import sweeps
 
 
 def words(one):
@@ -62,6 +67,13 @@ def test_a_subset_says_how_many_and_seeds_show_their_spread(tab):
     one = tab("accuracy", model="digits_mlp", images="60", repeats="3", evaluations="4", curves="unstructured-random-global")
     measured(one, "measure_curves")
     assert "Measured on 60 validation images" in one.text and "Bars span 3 seeds" in one.text
+
+
+def test_a_sweep_of_which_the_dense_point_alone_is_there_is_drawn(monkeypatch):
+    asked, dense = [], SimpleNamespace(requested=0.0, run=SimpleNamespace(info={}))
+    monkeypatch.setattr(sweeps, "known_points", lambda request, *_: asked.append(request) or [dense])
+    request = SweepRequest(ModelId("digits_mlp"), DataId("digits"), PruneSpec(criterion="random"), evaluations=4)
+    assert sweeps.stored(sweeps.Line(None, "", request, 3, "", "")) == [] and len(asked) == 1
 
 
 def test_a_curve_with_recovery_is_measured_after_it(tab):
