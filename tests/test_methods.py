@@ -139,8 +139,8 @@ def test_what_is_measured_comes_out_the_same_again(name, request):
     quoted = {key: quote["value"] for key, quote in NUMBERS[name]["quotes"].items()}
     assert found.keys() == quoted.keys()
     for key, quote in found.items():
-        # another processor rounds otherwise, and an image on the fence may fall to the other side; where gradients are scored at every step,
-        # a weight that goes for that changes all later steps: SNIP came out at 92.5 % on one processor and at 81.4 % on another
+        # another processor rounds otherwise, and an image on the fence may fall to the other side; where gradients are scored at every
+        # step, a weight that goes for that changes all later steps: SNIP came out at 92.5 % on one processor and at 81.4 % on another
         apart = 0.15 if key in ("snip_again", "taylor_again") else 0.02
         assert quote.value == pytest.approx(quoted[key], abs=apart), key
 
