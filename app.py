@@ -10,21 +10,22 @@ from contextlib import asynccontextmanager
 
 import streamlit as st
 
-from prunekit.ui import MAIN, warming
+from prunekit.ui import MAIN
+from prunekit.ui.shared import warm_up
 
-with warming.quick_imports():
-    from prunekit.jobs import board
-    from prunekit.ui import classroom
+with warm_up.quick_imports():
+    from prunekit.experiments.jobs import board
+    from prunekit.ui.classroom import rules
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
     """Take up what an earlier server left behind before any browser comes, warm up, and stop at the next batch when this one ends."""
     board().resume()
-    warm = asyncio.create_task(warming.warm_up())
+    warm = asyncio.create_task(warm_up.warm_up())
     yield
     warm.cancel()
     board().close()
 
 
-app = st.App(MAIN, lifespan=lifespan, middleware=classroom.middleware())
+app = st.App(MAIN, lifespan=lifespan, middleware=rules.middleware())

@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from prunekit.ui import answers, bends, show, store, sweeps
-from prunekit.ui.current import data_in_use, model_in_use
+from prunekit.ui.accuracy import accuracy_chart, max_sparsity_panel, sweeps
+from prunekit.ui.components import show
+from prunekit.ui.shared import model_cache
+from prunekit.ui.state.current_model import data_in_use, model_in_use
 
 show.heading(
     "How far can it be pruned before accuracy breaks?",
@@ -14,7 +16,7 @@ data = data_in_use(now, loaded)
 if data is None:
     st.stop()
 with show.plain_errors():
-    dense = store.counts_of(loaded.source)
+    dense = model_cache.counts_of(loaded.source)
     left, right = st.columns([4, 11], gap="medium")
     with left:
         sweeps.choose(now, loaded)
@@ -23,10 +25,10 @@ with show.plain_errors():
         sweeps.button(lines)
     with right:
         sweeps.axes()
-        bends.picture(now, lines, split, dense)
-    frame = bends.frame_of(lines, dense)
+        accuracy_chart.picture(now, lines, split, dense)
+    frame = accuracy_chart.frame_of(lines, dense)
     if any(line.busy for line in lines):
         st.caption("What the curves say follows here when they are measured.")
     elif len(frame) > 1:
-        answers.read_off(now, loaded, data, lines)
-        answers.table(loaded, frame, split)
+        max_sparsity_panel.read_off(now, loaded, data, lines)
+        max_sparsity_panel.table(loaded, frame, split)

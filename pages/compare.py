@@ -2,23 +2,24 @@
 
 import streamlit as st
 
-from prunekit.ui import allruns, compare_out, compare_tabs, compare_top, comparing, show
-from prunekit.ui.state import settings
+from prunekit.ui.compare import all_runs, downloads, picked_runs, tabs, top
+from prunekit.ui.components import show
+from prunekit.ui.state.session import settings
 
 show.heading("Which one do I take?", "Two to six runs of one dense model side by side: the answer first, then everything that it rests on.")
-now, kept = settings(), comparing.kept()
+now, kept = settings(), picked_runs.kept()
 if kept is None:
     st.stop()
 with show.plain_errors():
-    allruns.section(now, kept)
-    runs = comparing.picked(now, kept)
-    found = comparing.comparison(runs, kept)
+    all_runs.section(now, kept)
+    runs = picked_runs.picked(now, kept)
+    found = picked_runs.comparison(runs, kept)
     with show.slot():
-        compare_top.strip(runs, found)
+        top.strip(runs, found)
     if found is None:
         st.stop()
     with show.slot():
-        compare_top.answer(found)
-        comparing.missing(found, kept)
-    compare_tabs.tabs(now, found, kept)
-    compare_out.section(now, found, kept)
+        top.answer(found)
+        picked_runs.missing(found, kept)
+    tabs.tabs(now, found, kept)
+    downloads.section(now, found, kept)

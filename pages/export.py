@@ -2,22 +2,24 @@
 
 import streamlit as st
 
-from prunekit.ui import comparing, exporting, show
-from prunekit.ui.state import settings
+from prunekit.ui.compare import picked_runs
+from prunekit.ui.components import show
+from prunekit.ui.export import export
+from prunekit.ui.state.session import settings
 
 show.heading(
     "How do I take it away?",
     "One archive for each run, which opens anywhere without prunekit; and archives of others taken in as runs.",
 )
-now, kept = settings(), comparing.kept()
+now, kept = settings(), picked_runs.kept()
 if kept is None:
     st.stop()
 with show.plain_errors():
     with show.slot():
         show.section("Take a run away")
-        run = exporting.pick(now, kept)
+        run = export.pick(now, kept)
         if run is not None:
-            exporting.figures(run, kept)
-            exporting.export(run, kept)
+            export.figures(run, kept)
+            export.export(run, kept)
     show.section("Take an archive in")
-    exporting.taking_in(kept)
+    export.taking_in(kept)

@@ -1,7 +1,8 @@
 """Layers: where do the weights live, and what do they look like?"""
 
-from prunekit.ui import blocks, couplings, layers, show
-from prunekit.ui.current import model_in_use
+from prunekit.ui.components import block_table, show
+from prunekit.ui.layers import coupled_groups, table
+from prunekit.ui.state.current_model import model_in_use
 
 show.heading(
     "Where do the weights live, and what do they look like?",
@@ -10,9 +11,9 @@ show.heading(
 )
 now, loaded = model_in_use()
 with show.plain_errors():
-    selected = layers.table(now, loaded)
+    selected = table.table(now, loaded)
     with show.slot():
-        layers.distributions(now, loaded, selected)
+        table.distributions(now, loaded, selected)
     with show.slot():
-        couplings.section(loaded)
-    blocks.section(loaded)
+        coupled_groups.section(loaded)
+    block_table.section(loaded)

@@ -1,5 +1,5 @@
 """Learn: what does pruning do?"""
 
-from prunekit.ui import learning
+from prunekit.ui import learn
 
-learning.page()
+learn.page()

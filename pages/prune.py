@@ -2,25 +2,10 @@
 
 import streamlit as st
 
-from prunekit.ui import (
-    blocks,
-    controls,
-    costs,
-    cuts,
-    handout,
-    kinds,
-    measuring,
-    more,
-    pixels,
-    prune,
-    saving,
-    scoring,
-    show,
-    staying,
-    store,
-    ticks,
-)
-from prunekit.ui.current import data_in_use, model_in_use
+from prunekit.ui.components import advanced_options, block_table, layer_table, save_button, setting_controls, show, unit_kinds
+from prunekit.ui.prune import costs, downloads, kept_units, pictures, weight_map
+from prunekit.ui.shared import cuts, measuring, model_cache, scores
+from prunekit.ui.state.current_model import data_in_use, model_in_use
 
 show.heading(
     "What goes, what stays, what does it cost?",
@@ -28,45 +13,45 @@ show.heading(
 )
 now, loaded = model_in_use()
 with st.container(border=True):
-    controls.setting()
-    controls.amount()
+    setting_controls.setting()
+    setting_controls.amount()
     with show.slot():
         if now.mode == "structured":
             with st.container(horizontal=True, gap="large"):
-                kinds.pills(now, loaded)
-                blocks.slider(now, loaded)
-    more.choices()
+                unit_kinds.pills(now, loaded)
+                block_table.slider(now, loaded)
+    advanced_options.choices()
 
 view = spec = data = None
-if store.data_name(now, loaded) != store.NO_DATA:
+if model_cache.data_name(now, loaded) != model_cache.NO_DATA:
     data = data_in_use(now, loaded)
-images = store.images_of(now, loaded, data)
+images = model_cache.images_of(now, loaded, data)
 with show.slot(), show.plain_errors(stop=False):
     spec = now.spec(loaded.every)
-    if scoring.ready(loaded, spec, images):
+    if scores.ready(loaded, spec, images):
         view = cuts.view(loaded.source, spec, images)
-prune.numbers(now, loaded, view)
+pictures.numbers(now, loaded, view)
 with st.container(horizontal=True):
     costs.button(now, loaded, view, data)
-    saving.button(now, loaded, view, data)
-    handout.download(now, loaded, view, data)
+    save_button.button(now, loaded, view, data)
+    downloads.download(now, loaded, view, data)
     if spec is not None:
-        handout.copy_as_command(now, loaded, spec)
+        downloads.copy_as_command(now, loaded, spec)
 with show.slot():
-    saving.panel(now, loaded, view, data)
+    save_button.panel(now, loaded, view, data)
     if view is not None:
         measuring.panel(costs.accuracy_key(now, loaded, view.spec))
         found = costs.measured(now, loaded, view.spec)
         if found is not None:
             costs.verdict(found)
-        prune.limits(view)
+        pictures.limits(view)
 if view is not None:
-    prune.pictures(now, loaded, view)
-    pixels.section(now, loaded, view)
+    pictures.pictures(now, loaded, view)
+    weight_map.section(now, loaded, view)
     with show.slot():
-        staying.section(loaded, view)
+        kept_units.section(loaded, view)
 with show.slot():
-    ticks.section(now, loaded, view)
+    layer_table.section(now, loaded, view)
 if view is not None:
     with show.plain_errors(stop=False):
         found = costs.known(now, loaded, view)

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from prunekit.ui import comeback, show, tuning
-from prunekit.ui.current import data_in_use, model_in_use
+from prunekit.ui.components import show
+from prunekit.ui.recover import options, results
+from prunekit.ui.state.current_model import data_in_use, model_in_use
 
 show.heading(
     "How much accuracy comes back after pruning?",
@@ -13,15 +14,15 @@ now, loaded = model_in_use()
 data = data_in_use(now, loaded)
 if data is None:
     st.stop()
-tuning.what_is_pruned(now, loaded)
+options.what_is_pruned(now, loaded)
 with show.plain_errors():
     if data.train is None:
         show.empty("These data have no training split, and recovery learns from training images: choose data that have one.", "school")
         st.stop()
-    tuning.choices(now, loaded, data)
+    options.choices(now, loaded, data)
     with show.slot():
-        tuning.plan(now, loaded, data)
+        options.plan(now, loaded, data)
     with show.slot():
-        request = comeback.buttons(now, loaded, data, tuning.problem(now))
+        request = results.buttons(now, loaded, data, options.problem(now))
     if request is not None:
-        comeback.results(now, loaded, request)
+        results.results(now, loaded, request)

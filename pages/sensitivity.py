@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from prunekit.ui import fragile, show, targets
-from prunekit.ui.current import data_in_use, model_in_use
+from prunekit.ui.components import show
+from prunekit.ui.sensitivity import scan, targets
+from prunekit.ui.state.current_model import data_in_use, model_in_use
 
 show.heading(
     "Which layers are fragile?",
@@ -15,11 +16,11 @@ if data is None:
     st.stop()
 with show.plain_errors():
     with show.slot():
-        fragile.setting(now, data)
-    request = fragile.request_of(now, loaded, data)
-    found = fragile.found(request, loaded, data)
-    fragile.button(request, found)
-    if fragile.live(now, request):
+        scan.setting(now, data)
+    request = scan.request_of(now, loaded, data)
+    found = scan.found(request, loaded, data)
+    scan.button(request, found)
+    if scan.live(now, request):
         st.stop()
     if found is None:
         show.empty(
@@ -35,4 +36,4 @@ with show.plain_errors():
     if suggestion is not None:
         targets.table(now, loaded, data, found, request.spec, suggestion)
     with pictures:
-        fragile.pictures(now, found, None if suggestion is None else suggestion.overrides)
+        scan.pictures(now, found, None if suggestion is None else suggestion.overrides)

@@ -1,31 +1,32 @@
 """Start: what am I working on?"""
 
-from prunekit.ui import gallery, scratch, shelves, show, start, teaching
-from prunekit.ui.current import model_in_use
+from prunekit.ui.components import show
+from prunekit.ui.start import baseline, gallery, model_picker, three_pictures, training
+from prunekit.ui.state.current_model import model_in_use
 
 show.heading(
     "What do you want to prune?",
     "Choose a model, and see what it can do before anything is removed: accuracy, size and cost are what pruning "
     "trades against each other.",
 )
-shelf = shelves.pick()
+shelf = model_picker.pick()
 with show.slot():
     if shelf == "sample":
-        shelves.samples()
+        model_picker.samples()
     elif shelf == "torchvision":
-        shelves.torchvision()
+        model_picker.torchvision()
     else:
-        shelves.own()
+        model_picker.own()
 
-start.baseline()
+baseline.baseline()
 with show.slot():
-    data = start.predictions()
+    data = baseline.predictions()
 with show.slot(), show.plain_errors(stop=False):
-    scratch.section(*model_in_use(link=False), data)
+    training.section(*model_in_use(link=False), data)
 
 show.section("Pruning in three pictures", "Computed here, from the two digits samples.")
 with show.plain_errors(stop=False):
-    teaching.pictures()
+    three_pictures.pictures()
 
 show.section("Next")
 gallery.next_steps()

@@ -17,53 +17,37 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.4.0"
 
 if TYPE_CHECKING:
-    from prunekit.catalog import (  # type: ignore[no-redef]  # functions that share their module's name
-        DataId,
-        ModelId,
-        info,
-        list_models,
-        load_data,
-        load_model,
-        read_folder,
-        register_data,
-        register_model,
-        write_folder,
-    )
+    from prunekit.config import DataId, ModelId, PruneSpec, Recipe, Recovery, Training, register_data, register_model
+    from prunekit.data import load_data
     from prunekit.errors import PrunekitError
-    from prunekit.measure import (  # type: ignore[no-redef]  # functions that share their module's name
+    from prunekit.evaluation import (  # type: ignore[no-redef]  # functions that share their module's name
         Accuracy,
-        Candidate,
         compare,
         evaluate,
-        latency,
         predict,
         sizes,
         sweep,
     )
+    from prunekit.latency import Candidate, measure_latency
+    from prunekit.models import (  # type: ignore[no-redef]  # a function that shares its module's name
+        info,
+        list_models,
+        load_model,
+        read_folder,
+        write_folder,
+    )
     from prunekit.pruning import PruneResult, agp, iterative, linear, masks_at, prune, tighten
-    from prunekit.recover import fine_tune, prune_and_recover, recalibrate, train
-    from prunekit.recovery import Recovery, Training
-    from prunekit.spec import PruneSpec, Recipe
+    from prunekit.training import fine_tune, prune_and_recover, recalibrate, train
 
 _HOME = {
-    "prunekit.catalog": (
-        "DataId",
-        "ModelId",
-        "info",
-        "list_models",
-        "load_data",
-        "load_model",
-        "read_folder",
-        "register_data",
-        "register_model",
-        "write_folder",
-    ),
+    "prunekit.config": ("DataId", "ModelId", "PruneSpec", "Recipe", "Recovery", "Training", "register_data", "register_model"),
+    "prunekit.data": ("load_data",),
     "prunekit.errors": ("PrunekitError",),
-    "prunekit.measure": ("Accuracy", "Candidate", "compare", "evaluate", "latency", "predict", "sizes", "sweep"),
+    "prunekit.evaluation": ("Accuracy", "compare", "evaluate", "predict", "sizes", "sweep"),
+    "prunekit.latency": ("Candidate", "measure_latency"),
+    "prunekit.models": ("info", "list_models", "load_model", "read_folder", "write_folder"),
     "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
-    "prunekit.recover": ("fine_tune", "prune_and_recover", "recalibrate", "train"),
-    "prunekit.recovery": ("Recovery", "Training"),
-    "prunekit.spec": ("PruneSpec", "Recipe"),
+    "prunekit.training": ("fine_tune", "prune_and_recover", "recalibrate", "train"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -85,12 +69,12 @@ __all__ = [
     "fine_tune",
     "info",
     "iterative",
-    "latency",
     "linear",
     "list_models",
     "load_data",
     "load_model",
     "masks_at",
+    "measure_latency",
     "predict",
     "prune",
     "prune_and_recover",

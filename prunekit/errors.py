@@ -1,7 +1,8 @@
-"""The error family: every message says what is wrong and what to do about it."""
+"""The error family, and close matches for a mistyped name: every message says what is wrong and what to do about it."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -70,3 +71,23 @@ def one_of(field: str, value: object, allowed: Iterable[str], error: type[Prunek
     names = list(allowed)
     if value not in names:
         raise error(f"{field} must be one of {', '.join(names)}; got {value!r}")
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """Return ``": did you mean A or B?"`` for the names nearest to ``name``, or ``""`` where none is near.
+
+    A name counts by its last part too, so that ``resnet18`` finds ``torchvision/resnet18``.
+    """
+    known = list(names)
+    short: dict[str, str] = {}
+    for full in known:
+        short.setdefault(full.lower(), full)
+        short.setdefault(full.rpartition("/")[2].lower(), full)
+    wanted = name.lower()
+    if wanted in short:
+        return f": did you mean {short[wanted]}?"
+    found: list[str] = []
+    for part in (wanted, wanted.rpartition("/")[2]):
+        found += [short[match] for match in difflib.get_close_matches(part, short, n=3, cutoff=0.6)]
+    best = list(dict.fromkeys(found))[:3]
+    return f": did you mean {' or '.join(best)}?" if best else ""

@@ -19,8 +19,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunekit.catalog import Data, ModelInfo, Split, load_data, load_model, remember
-from prunekit.measure import Accuracy, evaluate
+from prunekit.data.dataset import Data, Split
+from prunekit.data.load import load_data
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.models.info import ModelInfo, remember
+from prunekit.models.load import load_model
 from sample_models import HERE, SAMPLES, Sample, weights_path
 from sample_models.fit import fit
 

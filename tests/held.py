@@ -3,8 +3,8 @@
 from functools import cache
 
 from prunekit import load_model
-from prunekit.anatomy import state_hash
-from prunekit.pruning import trace
+from prunekit.models.state import state_hash
+from prunekit.pruning.structured.grouping import trace
 from tests.transformers import NETS, SHAPE, build
 
 HASHES = []  # of every model held, at first

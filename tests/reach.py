@@ -59,7 +59,7 @@ class Reach:
         for target, name in bound.values():
             found |= self._home(target, name) if name else {target}
         words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-        named = set(words)  # such as a child's "prunekit.measure.latency_child"
+        named = set(words)  # such as a child's "prunekit.latency.timing_worker"
         if module.startswith("prunekit.cli."):
             named |= {f"prunekit.cli.{word}" for word in words}  # commands are imported by name
         for chain in filter(None, map(_chain, nodes)):

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from torch import fx
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunekit.catalog import info, load_data, load_model
-from prunekit.measure import evaluate
+from prunekit.data.load import load_data
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.models.info import info
+from prunekit.models.load import load_model
 from sample_models import SAMPLES, card, card_path, train, weights_path
 from sample_models.augment import cut_out
 from sample_models.fit import augment, fit

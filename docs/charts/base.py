@@ -11,13 +11,13 @@ import torch
 
 import prunekit
 from prunekit import Accuracy, PruneSpec
-from prunekit.anatomy import state_hash
-from prunekit.catalog.data import Data
-from prunekit.criteria import CRITERIA
-from prunekit.measure import compare
-from prunekit.measure.sweep import SweepPoint, sweep
-from prunekit.plots import run_colour
-from prunekit.plots.text import percent
+from prunekit.criteria.registry import CRITERIA
+from prunekit.data.dataset import Data
+from prunekit.evaluation.paired import compare
+from prunekit.evaluation.sweep import SweepPoint, sweep
+from prunekit.formatting import percent
+from prunekit.models.state import state_hash
+from prunekit.plots.theme import run_colour
 
 MNIST_IMAGES = 2000  # enough for intervals of one point, at a fifth of the time
 COLOURS = {"l1": 0, "lamp": 1, "taylor": 2, "snip": 3, "wanda": 4, "bn_scale": 5, "l2": 6, "fpgm": 7}

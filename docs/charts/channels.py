@@ -12,10 +12,14 @@ import prunekit
 from charts.base import Chart, Drawn, Quotes, model, share, whole
 from charts.panels import bars, listed, panels, place
 from prunekit import PruneSpec
-from prunekit.choices import ROUNDS, TARGETS
-from prunekit.plots import DENSE, KEPT, theme
-from prunekit.plots.text import percent
-from prunekit.pruning import ChannelGraph, ChannelRanking, Plan, trace
+from prunekit.config.choices import ROUNDS, TARGETS
+from prunekit.formatting import percent
+from prunekit.plots import theme
+from prunekit.plots.theme import DENSE, KEPT
+from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Plan
+from prunekit.pruning.structured.ranking import ChannelRanking
 
 LENET, RESNET = "mnist_lenet5", "cifar10_resnet20"
 WORDS = {"channels": "channels", "params": "parameters", "macs": "MACs"}

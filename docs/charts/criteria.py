@@ -13,12 +13,13 @@ import prunekit
 from charts.base import GREY, Chart, Drawn, Quotes, at, colour, curve, data, dense, model, paired, share, title, whole
 from charts.panels import accuracy_axes, bars, dashed, line, names, note, panels, place, plain_line
 from prunekit import PruneSpec
-from prunekit.choices import CHANNEL_CRITERIA, WEIGHT_CRITERIA
-from prunekit.criteria import channel_scores
-from prunekit.measure.sweep import SweepPoint
-from prunekit.plots import KEPT, REMOVED, theme
-from prunekit.plots.text import percent
-from prunekit.pruning import Ranking
+from prunekit.config.choices import CHANNEL_CRITERIA, WEIGHT_CRITERIA
+from prunekit.criteria.registry import channel_scores
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.formatting import percent
+from prunekit.plots import theme
+from prunekit.plots.theme import KEPT, REMOVED
+from prunekit.pruning.unstructured.masks import Ranking
 
 Reals = NDArray[np.float64]
 CNN, LENET = "digits_cnn", "mnist_lenet5"

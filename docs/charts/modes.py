@@ -11,11 +11,16 @@ import prunekit
 from charts.base import GREY, Chart, Drawn, Quotes, data, dense, model, share, whole
 from charts.panels import dots, names, panels, place, rows
 from prunekit import Accuracy, PruneSpec
-from prunekit.anatomy import count, weight_of
-from prunekit.plots import run_colour, theme
-from prunekit.plots.text import percent
-from prunekit.pruning import carry_out, masked_copy, plan, trace
-from prunekit.pruning.nm import rank
+from prunekit.formatting import percent
+from prunekit.models.cost import count
+from prunekit.models.layers import weight_of
+from prunekit.plots import theme
+from prunekit.plots.theme import run_colour
+from prunekit.pruning.api import carry_out
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import plan
+from prunekit.pruning.unstructured.masks import masked_copy
+from prunekit.pruning.unstructured.n_m import rank
 
 MLP, CNN, LAYER = "digits_mlp", "digits_cnn", "fc2"
 ROWS, COLUMNS = 16, 32

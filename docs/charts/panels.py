@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from prunekit import Accuracy
-from prunekit.measure.sweep import SweepPoint
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.formatting import percent
 from prunekit.plots import theme
-from prunekit.plots.text import percent
 
 WIDTH = 830
 Key = tuple[str, str]  # colour and name

@@ -8,10 +8,10 @@ import prunekit
 from charts.base import GREY, Chart, Drawn, Quotes, data, dense, model, share, title, whole
 from charts.panels import dots, names, panels, place, plain_line, rows
 from prunekit import Accuracy, PruneSpec
-from prunekit.plots import run_colour
-from prunekit.plots.text import percent
-from prunekit.pruning import masked_copy, masks_at
+from prunekit.formatting import percent
+from prunekit.plots.theme import run_colour
 from prunekit.pruning.schedule import SCHEDULES, agp, tighten
+from prunekit.pruning.unstructured.masks import masked_copy, masks_at
 
 CNN = "digits_cnn"
 FINAL, STEPS = 0.9, 8

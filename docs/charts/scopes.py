@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from charts.base import Chart, Drawn, Quote, Quotes, at, curve, dense, model, share, whole
 from charts.panels import accuracy_axes, bars, line, listed, names, note, panels, place
 from prunekit import PruneSpec
-from prunekit.anatomy import weight_of
-from prunekit.choices import SCOPES
-from prunekit.plots import KEPT, REMOVED, run_colour, theme
-from prunekit.plots.text import percent
-from prunekit.pruning import Ranking
+from prunekit.config.choices import SCOPES
+from prunekit.formatting import percent
+from prunekit.models.layers import weight_of
+from prunekit.plots import theme
+from prunekit.plots.theme import KEPT, REMOVED, run_colour
+from prunekit.pruning.unstructured.masks import Ranking
 
 CNN = "digits_cnn"
 SHARES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)

@@ -36,8 +36,10 @@ def registered(args: argparse.Namespace) -> dict[str, str]:
     """Load every model and all data once, so that a mistake is said here and not in the browser; return what tells the server of them."""
     if not args.models and not args.data:
         return {}
-    from prunekit.catalog import DataId, ModelId, load_data, load_model  # noqa: PLC0415
-    from prunekit.catalog.registered import to_environment  # noqa: PLC0415
+    from prunekit.config.ids import DataId, ModelId  # noqa: PLC0415
+    from prunekit.config.registered import to_environment  # noqa: PLC0415
+    from prunekit.data.load import load_data  # noqa: PLC0415
+    from prunekit.models.load import load_model  # noqa: PLC0415
 
     models = [ModelId(name, weights) for name, weights in args.models or []]
     data = [DataId(name) for name in args.data or []]

@@ -1,4 +1,4 @@
-"""``prunekit export`` and ``prunekit import``."""
+"""``prunekit export``, ``prunekit import`` and ``prunekit check``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 
 from prunekit.cli.arguments import progress_to, to_json
 from prunekit.cli.tables import accuracy_text, byte_text, short, table
-from prunekit.runs.archive import export_run, import_archive
+from prunekit.experiments.archive.exporting import export_run
+from prunekit.experiments.archive.importing import import_archive
+from prunekit.experiments.archive.repeating import repeat
 
 
 def export(args: argparse.Namespace) -> str:
@@ -31,3 +33,11 @@ def import_(args: argparse.Namespace) -> str:
         if seen.get("what") == "accuracy" and {"value", "low", "high", "n"} <= set(seen):
             lines.append(f"accuracy {accuracy_text(seen)}, {seen.get('split')} images of {seen.get('data')}: measured elsewhere, not here")
     return "\n".join(lines)
+
+
+def check(args: argparse.Namespace) -> str:
+    """Open a folder or an archive, and measure the accuracy that it states again."""
+    found = repeat(args.file, factory=args.model, data=args.data, samples_to=args.samples, progress=progress_to(sys.stderr))
+    if args.json:
+        return to_json(found.to_dict())
+    return found.sentence + (f"\nits test samples were written to {args.samples}" if args.samples and found.accuracy else "")

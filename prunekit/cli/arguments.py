@@ -10,11 +10,15 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.anatomy import prunable_layers
-from prunekit.catalog import Data, DataId, ModelId, info, load_data, load_model
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.data.dataset import Data
+from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
-from prunekit.measure.forward import Progress
-from prunekit.spec import PruneSpec
+from prunekit.evaluation.batches import Progress
+from prunekit.models.info import info
+from prunekit.models.layers import prunable_layers
+from prunekit.models.load import load_model
 
 NO_DATA = "none"
 

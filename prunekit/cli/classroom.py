@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunekit.errors import PrunekitError
-from prunekit.runs.classroom import Classroom, mark, new_key
+from prunekit.experiments.classroom import Classroom, mark, new_key
 
 ALONE = "127.0.0.1"
 FIRST_PORT, PORTS = 8501, 100

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from prunekit import __version__
-from prunekit.choices import DEVICES, RUNTIMES
-from prunekit.cli.deciding import apply_flags, compare_flags
-from prunekit.cli.recovering import recovery_flags
-from prunekit.cli.runflags import runs_flags
+from prunekit.cli.flags import apply_flags, compare_flags, runs_flags
+from prunekit.cli.recovery_flags import recovery_flags
+from prunekit.config.choices import DEVICES, RUNTIMES
+from prunekit.config.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, UNITS, PruneSpec
 from prunekit.errors import SpecError
-from prunekit.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, UNITS, PruneSpec
 
 MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA_HELP = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
@@ -182,20 +181,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"prunekit {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     _app(_command(commands, "app", "app", "Open the dashboard in a browser."))
-    _json_flag(_command(commands, "models", "looking", "List the models that have a name."))
-    inspect = _command(commands, "inspect", "looking", "Show a model's layers, costs, sizes and what shrinks together.")
+    _json_flag(_command(commands, "models", "inspect", "List the models that have a name."))
+    inspect = _command(commands, "inspect", "inspect", "Show a model's layers, costs, sizes and what shrinks together.")
     _model_flags(inspect)
     _exact_flag(inspect)
     _json_flag(inspect)
-    _prune(_command(commands, "prune", "pruning", "Prune a copy of a model and say what it did."))
-    _sweep(_command(commands, "sweep", "sweeping", "Measure accuracy at several sparsities."))
+    _prune(_command(commands, "prune", "prune", "Prune a copy of a model and say what it did."))
+    _sweep(_command(commands, "sweep", "sweep", "Measure accuracy at several sparsities."))
     _sensitivity(
         _command(commands, "sensitivity", "sensitivity", "Measure what each layer costs when it is pruned alone; suggest targets.")
     )
-    _latency(_command(commands, "latency", "timing", "Time the dense, the masked and the smaller model in turns on this machine."))
+    _latency(_command(commands, "latency", "latency", "Time the dense, the masked and the smaller model in turns on this machine."))
     runs_flags(_command(commands, "runs", "runs", "List what was made and kept; tag, note or delete it."))
-    _json_flag(compare_flags(_command(commands, "compare", "comparing", "Put two to six runs of one model side by side.")))
-    _json_flag(apply_flags(_command(commands, "apply", "comparing", "Repeat a run from its recipe; say whether the same comes out.")))
+    _json_flag(compare_flags(_command(commands, "compare", "compare", "Put two to six runs of one model side by side.")))
+    _json_flag(apply_flags(_command(commands, "apply", "compare", "Repeat a run from its recipe; say whether the same comes out.")))
     _archives(commands)
     return parser
 
@@ -213,7 +212,7 @@ def _archives(commands: Any) -> None:
     own = "builds the architecture, where it is your own: a file of yours that is the same, to the byte, as the one in the archive"
     taking.add_argument("--model", metavar="path/to/file.py:factory", help=own)
     _json_flag(taking)
-    again = _command(commands, "check", "checking", "Open a folder or an archive; measure the accuracy that it states again.")
+    again = _command(commands, "check", "archive", "Open a folder or an archive; measure the accuracy that it states again.")
     again.add_argument("file", metavar="PATH", help="what prunekit export or prunekit prune --out wrote")
     again.add_argument("--model", metavar="path/to/file.py:factory", help=own)
     again.add_argument("--data", metavar="DATA", help="the data here, where they have another name than there")

@@ -8,9 +8,10 @@ import sys
 from prunekit.cli.arguments import to_json
 from prunekit.cli.tables import byte_text, percent, short, table
 from prunekit.errors import PrunekitError
-from prunekit.runs import Label, Run, store
-from prunekit.runs.forgetting import forget
-from prunekit.runs.listing import EARLIER, Listed, in_passing, listed
+from prunekit.experiments.delete_run import forget
+from prunekit.experiments.home import store
+from prunekit.experiments.records import Label, Run
+from prunekit.experiments.run_list import EARLIER, Listed, in_passing, listed
 
 HEADER = ["run", "kind", "title", "accuracy", "n", "non-zero", "size", "tags", "note"]
 YES = ("y", "yes")

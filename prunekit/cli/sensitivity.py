@@ -8,16 +8,17 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.anatomy import count, prunable_layers
 from prunekit.cli.arguments import absolute, data_of, model_of, progress_to, to_json
 from prunekit.cli.tables import accuracy_text, percent, short, table
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, ModelError, PrunekitError
-from prunekit.measure.combine import counter
-from prunekit.measure.drops import fragile
-from prunekit.measure.sensitivity import Sensitivity, chosen_split
-from prunekit.measure.sensitivity import sensitivity as measure
-from prunekit.measure.suggest import Suggestion, suggest
-from prunekit.spec import PruneSpec
+from prunekit.evaluation.sensitivity.drop_curves import fragile
+from prunekit.evaluation.sensitivity.measure import Sensitivity, chosen_split
+from prunekit.evaluation.sensitivity.measure import sensitivity as measure
+from prunekit.evaluation.sensitivity.per_layer_plan import counter
+from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
+from prunekit.models.cost import count
+from prunekit.models.layers import prunable_layers
 
 MEGABYTE = 2**20
 

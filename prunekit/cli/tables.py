@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prunekit.measure.sizes import gzip_note
+from prunekit.evaluation.sizes import gzip_note
 
 UNITS = ("", "k", "M", "G", "T")
 

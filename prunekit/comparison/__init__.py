@@ -1,16 +1,15 @@
 """Runs side by side: figures, layers, weights, behaviour, trade-off, lineage; and a recipe repeated elsewhere."""
 
-from prunekit.comparison.apply import Applied, apply_recipe
+from prunekit.comparison.apply_recipe import Applied, apply_recipe
 from prunekit.comparison.behaviour import Behaviour, behaviour
 from prunekit.comparison.columns import Column, Comparison, SettingRow, Shipped, Speed
-from prunekit.comparison.layers import layer_frame
+from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.layer_frames import layer_frame, weight_bins
 from prunekit.comparison.letters import DENSE, LETTERS, letters
 from prunekit.comparison.lineage import Node, lineage
+from prunekit.comparison.mask_overlap import channel_overlap, overlap
 from prunekit.comparison.metrics import METRICS, Metric
-from prunekit.comparison.numbers import compare_runs
-from prunekit.comparison.overlaps import channel_overlap, overlap
 from prunekit.comparison.tradeoff import Best, best_within, metric_frame, pareto
-from prunekit.comparison.weights import weight_bins
 
 __all__ = [
     "DENSE",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from prunekit.comparison.columns import Column, Speed
-from prunekit.measure.accuracy import Accuracy
-from prunekit.measure.paired import compare
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.paired import compare
 
 
 class Answer(NamedTuple):

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from prunekit.comparison.letters import DENSE
 from prunekit.errors import DataError
-from prunekit.measure.accuracy import Accuracy
-from prunekit.measure.paired import ALPHA, compare
-from prunekit.runs.predicting import Predictions
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.paired import ALPHA, compare
+from prunekit.experiments.predict_run import Predictions
 
 CLASS_COLUMNS = [
     "class", "name", "letter", "n", "correct", "accuracy", "low", "high", "change", "change_low", "change_high", "p_value", "significant"
@@ -57,7 +57,7 @@ def behaviour(predictions: Mapping[str, Predictions], labels: ArrayLike, classes
     Parameters
     ----------
     predictions : mapping of str to Predictions
-        Letter to what `prunekit.runs.predicting.predictions` gives; "Dense" among them.
+        Letter to what `prunekit.experiments.predict_run.predictions` gives; "Dense" among them.
     labels : array of int, shape [n]
         The right classes.
     classes : sequence of str

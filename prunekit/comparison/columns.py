@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from prunekit.comparison.metrics import METRICS
-from prunekit.measure.accuracy import Accuracy
-from prunekit.measure.paired import Difference
-from prunekit.runs.records import Measurement, Run
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.paired import Difference
+from prunekit.experiments.records import Measurement, Run
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class Comparison:
 
     @property
     def to_fill(self) -> tuple[str, ...]:
-        """What to give to ``prunekit.runs.filling.fill`` where anything is missing.
+        """What to give to ``prunekit.experiments.backfill.fill`` where anything is missing.
 
         All runs that can be opened: what was measured on a part of the images only must then be measured on all of them.
         """

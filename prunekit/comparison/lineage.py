@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunekit.comparison.settings import amount
-from prunekit.recovery import Recovery
-from prunekit.runs.identity import digest, run_id
-from prunekit.runs.records import Run
+from prunekit.config.recovery import Recovery
+from prunekit.experiments.identity import digest, run_id
+from prunekit.experiments.records import Run
 
 LOST = "not in the store"
 PASSED = "a step on the way, not kept as a run"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prunekit.comparison.columns import SettingRow
-from prunekit.recovery import Recovery
-from prunekit.runs.records import Run
-from prunekit.spec import NEEDS_DATA, PruneSpec
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.experiments.records import Run
 
 ABSENT = "–"
 IMAGES, KIND, PARENT = "images it learned from", "kind", "made from"

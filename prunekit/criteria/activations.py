@@ -15,12 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import BaseTorchFunctionMode
 
-from prunekit.anatomy.dispatch import Seeing
-from prunekit.anatomy.running import run
-from prunekit.criteria.forward import twin
 from prunekit.criteria.samples import BATCH
-from prunekit.criteria.task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, Task, twin
 from prunekit.errors import ModelError
+from prunekit.models.meta_copy import Seeing
+from prunekit.models.outputs import run
 
 aten = torch.ops.aten
 PRODUCTS = {aten.mm: 1, aten.bmm: 1, aten.addmm: 2, aten.baddbmm: 2}  # which argument is the second matrix; the first comes before it

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from prunekit.anatomy.layers import weight_name
-from prunekit.anatomy.running import checked_labels, class_scores, run
-from prunekit.criteria.forward import twin
 from prunekit.criteria.samples import BATCH
-from prunekit.criteria.task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, Task, twin
 from prunekit.errors import ModelError
+from prunekit.models.layers import weight_name
+from prunekit.models.outputs import checked_labels, class_scores, run
 
 
 def taylor(task: Task) -> Scores:

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit import fields as check
-from prunekit.anatomy import check_finite
-from prunekit.choices import refusal
-from prunekit.criteria import activations, filters, gradients, norms, weights
+from prunekit.config import validation as check
+from prunekit.config.choices import refusal
+from prunekit.criteria import activations, channels, gradients, weights
 from prunekit.criteria.samples import mixed
-from prunekit.criteria.task import EachLayer, Scores, Task
+from prunekit.criteria.scoring_task import EachLayer, Scores, Task
 from prunekit.errors import DataError, SpecError, one_of
+from prunekit.models.layers import check_finite
 
 Score = Callable[[Task], Scores]
 
@@ -126,7 +126,7 @@ _ALL = (
         "channel: |γ| of the BatchNorm behind it",
         "Liu et al. 2017, arXiv:1708.06519",
         "For networks with BatchNorm; best if they were trained with a penalty that drives its scales to zero.",
-        channel=norms.bn_scale,
+        channel=channels.bn_scale,
         carrier="norm",
     ),
     Criterion(
@@ -135,7 +135,7 @@ _ALL = (
         "channel: sum of Euclidean distances from its filter to the layer's filters",
         "He et al. 2019, arXiv:1811.00250",
         "Removes filters that others can stand in for, rather than small ones: for layers whose filters are all of similar size.",
-        channel=filters.fpgm,
+        channel=channels.fpgm,
     ),
 )
 CRITERIA: dict[str, Criterion] = {criterion.name: criterion for criterion in _ALL}
@@ -245,7 +245,7 @@ def _scores(
     chosen: Criterion, score: Score | None, model: nn.Module, layers: Iterable[str], *, seed: int, data: Any, samples: int
 ) -> Scores:
     """Check what was given and score it."""
-    assert score is not None  # by _chosen: the registry agrees with prunekit.choices
+    assert score is not None  # by _chosen: the registry agrees with prunekit.config.choices
     names = tuple(dict.fromkeys(layers))
     check.whole("seed", seed, 0)
     check.whole("samples", samples, 1)

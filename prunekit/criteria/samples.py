@@ -14,7 +14,7 @@ from torch import Tensor
 from prunekit.errors import DataError
 
 if TYPE_CHECKING:
-    from prunekit.catalog.data import Batch  # only for its name: the catalog loads torchvision, which a bare model does not need
+    from prunekit.data.dataset import Batch  # only for its name: the catalog loads torchvision, which a bare model does not need
 
 BATCH = 32
 """Images in a mini-batch: Taylor averages over mini-batches of this size, and nothing holds the activations of more images at once."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit.criteria.task import each_layer, each_weight
+from prunekit.criteria.scoring_task import each_layer, each_weight
 
 
 @each_weight

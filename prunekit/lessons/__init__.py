@@ -2,9 +2,8 @@
 
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.course import LESSONS, answer_of
-from prunekit.lessons.glossary import TERMS, Term, term
+from prunekit.lessons.glossary import TERMS, Paper, Term, term
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson, Verdict
-from prunekit.lessons.papers import Paper
 from prunekit.lessons.presets import PRESETS, Preset, measure, preset
 from prunekit.lessons.reasons import Measured
 

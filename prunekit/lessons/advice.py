@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from prunekit.lessons.words import percent, small
-from prunekit.measure.causes.wording import ms
-from prunekit.measure.paired import ALPHA
+from prunekit.evaluation.paired import ALPHA
+from prunekit.latency.diagnosis.wording import ms
+from prunekit.lessons.wording import percent, small
 
 NAMES = {"unstructured": "single weights", "structured": "whole channels"}
 

@@ -10,13 +10,17 @@ import pandas as pd
 from torch import nn
 
 from prunekit.errors import PrunekitError, one_of
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.batches import Progress, check_cancel, part_of
+from prunekit.evaluation.paired import compare
+from prunekit.evaluation.sizes import sizes
+from prunekit.latency.measure import measure_latency
+from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.lessons.advice import Advice, when_to_use
 from prunekit.lessons.fitting import Fit, Pair
-from prunekit.lessons.threads import one_thread
-from prunekit.lessons.words import KINDS, timing
-from prunekit.measure import Accuracy, Candidate, CandidateLatency, compare, evaluate, latency, sizes
-from prunekit.measure.forward import Progress, check_cancel, part_of
-from prunekit.pruning import PruneResult
+from prunekit.lessons.settings import one_thread
+from prunekit.lessons.wording import KINDS, timing
+from prunekit.pruning.result import PruneResult
 
 __all__ = ["BUDGETS", "Advice", "at_equal_budgets", "when_to_use"]
 
@@ -101,7 +105,7 @@ def _name(kind: str, place: int) -> str:
 def _times(model: nn.Module, fits: list[Fit], shape: tuple[int, ...], **turns: Any) -> Times:
     """Return the times of the original and of all copies, in turns, for one image and for many, by name and batch."""
     copies = [Candidate(_name(kind, i), result.model) for i, fit in enumerate(fits) for kind, result in fit.by_kind.items()]
-    report = latency([Candidate(KINDS["dense"], model), *copies], input_shape=shape, batch=(1, BATCH), **turns)
+    report = measure_latency([Candidate(KINDS["dense"], model), *copies], input_shape=shape, batch=(1, BATCH), **turns)
     return {(row.name, row.batch): row for row in report.candidates}
 
 

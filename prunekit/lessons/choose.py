@@ -6,12 +6,12 @@ import threading
 
 import pandas as pd
 
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.paired import ALPHA
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import CNN, digits, model_of
-from prunekit.lessons.words import percent, points, small
-from prunekit.measure.forward import Progress
-from prunekit.measure.paired import ALPHA
+from prunekit.lessons.settings import CNN, digits, model_of
+from prunekit.lessons.wording import percent, points, small
 
 WEIGHTS = "The one that lost single weights"
 CHANNELS = "The one that lost whole channels"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.sweep import SweepPoint, sweep
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import CNN, digits, model_of, spec_of
-from prunekit.lessons.words import change, percent, points
-from prunekit.measure import Accuracy, Difference, SweepPoint, compare, evaluate, sweep
-from prunekit.pruning import prune
+from prunekit.lessons.settings import CNN, digits, model_of, spec_of
+from prunekit.lessons.wording import change, percent, points
+from prunekit.pruning.api import prune
 
 GRID = (*range(0, 60, 5), *range(60, 100, 2), 99)  # percent: closer where small networks break
 

@@ -6,10 +6,10 @@ import threading
 from typing import Any
 
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.batches import Progress, check_cancel
 from prunekit.lessons import choose, cliff, faster, filters, fragile, heal, layer, matrix, weights
 from prunekit.lessons.lesson import Answer, Lesson
-from prunekit.lessons.threads import one_thread
-from prunekit.measure.forward import Progress, check_cancel
+from prunekit.lessons.settings import one_thread
 
 MODULES = (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose)
 LONG = (heal, faster, choose)  # train or time

@@ -7,13 +7,17 @@ import threading
 import pandas as pd
 from torch import nn
 
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.sizes import sizes
+from prunekit.latency.diagnosis.wording import ms
+from prunekit.latency.measure import measure_latency
+from prunekit.latency.ratio import Ratio
+from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import CNN, model_of, spec_of
-from prunekit.lessons.words import percent, timing
-from prunekit.measure import Candidate, CandidateLatency, Ratio, latency, sizes
-from prunekit.measure.causes.wording import ms
-from prunekit.measure.forward import Progress
-from prunekit.pruning import PruneResult, prune
+from prunekit.lessons.settings import CNN, model_of, spec_of
+from prunekit.lessons.wording import percent, timing
+from prunekit.pruning.api import prune
+from prunekit.pruning.result import PruneResult
 
 ZEROS = "The copy with the zeros"
 SMALLER = "The copy with fewer channels"
@@ -58,7 +62,7 @@ def answer(sparsity: int, batch: str, *, progress: Progress | None = None, cance
     model = model_of(settings)
     zeros, small = (prune(model, spec_of(settings | {"mode": mode}, model)) for mode in ("unstructured", "structured"))
     candidates = _candidates(model, zeros, small)
-    rows = latency(
+    rows = measure_latency(
         candidates, input_shape=zeros.input_shape, batch=int(batch), budget_s=BUDGET_S, progress=timing(progress), cancel=cancel
     ).candidates
     frame = _frame(rows, zeros, small)

@@ -6,11 +6,13 @@ import math
 
 import pandas as pd
 
-from prunekit.anatomy import filter_norms, weight_of
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import CNN, model_of, spec_of
-from prunekit.lessons.words import percent, shape
-from prunekit.pruning import LayerResult, PruneResult, prune
+from prunekit.lessons.settings import CNN, model_of, spec_of
+from prunekit.lessons.wording import percent, shape
+from prunekit.models.histograms import filter_norms
+from prunekit.models.layers import weight_of
+from prunekit.pruning.api import prune
+from prunekit.pruning.result import LayerResult, PruneResult
 
 LAYER, PLACE, NEXT = "conv2", 1, "fc1"
 

@@ -9,11 +9,16 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.anatomy import count
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
-from prunekit.measure.sizes import file_bytes, sparse_bytes
-from prunekit.pruning import ChannelRanking, PruneResult, Ranking, carry_out, mask, planned_counts, sample_shape, shrink, trace
-from prunekit.spec import PruneSpec
+from prunekit.evaluation.sizes import file_bytes, sparse_bytes
+from prunekit.models.cost import count
+from prunekit.pruning.api import carry_out, mask, planned_counts, sample_shape
+from prunekit.pruning.result import PruneResult
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.unstructured.masks import Ranking
 
 STEPS = 1000  # sparsities that are tried, in steps of a thousandth
 LADDER = (1.0, 0.6, 0.3)  # shares of the time budget that the work of a candidate may be: time does not follow work exactly

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from prunekit.anatomy import layer_table
-from prunekit.catalog import info
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.sensitivity.measure import sensitivity
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import CNN, digits, model_of, spec_of
-from prunekit.lessons.words import change, percent, plural, points
-from prunekit.measure import Accuracy, Difference, compare
-from prunekit.measure.sensitivity import sensitivity
+from prunekit.lessons.settings import CNN, digits, model_of, spec_of
+from prunekit.lessons.wording import change, percent, plural, points
+from prunekit.models.info import info
+from prunekit.models.layer_table import layer_table
 
 OPTIONS = {
     "conv1": "conv1, the first: it looks at the pixels",

@@ -6,12 +6,14 @@ import threading
 
 import pandas as pd
 
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.paired import compare
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import CNN, digits, model_of, recovery_of, spec_of
-from prunekit.lessons.words import change, percent, points, told
-from prunekit.measure import Accuracy, compare, evaluate
-from prunekit.measure.forward import Progress
-from prunekit.recover import Recovered, prune_and_recover
+from prunekit.lessons.settings import CNN, digits, model_of, recovery_of, spec_of
+from prunekit.lessons.wording import change, percent, points, told
+from prunekit.training import prune_and_recover
+from prunekit.training.result import Recovered
 
 LESSON = Lesson(
     6,

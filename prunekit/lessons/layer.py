@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prunekit.anatomy import weight_of
+from prunekit.evaluation.sparse_formats import format_bytes, smallest
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import MLP, model_of, spec_of
-from prunekit.lessons.words import percent, plural, shape
-from prunekit.measure.sparse import format_bytes, smallest
-from prunekit.pruning import PruneResult, prune
+from prunekit.lessons.settings import MLP, model_of, spec_of
+from prunekit.lessons.wording import percent, plural, shape
+from prunekit.models.layers import weight_of
+from prunekit.pruning.api import prune
+from prunekit.pruning.result import PruneResult
 
 LAYER, PLACE = "fc3", 2
 TITLES = {

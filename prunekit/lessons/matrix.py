@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit.anatomy import weight_of
+from prunekit.config.spec import PruneSpec
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import MLP, model_of
-from prunekit.lessons.words import percent, plural, points
-from prunekit.pruning import masks_at
-from prunekit.spec import PruneSpec
+from prunekit.lessons.settings import MLP, model_of
+from prunekit.lessons.wording import percent, plural, points
+from prunekit.models.layers import weight_of
+from prunekit.pruning.unstructured.masks import masks_at
 
 LAYER, PLACE, SIDE = "fc3", 2, 5
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.evaluation.batches import Progress, check_cancel, part_of
+from prunekit.evaluation.paired import compare
 from prunekit.lessons import reasons
 from prunekit.lessons.reasons import Measured
-from prunekit.lessons.setting import CNN, digits, model_of, recovery_of, spec_of
-from prunekit.lessons.threads import one_thread
-from prunekit.lessons.words import percent, told
-from prunekit.measure import compare, evaluate
-from prunekit.measure.forward import Progress, check_cancel, part_of
-from prunekit.pruning import PruneResult
-from prunekit.recover import prune_and_recover
+from prunekit.lessons.settings import CNN, digits, model_of, one_thread, recovery_of, spec_of
+from prunekit.lessons.wording import percent, told
+from prunekit.pruning.result import PruneResult
+from prunekit.training import prune_and_recover
 
 
 @dataclass(frozen=True)

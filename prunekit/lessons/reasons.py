@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from prunekit.lessons.words import percent, plural, points
-from prunekit.measure import Accuracy, compare
-from prunekit.pruning import PruneResult
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.paired import compare
+from prunekit.lessons.wording import percent, plural, points
+from prunekit.pruning.result import PruneResult
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.anatomy import histogram, prunable_layers, weight_of
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
-from prunekit.lessons.setting import CNN, model_of
-from prunekit.lessons.words import percent
+from prunekit.lessons.settings import CNN, model_of
+from prunekit.lessons.wording import percent
+from prunekit.models.histograms import histogram
+from prunekit.models.layers import prunable_layers, weight_of
 
 BINS = 100
 

@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from prunekit.formatting import percent, times
 from prunekit.plots import theme
-from prunekit.plots.text import percent, times
 
 REACH = 4.0  # colours end where one is so many times faster than the other
 

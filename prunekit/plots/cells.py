@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.plots import light, theme
+from prunekit.plots import light_figure, theme
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.floating[Any]]
@@ -130,8 +130,8 @@ def kept_and_removed(z: Floats, kept: Bools, *, values: bool, reach: float, most
     common = {"zmin": -reach, "zmax": reach, "hoverongaps": False, **look}
     bar = {"colorbar": value_bar(reach, most, dark)} if values else {}
     scale = signed(dark) if values else flat(theme.KEPT)
-    stays = light.heatmap(name="kept", z=_where(kept, z), colorscale=scale, showscale=values, **bar, **common)
-    goes = light.heatmap(name="removed", z=_where(~kept, z), colorscale=flat(gone), showscale=False, **common)
+    stays = light_figure.heatmap(name="kept", z=_where(kept, z), colorscale=scale, showscale=values, **bar, **common)
+    goes = light_figure.heatmap(name="removed", z=_where(~kept, z), colorscale=flat(gone), showscale=False, **common)
     if values:
         return [stays, goes, *legend({"removed": gone})]
     return [stays, goes, *legend({"kept": theme.KEPT, "removed": gone})]
@@ -184,4 +184,6 @@ def value_bar(reach: float, most: float, dark: bool) -> dict[str, object]:
 def legend(names: dict[str, str]) -> list[dict[str, Any]]:
     """Return empty traces that only stand in the legend: a name and its colour each."""
     mark = {"mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip", "showlegend": True}
-    return [light.scatter(name=name, marker={"symbol": "square", "size": 11, "color": colour}, **mark) for name, colour in names.items()]
+    return [
+        light_figure.scatter(name=name, marker={"symbol": "square", "size": 11, "color": colour}, **mark) for name, colour in names.items()
+    ]

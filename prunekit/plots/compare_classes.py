@@ -9,10 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.comparison import DENSE
+from prunekit.comparison.letters import DENSE
+from prunekit.formatting import plural, points, short
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour, letters_of
-from prunekit.plots.text import plural, points, short
 
 MOST_CLASSES = 24  # of more classes those show that changed most
 ROW = 13  # pixels of one run within a class

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.comparison import DENSE
+from prunekit.comparison.letters import DENSE
+from prunekit.formatting import percent, short
 from prunekit.plots import theme
-from prunekit.plots.text import percent, short
 
 MOST_BARS = 150  # beyond it bars give way to marks that stand upright
 BAR, GAP = 12, 12  # pixels of one bar, and between layers

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from prunekit.formatting import percent, plural, points
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
-from prunekit.plots.text import percent, plural, points
 
 ROW = 34  # pixels of one run
 STEP = 1.0  # from a run to what was made of it

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.comparison.overlaps import ALL
+from prunekit.comparison.mask_overlap import ALL
+from prunekit.formatting import percent, short
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
-from prunekit.plots.layers import MOST_NAMED
-from prunekit.plots.text import percent, short
+from prunekit.plots.layer_bars import MOST_NAMED
 
 
 def totals(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.comparison import DENSE, METRICS, Metric, pareto
+from prunekit.comparison.letters import DENSE
+from prunekit.comparison.metrics import METRICS, Metric
+from prunekit.comparison.tradeoff import pareto
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 

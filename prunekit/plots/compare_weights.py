@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.comparison import DENSE
+from prunekit.comparison.letters import DENSE
+from prunekit.formatting import count
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour, letters_of
-from prunekit.plots.text import count
 
 
 def weight_outlines(frame: pd.DataFrame, *, log: bool = False, dark: bool = False) -> go.Figure:

@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.plots import light, theme
-from prunekit.plots.text import short
+from prunekit.formatting import short
+from prunekit.plots import light_figure, theme
 
 
 def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Figure:
@@ -31,7 +31,7 @@ def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Fi
     grid = np.full((len(kept), widest), np.nan)
     for row, values in enumerate(kept.values()):
         grid[row, : len(values)] = values
-    trace = light.heatmap(
+    trace = light_figure.heatmap(
         z=grid,
         y=list(kept),
         zmin=0,
@@ -73,7 +73,7 @@ def ranked(frame: pd.DataFrame, *, dark: bool = False, height: int = 300) -> go.
     for kept, name, colour in ((False, "removed", theme.removed(dark, 0.75)), (True, "kept", theme.KEPT)):
         part = rows[rows["kept"] == kept]
         traces.append(
-            light.bar(
+            light_figure.bar(
                 x=part.index,
                 y=part["score"],
                 name=name,

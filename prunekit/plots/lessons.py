@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from prunekit.formatting import plural, size
 from prunekit.plots import cells, theme
-from prunekit.plots.text import plural, size
 
 GROWN = 1.4  # how much larger marks and words are for a projector
 

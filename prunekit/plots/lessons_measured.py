@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from prunekit.formatting import count, percent, size
 from prunekit.plots import theme
-from prunekit.plots.text import count, percent, size
 
 NAMES = {"dense": "original", "unstructured": "single weights gone", "structured": "whole channels gone"}
 BUDGETS = {"params": "same weights", "macs": "same multiplications", "bytes": "same bytes", "ms": "same time"}

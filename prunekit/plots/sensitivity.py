@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from prunekit.formatting import percent, short
 from prunekit.plots import theme
-from prunekit.plots.text import percent, short
 
 COLUMNS = 5
 PANEL = 118  # pixels a row of panels

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import plotly.io as pio
 
-from prunekit.plots.light import LightFigure
+from prunekit.plots.light_figure import LightFigure
 
 DENSE = "#64748b"  # the dense baseline, always first
 KEPT = "#0f9b8e"
@@ -144,7 +144,7 @@ def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 3
     Parameters
     ----------
     traces : sequence of plotly traces, or of dict
-        What to draw; dictionaries as :mod:`prunekit.plots.light` makes them are checked only when somebody looks into the figure.
+        What to draw; dictionaries as :mod:`prunekit.plots.light_figure` makes them are checked only when somebody looks into the figure.
     dark : bool
         For a dark page.
     height : int

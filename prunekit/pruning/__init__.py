@@ -1,20 +1,21 @@
 """Masks, channel groups, surgery, the proof that surgery was faithful, and `prune()`."""
 
-from prunekit.pruning.blocks import Block
-from prunekit.pruning.carry import carry_out, graph_of, layer_results, mask, planned_counts, prune, sample_shape
-from prunekit.pruning.channels import ChannelRanking, plan
-from prunekit.pruning.couplings import Coupling
-from prunekit.pruning.groups import ChannelGraph, Group, trace
-from prunekit.pruning.leaving import cut_by
-from prunekit.pruning.masks import Cut, LayerCut, Ranking, masked_copy, masks_at
-from prunekit.pruning.nm import PatternRanking, rank
+from prunekit.pruning.api import carry_out, graph_of, layer_results, mask, planned_counts, prune, sample_shape
+from prunekit.pruning.layer_selection import chosen_layers, default_layers, protected_layers
 from prunekit.pruning.proof import Proof, prove
-from prunekit.pruning.removal import Plan
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
-from prunekit.pruning.selection import chosen_layers, default_layers, protected_layers
-from prunekit.pruning.shares import erk_densities
-from prunekit.pruning.surgery import shrink
+from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
+from prunekit.pruning.structured.coupling_reasons import Coupling
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.kept_outputs import cut_by
+from prunekit.pruning.structured.plan import Plan
+from prunekit.pruning.structured.ranking import ChannelRanking, plan
+from prunekit.pruning.structured.residual_blocks import Block
+from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.unstructured.allocation import erk_densities
+from prunekit.pruning.unstructured.masks import Cut, LayerCut, Ranking, masked_copy, masks_at
+from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 
 __all__ = [
     "SCHEDULES",

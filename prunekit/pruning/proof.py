@@ -3,7 +3,7 @@
 On a copy whose every parameter and statistic is random at a non-trivial scale, so that no zero-initialised weight hides a mistake,
 compare the physically smaller model with the dense one in which exactly the removed elements are zero: rows, biases, norms and the
 consumers' columns, so that it does not matter where a channel arises. Where zeroes alone do not say what remains (a norm over
-channels), :mod:`prunekit.pruning.reference` does.
+channels), :mod:`prunekit.pruning.masked_reference` does.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from prunekit.anatomy.meta import copied
 from prunekit.errors import ProofError
-from prunekit.pruning.reference import reference
-from prunekit.pruning.removal import Removal
-from prunekit.pruning.stopped import place
-from prunekit.pruning.surgery import by_tensor, consuming, owner_of
-from prunekit.pruning.tracker import tensors_in
+from prunekit.models.meta_copy import copied
+from prunekit.pruning.masked_reference import reference
+from prunekit.pruning.structured.axis_tracker import tensors_in
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of
+from prunekit.pruning.structured.trace_errors import place
 
 TOLERANCE = 1e-4
 LEAST_CHANGE = 0.01

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from prunekit.anatomy import Counts
-from prunekit.pruning.packed import PackedMasks
+from prunekit.config.spec import PruneSpec
+from prunekit.models.cost import Counts
 from prunekit.pruning.proof import Proof
-from prunekit.pruning.removal import Plan
-from prunekit.spec import PruneSpec
+from prunekit.pruning.structured.plan import Plan
+from prunekit.pruning.unstructured.packed_masks import PackedMasks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit import fields as check
-from prunekit.anatomy import weight_of
+from prunekit.config import validation as check
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
-from prunekit.pruning.masks import Ranking, check_unstructured
-from prunekit.spec import PruneSpec
+from prunekit.models.layers import weight_of
+from prunekit.pruning.unstructured.masks import Ranking, check_unstructured
 
 Schedule = Callable[[float, int, float], tuple[float, ...]]
 

@@ -2,8 +2,7 @@
 
 from prunekit.reports.material import Shapes, family, said, shapes
 from prunekit.reports.page import as_csv, as_json, html
-from prunekit.reports.pictures import Picture
-from prunekit.reports.view import View
-from prunekit.reports.whole import report
+from prunekit.reports.pictures import Picture, View
+from prunekit.reports.whole_report import report
 
 __all__ = ["Picture", "Shapes", "View", "as_csv", "as_json", "family", "html", "report", "said", "shapes"]

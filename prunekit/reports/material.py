@@ -9,17 +9,22 @@ from typing import Any
 
 import pandas as pd
 
-from prunekit.anatomy import prunable_layers
-from prunekit.catalog import info, load_model
-from prunekit.catalog.ids import DataId, ModelId
-from prunekit.comparison import Behaviour, Comparison, Node, behaviour, channel_overlap, layer_frame, lineage, overlap, weight_bins
-from prunekit.comparison.overlaps import ALL
+from prunekit.comparison.behaviour import Behaviour, behaviour
+from prunekit.comparison.columns import Comparison
+from prunekit.comparison.layer_frames import layer_frame, weight_bins
+from prunekit.comparison.lineage import Node, lineage
+from prunekit.comparison.mask_overlap import ALL, channel_overlap, overlap
+from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import PrunekitError
-from prunekit.runs.loading import load
-from prunekit.runs.opening import Opened, open_run, structure_of
-from prunekit.runs.predicting import predictions
-from prunekit.runs.records import Run
-from prunekit.runs.store import RunStore
+from prunekit.experiments.load_run import Opened, open_run
+from prunekit.experiments.loading import load
+from prunekit.experiments.predict_run import predictions
+from prunekit.experiments.records import Run
+from prunekit.experiments.run_structure import structure_of
+from prunekit.experiments.store import RunStore
+from prunekit.models.info import info
+from prunekit.models.layers import prunable_layers
+from prunekit.models.load import load_model
 
 BINS = 200  # most of them lie where hardly any weights are
 Progress = Callable[[float, str], None]
@@ -136,7 +141,7 @@ def said(
     stored : bool
         Only read what is there; otherwise what is missing is computed.
     progress, cancel
-        As for `prunekit.runs.predicting.predictions`.
+        As for `prunekit.experiments.predict_run.predictions`.
 
     Returns
     -------

@@ -11,12 +11,13 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
-from prunekit.comparison import Column, Comparison, metric_frame
-from prunekit.plots import letter_colour, theme
-from prunekit.plots.text import percent, size, times
-from prunekit.reports.names import short_title
+from prunekit.comparison.columns import Column, Comparison
+from prunekit.comparison.tradeoff import metric_frame
+from prunekit.formatting import percent, size, times
+from prunekit.plots import theme
+from prunekit.plots.compare_layers import letter_colour
 from prunekit.reports.pictures import Picture
-from prunekit.reports.table import table_html
+from prunekit.reports.table import short_title, table_html
 
 # nothing may be fetched, whatever a picture or a title holds
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"

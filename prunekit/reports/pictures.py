@@ -1,4 +1,4 @@
-"""The pictures of a comparison, each with its caption: the page shows them, the report holds them."""
+"""The pictures of a comparison, each with its caption, for what is in view: the page shows them, the report holds them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,50 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from prunekit import plots
-from prunekit.comparison import METRICS, Behaviour, Comparison, best_within, metric_frame
-from prunekit.comparison.overlaps import ALL
+from prunekit.comparison.behaviour import Behaviour
+from prunekit.comparison.columns import Comparison
+from prunekit.comparison.mask_overlap import ALL
+from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.tradeoff import best_within, metric_frame
 from prunekit.reports.material import Shapes
-from prunekit.reports.view import View
+
+
+@dataclass(frozen=True)
+class View:
+    """How a comparison is looked at.
+
+    Attributes
+    ----------
+    relative : bool
+        Whether numbers stand as shares of the dense model's.
+    by : {"sparsity", "width"}
+        What is drawn of each layer.
+    layer : str
+        Whose weights are drawn; "" for all layers together.
+    log : bool
+        Whether counts of weights stand on a logarithmic scale.
+    pair : str
+        Letters of the two runs whose masks are laid over each other; "" for the first two that can be.
+    behind : str
+        Letter of the run whose confusion is compared with the dense model's.
+    x, y : str
+        Names of `prunekit.comparison.METRICS`.
+    bound : float or None
+        A budget, in the unit of its axis.
+    bound_on : {"x", "y"}
+        Which axis that is.
+    """
+
+    relative: bool = False
+    by: str = "sparsity"
+    layer: str = ""
+    log: bool = False
+    pair: str = ""
+    behind: str = "A"
+    x: str = "shipped"
+    y: str = "accuracy"
+    bound: float | None = None
+    bound_on: str = "y"
 
 
 @dataclass(frozen=True, eq=False)

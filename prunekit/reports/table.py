@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
-from prunekit.comparison import METRICS, Column, Comparison, SettingRow
-from prunekit.measure.sizes import gzip_note
-from prunekit.plots import letter_colour, theme
-from prunekit.plots.text import percent, points, times
-from prunekit.reports.names import short_title
+from prunekit.comparison.columns import Column, Comparison, SettingRow
+from prunekit.comparison.metrics import METRICS
+from prunekit.evaluation.sizes import gzip_note
+from prunekit.experiments.records import Run
+from prunekit.formatting import percent, points, times
+from prunekit.plots import theme
+from prunekit.plots.compare_layers import letter_colour
+
+
+def short_title(run: Run) -> str:
+    """Return a run's title without the model's name before it, as in ``structured, l1, global, 50 %``."""
+    name = str(run.model.get("name", "")).rpartition("/")[2]
+    for first in (str(run.model.get("name", "")), name):
+        if first and run.title.startswith(f"{first}, "):
+            return run.title[len(first) + 2 :]
+    return run.title
+
 
 COUNTS = ("params", "nonzero", "sparsity", "macs", "effective_macs")
 SIZES = ("shipped", "dense", "gzip", "sparse", "surgery")

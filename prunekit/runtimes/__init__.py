@@ -1,12 +1,11 @@
 """Runtimes: the same weights run by torch, ONNX Runtime or OpenVINO, and what it takes to get there (export, quantisation)."""
 
-from prunekit.runtimes.accuracy import evaluate_session
-from prunekit.runtimes.calibration import calibration_images
 from prunekit.runtimes.checking import Check, check
 from prunekit.runtimes.export import export_onnx, load_exporter
-from prunekit.runtimes.files import Files, Session
-from prunekit.runtimes.quantise import quantise_onnx
+from prunekit.runtimes.quantise import calibration_images, quantise_onnx
 from prunekit.runtimes.registry import RUNTIMES, Runtime
+from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.session_accuracy import evaluate_session
 
 __all__ = [
     "RUNTIMES",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prunekit.errors import RuntimeFault
 from prunekit.runtimes.faults import first_line
-from prunekit.runtimes.files import Files, Session
+from prunekit.runtimes.session import Files, Session
 
 
 def load_onnxruntime() -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prunekit.errors import RuntimeFault
 from prunekit.runtimes.faults import first_line
-from prunekit.runtimes.files import Files, Session
+from prunekit.runtimes.session import Files, Session
 
 TELEMETRY = "openvino_telemetry"
 

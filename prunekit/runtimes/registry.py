@@ -9,14 +9,13 @@ from importlib.util import find_spec
 from typing import Any
 
 from prunekit.errors import PrunekitError, RuntimeFault, one_of
-from prunekit.runtimes.compiled import lacking as compiler_lacking
-from prunekit.runtimes.compiled import open_compiled
 from prunekit.runtimes.faults import first_line
-from prunekit.runtimes.files import Files, Session
 from prunekit.runtimes.onnx_session import open_int8, open_onnx
 from prunekit.runtimes.openvino_session import open_openvino, open_openvino_int8
+from prunekit.runtimes.session import Files, Session
 from prunekit.runtimes.sparse import open_csr
-from prunekit.runtimes.torch_sessions import open_bfloat16, open_channels_last, open_eager
+from prunekit.runtimes.torch_sessions import lacking as compiler_lacking
+from prunekit.runtimes.torch_sessions import open_bfloat16, open_channels_last, open_compiled, open_eager
 
 Opener = Callable[[Files, int, str], Session]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import RuntimeFault
-from prunekit.runtimes.files import Files, Session
+from prunekit.runtimes.session import Files, Session
 from prunekit.runtimes.torch_sessions import TorchSession, opened_model
 
 LEAST_ZEROS = 0.5

@@ -2,17 +2,21 @@
 
 import streamlit as st
 
-from prunekit.ui import classroom, routes, show, sidebar, state, store
+from prunekit.ui import routes
+from prunekit.ui.classroom import rules
+from prunekit.ui.components import show, sidebar
+from prunekit.ui.shared import model_cache
+from prunekit.ui.state import session
 
 st.set_page_config(page_title="prunekit", page_icon=show.mark(), layout="wide")
 st.logo(show.wordmark(), size="large", link=None)
 with show.plain_errors(stop=False):
-    store.register_launch()
-classroom.begin()
-state.sync()
+    model_cache.register_launch()
+rules.begin()
+session.sync()
 here = routes.navigation()
 sidebar.show()
 with show.slot():
-    for sentence in state.problems():
+    for sentence in session.problems():
         st.warning(sentence, icon=":material/link_off:")
 here.run()

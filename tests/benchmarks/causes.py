@@ -14,10 +14,11 @@ from pathlib import Path
 
 import torch
 
-from prunekit.measure.causes import Diagnosis, break_even
+from prunekit.latency.diagnosis.breakeven import break_even
+from prunekit.latency.diagnosis.layer_times import Diagnosis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.measure.causes.cases import CASES, measure
+from tests.latency.diagnosis.cases import CASES, measure
 
 
 def show(name: str, found: Diagnosis) -> bool:

@@ -23,13 +23,16 @@ import torch
 from torch import nn
 
 from prunekit import load_model
-from prunekit.anatomy import prunable_layers
-from prunekit.catalog import info
-from prunekit.catalog.zoo import torchvision_names
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
-from prunekit.pruning import ChannelGraph, ChannelRanking, carry_out, trace
-from prunekit.pruning.tracker import tensors_in
-from prunekit.spec import PruneSpec
+from prunekit.models.info import info
+from prunekit.models.layers import prunable_layers
+from prunekit.models.torchvision_models import torchvision_names
+from prunekit.pruning.api import carry_out
+from prunekit.pruning.structured.axis_tracker import tensors_in
+from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import ChannelRanking
 from tests.benchmarks.states import FAILED, Row, alone, known, note
 
 TIMM = (

@@ -15,11 +15,12 @@ import time
 
 import numpy as np
 
-from prunekit.catalog import load_data, load_model
-from prunekit.measure.accuracy import Accuracy
-from prunekit.measure.adaptive import EVALUATIONS, HIGH, choose, curve
-from prunekit.measure.sweep import sweep
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.data.load import load_data
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, choose, curve
+from prunekit.evaluation.sweep import sweep
+from prunekit.models.load import load_model
 
 MODELS = "mnist_lenet5,cifar10_resnet20,cifar10_mobilenetv2"
 GRID = np.linspace(0, 0.98, 50)

@@ -25,10 +25,11 @@ from typing import Any
 import torch
 
 import prunekit
-from prunekit.measure import Accuracy, compare, evaluate
-from prunekit.recover import recover
-from prunekit.recovery import Recovery
-from prunekit.spec import PruneSpec
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.paired import compare
+from prunekit.training.gradual import recover
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results.md"
@@ -143,7 +144,7 @@ def measured(experiment: Experiment, dense: Accuracy, model: Any, data: Any) -> 
         "best": made.best,
         "stopped": made.stopped,
         "minutes": round((time.monotonic() - start) / 60, 2),
-        "hash": prunekit.anatomy.state_hash(model)[:12],
+        "hash": prunekit.models.state_hash(model)[:12],
         "date": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__.partition("+")[0],
         "threads": torch.get_num_threads(),

@@ -29,14 +29,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from prunekit import load_model
-from prunekit.anatomy import prunable_layers
-from prunekit.catalog import info
-from prunekit.pruning import ChannelGraph, ChannelRanking, Plan, prove, shrink, trace
-from prunekit.pruning.importance import reserved_atoms
-from prunekit.pruning.proof import randomise, zeroed
-from prunekit.pruning.reference import reference
-from prunekit.pruning.removal import Removal
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.models.info import info
+from prunekit.models.layers import prunable_layers
+from prunekit.pruning.masked_reference import reference
+from prunekit.pruning.proof import prove, randomise, zeroed
+from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.importance import reserved_atoms
+from prunekit.pruning.structured.plan import Plan, Removal
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
 from tests.benchmarks.states import FAILED, Row, alone, known, note
 from tests.benchmarks.structured import MARK, MODELS, PAGE
 from tests.pruning.peer import Theirs, is_depthwise, same_state, they_prune

@@ -19,7 +19,7 @@ import time
 LOAD = "import prunekit; prunekit.load_model('torchvision/{name}')"
 THEIRS = """
 import prunekit
-from prunekit.anatomy import prunable_layers
+from prunekit.models import prunable_layers
 from torch.nn.utils import prune
 model = prunekit.load_model('torchvision/{name}')
 pairs = [(model.get_submodule(layer), 'weight') for layer in prunable_layers(model)]

@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 import prunekit
-from prunekit.measure import Candidate, latency
-from prunekit.measure.ratios import Ratio
+from prunekit.latency.measure import measure_latency
+from prunekit.latency.ratio import Ratio
+from prunekit.latency.report import Candidate
 
 STACKS = Path(__file__).parent / "stacks.py"
 CASES = ("same", "busy", "more")
@@ -46,7 +47,7 @@ def tried(case: str, tries: int, budget_s: float) -> list[Ratio]:
     found = []
     for seed in range(tries):
         pair = [Candidate("first", first), Candidate("second", second)]
-        report = latency(pair, input_shape=(32, 32, 32), budget_s=budget_s, seed=seed)
+        report = measure_latency(pair, input_shape=(32, 32, 32), budget_s=budget_s, seed=seed)
         ratio = report.candidates[1].ratio
         assert ratio is not None
         found.append(ratio)

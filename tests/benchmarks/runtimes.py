@@ -18,10 +18,11 @@ from typing import Any
 import torch
 
 import prunekit
-from prunekit.measure import Candidate, CandidateLatency, latency
-from prunekit.runs.identity import this_machine
-from prunekit.runtimes import RUNTIMES
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.identity import this_machine
+from prunekit.latency.measure import measure_latency
+from prunekit.latency.report import Candidate, CandidateLatency
+from prunekit.runtimes.registry import RUNTIMES
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / "tests" / "benchmarks" / ".runtimes.json"
@@ -41,7 +42,7 @@ def resnet18(images: str, budget_s: float) -> dict[str, Any]:
     """Measure dense, 90 % zeros and half the channels."""
     model = prunekit.load_model("torchvision/resnet18")
     data = prunekit.load_data(images, model=model, size=224, limit=512) if images else None
-    inner = tuple(name for name in prunekit.anatomy.prunable_layers(model) if name != "fc")
+    inner = tuple(name for name in prunekit.models.prunable_layers(model) if name != "fc")
     zeros = prunekit.prune(model, PruneSpec(sparsity=0.9), input_shape=(3, 224, 224))
     half = prunekit.prune(model, PruneSpec(mode="structured", sparsity=0.5, scope="uniform", layers=inner), input_shape=(3, 224, 224))
     made = [Candidate("dense", model, half.before.macs), Candidate("90 % zeros", zeros.model, zeros.after.effective_macs)]
@@ -63,7 +64,7 @@ def sample(name: str, cifar: str, budget_s: float, images: int) -> dict[str, Any
 def measured(candidates: list[Candidate], shape: tuple[int, ...], data: Any, judged: Any, budget_s: float) -> dict[str, Any]:
     """Let all rows take turns and return what came out."""
     runtimes = [name for name in WANTED if not RUNTIMES[name].missing() and (data is not None or RUNTIMES[name].file != "int8")]
-    report = latency(
+    report = measure_latency(
         candidates, input_shape=shape, runtimes=runtimes, data=data, accuracy_on=judged, budget_s=budget_s,
         progress=lambda share, text: print(f"\r\033[K{share:4.0%} {text}", end="", flush=True),
     )  # fmt: skip

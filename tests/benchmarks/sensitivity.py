@@ -20,10 +20,10 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from prunekit.measure.alone import Alone, alone
-from prunekit.measure.replay import Replay
-from prunekit.measure.sensitivity import SPARSITIES
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
+from prunekit.evaluation.sensitivity.measure import SPARSITIES
+from prunekit.evaluation.sensitivity.replay import Replay
 
 
 class Clock:

@@ -37,12 +37,15 @@ import torch
 from torch import nn
 
 from prunekit import load_model
-from prunekit.anatomy import prunable_layers
-from prunekit.catalog import info
-from prunekit.catalog.zoo import torchvision_names
-from prunekit.pruning import ChannelRanking, prove, shrink, trace
-from prunekit.runs.identity import this_machine
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.identity import this_machine
+from prunekit.models.info import info
+from prunekit.models.layers import prunable_layers
+from prunekit.models.torchvision_models import torchvision_names
+from prunekit.pruning.proof import prove
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
 from tests.benchmarks.states import FAILED, Row, alone, known, note
 
 # What torch-pruning 1.6.1 does not handle, and how it fails

@@ -19,9 +19,9 @@ import torchvision
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from prunekit.anatomy import prunable_layers
-from prunekit.pruning import masks_at
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.models.layers import prunable_layers
+from prunekit.pruning.unstructured.masks import masks_at
 
 
 def theirs(model: nn.Module, sparsities: list[float]) -> list[int]:

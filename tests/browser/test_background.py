@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from prunekit.runs import RunStore
+from prunekit.experiments.store import RunStore
 from tests.browser.servers import Server
 from tests.browser.tabs import Tab
 

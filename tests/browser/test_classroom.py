@@ -2,7 +2,7 @@
 
 import pytest
 
-from prunekit.runs.classroom import KEY, VARIABLE, mark
+from prunekit.experiments.classroom import KEY, VARIABLE, mark
 from tests.browser.servers import Server
 from tests.browser.tabs import Tab, new_context
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from prunekit.catalog import DataId, ModelId
-from prunekit.runs import AccuracyRequest, RunStore, measure_one
-from prunekit.runs.filling import fill
-from prunekit.spec import PruneSpec
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.backfill import fill
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.store import RunStore
+from prunekit.experiments.sweep_run import measure_one
 from tests.browser.servers import Server
 from tests.browser.tabs import TIMEOUT, WIDE, Tab
 

@@ -7,11 +7,12 @@ import zipfile
 
 import pytest
 
-from prunekit.catalog import DataId, ModelId
-from prunekit.runs import AccuracyRequest, RunStore
-from prunekit.runs.archive import read_manifest
-from prunekit.runs.saving import save
-from prunekit.spec import PruneSpec
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.archive.reader import read_manifest
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.save_run import save
+from prunekit.experiments.store import RunStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 

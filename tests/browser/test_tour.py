@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from prunekit.runs import RunStore
+from prunekit.experiments.store import RunStore
 from tests.browser.servers import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

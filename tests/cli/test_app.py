@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import prunekit
-from prunekit.catalog import DataId, ModelId, registered, registry
 from prunekit.cli.app import command, script
+from prunekit.config import registered
+from prunekit.config.ids import DataId, ModelId
 from tests.tables import case
 
 
@@ -58,18 +59,18 @@ def test_app_hands_over_models_weights_and_data(run, net: Path, tmp_path: Path, 
 
 
 def test_the_server_lists_what_was_registered(net: Path, monkeypatch) -> None:
-    monkeypatch.setattr(registry, "_MODELS", [])
-    monkeypatch.setattr(registry, "_DATA", [])
+    monkeypatch.setattr(registered, "_MODELS", [])
+    monkeypatch.setattr(registered, "_DATA", [])
     handed = registered.to_environment([ModelId(f"{net}:make")], [DataId("imagefolder:pictures")])
     monkeypatch.setenv(registered.VARIABLE, handed[registered.VARIABLE])
-    registry._from_launch.cache_clear()
+    registered._from_launch.cache_clear()
     try:
         assert [e.id for e in prunekit.list_models() if e.kind == "own"] == [ModelId(f"{net}:make")]
-        assert registry.registered_data() == (DataId("imagefolder:pictures"),)
+        assert registered.registered_data() == (DataId("imagefolder:pictures"),)
     finally:
-        registry._from_launch.cache_clear()
+        registered._from_launch.cache_clear()
         monkeypatch.delenv(registered.VARIABLE)
-        registry._from_launch()
+        registered._from_launch()
 
 
 def test_a_damaged_registration_is_one_sentence(monkeypatch) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import prunekit
-from prunekit.measure import evaluate
+from prunekit.evaluation.accuracy import evaluate
 
 MODES = ("unstructured", "structured")
 
@@ -55,7 +55,7 @@ def timed(monkeypatch):
         turns |= {"batch": 1, "rows": names, "energy_j": [None] * candidates}
         trial = {"peak_bytes": 2000, "file_bytes": 1000, "compile_s": None, "notes": [], "check": None}
         samples = {"turns": [turns], "trials": dict.fromkeys(names, trial), "energy": "not here"}
-        monkeypatch.setattr(sys.modules["prunekit.measure.latency"], "run_child", lambda *args, **kwargs: samples)
+        monkeypatch.setattr(sys.modules["prunekit.latency.measure"], "run_child", lambda *args, **kwargs: samples)
 
     return says
 

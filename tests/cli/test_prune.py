@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 import prunekit
 from prunekit.cli import main
-from prunekit.measure import compare, evaluate
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.evaluation.paired import compare
 
 SIDE = ["accuracy", "params", "nonzero", "macs", "effective_macs", "sparsity", "sizes"]
 LAYER = {"name", "type", "shape_before", "shape_after", "requested", "sparsity", "kept"}

@@ -111,12 +111,12 @@ def test_bad_weights_are_one_line(refused, net: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_not_foreseen_is_one_line_too(capsys, monkeypatch) -> None:
-    from prunekit.cli import looking
+    from prunekit.cli import inspect
 
     def fail(*args: object) -> None:
         raise ZeroDivisionError("oh\nno")
 
-    monkeypatch.setattr(looking, "list_models", fail)
+    monkeypatch.setattr(inspect, "list_models", fail)
     assert main(["models"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     monkeypatch.setenv("PRUNEKIT_DEBUG", "1")

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from prunekit.comparison import Column, Shipped, Speed
-from prunekit.measure import Accuracy, compare
-from prunekit.recovery import Recovery
-from prunekit.runs import Measurement, Run, RunStore, run_id
-from prunekit.runs.identity import this_machine
-from prunekit.spec import PruneSpec
+from prunekit.comparison.columns import Column, Shipped, Speed
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.paired import compare
+from prunekit.experiments.identity import run_id, this_machine
+from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.store import RunStore
 
 WEIGHTS = "ab" * 32
 MODEL = {"name": "digits_mlp", "weights": None, "pretrained": False}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.comparison.answer import answer, loses
-from prunekit.measure import compare
+from prunekit.evaluation.paired import compare
 from tests.comparison.made import column
 
 N = 40

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from prunekit.comparison import behaviour
-from prunekit.comparison.behaviour import holm
+from prunekit.comparison.behaviour import behaviour, holm
 from prunekit.errors import DataError
-from prunekit.measure import Accuracy, compare
-from prunekit.runs.predicting import Predictions
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.paired import compare
+from prunekit.experiments.predict_run import Predictions
 
 CLASSES = ("ant", "bee", "cat", "dog")
 

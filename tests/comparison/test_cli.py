@@ -10,11 +10,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prunekit.catalog import DataId, ModelId
 from prunekit.cli import main
-from prunekit.comparison import compare_runs
-from prunekit.runs import AccuracyRequest, RunStore, measure_one, store
-from prunekit.spec import PruneSpec
+from prunekit.comparison.compare_runs import compare_runs
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.home import store
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.store import RunStore
+from prunekit.experiments.sweep_run import measure_one
 
 Say = Callable[..., tuple[int, str, str]]
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prunekit.comparison import METRICS, best_within, pareto
+from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.tradeoff import best_within, pareto
 
 MORE_IS_BETTER = {"accuracy", "sparsity"}  # of time, bytes, parameters and multiplications less is
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.comparison import Node, lineage
-from prunekit.recovery import Recovery
-from prunekit.runs import Run
-from prunekit.spec import PruneSpec
+from prunekit.comparison.lineage import Node, lineage
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.records import Run
 from tests.comparison.made import dense, pruned
 
 SPEC = PruneSpec(mode="structured", sparsity=0.5)

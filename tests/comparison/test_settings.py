@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.comparison.settings import ABSENT, caution, differing, setting_rows
-from prunekit.recovery import Recovery
-from prunekit.runs import Run
-from prunekit.spec import PruneSpec
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.records import Run
 from tests.comparison.made import dense, pruned
 
 BASE = PruneSpec(mode="structured", criterion="taylor", sparsity=0.5)

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.comparison import METRICS, best_within, compare_runs, metric_frame, pareto
+from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.tradeoff import best_within, metric_frame, pareto
 from prunekit.errors import PrunekitError
 from tests.comparison.made import at, dense, seen, store_of
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from prunekit.anatomy import prunable_layers
-from prunekit.criteria import weight_scores
+from prunekit.criteria.registry import weight_scores
 from prunekit.errors import ModelError
+from prunekit.models.layers import prunable_layers
 from tests.criteria.samples import Noise
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}

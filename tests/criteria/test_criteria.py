@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 import prunekit
-from prunekit.anatomy import prunable_layers, state_hash
-from prunekit.choices import CHANNEL_CRITERIA, NEEDS_DATA, WEIGHT_CRITERIA
-from prunekit.choices import CRITERIA as NAMES
-from prunekit.criteria import CRITERIA, channel_scores, weight_scores
+from prunekit.config.choices import CHANNEL_CRITERIA, NEEDS_DATA, WEIGHT_CRITERIA
+from prunekit.config.choices import CRITERIA as NAMES
+from prunekit.criteria.registry import CRITERIA, channel_scores, weight_scores
 from prunekit.errors import DataError, ModelError, PruningError, SpecError
+from prunekit.models.layers import prunable_layers
+from prunekit.models.state import state_hash
 from tests.criteria.samples import Noise
 
 NET = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Linear(4, 6))

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from prunekit.anatomy import prunable_layers, state_hash
-from prunekit.criteria import BATCH, channel_scores, weight_scores
-from prunekit.criteria.samples import mixed
+from prunekit.criteria.registry import channel_scores, weight_scores
+from prunekit.criteria.samples import BATCH, mixed
 from prunekit.errors import DataError, ModelError
+from prunekit.models.layers import prunable_layers
+from prunekit.models.state import state_hash
 from tests.criteria.samples import Noise
 
 SHAPE = (2, 5, 5)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import prunekit
-from prunekit.catalog.data import Normal, TensorSplit
-from prunekit.criteria import BATCH, scored_on, scoring_split, weight_scores
-from prunekit.criteria.samples import mixed
+from prunekit.criteria.registry import weight_scores
+from prunekit.criteria.samples import BATCH, mixed, scored_on, scoring_split
+from prunekit.data.dataset import Normal, TensorSplit
 from prunekit.errors import DataError
 from tests.criteria.samples import Noise
 

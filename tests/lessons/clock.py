@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunekit.anatomy import count
-from prunekit.measure import Candidate, CandidateLatency, LatencyReport, Ratio
+from prunekit.latency.ratio import Ratio
+from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport
+from prunekit.models.cost import count
 
 
 def latency_by_macs(candidates: Sequence[Candidate], *, batch: Sequence[int], **_: object) -> LatencyReport:
-    """Stand in for :func:`prunekit.measure.latency`."""
+    """Stand in for :func:`prunekit.latency.measure`."""
     rows = tuple(_row(candidate, size, candidates[0]) for size in batch for candidate in candidates)
     return LatencyReport(rows, (1, 8, 8), "cpu", (), {}, "", "")
 

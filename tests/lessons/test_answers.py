@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prunekit
-from prunekit.anatomy import prunable_layers, state_hash
-from prunekit.lessons import LESSONS, answer_of, cliff, fragile, layer
-from prunekit.measure import Cancelled
-from prunekit.pruning import masked_copy
-from prunekit.recover import fine_tune
-from prunekit.ui.address import decode, encode
-from prunekit.ui.settings import Settings
+from prunekit.evaluation.batches import Cancelled
+from prunekit.lessons import cliff, fragile, layer
+from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.models.layers import prunable_layers
+from prunekit.models.state import state_hash
+from prunekit.pruning.unstructured.masks import masked_copy
+from prunekit.training.fine_tuning import fine_tune
+from prunekit.ui.state.address import decode, encode
+from prunekit.ui.state.settings import Settings
 
 
 def weight(model, name: str) -> np.ndarray:

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from prunekit.anatomy import Counts
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.latency.ratio import Ratio
+from prunekit.latency.report import CandidateLatency
 from prunekit.lessons import budgets, cliff
-from prunekit.measure import Accuracy, CandidateLatency, Ratio, SweepPoint
+from prunekit.models.cost import Counts
 
 COUNTS = Counts(1, 1, 1, 1, 0.0, 1)
 

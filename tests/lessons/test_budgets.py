@@ -13,18 +13,21 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 import prunekit
-from prunekit.anatomy import state_hash
 from prunekit.errors import PrunekitError
-from prunekit.lessons import answer_of, at_equal_budgets, budgets, choose, when_to_use
+from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.sizes import file_bytes, sparse_bytes
+from prunekit.latency.report import Candidate, LatencyReport
+from prunekit.lessons import budgets, choose
+from prunekit.lessons.budgets import at_equal_budgets, when_to_use
+from prunekit.lessons.course import answer_of
 from prunekit.lessons.fitting import STEPS, Pair, least
-from prunekit.measure import Cancelled, Candidate, LatencyReport
-from prunekit.measure.sizes import file_bytes, sparse_bytes
+from prunekit.models.state import state_hash
 from tests.lessons.clock import latency_by_macs
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr(budgets, "latency", latency_by_macs)
+    monkeypatch.setattr(budgets, "measure_latency", latency_by_macs)
 
 
 @given(st.integers(0, STEPS))
@@ -145,7 +148,9 @@ def test_the_answer_on_speed_is_the_report_of_the_core(cnn, monkeypatch) -> None
     from prunekit.lessons import faster
 
     reports = []
-    monkeypatch.setattr(faster, "latency", lambda *args, **kwargs: reports.append(prunekit.latency(*args, **kwargs)) or reports[-1])
+    monkeypatch.setattr(
+        faster, "measure_latency", lambda *args, **kwargs: reports.append(prunekit.measure_latency(*args, **kwargs)) or reports[-1]
+    )
     found = answer_of(8)
     (report,) = reports
     rows = found.frames["times"]
@@ -180,7 +185,7 @@ def test_progress_begins_at_once_and_names_the_copies(cnn, data, monkeypatch) ->
         progress(0.5, f"trying {candidates[1].name} in eager, batch 64")
         raise Cancelled("stopped on request")
 
-    monkeypatch.setattr(budgets, "latency", latency)
+    monkeypatch.setattr(budgets, "measure_latency", latency)
     with pytest.raises(Cancelled):
         at_equal_budgets(cnn, data, "params", 0.3, progress=lambda share, text: heard.append((share, text)))
     assert heard[0][0] == 0

@@ -8,9 +8,11 @@ import pytest
 
 from prunekit.criteria.registry import CRITERIA
 from prunekit.errors import PrunekitError
-from prunekit.lessons import LESSONS, TERMS, papers, term
+from prunekit.lessons import glossary
+from prunekit.lessons.course import LESSONS
+from prunekit.lessons.glossary import TERMS, term
 
-PAPERS = [value for value in vars(papers).values() if isinstance(value, papers.Paper)]
+PAPERS = [value for value in vars(glossary).values() if isinstance(value, glossary.Paper)]
 
 
 def test_every_word_stands_once_in_order_with_an_address_of_its_own() -> None:
@@ -38,7 +40,7 @@ def test_a_criterion_has_the_paper_that_the_core_cites(word: str, criterion: str
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: f"{paper.authors} {paper.year}")
-def test_a_paper_has_a_number_on_arxiv_of_its_time_or_a_place(paper: papers.Paper) -> None:
+def test_a_paper_has_a_number_on_arxiv_of_its_time_or_a_place(paper: glossary.Paper) -> None:
     assert bool(paper.arxiv) != bool(paper.place)
     if paper.arxiv:
         assert re.fullmatch(r"\d{4}\.\d{5}", paper.arxiv)

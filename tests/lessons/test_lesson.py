@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import PrunekitError
-from prunekit.lessons import LESSONS, TERMS, Answer, Control, Guess, answer_of
-from prunekit.lessons.words import percent
+from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.glossary import TERMS
+from prunekit.lessons.lesson import Answer, Control, Guess
+from prunekit.lessons.wording import percent
 
 SCALE = Guess("number", "Share", "%")
 WORDS = Guess("choice", "Which", options=("this one", "that one"))

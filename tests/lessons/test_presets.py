@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import prunekit
-from prunekit.anatomy import prunable_layers
 from prunekit.errors import PrunekitError
-from prunekit.lessons import PRESETS, Measured, Preset, measure, preset
-from prunekit.measure import Accuracy, Cancelled
-from prunekit.ui.address import decode, encode
-from prunekit.ui.settings import Settings
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.batches import Cancelled
+from prunekit.lessons.presets import PRESETS, Preset, measure, preset
+from prunekit.lessons.reasons import Measured
+from prunekit.models.layers import prunable_layers
+from prunekit.ui.state.address import decode, encode
+from prunekit.ui.state.settings import Settings
 
 NAMES = [found.key for found in PRESETS]
 

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
-from prunekit.lessons import answer_of, at_equal_budgets, course, measure, preset, presets
 from prunekit.lessons import budgets as budget_module
-from prunekit.lessons.threads import one_thread
+from prunekit.lessons import course, presets
+from prunekit.lessons.budgets import at_equal_budgets
+from prunekit.lessons.course import answer_of
+from prunekit.lessons.presets import measure, preset
+from prunekit.lessons.settings import one_thread
 
 
 @pytest.fixture

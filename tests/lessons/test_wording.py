@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.anatomy import Counts
-from prunekit.lessons import LESSONS, answer_of, cliff, faster, fragile, heal
-from prunekit.lessons.words import change, percent, plural, points, told
-from prunekit.measure import Accuracy, CandidateLatency, Difference, LatencyReport, Ratio, SweepPoint, compare
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.latency.ratio import Ratio
+from prunekit.latency.report import CandidateLatency, LatencyReport
+from prunekit.lessons import cliff, faster, fragile, heal
+from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.wording import change, percent, plural, points, told
+from prunekit.models.cost import Counts
 
 
 def read_right(n: int, of: int = 200) -> Accuracy:
@@ -36,7 +41,7 @@ def test_times_that_differ_too_much_are_not_explained(monkeypatch) -> None:
 
 def pretend(monkeypatch, zeros: CandidateLatency, small: CandidateLatency) -> None:
     report = LatencyReport((timed("original", 1.0, False), zeros, small), (1, 8, 8), "cpu", (), {}, "", "")
-    monkeypatch.setattr(faster, "latency", lambda *_, **__: report)
+    monkeypatch.setattr(faster, "measure_latency", lambda *_, **__: report)
 
 
 @pytest.mark.parametrize("number", range(1, 8))

@@ -5,8 +5,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from prunekit.comparison import METRICS
-from prunekit.plots import tradeoff
+from prunekit.comparison.metrics import METRICS
+from prunekit.plots.compare_tradeoff import tradeoff
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prunekit.lessons import answer_of
+from prunekit.lessons.course import answer_of
 from prunekit.plots import lessons, lessons_measured
 
 

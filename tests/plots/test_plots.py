@@ -7,13 +7,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from prunekit import plots
-from prunekit.plots import Bins, CutBins, text, theme
-from tests.measure.causes import drawn
-from tests.measure.causes.test_breakeven import table
+from prunekit import formatting, plots
+from prunekit.plots import theme
+from prunekit.plots.weight_histograms import Bins
+from prunekit.plots.weight_threshold import CutBins
+from tests.latency.diagnosis import drawn
+from tests.latency.diagnosis.test_breakeven import table
+from tests.plots.test_channel_groups import draw as draw_coupled
 from tests.plots.test_compare_charts import COMPARED
-from tests.plots.test_couplings import draw as draw_coupled
-from tests.plots.test_learning import epochs
+from tests.plots.test_learning_curves import epochs
 from tests.plots.test_sensitivity_charts import costs, points
 
 RNG = np.random.default_rng(0)
@@ -229,7 +231,7 @@ def test_ratios_show_the_interval_and_theory_as_a_hollow_mark():
     ],
 )
 def test_percent_is_percent_and_never_rounds_to_nothing_or_all(value, shown):
-    assert text.percent(value) == shown
+    assert formatting.percent(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -245,15 +247,15 @@ def test_percent_is_percent_and_never_rounds_to_nothing_or_all(value, shown):
     ],
 )
 def test_counts_have_three_figures(number, shown):
-    assert text.count(number) == shown
+    assert formatting.count(number) == shown
 
 
 def test_other_numbers_read_well():
-    assert text.size(88123) == "88.1\u202fkB"
-    assert text.points(-0.006) == "\u22120.6" and text.points(0.0001) == "0.0" and text.points(0.01) == "+1.0"
-    assert text.times(2.94) == "2.94×" and text.error(3.2e-7) == "3.2e-7" and text.error(0) == "0"
-    assert text.shape((64, 3, 7, 7)) == "64 × 3 × 7 × 7"
-    assert text.plural(1, "layer") == "1 layer" and text.plural(1200, "layer") == "1\u202f200 layers"
+    assert formatting.size(88123) == "88.1\u202fkB"
+    assert formatting.points(-0.006) == "\u22120.6" and formatting.points(0.0001) == "0.0" and formatting.points(0.01) == "+1.0"
+    assert formatting.times(2.94) == "2.94×" and formatting.error(3.2e-7) == "3.2e-7" and formatting.error(0) == "0"
+    assert formatting.shape((64, 3, 7, 7)) == "64 × 3 × 7 × 7"
+    assert formatting.plural(1, "layer") == "1 layer" and formatting.plural(1200, "layer") == "1\u202f200 layers"
 
 
 def test_run_colours_are_all_different_in_both_themes():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prunekit.anatomy import state_hash
+from prunekit.models.state import state_hash
 from tests.held import HASHES
 
 

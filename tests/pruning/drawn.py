@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
-from prunekit.anatomy import prunable_layers, weight_of
+from prunekit.models.layers import prunable_layers, weight_of
 
 fractions = st.floats(0, 0.999)
 

@@ -9,15 +9,21 @@ import pytest
 import torch
 from torch import nn
 
-from prunekit.anatomy import apply_widths, count, prunable_layers, widths
-from prunekit.anatomy.adapters import adapt, adapter_of, adapters, heads_of
-from prunekit.anatomy.adapters.heads import DENSE
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import ProofError, PruningError
-from prunekit.pruning import ChannelRanking, chosen_layers, planned_counts, prove, prune, shrink, trace
-from prunekit.pruning.proof import randomise
-from prunekit.pruning.reference import reference
-from prunekit.pruning.removal import Removal
-from prunekit.spec import PruneSpec
+from prunekit.models.attention.heads import DENSE, adapt, adapter_of, adapters, heads_of
+from prunekit.models.cost import count
+from prunekit.models.layers import prunable_layers
+from prunekit.models.rebuilding import apply_widths
+from prunekit.models.widths import widths
+from prunekit.pruning.api import planned_counts, prune
+from prunekit.pruning.layer_selection import chosen_layers
+from prunekit.pruning.masked_reference import reference
+from prunekit.pruning.proof import prove, randomise
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
 from tests.held import held
 from tests.transformers import CLASSES, NETS, SHAPE, build
 

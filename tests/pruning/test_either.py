@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prunekit.pruning.proof import removed_mask
-from prunekit.pruning.solve import Variables
+from prunekit.pruning.structured.coupling_solver import Variables
 
 
 @pytest.mark.parametrize("part", [0, 1])

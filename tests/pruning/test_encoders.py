@@ -6,8 +6,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
-from prunekit.pruning import prove, shrink, trace
-from prunekit.pruning.removal import Removal
+from prunekit.pruning.proof import prove
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.surgery import shrink
 
 SHAPE = (3, 12, 12)
 

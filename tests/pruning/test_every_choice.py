@@ -5,12 +5,12 @@ from itertools import product
 import pytest
 
 from prunekit import load_data, load_model
-from prunekit.anatomy import state_hash
-from prunekit.choices import CRITERIA, MODES, SCOPES, refusal
-from prunekit.pruning import prune
-from prunekit.spec import PruneSpec
+from prunekit.config.choices import CRITERIA, MODES, SCOPES, refusal
+from prunekit.config.spec import PruneSpec
+from prunekit.models.state import state_hash
+from prunekit.pruning.api import prune
 
-TABLE = [row for row in product(MODES, CRITERIA, SCOPES) if refusal(*row) is None]  # tests/test_spec.py asks for the others' reasons
+TABLE = [row for row in product(MODES, CRITERIA, SCOPES) if refusal(*row) is None]  # tests/config/test_spec.py asks for the others' reasons
 
 
 @pytest.fixture(scope="module")

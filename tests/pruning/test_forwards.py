@@ -11,10 +11,13 @@ import pytest
 import torch
 from torch import nn
 
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import ProofError, PruningError
-from prunekit.pruning import prove, prune, shrink, trace
-from prunekit.pruning.removal import Removal
-from prunekit.spec import PruneSpec
+from prunekit.pruning.api import prune
+from prunekit.pruning.proof import prove
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.surgery import shrink
 
 SHAPE = (1, 8, 8)
 HALF = PruneSpec(mode="structured", sparsity=0.5, layers=("a", "b"), seed=3)

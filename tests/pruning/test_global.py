@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit import load_data, load_model, prune
-from prunekit.anatomy import count, prunable_layers
-from prunekit.pruning import ChannelRanking, planned_counts, trace
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.models.cost import count
+from prunekit.models.layers import prunable_layers
+from prunekit.pruning.api import planned_counts
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import ChannelRanking
 from tests.held import held
 from tests.nets import SHAPE, nets
 from tests.transformers import NETS

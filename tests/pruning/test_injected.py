@@ -8,11 +8,16 @@ import pytest
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from prunekit.anatomy import prunable_layers
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import ProofError
-from prunekit.pruning import ChannelRanking, groups, prove, reference, rehearsal, shrink, trace
-from prunekit.pruning.removal import Removal
-from prunekit.spec import PruneSpec
+from prunekit.models.layers import prunable_layers
+from prunekit.pruning import masked_reference
+from prunekit.pruning.proof import prove
+from prunekit.pruning.structured import dry_run, grouping
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
 from tests.nets import SHAPE as SMALL
 from tests.nets import loud, nets
 from tests.transformers import SHAPE, build
@@ -42,11 +47,11 @@ def without_tie(model, shape, which):
             facts.variables.ties.pop(which)
         return facts
 
-    observe = groups.observe
+    observe = grouping.observe
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(groups, "observe", forgetful)
-        patch.setattr(rehearsal, "ROUNDS", 0)  # it would see that the smaller copy does not run, and keep things whole
-        return groups.trace(copy.deepcopy(model), shape)
+        patch.setattr(grouping, "observe", forgetful)
+        patch.setattr(dry_run, "ROUNDS", 0)  # it would see that the smaller copy does not run, and keep things whole
+        return grouping.trace(copy.deepcopy(model), shape)
 
 
 def torn(wrong, true, atoms):
@@ -71,7 +76,7 @@ def check_tie(model, shape, which, true, seed):
 def test_every_coupling_that_is_left_out_fails_the_proof(name):
     model = build(name)
     true = without_tie(model, SHAPE, None)
-    count = len(groups.observe(model, SHAPE).variables.ties)
+    count = len(grouping.observe(model, SHAPE).variables.ties)
     found = [how for which in range(count) if (how := check_tie(model, SHAPE, which, true, which))]
     assert len(found) > count / 3 and all(map(all, found))
     if name != "grouped":
@@ -80,7 +85,7 @@ def test_every_coupling_that_is_left_out_fails_the_proof(name):
 
 @given(nets(act=loud), st.data(), st.integers(0, 99))
 def test_a_coupling_of_a_random_network_that_is_left_out_fails_the_proof(net, data, seed):
-    which = data.draw(st.integers(0, len(groups.observe(net, SMALL).variables.ties) - 1))
+    which = data.draw(st.integers(0, len(grouping.observe(net, SMALL).variables.ties) - 1))
     how = check_tie(net, SMALL, which, without_tie(net, SMALL, None), seed)
     assert how is None or all(how)
 
@@ -110,5 +115,5 @@ def test_a_reference_whose_norms_look_at_all_channels_fails_the_proof(name, seed
     model = build(name)
     removal = random_removal(trace(model, SHAPE), seed)
     assert not fails(model, removal)
-    monkeypatch.setattr(reference, "NORMS", {op: lambda args, stays, groups, op=op: op(*args) for op in reference.NORMS})
+    monkeypatch.setattr(masked_reference, "NORMS", {op: lambda args, stays, groups, op=op: op(*args) for op in masked_reference.NORMS})
     assert fails(model, removal) == "numbers"

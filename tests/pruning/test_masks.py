@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from prunekit.anatomy import prunable_layers, state_hash, weight_of
-from prunekit.choices import NEEDS_DATA, WEIGHT_CRITERIA
+from prunekit.config.choices import NEEDS_DATA, WEIGHT_CRITERIA
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, PruningError
-from prunekit.pruning import Ranking, masked_copy, masks_at, prune
-from prunekit.spec import PruneSpec
+from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.models.state import state_hash
+from prunekit.pruning.api import prune
+from prunekit.pruning.unstructured.masks import Ranking, masked_copy, masks_at
 from tests.pruning.drawn import fill, fractions, gone, layers, mlps, sizes_of, slowest_cut, zeros_of
 
 SCOPES = ("global", "uniform", "erk")

@@ -7,13 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from prunekit.anatomy import weight_of
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
-from prunekit.pruning import Ranking, cuts, masked_copy, masks, prune
-from prunekit.pruning.nm import rank
-from prunekit.pruning.order import Order, guess, within
-from prunekit.pruning.packed import PackedMasks
-from prunekit.spec import PruneSpec
+from prunekit.models.layers import weight_of
+from prunekit.pruning.api import prune
+from prunekit.pruning.unstructured import cut_rules, masks
+from prunekit.pruning.unstructured.masks import Ranking, masked_copy
+from prunekit.pruning.unstructured.n_m import rank
+from prunekit.pruning.unstructured.packed_masks import PackedMasks
+from prunekit.pruning.unstructured.sorted_scores import Order, guess, within
 from tests.pruning.drawn import fractions, mlps
 
 
@@ -22,7 +24,7 @@ def everything_is_large(monkeypatch):
     """Let the few weights of a test go through what a large model goes through: a sample, a stretch, small pieces."""
     monkeypatch.setattr(masks, "LARGE", 0)
     monkeypatch.setattr(masks, "SAMPLE", 8)
-    monkeypatch.setattr(cuts, "PIECE", 5)
+    monkeypatch.setattr(cut_rules, "PIECE", 5)
 
 
 specs = st.builds(
@@ -100,7 +102,7 @@ def test_a_stretch_answers_as_the_whole_order_does(scores, data):
     for count in range(scores.size + 1):
         if part.holds(count) and count:
             assert part.lowest(count)[1] >= 0
-            keeps = [cuts.LayerCut(*order.lowest(count)).keep([scores], scores.shape) for order in (whole, part)]
+            keeps = [cut_rules.LayerCut(*order.lowest(count)).keep([scores], scores.shape) for order in (whole, part)]
             assert (keeps[0] == keeps[1]).all() and (~keeps[0]).sum() == count
     most = data.draw(st.integers(0, scores.size))
     assert part.first(most).below + part.first(most).values.size <= max(most, 0)

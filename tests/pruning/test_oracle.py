@@ -12,13 +12,16 @@ from torch import nn
 from torchvision.models import DenseNet
 
 from prunekit import load_model
-from prunekit.anatomy import prunable_layers
-from prunekit.catalog.zoo import torchvision_names
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
-from prunekit.pruning import ChannelRanking, prove, prune, shrink, trace
-from prunekit.pruning.proof import randomise, zeroed
-from prunekit.pruning.removal import Removal
-from prunekit.spec import PruneSpec
+from prunekit.models.layers import prunable_layers
+from prunekit.models.torchvision_models import torchvision_names
+from prunekit.pruning.api import prune
+from prunekit.pruning.proof import prove, randomise, zeroed
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
 from tests.nets import SHAPE as SMALL
 from tests.nets import Net, plain_nets
 from tests.pruning.peer import Theirs, ours_removed, places, same_state, they_prune

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.models import VisionTransformer
 
-from prunekit.pruning import ChannelRanking, trace
-from prunekit.recover.shrinking import Shrinking
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.training.pruning_steps import Shrinking
 
 SHAPE = (3, 8, 8)
 ATTENTION = "encoder.layers.encoder_layer_0.self_attention"

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import prunekit
-from prunekit.anatomy import state_hash
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError, SpecError
-from prunekit.pruning.masks import Ranking, masked_copy, masks_at
+from prunekit.models.state import state_hash
 from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
-from prunekit.spec import PruneSpec
+from prunekit.pruning.unstructured.masks import Ranking, masked_copy, masks_at
 from tests.pruning.drawn import fractions, gone, layers, sizes_of, zeros_of
 from tests.tables import case
 

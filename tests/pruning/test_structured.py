@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunekit.anatomy import count, prunable_layers, state_hash
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import ProofError, PruningError
-from prunekit.pruning import ChannelRanking, carry_out, planned_counts, prove, prune, shrink, trace
-from prunekit.pruning.proof import zeroed
-from prunekit.spec import PruneSpec
+from prunekit.models.cost import count
+from prunekit.models.layers import prunable_layers
+from prunekit.models.state import state_hash
+from prunekit.pruning.api import carry_out, planned_counts, prune
+from prunekit.pruning.proof import prove, zeroed
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
 from tests.nets import SHAPE, Residual, nets
 
 fractions = st.floats(0, 0.97)

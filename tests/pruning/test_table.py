@@ -5,11 +5,12 @@ from itertools import product
 import pytest
 
 import prunekit
-from prunekit.anatomy import prunable_layers, state_hash, weight_of
-from prunekit.choices import MODES, SCOPES, WEIGHT_CRITERIA, refusal
-from prunekit.pruning.nm import rank
+from prunekit.config.choices import MODES, SCOPES, WEIGHT_CRITERIA, refusal
+from prunekit.config.spec import PruneSpec
+from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.models.state import state_hash
 from prunekit.pruning.schedule import tighten
-from prunekit.spec import PruneSpec
+from prunekit.pruning.unstructured.n_m import rank
 from tests.pruning.drawn import gone
 
 WEIGHT_MODES = tuple(mode for mode in MODES if mode != "structured")

@@ -5,11 +5,14 @@ import pytest
 import torch
 
 from prunekit import load_model
-from prunekit.anatomy import count
-from prunekit.catalog import info
-from prunekit.pruning import planned_counts, prove, shrink, trace
-from prunekit.pruning.removal import Removal
-from prunekit.pruning.tracker import tensors_in
+from prunekit.models.cost import count
+from prunekit.models.info import info
+from prunekit.pruning.api import planned_counts
+from prunekit.pruning.proof import prove
+from prunekit.pruning.structured.axis_tracker import tensors_in
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.surgery import shrink
 
 pytest.importorskip("timm")
 

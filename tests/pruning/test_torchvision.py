@@ -13,10 +13,16 @@ from torch import nn
 from torchvision.models import get_model, list_models, regnet
 
 from prunekit import load_model
-from prunekit.anatomy import model_macs, prunable_layers, state_hash
-from prunekit.pruning import ChannelRanking, carry_out, planned_counts, prove, prune, shrink, trace
-from prunekit.pruning.removal import Removal
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.models.cost import model_macs
+from prunekit.models.layers import prunable_layers
+from prunekit.models.state import state_hash
+from prunekit.pruning.api import carry_out, planned_counts, prune
+from prunekit.pruning.proof import prove
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
 
 FAMILY = (  # one of each in the fast tests
     *("resnet18", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5", "efficientnet_b0", "efficientnet_v2_s"),

@@ -4,11 +4,14 @@ import pytest
 import torch
 
 from prunekit import load_model
-from prunekit.anatomy import prunable_layers, state_hash
-from prunekit.catalog import info
-from prunekit.pruning import ChannelRanking, carry_out, planned_counts, trace
+from prunekit.config.spec import PruneSpec
+from prunekit.models.info import info
+from prunekit.models.layers import prunable_layers
+from prunekit.models.state import state_hash
+from prunekit.pruning.api import carry_out, planned_counts
 from prunekit.pruning.proof import tensors_in
-from prunekit.spec import PruneSpec
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import ChannelRanking
 
 # one of each family, and the others up to a hundred million parameters; tests/benchmarks/coverage.py proves all of them
 NAMES = ("convnext_tiny", "swin_t", "swin_v2_t", "vit_b_32", "maxvit_t", "googlenet", "inception_v3", "shufflenet_v2_x0_5")

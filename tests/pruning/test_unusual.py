@@ -11,11 +11,16 @@ from torch.nn.utils import parametrizations
 from torch.nn.utils import prune as torch_prune
 
 import prunekit
-from prunekit.anatomy import count, layer_macs, prunable_layers
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, PruningError, SpecError
-from prunekit.pruning import ChannelRanking, prove, prune, shrink, trace
-from prunekit.pruning.removal import Removal
-from prunekit.spec import PruneSpec
+from prunekit.models.cost import count, layer_macs
+from prunekit.models.layers import prunable_layers
+from prunekit.pruning.api import prune
+from prunekit.pruning.proof import prove
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
 
 STRUCTURED = PruneSpec(mode="structured", sparsity=0.5)
 

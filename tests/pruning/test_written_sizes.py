@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from prunekit.anatomy import prunable_layers
-from prunekit.pruning import prune, trace
-from prunekit.spec import PruneSpec
+from prunekit.config.spec import PruneSpec
+from prunekit.models.layers import prunable_layers
+from prunekit.pruning.api import prune
+from prunekit.pruning.structured.grouping import trace
 
 SHAPE = (5, 6)
 

@@ -12,17 +12,22 @@ import pandas as pd
 import pytest
 from plotly.offline import get_plotlyjs
 
-from prunekit.catalog import DataId, ModelId
-from prunekit.comparison import METRICS, Comparison, compare_runs
-from prunekit.measure import Difference
-from prunekit.plots import letter_colour
-from prunekit.reports import View, as_csv, as_json, family, html, report, said, shapes
-from prunekit.reports.page import big_three, markdown
-from prunekit.reports.pictures import Picture, budget, of_layers, of_masks, of_tradeoff, of_weights, pairs_of
+from prunekit.comparison.columns import Comparison
+from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.metrics import METRICS
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.paired import Difference
+from prunekit.experiments.backfill import fill
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.store import RunStore
+from prunekit.experiments.sweep_run import measure_one
+from prunekit.plots.compare_layers import letter_colour
+from prunekit.reports.material import family, said, shapes
+from prunekit.reports.page import as_csv, as_json, big_three, html, markdown
+from prunekit.reports.pictures import Picture, View, budget, of_layers, of_masks, of_tradeoff, of_weights, pairs_of
 from prunekit.reports.table import groups, table_html
-from prunekit.runs import AccuracyRequest, RunStore, measure_one
-from prunekit.runs.filling import fill
-from prunekit.spec import PruneSpec
+from prunekit.reports.whole_report import report
 from tests.comparison import made
 
 EVIL = '<script>alert("x")</script> & **bold** </script>'

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from prunekit.anatomy import state_hash
 from prunekit.errors import ModelError, RuntimeFault
-from prunekit.runtimes import export_onnx
+from prunekit.models.state import state_hash
+from prunekit.runtimes.export import export_onnx
 
 SHAPE = (3, 2, 2)
 

@@ -9,11 +9,15 @@ import torch
 from onnx import numpy_helper
 
 import prunekit
-from prunekit.catalog.data import Data, Normal, Split, TensorSplit
-from prunekit.catalog.ids import DataId
+from prunekit.config.ids import DataId
+from prunekit.data.dataset import Data, Normal, Split, TensorSplit
 from prunekit.errors import DataError, ModelError, RuntimeFault
-from prunekit.measure import Cancelled
-from prunekit.runtimes import RUNTIMES, calibration_images, check, evaluate_session, export_onnx, quantise_onnx
+from prunekit.evaluation.batches import Cancelled
+from prunekit.runtimes.checking import check
+from prunekit.runtimes.export import export_onnx
+from prunekit.runtimes.quantise import calibration_images, quantise_onnx
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.session_accuracy import evaluate_session
 
 INT8 = ("int8", "openvino_int8")
 NAMES = ["cifar10_mobilenetv2", pytest.param("cifar10_resnet20", marks=pytest.mark.slow)]
@@ -184,7 +188,7 @@ def test_large_images_reach_a_runtime_a_few_at_a_time_and_the_accuracy_is_the_sa
     case, data = cases("digits_cnn"), prunekit.load_data("digits")
     session, sizes = RUNTIMES["onnxruntime"].open(case.files), []
     whole = evaluate_session(session, data.test)
-    monkeypatch.setattr("prunekit.runtimes.accuracy.MOST_BYTES", 7 * data.test[0][0].nbytes)
+    monkeypatch.setattr("prunekit.runtimes.session_accuracy.MOST_BYTES", 7 * data.test[0][0].nbytes)
 
     class Counted:
         def scores(self, x):

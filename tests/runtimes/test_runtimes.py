@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from prunekit.errors import RuntimeFault
-from prunekit.runtimes import RUNTIMES, Files, check
+from prunekit.runtimes.checking import check
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.session import Files
 from prunekit.runtimes.sparse import SparseLinear
 from tests.runtimes.conftest import FORMS, OTHERS, SAMPLES
 
@@ -201,6 +203,6 @@ def test_agreement_is_the_share_of_equal_top_classes():
 
 
 def test_the_command_line_and_the_address_know_the_runtimes_without_loading_them():
-    from prunekit import choices
+    from prunekit.config import choices
 
     assert tuple(RUNTIMES) == choices.RUNTIMES

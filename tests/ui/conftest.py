@@ -7,8 +7,8 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from prunekit.jobs import board
-from prunekit.measure import causes
+from prunekit.experiments.jobs import board
+from prunekit.latency import diagnosis
 from prunekit.ui import MAIN
 from prunekit.ui.routes import PAGES
 from tests.ui import pretended
@@ -103,6 +103,6 @@ def tab(_warm):
 
 @pytest.fixture
 def no_clock(monkeypatch):
-    """Nothing is timed: a page shows what it is told. ``test_saving.py`` has one real measurement, ``tests/measure`` the others."""
-    monkeypatch.setattr(sys.modules["prunekit.measure.latency"], "run_child", pretended.run_child)
-    monkeypatch.setattr(causes, "diagnose", pretended.diagnose)
+    """Nothing is timed: a page shows what it is told. ``test_saving.py`` has one real measurement, ``tests/evaluation`` the others."""
+    monkeypatch.setattr(sys.modules["prunekit.latency.measure"], "run_child", pretended.run_child)
+    monkeypatch.setattr(diagnosis, "diagnose", pretended.diagnose)

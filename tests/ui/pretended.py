@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from prunekit.errors import PrunekitError
-from prunekit.measure import causes
-from prunekit.measure.packing import Request, Row
-from prunekit.runtimes import RUNTIMES
-from tests.measure.causes import drawn
+from prunekit.latency import diagnosis
+from prunekit.latency.worker_payload import Request, Row
+from prunekit.runtimes.registry import RUNTIMES
+from tests.latency.diagnosis import drawn
 
 MS = {"dense": 2.0, "masked": 2.0, "smaller": 1.0}
-ASKED = inspect.signature(causes.diagnose)
+ASKED = inspect.signature(diagnosis.diagnose)
 SPREAD = np.linspace(0.98, 1.02, 11)
 SEEN = {"peak_bytes": 2000, "file_bytes": 1000, "compile_s": None, "notes": [], "check": None}
 
 
 def run_child(path: Path, _threads: int, *, progress: Callable[[float, str], None] | None = None, **_: Any) -> dict[str, Any]:
-    """Stand in for :func:`prunekit.measure.child.run_child`: the smaller model takes half as long, zeros change nothing."""
+    """Stand in for :func:`prunekit.latency.worker.run_child`: the smaller model takes half as long, zeros change nothing."""
     request, rng = Request.read(path), np.random.default_rng(0)
     if progress is not None:
         progress(0.5, "pretending")
@@ -44,9 +44,9 @@ def _trial(request: Request, row: Row) -> dict[str, Any]:
     return dict(SEEN)
 
 
-def diagnose(*args: Any, **asked: Any) -> causes.Diagnosis:
-    """Stand in for :func:`prunekit.measure.causes.diagnose`: zeros everywhere, shapes and times as before."""
+def diagnose(*args: Any, **asked: Any) -> diagnosis.Diagnosis:
+    """Stand in for :func:`prunekit.latency.diagnosis.diagnose`: zeros everywhere, shapes and times as before."""
     ASKED.bind(*args, **asked)
     evidence = drawn.masked(3)
-    found = causes.explain(evidence)
-    return causes.Diagnosis(causes.verdict(evidence), found, evidence, None)  # type: ignore[arg-type]
+    found = diagnosis.explain(evidence)
+    return diagnosis.Diagnosis(diagnosis.verdict(evidence), found, evidence, None)  # type: ignore[arg-type]

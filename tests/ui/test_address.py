@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, UNITS, criteria_of, refusal, scopes_of
+from prunekit.config.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, UNITS, criteria_of, refusal, scopes_of
+from prunekit.config.recovery import OPTIMIZERS, RATES, SCHEDULES
+from prunekit.config.spec import PruneSpec
+from prunekit.config.validation import units
 from prunekit.errors import SpecError
-from prunekit.fields import units
-from prunekit.lessons import LESSONS
-from prunekit.plots import AXES
-from prunekit.recovery import OPTIMIZERS, RATES, SCHEDULES
-from prunekit.runs.records import KINDS
-from prunekit.spec import PruneSpec
-from prunekit.ui.address import MOST_SEED, decode, encode
-from prunekit.ui.compared import SORTS, TABS
-from prunekit.ui.fitting import fit
-from prunekit.ui.learned import KEEPS, PARTS
-from prunekit.ui.settings import Curve, Settings
+from prunekit.experiments.records import KINDS
+from prunekit.lessons.course import LESSONS
+from prunekit.plots.accuracy_curves import AXES
+from prunekit.ui.state.address import MOST_SEED, decode, encode
+from prunekit.ui.state.compare_settings import SORTS, TABS
+from prunekit.ui.state.compatible import fit
+from prunekit.ui.state.learn_settings import KEEPS, PARTS
+from prunekit.ui.state.settings import Curve, Settings
 
 NAMES = tuple(f"layer{i}" for i in range(401))
 places = st.lists(st.integers(0, 400), min_size=1, unique=True).map(lambda v: tuple(sorted(v)))

@@ -8,20 +8,22 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import prunekit
-from prunekit.anatomy import state_hash
-from prunekit.choices import CRITERIA, MODES, NEEDS_DATA, criteria_of, scopes_of
 from prunekit.cli.arguments import spec_of
 from prunekit.cli.parser import build_parser
-from prunekit.criteria import CRITERIA as REGISTRY
+from prunekit.config.choices import CRITERIA, MODES, NEEDS_DATA, criteria_of, scopes_of
+from prunekit.criteria.registry import CRITERIA as REGISTRY
 from prunekit.errors import DataError
-from prunekit.jobs import board
-from prunekit.plots import by_layer
-from prunekit.ui import controls, cuts, handout, scoring, store
-from prunekit.ui.address import MOST_SAMPLES, MOST_SEED
-from prunekit.ui.fitting import MODES as TITLES
-from prunekit.ui.fitting import fit
-from prunekit.ui.settings import Settings
-from prunekit.ui.store import Images, Source
+from prunekit.experiments.jobs import board
+from prunekit.models.state import state_hash
+from prunekit.plots.layer_bars import by_layer
+from prunekit.ui.components import setting_controls
+from prunekit.ui.prune import downloads
+from prunekit.ui.shared import cuts, model_cache, scores
+from prunekit.ui.shared.model_cache import Images, Source
+from prunekit.ui.state.address import MOST_SAMPLES, MOST_SEED
+from prunekit.ui.state.compatible import MODES as TITLES
+from prunekit.ui.state.compatible import fit
+from prunekit.ui.state.settings import Settings
 
 from .test_address import NAMES, whatever
 
@@ -37,17 +39,19 @@ def names(box):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode):
-    before = state_hash(store.load(Source("digits_cnn")).model)
+    before = state_hash(model_cache.load(Source("digits_cnn")).model)
     one = tab("prune")
     one.set("pick_mode", mode)
-    assert names(one.app.selectbox(key="pick_criterion")) == [controls.criterion_name(name) for name in criteria_of(mode)]
+    assert names(one.app.selectbox(key="pick_criterion")) == [setting_controls.criterion_name(name) for name in criteria_of(mode)]
     seen = set()
     for criterion in criteria_of(mode):
         one.set("pick_criterion", criterion)
-        assert one.app.selectbox(key="pick_criterion").help.startswith(controls._about(criterion)), "help begins with the picked one"
+        assert one.app.selectbox(key="pick_criterion").help.startswith(setting_controls._about(criterion)), (
+            "help begins with the picked one"
+        )
         scopes = scopes_of(mode)
         if len(scopes) > 1:
-            assert names(one.app.selectbox(key="pick_scope")) == [controls.SCOPES[scope] for scope in scopes]
+            assert names(one.app.selectbox(key="pick_scope")) == [setting_controls.SCOPES[scope] for scope in scopes]
         for scope in scopes:
             if len(scopes) > 1:
                 one.set("pick_scope", scope)
@@ -55,7 +59,7 @@ def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode):
             assert one.metric(UNITS[mode]).value not in ("—", "")
             seen.add(tuple(chart.proto.spec for chart in one.app.get("plotly_chart")))
     assert len(seen) > len(criteria_of(mode)) / 2, "criteria and scopes make a difference"
-    assert state_hash(store.load(Source("digits_cnn")).model) == before
+    assert state_hash(model_cache.load(Source("digits_cnn")).model) == before
 
 
 def test_the_modes_are_called_by_their_names(tab):
@@ -93,7 +97,7 @@ def test_the_share_counts_what_was_picked(tab, target):
     tile = one.metric({"params": "Parameters removed", "macs": "MACs removed"}[target])
     assert tile.value.startswith(f"{100 * achieved.sparsity:.1f}")
     assert "requested 50.0" in tile.delta
-    assert one.app.slider(key="pick_sparsity").label == f"Remove this share of {controls.COUNTED[target]}"
+    assert one.app.slider(key="pick_sparsity").label == f"Remove this share of {setting_controls.COUNTED[target]}"
 
 
 def test_what_is_folded_away_is_said_beside_it(tab):
@@ -167,7 +171,7 @@ def test_without_data_a_criterion_that_looks_at_them_says_what_to_do(tab, criter
 
 
 def test_scoring_that_takes_long_waits_for_a_button_and_then_every_sparsity_is_there(tab, monkeypatch):
-    monkeypatch.setattr(scoring, "PATIENCE", 0)
+    monkeypatch.setattr(scores, "PATIENCE", 0)
     one = tab("prune", criterion="wanda", seed="77")
     assert one.metric("Removed").value == "—"
     assert len(one.app.dataframe[0].value) == 4
@@ -176,13 +180,13 @@ def test_scoring_that_takes_long_waits_for_a_button_and_then_every_sparsity_is_t
     for percent in (30.0, 80.0):
         one.set("pick_sparsity", percent)
         assert one.metric("Weights removed").value.startswith(f"{percent:.1f}")
-    monkeypatch.setattr(scoring.shelf(), "_held", type(scoring.shelf()._held)())
+    monkeypatch.setattr(scores.shelf(), "_held", type(scores.shelf()._held)())
     one.app.run()
     assert one.check().app.button(key="score"), "what was dropped from memory can be scored again"
 
 
 def test_the_shelf_of_rankings_is_bounded():
-    shelf = scoring.Shelf(most=2)
+    shelf = scores.Shelf(most=2)
     shelf.put("a", 1)
     shelf.put("b", 2)
     assert shelf.get("a") == 1
@@ -192,8 +196,8 @@ def test_the_shelf_of_rankings_is_bounded():
 
 def test_the_amount_caps_and_scopes_do_not_score_again(monkeypatch):
     source, calls = Source("digits_mlp"), []
-    score = scoring.rank
-    monkeypatch.setattr(scoring, "rank", lambda *args: calls.append(1) or score(*args))
+    score = scores.rank
+    monkeypatch.setattr(scores, "rank", lambda *args: calls.append(1) or score(*args))
     base = prunekit.PruneSpec(criterion="taylor", samples=31)
     for spec in (
         base,
@@ -219,7 +223,7 @@ def test_accuracy_of_every_mode_is_measured(tab, mode):
     one = tab("prune", mode=mode, criterion="taylor", samples="48")
     one.click("measure")
     one.wait(lambda: one.metric("Accuracy").value != "—")
-    spec = one.app.session_state["settings"].spec(store.load(Source("digits_cnn")).layers)
+    spec = one.app.session_state["settings"].spec(model_cache.load(Source("digits_cnn")).layers)
     model = prunekit.load_model("digits_cnn")
     data = prunekit.load_data("digits", model=model)
     after = prunekit.evaluate(prunekit.prune(model, spec, data).model, data.test)
@@ -232,7 +236,7 @@ def test_curves_offer_only_what_has_one(tab):
     assert list(one.app.get_by_key("add_mode").options) == ["Unstructured", "Structured"]
     one.app.get_by_key("add_mode").set_value("structured").run()
     offered = one.check().app.selectbox(key="add_criterion_structured")
-    assert names(offered) == [controls.criterion_name(name) for name in criteria_of("structured")]
+    assert names(offered) == [setting_controls.criterion_name(name) for name in criteria_of("structured")]
     offered.set_value("bn_scale").run()
     one.check().click("add_curve")
     assert one.address["curves"] == "unstructured-wanda-uniform_structured-bn.scale-global"
@@ -270,10 +274,10 @@ few_layers = whatever.map(
 @given(few_layers)
 def test_the_command_gives_the_same_setting(settings):
     now, _ = fit(settings)
-    loaded = store.load(Source("digits_cnn"))
+    loaded = model_cache.load(Source("digits_cnn"))
     assert loaded.layers == LAYERS
     spec = now.spec(loaded.layers)
-    words = shlex.split(handout.command(now, loaded, spec))
+    words = shlex.split(downloads.command(now, loaded, spec))
     assert words[:2] == ["prunekit", "prune"]
     assert spec_of(build_parser().parse_args(words[1:]), loaded.model) == spec
 
@@ -282,9 +286,9 @@ def test_the_command_gives_the_same_setting(settings):
 def test_the_command_says_only_what_differs(settings):
     now, _ = fit(settings)
     spec = now.spec(NAMES)
-    words = handout.words_of(spec)
+    words = downloads.words_of(spec)
     plain = prunekit.PruneSpec(mode=spec.mode)
-    for flag, field in handout.FLAGS.items():
+    for flag, field in downloads.FLAGS.items():
         assert (flag in words) == (getattr(spec, field) != getattr(plain, field))
     assert ("--layers" in words, words.count("--override"), words.count("--cap")) == (
         spec.layers is not None, len(spec.overrides), len(spec.caps),
@@ -294,17 +298,17 @@ def test_the_command_says_only_what_differs(settings):
 @given(st.sampled_from(CRITERIA))
 def test_help_says_formula_source_and_advice(criterion):
     found = REGISTRY[criterion]
-    text = controls._about(criterion)
+    text = setting_controls._about(criterion)
     assert found.title in text and found.source in text and found.advice in text
     assume("`" not in found.formula)
     assert text.replace("\\", "").count(found.formula) == 1
 
 
 def test_a_job_scores_once_for_all_who_ask(monkeypatch):
-    loaded = store.load(Source("digits_mlp"))
+    loaded = model_cache.load(Source("digits_mlp"))
     spec = prunekit.PruneSpec(criterion="snip", samples=16)
-    scoring.begin(loaded.source, spec, DIGITS)
-    key = scoring.job_key(loaded.source, spec.at(0.9), DIGITS)
+    scores.begin(loaded.source, spec, DIGITS)
+    key = scores.job_key(loaded.source, spec.at(0.9), DIGITS)
     job = board().get(key)
     assert job is not None, "another sparsity is the same job"
 

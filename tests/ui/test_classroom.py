@@ -6,18 +6,21 @@ from dataclasses import fields
 
 import pytest
 
-from prunekit import jobs
-from prunekit.catalog import DataId, ModelId
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError, StoreError
-from prunekit.jobs import board
-from prunekit.lessons import PRESETS
-from prunekit.runs import AccuracyRequest, RunStore, measure_one
-from prunekit.runs.classroom import KEY, VARIABLE, clear, mark
-from prunekit.spec import PruneSpec
-from prunekit.ui import classroom, labels, limits, teacher
-from prunekit.ui.seats import Room, Seat, View
-from prunekit.ui.settings import PLAIN, Curve, Settings
-from prunekit.ui.uploads import uploads
+from prunekit.experiments import jobs
+from prunekit.experiments.classroom import KEY, VARIABLE, clear, mark
+from prunekit.experiments.jobs import board
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.store import RunStore
+from prunekit.experiments.sweep_run import measure_one
+from prunekit.lessons.presets import PRESETS
+from prunekit.ui.classroom import limits, rules, teacher
+from prunekit.ui.classroom.seats import Room, Seat, View
+from prunekit.ui.components import run_labels
+from prunekit.ui.state.settings import PLAIN, Curve, Settings
+from prunekit.ui.state.uploads import uploads
 
 ADDRESS, SECRET = "http://192.0.2.7:8501", "0123456789abcdef"
 
@@ -30,7 +33,7 @@ def home(monkeypatch, tmp_path):
     for name, value in ((VARIABLE, ADDRESS), (KEY, SECRET), ("PRUNEKIT_HOME", str(folder))):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(jobs, "_BOARDS", [])
-    monkeypatch.setattr(classroom, "_ROOM", Room())
+    monkeypatch.setattr(rules, "_ROOM", Room())
     uploads.clear()
     yield folder
     board().close()
@@ -76,7 +79,7 @@ def test_deletion_is_off_on_the_page_and_behind_it(tab, home):
     name = of(0.6)
     two = tab("compare", **{**one.address, "runs": name})
     assert "let_all_go" in keys(two) and "delete_runs" not in keys(two)
-    assert labels.delete([stored()[name]], board().store) == ["Deletion is off in a class."] and name in stored()
+    assert run_labels.delete([stored()[name]], board().store) == ["Deletion is off in a class."] and name in stored()
 
 
 # --- whose runs ---
@@ -161,7 +164,7 @@ def test_the_cookie_is_given_once_and_with_pages_only():
         async def send(message):
             sent.append(message)
 
-        await classroom._Cookie(inner)({"type": "http", "headers": headers}, None, send)
+        await rules._Cookie(inner)({"type": "http", "headers": headers}, None, send)
         return [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
 
     (given,) = asyncio.run(answered([], b"text/html; charset=utf-8"))
@@ -172,8 +175,8 @@ def test_the_cookie_is_given_once_and_with_pages_only():
 
 
 def test_without_a_class_nothing_stands_before_the_server():
-    assert classroom.middleware() == [] and not classroom.active() and classroom.takes("k") and classroom.asked("k")
-    assert classroom.view(board().store) is board().store
+    assert rules.middleware() == [] and not rules.active() and rules.takes("k") and rules.asked("k")
+    assert rules.view(board().store) is board().store
 
 
 # --- the teacher ---
@@ -281,11 +284,11 @@ def test_the_page_says_what_was_lowered(tab, home):
 
 
 def test_one_browser_has_few_jobs_under_way(tab, home, monkeypatch):
-    monkeypatch.setattr(classroom, "MOST_JOBS", 0)
+    monkeypatch.setattr(rules, "MOST_JOBS", 0)
     one = tab("prune", model="digits_mlp", sparsity=55).click("measure")
     assert not board().all() and "at most 0 measurements" in one.app.toast[0].value
     board().submit_local("shared", "Measured for somebody", lambda job: 1, "somebody")
-    assert classroom.takes("shared"), "it costs nobody anything"
+    assert rules.takes("shared"), "it costs nobody anything"
 
 
 def test_the_sidebar_shows_ones_own_jobs_only(tab, home):
@@ -298,7 +301,7 @@ def test_the_sidebar_shows_ones_own_jobs_only(tab, home):
 
     board().submit_local("theirs", "Somebody's work", work, "somebody")
     one.wait(lambda: bool(started))
-    classroom.room().seat(one.app.session_state["class_seat"]).asked.add("theirs")
+    rules.room().seat(one.app.session_state["class_seat"]).asked.add("theirs")
     assert "cancel_side_theirs" in keys(Again(one)) and "cancel_side_theirs" not in keys(Again(two))
     board().forget_all()
 
@@ -311,4 +314,4 @@ class Again:
 
 
 def test_what_one_button_starts_is_allowed_at_once():
-    assert max(limits.SEVERAL["curves"], len(PRESETS)) <= classroom.MOST_JOBS
+    assert max(limits.SEVERAL["curves"], len(PRESETS)) <= rules.MOST_JOBS

@@ -3,15 +3,19 @@
 import pandas as pd
 import pytest
 
-from prunekit.catalog import DataId, ModelId
-from prunekit.comparison import METRICS, compare_runs
-from prunekit.runs import AccuracyRequest, measure_one, store
-from prunekit.spec import PruneSpec
-from prunekit.ui import allruns, labels
-from prunekit.ui.allruns import chosen, frame_of
-from prunekit.ui.compare_flips import flips_caption
-from prunekit.ui.compared import SORTS, TABS
-from prunekit.ui.settings import Settings
+from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.metrics import METRICS
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.home import store
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.sweep_run import measure_one
+from prunekit.ui.compare import all_runs
+from prunekit.ui.compare.all_runs import chosen, frame_of
+from prunekit.ui.compare.behaviour import flips_caption
+from prunekit.ui.components import run_labels
+from prunekit.ui.state.compare_settings import SORTS, TABS
+from prunekit.ui.state.settings import Settings
 
 MODEL, DATA = ModelId("digits_mlp"), DataId("digits", limit=150)
 SPECS = (
@@ -167,7 +171,7 @@ def test_the_table_is_narrowed_down_and_put_in_order(ids):
     assert set(ids) <= set(shown()) <= set(shown(every=True))
     assert len(shown(every=True)) == len(store().runs())
     for order in SORTS:
-        by, up = allruns._BY[order]
+        by, up = all_runs._BY[order]
         values = chosen(frame, Settings(sort=order, every=True))[by].dropna()
         assert values.is_monotonic_increasing if up else values.is_monotonic_decreasing
 
@@ -175,10 +179,10 @@ def test_the_table_is_narrowed_down_and_put_in_order(ids):
 def test_columns_that_hold_nothing_leave_their_room_to_the_titles(ids):
     frame = frame_of(store()).assign(size=[None, *[1.0] * (len(store().runs()) - 1)], note="")
     frame["tags"] = [[]] * len(frame)
-    assert set(allruns._free(frame)) == {"tags", "note"}
-    assert set(allruns._free(frame.assign(size=float("nan"), note="mine"))) == {"tags", "size"}
+    assert set(all_runs._free(frame)) == {"tags", "note"}
+    assert set(all_runs._free(frame.assign(size=float("nan"), note="mine"))) == {"tags", "size"}
     frame.at[0, "tags"] = ["mine"]
-    assert set(allruns._free(frame)) == {"note"}
+    assert set(all_runs._free(frame)) == {"note"}
 
 
 def test_what_was_said_of_a_run_is_saved_from_the_page(tab, ids):
@@ -199,8 +203,8 @@ def test_deleting_takes_children_first_and_names_what_stands_in_the_way(ids):
     spec = PruneSpec(sparsity=0.2, seed=79)
     measure_one(AccuracyRequest(MODEL, DATA, spec, split="test"), store())
     run = next(run for run in store().runs() if run.spec == spec.to_dict())
-    assert labels.goes(run, store()) == "with 1 measurement"
-    said = labels._delete(store().find(run.parent), store())
+    assert run_labels.goes(run, store()) == "with 1 measurement"
+    said = run_labels._delete(store().find(run.parent), store())
     assert "run" in said and store().get_run(run.parent) is not None, "others were made from it"
 
 

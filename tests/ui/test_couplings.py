@@ -8,14 +8,14 @@ from hypothesis import given
 from torch import nn
 
 import prunekit
-from prunekit.catalog import registry
-from prunekit.plots import run_colour
-from prunekit.plots.theme import fade
-from prunekit.pruning import trace
-from prunekit.pruning.groups import Coupling, Group, weight_name
-from prunekit.ui import couplings, cuts, store
-from prunekit.ui.shrinking import because, follow, sentence
-from prunekit.ui.store import Source
+from prunekit.config import registered
+from prunekit.plots.theme import fade, run_colour
+from prunekit.pruning.structured.channel_groups import Coupling, Group, weight_name
+from prunekit.pruning.structured.grouping import trace
+from prunekit.ui.components.group_changes import because, follow, sentence
+from prunekit.ui.layers import coupled_groups
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.model_cache import Source
 from tests.nets import SHAPE, Depthwise, Grouped, Residual, nets
 
 SHAPES = {"outputs": 0, "inputs": 1}
@@ -82,7 +82,7 @@ def test_a_layer_alone_takes_no_other_outputs_along():
 
 
 def test_a_layer_that_loses_inputs_too_says_both():
-    notes = couplings._notes(entries(Looped(6))["0"])
+    notes = coupled_groups._notes(entries(Looped(6))["0"])
     assert notes == {"0": "1 of 6 outputs", "1.again": "1 of 6 outputs, 1 input", "2": "1 of 6 inputs"}
 
 
@@ -145,11 +145,11 @@ def test_picking_a_group_singles_it_out_and_shows_what_goes_with_it(tab):
 @pytest.mark.parametrize("data", [lambda place: [place], lambda place: {"0": place}])
 def test_a_click_on_a_mark_picks_its_group_and_another_click_leaves_it(data, monkeypatch):
     def click(*points):
-        state[couplings.CHART] = {"selection": {"points": list(points)}}
-        couplings._take_mark(Source("cifar10_resnet20"), ["conv1", "fc"])
+        state[coupled_groups.CHART] = {"selection": {"points": list(points)}}
+        coupled_groups._take_mark(Source("cifar10_resnet20"), ["conv1", "fc"])
 
     state = {}
-    monkeypatch.setattr(couplings.st, "session_state", state)
+    monkeypatch.setattr(coupled_groups.st, "session_state", state)
     click({"customdata": data(1)})
     assert state[RESNET] == "fc"
     for nothing in ((), ({"x": 1},), ({"customdata": data(-1)},)):
@@ -224,8 +224,8 @@ def own(tmp_path):
     for factory in ("choosy", "single"):
         prunekit.register_model(prunekit.ModelId(f"{file}:{factory}"))
     yield
-    registry._MODELS.clear()
-    store.load.clear()
+    registered._MODELS.clear()
+    model_cache.load.clear()
 
 
 def test_a_model_that_structured_pruning_cannot_see_shows_the_sentence_of_trace(tab, own):

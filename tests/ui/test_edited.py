@@ -6,13 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from prunekit.catalog import DataId, ModelId, registry
-from prunekit.jobs import key_of
-from prunekit.runs import RunStore, SweepRequest, carry_out
-from prunekit.spec import PruneSpec
-from prunekit.ui import store, sweeps
-from prunekit.ui.settings import Settings
-from prunekit.ui.store import Source
+from prunekit.config import registered
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.requests import SweepRequest
+from prunekit.experiments.store import RunStore
+from prunekit.experiments.sweep_run import carry_out
+from prunekit.models import list_models
+from prunekit.ui.accuracy import sweeps
+from prunekit.ui.shared import model_cache
+from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.state.settings import Settings
 
 TEXT = """
 import torch
@@ -38,23 +43,23 @@ def data(): return TensorDataset(torch.randn(40, 6, generator=torch.Generator().
 def own(tmp_path, monkeypatch):
     (tmp_path / "scales.py").write_text("SCALE = 1.0\n")
     (tmp_path / "nets.py").write_text(TEXT)
-    monkeypatch.setattr(registry, "_MODELS", [ModelId(f"{tmp_path}/nets.py:net")])
-    monkeypatch.setattr(registry, "_DATA", [DataId(f"{tmp_path}/nets.py:data")])
+    monkeypatch.setattr(registered, "_MODELS", [ModelId(f"{tmp_path}/nets.py:net")])
+    monkeypatch.setattr(registered, "_DATA", [DataId(f"{tmp_path}/nets.py:data")])
     return tmp_path
 
 
 def test_an_edited_file_is_another_model_other_data_and_another_job(own, monkeypatch):
     kept = RunStore(own / "runs.sqlite")
     monkeypatch.setattr(sweeps, "board", lambda: SimpleNamespace(store=kept))
-    name = next(store.public_name(entry) for entry in store.catalog.list_models() if entry.kind == "own")
-    data = next(iter(store.registered_data()))
-    request = SweepRequest(registry.registered_models()[0], registry.registered_data()[0], PruneSpec(), split="test", sparsities=(0.5,))
+    name = next(model_cache.public_name(entry) for entry in list_models() if entry.kind == "own")
+    data = next(iter(model_cache.registered_data()))
+    request = SweepRequest(registered.registered_models()[0], registered.registered_data()[0], PruneSpec(), split="test", sparsities=(0.5,))
 
     def drawn():
         source = Source.of(Settings(model=name, data=data))
-        loaded = store.load(source)
-        part = store.data_of(Settings(model=name, data=data), loaded).test
-        line = sweeps.Line(None, "", request, 1, store.weights_known(source, (6,)), store.images_known(part))
+        loaded = model_cache.load(source)
+        part = model_cache.data_of(Settings(model=name, data=data), loaded).test
+        line = sweeps.Line(None, "", request, 1, model_cache.weights_known(source, (6,)), model_cache.images_known(part))
         return source, loaded, key_of("sweep", request.to_dict()), sweeps.stored(line)
 
     source, loaded, job, points = drawn()
@@ -71,4 +76,4 @@ def test_an_edited_file_is_another_model_other_data_and_another_job(own, monkeyp
 
 
 def test_built_in_names_have_no_code():
-    assert Source.of(Settings(model="digits_mlp")) == Source("digits_mlp") and store.data_code("digits") == ""
+    assert Source.of(Settings(model="digits_mlp")) == Source("digits_mlp") and model_cache.data_code("digits") == ""

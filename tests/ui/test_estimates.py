@@ -5,19 +5,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from prunekit.measure import Accuracy
-from prunekit.measure.furthest import furthest
-from prunekit.measure.sparse import format_bytes
-from prunekit.pruning import prune
-from prunekit.spec import PruneSpec
-from prunekit.ui import answers, costs, cuts, store
-from prunekit.ui.store import NO_IMAGES, Source
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.max_sparsity import furthest
+from prunekit.evaluation.sparse_formats import format_bytes
+from prunekit.pruning.api import prune
+from prunekit.ui.accuracy import max_sparsity_panel
+from prunekit.ui.prune import costs
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.model_cache import NO_IMAGES, Source
 
 
 @pytest.mark.parametrize("sparsity", [0.3, 0.9])
 def test_the_estimate_of_a_sparse_file_is_a_bit_for_each_position_and_what_is_not_zero(sparsity):
     source, spec = Source("digits_mlp"), PruneSpec(sparsity=sparsity)
-    loaded = store.load(source)
+    loaded = model_cache.load(source)
     rows = costs._estimated_rows(loaded, cuts.view(source, spec, NO_IMAGES)).set_index("label")["bytes"]
     masks = prune(loaded.model, spec, input_shape=loaded.input_shape).masks
     layers = [format_bytes(mask.numpy(), 4) for mask in masks.values()]
@@ -30,7 +32,7 @@ def test_the_setting_of_the_greatest_sparsity_is_said_to_go_furthest(monkeypatch
         return furthest(lambda s: Accuracy.of(np.arange(100) < (90 if s <= reach else 10)), Accuracy.of(np.arange(100) < 90), 0.01)
 
     said = []
-    monkeypatch.setattr(answers.st, "caption", said.append)
+    monkeypatch.setattr(max_sparsity_panel.st, "caption", said.append)
     lines = [SimpleNamespace(name=name, curve=SimpleNamespace(mode="unstructured")) for name in ("near", "far", "nearer")]
-    answers._say(None, lines, [found(reach) for reach in (0.5, 0.8, 0.3)], [None] * 3)
+    max_sparsity_panel._say(None, lines, [found(reach) for reach in (0.5, 0.8, 0.3)], [None] * 3)
     assert said[0].startswith("**far** goes furthest: ")

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from prunekit.catalog import DataId, ModelId
-from prunekit.runs import AccuracyRequest, measure_one, store
-from prunekit.runs.archive import exporting, forms
-from prunekit.spec import PruneSpec
-from prunekit.ui.exporting import file_name
-from tests.runs.archive.made import plain
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.experiments.archive import exporting, forms
+from prunekit.experiments.home import store
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.sweep_run import measure_one
+from prunekit.ui.export.export import file_name
+from tests.experiments.archive.made import plain
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_a_run_that_is_gone_says_so(tab, run, quick):
     def gone(*_args, **_kwargs):
         raise exporting.ArchiveError("the weights of this run are gone: recover it again")
 
-    quick.setattr("prunekit.ui.exporting.export_run", gone)
+    quick.setattr("prunekit.ui.export.export.export_run", gone)
     one = tab("export", opened=run.id[:12])
     one.click("export_start").wait(lambda: one.app.error, 60)
     assert "recover it again" in words(one) and not downloads(one)

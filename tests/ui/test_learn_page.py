@@ -6,10 +6,13 @@ import json
 import pandas as pd
 import pytest
 
-from prunekit.lessons import LESSONS, PRESETS, TERMS, answer_of, budgets
-from prunekit.ui import knobs
-from prunekit.ui.learning import answers, onwards, sheet, versus, words
-from prunekit.ui.settings import Settings
+from prunekit.lessons import budgets
+from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.glossary import TERMS
+from prunekit.lessons.presets import PRESETS
+from prunekit.ui.learn import answers, glossary, onwards, versus
+from prunekit.ui.state import learn_settings
+from prunekit.ui.state.settings import Settings
 from tests.lessons.clock import latency_by_macs
 
 QUICK = [lesson.number for lesson in LESSONS if not answers.is_long(lesson)]
@@ -48,7 +51,7 @@ def test_the_answer_shows_after_the_guess_and_not_before(tab, number):
     assert lesson.question in one.text
     assert not said(one) and found.sentences[0] not in point(one)
     make_guess(one, lesson)
-    assert said(one) == [found.verdict(knobs.guessed(lesson, right_or_not(lesson))).sentence]
+    assert said(one) == [found.verdict(learn_settings.guessed(lesson, right_or_not(lesson))).sentence]
     assert " ".join(found.sentences) in point(one)
     assert one.app.get("plotly_chart")
     here = {} if number == 1 else {"lesson": str(number)}
@@ -67,7 +70,7 @@ def test_nothing_is_measured_before_the_guess(tab, number, monkeypatch):
 @pytest.mark.parametrize("number", QUICK)
 def test_a_control_changes_the_answer_and_the_guess_stays_what_it_was(tab, number):
     lesson = LESSONS[number - 1]
-    changed = knobs.write(lesson, CHANGED[number])
+    changed = learn_settings.write(lesson, CHANGED[number])
     one = tab("learn", lesson=number, knobs="_".join(changed), guess=right_or_not(lesson), shown=1)
     found = answer_of(number, **CHANGED[number])
     assert " ".join(found.sentences) in point(one)
@@ -154,8 +157,8 @@ def test_a_preset_is_measured_with_its_reason(tab):
 def test_every_word_is_found_with_its_paper(tab):
     one = tab("learn", part="words")
     assert all(f"**{term.word}**" in one.text for term in TERMS)
-    assert [term.word for term in words.matching("  MASK ")] == ["mask"]
-    assert words.matching("nothing like it") == []
+    assert [term.word for term in glossary.matching("  MASK ")] == ["mask"]
+    assert glossary.matching("nothing like it") == []
     one.set("find_word", "latency")
     assert "**latency**" in one.text and "**mask**" not in one.text
 
@@ -165,7 +168,7 @@ def test_the_sheet_asks_every_question_and_answers_none(tab):
     page = html.unescape("".join(part.proto.body for part in one.app.get("html")))
     assert all(lesson.question in page for lesson in LESSONS)
     assert all(answer_of(number).sentences[0] not in page for number in QUICK)
-    assert sheet.matrix().count("<td>") == 25
+    assert glossary.matrix().count("<td>") == 25
 
 
 def test_large_type_enlarges_the_words_in_pictures(tab):
@@ -178,8 +181,8 @@ def test_large_type_enlarges_the_words_in_pictures(tab):
 @pytest.mark.parametrize("number", [lesson.number for lesson in LESSONS])
 def test_where_controls_stand_is_written_and_read(number):
     lesson = LESSONS[number - 1]
-    assert knobs.write(lesson, {}) == () and knobs.read(lesson, ()) == lesson.checked()
-    assert knobs.read(lesson, knobs.write(lesson, CHANGED[number])) == lesson.checked(**CHANGED[number])
+    assert learn_settings.write(lesson, {}) == () and learn_settings.read(lesson, ()) == lesson.checked()
+    assert learn_settings.read(lesson, learn_settings.write(lesson, CHANGED[number])) == lesson.checked(**CHANGED[number])
 
 
 def test_a_time_stands_with_its_share_of_the_original_s_time():
@@ -201,7 +204,7 @@ def test_only_what_is_timed_is_worth_measuring_again(tab):
 
 
 def test_both_kinds_are_measured_at_four_budgets_and_four_goals_are_advised(tab, monkeypatch):
-    monkeypatch.setattr(budgets, "latency", latency_by_macs)
+    monkeypatch.setattr(budgets, "measure_latency", latency_by_macs)
     one = tab("learn", part="versus", keep=30).click("measure_versus")
     one.wait(lambda: "When to use which?" in [section.value for section in one.app.subheader], 400)
     found = versus.measuring.finished(versus.key_of(30))

@@ -4,15 +4,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from prunekit.catalog import DataId, ModelId
-from prunekit.jobs import KINDS, board, key_of
-from prunekit.jobs.kinds import work_of
-from prunekit.measure import Accuracy
-from prunekit.plots import AXES
-from prunekit.runs import AccuracyRequest, SweepRequest, store
-from prunekit.runs.quantising import Quantised
-from prunekit.spec import PruneSpec
-from prunekit.ui import sweeps
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.experiments.home import store
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.jobs.kinds import KINDS, work_of
+from prunekit.experiments.quantised_run import Quantised
+from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.plots.accuracy_curves import AXES
+from prunekit.ui.accuracy import sweeps
 
 
 def words(one):

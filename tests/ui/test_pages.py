@@ -6,8 +6,8 @@ import shlex
 import pytest
 
 import prunekit
-from prunekit.ui import store
-from prunekit.ui.store import Source
+from prunekit.ui.shared import model_cache
+from prunekit.ui.shared.model_cache import Source
 
 from .conftest import TITLES
 
@@ -81,7 +81,7 @@ def test_start_measures_a_dense_model_where_the_card_does_not_hold(tab):
 def test_layers_shows_the_table_and_draws_what_is_selected(tab):
     one = tab("layers", pick="0-1")
     table = one.app.dataframe[0].value
-    assert list(table["layer"]) == list(store.load(Source("digits_cnn")).layers)
+    assert list(table["layer"]) == list(model_cache.load(Source("digits_cnn")).layers)
     assert table["share"].sum() == pytest.approx(1, abs=0.01)
     names = {trace["name"] for trace in figures(one)[0]["data"]}
     assert names == set(table["layer"][:2])
@@ -219,7 +219,7 @@ def test_data_that_are_not_here_are_asked_for_and_not_fetched(tab, monkeypatch, 
 
 
 def test_models_named_at_launch_stand_on_the_shelf_and_hide_their_folder(tab, tmp_path):
-    from prunekit.catalog import registry
+    from prunekit.config import registered
 
     file = tmp_path / "net.py"
     file.write_text(NET)
@@ -236,13 +236,13 @@ def test_models_named_at_launch_stand_on_the_shelf_and_hide_their_folder(tab, tm
         one.go("prune").click("measure")
         one.wait(lambda: one.metric("Accuracy").value != "—")
     finally:
-        registry._MODELS.clear()
+        registered._MODELS.clear()
 
 
 def test_the_baseline_never_moves(tab):
-    from prunekit.anatomy import state_hash
+    from prunekit.models.state import state_hash
 
-    model = store.load(Source("digits_cnn")).model
+    model = model_cache.load(Source("digits_cnn")).model
     before = state_hash(model)
     one = tab()
     for page in TITLES:
@@ -252,7 +252,7 @@ def test_the_baseline_never_moves(tab):
     for mode, criterion in (("structured", "l1"), ("nm", "wanda"), ("structured", "taylor")):
         one.set("pick_mode", mode).set("pick_criterion", criterion).click("measure")
         one.wait(lambda: one.metric("Accuracy").value != "—")
-    assert store.load(Source("digits_cnn")).model is model
+    assert model_cache.load(Source("digits_cnn")).model is model
     assert state_hash(model) == before
     assert not any(p.requires_grad for p in model.parameters())
     assert not model.training

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 import prunekit
-from prunekit.plots.text import THIN
-from prunekit.ui import cuts, pixels, remains, store
-from prunekit.ui.onelayer import Layer, layer_of
-from prunekit.ui.settings import Settings
-from prunekit.ui.store import Source
+from prunekit.formatting import THIN
+from prunekit.ui.prune import kept_weights, weight_map
+from prunekit.ui.prune.one_layer import Layer, layer_of
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.state.settings import Settings
 
 CNN = Source("digits_cnn")
 SPECS = {
@@ -25,7 +26,7 @@ SPECS = {
 
 
 def layer(spec, name, source=CNN):
-    loaded = store.load(source)
+    loaded = model_cache.load(source)
     return layer_of(loaded, cuts.view(source, spec), name)
 
 
@@ -37,7 +38,7 @@ def read(text):
 
 @given(st.sets(st.integers(0, 300)))
 def test_ranges_can_be_read_back_and_could_not_be_shorter(numbers):
-    text = remains.ranges(numbers)
+    text = kept_weights.ranges(numbers)
     assert read(text) == sorted(numbers)
     gaps = sum(number - 1 not in numbers for number in numbers)
     assert len(text.split(", ")) == max(gaps, 1)
@@ -56,19 +57,19 @@ def test_a_layer_that_loses_channels_keeps_exactly_the_weights_of_the_smaller_mo
     result = prunekit.prune(prunekit.load_model("digits_cnn"), SPECS["structured"])
     for shrunk in result.layers:
         one = layer(SPECS["structured"], shrunk.name)
-        assert tuple(np.flatnonzero(remains.outputs(one.kept))) == shrunk.kept
+        assert tuple(np.flatnonzero(kept_weights.outputs(one.kept))) == shrunk.kept
         assert one.weight[one.kept].tolist() == result.model.get_submodule(shrunk.name).weight.reshape(-1).tolist()
 
 
 def test_a_layer_that_is_not_ticked_stays_whole_and_says_so():
     one = layer(prunekit.PruneSpec(sparsity=0.9, layers=("conv2",)), "fc1")
     assert one.kept.all() and not one.ticked
-    assert "it is not ticked" in remains.caption(one, "values", range(64), range(1024))
+    assert "it is not ticked" in kept_weights.caption(one, "values", range(64), range(1024))
 
 
 def test_the_file_of_kept_indices_is_that_of_the_result():
     result = prunekit.prune(prunekit.load_model("digits_cnn"), SPECS["structured"])
-    found = json.loads(remains.kept_indices(cuts.view(CNN, SPECS["structured"]).cut))
+    found = json.loads(kept_weights.kept_indices(cuts.view(CNN, SPECS["structured"]).cut))
     assert {name: tuple(kept) for name, kept in found.items()} == result.kept
 
 
@@ -82,7 +83,7 @@ def test_a_caption_counts_kernels_and_outputs_that_lost_everything():
     kept = np.ones((4, 3, 2, 2), dtype=bool)
     kept[1] = False
     kept[2, 0] = False
-    text = remains.caption(made(kept), "values", range(4), range(3))
+    text = kept_weights.caption(made(kept), "values", range(4), range(3))
     assert "loses 16 of 48 weights" in text
     assert f"4 of 12{THIN}kernels".replace(THIN, " ") in text
     assert "1 output lost everything" in text
@@ -91,7 +92,7 @@ def test_a_caption_counts_kernels_and_outputs_that_lost_everything():
 def test_a_caption_counts_in_the_part_that_is_in_view():
     kept = np.ones((10, 8), dtype=bool)
     kept[:2, :4] = False
-    text = remains.caption(made(kept), "mask", range(2), range(8))
+    text = kept_weights.caption(made(kept), "mask", range(2), range(8))
     assert "loses 8 of 80 weights (10.0" in text
     assert "outputs 0–1 of 10;" in text and "50.0" in text.partition("In view")[2]
     assert "inputs" not in text.partition("In view")[2].partition(";")[0], "they are all in view"
@@ -101,7 +102,7 @@ def test_a_caption_counts_in_the_part_that_is_in_view():
 def test_a_caption_counts_what_a_pattern_leaves_of_every_block(start):
     kept = np.tile([True, True, False, False], (3, 3))[:, :11]
     kept[:, 8:] = True
-    text = remains.caption(made(kept, block=4), "mask", range(3), range(start, 11))
+    text = kept_weights.caption(made(kept, block=4), "mask", range(3), range(start, 11))
     whole = {0: 2, 2: 1, 5: 0}[start]
     assert (f"Of every 4 inputs in a row 2 stay, in all {3 * whole} blocks" in text) == bool(whole)
     assert "The last 3 inputs make no block and stay" in text
@@ -109,7 +110,7 @@ def test_a_caption_counts_what_a_pattern_leaves_of_every_block(start):
 
 def test_a_caption_of_channels_tells_own_outputs_from_inputs_that_no_longer_come():
     kept = np.outer(np.arange(6) > 1, np.arange(4) > 0)
-    text = remains.caption(made(kept, channels=True), "values", range(6), range(4))
+    text = kept_weights.caption(made(kept, channels=True), "values", range(6), range(4))
     assert "from 6 × 4 to 4 × 3" in text
     assert "2 outputs of its own and 1 input that" in text
     assert "50.0" in text
@@ -129,18 +130,20 @@ def test_every_way_of_showing_a_layer_covers_it_in_parts(out, ins, kernel, chann
 
 def test_the_layer_in_focus_is_shown_and_else_the_biggest_that_fits_whatever_the_sparsity():
     view = cuts.view(CNN, SPECS["unstructured"])
-    assert pixels.shown(Settings(focus=2), view) == 2
+    assert weight_map.shown(Settings(focus=2), view) == 2
     for sparsity in (0.1, 0.9):
-        assert pixels.shown(Settings(), cuts.view(CNN, prunekit.PruneSpec(sparsity=sparsity))) == 1, "conv2; fc1 is bigger but too wide"
+        assert weight_map.shown(Settings(), cuts.view(CNN, prunekit.PruneSpec(sparsity=sparsity))) == 1, "conv2; fc1 is bigger but too wide"
 
 
 def page():
-    from prunekit.ui import cuts, pixels, state
-    from prunekit.ui.current import model_in_use
+    from prunekit.ui.prune import weight_map
+    from prunekit.ui.shared import cuts
+    from prunekit.ui.state import session
+    from prunekit.ui.state.current_model import model_in_use
 
-    state.sync()
+    session.sync()
     now, loaded = model_in_use(link=False)
-    pixels.section(now, loaded, cuts.view(loaded.source, now.spec(loaded.layers)))
+    weight_map.section(now, loaded, cuts.view(loaded.source, now.spec(loaded.layers)))
 
 
 def opened(**parameters):
@@ -170,7 +173,7 @@ def test_another_layer_is_picked_and_stands_in_the_address():
 @pytest.mark.parametrize("mode", ["unstructured", "nm", "structured"])
 def test_every_way_of_showing_every_layer_can_be_drawn(mode):
     scope = {"scope": "uniform"} if mode == "nm" else {}
-    for focus, name in enumerate(store.load(CNN).layers):
+    for focus, name in enumerate(model_cache.load(CNN).layers):
         app = opened(mode=mode, focus=focus, **scope)
         ways = layer(SPECS[mode], name).ways
         for how in ways:

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from prunekit.measure.compression import BY
-from prunekit.runs import Run
-from prunekit.ui import allruns
-from prunekit.ui.settings import Settings
+from prunekit.evaluation.compression import BY
+from prunekit.experiments.records import Run
+from prunekit.ui.compare import all_runs
+from prunekit.ui.state.settings import Settings
 
 DENSE = Run("a" * 64, "dense", "dense", {"name": "m"}, "w", info={"prunable": 100, "sparsity": 0.0, "params": 100})
 
@@ -14,7 +14,7 @@ DENSE = Run("a" * 64, "dense", "dense", {"name": "m"}, "w", info={"prunable": 10
 def test_the_size_is_that_of_the_smallest_file_in_kilobytes():
     sizes = {"dense": 8000, "gzip": 2500, "sparse": None, "gzip_by": BY}
     run = Run("b" * 64, "pruned", "half", {"name": "m"}, "w", info={"sizes": sizes, "nonzero": 50})
-    assert allruns._counts(run, DENSE)[:2] == (pytest.approx(2.5), 50)
+    assert all_runs._counts(run, DENSE)[:2] == (pytest.approx(2.5), 50)
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,5 @@ def test_an_order_begins_with_what_its_name_says(order, first):
         ("b" * 64, "y", "m", "pruned", 80.0, 10, 1.0, 10.0, 70.0, [], "", "2026-01-01", False),
     ]
     for given in (rows, rows[::-1]):
-        shown = allruns.chosen(pd.DataFrame(given, columns=allruns.COLUMNS), Settings(sort=order))
+        shown = all_runs.chosen(pd.DataFrame(given, columns=all_runs.COLUMNS), Settings(sort=order))
         assert shown["id"].iloc[0] == first * 64

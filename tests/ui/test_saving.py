@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from prunekit.jobs import board
-from prunekit.runs.opening import open_run
+from prunekit.experiments.jobs import board
+from prunekit.experiments.load_run import open_run
 
 
 def saved():

@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prunekit.anatomy import Counts
-from prunekit.measure import Accuracy, SweepPoint
-from prunekit.ui import bends, compare_flips
-from prunekit.ui.settings import Settings
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.models.cost import Counts
+from prunekit.ui.accuracy import accuracy_chart
+from prunekit.ui.compare import behaviour
+from prunekit.ui.state.settings import Settings
 
 COUNTS = Counts(100, 50, 1000, 500, 0.5, 80)
 
 
 def test_the_interval_of_several_seeds_moves_with_their_mean():
     points = [SweepPoint(0.5, 0.5, Accuracy.of(np.arange(200) < right), COUNTS, seed=seed) for seed, right in enumerate((150, 170))]
-    row = dict(zip(bends.COLUMNS, bends._row(SimpleNamespace(name="a line"), points, COUNTS), strict=True))
+    row = dict(zip(accuracy_chart.COLUMNS, accuracy_chart._row(SimpleNamespace(name="a line"), points, COUNTS), strict=True))
     first = points[0].accuracy
     assert row["value"] == pytest.approx(0.8) and (row["least"], row["most"], row["seeds"]) == (0.75, 0.85, 2)
     assert (row["low"], row["high"]) == (pytest.approx(first.low + 0.05), pytest.approx(first.high + 0.05))
@@ -26,11 +28,11 @@ def test_the_interval_of_several_seeds_moves_with_their_mean():
 @pytest.mark.parametrize(("sheet", "shown"), [(1, range(18)), (2, range(18, 36)), (3, range(36, 40)), (9, range(36, 40))])
 def test_a_sheet_shows_the_images_that_come_after_those_of_the_one_before(monkeypatch, sheet, shown):
     seen = []
-    monkeypatch.setattr(compare_flips, "st", MagicMock())
-    monkeypatch.setattr(compare_flips, "show", MagicMock())
-    monkeypatch.setattr(compare_flips, "state", MagicMock())
-    monkeypatch.setattr(compare_flips, "flips_caption", lambda *_: "")
-    monkeypatch.setattr(compare_flips, "_sheet", lambda found, told, rows: seen.extend(rows["image"]))
+    monkeypatch.setattr(behaviour, "st", MagicMock())
+    monkeypatch.setattr(behaviour, "show", MagicMock())
+    monkeypatch.setattr(behaviour, "session", MagicMock())
+    monkeypatch.setattr(behaviour, "flips_caption", lambda *_: "")
+    monkeypatch.setattr(behaviour, "_sheet", lambda found, told, rows: seen.extend(rows["image"]))
     flips = pd.DataFrame({"image": range(40), "letter": "A", "kind": "lost"})
-    compare_flips._flips(Settings(sheet=sheet), None, SimpleNamespace(flips=flips, classes=()), "A")
+    behaviour._flips(Settings(sheet=sheet), None, SimpleNamespace(flips=flips, classes=()), "A")
     assert seen == list(shown)

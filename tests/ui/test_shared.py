@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 import prunekit
-from prunekit.choices import WEIGHT_CRITERIA
+from prunekit.config.choices import WEIGHT_CRITERIA
 from prunekit.errors import CheckpointError
-from prunekit.plots import CutBins
-from prunekit.ui import bins, cuts, store
-from prunekit.ui.store import Images, Source
-from prunekit.ui.uploads import Store, fingerprint
+from prunekit.plots.weight_threshold import CutBins
+from prunekit.ui.components import weight_bins
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.model_cache import Images, Source
+from prunekit.ui.state.uploads import Store, fingerprint
 
 
 def test_uploads_are_held_by_content_and_bounded():
@@ -72,7 +73,7 @@ def test_the_drawn_cut_agrees_with_the_masks(mode, criterion, focus):
     spec = prunekit.PruneSpec(mode=mode, criterion=criterion, samples=64, **amount)
     view = cuts.view(Source("digits_mlp"), spec, Images("digits"))
     layers = tuple(view.frame["name"])
-    found = bins.cut_bins(Source("digits_mlp"), view, focus, layers)
+    found = weight_bins.cut_bins(Source("digits_mlp"), view, focus, layers)
     assert isinstance(found, CutBins)
     model = prunekit.load_model("digits_mlp")
     masks = prunekit.prune(model, spec, prunekit.load_data("digits", model=model)).masks
@@ -93,10 +94,10 @@ def test_the_drawn_cut_agrees_with_the_masks(mode, criterion, focus):
 
 
 def test_distributions_count_every_weight_over_shared_bins():
-    layers = store.load(Source("digits_cnn")).layers
-    found = bins.distributions(Source("digits_cnn"), layers)
+    layers = model_cache.load(Source("digits_cnn")).layers
+    found = weight_bins.distributions(Source("digits_cnn"), layers)
     for one in found:
-        weights = store.load(Source("digits_cnn")).model.get_submodule(one.name).weight
+        weights = model_cache.load(Source("digits_cnn")).model.get_submodule(one.name).weight
         assert one.counts.sum() == weights.numel()
         assert np.array_equal(one.edges, found[0].edges)
         assert one.mean == pytest.approx(float(weights.mean()), abs=1e-6)

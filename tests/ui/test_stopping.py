@@ -4,8 +4,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from prunekit.jobs import Board
-from prunekit.ui import measuring
+from prunekit.experiments.jobs.board import Board
+from prunekit.ui.shared import measuring
 
 
 class Never:

@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 
 import prunekit
-from prunekit.catalog import registry
 from prunekit.cli.arguments import spec_of
 from prunekit.cli.parser import build_parser
-from prunekit.pruning import PruneResult
-from prunekit.spec import PruneSpec
-from prunekit.ui import blocks, cuts, grouped, picked, staying, store, ticks
-from prunekit.ui.couplings import layer_rows
-from prunekit.ui.remains import kept_indices
-from prunekit.ui.settings import Settings
-from prunekit.ui.shrinking import shrinking
-from prunekit.ui.store import Source
-from prunekit.ui.tracks import attention
+from prunekit.config import registered
+from prunekit.config.spec import PruneSpec
+from prunekit.pruning.result import PruneResult
+from prunekit.ui.components import block_table, group_table, layer_table
+from prunekit.ui.components.group_changes import shrinking
+from prunekit.ui.layers.coupled_groups import layer_rows
+from prunekit.ui.layers.tracks import attention
+from prunekit.ui.prune import kept_units
+from prunekit.ui.prune.kept_weights import kept_indices
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.state import layer_choice
+from prunekit.ui.state.settings import Settings
 
 RESNET, NAME = Source("cifar10_resnet20"), "cifar10_resnet20"
 OWN = """
@@ -42,8 +45,16 @@ def vit(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     prunekit.register_model(prunekit.ModelId(f"{tmp_path / 'own.py'}:vit"))
     yield VIT
-    registry._MODELS.clear()
-    for cached in (store.load, store.layer_frame, store.channel_frame, store.counts_of, cuts.graph, shrinking, picked.defaults):
+    registered._MODELS.clear()
+    for cached in (
+        model_cache.load,
+        model_cache.layer_frame,
+        model_cache.channel_frame,
+        model_cache.counts_of,
+        cuts.graph,
+        shrinking,
+        layer_choice.defaults,
+    ):
         cached.clear()
 
 
@@ -69,10 +80,10 @@ def test_attention_that_holds_its_weight_has_a_row_and_its_heads_are_drawn(tab, 
 
 
 def test_a_row_of_the_table_is_a_place_wherever_attention_stands(tab, vit):
-    every = store.load(vit).every
+    every = model_cache.load(vit).every
     one = tab("layers", model=vit.name, pick=str(every.index(FIRST)))
     assert f"**{FIRST}**" in one.text, "its weights are drawn"
-    frame = store.channel_frame(vit)
+    frame = model_cache.channel_frame(vit)
     assert [every[place] for place in frame.index] == list(frame["name"])
 
 
@@ -87,7 +98,7 @@ def test_picking_heads_says_what_one_of_them_takes_along(tab, vit):
 
 def test_the_picture_marks_both_groups_of_each_attention(vit):
     found = shrinking(vit)
-    rows = layer_rows(cuts.graph(vit), found, store.channel_frame(vit)).set_index("name")
+    rows = layer_rows(cuts.graph(vit), found, model_cache.channel_frame(vit)).set_index("name")
     for name in (FIRST, SECOND):
         kinds = [found[rows.at[name, column]].group for column in ("heads", "dimensions")]
         assert [(group.kind, group.layers) for group in kinds] == [("heads", (name,)), ("head dimensions", (name,))]
@@ -100,8 +111,8 @@ def test_the_blocks_that_can_go_are_listed_and_their_like_that_stay_are_named(ta
     assert list(one.table("becomes")["block"]) == [block.name for block in cuts.graph(RESNET).blocks]
     assert "**7 blocks** can go" in one.text
     assert "**layer2.0 and layer3.0** are of the same kind and stay: they do not hand their input on unchanged" in one.text
-    model = store.load(RESNET).model
-    params = {row.block: row.params for row in blocks.block_frame(RESNET).itertuples()}
+    model = model_cache.load(RESNET).model
+    params = {row.block: row.params for row in block_table.block_frame(RESNET).itertuples()}
     assert params == {name: sum(p.numel() for p in model.get_submodule(name).parameters()) for name in params}
 
 
@@ -129,7 +140,7 @@ def test_blocks_and_units_go_into_the_address_and_the_command_and_out_of_them_ag
     assert (one.address["depth"], one.address["units"]) == ("50", "channels_heads")
     other = structured(tab, vit.name, sparsity="40", depth="50", units="channels_heads")
     assert command(other) == command(one)
-    spec = spec_behind(command(one), store.load(vit).model)
+    spec = spec_behind(command(one), model_cache.load(vit).model)
     assert (spec.units, spec.depth, spec.blocks, spec.sparsity) == (("channels", "heads"), 0.5, None, 0.4)
     assert other.metric("Parameters").value == one.metric("Parameters").value
 
@@ -147,10 +158,10 @@ def test_no_unit_picked_is_every_unit(tab, vit):
 
 def test_the_command_with_named_blocks_removes_what_the_page_removes(tab):
     one = structured(tab, NAME, sparsity="30", depth="50", blocks="layer1.1~layer3.1")
-    model = store.load(RESNET).model
+    model = model_cache.load(RESNET).model
     result = prunekit.prune(model, spec_behind(command(one), model))
     assert isinstance(result, PruneResult) and len(result.plan.blocks) == 1 and set(result.plan.blocks) < {"layer1.1", "layer3.1"}
-    view = cuts.view(RESNET, one.app.session_state["settings"].spec(store.load(RESNET).every))
+    view = cuts.view(RESNET, one.app.session_state["settings"].spec(model_cache.load(RESNET).every))
     assert view.cut.blocks == result.plan.blocks and view.cut.kept == result.kept
     assert view.params == (result.before.params, result.after.params) and view.macs == (result.before.macs, result.after.macs)
 
@@ -166,7 +177,7 @@ def test_blocks_that_go_are_said_everywhere_and_the_smaller_model_is_proved(tab)
     frame = one.table("goes")
     assert set(frame.loc[frame["goes"] == "goes", "block"]) == set(gone) and frame["tick"].all()
     assert set(frame.nsmallest(2, "score")["block"]) == set(gone)
-    one.set("pick_focus", list(store.load(RESNET).every).index(f"{gone[0]}.conv1"))
+    one.set("pick_focus", list(model_cache.load(RESNET).every).index(f"{gone[0]}.conv1"))
     assert f"{gone[0]}.conv1 goes with its whole block" in one.text
 
 
@@ -195,9 +206,9 @@ def test_a_block_that_the_model_does_not_have_is_an_error_in_plain_words(tab):
 def session(monkeypatch):
     """Hold settings and tables without a page."""
     held = {}
-    for module in (grouped.st, picked.state.st, blocks.st):
+    for module in (group_table.st, layer_choice.session.st, block_table.st):
         monkeypatch.setattr(module, "session_state", held)
-    monkeypatch.setattr(picked.state, "write", lambda: None)
+    monkeypatch.setattr(layer_choice.session, "write", lambda: None)
 
     def edit(take, rows, **settings):
         held["settings"] = held.get("settings", Settings(mode="structured")).change(**settings)
@@ -209,70 +220,72 @@ def session(monkeypatch):
 
 
 def place(source, name):
-    return list(store.load(source).every).index(name)
+    return list(model_cache.load(source).every).index(name)
 
 
 def row(source, name):
-    return next(i for i, r in enumerate(grouped.rows_of(source)) if name in r.layers)
+    return next(i for i, r in enumerate(group_table.rows_of(source)) if name in r.layers)
 
 
 def test_one_tick_takes_all_layers_of_a_group_and_another_gives_them_back(session):
     stem = row(RESNET, "conv1")
-    after = session(grouped._take_edits, {stem: {"tick": True}}, model=NAME)
+    after = session(group_table._take_edits, {stem: {"tick": True}}, model=NAME)
     members = {"conv1", "layer1.0.conv2", "layer1.1.conv2", "layer1.2.conv2"}
-    assert members <= {store.load(RESNET).every[i] for i in after.layers}
-    assert {group.id for group in plan_of(RESNET, layers=after.spec(store.load(RESNET).every).layers).groups} >= {"conv1"}
-    assert session(grouped._take_edits, {stem: {"tick": False}}).layers is None, "which comes to the default choice"
-    without = session(grouped._take_edits, {row(RESNET, "layer3.0.conv2"): {"tick": False}})
-    chosen = plan_of(RESNET, layers=without.spec(store.load(RESNET).every).layers).groups
+    assert members <= {model_cache.load(RESNET).every[i] for i in after.layers}
+    assert {group.id for group in plan_of(RESNET, layers=after.spec(model_cache.load(RESNET).every).layers).groups} >= {"conv1"}
+    assert session(group_table._take_edits, {stem: {"tick": False}}).layers is None, "which comes to the default choice"
+    without = session(group_table._take_edits, {row(RESNET, "layer3.0.conv2"): {"tick": False}})
+    chosen = plan_of(RESNET, layers=without.spec(model_cache.load(RESNET).every).layers).groups
     assert {group.id for group in chosen} == {group.id for group in plan_of(RESNET).groups} - {"layer3.0.conv2"}
 
 
 def test_an_override_of_a_group_is_one_of_all_its_layers(session):
-    after = session(grouped._take_edits, {row(RESNET, "layer2.0.conv2"): {"override": 25.0}}, model=NAME)
-    spec = after.spec(store.load(RESNET).every)
+    after = session(group_table._take_edits, {row(RESNET, "layer2.0.conv2"): {"override": 25.0}}, model=NAME)
+    spec = after.spec(model_cache.load(RESNET).every)
     assert dict(spec.overrides) == dict.fromkeys(("layer2.0.conv2", "layer2.0.shortcut.conv", "layer2.1.conv2", "layer2.2.conv2"), 0.25)
     assert len(cuts.view(RESNET, spec).cut.kept["layer2.1.conv2"]) == 24
 
 
 def test_the_last_group_cannot_be_unticked(session):
-    rows = grouped.rows_of(RESNET)
+    rows = group_table.rows_of(RESNET)
     every = {i: {"tick": False} for i in range(len(rows))}
-    after = session(grouped._take_edits, every, model=NAME)
-    assert after.layers is None or cuts.view(RESNET, after.spec(store.load(RESNET).every)).cut.groups
+    after = session(group_table._take_edits, every, model=NAME)
+    assert after.layers is None or cuts.view(RESNET, after.spec(model_cache.load(RESNET).every)).cut.groups
 
 
 def test_heads_of_one_attention_are_left_whole_by_its_tick(session, vit):
-    after = session(grouped._take_edits, {row(vit, FIRST): {"tick": False}}, model=vit.name)
-    kinds = {group.id for group in plan_of(vit, layers=after.spec(store.load(vit).every).layers).groups}
+    after = session(group_table._take_edits, {row(vit, FIRST): {"tick": False}}, model=vit.name)
+    kinds = {group.id for group in plan_of(vit, layers=after.spec(model_cache.load(vit).every).layers).groups}
     assert f"{SECOND} (heads)" in kinds and f"{FIRST} (heads)" not in kinds
-    both = session(grouped._take_edits, {row(vit, SECOND): {"tick": False}})
-    assert picked.NO_HEADS in picked.state.problems() and both.layers is not None
-    assert {place(vit, FIRST), place(vit, SECOND)} <= set(picked.ticked_places(both, vit)), "the page shows what the core does"
+    both = session(group_table._take_edits, {row(vit, SECOND): {"tick": False}})
+    assert layer_choice.NO_HEADS in layer_choice.session.problems() and both.layers is not None
+    assert {place(vit, FIRST), place(vit, SECOND)} <= set(layer_choice.ticked_places(both, vit)), "the page shows what the core does"
 
 
 def test_ticks_of_layers_reach_attention_too(session, vit):
-    frame = store.channel_frame(vit)
+    frame = model_cache.channel_frame(vit)
     index = list(frame["name"]).index(SECOND)
-    after = session(ticks._take_edits, {index: {"cap": 50.0}}, model=vit.name)
-    assert after.spec(store.load(vit).every).caps == ((SECOND, 0.5),)
+    after = session(layer_table._take_edits, {index: {"cap": 50.0}}, model=vit.name)
+    assert after.spec(model_cache.load(vit).every).caps == ((SECOND, 0.5),)
 
 
 def test_blocks_that_may_go_keep_their_number_and_none_means_all(session):
-    names = blocks.names_of(RESNET)
-    after = session(blocks._take_edits, {0: {"tick": False}, 1: {"tick": False}}, model=NAME, depth=blocks.depth_of(3, len(names)))
-    assert after.blocks == names[2:] and blocks.going(after.depth, 5) == 3
-    assert len(cuts.view(RESNET, after.spec(store.load(RESNET).every)).cut.blocks) == 3
-    again = session(blocks._take_edits, {0: {"tick": True}, 1: {"tick": True}})
-    assert again.blocks is None and blocks.going(again.depth, len(names)) == 3
-    nothing = session(blocks._take_edits, {i: {"tick": False} for i in range(len(names))})
+    names = block_table.names_of(RESNET)
+    after = session(
+        block_table._take_edits, {0: {"tick": False}, 1: {"tick": False}}, model=NAME, depth=block_table.depth_of(3, len(names))
+    )
+    assert after.blocks == names[2:] and block_table.going(after.depth, 5) == 3
+    assert len(cuts.view(RESNET, after.spec(model_cache.load(RESNET).every)).cut.blocks) == 3
+    again = session(block_table._take_edits, {0: {"tick": True}, 1: {"tick": True}})
+    assert again.blocks is None and block_table.going(again.depth, len(names)) == 3
+    nothing = session(block_table._take_edits, {i: {"tick": False} for i in range(len(names))})
     assert (nothing.blocks, nothing.depth) == (None, 0.0)
 
 
 @pytest.mark.parametrize("number", range(8))
 def test_the_slider_of_blocks_removes_as_many_as_it_says(number):
-    assert len(plan_of(RESNET, sparsity=0.1, depth=blocks.depth_of(number, 7) or None).blocks) == number
-    assert blocks.going(blocks.depth_of(number, 7), 7) == number
+    assert len(plan_of(RESNET, sparsity=0.1, depth=block_table.depth_of(number, 7) or None).blocks) == number
+    assert block_table.going(block_table.depth_of(number, 7), 7) == number
 
 
 # what stays
@@ -281,7 +294,7 @@ def test_the_slider_of_blocks_removes_as_many_as_it_says(number):
 @pytest.mark.parametrize(("sparsity", "depth"), [(0.5, None), (0.6, 0.3), (0.0, 1.0)])
 def test_the_listed_indices_are_those_that_the_plan_keeps(sparsity, depth):
     plan = plan_of(RESNET, sparsity=sparsity, depth=depth)
-    told = {name: stay for stay in staying.stays(plan) for name in stay.layers}
+    told = {name: stay for stay in kept_units.stays(plan) for name in stay.layers}
     open_to = {name for group in plan.groups for name in group.layers} | {name for name, kept in plan.kept.items() if not kept}
     assert set(told) == open_to
     assert all(told[name].kept == plan.kept[name] and told[name].of == len(plan.graph.outputs[name]) for name in told)
@@ -289,7 +302,7 @@ def test_the_listed_indices_are_those_that_the_plan_keeps(sparsity, depth):
 
 def test_heads_and_dimensions_are_listed_by_their_own_index(vit):
     plan = plan_of(vit, sparsity=0.5, units=("heads", "head dimensions"))
-    told = {(stay.layers[0], stay.unit): stay for stay in staying.stays(plan)}
+    told = {(stay.layers[0], stay.unit): stay for stay in kept_units.stays(plan)}
     for name in (FIRST, SECOND):
         rows = np.zeros(72, bool)
         rows[list(plan.kept[name])] = True
@@ -302,7 +315,7 @@ def test_heads_and_dimensions_are_listed_by_their_own_index(vit):
 
 def test_the_files_hold_what_stays_of_every_layer():
     plan = plan_of(RESNET, sparsity=0.5, depth=0.3)
-    lines = list(csv.DictReader(io.StringIO(staying.as_csv(staying.stays(plan)))))
+    lines = list(csv.DictReader(io.StringIO(kept_units.as_csv(kept_units.stays(plan)))))
     kept = json.loads(kept_indices(plan))
     found = {line["layer"]: [int(i) for i in line["indices"].split()] for line in lines}
     assert found and found == {name: kept[name] for name in found}
@@ -312,7 +325,7 @@ def test_the_files_hold_what_stays_of_every_layer():
 
 def test_the_page_lists_what_stays_and_copies_it_as_ranges_or_json(tab):
     one = structured(tab, NAME, sparsity="50")
-    stay = staying.stays(plan_of(RESNET, sparsity=0.5))
+    stay = kept_units.stays(plan_of(RESNET, sparsity=0.5))
     assert len(one.table("kept")) == len(stay)
     assert stay[0].text in [code.value for code in one.app.code]
     one.set("staying_as", "JSON")

@@ -1,0 +1,126 @@
+"""``prunekit compare`` and ``prunekit apply``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prunekit.cli.arguments import progress_to, to_json
+from prunekit.cli.tables import percent, table
+from prunekit.comparison.apply_recipe import apply_recipe
+from prunekit.comparison.columns import Column, Comparison
+from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.tradeoff import metric_frame
+from prunekit.config.ids import DataId, ModelId
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.sizes import gzip_note
+from prunekit.experiments.backfill import fill
+from prunekit.experiments.home import store as usual_store
+from prunekit.experiments.store import RunStore
+from prunekit.models.folder import write_folder
+from prunekit.models.info import info
+from prunekit.models.load import load_model
+
+
+def compare(args: argparse.Namespace) -> str:
+    """Put runs side by side; what is missing is measured first, unless only what is stored is wanted."""
+    store = usual_store()
+    found = compare_runs(args.runs, store, data=args.data, split=args.split)
+    if found.missing and not args.stored:
+        found = _filled(found, args, store)
+    if args.csv is not None:
+        _written(args.csv, metric_frame(found).to_csv(index=False))
+    if args.html is not None:
+        from prunekit.reports.whole_report import report  # noqa: PLC0415 (plotly is only loaded by those who draw)
+
+        _written(args.html, report(found, store))
+    return to_json(found.to_dict()) if args.json else _page(found)
+
+
+def _filled(found: Comparison, args: argparse.Namespace, store: RunStore) -> Comparison:
+    """Measure what is missing on the images of the comparison, and compare again."""
+    data = _data(found, args.data)
+    if data is None:
+        _note("accuracy is not measured: the model names no data of its own. Give --data")
+        return found
+    fill(found.to_fill, data, found.split, store, progress=progress_to(sys.stderr), warn=_note)
+    return compare_runs(args.runs, store, data=data, split=args.split)
+
+
+def _data(found: Comparison, named: str | None) -> DataId | None:
+    """Return what accuracy is measured on: what was used so far, what was named, or the model's own."""
+    if found.data_id is not None:
+        return DataId.from_dict(found.data_id)
+    own = named or info(load_model(ModelId.from_dict(found.baseline.run.model))).data
+    return None if own is None else DataId(own)
+
+
+def _note(text: str) -> None:
+    """Say something beside the answer."""
+    print(f"prunekit: note: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _written(path: str, text: str) -> None:
+    """Write a file, whole or not at all."""
+    target = Path(path).expanduser()
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise PrunekitError(f"cannot write {target}: {error.strerror or error}") from None
+
+
+def _page(found: Comparison) -> str:
+    """Return the comparison as text: the answer, the runs, their figures, their settings."""
+    columns = found.all
+    on = f"accuracy on {found.images:,} {found.split} images of {found.data}" if found.images else "accuracy was not measured"
+    names = [[column.letter, column.run.id[:12], column.title + (f" (gone: {column.gone})" if column.gone else "")] for column in columns]
+    figures = [["accuracy", *map(_accuracy, columns)], ["against dense", *map(_difference, columns)]]
+    figures += [[metric.title, *(_figure(name, column) for column in columns)] for name, metric in METRICS.items() if name != "accuracy"]
+    settings = [[("* " if row.differs else "  ") + row.name, None, *row.values] for row in found.settings]
+    parts = [f"{found.answer}.", f"! {found.caution}." if found.caution else "", table(["", "run", "title"], names)]
+    parts.append(table([on, *(column.letter for column in columns)], figures))
+    parts.append(table(["settings (* differs)", *(column.letter for column in columns)], settings) if settings else "")
+    return "\n\n".join(filter(None, parts))
+
+
+def _accuracy(column: Column) -> str | None:
+    """Return accuracy with its interval."""
+    a = column.accuracy
+    return None if a is None else f"{percent(a.value)} ({100 * a.low:.1f}–{100 * a.high:.1f})"
+
+
+def _difference(column: Column) -> str | None:
+    """Return the paired difference from the dense model."""
+    return None if column.difference is None else column.difference.sentence()
+
+
+def _figure(name: str, column: Column) -> str | None:
+    """Return a figure in its unit."""
+    value = METRICS[name].value(column)
+    note = gzip_note(column.sizes) if name == "gzip" else ""
+    return None if value is None else METRICS[name].text(value) + (f" ({note})" if note else "")
+
+
+def apply(args: argparse.Namespace) -> str:
+    """Repeat a run from its recipe, and say whether the same came out."""
+    found = apply_recipe(args.recipe, progress=progress_to(sys.stderr))
+    if args.out is not None:
+        recipe = replace(found.recipe, input_shape=found.recovered.result.input_shape)
+        write_folder(args.out, found.recovered.model, recipe, found.document)
+    if args.json:
+        return to_json(found.to_dict())
+    lines = [found.sentence, *(f"! {note}" for note in found.notes), *([f"written to {args.out}"] if args.out else [])]
+    return "\n".join([_title(found.document), *lines])
+
+
+def _title(document: dict[str, Any]) -> str:
+    """Return what was done in a few words."""
+    spec, achieved = document["spec"], document["achieved"]
+    return f"{document['model']['name']}   {spec['mode']}, {spec['criterion']}, {percent(achieved['sparsity'])} of its {achieved['unit']}"

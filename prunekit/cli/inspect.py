@@ -1,0 +1,123 @@
+"""``prunekit models`` and ``prunekit inspect``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prunekit.cli.arguments import model_of, shape_of, to_json
+from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, size_text, table
+from prunekit.evaluation.before_after import Snapshot
+from prunekit.evaluation.sizes import sizes
+from prunekit.models.cost import count
+from prunekit.models.entries import list_models
+from prunekit.models.folder import is_folder, read_recipe, read_result
+from prunekit.models.info import ModelInfo, info
+from prunekit.models.layer_table import layer_table
+from prunekit.models.layers import channel_layers
+from prunekit.pruning.layer_selection import protected_layers
+from prunekit.pruning.structured.grouping import trace
+
+GROUP_LAYERS = 6
+
+
+def models(args: argparse.Namespace) -> str:
+    """List the models that have a name."""
+    entries = [{"name": e.name, "kind": e.kind, "title": e.title, "task": e.task, "description": e.description} for e in list_models()]
+    if args.json:
+        cards = {entry.name: entry.card for entry in list_models()}
+        return to_json({"models": [{**entry, "card": cards[entry["name"]]} for entry in entries]})
+    return table(["name", "kind", "task"], [(e["name"], e["kind"], e["task"]) for e in entries])
+
+
+def inspect(args: argparse.Namespace) -> str:
+    """Show a model's layers, costs, sizes and what shrinks together."""
+    model_id, model = model_of(args)
+    shape = shape_of(model, None, args.size)
+    found = {"model": model_id.to_dict(), **_known(info(model)), "input_shape": list(shape), **_costs(model, shape, args.exact_sizes)}
+    found |= {"layers": _layers(model, shape), **_couplings(model, shape), **_history(Path(args.model).expanduser())}
+    return to_json(found) if args.json else _page(found)
+
+
+def _known(known: ModelInfo) -> dict[str, Any]:
+    """Return what is known of the model beside its weights."""
+    numbers = {key: None if value is None else list(value) for key, value in (("mean", known.mean), ("std", known.std))}
+    return {
+        **numbers,
+        "data": known.data,
+        "classes": list(known.classes),
+        "card": None if known.card is None else dict(known.card),
+        "checked": known.checked or None,
+    }
+
+
+def _costs(model: nn.Module, shape: tuple[int, ...], exact: bool) -> dict[str, Any]:
+    """Return counts and sizes."""
+    return Snapshot(count(model, shape), sizes(model, exact=exact), None).to_dict()
+
+
+def _layers(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return the layers that can be pruned, attention that holds its weight among them.
+
+    ``protected`` says why structured pruning leaves one alone by default.
+    """
+    kept = protected_layers(model, "structured")
+    rows = layer_table(model, shape, channel_layers(model)).to_dict("records")
+    return [{**{str(k): v for k, v in row.items()}, "shape": list(row["shape"]), "protected": kept.get(row["name"])} for row in rows]
+
+
+def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return what shrinks together, what cannot shrink, and the limits met."""
+    graph = trace(model, shape)
+    groups = [{"id": g.id, "kind": g.kind, "layers": list(g.layers), "size": g.size, "reasons": list(g.reasons)} for g in graph.groups]
+    blocks = [{"name": b.name, "becomes": b.becomes, "layers": list(b.layers)} for b in graph.blocks]
+    return {"groups": groups, "blocks": blocks, "immovable": dict(graph.immovable), "limits": list(graph.limits)}
+
+
+def _history(folder: Path) -> dict[str, Any]:
+    """Return how a folder of prunekit came about; nothing for other models."""
+    return {"recipe": read_recipe(folder).to_dict(), "result": read_result(folder)} if is_folder(folder) else {}
+
+
+def _page(found: dict[str, Any]) -> str:
+    """Return everything as text."""
+    size = found["sizes"]
+    lines = [
+        f"{found['model']['name']}   input {shape_text(found['input_shape'])}",
+        f"{found['params']:,} parameters ({found['nonzero']:,} not zero), {short(found['macs'])} MACs, "
+        f"{percent(found['sparsity'])} of the prunable weights are zero",
+        f"file {byte_text(size['dense'])}, gzipped {size_text(size, 'gzip')}, best sparse format {byte_text(size['sparse'])}",
+    ]
+    if found["card"] and found["card"].get("accuracy"):
+        lines.append(f"measured when it was trained: {_card_accuracy(found['card']['accuracy'])}")
+    lines += [f"opened from its folder: {found['checked']}"] if found["checked"] else []
+    rows = [
+        (r["name"], r["type"], shape_text(r["shape"]), f"{r['params']:,}", percent(r["share"]), short(r["macs"]), r["out_channels"])
+        for r in found["layers"]
+    ]
+    lines += ["", table(["layer", "type", "shape", "params", "share", "MACs", "outputs"], rows), "", "What shrinks together:"]
+    groups = [(g["id"], g["size"], g["kind"], _shortened(g["layers"])) for g in found["groups"]]
+    lines.append(table(["group", "size", "of", "layers"], groups))
+    lines += _blocks(found["blocks"])
+    lines += [f"! {sentence}" for sentence in found["limits"]]
+    return "\n".join(lines)
+
+
+def _blocks(blocks: list[dict[str, Any]]) -> list[str]:
+    """Return the blocks that can go as text; nothing where there are none."""
+    rows = [(b["name"], b["becomes"], _shortened(b["layers"])) for b in blocks]
+    return ["", "What can go as a whole:", table(["block", "becomes", "layers"], rows)] if rows else []
+
+
+def _card_accuracy(value: Any) -> str:
+    """Return a card's accuracy, whether it holds an interval or not."""
+    return accuracy_text(value) if isinstance(value, dict) and {"value", "low", "high", "n"} <= set(value) else str(value)
+
+
+def _shortened(layers: list[str]) -> str:
+    """Return the first names of a long list."""
+    rest = len(layers) - GROUP_LAYERS
+    return ", ".join(layers[:GROUP_LAYERS]) + (f" and {rest} more" if rest > 0 else "")

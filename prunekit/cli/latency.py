@@ -1,0 +1,124 @@
+"""``prunekit latency``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from torch import nn
+
+from prunekit.cli.arguments import data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.tables import byte_text, percent, table
+from prunekit.config.ids import ModelId
+from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.data.dataset import Data
+from prunekit.errors import DataError, StoreError
+from prunekit.evaluation.before_after import assess
+from prunekit.experiments.experiment import Keeper
+from prunekit.experiments.home import store
+from prunekit.experiments.latency_run import Timed, keep_timed
+from prunekit.latency.measure import measure_latency
+from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport
+from prunekit.models.cost import count
+from prunekit.pruning.api import prune as prune_model
+from prunekit.pruning.result import PruneResult
+from prunekit.runtimes.registry import RUNTIMES
+
+NAMES = {"unstructured": "masked", "nm": "masked N:M", "structured": "smaller"}
+HEADER = ["model", "runtime", "median ms", "quartiles", "time ratio (95 %)", "MACs ratio", "memory", "accuracy", ""]
+
+
+def latency(args: argparse.Namespace) -> str:
+    """Time the dense, the masked and the smaller model in turns, in each runtime."""
+    model_id, model = model_of(args)
+    specs = _specs(args, model)
+    data = data_of(args, model) if _needs_data(args, specs) else None
+    if args.accuracy and data is None:
+        raise DataError(f"--accuracy needs test images, and {model_id.name} names no data of its own: give --data")
+    shape = shape_of(model, data, args.size)
+    made = {_name(spec): prune_model(model, spec, data if spec.criterion in NEEDS_DATA else None, input_shape=shape) for spec in specs}
+    candidates = [Candidate("dense", model, count(model, shape).macs)]
+    # theory counts the MACs of non-zero weights alone
+    candidates += [Candidate(name, result.model, result.after.effective_macs) for name, result in made.items()]
+    judged = None
+    if args.accuracy and data is not None:
+        judged = data.test.subset(args.images) if args.images else data.test
+    how = {"runtimes": args.runtime, "batch": args.batch, "threads": args.threads, "device": args.device}
+    setting = {**how, "data": data, "accuracy_on": judged, "budget_s": args.budget, "seed": args.seed}
+    report = measure_latency(candidates, input_shape=shape, **setting, progress=progress_to(sys.stderr))
+    runs = _kept(report, model_id, model, made, data)
+    head = {"model": model_id.to_dict(), "specs": [spec.to_dict() for spec in specs], "budget_s": args.budget, "runs": runs}
+    return to_json({**head, **report.to_dict()}) if args.json else _page(model_id.name, report)
+
+
+def _needs_data(args: argparse.Namespace, specs: list[PruneSpec]) -> bool:
+    """Return whether images are looked at; noise will do for comparing the scores of runtimes in float32."""
+    files = {RUNTIMES[name].file for name in args.runtime if name in RUNTIMES}
+    return bool(args.accuracy or args.data or "int8" in files or any(spec.criterion in NEEDS_DATA for spec in specs))
+
+
+def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
+    """Return the setting of each candidate."""
+    if args.mode != "both":
+        free = {"sparsity": None} if args.mode == "nm" else {}
+        return [spec_of(args, model, mode=args.mode, **free)]
+    of_channels = {"pattern": None, "target": None, "round_to": 1, "units": None, "depth": None, "blocks": None}
+    return [spec_of(args, model, mode="unstructured", **of_channels), spec_of(args, model, mode="structured", pattern=None)]
+
+
+def _name(spec: PruneSpec) -> str:
+    """Return what a candidate is called."""
+    return f"{NAMES[spec.mode]} at {percent(spec.sparsity, 0)}" if spec.sparsity is not None else f"masked {spec.pattern}"
+
+
+def _kept(report: LatencyReport, model_id: ModelId, model: nn.Module, made: dict[str, PruneResult], data: Data | None) -> dict[str, str]:
+    """Keep what was timed, and return the runs by name; what cannot be kept is said and costs nothing else."""
+    try:
+        keeper = Keeper(store(), _warn)
+    except StoreError as error:
+        _warn(str(error))
+        return {}
+    timed = {name: Timed(result, assess(model, result, gzip=False)) for name, result in made.items()}
+    return keep_timed(report, model_id, model, timed, keeper, data=data, data_id=None if data is None else data.id)
+
+
+def _warn(sentence: str) -> None:
+    """Say what could not be kept."""
+    print(f"prunekit: warning: {sentence}", file=sys.stderr)
+
+
+def _page(name: str, report: LatencyReport) -> str:
+    """Return everything as text."""
+    parts = [f"{name}   {report.device}, {', '.join(dict.fromkeys(report.versions.values()))}"]
+    groups = list(dict.fromkeys((row.batch, row.threads) for row in report.candidates))
+    for batch, threads in groups:
+        rows = [row for row in report.candidates if (row.batch, row.threads) == (batch, threads)]
+        parts.append(f"batch {batch}, {threads} thread(s)\n{table(HEADER, [_cells(row, rows[0]) for row in rows])}")
+        turn = next((turn for turn in report.turns if (turn.batch, turn.threads) == (batch, threads)), None)
+        if turn is not None:
+            parts.append(f"{turn.rounds} rounds in turns; stopped: {turn.stopped}. A ratio below 1 is faster; MACs are theory.")
+    notes = [f"! {row.title}: {note}" for row in report.candidates for note in (*row.notes, *([row.error] if row.error else []))]
+    notes.append(f"scores compared with eager mode on {report.checked_on}" + (f"; energy: {report.energy}" if report.energy else ""))
+    return "\n\n".join([*parts, "\n".join(dict.fromkeys(notes))])
+
+
+def _cells(row: CandidateLatency, base: CandidateLatency) -> tuple[Any, ...]:
+    """Return one row of the table."""
+    runtime = RUNTIMES[row.runtime].title
+    theory = None if row.macs_ratio is None else f"{row.macs_ratio:.3f}"
+    if row.error is not None:
+        return (row.name, runtime, None, None, None, theory, None, None, "not measured")
+    r = row.ratio
+    interval = None if r is None else f"{r.value:.3f} ({r.low:.3f}–{r.high:.3f})"
+    verdict = "baseline" if row is base else "" if r is None else _verdict(r.value, r.different)
+    accuracy = None if row.accuracy is None else percent(row.accuracy.value)
+    times = (f"{row.median_ms:.3f}", f"{row.q1_ms:.3f}–{row.q3_ms:.3f}")
+    return (row.name, runtime, *times, interval, theory, byte_text(row.peak_bytes), accuracy, verdict)
+
+
+def _verdict(ratio: float, different: bool) -> str:
+    """Say what the ratio means."""
+    if not different:
+        return "no difference"
+    return f"{1 / ratio:.2f} times as fast" if ratio < 1 else f"{ratio:.2f} times as slow"

@@ -1,0 +1,134 @@
+"""``prunekit prune``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from torch import nn
+
+from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.recovery_flags import recovery_of
+from prunekit.cli.tables import accuracy_text, percent, shape_text, short, size_text, table
+from prunekit.config.ids import ModelId
+from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.data.dataset import Data, samples_of
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.evaluation.before_after import Assessment, assess, document
+from prunekit.experiments.home import store
+from prunekit.experiments.naming import whole_text
+from prunekit.experiments.save_run import keep_made
+from prunekit.models.folder import write_folder
+from prunekit.training.gradual import recover
+from prunekit.training.result import Recovered
+
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
+SIZES = {"dense": "dense file", "gzip": "gzipped", "sparse": "non-zeros, sparse", "surgery": "after surgery"}
+
+
+def prune(args: argparse.Namespace) -> str:
+    """Prune a copy, measure it, write it where asked."""
+    check_cut(args)
+    model_id, model = model_of(args)
+    spec = spec_of(args, model)
+    recovery = recovery_of(args)
+    data = data_of(args, model)
+    progress = progress_to(sys.stderr)
+    recovered = recover(model, spec, recovery, data, input_shape=shape_of(model, data, args.size), progress=progress)
+    assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress)
+    found = document(recovered.result, assessment, model_id.to_dict(), absolute(data))
+    if recovery.active:
+        found["recovery"] = _recovery(recovered, assessment, data)
+    if args.out is not None:
+        recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), recovered.result.input_shape)
+        write_folder(args.out, recovered.model, recipe, found, samples=samples_of(data))
+    if args.save:
+        found["run"] = _saved(model_id, model, recovered, assessment, data)
+    return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
+
+
+def _saved(model_id: ModelId, model: nn.Module, recovered: Recovered, assessment: Assessment, data: Data | None) -> str:
+    """Keep what was made as a run and return its id."""
+    kept = store()
+    run = keep_made(model_id, model, recovered, assessment, kept, data_id=None if data is None else data.id, data=data)
+    kept.relabel(run.id, saved=True)
+    return run.id
+
+
+def _recovery(recovered: Recovered, assessment: Assessment, data: Data | None) -> dict[str, Any]:
+    """Return what recovery did: its setting, its epochs, and the accuracy on the test part before, between and after."""
+    stages = {"before": recovered.before, "recalibrated": recovered.recalibrated}
+    measured = {name: evaluate(model, data.test) for name, model in stages.items() if model is not None and data is not None}
+    accuracies = {**dict.fromkeys(stages), **measured, "after": assessment.after.accuracy}
+    return {**recovered.to_dict(), "accuracy": {name: value and value.to_dict() for name, value in accuracies.items()}}
+
+
+def setting_text(spec: dict[str, Any]) -> str:
+    """Return a setting in a few words."""
+    words = [spec["mode"], spec["criterion"], spec["pattern"] or spec["scope"]]
+    words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
+    kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks")}
+    return ", ".join([*words, *filter(None, [whole_text(PruneSpec(**kinds))])])
+
+
+def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str:
+    """Return everything as text: before and after, requested and achieved, layers."""
+    spec, achieved = found["spec"], found["achieved"]
+    asked = f"threshold {spec['threshold']:g}" if spec["threshold"] is not None else f"{percent(achieved['requested'])} requested"
+    lines = [
+        f"{found['model']['name']}   {setting_text(spec)}",
+        f"{asked}, {percent(achieved['sparsity'])} achieved: {achieved['removed']:,} of {achieved['total']:,} {UNITS[achieved['unit']]}",
+        "",
+        table(["", "before", "after"], _sides(found["before"], found["after"])),
+    ]
+    lines += [f"accuracy {difference}"] if difference else []
+    lines += _healing(found["recovery"]) if "recovery" in found else []
+    lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
+    lines += [f"whole blocks that go: {', '.join(found['blocks'])}"] if found["blocks"] else []
+    lines += [_proof(found["proof"], "channels and blocks" if found["blocks"] else "channels")] if found["proof"] else []
+    lines += [f"! {sentence}" for sentence in found["limits"]]
+    lines += [f"written to {out}"] if out else []
+    return "\n".join(lines + ([f"saved as run {found['run'][:12]}"] if "run" in found else []))
+
+
+def _healing(recovery: dict[str, Any]) -> list[str]:
+    """Return what recovery did as text: the accuracy of each stage, the epochs, and what there is to say."""
+    accuracy = recovery["accuracy"]
+    lines = ["", recovery["title"], *(f"  {stage:13}{accuracy_text(value)}" for stage, value in accuracy.items() if value)]
+    if recovery["history"]:
+        rows = [_epoch(epoch, epoch["number"] == recovery["best"]) for epoch in recovery["history"]]
+        lines += ["", table(["epoch", "removed", "learning rate", "loss", "training", "validation", ""], rows)]
+    return lines + [f"! {sentence}" for sentence in (*recovery["notes"], recovery["stopped"]) if sentence]
+
+
+def _epoch(epoch: dict[str, Any], kept: bool) -> tuple[object, ...]:
+    """Return one epoch's row."""
+    numbers = (f"{epoch['lr']:.2g}", f"{epoch['loss']:.4f}", percent(epoch["train_accuracy"]))
+    return epoch["number"], percent(epoch["sparsity"]), *numbers, accuracy_text(epoch["validation"]), "kept" if kept else ""
+
+
+def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, ...]]:
+    """Return the rows of before and after."""
+    rows: list[tuple[object, ...]] = [("accuracy", *(accuracy_text(side["accuracy"]) for side in (before, after)))]
+    counted = {"params": "parameters", "nonzero": "not zero"}
+    rows += [(title, *(f"{side[key]:,}" for side in (before, after))) for key, title in counted.items()]
+    rows += [
+        (title, *(short(side[key]) for side in (before, after))) for key, title in (("macs", "MACs"), ("effective_macs", "effective MACs"))
+    ]
+    rows.append(("zeros among prunable weights", *(percent(side["sparsity"]) for side in (before, after))))
+    return rows + [(title, *(size_text(side["sizes"], key) for side in (before, after))) for key, title in SIZES.items()]
+
+
+def _layer(row: dict[str, Any]) -> tuple[object, ...]:
+    """Return one layer's row."""
+    shapes = (shape_text(row["shape_before"]), shape_text(row["shape_after"]) if all(row["shape_after"]) else "gone with its block")
+    return row["name"], row["type"], *shapes, percent(row["requested"]), percent(row["sparsity"])
+
+
+def _proof(proof: dict[str, Any], what: str) -> str:
+    """Return the proof in one line."""
+    return (
+        f"proved: removing these {what} gives what zeroing them gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
+        f"pruning moved the output by {percent(proof['output_change'])}"
+    )

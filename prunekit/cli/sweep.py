@@ -1,0 +1,128 @@
+"""``prunekit sweep``."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from prunekit.cli.arguments import absolute, data_of, model_of, progress_to, spec_of, to_json
+from prunekit.cli.prune import setting_text
+from prunekit.cli.recovery_flags import recovery_of
+from prunekit.cli.tables import accuracy_text, percent, short, table
+from prunekit.config.spec import NEEDS_DATA
+from prunekit.errors import DataError, SpecError, StoreError
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.experiments.home import store
+from prunekit.experiments.requests import SweepRequest
+from prunekit.experiments.store import RunStore
+from prunekit.experiments.sweep_run import carry_out
+
+HEADER = ["requested", "achieved", "accuracy", "parameters", "not zero", "MACs", "effective MACs"]
+
+
+def sweep(args: argparse.Namespace) -> str:
+    """Measure accuracy at several sparsities, as often as asked."""
+    model_id, model = model_of(args)
+    if args.mode == "nm" or args.pattern is not None:
+        raise SpecError("a pattern N:M has one sparsity, and a sweep needs several: use prunekit prune, or another mode")
+    spec, recovery = spec_of(args, model, sparsity=0.0), recovery_of(args)
+    data = data_of(args, model)
+    if data is None:
+        raise DataError(f"a sweep measures accuracy, and {model_id.name} names no data of its own: give --data")
+    request = SweepRequest(model_id, data.id, spec, recovery, args.split, args.images, args.sparsities, args.evaluations)
+    setting = {key: value for key, value in request.spec.to_dict().items() if key not in ("sparsity", "threshold")}
+    found: dict[str, Any] = {"model": model_id.to_dict(), "data": absolute(data), "spec": setting, "split": args.split}
+    found |= {"images": args.images, "recovery": request.recovery.to_dict() if request.recovery.active else None}
+    sweeps = _repeated(request, args, model, data)
+    found |= {"dense": sweeps[0][0].to_dict()["accuracy"], "points": [point.to_dict() for point in _asked(sweeps[0], args.sparsities)]}
+    if args.repeats > 1:
+        found |= _spread(sweeps, args)
+    return to_json(found) if args.json else _page(found, request.recovery.title())
+
+
+def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data: Any) -> list[list[SweepPoint]]:
+    """Carry out the sweep with one seed after the other; later ones measure where the first one did."""
+    if args.repeats < 1:
+        raise SpecError(f"--repeats must be at least 1; got {args.repeats}")
+    if args.repeats > 1 and request.spec.criterion not in ("random", *NEEDS_DATA) and not request.recovery.active:
+        _say("note", "nothing in this setting depends on the seed: all repeats come out the same")
+    kept, progress = None if args.no_store else _store(), progress_to(sys.stderr)
+    sweeps: list[list[SweepPoint]] = []
+    for place in range(args.repeats):
+        seeded = request.seeded(args.seed + place, _places(sweeps[0]) if sweeps else request.sparsities)
+        share = _part(progress, place, args.repeats)
+        sweeps.append(carry_out(seeded, kept, share, warn=lambda text: _say("warning", text), model=model, data=data))
+    return sweeps
+
+
+def _store() -> RunStore | None:
+    """Return the store of runs; without one the sweep goes on."""
+    try:
+        return store()
+    except StoreError as error:
+        _say("warning", f"{error}. Results are shown, and not kept")
+        return None
+
+
+def _say(kind: str, text: str) -> None:
+    """Print one line on stderr."""
+    print(f"prunekit: {kind}: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _part(progress: Progress | None, place: int, total: int) -> Progress | None:
+    """Return the progress of one sweep as a part of all of them."""
+    if progress is None:
+        return None
+    repeat = f"repeat {place + 1} of {total}, " if total > 1 else ""
+    return lambda share, text: progress((place + share) / total, repeat + text)
+
+
+def _places(points: Sequence[SweepPoint]) -> tuple[float, ...]:
+    """Return where a sweep measured; the dense model alone stands for 0."""
+    return tuple(point.requested for point in points[1:]) or (0.0,)
+
+
+def _asked(points: Sequence[SweepPoint], sparsities: Sequence[float] | None) -> list[SweepPoint]:
+    """Return the points in the order of asking, or by sparsity where they were chosen."""
+    if sparsities is None:
+        return sorted(points[1:], key=lambda point: point.requested)
+    by_place = {point.requested: point for point in points}  # the dense model stands first: a point at 0 of its own replaces it
+    return [by_place[float(sparsity)] for sparsity in sparsities]
+
+
+def _spread(sweeps: list[list[SweepPoint]], args: argparse.Namespace) -> dict[str, Any]:
+    """Return every repeat, and how far they lie apart at each sparsity."""
+    asked = [_asked(points, args.sparsities) for points in sweeps]
+    repeats = [{"seed": args.seed + place, "points": [point.to_dict() for point in points]} for place, points in enumerate(asked)]
+    rows = []
+    for same in zip(*asked, strict=True):
+        values = [point.accuracy.value for point in same]
+        ends = {"mean": statistics.fmean(values), "min": min(values), "max": max(values), "sd": statistics.stdev(values)}
+        rows.append({"requested": same[0].requested, **ends, "n_seeds": len(values)})
+    return {"repeats": repeats, "spread": rows}
+
+
+def _page(found: dict[str, Any], recovered: str) -> str:
+    """Return the points as text."""
+    lines = [f"{found['model']['name']}   {setting_text(found['spec'])}, {recovered or 'no recovery'}"]
+    lines += [f"dense: {accuracy_text(found['dense'])} on {found['split']} images", ""]
+    lines.append(table(HEADER, [_point(point) for point in found["points"]]))
+    if "spread" in found:
+        header = ["requested", "mean", "lowest", "highest", "sd"]
+        lines += ["", f"over {len(found['repeats'])} seeds", table(header, [_row(row) for row in found["spread"]])]
+    return "\n".join(lines)
+
+
+def _point(point: dict[str, Any]) -> tuple[object, ...]:
+    """Return one sparsity's row."""
+    shares = (percent(point["requested"]), percent(point["sparsity"]), accuracy_text(point["accuracy"]))
+    return *shares, f"{point['params']:,}", f"{point['nonzero']:,}", short(point["macs"]), short(point["effective_macs"])
+
+
+def _row(row: dict[str, Any]) -> tuple[object, ...]:
+    """Return one sparsity's spread."""
+    return percent(row["requested"]), *(percent(row[key]) for key in ("mean", "min", "max", "sd"))

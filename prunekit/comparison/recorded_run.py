@@ -1,0 +1,137 @@
+"""What was recorded of a run: a recipe alone, a folder that pruning wrote, or an archive; nothing in them is executed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
+
+from torch import Tensor
+
+from prunekit.config.spec import Recipe
+from prunekit.errors import CheckpointError, SpecError
+from prunekit.experiments.archive.reader import unpack
+from prunekit.models.checkpoints import read_checkpoint
+from prunekit.models.earlier_versions import kept_in
+from prunekit.models.folder import RECIPE, WEIGHTS, is_folder, read_recipe, read_result
+from prunekit.models.probe import Probe
+from prunekit.models.saved_values import metadata
+from prunekit.models.state import digest_of
+
+MOST_TEXT = 4 << 20  # bytes of a recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """A recipe, and what was recorded beside it.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What was done.
+    state : dict of str to Tensor
+        The weights that came out; empty for a recipe alone.
+    kept : dict of str to tuple of int, or None
+        Layer -> outputs that stay, where channels were removed and it was noted.
+    accuracies : tuple of dict
+        What was measured on test images in float32: ``value``, ``low``, ``high``, ``n``.
+    weights : str
+        What tells the dense model from others, where it is known.
+    beside : bool
+        Whether there is more than the recipe.
+    probe : Probe or None
+        What the recorded model answered, where it was noted.
+    note : str
+        What a person should know; mostly "".
+    """
+
+    recipe: Recipe
+    state: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    kept: Mapping[str, tuple[int, ...]] | None = field(default=None, repr=False)
+    accuracies: tuple[dict[str, Any], ...] = ()
+    weights: str = ""
+    beside: bool = False
+    probe: Probe | None = None
+    note: str = ""
+
+
+def recorded(path: str | PathLike[str]) -> Recorded:
+    """Read what was recorded of a run.
+
+    Parameters
+    ----------
+    path : path
+        A recipe, a folder or an archive.
+
+    Raises
+    ------
+    PrunekitError
+        If it is none of them, or damaged; an archive is checked as `prunekit.experiments.archive` says.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir():
+        if not is_folder(place):
+            raise SpecError(f"{place} is no folder that prunekit wrote: it needs {WEIGHTS} and {RECIPE}")
+        return _folder(place, _of_folder(read_result(place)))
+    if not place.is_file():
+        raise SpecError(f"there is no file or folder {place}: give a {RECIPE}, a folder of `prunekit prune --out`, or an exported archive")
+    return _archive(place) if is_zipfile(place) else _alone(place)
+
+
+def _alone(place: Path) -> Recorded:
+    """Read a recipe."""
+    with place.open("rb") as stream:
+        text = stream.read(MOST_TEXT + 1)
+    if len(text) > MOST_TEXT:
+        raise SpecError(f"{place} is too long for a recipe: give a {RECIPE}, a folder or an archive")
+    try:
+        return Recorded(Recipe.from_yaml(text.decode("utf-8")))
+    except UnicodeDecodeError:
+        raise SpecError(f"{place} is no text: give a {RECIPE}, a folder of `prunekit prune --out`, or an exported archive") from None
+
+
+def _archive(place: Path) -> Recorded:
+    """Read an archive: all of it is checked, and what is needed unpacked into a private folder."""
+    with tempfile.TemporaryDirectory(prefix="prunekit-apply-") as private:
+        folder = Path(private)
+        manifest = unpack(place, folder, (RECIPE, WEIGHTS, "result.json"))
+        if not (folder / WEIGHTS).is_file():
+            note = "The archive holds an int8 model, and a recipe ends before that: there is nothing to compare with."
+            return Recorded(read_recipe(folder), weights=manifest.weights, note=note)
+        return _folder(folder, _of_archive(read_result(folder)), manifest.weights)
+
+
+def _folder(folder: Path, accuracies: tuple[dict[str, Any], ...], weights: str = "") -> Recorded:
+    """Read the files of a folder, whose weights must be those that were saved."""
+    recipe, state, told = read_recipe(folder), read_checkpoint(folder / WEIGHTS), metadata(folder).get("probe")
+    probe = None if told is None else Probe.from_dict(told)
+    known = {} if probe is None else probe.tensors
+    changed = [name for name, tensor in state.items() if name in known and digest_of(tensor) != known[name]]
+    if changed:
+        raise CheckpointError(f"{folder / WEIGHTS} holds other values than those that were saved in {', '.join(changed[:4])}: get it again")
+    return Recorded(recipe, state, kept_in(folder), accuracies, weights, beside=True, probe=probe)
+
+
+def _of_folder(result: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return the accuracy in what `prunekit prune` wrote."""
+    after = result.get("after")
+    return _sound([after.get("accuracy")] if isinstance(after, dict) else [])
+
+
+def _of_archive(result: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return the accuracies on test images in what an export wrote."""
+    told = result.get("measurements")
+    seen = [m for m in told if isinstance(m, dict)] if isinstance(told, list) else []
+    wanted = {"what": "accuracy", "split": "test", "runtime": "eager"}
+    return _sound([m.get("value") for m in seen if all(m.get(name) == value for name, value in wanted.items())])
+
+
+def _sound(told: list[Any]) -> tuple[dict[str, Any], ...]:
+    """Return those that are accuracies: a file may come from anybody."""
+    names = ("value", "low", "high", "n")
+    found = [each for each in told if isinstance(each, dict) and all(isinstance(each.get(name), (int, float)) for name in names)]
+    return tuple({name: each[name] for name in names} for each in found)

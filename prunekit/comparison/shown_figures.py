@@ -1,0 +1,158 @@
+"""Which figure of each kind a comparison shows: accuracy on the same images, the size that people would ship, speed in one setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from prunekit.comparison.columns import Shipped, Speed
+from prunekit.config.ids import DataId
+from prunekit.experiments.identity import this_machine
+from prunekit.experiments.measured_samples import INT8
+from prunekit.experiments.measured_samples import INT8 as FILE
+from prunekit.experiments.records import Measurement, Run
+
+
+class Images(NamedTuple):
+    """Certain images: the fingerprint of the split, and how many of it."""
+
+    data_hash: str
+    images: int
+
+
+def eligible(run: Run, seen: Iterable[Measurement], data: DataId | str | None, split: str) -> list[Measurement]:
+    """Return the accuracies of a run that could stand in a comparison, those that can be vouched for and those of this machine first.
+
+    Parameters
+    ----------
+    run : Run
+        Of a quantised one, those in its own runtime count.
+    seen : iterable of Measurement
+        All of it.
+    data : DataId or str or None
+        Only on these data.
+    split : str
+        Only on this part of them.
+    """
+    found = [m for m in seen if m.what == "accuracy" and m.split == split and m.correct is not None and _is_of(m.data, data)]
+    own = "int8" if run.info.get("file") == INT8 else "eager"
+    found = [m for m in found if m.runtime == own]
+    here = dict(this_machine())
+    return sorted(sorted(found, key=lambda m: m.created, reverse=True), key=lambda m: (m.earlier, m.machine != here))
+
+
+def _is_of(plain: Mapping[str, Any], data: DataId | str | None) -> bool:
+    """Whether a measurement is of the data that were asked for."""
+    if data is None:
+        return True
+    return plain == data.to_dict() if isinstance(data, DataId) else plain.get("name") == data
+
+
+def most_measured(seen: Sequence[Sequence[Measurement]]) -> Measurement | None:
+    """Return a measurement on the images that most runs were measured on; among equals the most images, then the latest.
+
+    Parameters
+    ----------
+    seen : sequence of sequence of Measurement
+        One for each run.
+    """
+    counts: dict[Images, int] = {}
+    for each in seen:
+        for images in {_images(m) for m in each}:
+            counts[images] = counts.get(images, 0) + 1
+    every = [m for each in seen for m in each]
+    return max(every, key=lambda m: (counts[_images(m)], not m.earlier, m.images, m.created), default=None)
+
+
+def _images(measurement: Measurement) -> Images:
+    """Return which images were used."""
+    return Images(measurement.data_hash, measurement.images)
+
+
+def on_these(seen: Sequence[Measurement], chosen: Measurement | None) -> Measurement | None:
+    """Return the accuracy of a run on the images of another measurement, None where there is none."""
+    return None if chosen is None else next((m for m in seen if _images(m) == _images(chosen)), None)
+
+
+SMALLER, SPARSE, INT8_FILE, AS_IT_IS = "file of the smaller model", "best sparse format", "int8 file", "dense file"
+
+
+def shipped(run: Run) -> Shipped | None:
+    """Return the size that people would ship, None where it was never measured.
+
+    That is the file after surgery where channels were removed, the best sparse format where single weights were, the int8 file of a
+    quantised model, and the plain file otherwise.
+
+    Parameters
+    ----------
+    run : Run
+        Its ``info`` has the four ``sizes``, or the ``bytes`` of the one that counts.
+    """
+    mode = None if run.spec is None else run.spec.get("mode")
+    if run.info.get("file") == FILE:
+        how, name = INT8_FILE, "surgery"  # the one file that there is
+    elif mode is None:
+        how, name = AS_IT_IS, "dense"
+    else:
+        how, name = (SMALLER, "surgery") if mode == "structured" else (SPARSE, "sparse")
+    size = (run.info.get("sizes") or {}).get(name) or run.info.get("bytes")
+    return Shipped(int(size), how) if size else None
+
+
+class Setting(NamedTuple):
+    """What two times must share to be compared."""
+
+    runtime: str
+    device: str
+    batch: int
+    threads: int
+    shape: tuple[int, ...]
+
+
+def speeds(latency: Mapping[str, Sequence[Measurement]], dense: str) -> dict[str, Speed]:
+    """Return the speed of each run under the one setting in which most of them were timed on this machine.
+
+    Parameters
+    ----------
+    latency : mapping of str to sequence of Measurement
+        Id of a run to all that was timed of it.
+    dense : str
+        The dense model's run. Only ratios to it, in the same runtime, at the same batch and threads and on the same device, count.
+
+    Returns
+    -------
+    dict of str to Speed
+        Of those that were timed so; the dense model itself is 1 where anything was.
+    """
+    timed = {run: [m for m in seen if _counts(m, dense)] for run, seen in latency.items() if run != dense}
+    found: dict[Setting, dict[str, Measurement]] = {}
+    for run, seen in timed.items():
+        for m in sorted(seen, key=lambda m: m.created):  # the latest stays
+            found.setdefault(_setting(m), {})[run] = m
+    if not found:
+        return {}
+    setting = min(found, key=lambda s: (-len(found[s]), s.runtime != "eager", s.device != "cpu", s))
+    told = {run: _speed(m, setting) for run, m in found[setting].items()}
+    return {dense: Speed(1.0, 1.0, 1.0, False, setting.runtime, setting.batch, setting.threads, setting.device), **told}
+
+
+def _counts(m: Measurement, dense: str) -> bool:
+    """Whether a ratio is one to the dense model, measured here in the same runtime."""
+    base = m.value.get("baseline") or {}
+    here = m.machine == dict(this_machine()) and m.value.get("ratio") is not None
+    return here and base.get("run") == dense and base.get("runtime") == m.runtime
+
+
+def _setting(m: Measurement) -> Setting:
+    """Return under which conditions a time was measured."""
+    value = m.value
+    shape = tuple(value.get("input_shape") or ())
+    return Setting(m.runtime, str(value.get("device", "cpu")), int(value["batch"]), int(value["threads"]), shape)
+
+
+def _speed(m: Measurement, s: Setting) -> Speed:
+    """Return what a measurement says."""
+    ratio, median = m.value["ratio"], m.value.get("median_ms")
+    value, low, high = (float(ratio[name]) for name in ("value", "low", "high"))
+    told = None if median is None else float(median)
+    return Speed(value, low, high, bool(m.value.get("different")), s.runtime, s.batch, s.threads, s.device, told)

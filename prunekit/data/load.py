@@ -1,0 +1,161 @@
+"""Data by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prunekit.config.ids import DataId, Floats
+from prunekit.data.dataset import Data, Normal, TensorSplit
+from prunekit.data.downloads import Raw, cifar10, mnist
+from prunekit.data.image_folder import PREFIX as FOLDER
+from prunekit.data.image_folder import load_imagefolder
+from prunekit.data.own_data import load_own
+from prunekit.data.stratified import held_out
+from prunekit.errors import DataError, closest
+from prunekit.local_code.factories import is_factory
+from prunekit.models.info import ModelInfo, info
+from sample_models import SAMPLES
+
+VALIDATION = 0.1
+DIGITS_TEST = 360
+KINDS = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
+
+
+DATASETS: dict[str, str] = {
+    "digits": "Digits: 1,797 small handwritten digits that come with scikit-learn",
+    "mnist": "MNIST: 70,000 handwritten digits, downloaded at first use",
+    "cifar10": "CIFAR-10: 60,000 small colour photographs, downloaded at first use",
+}
+
+
+def load_data(
+    name: str | PathLike[str] | DataId,
+    *,
+    limit: int | None = None,
+    size: int | None = None,
+    mean: Floats | None = None,
+    std: Floats | None = None,
+    model: nn.Module | None = None,
+) -> Data:
+    """Return data by name, in the same fixed splits on every machine.
+
+    Parameters
+    ----------
+    name : str or DataId
+        ``digits``, ``mnist``, ``cifar10``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
+    limit : int, optional
+        At most so many images in each split, by a fixed stratified choice.
+    size : int, optional
+        Side of the images in pixels.
+    mean, std : tuple of float, optional
+        Normalisation of pixels in 0..1, for each channel.
+    model : nn.Module, optional
+        Whose card gives what is left open: size, mean, std, and whether CIFAR-10 is re-encoded as JPEG.
+
+    Returns
+    -------
+    Data
+        With ``train`` and ``validation`` where there are training images.
+
+    Raises
+    ------
+    DataError
+        If the name is unknown, data are missing, or a file is not in the expected form.
+
+    Examples
+    --------
+    >>> len(load_data("digits").test)
+    360
+    """
+    given = {"limit": limit, "size": size, "mean": mean, "std": std}
+    base = name if isinstance(name, DataId) else DataId(cast(str, name))
+    data_id = DataId(**{**base.to_dict(), **{field: value for field, value in given.items() if value is not None}})
+    known = ModelInfo() if model is None else info(model)
+    return _load(data_id, known).limited(data_id.limit)
+
+
+def _load(data_id: DataId, known: ModelInfo) -> Data:
+    """Return the data, every image of it."""
+    if data_id.name in BUILT_IN:
+        return BUILT_IN[data_id.name](data_id, known)
+    if data_id.name.startswith(FOLDER):
+        return load_imagefolder(data_id, known)
+    if is_factory(data_id.name):
+        return load_own(data_id, known)
+    hint = closest(data_id.name, BUILT_IN) or ";"
+    raise DataError(f"there is no data set {data_id.name!r}{hint} it must be {KINDS}")
+
+
+def _normal(data_id: DataId, known: ModelInfo, channels: int) -> Normal:
+    """Return the normalisation: what was asked for, else the model's where its channels agree, else the data's own."""
+    own = next(sample for sample in SAMPLES.values() if sample.data == data_id.name)
+    of_model = known if known.input_shape is not None and known.input_shape[0] == channels else ModelInfo()
+    mean, std = data_id.mean or of_model.mean or own.mean, data_id.std or of_model.std or own.std
+    for field, values in (("mean", mean), ("std", std)):
+        if len(values) != channels:
+            raise DataError(f"{data_id.name} needs {channels} value(s) of {field}, one for each channel; got {len(values)}")
+    return Normal(mean, std, data_id.size or known.size)
+
+
+def _parted(data_id: DataId, known: ModelInfo, raw: Raw, pixels: str, note: str = "") -> Data:
+    """Return data from a training and a test part; a tenth of the training part is held out for validation."""
+    normal = _normal(data_id, known, raw.train.shape[1])
+    kept, out = held_out(raw.train_labels, round(VALIDATION * raw.train_labels.size))
+
+    def split(images: Tensor, labels: NDArray[np.int64]) -> TensorSplit:
+        return TensorSplit(images, labels, normal, raw.scale)
+
+    train, validation = (split(raw.train[torch.from_numpy(i)], raw.train_labels[i]) for i in (kept, out))
+    classes = next(sample.classes for sample in SAMPLES.values() if sample.data == data_id.name)
+    return Data(data_id, split(raw.test, raw.test_labels), train, validation, classes, pixels, note)
+
+
+@cache
+def _digits_raw() -> Raw:
+    """Return scikit-learn's digits, read once; 360 of them are the test set."""
+    # its file, without itself: the import takes ten times as long, and every start shows digits
+    places = spec.submodule_search_locations if (spec := find_spec("sklearn")) is not None else None
+    if not places:
+        raise DataError("digits come with scikit-learn, which is not here: pip install scikit-learn")
+    rows = np.loadtxt(Path(places[0], "datasets", "data", "digits.csv.gz"), delimiter=",", dtype=np.int64)
+    images, labels = torch.from_numpy(rows[:, :-1].reshape(-1, 1, 8, 8)).to(torch.uint8), rows[:, -1].copy()
+    kept, out = held_out(labels, DIGITS_TEST, seed=1)
+    return Raw(images[torch.from_numpy(kept)], labels[kept], images[torch.from_numpy(out)], labels[out], 16.0)
+
+
+def _digits(data_id: DataId, known: ModelInfo) -> Data:
+    """Return scikit-learn's digits."""
+    return _parted(data_id, known, _digits_raw(), "scikit-learn's 1,797 grey digits of 8 x 8 pixels, values 0 to 16 divided by 16.")
+
+
+def _mnist(data_id: DataId, known: ModelInfo) -> Data:
+    """Return MNIST."""
+    return _parted(data_id, known, mnist(), "MNIST's own grey images of 28 x 28 pixels, values 0 to 255 divided by 255.")
+
+
+def _cifar10(data_id: DataId, known: ModelInfo) -> Data:
+    """Return CIFAR-10, re-encoded as JPEG where the model's card says that it was trained on such pixels."""
+    card = known.card or {}
+    quality = card.get("jpeg_quality")
+    how = f"re-encoded as JPEG of quality {quality}, as the model was trained" if quality else "as published"
+    note = ""
+    if known.data == "cifar10" and str(card.get("trained_on", "cifar10")) != "cifar10":
+        note = (
+            "The model was trained on a JPEG copy of CIFAR-10 whose order is another, so that about nine in ten of these validation "
+            "images were among its training images; the test images were not."
+        )
+    pixels = f"CIFAR-10's colour images of 32 x 32 pixels, {how}, values 0 to 255 divided by 255."
+    return _parted(data_id, known, cifar10(quality), pixels, note)
+
+
+BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {"digits": _digits, "mnist": _mnist, "cifar10": _cifar10}

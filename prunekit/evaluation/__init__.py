@@ -1,0 +1,28 @@
+"""Evaluation: accuracy with its interval, paired comparison, sizes, sweeps, sensitivity, how far a setting can go."""
+
+from prunekit.evaluation.accuracy import Accuracy, Predictions, evaluate, predict, wilson
+from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.before_after import Assessment, Snapshot, assess, document
+from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.sizes import Sizes, file_bytes, sizes
+from prunekit.evaluation.sweep import SweepPoint, sweep
+
+__all__ = [
+    "Accuracy",
+    "Assessment",
+    "Cancelled",
+    "Difference",
+    "Predictions",
+    "Sizes",
+    "Snapshot",
+    "SweepPoint",
+    "assess",
+    "compare",
+    "document",
+    "evaluate",
+    "file_bytes",
+    "predict",
+    "sizes",
+    "sweep",
+    "wilson",
+]

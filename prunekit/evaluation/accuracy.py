@@ -1,0 +1,197 @@
+"""Accuracy, always with its interval and its number of samples."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prunekit.errors import DataError, PrunekitError
+from prunekit.evaluation.batches import Progress, batches_of, check_cancel, eval_mode, length_of, logits_of
+from prunekit.models.outputs import checked_labels
+
+Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of samples that a model classifies correctly.
+
+    Attributes
+    ----------
+    value, low, high : float
+        The share and its 95 % Wilson interval, fractions in 0..1.
+    n : int
+        Number of samples.
+    correct : ndarray of bool, shape [n]
+        Which samples were right, in the order of the data: what a paired comparison needs. Not part of ``==`` or ``repr``.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    correct: NDArray[np.bool_] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, correct: NDArray[np.bool_]) -> Accuracy:
+        """Build from which samples were right.
+
+        Raises
+        ------
+        DataError
+            If there are no samples.
+        """
+        correct = np.asarray(correct, dtype=bool).reshape(-1)
+        if not len(correct):
+            raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
+        correct.setflags(write=False)
+        k, n = int(correct.sum()), len(correct)
+        return cls(k / n, *wilson(k, n), n, correct)
+
+    def to_dict(self) -> dict[str, float]:
+        """Return ``value``, ``low``, ``high`` and ``n``."""
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a proportion.
+
+    Wilson 1927, Probable inference, the law of succession, and statistical inference.
+
+    Parameters
+    ----------
+    k, n : int
+        Successes and trials, ``0 <= k <= n`` and ``n >= 1``.
+
+    Returns
+    -------
+    tuple of float
+        Low and high end in 0..1.
+
+    Raises
+    ------
+    PrunekitError
+        If the counts are not possible.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in wilson(9, 10)]
+    [0.596, 0.982]
+    """
+    if n < 1 or not 0 <= k <= n:
+        raise PrunekitError(f"need 0 <= k <= n and n >= 1; got k={k}, n={n}")
+    p, z2 = k / n, Z95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 / (1 + z2 / n) * float(np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)))
+    # at the ends the bound is exactly 0 or 1; rounding would leave 1e-17
+    return (0.0 if k == 0 else max(centre - half, 0.0)), (1.0 if k == n else min(centre + half, 1.0))
+
+
+def _outputs(model: nn.Module, split: Any, batch_size: int, cancel: threading.Event | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield ``(logits, labels)`` batch by batch on the CPU, the model in eval mode and without gradients."""
+    for x, y in batches_of(split, batch_size):
+        check_cancel(cancel)
+        # entered for each batch: a generator must not leave a thread's inference mode on while its consumer runs
+        with eval_mode(model), torch.inference_mode():
+            logits = logits_of(model, x).cpu()
+        yield logits, checked_labels(y.detach().cpu(), logits)
+
+
+def evaluate(
+    model: nn.Module,
+    split: Any,
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Accuracy:
+    """Measure the share of samples whose highest score is their label's.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A classifier; runs in eval mode and is given its training flags back.
+    split : Split, Dataset or iterable of batches
+        A split of the catalog such as ``data.test``, a torch dataset of ``(x, int)``, or batches ``(x, labels)``.
+    batch_size : int
+        Samples at a time (ignored for an iterable of batches).
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` after each batch; the fraction stays 0 where the length is unknown.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+
+    Returns
+    -------
+    Accuracy
+        Fractions in 0..1.
+
+    Raises
+    ------
+    DataError
+        If there are no samples, or a label is outside the model's classes.
+    ModelError
+        If the model does not run on the samples or does not return finite ``[N, classes]``.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    total = length_of(split)
+    right: list[NDArray[np.bool_]] = []
+    done = 0
+    for logits, labels in _outputs(model, split, batch_size, cancel):
+        right.append((logits.argmax(1) == labels).numpy())
+        done += len(labels)
+        if progress is not None:
+            progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
+    return Accuracy.of(np.concatenate(right) if right else np.zeros(0, dtype=bool))
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about each sample.
+
+    Attributes
+    ----------
+    classes : ndarray of int64, shape [N]
+        The class with the highest score.
+    confidences : ndarray of float64, shape [N]
+        Its softmax probability, 0..1 (not calibrated).
+    """
+
+    classes: NDArray[np.int64] = field(compare=False)
+    confidences: NDArray[np.float64] = field(compare=False)
+
+
+def predict(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> Predictions:
+    """Return the predicted class and its probability for each sample.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A classifier.
+    x : Tensor, shape [N, ...]
+        Samples, normalised as the data's split gives them.
+    batch_size : int
+        Samples at a time.
+
+    Returns
+    -------
+    Predictions
+        One entry for each sample.
+
+    Raises
+    ------
+    ModelError
+        As for :func:`evaluate`.
+    """
+    with eval_mode(model), torch.inference_mode():
+        parts = [logits_of(model, part).cpu().double().softmax(1).max(1) for part in torch.split(x, batch_size) if len(part)]
+    if not parts:
+        return Predictions(np.zeros(0, np.int64), np.zeros(0))
+    return Predictions(torch.cat([part.indices for part in parts]).numpy(), torch.cat([part.values for part in parts]).numpy())

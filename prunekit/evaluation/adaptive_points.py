@@ -1,0 +1,158 @@
+"""Where to measure next, so that few points draw the whole of accuracy against sparsity.
+
+Between two measured points an accuracy that does not rise lies in the rectangle that they span: its area bounds what drawing a curve
+through them can get wrong. Each new point halves the largest rectangle. A flat stretch still counts for the noise of its ends, so that a
+dent in it does not go unseen for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import Accuracy
+
+LOW, HIGH = 0.0, 0.99
+STEP = 0.001  # points lie on this grid, so that sweeps of one setting share them
+EVALUATIONS = 12
+NOISE = 2.0  # standard errors by which a point may be off
+
+Floats = NDArray[np.float64]
+
+
+def _checked(xs: ArrayLike, ys: ArrayLike) -> tuple[Floats, Floats]:
+    """Return points in ascending order of x."""
+    x, y = np.asarray(xs, float).reshape(-1), np.asarray(ys, float).reshape(-1)
+    if x.size != y.size or not np.isfinite(x).all() or not np.isfinite(y).all():
+        raise PrunekitError(f"need finite numbers, as many accuracies as sparsities; got {x.size} and {y.size}")
+    if np.unique(x).size != x.size:
+        raise PrunekitError("two points have the same sparsity: give each sparsity once")
+    order = np.argsort(x)
+    return x[order], y[order]
+
+
+def curve(xs: ArrayLike, ys: ArrayLike) -> Callable[[ArrayLike], Floats]:
+    """Return the curve through measured points: smooth, and never beyond its neighbours between two of them.
+
+    Parameters
+    ----------
+    xs, ys : array_like of float, shape [n]
+        Sparsities, all different, in any order, and accuracies, fractions in 0..1.
+
+    Returns
+    -------
+    callable
+        From sparsities to accuracies. Outside the measured range it stays at the value of the nearest point.
+
+    Raises
+    ------
+    PrunekitError
+        If there is no point, or a sparsity comes twice.
+
+    References
+    ----------
+    Fritsch and Butland 1984, A method for constructing local monotone piecewise cubic interpolants (PCHIP), SIAM J. Sci. Stat. Comput. 5.
+    """
+    x, y = _checked(xs, ys)
+    if not x.size:
+        raise PrunekitError("there is no point to draw a curve through: measure at least one")
+    if x.size == 1:
+        return lambda at: np.full(np.shape(np.asarray(at, float)), y[0])
+    from scipy.interpolate import PchipInterpolator  # noqa: PLC0415 (slow to import, and the process that times models has no use for it)
+
+    through = PchipInterpolator(x, y)
+    return lambda at: np.asarray(through(np.clip(np.asarray(at, float), x[0], x[-1])), float)
+
+
+def next_point(xs: ArrayLike, ys: ArrayLike, noise: float = 0.0, low: float = LOW, high: float = HIGH) -> float | None:
+    """Return the sparsity at which one more measurement tells most.
+
+    The two ends come first, then the middle of the interval with the largest ``(change of accuracy + 2 noise) x width``; of equal ones the
+    first. The same values always give the same point, so that an interrupted sweep goes on where it was.
+
+    Parameters
+    ----------
+    xs, ys : array_like of float, shape [n]
+        What is measured: sparsities, all different, in any order, and accuracies, fractions in 0..1.
+    noise : float
+        Standard error of one accuracy, a fraction.
+    low, high : float
+        Range to look at, ``0 <= low < high < 1``; measured points outside it are left aside.
+
+    Returns
+    -------
+    float or None
+        On a grid of 0.001; None where no two points are further apart than that.
+
+    Raises
+    ------
+    PrunekitError
+        If the range or a number is not valid.
+    """
+    if not 0 <= low < high < 1:
+        raise PrunekitError(f"the range must be 0 <= low < high < 1; got {low!r} and {high!r}")
+    if not 0 <= noise < 1:
+        raise PrunekitError(f"noise is a standard error, a fraction at least 0; got {noise!r}")
+    x, y = _checked(xs, ys)
+    inside = (x >= low - 1e-9) & (x <= high + 1e-9)
+    x, y = x[inside], y[inside]
+    for end in (low, high):
+        if not (np.abs(x - end) < STEP / 2).any():
+            return end
+    width = np.diff(x)
+    # the last term spreads points evenly where nothing changes and nothing is noisy
+    area = np.where(width > 1.5 * STEP, (np.abs(np.diff(y)) + NOISE * noise + 1e-9) * width, -1.0)
+    widest = int(np.argmax(area))
+    return None if area[widest] < 0 else round(round((x[widest] + x[widest + 1]) / 2 / STEP) * STEP, 6)
+
+
+def standard_error(accuracies: Sequence[Accuracy]) -> float:
+    """Return the standard error of the noisiest of some accuracies: the binomial one, with one more right and one more wrong."""
+    shares = ((a.value * a.n + 1) / (a.n + 2) for a in accuracies)
+    return max((float(np.sqrt(p * (1 - p) / (a.n + 2))) for p, a in zip(shares, accuracies, strict=True)), default=0.0)
+
+
+def choose(
+    measure: Callable[[float], Accuracy],
+    evaluations: int = EVALUATIONS,
+    *,
+    low: float = LOW,
+    high: float = HIGH,
+    known: Mapping[float, Accuracy] | None = None,
+) -> dict[float, Accuracy]:
+    """Measure where it tells most.
+
+    Parameters
+    ----------
+    measure : callable
+        From a sparsity to the accuracy there.
+    evaluations : int
+        Points in all, at least 2: the dense model at ``low`` = 0 counts as one of them, and so does what is known.
+    low, high : float
+        Range to look at.
+    known : mapping of float to Accuracy, optional
+        What is measured already; it is not measured again.
+
+    Returns
+    -------
+    dict of float to Accuracy
+        Every point, by ascending sparsity; fewer than asked for only where the grid has no more.
+
+    Raises
+    ------
+    PrunekitError
+        If a number is not valid.
+    """
+    if evaluations < 2:
+        raise PrunekitError(f"a curve needs at least 2 evaluations; got {evaluations!r}")
+    points = dict(known or {})
+    while len(points) < evaluations:
+        found = list(points.values())
+        at = next_point(list(points), [a.value for a in found], standard_error(found), low, high)
+        if at is None:
+            break
+        points[at] = measure(at)
+    return dict(sorted(points.items()))

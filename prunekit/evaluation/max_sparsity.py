@@ -1,0 +1,222 @@
+"""How far can I go? The highest sparsity whose accuracy drop is still allowed, found on one set of images and confirmed on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.adaptive_points import HIGH
+from prunekit.evaluation.paired import Difference, compare
+
+RESOLUTION = 0.005
+SCOUTS = (0.5, 0.75, 0.9)  # where to look first where nothing is measured: accuracy may recover beyond a dent
+
+
+@dataclass(frozen=True)
+class Furthest:
+    """The highest sparsity whose drop is allowed.
+
+    Attributes
+    ----------
+    sparsity : float
+        Of the last point of the unbroken stretch from 0 on which no measured drop is more than allowed; 0 where there is none.
+    drop : Difference
+        Of the accuracy there against the dense model, paired on the same images; negative where accuracy is lost.
+    confident : bool
+        Whether the whole 95 % interval of the drop is within what is allowed.
+    evaluations : int
+        Points that were measured for it, those known before left out.
+    points : dict of float to Accuracy
+        All points, by ascending sparsity, those known before included.
+    sentence : str
+        All of it in plain words.
+    """
+
+    sparsity: float
+    drop: Difference
+    confident: bool
+    evaluations: int
+    points: dict[float, Accuracy]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Whether a drop that was found on some images holds on others.
+
+    Attributes
+    ----------
+    drop : Difference
+        On the other images.
+    holds : bool
+        Whether the measured drop is at most what is allowed.
+    confident : bool
+        Whether the whole 95 % interval is.
+    sentence : str
+        All of it in plain words.
+    """
+
+    drop: Difference
+    holds: bool
+    confident: bool
+    sentence: str
+
+
+def _check(allowed: float) -> None:
+    """Raise unless an allowed drop is a fraction."""
+    if not 0 <= allowed < 1:
+        raise PrunekitError(f"the allowed drop is a fraction, 0 <= drop < 1 (0.01 is one point); got {allowed!r}")
+
+
+def _within(difference: Difference, allowed: float) -> bool:
+    """Return whether a drop is allowed; counted in images, so that rounding decides nothing."""
+    return round(-difference.value * difference.n) <= allowed * difference.n + 1e-9
+
+
+def _confident(difference: Difference, allowed: float) -> bool:
+    """Return whether the larger end of the drop's interval is allowed."""
+    return -difference.low <= allowed + 1e-12
+
+
+def furthest(
+    measure: Callable[[float], Accuracy],
+    dense: Accuracy,
+    allowed: float,
+    *,
+    known: Mapping[float, Accuracy] | None = None,
+    high: float = HIGH,
+    resolution: float = RESOLUTION,
+) -> Furthest:
+    """Find the highest sparsity whose accuracy drop is at most what is allowed.
+
+    Where accuracy does not fall steadily, it is the end of the unbroken stretch from 0: a sparsity beyond a measured drop that is too
+    large is never the answer, even if accuracy recovers there. Between two points that are further apart than the resolution, and both
+    within what is allowed, nobody has looked; three scouts make sure that such gaps are not wide.
+
+    Parameters
+    ----------
+    measure : callable
+        From a sparsity to the accuracy there, on the images of ``dense``.
+    dense : Accuracy
+        Of the dense model.
+    allowed : float
+        Largest drop, a fraction: 0.01 is one point.
+    known : mapping of float to Accuracy, optional
+        Points that are measured already, on the same images; those beyond ``high`` are left aside.
+    high : float
+        Highest sparsity to look at.
+    resolution : float
+        The answer and the first sparsity that drops too far are at most so far apart.
+
+    Returns
+    -------
+    Furthest
+
+    Raises
+    ------
+    PrunekitError
+        If a number is not valid.
+    DataError
+        If the points are not of the same images.
+    """
+    _check(allowed)
+    if not 0 < high < 1 or not 0 < resolution < 1:
+        raise PrunekitError(f"high and resolution must be fractions, 0 < share < 1; got {high!r} and {resolution!r}")
+    points = {float(s): a for s, a in (known or {}).items() if 0 < s <= high}
+    search = _Search(measure, dense, allowed, points)
+    for scout in (*(s for s in SCOUTS if s < high), high):
+        if scout > search.end()[0] and search.end()[1] is None and not any(s >= scout for s in search.points):
+            search.look(scout)
+    low, broken = search.end()
+    while broken is not None and broken - low > resolution + 1e-9:
+        search.look(round((low + broken) / 2, 6))
+        low, broken = search.end()
+    return search.answer(low, broken, high)
+
+
+class _Search:
+    """What is measured so far."""
+
+    def __init__(self, measure: Callable[[float], Accuracy], dense: Accuracy, allowed: float, points: dict[float, Accuracy]) -> None:
+        self.measure, self.dense, self.allowed, self.points, self.evaluations = measure, dense, allowed, points, 0
+
+    def look(self, sparsity: float) -> None:
+        """Measure one point."""
+        self.points[sparsity] = self.measure(sparsity)
+        self.evaluations += 1
+
+    def end(self) -> tuple[float, float | None]:
+        """Return the last sparsity of the unbroken stretch, and the first one that drops too far."""
+        last = 0.0
+        for sparsity in sorted(self.points):
+            if not _within(compare(self.dense, self.points[sparsity]), self.allowed):
+                return last, sparsity
+            last = sparsity
+        return last, None
+
+    def answer(self, low: float, broken: float | None, high: float) -> Furthest:
+        """Put it together."""
+        drop = compare(self.dense, self.points.get(low, self.dense))
+        confident = _confident(drop, self.allowed)
+        recovers = broken is not None and any(s > broken and _within(compare(self.dense, a), self.allowed) for s, a in self.points.items())
+        sentence = _found(low, drop, self.allowed, confident, broken is None) + (
+            f" Further on, beyond {100 * (broken or 0):.1f} %, some sparsity is within it again: that does not count." if recovers else ""
+        )
+        return Furthest(low, drop, confident, self.evaluations, dict(sorted(self.points.items())), sentence)
+
+
+def _found(sparsity: float, drop: Difference, allowed: float, confident: bool, all_the_way: bool) -> str:
+    """Say how far it goes."""
+    if sparsity == 0:
+        return f"No sparsity that was looked at keeps the drop within {100 * allowed:g} points on {drop.n:,} images."
+    reach = ", the highest that was looked at," if all_the_way else ""
+    sure = (
+        "so that it holds with 95 % confidence"
+        if confident
+        else "so that chance may be behind it: more images, or a lower sparsity, would make it sure"
+    )
+    return (
+        f"Up to {100 * sparsity:.1f} %{reach} the drop is within {100 * allowed:g} points: {_points(drop)} on {drop.n:,} images, "
+        f"at worst {max(-100 * drop.low, 0):.1f}, {sure}."
+    )
+
+
+def _points(drop: Difference) -> str:
+    """Say how large a drop is."""
+    lost = -100 * drop.value
+    return f"{lost:.1f} points lost" if lost >= 0.05 else "nothing lost" if lost > -0.05 else f"{-lost:.1f} points gained"
+
+
+def confirm(dense: Accuracy, pruned: Accuracy, allowed: float) -> Confirmation:
+    """Say whether an allowed drop holds on images that had no part in finding the sparsity.
+
+    Parameters
+    ----------
+    dense, pruned : Accuracy
+        Of the two models on the same images, the test images as a rule.
+    allowed : float
+        Largest drop, a fraction.
+
+    Returns
+    -------
+    Confirmation
+
+    Raises
+    ------
+    DataError
+        If the two are not of the same images.
+    """
+    _check(allowed)
+    drop = compare(dense, pruned)
+    holds, confident = _within(drop, allowed), _confident(drop, allowed)
+    measured = f"on {drop.n:,} test images, {_points(drop)}, 95 % interval {-100 * drop.high:.1f} to {-100 * drop.low:.1f}"
+    if confident:
+        return Confirmation(drop, True, True, f"Confirmed: {measured}, all of it within {100 * allowed:g} points.")
+    if holds:
+        return Confirmation(drop, True, False, f"Likely, but not sure: {measured}; the interval reaches beyond {100 * allowed:g} points.")
+    beyond = "clearly more" if -drop.high > allowed else "a little more"
+    return Confirmation(
+        drop, False, False, f"Not confirmed: {measured}; that is {beyond} than {100 * allowed:g} points. Take a lower sparsity."
+    )

@@ -1,0 +1,268 @@
+"""How sensitive each layer or group is: pruned alone at several sparsities, everything else left dense."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from prunekit.config.spec import PruneSpec
+from prunekit.data.stratified import Indices
+from prunekit.errors import DataError, PrunekitError, one_of
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
+from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
+from prunekit.evaluation.sensitivity.scan import Bits, Scan, stages
+
+SPARSITIES = tuple(round(0.1 * i, 1) for i in range(1, 10))
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class SensitivityPoint:
+    """One layer or group at one sparsity.
+
+    Attributes
+    ----------
+    requested, sparsity, removed, params, macs
+        As for :class:`prunekit.evaluation.sensitivity.isolated_pruning.Cutting`.
+    accuracy : Accuracy
+        Of the model that is dense but for this layer or group.
+    """
+
+    requested: float
+    sparsity: float
+    accuracy: Accuracy
+    removed: int
+    params: int
+    macs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        counts = {"removed": self.removed, "removed_params": self.params, "removed_macs": self.macs}
+        return {"requested": self.requested, "sparsity": self.sparsity, "accuracy": self.accuracy.to_dict(), **counts}
+
+
+@dataclass(frozen=True)
+class LayerSensitivity:
+    """One layer or group.
+
+    Attributes
+    ----------
+    name, layers, params, macs
+        As for :class:`prunekit.evaluation.sensitivity.isolated_pruning.Alone`.
+    points : tuple of SensitivityPoint
+        By ascending sparsity.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    params: int
+    macs: int
+    points: tuple[SensitivityPoint, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of weights or of removable channels; 0 where nothing goes at any sparsity."""
+        return max((round(point.removed / point.sparsity) for point in self.points if point.removed), default=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = {"name": self.name, "layers": list(self.layers), "params": self.params, "macs": self.macs}
+        return {**plain, "points": [point.to_dict() for point in self.points]}
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Every layer or group pruned alone, on the images that have been looked at so far.
+
+    Attributes
+    ----------
+    mode, criterion : str
+        How each was pruned.
+    split : str
+        Part of the data; empty for a bare split.
+    images, total : int
+        Images looked at so far, and in all. Accuracies are those on ``split.subset(total).subset(images)``, in its order.
+    dense : Accuracy
+        Of the dense model on the same images.
+    layers : tuple of LayerSensitivity
+        In order of definition.
+    notes : tuple of str
+        Plain sentences on what served as what.
+    """
+
+    mode: str
+    criterion: str
+    split: str
+    images: int
+    total: int
+    dense: Accuracy
+    layers: tuple[LayerSensitivity, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether all images have been looked at."""
+        return self.images == self.total
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        head = {"mode": self.mode, "criterion": self.criterion, "split": self.split, "images": self.images, "total": self.total}
+        layers = [layer.to_dict() for layer in self.layers]
+        return {**head, "dense": self.dense.to_dict(), "layers": layers, "notes": list(self.notes)}
+
+
+def chosen_split(data: Any, split: str | None) -> tuple[Any, str, tuple[str, ...]]:
+    """Return the part of the data to choose by, its name, and a sentence where it is not the validation part.
+
+    Raises
+    ------
+    DataError
+        If there is no such part.
+    """
+    if not hasattr(data, "test"):
+        return data, "", ()
+    if split is None and data.validation is None:
+        note = "there is no validation part: the test images served, so that they cannot confirm what is chosen by them"
+        return data.test, "test", (note,)
+    name = split or "validation"
+    one_of("split", name, ("train", "validation", "test"), DataError)
+    if getattr(data, name) is None:
+        raise DataError(f"these data have no {name} part: use the test part")
+    return getattr(data, name), name, ()
+
+
+def sensitivity(
+    model: nn.Module,
+    data: Any,
+    spec: PruneSpec | None = None,
+    sparsities: Sequence[float] = SPARSITIES,
+    *,
+    split: str | None = None,
+    images: int = 0,
+    budget_bytes: int = BUDGET,
+    batch_size: int = BATCH,
+    start: Sensitivity | None = None,
+    report: Callable[[Sensitivity], object] | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Sensitivity:
+    """Prune each layer or group alone and measure what it costs.
+
+    The images come in chunks, each a stratified part of all, so that the picture is whole from the first chunk on and its intervals
+    shrink. What comes before a pruned layer is computed once for a batch and replayed (:class:`.replay.Replay`).
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; not modified.
+    data : Data or Split
+        What accuracy is measured on; its training part serves the criteria that look at data.
+    spec : PruneSpec, optional
+        Mode (unstructured or structured), criterion, seed, samples and layers; :func:`.isolated_pruning.alone` says what counts.
+        In mode "structured" the channels of a group are zeroed with all that surgery would take, and norms look at those that stay: what
+        surgery is proved equal to.
+    sparsities : sequence of float
+        Of each layer or group; 10 % to 90 % by default.
+    split : {"validation", "test", "train"}, optional
+        The validation part by default, the test part where there is none.
+    images : int
+        So many images at most, by the split's fixed stratified choice; 0 for all.
+    budget_bytes : int
+        Most memory for what is replayed: 2 GiB.
+    batch_size : int
+        Most images at a time.
+    start : Sensitivity, optional
+        What was measured before, to go on from.
+    report : callable
+        Called with the picture so far after each chunk.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Looked at before each pass.
+
+    Returns
+    -------
+    Sensitivity
+        Over all images.
+
+    Raises
+    ------
+    PrunekitError
+        If the setting or the data do not fit the model, or ``start`` is of another setting.
+    Cancelled
+        If ``cancel`` was set; what was reported stands.
+    """
+    spec = spec or PruneSpec()
+    part, name, notes = chosen_split(data, split)
+    part = _limited(part, images)
+    rows = alone(model, spec, sparsities, tuple(part[0][0].shape), data)
+    bits = Bits(np.asarray(part.labels), len(rows), len(rows[0].cuttings))
+    picture = _Picture(spec, name, notes, rows, bits)
+    if start is not None:
+        picture.take_over(start)
+    x = part.images(np.arange(min(2, len(part))))
+    replay = Replay(model, x, [row.touched for row in rows], budget_bytes=budget_bytes, batch_size=batch_size)
+    picture = replace(picture, notes=(*notes, replay.reason) if replay.reason else notes)
+    todo = Scan(replay, part, rows, bits)
+    for n in stages(len(part)):
+        missing = bits.missing(n)
+        if missing.size:
+            todo.run(missing, progress, cancel)
+            if report is not None:
+                report(picture.at(n))
+    return picture.at(len(part))
+
+
+def _limited(part: Any, images: int) -> Any:
+    """Return the images to look at."""
+    if not all(hasattr(part, name) for name in ("labels", "take", "subset", "images")):
+        raise DataError("sensitivity needs images that can be chosen: give a split such as data.validation")
+    if images < 0:
+        raise DataError(f"images must be at least 0 (0 for all); got {images!r}")
+    if not len(part):
+        raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
+    return part.subset(images) if images else part
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """What the bits tell after some images."""
+
+    spec: PruneSpec
+    split: str
+    notes: tuple[str, ...]
+    rows: tuple[Alone, ...]
+    bits: Bits
+
+    def take_over(self, start: Sensitivity) -> None:
+        """Go on from what was measured before, if it is of the same setting."""
+        mine = [(row.name, [(c.requested, c.removed) for c in row.cuttings]) for row in self.rows]
+        theirs = [(layer.name, [(p.requested, p.removed) for p in layer.points]) for layer in start.layers]
+        setting = (self.spec.mode, self.spec.criterion, self.split, self.bits.labels.size)
+        if mine != theirs or (start.mode, start.criterion, start.split, start.total) != setting:
+            raise PrunekitError("what was measured before is of another setting, other layers or other images: start anew")
+        correct = [[point.accuracy.correct for point in layer.points] for layer in start.layers]
+        self.bits.load(start.images, start.dense.correct, correct)
+
+    def at(self, n: int) -> Sensitivity:
+        """Return what the first ``n`` images tell."""
+        where = self.bits.first(n)
+        layers = tuple(self._layer(i, row, where) for i, row in enumerate(self.rows))
+        dense = Accuracy.of(self.bits.dense[where] == 1)
+        return Sensitivity(self.spec.mode, self.spec.criterion, self.split, n, self.bits.labels.size, dense, layers, self.notes)
+
+    def _layer(self, index: int, row: Alone, where: Indices) -> LayerSensitivity:
+        """Return one layer or group."""
+        right = self.bits.layers[index][:, where] == 1
+        points = (
+            SensitivityPoint(c.requested, c.sparsity, Accuracy.of(right[j]), c.removed, c.params, c.macs)
+            for j, c in enumerate(row.cuttings)
+        )
+        return LayerSensitivity(row.name, row.layers, row.params, row.macs, tuple(points))

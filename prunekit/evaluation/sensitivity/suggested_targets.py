@@ -1,0 +1,266 @@
+"""Targets for each layer, from what each layer costs when it is pruned alone.
+
+What a total costs is estimated as the sum of what its parts cost alone: layers hurt each other, so that the true drop has to be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunekit.errors import PrunekitError, one_of
+from prunekit.evaluation.sensitivity.drop_curves import DropCurve, drop_curves
+from prunekit.evaluation.sensitivity.knapsack import Floats, Ints, least_for, most_within
+from prunekit.evaluation.sensitivity.measure import Sensitivity
+
+Counter = Callable[[Mapping[str, float]], tuple[float, float]]
+
+STEP = 0.01  # between two measured sparsities a target may lie on this grid
+TRIES = 14  # to meet a goal by count
+
+
+@dataclass(frozen=True)
+class LayerTarget:
+    """What is suggested for one layer or group.
+
+    Attributes
+    ----------
+    name : str
+        The layer or group.
+    sparsity : float
+        Share of its weights or channels to remove; 0 leaves it whole.
+    drop : float
+        Accuracy that this costs when it is done alone, 0..1: estimated from the measured curve.
+    reason : str
+        Why, in one sentence computed from its curve.
+    """
+
+    name: str
+    sparsity: float
+    drop: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Targets for all layers.
+
+    Attributes
+    ----------
+    targets : tuple of LayerTarget
+        In order of definition.
+    drop : float
+        Sum of what each target costs alone, 0..1: estimated, not measured.
+    params, macs : float
+        Shares of the whole model that go: counted where ``counted`` says so, else the sum of what each target saves alone.
+    counted : bool
+        Whether the two were counted on the combination of all targets.
+    images : int
+        Images that the curves were measured on.
+    sentence : str
+        All of it in plain words.
+    """
+
+    targets: tuple[LayerTarget, ...]
+    drop: float
+    params: float
+    macs: float
+    counted: bool
+    images: int
+    sentence: str
+
+    @property
+    def overrides(self) -> dict[str, float]:
+        """Sparsity by layer or group, those left whole included."""
+        return {target.name: target.sparsity for target in self.targets}
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        targets = [{"name": t.name, "sparsity": t.sparsity, "drop": t.drop, "reason": t.reason} for t in self.targets]
+        shares = {"params": self.params, "macs": self.macs, "counted": self.counted}
+        return {"targets": targets, "drop": self.drop, "tag": "estimated", **shares, "images": self.images, "sentence": self.sentence}
+
+
+@dataclass(frozen=True, eq=False)
+class _Options:
+    """Sparsities that one layer may take, with what each costs and saves."""
+
+    curve: DropCurve
+    sparsities: Floats
+    drops: Floats
+    params: Floats
+    macs: Floats
+
+    @classmethod
+    def of(cls, curve: DropCurve) -> _Options:
+        """Return the measured sparsities and a grid of whole weights or channels between them; nothing beyond the last."""
+        size = max(curve.size, 1)
+        grid = np.round(np.arange(0, 1, STEP) * size) / size
+        s = np.unique(np.concatenate([curve.sparsities, grid[grid < curve.sparsities[-1]]]))
+        at = [np.interp(s, curve.sparsities, values) for values in (curve.drops, curve.params, curve.macs)]
+        return cls(curve, s, *at)
+
+    def gains(self, what: str) -> Floats:
+        """Return what is saved, parameters or MACs."""
+        return self.macs if what == "macs" else self.params
+
+
+def suggest(
+    found: Sensitivity,
+    *,
+    drop: float | None = None,
+    params: float | None = None,
+    macs: float | None = None,
+    save: str = "params",
+    totals: tuple[int, int],
+    counter: Counter | None = None,
+) -> Suggestion:
+    """Suggest how much to take from each layer, from measured curves.
+
+    Parameters
+    ----------
+    found : Sensitivity
+        What each layer costs alone.
+    drop : float, optional
+        Allowed drop in accuracy, a fraction: as much as possible goes.
+    params, macs : float, optional
+        Goal instead: share of the whole model's parameters, or of its MACs, that is to go, 0 < share < 1, at the least drop.
+    save : {"params", "macs"}
+        What goes as much as possible within an allowed drop.
+    totals : (int, int)
+        Parameters and MACs of the whole dense model.
+    counter : callable, optional
+        From sparsities by name to parameters and MACs that go when all of them are carried out together. Needed where these do not
+        add up (mode "structured": :func:`prunekit.evaluation.sensitivity.per_layer_plan.counter`); the goal is then met by count.
+
+    Returns
+    -------
+    Suggestion
+        No target lies beyond what was measured.
+
+    Raises
+    ------
+    PrunekitError
+        If not exactly one of drop, params and macs is given, or a goal is out of reach within what was measured.
+    """
+    given = {name: value for name, value in (("drop", drop), ("params", params), ("macs", macs)) if value is not None}
+    if len(given) != 1:
+        raise PrunekitError("give one of an allowed drop, a goal in parameters or a goal in MACs")
+    one_of("save", save, ("params", "macs"))
+    ((what, amount),) = given.items()
+    if not 0 <= amount < 1 or (what != "drop" and amount == 0):
+        raise PrunekitError(f"{what} must be a fraction, {'0 <=' if what == 'drop' else '0 <'} share < 1; got {amount!r}")
+    options = [_Options.of(curve) for curve in drop_curves(found)]
+    problem = _Problem(options, totals, counter)
+    picked = problem.within(amount, save) if what == "drop" else problem.for_goal(what, amount)
+    return problem.suggestion(picked, found.images)
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What can be chosen, and how it is counted."""
+
+    options: Sequence[_Options]
+    totals: tuple[int, int]
+    counter: Counter | None
+
+    def within(self, allowed: float, save: str) -> Ints:
+        """Return the options that save most within an allowed drop."""
+        return most_within([o.drops for o in self.options], [o.gains(save) for o in self.options], allowed)
+
+    def for_goal(self, what: str, share: float) -> Ints:
+        """Return the options that meet a goal at the least drop; by count, where savings do not add up."""
+        everything = np.array([o.sparsities.size - 1 for o in self.options])
+        reach = self.share(everything, what)
+        if reach < share - 1e-9:
+            word = "parameters" if what == "params" else "MACs"
+            raise PrunekitError(
+                f"within what was measured at most {100 * reach:.1f} % of the {word} can go, and {100 * share:.1f} % were asked for: "
+                "lower the goal, or measure higher sparsities"
+            )
+        if self.counter is None:
+            return self._least(what, share)
+        return self._bisected(what, share)
+
+    def _least(self, what: str, share: float) -> Ints:
+        """Return the options that meet a goal at the least drop, where savings add up."""
+        total = self.totals[0 if what == "params" else 1]
+        return least_for([o.drops for o in self.options], [o.gains(what) for o in self.options], share * total)
+
+    def _bisected(self, what: str, share: float) -> Ints:
+        """Ask for more or less of what does not add up, until the count is right; of what is near enough the first that is met."""
+        low, high = 0.0, sum(float(o.gains(what)[-1]) for o in self.options) / max(self.totals[0 if what == "params" else 1], 1)
+        found: list[tuple[float, Ints]] = []
+        for _ in range(TRIES):
+            goal = (low + high) / 2
+            picked = self._least(what, goal)
+            reached = self.share(picked, what)
+            found.append((reached - share, picked))
+            low, high = (goal, high) if reached < share else (low, goal)
+        met = [pair for pair in found if pair[0] >= 0] or [(0.0, np.array([o.sparsities.size - 1 for o in self.options]))]
+        return self._given_back(min(met, key=lambda pair: pair[0])[1], what, share)
+
+    def _given_back(self, picked: Ints, what: str, share: float) -> Ints:
+        """Take steps back, the dearest first, while the goal is still met."""
+        while True:
+            steps = [picked - step for step in np.eye(picked.size, dtype=np.int64) if (picked >= step).all()]
+            still = [step for step in steps if self.share(step, what) >= share]
+            if not still:
+                return picked
+            picked = min(still, key=lambda step: (self._drop(step), self.share(step, what)))
+
+    def _drop(self, picked: Ints) -> float:
+        """Return the sum of what each layer costs alone."""
+        return sum(float(o.drops[k]) for o, k in zip(self.options, picked, strict=True))
+
+    def chosen(self, picked: Ints) -> dict[str, float]:
+        """Return sparsities by name."""
+        return {o.curve.name: float(o.sparsities[k]) for o, k in zip(self.options, picked, strict=True)}
+
+    def saved(self, picked: Ints) -> tuple[float, float]:
+        """Return parameters and MACs that go."""
+        if self.counter is not None:
+            return self.counter(self.chosen(picked))
+        pairs = list(zip(self.options, picked.tolist(), strict=True))
+        return float(sum(o.params[k] for o, k in pairs)), float(sum(o.macs[k] for o, k in pairs))
+
+    def share(self, picked: Ints, what: str) -> float:
+        """Return the share of the whole that goes."""
+        place = 0 if what == "params" else 1
+        return self.saved(picked)[place] / max(self.totals[place], 1)
+
+    def suggestion(self, picked: Ints, images: int) -> Suggestion:
+        """Put it together, each target with its reason."""
+        drops = [float(o.drops[k]) for o, k in zip(self.options, picked, strict=True)]
+        targets = tuple(
+            LayerTarget(o.curve.name, float(o.sparsities[k]), d, reason(o.curve, float(o.sparsities[k]), d))
+            for o, k, d in zip(self.options, picked, drops, strict=True)
+        )
+        params, macs = (count / max(total, 1) for count, total in zip(self.saved(picked), self.totals, strict=True))
+        sentence = (
+            f"{100 * params:.1f} % of the parameters and {100 * macs:.1f} % of the MACs would go, for {100 * sum(drops):.1f} points of "
+            f"accuracy: estimated, as the sum of what each layer costs alone on {images:,} images. Measure the whole before you rely on it"
+        )
+        return Suggestion(targets, sum(drops), params, macs, self.counter is not None, images, sentence)
+
+
+def reason(curve: DropCurve, sparsity: float, drop: float) -> str:
+    """Say in one sentence why a layer gets its target, from its curve.
+
+    Parameters
+    ----------
+    curve : DropCurve
+        What the layer costs.
+    sparsity, drop : float
+        Its target, and what that costs.
+    """
+    last = float(curve.sparsities[-1])
+    beyond = np.flatnonzero(curve.sparsities > sparsity + 1e-9)
+    if not beyond.size:
+        return f"even at {100 * last:.0f} %, the most that was measured, it costs {100 * drop:.1f} points"
+    following = int(beyond[0])
+    more = 100 * (float(curve.drops[following]) - drop)
+    ahead = f"{100 * float(curve.sparsities[following]):.0f} % would cost {more:.1f} points more"
+    return f"stays whole: {ahead.replace(' more', '')}" if sparsity == 0 else f"costs {100 * drop:.1f} points; {ahead}"

@@ -1,0 +1,226 @@
+"""Four sizes of a pruned network, side by side: four ways to store it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunekit.evaluation.batches import check_cancel
+from prunekit.evaluation.compression import BY, LARGE, Squeeze, squeeze
+from prunekit.evaluation.file_layout import Layout, Masks, header, stored
+from prunekit.evaluation.sparse_formats import FORMATS, format_bytes, smallest
+
+FOUR = ("dense", "gzip", "sparse", "surgery")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a pruned network, stored in four ways.
+
+    Attributes
+    ----------
+    dense : int
+        The safetensors file in the baseline's layout: what was removed is stored as zeros, so this is the baseline's own size.
+    gzip : int or None
+        That file gzipped, as ``igzip -2`` does it; None where it was not asked for, because compressing takes time.
+    sparse : int
+        That file with each weight tensor in the smallest of the formats dense, bitmap, CSR and 8-bit gaps.
+    surgery : int
+        The safetensors file after removed channels are physically gone. Masks remove nothing physically: there it equals ``dense``.
+    sparse_format : str
+        The formats behind ``sparse``, the one with the most weight tensors first, as in ``bitmap, dense``.
+    gzip_low, gzip_high : int or None
+        The 95 % interval of a gzipped size that is estimated from a sample; None where it is measured.
+    """
+
+    dense: int
+    gzip: int | None
+    sparse: int
+    surgery: int
+    sparse_format: str
+    gzip_low: int | None = None
+    gzip_high: int | None = None
+
+    @property
+    def gzip_how(self) -> str | None:
+        """``measured`` or ``estimated``; None where it was not asked for."""
+        return None if self.gzip is None else "measured" if self.gzip_low is None else "estimated"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the four sizes in bytes, and of the gzipped one its interval, how it is known, and by which compressor it is."""
+        four = {name: getattr(self, name) for name in FOUR}
+        interval = {"gzip_low": self.gzip_low, "gzip_high": self.gzip_high}
+        return {**four, **interval, "gzip_how": self.gzip_how, "gzip_by": None if self.gzip is None else BY}
+
+
+def comparable(sizes: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return stored sizes without a gzipped one of another compressor, as of versions up to 0.4.0: beside today's it would mislead."""
+    if sizes is None or not outdated(sizes):
+        return None if sizes is None else dict(sizes)
+    return {**sizes, "gzip": None, "gzip_low": None, "gzip_high": None, "gzip_how": None, "gzip_by": None}
+
+
+def gzip_note(sizes: Mapping[str, Any] | None) -> str:
+    """Return what to say beside a gzipped size, as in ``estimated ± 0.2 %``; "" where it is measured, or not known."""
+    low, high, value = ((sizes or {}).get(name) for name in ("gzip_low", "gzip_high", "gzip"))
+    return f"estimated ± {50 * (high - low) / value:.1g} %" if value and low is not None and high is not None else ""
+
+
+def outdated(sizes: Mapping[str, Any] | None) -> bool:
+    """Return whether stored sizes hold a gzipped one of another compressor."""
+    return sizes is not None and sizes.get("gzip") is not None and sizes.get("gzip_by") != BY
+
+
+def file_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -> int:
+    """Return the size of a model's safetensors file without writing it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model; its whole state dict counts, buffers too.
+    metadata : mapping of str to str, optional
+        What the file says about itself.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    return _length(stored(model), metadata)
+
+
+def _length(layout: Layout, metadata: Mapping[str, str] | None = None) -> int:
+    """Return the bytes of a file."""
+    return len(header(layout, metadata)) + sum(entry.bytes for entry in layout)
+
+
+def gzip_bytes(model: nn.Module, masks: Masks | None = None, cancel: threading.Event | None = None) -> int:
+    """Return the measured size of the model's safetensors file after gzip.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In the layout to store.
+    masks : mapping of str to BoolTensor, optional
+        Layer name to mask: what it removes is stored as zeros.
+    cancel : threading.Event, optional
+        Looked at before each megabyte.
+
+    Returns
+    -------
+    int
+        Bytes. Nothing is written, and the file is never in memory as a whole.
+    """
+    layout = stored(model, masks)
+    packer = squeeze(_length(layout), exact=True, cancel=cancel)
+    _walk(layout, packer, cancel)
+    return packer.finish().bytes
+
+
+def _walk(layout: Layout, packer: Squeeze | None, cancel: threading.Event | None = None) -> tuple[int, str]:
+    """Go through a file once: compress it, and return its size with each weight tensor in its smallest format, and the formats."""
+    head = header(layout)
+    total, used = len(head), Counter[str]()
+    if packer is not None:
+        packer.add(np.frombuffer(head, np.uint8))
+    for entry in layout:
+        check_cancel(cancel)
+        item = entry.dtype.itemsize
+        weighs = len(entry.shape) > 1 and entry.dtype.is_floating_point and entry.bytes > 0
+        if not weighs:
+            total += entry.bytes
+        if not entry.bytes or not (weighs or packer is not None):
+            continue
+        values = entry.values()
+        if weighs:
+            best, size = smallest(format_bytes(_alive(values), item))
+            used[best] += 1
+            total += size
+        if packer is not None:
+            packer.add(values.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return total, ", ".join(sorted(used, key=lambda f: (-used[f], FORMATS.index(f)))) or "dense"
+
+
+def _alive(values: Tensor) -> Any:
+    """Return an array that is zero where the values are: themselves where numpy knows their type."""
+    return values.numpy() if values.dtype in (torch.float32, torch.float64) else (values != 0).numpy()
+
+
+def sparse_bytes(model: nn.Module, masks: Masks | None = None) -> tuple[int, str]:
+    """Return the size of the file with each weight tensor in its smallest format, and the formats used.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In the layout to store.
+    masks : mapping of str to BoolTensor, optional
+        Layer name to mask (or what broadcasts to the weight's shape): what it removes counts as zero.
+
+    Returns
+    -------
+    int
+        Bytes: the header of the dense file, the weight tensors (floating, two axes or more) each in the smallest format, the rest dense.
+    str
+        Formats by number of weight tensors, as in ``bitmap, dense``.
+    """
+    return _walk(stored(model, masks), None)
+
+
+def sizes(
+    model: nn.Module,
+    *,
+    zeroed: nn.Module | Layout | None = None,
+    masks: Masks | None = None,
+    surgery_bytes: int | None = None,
+    gzip: bool = True,
+    exact: bool = False,
+    above: int = LARGE,
+    cancel: threading.Event | None = None,
+) -> Sizes:
+    """Return the four sizes of a pruned network.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network as it is handed out: smaller after surgery, with zeros after masking, or dense together with ``masks``.
+    zeroed : nn.Module or Layout, optional
+        The same network in the baseline's layout, removed channels stored as zeros; ``model`` itself where that is left out.
+    masks : mapping of str to BoolTensor, optional
+        Layer name to mask over the baseline's layout: saves making a masked copy.
+    surgery_bytes : int, optional
+        File size after surgery where the smaller model has not been made (yet).
+    gzip : bool
+        Whether to compress as well: about half a gigabyte a second, so a slider leaves it out and asks again on demand.
+    exact : bool
+        Compress a large file whole too; its gzipped size is estimated from a sample of blocks otherwise.
+    above : int
+        From how many bytes on a file is large.
+    cancel : threading.Event, optional
+        Stops the compression.
+
+    Returns
+    -------
+    Sizes
+        In bytes.
+
+    Raises
+    ------
+    PrunekitError
+        If a tensor has a type that a safetensors file cannot hold.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    full = zeroed if isinstance(zeroed, list) else stored(model if zeroed is None else zeroed, masks)
+    dense = _length(full)
+    packer = squeeze(dense, exact=exact, above=above, cancel=cancel) if gzip else None
+    sparse, used = _walk(full, packer, cancel)
+    packed = None if packer is None else packer.finish()
+    told = (None, None, None) if packed is None else (packed.bytes, packed.low, packed.high)
+    return Sizes(dense, told[0], sparse, file_bytes(model) if surgery_bytes is None else surgery_bytes, used, *told[1:])

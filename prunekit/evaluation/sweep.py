@@ -1,0 +1,241 @@
+"""Accuracy against sparsity: scored once, measured point by point."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.config.spec import PruneSpec
+from prunekit.errors import DataError, PrunekitError, one_of
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.models.cost import Counts, count
+from prunekit.models.info import info
+from prunekit.models.layers import weight_of
+from prunekit.pruning.api import carry_out
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.unstructured.masks import Ranking
+
+
+class Made(NamedTuple):
+    """A pruned model, the share that was removed, and what is left."""
+
+    model: nn.Module
+    sparsity: float
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One sparsity of a sweep.
+
+    Attributes
+    ----------
+    requested, sparsity : float
+        Share asked for and share removed: of the chosen layers' weights (unstructured) or of their removable channels (structured).
+    accuracy : Accuracy
+        Of the pruned model, after recovery where there was one.
+    counts : Counts
+        Of the pruned model.
+    run : str
+        The run in the store; "" where nothing was to be stored.
+    seed : int
+        Of the setting.
+    bytes : int
+        Of its file: as it is where channels were removed, in the best sparse format where weights were; 0 where it was not counted.
+    """
+
+    requested: float
+    sparsity: float
+    accuracy: Accuracy
+    counts: Counts
+    run: str = ""
+    seed: int = 0
+    bytes: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        counts = {name: getattr(self.counts, name) for name in ("params", "nonzero", "macs", "effective_macs")}
+        return {"requested": self.requested, "sparsity": self.sparsity, "accuracy": self.accuracy.to_dict(), **counts}
+
+
+def split_of(data: Any, split: str) -> Any:
+    """Return the named part of the data; a bare split stands for itself.
+
+    Raises
+    ------
+    DataError
+        If there is no such part.
+    """
+    if not hasattr(data, "test"):
+        return data
+    one_of("split", split, ("train", "validation", "test"), DataError)
+    part = getattr(data, split, None)
+    if part is None:
+        raise DataError(f"these data have no {split} part: use split='test'")
+    return part
+
+
+def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
+    """Return the shape of one sample: of the data, or as the catalog knows it where the data cannot be indexed.
+
+    Raises
+    ------
+    DataError
+        If there are no samples, or their shape is not known.
+    """
+    if hasattr(part, "__getitem__") and hasattr(part, "__len__") and hasattr(part, "batches"):
+        if not len(part):
+            raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
+        return tuple(part[0][0].shape)
+    shape = info(model).input_shape
+    if shape is None:
+        raise DataError("the shape of a sample is not known: give a split such as data.test")
+    return tuple(shape)
+
+
+def points_of(spec: PruneSpec, sparsities: Iterable[float]) -> list[float]:
+    """Return checked sparsities of a sweep.
+
+    Raises
+    ------
+    PrunekitError
+        If there are none, one is not valid, or the setting is a pattern.
+    """
+    if spec.mode == "nm":
+        raise PrunekitError(f"a pattern has one sparsity, {spec.sparsity:g}: prune with it once instead of sweeping")
+    points = [float(spec.at(sparsity).sparsity or 0.0) for sparsity in sparsities]
+    if not points:
+        raise PrunekitError("give at least one sparsity, as in 0,0.5,0.9")
+    return points
+
+
+class Scored:
+    """A model whose weights or channels are scored once and cut at any sparsity.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; not modified.
+    spec : PruneSpec
+        Mode "unstructured" or "structured"; its own sparsity or threshold does not count.
+    shape : tuple of int
+        Shape of one sample.
+    data : Data or split, optional
+        For the criteria that look at images.
+
+    Raises
+    ------
+    PrunekitError
+        If the setting does not fit the model, or is a pattern, which has one sparsity.
+    """
+
+    def __init__(self, model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None) -> None:
+        points_of(spec, [0.0])
+        self.model, self.spec, self.shape = model, spec, shape
+        masked = spec.mode == "unstructured"
+        self._ranking = Ranking.of(model, spec, data) if masked else ChannelRanking.of(model, spec, trace(model, shape), data)
+        self._working: nn.Module | None = None
+
+    def check(self, sparsity: float) -> None:
+        """Raise `PruningError` where the setting puts a sparsity out of reach; nothing is made."""
+        self._ranking.cut(sparsity)
+
+    def at(self, sparsity: float) -> Made:
+        """Return the model at one sparsity.
+
+        A model with zeroed weights is one working copy, which the next call overwrites; a smaller one is a new copy, proved.
+        """
+        if isinstance(self._ranking, Ranking):
+            return self._masked(self._ranking, sparsity)
+        result = carry_out(self.model, self._ranking.cut(sparsity), self.spec.at(sparsity))
+        return Made(result.model, result.achieved.sparsity, result.after)
+
+    def _masked(self, ranking: Ranking, sparsity: float) -> Made:
+        """Return the working copy with the dense weights, what goes as zero."""
+        masks = ranking.masks(ranking.cut(sparsity))
+        if self._working is None:
+            self._working = copy.deepcopy(self.model)
+        _overwrite(self._working, self.model, masks)
+        removed = sum(mask.numel() - int(torch.count_nonzero(mask)) for mask in masks.values())
+        return Made(self._working, removed / sum(ranking.sizes.values()), count(self.model, self.shape, masks))
+
+
+def _overwrite(working: nn.Module, model: nn.Module, masks: dict[str, Tensor]) -> None:
+    """Give the working copy the dense weights again, with what the masks remove as zero."""
+    with torch.no_grad():
+        for name, mask in masks.items():
+            dense = weight_of(model, name)
+            weight_of(working, name).copy_(dense).masked_fill_(~mask.to(dense.device), 0)
+
+
+def sweep(
+    model: nn.Module,
+    spec: PruneSpec,
+    sparsities: Iterable[float],
+    data: Any,
+    *,
+    split: str = "test",
+    batch_size: int = 256,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Iterator[SweepPoint]:
+    """Measure one setting at several sparsities, without recovery.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; not modified.
+    spec : PruneSpec
+        The setting; its own sparsity or threshold is ignored.
+    sparsities : iterable of float
+        Each at least 0 and below 1; points come in this order.
+    data : Data or split
+        What accuracy is measured on.
+    split : {"test", "validation", "train"}
+        Which part of the data. To choose a sparsity use the validation part and keep the test part for the last word.
+    batch_size : int
+        Samples at a time.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` over all points.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+
+    Yields
+    ------
+    SweepPoint
+        As soon as it is measured.
+
+    Raises
+    ------
+    PrunekitError
+        If the setting, the data or a sparsity is not valid, or overrides put a sparsity out of reach; before anything is measured.
+    """
+    points = points_of(spec, sparsities)
+    part = split_of(data, split)
+    scored = Scored(model, spec, shape_of(model, part), data)
+    for requested in points:
+        scored.check(requested)
+
+    def measure(index: int, requested: float) -> SweepPoint:
+        check_cancel(cancel)
+        made = scored.at(requested)
+        share = part_of(progress, index, len(points), requested)
+        accuracy = evaluate(made.model, part, batch_size=batch_size, progress=share, cancel=cancel)
+        return SweepPoint(requested, made.sparsity, accuracy, made.counts, seed=spec.seed)
+
+    return (measure(index, requested) for index, requested in enumerate(points))
+
+
+def part_of(progress: Progress | None, index: int, total: int, requested: float) -> Progress | None:
+    """Return the progress of one point as a part of the whole."""
+    if progress is None:
+        return None
+    return lambda share, text: progress((index + share) / total, f"sparsity {requested:.0%}: {text}")

@@ -1,0 +1,29 @@
+"""What was made and measured, kept for good: identities, the store, and experiments that go through it."""
+
+from prunekit.experiments.home import home, store
+from prunekit.experiments.identity import data_hash, measurement_id, run_id, trained_on, weights_of
+from prunekit.experiments.loading import use_loader
+from prunekit.experiments.records import Label, Measurement, Run
+from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.store import RunStore, Stored
+from prunekit.experiments.sweep_run import carry_out, measure_one
+
+__all__ = [
+    "AccuracyRequest",
+    "Label",
+    "Measurement",
+    "Run",
+    "RunStore",
+    "Stored",
+    "SweepRequest",
+    "carry_out",
+    "data_hash",
+    "home",
+    "measure_one",
+    "measurement_id",
+    "run_id",
+    "store",
+    "trained_on",
+    "use_loader",
+    "weights_of",
+]

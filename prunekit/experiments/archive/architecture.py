@@ -1,0 +1,92 @@
+"""How a stranger builds the architecture: a few lines of Python, and the file that they need where torchvision does not have it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from prunekit.errors import ModelError
+from prunekit.experiments.archive.manifest import CODE, LOADER
+from prunekit.local_code.factories import is_factory, load_factory, split_name
+from prunekit.models.torchvision_models import INITIALISED, PREFIX
+from sample_models import SAMPLES, architectures
+
+OWN_NAME = "architecture.py"
+TAKEN = {LOADER.removesuffix(".py"), "torch", "torchvision", "timm", "numpy", "safetensors", "onnxruntime"}
+"""Modules that a file beside ``load.py`` would hide."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What ``load.py`` needs to build the dense architecture.
+
+    Attributes
+    ----------
+    lines : tuple of str
+        The body of a function that returns it.
+    package : str
+        What to install beside torch and safetensors; "" for nothing.
+    code : str
+        Name of the Python file that lies beside ``load.py``; "" for none.
+    text : bytes
+        What is in it.
+    """
+
+    lines: tuple[str, ...]
+    package: str = ""
+    code: str = ""
+    text: bytes = b""
+
+
+def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
+    """Return what builds an architecture without prunekit.
+
+    Parameters
+    ----------
+    architecture : str
+        A sample, ``torchvision/NAME``, or ``path/to/file.py:factory``.
+    model : nn.Module
+        The run's model, of that architecture.
+    classes : int
+        How many scores it gives.
+
+    Raises
+    ------
+    ModelError
+        If the architecture is none of these, or its file is gone.
+    """
+    if architecture in SAMPLES:
+        return _beside(OWN_NAME, SAMPLES[architecture].build.__name__, True, Path(architectures.__file__).read_bytes())
+    if architecture.startswith(PREFIX):
+        return _torchvision(architecture.removeprefix(PREFIX), model, classes)
+    if is_factory(architecture):
+        path, name = split_name(architecture, ModelError)
+        built = not isinstance(load_factory(architecture, ModelError), nn.Module)
+        return _beside(path.name if _free(path) else OWN_NAME, name, built, path.read_bytes())
+    raise ModelError(
+        f"nobody knows how to build {architecture!r} without prunekit: export a run of a sample, of torchvision or of your own"
+    )
+
+
+def _torchvision(name: str, model: nn.Module, classes: int) -> Source:
+    """Return the lines for a classifier of torchvision, with the switches that its weights were made with."""
+    options = {"weights": None, "num_classes": classes}
+    options |= {"init_weights": False} if name in INITIALISED else {}
+    options |= {switch: bool(getattr(model, switch)) for switch in ("aux_logits", "transform_input") if hasattr(model, switch)}
+    told = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    return Source(("import torchvision", "", f'return torchvision.models.get_model("{name}", {told})'), "torchvision")
+
+
+def _beside(code: str, name: str, built: bool, text: bytes) -> Source:
+    """Return the lines for a function, or a ready module, in a file beside."""
+    beside = ("import sys", "", f"sys.path.insert(0, str(HERE))  # {code} lies beside this file")
+    lines = (*beside, f"from {code.removesuffix('.py')} import {name}", "")
+    return Source((*lines, f"return {name}()" if built else f"return {name}"), "", code, text)
+
+
+def _free(path: Path) -> bool:
+    """Return whether a file may keep its name: it can be imported by it, and hides no other module."""
+    return bool(CODE.fullmatch(path.name)) and path.stem not in sys.stdlib_module_names | TAKEN

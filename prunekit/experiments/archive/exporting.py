@@ -1,0 +1,139 @@
+"""Writing a run as an archive that opens without prunekit."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from prunekit.evaluation.batches import Progress, check_cancel, part_of
+from prunekit.experiments.archive.assembling import Assembled, assemble, complete
+from prunekit.experiments.archive.forms import make_forms
+from prunekit.experiments.archive.gathering import gather
+from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ArchiveError, Exported, FormatCheck
+from prunekit.experiments.archive.proving import NAMES, prove
+from prunekit.experiments.archive.reader import unpack
+from prunekit.experiments.archive.writer import draft, pack
+from prunekit.experiments.home import store as usual_store
+from prunekit.experiments.load_run import open_run
+from prunekit.experiments.store import RunStore
+
+
+def export_run(
+    run: str,
+    out: str | PathLike[str],
+    store: RunStore | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Exported:
+    """Write a run as one archive: weights, recipe, ONNX, torch.export, a program that loads it, and the measured figures.
+
+    Every form of the model is unpacked and opened in a fresh process that cannot import prunekit, and compared with the run on the same
+    images. What does not give the same predictions is left out, and said. The same run gives the same bytes.
+
+    Parameters
+    ----------
+    run : str
+        Its id, or the beginning of one.
+    out : path
+        The file to write; an archive that is there is replaced, as a whole and only at the end.
+    store : RunStore, optional
+        Where the run is kept; `prunekit.experiments.store` when left out.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Stops the work; nothing is left behind.
+
+    Raises
+    ------
+    StoreError, RunGone
+        If there is no such run, or what it was made of is gone.
+    ArchiveError
+        If it cannot be written, or no form of the model gives the predictions of the run.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    where = usual_store() if store is None else store
+    target = Path(out).expanduser()
+    with draft(target) as part, tempfile.TemporaryDirectory(prefix="prunekit-export-") as private:
+        done = _Export(Path(private), part, progress, cancel).carry_out(run, where)
+    return Exported(target, *done)
+
+
+@dataclass(frozen=True, eq=False)
+class _Export:
+    """One export under way: its private folder, the half-written file, and who watches."""
+
+    private: Path
+    part: Path
+    progress: Progress | None
+    cancel: threading.Event | None
+
+    def carry_out(self, name: str, store: RunStore) -> tuple[str, tuple[FormatCheck, ...], tuple[str, ...]]:
+        """Make, check, and leave out what does not agree; return the run, what was checked, and notes."""
+        self._tell(0.0, "opening the run")
+        opened = open_run(store.find(name), store)
+        self._tell(0.1, "predicting")
+        made = assemble(self.private / "made", opened, gather(opened), store)
+        forms = {} if opened.model is None else self._forms(made)
+        failed = {file: _failed(file, form["error"]) for file, form in forms.items() if form["error"]}
+        notes = [note for note in (opened.note, *made.gathered.notes) if note]
+        notes += [f"{EXPORTED} takes one sample at a time: the model's code fixes the batch."] if _alone(forms, failed) else []
+        checks = self._checked(made, forms, failed, notes)
+        bad = [check for check in checks if not check.agrees and check.name not in {check.name for check in failed.values()}]
+        if bad:
+            failed |= {_opener(check): check for check in bad}
+            checks = self._checked(made, forms, failed, notes)
+        if not any(check.agrees for check in checks):
+            raise ArchiveError(f"no form of this model gives its predictions: {'; '.join(f'{c.file}: {c.sentence}' for c in checks)}")
+        return opened.run.id, tuple(checks), tuple(notes)
+
+    def _forms(self, made: Assembled) -> Mapping[str, Mapping[str, Any]]:
+        """Make what torch's exporter makes."""
+        self._tell(0.2, "starting torch's exporter")
+        return make_forms(made.folder, made.gathered.pixels.shape, part_of(self.progress, 0.2, 0.6), self.cancel)
+
+    def _checked(
+        self, made: Assembled, forms: Mapping[str, Mapping[str, Any]], failed: Mapping[str, FormatCheck], notes: list[str]
+    ) -> list[FormatCheck]:
+        """Pack what did not fail, unpack it as a stranger would, and open every form of it."""
+        for file in failed:
+            (made.folder / file).unlink(missing_ok=True)
+        complete(made, [*notes, *(f"{check.file}: {check.sentence}." for check in failed.values())])
+        self._tell(0.6, "packing")
+        pack(made.folder, self.part, self.cancel)
+        with tempfile.TemporaryDirectory(dir=self.private) as unpacked:
+            code = unpack(self.part, Path(unpacked)).code
+            found, opening = [], (LOADER,) if (made.folder / INT8).is_file() else tuple(NAMES)
+            for place, file in enumerate(opening):
+                self._tell(0.65 + 0.35 * place / len(opening), f"opening {file} without prunekit")
+                batch = int(forms.get(file, {}).get("batch", 0))
+                how: dict[str, Any] = {"batch": batch, "code": code, "cancel": self.cancel}
+                found.append(failed.get(file) or prove(Path(unpacked), file, made.gathered, self.private, **how))
+        return found
+
+    def _tell(self, share: float, text: str) -> None:
+        """Tell the progress; stop where that is wanted."""
+        check_cancel(self.cancel)
+        if self.progress is not None:
+            self.progress(share, text)
+
+
+def _failed(file: str, error: str) -> FormatCheck:
+    """Return the check of a form that could not be made."""
+    return FormatCheck(NAMES[file], file, False, None, f"left out: {error}")
+
+
+def _alone(forms: Mapping[str, Mapping[str, Any]], failed: Mapping[str, FormatCheck]) -> bool:
+    """Return whether model.pt2 is there and takes one sample at a time."""
+    return EXPORTED not in failed and forms.get(EXPORTED, {}).get("batch") == 1
+
+
+def _opener(check: FormatCheck) -> str:
+    """Return the file of a form that is left out: the weights stay, what opens them goes."""
+    return next((file for file, name in NAMES.items() if name == check.name), LOADER)

@@ -1,0 +1,60 @@
+"""Making the forms of a model that need torch's exporter: ``model.onnx`` and ``model.pt2``, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prunekit.errors import LatencyError
+from prunekit.evaluation.batches import Progress
+from prunekit.experiments.archive.manifest import EXPORTED, ONNX
+from prunekit.latency.worker import run_child
+
+MODULE = "prunekit.experiments.archive.forms_worker"
+FORMS = (ONNX, EXPORTED)
+REQUEST = "request.json"
+
+
+def make_forms(
+    folder: Path, shape: Sequence[int], progress: Progress | None = None, cancel: threading.Event | None = None
+) -> dict[str, dict[str, Any]]:
+    """Write ``model.onnx`` and ``model.pt2`` into a folder that holds the weights and what builds the architecture.
+
+    Parameters
+    ----------
+    folder : Path
+        As `write_folder` wrote it, ``load.py`` with it. Files of its own go into the folder above it, which is private.
+    shape : sequence of int
+        Of one sample.
+    progress, cancel
+        As for :func:`prunekit.experiments.archive.export_run`.
+
+    Returns
+    -------
+    dict
+        Name of the file -> ``error`` (why it could not be made; "") and ``batch`` (1 where it takes one sample at a time; 0 for any).
+    """
+    request = folder.parent / REQUEST
+    request.write_text(json.dumps({"folder": str(folder), "shape": list(shape)}), encoding="utf-8")
+    died = ""
+    try:
+        run_child(request, 1, progress=progress, cancel=cancel, module=MODULE)
+    except LatencyError as error:
+        died = str(error)
+    return {name: _found(folder, name, died) for name in FORMS}
+
+
+def note_of(folder: Path, name: str) -> Path:
+    """Return where the process notes what came of a file."""
+    return folder.parent / f"{name}.json"
+
+
+def _found(folder: Path, name: str, died: str) -> dict[str, Any]:
+    """Return what came of a file."""
+    note = note_of(folder, name)
+    if note.is_file():
+        return dict(json.loads(note.read_text(encoding="utf-8")))
+    return {"error": died or "its process ended without a word", "batch": 0}

@@ -1,0 +1,126 @@
+"""The process that exports a model: ``python -m prunekit.experiments.archive.forms_worker REQUEST.json``.
+
+Torch's exporter is not made for a process with several threads, such as a server. It answers as the timing process does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.errors import RuntimeFault
+from prunekit.experiments.archive.forms import FORMS, note_of
+from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
+from prunekit.latency import counters
+from prunekit.latency.forked import in_a_process
+from prunekit.models.load import load_model
+from prunekit.models.outputs import class_scores, run
+from prunekit.runtimes.checking import MOST_ERROR
+from prunekit.runtimes.export import export_onnx, load_exporter
+from prunekit.runtimes.faults import silence, traced_reason
+
+WORDS = {ONNX: "writing model.onnx", EXPORTED: "writing model.pt2"}
+
+
+def make(folder: Path, shape: tuple[int, ...], name: str) -> None:
+    """Write one file, and a note that says what came of it."""
+    counters.volunteer()
+    found = {"error": "", "batch": 0}
+    try:
+        model = _model(folder)
+        if name == ONNX:
+            export_onnx(model, shape, folder / name)
+        else:
+            found["batch"] = export_program(model, shape, folder / name)
+    except Exception as error:
+        (folder / name).unlink(missing_ok=True)
+        found["error"] = str(error) if isinstance(error, RuntimeFault) else traced_reason(error)
+    note_of(folder, name).write_text(json.dumps(found), encoding="utf-8")
+
+
+def export_program(model: nn.Module, shape: tuple[int, ...], path: Path) -> int:
+    """Write a model as torch.export does, for any batch where its code allows that.
+
+    Returns
+    -------
+    int
+        1 where it takes one sample at a time, 0 for any batch.
+
+    Raises
+    ------
+    RuntimeFault
+        If it cannot be exported at all.
+    """
+    for batch in (2, 1):
+        try:
+            with silence():
+                _save(model, shape, batch, path)
+            return batch % 2
+        except Exception as error:
+            if batch == 1:
+                raise RuntimeFault(f"this model cannot be exported with torch.export: {traced_reason(error)}") from error
+    raise AssertionError("unreachable")
+
+
+def _save(model: nn.Module, shape: tuple[int, ...], batch: int, path: Path) -> None:
+    """Trace with samples of zeros, compare on others, and save; paths of this machine are left out."""
+    open_batch = ({0: torch.export.Dim("batch", min=1)},) if batch > 1 else None
+    with torch.no_grad():
+        program = torch.export.export(model, (torch.zeros(batch, *shape),), dynamic_shapes=open_batch)
+    _compare(model, program.module(), torch.randn(2 * batch - 1, *shape, generator=torch.Generator().manual_seed(0)))
+    for node in program.graph_module.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    torch.export.save(program, path)
+
+
+def _compare(model: nn.Module, exported: nn.Module, x: Tensor) -> None:
+    """Raise unless the program gives the model's scores for another batch than the one that was traced."""
+    with torch.inference_mode():
+        expected, found = (class_scores(run(each, x), len(x)) for each in (model, exported))
+    off = float((expected - found).abs().max()) / (float(expected.abs().max()) or 1.0)
+    if found.shape != expected.shape or not off <= MOST_ERROR:
+        raise RuntimeFault(f"the exported program gives other scores than the model ({off:.1e} of the largest)")
+
+
+def _model(folder: Path) -> nn.Module:
+    """Return the model: from the very ``load.py`` that is handed out, or, where that fails, as prunekit opens the folder."""
+    before = list(sys.path)
+    try:
+        return runpy.run_path(str(folder / LOADER))["load_model"]()  # type: ignore[no-any-return]
+    except Exception:
+        return load_model(str(folder))
+    finally:
+        sys.path[:] = before
+
+
+def _say(out: TextIO, share: float, text: str) -> None:
+    """Tell the progress."""
+    print(json.dumps({"progress": share, "text": text}), file=out, flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make all forms, one after the other; what libraries print goes to stderr."""
+    told = json.loads(Path((sys.argv[1:] if argv is None else argv)[0]).read_text(encoding="utf-8"))
+    folder, shape = Path(told["folder"]), tuple(told["shape"])
+    with os.fdopen(os.dup(1), "w") as out:
+        os.dup2(2, 1)
+        load_exporter()
+        for place, name in enumerate(FORMS):
+            ended = in_a_process(make, folder, shape, name, alive=partial(_say, out, place / len(FORMS), WORDS[name]))
+            if ended:
+                (folder / name).unlink(missing_ok=True)
+                note_of(folder, name).write_text(json.dumps({"error": f"{WORDS[name]}: {ended}", "batch": 0}), encoding="utf-8")
+        print(json.dumps({"result": {}}), file=out, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""What is known of a run beside its weights: what it expects of pixels, and on which images its forms are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.data.load import load_data
+from prunekit.errors import PrunekitError
+from prunekit.experiments.archive.manifest import ArchiveError
+from prunekit.experiments.load_run import Opened
+from prunekit.experiments.loading import load
+from prunekit.models.info import ModelInfo, info
+from prunekit.models.load import load_model
+
+COMPARED, COMPARED_LARGE, LARGE = 256, 32, 96 * 96
+"""Images that forms are compared on; for large images; from how many pixels on an image is large."""
+BATCH = 64
+
+Floats = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What a model expects of its input.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one sample.
+    mean, std : tuple of float or None
+        Of each channel, for pixels in 0..1; None where nobody said.
+    classes : tuple of str
+        Names of the outputs, where they are known.
+    sentence : str
+        Which pixels exactly, where that is known.
+    """
+
+    shape: tuple[int, ...]
+    mean: Floats | None = None
+    std: Floats | None = None
+    classes: tuple[str, ...] = ()
+    sentence: str = ""
+
+    @property
+    def image(self) -> bool:
+        """Whether it is known how an image becomes the input."""
+        known = self.mean is not None and self.std is not None
+        return known and len(self.shape) == 3 and len(self.mean or ()) == len(self.std or ()) == self.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What the forms of a run are compared on.
+
+    Attributes
+    ----------
+    pixels : Pixels
+        What the run expects.
+    images, scores : Tensor
+        Samples, and the run's own class scores of them.
+    what : str
+        What the samples are, in a few words.
+    notes : tuple of str
+        What a person should know.
+    """
+
+    pixels: Pixels
+    images: Tensor
+    scores: Tensor
+    what: str
+    notes: tuple[str, ...] = ()
+
+
+def gather(opened: Opened) -> Gathered:
+    """Collect what is known of a run, and let it predict.
+
+    Raises
+    ------
+    ArchiveError
+        If nobody knows what input it takes.
+    """
+    known = _known(opened)
+    data, notes = _data(opened, known)
+    if data is not None and opened.shape is not None and tuple(data.test[0][0].shape) != tuple(opened.shape):
+        # nobody measured it on these: a run without data is of the size that it was made for
+        notes = (f"The forms were compared on noise: {data.id.name} has samples of another shape than the run.",)
+        data = None
+    pixels = _pixels(opened, known, data)
+    images, what = _images(pixels.shape, data)
+    return Gathered(pixels, images, torch.cat([opened.scores(part).float() for part in torch.split(images, BATCH)]), what, notes)
+
+
+def _known(opened: Opened) -> ModelInfo:
+    """Return what the catalog knows of the run's model, or of the one that it was made from."""
+    models: list[nn.Module] = [model for model in (opened.model, opened.dense) if model is not None]
+    found = next((known for known in map(info, models) if known.id is not None), None)
+    if found is not None:
+        return found
+    try:
+        return info(load_model(ModelId.from_dict(opened.run.model)))
+    except (PrunekitError, OSError):
+        return info(opened.model) if opened.model is not None else ModelInfo()
+
+
+def _data(opened: Opened, known: ModelInfo) -> tuple[Any, tuple[str, ...]]:
+    """Return the data that the run was measured on, or those of its model where nothing is downloaded for them; and what failed."""
+    data_id = opened.data_id or (DataId(known.data) if known.data == "digits" else None)
+    if data_id is None:
+        return None, ()
+    try:
+        return load(ModelId.from_dict(opened.run.model), data_id)[1], ()
+    except (PrunekitError, OSError):
+        pass  # the dense model may be gone: its run knows enough
+    try:
+        return load_data(data_id, model=opened.model), ()
+    except (PrunekitError, OSError) as error:
+        return None, (f"The forms were compared on noise: the data {data_id.name} cannot be loaded ({error}).",)
+
+
+def _pixels(opened: Opened, known: ModelInfo, data: Any) -> Pixels:
+    """Return what the model expects: as the images were made that it was measured on, else as the catalog says."""
+    test = getattr(data, "test", None)
+    normal = getattr(test, "normal", None)
+    shape = tuple(test[0][0].shape) if test is not None else _shape(opened, known)
+    mean, std = (known.mean, known.std) if normal is None else (normal.mean, normal.std)
+    classes = tuple(getattr(data, "classes", ())) or known.classes
+    return Pixels(shape, _floats(mean), _floats(std), classes, str(getattr(data, "pixels", "")))
+
+
+def _shape(opened: Opened, known: ModelInfo) -> tuple[int, ...]:
+    """Return the shape of a sample."""
+    shape = opened.shape or known.input_shape
+    if shape is None:
+        raise ArchiveError("nobody knows what input this model takes: set input_shape on its factory, or measure the run on data first")
+    return tuple(int(side) for side in shape)
+
+
+def _floats(values: Floats | None) -> Floats | None:
+    """Return plain numbers."""
+    return None if values is None else tuple(float(value) for value in values)
+
+
+def _images(shape: tuple[int, ...], data: Any) -> tuple[Tensor, str]:
+    """Return test images where there are data, otherwise noise, and what they are."""
+    n = COMPARED_LARGE if len(shape) == 3 and shape[1] * shape[2] > LARGE else COMPARED
+    if data is not None and len(data.test):
+        split = data.test.subset(n)
+        return torch.cat([images for images, _ in split.batches(BATCH)]), f"{len(split)} test images of {data.id.name}"
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(0)), f"{n} samples of noise"

@@ -1,0 +1,146 @@
+"""Whether every form of a model in an archive gives the predictions of the run, in processes that know nothing of prunekit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunekit.evaluation.batches import check_cancel
+from prunekit.experiments.archive.gathering import BATCH, Gathered
+from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ONNX, WEIGHTS, FormatCheck
+from prunekit.runtimes.checking import MOST_ERROR
+
+CHECKER = Path(__file__).with_name("checker.py")
+NAMES = {LOADER: "safetensors", ONNX: "ONNX", EXPORTED: "torch.export"}
+"""The forms of a model in float32 by the file that opens them."""
+LIMIT_S = 900.0
+_MISSING = re.compile(r"No module named '([\w.]+)'")
+
+
+def name_of(file: str, quantised: bool) -> str:
+    """Return what a form is called."""
+    return "int8 (ONNX Runtime)" if quantised else NAMES[file]
+
+
+def prove(
+    folder: Path,
+    file: str,
+    gathered: Gathered,
+    private: Path,
+    *,
+    batch: int = 0,
+    code: str = "",
+    cancel: threading.Event | None = None,
+) -> FormatCheck:
+    """Open one form in a fresh process and compare its predictions with those of the run.
+
+    Parameters
+    ----------
+    folder : Path
+        The unpacked archive.
+    file : str
+        What opens the form: ``load.py``, ``model.onnx`` or ``model.pt2``.
+    gathered : Gathered
+        Samples, and the run's scores of them.
+    private : Path
+        A folder for what travels to the process.
+    batch : int
+        1 where it takes one sample at a time; 0 for any batch.
+    code : str
+        Name of the file with the architecture.
+    cancel : threading.Event, optional
+        Ends the process.
+    """
+    quantised = (folder / INT8).is_file()
+    name = name_of(file, quantised)
+    shown = INT8 if quantised else WEIGHTS if file == LOADER else file
+    images, scores = private / "images.npy", private / f"{file}.npy"
+    if not images.is_file():
+        np.save(images, gathered.images.numpy())
+    scores.unlink(missing_ok=True)
+    told = {"folder": str(folder), "file": file, "batch": batch or BATCH, "images": str(images), "scores": str(scores), "path": sys.path}
+    said = _run(told, private, cancel)
+    if said:
+        return FormatCheck(name, shown, False, None, f"left out: {_hint(said, code)}")
+    return compared(name, shown, gathered, torch.from_numpy(np.load(scores)), batch)
+
+
+def compared(name: str, file: str, gathered: Gathered, found: Tensor, batch: int = 0) -> FormatCheck:
+    """Compare scores with those of the run.
+
+    Scores within 1e-3 of the largest one count as equal; a prediction then only differs where the run's own two best are as close.
+    """
+    expected, n = gathered.scores, len(gathered.scores)
+    if found.shape != expected.shape or not bool(torch.isfinite(found).all()):
+        return FormatCheck(name, file, False, None, f"left out: it gives no scores of shape {list(expected.shape)}")
+    error = float((expected - found).abs().max()) / (float(expected.abs().max()) or 1.0)
+    same = int((expected.argmax(1) == found.argmax(1)).sum())
+    close = f"scores within {error:.1e} of the largest score" if error else "and the same scores to the bit"
+    told = f"the same class as the run on {same} of {gathered.what}, {close}"
+    if error > MOST_ERROR:
+        return FormatCheck(name, file, False, error, f"left out: {told}; {MOST_ERROR:g} is allowed")
+    ties = f"; the other {n - same} are ties in the run itself" if same < n else ""
+    return FormatCheck(name, file, True, error, told + ties + ("; one sample at a time" if batch == 1 else ""))
+
+
+def _hint(said: str, code: str) -> str:
+    """Return an error with what to do about it, where that is known."""
+    missing = _MISSING.search(said)
+    if missing is None or not code:
+        return said
+    return f"{code} imports {missing[1]}, which an archive does not hold: put what it needs into {code} itself, or install it as a package"
+
+
+def _run(told: dict[str, object], private: Path, cancel: threading.Event | None) -> str:
+    """Run the checker and return what went wrong, or ""."""
+    request = private / "check.json"
+    request.write_text(json.dumps(told), encoding="utf-8")
+    # -I: nothing of this environment, this folder or the user's own packages
+    with (private / "stderr").open("w+", encoding="utf-8", errors="replace") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-I", str(CHECKER), str(request)], cwd=private, env=_environment(private), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+        )  # fmt: skip
+        try:
+            code = _ended(process, cancel)
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if code == 0:
+            return ""
+        errors.seek(0)
+        lines = [line.strip() for line in errors if line.strip()]
+    if code is None:
+        return f"it took longer than {LIMIT_S:.0f} s"
+    return lines[-1][:300] if lines else f"its process ended with the code {code}"
+
+
+def _ended(process: subprocess.Popen[bytes], cancel: threading.Event | None) -> int | None:
+    """Wait for the process and return its exit code; None where it takes too long."""
+    start = monotonic()
+    while monotonic() - start < LIMIT_S:
+        try:
+            return process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            check_cancel(cancel)
+    return None
+
+
+def _environment(private: Path) -> dict[str, str]:
+    """Return the environment of the process: one thread, no place of prunekit, temporary files in the private folder."""
+    fixed = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PRUNEKIT_", "PYTHON"))}
+    return {**ours, **fixed, "TMPDIR": str(private)}

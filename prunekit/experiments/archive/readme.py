@@ -1,0 +1,199 @@
+"""The archive's README: the measured figures, what each file is, and how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from prunekit.evaluation.compression import BY
+from prunekit.evaluation.sizes import comparable, gzip_note
+from prunekit.experiments.archive.gathering import Gathered, Pixels
+from prunekit.experiments.archive.manifest import BESIDE, EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, SAMPLES, WEIGHTS
+from prunekit.experiments.archive.reported_metrics import stated_in
+from prunekit.experiments.archive.samples import Samples
+
+ABOUT = {
+    WEIGHTS: "the weights, and in its metadata how wide each module is",
+    BESIDE: "buffers that are in no state dict, which load.py puts in their place",
+    SAMPLES: "a few inputs with the outputs of this network, and which test samples the accuracy is of",
+    LOADER: "rebuilds the network from them: `from load import load_model, predict`",
+    ONNX: "the network for ONNX Runtime and others: input `images`, output `scores`, float32, any batch",
+    EXPORTED: 'the network of `torch.export`: `torch.export.load("model.pt2").module()`, needs torch alone',
+    INT8: "the network quantised to int8, for ONNX Runtime: any batch",
+    RECIPE: "the setting that made it: `prunekit apply recipe.yaml`",
+    RESULT: "all figures, with machine and versions",
+    README: "this page",
+}
+COUNTED = {
+    "params": "parameters",
+    "nonzero": "parameters that are not zero",
+    "macs": "multiply-accumulates (MACs)",
+    "effective_macs": "MACs with a weight that is not zero",
+}
+SIZES = {
+    "dense": "dense file",
+    "gzip": f"dense file, gzipped ({BY})",
+    "sparse": "non-zeros in the best sparse format",
+    "surgery": "file after surgery",
+}
+PACKAGES = ("torch", "torchvision", "safetensors", "onnxruntime", "numpy")
+
+
+def readme(
+    told: Mapping[str, Any], gathered: Gathered, files: Mapping[str, int], code: str, notes: Sequence[str], *, samples: Samples
+) -> str:
+    """Return the text.
+
+    Parameters
+    ----------
+    told : mapping
+        As `figures.document` gives it.
+    gathered : Gathered
+        What the forms were compared on.
+    files : mapping of str to int
+        Name -> bytes, without the README itself.
+    code : str
+        Name of the file with the architecture; "" for none.
+    notes : sequence of str
+        What a person should know.
+    samples : Samples
+        What the model is known by.
+    """
+    parts = [
+        f"# {_line(told['run']['title'])}\n\nRun `{told['run']['id'][:12]}` of prunekit, as files that need no prunekit.",
+        "## Figures\n\n" + "\n".join(_figures(told)),
+        "## Files\n\n" + "\n".join(_files(files, code)),
+        f"Before this archive was offered, every form of the model in it was opened in a process without prunekit and gave the "
+        f"predictions of the run on {gathered.what}: scores within 0.001 of the largest score.\n\n"
+        f"`{LOADER}` is a program: read it before you run it. It was tried with {_versions()}.",
+        "## Whether it is still the same\n\n" + "\n\n".join(_again(told, samples)),
+        "## Input\n\n" + _input(gathered.pixels),
+    ]
+    parts += ["## Notes\n\n" + "\n".join(f"- {_line(note)}" for note in notes)] if notes else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _figures(told: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the table of figures: the dense model beside the run."""
+    info, dense = told["run"]["info"], told["dense"] or {"info": {}, "measurements": []}
+    yield "| | dense | this run |"
+    yield "|---|---|---|"
+    accuracies = {where: _accuracies(each).get(where) for each in (told, dense) for where in _accuracies(each)}
+    for where in accuracies:
+        yield f"| accuracy on {where} | {_accuracies(dense).get(where, '–')} | {_accuracies(told).get(where, '–')} |"
+    if not accuracies:
+        yield "| accuracy | not measured | not measured |"
+    for name, title in COUNTED.items():
+        if name in info:
+            yield f"| {title} | {_count(dense['info'].get(name))} | {_count(info[name])} |"
+    if "sparsity" in info:
+        yield f"| zeros among prunable weights | {_percent(dense['info'].get('sparsity'))} | {_percent(info['sparsity'])} |"
+    before, after = comparable(dense["info"].get("sizes")) or {}, comparable(info.get("sizes")) or {}
+    for name, title in SIZES.items():
+        if after.get(name) is not None:
+            notes = [f" ({note})" if name == "gzip" and (note := gzip_note(side)) else "" for side in (before, after)]
+            yield f"| {title}, bytes | {_count(before.get(name))}{notes[0]} | {_count(after[name])}{notes[1]} |"
+    yield from _latencies(told)
+
+
+def _accuracies(told: Mapping[str, Any]) -> dict[str, str]:
+    """Return each accuracy by what it was measured on."""
+    found = {}
+    for seen in told["measurements"]:
+        if seen["what"] == "accuracy":
+            value = seen["value"]
+            where = f"{seen['images']:,} {seen['split']} images of {_data(seen['data'])}"
+            interval = f"{100 * value['low']:.1f} to {100 * value['high']:.1f}"
+            found[where] = f"{_percent(value['value'])} ({interval})" + ("" if seen["runtime"] == "eager" else f", {seen['runtime']}")
+    return found
+
+
+def _latencies(told: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a row for each measured latency."""
+    for seen in told["measurements"]:
+        value = seen["value"]
+        if seen["what"] == "latency" and value.get("median_ms") is not None:
+            where = f"{value.get('runtime')}, batch {value.get('batch')}, {value.get('threads')} threads, {seen['machine'].get('cpu', '')}"
+            yield f"| median latency, ms ({_line(where)}) | | {value['median_ms']:.3g} |"
+
+
+def _files(files: Mapping[str, int], code: str) -> Iterator[str]:
+    """Yield the table of files."""
+    yield "| file | bytes | what it is |"
+    yield "|---|---|---|"
+    about = {**ABOUT, code: "the architecture, which `load.py` imports"}
+    for name, size in sorted(files.items()):
+        yield f"| `{name}` | {size:,} | {about.get(name, '')} |"
+
+
+def _again(told: Mapping[str, Any], samples: Samples) -> Iterator[str]:
+    """Say how a stranger knows the model, and measures its accuracy again."""
+    what = f"test samples of {_line(samples.data)}" if samples.data else "samples of noise"
+    yield (
+        f"`{SAMPLES}` holds {len(samples.inputs)} {what} (`inputs`) and what this network gives for them (`outputs`). `{LOADER}` refuses a "
+        f"network whose outputs differ by more than {samples.allowed:g} of the largest."
+    )
+    stated = stated_in(told)
+    if stated is None or not len(samples.indices):
+        yield "The accuracy of this run on test samples is not known, or its data are gone: there is nothing to measure again."
+        return
+    right, n = round(stated["value"]["value"] * stated["value"]["n"]), stated["value"]["n"]
+    yield (
+        f"The accuracy is {_percent(stated['value']['value'])}: {right:,} of {n:,} test samples of {_line(samples.data)} are right: those "
+        "at the positions `indices` of its test part, whose classes are `labels`. This measures it again, with prunekit:"
+    )
+    yield "```\nprunekit check ARCHIVE.zip\n```"
+    yield (
+        "And this without prunekit, on the same samples in a file of numpy with `images` (normalised as below) and `labels`, which "
+        "`prunekit check ARCHIVE.zip --samples test.npz` writes:"
+    )
+    yield "```\npython load.py test.npz\n```"
+
+
+def _input(pixels: Pixels) -> str:
+    """Return what the model expects, in words."""
+    shape = " × ".join(map(str, pixels.shape))
+    lines = [f"float32, {shape} for each sample" + (" (channels, height, width)." if len(pixels.shape) == 3 else ".")]
+    if pixels.sentence:
+        lines.append(f"It was measured on {pixels.sentence}")
+    if pixels.image:
+        lines.append(f"Pixels in 0..1, then for each channel minus the mean {list(pixels.mean or ())}, by {list(pixels.std or ())}.")
+        lines.append("`normalise` in `load.py` does this.")
+    else:
+        lines.append("Nobody said how pixels are normalised: pass what the network was trained on.")
+    if pixels.classes:
+        shown = ", ".join(map(_line, pixels.classes[:20]))
+        lines.append(f"Classes in order: {shown}{' …; all of them stand in result.json' if len(pixels.classes) > 20 else ''}.")
+    return " ".join(lines)
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    """Return the name of data, without the folders that they lie in."""
+    return _line(str(data.get("name", "")).rpartition("/")[2] or "data")
+
+
+def _line(text: str) -> str:
+    """Return text in one line that cannot break a table."""
+    return " ".join(str(text).split()).replace("|", "/")
+
+
+def _count(number: Any) -> str:
+    """Return a whole number, or a dash."""
+    return f"{number:,}" if isinstance(number, int) else "–"
+
+
+def _percent(share: Any) -> str:
+    """Return a share in percent, or a dash."""
+    return f"{100 * share:.1f} %" if isinstance(share, (int, float)) else "–"
+
+
+def _versions() -> str:
+    """Return the installed packages that open an archive."""
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)

@@ -1,0 +1,206 @@
+"""The accuracy that an archive or a folder states, measured again on the very samples that it is of."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.data.load import load_data
+from prunekit.errors import DataError, PrunekitError
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.batches import Progress
+from prunekit.experiments.archive.importing import NEEDED, built
+from prunekit.experiments.archive.manifest import INT8, ArchiveError
+from prunekit.experiments.archive.reader import recipe_in, unpack
+from prunekit.experiments.archive.reported_metrics import result_in, stated_in
+from prunekit.experiments.archive.samples import Samples
+from prunekit.experiments.home import store as usual_store
+from prunekit.experiments.store import RunStore
+from prunekit.models.folder import is_folder, read_result
+from prunekit.models.info import info
+from prunekit.models.load import load_model
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.session_accuracy import evaluate_session, scores_of
+
+Watch = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated:
+    """An accuracy measured again.
+
+    Attributes
+    ----------
+    accuracy : Accuracy or None
+        As it was measured here; None where nothing says on which data.
+    stated : dict or None
+        ``value`` and ``n`` as stated.
+    data : dict or None
+        Plain fields of the data.
+    sentence : str
+        Whether it is the same, and how the model is known to be the one that was saved.
+    """
+
+    accuracy: Accuracy | None
+    stated: Mapping[str, Any] | None
+    data: Mapping[str, Any] | None
+    sentence: str
+
+    @property
+    def same(self) -> bool | None:
+        """Whether as many samples are right as stated; None where there is nothing to compare."""
+        if self.accuracy is None or self.stated is None:
+            return None
+        return (self.accuracy.n, _right(self.accuracy.to_dict())) == (int(self.stated["n"]), _right(self.stated))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        accuracy = None if self.accuracy is None else self.accuracy.to_dict()
+        stated = None if self.stated is None else dict(self.stated)
+        return {"accuracy": accuracy, "stated": stated, "same": self.same, "data": self.data, "sentence": self.sentence}
+
+
+def repeat(
+    source: str | PathLike[str],
+    store: RunStore | None = None,
+    *,
+    factory: str | None = None,
+    data: str | None = None,
+    samples_to: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Repeated:
+    """Open an archive or a folder, and measure the accuracy that it states again. Nothing of it is kept.
+
+    Parameters
+    ----------
+    source : path
+        What ``prunekit export`` or ``prunekit prune --out`` wrote.
+    store : RunStore, optional
+        Whose runs tell which factories were used here before; `prunekit.experiments.store` when left out.
+    factory : str, optional
+        ``path/to/file.py:factory`` that builds the architecture, as for `import_archive`.
+    data : str, optional
+        Name of the data here, where it is another one than there.
+    samples_to : path, optional
+        A file for the test samples, as ``load.py`` of an archive reads them.
+    progress, cancel
+        As for `prunekit.evaluate`.
+
+    Raises
+    ------
+    PrunekitError
+        If it cannot be opened, does not answer as it was saved, or the data are others than those that were measured.
+    """
+    place, watch = Path(source).expanduser(), {"progress": progress, "cancel": cancel}
+    if place.is_dir():
+        if not is_folder(place):
+            raise ArchiveError(f"{place} is no folder that prunekit wrote: name what `prunekit prune --out` or `prunekit export` made")
+        model = load_model(place)
+        opened = _Opened(model, None, None, info(model).measured, _of_folder(place), info(model).checked)
+        return opened.again(data, samples_to, watch)
+    where = usual_store() if store is None else store
+    with tempfile.TemporaryDirectory(prefix="prunekit-check-") as private:
+        return _unpacked(place, Path(private), where, factory).again(data, samples_to, watch)
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """A model, and what is stated of it."""
+
+    model: nn.Module | None
+    session: Session | None
+    samples: Samples | None
+    data_id: DataId | None
+    stated: Mapping[str, Any] | None
+    checked: str
+
+    def again(self, data: str | None, samples_to: str | PathLike[str] | None, watch: Watch) -> Repeated:
+        """Measure."""
+        if data is None and self.data_id is None:
+            return Repeated(None, self.stated, None, f"{self.checked}. Nothing says on which data its accuracy is: name them with --data")
+        data_id = self.data_id or DataId(str(data))
+        data_id = data_id if data is None else replace(data_id, name=data)
+        test = self._test(data_id)
+        if samples_to is not None:
+            images = np.concatenate([x.numpy() for x, _ in test.batches(256)])
+            np.savez(Path(samples_to).expanduser(), images=images, labels=np.asarray(test.labels))
+        if self.session is not None:
+            found = evaluate_session(self.session, test, **watch)
+        else:
+            assert self.model is not None
+            found = evaluate(self.model, test, **watch)
+        told = Repeated(found, self.stated, data_id.to_dict(), "")
+        return replace(told, sentence=f"{_compared(told)}. {self.checked[:1].upper()}{self.checked[1:]}.")
+
+    def _test(self, data_id: DataId) -> Any:
+        """Return the test samples that the accuracy is of."""
+        if self.samples is None or not len(self.samples.indices):
+            return load_data(data_id, model=self.model).test
+        whole = load_data(replace(data_id, limit=None), model=self.model).test
+        places, labels = self.samples.indices.numpy(), self.samples.labels.numpy()
+        if places.min() < 0 or places.max() >= len(whole) or not np.array_equal(np.asarray(whole.labels)[places], labels):
+            raise DataError(f"the test part of {data_id.name} here is not the one that was measured: its samples have other classes")
+        test = whole.take(places)
+        mine = test.images(np.arange(len(self.samples.inputs)))
+        if mine.shape != self.samples.inputs.shape or float((mine - self.samples.inputs).abs().max()) > 1e-4:
+            raise DataError(
+                f"the test samples of {data_id.name} here are not those that were measured: other pixels or another normalisation"
+            )
+        return test
+
+
+def _unpacked(place: Path, folder: Path, store: RunStore, factory: str | None) -> _Opened:
+    """Open an archive in a private folder."""
+    manifest = unpack(place, folder, NEEDED)
+    recipe, samples, stated = recipe_in(folder), Samples.read(folder), stated_in(result_in(folder))
+    told = None if stated is None else stated.get("data")
+    if INT8 not in manifest.files:
+        model, recipe = built(folder, manifest, recipe, store, factory)
+        data = told if told is not None and recipe.data is not None else recipe.data
+        data_id = None if data is None else DataId.from_dict(data)
+        return _Opened(model, None, samples, data_id, None if stated is None else stated["value"], info(model).checked)
+    session = RUNTIMES["int8"].open(Files(folder, folder / "model.onnx", folder / INT8))
+    if samples is not None:
+        samples.check(partial(scores_of, session))
+    data_id = None if recipe.data is None else DataId.from_dict(told or recipe.data)
+    try:
+        base = load_model(ModelId.from_dict(recipe.model or {}))
+    except (PrunekitError, OSError):
+        base = None  # it knows how pixels are prepared; the pixels are compared in any case
+    checked = "it gives the outputs that were saved with its samples" if samples is not None else "its outputs were not noted"
+    return _Opened(base, session, samples, data_id, None if stated is None else stated["value"], checked)
+
+
+def _of_folder(folder: Path) -> Mapping[str, Any] | None:
+    """Return the accuracy in what ``prunekit prune`` wrote."""
+    after = read_result(folder).get("after")
+    told = after.get("accuracy") if isinstance(after, dict) else None
+    return told if isinstance(told, dict) and {"value", "n"} <= told.keys() else None
+
+
+def _right(told: Mapping[str, Any]) -> int:
+    """Return how many samples are right."""
+    return round(float(told["value"]) * int(told["n"]))
+
+
+def _compared(told: Repeated) -> str:
+    """Say how what was measured compares with what is stated."""
+    assert told.accuracy is not None
+    here = f"{100 * told.accuracy.value:.1f} %: {_right(told.accuracy.to_dict()):,} of {told.accuracy.n:,} test samples are right"
+    if told.stated is None:
+        return f"Accuracy {here}; none is stated"
+    if told.same:
+        return f"Accuracy {here}, as stated"
+    return f"Accuracy {here}; stated are {100 * float(told.stated['value']):.1f} %, {_right(told.stated):,} of {int(told.stated['n']):,}"

@@ -1,0 +1,149 @@
+"""Three real inputs with what the model answers, and which test samples its accuracy is of: ``samples.safetensors`` in an archive."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.data.stratified import Indices, stratified
+from prunekit.errors import PrunekitError
+from prunekit.experiments.archive.gathering import Gathered
+from prunekit.experiments.archive.manifest import SAMPLES, ArchiveError
+from prunekit.experiments.load_run import Opened
+from prunekit.experiments.loading import load
+from prunekit.experiments.records import Measurement
+from prunekit.experiments.store import RunStore
+from prunekit.models.probe import rounding
+
+Scores = Callable[[Tensor], Tensor]
+SHOWN = 3
+TENSORS = ("inputs", "outputs", "indices", "labels")
+ROUNDING_INT8 = 0.05
+"""Kernels for int8 round otherwise on another processor."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What a model is known by to a stranger.
+
+    Attributes
+    ----------
+    inputs, outputs : Tensor
+        A few samples, and the model's scores of them, one sample at a time.
+    indices, labels : Tensor
+        Positions in the test part of the data of those samples that the accuracy is of, and their classes; empty without data.
+    allowed : float
+        Largest difference of outputs, by the largest output, that is put down to rounding.
+    data : str
+        Name of the data; "" for noise.
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+    indices: Tensor
+    labels: Tensor
+    allowed: float
+    data: str
+
+    def write(self, folder: Path) -> None:
+        """Write them into a folder."""
+        told = {"allowed": self.allowed, "data": self.data}
+        tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
+        save_file(tensors, str(folder / SAMPLES), metadata={"prunekit": json.dumps(told)})
+        (folder / SAMPLES).chmod(0o644)
+
+    @classmethod
+    def read(cls, folder: Path) -> Samples | None:
+        """Read them; None where an archive of an earlier version holds none.
+
+        Raises
+        ------
+        ArchiveError
+            If the file is damaged.
+        """
+        path = folder / SAMPLES
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                told = json.loads((file.metadata() or {})["prunekit"])
+                tensors = {name: file.get_tensor(name) for name in TENSORS}
+            return cls(**tensors, allowed=float(told["allowed"]), data=str(told["data"]))
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise ArchiveError(f"{SAMPLES} in the archive is damaged ({' '.join(str(error).split())[:120]}): it is not taken in") from None
+
+    def check(self, scores: Scores) -> None:
+        """Raise where a model does not answer as these samples say.
+
+        Parameters
+        ----------
+        scores : callable
+            Takes a batch and returns the class scores.
+
+        Raises
+        ------
+        ArchiveError
+            With the difference.
+        """
+        found = answers(scores, self.inputs)
+        same, scale = found.shape == self.outputs.shape, float(self.outputs.abs().max()) or 1.0
+        off = float((found - self.outputs).abs().max()) / scale if same else math.inf
+        if not off <= self.allowed:
+            raise ArchiveError(
+                f"the model in the archive does not give the outputs that {SAMPLES} holds for its samples: they differ by {off:.2g} of "
+                f"the largest ({self.allowed:g} is allowed). A file was changed, or other code builds the model here: it is not taken in"
+            )
+
+
+def answers(scores: Scores, inputs: Tensor) -> Tensor:
+    """Return the scores of samples, one at a time."""
+    return torch.cat([scores(one).float() for one in torch.split(inputs, 1)])
+
+
+def stated(run: str, store: RunStore) -> Measurement | None:
+    """Return the accuracy that an archive states: on the most test samples."""
+    seen = [m for m in store.measurements(run) if m.what == "accuracy" and m.split == "test"]
+    return max(seen, key=lambda m: (m.images, m.id), default=None)
+
+
+def samples_of(opened: Opened, gathered: Gathered, store: RunStore) -> Samples:
+    """Return the samples of a run: of the data that it was measured on, noise where there are none."""
+    allowed = ROUNDING_INT8 if opened.model is None else rounding(opened.model)
+    seen = stated(opened.run.id, store)
+    data_id = opened.data_id if seen is None else DataId.from_dict(seen.data)
+    found = None if data_id is None else chosen(opened, data_id, 0 if seen is None else seen.images)
+    if found is None or data_id is None:
+        inputs, none = gathered.images[:SHOWN], torch.zeros(0, dtype=torch.int64)
+        return Samples(inputs, answers(opened.scores, inputs), none, none, allowed, "")
+    test, indices = found
+    inputs = test.images(indices[:SHOWN])
+    labels = torch.from_numpy(np.asarray(test.labels)[indices])
+    return Samples(inputs, answers(opened.scores, inputs), torch.from_numpy(indices), labels, allowed, _short(data_id.name))
+
+
+def chosen(opened: Opened, data_id: DataId, images: int) -> tuple[Any, Indices] | None:
+    """Return the whole test part of data, and the positions in it of the samples that were measured; None where they cannot be had."""
+    try:
+        test = load(ModelId.from_dict(opened.run.model), replace(data_id, limit=None))[1].test
+    except (PrunekitError, OSError):
+        return None
+    places = np.arange(len(test))
+    for n in (data_id.limit, images):  # in the order in which they were taken
+        places = places[stratified(test.labels[places], n)] if n else places
+    return test, places
+
+
+def _short(name: str) -> str:
+    """Return the name of data, without the folders that they lie in."""
+    return name.rpartition("/")[2]

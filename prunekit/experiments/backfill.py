@@ -1,0 +1,142 @@
+"""Measuring what is missing: accuracy of some runs on the same images, and their sizes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.errors import PrunekitError, RunGone, StoreError
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.evaluation.batches import Cancelled, Progress, check_cancel, part_of
+from prunekit.evaluation.compression import BY, gzipped
+from prunekit.evaluation.file_layout import widened
+from prunekit.evaluation.sizes import file_bytes, outdated
+from prunekit.evaluation.sizes import sizes as sizes_of_model
+from prunekit.experiments.experiment import Warn
+from prunekit.experiments.load_run import Opened, open_run
+from prunekit.experiments.measured_samples import Images, how
+from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.run_structure import cut_of, same_shapes
+from prunekit.experiments.store import RunStore
+from prunekit.runtimes.session_accuracy import evaluate_session
+
+
+def fill(
+    run_ids: Sequence[str],
+    data_id: DataId,
+    split: str,
+    store: RunStore,
+    *,
+    sizes: bool = True,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    warn: Warn | None = None,
+) -> None:
+    """Measure the accuracy on a whole split of those runs that lack it, and the sizes of those that lack them.
+
+    Parameters
+    ----------
+    run_ids : sequence of str
+        Ids of runs. One that is gone, or whose runtime is not installed, is skipped, with a warning.
+    data_id : DataId
+        The data.
+    split : {"train", "validation", "test"}
+        Which part of them.
+    store : RunStore
+        Where runs are and where what was seen is kept: accuracies as measurements, sizes in ``run.info["sizes"]``, as
+        :meth:`prunekit.evaluation.Sizes.to_dict` gives them. A size that cannot be told is None; a quantised run has its file alone, as it
+        is (under ``surgery``) and gzipped.
+    sizes : bool
+        Whether to measure sizes too.
+    progress, cancel, warn
+        As for :func:`prunekit.experiments.carry_out`.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read or written, or there is no such run.
+    DataError, ModelError
+        If the data or, for the size of the images, the dense model cannot be loaded.
+    Cancelled
+        If ``cancel`` was set; what was measured before is kept.
+    """
+    runs = [store.find(name) for name in dict.fromkeys(run_ids)]
+    lacking = _Lacking(data_id, split, store, sizes)
+    for place, run in enumerate(runs):
+        check_cancel(cancel)
+        share = part_of(progress, place / len(runs), (place + 1) / len(runs))
+        try:
+            lacking.fill(run, None if share is None else _titled(share, run), cancel)
+        except (RunGone, PrunekitError) as error:
+            if isinstance(error, Cancelled) or (isinstance(error, StoreError) and not isinstance(error, RunGone)) or warn is None:
+                raise
+            warn(str(error))
+
+
+class _Lacking:
+    """What some runs lack on one part of some data; these are loaded when the first run needs them."""
+
+    def __init__(self, data_id: DataId, split: str, store: RunStore, sizes: bool) -> None:
+        self.data_id, self.split, self.store, self.sizes = data_id, split, store, sizes
+        self._loaded: dict[ModelId, Images] = {}
+
+    def fill(self, run: Run, progress: Progress | None, cancel: threading.Event | None) -> None:
+        """Measure what a run lacks."""
+        model_id = ModelId.from_dict(run.model)
+        if model_id not in self._loaded:
+            self._loaded[model_id] = Images.of(model_id, self.data_id, self.split)
+        images = self._loaded[model_id]
+        known = self.store.measurement(images.name_of(run))
+        seen = known is not None and not known.earlier
+        sized = not self.sizes or ("sizes" in run.info and not outdated(run.info["sizes"]))
+        if seen and sized:
+            return
+        opened = open_run(run, self.store, data=images.data)
+        if not seen:
+            self.store.put_measurement(accuracy_of(opened, images, part_of(progress, 0.0, 0.9), cancel))
+        if not sized:
+            if progress is not None:
+                progress(0.9, "sizes")
+            self.store.put_run(replace(run, info={"sizes": sizes_of(opened, self.store, cancel)}))
+
+
+def _titled(progress: Progress, run: Run) -> Progress:
+    """Return a progress that says which run it is about."""
+    return lambda share, text: progress(share, f"{run.title}: {text}")
+
+
+def accuracy_of(opened: Opened, images: Images, progress: Progress | None = None, cancel: threading.Event | None = None) -> Measurement:
+    """Measure the accuracy of a run in its runtime.
+
+    Parameters
+    ----------
+    opened : Opened
+        The run.
+    images : Images
+        On what.
+    progress, cancel
+        As for :func:`prunekit.evaluate`.
+    """
+    if opened.session is not None:
+        found = evaluate_session(opened.session, images.part, progress=progress, cancel=cancel)
+    else:
+        assert opened.model is not None
+        found = evaluate(opened.model, images.part, progress=progress, cancel=cancel)
+    seen = Measurement.of(opened.run.id, found, images.data_id.to_dict(), images.hashed, images.split)
+    return replace(seen, id=images.name_of(opened.run), **how(opened.run))
+
+
+def sizes_of(opened: Opened, store: RunStore, cancel: threading.Event | None = None) -> dict[str, Any]:
+    """Return the four sizes of a run in bytes; None for what cannot be told."""
+    if opened.model is None:
+        assert opened.file is not None
+        packed = gzipped(opened.file.read_bytes())
+        return {"dense": None, "gzip": packed, "sparse": None, "surgery": opened.file.stat().st_size, "gzip_how": "measured", "gzip_by": BY}
+    dense, removal = cut_of(opened, store)
+    if removal is None and not same_shapes(dense, opened.model):
+        return {"dense": file_bytes(dense), "gzip": None, "sparse": None, "surgery": file_bytes(opened.model)}
+    wide = None if removal is None else widened(dense, opened.model, removal)
+    return sizes_of_model(opened.model, zeroed=wide, cancel=cancel).to_dict()

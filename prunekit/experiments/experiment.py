@@ -1,0 +1,194 @@
+"""`Bench`: one model on one part of the data, whose points are read from the store where they are there, else made, measured and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.errors import StoreError
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.sweep import Made, Scored, SweepPoint, shape_of, split_of
+from prunekit.experiments.identity import data_hash, installed, measurement_id, trained_on, weights_of
+from prunekit.experiments.naming import course, dense_run, facts, pruned_run
+from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.run_probe import vouched
+from prunekit.experiments.store import RunStore
+from prunekit.models.cost import Counts, count
+from prunekit.pruning.api import prune
+
+Warn = Callable[[str], object]
+Request = SweepRequest | AccuracyRequest
+Place = tuple[str, int, float]
+RECOVERING = 0.9  # share of a point's progress that recovery takes; the rest is measuring
+
+
+class Keeper:
+    """A store that may be missing or fail: what was measured stays in memory then, and one warning says so.
+
+    Parameters
+    ----------
+    store : RunStore or None
+        None keeps nothing.
+    warn : callable, optional
+        Called once, with a sentence, when the store fails.
+    """
+
+    def __init__(self, store: RunStore | None, warn: Warn | None = None) -> None:
+        self.store, self._tell, self._failed = store, warn, False
+
+    def warn(self, sentence: str) -> None:
+        """Tell whoever wants to know."""
+        if self._tell is not None:
+            self._tell(sentence)
+
+    def ask(self, question: Callable[[RunStore], Any]) -> Any:
+        """Return what the store answers, or None where there is none or it fails."""
+        if self.store is None:
+            return None
+        try:
+            return question(self.store)
+        except StoreError as error:
+            if not self._failed:
+                self._failed = True
+                self.warn(f"{error}. Results are shown, and not kept")
+            return None
+
+
+class Bench:
+    """One dense model, measured on one part of the data, pruned in any way.
+
+    Parameters
+    ----------
+    request : SweepRequest or AccuracyRequest
+        What was asked for: model, data, part and number of images.
+    model, data : nn.Module, Data
+        What it names; not modified.
+    keeper : Keeper
+        Where points are kept.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+    """
+
+    def __init__(self, request: Request, model: nn.Module, data: Any, keeper: Keeper, cancel: threading.Event | None = None) -> None:
+        self.model_id, self.data_id, self.split = request.model, request.data, request.split
+        self.model, self.data, self.keeper, self.cancel = model, data, keeper, cancel
+        whole = split_of(data, request.split)
+        self.shape = shape_of(model, whole)
+        self.part = whole.subset(request.images) if request.images else whole
+        self.images = len(self.part)
+        self.data_hash = data_hash(whole)
+        self.weights = weights_of(model, self.shape)
+        self.versions = installed(request.model.name)
+        self._trained_on: dict[tuple[str, Recovery], str] = {}
+        self._scored: tuple[PruneSpec, Scored] | None = None
+
+    def run(self, spec: PruneSpec | None, recovery: Recovery) -> Run:
+        """Return the run that a setting leads to, before anything is known of it; None is the dense model."""
+        if spec is None:
+            return dense_run(self.model_id, self.weights)
+        key = (spec.criterion, recovery)
+        if key not in self._trained_on:
+            self._trained_on[key] = trained_on(self.data, spec, recovery)
+        return pruned_run(self.model_id, self.weights, spec, recovery, self._trained_on[key])
+
+    def stored(self, spec: PruneSpec | None, recovery: Recovery) -> SweepPoint | None:
+        """Return a point from the store, or None where it must be measured."""
+        name = self.run(spec, recovery).id
+        found = self.keeper.ask(lambda store: (store.get_run(name), self.accuracy_in(store, name)))
+        if found is None or found[0] is None or found[1] is None or "achieved" not in found[0].info:
+            return None
+        return point_of(found[0], found[1], self.requested(spec))
+
+    def accuracy_in(self, store: RunStore, run: str) -> Accuracy | None:
+        """Return what a store holds of a run on these images."""
+        return store.accuracy(run, self.data_hash, self.split, self.images, self.versions)
+
+    def point(self, spec: PruneSpec | None, recovery: Recovery, place: Place | None = None, progress: Progress | None = None) -> SweepPoint:
+        """Return a point: from the store, or made, measured and kept, its place in a sweep with it."""
+        known = self.stored(spec, recovery)
+        if known is not None:
+            self._link(known, place)
+            return known
+        check_cancel(self.cancel)
+        made, extra = self._make(spec, recovery, progress)
+        accuracy = evaluate(made.model, self.part, progress=_later(progress, recovery), cancel=self.cancel)
+        told = facts(made.model, spec, made.counts, made.sparsity, self.shape)
+        told |= vouched(made.model, self.model_id, self.shape)
+        run = dataclasses.replace(self.run(spec, recovery), info={**told, **extra})
+        self._keep(run, accuracy, place)
+        return point_of(run, accuracy, self.requested(spec))
+
+    def check(self, spec: PruneSpec) -> None:
+        """Raise where a setting cannot be carried out on this model; nothing is made."""
+        self._scorer(spec).check(float(spec.sparsity or 0.0))
+
+    @staticmethod
+    def requested(spec: PruneSpec | None) -> float | None:
+        """Return the sparsity that was asked for: 0 for the dense model, None under a threshold."""
+        return 0.0 if spec is None else spec.sparsity
+
+    def _scorer(self, spec: PruneSpec) -> Scored:
+        """Return the scored model of a setting; only the last one is held."""
+        base = spec.at(0.0)
+        if self._scored is None or self._scored[0] != base:
+            self._scored = (base, Scored(self.model, base, self.shape, self.data))
+        return self._scored[1]
+
+    def made_dense(self) -> Made:
+        """Return the dense model, counted."""
+        return Made(self.model, 0.0, count(self.model, self.shape))
+
+    def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+        """Return the model of a setting, and what else is worth knowing of the run."""
+        if spec is None:
+            return self.made_dense(), {}
+        if recovery.active:
+            return self._recovered(spec, recovery, progress)
+        if spec.mode == "nm" or spec.threshold is not None:
+            result = prune(self.model, spec, self.data, input_shape=self.shape)
+            return Made(result.model, result.achieved.sparsity, result.after), {}
+        return self._scorer(spec).at(float(spec.sparsity or 0.0)), {}
+
+    def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+        """Prune and recover."""
+        recover = importlib.import_module("prunekit.training").recover  # loaded by those who recover only
+        share = None if progress is None else lambda part, text: progress(RECOVERING * part, text)
+        found = recover(self.model, spec, recovery, self.data, progress=share, cancel=self.cancel)
+        return Made(found.model, found.result.achieved.sparsity, found.result.after), course(found)
+
+    def _keep(self, run: Run, accuracy: Accuracy, place: Place | None) -> None:
+        """Commit a run, what was seen of it and its place, all at once; what it was made from with it."""
+        seen = Measurement.of(run.id, accuracy, self.data_id.to_dict(), self.data_hash, self.split, versions=self.versions)
+        runs = [run] if run.parent is None else [self.run(None, Recovery()), run]
+        self.keeper.ask(lambda store: store.put_point(runs, seen, place))
+
+    def _link(self, point: SweepPoint, place: Place | None) -> None:
+        """Note the place of a stored point in a sweep, unless it is noted already."""
+        if place is not None:
+            seen = measurement_id(point.run, self.data_hash, self.split, self.images, versions=self.versions)
+            self.keeper.ask(lambda store: store.link(place, point.run, seen))
+
+
+def point_of(run: Run, accuracy: Accuracy, requested: float | None = None) -> SweepPoint:
+    """Return a run and its accuracy as a point; under a threshold what was reached stands for what was asked."""
+    counts = Counts(**{f.name: run.info[f.name] for f in dataclasses.fields(Counts)})
+    achieved = float(run.info["achieved"])
+    seed = 0 if run.spec is None else int(run.spec["seed"])
+    size = int(run.info.get("bytes", 0))
+    return SweepPoint(achieved if requested is None else requested, achieved, accuracy, counts, run.id, seed, size)
+
+
+def _later(progress: Progress | None, recovery: Recovery) -> Progress | None:
+    """Return the progress of measuring, behind that of recovery."""
+    if progress is None or not recovery.active:
+        return progress
+    return lambda part, text: progress(RECOVERING + (1 - RECOVERING) * part, text)

@@ -1,0 +1,135 @@
+"""Work under way, as rows: what survives a server that dies, and what keeps two servers from doing the same work."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from prunekit.experiments.database import Database
+
+ACTIVE = ("waiting", "running")
+MOST_FINISHED = 200
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One piece of work.
+
+    Attributes
+    ----------
+    key, kind, title : str
+        What it is, which kind of work, and as people read it.
+    request : dict
+        Plain values that the kind understands.
+    state : {"waiting", "running", "done", "failed", "cancelled"}
+        Where it stands.
+    fraction, text : float, str
+        Progress, 0 to 1, and in words.
+    error, warning : str
+        Why it failed; what else a person should know.
+    owner : str
+        Which process does it.
+    heartbeat : float
+        When that process was last heard of, in seconds of the epoch.
+    created : float
+        When it was asked for: its place in the queue.
+    """
+
+    key: str
+    kind: str
+    request: dict[str, Any]
+    title: str
+    state: str
+    fraction: float
+    text: str
+    error: str
+    warning: str
+    owner: str
+    heartbeat: float
+    created: float
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in ACTIVE
+
+
+class JobRows:
+    """The table of jobs.
+
+    Parameters
+    ----------
+    database : Database
+        Where it lies.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: str) -> JobRow | None:
+        """Return the row of a job."""
+        rows = self._database.read("SELECT * FROM jobs WHERE key = ?", (key,))
+        return _row(rows[0]) if rows else None
+
+    def active(self) -> list[JobRow]:
+        """Return what waits or runs in any process, in the order of asking."""
+        return [_row(row) for row in self._database.read("SELECT * FROM jobs WHERE state IN (?, ?) ORDER BY created, key", ACTIVE)]
+
+    def take(self, job: JobRow, instead_of: JobRow | None) -> bool:
+        """Make a job its owner's, unless another process was faster.
+
+        Parameters
+        ----------
+        job : JobRow
+            As it is to be.
+        instead_of : JobRow or None
+            The row as it was when it was decided to take it; None where there was none.
+
+        Returns
+        -------
+        bool
+            False where the row has become another's meanwhile.
+        """
+        with self._database.write() as connection:
+            rows = connection.execute("SELECT * FROM jobs WHERE key = ?", (job.key,)).fetchall()
+            there = _row(rows[0]) if rows else None
+            busy = there is not None and there.active
+            if busy and there is not None:
+                if there.owner != (instead_of.owner if instead_of is not None else job.owner):
+                    return False
+                job = replace(job, created=there.created)  # work that is taken over keeps its place in the queue
+            values = {**asdict(job), "request": json.dumps(job.request)}
+            marks = ", ".join(f":{name}" for name in values)
+            connection.execute(f"INSERT OR REPLACE INTO jobs ({', '.join(values)}) VALUES ({marks})", values)
+            self._forget(connection)
+            return True
+
+    def note(self, job: JobRow) -> None:
+        """Write down where a job stands; a row that has become another owner's is left alone."""
+        names = ("state", "fraction", "text", "error", "warning", "heartbeat")
+        sets = ", ".join(f"{name} = :{name}" for name in names)
+        values = {name: getattr(job, name) for name in (*names, "key", "owner")}
+        with self._database.write() as connection:
+            connection.execute(f"UPDATE jobs SET {sets} WHERE key = :key AND owner = :owner", values)
+
+    def release(self, owner: str) -> None:
+        """Give up all work of an owner that is not finished: whoever comes next may take it."""
+        with self._database.write() as connection:
+            connection.execute("UPDATE jobs SET owner = '', state = 'waiting' WHERE owner = ? AND state IN (?, ?)", (owner, *ACTIVE))
+
+    @staticmethod
+    def _forget(connection: sqlite3.Connection) -> None:
+        """Drop the oldest finished rows beyond the bound."""
+        connection.execute(
+            "DELETE FROM jobs WHERE state NOT IN (?, ?) AND key NOT IN "
+            "(SELECT key FROM jobs WHERE state NOT IN (?, ?) ORDER BY created DESC LIMIT ?)",
+            (*ACTIVE, *ACTIVE, MOST_FINISHED),
+        )
+
+
+def _row(row: sqlite3.Row) -> JobRow:
+    """Return a row as a record."""
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a row is no mapping)
+    return JobRow(**{**values, "request": json.loads(values["request"])})

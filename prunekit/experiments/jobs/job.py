@@ -1,0 +1,123 @@
+"""`Job`: one piece of work, as those who wait for it see it; how many run at a time, and how long finished ones are remembered."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from prunekit.evaluation.batches import check_cancel
+from prunekit.experiments.store import RunStore
+
+TELLING = 0.01
+"""Share of the work after which the time left can be told."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of work. Read its fields; only the board and the work itself write them.
+
+    Attributes
+    ----------
+    key, title, kind : str
+        What it does, as a hash and as people read it; "local" for work that no other process can do.
+    request : dict
+        What was asked for, as plain values.
+    state : {"waiting", "running", "done", "failed", "cancelled"}
+        Where it stands.
+    fraction, text : float, str
+        Progress, 0 to 1, and in words.
+    partial : list
+        Results so far.
+    result : Any
+        What the work returned; None until it is done.
+    error, warning : str
+        Why it failed, in words fit for the page; what else a person should know.
+    started : float
+        When it began, on the monotonic clock; 0 before.
+    owner : str
+        Which process does it.
+    elsewhere : bool
+        Whether that is another process; of its results only the store knows.
+    wanted_by : set of str
+        Who waits for it.
+    cancel : threading.Event
+        Set to stop it.
+    store : RunStore or None
+        Where the work keeps its results.
+    number : int
+        Place in the order of asking.
+    alone : bool
+        Whether nothing else may run in this process meanwhile: a measurement of time.
+    """
+
+    key: str
+    title: str
+    kind: str = "local"
+    request: dict[str, Any] = field(default_factory=dict)
+    state: str = "waiting"
+    fraction: float = 0.0
+    text: str = ""
+    partial: list[Any] = field(default_factory=list)
+    result: Any = None
+    error: str = ""
+    warning: str = ""
+    started: float = 0.0
+    owner: str = ""
+    elsewhere: bool = False
+    wanted_by: set[str] = field(default_factory=set)
+    cancel: threading.Event = field(default_factory=threading.Event)
+    store: RunStore | None = field(default=None, repr=False)
+    number: int = 0
+    alone: bool = False
+    _first: tuple[float, float] | None = field(default=None, repr=False)
+    _last: tuple[float, float] | None = field(default=None, repr=False)
+
+    @property
+    def active(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in ("waiting", "running")
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that are left if it goes on as since its first progress; None before that can be told."""
+        first, last = self._first, self._last
+        if self.state != "running" or first is None or last is None or last[1] - first[1] < TELLING:
+            return None
+        seconds = (last[0] - first[0]) / (last[1] - first[1]) * (1 - last[1])
+        return max(0.0, seconds - (time.monotonic() - last[0]))
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Report progress; raises `Cancelled` if the job is no longer wanted."""
+        check_cancel(self.cancel)
+        self.fraction, self.text = min(max(fraction, 0.0), 1.0), text
+        # what was read from the store took no time, so the pace is counted from the first report on
+        self._last = (time.monotonic(), self.fraction)
+        self._first = self._first or self._last
+
+    def add(self, item: Any) -> None:
+        """Report a part of the result."""
+        self.partial.append(item)
+
+    def warn(self, text: str) -> None:
+        """Report what a person should know beside the result."""
+        self.warning = text
+
+
+VARIABLE = "PRUNEKIT_JOBS"
+MOST_FINISHED = 64
+BEAT_S = 5.0
+
+_LOG = logging.getLogger("prunekit.experiments.jobs")
+
+
+def workers() -> int:
+    """Return how many jobs run at a time: ``PRUNEKIT_JOBS``, or 1."""
+    told = os.environ.get(VARIABLE, "").strip() or "1"
+    if told.isdecimal() and int(told) >= 1:
+        return int(told)
+    _LOG.warning("%s must be a whole number of at least 1; got %r: one job runs at a time", VARIABLE, told)
+    return 1

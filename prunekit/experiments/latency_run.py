@@ -1,0 +1,131 @@
+"""Latencies kept: each row of a measurement belongs to the run that was timed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.recovery import Recovery
+from prunekit.evaluation.before_after import Assessment
+from prunekit.experiments.experiment import Keeper
+from prunekit.experiments.identity import digest, installed, measurement_id
+from prunekit.experiments.records import Measurement
+from prunekit.experiments.save_run import keep_made
+from prunekit.experiments.store import RunStore
+from prunekit.latency.report import CandidateLatency, LatencyReport
+from prunekit.pruning.result import PruneResult
+from prunekit.training.result import Recovered
+
+WHAT = "latency"
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """A candidate that can be kept as a run, should its timing succeed.
+
+    Attributes
+    ----------
+    result : PruneResult
+        What pruning made.
+    found : Assessment
+        Its counts and sizes beside those of the dense model.
+    """
+
+    result: PruneResult
+    found: Assessment
+
+
+def keep_timed(
+    report: LatencyReport,
+    model_id: ModelId,
+    model: nn.Module,
+    timed: Mapping[str, Timed],
+    keeper: Keeper,
+    *,
+    runs: Mapping[str, str] | None = None,
+    data: Any = None,
+    data_id: DataId | None = None,
+) -> dict[str, str]:
+    """Keep what was timed beside a dense model: the models as runs, where they are none yet, and their latencies.
+
+    Parameters
+    ----------
+    report : LatencyReport
+        Its first candidate is the dense model.
+    model_id, model : ModelId, nn.Module
+        The dense model.
+    timed : mapping of str to Timed
+        Candidate's name -> how it was pruned.
+    keeper : Keeper
+        Where to; a store that fails costs the keeping alone.
+    runs : mapping of str to str, optional
+        Candidate's name -> id, of those that are runs already.
+    data, data_id : Data, DataId, optional
+        What a criterion looked at.
+
+    Returns
+    -------
+    dict of str to str
+        Candidate's name -> id of its run; empty where nothing could be kept.
+    """
+
+    def keep(store: RunStore) -> dict[str, str]:
+        found = dict(runs or {})
+        for name, each in timed.items():
+            made = Recovered(each.result, Recovery())
+            run = keep_made(model_id, model, made, each.found, store, data_id=data_id, data=data)
+            found |= {name: run.id, report.candidates[0].name: str(run.parent)}
+        keep_latency(report, found, store)
+        return found
+
+    return keeper.ask(keep) or {}
+
+
+def keep_latency(report: LatencyReport, runs: Mapping[str, str], store: RunStore) -> list[Measurement]:
+    """Keep what was timed; measured again on this machine in the same way, it replaces the earlier figures.
+
+    Parameters
+    ----------
+    report : LatencyReport
+        What was found; rows that failed are not kept.
+    runs : mapping of str to str
+        Candidate's name -> id of its run, which is in the store. Candidates that are no runs are left out.
+    store : RunStore
+        Where to.
+
+    Returns
+    -------
+    list of Measurement
+        ``what`` is ``"latency"``; ``value`` holds the row as :meth:`prunekit.latency.CandidateLatency.to_dict` gives it, without the
+        samples, and ``device``, ``input_shape`` and ``baseline`` (``name``, ``run`` or None, ``runtime``), which the ratio is told against.
+
+    Raises
+    ------
+    StoreError
+        If a run is not there, or the store cannot be written.
+    """
+    kept = [_seen(report, row, runs) for row in report.candidates if row.error is None and row.name in runs]
+    for seen in kept:
+        store.put_measurement(seen)
+    return kept
+
+
+def _seen(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str]) -> Measurement:
+    """Return a row as a measurement: called by run, runtime, batch, threads, device, sample, machine and versions."""
+    base = report.baseline(row.batch, row.threads)
+    value = {name: told for name, told in row.to_dict().items() if name not in ("samples_ms", "name")}
+    setting = {"batch": row.batch, "threads": row.threads, "device": report.device, "input_shape": list(report.input_shape)}
+    value |= setting | {"baseline": {"name": base.name, "run": runs.get(base.name), "runtime": base.runtime}}
+    versions = {**installed(), "runtime": report.versions[row.runtime]}
+    hashed, run = digest(setting), runs[row.name]
+    name = measurement_id(run, hashed, "", row.batch, what=WHAT, runtime=row.runtime, versions=versions)
+    return Measurement(name, run, {}, hashed, "", row.batch, value, None, WHAT, row.runtime, versions=versions)
+
+
+def latencies(store: RunStore, run: str) -> list[Measurement]:
+    """Return the latencies of a run, the latest first."""
+    return [seen for seen in store.measurements(run) if seen.what == WHAT]

@@ -1,0 +1,216 @@
+"""Opening a run again: the very model that was measured, read from where it was kept or made once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.errors import PrunekitError, RunGone
+from prunekit.evaluation.batches import eval_mode, logits_of
+from prunekit.experiments.home import checkpoints, weights_folder
+from prunekit.experiments.home import store as usual_store
+from prunekit.experiments.identity import weights_of
+from prunekit.experiments.measured_samples import INT8
+from prunekit.experiments.records import Run
+from prunekit.experiments.run_probe import otherwise
+from prunekit.experiments.sources import Shape, Source, gone
+from prunekit.experiments.store import RunStore
+from prunekit.models.folder import is_folder
+from prunekit.models.load import load_model
+from prunekit.models.state import state_hash
+from prunekit.pruning.api import prune
+from prunekit.pruning.result import PruneResult
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.session_accuracy import scores_of
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A run, ready to be looked at and measured.
+
+    Attributes
+    ----------
+    run : Run
+        Which one.
+    model : nn.Module or None
+        In eval mode, its parameters without gradients, shared with nobody who writes to it; None for a quantised run.
+    session : Session or None
+        A quantised run in its runtime.
+    file : Path or None
+        What it was read from: a folder, a checkpoint or ``model.int8.onnx``; None where it was made again.
+    data_id : DataId or None
+        What its images were, where it has been measured.
+    note : str
+        What a person should know; mostly "".
+    shape : tuple of int or None
+        Of one sample, where it is known.
+    dense : nn.Module or None
+        What it was pruned from, where that was needed to open it.
+    result : PruneResult or None
+        What pruning gave, where it was made again.
+    """
+
+    run: Run
+    model: nn.Module | None
+    session: Session | None
+    file: Path | None
+    data_id: DataId | None
+    note: str = ""
+    shape: Shape | None = None
+    dense: nn.Module | None = field(default=None, repr=False)
+    result: PruneResult | None = field(default=None, repr=False)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Return the class scores of a batch, [N, classes], on the CPU; a quantised run is asked in its runtime."""
+        if self.session is not None:
+            return scores_of(self.session, x)
+        assert self.model is not None
+        with eval_mode(self.model), torch.inference_mode():
+            return logits_of(self.model, x).cpu()
+
+
+def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None) -> Opened:
+    """Open a run.
+
+    What was recovered, trained or imported is read from where it was kept, and must be what was measured. What was pruned alone is
+    pruned again: that gives the same weights, as long as the dense model and the images that the criterion looked at are the same.
+
+    Parameters
+    ----------
+    run : Run or str
+        Which one, or its id.
+    store : RunStore, optional
+        Where it is kept; `prunekit.experiments.store` when left out.
+    data : Data, optional
+        The images that its criterion looked at, where they are loaded already; else they are loaded if they are needed.
+
+    Returns
+    -------
+    Opened
+        Its model has the weights that were measured.
+
+    Raises
+    ------
+    RunGone
+        If its weights are not there any more, the dense model under its name has become another one, what is opened does not answer as
+        what was measured, or the images cannot be had.
+    RuntimeFault
+        If the run is quantised and its runtime is not installed.
+    StoreError
+        If there is no such run.
+    """
+    where = usual_store() if store is None else store
+    known = where.find(run) if isinstance(run, str) else run
+    source = Source(known, where, data)
+    opened = OPENERS[known.kind](source)
+    differs = "" if opened.model is None else otherwise(known, opened.model)
+    if differs:
+        raise gone(
+            known,
+            f"what is made of them here is not what was measured: {differs}",
+            AGAIN.get(known.kind, "Make it again from today's, or delete it"),
+        )
+    note = " ".join(filter(None, (opened.note, EARLIER if known.earlier else "")))
+    return replace(opened, data_id=next(iter(source.data_ids()), None), note=note)
+
+
+def _dense(source: Source) -> Opened:
+    """Open the dense model."""
+    model, shape = source.dense()
+    return Opened(source.run, model, None, None, None, shape=shape, dense=model)
+
+
+def _pruned(source: Source) -> Opened:
+    """Prune again."""
+    run, spec = source.run, source.spec
+    assert spec is not None
+    model, shape = source.dense()
+    try:
+        result = prune(model, spec, source.images(), input_shape=shape)
+    except RunGone:
+        raise
+    except PrunekitError as error:
+        raise gone(run, f"it cannot be pruned again: {error}", "Make it again with another setting, or delete it") from error
+    pruned = result.model.eval().requires_grad_(False)
+    same = run.info.get("state") in (None, state_hash(pruned))
+    note = "" if same else "Pruned again here it has not quite the weights that were measured: other versions or another machine."
+    return Opened(run, pruned, None, None, None, note, shape, model, result)
+
+
+def _kept(source: Source) -> Opened:
+    """Read a folder."""
+    run, folder = source.run, weights_folder(source.run.id)
+    if (folder / INT8).is_file():
+        return _quantised(source)
+    if not is_folder(folder):
+        if "file" not in run.info and run.kind == "recovered":
+            why = "they were measured and not kept, as in a curve of accuracy"
+            raise gone(run, why, "Recover it again on the Recover page, or delete the run")
+        raise gone(run, f"the folder {folder} is not there", AGAIN[run.kind])
+    return Opened(run, _same(source, str(folder)), None, folder, None, shape=_shape(run))
+
+
+def _trained(source: Source) -> Opened:
+    """Read a checkpoint."""
+    run = source.run
+    told = run.model.get("weights")
+    usual = checkpoints() / str(run.info.get("file") or "none")
+    places = [path for path in (usual, Path(str(told or usual))) if path.is_file()]
+    if not places:
+        raise gone(run, "the trained weights are not there" + (f" ({told})" if told else ""), AGAIN[run.kind])
+    model = _same(source, replace(source.model_id, weights=str(places[0])))
+    if run.weights not in (weights_of(model, _shape(run)), state_hash(model)):
+        raise gone(run, f"{places[0]} holds other weights than those that were trained", AGAIN[run.kind])
+    return Opened(run, model, None, places[0], None, shape=_shape(run), dense=model)
+
+
+def _quantised(source: Source) -> Opened:
+    """Open an int8 file in its runtime."""
+    folder = weights_folder(source.run.id)
+    file = folder / INT8
+    if not file.is_file():
+        raise gone(source.run, f"{file} is not there", AGAIN["quantised"])
+    session = RUNTIMES["int8"].open(Files(folder, folder / "model.onnx", file))
+    return Opened(source.run, None, session, file, None, shape=_shape(source.run))
+
+
+def _same(source: Source, name: ModelId | str) -> nn.Module:
+    """Return the model of a file, which must be the one that was measured."""
+    run = source.run
+    try:
+        model = load_model(name)
+    except (PrunekitError, OSError) as error:
+        raise gone(run, f"they cannot be read: {error}", AGAIN[run.kind]) from error
+    if run.info.get("state") not in (None, state_hash(model)):
+        raise gone(run, "the file holds other weights than those that were measured", AGAIN[run.kind])
+    return model
+
+
+def _shape(run: Run) -> Shape | None:
+    """Return the shape of a sample, where it was noted."""
+    noted = run.info.get("input_shape")
+    return tuple(noted) if noted else None
+
+
+EARLIER = "It was made by an earlier version of prunekit, which did not note all of the code behind it: make it again to be sure of it."
+AGAIN = {
+    "recovered": "Recover it again with the same setting on the Recover page, or delete the run",
+    "trained": "Train it again with the same seed, or delete the run",
+    "imported": "Import its archive again, or delete the run",
+    "quantised": "Quantise it again on the Recover page, or delete the run",
+}
+OPENERS: dict[str, Callable[[Source], Opened]] = {
+    "dense": _dense,
+    "pruned": _pruned,
+    "recovered": _kept,
+    "imported": _kept,
+    "trained": _trained,
+    "quantised": _quantised,
+}

@@ -1,0 +1,148 @@
+"""How far a setting can go, through the store: found on one split, confirmed on the test images."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from prunekit.config import validation as check
+from prunekit.config.recovery import Recovery
+from prunekit.errors import SpecError
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.max_sparsity import Confirmation, Furthest, confirm, furthest
+from prunekit.experiments.experiment import Bench, Keeper, Warn, point_of
+from prunekit.experiments.identity import digest
+from prunekit.experiments.loading import load
+from prunekit.experiments.requests import SweepRequest
+from prunekit.experiments.store import RunStore
+from prunekit.experiments.sweep_run import known_points
+
+EXPECTED = 9  # evaluations, for the progress: a bracket of 0.1 narrowed to 0.005, the test images and some room
+
+
+@dataclass(frozen=True)
+class FurthestRequest:
+    """How far a setting can go.
+
+    Parameters
+    ----------
+    sweep : SweepRequest
+        The setting and the images that choose; what it measured is used, its own list of sparsities is not.
+    allowed : float
+        Loss of accuracy that is allowed, a fraction.
+    """
+
+    sweep: SweepRequest
+    allowed: float
+
+    def __post_init__(self) -> None:
+        """Validate the loss."""
+        object.__setattr__(self, "allowed", check.fraction("allowed", self.allowed))
+
+    @property
+    def id(self) -> str:
+        """What it is called: the same for equal requests."""
+        return digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, every field present."""
+        return {"sweep": self.sweep.to_dict(), "allowed": self.allowed}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FurthestRequest:
+        """Build from plain values; unknown keys are refused."""
+        check.known_keys("furthest", values, ["sweep", "allowed"])
+        if set(values) != {"sweep", "allowed"}:
+            raise SpecError("furthest needs a sweep and an allowed loss: add what is missing")
+        return cls(SweepRequest.from_dict(values["sweep"]), values["allowed"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How far a setting can go.
+
+    Attributes
+    ----------
+    found : Furthest
+        On the images that choose.
+    run : str
+        The run at that sparsity.
+    confirmation : Confirmation or None
+        On all test images; None where they chose already.
+    """
+
+    found: Furthest
+    run: str
+    confirmation: Confirmation | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        found, told = self.found, self.confirmation
+        plain = {"sparsity": found.sparsity, "drop": found.drop.to_dict(), "confident": found.confident, "sentence": found.sentence}
+        test = None if told is None else {"holds": told.holds, "confident": told.confident, "sentence": told.sentence}
+        return {**plain, "run": self.run, "test": test}
+
+
+def find_furthest(
+    request: FurthestRequest,
+    store: RunStore | None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    warn: Warn | None = None,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> Answer:
+    """Find how far a setting can go, and confirm it.
+
+    Parameters
+    ----------
+    request : FurthestRequest
+        The setting, and what may be lost.
+    store, progress, cancel, warn, model, data
+        As for :func:`prunekit.experiments.carry_out`.
+    """
+    sweep = request.sweep
+    if model is None or data is None:
+        model, data = load(sweep.model, sweep.data)
+    keeper = Keeper(store, warn)
+    bench = Bench(sweep, model, data, keeper, cancel)
+    rows = keeper.ask(lambda kept: known_points(sweep, kept, bench.weights, bench.data_hash)) or []
+    known = [point_of(row.run, row.measurement.accuracy, row.requested) for row in rows if "achieved" in row.run.info]
+    asked = _Counted(progress)
+    dense = bench.point(None, Recovery(), None, asked.next("dense model"))
+
+    def measure(sparsity: float) -> Any:
+        part = asked.next(f"sparsity {sparsity:.1%}")
+        return bench.point(sweep.spec.at(sparsity), sweep.recovery, None, part).accuracy
+
+    found = furthest(measure, dense.accuracy, request.allowed, known={p.requested: p.accuracy for p in known if p.requested})
+    chosen = None if not found.sparsity else sweep.spec.at(found.sparsity)
+    recovery = sweep.recovery if chosen is not None else Recovery()
+    run = bench.run(chosen, recovery).id
+    if sweep.split == "test":
+        return Answer(found, run, None)
+    last = Bench(replace(sweep, split="test", images=0), model, data, keeper, cancel)
+    whole = last.point(None, Recovery(), None, asked.next("test images, dense")).accuracy
+    pruned = last.point(chosen, recovery, None, asked.next("test images")).accuracy
+    return Answer(found, run, confirm(whole, pruned, request.allowed))
+
+
+class _Counted:
+    """Progress over evaluations whose number is not known: each takes its part of what is left."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress, self._done = progress, 0.0
+
+    def next(self, what: str) -> Progress | None:
+        """Return the progress of the next evaluation."""
+        tell, begin = self._progress, self._done
+        if tell is None:
+            return None
+        share = (1 - begin) / EXPECTED if begin else 1 / EXPECTED
+        self._done = begin + share
+        return lambda part, text: tell(begin + share * part, f"{what}: {text}")

@@ -1,0 +1,121 @@
+"""What a run is called and what is noted of it, the same from wherever it is made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.ids import ModelId
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.sizes import file_bytes, sparse_bytes
+from prunekit.experiments.identity import run_id
+from prunekit.experiments.records import Run
+from prunekit.local_code.factories import is_factory
+from prunekit.models.cost import Counts
+from prunekit.models.state import state_hash
+
+
+def dense_run(model_id: ModelId, weights: str) -> Run:
+    """Return the run of a dense model, before anything is known of it.
+
+    Parameters
+    ----------
+    model_id : ModelId
+        The model.
+    weights : str
+        What tells it from others, as `weights_of` says.
+    """
+    return Run(run_id(weights, None, None), "dense", model_id.name, placed(model_id), weights)
+
+
+def pruned_run(model_id: ModelId, weights: str, spec: PruneSpec, recovery: Recovery, trained_on: str) -> Run:
+    """Return the run that a setting and a recovery lead to, before anything is known of it.
+
+    Parameters
+    ----------
+    model_id, weights
+        The dense model, as for `dense_run`.
+    spec, recovery : PruneSpec, Recovery
+        What is done to it.
+    trained_on : str
+        Which images decide the outcome, as `trained_on` says.
+    """
+    kind, plain = ("recovered", recovery.to_dict()) if recovery.active else ("pruned", None)
+    words = [model_id.name, spec.mode, spec.criterion, spec.pattern or spec.scope, _amount(spec), whole_text(spec), recovery.title()]
+    name, parent = run_id(weights, spec, recovery, trained_on), run_id(weights, None, None)
+    title = ", ".join(word for word in words if word)
+    return Run(name, kind, title, placed(model_id), weights, spec.to_dict(), plain, trained_on, parent)
+
+
+def placed(model_id: ModelId) -> dict[str, Any]:
+    """Return the plain fields of a model, its paths absolute: a run is opened again from another folder."""
+    name, path = model_id.name, Path(model_id.name).expanduser()
+    if is_factory(name):
+        file, _, factory = name.rpartition(":")
+        name = f"{Path(file).expanduser().absolute()}:{factory}"
+    elif path.is_dir():
+        name = str(path.absolute())
+    weights = model_id.weights
+    if weights is not None and Path(weights).expanduser().is_file():
+        weights = str(Path(weights).expanduser().absolute())
+    return {**model_id.to_dict(), "name": name, "weights": weights}
+
+
+def facts(model: nn.Module, spec: PruneSpec | None, counts: Counts, achieved: float, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return what is noted of a model that was made.
+
+    Parameters
+    ----------
+    model : nn.Module
+        As it was made.
+    spec : PruneSpec or None
+        The setting; None for the dense model.
+    counts, achieved
+        What is left of it, and the share that was removed.
+    shape : tuple of int
+        Of one sample.
+    """
+    size = file_bytes(model) if spec is None or spec.mode == "structured" else sparse_bytes(model)[0]
+    return {**asdict(counts), "achieved": achieved, "bytes": size, "state": state_hash(model), "input_shape": list(shape)}
+
+
+def course(recovered: Any) -> dict[str, Any]:
+    """Return what is noted of a `Recovered`: its learning curve without times, the epoch that was kept, and why it ended."""
+    curve = [{key: value for key, value in epoch.to_dict().items() if key != "seconds"} for epoch in recovered.history]
+    return {"history": curve, "best": recovered.best, "stopped": recovered.stopped, "notes": [str(note) for note in recovered.notes]}
+
+
+def _amount(spec: PruneSpec) -> str:
+    """Return how much goes, for a title; a pattern has said it."""
+    if spec.mode == "nm":
+        return ""
+    return f"threshold {spec.threshold:g}" if spec.threshold is not None else f"{100 * float(spec.sparsity or 0.0):.4g} %"
+
+
+def whole_text(spec: PruneSpec) -> str:
+    """Return in a few words what a setting says of whole blocks and of kinds of units; nothing where it says nothing.
+
+    Parameters
+    ----------
+    spec : PruneSpec
+        The setting.
+    """
+    units = "" if spec.units is None else " and ".join(spec.units) + " alone"
+    return ", ".join(filter(None, (units, _blocks(spec))))
+
+
+def _blocks(spec: PruneSpec) -> str:
+    """Return which blocks go: by name where they are few and all of them do."""
+    if not spec.depth:
+        return ""
+    if spec.blocks is None:
+        return f"{100 * spec.depth:.4g} % of the blocks"
+    number = f"{len(spec.blocks)} block{'s' if spec.blocks[1:] else ''}"
+    if spec.depth < 1:
+        return f"{100 * spec.depth:.4g} % of {number}"
+    named = f"block{'s' if spec.blocks[1:] else ''} {', '.join(spec.blocks)}"
+    return f"without {named if len(spec.blocks) < 4 else number}"

@@ -1,0 +1,138 @@
+"""What a run says about each image, kept: the class it puts first, and how sure it is."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.errors import DataError, StoreError
+from prunekit.evaluation.batches import Progress, batches_of, check_cancel
+from prunekit.experiments.load_run import Opened, open_run
+from prunekit.experiments.measured_samples import Images, how
+from prunekit.experiments.records import Measurement
+from prunekit.experiments.store import RunStore
+
+WHAT = "predictions"
+BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model says about the images of a split, in their order.
+
+    Attributes
+    ----------
+    classes : ndarray of int16, shape [n]
+        The class with the highest score.
+    confidence : ndarray of float32, shape [n]
+        Its softmax probability, 0..1 (not calibrated).
+    """
+
+    classes: NDArray[np.int16]
+    confidence: NDArray[np.float32]
+
+    def packed(self) -> bytes:
+        """Return them as compressed bytes."""
+        return zlib.compress(self.classes.astype("<i2").tobytes() + self.confidence.astype("<f4").tobytes())
+
+    @classmethod
+    def unpacked(cls, payload: bytes, n: int) -> Predictions:
+        """Return what was packed.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged.
+        """
+        try:
+            plain = zlib.decompress(payload)
+            return cls(np.frombuffer(plain, "<i2", n).astype(np.int16), np.frombuffer(plain, "<f4", n, 2 * n).astype(np.float32))
+        except (zlib.error, ValueError) as error:
+            raise StoreError(f"the stored predictions are damaged ({error}): delete the run and save it again") from error
+
+
+def predictions(
+    run: str,
+    data_id: DataId,
+    split: str,
+    store: RunStore,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    stored: bool = False,
+) -> Predictions | None:
+    """Return what a run says about every image of a split: from the store, or computed and kept.
+
+    Parameters
+    ----------
+    run : str
+        Its id.
+    data_id : DataId
+        The data.
+    split : {"train", "validation", "test"}
+        Which part of them.
+    store : RunStore
+        Where the run is, and where predictions are kept.
+    progress, cancel
+        As for :func:`prunekit.experiments.carry_out`.
+    stored : bool
+        Only read: None where they are not there.
+
+    Returns
+    -------
+    Predictions or None
+        In the order of the images; a quantised run is asked in its runtime.
+
+    Raises
+    ------
+    RunGone
+        As for :func:`prunekit.experiments.load_run.open_run`.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    known = store.find(run)
+    images = Images.of(ModelId.from_dict(known.model), data_id, split)
+    name = images.name_of(known, WHAT)
+    seen = store.measurement(name)
+    if seen is not None and seen.correct is not None and not seen.earlier:
+        return Predictions.unpacked(seen.correct, len(images))
+    if stored:
+        return None
+    found = ask(open_run(known, store, data=images.data), images.part, progress, cancel)
+    where = (data_id.to_dict(), images.hashed, split, len(images))
+    store.put_measurement(Measurement(name, known.id, *where, {"n": len(images)}, found.packed(), WHAT, **how(known)))
+    return found
+
+
+def ask(opened: Opened, part: object, progress: Progress | None = None, cancel: threading.Event | None = None) -> Predictions:
+    """Return what an opened run says about images.
+
+    Parameters
+    ----------
+    opened : Opened
+        The run.
+    part : Split
+        The images.
+    progress, cancel
+        As for :func:`prunekit.evaluate`.
+    """
+    classes, confidence, done = list[Tensor](), list[Tensor](), 0
+    total = len(part)  # type: ignore[arg-type]
+    for x, _ in batches_of(part, BATCH):
+        check_cancel(cancel)
+        best = opened.scores(x).double().softmax(1).max(1)
+        classes.append(best.indices)
+        confidence.append(best.values)
+        done += len(x)
+        if progress is not None:
+            progress(done / total, f"{done} of {total} images")
+    if not classes:
+        raise DataError("there are no images to ask about: choose data that are not empty")
+    return Predictions(torch.cat(classes).numpy().astype(np.int16), torch.cat(confidence).numpy().astype(np.float32))

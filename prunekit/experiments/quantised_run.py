@@ -1,0 +1,192 @@
+"""Quantisation through the store: an int8 model is a run of its own, with a parent, a file and an accuracy in its runtime."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.recovery import Recovery
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.batches import Progress, part_of
+from prunekit.experiments.experiment import Bench, Keeper, Warn
+from prunekit.experiments.home import weights_folder
+from prunekit.experiments.identity import data_hash, digest, measurement_id
+from prunekit.experiments.loading import load
+from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.recovery_run import recover_through
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.store import RunStore
+from prunekit.latency.quantised import quantise
+from prunekit.models.cost import count
+from prunekit.models.folder import is_folder
+from prunekit.models.load import load_model
+from prunekit.pruning.api import prune
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.session import Files
+from prunekit.runtimes.session_accuracy import evaluate_session
+
+RUNTIME = "int8"
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """A quantised model.
+
+    Attributes
+    ----------
+    run, parent : str
+        Its run, and that of the model that was quantised.
+    file : Path
+        ``model.int8.onnx``.
+    bytes, before_bytes : int
+        Size of that file, and of the same model as ONNX in float32.
+    accuracy, test : Accuracy
+        In ONNX Runtime, on the split that was asked for and on all test images.
+    before, before_test : Accuracy
+        The same of the parent.
+    """
+
+    run: str
+    parent: str
+    file: Path
+    bytes: int
+    before_bytes: int
+    accuracy: Accuracy
+    test: Accuracy
+    before: Accuracy
+    before_test: Accuracy
+
+
+def quantise_through(
+    request: AccuracyRequest,
+    store: RunStore | None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    warn: Warn | None = None,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> Quantised:
+    """Quantise the model that a setting and a recovery lead to, and measure it in its runtime.
+
+    What the store holds is read: a model that was quantised before, and a recovery whose weights are still there.
+
+    Parameters
+    ----------
+    request : AccuracyRequest
+        Model, data, setting (None for the dense model) and recovery; ``split`` and ``images`` say what accuracy is measured on.
+    store, progress, cancel, warn, model, data
+        As for :func:`prunekit.experiments.carry_out`.
+
+    Returns
+    -------
+    Quantised
+
+    Raises
+    ------
+    RuntimeFault, DataError
+        If the model cannot be quantised, or there is nothing to calibrate on.
+    """
+    if model is None or data is None:
+        model, data = load(request.model, request.data)
+    return _Quantising(request, model, data, Keeper(store, warn), cancel).carry_out(store, progress)
+
+
+class _Quantising(Bench):
+    """A bench that quantises what it makes."""
+
+    def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper, cancel: threading.Event | None) -> None:
+        super().__init__(request, model, data, keeper, cancel)
+        self.request = request
+
+    def carry_out(self, store: RunStore | None, progress: Progress | None) -> Quantised:
+        """Make, quantise and measure."""
+        source = self._source(store, part_of(progress, 0.0, 0.5))
+        parent = self.run(self.request.spec, self.request.recovery)
+        run = self._run(parent, source)
+        folder, shape = weights_folder(run.id), self.shape
+        files = Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
+        if not (folder / "model.int8.onnx").is_file():
+            files = quantise(
+                source, self.data, folder, input_shape=shape, like=self.model, progress=part_of(progress, 0.5, 0.8), cancel=self.cancel
+            )
+        assert files.int8 is not None and files.onnx is not None
+        sizes = files.int8.stat().st_size, files.onnx.stat().st_size
+        run = replace(run, info={**run.info, "file": files.int8.name, "bytes": sizes[0], "float32_bytes": sizes[1]})
+        for each in (self.run(None, Recovery()), parent, run):
+            self.keeper.ask(partial(_put, each))
+        tell = part_of(progress, 0.8, 1.0)
+        whole = self.data.test
+        return Quantised(
+            run.id, parent.id, files.int8, *sizes,
+            self._int8(run, files, self.part, self.split, tell), self._int8(run, files, whole, "test", tell),
+            self._before(parent, source, self.part, self.split), self._before(parent, source, whole, "test"),
+        )  # fmt: skip
+
+    def _source(self, store: RunStore | None, progress: Progress | None) -> nn.Module:
+        """Return the model to quantise."""
+        spec, recovery = self.request.spec, self.request.recovery
+        if spec is None:
+            return self.model
+        if not recovery.active:
+            return prune(self.model, spec, self.data, input_shape=self.shape).model
+        folder = weights_folder(self.run(spec, recovery).id)
+        if not is_folder(folder):
+            recover_through(self.request, store, progress, self.cancel, warn=self.keeper.warn, model=self.model, data=self.data)
+        if not is_folder(folder):
+            raise PrunekitError("the recovered weights could not be kept, so there is nothing to quantise: free some space and try again")
+        return load_model(str(folder))
+
+    def _run(self, parent: Run, source: nn.Module) -> Run:
+        """Return the run of the quantised model."""
+        calibrated = data_hash(self.data.train) if self.data.train is not None else ""
+        name = digest({"parent": parent.id, "quantised": {"runtime": RUNTIME, "calibrated_on": calibrated}})
+        counts = {
+            **asdict(count(source, self.shape)),
+            "achieved": count(source, self.shape).sparsity,
+            "runtime": RUNTIMES[RUNTIME].version(),
+            "input_shape": list(self.shape),
+        }
+        return replace(
+            parent, id=name, kind="quantised", title=f"{parent.title}, int8", parent=parent.id, trained_on=calibrated, info=counts
+        )
+
+    def _int8(self, run: Run, files: Files, part: Any, split: str, progress: Progress | None) -> Accuracy:
+        """Return the accuracy of the quantised model in its runtime, from the store or measured."""
+        hashed = self._hash(split)
+        versions = {**self.versions, "runtime": RUNTIMES[RUNTIME].version()}
+        name = measurement_id(run.id, hashed, split, len(part), runtime=RUNTIME, versions=versions)
+        kept = self.keeper.ask(lambda store: store.measurement(name))
+        if kept is not None and not kept.earlier:
+            return kept.accuracy  # type: ignore[no-any-return]
+        session = RUNTIMES[RUNTIME].open(files)
+        found = evaluate_session(session, part, progress=progress, cancel=self.cancel)
+        seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME, versions=versions)
+        self.keeper.ask(lambda store: store.put_measurement(seen))
+        return found
+
+    def _before(self, parent: Run, source: nn.Module, part: Any, split: str) -> Accuracy:
+        """Return the accuracy of the parent, from the store or measured."""
+        hashed = self._hash(split)
+        kept = self.keeper.ask(lambda store: store.accuracy(parent.id, hashed, split, len(part), self.versions))
+        if kept is not None:
+            return kept  # type: ignore[no-any-return]
+        found = evaluate(source, part, cancel=self.cancel)
+        seen = Measurement.of(parent.id, found, self.data_id.to_dict(), hashed, split, versions=self.versions)
+        self.keeper.ask(lambda store: store.put_measurement(seen))
+        return found
+
+    def _hash(self, split: str) -> str:
+        """Return the fingerprint of a whole split."""
+        return data_hash(getattr(self.data, split))
+
+
+def _put(run: Run, store: RunStore) -> None:
+    """Keep a run."""
+    store.put_run(run)

@@ -1,0 +1,241 @@
+"""`Run`, what was made, `Measurement`, what was seen of it, `Label`, what people say of it; as rows of a table, and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from prunekit.config.choices import RUN_KINDS
+from prunekit.errors import StoreError
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.experiments.identity import IDENTITY, installed, measurement_id, this_machine
+
+KINDS = RUN_KINDS
+
+LONGEST_TAG = 60
+LONGEST_NOTE = 4000
+
+
+def now() -> str:
+    """Return the time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was made.
+
+    Attributes
+    ----------
+    id : str
+        As ``run_id`` says.
+    kind : {"dense", "pruned", "recovered", "trained", "quantised", "imported"}
+        What was done.
+    title : str
+        As people read it.
+    model : dict
+        Plain fields of the dense model's ``ModelId``.
+    weights : str
+        What tells the dense model from others.
+    spec, recovery : dict or None
+        Plain fields of the setting and of what was done afterwards.
+    trained_on : str
+        Which images decided the outcome.
+    parent : str or None
+        The run that it was made from.
+    created : str
+        Time, UTC.
+    info : dict
+        Plain values: counts (``params``, ``nonzero``, ``macs``, ``effective_macs``, ``sparsity``, ``prunable``), ``achieved``, the
+        learning curve ``history``, the name of the weights' ``file`` where it was kept, ``sizes`` in bytes, the hash ``state`` of the
+        weights themselves.
+    identity : int
+        How it was told from others (`prunekit.experiments.identity.IDENTITY`).
+    """
+
+    id: str
+    kind: str
+    title: str
+    model: dict[str, Any]
+    weights: str
+    spec: dict[str, Any] | None = None
+    recovery: dict[str, Any] | None = None
+    trained_on: str = ""
+    parent: str | None = None
+    created: str = field(default_factory=now)
+    info: dict[str, Any] = field(default_factory=dict)
+    identity: int = IDENTITY
+
+    @property
+    def earlier(self) -> bool:
+        """Whether an earlier version made it, and it cannot be vouched for what it was made of."""
+        return self.identity < IDENTITY
+
+
+@dataclass(frozen=True)
+class Label:
+    """What people say of a run; it decides nothing.
+
+    Parameters
+    ----------
+    run : str
+        Its id.
+    saved : bool
+        Whether somebody asked for it to be kept; points of a sweep are not.
+    tags : tuple of str
+        Words to find it by: spaces at the ends are dropped, and so is what is there twice.
+    note : str
+        Free text.
+    changed : str
+        Time, UTC.
+
+    Raises
+    ------
+    StoreError
+        If a tag or the note is too long.
+    """
+
+    run: str
+    saved: bool = False
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    changed: str = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        """Bring every field into its one form."""
+        if isinstance(self.tags, str):
+            raise StoreError(f"tags must be several words, as in ('good', 'small'); got {self.tags!r}")
+        tags = tuple(dict.fromkeys(" ".join(str(tag).split()) for tag in self.tags if str(tag).strip()))
+        if any(len(tag) > LONGEST_TAG for tag in tags):
+            raise StoreError(f"a tag has at most {LONGEST_TAG} characters: say more in the note")
+        if len(self.note) > LONGEST_NOTE:
+            raise StoreError(f"a note has at most {LONGEST_NOTE:,} characters; this one has {len(self.note):,}")
+        object.__setattr__(self, "saved", bool(self.saved))
+        object.__setattr__(self, "tags", tags)
+        object.__setattr__(self, "note", self.note.strip())
+
+    @property
+    def said(self) -> bool:
+        """Whether anybody said anything."""
+        return self.saved or bool(self.tags) or bool(self.note)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was seen of a run.
+
+    Attributes
+    ----------
+    id, run : str
+        As ``measurement_id`` says, and of what.
+    what : str
+        ``"accuracy"``, ``"latency"`` or ``"predictions"``.
+    data : dict
+        Plain fields of the data's ``DataId``.
+    data_hash, split : str
+        Which images.
+    images : int
+        How many.
+    runtime : str
+        What ran the model.
+    machine, versions : dict
+        Where.
+    value : dict
+        Of an accuracy ``value``, ``low``, ``high`` and ``n``; of a latency its row without the samples.
+    correct : bytes or None
+        Of an accuracy: which samples were right, eight to a byte. Of predictions: classes and confidences, compressed.
+    created : str
+        Time, UTC.
+    identity : int
+        How it was told from others (`prunekit.experiments.identity.IDENTITY`).
+    """
+
+    id: str
+    run: str
+    data: dict[str, Any]
+    data_hash: str
+    split: str
+    images: int
+    value: dict[str, Any]
+    correct: bytes | None = None
+    what: str = "accuracy"
+    runtime: str = "eager"
+    machine: dict[str, str] = field(default_factory=lambda: dict(this_machine()))
+    versions: dict[str, str] = field(default_factory=lambda: dict(installed()))
+    created: str = field(default_factory=now)
+    identity: int = IDENTITY
+
+    @classmethod
+    def of(
+        cls, run: str, accuracy: Accuracy, data: dict[str, Any], data_hash: str, split: str, *, versions: dict[str, str] | None = None
+    ) -> Measurement:
+        """Build from an accuracy that was measured here and now, with these versions of packages (as ``installed`` says)."""
+        by = installed() if versions is None else versions
+        name = measurement_id(run, data_hash, split, accuracy.n, versions=by)
+        bits = np.packbits(accuracy.correct).tobytes()
+        return cls(name, run, data, data_hash, split, accuracy.n, accuracy.to_dict(), bits, versions=dict(by))
+
+    @property
+    def earlier(self) -> bool:
+        """Whether an earlier version measured it, and it cannot be vouched for what it was measured on."""
+        return self.identity < IDENTITY
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """The accuracy with which samples were right, so that it can be compared in pairs.
+
+        Raises
+        ------
+        StoreError
+            If something else was measured.
+        """
+        if self.correct is None or self.what != "accuracy":
+            raise StoreError(f"the measurement {self.id[:12]} is no accuracy but {self.what}: it has no samples to compare")
+        return Accuracy.of(np.unpackbits(np.frombuffer(self.correct, dtype=np.uint8), count=self.images).astype(bool))
+
+
+PLAIN = ("model", "spec", "recovery", "info", "data", "machine", "versions", "value", "tags")  # kept as JSON
+
+
+def values_of(record: Any) -> dict[str, Any]:
+    """Return a record's columns."""
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {name: json.dumps(value) if name in PLAIN and value is not None else value for name, value in values.items()}
+
+
+def record_of(cls: Any, row: sqlite3.Row) -> Any:
+    """Return a row as a record."""
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a row is no mapping: it iterates over its values)
+    return cls(**{name: json.loads(value) if name in PLAIN and value is not None else value for name, value in values.items()})
+
+
+def insert(connection: sqlite3.Connection, table: str, values: Mapping[str, Any], clash: str) -> None:
+    """Insert one row."""
+    names, marks = ", ".join(values), ", ".join("?" * len(values))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks}) {clash}", tuple(values.values()))
+
+
+def put_run(connection: sqlite3.Connection, run: Run) -> None:
+    """Insert a run, or add to what is known of it."""
+    rows = connection.execute("SELECT info, identity FROM runs WHERE id = ?", (run.id,)).fetchall()
+    if not rows:
+        insert(connection, "runs", values_of(run), "")
+        return
+    known = json.loads(rows[0]["info"])
+    if any(known.get(key) != value for key, value in run.info.items()):
+        connection.execute("UPDATE runs SET info = ? WHERE id = ?", (json.dumps({**known, **run.info}), run.id))
+    if rows[0]["identity"] < run.identity:  # made again, and now it is known of what
+        connection.execute("UPDATE runs SET identity = ? WHERE id = ?", (run.identity, run.id))
+
+
+def put_measurement(connection: sqlite3.Connection, measurement: Measurement) -> None:
+    """Insert a measurement, or replace what was seen before."""
+    found = values_of(measurement)
+    again = ", ".join(f"{name} = excluded.{name}" for name in ("value", "correct", "created", "identity"))
+    insert(connection, "measurements", found, f"ON CONFLICT(id) DO UPDATE SET {again}")

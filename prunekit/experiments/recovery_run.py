@@ -1,0 +1,209 @@
+"""Recovery through the store: every stage measured, the learning curve and the recovered weights kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.data.dataset import samples_of
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.batches import Progress, part_of
+from prunekit.evaluation.sweep import Made
+from prunekit.experiments.experiment import Bench, Keeper, Warn
+from prunekit.experiments.home import weights_folder
+from prunekit.experiments.identity import data_hash
+from prunekit.experiments.loading import load
+from prunekit.experiments.naming import course
+from prunekit.experiments.records import Measurement
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.run_structure import layers_of
+from prunekit.experiments.store import RunStore
+from prunekit.models.folder import is_folder, write_folder
+from prunekit.models.load import load_model
+from prunekit.pruning.result import PruneResult
+from prunekit.training.gradual import recover
+from prunekit.training.result import Epoch
+
+_NO_IMAGES = np.zeros(0, dtype=bool)
+TITLES = {"dense": "Dense", "pruned": "Pruned", "recalibrated": "BatchNorm recalibrated", "recovered": "Recovered"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stop on the way from the dense to the recovered model.
+
+    Attributes
+    ----------
+    name : {"dense", "pruned", "recalibrated", "recovered"}
+        Which one.
+    run : str
+        Its run.
+    accuracy : Accuracy
+        On the split that was asked for.
+    test : Accuracy or None
+        On all test images, for the first and the last stage; None where that split was asked for anyway.
+    """
+
+    name: str
+    run: str
+    accuracy: Accuracy
+    test: Accuracy | None = None
+
+
+Report = Callable[[Stage | Epoch], object]
+
+
+def recover_through(
+    request: AccuracyRequest,
+    store: RunStore | None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    warn: Warn | None = None,
+    report: Report | None = None,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> list[Stage]:
+    """Prune, recalibrate and fine-tune as asked, and measure what each step brings.
+
+    What the store holds is read: stages that were measured before, and the learning curve of a recovery that was carried out before
+    and whose weights are still there.
+
+    Parameters
+    ----------
+    request : AccuracyRequest
+        Model, data, setting and recovery; ``split`` and ``images`` say what the stages are measured on.
+    store, progress, cancel, warn, model, data
+        As for :func:`prunekit.experiments.carry_out`.
+    report : callable, optional
+        Gets each stage and each epoch as it ends.
+
+    Returns
+    -------
+    list of Stage
+        Dense, pruned, recalibrated where that is a step of its own, recovered.
+
+    Raises
+    ------
+    PrunekitError
+        If there is nothing to recover, or a setting is not valid.
+    """
+    if request.spec is None or not request.recovery.active:
+        raise PrunekitError("choose what to do after pruning: recalibrate BatchNorm, or at least one epoch of fine-tuning")
+    if model is None or data is None:
+        model, data = load(request.model, request.data)
+    bench = _Recovering(request, model, data, Keeper(store, warn), report)
+    bench.cancel = cancel
+    return bench.stages(request.spec, request.recovery, progress)
+
+
+class _Recovering(Bench):
+    """A bench that tells of epochs and keeps recovered weights."""
+
+    def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper, report: Report | None) -> None:
+        super().__init__(request, model, data, keeper)
+        self.recipe = Recipe(request.model.to_dict(), request.data.to_dict(), request.spec or PruneSpec(), request.recovery.to_dict())
+        self.report = report or (lambda _: None)
+        self.made: nn.Module | None = None
+
+    def stages(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> list[Stage]:
+        """Measure all stages in order."""
+        steps = self.steps(spec, recovery)
+        found = []
+        for place, (name, setting, after) in enumerate(steps):
+            last = place == len(steps) - 1
+            # fine-tuning takes nearly all of the time
+            share = part_of(progress, (0.3 if last else 0.3 * place / len(steps)), 1.0 if last else 0.3 * (place + 1) / len(steps))
+            found.append(self._stage(name, setting, after, share))
+            self.report(found[-1])
+        return found
+
+    @staticmethod
+    def steps(spec: PruneSpec, recovery: Recovery) -> list[tuple[str, PruneSpec | None, Recovery]]:
+        """Return name, setting and recovery of each stage."""
+        steps: list[tuple[str, PruneSpec | None, Recovery]] = [("dense", None, Recovery()), ("pruned", spec, Recovery())]
+        alone = Recovery(recalibrate=recovery.recalibrate, images=recovery.images, augment=recovery.augment, seed=recovery.seed)
+        if recovery.recalibrate:
+            steps.append(("recalibrated", spec, alone))
+        return [*steps, ("recovered", spec, recovery)] if recovery.epochs else steps
+
+    def _stage(self, name: str, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> Stage:
+        """Measure one stage; the dense model and the one with the whole recovery meet the test images too."""
+        run = self.run(spec, recovery).id
+        whole = recovery.active and recovery == self._whole
+        known = self.stored(spec, recovery)
+        if known is not None and whole and recovery.epochs:
+            self._retell(run)
+        point = self.point(spec, recovery, None, progress)
+        confirm = name == "dense" or whole
+        return Stage(name, run, point.accuracy, self._test(run, spec) if confirm and self.split != "test" else None)
+
+    @property
+    def _whole(self) -> Recovery:
+        """The recovery that was asked for."""
+        return Recovery.from_dict(dict(self.recipe.recover or {}))
+
+    def stored(self, spec: PruneSpec | None, recovery: Recovery) -> Any:
+        """Return a point from the store; a recovery counts only while its weights are there."""
+        found = super().stored(spec, recovery)
+        if found is not None and spec is not None and recovery == self._whole and not is_folder(weights_folder(found.run)):
+            return None
+        return found
+
+    def _retell(self, run: str) -> None:
+        """Report the learning curve of a recovery that was carried out before."""
+        kept = self.keeper.ask(lambda store: store.get_run(run))
+        for row in kept.info.get("history", ()) if kept is not None else ():
+            self.report(epoch_of(row))
+
+    def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+        """Prune and recover, tell of each epoch, and keep the weights."""
+        found = recover(self.model, spec, recovery, self.data, report=self.report, progress=progress, cancel=self.cancel)
+        if recovery == self._whole:
+            self.made = found.model
+        # the steps on the way are runs too, which can be compared and taken away
+        extra = course(found) | self._weights(self.run(spec, recovery).id, found.result, recovery)
+        return Made(found.model, found.result.achieved.sparsity, found.result.after), extra
+
+    def _weights(self, run: str, result: PruneResult, recovery: Recovery) -> dict[str, str]:
+        """Keep the weights of a run beside the store, and which channels they are; a full disk costs the file, not the result."""
+        if self.keeper.store is None:
+            return {}
+        try:
+            recipe = replace(self.recipe, recover=recovery.to_dict(), input_shape=result.input_shape)
+            told, samples = layers_of(result), samples_of(self.data)
+            return {"file": write_folder(weights_folder(run), result.model, recipe, told, samples=samples).name}
+        except (PrunekitError, OSError) as error:
+            self.keeper.warn(f"the recovered weights could not be kept: {error}")
+            return {}
+
+    def _test(self, run: str, spec: PruneSpec | None) -> Accuracy | None:
+        """Return the accuracy on all test images: the last word."""
+        test = self.data.test
+        hashed = data_hash(test)
+        kept: Accuracy | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test), self.versions))
+        if kept is not None:
+            return kept
+        model = self.model if spec is None else self.made
+        if model is None:
+            model = load_model(str(weights_folder(run)))
+        found = evaluate(model, test, cancel=self.cancel)
+        seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test", versions=self.versions)
+        self.keeper.ask(lambda store: store.put_measurement(seen))
+        return found
+
+
+def epoch_of(row: dict[str, Any]) -> Epoch:
+    """Return an epoch from the learning curve of a run; which images were right is not kept."""
+    told = row.get("validation")
+    accuracy = None if told is None else Accuracy(told["value"], told["low"], told["high"], int(told["n"]), correct=_NO_IMAGES)
+    plain = {name: row[name] for name in ("number", "sparsity", "lr", "loss", "train_accuracy")}
+    return Epoch(**plain, validation=accuracy, seconds=float(row.get("seconds", 0.0)))

@@ -1,0 +1,175 @@
+"""What is left of each layer, told in the dense model's own shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prunekit.errors import PrunekitError
+from prunekit.experiments.home import store as usual_store
+from prunekit.experiments.load_run import Opened, open_run
+from prunekit.experiments.sources import Source, gone
+from prunekit.experiments.store import RunStore
+from prunekit.models.earlier_versions import kept_in
+from prunekit.models.folder import stored_architecture
+from prunekit.models.layers import channel_layers, prunable_layers, weight_of
+from prunekit.models.load import load_model
+from prunekit.pruning.api import prune
+from prunekit.pruning.proof import removed_mask
+from prunekit.pruning.result import PruneResult
+from prunekit.pruning.structured.channel_groups import weight_name
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.kept_outputs import sound
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.surgery import by_tensor
+
+Kept = dict[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What is left of each prunable layer, told in the dense model's own shapes, so that runs can be compared weight by weight.
+
+    Attributes
+    ----------
+    masks : dict of str to BoolTensor
+        Layer -> shape of the dense weight, True where a weight stays. Empty where it is not known which channels stay.
+    kept : dict of str to ndarray of int, or None
+        Layer -> original indices of the outputs that stay; None where no channels were removed, or it is not known which.
+    widths : dict of str to tuple of int
+        Layer -> output channels before and after.
+    """
+
+    masks: dict[str, Tensor]
+    kept: Kept | None
+    widths: dict[str, tuple[int, int]]
+
+
+def layers_of(result: PruneResult) -> dict[str, Any]:
+    """Return what stays of each layer as plain values, for ``result.json``."""
+    return {"layers": [layer.to_dict() for layer in result.layers]}
+
+
+def of_masks(dense: nn.Module, masks: Mapping[str, Tensor]) -> Structure:
+    """Return the structure of a model whose weights were masked; layers without a mask stay whole."""
+    layers = prunable_layers(dense)
+    whole = {name: masks[name].cpu() if name in masks else torch.ones_like(weight_of(dense, name), dtype=torch.bool) for name in layers}
+    return Structure(whole, None, widths_of(dense, dense))
+
+
+def of_weights(dense: nn.Module, model: nn.Module) -> Structure:
+    """Return the structure of a model of the dense shape: what is not zero stays."""
+    return of_masks(dense, {name: weight_of(model, name) != 0 for name in prunable_layers(dense)})
+
+
+def of_removal(dense: nn.Module, removal: Removal) -> Structure:
+    """Return the structure of a model that lost channels."""
+    keeps, masks = by_tensor(removal.masks), dict[str, Tensor]()
+    for name in prunable_layers(dense):
+        masks[name] = ~removed_mask(tuple(weight_of(dense, name).shape), keeps.get(weight_name(name), {}))
+    kept = {name: np.asarray(stay, dtype=np.int64) for name, stay in removal.kept.items()}
+    widths = {name: (len(weight_of(dense, name)), len(kept[name])) for name in kept}
+    return Structure(masks, kept, widths)
+
+
+def cut_of(opened: Opened, store: RunStore) -> tuple[nn.Module, Removal | None]:
+    """Return a model of the dense shape, and which channels of it went: None where none did, or it is not known which.
+
+    The weights of the former may be others than when the run was made, where the latter is known without them.
+
+    Raises
+    ------
+    RunGone
+        If the dense model or the images that chose the channels are not there any more.
+    """
+    assert opened.model is not None
+    if opened.dense is not None:
+        return opened.dense, None if opened.result is None else opened.result.plan
+    source = Source(opened.run, store)
+    dense = _architecture(source, opened.file)
+    if same_shapes(dense, opened.model):
+        return dense, None
+    kept = None if opened.file is None else kept_in(opened.file)
+    if kept is None and source.spec is not None and source.recovery.active and source.recovery.schedule == "one-shot":
+        model, shape = source.dense()
+        kept = prune(model, source.spec, source.images(), input_shape=shape).kept
+    return dense, removal_of(dense, opened.model, kept, opened.shape)
+
+
+def _architecture(source: Source, folder: Path | None) -> nn.Module:
+    """Return a model of the dense shape; whether its weights are still the same makes no difference here."""
+    try:
+        return load_model(source.model_id)
+    except (PrunekitError, OSError) as error:
+        try:
+            return load_model(stored_architecture(folder or ""))
+        except (PrunekitError, OSError):
+            why = f"its dense model cannot be loaded: {error}"
+            raise gone(source.run, why, "Bring it back to see which weights stay; its numbers can be compared without") from error
+
+
+def same_shapes(dense: nn.Module, model: nn.Module) -> bool:
+    """Whether two models have parameters of the same names and shapes."""
+    one, other = ({name: p.shape for name, p in m.named_parameters()} for m in (dense, model))
+    return one == other
+
+
+def removal_of(
+    dense: nn.Module, small: nn.Module, kept: Mapping[str, Sequence[int]] | None, shape: tuple[int, ...] | None
+) -> Removal | None:
+    """Return what was removed, or None where what was noted does not lead to the shapes of the smaller model."""
+    if kept is None or not sound(dense, kept):
+        return None
+    removal = Removal.leaving(trace(dense, shape), kept)
+    there = {name: tuple(weight_of(small, name).shape) for name in channel_layers(small)}
+    left = {name: after for name, (_, after) in removal.layer_shapes.items() if after[0]}  # without those of blocks that went
+    return removal if left == {name: size for name, size in there.items() if name in removal.layer_shapes} else None
+
+
+def widths_of(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Return the output channels of each layer before and after; none where its block went."""
+    there = set(prunable_layers(model))
+    left = {name: len(weight_of(model, name)) if name in there else 0 for name in prunable_layers(dense)}
+    return {name: (len(weight_of(dense, name)), after) for name, after in left.items()}
+
+
+def structure_of(opened: Opened, store: RunStore | None = None) -> Structure:
+    """Return what is left of each layer of a run.
+
+    A quantised run has the structure of the float32 model that it was made from.
+
+    Parameters
+    ----------
+    opened : Opened
+        Of `open_run`.
+    store : RunStore, optional
+        As for `open_run`.
+
+    Returns
+    -------
+    Structure
+        Without masks where channels were removed step by step and nobody noted which.
+
+    Raises
+    ------
+    RunGone
+        As for `open_run`.
+    """
+    where = usual_store() if store is None else store
+    if opened.model is None:
+        if opened.run.parent is None:
+            raise gone(opened.run, "it was imported in int8 alone", "Its layers cannot be told; compare its numbers")
+        return structure_of(open_run(opened.run.parent, where), where)
+    dense, removal = cut_of(opened, where)
+    if removal is not None:
+        return of_removal(dense, removal)
+    if opened.result is not None:
+        return of_masks(dense, opened.result.masks or {})
+    return of_weights(dense, opened.model) if same_shapes(dense, opened.model) else Structure({}, None, widths_of(dense, opened.model))

@@ -1,0 +1,191 @@
+"""Saving a setting as a run: made, measured on the test images, and marked as asked for."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import Recipe
+from prunekit.data.dataset import samples_of
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.batches import Progress, part_of
+from prunekit.evaluation.before_after import Assessment, Snapshot, assess
+from prunekit.experiments.backfill import fill
+from prunekit.experiments.experiment import Bench, Keeper
+from prunekit.experiments.home import weights_folder
+from prunekit.experiments.identity import data_hash, trained_on, weights_of
+from prunekit.experiments.loading import load
+from prunekit.experiments.measured_samples import how
+from prunekit.experiments.naming import course, dense_run, facts, placed, pruned_run
+from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.run_probe import vouched
+from prunekit.experiments.run_structure import layers_of
+from prunekit.experiments.store import RunStore
+from prunekit.models.folder import is_folder, placed_data, write_folder
+from prunekit.training.gradual import recover
+from prunekit.training.result import Recovered
+
+MAKING = 0.8  # share of the progress that recovery takes, where there is one
+
+
+def save(
+    request: AccuracyRequest,
+    store: RunStore,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> Run:
+    """Make what a setting leads to, measure it and the dense model on all test images, and mark it as saved.
+
+    What the store holds is not made again: only what is not known of it is measured.
+
+    Parameters
+    ----------
+    request : AccuracyRequest
+        Model, data, setting (None for the dense model) and recovery; its ``split`` and ``images`` do not count.
+    store : RunStore
+        Where to.
+    progress, cancel, model, data
+        As for :func:`prunekit.experiments.carry_out`.
+
+    Returns
+    -------
+    Run
+        As it is kept.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be kept; `RunGone` where it was made before and its weights are damaged.
+    PrunekitError
+        If the model, the data or the setting is not valid.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    if model is None or data is None:
+        model, data = load(request.model, request.data)
+    bench = Bench(replace(request, split="test", images=0), model, data, Keeper(None), cancel)
+    run = bench.run(request.spec, request.recovery)
+    if request.spec is not None and not _is_here(run, store):
+        _make(request, bench, store, progress)
+    else:
+        dense = _dense(bench, store)
+        fill([dense.id, run.id], request.data, "test", store, progress=progress, cancel=cancel)
+    store.relabel(run.id, saved=True)
+    return store.find(run.id)
+
+
+def _make(request: AccuracyRequest, bench: Bench, store: RunStore, progress: Progress | None) -> None:
+    """Make, measure and keep a run."""
+    assert request.spec is not None
+    share, shape, cancel = MAKING if request.recovery.active else 0.0, bench.shape, bench.cancel
+    making, measuring = part_of(progress, 0.0, share), part_of(progress, share, 1.0)
+    made = recover(bench.model, request.spec, request.recovery, bench.data, input_shape=shape, progress=making, cancel=cancel)
+    known = bench.accuracy_in(store, bench.run(None, Recovery()).id)
+    found = assess(bench.model, made.result, bench.part, baseline=known, progress=measuring, cancel=cancel)
+    keep_made(request.model, bench.model, made, found, store, data_id=request.data, data=bench.data)
+
+
+def _dense(bench: Bench, store: RunStore) -> Run:
+    """Return the run of the dense model, kept now where it was not."""
+    run = bench.run(None, Recovery())
+    if store.get_run(run.id) is None:
+        made = bench.made_dense()
+        told = facts(made.model, None, made.counts, made.sparsity, bench.shape)
+        store.put_run(replace(run, info={**told, **vouched(made.model, bench.model_id, bench.shape)}))
+    return run
+
+
+def _is_here(run: Run, store: RunStore) -> bool:
+    """Whether a run was made before and can be opened: recovered weights have to be there."""
+    return store.get_run(run.id) is not None and (run.kind != "recovered" or is_folder(weights_folder(run.id)))
+
+
+def keep_made(
+    model_id: ModelId,
+    model: nn.Module,
+    made: Recovered,
+    found: Assessment,
+    store: RunStore,
+    *,
+    data_id: DataId | None = None,
+    data: Any = None,
+) -> Run:
+    """Keep what was made already, with the dense model that it was made from: weights, counts, sizes and accuracy on test images.
+
+    Parameters
+    ----------
+    model_id, model : ModelId, nn.Module
+        The dense model.
+    made : Recovered
+        What :func:`prunekit.prune_and_recover` made of it, with or without recovery.
+    found : Assessment
+        What was measured of both on all test images; without accuracies where there are no data.
+    store : RunStore
+        Where to.
+    data_id, data : DataId, Data, optional
+        The data.
+
+    Returns
+    -------
+    Run
+        What is kept; it is not marked as saved.
+
+    Raises
+    ------
+    StoreError, PrunekitError
+        If the run, or recovered weights, cannot be written.
+    """
+    shape, spec, recovery = made.result.input_shape, made.result.spec, made.recovery
+    weights = weights_of(model, shape)
+    on = trained_on(data, spec, recovery) if data is not None else ""
+    noted = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
+    dense = dense_run(model_id, weights)
+    before = facts(model, None, found.before.counts, 0.0, shape)
+    dense = replace(dense, info={**before, **_sizes(found.before), **vouched(model, model_id, shape)})
+    run = pruned_run(model_id, weights, spec, recovery, on)
+    told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **noted}
+    told |= vouched(made.model, model_id, shape)
+    if recovery.active:
+        told |= {
+            **course(made),
+            "file": _keep_weights(run, made, Recipe(placed(model_id), noted.get("data"), spec, recovery.to_dict(), shape), data),
+        }
+    run = replace(run, info=told)
+    store.put_run(dense)
+    store.put_run(run)
+    for each, accuracy in ((dense, found.before.accuracy), (run, found.after.accuracy)):
+        if accuracy is not None and data_id is not None:
+            store.put_measurement(_seen(each, accuracy, data_id, data))
+    return run
+
+
+def _sizes(side: Snapshot) -> dict[str, Any]:
+    """Return the four sizes, as a run notes them, where the slow one was measured too."""
+    return {} if side.sizes.gzip is None else {"sizes": side.sizes.to_dict()}
+
+
+def _keep_weights(run: Run, made: Recovered, recipe: Recipe, data: Any) -> str:
+    """Write recovered weights beside the store and return the name of the folder."""
+    folder = weights_folder(run.id)
+    try:
+        write_folder(folder, made.model, recipe, layers_of(made.result), samples=samples_of(data))
+    except PrunekitError:
+        # another process may have written the same run in the same moment
+        if not is_folder(folder):
+            raise
+    return folder.name
+
+
+def _seen(run: Run, accuracy: Accuracy, data_id: DataId, data: Any) -> Measurement:
+    """Return an accuracy on all test images as a measurement."""
+    return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test), "test", versions=how(run)["versions"])

@@ -1,0 +1,200 @@
+"""Sensitivity through the store: one row that grows with the images, so that an interrupted scan goes on where it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from prunekit.config import validation as check
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.errors import DataError, PrunekitError, SpecError, one_of
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
+from prunekit.evaluation.sweep import split_of
+from prunekit.experiments.experiment import Keeper, Warn
+from prunekit.experiments.identity import data_hash, digest, installed, this_machine, trained_on, weights_of
+from prunekit.experiments.loading import load
+from prunekit.experiments.naming import dense_run
+from prunekit.experiments.records import Measurement
+from prunekit.experiments.requests import SPLITS
+from prunekit.experiments.store import RunStore
+
+WHAT = "sensitivity"
+
+
+@dataclass(frozen=True)
+class SensitivityRequest:
+    """Each layer or group of a model pruned alone.
+
+    Parameters
+    ----------
+    model, data : ModelId, DataId
+        What is measured on what.
+    spec : PruneSpec
+        Mode, criterion, seed, samples and layers count.
+    split : {"validation", "test", "train"}
+        Which part of the data.
+    images : int
+        At most so many; 0 for all.
+    sparsities : tuple of float
+        Of each layer or group.
+    """
+
+    model: ModelId
+    data: DataId
+    spec: PruneSpec
+    split: str = "validation"
+    images: int = 0
+    sparsities: tuple[float, ...] = field(default=SPARSITIES)
+
+    def __post_init__(self) -> None:
+        """Validate every field, and leave out of the setting what does not count."""
+        one_of("split", self.split, SPLITS, DataError)
+        check.whole("images", self.images, 0)
+        if self.spec.mode == "nm":
+            raise SpecError("sensitivity prunes at several sparsities, and a pattern has one: choose unstructured or structured")
+        s = self.spec
+        plain = PruneSpec(mode=s.mode, criterion=s.criterion, seed=s.seed, samples=s.samples, layers=s.layers)
+        object.__setattr__(self, "spec", plain)
+        object.__setattr__(self, "sparsities", tuple(check.fraction("sparsities", share) for share in self.sparsities))
+
+    @property
+    def id(self) -> str:
+        """What it is called: the same for equal requests."""
+        return digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, every field present."""
+        parts = {"model": self.model.to_dict(), "data": self.data.to_dict(), "spec": self.spec.to_dict()}
+        return {**parts, "split": self.split, "images": self.images, "sparsities": list(self.sparsities)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SensitivityRequest:
+        """Build from plain values; unknown keys are refused."""
+        check.known_keys(WHAT, values, ["model", "data", "spec", "split", "images", "sparsities"])
+        missing = [name for name in ("model", "data", "spec") if name not in values]
+        if missing:
+            raise SpecError(f"{WHAT} has no {' and no '.join(missing)}: add it")
+        parts: dict[str, Any] = {"model": ModelId, "data": DataId, "spec": PruneSpec}
+        told = {name: parts[name].from_dict(value) if name in parts else value for name, value in values.items()}
+        return cls(**{**told, "sparsities": tuple(told.get("sparsities", SPARSITIES))})
+
+
+def sense(
+    request: SensitivityRequest,
+    store: RunStore | None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    warn: Warn | None = None,
+    report: Callable[[Sensitivity], object] | None = None,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> Sensitivity:
+    """Measure sensitivity through the store.
+
+    Parameters
+    ----------
+    request : SensitivityRequest
+        What to measure.
+    store, progress, cancel, warn, model, data
+        As for :func:`prunekit.experiments.carry_out`.
+    report : callable, optional
+        Gets the picture so far after each chunk of images, the stored one first.
+
+    Returns
+    -------
+    Sensitivity
+        Over all images that were asked for.
+    """
+    if model is None or data is None:
+        model, data = load(request.model, request.data)
+    place, keeper = _Place(request, model, data), Keeper(store, warn)
+    before: Sensitivity | None = keeper.ask(place.read)
+    if before is not None and report is not None:
+        report(before)
+    if before is not None and before.done:
+        return before
+
+    def keep(so_far: Sensitivity) -> None:
+        keeper.ask(lambda kept: place.write(kept, so_far))
+        if report is not None:
+            report(so_far)
+
+    return sensitivity(
+        model, data, request.spec, request.sparsities, split=request.split, images=request.images, start=before, report=keep,
+        progress=progress, cancel=cancel,
+    )  # fmt: skip
+
+
+def stored(request: SensitivityRequest, store: RunStore, model: nn.Module, data: Any) -> Sensitivity | None:
+    """Return what the store holds of a request, whole or not yet, or None."""
+    return _Place(request, model, data).read(store)
+
+
+class _Place:
+    """Where the answer to a request lies in a store."""
+
+    def __init__(self, request: SensitivityRequest, model: nn.Module, data: Any) -> None:
+        whole = split_of(data, request.split)
+        self.request, self.hash = request, data_hash(whole)
+        self.images = min(request.images or len(whole), len(whole))
+        weights = weights_of(model, tuple(whole[0][0].shape))
+        self.run = dense_run(request.model, weights)
+        setting = {"spec": request.spec.to_dict(), "sparsities": list(request.sparsities), "scored": trained_on(data, request.spec, None)}
+        self.versions = installed(request.model.name)
+        here = {"machine": dict(this_machine()), "versions": self.versions}
+        where = {"run": self.run.id, "data": self.hash, "split": request.split, "images": self.images}
+        self.name = digest({"what": WHAT, **where, **setting, **here})
+
+    def read(self, store: RunStore) -> Sensitivity | None:
+        """Return what is stored, or None."""
+        row = store.measurement(self.name)
+        return None if row is None or row.earlier else _opened(row)
+
+    def write(self, store: RunStore, found: Sensitivity) -> None:
+        """Store what is known by now."""
+        value, bits = _packed(found)
+        row = Measurement(
+            self.name, self.run.id, self.request.data.to_dict(), self.hash, self.request.split, self.images, value, bits, WHAT,
+            versions=self.versions,
+        )  # fmt: skip
+        store.put_point([self.run], row)
+
+
+def _packed(found: Sensitivity) -> tuple[dict[str, Any], bytes]:
+    """Return a picture as plain values, and which images were right as bits: of the dense model first, then point by point."""
+    rows = [found.dense.correct] + [point.accuracy.correct for layer in found.layers for point in layer.points]
+    return found.to_dict(), np.packbits(np.stack(rows), axis=1).tobytes()
+
+
+def _opened(row: Measurement) -> Sensitivity:
+    """Return what `_packed` packed."""
+    told: dict[str, Any] = dict(row.value)
+    images, layers = int(told["images"]), told["layers"]
+    count = 1 + sum(len(layer["points"]) for layer in layers)
+    width = (images + 7) // 8
+    packed = np.frombuffer(row.correct or b"", dtype=np.uint8)
+    if packed.size != count * width:
+        raise PrunekitError(f"the stored sensitivity {row.id[:12]} is damaged: forget it and measure again")
+    right = iter(np.unpackbits(packed.reshape(count, width), axis=1, count=images).astype(bool))
+    dense = Accuracy.of(next(right))
+    found = tuple(_layer(layer, right) for layer in layers)
+    head = {name: told[name] for name in ("mode", "criterion", "split", "images", "total")}
+    return Sensitivity(**head, dense=dense, layers=found, notes=tuple(told["notes"]))
+
+
+def _layer(told: dict[str, Any], right: Any) -> LayerSensitivity:
+    """Return one layer or group."""
+    points = tuple(
+        SensitivityPoint(p["requested"], p["sparsity"], Accuracy.of(next(right)), p["removed"], p["removed_params"], p["removed_macs"])
+        for p in told["points"]
+    )
+    return LayerSensitivity(told["name"], tuple(told["layers"]), told["params"], told["macs"], points)

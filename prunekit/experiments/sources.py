@@ -1,0 +1,130 @@
+"""What a run was made from: its dense model and its images, and that both are still what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.errors import PrunekitError, RunGone
+from prunekit.evaluation.sweep import shape_of
+from prunekit.experiments.identity import earlier_weights_of, run_id, trained_on, weights_of
+from prunekit.experiments.loading import load
+from prunekit.experiments.records import Run
+from prunekit.experiments.store import RunStore
+from prunekit.models.info import info
+from prunekit.models.load import load_model
+from prunekit.models.state import state_hash
+
+Shape = tuple[int, ...]
+
+
+def gone(run: Run, why: str, what_to_do: str) -> RunGone:
+    """Return the error of a run that cannot be opened again."""
+    return RunGone(f"the weights of run {run.id[:12]} ({run.title}) are gone: {why}. {what_to_do}")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where a run comes from.
+
+    Attributes
+    ----------
+    run : Run
+        Which one.
+    store : RunStore
+        Where it is kept.
+    data : Data or None
+        Images that are loaded already.
+    """
+
+    run: Run
+    store: RunStore
+    data: Any = None
+
+    @property
+    def model_id(self) -> ModelId:
+        """The dense model."""
+        return ModelId.from_dict(self.run.model)
+
+    @property
+    def spec(self) -> PruneSpec | None:
+        """The setting."""
+        return None if self.run.spec is None else PruneSpec.from_dict(self.run.spec)
+
+    @property
+    def recovery(self) -> Recovery:
+        """What was done afterwards."""
+        return Recovery() if self.run.recovery is None else Recovery.from_dict(self.run.recovery)
+
+    def data_ids(self) -> list[DataId]:
+        """Return the data that the run has met, those that made it first."""
+        told = [self.run.info.get("data"), *(seen.data for seen in self.store.measurements(self.run.id) if seen.what == "accuracy")]
+        return list(dict.fromkeys(DataId.from_dict(plain) for plain in told if plain))
+
+    def dense(self) -> tuple[nn.Module, Shape]:
+        """Return the dense model and the shape of a sample.
+
+        Raises
+        ------
+        RunGone
+            If it cannot be loaded, or has become another model.
+        """
+        try:
+            model = load_model(self.model_id)
+            for shape in self._shapes(model):
+                if self._is_of(model, shape):
+                    return model, shape
+        except (PrunekitError, OSError) as error:
+            raise gone(self.run, f"its dense model cannot be loaded: {error}", "Bring it back, or delete the run") from error
+        other, back = ("code or options", "code") if self._has_the_weights(model) else ("weights", "weights")
+        why = f"{self.model_id.name} has other {other} now than when the run was made"
+        raise gone(self.run, why, f"Bring the earlier {back} back, or make the run again from today's")
+
+    def _is_of(self, model: nn.Module, shape: Shape) -> bool:
+        """Whether the run was made of a model; of one that an earlier version made, what that version looked at must be the same."""
+        return weights_of(model, shape) == self.run.weights or (self.run.earlier and earlier_weights_of(model, shape) == self.run.weights)
+
+    def _has_the_weights(self, model: nn.Module) -> bool:
+        """Whether a model has the weights of the dense run, as far as they were noted."""
+        dense = self.run if self.run.kind == "dense" else self.store.get_run(run_id(self.run.weights, None, None))
+        return dense is not None and dense.info.get("state") == state_hash(model)
+
+    def _shapes(self, model: nn.Module) -> Iterator[Shape]:
+        """Yield shapes that a sample may have had: as noted, as usual for the model, as in the data."""
+        noted, usual = self.run.info.get("input_shape"), info(model).input_shape
+        yield from (tuple(shape) for shape in (noted, usual) if shape)
+        for data in self.datas():
+            yield shape_of(model, data.test)
+
+    def datas(self) -> Iterator[Any]:
+        """Yield the data that the run has met, as far as they can be loaded."""
+        if self.data is not None:
+            yield self.data
+        for data_id in self.data_ids():
+            try:
+                yield load(self.model_id, data_id)[1]
+            except (PrunekitError, OSError):
+                continue
+
+    def images(self) -> Any:
+        """Return the data that decided what the run became; None where none did.
+
+        Raises
+        ------
+        RunGone
+            If they cannot be loaded, or have changed.
+        """
+        if not self.run.trained_on:
+            return None
+        for data in self.datas():
+            if trained_on(data, self.spec, self.recovery) == self.run.trained_on:
+                return data
+        names = ", ".join(data_id.name for data_id in self.data_ids()) or "data that nobody noted"
+        why = f"it was made by looking at training images of {names}, and these cannot be loaded or have changed since"
+        raise gone(self.run, why, "Bring the images back, or make the run again from today's")

@@ -1,0 +1,216 @@
+"""Sweeps and single accuracies through the store: what is there is read, what is not is measured and committed at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.errors import PruningError
+from prunekit.evaluation.adaptive_points import HIGH, LOW, next_point, standard_error
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.experiments.experiment import Bench, Keeper, Request, Warn
+from prunekit.experiments.identity import installed
+from prunekit.experiments.loading import load
+from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.store import RunStore, Stored
+
+Report = Callable[[SweepPoint], object]
+
+
+def carry_out(
+    request: SweepRequest,
+    store: RunStore | None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    report: Report | None = None,
+    *,
+    warn: Warn | None = None,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> list[SweepPoint]:
+    """Measure a setting at several sparsities, the dense model first.
+
+    Each point is committed to the store as it is measured, so that nothing but the point in work is ever lost; asked again, it is read.
+
+    Parameters
+    ----------
+    request : SweepRequest
+        What to measure.
+    store : RunStore or None
+        Where points are kept; None keeps nothing. A store that fails does not stop the sweep.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` over all points.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+    report : callable, optional
+        Gets each point as it is there.
+    warn : callable, optional
+        Gets one sentence if the store fails.
+    model, data : nn.Module, Data, optional
+        What ``request`` names, where it is loaded already.
+
+    Returns
+    -------
+    list of SweepPoint
+        The dense model (requested 0), then each sparsity in the order in which it was chosen.
+
+    Raises
+    ------
+    PrunekitError
+        If the model, the data or the setting is not valid.
+    Cancelled
+        If ``cancel`` was set; what was measured before is kept.
+    """
+    bench = _bench(request, Keeper(store, warn), cancel, model, data)
+    bench.keeper.ask(lambda kept: kept.put_sweep(request.id, request.to_dict(), bench.weights))
+    _check(bench, request)
+    total = _total(request)
+    points: list[SweepPoint] = []
+
+    def add(requested: float) -> None:
+        spec = None if not points else request.spec.at(requested)
+        recovery = Recovery() if spec is None else request.recovery
+        place = (request.id, len(points), requested)
+        points.append(bench.point(spec, recovery, place, _part(progress, len(points), total, requested if points else None)))
+        if report is not None:
+            report(points[-1])
+
+    add(0.0)
+    for requested in _chosen(bench, request, points):
+        add(requested)
+    bench.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
+    return points
+
+
+def known_points(request: SweepRequest, store: RunStore, weights: str, hashed: str) -> list[Stored]:
+    """Return the points of a sweep that a store holds of this very model and these very images, the dense model first.
+
+    A sweep is called by what was asked for, by names; what these stood for when a point was measured, the point itself tells.
+
+    Parameters
+    ----------
+    request : SweepRequest
+        What is asked for.
+    store : RunStore
+        Where to look.
+    weights, hashed : str
+        Model and part of the data, as `weights_of` and `data_hash` say.
+    """
+    here = _decisive(installed(request.model.name))
+    return [
+        row
+        for row in store.points(request.id)
+        if row.run.weights == weights
+        and row.measurement.data_hash == hashed
+        and _decisive(row.measurement.versions) == here
+        and not (row.run.earlier or row.measurement.earlier)
+    ]
+
+
+def _decisive(versions: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of packages whose figures are not mixed; a newer prunekit draws what an earlier one measured."""
+    return {name: told for name, told in versions.items() if name != "prunekit"}
+
+
+def measure_one(
+    request: AccuracyRequest,
+    store: RunStore | None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    warn: Warn | None = None,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> SweepPoint:
+    """Measure one setting, or the dense model, through the store.
+
+    Parameters
+    ----------
+    request : AccuracyRequest
+        What to measure.
+    store, progress, cancel, warn, model, data
+        As for `carry_out`.
+
+    Returns
+    -------
+    SweepPoint
+        Under a threshold, what was reached stands for what was asked.
+    """
+    bench = _bench(request, Keeper(store, warn), cancel, model, data)
+    return bench.point(request.spec, request.recovery, None, progress)
+
+
+def _bench(request: Request, keeper: Keeper, cancel: threading.Event | None, model: nn.Module | None, data: Any) -> Bench:
+    """Load what a request names, unless it is there."""
+    if model is None or data is None:
+        model, data = load(request.model, request.data)
+    return Bench(request, model, data, keeper, cancel)
+
+
+def _is_dense(request: SweepRequest, requested: float) -> bool:
+    """Whether a sparsity is the dense model itself: nothing goes, and nothing is done afterwards."""
+    return requested == 0 and not request.spec.overrides and not request.spec.depth and not request.recovery.active
+
+
+def _total(request: SweepRequest) -> int:
+    """Return how many points there will be, the dense model included."""
+    if request.sparsities is None:
+        return request.evaluations
+    return 1 + sum(not _is_dense(request, sparsity) for sparsity in request.sparsities)
+
+
+def _check(bench: Bench, request: SweepRequest) -> None:
+    """Raise before anything is measured where a sparsity is out of reach; what is stored was in reach."""
+    if request.recovery.active:
+        return
+    for sparsity in request.sparsities or ():
+        spec = request.spec.at(sparsity)
+        if not _is_dense(request, sparsity) and bench.stored(spec, request.recovery) is None:
+            bench.check(spec)
+
+
+def _chosen(bench: Bench, request: SweepRequest, points: list[SweepPoint]) -> Iterator[float]:
+    """Yield where to measure: as asked, or where the points that are there say that the curve bends."""
+    if request.sparsities is not None:
+        yield from (sparsity for sparsity in request.sparsities if not _is_dense(request, sparsity))
+        return
+    low, high = _reach(bench, request)
+    while len(points) < request.evaluations:
+        found = [point.accuracy for point in points]
+        requested = next_point([point.requested for point in points], [a.value for a in found], standard_error(found), low, high)
+        if requested is None:
+            return
+        yield requested
+
+
+def _reach(bench: Bench, request: SweepRequest) -> tuple[float, float]:
+    """Return the range of sparsities: all, unless fixed shares of single layers put some out of reach."""
+    if not request.spec.overrides:
+        return LOW, HIGH
+    able = [share / 100 for share in range(100) if _is_able(bench, request.spec.at(share / 100))]
+    if len(able) < 2:
+        raise PruningError("with these overrides hardly any sparsity is in reach: lower or drop some of them, or name the sparsities")
+    return able[0], able[-1]
+
+
+def _is_able(bench: Bench, spec: PruneSpec) -> bool:
+    """Whether a setting can be carried out."""
+    try:
+        bench.check(spec)
+    except PruningError:
+        return False
+    return True
+
+
+def _part(progress: Progress | None, index: int, total: int, requested: float | None) -> Progress | None:
+    """Return the progress of one point as a part of the whole."""
+    if progress is None:
+        return None
+    what = "dense model" if requested is None else f"sparsity {requested:.1%}"
+    return lambda share, text: progress((index + share) / total, f"{what}: {text}")

@@ -1,0 +1,174 @@
+"""Training from scratch through the store: a root run with its learning curve, its weights in a file of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from prunekit.config import validation as check
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.recovery import Training
+from prunekit.data.load import load_data
+from prunekit.errors import SpecError, StoreError
+from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.batches import Progress
+from prunekit.experiments.experiment import Keeper, Warn
+from prunekit.experiments.home import checkpoints
+from prunekit.experiments.identity import data_hash, digest, run_id, weights_of
+from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.run_probe import vouched
+from prunekit.experiments.store import RunStore
+from prunekit.models.cost import count
+from prunekit.models.load import load_model
+from prunekit.models.state import state_hash, tensor_state
+from prunekit.training.from_scratch import train
+from prunekit.training.result import Epoch, Tuned
+
+Report = Callable[[Epoch], object]
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """A sample to train from scratch.
+
+    Parameters
+    ----------
+    model : ModelId
+        The sample.
+    data : DataId
+        What it learns from.
+    training : Training
+        Epochs, rate, seed.
+    """
+
+    model: ModelId
+    data: DataId
+    training: Training = field(default_factory=Training)
+
+    @property
+    def id(self) -> str:
+        """What it is called: the same for equal requests."""
+        return digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, every field present."""
+        return {"model": self.model.to_dict(), "data": self.data.to_dict(), "training": self.training.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainRequest:
+        """Build from plain values; unknown keys are refused."""
+        check.known_keys("train", values, ["model", "data", "training"])
+        missing = [name for name in ("model", "data") if name not in values]
+        if missing:
+            raise SpecError(f"train has no {' and no '.join(missing)}: add it")
+        training = Training.from_dict(values.get("training") or {})
+        return cls(ModelId.from_dict(values["model"]), DataId.from_dict(values["data"]), training)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A sample after training.
+
+    Attributes
+    ----------
+    run : str
+        Its run.
+    checkpoint : str
+        Fingerprint of its weights file; empty where that could not be kept.
+    payload : bytes
+        The weights file itself.
+    validation, test : Accuracy or None
+        On all images of the split.
+    tuned : Tuned
+        Learning curve and which epoch was kept.
+    """
+
+    run: str
+    checkpoint: str
+    payload: bytes
+    validation: Accuracy | None
+    test: Accuracy
+    tuned: Tuned
+
+
+def train_through(
+    request: TrainRequest,
+    store: RunStore | None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    *,
+    warn: Warn | None = None,
+    report: Report | None = None,
+) -> Trained:
+    """Train a sample and keep it as a root run.
+
+    Parameters
+    ----------
+    request : TrainRequest
+        What to train.
+    store : RunStore or None
+        Where the run is kept.
+    progress, cancel, report
+        As for :func:`prunekit.training.train`.
+    warn : callable, optional
+        Gets a sentence when something could not be kept.
+
+    Returns
+    -------
+    Trained
+        Its weights load with ``load_model(name, weights=FILE)``.
+    """
+    known = load_model(ModelId(request.model.name))
+    data = load_data(request.data, model=known)
+    tuned = train(request.model.name, data, request.training, report=report, progress=progress, cancel=cancel)
+    payload = save({name: value.contiguous() for name, value in tensor_state(tuned.model).items()})
+    keeper = Keeper(store, warn)
+    path = keep(payload, keeper) if store is not None else None
+    shape = tuple(data.test[0][0].shape)
+    told = {**asdict(count(tuned.model, shape)), "state": state_hash(tuned.model), "input_shape": list(shape)}
+    told |= vouched(tuned.model, request.model, shape)
+    run = _run(request, tuned, weights_of(tuned.model), path, told)
+    found = {}
+    for split in ("validation", "test"):
+        part = getattr(data, split)
+        if part is not None:
+            found[split] = evaluate(tuned.model, part, cancel=cancel)
+            seen = Measurement.of(run.id, found[split], request.data.to_dict(), data_hash(part), split)
+            keeper.ask(_kept(run, seen))
+    return Trained(run.id, "" if path is None else path.stem, payload, found.get("validation"), found["test"], tuned)
+
+
+def _run(request: TrainRequest, tuned: Tuned, weights: str, path: Path | None, counts: dict[str, Any]) -> Run:
+    """Return the run of what was trained."""
+    history = [{key: value for key, value in epoch.to_dict().items() if key != "seconds"} for epoch in tuned.history]
+    settings = {"training": request.training.to_dict(), "history": history, "best": tuned.best, "stopped": tuned.stopped}
+    info = {**counts, "achieved": 0.0, **settings, **({} if path is None else {"file": path.name})}
+    model = ModelId(request.model.name, None if path is None else str(path)).to_dict()
+    title = f"{request.model.name}, {request.training.title()}, seed {request.training.seed}"
+    return Run(run_id(weights, None, None), "trained", title, model, weights, info=info)
+
+
+def _kept(run: Run, seen: Measurement) -> Callable[[RunStore], object]:
+    """Return what puts a run and a measurement of it into a store."""
+    return lambda store: store.put_point([run], seen)
+
+
+def keep(payload: bytes, keeper: Keeper) -> Path | None:
+    """Write a weights file named by its content, whole or not at all; None, and a warning, where that fails."""
+    path = checkpoints() / f"{hashlib.sha256(payload).hexdigest()[:20]}.safetensors"
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(payload)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        keeper.warn(str(StoreError(f"the trained weights could not be kept in {path.parent}: {error.strerror or error}. Free some space")))
+        return None
+    return path

@@ -1,0 +1,254 @@
+"""From which density on a sparse linear layer is faster than the dense one, here: measured over density, size and batch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prunekit.errors import LatencyError
+from prunekit.evaluation.batches import Progress
+from prunekit.latency.diagnosis.request import ask, check_settings
+from prunekit.latency.ratio import Ratio, ratio
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DENSITIES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5)
+SIZES = ((256, 256), (1024, 1024), (4096, 1024), (4096, 4096))  # outputs, inputs
+BATCHES = (1, 8, 64)
+BUDGET_S = 60.0
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measured point.
+
+    Attributes
+    ----------
+    outputs, inputs, batch : int
+        Size of the layer, and samples at a time.
+    density : float
+        Share of weights left, 0 to 1.
+    dense_ms, sparse_ms : float
+        Medians.
+    ratio : Ratio
+        Sparse by dense: below 1 the sparse kernel is faster.
+    """
+
+    outputs: int
+    inputs: int
+    batch: int
+    density: float
+    dense_ms: float
+    sparse_ms: float
+    ratio: Ratio
+
+
+@dataclass(frozen=True)
+class BreakEven:
+    """Sparse against dense linear layers on one machine.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+        Every combination of density, size and batch.
+    threads : int
+        Of torch.
+    machine : str
+        Version of torch and the instructions that it used.
+    rounds : int
+        The fewest rounds in which any of them had their turns.
+    """
+
+    cells: tuple[Cell, ...] = field(repr=False)
+    threads: int
+    machine: str
+    rounds: int
+
+    def __post_init__(self) -> None:
+        """Refuse an empty table."""
+        if not self.cells:
+            raise LatencyError("a table of break-even needs at least one measured point")
+
+    def density_at(self, size: Sequence[int], batch: int) -> float:
+        """Return the density below which the sparse layer is faster.
+
+        Between measured points it is interpolated: in density where the ratio crosses 1, in size and batch on their logarithms; outside of
+        them the nearest counts.
+
+        Parameters
+        ----------
+        size : sequence of int
+            The layer's two widths, in any order.
+        batch : int
+            Samples at a time.
+
+        Returns
+        -------
+        float
+            0 where no density that was measured is faster, at most the largest that was measured.
+        """
+        table = self.crossings().pivot_table(index="weights", columns="batch", values="density", aggfunc="mean").sort_index()
+        batches = [float(np.log(b)) for b in table.columns]
+        by_size = [float(np.interp(np.log(batch), batches, row)) for row in table.to_numpy(dtype=float)]
+        return float(np.interp(np.log(max(1.0, float(np.prod(size)))), np.log(table.index.to_numpy(dtype=float)), by_size))
+
+    def crossings(self) -> pd.DataFrame:
+        """Return where sparse breaks even.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``size`` (text), ``weights``, ``batch``, ``density`` (below it sparse is faster; 0 where it never is).
+        """
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
+        rows = []
+        for (outputs, inputs, batch), group in self.to_frame().groupby(["outputs", "inputs", "batch"], sort=True):
+            line = group.sort_values("density")
+            rows.append((f"{outputs} × {inputs}", outputs * inputs, batch, _crossing(line["density"].to_numpy(), line["ratio"].to_numpy())))
+        return pd.DataFrame(rows, columns=["size", "weights", "batch", "density"])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all points.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``size`` (text), ``outputs``, ``inputs``, ``batch``, ``density``, ``dense_ms``, ``sparse_ms``, ``ratio``, ``low``,
+            ``high``, ``different``.
+        """
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
+        rows = [
+            {"size": f"{c.outputs} × {c.inputs}"} | {k: v for k, v in asdict(c).items() if k != "ratio"}
+            | {"ratio": c.ratio.value, "low": c.ratio.low, "high": c.ratio.high, "different": c.ratio.different}
+            for c in self.cells
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = {"threads": self.threads, "machine": self.machine, "rounds": self.rounds}
+        return {"version": VERSION, **plain, "cells": [asdict(cell) for cell in self.cells]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BreakEven:
+        """Build a table from plain values.
+
+        Raises
+        ------
+        LatencyError
+            If they are not what `to_dict` gives.
+        """
+        try:
+            if values["version"] != VERSION:
+                raise ValueError
+            cells = tuple(_cell(cell) for cell in values["cells"])
+            return cls(cells, int(values["threads"]), str(values["machine"]), int(values["rounds"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LatencyError("this is no table of break-even that this version wrote: measure it again") from error
+
+
+def _cell(values: Mapping[str, Any]) -> Cell:
+    """Return a point from plain values; raise ValueError where a number makes no sense."""
+    found = values["ratio"]
+    r = Ratio(float(found["value"]), float(found["low"]), float(found["high"]), bool(found["different"]), int(found["block"]))
+    outputs, inputs, batch = (int(values[key]) for key in ("outputs", "inputs", "batch"))
+    density, dense, sparse = (float(values[key]) for key in ("density", "dense_ms", "sparse_ms"))
+    positive = (outputs, inputs, batch, density, dense, sparse, r.low, r.value, r.high)
+    if not all(0 < number < float("inf") for number in positive) or not r.low <= r.value <= r.high or density > 1:
+        raise ValueError
+    return Cell(outputs, inputs, batch, density, dense, sparse, r)
+
+
+def _crossing(densities: Any, ratios: Any) -> float:
+    """Return the density where the ratio rises through 1 for the first time; the ends where it never does."""
+    slower = np.flatnonzero(ratios >= 1)
+    if not len(slower):
+        return float(densities[-1])
+    i = int(slower[0])
+    if i == 0:
+        return 0.0
+    return float(np.interp(0.0, np.log(ratios[i - 1 : i + 1]), densities[i - 1 : i + 1]))
+
+
+def break_even(
+    threads: int = 1,
+    budget_s: float = BUDGET_S,
+    *,
+    densities: Sequence[float] = DENSITIES,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    batches: Sequence[int] = BATCHES,
+    min_rounds: int = 5,
+    seed: int = 0,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> BreakEven:
+    """Measure sparse against dense linear layers on this machine, in one fresh child process.
+
+    Parameters
+    ----------
+    threads : int
+        Of torch.
+    budget_s : float
+        Seconds, about; only ``min_rounds`` of each size and batch may take longer.
+    densities : sequence of float
+        Shares of weights left, above 0 and at most 1.
+    sizes : sequence of (int, int)
+        Outputs and inputs of the layers.
+    batches : sequence of int
+        Samples at a time.
+    min_rounds : int
+        Rounds at each size and batch in any case.
+    seed : int
+        Of weights, patterns and orders.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Kills the child process.
+
+    Returns
+    -------
+    BreakEven
+
+    Raises
+    ------
+    LatencyError
+        If a setting is not valid or the child process fails.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    check_settings(threads, budget_s, min_rounds=min_rounds)
+    _check_grid(densities, sizes, batches)
+    request = {"what": "grid", "threads": threads, "budget_s": budget_s, "min_rounds": min_rounds, "seed": seed}
+    levels = sorted({float(d) for d in densities})
+    grid = {"densities": levels, "sizes": [list(size) for size in sizes], "batches": list(batches)}
+    told = ask(request | grid, {}, progress, cancel)
+    cells = [cell for group in told["groups"] for cell in _cells(group, levels)]
+    rounds = min(len(group["seconds"][0]) for group in told["groups"])
+    return BreakEven(tuple(cells), threads, f"torch {told['torch']}, {told['capability']}", rounds)
+
+
+def _cells(group: Mapping[str, Any], densities: Sequence[float]) -> list[Cell]:
+    """Return the points of one size and batch."""
+    dense, *sparse = group["seconds"]
+    base = 1000 * float(np.median(dense))
+    outputs, inputs = group["size"]
+    pairs = zip(densities, sparse, strict=True)
+    return [Cell(outputs, inputs, group["batch"], d, base, 1000 * float(np.median(s)), ratio(s, dense)) for d, s in pairs]
+
+
+def _check_grid(densities: Sequence[float], sizes: Sequence[tuple[int, int]], batches: Sequence[int]) -> None:
+    """Raise unless there is something sound to measure."""
+    if not densities or not all(0 < d <= 1 for d in densities):
+        raise LatencyError(f"densities must be above 0 and at most 1, one at least; got {list(densities)}")
+    if not sizes or not all(len(s) == 2 and all(1 <= n <= 65536 for n in s) for s in sizes):
+        raise LatencyError(f"sizes must be pairs of widths from 1 to 65536, one at least; got {list(sizes)}")
+    if not batches or not all(1 <= b <= 4096 for b in batches):
+        raise LatencyError(f"batches must be from 1 to 4096, one at least; got {list(batches)}")

@@ -1,0 +1,149 @@
+"""Which layers a pass calls, with what, and what each call costs: so that every layer can be timed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from prunekit.models.meta_copy import PRUNABLE_TYPES
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+Pool = dict[tuple[Any, ...], Tensor]  # one tensor for all inputs of one layout: values do not matter to a dense kernel's time
+
+
+@dataclass
+class Captured:
+    """One layer of one pass.
+
+    Attributes
+    ----------
+    name, type : str
+        Module name, and the class that it had before any runtime changed it.
+    module : nn.Module
+        What is called.
+    calls : list
+        Arguments of each call in the pass.
+    macs, bytes, fresh : float
+        Of all calls: multiply-accumulates by shapes; bytes of weights and inputs read and outputs written; those of the outputs alone.
+    zeros : float
+        Share of zeros among its weights.
+    channels : tuple of (int, int)
+        Inputs and outputs.
+    fan_in : float
+        Weights that go into one element of the output.
+    sparse : bool
+        Whether it is a sparse matrix.
+    """
+
+    name: str
+    type: str
+    module: nn.Module
+    calls: list[Call] = field(default_factory=list)
+    macs: float = 0.0
+    bytes: float = 0.0
+    fresh: float = 0.0
+    zeros: float = 0.0
+    channels: tuple[int, int] = (0, 0)
+    fan_in: float = 0.0
+    sparse: bool = False
+
+    def run(self) -> Callable[[], object]:
+        """Return a function that calls the layer as often as one pass does, on what it was given there."""
+        module, calls = self.module, self.calls
+        if len(calls) == 1 and len(calls[0][0]) == 1 and not calls[0][1]:
+            (x,) = calls[0][0]
+            return lambda: module(x)
+        return lambda: [module(*args, **kwargs) for args, kwargs in calls]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = ("name", "type", "macs", "bytes", "fresh", "zeros", "sparse")
+        return {key: getattr(self, key) for key in plain} | {"channels": list(self.channels)}
+
+
+def layers_of(model: nn.Module) -> list[Captured]:
+    """Return the convolution and linear layers of a dense model, each module once, with what is known of its weights.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Before a runtime changes its layers.
+    """
+    found = []
+    for name, module in model.named_modules():
+        if isinstance(module, PRUNABLE_TYPES):
+            weight = module.weight.detach()
+            channels = (
+                (module.in_features, module.out_features) if isinstance(module, nn.Linear) else (module.in_channels, module.out_channels)
+            )
+            zeros = 1 - int(torch.count_nonzero(weight)) / max(weight.numel(), 1)
+            found.append(Captured(name, type(module).__name__, module, zeros=zeros, channels=channels, fan_in=float(weight[0].numel())))
+    return found
+
+
+def capture(model: nn.Module, layers: list[Captured], x: Tensor, swapped: Mapping[str, nn.Module], pool: Pool) -> list[Captured]:
+    """Run a model once and note what each layer is called with.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With the swapped modules in place.
+    layers : list of Captured
+        As `layers_of` found them; filled in.
+    x : Tensor, shape [N, ...]
+        One batch.
+    swapped : mapping of str to nn.Module
+        Layers that were replaced, by name.
+    pool : dict
+        Inputs seen so far by layout; equal layouts share one tensor, so that a large batch of a deep model fits into memory.
+
+    Returns
+    -------
+    list of Captured
+        Those that the pass called as modules. What it calls in another way (attention by function) belongs to what lies between.
+    """
+    hooks = []
+    for layer in layers:
+        layer.module, layer.sparse = swapped.get(layer.name, layer.module), layer.name in swapped
+        hooks.append(layer.module.register_forward_hook(_note(layer, _bytes(layer.module), pool), with_kwargs=True))
+    try:
+        model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [layer for layer in layers if layer.calls]
+
+
+def _note(layer: Captured, read: float, pool: Pool) -> Callable[..., None]:
+    """Return the hook that notes a call: its arguments, and its cost by the shape of its output."""
+
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        inputs, outputs = ([t for t in tree_leaves(tree) if isinstance(t, Tensor)] for tree in ((args, kwargs), out))
+        layer.calls.append(tree_map_only(Tensor, lambda t: _pooled(t, pool), (args, kwargs)))
+        layer.macs += layer.fan_in * sum(t.numel() for t in outputs)
+        written = sum(t.numel() * t.element_size() for t in outputs)
+        layer.fresh += written
+        layer.bytes += read + written + sum(t.numel() * t.element_size() for t in inputs)
+
+    return hook
+
+
+def _pooled(tensor: Tensor, pool: Pool) -> Tensor:
+    """Return the first tensor of this layout that was seen."""
+    return pool.setdefault((tuple(tensor.shape), tensor.stride(), tensor.dtype), tensor.detach())
+
+
+def _bytes(module: nn.Module) -> float:
+    """Return the bytes of a layer's weight and bias, dense or CSR."""
+    return float(sum(_size(t) for t in (module.weight, module.bias) if isinstance(t, Tensor)))
+
+
+def _size(tensor: Tensor) -> int:
+    """Return the bytes of one tensor."""
+    parts = [tensor.values(), tensor.col_indices(), tensor.crow_indices()] if tensor.layout == torch.sparse_csr else [tensor]
+    return sum(part.numel() * part.element_size() for part in parts)

@@ -1,0 +1,68 @@
+"""Asking the child: one request at a time, from a private folder that is gone afterwards."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prunekit.evaluation.batches import Progress
+from prunekit.latency.measurement_lock import check_numbers, my_turn
+from prunekit.latency.worker import run_child
+from prunekit.latency.worker_payload import known_ids, pack_model
+
+MODULE = "prunekit.latency.diagnosis.worker"
+Source = nn.Module | str | PathLike[str]
+
+
+def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progress | None, cancel: threading.Event | None) -> dict[str, Any]:
+    """Have a request carried out in a fresh process, after other measurements of this process.
+
+    Parameters
+    ----------
+    request : dict
+        With ``what`` and ``threads``.
+    models : mapping of str to nn.Module or path
+        By name; written to folders that the child opens, and told to it as ``folders``.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Kills the child.
+
+    Returns
+    -------
+    dict
+        The child's result.
+    """
+    with tempfile.TemporaryDirectory(prefix="prunekit-causes-") as private:
+        folders = _pack(models, Path(private))
+        path = Path(private) / "request.json"
+        path.write_text(json.dumps(request | {"folders": folders}))
+        with my_turn(progress, cancel):
+            return run_child(path, request["threads"], progress=progress, cancel=cancel, module=MODULE)
+
+
+def _pack(models: Mapping[str, Source], private: Path) -> dict[str, str]:
+    """Return a folder for each model: its own where it is one already."""
+    known = known_ids({name: model for name, model in models.items() if isinstance(model, nn.Module)})
+    return {
+        name: str(pack_model(model, known[name], private / str(index)) if isinstance(model, nn.Module) else Path(model).absolute())
+        for index, (name, model) in enumerate(models.items())
+    }
+
+
+def check_settings(threads: int, budget_s: float, batch: int = 1, min_rounds: int = 1) -> None:
+    """Raise unless the settings make sense.
+
+    Raises
+    ------
+    LatencyError
+        Naming the first that does not.
+    """
+    check_numbers((batch,), (threads,), budget_s, min_rounds)

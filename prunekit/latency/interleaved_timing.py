@@ -1,0 +1,172 @@
+"""The protocol of a latency measurement: warm up, then take turns, round by round."""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from prunekit.latency.ratio import ratio
+
+Run = Callable[[], object]
+Clock = Callable[[], float]
+Sampler = Callable[[int, Run, int], float]
+"""From the index of a candidate, one call and a number of repetitions to the mean seconds of a call."""
+
+SAMPLE_S = 0.002  # a sample lasts at least this long: shorter ones measure the clock and the scheduler
+NARROW = 0.005  # half the width of every ratio's interval, relative to the ratio, at which measuring stops
+MAX_ROUNDS = 5000
+WARM_CALLS = 40
+
+
+@dataclass
+class Rounds:
+    """Every sample of a measurement.
+
+    Attributes
+    ----------
+    seconds : list of list of float
+        For each candidate the time of one call in each round.
+    orders : list of list of int
+        In which order the candidates took their turns, for each round.
+    repetitions : list of int
+        Calls in each sample, for each candidate the same in all rounds.
+    stopped : str
+        ``narrow enough``, ``time budget`` or ``most rounds``.
+    """
+
+    seconds: list[list[float]]
+    repetitions: list[int]
+    orders: list[list[int]] = field(default_factory=list)
+    stopped: str = "time budget"
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python's garbage collector out of the samples."""
+    was = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def warm_up(run: Run, limit_s: float, clock: Clock = perf_counter) -> float:
+    """Call until the best time has stopped falling, and return it in seconds.
+
+    Parameters
+    ----------
+    run : callable
+        One forward pass.
+    limit_s : float
+        Seconds after which it is left as it is; three calls are made in any case.
+    clock : callable
+        Seconds; monotonic.
+    """
+    best, since, start = math.inf, 0, clock()
+    for calls in range(1, WARM_CALLS + 1):
+        before = clock()
+        run()
+        took = clock() - before
+        since = 0 if took < 0.98 * best else since + 1
+        best = min(best, took)
+        if calls >= 3 and (since >= 5 or clock() - start > limit_s):
+            break
+    return best
+
+
+def by_clock(clock: Clock = perf_counter) -> Sampler:
+    """Return a sampler that reads a clock before and after."""
+
+    def sample(_index: int, run: Run, repetitions: int) -> float:
+        if repetitions > 1:
+            run()  # untimed: a short model would otherwise be charged for the caches that its predecessor left behind
+        start = clock()
+        for _ in range(repetitions):
+            run()
+        return (clock() - start) / repetitions
+
+    return sample
+
+
+def _narrow(seconds: Sequence[Sequence[float]]) -> bool:
+    """Return whether the interval of every ratio to the first candidate is narrow; of one alone, that of its median."""
+    # alone there is no ratio: its own median has to be known as well
+    beside = [(other, seconds[0]) for other in seconds[1:]] or [(seconds[0], [statistics.median(seconds[0])] * len(seconds[0]))]
+    ratios = [ratio(one, other, resamples=400) for one, other in beside]
+    return all((r.high - r.low) / 2 <= NARROW * r.value for r in ratios)
+
+
+def take_turns(
+    runs: Sequence[Run],
+    *,
+    budget_s: float,
+    min_rounds: int = 10,
+    seed: int = 0,
+    clock: Clock = perf_counter,
+    sample: Sampler | None = None,
+    progress: Callable[[float, int], object] | None = None,
+) -> Rounds:
+    """Measure some functions in turns until the ratios are known well enough or the time is up.
+
+    In every round each function gives one sample, in an order that is shuffled for each round.
+
+    Parameters
+    ----------
+    runs : sequence of callable
+        The first is the baseline.
+    budget_s : float
+        Seconds for warm-up and rounds; it is exceeded only to finish ``min_rounds``.
+    min_rounds : int
+        Rounds in any case.
+    seed : int
+        Of the orders.
+    clock : callable
+        Seconds; monotonic.
+    sample : callable, optional
+        How one sample is taken; by the clock when left out.
+    progress : callable, optional
+        Called between rounds as ``progress(share of the budget, rounds)``.
+
+    Returns
+    -------
+    Rounds
+        All samples; every candidate has the same number.
+    """
+    start, rng = clock(), random.Random(seed)
+    sample = sample or by_clock(clock)
+    with _no_collection():
+        once = [warm_up(run, 0.15 * budget_s / len(runs), clock) for run in runs]
+        rounds = Rounds([[] for _ in runs], [max(1, math.ceil(SAMPLE_S / max(t, 1e-7))) for t in once])
+        check = min_rounds
+        while len(rounds.orders) < MAX_ROUNDS:
+            _one_round(runs, rounds, rng, sample)
+            done, spent = len(rounds.orders), clock() - start
+            if progress is not None:
+                progress(min(spent / budget_s, 1.0), done)
+            if done >= check:  # looked at ever more rarely: at each look chance gets another try
+                if _narrow(rounds.seconds):
+                    rounds.stopped = "narrow enough"
+                    break
+                check = math.ceil(check * 1.3)
+            if done >= min_rounds and spent >= budget_s:
+                break
+        else:
+            rounds.stopped = "most rounds"
+    return rounds
+
+
+def _one_round(runs: Sequence[Run], rounds: Rounds, rng: random.Random, sample: Sampler) -> None:
+    """Let every candidate give one sample, in a fresh random order."""
+    order = rng.sample(range(len(runs)), len(runs))
+    rounds.orders.append(order)
+    for index in order:
+        rounds.seconds[index].append(sample(index, runs[index], rounds.repetitions[index]))

@@ -1,0 +1,160 @@
+"""Latency of some models in turns, in a fresh child process, in every runtime."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prunekit.config.choices import DEVICES
+from prunekit.errors import LatencyError
+from prunekit.evaluation.batches import Progress, part_of
+from prunekit.latency.measurement_lock import check_numbers, my_turn
+from prunekit.latency.report import Candidate, LatencyReport, Turns
+from prunekit.latency.rows import Findings, with_accuracy
+from prunekit.latency.worker import ChildDied, run_child
+from prunekit.latency.worker_payload import Request, pack, pack_images
+from prunekit.runtimes.registry import RUNTIMES
+
+MOST_CANDIDATES = 8
+MOST_ROWS = 64
+
+
+def measure_latency(
+    candidates: Sequence[Candidate],
+    *,
+    input_shape: Sequence[int],
+    runtimes: Sequence[str] = ("eager",),
+    batch: int | Sequence[int] = 1,
+    threads: int | Sequence[int] = 1,
+    device: str = "cpu",
+    data: Any = None,
+    accuracy_on: Any = None,
+    budget_s: float = 10.0,
+    min_rounds: int = 10,
+    seed: int = 0,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> LatencyReport:
+    """Time some models in turns, round by round, in one fresh child process for each number of threads.
+
+    Inference mode, random input. Each row (candidate, runtime, batch) is first tried in a process forked for it: it must open, run, and
+    give the scores of eager mode (float32 within 1e-3 of the largest; with fewer bits the share of equal top classes is reported); there
+    its peak memory is taken. A row that fails says why, and the others are measured. After warm-up every row of a batch gives one sample in
+    each round, in an order that is shuffled for each round; a sample is as many forward passes as last 2 ms. It stops when every ratio is
+    known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        The baseline first.
+    input_shape : sequence of int
+        Shape of one sample.
+    runtimes : sequence of str
+        Names of :data:`prunekit.runtimes.RUNTIMES`; rows are compared with the first candidate in the first of them.
+    batch, threads : int or sequence of int
+        Samples at a time; threads of the runtime, at most the cores of this machine. Of several, all combinations are measured, and
+        rows are compared within each.
+    device : {"cpu", "cuda"}
+        Where; on CUDA by the GPU's own events.
+    data : Data, optional
+        Its training images calibrate int8, which is not measured without; some of its validation images compare the runtimes.
+    accuracy_on : Split, optional
+        Images to measure accuracy on: of each candidate in eager mode, and again in runtimes with fewer bits.
+    budget_s : float
+        Seconds of warm-up and rounds for each batch and number of threads; only ``min_rounds`` may take longer. Starting, exporting,
+        compiling and trying come on top.
+    min_rounds : int
+        Rounds in any case.
+    seed : int
+        Of the input and the orders.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Kills the child process.
+
+    Returns
+    -------
+    LatencyReport
+        All samples, medians, quartiles, ratios with intervals, memory, and why a row could not be measured.
+
+    Raises
+    ------
+    LatencyError
+        If a setting is not valid, a model was not loaded through the catalog, or not one row could be measured.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    batches, counts = _several(batch), _several(threads)
+    names = _check_candidates(candidates, runtimes, device)
+    check_numbers(batches, counts, budget_s, min_rounds)
+    if len(names) * len(runtimes) * len(batches) * len(counts) > MOST_ROWS:
+        raise LatencyError(f"this is more than {MOST_ROWS} rows: choose fewer candidates, runtimes, batches or threads")
+    shape = tuple(input_shape)
+    with tempfile.TemporaryDirectory(prefix="prunekit-latency-") as private:
+        folder = Path(private)
+        pack(candidates, folder)
+        checked_on, uncalibrated = pack_images(folder, shape, runtimes, data, seed)
+        base = Request(private, names, tuple(runtimes), batches, 1, device, shape, budget_s, min_rounds, seed, uncalibrated)
+        with my_turn(progress, cancel):
+            results = [
+                (n, _carried_out(replace(base, threads=n), part_of(progress, place / len(counts), (place + 1) / len(counts)), cancel))
+                for place, n in enumerate(counts)
+            ]
+        rows = [row for n, result in results for row in Findings(candidates, replace(base, threads=n), result).rows()]
+        if all(row.error for row in rows):
+            raise LatencyError(f"nothing could be measured: {rows[0].name}: {rows[0].error}")
+        if accuracy_on is not None:
+            rows = with_accuracy(rows, base, accuracy_on, progress=progress, cancel=cancel)
+    turns = tuple(_turns(turn, n) for n, result in results for turn in result["turns"])
+    versions = {name: RUNTIMES[name].version() for name in runtimes}
+    return LatencyReport(tuple(rows), shape, device, turns, versions, str(results[0][1]["energy"]), checked_on)
+
+
+def _turns(turn: dict[str, Any], threads: int) -> Turns:
+    """Return the rounds of a batch."""
+    return Turns(turn["batch"], threads, len(turn["orders"]), turn["stopped"], tuple(map(tuple, turn["orders"])))
+
+
+def _several(value: int | Sequence[int]) -> tuple[int, ...]:
+    """Return a tuple of one or of several."""
+    return tuple(dict.fromkeys(value)) if isinstance(value, Sequence) else (value,)
+
+
+def _check_candidates(candidates: Sequence[Candidate], runtimes: Sequence[str], device: str) -> tuple[str, ...]:
+    """Return the candidates' names; raise unless they and the runtimes make sense."""
+    names = tuple(c.name for c in candidates)
+    if not 1 <= len(names) <= MOST_CANDIDATES or len(set(names)) != len(names):
+        raise LatencyError(f"give 1 to {MOST_CANDIDATES} candidates, each with a name of its own; got {', '.join(names) or 'none'}")
+    unknown = [name for name in runtimes if name not in RUNTIMES]
+    if unknown or not runtimes or len(set(runtimes)) != len(runtimes):
+        raise LatencyError(f"choose runtimes, each once, of {', '.join(RUNTIMES)}; got {', '.join(map(str, runtimes)) or 'none'}")
+    if device not in DEVICES:
+        raise LatencyError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
+    return names
+
+
+def _carried_out(request: Request, progress: Progress | None, cancel: threading.Event | None) -> dict[str, Any]:
+    """Have a request carried out; where a row ends the process, begin again without it."""
+    given_up = dict[str, str]()
+    while True:
+        path = replace(request, given_up=given_up).write()
+        try:
+            return run_child(path, request.threads, progress=progress, cancel=cancel)
+        except ChildDied as death:
+            key = _at_work(Path(request.folder) / "turn")
+            if key is None or key in given_up:
+                raise
+            given_up[key] = f"the timing process died while it had its turn: {death}"
+
+
+def _at_work(path: Path) -> str | None:
+    """Return which row had its turn when the process died."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as shared:
+        return bytes(shared[:]).decode(errors="replace").strip() or None

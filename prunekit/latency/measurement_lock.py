@@ -1,0 +1,74 @@
+"""What all measurements of time share: one at a time in a process, and which settings make sense."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from prunekit.errors import LatencyError
+from prunekit.evaluation.batches import Progress, check_cancel
+
+TURN = threading.Lock()
+"""Held by the measurement that runs: two would slow each other down and both be wrong."""
+
+MOST_BATCH = 65536
+MOST_ROUNDS = 1000
+
+
+@contextmanager
+def my_turn(progress: Progress | None, cancel: threading.Event | None) -> Iterator[None]:
+    """Wait until no other measurement runs in this process.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Told what is waited for.
+    cancel : threading.Event, optional
+        Ends the waiting.
+
+    Raises
+    ------
+    Cancelled
+        If ``cancel`` was set.
+    """
+    while not TURN.acquire(timeout=0.1):
+        check_cancel(cancel)
+        if progress is not None:
+            progress(0.0, "waiting for another latency measurement")
+    try:
+        check_cancel(cancel)
+        if progress is not None:
+            progress(0.0, "starting a process of its own")
+        yield
+    finally:
+        TURN.release()
+
+
+def check_numbers(batches: Sequence[int], threads: Sequence[int], budget_s: float, min_rounds: int = 1) -> None:
+    """Raise unless the numbers make sense.
+
+    Parameters
+    ----------
+    batches, threads : sequence of int
+        Samples at a time; threads, at most the cores of this machine.
+    budget_s : float
+        Seconds.
+    min_rounds : int
+        Rounds in any case.
+
+    Raises
+    ------
+    LatencyError
+        Naming the first that does not.
+    """
+    if not batches or not threads:
+        raise LatencyError("give at least one batch and one number of threads")
+    checks = [("batch", value, MOST_BATCH) for value in batches] + [("threads", value, os.cpu_count() or 1) for value in threads]
+    for name, value, most in (*checks, ("min_rounds", min_rounds, MOST_ROUNDS)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise LatencyError(f"{name} must be a whole number from 1 to {most}; got {value!r}")
+    if not math.isfinite(budget_s) or not 0 < budget_s <= 3600:
+        raise LatencyError(f"the time budget must be above 0 and at most 3600 seconds; got {budget_s!r}")

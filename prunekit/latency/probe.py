@@ -1,0 +1,174 @@
+"""One row tried in a process of its own: whether it opens and runs and computes what eager computes, and what memory it takes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunekit.errors import LatencyError, PrunekitError
+from prunekit.latency import counters
+from prunekit.latency.interleaved_timing import Run
+from prunekit.latency.worker_payload import Request, Row
+from prunekit.local_code.factories import is_factory
+from prunekit.models.folder import stored_architecture
+from prunekit.models.load import load_code, load_model
+from prunekit.runtimes.checking import check
+from prunekit.runtimes.export import export_onnx, load_exporter
+from prunekit.runtimes.quantise import quantise_onnx
+from prunekit.runtimes.registry import RUNTIMES, Runtime
+from prunekit.runtimes.session import Session
+
+EAGER = "eager"
+
+
+def load_libraries(request: Request) -> None:
+    """Import what several trials would each import for themselves: a library of models, and torch's exporter."""
+    named = [stored_architecture(request.files(index).folder) for index in range(len(request.names))]
+    with suppress(PrunekitError):  # whoever needs it says what is missing
+        for name in named:
+            if not is_factory(name):  # one's own code may do anything: it is run where it costs only itself
+                load_code(name)
+    if len(named) > 1 and any(RUNTIMES[name].file for name in request.runtimes):
+        load_exporter()
+
+
+def make(request: Request, candidate: int, file: str) -> None:
+    """Write a candidate's ONNX file, or its quantised one; where that fails, a file beside it says why."""
+    files, reason = request.files(candidate), Path(request.folder) / str(candidate) / f"{file}.error"
+    counters.volunteer()
+    try:
+        if file == "onnx" and files.onnx is not None:
+            export_onnx(load_model(str(files.folder)), request.input_shape, files.onnx)
+        elif files.onnx is not None and files.int8 is not None:
+            if request.uncalibrated:
+                raise LatencyError(request.uncalibrated)
+            images = np.load(Path(request.folder) / "calibration.npy")
+            quantise_onnx(files.onnx, np.array_split(images, max(1, len(images) // 32)), files.int8)
+    except Exception as error:
+        reason.write_text(_words(error))
+
+
+def attempt(request: Request, row: Row) -> None:
+    """Try one row and write down what came of it."""
+    counters.volunteer()
+    try:
+        found = _tried(request, row)
+    except Exception as error:
+        found = {"error": _words(error)}
+    result_of(request, row).write_text(json.dumps(found))
+
+
+def result_of(request: Request, row: Row) -> Path:
+    """Return the file that a trial leaves."""
+    return Path(request.folder) / f"trial-{request.threads}-{row.key}.json"
+
+
+def noise(request: Request, batch: int) -> Tensor:
+    """Return the input that is timed.
+
+    Raises
+    ------
+    LatencyError
+        If it would not fit into memory.
+    """
+    need, free = 4 * batch * prod(request.input_shape), counters.available()
+    if free is not None and need > free:
+        raise LatencyError(f"a batch of {batch} does not fit in memory: its input alone takes {need / 2**30:.1f} GiB; take a smaller batch")
+    return torch.randn(batch, *request.input_shape, generator=torch.Generator().manual_seed(request.seed))
+
+
+def _tried(request: Request, row: Row) -> dict[str, Any]:
+    """Open, run, compare."""
+    runtime = RUNTIMES[row.runtime]
+    torch.set_num_threads(request.threads)
+    missing = runtime.missing()
+    if missing:
+        raise LatencyError(missing)
+    # the memory of code is not the model's
+    import_module(runtime.package)
+    if not runtime.file:
+        load_code(stored_architecture(request.files(row.candidate).folder))
+    x = noise(request, row.batch)
+    before = _settled(request.device)
+    session = runtime.open(request.files(row.candidate), threads=request.threads, device=request.device)
+    run = session.bind(x)
+    _run(run, request)
+    _settled(request.device)  # opening and compiling may take more than running: from here on the peak is that of inference
+    _run(run, request)
+    peak = _peak(request.device, before)
+    size = _file_bytes(request, row.candidate, runtime)
+    found = {"peak_bytes": peak, "file_bytes": size, "compile_s": session.compile_s, "notes": list(session.notes)}
+    return {**found, **_compared(request, row, session)}
+
+
+def _run(run: Run, request: Request) -> None:
+    """Make one pass, and say in plain words what is wrong with it."""
+    try:
+        run()
+    except Exception as error:
+        if isinstance(error, PrunekitError) or _memory(error):
+            raise
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise LatencyError(f"it does not run on samples of shape {list(request.input_shape)}: {line[:300]}") from error
+
+
+def _settled(device: str) -> int | None:
+    """Return what is held before the model is opened."""
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            raise LatencyError("there is no CUDA device on this machine")
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    return counters.settled()
+
+
+def _peak(device: str, before: int | None) -> int | None:
+    """Return the most that the model needed."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - (before or 0)
+    most = counters.peak()
+    return None if most is None or before is None else max(0, most - before)
+
+
+def _file_bytes(request: Request, candidate: int, runtime: Runtime) -> int:
+    """Return the size of the file that a runtime opens."""
+    files = request.files(candidate)
+    return (files.need(runtime.file) if runtime.file else files.folder / "model.safetensors").stat().st_size
+
+
+def _compared(request: Request, row: Row, session: Session) -> dict[str, Any]:
+    """Compare the scores with those of eager mode, which the first trial of a candidate leaves."""
+    reference = Path(request.folder) / f"scores-{row.candidate}.npy"
+    images = torch.from_numpy(np.load(Path(request.folder) / "images.npy"))
+    scores = torch.cat([session.scores(part) for part in torch.split(images, row.batch)])  # what fits is what is timed, not more
+    if not reference.is_file():
+        if row.runtime != EAGER:
+            raise LatencyError("there are no scores of eager mode to compare with: the model does not run there")
+        np.save(reference, scores.numpy())
+    checked = check(RUNTIMES[row.runtime], torch.from_numpy(np.load(reference)), scores)
+    return {"check": asdict(checked), **({} if checked.passed else {"error": f"not timed: {checked.sentence}"})}
+
+
+def _memory(error: BaseException) -> bool:
+    """Return whether memory ran out."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+
+
+def _words(error: BaseException) -> str:
+    """Return an error in one line."""
+    if isinstance(error, PrunekitError):
+        return str(error)
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if _memory(error):
+        return f"it does not fit in memory ({lines[0][:120]}): take a smaller batch or a smaller model"
+    return f"{type(error).__name__}: {lines[0][:300]}"

@@ -1,0 +1,97 @@
+"""A model as ONNX files, in float32 and in int8, made in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prunekit.errors import DataError, LatencyError, RuntimeFault
+from prunekit.evaluation.batches import Progress
+from prunekit.latency.worker import run_child
+from prunekit.latency.worker_payload import Request, known_ids, pack_images, pack_model
+from prunekit.runtimes.session import Files
+
+MODULE = "prunekit.latency.quantise_worker"
+
+
+def quantise(
+    model: nn.Module,
+    data: Any,
+    folder: Path | str,
+    *,
+    input_shape: Sequence[int],
+    like: nn.Module | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Files:
+    """Write a model as ONNX, and quantised to int8.
+
+    Weights and activations in int8 by ONNX Runtime's static quantisation, calibrated on training images, a scale for each channel.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Pruned or not; not modified.
+    data : Data
+        Its training images calibrate.
+    folder : Path or str
+        Where ``model.onnx`` and ``model.int8.onnx`` go; it is made where it is not there, and nothing is left in it where this fails.
+    input_shape : sequence of int
+        Shape of one sample.
+    like : nn.Module, optional
+        The dense model that ``model`` was pruned from, where that was not loaded by name itself.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Kills the process.
+
+    Returns
+    -------
+    Files
+        Their places.
+
+    Raises
+    ------
+    RuntimeFault
+        If the model cannot be exported or quantised.
+    DataError
+        If there are no training images.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    shape, target = tuple(input_shape), Path(folder)
+    with tempfile.TemporaryDirectory(prefix="prunekit-int8-") as private:
+        named = {"the model": model} if like is None else {"the dense model": like, "the model": model}
+        pack_model(model, known_ids(named)["the model"], Path(private) / "0")
+        uncalibrated = pack_images(Path(private), shape, ("int8",), data, 0)[1]
+        if uncalibrated:
+            raise DataError(uncalibrated)
+        request = Request(private, ("model",), ("int8",), (1,), 1, "cpu", shape, 1.0, 1, 0)
+        try:
+            run_child(request.write(), 1, progress=progress, cancel=cancel, module=MODULE)
+        except LatencyError as error:
+            raise RuntimeFault(str(error)) from error
+        return _moved(request.files(0), target)
+
+
+def _moved(made: Files, target: Path) -> Files:
+    """Bring the files to their place, each as a whole or not at all."""
+    found = []
+    for path in (made.onnx, made.int8):
+        assert path is not None
+        target.mkdir(parents=True, exist_ok=True)
+        part = target / f".{path.name}.part"
+        try:
+            shutil.copyfile(path, part)
+            part.replace(target / path.name)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+        found.append(target / path.name)
+    return Files(target, *found)

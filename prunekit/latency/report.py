@@ -1,0 +1,186 @@
+"""What a latency measurement is made of, and what it gives: candidates, rows, turns, the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.latency.ratio import Ratio
+from prunekit.runtimes.checking import Check
+from prunekit.runtimes.registry import RUNTIMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to time.
+
+    Attributes
+    ----------
+    name : str
+        As it is to be called in the report.
+    model : nn.Module
+        Loaded with :func:`prunekit.load_model`, or made by pruning such a model.
+    macs : float, optional
+        Multiply-accumulates that count for it, for the ratio that theory gives.
+    """
+
+    name: str
+    model: nn.Module = field(repr=False)
+    macs: float | None = None
+
+
+@dataclass(frozen=True)
+class CandidateLatency:
+    """One row: a candidate in a runtime, at a batch and a number of threads.
+
+    Attributes
+    ----------
+    name, runtime : str
+        Of the candidate; a name of :data:`prunekit.runtimes.RUNTIMES`.
+    batch, threads : int
+        Samples at a time; threads of the runtime.
+    error : str or None
+        Why it could not be measured; then the figures are None.
+    samples_ms : tuple of float
+        Time of one forward pass in each round, in milliseconds; all samples, none left out.
+    median_ms, q1_ms, q3_ms : float or None
+        Median and quartiles of the samples.
+    ratio : Ratio or None
+        Its time by that of the baseline, which is the first row of the same batch and threads: below 1 is faster, exactly 1 for the
+        baseline itself. None where the baseline could not be measured.
+    macs_ratio : float or None
+        Its MACs by the baseline's: theory, to stand beside the measurement, not for it.
+    repetitions : int
+        Forward passes in each sample.
+    peak_bytes : int or None
+        Memory of inference: the most that a process of its own held while it ran, less what it held before the model was opened. Weights,
+        activations and the runtime's working memory. None where the system does not tell.
+    file_bytes : int or None
+        Size of the file that the runtime opens.
+    energy_j : float or None
+        Of one forward pass, by the processor's own counter, the rest of the machine included; None where there is none.
+    compile_s : float or None
+        Seconds of compilation before the first pass, where the runtime compiles.
+    check : Check or None
+        How its scores compare with those of the same candidate in eager mode.
+    accuracy : Accuracy or None
+        Where it was asked for: of a float32 runtime that of eager mode, whose scores it gives; else measured in the runtime.
+    notes : tuple of str
+        What a person should know.
+    """
+
+    name: str
+    runtime: str
+    batch: int
+    threads: int
+    error: str | None = None
+    samples_ms: tuple[float, ...] = field(default=(), repr=False)
+    median_ms: float | None = None
+    q1_ms: float | None = None
+    q3_ms: float | None = None
+    ratio: Ratio | None = None
+    macs_ratio: float | None = None
+    repetitions: int = 0
+    peak_bytes: int | None = None
+    file_bytes: int | None = None
+    energy_j: float | None = None
+    compile_s: float | None = None
+    check: Check | None = None
+    accuracy: Accuracy | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def throughput(self) -> float | None:
+        """Samples a second, by the median."""
+        return None if self.median_ms is None else 1000 * self.batch / self.median_ms
+
+    @property
+    def title(self) -> str:
+        """Candidate and runtime in a few words."""
+        return f"{self.name}, {RUNTIMES[self.runtime].title}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        found = {name: getattr(self, name) for name in ("name", "runtime", "batch", "threads", "median_ms", "q1_ms", "q3_ms")}
+        found |= {"samples": len(self.samples_ms), "ratio": None if self.ratio is None else self.ratio.to_dict()}
+        found |= {"different": None if self.ratio is None else self.ratio.different, "macs_ratio": self.macs_ratio}
+        found |= {name: getattr(self, name) for name in ("throughput", "peak_bytes", "file_bytes", "energy_j", "compile_s")}
+        checked = self.check
+        found["check"] = checked and {"agreement": checked.agreement, "error": checked.error, "n": checked.n, "sentence": checked.sentence}
+        found |= {"accuracy": self.accuracy and self.accuracy.to_dict(), "error": self.error, "notes": list(self.notes)}
+        return {**found, "samples_ms": list(self.samples_ms)}
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The rounds of all rows of one batch and one number of threads.
+
+    Attributes
+    ----------
+    batch, threads, rounds : int
+        Samples at a time, threads, rounds in which every row had its turn.
+    stopped : str
+        Why it stopped: ``narrow enough`` (every ratio is known to half a percent) or ``time budget``.
+    orders : tuple of tuple of int
+        The order of the turns in each round.
+    """
+
+    batch: int
+    threads: int
+    rounds: int
+    stopped: str
+    orders: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class LatencyReport:
+    """One measurement.
+
+    Attributes
+    ----------
+    candidates : tuple of CandidateLatency
+        A row for each batch, number of threads, candidate and runtime; in each batch and number of threads the baseline first.
+    input_shape : tuple of int
+        Of one sample.
+    device : str
+        ``cpu`` or ``cuda``.
+    turns : tuple of Turns
+        One for each batch and number of threads.
+    versions : dict of str to str
+        Runtime to package and version.
+    energy : str
+        Why there is no energy; "" where there is.
+    checked_on : str
+        What the scores of the runtimes were compared on.
+    """
+
+    candidates: tuple[CandidateLatency, ...]
+    input_shape: tuple[int, ...]
+    device: str
+    turns: tuple[Turns, ...]
+    versions: dict[str, str]
+    energy: str
+    checked_on: str
+
+    def baseline(self, batch: int, threads: int) -> CandidateLatency:
+        """Return what the rows of a batch and a number of threads are compared with."""
+        return next(row for row in self.candidates if (row.batch, row.threads) == (batch, threads))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        turns = [{"batch": t.batch, "threads": t.threads, "rounds": t.rounds, "stopped": t.stopped} for t in self.turns]
+        setting = {"input_shape": list(self.input_shape), "device": self.device, "turns": turns, "versions": self.versions}
+        return {"candidates": [c.to_dict() for c in self.candidates], **setting, "energy": self.energy, "checked_on": self.checked_on}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return every sample: columns ``candidate``, ``runtime``, ``batch``, ``threads``, ``round``, ``ms``."""
+        import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
+
+        rows = [(c.name, c.runtime, c.batch, c.threads, i, ms) for c in self.candidates for i, ms in enumerate(c.samples_ms)]
+        return pd.DataFrame(rows, columns=["candidate", "runtime", "batch", "threads", "round", "ms"])

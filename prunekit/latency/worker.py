@@ -1,0 +1,148 @@
+"""Starting, listening to and ending the child process that times models."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any
+
+from prunekit.errors import LatencyError
+from prunekit.evaluation.batches import Progress, check_cancel
+
+
+class ChildDied(LatencyError):
+    """The process ended without a result: something in it took it down."""
+
+
+MODULE = "prunekit.latency.timing_worker"
+GRACE_S = 5.0
+STALL_S = 180.0  # silence after which the child counts as hung: loading and one round of a large model take less
+
+
+def _environment(threads: int, private: Path) -> dict[str, str]:
+    """Return the child's environment: fixed threads, this very package first on its path, a folder of its own for temporary files."""
+    home = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
+    fixed = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    # what libraries leave behind when they are killed goes with the private folder
+    own = {"TMPDIR": str(private), "TORCHINDUCTOR_CACHE_DIR": str(private / "inductor")}
+    return {**os.environ, **fixed, **own, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _listen(pipe: IO[str], lines: queue.Queue[str | None]) -> None:
+    """Pass on every line, then None."""
+    with pipe:
+        for line in pipe:
+            lines.put(line)
+    lines.put(None)
+
+
+def _messages(process: subprocess.Popen[str], stall_s: float, cancel: threading.Event | None) -> Any:
+    """Yield what the child says until it closes its output."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    assert process.stdout is not None
+    threading.Thread(target=_listen, args=(process.stdout, lines), daemon=True).start()
+    heard, patience = monotonic(), stall_s
+    while True:
+        check_cancel(cancel)
+        try:
+            line = lines.get(timeout=0.1)
+        except queue.Empty:
+            if monotonic() - heard > patience:
+                raise ChildDied(f"the timing process said nothing for {patience:.0f} s and was ended: try a smaller batch") from None
+            continue
+        if line is None:
+            return
+        heard = monotonic()
+        try:
+            message = json.loads(line)
+        except json.JSONDecodeError:
+            raise LatencyError(f"the timing process said something else than a measurement: {line.strip()[:200]}") from None
+        patience = max(stall_s, float(message.get("patience", 0.0)))  # slow rows announce how long they will be silent
+        yield message
+
+
+def _last_line(errors: IO[str]) -> str:
+    """Return the last line that the child wrote on stderr."""
+    errors.seek(0)
+    lines = [line.strip() for line in errors if line.strip()]
+    return lines[-1][:300] if lines else "it left no message"
+
+
+def _ended(process: subprocess.Popen[str], well: bool) -> int:
+    """End the child with everything that it started, and return its exit code; with a result in hand it may end by itself first."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_S if well else 0.05)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    return process.wait()
+
+
+def run_child(
+    request: Path,
+    threads: int,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    stall_s: float = STALL_S,
+    module: str = MODULE,
+) -> dict[str, Any]:
+    """Run one request in a fresh process and return its result.
+
+    Parameters
+    ----------
+    request : Path
+        A JSON file, in a private folder that also takes the child's stderr.
+    threads : int
+        Threads of the child's numerical libraries.
+    progress : callable, optional
+        Called as ``progress(fraction, text)``.
+    cancel : threading.Event, optional
+        Kills the child.
+    stall_s : float
+        Seconds of silence after which the child is killed, unless it asked for more ``patience``.
+    module : str
+        What to run.
+
+    Returns
+    -------
+    dict
+        The child's result, plain values.
+
+    Raises
+    ------
+    LatencyError
+        If the child cannot do it; `ChildDied` if it dies or hangs.
+    Cancelled
+        If ``cancel`` was set.
+    """
+    # -P: the current folder is no place to import from, a file there could shadow a library
+    command = [sys.executable, "-P", "-m", module, str(request)]
+    with (request.parent / "stderr").open("w+") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True,
+            env=_environment(threads, request.parent), start_new_session=True,
+        )  # fmt: skip
+        result = None
+        try:
+            for message in _messages(process, stall_s, cancel):
+                if "error" in message:
+                    raise LatencyError(message["error"])
+                if "result" in message:
+                    result = message["result"]
+                elif progress is not None:
+                    progress(message["progress"], message.get("text") or f"{message['rounds']} rounds")
+        finally:
+            code = _ended(process, result is not None)
+        if result is None:
+            raise ChildDied(f"the timing process ended without a result (exit code {code}): {_last_line(errors)}")
+        return dict(result)

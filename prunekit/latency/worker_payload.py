@@ -1,0 +1,180 @@
+"""What travels to the processes that measure: models as folders, images as arrays, the request as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from prunekit.config.ids import ModelId
+from prunekit.config.spec import PruneSpec, Recipe
+from prunekit.errors import LatencyError, PrunekitError
+from prunekit.latency.report import Candidate
+from prunekit.models.folder import write_folder
+from prunekit.models.info import info
+from prunekit.runtimes.quantise import calibration_images
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.session import Files
+
+CHECKED = 64
+"""Images on which the scores of the runtimes are compared; a quarter of it for large ones."""
+LARGE = 96 * 96
+
+
+@dataclass(frozen=True)
+class Request:
+    """All that a measuring process needs to know. Plain values: it travels as JSON.
+
+    Attributes
+    ----------
+    folder : str
+        The private folder: ``0``, ``1``, ... hold the candidates, ``images.npy`` and ``calibration.npy`` the images.
+    names, runtimes : tuple of str
+        Candidates and runtimes; the first of both is the baseline.
+    batches : tuple of int
+        Samples at a time.
+    threads : int
+        Of every runtime.
+    device : str
+        ``cpu`` or ``cuda``.
+    input_shape : tuple of int
+        Of one sample.
+    budget_s : float
+        Seconds of turns for each batch.
+    min_rounds, seed : int
+        As for :func:`prunekit.latency.measure`.
+    uncalibrated : str
+        Why nothing can be quantised; "" where it can.
+    given_up : dict of str to str
+        Rows that ended a process before, and how.
+    """
+
+    folder: str
+    names: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    batches: tuple[int, ...]
+    threads: int
+    device: str
+    input_shape: tuple[int, ...]
+    budget_s: float
+    min_rounds: int
+    seed: int
+    uncalibrated: str = ""
+    given_up: dict[str, str] | None = None
+
+    def write(self) -> Path:
+        """Write it into its folder and return the file."""
+        path = Path(self.folder) / f"request-{self.threads}.json"
+        path.write_text(json.dumps(asdict(self)))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Request:
+        """Read what :meth:`write` wrote."""
+        found: dict[str, Any] = json.loads(path.read_text())
+        kept: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+        return cls(**kept)
+
+    def files(self, candidate: int) -> Files:
+        """Return where a candidate's files are, or will be."""
+        folder = Path(self.folder) / str(candidate)
+        return Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
+
+    def rows(self) -> list[Row]:
+        """Return what is measured, in the order of the report."""
+        return [Row(c, runtime, batch) for batch in self.batches for c in range(len(self.names)) for runtime in self.runtimes]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate in one runtime at one batch."""
+
+    candidate: int
+    runtime: str
+    batch: int
+
+    @property
+    def key(self) -> str:
+        """A name for files and tables."""
+        return f"{self.candidate}-{self.runtime}-{self.batch}"
+
+
+def known_ids(models: Mapping[str, nn.Module]) -> dict[str, ModelId]:
+    """Return by what each model can be built again in another process.
+
+    A pruned copy is built like the model that it was made from: its class is that of an earlier one, its widths and weights are its own.
+
+    Parameters
+    ----------
+    models : mapping of str to nn.Module
+        By name, the baseline first.
+
+    Raises
+    ------
+    LatencyError
+        If one was not loaded through the catalog, and none before it was of its class.
+    """
+    found, built = dict[str, ModelId](), dict[type, ModelId]()
+    for name, model in models.items():
+        known = info(model).id or built.get(type(model))
+        if known is None:
+            raise LatencyError(f"{name} cannot be built again in the timing process: load it with prunekit.load_model, then prune it")
+        built.setdefault(type(model), known)
+        found[name] = known
+    return found
+
+
+def pack_model(model: nn.Module, known: ModelId, folder: Path) -> Path:
+    """Write a model to a folder from which another process builds it again."""
+    return write_folder(folder, model, Recipe(known.to_dict(), None, PruneSpec()), probed=False)
+
+
+def pack(candidates: Sequence[Candidate], private: Path) -> None:
+    """Write each candidate to a folder of its own.
+
+    Raises
+    ------
+    LatencyError
+        If a model was not loaded through the catalog.
+    """
+    known = known_ids({c.name: c.model for c in candidates})
+    for index, candidate in enumerate(candidates):
+        pack_model(candidate.model, known[candidate.name], private / str(index))
+
+
+def pack_images(private: Path, shape: tuple[int, ...], runtimes: Sequence[str], data: Any, seed: int) -> tuple[str, str]:
+    """Write the images that runtimes are compared and calibrated on.
+
+    Returns
+    -------
+    tuple of str
+        What the images are, in a few words; and why nothing can be quantised, "" where it can.
+    """
+    x, what = _to_compare(shape, data, seed)
+    np.save(private / "images.npy", x.numpy())
+    if not any(RUNTIMES[name].file == "int8" for name in runtimes):
+        return what, ""
+    try:
+        if data is None:
+            raise LatencyError("int8 is calibrated on training images: give the data")
+        np.save(private / "calibration.npy", np.concatenate(calibration_images(data)))
+    except PrunekitError as error:
+        return what, str(error)
+    return what, ""
+
+
+def _to_compare(shape: tuple[int, ...], data: Any, seed: int) -> tuple[Tensor, str]:
+    """Return images of the data where there are some that fit, otherwise noise, and what they are."""
+    n = CHECKED if len(shape) != 3 or shape[1] * shape[2] <= LARGE else CHECKED // 4
+    for name in ("validation", "test"):
+        split = getattr(data, name, None)
+        if split is not None and len(split) and tuple(split[0][0].shape) == tuple(shape):
+            x = next(iter(split.subset(min(n, len(split))).batches(n)))[0]
+            return x, f"{len(x)} {name} images"
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)), f"{n} samples of noise"

@@ -1,0 +1,55 @@
+"""Models by name: loading, checkpoints, folders, layers, costs, and what a model answered when it was saved."""
+
+from prunekit.models.attention.heads import Heads, adapt, adapter_of, adapters, heads_of, packed_weight
+from prunekit.models.checkpoints import read_checkpoint
+from prunekit.models.cost import Counts, count, layer_macs, model_macs, nonzeros
+from prunekit.models.entries import DESCRIPTIONS, ModelEntry, list_models
+from prunekit.models.folder import read_folder, write_folder
+from prunekit.models.histograms import Histogram, filter_norms, histogram
+from prunekit.models.info import ModelInfo, info, remember
+from prunekit.models.input_shape import input_shape_of
+from prunekit.models.layer_table import layer_table
+from prunekit.models.layers import channel_layers, check_finite, prunable_layers, weight_of
+from prunekit.models.load import load_model, load_upload
+from prunekit.models.rebuilding import apply_widths
+from prunekit.models.state import state_hash
+from prunekit.models.training_recipe import training_of
+from prunekit.models.widths import widths
+
+__all__ = [
+    "DESCRIPTIONS",
+    "Counts",
+    "Heads",
+    "Histogram",
+    "ModelEntry",
+    "ModelInfo",
+    "adapt",
+    "adapter_of",
+    "adapters",
+    "apply_widths",
+    "channel_layers",
+    "check_finite",
+    "count",
+    "filter_norms",
+    "heads_of",
+    "histogram",
+    "info",
+    "input_shape_of",
+    "layer_macs",
+    "layer_table",
+    "list_models",
+    "load_model",
+    "load_upload",
+    "model_macs",
+    "nonzeros",
+    "packed_weight",
+    "prunable_layers",
+    "read_checkpoint",
+    "read_folder",
+    "remember",
+    "state_hash",
+    "training_of",
+    "weight_of",
+    "widths",
+    "write_folder",
+]

@@ -1,0 +1,89 @@
+"""The list of models that have a name, for the start page and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from prunekit.config.ids import ModelId
+from prunekit.config.registered import registered_models
+from prunekit.models.torchvision_models import PREFIX, torchvision_names
+from sample_models import SAMPLES, card
+
+DESCRIPTIONS: dict[str, str] = {
+    **{s.name: s.description for s in SAMPLES.values()},
+    "torchvision": "An architecture of torchvision: its structure and cost are real, its weights random unless you load some.",
+    "own": "A model that you named when you started prunekit.",
+}
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of the list of models.
+
+    Parameters
+    ----------
+    name : str
+        What to ask for.
+    kind : {"sample", "torchvision", "own"}
+        Where it comes from.
+    title, task, description : str
+        Title, what it does in a few words, and one plain sentence.
+    card : dict, optional
+        A sample's card.
+    id : ModelId
+        The whole identity, with the weights of a registered model.
+    """
+
+    name: str
+    kind: str
+    title: str
+    task: str
+    description: str
+    card: dict[str, Any] | None
+    id: ModelId
+
+
+KINDS = ("sample", "torchvision", "own")
+
+
+def list_models(*kinds: str) -> list[ModelEntry]:
+    """Return all models that have a name: samples, torchvision's classifiers, and those registered at launch.
+
+    Parameters
+    ----------
+    *kinds : {"sample", "torchvision", "own"}
+        Only these; only those of torchvision wait for its import.
+    """
+    return [entry for kind in KINDS if kind in (kinds or KINDS) for entry in _ENTRIES[kind]()]
+
+
+def _samples() -> Iterable[ModelEntry]:
+    """Return the entries of the samples."""
+    return (ModelEntry(s.name, "sample", s.title, s.task, s.description, card(s.name) or None, ModelId(s.name)) for s in SAMPLES.values())
+
+
+def _own() -> Iterable[ModelEntry]:
+    """Return the entries of what was registered at launch."""
+    return (ModelEntry(i.name, "own", _own_title(i), "your own", DESCRIPTIONS["own"], None, i) for i in registered_models())
+
+
+@lru_cache(maxsize=1)
+def _torchvision_entries() -> tuple[ModelEntry, ...]:
+    """Return the entries of torchvision's classifiers."""
+    task = "photographs (ImageNet), 1,000 classes"
+    return tuple(
+        ModelEntry(PREFIX + n, "torchvision", n, task, DESCRIPTIONS["torchvision"], None, ModelId(PREFIX + n)) for n in torchvision_names()
+    )
+
+
+_ENTRIES: dict[str, Callable[[], Iterable[ModelEntry]]] = {"sample": _samples, "torchvision": _torchvision_entries, "own": _own}
+
+
+def _own_title(model_id: ModelId) -> str:
+    """Return the title of a registered model: the factory or folder, and the weights if any."""
+    base = Path(model_id.name).name
+    return base if model_id.weights is None else f"{base} ({Path(model_id.weights).name})"

@@ -1,0 +1,164 @@
+"""What is known of a model beside its weights: held in a weak table, so that the module itself stays untouched."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.errors import ModelError
+from prunekit.models.input_shape import input_shape_of
+
+_TABLE: WeakKeyDictionary[nn.Module, ModelInfo] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model expects and where it came from.
+
+    Parameters
+    ----------
+    id : ModelId, optional
+        What was asked for; None for a model that was not loaded here.
+    input_shape : tuple of int, optional
+        One input without the batch axis, (C, H, W) for images; None where even a guess failed.
+    mean, std : tuple of float, optional
+        Normalisation of pixels in 0..1 for each channel.
+    size : int, optional
+        Side of the input images in pixels.
+    data : str, optional
+        Name of the data set that belongs to the model.
+    classes : tuple of str
+        Names of the outputs, where known.
+    card : mapping, optional
+        How a sample was trained and what it measured.
+    code : str
+        Hash of the user's code that made it, as it was then (`prunekit.local_code.factories.code_of`); "" where none did.
+    measured : DataId, optional
+        The data that a model in a folder was measured on, as its recipe says: their limit, size and normalisation with them.
+    checked : str
+        In a sentence: how a model in a folder is known to be the one that was saved; "" for other models.
+    """
+
+    id: ModelId | None = None
+    input_shape: tuple[int, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    size: int | None = None
+    data: str | None = None
+    classes: tuple[str, ...] = ()
+    card: Mapping[str, Any] | None = None
+    code: str = ""
+    measured: DataId | None = None
+    checked: str = ""
+
+
+def side_of(shape: tuple[int, ...] | None) -> int | None:
+    """Return the side of square images of this shape, None for anything else."""
+    return shape[1] if shape is not None and len(shape) == 3 and shape[1] == shape[2] else None
+
+
+def remember(model: nn.Module, known: ModelInfo) -> nn.Module:
+    """Note what is known of ``model`` (its copies and pruned forms too) and return it.
+
+    The note lasts as long as the module does.
+    """
+    with _LOCK:
+        _TABLE[model] = known
+    return model
+
+
+def info(model: nn.Module) -> ModelInfo:
+    """Return what is known of a model; one that was not loaded here gets guesses.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+
+    Returns
+    -------
+    ModelInfo
+        From loading or `remember`; otherwise from attributes ``input_shape``, ``mean``, ``std``, ``data`` and ``classes``,
+        and a guess of the input shape on the meta device.
+    """
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"info needs a torch module; got {type(model).__name__}: load it first, as in load_model('digits_cnn')")
+    with _LOCK:
+        known = _TABLE.get(model)
+    if known is None:
+        known = described(None, model)
+        remember(model, known)
+    return known
+
+
+def described(model_id: ModelId | None, model: nn.Module, factory: object = None) -> ModelInfo:
+    """Return what the attributes of a user's factory or module say, the input shape guessed where they are silent.
+
+    Raises
+    ------
+    ModelError
+        If an attribute of the factory is not of the expected form.
+    """
+    told = {field: _told(field, factory, model) for field in ("input_shape", "mean", "std", "data", "classes")}
+    shape = told["input_shape"]
+    if shape is None:
+        try:
+            shape = input_shape_of(model)
+        except ModelError:
+            shape = None
+    return ModelInfo(model_id, shape, told["mean"], told["std"], side_of(shape), told["data"], told["classes"] or ())
+
+
+def _told(field: str, factory: object, model: nn.Module) -> Any:
+    """Return an attribute of the factory or of the module in its canonical form, or None.
+
+    A module may use these names for something else, so what does not fit is passed over there; on a function it is an error.
+    """
+    for owner, strict in ((factory, not isinstance(factory, (type, nn.Module))), (model, False)):
+        value = getattr(owner, field, None)
+        if value is None:
+            continue
+        try:
+            return _canonical(field, value)
+        except (TypeError, ValueError):
+            if strict:
+                raise ModelError(f"{field} of the factory must be {_FORMS[field]}; got {value!r}") from None
+    return None
+
+
+_FORMS = {
+    "input_shape": "the shape of one input, as in (3, 32, 32)",
+    "mean": "one number for each channel",
+    "std": "one number above 0 for each channel",
+    "data": "the name of a data set",
+    "classes": "a list of names",
+}
+
+
+def _canonical(field: str, value: object) -> Any:
+    """Return ``value`` in the form that the field has in `ModelInfo`."""
+    if field == "data":
+        if not isinstance(value, str):
+            raise TypeError
+        return value
+    if isinstance(value, str):
+        raise TypeError
+    items = value.flatten().tolist() if isinstance(value, Tensor) else list(cast("Iterable[Any]", value))
+    if field == "classes":
+        return tuple(str(item) for item in items)
+    if field == "input_shape":
+        shape = tuple(int(item) for item in items)
+        if not shape or min(shape) < 1 or any(int(i) != i for i in items):
+            raise ValueError
+        return shape
+    numbers = tuple(float(item) for item in items)
+    if not numbers or (field == "std" and min(numbers) <= 0):
+        raise ValueError
+    return numbers

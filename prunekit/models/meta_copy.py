@@ -1,0 +1,154 @@
+"""A copy of a model without values, where a forward pass is at the moment, and every operation that it runs."""
+
+from __future__ import annotations
+
+import copyreg
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from prunekit.errors import ModelError
+
+PRUNABLE_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+def check_plain(model: nn.Module) -> None:
+    """Raise unless every prunable layer holds its weight as a plain parameter.
+
+    A weight that is computed from others (weight norm, ``torch.nn.utils.prune``, parametrizations) is overwritten at the next forward pass,
+    so that a mask on it would be lost without a word.
+
+    Raises
+    ------
+    ModelError
+        Naming the first layer and what to call.
+    """
+    for name, module in model.named_modules():
+        if any(p is not None and is_lazy(p) for p in module._parameters.values()):  # type: ignore[no-untyped-call]
+            raise ModelError(f"layer {name} has no shape yet (a lazy module): run one batch through the model first")
+        if isinstance(module, PRUNABLE_TYPES) and "weight" not in module._parameters:
+            raise ModelError(
+                f"the weight of layer {name} is computed from other parameters: make it plain first, with torch.nn.utils.prune.remove, "
+                "torch.nn.utils.remove_weight_norm or torch.nn.utils.parametrize.remove_parametrizations"
+            )
+
+
+def meta_copy(model: nn.Module) -> nn.Module:
+    """Return a copy of a model on the meta device; tied parameters stay tied.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not modified.
+
+    Returns
+    -------
+    nn.Module
+        In evaluation mode, its parameters without gradients. No value is copied, so a large model costs no memory.
+
+    Raises
+    ------
+    ModelError
+        If a layer's weight is not a plain parameter.
+    """
+    check_plain(model)
+    memo: dict[int, object] = {}
+    for parameter in model.parameters():
+        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+    for buffer in model.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copied(model, memo).eval()
+
+
+AS_IT_IS = {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device}
+
+
+def copied(model: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:
+    """Return a deep copy of a model: what ``copy.deepcopy`` gives, several times sooner.
+
+    Most of what a module holds are empty tables of hooks and plain numbers, and ``copy`` goes through its whole protocol for each of
+    them. A model in which a module says itself how it is copied is left to it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not modified.
+    memo : dict, optional
+        As for ``copy.deepcopy``: what stands for an object, by its id.
+    """
+    memo = {} if memo is None else memo
+    states = [(module, _state_of(module)) for module in model.modules() if id(module) not in memo]
+    if any(state is None for _, state in states):
+        return deepcopy(model, memo)
+    for module, _ in states:  # first all of them, empty: they may refer to each other
+        memo[id(module)] = type(module).__new__(type(module))
+    for module, state in states:
+        new: Any = memo[id(module)]
+        new.__setstate__(_copied_value(state, memo))
+    found = memo[id(model)]
+    assert isinstance(found, nn.Module)
+    return found
+
+
+def _state_of(module: nn.Module) -> dict[str, Any] | None:
+    """Return what a module is copied by; None where it has a way of its own."""
+    reduced = None if hasattr(module, "__deepcopy__") else module.__reduce_ex__(4)
+    if not isinstance(reduced, tuple) or len(reduced) < 3 or reduced[0] is not copyreg.__newobj__:  # type: ignore[attr-defined]
+        return None
+    plain = reduced[1] == (type(module),) and type(reduced[2]) is dict and all(part is None for part in reduced[3:])
+    return reduced[2] if plain else None
+
+
+def _copied_value(value: Any, memo: dict[int, object]) -> Any:
+    """Return a deep copy of what a module holds: by the shortest way for what most modules hold."""
+    kind = type(value)
+    if kind in AS_IT_IS or (kind is tuple and all(type(part) in AS_IT_IS for part in value)):
+        return value
+    if id(value) in memo:
+        return memo[id(value)]
+    if kind in {OrderedDict, set} and not value:
+        return memo.setdefault(id(value), kind())
+    if kind is dict and all(type(key) is str for key in value):
+        new: dict[str, Any] = {}
+        memo[id(value)] = new
+        new.update((key, _copied_value(part, memo)) for key, part in value.items())
+        return new
+    return deepcopy(value, memo)
+
+
+@contextmanager
+def locating(model: nn.Module, at: Callable[[str], None]) -> Iterator[None]:
+    """Call ``at(name)`` whenever another module of ``model`` starts or goes on; by hooks on this very copy, not on all modules."""
+    stack: list[str] = []
+    handles = []
+    for name, module in model.named_modules():
+
+        def enter(_m: nn.Module, _a: Any, name: str = name) -> None:
+            stack.append(name)
+            at(name)
+
+        def leave(_m: nn.Module, _a: Any, _o: Any) -> None:
+            stack.pop()
+            at(stack[-1] if stack else "")
+
+        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Seeing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+    """A dispatch mode that torch does not wrap against `torch.compile`: nothing is compiled here, and wrapping loads the compiler."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False

@@ -1,0 +1,187 @@
+"""A probe: what a model answered when it was saved, by which the model that is opened again is known to be the same.
+
+It holds inputs by seed, the values of the outputs, and a digest of every tensor that they came from, so that a model that answers
+otherwise is refused with what differs: which weights or buffers, or else the code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.errors import ModelError
+from prunekit.models.outputs import run, tensors_in
+from prunekit.models.probe_answers import KINDS, MOST_TENSORS, MOST_VALUES, Answer, Probe, noise
+from prunekit.models.state import digests
+
+__all__ = ["Answer", "Probe", "difference", "rounding", "take"]
+
+SAMPLES, LARGE = 2, 2**26
+TOLERANCE = 1e-4
+"""Largest difference by the largest output: other machines, threads and versions of torch round otherwise."""
+SHOWN = 4
+BACK = "bring back what it was then, or prune again with what it is now"
+
+
+def take(
+    model: nn.Module,
+    shape: Sequence[int] | None,
+    *,
+    samples: Tensor | None = None,
+    code: str = "",
+    most: int = MOST_VALUES,
+    hashed: bool = True,
+) -> Probe:
+    """Note what a model answers.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In any mode; it is asked in eval mode and left as it was.
+    shape : sequence of int or None
+        Of one sample; None where nobody knows it.
+    samples : Tensor, optional
+        Real samples, for a model that takes no noise.
+    code : str
+        What tells the code of its own file.
+    most : int
+        How many values of its outputs are noted.
+    hashed : bool
+        Whether its tensors' digests are.
+
+    Returns
+    -------
+    Probe
+        Without answers, and with the reason, where the model takes none of the inputs or answers differently each time.
+    """
+    told: dict[str, Any] = {"tensors": digests(model) if hashed else {}, "code": code, "torch": str(torch.__version__)}
+    if shape is None:
+        return Probe(**told, why="nobody knows which input it takes")
+    large = sum(p.numel() for p in model.parameters()) > LARGE
+    sides, limit, why = tuple(int(side) for side in shape), _limit(model), ""
+    for kind in KINDS if samples is not None else KINDS[:-1]:
+        for n in (1,) if large else (SAMPLES, 1):
+            inputs = noise(kind, n, sides, limit) if samples is None or kind != "samples" else samples[:n]
+            try:
+                first, second = (_asked(model, inputs, most, turn) for turn in range(2))
+            except ModelError as error:
+                why = why or str(error)
+                continue
+            if _apart(first, second) > rounding(model):
+                return Probe(sides, **told, why="it answers differently each time that it is asked the same")
+            return Probe(sides, kind, n, limit if kind == "indices" else 0, first, **told)
+    return Probe(sides, **told, why=why)
+
+
+def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, code: str = "") -> str:
+    """Say by what a model differs from the one that a probe was taken of; "" where it is the same.
+
+    Parameters
+    ----------
+    model : nn.Module
+        As it was opened; left as it was.
+    probe : Probe
+        Of the model that was saved.
+    samples : Tensor, optional
+        The inputs, where the probe is on samples.
+    code : str
+        What tells the code of its own file today.
+    """
+    changed = _changed(digests(model), probe.tensors) if probe.tensors else ""
+    if changed:
+        return f"other values than those that were saved in {changed}: a file was changed or damaged, so take it from where it came"
+    if not probe.kind:
+        return ""
+    try:
+        found = _asked(model, probe.inputs(samples), [len(answer.values) for answer in probe.answers])
+    except ModelError as error:
+        return f"it does not run any more ({error}){_source(probe, code)}"
+    off, allowed = _apart(probe.answers, found), rounding(model)
+    if off <= allowed:
+        return ""
+    by = f"by {off:.2g} of the largest output ({allowed:g} is allowed)" if math.isfinite(off) else "in the shape of its outputs"
+    same = "its weights and buffers are those that were saved, and " if probe.tensors else ""
+    return f"{same}its answers differ {by}{_source(probe, code)}"
+
+
+def _source(probe: Probe, code: str) -> str:
+    """Say what can have changed where no tensor has."""
+    now = str(torch.__version__)
+    versions = "" if probe.torch == now else f", or the version of torch ({probe.torch} then, {now} now)"
+    if probe.code and code and probe.code != code:
+        return f": the file with its code has changed since; {BACK}"
+    if probe.code and code:
+        return f": the file with its code is the same, so something that it imports or reads has changed{versions}; {BACK}"
+    return f": the code that builds it has changed{versions}; {BACK}"
+
+
+def _changed(now: Mapping[str, str], then: Mapping[str, str]) -> str:
+    """Name the tensors whose values are not those that were saved."""
+    names = [name for name in {**then, **now} if now.get(name) != then.get(name)]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _limit(model: nn.Module) -> int:
+    """Return below which number indices lie: as many as the smallest embedding holds."""
+    return min((module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)), default=2)
+
+
+def _asked(model: nn.Module, inputs: Tensor, most: int | Sequence[int], turn: int = 0) -> tuple[Answer, ...]:
+    """Return what a model answers and leave it as it was.
+
+    Values are noted at most so many, or so many of each tensor; torch's random numbers are those of a turn.
+
+    Raises
+    ------
+    ModelError
+        If it does not run on such inputs, or gives nothing, or NaN or infinity.
+    """
+    with _at_rest(model), torch.no_grad():
+        try:
+            torch.manual_seed(turn)
+            found = list(tensors_in(run(model, inputs.clone())))[:MOST_TENSORS]
+        except ModelError:
+            raise
+        except Exception as error:  # whatever a model's own code raises
+            raise ModelError(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from error
+    each = [max(1, most // max(1, len(found)))] * len(found) if isinstance(most, int) else [*most, *[1] * len(found)]
+    answers = tuple(Answer.of(tensor, n) for tensor, n in zip(found, each, strict=False))
+    if not answers or not all(math.isfinite(answer.scale) for answer in answers):
+        raise ModelError("it gives no tensor" if not answers else "its answers hold NaN or infinity")
+    return answers
+
+
+@contextmanager
+def _at_rest(model: nn.Module) -> Iterator[None]:
+    """Bring a model into eval mode, and leave its mode, buffers and torch's random state as they were."""
+    training = [module for module in model.modules() if module.training]
+    entries = [(m._buffers, leaf, b, b.detach().clone()) for m in model.modules() for leaf, b in m._buffers.items() if b is not None]
+    with torch.random.fork_rng(devices=[]):
+        try:
+            model.eval()
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            with torch.no_grad():
+                for buffers, leaf, buffer, before in entries:
+                    buffers[leaf] = buffer
+                    if buffer.shape == before.shape and not torch.equal(buffer, before):
+                        buffer.copy_(before)
+
+
+def _apart(one: tuple[Answer, ...], other: tuple[Answer, ...]) -> float:
+    """Return the largest difference between answers, by the largest value of each."""
+    return max((a.off(b) for a, b in zip(one, other, strict=True)), default=0.0) if len(one) == len(other) else math.inf
+
+
+def rounding(model: nn.Module) -> float:
+    """Return which difference is put down to rounding: more where the model computes in half precision."""
+    kinds = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    return max([TOLERANCE, *(16 * torch.finfo(kind).eps for kind in set(kinds))])

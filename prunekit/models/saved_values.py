@@ -1,0 +1,176 @@
+"""A model's values in files, by which it opens again as it was: weights, what is in no state dict, and a probe of its answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from prunekit.errors import CheckpointError
+from prunekit.local_code.factories import is_factory
+from prunekit.models.checkpoints import fit_state, read_checkpoint
+from prunekit.models.earlier_versions import beside_of
+from prunekit.models.probe import Probe, difference, take
+from prunekit.models.rebuilding import apply_widths, settle
+from prunekit.models.state import buffers_beside, digest_of, extra_state, tensor_state
+from prunekit.models.torchvision_models import switch, switches
+from prunekit.models.widths import widths
+
+WEIGHTS, BESIDE = "model.safetensors", "beside.safetensors"
+VERSION, EARLIER = 2, 1
+SAMPLES = "probe:samples"
+"""The name, beside buffers, of what a probe was taken on where noise will not do."""
+
+
+def keep(folder: Path, model: nn.Module, architecture: str, shape: Sequence[int] | None, *, samples: Tensor | None, probed: bool) -> None:
+    """Write the values of a model into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+    model : nn.Module
+        Which one.
+    architecture : str
+        What it is built from.
+    shape : sequence of int or None
+        Of one sample.
+    samples : Tensor or None
+        Real ones, for a model that takes no noise.
+    probed : bool
+        Whether its answers are noted.
+
+    Raises
+    ------
+    ModelError
+        If a module keeps a state that cannot be written down.
+    """
+    told: dict[str, Any] = {"version": VERSION, "architecture": architecture, "widths": widths(model), "extra": extra_state(model)}
+    told["switches"] = switches(model)
+    probe = take(model, shape, samples=samples, code=code_of(architecture)) if probed else None
+    told["probe"] = None if probe is None else probe.to_dict()
+    beside, first = {}, dict[str, str]()
+    told["beside"] = {}
+    for name, buffer in buffers_beside(model).items():  # masks that all layers share are stored once
+        told["beside"][name] = first.setdefault(digest_of(buffer), name)
+        beside[told["beside"][name]] = buffer
+    if probe is not None and probe.kind == "samples" and samples is not None:
+        beside[SAMPLES] = samples[: probe.samples]
+    # tied tensors are stored once under each name: safetensors refuses shared memory
+    save_file(_plain(tensor_state(model)), str(folder / WEIGHTS), metadata={"format": "pt", "prunekit": json.dumps(told)})
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private
+    if beside:
+        save_file(_plain(beside), str(folder / BESIDE), metadata={"format": "pt"})
+        (folder / BESIDE).chmod(0o644)
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies that share nothing."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def metadata(folder: Path) -> dict[str, Any]:
+    """Return what a weights file says about itself, checked."""
+    path = folder / WEIGHTS
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            told = json.loads((file.metadata() or {}).get("prunekit", "null"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}): write the folder again") from None
+    if not isinstance(told, dict) or told.get("version") not in (VERSION, EARLIER):
+        raise CheckpointError(
+            f"{path} was not written by this version of prunekit: prune again, or pass it as --weights of its architecture"
+        )
+    if not isinstance(told.get("architecture"), str) or not isinstance(told.get("widths"), dict):
+        raise CheckpointError(f"{path} does not say which architecture it is: write the folder again")
+    wanted: dict[str, Any] = {"extra": dict, "switches": dict, "beside": dict, "probe": (dict, type(None))}
+    if told["version"] == VERSION and not all(key in told and isinstance(told[key], kind) for key, kind in wanted.items()):
+        raise CheckpointError(f"{path} does not say what its model answers: write the folder again")
+    return told
+
+
+def restore(model: nn.Module, folder: Path, told: Mapping[str, Any], shape: tuple[int, ...] | None) -> str:
+    """Give a freshly built model the values in a folder, and prove that it answers as the one that was saved.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Of the dense architecture; changed in place.
+    folder, told : Path, mapping
+        Where its values are, and what `metadata` gave.
+    shape : tuple of int or None
+        Of one sample.
+
+    Returns
+    -------
+    str
+        How it is known to be the model that was saved, or why that is not known; in a sentence.
+
+    Raises
+    ------
+    CheckpointError
+        If the files are damaged, do not fit the architecture, or the model differs from the one that was saved.
+    """
+    path = folder / WEIGHTS
+    state = read_checkpoint(path)
+    earlier = told["version"] == EARLIER
+    kept = {} if earlier else _kept(folder, told)
+    beside = beside_of(model, shape, told["widths"], folder) if earlier else {name: kept[key] for name, key in told["beside"].items()}
+    switch(model, told.get("switches", {}))
+    apply_widths(model, told["widths"], {**beside, **state})
+    settle(model, state, beside)
+    fit_state(model, state, str(path))
+    _tell(model, told.get("extra", {}), str(path))
+    if earlier:
+        return "not checked: it was written by an earlier version, which noted no answers"
+    return "" if told["probe"] is None else _checked(model, Probe.from_dict(told["probe"]), kept.get(SAMPLES), told, folder)
+
+
+def _kept(folder: Path, told: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return what a folder holds beside the weights, and all that it should."""
+    path = folder / BESIDE
+    try:
+        kept = load_file(str(path)) if path.is_file() else {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({error}): write the folder again") from None
+    missing = sorted({str(key) for key in told["beside"].values()} - kept.keys())
+    if missing:
+        raise CheckpointError(f"{folder} has no values for {', '.join(missing[:4])} in {BESIDE}: write the folder again")
+    return kept
+
+
+def _tell(model: nn.Module, extra: Mapping[str, Any], name: str) -> None:
+    """Give modules back what they gave by ``get_extra_state``."""
+    unknown = extra.keys() - model.state_dict().keys()
+    if unknown:
+        raise CheckpointError(f"{name} holds a state of {min(unknown)}, which this architecture does not have: its code has changed since")
+    try:
+        model.load_state_dict(dict(extra), strict=False)
+    except Exception as error:  # whatever a module's own set_extra_state makes of it
+        raise CheckpointError(f"{name} holds a state that its modules do not take ({type(error).__name__}: {error})") from error
+
+
+def _checked(model: nn.Module, probe: Probe, samples: Tensor | None, told: Mapping[str, Any], folder: Path) -> str:
+    """Compare a model with the one that was saved."""
+    architecture = str(told["architecture"])
+    differs = difference(model, probe, samples, code_of(architecture))
+    if differs:
+        raise CheckpointError(
+            f"the model in {folder}, built from {architecture}, is not the one that was saved: {differs}. It is not opened"
+        )
+    if not probe.kind:
+        return f"its weights and buffers are those that were saved; its answers were not noted: {probe.why}"
+    what = {"samples": "samples of its data", "indices": "indices by seed"}.get(probe.kind, "inputs by seed")
+    return f"it answers as the model that was saved, on {probe.samples} {what}"
+
+
+def code_of(architecture: str) -> str:
+    """Return what tells the code of the file behind ``file.py:factory``; "" for other names."""
+    path = Path(architecture.rpartition(":")[0]).expanduser() if is_factory(architecture) else None
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path is not None and path.is_file() else ""

@@ -1,0 +1,156 @@
+"""What changes in modules when channels are removed, so that a smaller model can be rebuilt from plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from prunekit.models.attention.heads import DENSE, adapt, adapter_of, heads_of, kept_heads
+from prunekit.models.identity_blocks import standing_in
+
+Value = int | str | list[int]
+Widths = dict[str, dict[str, Value]]
+Kept = Mapping[str, Mapping[int, NDArray[np.bool_]]]
+
+# attributes that describe a module's width, for each type whose tensors' shapes follow from them
+ATTRIBUTES: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
+    (_ConvNd, ("in_channels", "out_channels", "groups")),
+    (nn.Linear, ("in_features", "out_features")),
+    (_BatchNorm, ("num_features",)),
+    (nn.GroupNorm, ("num_groups", "num_channels")),
+    (nn.LayerNorm, ("normalized_shape",)),
+)
+# numbers that other classes keep beside their tensors: attribute -> the tensor and the axis that tell it
+BESIDE: dict[str, dict[str, tuple[str, int]]] = {
+    "torch.nn.modules.activation.MultiheadAttention": {
+        "embed_dim": ("in_proj_weight", 1),
+        "kdim": ("in_proj_weight", 1),
+        "vdim": ("in_proj_weight", 1),
+    },
+    "torchvision.models.vision_transformer.VisionTransformer": {"hidden_dim": ("class_token", 2)},
+    "timm.layers.blur_pool.BlurPool2d": {"channels": ("filt", 0)},
+}
+BECOMES = "becomes"
+
+
+def _attributes(module: nn.Module) -> tuple[str, ...]:
+    """Return the attributes from which a module's shapes follow, or none."""
+    return next((names for kind, names in ATTRIBUTES if isinstance(module, kind)), ())
+
+
+def _beside(module: nn.Module) -> dict[str, tuple[str, int]]:
+    """Return the numbers that a module keeps beside its tensors."""
+    found = (BESIDE.get(f"{kind.__module__}.{kind.__qualname__}") for kind in type(module).__mro__)
+    told = next((known for known in found if known), {})
+    return {
+        name: (tensor, axis)
+        for name, (tensor, axis) in told.items()
+        if getattr(module, tensor, None) is not None and getattr(module, name, None) is not None  # None: read from the input
+    }
+
+
+def own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's own parameters and buffers that have axes."""
+    entries = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
+    return {name: tensor for name, tensor in entries if tensor.dim() and tensor.numel()}
+
+
+def _plain(value: Any) -> int | list[int]:
+    """Return an attribute as a whole number or a list of them."""
+    return [int(size) for size in value] if isinstance(value, (tuple, list)) else int(value)
+
+
+def widths(model: nn.Module) -> Widths:
+    """Return the width of every module.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+
+    Returns
+    -------
+    dict
+        Module name -> attribute -> value, e.g. ``{"conv1": {"in_channels": 3, "out_channels": 44, "groups": 1}}``. Parameters and buffers
+        of other modules stand there by name with their shape, attention modules with their heads, and what took the place of a block by
+        its class.
+    """
+    found = {name: widths_of(module) for name, module in model.named_modules()}
+    return {name: values for name, values in found.items() if values}
+
+
+def widths_of(module: nn.Module) -> dict[str, Value]:
+    """Return the widths of one module."""
+    instead = standing_in(module)
+    if instead is not None:
+        return {BECOMES: instead}
+    attributes = _attributes(module)
+    if attributes:
+        return {attribute: _plain(getattr(module, attribute)) for attribute in attributes}
+    values: dict[str, Value] = {name: list(tensor.shape) for name, tensor in own_tensors(module).items()}
+    values |= {attribute: int(getattr(module, attribute)) for attribute in _beside(module)}
+    known = adapter_of(module)
+    if known is not None and hasattr(module, DENSE):
+        values |= {attribute: int(getattr(module, attribute)) for attribute in (known.count, known.width, DENSE)}
+    return values
+
+
+def fix_attributes(module: nn.Module, groups: int | None = None, length: int | None = None, kept: Kept | None = None) -> None:
+    """Set a module's width attributes from the shapes of its parameters.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A module whose parameters were resized.
+    groups : int, optional
+        New number of groups of a convolution or a group norm; unchanged when left out.
+    length : int, optional
+        New length of the axis that a norm without parameters works on.
+    kept : mapping, optional
+        Which elements of the tensors below an attention module stay: name relative to the module -> axis -> mask.
+    """
+    if isinstance(module, (_ConvNd, nn.GroupNorm)):
+        _fix_grouped(module, groups)
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, _BatchNorm):
+        tensor = module.running_mean if module.running_mean is not None else module.weight
+        if tensor is not None:
+            module.num_features = tensor.shape[0]
+    elif isinstance(module, nn.LayerNorm):
+        shape = None if module.weight is None else tuple(module.weight.shape)
+        module.normalized_shape = shape or (module.normalized_shape if length is None else (length,))
+    else:
+        _fix_heads(module, kept or {})
+        for attribute, (source, axis) in _beside(module).items():
+            setattr(module, attribute, getattr(module, source).shape[axis])
+
+
+def _fix_grouped(module: nn.Module, groups: int | None) -> None:
+    """Set the channels of a module whose channels come in groups."""
+    if isinstance(module, _ConvNd):
+        module.groups = module.groups if groups is None else groups
+        module.out_channels, module.in_channels = module.weight.shape[0], module.weight.shape[1] * module.groups
+    elif isinstance(module, nn.GroupNorm):
+        module.num_groups = module.num_groups if groups is None else groups
+        module.num_channels = module.num_channels if module.weight is None else module.weight.shape[0]
+
+
+def _fix_heads(module: nn.Module, kept: Kept) -> None:
+    """Give an attention module of which something went its number of heads and their width."""
+    known = adapter_of(module)
+    if known is None or not any(mask.size for masks in kept.values() for mask in masks.values()):
+        return
+    before, _ = heads_of(module, known)
+    rows = kept.get(known.rows, {}).get(0)
+    if rows is None:
+        rows = np.ones(module.get_parameter(known.rows).shape[0], dtype=np.bool_)
+    dense = getattr(module, DENSE, rows.size // (3 * before))
+    count, width = kept_heads(rows, before)
+    adapt(module, known, count, width, dense)

@@ -1,0 +1,249 @@
+"""Accuracy against sparsity: lines with bands, the dense model as a dashed line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from prunekit.formatting import percent
+from prunekit.plots import theme
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One way of saying how much was removed.
+
+    Attributes
+    ----------
+    title : str
+        Of the axis, with its unit.
+    form : str
+        d3 format of a value.
+    log : bool
+        Whether the scale is logarithmic.
+    smaller : bool
+        Whether a smaller value means more was removed.
+    """
+
+    title: str
+    form: str
+    log: bool = False
+    smaller: bool = True
+
+
+AXES = {
+    "sparsity": Axis("sparsity (share removed)", ".1%", smaller=False),
+    "ratio": Axis("compression ratio (parameters before / after, log scale)", ".3~g", log=True, smaller=False),
+    "params": Axis("parameters that are not zero", ".3~s"),
+    "macs": Axis("effective MACs, share of dense", ".1%"),
+    "bytes": Axis("bytes of the file (zeros: best sparse format; smaller network: as it is)", ".3~s"),
+}
+
+
+def accuracy_curves(
+    frame: pd.DataFrame,
+    *,
+    x: str = "sparsity",
+    dense: float | None = None,
+    drop: bool = False,
+    within: float | None = None,
+    names: Sequence[str] = (),
+    dark: bool = False,
+    height: int = 460,
+) -> go.Figure:
+    """Draw accuracy against what was removed, one line a setting, with 95 % intervals as bands.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``setting``, ``requested``, ``sparsity``, ``ratio``, ``params``, ``macs`` (share of the dense model's), ``bytes``,
+        ``value``, ``low``, ``high``, ``n``, and ``about`` (the whole setting in words); points of a setting in any order. With
+        ``least`` and ``most``, accuracies over several seeds, the spread is drawn too (NaN where there is one seed).
+    x : {"sparsity", "ratio", "params", "macs", "bytes"}
+        What is on the x-axis.
+    dense : float, optional
+        Accuracy of the dense model.
+    drop : bool
+        Whether the y-axis is the drop from the dense model instead of the accuracy.
+    within : float, optional
+        A loss of accuracy to mark, 0 to 1.
+    names : sequence of str, optional
+        Settings in the order of their colours, so that a colour stays with its setting while points arrive.
+    dark : bool
+        For a dark page.
+    height : int
+        In pixels.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        A click on a point gives its setting's place in ``names`` and its requested sparsity in ``customdata[0:2]``.
+    """
+    order = list(names) or list(dict.fromkeys(frame["setting"]))
+    base = dense if drop and dense is not None else 0.0
+    shown = frame.assign(**{column: frame[column] - base for column in ("value", "low", "high", "least", "most") if column in frame})
+    traces: list[object] = []
+    if len(order) > 1:
+        traces.append(_front(shown, x, dark))
+    for place, name in enumerate(order):
+        rows = shown[shown["setting"] == name].sort_values(x)
+        if len(rows):
+            colour = theme.run_colour(place, dark)
+            traces += [_band(rows, colour, x), *_spread(rows, colour, x), _line(rows, place, colour, x)]
+    fig = theme.figure(traces, dark=dark, height=height, hovermode="closest", margin={"t": 30, "r": 12})
+    _axes(fig, x, base)
+    if dense is not None:
+        theme.reference(fig, y=dense - base, text=f"dense {percent(dense)}", colour=theme.dense(dark))
+        if within:
+            note = f"at most {100 * within:.3g} point{'' if round(100 * within, 6) == 1 else 's'} lost"
+            theme.reference(fig, y=dense - base - within, text="", colour=theme.removed(dark, 0.8), dash="dot")
+            fig.add_annotation(
+                x=0, xref="paper", xanchor="left", y=dense - base - within, yanchor="top", text=note, showarrow=False,
+                font={"color": theme.removed(dark, 1.0), "size": 12},
+            )  # fmt: skip
+    if len(order) <= 4:
+        fig.update_layout(showlegend=False)
+        _direct_labels(fig, frame, order, dark, right=AXES[x].smaller)
+    return fig
+
+
+def _axes(fig: go.Figure, x: str, base: float) -> None:
+    """Give both axes their title, unit and range."""
+    axis = AXES[x]
+    form = ".0%" if axis.form.endswith("%") else "~s" if axis.form.endswith("s") else "~g"
+    fig.update_xaxes(title_text=axis.title, tickformat=form, **({"type": "log", "dtick": "D2"} if axis.log else {}))
+    if x == "sparsity":
+        fig.update_xaxes(range=[-0.02, 1.03], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 0.9, 1])
+    elif not axis.log:
+        fig.update_xaxes(rangemode="tozero")
+    if base:
+        fig.update_yaxes(title_text="accuracy against dense", tickformat=".0%")
+    else:
+        fig.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.02])
+
+
+def _front(frame: pd.DataFrame, x: str, dark: bool) -> go.Scatter:
+    """Return the Pareto front over all settings: the points that no other beats in both."""
+    rows = frame.sort_values([x, "value"], ascending=[AXES[x].smaller, False])
+    best, kept = float("-inf"), []
+    for place, value in zip(rows.index, rows["value"], strict=True):
+        if value > best:
+            best = value
+            kept.append(place)
+    rows = rows.loc[kept]
+    return go.Scatter(
+        x=rows[x], y=rows["value"], mode="lines", name="best of all (Pareto front)", hoverinfo="skip", showlegend=True,
+        line={"color": theme.fade_any(theme.muted(dark), 0.35), "width": 9},
+    )  # fmt: skip
+
+
+def _line(rows: pd.DataFrame, place: int, colour: str, x: str) -> go.Scatter:
+    """Return the measured points of one setting."""
+    name = str(rows["setting"].iloc[0])
+    about = rows["about"] if "about" in rows else rows["setting"]
+    data = list(zip([place] * len(rows), rows["requested"], rows["low"], rows["high"], rows["n"], rows["macs"], about, strict=True))
+    extra = "" if x == "sparsity" else f"<br>{AXES[x].title.partition(' (')[0]} %{{x:{AXES[x].form}}}"
+    return go.Scatter(
+        x=rows[x],
+        y=rows["value"],
+        mode="lines+markers",
+        line={"color": colour, "width": 2},
+        marker={"size": 8},
+        name=name,
+        customdata=data,
+        text=[percent(float(v)) for v in rows["sparsity"]],
+        hovertemplate=(
+            "<b>%{customdata[6]}</b><br>removed %{text} (requested %{customdata[1]:.1%})" + extra + "<br>accuracy %{y:.1%}, 95 % interval "
+            "%{customdata[2]:.1%} to %{customdata[3]:.1%}<br>n = %{customdata[4]:,}, effective MACs %{customdata[5]:.1%} of dense"
+            "<br><i>click: open on the Prune page</i><extra></extra>"
+        ),
+    )
+
+
+def _spread(rows: pd.DataFrame, colour: str, x: str) -> list[go.Scatter]:
+    """Return the spread over seeds as bars, where there are several."""
+    if "least" not in rows or not rows["least"].notna().any():
+        return []
+    rows = rows[rows["least"].notna()]
+    bars = {
+        "type": "data",
+        "array": rows["most"] - rows["value"],
+        "arrayminus": rows["value"] - rows["least"],
+        "color": colour,
+        "thickness": 2,
+        "width": 5,
+    }
+    return [
+        go.Scatter(
+            x=rows[x],
+            y=rows["value"],
+            mode="markers",
+            marker={"size": 1, "color": colour},
+            error_y=bars,
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    ]
+
+
+def _band(rows: pd.DataFrame, colour: str, x: str = "sparsity") -> go.Scatter:
+    """Return the interval as a band around the line."""
+    return go.Scatter(
+        x=[*rows[x], *rows[x][::-1]],
+        y=[*rows["high"], *rows["low"][::-1]],
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor=theme.fade(colour, 0.16),
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _direct_labels(fig: go.Figure, frame: pd.DataFrame, order: Sequence[str], dark: bool, *, right: bool = False) -> None:
+    """Write each setting's name where the lines do not go: low, at the end where little was removed; one height a setting."""
+    for place, name in enumerate(order):
+        if not (frame["setting"] == name).any():
+            continue
+        y = 0.03 + 0.062 * (len(order) - 1 - place)
+        label = {"text": f"<b>—</b> {name}", "font": {"color": theme.run_colour(place, dark), "size": 13}, "showarrow": False}
+        label["bgcolor"] = theme.fade(theme.paper(dark), 0.75)
+        side = {"x": 0.99, "xanchor": "right"} if right else {"x": 0.01, "xanchor": "left"}
+        fig.add_annotation(**side, xref="paper", y=y, yref="paper", yanchor="bottom", **label)
+
+
+def thumbnail_curve(frame: pd.DataFrame, *, dense: float, dark: bool = False, height: int = 220) -> go.Figure:
+    """Draw one curve small, for the Start page: it holds, then breaks.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``sparsity``, ``value``, ``low``, ``high``.
+    dense : float
+        Accuracy of the dense model.
+    dark : bool
+        For a dark page.
+    height : int
+        In pixels.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    rows = frame.sort_values("sparsity")
+    line = go.Scatter(
+        x=rows["sparsity"],
+        y=rows["value"],
+        mode="lines+markers",
+        line={"color": theme.KEPT, "width": 2},
+        marker={"size": 6},
+        hovertemplate="removed %{x:.0%}<br>accuracy %{y:.1%}<extra></extra>",
+    )
+    fig = theme.figure([_band(rows, theme.KEPT), line], dark=dark, height=height, showlegend=False, margin={"l": 4, "r": 4, "t": 4, "b": 4})
+    fig.update_xaxes(tickformat=".0%", range=[-0.02, 1.08], tickvals=[0, 0.5, 1], title_text="share of the weights removed")
+    fig.update_yaxes(tickformat=".0%", range=[0, 1.06], tickvals=[0, 0.5, 1])
+    theme.reference(fig, y=dense, colour=theme.dense(dark))
+    return fig

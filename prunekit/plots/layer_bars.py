@@ -1,0 +1,154 @@
+"""Layers as bars: what stays and what goes in each, in the order of depth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from prunekit.formatting import short
+from prunekit.plots import light_figure, theme
+
+MOST_NAMED = 40  # beyond this many layers bars stand upright and names show on hovering
+
+
+def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) -> go.Figure:
+    """Draw for each layer the share kept and removed, with a mark at what was requested.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        In the order of depth; columns ``name``, ``removed`` (share, 0 to 1), ``gone`` and ``all`` (counts), ``requested`` (share, or
+        NaN where the total was requested and not the layer), ``ticked`` (bool), and optionally ``cap`` (the largest share that may go,
+        or NaN).
+    what : str
+        What is counted: ``weights`` or ``channels``.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        A click on a bar gives the layer's index in ``customdata[0]``.
+    """
+    flat = len(frame) <= MOST_NAMED
+    across = {"orientation": "h"} if flat else {}
+    traces = []
+    for label, share, colour in (("kept", 1 - frame["removed"], theme.KEPT), ("removed", frame["removed"], theme.removed(dark, 0.6))):
+        colours = [colour if ticked else theme.fade(theme.dense(dark), 0.45) for ticked in frame["ticked"]] if label == "kept" else colour
+        traces.append(
+            light_figure.bar(
+                **_xy(share, frame["name"], flat),
+                **across,
+                name=label,
+                marker={"color": colours, "line": {"width": 0}},
+                customdata=list(zip(frame.index, frame["gone"], frame["all"], frame["removed"], strict=True)),
+                hovertemplate=(
+                    f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} "
+                    f"removed (%{{customdata[3]:.1%}})<extra></extra>"
+                ),
+                showlegend=False,
+            )
+        )
+    traces.append(_requested(frame, flat, dark))
+    if "cap" in frame and frame["cap"].notna().any():
+        traces.append(_capped(frame, flat, dark))
+    # with no bar in the first row's colour the legend would show grey; two empty traces carry it
+    traces += [_legend("kept", theme.KEPT, 1), _legend("removed", theme.removed(dark, 0.6), 2)]
+    return theme.figure(
+        traces,
+        dark=dark,
+        height=70 + len(frame) * max(21, min(96, 370 // max(len(frame), 1))) if flat else 360,
+        barmode="stack",
+        bargap=0.25,
+        legend={"traceorder": "normal"},
+        margin={"r": 26},
+        **_axes(flat, list(frame["name"])),
+    )
+
+
+def _xy(share: pd.Series, names: pd.Series, flat: bool) -> dict[str, pd.Series]:
+    """Return the coordinates of lying or upright bars."""
+    return {"x": share, "y": names} if flat else {"x": names, "y": share}
+
+
+def _requested(frame: pd.DataFrame, flat: bool, dark: bool) -> dict[str, Any]:
+    """Return the marks at the requested shares (seen from the kept side)."""
+    marker: dict[str, object] = {"symbol": "line-ns" if flat else "line-ew", "size": 13, "line": {"width": 2, "color": theme.ink(dark)}}
+    return _marks(frame, "requested", "requested: remove", flat, marker)
+
+
+def _capped(frame: pd.DataFrame, flat: bool, dark: bool) -> dict[str, Any]:
+    """Return the marks beyond which nothing may go (seen from the kept side), pointing at what stays."""
+    line = {"width": 1, "color": theme.paper(dark)}
+    marker: dict[str, object] = {"symbol": "triangle-left" if flat else "triangle-down", "size": 10, "color": theme.ink(dark), "line": line}
+    return _marks(frame[frame["ticked"]], "cap", "cap: at most", flat, marker)
+
+
+def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dict[str, object]) -> dict[str, Any]:
+    """Return marks at the shares that one column holds."""
+    rows = frame[frame[column].notna()]
+    return light_figure.scatter(
+        **_xy(1 - rows[column], rows["name"], flat),
+        mode="markers",
+        marker=marker,
+        name=column,
+        customdata=list(zip(rows.index, rows[column], strict=True)),
+        hovertemplate=words + " %{customdata[1]:.1%}<extra></extra>",
+        showlegend=bool(len(rows)),
+    )
+
+
+def _legend(name: str, colour: str, rank: int) -> dict[str, Any]:
+    """Return an empty bar that only stands in the legend."""
+    return light_figure.bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
+
+
+def _axes(flat: bool, names: list[str]) -> dict[str, object]:
+    """Return both axes: percent on one, layers in the order of depth on the other."""
+    ticks = {"tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+    share = {"range": [0, 1.03], **ticks, "title": {"text": "share of the layer"}}
+    if flat:
+        named = {"tickvals": names, "ticktext": [short(name) for name in names]}
+        return {"xaxis": share, "yaxis": {"autorange": "reversed", "showgrid": False, "type": "category", **named}}
+    title = {"text": "layers, from input to output"}
+    return {"yaxis": share, "xaxis": {"showticklabels": False, "showgrid": False, "title": title, "type": "category"}}
+
+
+ACROSS = 56
+
+
+def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
+    """Draw sizes as bars, dense first, each with its bytes as a direct label.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``label``, ``bytes``, ``text`` (the direct label) and ``dense`` (bool); ``colour`` where bars have colours of their own.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    colours = list(frame["colour"]) if "colour" in frame else [theme.dense(dark) if dense else theme.KEPT for dense in frame["dense"]]
+    bar = light_figure.bar(
+        x=frame["bytes"],
+        y=frame["label"],
+        orientation="h",
+        text=frame["text"],
+        textposition="outside",
+        cliponaxis=False,
+        marker={"color": colours},
+        hovertemplate="%{y}: %{x:,} bytes<extra></extra>",
+    )
+    # each bar and its label side by side: about `ACROSS` letters go across the picture
+    ends = [number / (1 - min(len(text) / ACROSS, 0.7)) for number, text in zip(frame["bytes"], frame["text"], strict=True)]
+    most = float(frame["bytes"].max()) if len(frame) else 1.0
+    axes = {
+        "xaxis": {"visible": False, "range": [0, max(1.5 * max(most, 1.0), *ends, 0)]},
+        "yaxis": {"autorange": "reversed", "showgrid": False, "type": "category"},
+    }
+    return theme.figure([bar], dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35, **axes)

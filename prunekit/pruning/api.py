@@ -1,0 +1,187 @@
+"""One call from a dense model and a setting to a pruned copy."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.config.spec import PruneSpec
+from prunekit.errors import ModelError, SpecError
+from prunekit.models.cost import Counts, count, nonzeros
+from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.pruning.proof import Proof, prove, require
+from prunekit.pruning.result import Achieved, LayerResult, PruneResult
+from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Plan
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.unstructured.masks import Ranking, masked_copy
+from prunekit.pruning.unstructured.n_m import PatternRanking, rank
+from prunekit.pruning.unstructured.packed_masks import PackedMasks
+
+
+class HasTest(Protocol):
+    """Data with a test split (and, for some criteria, a training split), as :func:`prunekit.load_data` returns."""
+
+    @property
+    def test(self) -> torch.utils.data.Dataset[tuple[Tensor, int]]:
+        """The test split."""
+
+
+def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return the shape of one sample: as given, of the data, as the catalog knows it, or guessed."""
+    if input_shape is not None:
+        if isinstance(input_shape, int) or not all(isinstance(side, int) and side > 0 for side in input_shape):
+            raise SpecError(f"input_shape must be the shape of one sample, as in (3, 32, 32); got {input_shape!r}")
+        return tuple(input_shape)
+    if data is not None:
+        return tuple(data.test[0][0].shape)
+    from prunekit.models.info import info  # noqa: PLC0415 (the catalog loads torchvision, which a bare model does not need)
+
+    shape = info(model).input_shape
+    if shape is None:
+        raise ModelError("cannot tell what input this model takes: pass data for it, or input_shape")
+    return shape
+
+
+def prune(
+    model: nn.Module,
+    spec: PruneSpec,
+    data: HasTest | None = None,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+) -> PruneResult:
+    """Prune a copy of a model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; never modified.
+    spec : PruneSpec
+        What to remove.
+    data : Data, optional
+        The model's data; tells the shape of a sample, and its training part serves the criteria that look at data.
+    input_shape : tuple of int, optional
+        Shape of one sample, where there are no data.
+
+    Returns
+    -------
+    PruneResult
+        The pruned copy with masks or kept indices, counts before and after, and the proof.
+
+    Raises
+    ------
+    PruningError
+        If the setting cannot be carried out on this model.
+    DataError
+        If the criterion looks at training data and there are none.
+    ProofError
+        If a surgery does not give what zeroing gives: there is no result then.
+
+    Examples
+    --------
+    >>> import prunekit
+    >>> model = prunekit.load_model("digits_cnn")
+    >>> prunekit.prune(model, prunekit.PruneSpec(sparsity=0.9)).achieved.sparsity
+    0.9
+    """
+    if not isinstance(spec, PruneSpec):
+        raise SpecError(f"prune takes a PruneSpec, as in PruneSpec(sparsity=0.5); got {type(spec).__name__}")
+    # in inference mode fewer operations can be seen, so couplings would be missed, and the copy could never be trained
+    with torch.inference_mode(False):
+        shape = sample_shape(model, data, input_shape)
+        if spec.mode == "structured":
+            graph = trace(model, shape)
+            return carry_out(model, ChannelRanking.of(model, spec, graph, data).cut(), spec)
+        return mask(model, rank(model, spec, data, once=True), spec, shape)
+
+
+def mask(model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...]) -> PruneResult:
+    """Carry out an unstructured or N:M setting on weights that are ranked already."""
+    masks = PackedMasks(ranking.each_mask(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut()))
+    pruned = masked_copy(model, masks)
+    before, after = count(model, shape), count(pruned, shape)
+    removed = sum(masks.removed.values())
+    asked = ranking.requested(spec)
+    layers = tuple(_masked_layer(pruned, name, asked.get(name)) for name in prunable_layers(model))
+    gone = (name for name, size in ranking.sizes.items() if size and masks.removed[name] == size)
+    lost = (f"{name} lost all its weights: the output no longer depends on what enters it" for name in gone)
+    limits = (*ranking.limits(spec), *lost)
+    achieved = Achieved("weights", spec.sparsity, removed / max(masks.total, 1), removed, masks.total)
+    return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits)
+
+
+def _masked_layer(pruned: nn.Module, name: str, requested: float | None) -> LayerResult:
+    """Describe one layer of a masked model."""
+    weight = weight_of(pruned, name)
+    zeros = 1 - nonzeros(weight) / max(weight.numel(), 1)
+    kind = type(pruned.get_submodule(name)).__name__
+    return LayerResult(name, kind, tuple(weight.shape), tuple(weight.shape), requested, zeros, None)
+
+
+def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None = None) -> PruneResult:
+    """Carry out a structured plan, proved.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model that the plan was made for.
+    plan : Plan
+        What goes.
+    spec : PruneSpec
+        The setting behind it.
+    proof : Proof, optional
+        Of the same plan, where it is known already.
+
+    Raises
+    ------
+    ProofError
+        If the proof does not pass.
+    """
+    proof = None if plan.empty else require(proof or prove(model, plan))
+    small = shrink(model, plan)
+    before, after = count(model, plan.graph.input_shape), count(small, plan.graph.input_shape)
+    limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
+    achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
+    return PruneResult(
+        small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan
+    )
+
+
+def layer_results(model: nn.Module, plan: Plan) -> tuple[LayerResult, ...]:
+    """Describe every prunable layer before and after a plan, without carrying it out."""
+    asked = {layer: plan.requested[group.id] for group in plan.groups for layer in group.layers}
+    found = []
+    for name, (before, after) in plan.layer_shapes.items():
+        kind = type(model.get_submodule(name)).__name__
+        found.append(LayerResult(name, kind, before, after, asked.get(name), 1 - after[0] / before[0], plan.kept[name]))
+    return tuple(found)
+
+
+def graph_of(model: nn.Module, data: HasTest | None = None) -> ChannelGraph:
+    """Return the couplings of a model, with the sample shape of its data or of the catalog."""
+    return trace(model, sample_shape(model, data))
+
+
+def planned_counts(model: nn.Module, plan: Plan, before: Counts) -> tuple[int, int]:
+    """Return parameters and MACs after a plan, from counts alone.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model.
+    plan : Plan
+        What goes.
+    before : Counts
+        Of the dense model.
+
+    Returns
+    -------
+    params, macs : int
+        What the smaller model will have; exact.
+    """
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    return before.params - plan.removed_params(shapes), before.macs - plan.removed_macs()

@@ -1,0 +1,122 @@
+"""Which layers a setting works on, and which it leaves alone unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from prunekit.config.spec import PruneSpec
+from prunekit.errors import PruningError
+from prunekit.models.layers import channel_layers, prunable_layers, unknown_layers
+from prunekit.models.meta_copy import check_plain
+
+STEM_REASON = "the stem sees the raw input and has few channels: each one feeds everything that follows"
+CLASSIFIER_REASON = "the classifier has one output for each class: none of them can go"
+
+
+def protected_layers(model: nn.Module, mode: str) -> dict[str, str]:
+    """Return the layers that are unticked by default, each with the reason.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Any model.
+    mode : {"unstructured", "nm", "structured"}
+        Nothing is protected where single weights go. In structured mode the stem (the first layer, if it is a
+        convolution) and the classifier (the last layer) are.
+
+    Returns
+    -------
+    dict of str to str
+        Layer name to reason.
+    """
+    layers = prunable_layers(model)
+    if mode != "structured" or not layers:
+        return {}
+    first = {layers[0]: STEM_REASON} if isinstance(model.get_submodule(layers[0]), _ConvNd) else {}
+    return {**first, layers[-1]: CLASSIFIER_REASON}
+
+
+def default_layers(model: nn.Module, mode: str) -> tuple[str, ...]:
+    """Return the layers that a setting prunes when it names none: all that are not protected."""
+    protected = protected_layers(model, mode)
+    return tuple(name for name in prunable_layers(model) if name not in protected)
+
+
+def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
+    """Return the layers that a setting works on, in order of definition.
+
+    A layer with an override is chosen by it, one with a cap alone is not. In structured mode attention that holds its packed rows itself
+    is chosen with the layer behind it, whose inputs its heads are, unless the setting's layers name such attention.
+
+    Raises
+    ------
+    PruningError
+        If a named layer does not exist, or nothing is left to prune.
+    ModelError
+        If a layer's weight is not a plain parameter.
+    """
+    check_plain(model)
+    known = channel_layers(model) if spec.mode == "structured" else prunable_layers(model)
+    fixed = [name for name, _ in spec.overrides]
+    named = with_attention(known, default_layers(model, spec.mode) if spec.layers is None else spec.layers) | set(fixed)
+    unknown = [name for name in (*(spec.layers or ()), *fixed, *dict(spec.caps)) if name not in known]
+    if unknown:
+        raise PruningError(unknown_layers(dict.fromkeys(unknown), known))
+    if not named:
+        raise PruningError(f"nothing to prune: the model has no layer that {spec.mode} pruning may touch by default; name layers")
+    return tuple(name for name in known if name in named)
+
+
+def with_attention(known: Iterable[str], named: Iterable[str]) -> set[str]:
+    """Return named layers with the attention that is chosen along.
+
+    Parameters
+    ----------
+    known : iterable of str
+        ``channel_layers(model)``.
+    named : iterable of str
+        The layers that a setting names.
+    """
+    behind = {name: f"{name}.out_proj" for name in known}
+    packed = {name for name, out in behind.items() if out in set(known)}
+    named = set(named)
+    return named if named & packed else named | {name for name in packed if behind[name] in named}
+
+
+def share_out(total: int, sizes: dict[str, int], fixed: dict[str, int], what: str) -> int:
+    """Return how many the layers without an override have to give, so that all together give ``total``.
+
+    Parameters
+    ----------
+    total : int
+        What is to go in all.
+    sizes : dict of str to int
+        Size of every chosen layer or group.
+    fixed : dict of str to int
+        What the overrides take.
+    what : str
+        The unit, for the message.
+
+    Raises
+    ------
+    PruningError
+        If the total cannot be reached; the message names the limit.
+    """
+    everything, taken = sum(sizes.values()), sum(fixed.values())
+    free = sum(size for name, size in sizes.items() if name not in fixed)
+    rest = total - taken
+    if rest < 0:
+        raise PruningError(
+            f"the overrides alone remove {taken:,} of {everything:,} {what} ({taken / everything:.2%}), more than the "
+            f"{total:,} asked for: raise the sparsity to at least {taken / everything:.4f} or lower an override"
+        )
+    if rest > free:
+        limit = (taken + free) / everything
+        raise PruningError(
+            f"with these overrides at most {taken + free:,} of {everything:,} {what} ({limit:.2%}) can go, and {total:,} were "
+            f"asked for: lower the sparsity to at most {limit:.4f} or raise an override"
+        )
+    return rest

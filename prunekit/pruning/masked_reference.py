@@ -1,0 +1,160 @@
+"""What the smaller model has to compute, by the dense one: zeroed weights, and norms that look at the channels that stay.
+
+Zeroing what goes is enough for most networks. A layer norm or group norm takes statistics over channels, so that zeros would count; a
+product of two activations needs what goes to be zero there, which a sigmoid of zero is not. Both are seen to in the dense model's forward
+pass, operation by operation, without touching the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import BaseTorchFunctionMode
+
+from prunekit.models.meta_copy import Seeing, locating
+from prunekit.pruning.structured.axis_tracker import Calls, tensors_in
+from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.plan import Removal
+
+aten = torch.ops.aten
+
+
+class _Reference(Seeing):
+    """Runs some operations on what stays only."""
+
+    def __init__(self, plan: Removal) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.notes, self.calls = plan.graph.facts.notes, Calls()
+        self._gone = torch.from_numpy(plan.gone)
+        self._label = plan.graph.solution.label
+        self._inside = False
+
+    def enter(self, name: str) -> None:
+        """Note which module runs; what is done before the model's own is none of its calls."""
+        self._inside = True
+        self.calls.enter(name)
+
+    def gone(self, ids: Ids) -> Tensor:
+        """Return which elements of an axis go."""
+        return self._gone[torch.from_numpy(self._label[ids])]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if not self._inside:
+            return func(*args, **(kwargs or {}))
+        call = self.calls.next(func.overloadpacket.__name__, args)
+        found = list(args)
+        for place, axis, ids in self.notes.inputs.get(call, ()):
+            found[place] = _without(found[place], axis, self.gone(ids))
+        if call in self.notes.norms:
+            ids, groups = self.notes.norms[call]
+            gone = self.gone(ids)
+            if bool(gone.any()):
+                return NORMS[func.overloadpacket](found, ~gone, groups)
+        out = func(*found, **(kwargs or {}))
+        for axis, ids in self.notes.outputs.get(call, ()):
+            out = _without(out, axis, self.gone(ids))
+        return out
+
+
+def _without(x: Tensor, axis: int, gone: Tensor) -> Tensor:
+    """Return a tensor with zeros where an axis's elements go."""
+    if not bool(gone.any()) or x.shape[axis] != gone.numel():
+        return x
+    shape = [1] * x.dim()
+    shape[axis] = -1
+    return x.masked_fill(gone.to(x.device).view(shape), 0)
+
+
+def _layer_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalise the last axis by the statistics of what stays; zero elsewhere."""
+    x, _, weight, bias, eps = args
+    stays = stays.to(x.device)
+    mean = (x * stays).sum(-1, keepdim=True) / stays.sum()
+    scale = ((x - mean).square() * stays).sum(-1, keepdim=True).div(stays.sum()).add(eps).rsqrt()
+    return _affine((x - mean) * scale, weight, bias, -1).masked_fill(~stays, 0), mean, scale
+
+
+def _rms_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Divide by the root of the mean square of what stays; zero elsewhere."""
+    x, _, weight, eps = args
+    stays = stays.to(x.device)
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    scale = (x.square() * stays).sum(-1, keepdim=True).div(stays.sum()).add(eps).rsqrt()
+    return _affine(x * scale, weight, None, -1).masked_fill(~stays, 0), scale
+
+
+def _group_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalise each group by the statistics of what stays of it; zero elsewhere."""
+    x, weight, bias, eps = args[0], args[1], args[2], args[7]
+    parts, here = x.reshape(x.shape[0], groups, -1, *x.shape[2:]), stays.to(x.device).view(1, groups, -1, *[1] * (x.dim() - 2))
+    over = tuple(range(2, parts.dim()))
+    count = here.sum(over, keepdim=True).clamp(min=1) * parts[0, 0, 0].numel()
+    mean = (parts * here).sum(over, keepdim=True) / count
+    scale = ((parts - mean).square() * here).sum(over, keepdim=True).div(count).add(eps).rsqrt()
+    found = _affine(((parts - mean) * scale).reshape(x.shape), weight, bias, 1)
+    return found.masked_fill(~stays.to(x.device).view(1, -1, *[1] * (x.dim() - 2)), 0), mean.view(-1, groups), scale.view(-1, groups)
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, axis: int) -> Tensor:
+    """Scale and shift along an axis."""
+    shape = [1] * x.dim()
+    shape[axis] = -1
+    x = x if weight is None else x * weight.view(shape)
+    return x if bias is None else x + bias.view(shape)
+
+
+Norm = Callable[[list[Any], Tensor, int], tuple[Tensor, ...]]
+NORMS: dict[Any, Norm] = {aten.native_layer_norm: _layer_norm, aten.native_group_norm: _group_norm}
+if hasattr(aten, "_fused_rms_norm"):
+    NORMS[aten._fused_rms_norm] = _rms_norm
+
+
+def reference(zeroed: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
+    """Return the outputs that the smaller model has to give.
+
+    Parameters
+    ----------
+    zeroed : nn.Module
+        The dense model with everything that goes set to zero, in evaluation mode.
+    plan : Removal
+        What goes.
+    x : Tensor
+        The input.
+
+    Returns
+    -------
+    list of Tensor
+        As the model's outputs.
+    """
+    with torch.no_grad(), as_smaller(zeroed, plan):
+        return tensors_in(zeroed(x))
+
+
+@contextmanager
+def as_smaller(zeroed: nn.Module, plan: Removal) -> Iterator[None]:
+    """Let one forward pass of a model in which everything that goes is zero compute what the smaller model does.
+
+    Parameters
+    ----------
+    zeroed : nn.Module
+        In evaluation mode.
+    plan : Removal
+        What goes.
+    """
+    mode = _Reference(plan)
+    # with any torch-function mode on, attention takes the path whose single operations can be seen
+    with locating(zeroed, mode.enter), BaseTorchFunctionMode(), mode:
+        yield
+
+
+def zeroes_do(plan: Removal) -> bool:
+    """Return whether zeroing what goes is all that tells the dense model from the smaller one: no norm is over it, for one."""
+    notes = plan.graph.facts.notes
+    looked_at = [ids for ids, _ in notes.norms.values()]
+    looked_at += [ids for found in notes.inputs.values() for _, _, ids in found]
+    looked_at += [ids for found in notes.outputs.values() for _, ids in found]
+    return not any(plan.gone[plan.graph.solution.label[ids]].any() for ids in looked_at)

@@ -1,0 +1,199 @@
+"""The variables of every axis of every tensor in one forward pass, and the registry of rules that carry them along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from prunekit.pruning.structured.coupling_solver import Ids, Variables
+
+Axes = tuple[Ids | None, ...]
+Closed = Mapping[str, int]  # module -> what of the axes that it takes apart stays whole; ALL: whatever it or a part of it touches
+OUTER, LAST, SPLITS, ALL = 1, 2, 3, 4  # all parts but the last (heads, but not their dimensions); the last alone; all parts; all
+Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
+Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
+
+PLAIN = {int, float, bool, str, type(None)}
+WRITTEN = "a size written into forward()"
+RULES: dict[str, Rule] = {}
+
+
+@dataclass
+class Notes:
+    """Where zeroing a channel is not enough for the dense model to compute what the smaller one does; in evaluation mode.
+
+    Attributes
+    ----------
+    norms : dict
+        Call of a layer norm or group norm -> the variables of its channels and the number of groups: statistics are those of the
+        channels that stay.
+    inputs : dict
+        Call of a contraction without parameters -> (argument, axis, variables): what goes has to be zero there, and need not be (a
+        sigmoid of zero).
+    outputs : dict
+        Call of an operation that is not finite at zero -> (axis, variables).
+    """
+
+    norms: dict[Call, tuple[Ids, int]] = field(default_factory=dict)
+    inputs: dict[Call, list[tuple[int, int, Ids]]] = field(default_factory=dict)
+    outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
+
+
+PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm"})
+
+
+def is_weight(value: Any) -> bool:
+    """Return whether a value is a parameter, or a view of one."""
+    return isinstance(value, Tensor) and isinstance(value if value._base is None else value._base, nn.Parameter)
+
+
+class Calls:
+    """Counts each module's calls of each operation, so that a later forward pass finds the same ones."""
+
+    def __init__(self) -> None:
+        self.where = ""
+        self._times: dict[tuple[str, str], int] = {}
+
+    def enter(self, name: str) -> None:
+        """Note which module runs."""
+        self.where = name
+
+    def next(self, operation: str, args: Sequence[Any] = ()) -> Call:
+        """Return the name of a call that is about to be made.
+
+        Products with a weight are counted apart: whether a linear layer becomes one of ``addmm``, ``mm`` or ``bmm`` depends on how its
+        input lies in memory, which one sample and several tell apart; the products of activations beside it have to keep their numbers.
+        """
+        key = self.where, f"{operation} with a weight" if operation in PRODUCTS and any(map(is_weight, args)) else operation
+        self._times[key] = self._times.get(key, -1) + 1
+        return *key, self._times[key]
+
+
+class Tracker:
+    """Knows the variables of every axis of every tensor seen in one forward pass."""
+
+    def __init__(self, variables: Variables) -> None:
+        self.variables = variables
+        self._axes: dict[int, tuple[Tensor, Axes]] = {}  # the tensor is held so that its id stays its own
+        self.calls = Calls()
+        self.call: Call = ("", "", 0)
+        self.grouped: dict[str, Ids] = {}
+        self.closed: Closed = {}
+        self.splits: set[str] = set()
+        self._waiting: dict[int, tuple[Tensor, list[tuple[Ids, str]]]] = {}
+        self.notes: Notes | None = Notes()
+
+    @property
+    def where(self) -> str:
+        """The module that runs."""
+        return self.calls.where
+
+    def freeze_if_used(self, tensor: Tensor, found: Ids | None, reason: str) -> None:
+        """Make variables immovable as soon as something reads a tensor: many weights of attention are averaged and thrown away."""
+        if found is not None:
+            self._waiting.setdefault(id(tensor), (tensor, []))[1].append((found, self.at(reason)))
+
+    def used(self, tensor: Tensor) -> None:
+        """Note that something reads a tensor."""
+        for found, reason in self._waiting.pop(id(tensor), (tensor, []))[1]:
+            self.variables.freeze(found, reason)
+
+    def written(self) -> slice:
+        """Return which parts of what the running module takes apart stay whole, where not all do."""
+        return {OUTER: slice(-1), LAST: slice(-1, None)}.get(self.closed.get(self.where, 0), slice(0))
+
+    def shut(self) -> bool:
+        """Return whether all that the running module touches stays whole."""
+        shut = (name for name, level in self.closed.items() if level == ALL)
+        return any(self.where == name or not name or self.where.startswith(f"{name}.") for name in shut)
+
+    def may_split(self, axis: Ids) -> bool:
+        """Return whether an axis may be taken apart into a grid in the running module; where its Python cannot, the axis stays whole."""
+        if self.closed.get(self.where, 0) >= SPLITS:
+            self.variables.freeze(axis, self.at(WRITTEN))
+            return False
+        if axis.any():
+            self.splits.add(self.where)
+        return True
+
+    def mask_input(self, argument: int, axis: int, found: Ids | None) -> None:
+        """Note that what goes has to be zero in an argument of the running call."""
+        if self.notes is not None and found is not None:
+            self.notes.inputs.setdefault(self.call, []).append((argument, axis, found))
+
+    def mask_output(self, axis: int, found: Ids | None) -> None:
+        """Note that what goes has to be made zero behind the running call."""
+        if self.notes is not None and found is not None:
+            self.notes.outputs.setdefault(self.call, []).append((axis, found))
+
+    def norm(self, channels: Ids | None, groups: int = 1) -> None:
+        """Note that the running call takes statistics over channels."""
+        if self.notes is not None and channels is not None:
+            self.notes.norms[self.call] = channels, groups
+
+    def axes(self, tensor: Tensor) -> Axes:
+        """Return the variables of each axis; all None for a tensor that carries no channels."""
+        return self._axes[id(tensor)][1] if id(tensor) in self._axes else (None,) * tensor.dim()
+
+    def put(self, tensor: Tensor, axes: Sequence[Ids | None]) -> None:
+        """Remember the variables of a tensor's axes."""
+        if len(axes) != tensor.dim():
+            raise AssertionError(f"{len(axes)} axes for a tensor of {tensor.dim()} dimensions")
+        if any(a is not None for a in axes):
+            self._axes[id(tensor)] = (tensor, tuple(axes))
+
+    def freeze(self, tensor: Tensor, reason: str, axes: Sequence[int] | None = None) -> None:
+        """Make some axes of a tensor (or all) immovable."""
+        known = self.axes(tensor)
+        for axis in range(tensor.dim()) if axes is None else axes:
+            found = known[axis]
+            if found is not None:
+                self.variables.freeze(found, self.at(reason))
+
+    def tie(self, a: Ids | None, b: Ids | None, reason: str) -> Ids | None:
+        """Tie two axes of one length; an axis without variables freezes the other. Return what to go on with."""
+        if a is None or b is None:
+            rest = b if a is None else a
+            if rest is not None:
+                self.variables.freeze(rest, self.at(f"{reason} with what cannot shrink"))
+            return None
+        self.variables.tie(a, b, self.at(reason))
+        return a
+
+    def at(self, reason: str) -> str:
+        """Return a reason with the module it stands in."""
+        return f"{reason} in {self.where}" if self.where else reason
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register a rule for aten operations by name, without overload and without the underscore of in-place forms."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def tensors_in(values: Any) -> list[Tensor]:
+    """Return all tensors in nested lists, tuples, dicts and dataclasses."""
+    if isinstance(values, Tensor):
+        return [values]
+    if type(values) in PLAIN:
+        return []
+    if type(values) in {list, tuple}:  # what the arguments of nearly every operation are
+        return [t for value in values if type(value) not in PLAIN for t in ([value] if isinstance(value, Tensor) else tensors_in(value))]
+    if is_dataclass(values) and not isinstance(values, type):
+        values = [getattr(values, entry.name) for entry in fields(values)]
+    if isinstance(values, dict):
+        values = list(values.values())
+    return [t for value in values for t in tensors_in(value)] if isinstance(values, (list, tuple)) else []
+
+
+def unknown(tracker: Tracker, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Freeze everything that an operation without a rule touches."""
+    for tensor in tensors_in((args, kwargs)):
+        tracker.freeze(tensor, f"operation '{name}', which pruning does not support yet,")

@@ -1,0 +1,54 @@
+"""A rehearsal without values: does the model run with a stand-in where a block was? Python that reads a block's parts is seen here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunekit.models.identity_blocks import replace_module, stand_in
+from prunekit.models.meta_copy import Seeing
+from prunekit.models.meta_operations import without_values
+from prunekit.pruning.structured.residual_blocks import Block
+
+
+class _Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+    """Runs operations on meta tensors, their shapes alone."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return without_values(func, args, kwargs or {})
+
+
+def without_which_it_runs(meta: nn.Module, blocks: tuple[Block, ...], input_shape: tuple[int, ...]) -> tuple[Block, ...]:
+    """Return the blocks without which a model still runs.
+
+    Parameters
+    ----------
+    meta : nn.Module
+        A copy on the meta device; as it was, afterwards.
+    blocks : tuple of Block
+        Those that its operations let go.
+    input_shape : tuple of int
+        Shape of one sample.
+    """
+    if not blocks or _runs(meta, blocks, input_shape):
+        return blocks
+    return tuple(block for block in blocks if _runs(meta, (block,), input_shape))
+
+
+def _runs(meta: nn.Module, blocks: tuple[Block, ...], input_shape: tuple[int, ...]) -> bool:
+    """Return whether a model runs without some blocks."""
+    dtype = next((p.dtype for p in meta.parameters()), torch.float32)
+    old = {block.name: meta.get_submodule(block.name) for block in blocks}
+    try:
+        for block in blocks:
+            replace_module(meta, block.name, stand_in(block.becomes))
+        with torch.no_grad(), _Quick():  # type: ignore[no-untyped-call]
+            meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
+    except Exception:  # whatever stops it: the block has to stay
+        return False
+    finally:
+        for name, module in old.items():
+            replace_module(meta, name, module)
+    return True

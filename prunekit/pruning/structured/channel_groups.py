@@ -1,0 +1,129 @@
+"""What can be removed: atoms, coupled groups of them, and what every removal does to the shape of every parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit.pruning.structured.axis_sizes import AxisMeter
+from prunekit.pruning.structured.coupling_reasons import Coupling
+from prunekit.pruning.structured.coupling_solver import Ids, Solution
+from prunekit.pruning.structured.residual_blocks import Block
+from prunekit.pruning.structured.trace import Axis, Facts
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that are chosen among each other: one row of ticks on the screen.
+
+    Attributes
+    ----------
+    id : str
+        Name of its first layer, with the role where one layer has several.
+    layers : tuple of str
+        Layers whose outputs shrink together.
+    atoms : ndarray of int
+        The removable units, in order of their index; removing one removes the same channel from all the layers.
+    couplings : tuple of Coupling
+        Operations that couple the layers, in the order in which they run; empty for a layer that shrinks alone.
+    kind : {"channels", "heads", "head dimensions"}
+        What one unit is: a channel of every layer, a whole head of attention, or the same dimension of each of its heads.
+    """
+
+    id: str
+    layers: tuple[str, ...]
+    atoms: Ids
+    couplings: tuple[Coupling, ...]
+    kind: str = "channels"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Operations that couple the layers, each in words."""
+        return tuple(str(coupling) for coupling in self.couplings)
+
+    @property
+    def size(self) -> int:
+        """Number of removable units."""
+        return int(self.atoms.size)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGraph:
+    """The couplings of one model, found once; nothing in it holds a tensor.
+
+    Attributes
+    ----------
+    input_shape : tuple of int
+        Shape of one sample that was run.
+    groups : tuple of Group
+        What can be removed.
+    immovable : dict of str to str
+        Layers that cannot shrink -> the reason.
+    limits : tuple of str
+        Plain sentences on what was met and cannot be pruned.
+    macs : dict of str to int
+        Multiply-accumulates of each layer for one sample; under ``""`` those of all other products.
+    weights : dict of str to str
+        State name of each layer's weight.
+    blocks : tuple of Block
+        Residual blocks that can go as a whole.
+    """
+
+    input_shape: tuple[int, ...]
+    facts: Facts
+    solution: Solution
+    layers: tuple[str, ...]
+    groups: tuple[Group, ...]
+    incidence: dict[str, tuple[Ids, Ids, Ids]]
+    immovable: dict[str, str]
+    limits: tuple[str, ...]
+    macs: dict[str, int]
+    weights: dict[str, str]
+    blocks: tuple[Block, ...] = ()
+
+    def weight(self, layer: str) -> str:
+        """Return the state name of a layer's weight."""
+        return self.weights[layer]
+
+    @cached_property
+    def meter(self) -> AxisMeter:
+        """Lengths of axes, and what is proportional to them."""
+        return AxisMeter.of(self.facts, self.solution.label, self.weights, self.macs)
+
+    def classes(self, axis: Axis) -> Ids:
+        """Return the class of each element of an axis."""
+        return np.asarray(self.solution.label[self.facts.axes[axis]])
+
+    @cached_property
+    def outputs(self) -> dict[str, Ids]:
+        """Layer -> class of each output channel."""
+        return {name: self.classes((self.weights[name], 0)) for name in self.layers}
+
+    def kept(self, gone: Bools) -> dict[Axis, Bools]:
+        """Return for every axis that loses elements which of them stay.
+
+        Parameters
+        ----------
+        gone : ndarray of bool
+            By class, as :meth:`Solution.removed` returns.
+        """
+        masks = ((axis, ~gone[self.classes(axis)]) for axis in self.facts.axes)
+        return {axis: mask for axis, mask in masks if not mask.all()}
+
+    def kept_groups(self, gone: Bools) -> dict[str, int]:
+        """Return the new number of groups of every grouped convolution."""
+        return {name: int((~gone[self.solution.label[ids]]).sum()) for name, ids in self.facts.grouped.items()}
+
+    def kept_lengths(self, gone: Bools) -> dict[str, int]:
+        """Return the new length of the axis that every layer norm works on, by module."""
+        return {call[0]: int((~gone[self.solution.label[ids]]).sum()) for call, (ids, _) in self.facts.notes.norms.items()}
+
+
+def weight_name(layer: str) -> str:
+    """Return the name of the weight of a convolution or linear layer in the state dict."""
+    return f"{layer}.weight" if layer else "weight"

@@ -1,0 +1,197 @@
+"""Which residual blocks go as a whole, and what of the couplings is left for channels then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from prunekit.config.spec import PruneSpec
+from prunekit.criteria.registry import CRITERIA, channel_scores
+from prunekit.errors import PruningError, one_of
+from prunekit.models.layers import weight_of
+from prunekit.pruning.structured.axis_sizes import within
+from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
+from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.residual_blocks import Block
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The blocks that go.
+
+    Attributes
+    ----------
+    blocks : tuple of str
+        By name, in order of definition.
+    scores : dict of str to float
+        Score of every block that may go; empty where none was asked for.
+    limits : tuple of str
+        What stood in the way, in plain sentences.
+    """
+
+    blocks: tuple[str, ...] = ()
+    scores: dict[str, float] | None = None
+    limits: tuple[str, ...] = ()
+
+
+def choose_blocks(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Depth:
+    """Choose the blocks that a setting's depth takes: the share of those that may go, by score, lowest first.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; not modified.
+    spec : PruneSpec
+        A structured setting.
+    graph : ChannelGraph
+        The model's couplings.
+    data : Data, optional
+        For criteria that look at training data.
+
+    Raises
+    ------
+    PruningError
+        If blocks are asked for and none can go, or one that is named cannot.
+    """
+    if not spec.depth:
+        return Depth()
+    candidates, held = _candidates(spec, graph)
+    scores = block_scores(model, spec, graph, data, candidates)
+    count = math.floor(spec.depth * len(candidates) + 0.5)
+    limits = () if count else (f"a depth of {spec.depth:g} is less than half a block of {len(candidates)}: no block goes",)
+    going = sorted(candidates, key=lambda block: scores[block.name])[:count]  # of equals the first by definition
+    return Depth(tuple(block.name for block in candidates if block in going), scores, (*held, *limits))
+
+
+def _candidates(spec: PruneSpec, graph: ChannelGraph) -> tuple[tuple[Block, ...], tuple[str, ...]]:
+    """Return the blocks that a setting lets go, and which stay for a cap of a layer in them; ``cap_all`` means layers that stay."""
+    known = {block.name: block for block in graph.blocks}
+    if not known:
+        raise PruningError(
+            "no block of this model can go as a whole: a module can that gives its input plus what it makes of it, in the same shape, "
+            "as most modules of a residual network do. Leave depth and blocks out"
+        )
+    for name in spec.blocks or ():
+        one_of("blocks", name, tuple(known))
+    offered = tuple(block for block in graph.blocks if spec.blocks is None or block.name in spec.blocks)
+    capped = [(block.name, layer, cap) for block in offered for layer, cap in spec.caps if cap < 1 and within(layer, (block.name,))]
+    for name, layer, _ in capped if spec.blocks is not None else ():
+        raise PruningError(
+            f"the cap of {layer} cannot be honoured: it goes with its whole block. Leave {name} out of blocks, or the cap out"
+        )
+    left = tuple(block for block in offered if block.name not in {name for name, _, _ in capped})
+    if not left:
+        raise PruningError(f"no block may go: each holds a layer with a cap, as {capped[0][1]}. Leave depth out, or a cap")
+    return left, tuple(f"{name} stays: {layer} in it has a cap of {cap:g}" for name, layer, cap in capped)
+
+
+def block_scores(
+    model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None, blocks: tuple[Block, ...] | None = None
+) -> dict[str, float]:
+    """Score residual blocks by the setting's criterion: the mean over their layers of what one channel of each scores.
+
+    A filter's L1 norm grows with its size n at initialisation as the root of n, and is divided by it, so that wide blocks are not kept for
+    being wide; norms by L2 and the scales of BatchNorm need no such help. Taylor scores and the distances of FPGM add up over a layer's
+    channels: a block's effect on the loss is that of all of them.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; not modified.
+    spec : PruneSpec
+        Its criterion, seed and number of samples.
+    graph : ChannelGraph
+        The model's couplings.
+    data : Data, optional
+        For criteria that look at training data.
+    blocks : tuple of Block, optional
+        What to score; all that can go when left out.
+
+    Returns
+    -------
+    dict of str to float
+        Block to score; the lowest go first.
+
+    Raises
+    ------
+    PruningError
+        If the criterion tells nothing about a block.
+    """
+    blocks = graph.blocks if blocks is None else blocks
+    if spec.criterion == "random":
+        noise = np.random.default_rng(spec.seed)
+        return dict(zip((block.name for block in blocks), noise.random(len(blocks)).tolist(), strict=True))
+    carriers = {block.name: _carriers(model, spec, block) for block in blocks}
+    raw = channel_scores(model, [name for names in carriers.values() for name in names], spec.criterion, spec.seed, data, spec.samples)
+    joined = JOINED[spec.criterion]
+    return {name: float(np.mean([joined(model, layer, raw[layer]) for layer in layers])) for name, layers in carriers.items()}
+
+
+def _carriers(model: nn.Module, spec: PruneSpec, block: Block) -> list[str]:
+    """Return the layers, or norms, that tell something about a block."""
+    if CRITERIA[spec.criterion].carrier == "layer":
+        return list(block.layers)
+    inside = (name for name, module in model.named_modules() if isinstance(module, _BatchNorm))
+    found = [name for name in inside if within(name, (block.name,))]
+    if not found:
+        raise PruningError(
+            f"there is no BatchNorm in {block.name}, so that bn_scale has nothing to score it by: choose criterion l1, or leave it out"
+        )
+    return found
+
+
+def _mean(model: nn.Module, layer: str, scores: Scores) -> float:
+    """Return the score of an average channel."""
+    return float(scores.mean())
+
+
+def _by_root(model: nn.Module, layer: str, scores: Scores) -> float:
+    """Return the score of an average channel over the root of the number of its weights."""
+    return float(scores.mean()) / math.sqrt(max(weight_of(model, layer)[0].numel(), 1))
+
+
+def _total(model: nn.Module, layer: str, scores: Scores) -> float:
+    """Return the score of all channels together."""
+    return float(scores.sum())
+
+
+JOINED: dict[str, Callable[[nn.Module, str, Scores], float]] = {
+    "l1": _by_root, "l2": _mean, "bn_scale": _mean, "taylor": _total, "fpgm": _mean,
+}  # fmt: skip
+
+
+def without(graph: ChannelGraph, blocks: tuple[str, ...]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
+    """Return the groups that are left where blocks go, without the layers and units that go, and groups of the units that go with them.
+
+    Parameters
+    ----------
+    graph : ChannelGraph
+        The dense model's couplings.
+    blocks : tuple of str
+        Names of the blocks that go.
+    """
+    if not blocks:
+        return graph.groups, ()
+    lost = {name for name in graph.layers if within(name, blocks)}
+    left, gone = [], []
+    for group in graph.groups:
+        stay, go = (tuple(name for name in group.layers if (name in lost) == whether) for whether in (False, True))
+        # a group may hold channels that stand in the block alone, beside those of what it adds to
+        alive = np.isin(group.atoms, _atoms(graph, stay)) if go else np.ones(group.size, dtype=np.bool_)
+        left.append(replace(group, layers=stay, atoms=group.atoms[alive]))
+        gone.append(replace(group, layers=go, atoms=group.atoms[~alive]))
+    return tuple(group for group in left if group.size), tuple(group for group in gone if group.size)
+
+
+def _atoms(graph: ChannelGraph, names: tuple[str, ...]) -> Ids:
+    """Return the removable units of some layers."""
+    return np.concatenate([np.zeros(0, np.int64), *(graph.incidence[name][1] for name in names)])

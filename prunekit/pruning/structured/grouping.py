@@ -1,0 +1,135 @@
+"""From one pass that was observed to the coupled groups of a model: which channels can be removed together, and which cannot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from torch import nn
+
+from prunekit.models.cost import costs
+from prunekit.models.input_shape import input_shape_of
+from prunekit.models.layers import channel_layers
+from prunekit.models.layers import weight_name as weight_in
+from prunekit.models.structure_key import Cache, likeness, remembered
+from prunekit.pruning.structured.axis_tracker import Closed
+from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
+from prunekit.pruning.structured.coupling_reasons import couplings_of
+from prunekit.pruning.structured.coupling_solver import Ids, Solution, components
+from prunekit.pruning.structured.dry_run import rehearsed
+from prunekit.pruning.structured.residual_blocks import Block
+from prunekit.pruning.structured.trace import Facts, observe
+from prunekit.pruning.structured.unit_kinds import kinds_of
+
+
+def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> ChannelGraph:
+    """Find which channels of a model are coupled; remembered for each model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not modified.
+    input_shape : tuple of int, optional
+        Shape of one sample; guessed when left out.
+
+    Returns
+    -------
+    ChannelGraph
+        Holds no tensors: plans at any sparsity are made from it.
+
+    Raises
+    ------
+    PruningError, ModelError
+        If the model cannot be run without values, or on this shape.
+    """
+    shape = tuple(input_shape) if input_shape else input_shape_of(model)
+    key = shape, likeness(model)
+    return remembered(_traced, model, key, lambda: rehearsed(model, lambda closed: _build(model, shape, closed)))
+
+
+_traced: Cache[ChannelGraph] = WeakKeyDictionary()
+
+
+def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelGraph:
+    """Observe, solve and name."""
+    facts = observe(model, shape, closed)
+    solution = facts.variables.solve()
+    weights = {name: weight_in(model, name) for name in channel_layers(model)}
+    weights = {name: weight for name, weight in weights.items() if (weight, 0) in facts.axes}
+    layers = tuple(weights)
+    incidence = {name: solution.atoms(solution.label[facts.axes[weight, 0]]) for name, weight in weights.items()}
+    immovable = _immovable(facts, solution.loose, weights, incidence)
+    limits = [
+        f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
+    ]
+    kinds = kinds_of(model, facts, solution)
+    groups = tuple(_named(group, kinds) for group in _groups(facts, solution, incidence, weights))
+    macs = dict(costs(model, shape))
+    macs[""] = 2 * macs[""] - sum(macs.values())  # what no layer does
+    blocks = _with_layers(facts.blocks, layers)
+    return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), macs, weights, blocks)
+
+
+def _with_layers(blocks: tuple[Block, ...], layers: tuple[str, ...]) -> tuple[Block, ...]:
+    """Return the blocks that hold layers, and which."""
+    found = (replace(block, layers=tuple(name for name in layers if name.startswith(f"{block.name}."))) for block in blocks)
+    return tuple(block for block in found if block.layers)
+
+
+def _immovable(facts: Facts, loose: Ids, weights: dict[str, str], incidence: dict[str, tuple[Ids, Ids, Ids]]) -> dict[str, str]:
+    """Return the layers without a removable output and why: the first reason met on their way to the frozen place."""
+    stuck = [name for name in weights if incidence[name][0].size == 0]
+    if not stuck:
+        return {}
+    # by the equalities without the frozen places: what freezes a class is then told apart from what else is frozen
+    found: dict[str, str] = {}
+    for classes in (loose, _along(facts, loose)):
+        why: dict[int, str] = {}
+        for ids, reason in facts.variables.frozen:
+            for label in np.unique(classes[ids]).tolist():
+                why.setdefault(label, reason)
+        for name in set(stuck) - found.keys():
+            labels = np.unique(classes[facts.axes[weights[name], 0]]).tolist()
+            found.update([(name, why[label]) for label in labels if label in why][:1])
+    return {name: found.get(name, "its outputs are tied to something that cannot shrink") for name in stuck}
+
+
+def _along(facts: Facts, loose: Ids) -> Ids:
+    """Return the classes of equalities joined along axes that are taken apart or merged."""
+    ors = [np.concatenate([np.zeros(0, np.int64), *(part[k] for part in facts.variables.ors)]) for k in range(3)]
+    ends = [loose[np.concatenate(side)] for side in ((ors[0], ors[0]), (ors[1], ors[2]))]
+    return components(facts.variables.count, *ends)[loose]
+
+
+def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Ids, Ids]], weights: dict[str, str]) -> tuple[Group, ...]:
+    """Join atoms that stand on one layer's output in one role, over all layers."""
+    names_of = list(incidence)
+    layer = np.repeat(np.arange(len(incidence)), np.array([atoms.size for _, atoms, _ in incidence.values()], dtype=np.int64))
+    nothing = np.zeros(0, np.int64)
+    atoms, roles = (np.concatenate([nothing, *(found[k] for found in incidence.values())]) for k in (1, 2))
+    order = np.lexsort((atoms, roles, layer))
+    same = (np.diff(layer[order]) == 0) & (np.diff(roles[order]) == 0)
+    root = components(facts.variables.count, atoms[order][:-1][same], atoms[order][1:][same])
+    order = np.lexsort((atoms, layer))
+    _, first_of = np.unique(layer[order] * facts.variables.count + root[atoms[order]], return_index=True)
+    layers: dict[int, dict[str, None]] = defaultdict(dict)
+    for place in order[np.sort(first_of)].tolist():
+        layers[int(root[atoms[place]])][names_of[layer[place]]] = None
+    atoms = np.unique(atoms)
+    couplings = couplings_of(facts, solution, root, weights)
+    names: dict[str, int] = defaultdict(int)
+    groups = []
+    for least, found in layers.items():
+        first = next(iter(found))
+        names[first] += 1
+        label = first if names[first] == 1 else f"{first} ({names[first]})"
+        groups.append(Group(label, tuple(found), atoms[root[atoms] == least], couplings.get(least, ())))
+    return tuple(groups)
+
+
+def _named(group: Group, kinds: dict[int, str]) -> Group:
+    """Say what a group's units are, where they are no channels."""
+    kind = kinds.get(int(group.atoms[0]))
+    return group if kind is None else replace(group, kind=kind, id=f"{group.layers[0]} ({kind})")

@@ -1,0 +1,146 @@
+"""A removal in numbers: counts and shapes follow from which channels and blocks go, without touching a tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from prunekit.config.spec import PruneSpec
+from prunekit.pruning.structured.axis_sizes import within
+from prunekit.pruning.structured.channel_groups import Bools, ChannelGraph, Group
+from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.trace import Axis
+
+
+@dataclass(frozen=True, eq=False)
+class Removal:
+    """Channels and blocks to remove, with everything that follows from counting.
+
+    Attributes
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    atoms : ndarray of int
+        The units that go.
+    blocks : tuple of str
+        The residual blocks that go as a whole, by name.
+    """
+
+    graph: ChannelGraph
+    atoms: Ids
+    blocks: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @classmethod
+    def leaving(cls, graph: ChannelGraph, kept: Mapping[str, Sequence[int]]) -> Removal:
+        """Return the removal that leaves certain outputs of each layer.
+
+        Parameters
+        ----------
+        graph : ChannelGraph
+            The dense model's couplings.
+        kept : mapping of str to sequence of int
+            Layer -> original indices of the outputs that stay; what is not named stays whole. Of a block that went nothing stays.
+        """
+        blocks = tuple(block.name for block in graph.blocks if not any(len(kept.get(name, (0,))) for name in block.layers))
+        there = {name: stay for name, stay in kept.items() if name in graph.outputs and not within(name, blocks)}
+        classes = [np.delete(graph.outputs[name], np.asarray(stay, dtype=np.int64)) for name, stay in there.items()]
+        return Removal(graph, np.unique(np.concatenate(classes)) if classes else np.zeros(0, dtype=np.int64), blocks=blocks)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing goes."""
+        return not (self.atoms.size or self.blocks)
+
+    @cached_property
+    def gone(self) -> Bools:
+        """By class: whether it is removed."""
+        return self.graph.solution.removed(self.atoms)
+
+    @cached_property
+    def masks(self) -> dict[Axis, Bools]:
+        """(State name, axis) -> which elements stay, for every axis that loses some; of what stands in a block that goes, none."""
+        masks = self.graph.kept(self.gone)
+        if not self.blocks:
+            return masks
+        lost = [(name, axis) for name, axis in self.graph.facts.axes if within(name, self.blocks)]
+        return {**masks, **{axis: np.zeros(self.graph.facts.axes[axis].size, dtype=np.bool_) for axis in lost}}
+
+    @cached_property
+    def kept(self) -> dict[str, tuple[int, ...]]:
+        """Layer -> original indices of the outputs that stay, for every prunable layer."""
+        outputs = self.graph.outputs.items()
+        return {name: () if within(name, self.blocks) else tuple(np.flatnonzero(~self.gone[classes]).tolist()) for name, classes in outputs}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the new shape of a state entry; its first axis is empty where it stands in a block that goes."""
+        shape = self.graph.meter.shape(name, self._counts)
+        return (0, *shape[1:]) if shape and within(name, self.blocks) else shape
+
+    @cached_property
+    def _counts(self) -> Ids:
+        """How many elements of each axis stay."""
+        return self.graph.meter.kept(self.gone)
+
+    @cached_property
+    def layer_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Layer -> shape of its weight before and after."""
+        return {name: (self.graph.meter.shape(weight), self.shape(weight)) for name, weight in self.graph.weights.items()}
+
+    def layer_macs(self) -> dict[str, int]:
+        """Return each layer's MACs afterwards; under ``""`` those of all other products."""
+        return self.graph.meter.macs(self._counts, self.blocks)
+
+    def removed_macs(self) -> int:
+        """Return how many MACs go, for one sample."""
+        return sum(self.graph.macs.get(name, 0) - macs for name, macs in self.layer_macs().items())
+
+    def removed_params(self, parameters: dict[str, tuple[int, ...]]) -> int:
+        """Return how many parameters go.
+
+        Parameters
+        ----------
+        parameters : dict of str to tuple
+            Shape of every parameter of the dense model, by name.
+        """
+        lost = [name for name in parameters if within(name, self.blocks)] if self.blocks else []
+        rest = parameters.keys() - set(lost) if lost else parameters
+        return self.graph.meter.removed_params(self._counts, rest) + sum(math.prod(parameters[name]) for name in lost)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan(Removal):
+    """A removal, and the setting that it answers.
+
+    Attributes
+    ----------
+    spec : PruneSpec
+        The setting.
+    groups : tuple of Group
+        What was open to removal.
+    requested : dict of str to float or None
+        Group id to the sparsity asked of its layers, whose outputs may go by other groups too (None where the scope, a threshold or a
+        target in parameters or MACs decides).
+    unit : {"channels", "params", "macs"}
+        What the next three count.
+    total : int
+        Removable channels in the chosen groups, or parameters or MACs of the whole model.
+    wanted : int or None
+        Asked for; None under a threshold.
+    removed : int
+        What goes.
+    limits : tuple of str
+        What stood in the way, in plain sentences.
+    """
+
+    spec: PruneSpec
+    groups: tuple[Group, ...]
+    requested: dict[str, float | None]
+    unit: str
+    total: int
+    wanted: int | None
+    removed: int
+    limits: tuple[str, ...]

@@ -1,0 +1,135 @@
+"""The removable channels of the chosen layers, scored once, and how many of each group caps and multiples leave open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from torch import nn
+
+from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.criteria.samples import scored_on
+from prunekit.models.layers import check_finite
+from prunekit.pruning.layer_selection import chosen_layers
+from prunekit.pruning.structured.candidates import scored_groups, selected_groups
+from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
+from prunekit.pruning.structured.channel_schedule import Ladder, ladder
+from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.depth import choose_blocks
+from prunekit.pruning.structured.importance import Scores, atom_scores, reserved_atoms
+from prunekit.pruning.structured.target_search import Meter
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredGroups:
+    """The removable channels of the chosen layers, scored once.
+
+    Attributes
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    spec : PruneSpec
+        The setting that was ranked.
+    groups : tuple of Group
+        Groups all of whose layers are chosen.
+    scores : dict of str to ndarray
+        Group id to a score for each of its atoms, relative to the mean of the layer and averaged over coupled layers.
+    reserved : ndarray of int
+        Atoms that never go: the best of every layer, so that no layer is emptied.
+    limits : tuple of str
+        Plain sentences on what stays whole and why.
+    params, macs : int
+        Of the whole dense model.
+    shapes : dict of str to tuple
+        Shape of every parameter of the dense model.
+    blocks : tuple of str
+        Residual blocks that go as a whole.
+    block_scores : dict of str to float
+        Score of each block that may go; empty where the setting's depth is 0.
+    inside : int
+        Removable channels of the chosen groups that go with the blocks.
+    """
+
+    graph: ChannelGraph
+    spec: PruneSpec
+    groups: tuple[Group, ...]
+    scores: dict[str, Scores]
+    reserved: Ids
+    limits: tuple[str, ...]
+    params: int
+    macs: int
+    shapes: dict[str, tuple[int, ...]]
+    blocks: tuple[str, ...] = ()
+    block_scores: dict[str, float] = field(default_factory=dict)
+    inside: int = 0
+
+    @classmethod
+    def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Self:
+        """Score the channels that ``spec`` chooses.
+
+        Parameters
+        ----------
+        model : nn.Module
+            The dense model; not modified.
+        spec : PruneSpec
+            A structured setting.
+        graph : ChannelGraph
+            The model's couplings.
+        data : Data, optional
+            For criteria that look at training data.
+
+        Raises
+        ------
+        PruningError
+            If nothing can be removed; the message says why for each chosen layer.
+        DataError
+            If the criterion needs data and there are none.
+        """
+        chosen = chosen_layers(model, spec)
+        check_finite(model, chosen)
+        depth = choose_blocks(model, spec, graph, data)
+        groups, lost, limits = selected_groups(graph, chosen, depth.blocks, spec.units)
+        by_atom = atom_scores(model, spec, graph, groups, data, depth.blocks)
+        groups, limits = scored_groups(groups, by_atom, limits, depth.blocks)
+        names = list(dict.fromkeys(name for group in groups for name in group.layers))
+        note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA else None
+        return cls(
+            graph,
+            spec,
+            groups,
+            {group.id: np.array([by_atom[a] for a in group.atoms.tolist()]) for group in groups},
+            reserved_atoms(graph, names, by_atom),
+            (*limits, *depth.limits, *([] if note is None else [note])),
+            sum(p.numel() for p in model.parameters()),
+            sum(graph.macs.values()),
+            {name: tuple(p.shape) for name, p in model.named_parameters()},
+            depth.blocks,
+            depth.scores or {},
+            sum(group.size for group in lost),
+        )
+
+    @cached_property
+    def open_to(self) -> Ids:
+        """Atoms of all groups."""
+        return np.concatenate([np.empty(0, dtype=np.int64), *(group.atoms for group in self.groups)])
+
+    @cached_property
+    def ladders(self) -> dict[str, Ladder]:
+        """Group id -> what caps and the channel multiple leave open."""
+        given = self.graph, self.spec
+        return {g.id: ladder(*given, g, self.scores[g.id], self.reserved, open_to=self.open_to) for g in self.groups}
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What the target counts."""
+        unit = self.spec.target or "channels"
+        channels = sum(group.size for group in self.groups) + self.inside
+        total = {"channels": channels, "params": self.params, "macs": self.macs}[unit]
+        return Meter(self.graph, unit, total, self.shapes, self.blocks, self.inside)
+
+    @property
+    def plain(self) -> bool:
+        """Whether channels are counted one by one, with nothing that stands in the way of an exact count."""
+        return self.spec.target == "channels" and self.spec.round_to == 1 and not self.spec.capped

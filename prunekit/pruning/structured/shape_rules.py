@@ -1,0 +1,251 @@
+"""Rules of operations that only move elements: views, merged and split axes, slices, joins, changes of order."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from prunekit.pruning.structured.axis_tracker import WRITTEN, Axes, Tracker, rule, tensors_in, unknown
+from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids, Variables
+
+
+def reshaped(tracker: Tracker, axes: Axes, old: tuple[int, ...], new: tuple[int, ...]) -> list[Ids | None]:
+    """Return the axes of a reshaped tensor: within the smallest blocks of equal size, merge to one flat axis and split it again."""
+    result: list[Ids | None] = []
+    for before, after in _blocks(old, new):
+        found = [axes[i] for i in before]
+        if len(before) == len(after) == 1:
+            result.append(found[0])
+        elif all(f is None for f in found):
+            result += [None] * len(after)
+        else:
+            flat = _flatten(tracker.variables, found, [old[i] for i in before])
+            result += _split(tracker, flat, [new[i] for i in after])
+    return result
+
+
+def _blocks(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
+    """Pair the axes of two shapes into the smallest blocks that hold the same number of elements."""
+    blocks, i, j = [], 0, 0
+    while i < len(old) or j < len(new):
+        before, after = [i][: len(old) - i], [j][: len(new) - j]
+        i, j = i + len(before), j + len(after)
+        while (a := math.prod(old[k] for k in before)) != (b := math.prod(new[k] for k in after)):
+            if a < b:
+                before.append(i)
+                i += 1
+            else:
+                after.append(j)
+                j += 1
+        blocks.append((before, after))
+    return blocks
+
+
+def _flatten(variables: Variables, axes: list[Ids | None], sizes: list[int]) -> Ids:
+    """Merge axes into one."""
+    flat = np.full(1, IMMOVABLE)
+    for axis, size in zip(axes, sizes, strict=True):
+        flat = variables.outer(flat, np.full(size, IMMOVABLE) if axis is None else axis)
+    return flat
+
+
+def _split(tracker: Tracker, flat: Ids, sizes: list[int]) -> list[Ids | None]:
+    """Split one axis into several."""
+    whole, grid = flat.reshape(sizes), flat.reshape(sizes)
+    for axis in range(len(sizes)):
+        first = grid.take([0], axis)
+        if (grid == first).all():
+            grid = first  # what goes does not depend on this axis
+    wide = [size for size in grid.shape if size > 1]
+    if len(sizes) > 1 and not tracker.may_split(grid.reshape(-1)):
+        return [None] * len(sizes)
+    if len(wide) <= 1:
+        return [grid.reshape(-1) if size > 1 else None for size in grid.shape] if wide else _same(whole, sizes)
+    variables = tracker.variables
+    parts: list[Ids | None] = [_reshaping_part(variables, grid, axis) if size > 1 else None for axis, size in enumerate(grid.shape)]
+    for part in parts[tracker.written()]:
+        if part is not None:
+            variables.freeze(part, tracker.at(WRITTEN))
+    variables.tie(grid.reshape(-1), _flatten(variables, parts, list(grid.shape)))
+    return parts
+
+
+def _reshaping_part(variables: Variables, grid: Ids, axis: int) -> Ids:
+    """Return variables for one axis of a split one: a single one for slices that are the same."""
+    slices = np.moveaxis(grid, axis, 0).reshape(grid.shape[axis], -1)
+    if np.unique(slices[:, 0]).size == len(slices):
+        return variables.fresh(len(slices))
+    _, first, inverse = np.unique(slices, axis=0, return_index=True, return_inverse=True)
+    return variables.fresh(len(first))[np.argsort(np.argsort(first))[inverse.reshape(-1)]]
+
+
+def _same(whole: Ids, sizes: list[int]) -> list[Ids | None]:
+    """Return the axes of a block whose elements are all one variable: the first axis that has some carries it."""
+    wide = next((axis for axis, size in enumerate(sizes) if size > 1), None)
+    return [whole.reshape(-1)[:size] if axis == wide else None for axis, size in enumerate(sizes)]
+
+
+MOST_PARTS = 8  # an axis cut into more equal parts than these was hardly made of them
+
+
+@rule("cat", "concatenate")
+def cat(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Channels stand behind each other along the axis; the other axes are one."""
+    parts = [t for t in args[0] if t.dim() == out.dim()]  # an empty 1-d tensor is allowed and adds nothing
+    dim = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
+    axes: list[Ids | None] = []
+    for axis in range(out.dim()):
+        found = [tracker.axes(t)[axis] for t in parts]
+        if axis == dim:
+            joined = [np.full(t.shape[axis], IMMOVABLE) if f is None else f for t, f in zip(parts, found, strict=True)]
+            axes.append(None if all(f is None for f in found) else np.concatenate(joined))
+            continue
+        first = found[0]
+        for other in found[1:]:
+            first = tracker.tie(first, other, "concatenation along another axis")
+        axes.append(first)
+    tracker.put(out, axes)
+
+
+@rule("stack")
+def stack(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Tensors stand behind each other along a new axis, which stays whole; their own axes are one."""
+    dim, axes = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim(), list(tracker.axes(args[0][0]))
+    for other in args[0][1:]:
+        axes = [tracker.tie(a, b, "stack") for a, b in zip(axes, tracker.axes(other), strict=True)]
+    tracker.put(out, [*axes[:dim], None, *axes[dim:]])
+
+
+@rule("repeat")
+def repeat(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Axes come several times over, each time alike; one of length one follows whatever it meets."""
+    x, times = args[0], args[1]
+    known = [*[None] * (out.dim() - x.dim()), *tracker.axes(x)]
+    sizes = [*[1] * (out.dim() - x.dim()), *x.shape]
+    axes: list[Ids | None] = []
+    for found, size, many in zip(known, sizes, times, strict=True):
+        alike = size == 1 and many > 1
+        axes.append(tracker.variables.fresh(many) if alike else found if found is None else np.tile(found, many))
+    tracker.put(out, axes)
+
+
+@rule("view", "_unsafe_view", "reshape", "_reshape_alias", "flatten")
+def view(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Merge and split axes."""
+    if out.dim() > args[0].dim():  # an axis is taken apart, or a shape is written out
+        for axis in tracker.axes(args[0]):
+            if axis is not None:
+                tracker.may_split(axis)
+    tracker.put(out, reshaped(tracker, tracker.axes(args[0]), tuple(args[0].shape), tuple(out.shape)))
+
+
+@rule("permute", "transpose", "t", "numpy_T", "movedim")
+def rearrange(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Axes change places."""
+    x = args[0]
+    order = list(range(x.dim()))
+    if len(args) == 1:
+        order.reverse()
+    elif isinstance(args[1], (list, tuple)):
+        order = [d % x.dim() for d in args[1]]
+    else:
+        a, b = args[1] % x.dim(), args[2] % x.dim()
+        order[a], order[b] = b, a
+    axes = tracker.axes(x)
+    tracker.put(out, [axes[d] for d in order])
+
+
+@rule("unsqueeze")
+def unsqueeze(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Let an axis of length one come."""
+    axes, dim = list(tracker.axes(args[0])), args[1] % out.dim()
+    tracker.put(out, [*axes[:dim], None, *axes[dim:]])
+
+
+@rule("squeeze")
+def squeeze(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Axes of length one go."""
+    x = args[0]
+    told = args[1] if len(args) > 1 else range(x.dim())
+    dims = {d % x.dim() for d in (told if isinstance(told, (list, tuple, range)) else [told])}
+    tracker.put(out, [f for a, f in enumerate(tracker.axes(x)) if a not in dims or x.shape[a] > 1])
+
+
+@rule("expand")
+def expand(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Axes of length one repeat: all their elements are the same, and shrink with whatever they meet."""
+    x = args[0]
+    axes: list[Ids | None] = []
+    for axis in range(out.dim()):
+        own = axis - out.dim() + x.dim()
+        same = own >= 0 and x.shape[own] == out.shape[axis]
+        axes.append(tracker.axes(x)[own] if same else tracker.variables.fresh(out.shape[axis]))
+    tracker.put(out, axes)
+
+
+@rule("select", "unbind")
+def pick(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Keep an axis whole of which single elements are picked; the others pass."""
+    x, dim = args[0], (args[1] if len(args) > 1 else 0) % args[0].dim()
+    tracker.freeze(x, "single elements are picked from this axis", [dim])
+    for result in tensors_in(out):
+        tracker.put(result, [f for a, f in enumerate(tracker.axes(x)) if a != dim])
+
+
+@rule("slice", "split", "split_with_sizes", "constant_pad_nd")
+def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Axes that keep their length pass; equal parts of an axis go in the same places; what is cut otherwise or padded stays whole."""
+    x, results, axes = args[0], tensors_in(out), tracker.axes(args[0])
+    cut = {a for a in range(x.dim()) if any(r.shape[a] != x.shape[a] for r in results)}
+    parts = {a: _part(tracker.call[1], args, results, a) for a in cut}
+    tracker.freeze(x, "an axis that is sliced, split or padded", [a for a in cut if parts[a] < 2])
+    places = {a: _places(tracker, axes[a], part) for a, part in parts.items()}
+    for result in results:
+        found = [places[a] if a in cut else f for a, f in enumerate(axes)]
+        tracker.put(result, [np.tile(f, result.shape[a] // f.size) if a in cut and f is not None else f for a, f in enumerate(found)])
+
+
+def _part(operation: str, args: tuple[Any, ...], results: list[Tensor], axis: int) -> int:
+    """Return the length of the equal parts of which an axis's pieces are made; 0 where there are no such parts."""
+    whole, lengths = args[0].shape[axis], [r.shape[axis] for r in results]
+    if operation == "constant_pad_nd" or (operation == "slice" and len(args) > 4 and args[4] != 1):
+        return 0
+    start = args[2] if operation == "slice" and len(args) > 2 and args[2] is not None else 0
+    part = math.gcd(whole, start % whole, *lengths)
+    return part if whole // part <= MOST_PARTS else 0
+
+
+def _places(tracker: Tracker, axis: Ids | None, part: int) -> Ids | None:
+    """Return the variables of the places within equal parts of an axis: the parts themselves stay."""
+    if axis is None or part < 2 or not tracker.may_split(axis):
+        return None
+    places = tracker.variables.fresh(part)
+    tracker.variables.tie(axis, np.tile(places, axis.size // part), tracker.at("equal parts of an axis"))
+    return places
+
+
+@rule("index", "embedding")
+def look_up(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Rows are picked by a table of numbers: that axis stays whole, the others pass."""
+    x = args[0]
+    told = [args[1]] if isinstance(args[1], Tensor) else list(args[1])
+    places = [a for a, index in enumerate(told) if index is not None]
+    if len(places) != 1 or not told[places[0]].dtype.is_signed or told[places[0]].dtype.is_floating_point:
+        unknown(tracker, "index", args, kwargs)
+        return
+    (dim,), axes = places, list(tracker.axes(x))
+    tracker.freeze(x, "rows are picked by number", [dim])
+    tracker.put(out, [*axes[:dim], *[None] * told[dim].dim(), *axes[dim + 1 :]])
+
+
+@rule("flip", "roll", "index_select")
+def reorder(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Keep an axis whole whose elements change places; the others pass."""
+    x = args[0]
+    told = args[2] if len(args) > 2 and out.shape == x.shape and not isinstance(args[2], Tensor) else args[1]
+    dims = {d % x.dim() for d in (told if isinstance(told, (list, tuple)) else [told])} or set(range(x.dim()))
+    tracker.freeze(x, "a change of order along this axis", sorted(dims))
+    tracker.put(out, [None if a in dims else found for a, found in enumerate(tracker.axes(x))])

@@ -1,0 +1,130 @@
+"""Solving for a target on counts: how far to go so that a share of the channels, the parameters or the MACs is gone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+
+from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.channel_schedule import Stairs
+from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.plan import Removal
+
+TOLERANCE = 0.02  # share of the whole by which a target may be missed without a word
+FINE = 0.005  # beyond it a better mix of steps is looked for
+MOVES = 24
+FEW = 1000  # so many mixes of steps are simply all tried
+
+Value = Callable[[Ids], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Meter:
+    """What a removal takes away, counted in one unit.
+
+    Attributes
+    ----------
+    graph : ChannelGraph
+        The model's couplings.
+    unit : {"channels", "params", "macs"}
+        What is counted.
+    total : int
+        The whole: removable channels of the chosen groups, or parameters or MACs of the model.
+    parameters : dict of str to tuple
+        Shape of every parameter of the dense model.
+    blocks : tuple of str
+        Residual blocks that go in any case.
+    inside : int
+        Removable channels of the chosen groups that go with them.
+    """
+
+    graph: ChannelGraph
+    unit: str
+    total: int
+    parameters: dict[str, tuple[int, ...]]
+    blocks: tuple[str, ...] = ()
+    inside: int = 0
+
+    def removed(self, atoms: Ids) -> int:
+        """Return how much goes with some atoms and the blocks; exact."""
+        if self.unit == "channels":
+            return int(atoms.size) + self.inside
+        removal = Removal(self.graph, atoms, blocks=self.blocks)
+        return removal.removed_macs() if self.unit == "macs" else removal.removed_params(self.parameters)
+
+
+def climb(stairs: Stairs, value: Value, wanted: int) -> Ids:
+    """Return the levels after the number of turns that comes nearest to what is wanted.
+
+    Parameters
+    ----------
+    stairs : Stairs
+        More turns remove more.
+    value : callable
+        From levels to what goes.
+    wanted : int
+        In the same unit.
+    """
+    low, high = 0, stairs.turns.size
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if value(stairs.levels(middle)) < wanted else (low, middle)
+    before = max(low - 1, 0)
+    short, over = (abs(value(stairs.levels(turns)) - wanted) for turns in (before, low))
+    return stairs.levels(before if short < over else low)
+
+
+def refine(stairs: Stairs, levels: Ids, value: Value, wanted: int, good: int) -> Ids:
+    """Move single groups, then pairs of them, up or down a level while that comes nearer to what is wanted.
+
+    The order of the turns is given up as little as needed: where the next turn is a large step, smaller ones of other groups fill the gap.
+
+    Parameters
+    ----------
+    stairs, levels, value, wanted
+        As for :func:`climb`, and where to start.
+    good : int
+        How near is near enough.
+    """
+    now = value(levels)
+    for _ in range(MOVES):
+        if abs(now - wanted) <= good:
+            break
+        moves = _moves(stairs, levels)
+        gains = [value(levels + move) - now for move in moves]
+        steps = [(abs(now + gain - wanted), index, move) for index, (gain, move) in enumerate(zip(gains, moves, strict=True))]
+        pairs = combinations(range(len(moves)), 2)
+        guesses = sorted((abs(now + gains[i] + gains[j] - wanted), i, j) for i, j in pairs if not (moves[i] & moves[j]).any())[:8]
+        steps += [(abs(value(levels + moves[i] + moves[j]) - wanted), len(moves), moves[i] + moves[j]) for _, i, j in guesses]
+        error, _, best = min(steps, key=lambda step: step[:2], default=(abs(now - wanted), 0, levels * 0))
+        if error >= abs(now - wanted):
+            break
+        levels = levels + best
+        now = value(levels)
+    return levels
+
+
+def _moves(stairs: Stairs, levels: Ids) -> list[Ids]:
+    """Return every single step up or down."""
+    found = []
+    for index, ladder in enumerate(stairs.ladders):
+        for step in (1, -1):
+            if 0 <= levels[index] + step <= ladder.top:
+                move = np.zeros_like(levels)
+                move[index] = step
+                found.append(move)
+    return found
+
+
+def solve(stairs: Stairs, value: Value, wanted: int, total: int) -> Ids:
+    """Return the levels at which as nearly as possible ``wanted`` goes, in the order of the stairs where that is near enough."""
+    levels = refine(stairs, climb(stairs, value, wanted), value, wanted, round(FINE * total))
+    choices = math.prod(ladder.levels.size for ladder in stairs.ladders)
+    if abs(value(levels) - wanted) <= TOLERANCE * total or choices > FEW:
+        return levels
+    everything = (np.array(choice) for choice in product(*(range(ladder.levels.size) for ladder in stairs.ladders)))
+    return min(everything, key=lambda choice: abs(value(choice) - wanted))

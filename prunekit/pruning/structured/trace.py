@@ -1,0 +1,204 @@
+"""Seeing the network: one forward pass on the meta device tells which channels are coupled.
+
+Every operation is seen by a ``TorchDispatchMode``, below the model's Python: no symbolic tracing, so control flow that does not depend on
+values is fine, and parameters are told apart by identity. Evaluation and training mode are solved together, keyed by parameter,
+so that what only trains (auxiliary heads) shrinks along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry
+
+import prunekit.pruning.structured.norm_rules
+import prunekit.pruning.structured.operator_rules
+import prunekit.pruning.structured.shape_rules  # noqa: F401 (they fill the registry)
+from prunekit.errors import PruningError
+from prunekit.models.attention.heads import adapter_of
+from prunekit.models.cost import count_on, macs_of
+from prunekit.models.meta_copy import Seeing, locating, meta_copy
+from prunekit.models.meta_operations import without_values
+from prunekit.pruning.structured.axis_products import Product, product
+from prunekit.pruning.structured.axis_tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
+from prunekit.pruning.structured.block_dry_run import without_which_it_runs
+from prunekit.pruning.structured.coupling_solver import Ids, Variables
+from prunekit.pruning.structured.residual_blocks import Block, Blocks
+from prunekit.pruning.structured.trace_errors import stopped
+
+Axis = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one model's forward passes told.
+
+    Attributes
+    ----------
+    variables : Variables
+        The collected equalities and ORs.
+    axes : dict
+        (name in the state dict, axis) -> variables of that axis. Tied parameters appear under their first name.
+    grouped : dict of str to ndarray
+        Grouped convolutions by module name -> the variables of their groups.
+    seen : set of str
+        State names that took part in a forward pass.
+    unknown : dict of str to str
+        Operations without a rule -> the module they were met in.
+    notes : Notes
+        What the proof has to mind besides zeroes.
+    products : tuple of Product
+        What costs multiply-accumulates, in the order in which it runs.
+    splits : frozenset of str
+        Modules that take an axis apart into a grid, such as heads and their dimensions.
+    blocks : tuple of Block
+        Residual blocks that can go as a whole.
+    """
+
+    variables: Variables
+    axes: dict[Axis, Ids]
+    grouped: dict[str, Ids]
+    seen: set[str]
+    unknown: dict[str, str]
+    notes: Notes
+    products: tuple[Product, ...]
+    splits: frozenset[str]
+    blocks: tuple[Block, ...]
+
+
+class _Watcher(Seeing):
+    """Applies the rule of every operation that runs."""
+
+    def __init__(self, tracker: Tracker, names: dict[int, str], blocks: Blocks) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tracker, self.names, self.blocks = tracker, names, blocks
+        self.seen: set[str] = set()
+        self.unknown: dict[str, str] = {}
+        self.products: list[Product] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__, args)
+        out = without_values(func, args, kwargs)
+        inputs = tensors_in((args, kwargs))
+        for tensor in inputs:
+            self.tracker.used(tensor)
+        self.seen |= {self.names[id(t)] for t in inputs if id(t) in self.names}
+        if any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
+            if self.tracker.shut():
+                for tensor in inputs:
+                    self.tracker.freeze(tensor, WRITTEN)
+            name = func.overloadpacket.__name__
+            known = RULES.get(name) or RULES.get(name.rstrip("_"))
+            if known is None:
+                self.unknown.setdefault(name, self.tracker.where or "the model")
+                unknown(self.tracker, name, args, kwargs)
+            else:
+                known(self.tracker, args, kwargs, out)
+        if self.tracker.notes is not None:
+            self.blocks.see(func.overloadpacket, args, kwargs, out)
+        if self.tracker.notes is not None and func.overloadpacket in flop_registry:
+            macs = macs_of(func, args, kwargs, out)
+            self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))
+        return out
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers by name, tied ones once."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | None = None) -> Facts:
+    """Run the model on the meta device and collect what its operations say about its channels.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not modified: a copy without values is run.
+    input_shape : tuple of int
+        Shape of one sample.
+    closed : dict of str to int, optional
+        Modules whose Python holds sizes, and how much of what they touch stays whole.
+
+    Returns
+    -------
+    Facts
+        To be solved.
+
+    Raises
+    ------
+    PruningError
+        If the model does not run without values (its control flow depends on the data) or on this shape.
+    """
+    meta = meta_copy(model)
+    variables = Variables()
+    state = _state(meta)
+    axes = {(name, axis): variables.fresh(size) for name, tensor in state.items() for axis, size in enumerate(tensor.shape)}
+    tracker = Tracker(variables)
+    tracker.closed = closed or {}
+    for name, tensor in state.items():
+        tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
+    blocks = Blocks(meta)
+    watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks)
+    with blocks.watching():
+        _pass(meta, input_shape, tracker, watcher)
+    count_on(model, meta, input_shape)
+    offered = without_which_it_runs(meta, blocks.found, input_shape)
+    notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
+    if any(name not in watcher.seen for name, _ in meta.named_parameters()):
+        # a forward pass that wants targets while training stops here: what only runs there stays whole, below
+        with suppress(PruningError):
+            _pass(meta.train(), input_shape, tracker, watcher)
+    for (name, _), found in axes.items():
+        if name not in watcher.seen:
+            variables.freeze(found, "it takes no part in a forward pass")
+    _freeze_single(variables, axes)
+    for name, axis, reason in _closed(meta):
+        variables.freeze(axes[name, axis], reason)
+    assert notes is not None
+    products, splits = tuple(watcher.products), frozenset(tracker.splits)
+    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered)
+
+
+def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
+    """Yield the axes, with the reason, of modules that torch refuses at any other width and that no adapter can thin out."""
+    known = {name for name, _ in meta.named_parameters()}
+    for path, module in meta.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
+            reason = "attention with keys of another width, or with added keys, is not supported yet:"
+        elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+            reason = f"the recurrent layer {path}, which is not supported yet,"
+        else:
+            continue
+        for name, parameter in module.named_parameters(path):
+            if name in known:
+                yield from ((name, axis, reason) for axis in range(parameter.dim()))
+
+
+def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
+    """Keep axes of one element: they would be emptied."""
+    for found in axes.values():
+        if found.size == 1:
+            variables.freeze(found, "a single channel")
+
+
+def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watcher: _Watcher) -> None:
+    """Run one forward pass and freeze what comes out."""
+    dtype = next((p.dtype for p in meta.parameters()), torch.float32)
+    try:
+        with torch.no_grad(), locating(meta, tracker.calls.enter), watcher:
+            out = meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
+    except Exception as error:
+        raise stopped(error, meta, input_shape) from error
+    outputs = tensors_in(out)
+    if not outputs:
+        raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
+    tracker.calls.enter("")
+    for tensor in outputs:
+        tracker.used(tensor)
+        tracker.freeze(tensor, "these are the model's outputs")

@@ -1,0 +1,48 @@
+"""What one removable unit is: a channel, a whole head of attention, or one dimension of every head."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from prunekit.models.attention.heads import adapters, heads_of
+from prunekit.pruning.structured.coupling_solver import Ids, Solution
+from prunekit.pruning.structured.trace import Facts
+
+HEADS, DIMENSIONS = "heads", "head dimensions"
+
+
+def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, str]:
+    """Return the kind of every atom that stands on packed queries, keys and values.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Whose attention is looked at.
+    facts, solution
+        Of its forward passes.
+
+    Returns
+    -------
+    dict of int to str
+        Atom to ``"heads"`` or ``"head dimensions"``; all others are channels.
+    """
+    found: dict[int, str] = {}
+    for name, module, known in adapters(model):
+        key = f"{name}.{known.rows}" if name else known.rows, 0
+        count, width = heads_of(module, known)
+        positions, atoms, _ = solution.atoms(solution.label[facts.axes[key]])
+        heads, places = _touched(atoms, positions // width % count), _touched(atoms, positions % width)
+        for atom in heads:
+            if heads[atom] < count and places[atom] == width:
+                found[atom] = HEADS
+            elif heads[atom] == count and places[atom] < width:
+                found[atom] = DIMENSIONS
+    return found
+
+
+def _touched(atoms: Ids, where: Ids) -> dict[int, int]:
+    """Return how many different places each atom touches."""
+    pairs = np.unique(np.stack([atoms, where], 1), axis=0)
+    unique, times = np.unique(pairs[:, 0], return_counts=True)
+    return dict(zip(unique.tolist(), times.tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""Single weights: scored once, cut at any sparsity, to the exact count; N:M patterns; how much each layer gives."""

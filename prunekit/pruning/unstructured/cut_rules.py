@@ -1,0 +1,216 @@
+"""What a cut of single weights is: a rule for each layer, applied to scores that were computed once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from prunekit.config.choices import NEEDS_DATA
+from prunekit.config.spec import PruneSpec
+from prunekit.criteria.registry import score_pieces, weight_scores
+from prunekit.criteria.samples import scored_on
+from prunekit.errors import PruningError
+from prunekit.models.cost import nonzeros
+from prunekit.models.layers import weight_of
+from prunekit.pruning.layer_selection import chosen_layers
+from prunekit.pruning.unstructured.sorted_scores import Flat, Order
+
+Bools = NDArray[np.bool_]
+Shape = tuple[int, ...]
+PIECE = 32_000  # weights scored at a time, where not all scores are held: they fit a cache, and torch wakes no second thread for so few
+GONE = -1.0
+"""The score of a weight that is zero already: below every score of a criterion, so that whatever is cut, it is among what goes."""
+
+
+class Rule(Protocol):
+    """Which weights of one layer go."""
+
+    def keep(self, pieces: Iterable[Flat], shape: Shape) -> Bools:
+        """Return which of some flat scores, given piece by piece, stay, for a weight of this shape."""
+
+    def removed(self, scored: ScoredWeights, name: str) -> int:
+        """Return how many weights of a layer go, without making a mask where that is possible."""
+
+
+Cut = Mapping[str, Rule]
+
+
+@dataclass(frozen=True)
+class LayerCut:
+    """Weights scoring below ``threshold`` go, and the first ``ties`` of those equal to it."""
+
+    threshold: np.float32
+    ties: int = 0
+
+    def keep(self, pieces: Iterable[Flat], shape: Shape) -> Bools:
+        """Return which of some flat scores, given piece by piece, stay."""
+        kept, start, left = np.empty(math.prod(shape), dtype=np.bool_), 0, self.ties
+        for scores in pieces:
+            part = kept[start : start + scores.size]
+            np.greater_equal(scores, self.threshold, out=part)
+            if left:
+                tied = np.flatnonzero(scores == self.threshold)[:left]
+                part[tied] = False
+                left -= tied.size
+            start += scores.size
+        return kept
+
+    def removed(self, scored: ScoredWeights, name: str) -> int:
+        """Return how many weights of a layer go."""
+        return scored.order(name).left(self.threshold) + self.ties
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredWeights:
+    """The weights of the chosen layers, scored for as many cuts as are wanted, or for one.
+
+    Attributes
+    ----------
+    spec : PruneSpec
+        The setting that was scored.
+    scores : mapping of str to ndarray
+        Layer name to float32 scores, flattened; -1 for a weight that is zero already, at least 0 for all others. For many cuts they are
+        held, and so is their order; for one, a criterion that scores layer by layer is asked whenever they are needed.
+    shapes : dict of str to tuple
+        Shape of each layer's weight.
+    notes : tuple of str
+        Sentences on where the scores come from.
+    once : bool
+        Whether they are for one cut only.
+    """
+
+    spec: PruneSpec
+    scores: Mapping[str, Flat]
+    shapes: dict[str, Shape]
+    notes: tuple[str, ...] = ()
+    once: bool = False
+    mode: ClassVar[str] = "unstructured"
+
+    @classmethod
+    def of(cls, model: nn.Module, spec: PruneSpec, data: Any = None, *, once: bool = False) -> Self:
+        """Score the layers that ``spec`` chooses.
+
+        Parameters
+        ----------
+        model : nn.Module
+            Not modified. Weights that are zero already stay zero: they rank below all others.
+        spec : PruneSpec
+            A setting of this ranking's mode.
+        data : Data or Split, optional
+            For criteria that look at training data.
+        once : bool
+            For a single cut of a model that may be large: the same cut to the bit, without a copy of all weights as scores, or in order.
+
+        Raises
+        ------
+        PruningError, ModelError
+            For another mode, unknown layers, nothing to prune, or weights that are not finite.
+        DataError
+            If the criterion needs data and there are none.
+        """
+        if spec.mode != cls.mode:
+            raise PruningError(f"{cls.__name__} ranks mode {cls.mode!r}; got mode {spec.mode!r}. Set the mode, or call prune()")
+        names = chosen_layers(model, spec)
+        shapes = {name: tuple(weight_of(model, name).shape) for name in names}
+        pieces = score_pieces(model, names, spec.criterion, spec.seed, PIECE) if once else None
+        if pieces is not None:
+            return cls(spec, Asked(model, shapes, pieces), shapes, once=True)
+        scores = weight_scores(model, names, spec.criterion, spec.seed, data, spec.samples)
+        flat = {name: _marked(score.reshape(-1), weight_of(model, name).reshape(-1)) for name, score in scores.items()}
+        note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA else None
+        return cls(spec, flat, shapes, () if note is None else (note,), once)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of weights in each chosen layer."""
+        return {name: math.prod(shape) for name, shape in self.shapes.items()}
+
+    @cached_property
+    def zeros(self) -> dict[str, int]:
+        """Number of weights in each chosen layer that are zero already."""
+        return {name: sum(int(np.count_nonzero(part < 0)) for part in self.pieces(name)) for name in self.shapes}
+
+    def pieces(self, name: str) -> Iterable[Flat]:
+        """Return the scores of one layer in pieces, in order."""
+        return self.scores.pieces(name) if isinstance(self.scores, Asked) else (self.scores[name],)
+
+    @cached_property
+    def _orders(self) -> dict[str, Order]:
+        """Orders of single layers, filled on first use."""
+        return {}
+
+    def order(self, name: str) -> Order:
+        """Return the scores of one layer in ascending order, remembered unless there is one cut only."""
+        if self.once:
+            return Order.whole(self.scores[name])
+        if name not in self._orders:
+            self._orders[name] = Order.whole(self.scores[name])
+        return self._orders[name]
+
+    def removed(self, cut: Cut) -> dict[str, int]:
+        """Return how many weights a cut removes from each layer, those that are zero already among them."""
+        return {name: rule.removed(self, name) for name, rule in cut.items()}
+
+    def masks(self, cut: Cut) -> dict[str, Tensor]:
+        """Return the masks of a cut.
+
+        Returns
+        -------
+        dict of str to BoolTensor
+            Of the weights' shapes; True where a weight stays. No weight that is zero already stays.
+        """
+        return dict(self.each_mask(cut))
+
+    def each_mask(self, cut: Cut) -> Iterator[tuple[str, Tensor]]:
+        """Yield the masks of a cut, made one at a time."""
+        for name, rule in cut.items():
+            shape = self.shapes[name]
+            yield name, torch.from_numpy(rule.keep(self.pieces(name), shape)).view(shape)
+
+
+class Asked(Mapping[str, Flat]):
+    """Scores that are computed whenever they are asked for.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Whose weights they are.
+    shapes : mapping of str to tuple
+        Shape of each layer's weight.
+    pieces : callable
+        Layer name to scores, of :func:`prunekit.criteria.score_pieces`.
+    """
+
+    def __init__(self, model: nn.Module, shapes: Mapping[str, Shape], pieces: Callable[[str], Iterable[Tensor]]) -> None:
+        self.model, self.shapes, self._pieces = model, shapes, pieces
+
+    def pieces(self, name: str) -> Iterator[Flat]:
+        """Yield the scores of one layer, in order."""
+        weight, start = weight_of(self.model, name).detach().reshape(-1), 0
+        for score in self._pieces(name):
+            yield _marked(score, weight[start : start + score.numel()])
+            start += score.numel()
+
+    def __getitem__(self, name: str) -> Flat:
+        return np.concatenate(list(self.pieces(name)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+
+def _marked(score: Tensor, weight: Tensor) -> Flat:
+    """Return flat scores as an array, weights that are zero already below all others."""
+    if nonzeros(weight) < weight.numel():
+        score = score.masked_fill((weight == 0).cpu(), GONE)
+    return np.ascontiguousarray(score.numpy())

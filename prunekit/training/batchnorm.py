@@ -1,0 +1,126 @@
+"""New statistics for BatchNorm: pruning changes what enters a norm, and the old mean and variance no longer fit."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from prunekit.criteria.samples import mixed
+from prunekit.errors import RecoveryError
+from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.models.outputs import run
+from prunekit.models.training_recipe import training_of
+from prunekit.training.images import Augmentation, black, training_split
+
+NONE_LEFT = "BatchNorm was not recalibrated: all of it went with the blocks that were removed"
+
+
+def norms_left(model: nn.Module) -> list[_BatchNorm]:
+    """Return the BatchNorm modules that keep statistics; whole blocks may have taken all of them."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_mean is not None]
+
+
+def norms_of(model: nn.Module) -> list[_BatchNorm]:
+    """Return the BatchNorm modules that keep statistics.
+
+    Raises
+    ------
+    RecoveryError
+        If there are none.
+    """
+    found = norms_left(model)
+    if not found:
+        raise RecoveryError("the model has no BatchNorm, so there are no statistics to measure again: leave recalibration out")
+    return found
+
+
+def recalibrate(
+    model: nn.Module,
+    data: Any,
+    *,
+    images: int = 2048,
+    batch_size: int = 256,
+    augment: bool = True,
+    dense: nn.Module | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> nn.Module:
+    """Return a copy whose BatchNorm statistics are measured again; no weight changes.
+
+    The mean, over equal batches, of each batch's mean and unbiased variance, with every norm before it normalising by the batch: what
+    training itself would have converged to. Dropout and all else stay as in use.
+
+    The images are shifted and mirrored at random as in the model's own training: its statistics belong to such images, and on untouched
+    ones even the dense ``cifar10_resnet20`` loses 3.7 points (88.6 to 84.9 % of 2,000 test images, against 88.3 %).
+
+    Parameters
+    ----------
+    model : nn.Module
+        Pruned or not; not modified.
+    data : Data
+        Its training part is looked at.
+    images : int
+        How many images: a fixed stratified choice, mixed.
+    batch_size : int
+        Images at a time, at most.
+    augment : bool
+        Shift and mirror as in the model's own training; False looks at the images as they are. A model without a card has no augmentation.
+    dense : nn.Module, optional
+        The model that was pruned: its card tells the augmentation where the pruned copy has none.
+    seed : int
+        Of the order of the images and of their augmentation.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` after each batch.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+
+    Returns
+    -------
+    nn.Module
+        In eval mode, its parameters without gradients.
+
+    Raises
+    ------
+    RecoveryError
+        If the model has no BatchNorm.
+    DataError
+        If there are no training images, or none of some class.
+    Cancelled
+        If ``cancel`` was set.
+
+    References
+    ----------
+    Li et al. 2020, EagleEye: Fast Sub-net Evaluation for Efficient Neural Network Pruning; arXiv:2007.02491.
+    """
+    norms_of(model)
+    split = training_split(data)
+    total = min(images, len(split))
+    moves = Augmentation.of(training_of(model, dense) if augment else None)
+    generator = torch.Generator().manual_seed(seed)
+    fill = black(split, split[0][0].shape[0])
+    batches = mixed(split, total, seed).batches(math.ceil(total / math.ceil(total / batch_size)))  # equal ones: each counts the same
+    fresh = copy.deepcopy(model).eval().requires_grad_(False)
+    norms = norms_of(fresh)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's sign for a plain mean over all batches
+        norm.train()
+    done = 0
+    for x, _ in batches:
+        check_cancel(cancel)
+        with torch.no_grad():
+            run(fresh, moves.apply(x, fill, generator))
+        done += len(x)
+        if progress is not None:
+            progress(done / total, f"recalibrating: {done} of {total} images")
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return fresh.eval()

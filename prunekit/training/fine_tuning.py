@@ -1,0 +1,188 @@
+"""Fine-tuning: what a `Recovery` asks for, on a pruned copy."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.config.recovery import Recovery
+from prunekit.errors import RecoveryError
+from prunekit.evaluation.batches import Progress
+from prunekit.models.meta_copy import check_plain
+from prunekit.models.training_recipe import training_of
+from prunekit.training.epochs import Report, fit
+from prunekit.training.images import Augmentation, TrainingImages, training_split
+from prunekit.training.learning_rate import rates_of
+from prunekit.training.result import Tuned
+from prunekit.training.train_config import Course, steps_of
+from sample_models.recipes import Teaching, TrainRecipe
+
+PLAIN = "how this model was trained is not known: its images are not shifted or mirrored"
+
+
+@dataclass(frozen=True, eq=False)
+class Tuner:
+    """A recovery with the images, the teacher and the recipe that it needs: made once for all steps of a schedule.
+
+    Attributes
+    ----------
+    recovery : Recovery
+        The setting.
+    images : TrainingImages
+        What is learned from.
+    validation : Split or None
+        What the epoch is chosen by.
+    recipe : TrainRecipe or None
+        How the model was trained.
+    teacher : nn.Module or None
+        An own copy of the dense model, where its predictions are learned from.
+    """
+
+    recovery: Recovery
+    images: TrainingImages
+    validation: Any
+    recipe: TrainRecipe | None
+    teacher: nn.Module | None
+
+    @classmethod
+    def of(cls, recovery: Recovery, data: Any, dense: nn.Module | None, *others: nn.Module) -> Tuner:
+        """Gather what fine-tuning needs; everything that can be refused is refused here, before any work.
+
+        Raises
+        ------
+        DataError
+            If there are no training images, or none of some class.
+        RecoveryError
+            If there is nobody to learn from, or no learning rate to rewind to.
+        """
+        recipe = training_of(*others, dense)
+        for epochs in set(recovery.shares()):
+            rates_of(recovery, epochs, 1, recipe)
+        if recovery.distill and dense is None:
+            raise RecoveryError("distillation learns from the dense model: pass it as teacher, or set distill to 0")
+        split = training_split(data, recovery.train_images)
+        teacher = _teacher(dense) if recovery.distill and dense is not None else None
+        return cls(recovery, TrainingImages.of(split), getattr(data, "validation", None), recipe, teacher)
+
+    def course(self, epochs: int, first: int = 0, sparsity: float = 0.0) -> Course:
+        """Return how some epochs are trained."""
+        setting, steps = self.recovery, steps_of(len(self.images), self.recovery.batch_size)
+        return Course(
+            epochs=epochs,
+            batch_size=setting.batch_size,
+            rates=rates_of(setting, epochs, steps, self.recipe),
+            optimizer=setting.optimizer,
+            momentum=setting.momentum,
+            weight_decay=setting.weight_decay,
+            augmentation=self.augmentation,
+            teacher=self.teacher,
+            teaching=Teaching((), temperature=setting.temperature, share=setting.distill) if self.teacher is not None else None,
+            seed=setting.seed,
+            first=first,
+            sparsity=sparsity,
+        )
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How the images are moved: as in the model's own training."""
+        return Augmentation.of(self.recipe if self.recovery.augment else None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the augmentation."""
+        return (PLAIN,) if self.recovery.augment and self.recipe is None else ()
+
+    def run(
+        self,
+        model: nn.Module,
+        course: Course,
+        masks: Mapping[str, Tensor] | None = None,
+        *,
+        report: Report | None = None,
+        progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Tuned:
+        """Train a copy of a model."""
+        hooks: dict[str, Any] = {"report": report, "progress": progress, "cancel": cancel}
+        tuned = fit(_own(model), self.images, course, masks=masks, validation=self.validation, **hooks)
+        return replace(tuned, notes=(*self.notes, *tuned.notes))
+
+
+def _own(model: nn.Module) -> nn.Module:
+    """Return a copy that may be trained."""
+    check_plain(model)
+    with torch.inference_mode(False):
+        return copy.deepcopy(model)
+
+
+def _teacher(dense: nn.Module) -> nn.Module:
+    """Return a copy of the dense model to ask, in the memory format of training."""
+    flat = any(isinstance(module, nn.Conv2d) for module in dense.modules())
+    return _own(dense).eval().requires_grad_(False).to(memory_format=torch.channels_last if flat else torch.contiguous_format)
+
+
+def fine_tune(
+    model: nn.Module,
+    data: Any,
+    recovery: Recovery,
+    *,
+    masks: Mapping[str, Tensor] | None = None,
+    teacher: nn.Module | None = None,
+    report: Report | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Tuned:
+    """Train a pruned model further on the training part of its data.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Pruned by masks or by surgery; not modified.
+    data : Data
+        Its training part is learned from; its validation part chooses the epoch.
+    recovery : Recovery
+        Epochs, optimizer, learning rate, augmentation, distillation and seed; what it says of pruning and recalibration is not looked at.
+    masks : mapping of str to BoolTensor, optional
+        As :func:`prunekit.prune` gives them: weights where a mask is False are exactly zero after every step, whatever the optimizer.
+    teacher : nn.Module, optional
+        The dense model: its predictions are learned from under ``distill``, and its card tells augmentation and training schedule
+        where the pruned copy has none.
+    report : callable, optional
+        Gets an :class:`Epoch` as each ends.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` before each batch.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+
+    Returns
+    -------
+    Tuned
+        The best epoch on the validation part, of equal ones the later; without a validation part the last. The same seed and number of
+        threads give the same bits.
+
+    Raises
+    ------
+    DataError
+        If there are no training images, or none of some class.
+    RecoveryError
+        If the setting asks for what there is not: a teacher, or a training schedule to rewind to.
+    Cancelled
+        If ``cancel`` was set.
+
+    Examples
+    --------
+    >>> import prunekit
+    >>> model, data = prunekit.load_model("digits_mlp"), prunekit.load_data("digits")
+    >>> pruned = prunekit.prune(model, prunekit.PruneSpec(sparsity=0.9))
+    >>> tuned = fine_tune(pruned.model, data, Recovery(epochs=2), masks=pruned.masks, teacher=model)
+    >>> len(tuned.history)
+    2
+    """
+    tuner = Tuner.of(replace(recovery, schedule="one-shot", steps=1), data, teacher, model)
+    return tuner.run(model, tuner.course(recovery.epochs), masks, report=report, progress=progress, cancel=cancel)

@@ -1,0 +1,172 @@
+"""From a dense model to a pruned and recovered one: cut once, or cut and fine-tune in turns."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.batches import Progress, check_cancel, part_of
+from prunekit.models.cost import count
+from prunekit.models.info import info, remember
+from prunekit.pruning.api import prune, sample_shape
+from prunekit.pruning.result import PruneResult
+from prunekit.training.batchnorm import NONE_LEFT, norms_left, norms_of, recalibrate
+from prunekit.training.epochs import Report
+from prunekit.training.fine_tuning import Tuner
+from prunekit.training.images import training_split
+from prunekit.training.pruning_steps import Cut, cutter, settings_of
+from prunekit.training.result import Recovered
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whom to tell, and what to look at before each batch."""
+
+    report: Report | None
+    progress: Progress | None
+    cancel: threading.Event | None
+
+    def part(self, begin: float, end: float) -> Progress | None:
+        """Return the progress of a part of the work, from and to shares of the whole."""
+        return part_of(self.progress, begin, end)
+
+
+def recover(
+    model: nn.Module,
+    spec: PruneSpec,
+    recovery: Recovery,
+    data: Any = None,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    report: Report | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Recovered:
+    """Prune a dense model and bring its accuracy back.
+
+    One-shot: one cut, then recalibration, then fine-tuning. Gradual: the cuts rise along the schedule, each scored on the weights as they
+    are by then and followed by its share of the epochs; recalibration comes once, after the last cut, and is left out with a note where
+    the blocks that went took every BatchNorm along. Masks only ever grow and surgery only ever removes more; shares always count against
+    the dense model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; never modified.
+    spec : PruneSpec
+        What to remove, in any mode; a schedule needs a sparsity to rise to.
+    recovery : Recovery
+        What to do after pruning; ``Recovery()`` prunes alone.
+    data : Data, optional
+        Scores, statistics and fine-tuning use its training part, the choice of an epoch its validation part, nothing its test part.
+    input_shape : tuple of int, optional
+        Shape of one sample, where there are no data.
+    report : callable, optional
+        Gets an :class:`Epoch` as each ends.
+    progress : callable, optional
+        Called as ``progress(fraction, text)`` over the whole work.
+    cancel : threading.Event, optional
+        Looked at before each batch.
+
+    Returns
+    -------
+    Recovered
+        With what the last cut left, for comparison.
+
+    Raises
+    ------
+    RecoveryError, DataError
+        If the recovery asks for what there is not; before any work.
+    PruningError, ProofError
+        As for :func:`prunekit.prune`.
+    Cancelled
+        If ``cancel`` was set.
+
+    Examples
+    --------
+    >>> import prunekit
+    >>> model, data = prunekit.load_model("digits_cnn"), prunekit.load_data("digits")
+    >>> spec = prunekit.PruneSpec(mode="structured", sparsity=0.6)
+    >>> found = recover(model, spec, Recovery(epochs=2, schedule="agp", steps=2), data)
+    >>> [round(epoch.sparsity, 2) for epoch in found.history]
+    [0.52, 0.6]
+    """
+    if not recovery.active:
+        return Recovered(_known(prune(model, spec, data, input_shape=input_shape), model), recovery)
+    if recovery.recalibrate:
+        norms_of(model)
+    settings, split = settings_of(spec, recovery), training_split(data)
+    tuner = Tuner.of(recovery, data, model) if recovery.epochs else None
+    cut = cutter(model, spec, recovery, data, sample_shape(model, data, input_shape))
+    # a forward pass is about a third of a training step; without any epochs recalibration is the whole work
+    pass_ = recovery.recalibrate * min(recovery.images / max(len(split), 1), 1.0) / 3
+    work = _Work(model, recovery, data, tuner, Watch(report, progress, cancel), pass_)
+    return work.carry_out(cut, settings)
+
+
+def _known(result: PruneResult, model: nn.Module) -> PruneResult:
+    """Note beside the pruned model what is known of the dense one: how its images are prepared and how it was trained."""
+    remember(result.model, info(model))
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """One recovery with everything that it needs; ``extra`` is what recalibration takes, in epochs."""
+
+    dense: nn.Module
+    recovery: Recovery
+    data: Any
+    tuner: Tuner | None
+    watch: Watch
+    extra: float
+
+    def part(self, begin: float, length: float) -> Progress | None:
+        """Return the progress of a part of the work, told in epochs."""
+        total = self.recovery.epochs + self.extra
+        return self.watch.part(begin / total, (begin + length) / total)
+
+    def carry_out(self, cut: Cut, settings: tuple[PruneSpec, ...]) -> Recovered:
+        """Cut and train in turns."""
+        now, found, done = self.dense, None, 0
+        for setting, epochs in zip(settings, self.recovery.shares(), strict=True):
+            check_cancel(self.watch.cancel)
+            result = cut(now, setting)
+            found = replace(found or Recovered(result, self.recovery), result=result)
+            if setting is settings[-1]:
+                found = self._recalibrated(found, done)
+            found = self._tuned(found, epochs, done)
+            now, done = found.model, done + epochs
+        assert found is not None
+        after = count(found.model, found.result.input_shape)
+        return replace(found, result=_known(replace(found.result, spec=settings[-1], after=after), self.dense))
+
+    def _recalibrated(self, found: Recovered, done: int) -> Recovered:
+        """Keep what the last cut left, and measure the statistics of its norms again where that is asked for."""
+        found = replace(found, before=found.model)
+        if not self.recovery.recalibrate:
+            return found
+        if not norms_left(found.model):
+            return found.noting(NONE_LEFT)
+        setting = self.recovery
+        fresh = recalibrate(
+            found.model, self.data, images=setting.images, augment=setting.augment, dense=self.dense, seed=setting.seed,
+            progress=self.part(done, self.extra), cancel=self.watch.cancel,
+        )  # fmt: skip
+        return replace(found, recalibrated=fresh, result=replace(found.result, model=fresh))
+
+    def _tuned(self, found: Recovered, epochs: int, done: int) -> Recovered:
+        """Fine-tune after one cut; once training has gone astray, the cuts that follow are made on what was kept."""
+        if self.tuner is None or not epochs or found.stopped:
+            return found
+        result, watch = found.result, self.watch
+        course = self.tuner.course(epochs, done, result.achieved.sparsity)
+        part = self.part(done + (0.0 if found.before is None else self.extra), epochs)
+        tuned = self.tuner.run(result.model, course, result.masks, report=watch.report, progress=part, cancel=watch.cancel)
+        found = replace(found, result=replace(result, model=tuned.model), history=(*found.history, *tuned.history))
+        return replace(found, best=tuned.best, stopped=tuned.stopped).noting(*tuned.notes)

@@ -1,0 +1,138 @@
+"""What recovery gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.recovery import Recovery
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.pruning.result import PruneResult
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images.
+
+    Attributes
+    ----------
+    number : int
+        From 1, counted over all steps of a schedule.
+    sparsity : float
+        Share that had been removed, in the unit of the pruning setting.
+    lr : float
+        Learning rate of its first step.
+    loss, train_accuracy : float
+        Means over the images as they came by, augmented, while the weights moved; fractions in 0..1 for the accuracy.
+    validation : Accuracy or None
+        On the validation part, afterwards; None where the data have none.
+    seconds : float
+        Measured, validation included. Not part of ``==``.
+    """
+
+    number: int
+    sparsity: float
+    lr: float
+    loss: float
+    train_accuracy: float
+    validation: Accuracy | None
+    seconds: float
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all but the time."""
+        return isinstance(other, Epoch) and _timeless(self) == _timeless(other)
+
+    def __hash__(self) -> int:
+        """Hash all but the time."""
+        return hash(_timeless(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = {name: getattr(self, name) for name in ("number", "sparsity", "lr", "loss", "train_accuracy")}
+        return {**plain, "validation": self.validation and self.validation.to_dict(), "seconds": self.seconds}
+
+
+def _timeless(epoch: Epoch) -> tuple[object, ...]:
+    """Return everything that the same seed gives again."""
+    return epoch.number, epoch.sparsity, epoch.lr, epoch.loss, epoch.train_accuracy, epoch.validation
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """A model after training.
+
+    Attributes
+    ----------
+    model : nn.Module
+        In eval mode, its parameters without gradients; the weights of epoch ``best``.
+    history : tuple of Epoch
+        Every epoch that was finished.
+    best : int
+        Number of the epoch that was kept; 0 where none was finished and the weights are those before training.
+    stopped : str
+        Why training ended early, in a sentence; empty otherwise.
+    notes : tuple of str
+        What a person should know, such as how the epoch was chosen.
+    """
+
+    model: nn.Module
+    history: tuple[Epoch, ...]
+    best: int
+    stopped: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """A pruned model and what brought its accuracy back.
+
+    Attributes
+    ----------
+    result : PruneResult
+        What was removed from the dense model; its ``model`` has the recovered weights, and ``after`` counts them.
+    recovery : Recovery
+        The setting.
+    history : tuple of Epoch
+        Fine-tuning, over all steps of the schedule.
+    best : int
+        Number of the epoch that was kept after the last cut; 0 for none.
+    stopped : str
+        Why fine-tuning ended early, in a sentence; empty otherwise.
+    before : nn.Module or None
+        As the last cut left it; None where no recovery was asked for.
+    recalibrated : nn.Module or None
+        After recalibration and before the fine-tuning that follows; None where there was none, or no BatchNorm was left.
+    notes : tuple of str
+        What a person should know.
+    """
+
+    result: PruneResult
+    recovery: Recovery
+    history: tuple[Epoch, ...] = ()
+    best: int = 0
+    stopped: str = ""
+    before: nn.Module | None = None
+    recalibrated: nn.Module | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> nn.Module:
+        """The pruned and recovered model."""
+        return self.result.model
+
+    def noting(self, *more: str) -> Recovered:
+        """Return the same with further notes, each said once."""
+        return replace(self, notes=tuple(dict.fromkeys((*self.notes, *more))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: ``settings``, ``title``, ``history``, ``best``, ``stopped``, ``notes``."""
+        return {
+            "settings": self.recovery.to_dict(),
+            "title": self.recovery.title(),
+            "history": [epoch.to_dict() for epoch in self.history],
+            "best": self.best,
+            "stopped": self.stopped,
+            "notes": list(self.notes),
+        }

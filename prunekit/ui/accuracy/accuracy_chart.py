@@ -1,0 +1,152 @@
+"""The picture of "Accuracy vs sparsity": live while points arrive, and what to notice in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.formatting import percent
+from prunekit.models.cost import Counts
+from prunekit.plots.accuracy_curves import accuracy_curves
+from prunekit.ui import routes
+from prunekit.ui.accuracy.sweeps import Line
+from prunekit.ui.components import show
+from prunekit.ui.shared import measuring
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import OWN, PLAIN, Settings
+
+COUNTED = ("requested", "sparsity", "ratio", "params", "macs", "bytes")
+COLUMNS = ["setting", *COUNTED, "value", "low", "high", "n", "seeds", "least", "most", "about"]
+PICTURES = {"PNG": "png", "SVG": "svg"}
+
+
+def frame_of(lines: list[Line], dense: Counts) -> pd.DataFrame:
+    """Return all points that are there so far, one row a sparsity of a setting: of several seeds the mean, and their spread."""
+    rows = [row for line in lines for row in _rows(line, dense)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _rows(line: Line, dense: Counts) -> list[tuple[Any, ...]]:
+    """Return the points of one setting, the dense model first."""
+    by_place: dict[float, list[SweepPoint]] = {}
+    for point in line.points():
+        by_place.setdefault(point.requested, []).append(point)
+    return [_row(line, found, dense) for found in by_place.values()]
+
+
+def _row(line: Line, found: list[SweepPoint], dense: Counts) -> tuple[Any, ...]:
+    """Return one row; the interval is that of the images, about the mean of the seeds."""
+    first = found[0]
+    values = np.array([point.accuracy.value for point in found])
+    shift = float(values.mean()) - first.accuracy.value
+    several = len(found) > 1
+    counts, at = first.counts, percent(first.requested)
+    return (
+        line.name, first.requested, first.sparsity, dense.params / max(counts.nonzero, 1), counts.nonzero,
+        counts.effective_macs / max(dense.macs, 1), first.bytes, float(values.mean()), max(0.0, first.accuracy.low + shift),
+        min(1.0, first.accuracy.high + shift), first.accuracy.n, len(found), float(values.min()) if several else np.nan,
+        float(values.max()) if several else np.nan, "dense" if not first.requested else f"{line.name} at {at}",
+    )  # fmt: skip
+
+
+def picture(now: Settings, lines: list[Line], split: str, dense: Counts) -> None:
+    """Draw the curves; while something is measured, again and again."""
+    busy = any(line.busy for line in lines)
+    st.fragment(_draw, run_every=1.0 if busy else None, key="sweep_picture")(now, lines, split, dense, busy)
+
+
+def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, busy: bool) -> None:
+    """Draw progress and what has been measured so far."""
+    with show.slot():
+        _progress(lines)
+    frame = frame_of(lines, dense)
+    if frame.empty:
+        if not busy:
+            show.empty(
+                "Nothing has been measured yet. Press **Measure**: points appear one by one, and you can go on working meanwhile.",
+                "show_chart",
+            )
+    else:
+        base = float(frame.loc[frame["requested"] == 0, "value"].iloc[0])
+        fig = accuracy_curves(
+            frame, x=now.across, dense=base, drop=now.down == "drop", within=now.drop, names=[line.name for line in lines], dark=show.dark()
+        )
+        form = str(st.session_state.get("picture_form") or "PNG")
+        event = show.chart(
+            fig, "curves", caption(frame, split), config=show.saved_as(PICTURES[form], "accuracy-vs-sparsity"), on_select="rerun",
+            selection_mode="points",
+        )  # fmt: skip
+        _open(event, lines)
+    if busy and not any(line.busy for line in lines):
+        st.rerun()
+
+
+def _progress(lines: list[Line]) -> None:
+    """Show how far each setting is, with Cancel, and why one failed."""
+    for line in lines:
+        job = line.job
+        if job is not None and job.active:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.progress(job.fraction, text=f"{job.title}: {measuring.standing(job)}")
+                st.button("Cancel", key=f"cancel_{job.key}", icon=":material/close:", on_click=measuring.stop, args=(job.key,))
+        elif job is not None and job.state == "failed":
+            st.error(f"{job.title}: {show.plain(job.error)}", icon=":material/error:")
+        if job is not None and job.warning:
+            st.warning(show.plain(job.warning), icon=":material/save_as:")
+
+
+def _open(event: Any, lines: list[Line]) -> None:
+    """Offer to open the point that was clicked on the Prune page."""
+    points = event["selection"]["points"] if event else []
+    picked = next((point["customdata"] for point in points if point.get("customdata")), None)
+    if picked is None or not 0 <= int(picked[0]) < len(lines):
+        return
+    line, requested = lines[int(picked[0])], float(picked[1])
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{line.name}** at {percent(requested)}")
+        if st.button("Open on the Prune page", key="open_point", icon=":material/content_cut:"):
+            adopt(line, requested)
+            st.switch_page(routes.page("prune"))
+
+
+def adopt(line: Line, requested: float) -> None:
+    """Take the setting of a point."""
+    curve = line.curve
+    if session.settings().mode != curve.mode:
+        session.change_mode(curve.mode)
+    own = {} if curve.chosen else {name: getattr(PLAIN, name) for name in OWN}
+    session.change(criterion=curve.criterion, scope=curve.scope, sparsity=min(round(requested, 6), 0.995), **own)
+
+
+def caption(frame: pd.DataFrame, split: str) -> str:
+    """Say what to notice in the curves."""
+    n = int(frame["n"].iloc[0])
+    last = frame[frame["requested"] > 0]
+    if last.empty:
+        return f"The dense model, measured on {n:,} {split} images; points follow."
+    low = last.loc[last["value"].idxmin()]
+    text = (
+        f"Measured on {n:,} {split} images; bands are 95 % intervals. Lowest: {percent(low['value'])} at {percent(low['sparsity'])} "
+        f"({low['setting']})."
+    )
+    if last["least"].notna().any():
+        wide = (last["most"] - last["least"]).max()
+        text += f" Bars span {int(last['seeds'].max())} seeds, at most {100 * wide:.1f} points."
+    order = _by_average(last)
+    if len(order) > 1:
+        text += f" From 50 % on, {order[-1]} keeps most on average and {order[0]} least, as far as both were measured."
+    return text
+
+
+def _by_average(points: pd.DataFrame) -> list[str]:
+    """Return the settings by average accuracy over the sparsities from 50 % on that all of them cover, worst first."""
+    groups = {str(name): rows.sort_values("sparsity") for name, rows in points.groupby("setting", sort=False)}
+    last = min(float(rows["sparsity"].max()) for rows in groups.values())
+    if last <= 0.5:
+        return []
+    grid = np.linspace(0.5, last, 50)
+    return sorted(groups, key=lambda name: float(np.interp(grid, groups[name]["sparsity"], groups[name]["value"]).mean()))

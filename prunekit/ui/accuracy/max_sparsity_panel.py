@@ -1,0 +1,145 @@
+"""What the curves of "Accuracy vs sparsity" say: how far each setting can go, and every point in a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.data.dataset import Data
+from prunekit.evaluation.max_sparsity import Furthest, furthest
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.max_sparsity_run import Answer, FurthestRequest
+from prunekit.formatting import plural
+from prunekit.ui.accuracy.sweeps import Line
+from prunekit.ui.components import show
+from prunekit.ui.shared import measuring
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+
+
+def read_off(now: Settings, loaded: Loaded, data: Data, lines: list[Line]) -> None:
+    """Say how far each setting can go for a given loss, and offer to find it exactly and to confirm it."""
+    show.section("How far can it go?")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.number_input(
+            "Lose at most so many points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=320,
+            **session.bind("drop", show=lambda share: round(100 * share, 4), take=lambda points: round(points / 100, 6)),
+        )  # fmt: skip
+        requests = [FurthestRequest(line.request, now.drop) for line in lines]
+        jobs = [board().get(key_of("furthest", request.to_dict())) for request in requests]
+        open_ = [i for i, job in enumerate(jobs) if job is None or job.state in ("failed", "cancelled")]
+        st.button(
+            "Find it to half a percent, confirm on test images", key="find_furthest", icon=":material/my_location:", disabled=not open_,
+            on_click=_find, args=([(lines[i], requests[i]) for i in open_],),
+            help="Measures between the points, on the same images, then once on all test images, which have chosen nothing.",
+        )  # fmt: skip
+    with show.slot():
+        for job in jobs:
+            if job is not None and job.active:
+                measuring.panel(job.key)
+    answers = [job.result if job is not None and job.state == "done" else None for job in jobs]
+    found = [answer.found if answer is not None else _from_points(line, now.drop) for line, answer in zip(lines, answers, strict=True)]
+    rows = [_row(line, f, answer) for line, f, answer in zip(lines, found, answers, strict=True) if f is not None]
+    if rows:
+        frame = pd.DataFrame(rows, columns=["setting", "sparsity", "drop", "confident", "test"])
+        st.dataframe(frame, column_config=_columns(), hide_index=True, alt="Greatest sparsity within the allowed loss, by setting")
+        _say(now, lines, found, answers)
+
+
+def _find(asked: list[tuple[Line, FurthestRequest]]) -> None:
+    """Start the search for each setting; a button's callback."""
+    for line, request in asked:
+        measuring.ask("furthest", request.to_dict(), f"How far: {line.name}")
+
+
+def _from_points(line: Line, allowed: float) -> Furthest | None:
+    """Read the answer off measured points alone, each paired with the dense model."""
+    points = [point for point in line.points() if point.seed == line.request.spec.seed or not point.requested]
+    dense = next((point.accuracy for point in points if not point.requested), None)
+    known = {point.requested: point.accuracy for point in points if point.requested and dense is not None and point.accuracy.n == dense.n}
+    if dense is None or not known:
+        return None
+    highest = max(known)
+    # between measured points nothing is measured here: the resolution is as wide as the whole range
+    return furthest(lambda x: known[highest], dense, allowed, known=known, high=highest, resolution=0.999)
+
+
+def _row(line: Line, found: Furthest, answer: Answer | None) -> tuple[Any, ...]:
+    """Return one row of the table."""
+    told = None if answer is None or answer.confirmation is None else answer.confirmation
+    test = "" if told is None else ("✓ " if told.holds else "✗ ") + told.drop.sentence()
+    return line.name, 100 * found.sparsity, found.drop.sentence(), "yes" if found.confident else "open", test
+
+
+def _columns() -> dict[str, Any]:
+    """Return how the columns of the answers look."""
+    column = st.column_config
+    return {
+        "setting": column.TextColumn("Setting", width="medium"),
+        "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
+        "drop": column.TextColumn("Against dense, same images"),
+        "confident": column.TextColumn("95 % sure", help="Whether the whole interval is within what you allow."),
+        "test": column.TextColumn("On all test images"),
+    }
+
+
+def _say(now: Settings, lines: list[Line], found: list[Furthest | None], answers: list[Answer | None]) -> None:
+    """Say which setting goes furthest, and how that is known."""
+    known = [(f.sparsity, place) for place, f in enumerate(found) if f is not None]
+    best = max(known)[1]
+    answer, furthest_ = answers[best], found[best]
+    assert furthest_ is not None
+    text = f"**{lines[best].name}** goes furthest: {furthest_.sentence}"
+    if answer is None:
+        text += " Read from measured points, not between them."
+    elif answer.confirmation is not None:
+        text += f" {answer.confirmation.sentence}"
+    else:
+        text += " The same images chose and confirm here: there is no validation split, or the test split was picked."
+    unlike = {line.curve.mode for line in lines} == {"structured", "unstructured"}
+    st.caption(text + (" Shares are of weights here and of channels there: compare the two by MACs or parameters." if unlike else ""))
+
+
+def _percent(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its fractions as percent, for showing."""
+    shares = [name for name in ("requested", "sparsity", "value", "low", "high", "macs", "least", "most") if name in frame]
+    return frame.assign(**{name: 100 * frame[name] for name in shares})
+
+
+def _config() -> dict[str, Any]:
+    """Return how the columns of the table of points look."""
+    column = st.column_config
+    return {
+        "setting": column.TextColumn("Setting"),
+        "requested": column.NumberColumn("Requested", format="%.1f %%"),
+        "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
+        "ratio": column.NumberColumn("Compression ratio", format="%.2f×"),
+        "value": column.NumberColumn("Accuracy", format="%.1f %%"),
+        "low": column.NumberColumn("95 % from", format="%.1f %%"),
+        "high": column.NumberColumn("to", format="%.1f %%"),
+        "n": column.NumberColumn("n"),
+        "seeds": column.NumberColumn("Seeds"),
+        "least": column.NumberColumn("Lowest seed", format="%.1f %%"),
+        "most": column.NumberColumn("Highest seed", format="%.1f %%"),
+        "params": column.NumberColumn("Non-zero parameters", format="compact"),
+        "bytes": column.NumberColumn("Bytes", format="compact"),
+        "macs": column.NumberColumn("Effective MACs, of dense", format="%.1f %%"),
+        "about": None,
+    }
+
+
+def table(loaded: Loaded, frame: pd.DataFrame, split: str) -> None:
+    """Show every point, and hand them out."""
+    ordered = frame.sort_values(["setting", "requested"], kind="stable")
+    with st.expander(f"All {plural(len(frame), 'point')}", icon=":material/table:"):
+        st.dataframe(_percent(ordered), column_config=_config(), hide_index=True, alt="Every measured point")
+    name = loaded.source.name.rpartition("/")[2]
+    st.download_button(
+        "Download as CSV", data=ordered.assign(split=split).to_csv(index=False), file_name=f"{name}-accuracy-vs-sparsity.csv",
+        mime="text/csv",
+        icon=":material/download:", on_click="ignore",
+    )  # fmt: skip

@@ -1,0 +1,285 @@
+"""The page "Accuracy vs sparsity": which settings are on the picture, and the jobs that measure them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from prunekit.config.choices import NEEDS_DATA, criteria_of, scopes_of
+from prunekit.data.dataset import Data
+from prunekit.errors import StoreError
+from prunekit.evaluation.sweep import SweepPoint
+from prunekit.experiments.experiment import point_of
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.requests import SweepRequest
+from prunekit.experiments.sweep_run import known_points
+from prunekit.plots.accuracy_curves import AXES
+from prunekit.plots.theme import run_colour
+from prunekit.ui.classroom import rules
+from prunekit.ui.components import setting_controls, show
+from prunekit.ui.shared import job_sources, measuring, model_cache
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session
+from prunekit.ui.state.compatible import MODES
+from prunekit.ui.state.settings import Curve, Settings
+
+MOST = 8
+DRAWN = ("unstructured", "structured")
+RECOVERIES = {"": "Nothing", "r": "BatchNorm recalibrated", "f": "Fine-tuned", "p": "As on the Recover page"}
+ACROSS = {"sparsity": "Sparsity", "ratio": "Compression ratio", "params": "Parameters", "macs": "MACs", "bytes": "Bytes"}
+SUBSETS = (250, 1000, 2500, 5000, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One setting on the picture.
+
+    Attributes
+    ----------
+    curve : Curve
+        The setting.
+    name : str
+        What it is called.
+    request : SweepRequest
+        What is asked of the core.
+    repeats : int
+        Seeds.
+    weights, hashed : str
+        The very model and the very images.
+    """
+
+    curve: Curve
+    name: str
+    request: SweepRequest
+    repeats: int
+    weights: str
+    hashed: str
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The request of the job, as plain values."""
+        return {"sweep": self.request.to_dict(), "repeats": self.repeats}
+
+    @property
+    def job(self) -> Job | None:
+        """The job, if this server knows one."""
+        return board().get(key_of("repeats", self.plain))
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is being measured or waits for its turn."""
+        job = self.job
+        return job is not None and job.active
+
+    def points(self) -> list[SweepPoint]:
+        """Return the points that are there so far: of the job, or else of the store."""
+        job = self.job
+        if job is not None and job.partial:
+            return list(job.partial)
+        return stored(self) if rules.asked(key_of("repeats", self.plain)) else []
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        job = self.job
+        if job is not None:
+            return job.state == "done"
+        return len(self.points()) >= self.request.evaluations * self.repeats
+
+
+def stored(line: Line) -> list[SweepPoint]:
+    """Return the points of a setting that the store holds of this very model and these very images, seed by seed."""
+    kept = board().store
+    if kept is None:
+        return []
+    found: list[SweepPoint] = []
+    request, places = line.request, line.request.sparsities
+    try:
+        for place in range(line.repeats):
+            rows = known_points(request.seeded(request.spec.seed + place, places), kept, line.weights, line.hashed)
+            found += [point_of(row.run, row.measurement.accuracy, row.requested) for row in rows if "achieved" in row.run.info]
+            if len(rows) < 2:  # the dense model alone says nothing of where later seeds are measured
+                break
+            places = places or tuple(row.requested for row in rows[1:])
+    except StoreError:
+        return found
+    return found
+
+
+def curves_of(now: Settings) -> tuple[Curve, ...]:
+    """Return the curves that were picked, or the current setting alone."""
+    return now.curves or (_mine(now),)
+
+
+def _mine(now: Settings) -> Curve:
+    """Return the setting of the Prune page as a curve; a pattern has none, single weights without it do."""
+    return now.curve() if now.mode in DRAWN else now.curve(mode="unstructured")
+
+
+def label(now: Settings, curve: Curve) -> str:
+    """Return what a curve is called."""
+    after = now.recovery(curve.recovery).title() if curve.recovery else ""
+    words = setting_controls.name_of(curve.mode, curve.criterion, curve.scope) + (", as on Prune" if curve.chosen else "")
+    return words + (f", {after}" if after else "")
+
+
+def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line]:
+    """Return everything that is on the picture."""
+    model, of_data = job_sources.lend(now, loaded, data)
+    whole = getattr(data, split)
+    images = 0 if now.images >= len(whole) else now.images
+    weights, hashed = model_cache.weights_known(loaded.source, tuple(whole[0][0].shape)), model_cache.images_known(whole)
+    found = []
+    for curve in curves_of(now):
+        request = SweepRequest(
+            model, of_data, now.spec(loaded.every, curve), now.recovery(curve.recovery), split, images, None, now.evaluations
+        )  # fmt: skip
+        random = curve.criterion in ("random", *NEEDS_DATA) or request.recovery.epochs > 0
+        found.append(Line(curve, label(now, curve), request, now.repeats if random else 1, weights, hashed))
+    return found
+
+
+def start(lines: list[Line]) -> None:
+    """Start measuring whatever is missing; a button's callback."""
+    for line in lines:
+        if not line.complete and not line.busy:
+            measuring.ask("repeats", line.plain, line.name)
+
+
+def button(lines: list[Line]) -> None:
+    """Show the button that measures what is missing."""
+    settled, busy = all(line.complete or line.busy for line in lines), any(line.busy for line in lines)
+    words, icon = ("Measuring …", "hourglass_top") if settled and busy else ("Measured", "check") if settled else ("Measure", "speed")
+    st.button(
+        words,
+        key="measure_curves",
+        type="primary",
+        icon=f":material/{icon}:",
+        disabled=settled,
+        on_click=start,
+        args=(lines,),
+        width="stretch",
+    )
+
+
+def choose(now: Settings, loaded: Loaded) -> None:
+    """Show the list of settings, and how to add one."""
+    st.markdown("**Settings on the picture**")
+    for place, curve in enumerate(curves_of(now)):
+        name, away = st.columns([7, 1], vertical_alignment="center", gap="xsmall")
+        name.html(f'<span style="color:{run_colour(place, show.dark())}">●</span> {label(now, curve)}')
+        if now.curves:
+            away.button(
+                "",
+                key=f"drop_{place}",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=_remove,
+                args=(curve,),
+                help="Take this setting away",
+            )
+    with st.popover("Add a setting", icon=":material/add:", disabled=len(curves_of(now)) >= MOST, width="stretch"):
+        new = _new(now)
+        st.button("Add", key="add_curve", type="primary", on_click=_add, args=(new,), disabled=new in curves_of(now))
+    mine = _mine(now)
+    if mine not in curves_of(now):
+        st.button("Add the setting of the Prune page", icon=":material/content_cut:", on_click=_add, args=(mine,), width="stretch")
+    if now.mode not in DRAWN:
+        instead = "" if now.curves else " Here its criterion is applied to single weights, the same share of each layer."
+        st.caption(f"A pattern N:M has one sparsity, so it has no curve: measure its accuracy on the Prune page.{instead}")
+
+
+def _new(now: Settings) -> Curve:
+    """Show what a new curve can be, and return it."""
+    mode = str(st.segmented_control("Mode", list(DRAWN), format_func=MODES.__getitem__, default=DRAWN[0], required=True, key="add_mode"))
+    names, shares = list(criteria_of(mode)), list(scopes_of(mode))
+    criterion = st.selectbox("Criterion", names, format_func=setting_controls.criterion_name, key=f"add_criterion_{mode}")
+    scope = st.selectbox("Scope", shares, format_func=setting_controls.SCOPES.__getitem__, key=f"add_scope_{mode}")
+    after = str(st.selectbox("After the cut", list(RECOVERIES), format_func=RECOVERIES.__getitem__, key="add_recovery"))
+    if after == "f":
+        epochs = st.number_input("Epochs for every point", min_value=1, max_value=50, value=1, step=1, key="add_epochs")
+        after = f"f{int(epochs)}"
+        st.caption("Fine-tuning is carried out anew for every point, with the other choices of the Recover page.")
+    st.caption("N:M has one sparsity, so it has no curve.")
+    return Curve(mode, str(criterion), str(scope), recovery=after)
+
+
+def _add(curve: Curve) -> None:
+    """Add a curve."""
+    now = session.settings()
+    session.change(curves=tuple(dict.fromkeys([*curves_of(now), curve]))[:MOST])
+
+
+def _remove(curve: Curve) -> None:
+    """Take a curve away."""
+    session.change(curves=tuple(other for other in session.settings().curves if other != curve))
+
+
+def split_of(now: Settings, data: Data) -> str:
+    """Return the split to measure on: validation to choose by, where there is one."""
+    return "test" if now.split == "test" or data.validation is None else "validation"
+
+
+def how(now: Settings, data: Data) -> str:
+    """Show on which images, how many points and how many seeds; return the split."""
+    split = _split(now, data)
+    whole = len(getattr(data, split))
+    offered = list(dict.fromkeys([n for n in SUBSETS if n and n < whole] + [0, now.images if now.images < whole else 0]))
+    offered = sorted(offered, key=lambda n: n or whole)
+    st.selectbox(
+        "Images", offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}",
+        help="A fixed, stratified subset first: quick, with wider bands. All of them when it matters.",
+        **session.bind("images", start=offered, show=lambda n: 0 if n >= whole else n),
+    )  # fmt: skip
+    with st.expander("Points and seeds", icon=":material/tune:"):
+        st.number_input(
+            "Points of each curve", min_value=3, max_value=100, step=1, help="They go where the curve bends.", **session.bind("evaluations")
+        )
+        st.number_input(
+            "Seeds", min_value=1, max_value=20, step=1, **session.bind("repeats"),
+            help="Repeats settings that depend on chance (random criterion, order of the data, fine-tuning); bars show the spread.",
+        )  # fmt: skip
+    return split
+
+
+def _split(now: Settings, data: Data) -> str:
+    """Show which split is used, and why."""
+    if data.validation is None:
+        st.caption(
+            f"Measured on {len(data.test):,} test images: these data have no validation split, so the same images choose and confirm."
+        )
+        return "test"
+    sizes = {"validation": f"Validation ({len(data.validation):,})", "test": f"Test ({len(data.test):,})"}
+    chosen = st.segmented_control(
+        "Measured on", list(sizes), format_func=sizes.__getitem__, required=True,
+        help=(
+            "Choose a sparsity by the validation split; keep the test split for the last word, otherwise it "
+            "flatters what was chosen on it."
+        ),
+        **session.bind("split", start="default", show=lambda s: s or "validation", take=lambda s: "" if s == "validation" else s),
+    )  # fmt: skip
+    return str(chosen)
+
+
+def axes() -> None:
+    """Show what is drawn against what."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        assert set(ACROSS) == set(AXES)
+        st.segmented_control(
+            "Across", list(ACROSS), format_func=ACROSS.__getitem__, required=True, **session.bind("across", start="default")
+        )
+        st.segmented_control(
+            "Up", ["accuracy", "drop"], format_func={"accuracy": "Accuracy", "drop": "Against dense"}.__getitem__, required=True,
+            **session.bind("down", start="default"),
+        )  # fmt: skip
+        st.segmented_control(
+            "Save as",
+            ["PNG", "SVG"],
+            default="PNG",
+            key="picture_form",
+            help="The camera above the picture saves what you see.",
+        )

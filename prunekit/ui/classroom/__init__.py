@@ -1,0 +1,1 @@
+"""What is different in a class: seats, limits, and the teacher's browser."""

@@ -1,0 +1,200 @@
+"""All runs in a table: filter, sort, and pick those that stand beside each other."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.comparison.compare_runs import sparsity_of
+from prunekit.comparison.letters import FEWEST
+from prunekit.evaluation.sizes import FOUR, comparable
+from prunekit.experiments.records import KINDS, Run
+from prunekit.experiments.run_list import ALL, EARLIER, Listed, in_passing, listed
+from prunekit.experiments.store import RunStore
+from prunekit.formatting import plural
+from prunekit.reports.table import short_title
+from prunekit.ui import routes
+from prunekit.ui.compare import picked_runs
+from prunekit.ui.components import run_labels, show
+from prunekit.ui.state import session
+from prunekit.ui.state.compare_settings import MOST_RUNS, SORTS
+from prunekit.ui.state.settings import Settings
+
+COLUMNS = ["id", "run", "model", "kind", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "made", "passing"]
+ORDER = ["run", "model", "accuracy", "size", "sparsity", "tags", "note", "kind", "params", "n", "made", "id"]
+ORDERS = {
+    "newest": "Newest first",
+    "accuracy": "Most accurate first",
+    "size": "Smallest first",
+    "params": "Fewest parameters first",
+    "sparsity": "Sparsest first",
+    "name": "By name",
+}
+_BY = {"newest": ("made", False), "accuracy": ("accuracy", False), "size": ("size", True), "params": ("params", True)}
+_BY |= {"sparsity": ("sparsity", False), "name": ("run", True)}
+
+
+def frame_of(store: RunStore) -> pd.DataFrame:
+    """Return every run as a row, with its best-founded accuracy and what people say of it."""
+    passing, every = in_passing(store), listed(store, every=True)
+    dense = {one.run.weights: one.run for one in every if one.run.kind == "dense"}
+    rows = []
+    for one in every:
+        run, label, seen = one.run, one.label, one.accuracy
+        value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.images)
+        rows.append(
+            (*_first(one), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing)
+        )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _first(one: Listed) -> tuple[str, str, str, str]:
+    """Return a run's name, title (marked where its figures cannot be vouched for), model and kind."""
+    run = one.run
+    return run.id, short_title(run) + (f" ({EARLIER})" if one.earlier else ""), str(run.model.get("name", "")).rpartition("/")[2], run.kind
+
+
+def _counts(run: Run, dense: Run | None) -> tuple[float, float, float]:
+    """Return kilobytes of the smallest form, parameters that are not zero, and sparsity in percent; NaN for what is not known."""
+    told = comparable(run.info.get("sizes")) or {}
+    sizes = [told[name] for name in FOUR if isinstance(told.get(name), (int, float))]
+    found = (min(sizes, default=None), run.info.get("nonzero"), None if dense is None else sparsity_of(run, dense))
+    size, params, sparsity = (float("nan") if value is None else float(value) for value in found)
+    return size / 1000, params, 100 * sparsity
+
+
+def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
+    """Return the rows that pass the filters, in the order asked for; picked runs always pass.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of `frame_of`.
+    now : Settings
+        Filters and order.
+    """
+    text = (frame[["id", "run", "model", "kind", "note"]].agg(" ".join, axis=1) + " " + frame["tags"].map(" ".join)).str.lower()
+    keep = pd.Series(True, index=frame.index)
+    for word in now.find.lower().split():
+        keep &= text.str.contains(word, regex=False)
+    if now.kind:
+        keep &= frame["kind"] == now.kind
+    if now.tagged:
+        keep &= frame["tags"].map(lambda tags: now.tagged in tags)
+    if not now.every:
+        keep &= ~frame["passing"]
+    by, up = _BY[now.sort]
+    shown = frame[keep | frame["id"].str[: picked_runs.DIGITS].isin(now.runs)]
+    return shown.sort_values(by, ascending=up, kind="stable", na_position="last").reset_index(drop=True)
+
+
+def section(now: Settings, store: RunStore) -> None:
+    """Show the table with its filters; folded away once runs are picked, until it is opened again."""
+    whole = len(store.runs(limit=ALL))
+    if not whole:
+        show.empty("Nothing has been kept yet. Choose a setting on the Prune page and press **Save as run** there.", "bookmark_add")
+        routes.link("prune", "Go to the Prune page")
+        st.stop()
+    # it folds when the page is opened, not while somebody is still picking
+    opened = session.mirror("runs_open", bool(st.session_state.get("runs_open", len(now.runs) < FEWEST)), "expanded")
+    box = st.expander(f"All runs ({whole:,})", icon=":material/list:", on_change="rerun", **opened)
+    if box.open:
+        with box:
+            _body(now, store)
+
+
+def _body(now: Settings, store: RunStore) -> None:
+    """Show the filters, the table, and what can be done with the ticked runs."""
+    frame = frame_of(store)
+    _filters(now, frame)
+    shown = chosen(frame, now)
+    if shown.empty:
+        show.empty(
+            "No run passes these filters. Runs that arose on the way to something else show with the switch above.", "filter_alt_off"
+        )
+    else:
+        _table(now, shown, several=frame["model"].nunique() > 1)
+    hidden = len(frame) - len(shown)
+    if hidden:
+        st.caption(f"{plural(hidden, 'run')} {'does' if hidden == 1 else 'do'} not pass these filters.")
+    run_labels.tools(now, store)
+
+
+def _filters(now: Settings, frame: pd.DataFrame) -> None:
+    """Show what narrows the table down."""
+    kinds = ["", *(kind for kind in KINDS if (frame["kind"] == kind).any() or kind == now.kind)]
+    tags = ["", *sorted({tag for tags in frame["tags"] for tag in tags} | ({now.tagged} - {""}))]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.text_input("Find", placeholder="words in title, tags or notes", max_chars=60, width=230, **session.bind("find", take=_clean))
+        st.selectbox("Kind", kinds, format_func=lambda kind: kind or "all kinds", width=140, **session.bind("kind", start=kinds))
+        if len(tags) > 1:
+            st.selectbox("Tag", tags, format_func=lambda tag: tag or "all tags", width=150, **session.bind("tagged", start=tags))
+        st.selectbox("Order", SORTS, format_func=ORDERS.__getitem__, width=210, **session.bind("sort", start=SORTS))
+        st.toggle(
+            "Runs in passing, too",
+            **session.bind("every"),
+            help="Points of curves and single measurements that nobody saved, tagged or noted are left out otherwise.",
+        )
+
+
+def _clean(text: str) -> str:
+    """Return what was typed without what an address may not hold."""
+    return "".join(c for c in text if c >= " " and c not in "<>`")[:60]
+
+
+def _table(now: Settings, shown: pd.DataFrame, several: bool) -> None:
+    """Show the runs; ticking a row picks it."""
+    ids = [name[: picked_runs.DIGITS] for name in shown["id"]]
+    # the table keeps its own selection: other rows, or picks that were made elsewhere, are another table
+    turn = (session.times_read(), st.session_state.get("picks_turn", 0), hash(tuple(ids)))
+    key = "all_runs_" + "_".join(map(str, turn))
+    rows = [place for place, name in enumerate(ids) if name in now.runs]
+    height: Literal["content"] | int = "content" if len(shown) <= 8 else 320
+    free = _free(shown)
+    st.dataframe(
+        shown.assign(id=ids), column_config=_columns(several, 290 + sum(free.values())), hide_index=True, height=height, key=key,
+        column_order=[name for name in ORDER if name not in free], placeholder="–",
+        on_select=partial(_take_rows, key, tuple(ids)), selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
+        alt="All runs with accuracy, size, tags and notes; selected rows stand beside each other below",
+    )  # fmt: skip
+
+
+def _free(shown: pd.DataFrame) -> dict[str, int]:
+    """Return the columns that nobody wrote or measured anything for, with their width: room for the titles, which tell the runs apart."""
+    said = {name: 110 for name in ("tags", "note") if not shown[name].astype(bool).any()}
+    return said | ({"size": 95} if shown["size"].isna().all() else {})
+
+
+def _take_rows(key: str, ids: tuple[str, ...]) -> None:
+    """Carry the ticked rows into the picks: those that stay keep their order, new ones follow."""
+    ticked = [ids[int(row)] for row in st.session_state[key]["selection"]["rows"]]
+    before = session.settings().runs
+    stay = [name for name in before if name in ticked or name not in ids]
+    new = [name for name in ticked if name not in before]
+    put = picked_runs.take if len(stay) + len(new) > MOST_RUNS else picked_runs.change_runs
+    put((*stay, *new))
+
+
+def _columns(several: bool, title: int) -> dict[str, Any]:
+    """Return how the columns look."""
+    column = st.column_config
+    return {
+        "run": column.TextColumn("Run", pinned=True, width=title),
+        "model": column.TextColumn("Model") if several else None,
+        "kind": column.TextColumn("Kind", width=90),
+        "accuracy": column.NumberColumn(
+            "Accuracy", format="%.1f %%", width=85, help="On most images that it was measured on; test images first."
+        ),
+        "n": column.NumberColumn("n", format="localized", width=60),
+        "size": column.NumberColumn("Smallest file", format="%.1f kB", width=95),
+        "params": column.NumberColumn("Non-zero", format="compact", width=80),
+        "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=80),
+        "tags": column.ListColumn("Tags", width=110),
+        "note": column.TextColumn("Note", width=110),
+        "made": column.DatetimeColumn("Made (UTC)", format="YYYY-MM-DD HH:mm", width=130),
+        "id": column.TextColumn("Id", width=110),
+        "passing": None,
+    }

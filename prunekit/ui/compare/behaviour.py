@@ -1,0 +1,140 @@
+"""What runs do differently: classes, confusion, and the images whose prediction flips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.comparison.behaviour import Behaviour
+from prunekit.comparison.columns import Comparison
+from prunekit.experiments.jobs import board
+from prunekit.experiments.store import RunStore
+from prunekit.formatting import percent, plural
+from prunekit.reports import pictures
+from prunekit.ui.compare import picked_runs
+from prunekit.ui.components import show
+from prunekit.ui.shared import measuring
+from prunekit.ui.start import gallery
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+
+SHEET = 18  # images on one page
+KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, then right"}
+
+
+def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:
+    """Show what the runs say about the same images, or offer to ask them."""
+    told = picked_runs.behaviour_of(found, store)
+    if told is None:
+        _ask(found, store)
+        return
+    letters = [column.letter for column in found.columns if column.letter in told.confusion]
+    if len(letters) > 1:
+        st.segmented_control(
+            "Compare with dense", range(len(letters)), required=True, format_func=letters.__getitem__,
+            **session.bind("behind", start="default", show=lambda place: min(place, len(letters) - 1), then=_behind),
+        )  # fmt: skip
+    look = picked_runs.view_of(now, found, [])
+    drawn = pictures.of_behaviour(told, look, show.dark())
+    for box, picture in zip(st.columns(len(drawn), gap="medium"), drawn, strict=True):
+        with box:
+            show.pictures([picture])
+    _flips(now, found, told, look.behind)
+
+
+def _behind(place: int) -> None:
+    """Take another run."""
+    session.change(behind=place, sheet=1)
+
+
+def _ask(found: Comparison, store: RunStore) -> None:
+    """Offer to let all runs predict."""
+    job = board().get(picked_runs.predict_key(found))
+    if job is None or not job.active:
+        where = f"{found.images:,} {found.split} images" if found.images else f"{found.split} images"
+        show.empty(
+            f"What each run says about the {where} is not known yet. Predicting takes as long as measuring accuracy once more.",
+            "visibility",
+        )
+        st.button(
+            "Let them predict",
+            key="predict",
+            type="primary",
+            icon=":material/visibility:",
+            on_click=picked_runs.predict,
+            args=(found, store),
+        )
+    measuring.panel(picked_runs.predict_key(found))
+
+
+def _flips(now: Settings, found: Comparison, told: Behaviour, letter: str) -> None:
+    """Show the images whose prediction becomes right or wrong."""
+    show.section(f"Which images flip from dense to {letter}?")
+    rows = told.flips[told.flips["letter"] == letter]
+    counts = {"all": len(rows), **rows["kind"].value_counts().to_dict()}
+    st.segmented_control(
+        "Which", list(KINDS), required=True, label_visibility="collapsed",
+        format_func=lambda kind: f"{KINDS[kind]} ({counts.get(kind, 0):,})", **session.bind("flips", start="default", then=_kind),
+    )  # fmt: skip
+    picked = rows if now.flips == "all" else rows[rows["kind"] == now.flips]
+    if picked.empty:
+        what = "No image flips" if now.flips == "all" else "No image flips this way"
+        st.caption(f"{what}: here {letter} and the dense model are right alike.")
+        return
+    sheets = -(-len(picked) // SHEET)
+    sheet = min(now.sheet, sheets)
+    _sheet(found, told, picked.iloc[(sheet - 1) * SHEET : sheet * SHEET])
+    if sheets > 1:
+        st.pagination(sheets, **session.bind("sheet", start="default", show=lambda _: sheet))
+    st.caption(flips_caption(rows, letter, told.classes))
+
+
+def _sheet(found: Comparison, told: Behaviour, rows: pd.DataFrame) -> None:
+    """Show some images with their label, both predictions and how sure they were."""
+    split, _ = picked_runs.split_with_names(found)
+    with st.grid(6, min_column_width=120, gap="small"):
+        for row in rows.to_dict("records"):
+            with st.container(border=True, gap="xsmall"):
+                _tile(split, row, told.classes)
+
+
+def _tile(split: Any, row: dict[Any, Any], classes: tuple[str, ...]) -> None:
+    """Show one image."""
+    truth, before, after = (classes[int(row[name])] for name in ("label", "before", "after"))
+    picture = gallery.enlarge(split.picture(int(row["image"])), 96)
+    st.image(picture, width=96, alt=f"Test image {row['image']}, a {truth}: the dense model says {before}, the run says {after}")
+    marks = {True: ":green[✓]", False: ":red[✗]"}
+    st.caption(
+        f"is **{show.plain(truth)}**  \n"
+        f"Dense {marks[before == truth]} {show.plain(before)}, {percent(float(row['before_confidence']), 0)}  \n"
+        f"{row['letter']} {marks[after == truth]} {show.plain(after)}, {percent(float(row['after_confidence']), 0)}"
+    )
+
+
+def _kind(kind: str) -> None:
+    """Take another kind of flips."""
+    session.change(flips=kind, sheet=1)
+
+
+def flips_caption(rows: pd.DataFrame, letter: str, classes: tuple[str, ...]) -> str:
+    """Say how many images flip each way, and which class loses most.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Flips of one run.
+    letter : str
+        Of the run.
+    classes : tuple of str
+        Their names.
+    """
+    lost, won = rows[rows["kind"] == "lost"], rows[rows["kind"] == "won"]
+    text = f"{letter} gets {plural(len(lost), 'image')} wrong that the dense model got right, and {len(won):,} right that it got wrong."
+    if len(lost):
+        worst = lost["label"].value_counts()
+        text += f" Most of the lost ones are **{classes[int(worst.idxmax())]}** ({int(worst.max()):,})." if worst.max() > 1 else ""
+        sure = lost.loc[lost["after_confidence"].idxmax()]
+        text += f" In the worst, {letter} is {percent(float(sure['after_confidence']), 0)} sure of “{classes[int(sure['after'])]}”."
+    return text

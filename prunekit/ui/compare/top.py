@@ -1,0 +1,60 @@
+"""The top of a comparison: which runs, the answer, and three big numbers."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from prunekit.comparison.columns import Column, Comparison
+from prunekit.experiments.records import Run
+from prunekit.plots.compare_layers import letter_colour
+from prunekit.reports.page import big_three
+from prunekit.reports.table import short_title
+from prunekit.ui.compare import picked_runs
+from prunekit.ui.components import show
+
+
+def strip(runs: list[Run], found: Comparison | None) -> None:
+    """Show the picked runs in their colours, each with a button that lets it go."""
+    if not runs:
+        return
+    letters = {} if found is None else {column.run.id: column.letter for column in found.all}
+    for place, (box, run) in enumerate(zip(st.columns(len(runs), gap="small"), runs, strict=True)):
+        letter = letters.get(run.id, "ABCDEF"[place])
+        with box.container(border=True, height="stretch", gap=None):
+            name, away = st.columns([6, 1], gap="xsmall")
+            name.html(_chip(letter, short_title(run), show.dark()))
+            away.container(horizontal=True, horizontal_alignment="right").button(
+                "", key=f"let_go_{run.id}", icon=":material/close:", type="tertiary", on_click=picked_runs.toggle, args=(run.id,),
+                help=f"Let {letter} go",
+            )  # fmt: skip
+
+
+def _chip(letter: str, title: str, dark: bool) -> str:
+    """Return a run's letter in its colour, and its title."""
+    colour = letter_colour(letter, dark)
+    return (
+        f'<span style="color:{colour};font-weight:700;font-size:1.15rem">● {escape(letter)}</span> '
+        f'<span style="font-size:.92rem;overflow-wrap:anywhere">{escape(title)}</span>'
+    )
+
+
+def answer(found: Comparison) -> None:
+    """Show the answer first, then three big numbers of the run that it names, then why not to trust it blindly."""
+    column = found.column(found.best) if found.best else None
+    colour = letter_colour(column.letter, show.dark()) if column else letter_colour("Dense", show.dark())
+    if found.answer:
+        st.html(f'<p style="font-size:1.3rem;line-height:1.4;border-left:5px solid {colour};padding:.2rem 0 .2rem .9rem;margin:.2rem 0">'
+                f"{escape(found.answer)}</p>")  # fmt: skip
+    if column is not None:
+        _tiles(column, found)
+    if found.caution:
+        st.warning(show.plain(found.caution) + ".", icon=":material/balance:")
+
+
+def _tiles(column: Column, found: Comparison) -> None:
+    """Show what was kept, how small it is and how fast; a dash until it was measured."""
+    for box, (label, value, below) in zip(st.columns(3), big_three(column, found.baseline), strict=True):
+        with box:
+            show.tile(f"{label} by {column.letter}", value, "measured" if value != "–" else "", below)

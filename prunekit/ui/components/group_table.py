@@ -1,0 +1,152 @@
+"""The coupled groups on the Prune page: one tick for all layers that shrink together, an override, and what stays of each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.plots.channel_groups import tail
+from prunekit.pruning.structured.channel_groups import Group
+from prunekit.pruning.structured.plan import Plan
+from prunekit.ui.components.group_changes import Shrinking, operations, shrinking
+from prunekit.ui.shared.cuts import View
+from prunekit.ui.shared.model_cache import Loaded, Source, load
+from prunekit.ui.state import session
+from prunekit.ui.state.layer_choice import put, ticked_places
+from prunekit.ui.state.settings import Settings
+
+OVERRIDE = "A fixed share for this group; the others make up the total. Empty: none."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One or two groups on the same layers: of attention its heads and their dimensions.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        What is ticked together.
+    entries : tuple of Shrinking
+        The groups.
+    """
+
+    layers: tuple[str, ...]
+    entries: tuple[Shrinking, ...]
+
+    @property
+    def title(self) -> str:
+        """Return the first layer, and how many others follow."""
+        rest = len(self.layers) - 1
+        return f"{tail(self.layers[0], 30)} and {rest} more" if rest else tail(self.layers[0], 34)
+
+
+def rows_of(source: Source) -> tuple[Row, ...]:
+    """Return the rows of the table: coupled groups first, each in the order of depth.
+
+    Raises
+    ------
+    PruningError, ModelError
+        If structured pruning cannot see the model.
+    """
+    found: dict[tuple[str, ...], list[Shrinking]] = {}
+    for entry in shrinking(source):
+        found.setdefault(entry.group.layers, []).append(entry)
+    return tuple(Row(layers, tuple(entries)) for layers, entries in found.items())
+
+
+def table(now: Settings, loaded: Loaded, view: View | None) -> None:
+    """Show every group with its tick, its override and what stays of it."""
+    rows = rows_of(loaded.source)
+    frame = _frame(now, loaded, view, rows)
+    column = st.column_config
+    config = {
+        "tick": column.CheckboxColumn("Prune", width=65, pinned=True),
+        "group": column.TextColumn("Layers that shrink together", width=255, pinned=True),
+        "tied": column.TextColumn("Tied by", width=110),
+        "units": column.TextColumn("What stays", width=175),
+        "removed": column.ProgressColumn("Removed", format="percent", min_value=0, max_value=1, width=120),
+        "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=95, help=OVERRIDE),
+    }
+    order = [name for name in config if name != "tied" or frame[name].any()]
+    key = f"groups_{loaded.source.name}_{loaded.source.upload}"
+    st.data_editor(
+        frame, column_config=config, column_order=order, hide_index=True, key=key, on_change=_take_edits, args=(key,),
+        height="content" if len(frame) <= 14 else 460, disabled=["group", "tied", "units", "removed"],
+        alt="Groups of layers that shrink together, with a tick and an override each",
+    )  # fmt: skip
+
+
+def _frame(now: Settings, loaded: Loaded, view: View | None, rows: tuple[Row, ...]) -> pd.DataFrame:
+    """Return the rows of the table."""
+    place = {name: i for i, name in enumerate(loaded.every)}
+    ticked, fixed = set(ticked_places(now, loaded.source)), dict(now.overrides)
+    plan = view.cut if view is not None and isinstance(view.cut, Plan) else None
+    shares = [next((fixed[place[name]] for name in row.layers if place[name] in fixed), math.nan) for row in rows]
+    return pd.DataFrame(
+        {
+            "tick": [all(place[name] in ticked for name in row.layers) for row in rows],
+            "group": [row.title for row in rows],
+            "tied": [operations(row.entries[0].group) for row in rows],
+            "units": [_units(row, plan) for row in rows],
+            "removed": [_removed(row, plan) for row in rows],
+            "override": [100 * share for share in shares],
+        }
+    )
+
+
+def _units(row: Row, plan: Plan | None) -> str:
+    """Return what stays of each group of a row, ``31 of 64 channels``."""
+    if plan is None:
+        return ", ".join(entry.units for entry in row.entries)
+    if all(not plan.kept[name] for name in row.layers):
+        return "nothing: its block goes"
+    left = [f"{entry.group.size - lost(entry.group, plan)} of {entry.units}" for entry in row.entries]
+    return left[0] if len(left) == 1 else " × ".join(text.partition(" dimension")[0] for text in left)
+
+
+def lost(group: Group, plan: Plan) -> int:
+    """Return how many units of a group go; all of them where its layers go with whole blocks."""
+    if all(not plan.kept[name] for name in group.layers):
+        return group.size
+    return int(plan.gone[group.atoms].sum())
+
+
+def _removed(row: Row, plan: Plan | None) -> float:
+    """Return which share of a row's units goes; heads and their dimensions multiply."""
+    if plan is None:
+        return 0.0
+    return 1 - math.prod(1 - lost(entry.group, plan) / entry.group.size for entry in row.entries)
+
+
+def _take_edits(key: str) -> None:
+    """Carry edits of the table into the settings; the table is then drawn from them again."""
+    edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
+    if not edits:  # the table drops an edit once the data say the same, and reports that too
+        return
+    now = session.settings()
+    loaded = load(Source.of(now))
+    rows, place = rows_of(loaded.source), {name: i for i, name in enumerate(loaded.every)}
+    ticked, fixed = set(ticked_places(now, loaded.source)), dict(now.overrides)
+    for index, values in edits.items():
+        members = {place[name] for name in rows[int(index)].layers}
+        if "override" in values:
+            _override(members, values["override"], ticked, fixed)
+        if values.get("tick"):
+            ticked |= members
+        elif "tick" in values:
+            ticked -= members
+            fixed = {i: share for i, share in fixed.items() if i not in members}
+    put(loaded.source, ticked, fixed, dict(now.caps))
+
+
+def _override(members: set[int], share: float | None, ticked: set[int], fixed: dict[int, float]) -> None:
+    """Give all layers of a group a share, or none."""
+    for member in members:
+        fixed.pop(member, None)
+    if share is not None:
+        fixed |= dict.fromkeys(members, round(min(max(float(share), 0.0), 99.9) / 100, 8))
+        ticked |= members

@@ -1,0 +1,169 @@
+"""What takes part, on the Prune page: a tick, an override and a cap for each layer; by group and by block where channels go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.errors import PrunekitError
+from prunekit.formatting import shape
+from prunekit.ui.components import block_table, group_table, show
+from prunekit.ui.layers.table import kind
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.cuts import View
+from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.state import session
+from prunekit.ui.state.layer_choice import defaults, put, ticked_places, together
+from prunekit.ui.state.settings import Settings
+
+OVERRIDE = "A fixed share for this layer; the others make up the total. Empty: none."
+CAP = "At most this share of this layer goes. Empty: no cap of its own."
+PARTS = {"groups": "By group", "layers": "By layer", "blocks": "Whole blocks"}
+NORMS = "Norms are not in the list: they follow the layer before them."
+
+
+def section(now: Settings, loaded: Loaded, view: View | None) -> None:
+    """Show what takes part: layer by layer, and where channels go by group and by block, too."""
+    show.section("Which layers take part?" if now.mode != "structured" else "What takes part?")
+    _, reasons = defaults(loaded.source, now.mode)
+    part = _part(loaded.source) if now.mode == "structured" else "layers"
+    if part == "blocks":
+        block_table.table(now, loaded, view)
+        return
+    if part == "groups":
+        group_table.table(now, loaded, view)
+    else:
+        table(now, loaded, view, reasons)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(_note(now, loaded.source, reasons), width="stretch")
+        if now.layers is not None or now.overrides or now.caps:
+            plain = {"layers": None, "overrides": (), "caps": ()}
+            st.button("Back to the default layers", icon=":material/restart_alt:", on_click=session.change, kwargs=plain)
+
+
+def _part(source: Source) -> str:
+    """Let a person choose what the table lists: groups, layers or blocks."""
+    try:
+        there = ["groups", "layers"] if cuts.graph(source).groups else ["layers"]
+    except PrunekitError:
+        return "layers"
+    there += ["blocks"] if block_table.names_of(source) else []
+    picked = st.segmented_control(
+        "List", there, format_func=PARTS.__getitem__, required=True, default=there[0], label_visibility="collapsed", key="ticks_part",
+        persist_state="session",
+    ) if there[1:] else there[0]  # fmt: skip
+    return picked if picked in there else there[0]
+
+
+def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int, str]) -> None:
+    """Show every layer with its tick, its override, its cap and what becomes of it."""
+    frame = _rows(now, loaded, view, reasons)
+    structured = now.mode == "structured"
+    column = st.column_config
+    config = {
+        "tick": column.CheckboxColumn("Prune", width=70, pinned=True),
+        "layer": column.TextColumn("Layer", width=190 if frame["layer"].str.len().max() <= 24 else 290, pinned=True),
+        "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
+        "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
+        "removed": column.ProgressColumn("Removed", format="percent", min_value=0, max_value=1, width=150),
+        "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
+        "type": column.TextColumn("Type", width="small"),
+        "note": column.TextColumn("Note"),
+    }
+    left_out = {"unstructured": {"note"}, "nm": {"note", "override", "cap"}, "structured": set()}[now.mode]
+    order = [name for name in config if name not in left_out]
+    key = f"ticks_{now.mode}_{loaded.source.name}_{loaded.source.upload}"
+    st.data_editor(
+        frame, column_config=config, column_order=order, hide_index=True, key=key, on_change=_take_edits, args=(key,),
+        height="content" if len(frame) <= 14 else 460,
+        disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick, an override and a cap each",
+    )  # fmt: skip
+
+
+def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int, str]) -> pd.DataFrame:
+    """Return the rows of the table."""
+    base = model_cache.frame_of(loaded.source, now.mode)
+    fixed, caps, ticked = dict(now.overrides), dict(now.caps), set(ticked_places(now, loaded.source))
+    frame = view.frame if view is not None else None
+    after = frame["after"] if frame is not None else base["shape"]
+    stays = [limit.partition(" stays whole: ") for limit in (view.limits if view is not None else ())]
+    whole = {name: f"stays whole: {why}" for name, mark, why in stays if mark}
+    return pd.DataFrame(
+        {
+            "tick": [place in ticked for place in base.index],
+            "layer": base["name"],
+            "type": [kind(name) for name in base["type"]],
+            "shape": [_change(before, left) for before, left in zip(base["shape"], after, strict=True)],
+            "removed": frame["removed"] if frame is not None else 0.0,
+            "override": [100 * fixed[place] if place in fixed else math.nan for place in base.index],
+            "cap": [100 * caps[place] if place in caps else math.nan for place in base.index],
+            "note": [reasons.get(place, "") or whole.get(name, "") for place, name in base["name"].items()],
+        }
+    )
+
+
+def _change(before: tuple[int, ...], after: tuple[int, ...]) -> str:
+    """Return what becomes of a shape; a layer whose whole block goes has none."""
+    return shape(before) if after == before else f"{shape(before)} → {shape(after) if after[0] else 'gone'}"
+
+
+def _who(now: Settings, source: Source) -> str:
+    """Say how many layers take part."""
+    everyone = len(model_cache.layer_frame(source))
+    taking = len(ticked_places(now, source))
+    return "All convolution and linear layers" if taking == everyone else f"{taking} of {everyone} layers"
+
+
+def _note(now: Settings, source: Source, reasons: Mapping[int, str]) -> str:
+    """Say what is unticked by default."""
+    if now.mode == "nm":
+        return f"{_who(now, source)} take part. {NORMS} The pattern sets the share of each."
+    if now.mode == "unstructured":
+        return f"{_who(now, source)} take part. {NORMS} An override fixes one layer's share, a cap limits it; the others make up the total."
+    names = model_cache.layer_frame(source)["name"]
+    why = "".join(f" **{names[place]}** is unticked by default: {reason}." for place, reason in reasons.items())
+    return "Layers that shrink together are ticked and overridden together." + why + " " + NORMS
+
+
+def _take_edits(key: str) -> None:
+    """Carry edits of the table into the settings; the table is then drawn from them again."""
+    edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
+    if not edits:  # the table drops an edit once the data say the same, and reports that too
+        return
+    now = session.settings()
+    source = Source.of(now)
+    places = list(model_cache.frame_of(source, now.mode).index)
+    ticked, fixed, caps = set(ticked_places(now, source)), dict(now.overrides), dict(now.caps)
+    for row, values in edits.items():
+        _edit_cap(places[int(row)], values, caps)
+        for member in together(source, now.mode, places[int(row)]):
+            _edit(member, values, ticked, fixed)
+    put(source, ticked, fixed, caps)
+
+
+def _edit_cap(place: int, values: dict[str, Any], caps: dict[int, float]) -> None:
+    """Apply one row's edits to its cap: a cap of everything is none."""
+    if "cap" in values:
+        caps.pop(place, None)
+        if values["cap"] is not None and values["cap"] < 100:
+            caps[place] = round(max(float(values["cap"]), 0.0) / 100, 8)
+
+
+def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int, float]) -> None:
+    """Apply one row's edits to one layer."""
+    if "override" in values:
+        share = values["override"]
+        fixed.pop(place, None)
+        if share is not None:
+            fixed[place] = round(min(max(float(share), 0.0), 99.9) / 100, 8)
+            ticked.add(place)
+    if "tick" in values:
+        if values["tick"]:
+            ticked.add(place)
+        else:
+            ticked.discard(place)
+            fixed.pop(place, None)

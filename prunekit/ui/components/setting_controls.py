@@ -1,0 +1,139 @@
+"""The controls of a setting: mode, criterion, scope, how much; the same on every page that prunes."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from prunekit.config import validation as check
+from prunekit.config.choices import NEEDS_DATA, criteria_of, scopes_of
+from prunekit.criteria.registry import CRITERIA
+from prunekit.ui.state import session
+from prunekit.ui.state.compatible import MODES
+from prunekit.ui.state.settings import Settings
+
+MODE_HELP = (
+    "- **Unstructured**: single weights become zero, every layer keeps its size.\n"
+    "- **N:M**: of every M consecutive weights N stay, which some hardware can use. A pattern has one sparsity, so there is no slider and "
+    "no curve of it.\n"
+    "- **Structured**: whole channels leave, layers become smaller."
+)
+SCOPES = {"global": "All layers together", "uniform": "The same share of each layer", "erk": "Shared out by shape (ERK)"}
+SCOPE_HELP = {
+    "global": "**All together**: what is weakest anywhere goes first, so layers lose different shares.",
+    "uniform": "**The same share**: every layer gives equally.",
+    "erk": "**By shape**: wide layers give more than narrow ones (Erdős–Rényi kernel; Evci et al. 2020, arXiv:1911.11134).",
+}
+SHORT_SCOPES = {"global": "global", "uniform": "uniform", "erk": "ERK"}
+COUNTED = {"weights": "the weights", "channels": "the channels", "params": "all parameters", "macs": "all MACs"}
+PATTERNS = ("2:4", "1:4", "4:8", "2:8", "1:2")
+PATTERN_HELP = (
+    "Of every M consecutive inputs of an output, N weights stay. 2:4 is what the sparse units of NVIDIA's GPUs can use "
+    "(Mishra et al. 2021, arXiv:2104.08378)."
+)
+MOST_BLOCK = 9999
+
+
+def setting() -> None:
+    """Show mode, criterion and scope, as far as they go together."""
+    now = session.settings()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.segmented_control(
+            "Mode", list(MODES), format_func=MODES.__getitem__, required=True, help=MODE_HELP,
+            **session.bind("mode", start="default", then=session.change_mode),
+        )  # fmt: skip
+        criterion(now.mode)
+        scope(now.mode)
+
+
+def criterion(mode: str) -> None:
+    """Show the criteria that go with a mode; the help tells of the picked one first."""
+    names, picked = list(criteria_of(mode)), session.settings().criterion
+    about = "\n".join(map(_about, sorted(names, key=lambda name: name != picked)))
+    st.selectbox("Criterion", names, format_func=criterion_name, width=215, help=about, **session.bind("criterion", start=names))
+
+
+def scope(mode: str) -> None:
+    """Show the scopes that go with a mode, where there is a choice."""
+    names = list(scopes_of(mode))
+    if len(names) > 1:
+        about = "\n".join(f"- {SCOPE_HELP[name]}" for name in names)
+        st.selectbox("Scope", names, format_func=SCOPES.__getitem__, width=225, help=about, **session.bind("scope", start=names))
+
+
+def criterion_name(name: str) -> str:
+    """Return a criterion's title, and whether it looks at images."""
+    return CRITERIA[name].title + (" · looks at data" if name in NEEDS_DATA else "")
+
+
+def _about(name: str) -> str:
+    """Return what a criterion computes, where it comes from and when it is good."""
+    found = CRITERIA[name]
+    return f"- **{found.title}**: {_literal(found.formula)} ({found.source}). {found.advice}"
+
+
+def _literal(formula: str) -> str:
+    """Return a formula without Markdown's meanings of its signs."""
+    return "".join("\\" + sign if sign in "\\`*_[]<>$#~|:" else sign for sign in formula)
+
+
+def amount() -> None:
+    """Show how much goes: the slider, or the pattern of N:M."""
+    now = session.settings()
+    if now.mode == "nm":
+        pattern()
+    else:
+        slider(_counted(now))
+
+
+def _counted(now: Settings) -> str:
+    """Return what the share counts, in words."""
+    if now.mode == "structured" and now.target == "channels" and now.units is not None:
+        return f"the {' and '.join(now.units)}"
+    return COUNTED[now.target if now.mode == "structured" else "weights"]
+
+
+def slider(what: str) -> None:
+    """Show the one slider that sets the total.
+
+    Parameters
+    ----------
+    what : str
+        What it counts, such as ``the weights``.
+    """
+    st.slider(
+        f"Remove this share of {what}", min_value=0.0, max_value=99.5, step=0.5, format="%g %%",
+        **session.bind("sparsity", show=lambda share: min(round(100 * share, 4), 99.5), take=lambda value: round(value / 100, 8)),
+    )  # fmt: skip
+
+
+def pattern() -> None:
+    """Show the usual patterns, and N and M for any other."""
+    n, m = check.pattern(session.settings().pattern)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.pills(
+            "Pattern", PATTERNS, help=PATTERN_HELP,
+            **session.bind("pattern", start="default", show=lambda now: now if now in PATTERNS else None),
+        )  # fmt: skip
+        st.number_input("Keep N", min_value=1, max_value=MOST_BLOCK, step=1, width=110, on_change=_take_n, **session.mirror("pattern_n", n))
+        st.number_input(
+            "of every M", min_value=2, max_value=MOST_BLOCK, step=1, width=110, on_change=_take_m, **session.mirror("pattern_m", m)
+        )
+        st.markdown(f":gray[{n} of every {m} consecutive weights stay: {100 * (1 - n / m):.4g} % go from every layer that divides.]")
+
+
+def _take_n() -> None:
+    """Keep so many; a block that is too small grows."""
+    n, m = int(st.session_state["pattern_n"]), check.pattern(session.settings().pattern)[1]
+    n = min(n, MOST_BLOCK - 1)
+    session.change(pattern=f"{n}:{max(m, n + 1)}")
+
+
+def _take_m() -> None:
+    """Take blocks of so many; if fewer than those that stay, fewer stay."""
+    n, m = check.pattern(session.settings().pattern)[0], int(st.session_state["pattern_m"])
+    session.change(pattern=f"{min(n, m - 1)}:{m}")
+
+
+def name_of(mode: str, criterion: str, scope: str) -> str:
+    """Return a setting in a few words, as a curve is called."""
+    return f"{MODES[mode]}, {CRITERIA[criterion].title}, {SHORT_SCOPES[scope]}"

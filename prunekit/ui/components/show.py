@@ -1,0 +1,162 @@
+"""What every page shares on the screen: headings, numbers with their tag, charts with a caption, plain errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from prunekit.errors import PrunekitError
+from prunekit.formatting import percent
+from prunekit.reports.pictures import Picture
+
+TAGS = {
+    "measured": ":green-badge[measured]",
+    "estimated": ":orange-badge[estimated]",
+    "counted": ":gray-badge[counted]",
+}
+NO_TOOLBAR = {"displayModeBar": False, "scrollZoom": False}
+
+
+def dark() -> bool:
+    """Return whether the page is dark."""
+    return st.context.theme.type == "dark"
+
+
+def wordmark() -> str:
+    """Return the name of the house as a picture: a grid of weights, some of them gone."""
+    ink, gone = ("#e7ebf0", "#3a4654") if dark() else ("#1b2430", "#cdd6de")
+    cells = _grid(gone)
+    style = "font-family:'Source Sans','Source Sans Pro',sans-serif;font-size:24px;font-weight:650;letter-spacing:-0.3px"
+    text = f'<text x="38" y="26" fill="{ink}" style="{style}">prunekit</text>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="150" height="36">{cells}{text}</svg>'
+
+
+def mark() -> str:
+    """Return the grid alone, for the browser's tab: a picture of our own, for an icon of Streamlit's would be fetched from elsewhere."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32" viewBox="0 3 29 29">{_grid("#9fb0bd")}</svg>'
+
+
+def _grid(gone: str) -> str:
+    """Return nine weights, three of them gone."""
+    return "".join(
+        f'<rect x="{2 + 9 * (i % 3)}" y="{5 + 9 * (i // 3)}" width="7" height="7" rx="1.5" fill="{gone if i in (1, 3, 8) else "#0f9b8e"}"/>'
+        for i in range(9)
+    )
+
+
+def heading(question: str, sentence: str) -> None:
+    """Open a page: the question as the title, and one sentence on what the page answers."""
+    st.title(question, anchor=False)
+    st.markdown(f":gray[{sentence}]")
+
+
+def section(title: str, note: str = "") -> None:
+    """Open a section of a page."""
+    st.subheader(title, anchor=False)
+    if note:
+        st.caption(note)
+
+
+def slot() -> AbstractContextManager[Any]:
+    """Return one place on the page for a part that comes and goes: what follows stays where it is, and is never on screen twice.
+
+    Streamlit tells elements apart by their place; one that appears moves all that follow, and until the page is drawn to its end the
+    moved ones stand in both places.
+    """
+    return st.container()
+
+
+def tag(how: str) -> str:
+    """Return the badge that says how a number came about: measured, estimated or counted (exact, without running anything)."""
+    return TAGS[how]
+
+
+def tile(label: str, value: str, how: str = "", dense: str = "", note: str = "") -> None:
+    """Show one big number, its tag and the dense model's value.
+
+    Parameters
+    ----------
+    label, value : str
+        What it is, and how much.
+    how : str, optional
+        ``measured``, ``estimated`` or ``counted``.
+    dense : str, optional
+        What to write below, such as ``dense 26.4 k``.
+    note : str, optional
+        A tooltip.
+    """
+    title = f"{label} {tag(how)}" if how else label
+    st.metric(title, value, dense or " ", delta_color="off", delta_arrow="off", border=True, help=note or None, height="stretch")
+
+
+def chart(fig: go.Figure, key: str, caption: str, alt: str = "", **options: Any) -> Any:
+    """Show a figure with the sentence that says what to notice in it."""
+    config = options.pop("config", NO_TOOLBAR)
+    shown = st.plotly_chart(fig, key=key, config=config, alt=alt or caption or None, theme="streamlit", **options)
+    if caption:
+        st.caption(caption)
+    return shown
+
+
+def saved_as(form: str, name: str) -> dict[str, Any]:
+    """Return the toolbar of a chart that can be saved: its camera writes a picture of what is on screen.
+
+    Parameters
+    ----------
+    form : {"png", "svg"}
+        Of the picture.
+    name : str
+        Of the file, without its ending.
+    """
+    options = {"format": form, "filename": name, "scale": 2 if form == "png" else 1}
+    return {
+        "displayModeBar": True,
+        "displaylogo": False,
+        "scrollZoom": False,
+        "modeBarButtons": [["toImage"]],
+        "toImageButtonOptions": options,
+    }
+
+
+def pictures(drawn: Sequence[Picture]) -> None:
+    """Show pictures, each with its question above and its caption below; the camera saves them as the page's own switch says."""
+    form = {"SVG": "svg"}.get(str(st.session_state.get("picture_form")), "png")
+    for picture in drawn:
+        section(picture.title)
+        chart(picture.figure, f"picture_{picture.name}", picture.caption, config=saved_as(form, picture.name))
+
+
+@contextmanager
+def plain_errors(*, stop: bool = True) -> Iterator[None]:
+    """Show an error of prunekit in its own words, and stop the page there if asked to."""
+    try:
+        yield
+    except PrunekitError as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        if stop:
+            st.stop()
+
+
+def plain(text: str) -> str:
+    """Return foreign text with Markdown's characters escaped."""
+    return "".join("\\" + c if c in "\\`*_[]<>$#:~|" else c for c in text)
+
+
+def interval(low: float, high: float, n: int) -> str:
+    """Return an accuracy's 95 % interval and its number of samples, short enough for a tile."""
+    return f"{100 * low:.1f} to {percent(high)}, n = {n:,}"
+
+
+def plus_minus(value: float, low: float, high: float) -> str:
+    """Return an accuracy with half the width of its interval, ``98.1 % ± 0.7``."""
+    return f"{percent(value)} ± {50 * (high - low):.1f}"
+
+
+def empty(sentence: str, icon: str = "info") -> None:
+    """Show an empty state: what to do next."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown(f":material/{icon}: :gray[{sentence}]", text_alignment="center")

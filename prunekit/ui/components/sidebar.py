@@ -1,0 +1,85 @@
+"""The sidebar, on every page: the model and data in use, and what runs in the background."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from prunekit.errors import PrunekitError
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.job import Job
+from prunekit.formatting import count, size
+from prunekit.ui import routes
+from prunekit.ui.classroom import rules, teacher
+from prunekit.ui.components.show import plain, plus_minus
+from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.state.session import settings
+
+
+def show() -> None:
+    """Draw the sidebar."""
+    with st.sidebar:
+        _model()
+        if board().warning:
+            st.warning(plain(board().warning), icon=":material/save_as:")
+        if _active():
+            st.fragment(_jobs, run_every=0.8, key="sidebar_jobs")()
+        teacher.panel()
+        rules.watch()
+
+
+def _model() -> None:
+    """Show what is in use."""
+    now = settings()
+    with st.container(border=True, gap="xsmall"):
+        try:
+            loaded = model_cache.load(Source.of(now))
+            counts, file_size = model_cache.counts_of(loaded.source), model_cache.size_of(loaded.source)
+        except PrunekitError as error:
+            st.markdown(f"**{plain(now.model)}**")
+            st.caption(f":red[{plain(str(error))}]")
+        else:
+            st.markdown(f"**{plain(title_of(now.model))}**" + (" :gray[uploaded weights]" if now.upload else ""))
+            figure = measuring.baseline(now, loaded)
+            st.caption(
+                (f"{plus_minus(figure.value, figure.low, figure.high)} accuracy (n = {figure.n:,})" if figure else "accuracy not measured")
+                + f"  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}"
+                + f"  \ndata: {plain(model_cache.data_name(now, loaded))}"
+            )
+        routes.link("start", "Change model or data")
+
+
+def title_of(name: str) -> str:
+    """Return a model's title, or its name where the catalog does not know it."""
+    try:
+        return str(model_cache.entry_of(name).title)
+    except PrunekitError:
+        return name
+
+
+def _jobs() -> None:
+    """Show what runs and what waits, for whomever; once something is over, draw the whole page."""
+    jobs = _active()
+    known = st.session_state.get("jobs_seen", ())
+    st.session_state["jobs_seen"] = tuple(job.key for job in jobs)
+    if set(known) - {job.key for job in jobs}:
+        st.rerun()
+    for job in jobs:
+        bar, away = st.columns([6, 1], vertical_alignment="center", gap="xsmall")
+        bar.progress(job.fraction, text=f"{plain(job.title)}  \n:gray[{plain(measuring.standing(job))}]")
+        may = measuring.mine(job)
+        away.button(
+            "",
+            key=f"cancel_side_{job.key}",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=measuring.stop,
+            args=(job.key,),
+            disabled=not may,
+            help="Cancel" if may else "Somebody else waits for it",
+        )
+
+
+def _active() -> list[Job]:
+    """Return all unfinished jobs that may be seen here, in the order of asking."""
+    return [job for job in board().all() if job.active and board().shows(job)]

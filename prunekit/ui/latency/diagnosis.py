@@ -1,0 +1,150 @@
+"""The Latency page: why it is not faster, and where sparse kernels pay on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+from torch import nn
+
+from prunekit import pruning
+from prunekit.config.spec import PruneSpec
+from prunekit.data.dataset import Data
+from prunekit.experiments.breakeven_run import break_even_here, kept
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.job import Job
+from prunekit.formatting import percent, plural
+from prunekit.latency import diagnosis
+from prunekit.models.cost import count
+from prunekit.plots.breakeven import break_even_caption, break_even_lines, break_even_map
+from prunekit.plots.latency_causes import time_by_layer, time_caption
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.ui.components import show
+from prunekit.ui.latency import setup
+from prunekit.ui.shared import measuring
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state.settings import Settings
+
+NAMES = ("smaller", "masked")
+WHOSE, WHERE = "why_whose", "why_runtime"
+MULTIPLE = 8
+
+
+def asked(now: Settings) -> tuple[str, str, int, int]:
+    """Return whose time is explained, in which runtime, at which batch and with how many threads."""
+    runtimes = runtimes_of(now)
+    whose, where = st.session_state.get(WHOSE, NAMES[0]), st.session_state.get(WHERE, runtimes[0])
+    return whose, where if where in runtimes else runtimes[0], now.batch[0], setup.threads_of(now)[0]
+
+
+def runtimes_of(now: Settings) -> list[str]:
+    """Return the runtimes in which single layers can be timed; those that were chosen first."""
+    return sorted(diagnosis.RUNTIMES, key=lambda name: name not in now.runtimes)
+
+
+def why(now: Settings, loaded: Loaded, data: Data | None) -> None:
+    """Offer to find out why a model is not faster, and show the answer."""
+    show.section(
+        "Why is it not faster?", "Every layer is timed by itself, before and after, in turns; the measured cause is said in words."
+    )
+    _, where, batch, threads = asked(now)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        said = {"smaller": "The smaller model", "masked": "The masked model"}
+        st.segmented_control("Whose time?", NAMES, required=True, default=NAMES[0], format_func=said.__getitem__, key=WHOSE)
+        st.selectbox("Runtime", runtimes_of(now), format_func=lambda name: RUNTIMES[name].title, key=WHERE, width=220)
+        key = _key(now, loaded)
+        job = board().get(key)
+        st.button(
+            "Find out again" if job is not None and job.state == "done" else "Find out why", key="why_start", icon=":material/help:",
+            disabled=job is not None and job.active, on_click=_start, args=(now, loaded, data),
+        )  # fmt: skip
+    measuring.panel(key)
+    found = measuring.finished(key)
+    with show.slot():
+        if found is not None:
+            _answer(found)
+        elif job is None or not job.active:
+            st.caption(f"It takes about {now.budget} s, with batch {batch} and {plural(threads, 'thread')}, in {RUNTIMES[where].title}.")
+    _break_even(threads)
+
+
+def _key(now: Settings, loaded: Loaded) -> str:
+    """Return the key of an answer."""
+    how = (*asked(now), now.budget)
+    return measuring.key_of("why", *measuring.of_data(now, loaded), setup.specs(now, loaded)[asked(now)[0]], *how)
+
+
+def _start(now: Settings, loaded: Loaded, data: Data | None) -> None:
+    """Start finding out; a button's callback."""
+    (whose, where, batch, threads), key = asked(now), _key(now, loaded)
+    spec = setup.specs(now, loaded)[whose]
+    board().drop(key)
+
+    def work(job: Job) -> diagnosis.Diagnosis:
+        job.progress(0.01, "making the model")
+        result = pruning.prune(loaded.model, spec, data, input_shape=loaded.input_shape)
+        rounded = _rounded(loaded, spec, data, result.after.macs) if spec.mode == "structured" else None
+        return diagnosis.diagnose(
+            loaded.model, result.model, input_shape=loaded.input_shape, rounded=rounded, multiple=MULTIPLE, break_even=kept(threads),
+            batch=batch, threads=threads, runtime=where, budget_s=float(now.budget), progress=job.progress, cancel=job.cancel,
+        )  # fmt: skip
+
+    measuring.start(key, f"Why {loaded.source.name} at {percent(now.sparsity)} is not faster", work, alone=True)
+
+
+def _rounded(loaded: Loaded, spec: PruneSpec, data: Data | None, macs: float) -> nn.Module | None:
+    """Return the same model at channel counts that are multiples of eight, with no fewer MACs; None where there is none."""
+    if spec.round_to % MULTIPLE == 0:
+        return None
+    for share in (1.0, 0.9, 0.8, 0.65, 0.5):
+        wanted = replace(spec, round_to=MULTIPLE, sparsity=round(share * float(spec.sparsity or 0.0), 6))
+        model = pruning.prune(loaded.model, wanted, data, input_shape=loaded.input_shape).model
+        if count(model, loaded.input_shape).macs >= macs:
+            return model
+    return None
+
+
+def _answer(found: diagnosis.Diagnosis) -> None:
+    """Show the verdict, the causes and the times by layer."""
+    st.markdown(f"**{show.plain(found.verdict)}** {show.tag('measured')}")
+    for cause in found.causes:
+        share = "" if cause.share_of_time is None else f" · {percent(cause.share_of_time, 0)} of the time"
+        with st.container(border=True):
+            st.markdown(f"**{show.plain(cause.title)}**{share}  \n{show.plain(cause.sentence)}  \n:gray[{show.plain(cause.advice)}]")
+    if not found.causes:
+        st.caption("Nothing stands in the way: the time fell about as far as the MACs, or the measurement is too noisy to say more.")
+    frame = found.evidence.to_frame()
+    if not frame.empty:
+        marked = {layer: cause.title for cause in reversed(found.causes) for layer in cause.layers}
+        show.chart(time_by_layer(frame, marked=marked, dark=show.dark()), "time_by_layer", time_caption(frame))
+
+
+def _break_even(threads: int) -> None:
+    """Show where sparse kernels pay, measured once and kept."""
+    show.section("From which sparsity on does a sparse kernel pay, here?")
+    key, table = measuring.key_of("break-even", threads), kept(threads)
+    job = board().get(key)
+    if table is not None:
+        crossings = table.crossings()
+        show.chart(break_even_lines(crossings, dark=show.dark()), "break_even_lines", break_even_caption(crossings))
+        with st.expander("Every measured point", icon=":material/grid_on:"):
+            words = f"Sparse linear layers against dense ones ({table.machine}, {plural(table.threads, 'thread')})."
+            words += " In brackets: no certain difference."
+            show.chart(break_even_map(table.to_frame(), dark=show.dark()), "break_even_map", words)
+    else:
+        show.empty("Not measured on this machine yet. It takes about a minute, once: density, layer size and batch in turns.", "grid_on")
+    st.button(
+        "Measure the break-even again" if table is not None else "Measure the break-even", key="break_even_start",
+        icon=":material/grid_on:",
+        disabled=job is not None and job.active, on_click=_start_break_even, args=(key, threads),
+    )  # fmt: skip
+    measuring.panel(key)
+
+
+def _start_break_even(key: str, threads: int) -> None:
+    """Measure the break-even, again if it is known; a button's callback."""
+    board().drop(key)
+    measuring.start(
+        key, "Break-even of sparse kernels", alone=True,
+        work=lambda job: break_even_here(threads, again=True, progress=job.progress, cancel=job.cancel),
+    )  # fmt: skip

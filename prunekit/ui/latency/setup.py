@@ -1,0 +1,227 @@
+"""The Latency page: what is timed, in which runtimes, and the job."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import streamlit as st
+import torch
+
+from prunekit import evaluation, latency, pruning
+from prunekit.config.choices import NEEDS_DATA
+from prunekit.config.spec import PruneSpec
+from prunekit.criteria.registry import CRITERIA
+from prunekit.data.dataset import Data
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.sizes import Sizes
+from prunekit.experiments.experiment import Keeper
+from prunekit.experiments.home import weights_folder
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.latency_run import Timed as Made
+from prunekit.experiments.latency_run import keep_timed
+from prunekit.experiments.records import Run
+from prunekit.formatting import percent, plural
+from prunekit.latency.report import Candidate, LatencyReport
+from prunekit.models.cost import count
+from prunekit.models.folder import is_folder
+from prunekit.models.load import load_model
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.ui.classroom import rules
+from prunekit.ui.components import setting_controls, show
+from prunekit.ui.shared import job_sources, measuring, model_cache
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session
+from prunekit.ui.state.compatible import nearest
+from prunekit.ui.state.settings import Curve, Settings
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What a measurement found: the report, and the sizes of each model by name."""
+
+    report: LatencyReport
+    sizes: dict[str, Sizes]
+
+
+BATCHES = (1, 8, 32, 128)
+MOST_RUNS = 4
+
+
+def cores() -> int:
+    """Return the cores of this machine."""
+    return os.cpu_count() or 1
+
+
+def threads_of(now: Settings) -> tuple[int, ...]:
+    """Return the numbers of threads that this machine can give."""
+    return tuple(dict.fromkeys(min(n, cores()) for n in now.threads))
+
+
+def setting(now: Settings, loaded: Loaded) -> None:
+    """Show what is timed and how."""
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            setting_controls.criterion(now.mode)
+            setting_controls.scope(now.mode)
+        if now.mode == "nm":
+            setting_controls.pattern()
+            setting_controls.slider("the channels")
+        else:
+            setting_controls.slider("the weights, or of the channels")
+        with show.slot():
+            _unlike(now)
+        _where(now)
+        _runs(now, loaded)
+
+
+def _where(now: Settings) -> None:
+    """Show runtimes, batches, threads, device and budget."""
+    st.pills(
+        "Runtimes (the first is the baseline)", list(RUNTIMES), selection_mode="multi", format_func=lambda name: RUNTIMES[name].title,
+        help="  \n".join(f"**{runtime.title}**: {runtime.advice}." for runtime in RUNTIMES.values()),
+        **session.bind("runtimes", start="default", show=list, take=_in_order),
+    )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        offered = sorted({*BATCHES, *now.batch})
+        st.pills(
+            "Batch", offered, selection_mode="multi", help="Samples at a time. Of several, each is measured by itself.",
+            **session.bind("batch", start="default", show=list, take=_some(now.batch)),
+        )  # fmt: skip
+        st.pills(
+            "Threads", sorted({1, cores(), *threads_of(now)}), selection_mode="multi", help=f"This machine has {plural(cores(), 'core')}.",
+            **session.bind("threads", start="default", show=lambda _: list(threads_of(now)), take=_some(now.threads)),
+        )  # fmt: skip
+        st.number_input(
+            "Time budget, s", min_value=2, max_value=120, step=5, width=130,
+            help="For each batch and number of threads; it stops earlier once every ratio is known to half a percent.",
+            **session.bind("budget"),
+        )  # fmt: skip
+        if torch.cuda.is_available() or now.device == "cuda":
+            st.segmented_control("Device", ["cpu", "cuda"], required=True, format_func=str.upper, **session.bind("device", start="default"))
+    if not torch.cuda.is_available():
+        st.caption("On the CPU; there is no CUDA device on this machine.")
+
+
+def _in_order(names: list[str]) -> tuple[str, ...]:
+    """Return the chosen runtimes in the order of the registry; at least eager."""
+    return tuple(name for name in RUNTIMES if name in names) or ("eager",)
+
+
+def _some(before: tuple[int, ...]):  # type: ignore[no-untyped-def]
+    """Return what takes chosen numbers in their order, at least one of them and at most six."""
+    return lambda chosen: tuple(sorted(chosen))[:6] or before[:1]
+
+
+def _unlike(now: Settings) -> None:
+    """Say which candidate is made in another way, because the choice does not go with its mode."""
+    for name, curve in curves(now).items():
+        if curve.criterion != now.criterion:
+            st.caption(
+                f"The {name} model is pruned by {CRITERIA[curve.criterion].title}: {CRITERIA[now.criterion].title} does not score "
+                f"{'channels' if curve.mode == 'structured' else 'single weights'}."
+            )
+
+
+def _runs(now: Settings, loaded: Loaded) -> None:
+    """Offer the stored runs of this model whose weights were kept."""
+    known = kept_runs(now, loaded)
+    if known:
+        st.multiselect(
+            "Beside them, runs whose weights were kept", list(known), format_func=lambda key: known[key].title, max_selections=MOST_RUNS,
+            placeholder="Recovered models of the Recover page",
+            **session.bind("also", start="default", show=lambda keys: [k for k in keys if k in known], take=tuple),
+        )  # fmt: skip
+
+
+def kept_runs(now: Settings, loaded: Loaded) -> dict[str, Run]:
+    """Return the stored runs of this model whose weights are still there, the latest first."""
+    kept = board().store
+    if kept is None:
+        return {}
+    try:
+        runs = rules.view(kept).runs()
+    except PrunekitError:
+        return {}
+    weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
+    mine = [run for run in runs if run.weights == weights and run.kind == "recovered" and is_folder(weights_folder(run.id))]
+    return {run.id[:12]: run for run in sorted(mine, key=lambda run: run.created, reverse=True)[:50]}
+
+
+def curves(now: Settings) -> dict[str, Curve]:
+    """Return mode, criterion and scope of each pruned candidate: zeroed weights, and removed channels."""
+    modes = {"masked": "nm" if now.mode == "nm" else "unstructured", "smaller": "structured"}
+    return {name: nearest(Curve(mode, now.criterion, now.scope, chosen=now.mode == mode)) for name, mode in modes.items()}
+
+
+def specs(now: Settings, loaded: Loaded) -> dict[str, PruneSpec]:
+    """Return the setting of each pruned candidate."""
+    return {name: now.spec(loaded.every, curve) for name, curve in curves(now).items()}
+
+
+def needs_data(now: Settings) -> bool:
+    """Return whether a candidate is made by looking at images."""
+    return any(curve.criterion in NEEDS_DATA for curve in curves(now).values())
+
+
+def wants_data(now: Settings) -> bool:
+    """Return whether images are looked at at all: by a criterion, or to calibrate int8."""
+    return needs_data(now) or any(RUNTIMES[name].file == "int8" for name in now.runtimes)
+
+
+def key_of(now: Settings, loaded: Loaded) -> str:
+    """Return the key of a measurement; the machine is this one."""
+    also = tuple(key for key in now.also if key in kept_runs(now, loaded))
+    how = (now.runtimes, now.batch, threads_of(now), now.device, now.budget, also)
+    return measuring.key_of("latency", *measuring.of_data(now, loaded), *specs(now, loaded).values(), *how)
+
+
+def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
+    """Start a measurement, again if there is one already; a button's callback."""
+    key, wanted = key_of(now, loaded), specs(now, loaded)
+    dense, runs = model_cache.counts_of(loaded.source).macs, kept_runs(now, loaded)
+    judged = None if data is None else data.test.subset(now.images) if 0 < now.images < len(data.test) else data.test
+    model_id, data_id = job_sources.model_of(loaded), None if data is None else job_sources.names(now, loaded)[1]
+    board().drop(key)
+
+    def work(job: Job) -> Timed:
+        candidates, kept = [Candidate("dense", loaded.model, dense)], dict[str, Sizes]()
+        made = dict[str, Made]()
+        for name, spec in wanted.items():
+            job.progress(0.01, f"making the {name} model")
+            result = pruning.prune(loaded.model, spec, data, input_shape=loaded.input_shape)
+            candidates.append(Candidate(name, result.model, result.after.effective_macs))
+            assessed = evaluation.assess(loaded.model, result, cancel=job.cancel)
+            kept |= {"dense": assessed.before.sizes, name: assessed.after.sizes}
+            made[name] = Made(result, assessed)
+        for number, run in enumerate((runs[k] for k in now.also if k in runs), 1):
+            try:
+                model = load_model(str(weights_folder(run.id)))
+            except PrunekitError:
+                continue  # its weights are damaged: the others are measured
+            candidates.append(Candidate(f"run {number}", model, count(model, loaded.input_shape).effective_macs))
+        report = latency.measure_latency(
+            candidates, input_shape=loaded.input_shape, runtimes=now.runtimes, batch=now.batch, threads=threads_of(now), device=now.device,
+            data=data, accuracy_on=judged, budget_s=float(now.budget), progress=job.progress, cancel=job.cancel,
+        )  # fmt: skip
+        also = {f"run {number}": runs[k].id for number, k in enumerate((k for k in now.also if k in runs), 1)}
+        keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.warn), runs=also, data=data, data_id=data_id)
+        return Timed(report, kept)
+
+    measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work, alone=True)
+
+
+def button(now: Settings, loaded: Loaded, data: Data | None) -> None:
+    """Show the button that starts a measurement; data are needed by criteria that look at them."""
+    job = board().get(key_of(now, loaded))
+    done, busy = job is not None and job.state == "done", job is not None and job.active
+    lacking = [f"**{RUNTIMES[name].title}**: {show.plain(RUNTIMES[name].missing())}" for name in now.runtimes if RUNTIMES[name].missing()]
+    with show.slot():
+        for sentence in lacking:
+            st.caption(f":orange[{sentence}]")
+    st.button(
+        "Measure again" if done else "Measure latency here", key="measure_latency", type="secondary" if done else "primary",
+        disabled=busy or (data is None and needs_data(now)),
+        icon=":material/timer:", on_click=start, args=(now, loaded, data),
+    )  # fmt: skip

@@ -1,0 +1,182 @@
+"""The Layers page: the table of layers, and the distributions of what is selected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.errors import PrunekitError
+from prunekit.formatting import count, percent, plural, shape
+from prunekit.plots.weight_histograms import multiples, norms, overlay
+from prunekit.ui.components import show, weight_bins
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+
+MOST_OVERLAID = 6
+KINDS = {"NonDynamicallyQuantizableLinear": "Linear", "MultiheadAttention": "Attention"}
+MOST_MULTIPLES = 40
+
+
+def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
+    """Show the layers; return those that are selected."""
+    frame = model_cache.channel_frame(loaded.source)
+    partners = _partners(loaded)
+    shown = pd.DataFrame(
+        {
+            "layer": frame["name"],
+            "type": [kind(name) for name in frame["type"]],
+            "shape": [shape(s) for s in frame["shape"]],
+            "params": frame["params"],
+            "share": frame["share"],
+            "macs": frame["macs"],
+            "cost": frame["macs"] / max(int(frame["macs"].sum()), 1),
+            "with": [partners.get(name, "") for name in frame["name"]],
+        }
+    )
+    if not shown["with"].any():
+        shown = shown.drop(columns="with")
+    most_params, most_macs = float(shown["share"].max() or 1), float(shown["cost"].max() or 1)
+    config = {
+        "layer": st.column_config.TextColumn("Layer", pinned=True),
+        "type": st.column_config.TextColumn("Type", width=75),
+        "shape": st.column_config.TextColumn("Shape of the weight", width=125, help="outputs × inputs × kernel"),
+        "params": st.column_config.NumberColumn("Parameters", format="compact", width=90),
+        "share": st.column_config.ProgressColumn("Share of parameters", format="percent", min_value=0, max_value=most_params, width=115),
+        "macs": st.column_config.NumberColumn("MACs", format="compact", width=70),
+        "cost": st.column_config.ProgressColumn("Share of MACs", format="percent", min_value=0, max_value=most_macs, width=115),
+        "with": st.column_config.TextColumn("Shrinks together with"),
+    }
+    # the table keeps its own selection: where the address says another, it is another table
+    key = f"layer_table_{loaded.source.name}_{loaded.source.upload}_{session.times_read()}"
+    places = list(frame.index)
+    wanted = [place for place in now.pick if place in places]
+    st.dataframe(
+        shown, column_config=config, hide_index=True, height="content" if len(shown) <= 12 else 430,
+        key=key,
+        on_select=partial(_take_rows, key, places), selection_mode="multi-row",
+        selection_default={"selection": {"rows": [places.index(place) for place in wanted]}},
+        alt="Layers that can be pruned, with their parameters and MACs",
+    )  # fmt: skip
+    most, dear = frame.loc[frame["share"].idxmax()], frame.loc[frame["macs"].idxmax()]
+    st.caption(
+        f"**{most['name']}** holds {percent(most['share'])} of the parameters; **{dear['name']}** takes "
+        f"{percent(dear['macs'] / max(int(frame['macs'].sum()), 1))} of the MACs. "
+        + (
+            "Removing weights where they are many and removing work where it is done are two things."
+            if most["name"] != dear["name"]
+            else ""
+        )
+        + f" {plural(len(frame), 'layer')}, {count(frame['params'].sum())} parameters, counted. Select rows to see their weights."
+    )
+    return tuple(loaded.every[place] for place in wanted)
+
+
+def kind(name: str) -> str:
+    """Return the class of a layer as people call it."""
+    return KINDS.get(name, name)
+
+
+def _take_rows(key: str, places: Sequence[int]) -> None:
+    """Carry the selected rows into the settings."""
+    rows = st.session_state[key]["selection"]["rows"]
+    session.change(pick=tuple(sorted(places[int(row)] for row in rows)))
+
+
+def _partners(loaded: Loaded) -> dict[str, str]:
+    """Return for each layer the others that shrink together with it; nothing where the model cannot be traced."""
+    try:
+        graph = cuts.graph(loaded.source)
+    except PrunekitError:
+        return {}
+    found: dict[str, str] = {}
+    for group in graph.groups:
+        for name in group.layers:
+            others = [other for other in group.layers if other != name]
+            found[name] = ", ".join(filter(None, [found.get(name, ""), *others[:4], f"{len(others) - 4} more" if len(others) > 4 else ""]))
+    return found
+
+
+def distributions(now: Settings, loaded: Loaded, selected: tuple[str, ...]) -> None:
+    """Show how the weights of the selected layers, or of all, are distributed."""
+    show.section("How are the weights distributed?")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = st.segmented_control(
+            "View", ["overlay", "multiples"], required=True, label_visibility="collapsed",
+            format_func={"overlay": "Over each other", "multiples": "Side by side"}.__getitem__, **session.bind("view", start="default"),
+        )  # fmt: skip
+        scale = st.segmented_control(
+            "Scale", ["linear", "log"], required=True, label_visibility="collapsed",
+            format_func={"linear": "Linear", "log": "Logarithmic"}.__getitem__, **session.bind("scale", start="default"),
+        )  # fmt: skip
+    if view == "multiples":
+        _multiples(loaded, selected, scale == "log")
+    else:
+        _overlay(loaded, selected, scale == "log")
+
+
+def _multiples(loaded: Loaded, selected: tuple[str, ...], log: bool) -> None:
+    """Draw every selected layer, or all of them, in a picture of its own."""
+    names = (selected or loaded.every)[:MOST_MULTIPLES]
+    found = weight_bins.distributions(loaded.source, names)
+    rest = len(selected or loaded.every) - len(names)
+    wide = max(found, key=lambda b: b.std)
+    caption = (
+        f"Same bins and same axes for all: **{wide.name}** has the widest weights (standard deviation {wide.std:.2g}), "
+        f"**{min(found, key=lambda b: b.std).name}** the narrowest ({min(b.std for b in found):.2g}). One "
+        "threshold for all would hit the narrow ones first."
+        + (f" The first {len(names)} are shown; select rows to see others ({rest} more)." if rest else "")
+    )
+    show.chart(multiples(found, log=log, dark=show.dark()), "multiples", caption)
+
+
+def _overlay(loaded: Loaded, selected: tuple[str, ...], log: bool) -> None:
+    """Draw the selected layers over each other, and their filters by norm."""
+    names = (selected or _biggest(loaded))[:MOST_OVERLAID]
+    found = weight_bins.distributions(loaded.source, names)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        show.chart(overlay(found, log=log, dark=show.dark()), "overlay", _overlay_caption(found, selected, len(selected) - len(names)))
+    with right:
+        frame = weight_bins.norms(loaded.source, names)
+        show.chart(norms(frame, dark=show.dark()), "norms", _norms_caption(frame))
+
+
+def _biggest(loaded: Loaded) -> tuple[str, ...]:
+    """Return the layer with the most parameters: what is shown before anything is selected."""
+    frame = model_cache.layer_frame(loaded.source)
+    return (str(frame.loc[frame["params"].idxmax(), "name"]),)
+
+
+def _overlay_caption(found: list[Any], selected: tuple[str, ...], rest: int) -> str:
+    """Say how much of the first layer is near zero."""
+    first = found[0]
+    centres = (first.edges[:-1] + first.edges[1:]) / 2
+    near = float(first.counts[abs(centres) < first.std / 2].sum()) / max(int(first.counts.sum()), 1)
+    start = "" if selected else "The biggest layer; select rows above to see others. "
+    return (
+        f"{start}{percent(near, 0)} of the weights of **{first.name}** are closer to zero than half a standard deviation: the first to go "
+        "by magnitude. Bins are shared; the outermost bars hold what lies beyond."
+        + (f" {rest} more selected layers are not drawn." if rest > 0 else "")
+    )
+
+
+def _norms_caption(frame: pd.DataFrame) -> str:
+    """Say how many filters are weak, and whether there is a knee."""
+    name = str(frame["layer"].iloc[0])
+    values = frame.loc[frame["layer"] == name, "norm"]
+    weak, spread = int((values < 0.5).sum()), float(values.max() / max(values.min(), 1e-12))
+    verdict = (
+        "no filter is much weaker than the rest"
+        if not weak
+        else f"{weak} of {len(values)} filters {'has' if weak == 1 else 'have'} less than half the mean norm"
+    )
+    return (
+        f"L1 norms of whole filters. In **{name}** {verdict}; the strongest is {spread:.3g} times the weakest. A "
+        "knee shows where filters can go."
+    )

@@ -1,0 +1,133 @@
+"""The controls of a lesson, and going through the lessons: what each remembers while the tab is open, and the callbacks that move on."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import streamlit as st
+
+from prunekit.lessons.course import LESSONS
+from prunekit.lessons.lesson import Control, Lesson
+from prunekit.plots.lessons import signed_number
+from prunekit.ui.learn import pictures
+from prunekit.ui.state import learn_settings, session
+from prunekit.ui.state.learn_settings import Learned
+from prunekit.ui.state.settings import Settings
+
+_SHELF = "lessons_by_number"
+OF_LESSON = ("knobs", "guess", "asked", "shown")
+
+
+def go_to(number: int) -> None:
+    """Open a lesson as it was left; a callback."""
+    now = session.settings()
+    shelf = _shelf()
+    shelf[now.lesson] = {name: getattr(now, name) for name in OF_LESSON}
+    left = shelf.get(number, {name: getattr(Learned, name) for name in OF_LESSON})
+    session.change(part="lessons", lesson=number, **left)
+
+
+def commit(guess: int) -> None:
+    """Take a guess, and let the answer show; a callback."""
+    now = session.settings()
+    session.change(guess=guess, asked=now.knobs, shown=True, done=tuple(sorted({*now.done, now.lesson})))
+
+
+def guess_again() -> None:
+    """Hide the answer and ask anew, with the controls where they stand; a callback."""
+    session.change(guess=-1, asked=(), shown=False)
+
+
+def start_over() -> None:
+    """Forget all guesses and what is done; a callback."""
+    _shelf().clear()
+    fresh = {name: getattr(Learned, name) for name in (*OF_LESSON, "lesson", "done", "part")}
+    session.change(**fresh)
+
+
+def turn(name: str, value: Any) -> None:
+    """Move one control of the lesson in view; a callback's work."""
+    now = session.settings()
+    lesson = learn_settings.lesson_at(now.lesson)
+    values = learn_settings.read(lesson, now.knobs) | {name: value}
+    session.change(knobs=learn_settings.write(lesson, values))
+
+
+def same_setting(now: Settings) -> bool:
+    """Return whether the guess was made for what the controls show now."""
+    lesson = learn_settings.lesson_at(now.lesson)
+    return learn_settings.read(lesson, now.knobs) == learn_settings.read(lesson, now.asked)
+
+
+def is_last(number: int) -> bool:
+    """Return whether this is the last lesson."""
+    return number == len(LESSONS)
+
+
+def _shelf() -> dict[int, dict[str, Any]]:
+    """Return what this tab remembers of each lesson."""
+    return cast("dict[int, dict[str, Any]]", st.session_state.setdefault(_SHELF, {}))
+
+
+def controls(lesson: Lesson, values: dict[str, Any]) -> None:
+    """Show the controls of a lesson where they stand."""
+    for control in lesson.controls:
+        if control.kind == "slider":
+            _slider(lesson, control, values[control.name])
+        elif control.kind == "choice":
+            _choice(lesson, control, values[control.name])
+        else:
+            _cells(lesson, control, values[control.name])
+
+
+def _key(lesson: Lesson, control: Control) -> str:
+    """Return the name of a control's widget."""
+    return f"turn_{lesson.number}_{control.name}"
+
+
+def _slider(lesson: Lesson, control: Control, value: int) -> None:
+    """Show a number on a scale."""
+    key = _key(lesson, control)
+    st.slider(
+        control.label, min_value=control.low, max_value=control.high, step=control.step, on_change=_take, args=(control.name, key),
+        format=f"%d {control.unit.replace('%', '%%')}".strip(), **session.mirror(key, value),
+    )  # fmt: skip
+
+
+def _choice(lesson: Lesson, control: Control, value: str) -> None:
+    """Show a choice of some words."""
+    names = dict(control.options)
+    key = _key(lesson, control)
+    st.selectbox(
+        control.label, list(names), format_func=names.__getitem__, on_change=_take, args=(control.name, key),
+        **session.mirror(key, value, list(names)),
+    )  # fmt: skip
+
+
+def _cells(lesson: Lesson, control: Control, value: tuple[int, ...]) -> None:
+    """Show a square of boxes to tick, each with its weight."""
+    weights = pictures.by_hand()
+    st.caption(f"{control.label} ({len(value)} ticked; Tab goes on, Space ticks)")
+    side = round((control.high + 1) ** 0.5)
+    with st.container(key="matrix_ticks", gap="xxsmall"):
+        for row in range(side):
+            for column, place in enumerate(st.columns(side)):
+                cell = row * side + column
+                key = f"{_key(lesson, control)}_{cell}"
+                place.checkbox(
+                    signed_number(weights[cell]),
+                    on_change=_tick,
+                    args=(control.name, cell, value, key),
+                    **session.mirror(key, cell in value),
+                )
+
+
+def _take(name: str, key: str) -> None:
+    """Carry a widget's value over; a callback."""
+    if st.session_state.get(key) is not None:
+        turn(name, st.session_state[key])
+
+
+def _tick(name: str, cell: int, value: tuple[int, ...], key: str) -> None:
+    """Take one cell in or out; a callback."""
+    turn(name, tuple(sorted({*value, cell} if st.session_state[key] else {*value} - {cell})))

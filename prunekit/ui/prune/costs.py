@@ -1,0 +1,293 @@
+"""What a setting costs, measured: accuracy before and after, the four sizes, the proof. Quick ones at once, others as a job."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from prunekit import evaluation, pruning
+from prunekit.config.spec import PruneSpec
+from prunekit.data.dataset import Data
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.before_after import Assessment
+from prunekit.evaluation.paired import Difference
+from prunekit.evaluation.sizes import Sizes, gzip_note
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.job import Job
+from prunekit.formatting import error as small
+from prunekit.formatting import percent, points, size, times
+from prunekit.plots.layer_bars import sizes as size_bars
+from prunekit.pruning.proof import Proof
+from prunekit.pruning.result import PruneResult
+from prunekit.pruning.structured.plan import Plan
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.ui.components import show
+from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared.cache import shared
+from prunekit.ui.shared.cuts import SMALL, View
+from prunekit.ui.shared.model_cache import Images, Loaded, Source
+from prunekit.ui.state.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What carrying out one setting gave; numbers only.
+
+    Attributes
+    ----------
+    assessment : Assessment
+        Dense and pruned side by side.
+    proof : Proof or None
+        Of the surgery.
+    """
+
+    assessment: Assessment
+    proof: Proof | None
+
+    @property
+    def accuracy(self) -> tuple[Accuracy, Accuracy] | None:
+        """Before and after, on the same samples."""
+        before, after = self.assessment.before.accuracy, self.assessment.after.accuracy
+        return None if before is None or after is None else (before, after)
+
+    @property
+    def difference(self) -> Difference | None:
+        """Paired."""
+        return self.assessment.difference
+
+    @property
+    def sizes(self) -> tuple[Sizes, Sizes]:
+        """Before and after."""
+        return self.assessment.before.sizes, self.assessment.after.sizes
+
+
+def is_small(loaded: Loaded) -> bool:
+    """Return whether sizes and proofs are quick enough to be there at once."""
+    return model_cache.counts_of(loaded.source).params <= SMALL
+
+
+def maker(loaded: Loaded, view: View) -> Callable[[], PruneResult]:
+    """Return what makes the pruned model, proved where channels leave; it can run in another thread."""
+    if isinstance(view.cut, Plan):
+        return partial(pruning.carry_out, loaded.model, view.cut, view.spec)
+    assert not isinstance(view.ranking, ChannelRanking)
+    return partial(pruning.mask, loaded.model, view.ranking, view.spec, loaded.input_shape)
+
+
+@shared(64)
+def exact(source: Source, spec: PruneSpec, images: Images, _view: View) -> Measured:
+    """Return sizes and proof of a small model, without accuracy; the view is that of the setting, which alone tells results apart."""
+    loaded = model_cache.load(source)
+    result = maker(loaded, _view)()
+    return Measured(evaluation.assess(loaded.model, result, known=_dense_sizes(source)), result.proof)
+
+
+@shared(32)
+def _dense_sizes(source: Source) -> Sizes:
+    """Return the sizes of a small dense model, the same at every setting."""
+    return evaluation.sizes(model_cache.load(source).model)
+
+
+def accuracy_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
+    """Return the key of an accuracy before and after."""
+    return measuring.key_of("assess", *measuring.of_data(now, loaded), spec)
+
+
+def sizes_key(loaded: Loaded, view: View, *, exact: bool = False) -> str:
+    """Return the key of sizes and proof of a big model, its gzipped sizes estimated or exact."""
+    return measuring.key_of("exact" if exact else "sizes", loaded.source, view.spec, view.images)
+
+
+def measured(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
+    """Return what has been measured with this setting, if anything."""
+    found = measuring.finished(accuracy_key(now, loaded, spec))
+    return found if isinstance(found, Measured) else None
+
+
+def known(now: Settings, loaded: Loaded, view: View) -> Measured | None:
+    """Return sizes and proof where they are known or quick."""
+    exactly, about = (measuring.finished(sizes_key(loaded, view, exact=exactly)) for exactly in (True, False))
+    for found in (exactly, measured(now, loaded, view.spec), about):
+        if isinstance(found, Measured):
+            return found
+    return exact(loaded.source, view.spec, view.images, view) if is_small(loaded) else None
+
+
+def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly: bool = False) -> None:
+    """Start measuring a setting: with data its accuracy, without its sizes and proof; a button's callback."""
+    dense = measuring.finished(measuring.baseline_key(now, loaded)) if data is not None else None
+    make = maker(loaded, view)
+
+    def work(job: Job) -> Measured:
+        job.progress(0.02, "pruning a copy")
+        result = make()
+        split = None if data is None else data.test
+        found = evaluation.assess(loaded.model, result, split, exact=exactly, baseline=dense, progress=job.progress, cancel=job.cancel)
+        return Measured(found, result.proof)
+
+    name = f"{loaded.source.name}, {view.spec.pattern or view.spec.mode}, {percent(view.spec.sparsity or 0)}"
+    if data is None:
+        measuring.start(sizes_key(loaded, view, exact=exactly), f"{'Exact sizes' if exactly else 'Sizes and proof'}: {name}", work)
+    else:
+        measuring.start(accuracy_key(now, loaded, view.spec), f"Accuracy: {name}", work)
+
+
+def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
+    """Show the button that measures accuracy."""
+    job = board().get(accuracy_key(now, loaded, view.spec)) if view is not None else None
+    done, busy = job is not None and job.state == "done", job is not None and job.active
+    st.button(
+        "Accuracy measured" if done else "Measure accuracy", key="measure", type="primary",
+        disabled=view is None or data is None or done or busy,
+        icon=":material/check:" if done else ":material/speed:", on_click=begin, args=(now, loaded, view, data),
+        help=f"Dense and pruned on the same {len(data.test):,} test images." if data is not None else "This model has no data here.",
+    )  # fmt: skip
+
+
+def verdict(found: Measured) -> None:
+    """Say what pruning did to accuracy, in one sentence."""
+    if found.accuracy is None or found.difference is None:
+        return
+    (before, after), gap = found.accuracy, found.difference
+    change = f"{points(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"
+    if not gap.significant:
+        text = f"**No significant difference**: {percent(before.value)} dense, {percent(after.value)} pruned, {change}."
+    else:
+        text = f"**Accuracy {'fell' if gap.value < 0 else 'rose'}** from {percent(before.value)} to {percent(after.value)}: {change}."
+    st.markdown(f"{text} Paired on the same {gap.n:,} test images, McNemar {_p(gap.p_value)}. {show.tag('measured')}")
+
+
+def _p(value: float) -> str:
+    """Return a p-value as people write it."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+
+
+def sizes(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> None:
+    """Show the four sizes, exact where they are known, otherwise estimated from counts."""
+    show.section("How big is it on disk?")
+    frame = _exact_rows(view, found) if found is not None else _estimated_rows(loaded, view)
+    show.chart(size_bars(frame, dark=show.dark()), "sizes", "")
+    estimated = found is None or any(map(_estimated, found.sizes))
+    st.caption(f"{_size_caption(view, frame)} {_gzip_words(found)}{show.tag('estimated' if found is None else 'counted')}")
+    if found is not None and estimated:
+        key = sizes_key(loaded, view, exact=True)
+        job = board().get(key)
+        if job is None or not job.active:
+            st.button(
+                "Exact sizes", key="exact_sizes", icon=":material/compress:", on_click=begin, args=(now, loaded, view, None, True),
+                help="Compresses both files whole, instead of a sample of their blocks: about a second for half a gigabyte.",
+            )  # fmt: skip
+        measuring.panel(key)
+
+
+def _estimated(sizes: Sizes) -> bool:
+    """Return whether a gzipped size is an estimate."""
+    return sizes.gzip_how == "estimated"
+
+
+def _gzip_words(found: Measured | None) -> str:
+    """Say of estimated gzipped sizes how well they are known; nothing of measured ones."""
+    if found is None or not any(map(_estimated, found.sizes)):
+        return ""
+    told = [(s.gzip_low, s.gzip_high) for s in found.sizes if s.gzip_low is not None and s.gzip_high is not None]
+    said = " and ".join(f"{low / 1e6:,.1f} to {high / 1e6:,.1f} MB" for low, high in told)
+    return f"Gzipped sizes are told from a sample of blocks, 95 % interval {said} {show.tag('estimated')}. The others: "
+
+
+def _row(label: str, number: float, dense: float, is_dense: bool = False) -> tuple[str, float, str, bool]:
+    """Return one bar with its label."""
+    ratio = "" if is_dense or not number else f"  ({times(dense / number)} smaller)" if number < dense else "  (same)"
+    return label, number, size(number) + ratio, is_dense
+
+
+COLUMNS = ["label", "bytes", "text", "dense"]
+
+
+def _exact_rows(view: View, found: Measured) -> pd.DataFrame:
+    """Return the four sizes of a finished measurement."""
+    before, after = found.sizes
+    rows = [_row("dense file", before.dense, before.dense, True)]
+    if before.gzip is not None and after.gzip is not None:
+        for name, side, is_dense in (("dense, gzipped", before, True), ("with zeros, gzipped", after, False)):
+            label, number, text, first = _row(name, side.gzip or 0, before.dense, is_dense)
+            note = gzip_note(side.to_dict())
+            rows.append((label, number, f"{text}, {note}" if note else text, first))
+    rows.append(_row(f"best sparse format ({after.sparse_format})", after.sparse, before.dense))
+    rows.append(_row("after surgery", after.surgery, before.dense))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _estimated_rows(loaded: Loaded, view: View) -> pd.DataFrame:
+    """Return sizes from counts: exact but for headers and for formats that depend on where the zeros are."""
+    dense = model_cache.size_of(loaded.source)
+    frame = view.frame
+    weights = [math.prod(shape) for shape in frame["before"]]
+    left = [w - g for w, g in zip(weights, frame["params_gone"], strict=True)]
+    saved = sum(4 * w - min(4 * w, w / 8 + 4 * n) for w, n in zip(weights, left, strict=True))
+    after = dense - 4 * (view.params[0] - view.params[1]) if view.what == "channels" else dense
+    rows = [
+        _row("dense file", dense, dense, True),
+        _row("sparse (a bit a position)", dense - saved, dense),
+        _row("after surgery", after, dense),
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _size_caption(view: View, frame: pd.DataFrame) -> str:
+    """Say which way of storing is smallest."""
+    rows = frame[~frame["dense"]]
+    best = rows.loc[rows["bytes"].idxmin()]
+    if view.what == "weights":
+        return (
+            "Zeros in a plain file save nothing: only compression or a sparse format makes it smaller. Smallest "
+            f"here: {best['label']}, {size(best['bytes'])}."
+        )
+    after = rows.loc[rows["label"] == "after surgery"].iloc[0]
+    return (
+        f"After surgery the plain file holds {size(after['bytes'])} and the model runs at that size; gzip and sparse formats "
+        "are unpacked to the dense size before it can run."
+    )
+
+
+def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> None:
+    """Show that removing is the same as zeroing, or how to have it shown."""
+    show.section("Is the smaller model the same function?")
+    if view.what == "weights":
+        st.markdown("Nothing has to be proved: zeroed weights stay in place, and the network computes with them as before.")
+    elif isinstance(view.cut, Plan) and view.cut.empty:
+        show.empty("No channel is removed at this setting: move the slider, and what leaves will be proved here.")
+    elif found is not None and found.proof is not None:
+        _proved(found.proof)
+    else:
+        st.markdown(
+            "Removing these channels must give what zeroing them in the dense model gives. For a model of this "
+            "size that takes some seconds."
+        )
+    key = sizes_key(loaded, view)
+    if (found is None and (job := board().get(key)) is None) or (found is None and job is not None and not job.active):
+        st.button(
+            "Prove it and measure sizes" if view.what == "channels" else "Measure sizes",
+            key="exact", icon=":material/verified:",
+            on_click=begin, args=(now, loaded, view, None),
+        )  # fmt: skip
+    measuring.panel(key)
+
+
+def _proved(result: Proof) -> None:
+    """Show the numbers of a proof."""
+    mark = ":material/check_circle: " if result.passed else ":material/cancel: "
+    st.markdown(
+        f":green[{mark}] **Removing = zeroing**: largest relative error {small(result.max_relative_error)} "
+        "(allowed 1e-4), while pruning moved the "
+        f"output by {percent(result.output_change, 0)}. {show.tag('measured')}"
+    )
+    st.caption(
+        "Measured on a copy whose every weight and statistic is random, with random input: the smaller model "
+        "against the dense one in which "
+        "exactly these channels are zero. A smaller model that fails this is never handed out."
+    )

@@ -1,0 +1,130 @@
+"""One layer of a cut: its weights, what stays of them, and how they can be shown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit.config import validation
+from prunekit.models.layers import weight_of
+from prunekit.plots.mask_density import Blocks, blocks
+from prunekit.plots.weight_pixels import parts, planes
+from prunekit.pruning.structured.plan import Plan
+from prunekit.ui.shared import cuts
+from prunekit.ui.shared.cuts import View
+from prunekit.ui.shared.model_cache import Loaded
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+FEW = 4  # inputs: up to so many, a convolution is shown as a gallery of its kernels
+GALLERY = 16_000  # pixels of one gallery
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer of a cut.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    weight, kept : ndarray, shape [out, in, *kernel]
+        Its dense weight, and True where a weight stays.
+    block : int
+        M of the N:M pattern that lies on it; 0 where none does.
+    channels : bool
+        Whether whole channels go.
+    ticked : bool
+        Whether the setting works on it.
+    coupled : int
+        How many other layers lose the same channels.
+    """
+
+    name: str
+    weight: Floats
+    kept: Bools
+    block: int
+    channels: bool
+    ticked: bool
+    coupled: int = 0
+
+    @cached_property
+    def kernels(self) -> tuple[int, ...]:
+        """Shape of the weight with two axes for the kernel."""
+        return planes(self.weight).shape
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """What stays, averaged over blocks."""
+        return blocks(self.kept)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of one kernel."""
+        return math.prod(self.kernels[2:])
+
+    @property
+    def gallery(self) -> bool:
+        """Whether its kernels are better shown output by output."""
+        return self.pixels > 1 and self.kernels[1] <= FEW and not self.block
+
+    @property
+    def coloured(self) -> bool:
+        """Whether its kernels are pictures in red, green and blue."""
+        return self.pixels > 1 and self.weight.ndim == 4 and self.kernels[1] == 3
+
+    def parts(self, how: str) -> tuple[tuple[range, ...], tuple[range, ...]]:
+        """Return how outputs and inputs are cut into parts for one way of showing them."""
+        out, ins = self.kernels[:2]
+        if how == "density":
+            return (range(out),), (range(ins),)
+        if how in ("filters", "colours") or self.gallery:
+            each = self.pixels * (1 if how == "filters" else ins)
+            step = max(8, 2 ** int(math.log2(max(GALLERY // each, 1))))
+            return tuple(range(a, min(a + step, out)) for a in range(0, out, step)), (range(ins),)
+        return parts(self.weight.shape, comb=bool(self.block))
+
+    @property
+    def ways(self) -> list[str]:
+        """Ways of showing it, the best first."""
+        first = ["filters"] if self.channels and self.weight.ndim > 2 else []
+        both = ["mask", "values"] if self.block else ["values", "mask"]
+        big = not self.block and any(len(side) > 1 for side in self.parts("values"))
+        return [*first, *both, *(["density"] if big else []), *(["colours"] if self.coloured else [])]
+
+
+def layer_of(loaded: Loaded, view: View, name: str) -> Layer:
+    """Return one layer with what a cut leaves of it.
+
+    Parameters
+    ----------
+    loaded : Loaded
+        The dense model.
+    view : View
+        The cut.
+    name : str
+        The layer.
+    """
+    weight: Floats = weight_of(loaded.model, name).cpu().float().numpy()
+    ticked = bool(view.frame["ticked"].to_numpy()[view.frame["name"].tolist().index(name)])
+    if isinstance(view.cut, Plan):
+        members = {member for group in view.cut.groups if name in group.layers for member in group.layers}
+        return Layer(name, weight, _shrunk(view.cut, name, weight.shape), 0, True, ticked, max(len(members) - 1, 0))
+    kept = cuts.mask_of(view, name) if name in view.cut else np.ones(weight.shape, dtype=np.bool_)
+    block = validation.pattern(view.spec.pattern)[1] if view.spec.mode == "nm" else 0
+    return Layer(name, weight, kept, block if ticked and block <= weight.shape[1] else 0, False, ticked)
+
+
+def _shrunk(plan: Plan, name: str, size: tuple[int, ...]) -> Bools:
+    """Return which weights of a layer stay when channels go: those of its own outputs and of inputs that are still delivered."""
+    kept = np.ones(size, dtype=np.bool_)
+    for axis in (0, 1):
+        stays = plan.masks.get((plan.graph.weight(name), axis))
+        if stays is not None:
+            kept &= stays.reshape([-1 if k == axis else 1 for k in range(len(size))])
+    return kept

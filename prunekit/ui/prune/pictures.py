@@ -1,0 +1,290 @@
+"""The Prune page, upper half: the big numbers and the pictures of what goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.criteria.registry import CRITERIA
+from prunekit.formatting import count, percent, plural
+from prunekit.plots.filters import ranked, strip
+from prunekit.plots.layer_bars import MOST_NAMED, by_layer
+from prunekit.plots.weight_threshold import cut
+from prunekit.pruning.structured.plan import Plan
+from prunekit.ui.components import show, weight_bins
+from prunekit.ui.prune import costs
+from prunekit.ui.shared import cuts, measuring, model_cache
+from prunekit.ui.shared.cuts import View
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+
+
+def numbers(now: Settings, loaded: Loaded, view: View | None) -> None:
+    """Show the three big numbers, the dense model's beside each."""
+    first, second, third = st.columns(3)
+    with first:
+        _removed(now, view)
+    with second:
+        if view is None:
+            show.tile("Parameters", "—")
+        else:
+            before, after = view.params
+            label = "Non-zero parameters" if view.what == "weights" else "Parameters"
+            show.tile(label, count(after), "counted", f"dense {count(before)}, {percent(1 - after / before)} fewer")
+    with third:
+        _accuracy(now, loaded, view)
+    if view is not None:
+        st.caption(_second_line(view))
+
+
+WHOLE = " stays whole: "
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
+OF_WHAT = {"weights": "of the ticked layers", "channels": "of the ticked layers", "params": "of the model", "macs": "of the model"}
+
+
+def _removed(now: Settings, view: View | None) -> None:
+    """Show what goes, requested beside achieved, in the unit that is counted."""
+    if view is None:
+        show.tile("Removed", "—")
+        return
+    unit = _unit(view)
+    label = f"{unit[0].upper()}{unit[1:]} removed"
+    exact = f"{view.gone:,} of {view.chosen:,}".replace(",", "\u202f")
+    short = exact if view.chosen < 1_000_000 else f"{count(view.gone)} of {count(view.chosen)}"
+    asked = f"{now.pattern} asks for {percent(view.spec.sparsity or 0)}" if now.mode == "nm" else f"requested {percent(now.sparsity)}"
+    show.tile(label, percent(view.achieved), "counted", f"{asked}; {short}", f"Exactly {exact} {unit} {OF_WHAT[view.unit]}.")
+
+
+def _unit(view: View) -> str:
+    """Return what is counted, in words: with heads among the units, those too."""
+    kinds = {group.kind for group in view.cut.groups} if isinstance(view.cut, Plan) and view.unit == "channels" else set()
+    if not kinds - {"channels"}:
+        return UNITS[view.unit]
+    return "channels and heads" if "channels" in kinds else "heads and dimensions" if kinds - {"heads"} else "heads"
+
+
+def _accuracy(now: Settings, loaded: Loaded, view: View | None) -> None:
+    """Show the accuracy afterwards, empty until it is measured."""
+    figure = measuring.baseline(now, loaded)
+    dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high)}" if figure else "dense not measured"
+    found = costs.measured(now, loaded, view.spec) if view is not None else None
+    if model_cache.data_name(now, loaded) == model_cache.NO_DATA:
+        show.tile("Accuracy", "—", "", "no data to measure it on")
+        return
+    if found is None or found.accuracy is None:
+        show.tile("Accuracy", "—", "", f"not measured yet; {dense}")
+        return
+    before, after = found.accuracy
+    below = f"{show.interval(after.low, after.high, after.n)}; dense {percent(before.value)}"
+    show.tile(
+        "Accuracy", percent(after.value), "measured", below, "95 % interval (Wilson), on the test split; dense measured on the same images."
+    )
+
+
+def _second_line(view: View) -> str:
+    """Say what the big numbers leave out."""
+    before, after = view.macs
+    ratio = before / max(after, 1)
+    if view.what == "weights":
+        return (
+            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. Effective MACs "
+            f"{count(before)} → {count(after)} "
+            f"({ratio:.2g}× fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
+        )
+    blocks = view.cut.blocks if isinstance(view.cut, Plan) else ()
+    what = _unit(view) if view.unit == "channels" else "channels"
+    whole = f" and {plural(len(blocks), 'whole block')}" if blocks else ""
+    return (
+        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the {what}{whole}. "
+        f"MACs {count(before)} → {count(after)} "
+        f"({ratio:.2g}× fewer, counted). How much faster that is, only a measurement tells: see Latency."
+    )
+
+
+def pictures(now: Settings, loaded: Loaded, view: View) -> None:
+    """Draw what goes by layer, and the cut."""
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        show.section("What goes in each layer?")
+        fig = by_layer(view.frame, what=view.what, dark=show.dark())
+        with st.container(height=560 if 26 < len(view.frame) <= MOST_NAMED else "content", border=False):
+            show.chart(fig, "by_layer", "", alt="Share kept and removed in each layer", on_select=_take_bar, selection_mode="points")
+        st.caption(_layers_caption(view))
+    with right:
+        _focus(now, loaded, view)
+
+
+def _take_bar() -> None:
+    """Look at the layer whose bar was clicked."""
+    chosen = st.session_state["by_layer"]["selection"]["points"]
+    if chosen and "customdata" in chosen[0]:
+        data = chosen[0]["customdata"]
+        session.change(focus=int(data[0] if isinstance(data, list) else data["0"]))
+
+
+def _layers_caption(view: View) -> str:
+    """Say which layers lose most and least."""
+    rows = view.frame[view.frame["ticked"] & ~_whole(view.frame)]
+    blocks = _with_blocks(view.frame)
+    if rows.empty or not rows["gone"].sum():
+        return blocks.strip() or "Nothing is removed at this setting."
+    most, least = rows.loc[rows["removed"].idxmax()], rows.loc[rows["removed"].idxmin()]
+    grey = int((~view.frame["ticked"]).sum())
+    end = blocks + (f" Grey: {plural(grey, 'layer')} left alone." if grey else "") + _held(rows)
+    if math.isclose(float(most["removed"]), float(least["removed"]), abs_tol=0.01):
+        return f"Every layer loses about {percent(most['removed'])} of its {view.what}.{end}"
+    return (
+        f"**{most['name']}** loses most ({percent(most['removed'])} of its {view.what}), **{least['name']}** least "
+        f"({percent(least['removed'])}).{end} Click a bar to look at its layer."
+    )
+
+
+def _whole(frame: pd.DataFrame) -> pd.Series:
+    """Return which layers go with a whole block."""
+    return frame["after"].map(lambda shape: shape[0] == 0)
+
+
+def _with_blocks(frame: pd.DataFrame) -> str:
+    """Say how many layers go with whole blocks."""
+    whole = int(_whole(frame).sum())
+    return f" {plural(whole, 'layer')} {'goes' if whole == 1 else 'go'} with whole blocks." if whole else ""
+
+
+def _held(rows: pd.DataFrame) -> str:
+    """Say which layers their cap holds: not one weight or channel more could go."""
+    names = [str(row.name) for row in rows.itertuples() if row.gone + 1 > row.cap * row.all]
+    if not names:
+        return ""
+    return (
+        f" **{', '.join(names[:3])}**{f' and {len(names) - 3} more' if len(names) > 3 else ''} {'are' if names[1:] else 'is'} at the cap."
+    )
+
+
+def _focus(now: Settings, loaded: Loaded, view: View) -> None:
+    """Show the cut through all layers or through one."""
+    show.section("The weights and the cut" if view.what == "weights" else "The channels and the cut")
+    names = dict(view.frame["name"])
+    options = [-1, *[place for place in names if bool(view.frame.at[place, "ticked"])]]
+    if now.focus not in options:
+        options.append(now.focus if now.focus in names else -1)
+    options = list(dict.fromkeys(options))
+    st.selectbox(
+        "Look at", options, format_func=lambda place: names.get(place, "All ticked layers together"),
+        label_visibility="collapsed", **session.bind("focus", start=options, show=lambda place: place if place in names else -1),
+    )  # fmt: skip
+    name = names.get(now.focus)
+    if name is not None and view.frame.at[now.focus, "after"][0] == 0:
+        show.empty(f"{name} goes with its whole block.", "layers_clear")
+    elif name is not None and not bool(view.frame.at[now.focus, "ticked"]):
+        show.empty(
+            f"{name} is not ticked, or cannot lose {view.what}: nothing is cut here. Tick it in the table below, or look at another."
+        )
+    elif view.what == "weights":
+        _weights(loaded, view, name)
+    else:
+        _channels(loaded, view, name)
+
+
+def _weights(loaded: Loaded, view: View, name: str | None) -> None:
+    """Draw the distribution with the removed part in vermilion."""
+    ticked = tuple(view.frame.loc[view.frame["ticked"], "name"])
+    found = weight_bins.cut_bins(loaded.source, view, name, ticked)
+    log = st.toggle("Logarithmic counts", **session.bind("scale", show=lambda s: s == "log", take=lambda on: "log" if on else "linear"))
+    show.chart(cut(found, log=bool(log), dark=show.dark(), height=380), "cut", _cut_caption(view, found.threshold, name))
+
+
+def _cut_caption(view: View, threshold: float | None, name: str | None) -> str:
+    """Say where the cut lies."""
+    row = view.frame.set_index("name").loc[name] if name else None
+    gone, everything = (int(row["gone"]), int(row["all"])) if row is not None else (view.gone, view.chosen)
+    what = f"of {name}" if name else "of the ticked layers"
+    if view.spec.mode == "nm":
+        return (
+            f"Within each block of {(view.spec.pattern or '').partition(':')[2]} the weakest go, so a weight stays or goes by its "
+            f"neighbours and there is no single line: {gone:,} of {everything:,} weights {what} are removed."
+        )
+    if view.spec.criterion == "random":
+        return f"A random choice takes the same share of small and of large weights: {gone:,} of {everything:,} {what}."
+    if not gone:
+        return "Nothing is removed at this setting."
+    if view.spec.criterion not in weight_bins.BY_SIZE:
+        return (
+            f"{CRITERIA[view.spec.criterion].title} looks at more than the size of a weight, so large ones may go and small ones stay: "
+            f"{gone:,} of {everything:,} weights {what} are removed."
+        )
+    if threshold is None:
+        return (
+            f"The layers do not all share one threshold, so there is no single line: {gone:,} of {everything:,} weights {what} are removed."
+        )
+    return (
+        f"All weights {what} with a magnitude below {threshold:.3g} become zero: {gone:,} of {everything:,} ({percent(gone / everything)})."
+    )
+
+
+def _channels(loaded: Loaded, view: View, name: str | None) -> None:
+    """Draw channels as strips, or one layer's channels by importance."""
+    if name is None:
+        kept = cuts.kept_channels(view)
+        with st.container(height=520 if len(kept) > 24 else "content", border=False):
+            show.chart(strip(kept, dark=show.dark()), "strip", "", alt="Channels kept and removed in each layer")
+        st.caption(_strip_caption(view))
+        return
+    frame = cuts.layer_scores(view, name)
+    left = int(frame["kept"].sum())
+    caption = (
+        f"**{name}** keeps {left} of {len(frame)} channels. A score of 1 is an average channel of its layer; "
+        "coupled layers share one score."
+    )
+    show.chart(ranked(frame, dark=show.dark(), height=380), "ranked", caption)
+
+
+def _strip_caption(view: View) -> str:
+    """Say how the layers change shape."""
+    rows = view.frame[(view.frame["gone"] > 0) & ~_whole(view.frame)]
+    blocks = _with_blocks(view.frame)
+    if rows.empty:
+        return blocks.strip() or "No channel is removed at this setting."
+    row = rows.loc[rows["removed"].idxmax()]
+    return (
+        f"Every cell is a channel. {plural(len(rows), 'layer')} {'becomes' if len(rows) == 1 else 'become'} narrower; **{row['name']}** "
+        f"goes from {row['all']} channels to {row['all'] - row['gone']}.{blocks}"
+    )
+
+
+def limits(view: View) -> None:
+    """Show what stood in the way of the setting."""
+    if not view.limits:
+        return
+    shown = [show.plain(limit) for limit in folded(view.limits)]
+    if len(shown) == 1:
+        st.warning(shown[0], icon=":material/block:")
+        return
+    with st.expander(f"What limits this setting ({len(shown)})", icon=":material/block:", expanded=len(shown) <= 3):
+        st.markdown("\n".join(f"- {limit}" for limit in shown))
+
+
+def folded(limits: Sequence[str]) -> list[str]:
+    """Return sentences, those that say of several layers that they stay whole for one reason as one."""
+    reasons: dict[str, list[str]] = {}
+    for limit in dict.fromkeys(limits):
+        name, mark, why = limit.partition(WHOLE)
+        reasons.setdefault(why if mark else limit, []).append(name if mark else "")
+    return [_of_all(why, names) if names[0] else why for why, names in reasons.items()]
+
+
+def _of_all(why: str, names: Sequence[str]) -> str:
+    """Say why some layers stay whole."""
+    if len(names) == 1:
+        return f"{names[0]}{WHOLE}{why}"
+    each = f"each {why.removeprefix('it ')}" if why.startswith("it ") else why
+    return f"{names[0]} and {plural(len(names) - 1, 'more layer')} stay whole: {each}"
+
+
+def shapes(frame: pd.DataFrame) -> Any:
+    """Return the changed shapes as text, ``64 → 44`` where a layer shrinks."""
+    return [f"{b[0]} → {a[0]}" if b != a and b[0] != a[0] else str(b[0]) for b, a in zip(frame["before"], frame["after"], strict=True)]

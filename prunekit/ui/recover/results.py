@@ -1,0 +1,225 @@
+"""What came back: the recovery as a job, its learning curves while it runs, and every stage measured."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit import evaluation
+from prunekit.config.recovery import Recovery
+from prunekit.data.dataset import Data
+from prunekit.experiments.home import weights_folder
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.recovery_run import TITLES, Stage
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.formatting import percent, points
+from prunekit.plots.learning_curves import learning_curves, recovery_steps
+from prunekit.training.result import Epoch
+from prunekit.ui.components import show
+from prunekit.ui.recover import quantising
+from prunekit.ui.shared import job_sources, measuring
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state.settings import Settings
+
+EPOCHS = ["epoch", "loss", "train_accuracy", "value", "low", "high", "sparsity", "lr"]
+
+
+def request_of(now: Settings, loaded: Loaded, data: Data, recovery: Recovery) -> AccuracyRequest:
+    """Return what is asked of the core: stages are judged by validation images, where there are some."""
+    model, of_data = job_sources.lend(now, loaded, data)
+    split = "validation" if data.validation is not None else "test"
+    return AccuracyRequest(model, of_data, now.spec(loaded.every), recovery, split)
+
+
+def start(request: AccuracyRequest, title: str) -> None:
+    """Start a recovery; a button's callback."""
+    job = board().get(key_of("recover", request.to_dict()))
+    if job is not None and not job.active:
+        board().drop(job.key)
+    measuring.ask("recover", request.to_dict(), title)
+
+
+def buttons(now: Settings, loaded: Loaded, data: Data, problem: str) -> AccuracyRequest | None:
+    """Show the two buttons, and return the request whose results are shown."""
+    whole = now.recovery()
+    alone = Recovery(recalibrate=True, augment=now.augment, seed=now.seed)
+    has_norms = any("BatchNorm" in type(module).__name__ for module in loaded.model.modules())
+    shown = request_of(now, loaded, data, whole) if not problem else None
+    quick = request_of(now, loaded, data, alone) if has_norms else None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        busy = shown is not None and _active(shown)
+        words = f"Prune and {'fine-tune' if whole.epochs else 'recalibrate'}" if shown is not None else "Prune and fine-tune"
+        st.button(
+            "Under way …" if busy else words, key="recover_start", type="primary", icon=":material/healing:",
+            disabled=shown is None or busy,
+            on_click=start, args=(shown, f"{words} {loaded.source.name}"),
+        )  # fmt: skip
+        st.button(
+            "Only recalibrate BatchNorm", key="recalibrate_start", icon=":material/tune:", disabled=quick is None or _active(quick),
+            on_click=start, args=(quick, f"Recalibrate {loaded.source.name}"),
+            help="One click: before and after, on a few seconds of training images." if has_norms else "This model has no BatchNorm.",
+        )  # fmt: skip
+    if problem:
+        st.caption(f":orange[{problem}]")
+    return _latest(shown, quick)
+
+
+def _active(request: AccuracyRequest) -> bool:
+    """Return whether a recovery is under way."""
+    job = board().get(key_of("recover", request.to_dict()))
+    return job is not None and job.active
+
+
+def _latest(*requests: AccuracyRequest | None) -> AccuracyRequest | None:
+    """Return the request that was asked for last, or the first that can be asked for."""
+    jobs = [(board().get(key_of("recover", request.to_dict())), request) for request in requests if request is not None]
+    known = [(job.number, request) for job, request in jobs if job is not None]
+    if known:
+        return max(known, key=lambda pair: pair[0])[1]
+    return next((request for request in requests if request is not None), None)
+
+
+def results(now: Settings, loaded: Loaded, request: AccuracyRequest) -> None:
+    """Show what came back, live while it runs."""
+    key = key_of("recover", request.to_dict())
+    job = board().get(key)
+    if job is None:
+        show.empty(
+            "Nothing has been recovered with this setting yet. Press a button above: it goes on when you close this page, and what "
+            "was measured is kept.",
+            "healing",
+        )
+        return
+    busy = job.active  # asked once: a job may end while its panel is drawn
+    measuring.panel(key, _live)
+    if job.warning:
+        st.warning(show.plain(job.warning), icon=":material/save_as:")
+    if not busy:
+        _draw(job, request)
+    elif not job.active:
+        st.rerun()  # it ended meanwhile: its results belong on the page at once
+
+
+def _live(job: Job) -> None:
+    """Draw what is there so far; inside the panel's fragment."""
+    if job.elsewhere:
+        st.caption("Another server on the same store does this; its results appear here when it is done.")
+        return
+    _stages(_split(job)[0])
+    _curves(job, job.request)
+
+
+def _draw(job: Job, request: AccuracyRequest) -> None:
+    """Draw the results of a job that is over."""
+    stages, epochs = _split(job)
+    if not stages:
+        return
+    show.section("What does each step bring back?")
+    _verdict(stages)
+    _stages(stages)
+    if epochs:
+        show.section("How did it learn?")
+        _curves(job, job.request)
+    if job.state == "done":
+        _take(stages[-1], request)
+        quantising.offer(stages, request)
+
+
+def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
+    """Return stages and epochs of a job so far."""
+    items: list[Any] = list(job.partial)
+    return [item for item in items if isinstance(item, Stage)], [item for item in items if isinstance(item, Epoch)]
+
+
+def _verdict(stages: list[Stage]) -> None:
+    """Say what is left of the loss, on the images that have the last word."""
+    first, last = stages[0], stages[-1]
+    if first is last:
+        return
+    dense, found = first.test or first.accuracy, last.test or last.accuracy
+    difference = evaluation.compare(dense, found)
+    pruned = stages[1].accuracy.value - first.accuracy.value
+    now = last.accuracy.value - first.accuracy.value
+    where = "test" if first.test is not None else "the same"
+    st.markdown(
+        f"**{percent(found.value)}** {show.tag('measured')} on {found.n:,} {where} images, against {percent(dense.value)} dense: "
+        f"**{difference.sentence()}**. On the images that choose, pruning alone made it {points(pruned)} points; "
+        f"after recovery it is {points(now)}."
+    )
+
+
+def stage_frame(stages: list[Stage]) -> pd.DataFrame:
+    """Return stages as rows for the picture and the table."""
+    rows = [(TITLES[s.name], s.accuracy.value, s.accuracy.low, s.accuracy.high, s.accuracy.n) for s in stages]
+    return pd.DataFrame(rows, columns=["step", "value", "low", "high", "n"])
+
+
+def _stages(stages: list[Stage]) -> None:
+    """Draw accuracy after each step."""
+    if not stages:
+        return
+    frame = stage_frame(stages)
+    gains = frame["value"].diff().iloc[2:]
+    best = "" if gains.empty else f" {frame['step'][gains.idxmax()]} brings {points(float(gains.max()))} points."
+    show.chart(
+        recovery_steps(frame, dark=show.dark()), "recovery_steps",
+        f"Accuracy after each step with its 95 % interval, on {int(frame['n'].iloc[0]):,} images; dashed: the dense model.{best}",
+    )  # fmt: skip
+
+
+def _curves(job: Job, request: dict[str, Any]) -> None:
+    """Draw the learning curves."""
+    stages, epochs = _split(job)
+    if not epochs:
+        return
+    frame = epoch_frame(epochs)
+    dense = next((s.accuracy.value for s in stages if s.name == "dense"), None)
+    best = _best(epochs) if not job.active else None
+    last = epochs[-1]
+    note = f"Epoch {last.number}: training loss {last.loss:.3f}"
+    note += f", validation accuracy {percent(last.validation.value)}." if last.validation is not None else "."
+    if best is not None:
+        note += f" Kept: epoch {best}, the best on validation." if last.validation is not None else " Kept: the last epoch."
+    total = int((request.get("recovery") or {}).get("epochs", 0))
+    show.chart(learning_curves(frame, dense=dense, best=best, epochs=total, dark=show.dark()), "learning", note)
+
+
+def _best(epochs: list[Epoch]) -> int:
+    """Return the epoch that is kept: of those after the last cut the best on validation, of equal ones the later."""
+    last = [epoch for epoch in epochs if epoch.sparsity == epochs[-1].sparsity]
+    return max(last, key=lambda epoch: (epoch.validation.value if epoch.validation is not None else 0.0, epoch.number)).number
+
+
+def epoch_frame(epochs: list[Epoch]) -> pd.DataFrame:
+    """Return epochs as rows."""
+    rows = []
+    for e in epochs:
+        seen = (e.validation.value, e.validation.low, e.validation.high) if e.validation is not None else (None, None, None)
+        rows.append((e.number, e.loss, e.train_accuracy, *seen, e.sparsity, e.lr))
+    return pd.DataFrame(rows, columns=EPOCHS).astype({"value": float, "low": float, "high": float})
+
+
+def _take(stage: Stage, request: AccuracyRequest) -> None:
+    """Offer the recovered model and where it is kept."""
+    folder = weights_folder(stage.run)
+    if not folder.is_dir():
+        return
+    name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-recovered"
+
+    def archive() -> bytes:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
+            for path in sorted(folder.iterdir()):
+                file.write(path, f"{name}/{path.name}")
+        return buffer.getvalue()
+
+    st.download_button(
+        "Download the recovered model", data=archive, file_name=f"{name}.zip", mime="application/zip", icon=":material/download:",
+        on_click="ignore", help="model.safetensors and recipe.yaml; `prunekit.load_model(folder)` opens it again.",
+    )  # fmt: skip

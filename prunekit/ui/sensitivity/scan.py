@@ -1,0 +1,172 @@
+"""The Sensitivity page: what is pruned alone, the job, and its pictures."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.config.choices import criteria_of, default_scope
+from prunekit.config.spec import PruneSpec
+from prunekit.data.dataset import Data
+from prunekit.errors import PrunekitError, StoreError
+from prunekit.evaluation.sensitivity.drop_curves import fragile
+from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.sensitivity_run import SensitivityRequest, stored
+from prunekit.plots.sensitivity import sensitivity_caption, sensitivity_map, sensitivity_panels
+from prunekit.ui.accuracy import sweeps
+from prunekit.ui.classroom import rules
+from prunekit.ui.components import setting_controls, show
+from prunekit.ui.shared import job_sources, measuring
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session
+from prunekit.ui.state.compatible import MODES
+from prunekit.ui.state.settings import Settings
+
+MAPPED = 60  # layers that one heat map shows
+
+
+def mode_of(now: Settings) -> str:
+    """Return the mode that layers are pruned in: a pattern has one sparsity, single weights stand in for it."""
+    return now.mode if now.mode in sweeps.DRAWN else "unstructured"
+
+
+def setting(now: Settings, data: Data) -> None:
+    """Show what is pruned alone, and on how many images."""
+    mode = mode_of(now)
+    split = "validation" if data.validation is not None else "test"
+    whole = len(getattr(data, split))
+    with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.segmented_control(
+            "Take from each layer", list(sweeps.DRAWN), required=True,
+            format_func={"unstructured": "Single weights", "structured": "Channels"}.__getitem__,
+            help="Channels are taken from a whole group: layers that shrink together are pruned together.",
+            **session.bind("mode", start="default", show=lambda _: mode, then=session.change_mode),
+        )  # fmt: skip
+        names = list(criteria_of(mode))
+        st.selectbox(
+            "Criterion", names, format_func=setting_controls.criterion_name, width=230,
+            **session.bind("criterion", start=names, show=lambda name: name if name in names else names[0]),
+        )  # fmt: skip
+        offered = sorted({n for n in sweeps.SUBSETS if n and n < whole} | {0}, key=lambda n: n or whole)
+        st.selectbox(
+            f"Images ({split})", offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}", width=180,
+            help="Measured in stratified parts: the whole picture comes first, then its intervals shrink.",
+            **session.bind("images", start=offered, show=lambda n: n if n in offered else 0),
+        )  # fmt: skip
+    if now.mode == "nm":
+        st.caption("A pattern N:M has one sparsity, so single weights stand in for it here.")
+
+
+def request_of(now: Settings, loaded: Loaded, data: Data) -> SensitivityRequest:
+    """Return what is asked of the core."""
+    mode = mode_of(now)
+    criterion = now.criterion if now.criterion in criteria_of(mode) else "l1"
+    spec = PruneSpec(mode=mode, criterion=criterion, scope=default_scope(mode), seed=now.seed, samples=now.samples)
+    split = "validation" if data.validation is not None else "test"
+    model, of_data = job_sources.lend(now, loaded, data)
+    images = 0 if now.images >= len(getattr(data, split)) else now.images
+    return SensitivityRequest(model, of_data, spec, split, images)
+
+
+def found(request: SensitivityRequest, loaded: Loaded, data: Data) -> Sensitivity | None:
+    """Return what is known by now: of the job, or else of the store."""
+    job = board().get(key_of("sensitivity", request.to_dict()))
+    if job is not None and job.partial:
+        return job.partial[-1]  # type: ignore[no-any-return]
+    kept = board().store
+    if kept is None or not rules.asked(key_of("sensitivity", request.to_dict())):
+        return None
+    try:
+        return stored(request, kept, loaded.model, data)
+    except (StoreError, PrunekitError):
+        return None
+
+
+def button(request: SensitivityRequest, so_far: Sensitivity | None) -> None:
+    """Show the button that measures."""
+    job = board().get(key_of("sensitivity", request.to_dict()))
+    busy, done = job is not None and job.active, so_far is not None and so_far.done
+    words, icon = ("Measuring …", "hourglass_top") if busy else ("Measured", "check") if done else ("Measure", "speed")
+    st.button(
+        words, key="measure_sensitivity", type="primary", icon=f":material/{icon}:", disabled=busy or done, on_click=measuring.ask,
+        args=("sensitivity", request.to_dict(), f"Sensitivity of {request.model.name}, {MODES[request.spec.mode].lower()}"),
+    )  # fmt: skip
+
+
+def live(now: Settings, request: SensitivityRequest) -> bool:
+    """Show progress and the picture so far while it is measured; return whether it is."""
+    job = board().get(key_of("sensitivity", request.to_dict()))
+    if job is None:
+        return False
+    if job.warning:
+        st.warning(show.plain(job.warning), icon=":material/save_as:")
+
+    def draw(job: Job) -> None:
+        if job.partial:
+            panels(now, job.partial[-1], None)
+
+    busy = job.active  # asked once: a job may end while its panel is drawn
+    measuring.panel(job.key, draw)
+    return busy
+
+
+def points_of(so_far: Sensitivity) -> pd.DataFrame:
+    """Return every point as a row."""
+    rows = [
+        (layer.name, p.requested, p.sparsity, p.accuracy.value, p.accuracy.low, p.accuracy.high, p.accuracy.n)
+        for layer in so_far.layers
+        for p in layer.points
+    ]
+    return pd.DataFrame(rows, columns=["layer", "requested", "sparsity", "value", "low", "high", "n"])
+
+
+def panels(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None) -> None:
+    """Draw a small curve for each layer."""
+    frame, dense = points_of(so_far), so_far.dense.value
+    stands_out = fragile(so_far)
+    fig = sensitivity_panels(frame, dense=dense, threshold=dense - now.drop, fragile=stands_out, targets=targets, dark=show.dark())
+    seen = f"{so_far.images:,} of {so_far.total:,}" if not so_far.done else f"{so_far.images:,}"
+    unit = "point" if now.drop == 0.01 else "points"
+    where = f" Measured on {seen} {so_far.split} images; dotted: {100 * now.drop:.3g} {unit} below dense."
+    show.chart(fig, "sensitivity_panels", sensitivity_caption(frame, dense, ()) + where)
+
+
+def pictures(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None) -> None:
+    """Draw everything that was measured."""
+    show.section("How does each layer take it?")
+    st.number_input(
+        "Mark a loss of so many points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=320,
+        **session.bind("drop", show=lambda share: round(100 * share, 4), take=lambda points: round(points / 100, 6)),
+    )  # fmt: skip
+    panels(now, so_far, targets)
+    for sentence in fragile(so_far).values():
+        st.warning(show.plain(sentence) + ".", icon=":material/warning:")
+    for note in so_far.notes:
+        st.caption(show.plain(note[:1].upper() + note[1:]) + ".")
+    show.section("Where does it hurt, and what would it save?")
+    _map(so_far)
+
+
+def _map(so_far: Sensitivity) -> None:
+    """Draw the heat map; of very many layers those that hurt most."""
+    frame = points_of(so_far)
+    costs = pd.DataFrame([(layer.name, layer.params, layer.macs) for layer in so_far.layers], columns=["layer", "params", "macs"])
+    dense, note = so_far.dense.value, ""
+    if len(costs) > MAPPED:
+        worst = set(frame.groupby("layer")["value"].mean().nsmallest(MAPPED).index)
+        frame, costs = frame[frame["layer"].isin(worst)], costs[costs["layer"].isin(worst)]
+        note = f" Of {len(so_far.layers)} layers the {MAPPED} that lose most."
+    cheap = costs.assign(lost=dense - frame.groupby("layer", sort=False)["value"].mean().reindex(costs["layer"]).to_numpy())
+    easy = cheap[cheap["lost"] <= cheap["lost"].median()].nlargest(1, "params")
+    words = f" **{easy['layer'].iloc[0]}** holds many parameters and hardly hurts." if len(easy) else ""
+    show.chart(
+        sensitivity_map(frame, costs, dense=dense, dark=show.dark()), "sensitivity_map",
+        f"Points of accuracy lost when this layer alone loses so much.{words}{note}",
+    )  # fmt: skip
+    csv = points_of(so_far).to_csv(index=False)
+    st.download_button(
+        "Download as CSV", data=csv, file_name="sensitivity.csv", mime="text/csv", icon=":material/download:", on_click="ignore"
+    )

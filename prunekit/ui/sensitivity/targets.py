@@ -1,0 +1,109 @@
+"""Suggested targets on the Sensitivity page: a goal, a table to edit, and the way to the Prune page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.config.spec import PruneSpec
+from prunekit.data.dataset import Data
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
+from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
+from prunekit.ui import routes
+from prunekit.ui.components import show
+from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+
+GOALS = {"drop": "Lose at most so many points", "params": "Remove parameters", "macs": "Remove MACs"}
+_EDITS = "target_edits"
+
+
+def goal(now: Settings) -> None:
+    """Show what the targets are for."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.segmented_control("Goal", list(GOALS), format_func=GOALS.__getitem__, required=True, **session.bind("goal", start="default"))
+        if now.goal == "drop":
+            st.number_input(
+                "Points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=170,
+                on_change=_take_drop, **session.mirror("goal_drop", round(100 * now.drop, 4)),
+            )  # fmt: skip
+        else:
+            st.number_input(
+                f"Share of all {'parameters' if now.goal == 'params' else 'MACs'}, %", min_value=1.0, max_value=99.0, step=5.0, width=220,
+                **session.bind("goal_share", show=lambda share: round(100 * share, 4), take=lambda value: round(value / 100, 6)),
+            )  # fmt: skip
+
+
+def _take_drop() -> None:
+    """Take the allowed loss; it is the same as the mark in the pictures."""
+    session.change(drop=round(float(st.session_state["goal_drop"]) / 100, 6))
+
+
+def suggested(now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spec: PruneSpec) -> Suggestion | None:
+    """Return targets for the goal, or None after saying why there are none."""
+    counts = model_cache.counts_of(loaded.source)
+    key = measuring.key_of("suggest", loaded.source, spec, found.images, found.dense, now.goal, now.drop, now.goal_share)
+    known: dict[str, Any] = st.session_state.setdefault("suggestions", {})
+    if key not in known:
+        wish = {now.goal: now.drop if now.goal == "drop" else now.goal_share}
+        try:
+            count = counter(loaded.model, spec, loaded.input_shape, data) if spec.mode == "structured" else None
+            answer: Suggestion | str = suggest(found, **wish, totals=(counts.params, counts.macs), counter=count)  # type: ignore[arg-type]
+        except PrunekitError as error:
+            answer = str(error)
+        known.clear()
+        known[key] = answer
+    answer = known[key]
+    if isinstance(answer, str):
+        st.info(show.plain(answer) + ".", icon=":material/block:")
+        return None
+    return answer
+
+
+def table(  # noqa: PLR0917 (what is picked, and what was found of it)
+    now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spec: PruneSpec, suggestion: Suggestion
+) -> None:
+    """Show the targets to edit, and take them to the Prune page."""
+    costs = {layer.name: layer for layer in found.layers}
+    frame = pd.DataFrame(
+        [(t.name, 100 * t.sparsity, 100 * t.drop, costs[t.name].params, t.reason) for t in suggestion.targets],
+        columns=["layer", "remove", "drop", "params", "reason"],
+    )
+    key = f"{_EDITS}_{measuring.key_of(suggestion.targets)}"
+    column = st.column_config
+    edited = st.data_editor(
+        frame, key=key, hide_index=True, disabled=["layer", "drop", "params", "reason"],
+        column_config={
+            "layer": column.TextColumn("Layer or group"),
+            "remove": column.NumberColumn("Remove", format="%.1f %%", min_value=0.0, max_value=99.0, step=0.1, width="small"),
+            "drop": column.NumberColumn("Costs, points", format="%.1f", width="small", help="Estimated: pruned alone, from its curve."),
+            "params": column.NumberColumn("Parameters", format="compact", width="small"),
+            "reason": column.TextColumn("Why", width="large"),
+        },
+    )  # fmt: skip
+    st.caption(f"{show.tag('estimated')} {suggestion.sentence}.")
+    wanted = {str(name): round(float(share) / 100, 8) for name, share in zip(edited["layer"], edited["remove"].fillna(0.0), strict=True)}
+    if st.button(
+        "Use on the Prune page", key="use_targets", type="primary", icon=":material/content_cut:", disabled=not any(wanted.values()),
+        help="Each layer gets its target as an override; measure there what all of them cost together.",
+    ):  # fmt: skip
+        adopt(loaded, together(found, wanted, spec, loaded.model, loaded.input_shape, data))
+        st.switch_page(routes.page("prune"))
+
+
+def adopt(loaded: Loaded, spec: PruneSpec) -> None:
+    """Take a setting with an override for each layer."""
+    place = {name: i for i, name in enumerate(loaded.every)}
+    if session.settings().mode != spec.mode:
+        session.change_mode(spec.mode)
+    session.change(
+        criterion=spec.criterion, scope=spec.scope, sparsity=round(float(spec.sparsity or 0.0), 8), caps=(), cap_all=1.0, target="channels",
+        round_to=1, units=None, depth=0.0, blocks=None, layers=tuple(sorted(place[name] for name in spec.layers or ())),
+        overrides=tuple(sorted((place[name], round(share, 8)) for name, share in spec.overrides)),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What all visitors share: models, data, scores, cuts, background measurements, and the warm-up."""

@@ -1,0 +1,67 @@
+"""What background work is given: names that a restarted server understands, and the models and data that are loaded already."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from torch import nn
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.errors import DataError
+from prunekit.experiments.loading import fresh, use_loader
+from prunekit.ui.shared import model_cache
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state.settings import Settings
+from prunekit.ui.state.uploads import uploads
+
+MOST = 6
+Key = tuple[ModelId, DataId]
+_LENT: OrderedDict[Key, tuple[nn.Module, Any]] = OrderedDict()
+_LOCK = threading.Lock()
+
+
+def names(now: Settings, loaded: Loaded) -> Key:
+    """Return the model and the data in use as the core names them.
+
+    Raises
+    ------
+    DataError
+        If there are no data.
+    """
+    model = model_of(loaded)
+    name = model_cache.data_name(now, loaded)
+    if name == model_cache.NO_DATA:
+        raise DataError("there are no data to measure on: choose some on the Start page")
+    known = model_cache.registered_data().get(name, DataId(name))
+    return model, DataId(known.name, now.limit or known.limit, known.size, known.mean, known.std)
+
+
+def model_of(loaded: Loaded) -> ModelId:
+    """Return the model in use as the core names it."""
+    entry, source = model_cache.entry_of(loaded.source.name), loaded.source
+    path = uploads().path(source.upload) if source.upload else None
+    weights = str(path) if path is not None else (f"upload:{source.upload}" if source.upload else entry.id.weights)
+    return ModelId(entry.id.name, weights, source.pretrained or entry.id.pretrained)
+
+
+def lend(now: Settings, loaded: Loaded, data: Any) -> Key:
+    """Return what `names` does, and let jobs of this server use what is loaded already."""
+    key = names(now, loaded)
+    with _LOCK:
+        _LENT[key] = (loaded.model, data)
+        _LENT.move_to_end(key)
+        while len(_LENT) > MOST:
+            _LENT.popitem(last=False)
+    return key
+
+
+def _loader(model_id: ModelId, data_id: DataId) -> tuple[nn.Module, Any]:
+    """Return what was lent, else load it."""
+    with _LOCK:
+        lent = _LENT.get((model_id, data_id))
+    return fresh(model_id, data_id) if lent is None else lent
+
+
+use_loader(_loader)

@@ -1,0 +1,195 @@
+"""Measurements as background jobs: what is asked, how it is keyed, and how its progress shows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from prunekit import evaluation
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of as job_key
+from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.jobs.queue import Work
+from prunekit.formatting import plural
+from prunekit.ui.classroom import rules
+from prunekit.ui.components import show
+from prunekit.ui.shared import model_cache
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state.settings import Settings
+
+QUICK = 3e9  # multiply-accumulates that are measured at once, without a job: about a second
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An accuracy with its interval and where it comes from.
+
+    Attributes
+    ----------
+    value, low, high : float
+        Fractions in 0..1.
+    n : int
+        Number of samples.
+    where : str
+        Which data, in a few words.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    where: str
+
+
+def session() -> str:
+    """Return the id of this browser tab's session."""
+    context = get_script_run_ctx()
+    return context.session_id if context is not None else ""
+
+
+def key_of(*parts: object) -> str:
+    """Return a hash of what a measurement depends on."""
+    return hashlib.sha256("|".join(map(repr, parts)).encode()).hexdigest()[:16]
+
+
+def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
+    """Return what identifies the model and the data of a measurement."""
+    name = model_cache.data_name(settings, loaded)
+    return (loaded.source, name, settings.limit, model_cache.data_code(name))
+
+
+def start(key: str, title: str, work: Work, *, alone: bool = False) -> None:
+    """Start a job that ends with the server, ``alone`` if it measures time; to be called from a button's callback."""
+    if rules.takes(key):
+        board().submit_local(key, title, work, session(), alone=alone)
+
+
+def ask(kind: str, request: Mapping[str, Any], title: str) -> None:
+    """Start a job that a restarted server takes up again; to be called from a button's callback."""
+    if rules.takes(job_key(kind, request)):
+        board().submit(kind, request, title, session())
+
+
+def stop(key: str) -> None:
+    """Cancel this tab's wish for a job, and those of tabs that are closed; to be called from a button's callback."""
+    job = board().get(key)
+    for by in list(job.wanted_by) if job is not None else ():
+        if not _open(by):
+            board().stop(key, by)
+    board().stop(key, session())
+
+
+def mine(job: Job) -> bool:
+    """Return whether this tab may stop a job: nobody else with an open tab waits for it."""
+    return not job.elsewhere and not any(_open(by) for by in job.wanted_by - {session()})
+
+
+def _open(by: str) -> bool:
+    """Return whether a tab is still open."""
+    return bool(by) and runtime.exists() and runtime.get_instance().is_active_session(by)
+
+
+def standing(job: Job) -> str:
+    """Return where an unfinished job stands, in words: its place in the queue, or what it does and how long that takes."""
+    if job.state == "waiting" and not job.elsewhere:
+        ahead = board().ahead(job.key)
+        return f"waiting, {plural(ahead, 'job')} ahead" if ahead else "about to start"
+    text = job.text or "starting"
+    if job.elsewhere:
+        text += ", by another server"
+    return text if job.left_s is None else f"{text}, {time_left(job.left_s)} left"
+
+
+def time_left(seconds: float) -> str:
+    """Return a time to wait as people say it."""
+    if seconds < 90:
+        return f"about {max(5, 5 * round(seconds / 5)):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def finished(key: str) -> Any:
+    """Return the result of a job that is done, otherwise None."""
+    job = board().get(key)
+    return job.result if job is not None and job.state == "done" else None
+
+
+def baseline_key(settings: Settings, loaded: Loaded) -> str:
+    """Return the key of the dense model's accuracy on the test split."""
+    return key_of("baseline", *of_data(settings, loaded))
+
+
+def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
+    """Return the test accuracy that a sample's card holds, measured when it was trained."""
+    found = (card or {}).get("test_accuracy")
+    if not isinstance(found, Mapping) or not {"value", "low", "high", "n"} <= set(found):
+        return None
+    return Figure(float(found["value"]), float(found["low"]), float(found["high"]), int(found["n"]), f"test split of {data}")
+
+
+def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
+    """Return the card's accuracy where the sample's own weights and its own data, all of them, are in use."""
+    data = loaded.info.data
+    usual = model_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
+    return card_figure(loaded.info.card, data) if usual and data else None
+
+
+def baseline(settings: Settings, loaded: Loaded) -> Figure | None:
+    """Return the dense model's accuracy on test data, if it has been measured: by the card, or here."""
+    card = from_card(settings, loaded)
+    if card is not None:
+        return card
+    found = finished(baseline_key(settings, loaded))
+    if found is None:
+        return None
+    return Figure(found.value, found.low, found.high, found.n, f"test split of {model_cache.data_name(settings, loaded)}")
+
+
+def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:
+    """Start measuring the dense model on test data."""
+    model, test = loaded.model, data.test
+
+    def work(job: Job) -> evaluation.Accuracy:
+        return evaluation.evaluate(model, test, progress=job.progress, cancel=job.cancel)
+
+    start(baseline_key(settings, loaded), f"Accuracy of {loaded.source.name}", work)
+
+
+def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:
+    """Show a job's progress with Cancel while it is under way, and why it failed if it did.
+
+    Parameters
+    ----------
+    key : str
+        Of the job.
+    draw : callable, optional
+        Draws partial results.
+    """
+    job = board().get(key)
+    with show.slot():
+        if job is None:
+            return
+        if job.active:
+            st.fragment(_live, run_every=0.7, key=f"live_{key}")(key, draw)
+        elif job.state == "failed":
+            st.error(job.error, icon=":material/error:")
+        elif job.state == "cancelled":
+            st.caption(f"Cancelled: {job.title}.")
+
+
+def _live(key: str, draw: Callable[[Job], None] | None) -> None:
+    """Draw progress; once the job is over, draw the whole page."""
+    job = board().get(key)
+    if job is None or not job.active:
+        st.rerun()
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(job.fraction, text=f"{job.title}: {standing(job)}")
+        st.button("Cancel", key=f"cancel_{key}", icon=":material/close:", on_click=stop, args=(key,))
+    if draw is not None:
+        draw(job)

@@ -1,0 +1,215 @@
+"""Scores of weights and channels, kept for as many cuts as wanted; what takes long is scored as a job."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from functools import partial
+
+import streamlit as st
+
+from prunekit import pruning
+from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.criteria.registry import CRITERIA
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.job import Job
+from prunekit.formatting import plural
+from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.unstructured.masks import Ranking
+from prunekit.pruning.unstructured.n_m import PatternRanking, rank
+from prunekit.ui.components import show
+from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared.cache import shared
+from prunekit.ui.shared.model_cache import NO_IMAGES, Images, Loaded, Source
+from prunekit.ui.state import session
+
+SMALL = 2_000_000  # parameters; below this whatever works on weights alone is quick enough to be there at once
+PATIENCE = 1e11  # multiply-accumulates of scoring on images that a page waits for: some seconds
+BACKWARD = 3  # a gradient costs about two forward passes more
+MOST_HELD = 3
+HELD = 20e6  # parameters of the models whose rankings are held, each a number for every weight: many small ones, or the latest two
+
+Ranked = Ranking | PatternRanking | ChannelRanking
+
+
+class Shelf:
+    """The latest rankings that jobs made; older ones go, for they hold a number for every weight."""
+
+    def __init__(self, most: int = MOST_HELD) -> None:
+        self._held: OrderedDict[Hashable, Ranked] = OrderedDict()
+        self._lock, self._most = threading.Lock(), most
+
+    def put(self, key: Hashable, ranking: Ranked) -> None:
+        """Keep a ranking."""
+        with self._lock:
+            self._held[key] = ranking
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+
+    def get(self, key: Hashable) -> Ranked | None:
+        """Return a ranking, if it is still here."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+
+@st.cache_resource
+def shelf() -> Shelf:
+    """Return the one shelf of this server."""
+    return Shelf()
+
+
+@shared(12, "Finding what shrinks together, once …")
+def graph(source: Source) -> pruning.ChannelGraph:
+    """Return the couplings of a model's channels."""
+    loaded = model_cache.load(source)
+    return pruning.trace(loaded.model, loaded.input_shape)
+
+
+def of_images(spec: PruneSpec, images: Images) -> Images:
+    """Return the images that scores depend on: none where the criterion looks at weights alone."""
+    return images if spec.criterion in NEEDS_DATA else NO_IMAGES
+
+
+def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
+    """Return what scores depend on: neither how many channels go, nor how that is shared out; but which blocks go before."""
+    names = pruning.chosen_layers(model_cache.load(source).model, spec)
+    looks = spec.criterion in NEEDS_DATA
+    return PruneSpec(
+        mode=spec.mode,
+        criterion=spec.criterion,
+        layers=names,
+        pattern=spec.pattern,
+        seed=spec.seed if looks or spec.criterion == "random" else 0,
+        samples=spec.samples if looks else PruneSpec.samples,
+        units=spec.units,
+        depth=spec.depth,
+        blocks=spec.blocks,
+    )
+
+
+def _weight(source: Source, *_: object) -> float:
+    """Return how many numbers a ranking may hold."""
+    return model_cache.counts_of(source).params
+
+
+def _maker(source: Source, spec: PruneSpec, images: Images) -> Callable[[], Ranked]:
+    """Return what scores; caches are asked now, so that it can run in another thread."""
+    model, data = model_cache.load(source).model, model_cache.data_at(images, source)
+    if spec.mode == "structured":
+        return partial(ChannelRanking.of, model, spec, graph(source), data)
+    return partial(rank, model, spec, data)
+
+
+@shared(24, "Scoring, once …", weigh=_weight, budget=HELD)
+def _quick(source: Source, spec: PruneSpec, images: Images) -> Ranked:
+    """Return scores that a page can wait for."""
+    return _maker(source, spec, images)()
+
+
+def is_slow(source: Source, spec: PruneSpec) -> bool:
+    """Return whether scoring would keep a page waiting."""
+    counts = model_cache.counts_of(source)
+    return spec.criterion in NEEDS_DATA and (counts.params > SMALL or BACKWARD * counts.macs * spec.samples > PATIENCE)
+
+
+@shared(24, "Ranking, once …", weigh=_weight, budget=HELD)
+def _ranking(source: Source, spec: PruneSpec, images: Images) -> Ranked:
+    """Return the ranking of a setting at every sparsity, sorted."""
+    plain = _plain(source, spec)
+    scored = shelf().get((source, plain, images)) or _quick(source, plain, images)
+    ranking = replace(scored, spec=spec)
+    if isinstance(ranking, Ranking):
+        for name in ranking.scores:
+            ranking.order(name)  # sorts now rather than at the first move
+    return ranking
+
+
+def ranking_of(source: Source, spec: PruneSpec, images: Images = NO_IMAGES) -> Ranked:
+    """Return the ranking that a setting shares with every other sparsity.
+
+    Parameters
+    ----------
+    source : Source
+        The model.
+    spec : PruneSpec
+        The setting.
+    images : Images, optional
+        What criteria that look at training data look at.
+
+    Raises
+    ------
+    PruningError, ModelError, DataError
+        If it cannot be scored; the message says why.
+    """
+    every = spec if spec.mode == "nm" else spec.at(0.5)
+    return _ranking(source, every, of_images(spec, images))
+
+
+def job_key(source: Source, spec: PruneSpec, images: Images) -> str:
+    """Return the key of the job that scores."""
+    return measuring.key_of("scores", source, _plain(source, spec), images)
+
+
+def begin(source: Source, spec: PruneSpec, images: Images) -> None:
+    """Start scoring as a job; a button's callback."""
+    plain, key = _plain(source, spec), job_key(source, spec, images)
+    make, kept = _maker(source, plain, images), shelf()
+    board().drop(key)  # done once, but its ranking may have left the shelf
+
+    def work(job: Job) -> bool:
+        job.progress(0.05, f"looking at {plural(spec.samples, 'image')}")
+        kept.put((source, plain, images), make())
+        job.progress(1.0)
+        return True
+
+    measuring.start(key, f"{CRITERIA[spec.criterion].title} of {source.name}", work)
+
+
+def ready(loaded: Loaded, spec: PruneSpec, images: Images) -> bool:
+    """Return whether a setting can be ranked now; where it cannot, show what to do.
+
+    Parameters
+    ----------
+    loaded : Loaded
+        The model.
+    spec : PruneSpec
+        The setting.
+    images : Images
+        Of the data in use; ``NO_IMAGES`` where there are none.
+    """
+    title = CRITERIA[spec.criterion].title
+    if spec.criterion not in NEEDS_DATA:
+        return True
+    if images == NO_IMAGES:
+        without_data(spec.criterion)
+        return False
+    if not is_slow(loaded.source, spec) or shelf().get((loaded.source, _plain(loaded.source, spec), images)) is not None:
+        return True
+    key = job_key(loaded.source, spec, images)
+    job = board().get(key)
+    if job is None or not job.active:
+        show.empty(
+            f"{title} looks at {plural(spec.samples, 'training image')} before anything can be ranked; for a model of this size that takes "
+            "a while. Then every sparsity is there at once.",
+            "hourglass_empty",
+        )
+        st.button(
+            f"Score with {title}", key="score", type="primary", icon=":material/insights:", on_click=begin,
+            args=(loaded.source, spec, images),
+        )  # fmt: skip
+    measuring.panel(key)
+    return False
+
+
+def without_data(criterion: str) -> None:
+    """Say what a criterion lacks, and what to do."""
+    show.empty(
+        f"{CRITERIA[criterion].title} looks at training images, and there are none here: choose data on the Start page, or a criterion "
+        "that looks at weights alone.",
+        "database_off",
+    )
+    st.button("Use L1 magnitude", key="use_l1", icon=":material/undo:", on_click=session.change, kwargs={"criterion": "l1"})

@@ -1,0 +1,107 @@
+"""The rest of the Start page: the dense baseline, the data, and what the model says to them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from prunekit.data.dataset import Data
+from prunekit.errors import PrunekitError
+from prunekit.formatting import count, percent, plural, size
+from prunekit.ui.components import show
+from prunekit.ui.components.sidebar import title_of
+from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.start import gallery
+from prunekit.ui.state import session
+from prunekit.ui.state.current_model import data_in_use, model_in_use
+from prunekit.ui.state.settings import Settings
+
+
+def baseline() -> None:
+    """Show what the dense model can do and costs."""
+    now, loaded = model_in_use(link=False)
+    show.section(f"Dense baseline: {title_of(now.model)}")
+    figure, counts = measuring.baseline(now, loaded), model_cache.counts_of(loaded.source)
+    tiles = st.columns(4)
+    with tiles[0]:
+        if figure:
+            below = show.interval(figure.low, figure.high, figure.n)
+            show.tile("Accuracy", percent(figure.value), "measured", below, f"95 % interval (Wilson), on the {figure.where}.")
+        else:
+            nothing = model_cache.data_name(now, loaded) == model_cache.NO_DATA
+            show.tile("Accuracy", "—", "", "no data to measure it on" if nothing else "not measured yet")
+    with tiles[1]:
+        show.tile("Parameters", count(counts.params), "counted", f"in {plural(len(loaded.layers), 'prunable layer')}")
+    with tiles[2]:
+        show.tile("MACs", count(counts.macs), "counted", f"for one input of {' × '.join(map(str, loaded.input_shape))}")
+    with tiles[3]:
+        show.tile("File", size(model_cache.size_of(loaded.source)), "counted", "safetensors, dense")
+    _choose_data(now, loaded)
+
+
+def _choose_data(now: Settings, loaded: Loaded) -> None:
+    """Show which data are in use, and let people choose others."""
+    name = model_cache.data_name(now, loaded)
+    names = list(dict.fromkeys([*model_cache.data_names(loaded), name]))
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        st.selectbox(
+            "Data", names, on_change=_take_data, format_func=lambda name: {model_cache.NO_DATA: "no data"}.get(name, name),
+            **session.mirror("pick_data", name, names),
+        )  # fmt: skip
+    with right:
+        st.number_input(
+            "At most so many samples in each split (0 for all)", min_value=0, max_value=10_000_000, step=500, **session.bind("limit"),
+            help="A fixed, stratified choice: measurements are quicker and their intervals wider.",
+        )  # fmt: skip
+
+
+def _take_data() -> None:
+    """Take other data; the model's own are the default and stay out of the address."""
+    now = session.settings()
+    try:
+        usual = model_cache.load(model_cache.Source.of(now)).info.data or model_cache.NO_DATA
+    except PrunekitError:
+        usual = ""
+    name = str(st.session_state["pick_data"])
+    session.change(data="" if name == usual else name, split="")
+
+
+def predictions() -> Data | None:
+    """Show pictures from the data, each with what the dense model says; return the data."""
+    now, loaded = model_in_use(link=False)
+    show.section("What does it see, and what does it say?")
+    data = data_in_use(now, loaded)
+    if data is None:
+        return None
+    with show.plain_errors(stop=False):
+        _pictures(now, loaded)
+    st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
+    key = measuring.baseline_key(now, loaded)
+    if measuring.baseline(now, loaded) is None:
+        label = f"Measure the dense model on {len(data.test):,} test images"
+        st.button(label, key="measure_baseline", icon=":material/speed:", on_click=measuring.measure_baseline, args=(now, loaded, data))
+    measuring.panel(key)
+    return data
+
+
+def _pictures(now: Settings, loaded: Loaded) -> None:
+    """Draw test pictures with predictions and say how many are right."""
+    found = gallery.guesses(loaded.source, model_cache.data_name(now, loaded), now.limit)
+    captions = [f"{g.said} ✓" if g.right else f"**{g.said}** ✗ is {g.truth}" for g in found]
+    with st.grid(12, min_column_width=60, gap="xsmall"):
+        for guess, caption in zip(found, captions, strict=True):
+            st.image(guess.picture, caption=caption, width=58, alt=f"A test picture of {guess.truth}; the model says {guess.said}")
+    wrong = [guess for guess in found if not guess.right]
+    if wrong:
+        sure = max(wrong, key=lambda guess: guess.confidence)
+        note = f"The wrong ones stand here on purpose; in the worst the model was {percent(sure.confidence, 0)} sure of “{sure.said}”."
+    else:
+        note = "It gets all of these right."
+    st.caption(f"Test pictures with the dense model's answer. {note}")
+
+
+def _splits(data: Data) -> str:
+    """Say how many pictures each split has."""
+    parts = [(data.train, "to train"), (data.validation, "to choose by (validation)"), (data.test, "to confirm (test)")]
+    return ", ".join(f"{len(split):,} {what}" for split, what in parts if split is not None) + "."

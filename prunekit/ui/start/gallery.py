@@ -1,0 +1,186 @@
+"""Models to choose from and pictures from their data, for the Start page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from prunekit import data, evaluation
+from prunekit.errors import PrunekitError
+from prunekit.formatting import count, size
+from prunekit.models.entries import ModelEntry
+from prunekit.models.layers import weight_of
+from prunekit.ui import routes
+from prunekit.ui.components.show import plain, plus_minus, tag
+from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+from sample_models import SAMPLES
+
+Picture = NDArray[np.uint8]
+
+
+def shelf_of(name: str) -> str:
+    """Return the shelf on which a model stands: sample, torchvision or own."""
+    try:
+        return str(model_cache.entry_of(name).kind)
+    except PrunekitError:
+        return "sample"
+
+
+def choose(model: str, *, pretrained: bool = False, upload: str = "") -> None:
+    """Take another model; a button's callback."""
+    now = session.settings()
+    if (now.model, now.pretrained, now.upload) != (model, pretrained, upload):
+        session.put(now.of_model(model, pretrained=pretrained, upload=upload))
+
+
+def enlarge(picture: Picture, side: int) -> Picture:
+    """Return a picture scaled up by a whole number to about ``side`` pixels, every pixel sharp."""
+    times = max(1, side // max(picture.shape[0], 1))
+    grown = np.repeat(np.repeat(picture, times, 0), times, 1)
+    return np.repeat(grown, 3, 2) if grown.shape[2] == 1 else grown
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def thumbnails(name: str, how_many: int = 6, side: int = 48) -> Picture:
+    """Return a strip of pictures from a data set that is at hand."""
+    split = data.load_data(name, limit=64).test
+    places = np.linspace(0, len(split) - 1, how_many).astype(int)
+    return _strip([enlarge(split.picture(int(i)), side) for i in places])
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def first_weights(source: Source, how_many: int = 6, side: int = 48) -> Picture:
+    """Return a strip of pictures of a model's first units: what stands in for data that would have to be downloaded."""
+    loaded = model_cache.load(source)
+    weight = weight_of(loaded.model, loaded.layers[0])
+    flat = weight.flatten(1)
+    channels, height, width = loaded.input_shape if weight.dim() == 2 else tuple(weight.shape[1:])
+    best = flat.norm(dim=1).argsort(descending=True)[:how_many]
+    planes = flat[best].reshape(-1, channels, height, width).mean(1).numpy()
+    return _strip([enlarge(_grey(plane), side) for plane in planes])
+
+
+def _grey(plane: NDArray[np.float32]) -> Picture:
+    """Return weights as grey levels, zero in the middle."""
+    most = float(np.abs(plane).max()) or 1.0
+    return np.asarray((plane / most * 127 + 128).round().clip(0, 255), np.uint8)[:, :, None]
+
+
+def _strip(tiles: list[Picture]) -> Picture:
+    """Return pictures beside each other with a white gap."""
+    padded = [np.pad(tile, ((0, 0), (0, 4), (0, 0)), constant_values=255) for tile in tiles]
+    return np.concatenate(padded, 1)[:, :-4]
+
+
+def cards(entries: list[ModelEntry]) -> None:
+    """Show a card for each sample model, three in a row."""
+    for start in range(0, len(entries), 3):
+        for column, entry in zip(st.columns(3), entries[start : start + 3], strict=False):
+            with column, st.container(border=True, height="stretch"):
+                _card(entry)
+
+
+def _card(entry: ModelEntry) -> None:
+    """Show one sample: pictures, what it does, what it costs."""
+    source, data = Source(entry.name), SAMPLES[entry.name].data
+    try:
+        counts, file_size = model_cache.counts_of(source), model_cache.size_of(source)
+        here = model_cache.at_hand(data)
+        strip = thumbnails(data) if here else first_weights(source)
+    except PrunekitError as error:
+        st.markdown(f"**{entry.title}**")
+        st.markdown(f":gray[{entry.task}]")
+        st.caption(f":material/hourglass_empty: {plain(str(error))}")
+        return
+    st.image(
+        strip, width="stretch", alt=f"Six pictures from the data of {entry.title}" if here else f"Six first-layer units of {entry.title}"
+    )
+    st.markdown(f"**{entry.title}**  \n:gray[{entry.task}]")
+    st.caption(entry.description + ("" if here else " (Pictures: units of its first layer.)"))
+    figure = measuring.card_figure(entry.card, data)
+    accuracy = f"**{plus_minus(figure.value, figure.low, figure.high)}** accuracy, n = {figure.n:,} {tag('measured')}  \n" if figure else ""
+    st.markdown(f"{accuracy}{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
+    now = session.settings()
+    used = now.model == entry.name and not now.upload
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "In use" if used else "Use this model", key=f"use_{entry.name}", disabled=used, on_click=choose, args=(entry.name,),
+            icon=":material/check:" if used else None,
+        )  # fmt: skip
+        st.markdown(_availability(entry))
+
+
+def _availability(entry: ModelEntry) -> str:
+    """Say whether the model's data have to be downloaded."""
+    name = SAMPLES[entry.name].data
+    return ":green-badge[no download]" if model_cache.at_hand(name) else f":gray-badge[{name} is downloaded at first use]"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One picture and what the model says.
+
+    Attributes
+    ----------
+    picture : ndarray
+        For the screen.
+    truth, said : str
+        Names of the classes.
+    confidence : float
+        Softmax probability of what was said.
+    """
+
+    picture: Picture
+    truth: str
+    said: str
+    confidence: float
+
+    @property
+    def right(self) -> bool:
+        """Whether the model is right."""
+        return self.truth == self.said
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def guesses(source: Source, data: str, limit: int, how_many: int = 24) -> list[Guess]:
+    """Return test pictures with the dense model's predictions, half of them hard ones where there are any.
+
+    Looks at the first 256 test samples: those it gets wrong come first, so that a good model still shows a mistake.
+    """
+    loaded = model_cache.load(source)
+    everything = model_cache.data_of(
+        Settings(model=source.name, data=data, limit=limit, upload=source.upload, pretrained=source.pretrained), loaded
+    )
+    if everything is None:
+        return []
+    split = everything.test
+    places = np.arange(min(len(split), 256))
+    said = evaluation.predict(loaded.model, split.images(places))
+    wrong = places[said.classes != split.labels[places]][: how_many // 4]
+    chosen = np.sort(np.concatenate([wrong, np.setdiff1d(places, wrong)[: how_many - len(wrong)]]))
+    names = everything.classes or loaded.info.classes
+    return [
+        Guess(enlarge(split.picture(int(i)), 64), _name(names, split.labels[i]), _name(names, said.classes[i]), float(said.confidences[i]))
+        for i in chosen
+    ]
+
+
+def _name(names: tuple[str, ...], index: int) -> str:
+    """Return a class by name, or by number where it has none."""
+    return names[index] if index < len(names) else str(index)
+
+
+def next_steps() -> None:
+    """Show where to go from Start."""
+    now = session.settings()
+    with st.container(horizontal=True):
+        routes.link("layers", "See its layers")
+        routes.link("prune", "Prune it")
+        routes.link("accuracy", "See how far it can go")
+        routes.link("learn", "Go on with the lessons" if now.done or now.lesson > 1 else "Take the first lesson")

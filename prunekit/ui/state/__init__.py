@@ -1,0 +1,1 @@
+"""The settings of one browser tab: as a value, as text in the address, as session state."""

@@ -1,0 +1,234 @@
+"""How the values of an address become text and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from prunekit.config import validation as check
+from prunekit.config.choices import CRITERIA, MODES, SCOPES, UNITS
+from prunekit.errors import SpecError
+from prunekit.ui.state.settings import Curve
+
+MOST = 4096  # places of layers, and characters of one value
+WORDS = r"[^<>`\x00-\x1f]{1,60}"  # free text, such as a tag
+RECOVERY = r"r|p|f(?:[1-9]\d?|1\d\d|200)"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How one field becomes text and back; ``read`` raises ValueError with what is allowed."""
+
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+def ranges(values: Iterable[int]) -> str:
+    """Return whole numbers compactly, ``0, 1, 2, 5`` as ``0-2_5``."""
+    runs: list[list[int]] = []
+    for value in sorted(set(values)):
+        if runs and value == runs[-1][1] + 1:
+            runs[-1][1] = value
+        else:
+            runs.append([value, value])
+    return "_".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def places(text: str) -> tuple[int, ...]:
+    """Read what ``ranges`` wrote."""
+    found: list[int] = []
+    for part in text.split("_"):
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
+        if not match:
+            raise ValueError("layer numbers such as 0-3_5")
+        first = int(match[1])
+        found += range(first, int(match[2] or first) + 1)
+    if not found or max(found) >= MOST:
+        raise ValueError("layer numbers such as 0-3_5")
+    return tuple(sorted(set(found)))
+
+
+def percent(value: float) -> str:
+    """Return a fraction as percent without trailing zeros."""
+    return f"{round(100 * value, 6):.10g}"
+
+
+def fraction(text: str) -> float:
+    """Read a percentage as a fraction in [0, 1)."""
+    if not re.fullmatch(r"\d{1,2}(\.\d{1,6})?", text):
+        raise ValueError("a percentage from 0 to below 100")
+    return round(float(text) / 100, 8)
+
+
+def write_shares(value: tuple[tuple[int, float], ...]) -> str:
+    """Return shares of layers as ``place~percent`` pairs."""
+    return "_".join(f"{place}~{percent(share)}" for place, share in sorted(value))
+
+
+def read_shares(text: str) -> tuple[tuple[int, float], ...]:
+    """Read what ``write_shares`` wrote."""
+    found: dict[int, float] = {}
+    for part in text.split("_"):
+        place, tilde, share = part.partition("~")
+        if not tilde or not re.fullmatch(r"\d{1,4}", place) or int(place) in found:
+            raise ValueError("pairs such as 3~30_7~55.5 (layer number ~ percent), each layer once")
+        found[int(place)] = fraction(share)
+    return tuple(sorted(found.items()))
+
+
+def pattern(text: str) -> str:
+    """Read a pattern N:M."""
+    try:
+        n, m = check.pattern(text)
+    except SpecError:
+        raise ValueError("N:M with 0 < N < M, such as 2:4") from None
+    return f"{n}:{m}"
+
+
+def write_curves(value: tuple[Curve, ...]) -> str:
+    """Return curves as ``mode-criterion-scope``, with ``-own`` where chosen layers count, and with what follows the cut."""
+
+    def words(c: Curve) -> list[str]:
+        return [c.mode, c.criterion.replace("_", "."), c.scope] + ["own"] * c.chosen + [c.recovery] * bool(c.recovery)
+
+    return "_".join("-".join(words(c)) for c in value)
+
+
+def read_curves(text: str) -> tuple[Curve, ...]:
+    """Read what ``write_curves`` wrote."""
+    found: list[Curve] = []
+    for part in text.split("_")[:12]:
+        words = part.replace(".", "_").split("-")
+        known = all(word in allowed for word, allowed in zip(words, (MODES, CRITERIA, SCOPES), strict=False))
+        own = words[3:4] == ["own"]
+        after = words[4 if own else 3 :]
+        if not known or len(words) < 3 or len(after) > 1 or (after and not re.fullmatch(RECOVERY, after[0])):
+            raise ValueError("curves such as unstructured-l1-global or structured-l2-global-f5")
+        found.append(Curve(words[0], words[1], words[2], own, "".join(after)))
+    return tuple(dict.fromkeys(found))
+
+
+def choice(*allowed: str) -> Codec:
+    """Return the codec of one word out of several."""
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return text
+
+    return Codec(str, read)
+
+
+def whole(low: int, high: int) -> Codec:
+    """Return the codec of a whole number between two bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,19}", text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return Codec(str, read)
+
+
+def one_number(*allowed: int) -> Codec:
+    """Return the codec of one whole number out of several."""
+    words = choice(*map(str, allowed))
+    return Codec(str, lambda text: int(words.read(text)))
+
+
+def matching(pattern: str, allowed: str) -> Codec:
+    """Return the codec of a word of a certain form."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(allowed)
+        return text
+
+    return Codec(str, read)
+
+
+def dotted(*allowed: str, sign: str = "_") -> Codec:
+    """Return the codec of one word out of several, whose underscores (or other signs) are written as dots."""
+    words = choice(*(word.replace(sign, ".") for word in allowed))
+    return Codec(lambda word: word.replace(sign, "."), lambda text: words.read(text).replace(".", sign))
+
+
+def several(one: Codec, most: int) -> Codec:
+    """Return the codec of some different values, in their order."""
+
+    def read(text: str) -> tuple[Any, ...]:
+        parts = text.split("_")
+        try:
+            found = tuple(dict.fromkeys(map(one.read, parts)))
+        except ValueError as error:
+            raise ValueError(f"up to {most}, each {error}, with _ between them") from None
+        if len(parts) > most:
+            raise ValueError(f"at most {most}, with _ between them")
+        return found
+
+    return Codec(lambda values: "_".join(map(one.write, values)), read)
+
+
+def in_order(one: Codec, most: int) -> Codec:
+    """Return the codec of some values in their order, among which some may be equal."""
+
+    def read(text: str) -> tuple[Any, ...]:
+        parts = text.split("_")
+        if len(parts) > most:
+            raise ValueError(f"at most {most}, with _ between them")
+        return tuple(map(one.read, parts))
+
+    return Codec(lambda values: "_".join(map(one.write, values)), read)
+
+
+def names(most: int) -> Codec:
+    """Return the codec of different names of modules, in their order."""
+
+    def read(text: str) -> tuple[str, ...]:
+        parts = tuple(dict.fromkeys(text.split("~")))
+        if len(parts) > most or not all(re.fullmatch(r"[\w.-]{1,200}", part) for part in parts):
+            raise ValueError("names such as layer1.0, with ~ between them")
+        return parts
+
+    return Codec("~".join, read)
+
+
+def places_up_to(last: int) -> Codec:
+    """Return the codec of different whole numbers from 1 on, written as ranges."""
+
+    def read(text: str) -> tuple[int, ...]:
+        found = places(text)
+        if found[0] < 1 or found[-1] > last:
+            raise ValueError(f"numbers from 1 to {last}, such as 1-3_5")
+        return found
+
+    return Codec(ranges, read)
+
+
+def number(low: float, high: float) -> Codec:
+    """Return the codec of a decimal number between two bounds."""
+
+    def read(text: str) -> float:
+        if not re.fullmatch(r"\d{1,4}(\.\d{1,8})?(e-\d{1,2})?", text) or not low <= float(text) <= high:
+            raise ValueError(f"a number from {low:g} to {high:g}")
+        return float(text)
+
+    return Codec(lambda value: f"{value:.10g}", read)
+
+
+def amount() -> Codec:
+    """Return the codec of a positive amount in whatever unit: a share, or bytes."""
+
+    def read(text: str) -> float:
+        if not re.fullmatch(r"\d{1,15}(\.\d{1,8})?", text):
+            raise ValueError("a positive number")
+        return float(text)
+
+    return Codec(lambda value: f"{value:.8f}".rstrip("0").rstrip("."), read)
+
+
+UNIT_WORDS = several(dotted(*UNITS, sign=" "), len(UNITS))
+UNIT_KINDS = Codec(UNIT_WORDS.write, lambda text: check.units(UNIT_WORDS.read(text)))  # in their one order
+YES_NO = Codec(lambda value: str(int(value)), lambda text: bool(whole(0, 1).read(text)))

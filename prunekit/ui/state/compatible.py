@@ -1,0 +1,124 @@
+"""What goes together: settings that do not are brought to the nearest that do, each change with a sentence.
+
+Which choices go together is said by `prunekit.config.choices` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from prunekit.config import choices
+from prunekit.criteria.registry import CRITERIA
+from prunekit.errors import PrunekitError
+from prunekit.ui.state import learn_settings
+from prunekit.ui.state.settings import PLAIN, Curve, Settings
+
+MODES = {"unstructured": "Unstructured", "nm": "N:M", "structured": "Structured"}
+_OF_CHANNELS = ("target", "round_to", "units", "depth", "blocks")
+_ONLY = {"pattern": "nm", **dict.fromkeys(_OF_CHANNELS, "structured")}
+_SHARES = ("overrides", "caps", "cap_all")
+
+
+def fit(settings: Settings) -> tuple[Settings, list[str]]:
+    """Return the nearest settings that go together, and what was changed.
+
+    Parameters
+    ----------
+    settings : Settings
+        Every field valid by itself.
+
+    Returns
+    -------
+    settings : Settings
+        The same where everything goes together.
+    sentences : list of str
+        One for each field that was changed; each names its field between backticks.
+    """
+    said: list[str] = []
+    for change in (_criterion, _scope, _foreign, _patterned, _capped, _curves, _lesson):
+        for field, value, sentence in change(settings):
+            settings = replace(settings, **{field: value})  # type: ignore[arg-type]
+            said.append(sentence)
+    return settings, said
+
+
+def nearest(curve: Curve) -> Curve:
+    """Return a curve with the nearest criterion and scope that its mode offers."""
+    criterion = curve.criterion if curve.criterion in choices.criteria_of(curve.mode) else PLAIN.criterion
+    scope = curve.scope if curve.scope in choices.scopes_of(curve.mode) else choices.default_scope(curve.mode)
+    return replace(curve, criterion=criterion, scope=scope)
+
+
+Changes = Iterator[tuple[str, object, str]]
+
+
+def _criterion(now: Settings) -> Changes:
+    """Fall back to a criterion that the mode offers."""
+    found = nearest(now.curve()).criterion
+    if found != now.criterion:
+        yield (
+            "criterion", found,
+            f"`criterion`: {CRITERIA[now.criterion].title} does not go with {MODES[now.mode]}; {CRITERIA[found].title} is used.",
+        )  # fmt: skip
+
+
+def _scope(now: Settings) -> Changes:
+    """Fall back to a scope that the mode offers."""
+    found = nearest(now.curve()).scope
+    if found != now.scope:
+        yield "scope", found, f"`scope`: {now.scope} does not go with {MODES[now.mode]}; {found} is used."
+
+
+def _foreign(now: Settings) -> Changes:
+    """Drop what belongs to another mode."""
+    for field, mode in _ONLY.items():
+        if now.mode != mode and getattr(now, field) != getattr(PLAIN, field):
+            yield field, getattr(PLAIN, field), f"`{field}` belongs to {MODES[mode]}, not to {MODES[now.mode]}; it was left out."
+
+
+def _patterned(now: Settings) -> Changes:
+    """Drop shares of single layers where a pattern sets them all."""
+    for field in _SHARES:
+        if now.mode == "nm" and getattr(now, field) != getattr(PLAIN, field):
+            yield field, getattr(PLAIN, field), f"`{field}`: with N:M the pattern sets the share of every layer; it was left out."
+
+
+def _capped(now: Settings) -> Changes:
+    """Lower overrides to their caps."""
+    caps = dict(now.caps)
+    held = tuple((place, min(share, caps.get(place, 1.0), now.cap_all)) for place, share in now.overrides)
+    if held != now.overrides:
+        yield "overrides", held, "`overrides`: an override was above the cap of its layer; it was lowered to the cap."
+
+
+def _curves(now: Settings) -> Changes:
+    """Drop curves that cannot be drawn."""
+    fine = tuple(curve for curve in now.curves if not _undrawn(curve))
+    if fine != now.curves:
+        reasons = dict.fromkeys(filter(None, map(_undrawn, now.curves)))
+        yield "curves", fine, f"`curves`: {'; '.join(reasons)}; what can be drawn stays."
+
+
+def _lesson(now: Settings) -> Changes:
+    """Drop what does not belong to the lesson in view."""
+    lesson = learn_settings.lesson_at(now.lesson)
+    for field in ("knobs", "asked"):
+        try:
+            learn_settings.read(lesson, getattr(now, field))
+        except PrunekitError:
+            yield field, (), f"`{field}` does not belong to lesson {lesson.number}; its controls stand at their start."
+    try:
+        if now.guess >= 0:
+            learn_settings.guessed(lesson, now.guess)
+    except PrunekitError:
+        yield "guess", -1, f"`guess` is not an answer to lesson {lesson.number}; it was left out."
+
+
+def _undrawn(curve: Curve) -> str | None:
+    """Return why a curve cannot be drawn, or None."""
+    if curve.mode == "nm":
+        return "a pattern has one sparsity, so there is no curve of N:M"
+    if choices.refusal(curve.mode, curve.criterion, curve.scope):
+        return f"{CRITERIA[curve.criterion].title} in scope {curve.scope} does not go with {MODES[curve.mode]}"
+    return None

@@ -1,0 +1,88 @@
+"""Which layers take part: what a person ticked, or the default of the mode."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from prunekit import pruning
+from prunekit.errors import PrunekitError
+from prunekit.pruning.layer_selection import with_attention
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.cache import shared
+from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+
+NO_HEADS = (
+    "Attention goes with the layer behind it where no attention is ticked: to leave all heads whole, take them out under “What may go”."
+)
+
+
+@shared(64)
+def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], Mapping[int, str]]:
+    """Return the places that are ticked by default, and why others are not; the same objects for everybody."""
+    model, place = model_cache.load(source).model, _places(source)
+    ticked = _along(source, mode, (place[name] for name in pruning.default_layers(model, mode)))
+    return ticked, {place[name]: why for name, why in pruning.protected_layers(model, mode).items()}
+
+
+def _places(source: Source) -> dict[str, int]:
+    """Return the place of every layer."""
+    return {name: i for i, name in enumerate(model_cache.load(source).every)}
+
+
+def _along(source: Source, mode: str, places: Iterable[int]) -> tuple[int, ...]:
+    """Return places with those of the attention that is chosen along."""
+    every, place = model_cache.load(source).every, _places(source)
+    if mode != "structured":
+        return tuple(places)
+    return tuple(sorted(place[name] for name in with_attention(every, (every[i] for i in places if i < len(every)))))
+
+
+def ticked_places(now: Settings, source: Source) -> tuple[int, ...]:
+    """Return the ticked layers: what was picked, or the default of the mode; overrides choose their layers, too."""
+    layers = defaults(source, now.mode)[0] if now.layers is None else _along(source, now.mode, now.layers)
+    return tuple(sorted({*layers, *(place for place, _ in now.overrides)}))
+
+
+@shared(512)
+def together(source: Source, mode: str, place: int) -> tuple[int, ...]:
+    """Return a layer and those that shrink together with it, by place."""
+    if mode != "structured":
+        return (place,)
+    every = model_cache.load(source).every
+    try:
+        groups = cuts.graph(source).groups
+    except PrunekitError:
+        return (place,)
+    members = {other for group in groups if every[place] in group.layers for other in group.layers} | {every[place]}
+    return tuple(i for i, other in enumerate(every) if other in members)
+
+
+def put(source: Source, ticked: Collection[int], fixed: Mapping[int, float], caps: Mapping[int, float]) -> None:
+    """Take ticked layers, overrides and caps; what comes to the default choice is the default choice. Only to be called from callbacks."""
+    now = session.settings()
+    usual, _ = defaults(source, now.mode)
+    shares = {"overrides": tuple(sorted(fixed.items())), "caps": tuple(sorted(caps.items()))}
+    if not ticked:
+        session.change(layers=tuple(now.layers or usual)[:1], overrides=())
+        session.complain("At least one layer has to take part: the first stays ticked.")
+        return
+    wanted = tuple(sorted(ticked))
+    session.change(layers=None if _same(source, now.mode, wanted, usual) else wanted, **shares)
+    if _along(source, now.mode, wanted) != wanted:
+        session.complain(NO_HEADS)
+
+
+def _same(source: Source, mode: str, wanted: Collection[int], usual: Collection[int]) -> bool:
+    """Return whether two choices come to the same: in structured mode the same groups go."""
+    if tuple(wanted) == tuple(usual):
+        return True
+    try:
+        groups = cuts.graph(source).groups if mode == "structured" else ()
+    except PrunekitError:
+        return False
+    place = _places(source)
+    whole = [{place[name] for name in group.layers} for group in groups]
+    open_to = [members <= set(wanted) for members in whole]
+    return any(open_to) and open_to == [members <= set(usual) for members in whole]

@@ -1,0 +1,127 @@
+"""Uploaded checkpoints, by content hash: the address names a file without holding it, and a restarted server still knows it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from prunekit.errors import CheckpointError
+from prunekit.experiments.home import checkpoints
+
+SUFFIXES = ("safetensors", "pt", "pth", "th")
+MOST_FILES = 8
+MOST_BYTES = 1 << 30
+_LOG = logging.getLogger("prunekit.ui")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One uploaded file.
+
+    Attributes
+    ----------
+    name : str
+        What the visitor's computer calls it; never used as a path.
+    payload : bytes
+        Its content.
+    """
+
+    name: str
+    payload: bytes
+
+
+def fingerprint(payload: bytes) -> str:
+    """Return the content hash that the address holds: 20 hexadecimal digits of sha256."""
+    return hashlib.sha256(payload).hexdigest()[:20]
+
+
+class Store:
+    """The latest uploads, at most `MOST_FILES` files and `MOST_BYTES` bytes in memory; the oldest go first.
+
+    Parameters
+    ----------
+    most_files, most_bytes : int
+        What is held in memory.
+    folder : Path, optional
+        Keeps every file too, as ``HASH.ending``; what cannot be written there is held in memory alone.
+    """
+
+    def __init__(self, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES, folder: Path | None = None) -> None:
+        self._files: OrderedDict[str, Upload] = OrderedDict()
+        self._lock = threading.Lock()
+        self._most_files, self._most_bytes, self._folder = most_files, most_bytes, folder
+
+    def put(self, name: str, payload: bytes) -> str:
+        """Keep a file and return its fingerprint.
+
+        Raises
+        ------
+        CheckpointError
+            If the file's ending is not that of a checkpoint, or it is too big to keep.
+        """
+        if name.rpartition(".")[2].lower() not in SUFFIXES:
+            raise CheckpointError(f"a checkpoint ends in .{', .'.join(SUFFIXES)}; got {name!r}")
+        if len(payload) > self._most_bytes:
+            raise CheckpointError(f"the file has {len(payload):,} bytes; at most {self._most_bytes:,} are kept")
+        key = fingerprint(payload)
+        self._write(key, name, payload)
+        self._hold(key, Upload(name, payload))
+        return key
+
+    def _hold(self, key: str, upload: Upload) -> None:
+        """Keep a file in memory, and drop the oldest beyond the bounds."""
+        with self._lock:
+            self._files[key] = upload
+            self._files.move_to_end(key)
+            while len(self._files) > self._most_files or sum(len(f.payload) for f in self._files.values()) > self._most_bytes:
+                self._files.popitem(last=False)
+
+    def get(self, key: str) -> Upload | None:
+        """Return a file, or None where it was never seen or has been dropped."""
+        with self._lock:
+            if key in self._files:
+                self._files.move_to_end(key)
+                return self._files[key]
+        path = self.path(key)
+        try:
+            payload = b"" if path is None else path.read_bytes()
+        except OSError:
+            return None
+        if path is None or fingerprint(payload) != key:
+            return None
+        upload = Upload(path.name, payload)
+        self._hold(key, upload)
+        return upload
+
+    def path(self, key: str) -> Path | None:
+        """Return where a file lies on this machine, or None where it lies in memory alone."""
+        if self._folder is None or not re.fullmatch(r"[0-9a-f]{20}", key):
+            return None
+        return next((path for suffix in SUFFIXES if (path := self._folder / f"{key}.{suffix}").is_file()), None)
+
+    def _write(self, key: str, name: str, payload: bytes) -> None:
+        """Write a file into the folder, whole or not at all."""
+        if self._folder is None:
+            return
+        target = self._folder / f"{key}.{name.rpartition('.')[2].lower()}"
+        part = target.with_suffix(".part")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(payload)
+            part.replace(target)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            _LOG.warning("an uploaded file is held in memory only: %s", error)
+
+
+@st.cache_resource
+def uploads() -> Store:
+    """Return the one store of this server."""
+    return Store(folder=checkpoints())

@@ -1,0 +1,136 @@
+"""Sensitivity and how far, through the store: read and not measured again, taken up where they were."""
+
+import numpy as np
+import pytest
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import PruneSpec
+from prunekit.data.load import load_data
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.experiments import max_sparsity_run, sensitivity_run
+from prunekit.experiments.experiment import Bench
+from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
+from prunekit.experiments.requests import SweepRequest
+from prunekit.experiments.sensitivity_run import SensitivityRequest, sense, stored
+from prunekit.experiments.store import RunStore
+from prunekit.experiments.sweep_run import carry_out
+from prunekit.models.load import load_model
+from prunekit.pruning.unstructured.masks import masked_copy, masks_at
+
+MODEL, DATA = ModelId("digits_mlp"), DataId("digits")
+
+
+@pytest.fixture
+def kept(tmp_path):
+    store = RunStore(tmp_path / "runs.sqlite")
+    yield store
+    store.close()
+
+
+def bits(found):
+    rows = [found.dense.correct] + [point.accuracy.correct for layer in found.layers for point in layer.points]
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("mode", ["unstructured", "structured"])
+def test_a_stored_sensitivity_is_read_bit_by_bit_and_not_measured_again(kept, monkeypatch, mode):
+    request = SensitivityRequest(MODEL, DATA, PruneSpec(mode=mode), sparsities=(0.3, 0.8))
+    first = sense(request, kept)
+    monkeypatch.setattr(sensitivity_run, "sensitivity", lambda *_, **__: pytest.fail("measured again"))
+    again = sense(request, kept)
+    assert again.to_dict() == first.to_dict() and np.array_equal(bits(again), bits(first)) and again.done
+    model = load_model("digits_mlp")
+    assert stored(request, kept, model, load_data("digits", model=model)).to_dict() == first.to_dict()
+
+
+def test_an_interrupted_scan_goes_on_with_the_images_that_are_missing(kept, monkeypatch):
+    monkeypatch.setattr("prunekit.evaluation.sensitivity.scan.FIRST", 40)
+    request = SensitivityRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5, 0.9))
+
+    class Stop(Exception):
+        pass
+
+    def stop(so_far):
+        if so_far.images < so_far.total:
+            raise Stop
+
+    with pytest.raises(Stop):
+        sense(request, kept, report=stop)
+    seen, measured = [], sensitivity_run.sensitivity
+
+    def spy(*args, start=None, **more):
+        seen.append(start)
+        return measured(*args, start=start, **more)
+
+    monkeypatch.setattr(sensitivity_run, "sensitivity", spy)
+    resumed = sense(request, kept)
+    assert seen[0] is not None and 0 < seen[0].images < seen[0].total
+    assert np.array_equal(bits(resumed), bits(sense(request, None)))
+
+
+@pytest.mark.parametrize("change", [{"images": 100}, {"sparsities": (0.4,)}, {"spec": PruneSpec(criterion="l2")}, {"split": "test"}])
+def test_another_question_is_another_row(kept, change):
+    request = SensitivityRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5,))
+    sense(request, kept)
+    model = load_model("digits_mlp")
+    data = load_data("digits", model=model)
+    plain = {name: getattr(request, name) for name in ("model", "data", "spec", "split", "images", "sparsities")}
+    assert stored(request, kept, model, data) is not None
+    assert stored(SensitivityRequest(**{**plain, **change}), kept, model, data) is None
+
+
+def test_sensitivity_requests_are_read_back_and_refuse_what_makes_no_sense():
+    request = SensitivityRequest(MODEL, DATA, PruneSpec(mode="structured", sparsity=0.2, target="macs"), images=50)
+    assert SensitivityRequest.from_dict(request.to_dict()) == request
+    assert request.spec == PruneSpec(mode="structured"), "amounts and targets do not count"
+    with pytest.raises(PrunekitError, match="a pattern has one"):
+        SensitivityRequest(MODEL, DATA, PruneSpec(mode="nm"))
+    with pytest.raises(PrunekitError, match="unknown keys"):
+        SensitivityRequest.from_dict({**request.to_dict(), "budget": 3})
+
+
+def test_how_far_is_found_on_validation_and_confirmed_on_test(kept):
+    sweep = SweepRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5, 0.8, 0.95))
+    carry_out(sweep, kept)
+    answer = find_furthest(FurthestRequest(sweep, 0.02), kept)
+    model = load_model("digits_mlp")
+    data = load_data("digits", model=model)
+    dense = {name: evaluate(model, getattr(data, name)) for name in ("validation", "test")}
+
+    masks = next(iter(masks_at(model, PruneSpec(), [answer.found.sparsity])))
+    pruned = {name: evaluate(masked_copy(model, masks), getattr(data, name)) for name in ("validation", "test")}
+    assert answer.found.drop.value == pytest.approx(pruned["validation"].value - dense["validation"].value)
+    assert answer.confirmation.drop.value == pytest.approx(pruned["test"].value - dense["test"].value)
+    assert -answer.found.drop.value <= 0.02
+    assert kept.get_run(answer.run).spec["sparsity"] == answer.found.sparsity
+
+
+def test_how_far_uses_what_a_sweep_has_measured(kept, monkeypatch):
+    sweep = SweepRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5, 0.8, 0.9, 0.99))
+    points = carry_out(sweep, kept)
+    made, make = [], Bench._make
+
+    def spy(self, spec, *more):
+        made.append(spec)
+        return make(self, spec, *more)
+
+    monkeypatch.setattr(Bench, "_make", spy)
+    answer = find_furthest(FurthestRequest(sweep, 0.02), kept)
+    asked = {spec.sparsity for spec in made if spec is not None}
+    assert not asked & ({point.requested for point in points} - {answer.found.sparsity})
+    again = find_furthest(FurthestRequest(sweep, 0.02), kept)
+    assert again.to_dict() == answer.to_dict()
+
+
+def test_where_the_test_images_chose_nothing_is_left_to_confirm(kept):
+    answer = find_furthest(FurthestRequest(SweepRequest(MODEL, DATA, PruneSpec(), split="test", sparsities=(0.9,)), 0.05), kept)
+    assert answer.confirmation is None and answer.to_dict()["test"] is None
+
+
+def test_an_allowed_loss_is_a_fraction():
+    with pytest.raises(PrunekitError):
+        FurthestRequest(SweepRequest(MODEL, DATA, PruneSpec()), 1.5)
+    assert (
+        max_sparsity_run.FurthestRequest.from_dict(FurthestRequest(SweepRequest(MODEL, DATA, PruneSpec()), 0.01).to_dict()).allowed == 0.01
+    )
