@@ -19,7 +19,7 @@ from prunekit.criteria.samples import BATCH
 from prunekit.criteria.scoring_task import Scores, Task, twin
 from prunekit.errors import ModelError
 from prunekit.models.meta_copy import Seeing
-from prunekit.models.outputs import run
+from prunekit.models.running import run
 
 aten = torch.ops.aten
 PRODUCTS = {aten.mm: 1, aten.bmm: 1, aten.addmm: 2, aten.baddbmm: 2}  # which argument is the second matrix; the first comes before it

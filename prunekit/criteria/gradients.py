@@ -15,7 +15,7 @@ from prunekit.criteria.samples import BATCH
 from prunekit.criteria.scoring_task import Scores, Task, twin
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
-from prunekit.models.outputs import checked_labels, class_scores, run
+from prunekit.models.running import checked_labels, class_scores, run
 
 
 def taylor(task: Task) -> Scores:

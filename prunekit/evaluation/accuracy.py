@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import DataError, PrunekitError
 from prunekit.evaluation.batches import Progress, batches_of, check_cancel, eval_mode, length_of, logits_of
-from prunekit.models.outputs import checked_labels
+from prunekit.models.running import checked_labels
 
 Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 

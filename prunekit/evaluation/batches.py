@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
 from prunekit.errors import DataError, PrunekitError
-from prunekit.models.outputs import class_scores, run
+from prunekit.models.running import class_scores, run
 
 Progress = Callable[[float, str], object]
 Batch = tuple[Tensor, Tensor]

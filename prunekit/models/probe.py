@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
-from prunekit.models.outputs import run, tensors_in
 from prunekit.models.probe_answers import KINDS, MOST_TENSORS, MOST_VALUES, Answer, Probe, noise
+from prunekit.models.running import run, tensors_in
 from prunekit.models.state import digests
 
 __all__ = ["Answer", "Probe", "difference", "rounding", "take"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import PrunekitError, RuntimeFault
-from prunekit.models.outputs import class_scores, run
+from prunekit.models.running import class_scores, run
 from prunekit.runtimes.checking import MOST_ERROR
 from prunekit.runtimes.faults import silence, traced_reason
 from prunekit.runtimes.onnx_session import OnnxSession

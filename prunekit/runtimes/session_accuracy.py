@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit.models.outputs import checked_labels, class_scores
+from prunekit.models.running import checked_labels, class_scores
 
 if TYPE_CHECKING:
     from prunekit.evaluation.accuracy import Accuracy

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import ModelError, RuntimeFault
 from prunekit.models.load import load_model
-from prunekit.models.outputs import scores_in
+from prunekit.models.running import scores_in
 from prunekit.runtimes.faults import causes, first_line, silence
 from prunekit.runtimes.session import Files, Session
 

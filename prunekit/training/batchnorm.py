@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prunekit.criteria.samples import mixed
 from prunekit.errors import RecoveryError
 from prunekit.evaluation.batches import Progress, check_cancel
-from prunekit.models.outputs import run
+from prunekit.models.running import run
 from prunekit.models.training_recipe import training_of
 from prunekit.training.images import Augmentation, black, training_split
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunekit.evaluation.batches import eval_mode
-from prunekit.models.outputs import checked_labels, run, scores_in
+from prunekit.models.running import checked_labels, run, scores_in
 from prunekit.models.state import tensor_state
 from prunekit.training.images import TrainingImages
 from prunekit.training.train_config import Course, steps_of

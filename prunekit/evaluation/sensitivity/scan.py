@@ -16,7 +16,7 @@ from prunekit.data.stratified import Indices, stratified
 from prunekit.evaluation.batches import Progress, check_cancel
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone
 from prunekit.evaluation.sensitivity.replay import Replay
-from prunekit.models.outputs import checked_labels
+from prunekit.models.running import checked_labels
 
 FIRST, CHUNK = 128, 1024  # images until the first picture; most images from one picture to the next
 UNKNOWN = -1

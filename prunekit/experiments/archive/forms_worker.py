@@ -22,7 +22,7 @@ from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
 from prunekit.latency import counters
 from prunekit.latency.forked import in_a_process
 from prunekit.models.load import load_model
-from prunekit.models.outputs import class_scores, run
+from prunekit.models.running import class_scores, run
 from prunekit.runtimes.checking import MOST_ERROR
 from prunekit.runtimes.export import export_onnx, load_exporter
 from prunekit.runtimes.faults import silence, traced_reason
