@@ -26,6 +26,10 @@ class DataError(PrunekitError):
     """A data set is unknown, missing or not in the expected form."""
 
 
+class TaskError(PrunekitError):
+    """A task is unknown, is not in the expected form, or does not fit the model or the data."""
+
+
 class PruningError(PrunekitError):
     """The setting cannot be carried out on this model."""
 

@@ -12,9 +12,10 @@ FLOORS = {
     package: floor
     for floor, packages in enumerate(
         (
-            "errors formatting",
+            "errors formatting statistics",
             "config",
             "local_code",
+            "tasks",
             "models",
             "data",
             "criteria",

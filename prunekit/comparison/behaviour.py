@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from prunekit.comparison.letters import DENSE
 from prunekit.errors import DataError
 from prunekit.evaluation.accuracy import Accuracy
-from prunekit.evaluation.paired import ALPHA, compare
+from prunekit.evaluation.paired import compare
 from prunekit.experiments.predict_run import Predictions
+from prunekit.statistics.multiple import holm
 
 CLASS_COLUMNS = [
     "class", "name", "letter", "n", "correct", "accuracy", "low", "high", "change", "change_low", "change_high", "p_value", "significant"
@@ -122,22 +123,6 @@ def _changes(letter: str, dense: Mapping[int, Accuracy], found: Mapping[int, Acc
     p_values = np.array([difference.p_value for difference in differences])
     rows = [(d.value, d.low, d.high, d.p_value) for d in differences]
     return pd.DataFrame(rows, columns=CLASS_COLUMNS[8:12]).assign(significant=holm(p_values))
-
-
-def holm(p_values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which of several tests are significant together, at 5 % in all.
-
-    Holm 1979, A simple sequentially rejective multiple test procedure.
-
-    Parameters
-    ----------
-    p_values : ndarray, shape [m]
-    """
-    order = np.argsort(p_values, kind="stable")
-    passed = p_values[order] < ALPHA / (len(p_values) - np.arange(len(p_values)))
-    found = np.zeros(len(p_values), dtype=bool)
-    found[order] = np.logical_and.accumulate(passed)
-    return found
 
 
 def _flips(letter: str, predictions: Mapping[str, Predictions], right: NDArray[np.int64]) -> pd.DataFrame:

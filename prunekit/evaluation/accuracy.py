@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit.errors import DataError, PrunekitError
+from prunekit.errors import DataError
 from prunekit.evaluation.batches import Progress, batches_of, check_cancel, eval_mode, length_of, logits_of
 from prunekit.models.running import checked_labels
+from prunekit.statistics.proportions import Z95, wilson
 
-Z95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+__all__ = ["Z95", "Accuracy", "Predictions", "evaluate", "predict", "wilson"]
 
 
 @dataclass(frozen=True)
@@ -58,40 +59,6 @@ class Accuracy:
     def to_dict(self) -> dict[str, float]:
         """Return ``value``, ``low``, ``high`` and ``n``."""
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-
-
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of a proportion.
-
-    Wilson 1927, Probable inference, the law of succession, and statistical inference.
-
-    Parameters
-    ----------
-    k, n : int
-        Successes and trials, ``0 <= k <= n`` and ``n >= 1``.
-
-    Returns
-    -------
-    tuple of float
-        Low and high end in 0..1.
-
-    Raises
-    ------
-    PrunekitError
-        If the counts are not possible.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in wilson(9, 10)]
-    [0.596, 0.982]
-    """
-    if n < 1 or not 0 <= k <= n:
-        raise PrunekitError(f"need 0 <= k <= n and n >= 1; got k={k}, n={n}")
-    p, z2 = k / n, Z95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * float(np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)))
-    # at the ends the bound is exactly 0 or 1; rounding would leave 1e-17
-    return (0.0 if k == 0 else max(centre - half, 0.0)), (1.0 if k == n else min(centre + half, 1.0))
 
 
 def _outputs(model: nn.Module, split: Any, batch_size: int, cancel: threading.Event | None) -> Iterator[tuple[Tensor, Tensor]]:

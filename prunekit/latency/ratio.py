@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from prunekit.errors import LatencyError
+from prunekit.statistics.series import block_length, median_interval
+
+__all__ = ["MARGIN", "Ratio", "block_length", "ratio"]
 
 MARGIN = 0.01  # two copies of one model can differ by this much by where their weights lie in memory
 
@@ -36,32 +39,6 @@ class Ratio:
     def to_dict(self) -> dict[str, float]:
         """Return ``value``, ``low`` and ``high``."""
         return {"value": self.value, "low": self.low, "high": self.high}
-
-
-def block_length(series: NDArray[np.float64]) -> int:
-    """Return how many neighbouring rounds to resample together.
-
-    1 unless the lag-1 autocorrelation is beyond its 95 % band; then Carlstein's length for an autoregressive series, at most a quarter of
-    all rounds.
-
-    Parameters
-    ----------
-    series : ndarray, shape [rounds]
-        Ratios in the order in which they were measured.
-
-    References
-    ----------
-    Carlstein 1986, The use of subseries values for estimating the variance of a general statistic from a stationary sequence.
-    """
-    n = len(series)
-    # ranks: a single slow round must neither hide nor make up a trend
-    ranks = np.argsort(np.argsort(series)) - (n - 1) / 2
-    power = float(ranks @ ranks)
-    rho = float(ranks[1:] @ ranks[:-1]) / power if power else 0.0
-    if n < 8 or abs(rho) < 1.96 / np.sqrt(n):
-        return 1
-    length = (2 * abs(rho) / (1 - min(rho**2, 0.98))) ** (2 / 3) * n ** (1 / 3)
-    return int(np.clip(np.ceil(length), 1, n // 4))
 
 
 def ratio(candidate: ArrayLike, baseline: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> Ratio:
@@ -97,10 +74,8 @@ def ratio(candidate: ArrayLike, baseline: ArrayLike, *, resamples: int = 2000, s
     if a.ndim != 1 or a.shape != b.shape or not len(a) or not (np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)).all():
         raise LatencyError(f"need one positive time for each round from both; got {a.shape} and {b.shape}")
     series = a / b
-    n, block = len(series), block_length(series)
-    starts = np.random.default_rng(seed).integers(0, n, (resamples, -(-n // block)))
-    rounds = ((starts[:, :, None] + np.arange(block)) % n).reshape(resamples, -1)[:, :n]
-    low, high = np.quantile(np.median(series[rounds], axis=1), [0.025, 0.975])
+    block = block_length(series)
+    low, high = median_interval(series, block, resamples=resamples, seed=seed)
     value = float(np.median(series))
     different = bool((low > 1 or high < 1) and abs(value - 1) > MARGIN)
-    return Ratio(value, min(float(low), value), max(float(high), value), different, block)
+    return Ratio(value, min(low, value), max(high, value), different, block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import ModelError
 from prunekit.models.input_shape import input_shape_of
+from prunekit.tasks.base import note
 
 _TABLE: WeakKeyDictionary[nn.Module, ModelInfo] = WeakKeyDictionary()
 _LOCK = threading.Lock()
@@ -44,6 +45,8 @@ class ModelInfo:
         The data that a model in a folder was measured on, as its recipe says: their limit, size and normalisation with them.
     checked : str
         In a sentence: how a model in a folder is known to be the one that was saved; "" for other models.
+    task, example : optional
+        The attributes of these names of the factory: its task (or the name of one), and inputs that the model accepts.
     """
 
     id: ModelId | None = None
@@ -57,6 +60,8 @@ class ModelInfo:
     code: str = ""
     measured: DataId | None = None
     checked: str = ""
+    task: Any = field(default=None, compare=False, repr=False)
+    example: Any = field(default=None, compare=False, repr=False)
 
 
 def side_of(shape: tuple[int, ...] | None) -> int | None:
@@ -71,6 +76,7 @@ def remember(model: nn.Module, known: ModelInfo) -> nn.Module:
     """
     with _LOCK:
         _TABLE[model] = known
+    note(model, known)
     return model
 
 
@@ -113,7 +119,12 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
             shape = input_shape_of(model)
         except ModelError:
             shape = None
-    return ModelInfo(model_id, shape, told["mean"], told["std"], side_of(shape), told["data"], told["classes"] or ())
+    known = ModelInfo(model_id, shape, told["mean"], told["std"], side_of(shape), told["data"], told["classes"] or ())
+    # methods and layers of a class may have these names; what a function says of itself is meant
+    said = {name: getattr(factory, name, None) for name in ("task", "example")}
+    if isinstance(factory, (type, nn.Module)):
+        said = {name: None if callable(value) else value for name, value in said.items()}
+    return replace(known, task=said["task"], example=said["example"])
 
 
 def _told(field: str, factory: object, model: nn.Module) -> Any:

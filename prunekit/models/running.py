@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit.errors import DataError, ModelError
+from prunekit.errors import ModelError
+from prunekit.tasks.classification import checked_labels
+
+__all__ = ["checked_labels", "class_scores", "run", "scores_in", "tensors_in"]
 
 
 def run(model: nn.Module, x: Tensor) -> Any:
@@ -86,21 +89,3 @@ def class_scores(out: Any, samples: int) -> Tensor:
     if not bool(torch.isfinite(scores).all()):
         raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
     return scores
-
-
-def checked_labels(labels: Tensor, scores: Tensor) -> Tensor:
-    """Return labels as int64 beside their class scores, or say what is wrong with them.
-
-    Raises
-    ------
-    DataError
-        If there is not one integer label for each sample, or a label is not in ``0..classes - 1``.
-    """
-    samples, classes = scores.shape
-    if labels.ndim != 1 or len(labels) != samples or labels.is_floating_point():
-        raise DataError(f"need one integer label for each of {samples} samples; got {labels.dtype} of shape {list(labels.shape)}")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        wrong = low if low < 0 else high
-        raise DataError(f"label {wrong} is outside 0..{classes - 1}: the model has {classes} classes; choose data with the same classes")
-    return labels.to(scores.device, torch.int64)

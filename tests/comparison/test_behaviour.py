@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from prunekit.comparison.behaviour import behaviour, holm
+from prunekit.comparison.behaviour import behaviour
 from prunekit.errors import DataError
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
@@ -72,13 +72,6 @@ def test_flips_are_all_images_that_changed_sides_and_no_others(case: Any) -> Non
             assert (row.label, row.before, row.after) == (labels[row.image], dense.classes[row.image], each.classes[row.image])
             assert (row.before_confidence, row.after_confidence) == (dense.confidence[row.image], each.confidence[row.image])
     assert flips["after_confidence"].is_monotonic_decreasing and "Dense" not in set(flips["letter"])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_rejects_what_its_adjusted_p_values_do(p_values: list[float]) -> None:
-    m, p = len(p_values), np.array(p_values)
-    adjusted = [max((m - int((p < q).sum())) * q for q in p[p <= value]) for value in p]
-    assert holm(p).tolist() == [value < 0.05 for value in adjusted] or np.isclose(adjusted, 0.05).any()
 
 
 def test_classes_without_a_name_have_a_number_and_predictions_beyond_the_labels_a_column() -> None:

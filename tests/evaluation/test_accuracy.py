@@ -8,9 +8,6 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binomtest
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
@@ -34,27 +31,6 @@ class Fixed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
-
-
-@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_is_scipys(case: tuple[int, int]) -> None:
-    k, n = case
-    reference = binomtest(k, n).proportion_ci(method="wilson")
-    assert wilson(k, n) == pytest.approx((reference.low, reference.high), abs=1e-12)
-    assert 0 <= wilson(k, n)[0] <= k / n <= wilson(k, n)[1] <= 1
-
-
-@pytest.mark.parametrize(("k", "n"), [(0, 0), (3, 2), (-1, 5)])
-def test_wilson_refuses_impossible_counts(k: int, n: int) -> None:
-    with pytest.raises(PrunekitError, match="0 <= k <= n"):
-        wilson(k, n)
-
-
-def test_wilson_covers_the_truth() -> None:
-    rng = np.random.default_rng(0)
-    for truth in (0.5, 0.9, 0.98):
-        hits = [low <= truth <= high for low, high in (wilson(int(k), 200) for k in rng.binomial(200, truth, 4000))]
-        assert 0.93 < np.mean(hits) < 0.975
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 70, 256])

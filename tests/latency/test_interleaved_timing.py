@@ -10,7 +10,7 @@ import pytest
 
 from prunekit.errors import LatencyError
 from prunekit.latency.interleaved_timing import SAMPLE_S, WARM_CALLS, take_turns, warm_up
-from prunekit.latency.ratio import block_length, ratio
+from prunekit.latency.ratio import ratio
 
 
 class World:
@@ -183,13 +183,6 @@ def test_neighbouring_rounds_that_are_alike_are_resampled_together() -> None:
         alone.append(np.quantile(free, 0.025) <= 1 <= np.quantile(free, 0.975))
     assert np.mean(covered) > 0.85
     assert np.mean(alone) < 0.75
-
-
-def test_independent_rounds_are_resampled_singly() -> None:
-    rng = np.random.default_rng(4)
-    assert np.mean([block_length(rng.standard_normal(100)) == 1 for _ in range(200)]) > 0.9
-    assert block_length(np.ones(50)) >= 1
-    assert block_length(np.arange(100.0)) <= 25
 
 
 def test_one_outlier_moves_nothing() -> None:

@@ -1,0 +1,155 @@
+"""Tables: rows of numbers with a number to predict for each, standardised by their training rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from prunekit.data.stratified import Indices
+from prunekit.errors import DataError
+
+DIABETES = ("age", "sex", "body mass index", "blood pressure", "s1", "s2", "s3", "s4", "s5", "s6")
+DIABETES_TEST, DIABETES_VALIDATION = 100, 72
+
+
+class TableSplit(Dataset[tuple[Tensor, Tensor]]):
+    """Rows in a fixed order, with a number each.
+
+    Parameters
+    ----------
+    rows : Tensor of float32, shape [n, features]
+        Standardised.
+    targets : Tensor of float32, shape [n]
+        Standardised.
+    """
+
+    def __init__(self, rows: Tensor, targets: Tensor) -> None:
+        if rows.ndim != 2 or targets.shape != rows.shape[:1]:
+            raise DataError(f"a table needs rows [n, features] and a target each; got {list(rows.shape)} and {list(targets.shape)}")
+        self.rows, self.targets = rows, targets
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return a row, float32 [features], and its target."""
+        i = range(len(self))[index]  # negative indices count from the end; beyond it is an IndexError
+        return self.rows[i], self.targets[i]
+
+    def batches(self, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (rows, targets) in order; the last batch may be smaller."""
+        if batch_size < 1:
+            raise DataError(f"batch_size must be at least 1; got {batch_size!r}")
+        yield from zip(torch.split(self.rows, batch_size), torch.split(self.targets, batch_size), strict=True)
+
+    def take(self, indices: Indices) -> TableSplit:
+        """Return the rows at ``indices``, in that order, as a split of its own."""
+        places = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+        return TableSplit(self.rows[places], self.targets[places])
+
+    def subset(self, n: int) -> TableSplit:
+        """Return the first ``n`` rows, which lie in a random order, or the split itself if it has no more than that."""
+        if n < 1:
+            raise DataError(f"a limit must be at least 1 row; got {n!r}")
+        return self if n >= len(self) else self.take(np.arange(n))
+
+    def fingerprint(self) -> str:
+        """Return a sha256 over rows and targets in their order."""
+        digest = hashlib.sha256(repr((tuple(self.rows.shape), str(self.rows.dtype))).encode())
+        digest.update(self.rows.contiguous().numpy().tobytes())
+        digest.update(self.targets.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class TableData:
+    """A table by name.
+
+    Parameters
+    ----------
+    name : str
+    train, validation, test : TableSplit
+        To learn from, to choose by, and for the last word only.
+    features : tuple of str
+        Names of the columns.
+    target : str
+        What is predicted.
+    mean, std : tuple of float
+        Of each column of the training rows: what was subtracted and divided by.
+    target_scale : mapping
+        ``mean``, ``std`` and ``unit`` of the target, by which `prunekit.tasks.Regression.scaled` speaks in its own unit.
+    values : str
+        One sentence: which numbers exactly.
+    task : str
+        Name of the task.
+    """
+
+    name: str
+    train: TableSplit
+    validation: TableSplit
+    test: TableSplit
+    features: tuple[str, ...]
+    target: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    target_scale: dict[str, float | str]
+    values: str = ""
+    task: str = "table-regression"
+
+    def limited(self, n: int | None) -> TableData:
+        """Return the data with at most ``n`` rows in each split."""
+        if n is None:
+            return self
+        train, validation, test = (split.subset(n) for split in (self.train, self.validation, self.test))
+        return replace(self, train=train, validation=validation, test=test)
+
+
+def _standardised(x: NDArray[np.float64], y: NDArray[np.float64], train: Indices) -> tuple[TableSplit, list[tuple[float, ...]]]:
+    """Return all rows, and mean and standard deviation of the columns and of the target: those of the training rows alone."""
+    scale = [np.atleast_1d(each) for each in (x[train].mean(0), x[train].std(0), y[train].mean(), y[train].std())]
+    rows, targets = (x - scale[0]) / scale[1], (y - scale[2]) / scale[3]
+    return TableSplit(torch.from_numpy(rows).float(), torch.from_numpy(targets).float()), [tuple(each.tolist()) for each in scale]
+
+
+@cache
+def load_diabetes() -> TableData:
+    """Return scikit-learn's diabetes data: ten numbers for each of 442 patients, and how far the disease had come a year later.
+
+    Returns
+    -------
+    TableData
+        270 rows to train on, 72 for validation and 100 for the test, in a fixed random order.
+
+    Raises
+    ------
+    DataError
+        If scikit-learn is not here.
+
+    References
+    ----------
+    Efron, Hastie, Johnstone and Tibshirani 2004, Least angle regression.
+    """
+    # its files, without itself: the import takes ten times as long
+    places = spec.submodule_search_locations if (spec := find_spec("sklearn")) is not None else None
+    if not places:
+        raise DataError("the diabetes data come with scikit-learn, which is not here: pip install scikit-learn")
+    folder = Path(places[0], "datasets", "data")
+    x, y = np.loadtxt(folder / "diabetes_data_raw.csv.gz"), np.loadtxt(folder / "diabetes_target.csv.gz")
+    order = np.random.default_rng(1).permutation(len(x))
+    test, validation, train = np.split(order, [DIABETES_TEST, DIABETES_TEST + DIABETES_VALIDATION])
+    whole, (mean, std, middle, spread) = _standardised(x, y, train)
+    rows, held, last = (whole.take(indices) for indices in (train, validation, test))
+    values = "scikit-learn's 442 patients, ten numbers each, less the mean and divided by the standard deviation of the training rows."
+    unit: dict[str, float | str] = {"mean": middle[0], "std": spread[0], "unit": ""}
+    return TableData("diabetes", rows, held, last, DIABETES, "disease progression after one year", mean, std, unit, values)

@@ -1,0 +1,224 @@
+"""`Task`: what a model reads and answers, how that is judged, and what a task need not say itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
+
+from prunekit.errors import ModelError, TaskError, one_of
+from prunekit.tasks.metrics import Metric
+from prunekit.tasks.observations import Observations
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from prunekit.tasks.batch import Batch
+
+OUTPUT = "output"
+SAMPLES = 2
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What the whole house knows of a model's work.
+
+    Attributes
+    ----------
+    name, title : str
+        As in a registry and on the command line, and as people read it.
+    unit_of_data, units_of_data : str
+        What one sample is called, and several: "image", "images".
+    metrics : tuple of Metric
+        The first is the headline.
+    headline : Metric
+        What "how far", sensitivity and Compare speak of.
+    identity : str
+        What tells the task from any other, in a run's hash.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 (the class says it)
+    @property
+    def title(self) -> str: ...  # noqa: D102
+    @property
+    def unit_of_data(self) -> str: ...  # noqa: D102
+    @property
+    def units_of_data(self) -> str: ...  # noqa: D102
+    @property
+    def metrics(self) -> tuple[Metric, ...]: ...  # noqa: D102
+    @property
+    def headline(self) -> Metric: ...  # noqa: D102
+    @property
+    def identity(self) -> str: ...  # noqa: D102
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric by name."""
+
+    def count(self, n: int) -> str:
+        """Return so many samples in words, as in ``1 image`` or ``10,000 images``."""
+
+    def collate(self, samples: Sequence[tuple[Any, Any]]) -> Batch:
+        """Return samples ``(inputs, target)`` as one batch."""
+
+    def example(self, model: nn.Module) -> Batch:
+        """Return inputs that the model accepts: for tracing, proving, exporting and timing without data."""
+
+    def forward(self, model: nn.Module, batch: Batch) -> Any:
+        """Return what the model makes of a batch."""
+
+    def tensors(self, output: Any) -> dict[str, Tensor]:
+        """Return an output's tensors by name: what the proof compares and what an export names."""
+
+    def loss(self, output: Any, batch: Batch) -> Tensor:
+        """Return the scalar that training makes small and that gradient criteria differentiate."""
+
+    def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
+        """Return how far a student's output is from a teacher's, a scalar: what distillation makes small."""
+
+    def observe(self, output: Any, batch: Batch) -> Observations:
+        """Return a row of numbers for each sample: all that the metrics need."""
+
+
+@dataclass(frozen=True)
+class BaseTask:
+    """A task with everything but `loss` and `observe`, which a task defines, and `metrics`, which it is given.
+
+    Parameters
+    ----------
+    name, title, unit_of_data, units_of_data, metrics
+        As in `Task`.
+    """
+
+    name: str
+    title: str
+    metrics: tuple[Metric, ...]
+    unit_of_data: str = "sample"
+    units_of_data: str = "samples"
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that "how far", sensitivity and Compare speak of."""
+        return self.metrics[0]
+
+    @property
+    def identity(self) -> str:
+        """What tells this task from any other, in a run's hash."""
+        return self.name
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric by name.
+
+        Raises
+        ------
+        TaskError
+            If the task has none of that name.
+        """
+        one_of(f"metric of {self.title}", name, [each.name for each in self.metrics], TaskError)
+        return next(each for each in self.metrics if each.name == name)
+
+    def count(self, n: int) -> str:
+        """Return so many samples in words, as in ``1 image`` or ``10,000 images``."""
+        return f"{n:,} {self.unit_of_data if n == 1 else self.units_of_data}"
+
+    def collate(self, samples: Sequence[tuple[Any, Any]]) -> Batch:
+        """Return samples ``(inputs, target)`` as one batch."""
+        from prunekit.tasks.batch import collate  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        return collate(samples)
+
+    def example(self, model: nn.Module) -> Batch:
+        """Return what the factory's ``example`` gives; else two samples of normal noise in the model's input shape.
+
+        Raises
+        ------
+        ModelError
+            If neither is known.
+        """
+        import torch  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        from prunekit.tasks.batch import Batch  # noqa: PLC0415
+
+        given = told(model, "example")
+        if given is not None:
+            return Batch.of(given() if callable(given) else given)
+        shape = told(model, "input_shape")
+        if shape is None:
+            raise ModelError(
+                "nobody says what the model takes: give its factory an attribute example (a tensor, a tuple of positional or a dict of "
+                "keyword arguments, several samples each), or input_shape"
+            )
+        return Batch.of(torch.randn(SAMPLES, *shape, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, model: nn.Module, batch: Batch) -> Any:
+        """Return what the model makes of a batch, which is moved to the model's device and floating type.
+
+        Raises
+        ------
+        ModelError
+            If the model does not run on it.
+        """
+        place = next(model.parameters(), None)
+        if place is not None:
+            batch = batch.to(place.device, place.dtype if place.is_floating_point() else None)
+        try:
+            return model(*batch.args, **batch.kwargs)
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError) as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            inputs = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in batch.named_tensors())
+            raise ModelError(
+                f"the model does not run on inputs of this form ({inputs}): {lines[0]}. Choose data of the form that it was made for"
+            ) from error
+
+    def tensors(self, output: Any) -> dict[str, Tensor]:
+        """Return every tensor of an output by its dotted path; one alone is called ``output``."""
+        from prunekit.tasks.nested import named_tensors  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        return dict(named_tensors(output, OUTPUT))
+
+    def loss(self, output: Any, batch: Batch) -> Tensor:
+        """Return the loss: each task's own."""
+        raise NotImplementedError
+
+    def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
+        """Return the mean squared difference of all floating tensors that both outputs hold.
+
+        Raises
+        ------
+        ModelError
+            If they hold none in common.
+        """
+        from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        own, theirs = self.tensors(output), self.tensors(teacher)
+        shared = [name for name, each in own.items() if each.is_floating_point() and name in theirs and theirs[name].shape == each.shape]
+        if not shared:
+            raise ModelError(
+                f"the teacher answers in another form: {', '.join(theirs) or 'no tensor'}; the model: {', '.join(own) or 'no tensor'}"
+            )
+        parts = [functional.mse_loss(own[name], theirs[name].to(own[name].dtype)) for name in shared]
+        return sum(parts[1:], start=parts[0]) / len(parts)
+
+    def observe(self, output: Any, batch: Batch) -> Observations:
+        """Return what is seen of each sample: each task's own."""
+        raise NotImplementedError
+
+
+_NOTED: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def note(model: nn.Module, known: object) -> None:
+    """Keep what whoever loaded a model knows of it, as attributes: ``input_shape``, ``example``, ``task``, ``card``, ``code``."""
+    with _LOCK:
+        _NOTED[model] = known
+
+
+def told(model: nn.Module, attribute: str) -> Any:
+    """Return what was noted of a model, or what it says of itself; None where neither says anything."""
+    with _LOCK:
+        noted = getattr(_NOTED.get(model), attribute, None)
+    own = getattr(model, attribute, None)  # a module may use the name for a layer or a method
+    return noted if noted is not None else None if callable(own) else own

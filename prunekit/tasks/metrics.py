@@ -1,0 +1,214 @@
+"""`Metric`: a figure of quality with its unit, which way is better, its interval, and the paired comparison of two models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit.errors import DataError, TaskError, one_of
+from prunekit.statistics.bootstrap import Sums, Weighted, bootstrap_difference, bootstrap_interval
+from prunekit.statistics.difference import Difference
+from prunekit.statistics.proportions import paired_proportions, wilson
+from prunekit.tasks.observations import Observations
+
+HIGHER, LOWER = "higher", "lower"
+PERCENT = "%"
+Figure: TypeAlias = Callable[[Observations], float] | Sums | Weighted
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of what was observed.
+
+    Parameters
+    ----------
+    name, title : str
+        As in JSON and in the store, and as people read it.
+    figure : callable, Sums or Weighted
+        Observations -> float. `prunekit.statistics.Sums` and `Weighted` make intervals quick.
+    unit : str
+        "%" for a fraction in 0..1 that is shown in percent; "" for none; else as it is written behind the figure, such as "kWh".
+    better : {"higher", "lower"}
+    chance : callable, optional
+        Observations -> the figure of the best answer that does not look at the input.
+    decimals : int, optional
+        Places shown; left out, three significant digits.
+
+    Raises
+    ------
+    TaskError
+        If ``better`` is neither.
+    """
+
+    name: str
+    title: str
+    figure: Figure
+    unit: str = ""
+    better: str = HIGHER
+    chance: Callable[[Observations], float] | None = None
+    decimals: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the direction."""
+        one_of(f"better of the metric {self.name}", self.better, (HIGHER, LOWER), TaskError)
+
+    def reduce(self, observations: Observations) -> float:
+        """Return the figure.
+
+        Raises
+        ------
+        DataError
+            If there are no samples, or they leave it undefined.
+        """
+        if not observations.n:
+            raise DataError(f"there are no samples to measure {self.title} on: choose data that are not empty")
+        value = float(self.figure(observations))
+        if np.isnan(value):
+            raise DataError(f"{self.title} is undefined on these {observations.n} samples: choose more of them, or others")
+        return value
+
+    def interval(self, observations: Observations) -> tuple[float, float]:
+        """Return the 95 % interval: by the bootstrap over samples, or over groups where there are any; NaN where none can be said."""
+        return bootstrap_interval(observations, self._figure(), groups=observations.groups)
+
+    def compare(self, a: Observations, b: Observations) -> Difference:
+        """Return the figure of ``b`` minus that of ``a``, paired on the same samples in the same order.
+
+        Raises
+        ------
+        DataError
+            If they are not of the same samples.
+        """
+        self._check(a, b)
+        return bootstrap_difference(a, b, self._figure(), groups=a.groups)
+
+    def summary(self, observations: Observations) -> dict[str, float | int | str | None]:
+        """Return value, interval (None where none can be said), n, unit and direction: plain values for JSON."""
+        low, high = (None if np.isnan(end) else end for end in self.interval(observations))
+        return {"value": self.reduce(observations), "low": low, "high": high, "n": observations.n, "unit": self.unit, "better": self.better}
+
+    def loss(self, before: float, after: float) -> float:
+        """Return how much quality went from one value to another: positive where it got worse, whichever direction is better."""
+        return before - after if self.better == HIGHER else after - before
+
+    def lost(self, difference: Difference) -> Difference:
+        """Return a difference as quality lost: positive where the second is worse, whichever direction is better."""
+        if self.better == LOWER:
+            return difference
+        return replace(difference, value=-difference.value, low=-difference.high, high=-difference.low)
+
+    def is_better(self, a: float, b: float) -> bool:
+        """Whether value ``a`` is better than ``b``."""
+        return self.loss(a, b) > 0
+
+    def format(self, value: float) -> str:
+        """Return a value as people read it, as in ``97.2 %``, ``0.512`` or ``21.4 kWh``."""
+        return f"{self._number(value)}{self._suffix()}"
+
+    def format_difference(self, difference: Difference | float) -> str:
+        """Return a difference as people read it, as in ``−0.6 points, not significant`` or ``+0.013``."""
+        value = difference if isinstance(difference, (int, float)) else difference.value
+        number = self._number(abs(value))
+        sign = "" if not float(number.replace(",", "")) else ("+" if value > 0 else "−")
+        text = f"{sign}{number}{' points' if self.unit == PERCENT else self._suffix()}"
+        if isinstance(difference, (int, float)):
+            return text
+        return f"{text}, {'significant' if difference.significant else 'not significant'}"
+
+    def _suffix(self) -> str:
+        """Return the unit behind a number."""
+        return f" {self.unit}" if self.unit else ""
+
+    def _number(self, value: float) -> str:
+        """Return a value without its unit."""
+        shown, decimals = (100 * value, 1) if self.unit == PERCENT else (value, self.decimals)
+        if self.decimals is not None:
+            decimals = self.decimals
+        if decimals is None:
+            decimals = 0 if not np.isfinite(shown) or not shown else int(np.clip(2 - np.floor(np.log10(abs(shown))), 0, 12))
+        text = f"{abs(shown):,.{decimals}f}"
+        return f"−{text}" if shown < 0 and any(digit in "123456789" for digit in text) else text
+
+    def _figure(self) -> Any:
+        """Return the figure in a form that resamples groups as groups."""
+        if isinstance(self.figure, (Sums, Weighted)):
+            return self.figure
+        return Weighted(lambda seen, weights: [self.figure(seen.repeat(row)) for row in weights])
+
+    def _check(self, a: Observations, b: Observations) -> None:
+        """Raise unless both are of the same samples."""
+        if a.n != b.n:
+            raise DataError(f"a paired comparison needs the same samples; got {a.n} and {b.n}. Measure both on the same data")
+        if not a.same_samples(b):
+            raise DataError("a paired comparison needs the same samples in the same order, and these differ. Measure both on the same data")
+
+
+@dataclass(frozen=True)
+class Proportion(Metric):
+    """The share of samples where one column is not 0: Wilson's interval, McNemar's exact comparison.
+
+    Parameters
+    ----------
+    column : str
+        Which column.
+    """
+
+    column: str = "correct"
+
+    def interval(self, observations: Observations) -> tuple[float, float]:
+        """Return Wilson's 95 % interval; of grouped samples the bootstrap over groups."""
+        if observations.groups is not None:
+            return super().interval(observations)
+        return wilson(int(np.count_nonzero(observations[self.column])), observations.n)
+
+    def compare(self, a: Observations, b: Observations) -> Difference:
+        """Return the share of ``b`` minus that of ``a``, by McNemar's exact test; of grouped samples by the bootstrap over groups."""
+        if a.groups is not None:
+            return super().compare(a, b)
+        self._check(a, b)
+        return paired_proportions(a[self.column] != 0, b[self.column] != 0)
+
+
+def proportion(name: str, title: str, column: str, chance: Callable[[Observations], float] | None = None) -> Proportion:
+    """Return the metric "share of samples where a column is not 0", in percent, more is better."""
+    return Proportion(name, title, mean_of(lambda seen: seen[column] != 0), PERCENT, HIGHER, chance, column=column)
+
+
+def mean_of(values: Callable[[Observations], NDArray[Any]]) -> Sums:
+    """Return the mean over samples of what ``values`` gives for each."""
+    return Sums(lambda seen: np.column_stack([values(seen), np.ones(seen.n)]).astype(np.float64), lambda sums: sums[..., 0] / sums[..., 1])
+
+
+def metric(
+    figure: Figure | None = None, *, better: str, unit: str = "", name: str = "", title: str = "", decimals: int | None = None
+) -> Any:
+    """Make a metric of a function of observations; also as a decorator.
+
+    Parameters
+    ----------
+    figure : callable
+        Observations -> float.
+    better : {"higher", "lower"}
+    unit, name, title, decimals
+        As for `Metric`; the name is the function's where left out.
+
+    Returns
+    -------
+    Metric
+
+    Examples
+    --------
+    >>> @metric(better="lower", unit="kWh")
+    ... def mean_error(seen):
+    ...     return abs(seen["error"]).mean()
+    >>> mean_error.format(12.345)
+    '12.3 kWh'
+    """
+    if figure is None:
+        return lambda function: metric(function, better=better, unit=unit, name=name, title=title, decimals=decimals)
+    called = name or str(getattr(figure, "__name__", type(figure).__name__))
+    return Metric(called, title or called.replace("_", " "), figure, unit, better, None, decimals)

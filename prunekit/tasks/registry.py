@@ -1,0 +1,48 @@
+"""The tasks by name."""
+
+from __future__ import annotations
+
+from prunekit.errors import TaskError
+from prunekit.tasks.base import Task
+from prunekit.tasks.classification import AUDIO, IMAGES, TABLES, TEXT
+from prunekit.tasks.regression import REGRESSION, TABLE_REGRESSION
+
+TASKS: dict[str, Task] = {each.name: each for each in (IMAGES, TEXT, AUDIO, TABLES, TABLE_REGRESSION, REGRESSION)}
+DEFAULT = IMAGES.name
+
+
+def register(added: Task) -> Task:
+    """Add a task to `TASKS` under its name, and return it.
+
+    Raises
+    ------
+    TaskError
+        If another task has the name.
+    """
+    if TASKS.setdefault(added.name, added) != added:
+        raise TaskError(f"there is a task {added.name!r} already: give this one another name")
+    return added
+
+
+def task(name: str) -> Task:
+    """Return a task by name, or the user's own by ``path/to/file.py:task``.
+
+    Raises
+    ------
+    TaskError
+        If there is no such task.
+
+    Examples
+    --------
+    >>> task("image-classification").unit_of_data
+    'image'
+    """
+    if name in TASKS:
+        return TASKS[name]
+    from prunekit.errors import closest  # noqa: PLC0415
+    from prunekit.local_code.factories import is_factory  # noqa: PLC0415 (a task's name and metrics need no torch)
+    from prunekit.tasks.from_file import load_task  # noqa: PLC0415
+
+    if is_factory(name):
+        return load_task(name)
+    raise TaskError(f"there is no task {name!r}{closest(name, TASKS) or ':'} it must be {', '.join(TASKS)} or path/to/file.py:task")

@@ -1,0 +1,102 @@
+"""Which task a model and its data are for: what each says of it must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from prunekit.errors import TaskError
+from prunekit.local_code.factories import is_factory
+from prunekit.tasks.base import Task, told
+from prunekit.tasks.classification import Classification
+from prunekit.tasks.from_file import as_task
+from prunekit.tasks.registry import DEFAULT, TASKS, task
+from prunekit.tasks.regression import REGRESSION, Regression
+
+ONE = "Choose a model and data of one task, and ask for none or for that"
+
+
+def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task | None = None) -> Task:
+    """Return the task of a model and its data.
+
+    Parameters
+    ----------
+    model : nn.Module, optional
+        Its card or its factory's attribute ``task`` may name one.
+    data : Data, split or dataset, optional
+        Their attribute ``task`` may name one; else their targets tell numbers from class indices.
+    asked : str or Task, optional
+        What ``--task`` says.
+
+    Returns
+    -------
+    Task
+        Image classification where nobody says anything and the targets do not speak against it.
+
+    Raises
+    ------
+    TaskError
+        If two of them name different tasks, or the targets are not of the kind that the task needs.
+    """
+    found: dict[str, Task] = {}
+    if asked is not None:
+        found["you ask for"] = _task(asked, "the task")
+    if model is not None:
+        card, own = (told(model, "card") or {}).get("task"), told(model, "task")
+        if isinstance(card, str) and (card in TASKS or is_factory(card)):  # cards may describe in words, there, what a model does
+            found["the model's card says"] = task(card)
+        if own is not None:
+            found["the model's factory says"] = _task(own, "the task of the factory", told(model, "code") or "")
+    if getattr(data, "task", None) is not None:
+        found["the data say"] = _task(data.task, "the task of the data")
+    names = {each.identity for each in found.values()}
+    if len(names) > 1:
+        listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
+        raise TaskError(f"which task is it? {listed}. {ONE}")
+    kind = kind_of_targets(data)
+    if not found:
+        return _scaled(REGRESSION, data) if kind == "numbers" else TASKS[DEFAULT]
+    who, chosen = next(iter(found.items()))
+    if isinstance(chosen, Classification) and kind == "numbers":
+        raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are numbers, as for 'regression'. {ONE}")
+    if isinstance(chosen, Regression) and kind == "classes" and getattr(data, "classes", None):  # counts are integers, too
+        raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are classes, as for 'image-classification'. {ONE}")
+    return _scaled(chosen, data)
+
+
+def _task(value: Any, name: str, code: str = "") -> Task:
+    """Return a task by its name, itself, or made of an object of the user's."""
+    if isinstance(value, str):
+        return task(value)
+    return value if isinstance(value, Task) else as_task(value, name, code)
+
+
+def _scaled(chosen: Task, data: Any) -> Task:
+    """Return the task in the unit of the data's own targets, where the data hold them standardised."""
+    scale = getattr(data, "target_scale", None)
+    if isinstance(chosen, Regression) and isinstance(scale, Mapping):
+        return chosen.scaled(**scale)
+    return chosen
+
+
+def kind_of_targets(data: Any) -> str:
+    """Return whether the targets of data are "numbers" or "classes", by their type; "" where it says neither.
+
+    Parameters
+    ----------
+    data : Data, split or dataset
+        Of data with several splits one is looked at: ``labels`` or ``targets``, or those of its first sample.
+    """
+    split = next((part for part in (getattr(data, name, None) for name in ("test", "validation", "train")) if part is not None), data)
+    known = (getattr(owner, name, None) for owner in (split, getattr(split, "dataset", None)) for name in ("labels", "targets"))
+    targets: Any = next((each for each in known if each is not None), None)
+    try:
+        if targets is None and len(split):
+            _, targets = split[0]
+        kind = np.asarray(targets.detach().cpu() if hasattr(targets, "detach") else targets).dtype.kind
+    except Exception:  # whatever a user's data do here, they will do again, and be told, where they are used
+        return ""
+    return "numbers" if kind == "f" else "classes" if kind in "iub" else ""

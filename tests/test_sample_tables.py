@@ -1,0 +1,83 @@
+"""The samples of tables: each is what its card says, and training again gives the same weights."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+from torch import fx, nn
+
+from prunekit.data.tables import load_diabetes
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.observations import Observations
+from prunekit.tasks.resolver import resolve
+from sample_models import card, train_tables, weights_path
+from sample_models.tables import TABLES, fit_table
+
+DATA = {"diabetes": load_diabetes()}
+
+
+def trained(name: str) -> nn.Module:
+    model = TABLES[name].build().eval()
+    model.load_state_dict(load_file(weights_path(name)))
+    return model
+
+
+def observed(name: str, split: Any) -> Observations:
+    task, model, batch = resolve(data=DATA[TABLES[name].data], asked=TABLES[name].task), trained(name), Batch.of(split.rows, split.targets)
+    with torch.inference_mode():
+        return task.observe(task.forward(model, batch), batch)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_card_is_true(name: str) -> None:
+    told, sample, data, payload = card(name), TABLES[name], DATA[TABLES[name].data], weights_path(name).read_bytes()
+    assert told["weights_sha256"] == hashlib.sha256(payload).hexdigest() and told["weights_bytes"] == len(payload)
+    assert told["recipe"] | {"seed": told["seed"]} == sample.recipe.to_dict()
+    assert (told["task"], told["params"]) == (sample.task, sum(p.numel() for p in trained(name).parameters()))
+    assert tuple(told["input_shape"]) == sample.input_shape == (len(data.features),)
+    task = resolve(data=data, asked=told["task"])
+    for split, field in ((data.test, "test_metrics"), (data.validation, "validation_metrics")):
+        seen = observed(name, split)
+        for metric in task.metrics:
+            found, kept = metric.summary(seen), told[field][metric.name]
+            assert found["n"] == kept["n"]
+            for end in ("value", "low", "high"):
+                assert found[end] == pytest.approx(kept[end], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_sample_learnt_something_and_is_honest_about_how_much(name: str) -> None:
+    data, told = DATA[TABLES[name].data], card(name)["test_metrics"]["r2"]
+    seen = observed(name, data.test)
+    assert told["low"] > 0  # an answer that does not look at the input reaches 0
+    assert told["value"] == pytest.approx(r2_score(seen["target"], seen["prediction"]), abs=1e-4)
+    linear = RidgeCV(np.logspace(-2, 3, 20)).fit(data.train.rows.numpy(), data.train.targets.numpy())
+    assert told["value"] > linear.score(data.test.rows.numpy(), data.test.targets.numpy()) - 0.05
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_training_again_gives_the_same_model_and_it_can_be_traced(name: str) -> None:
+    sample, data = TABLES[name], DATA[TABLES[name].data]
+    again, _ = fit_table(sample.build, data.train.rows, data.train.targets, sample.recipe)
+    with torch.inference_mode():
+        kept, found = trained(name)(data.test.rows), again(data.test.rows)
+        assert torch.allclose(kept, found, atol=1e-2)  # another processor may round otherwise
+        assert torch.equal(fx.symbolic_trace(trained(name))(data.test.rows), kept)
+
+
+def test_the_command_writes_weights_and_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    train_tables.main(["diabetes_mlp", "--out", str(tmp_path)])
+    told = yaml.safe_load((tmp_path / "cards" / "diabetes_mlp.yaml").read_text())
+    assert told["test_metrics"]["r2"]["value"] == pytest.approx(card("diabetes_mlp")["test_metrics"]["r2"]["value"], abs=1e-2)
+    assert load_file(tmp_path / "weights" / "diabetes_mlp.safetensors").keys() == trained("diabetes_mlp").state_dict().keys()
+    assert "test_metrics" in capsys.readouterr().out
