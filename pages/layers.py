@@ -1,6 +1,6 @@
 """Layers: where do the weights live, and what do they look like?"""
 
-from prunekit.ui.components import block_table, show
+from prunekit.ui.components import block_table, left_out, show
 from prunekit.ui.layers import coupled_groups, table
 from prunekit.ui.state.current_model import model_in_use
 
@@ -12,6 +12,8 @@ show.heading(
 now, loaded = model_in_use()
 with show.plain_errors():
     selected = table.table(now, loaded)
+    with show.slot():
+        left_out.of_layers(loaded)
     with show.slot():
         table.distributions(now, loaded, selected)
     with show.slot():

@@ -5,6 +5,7 @@ import streamlit as st
 from prunekit.ui.components import advanced_options, block_table, layer_table, save_button, setting_controls, show, unit_kinds
 from prunekit.ui.prune import costs, downloads, kept_units, pictures, weight_map
 from prunekit.ui.shared import cuts, measuring, model_cache, scores
+from prunekit.ui.state import target_scaling
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
 show.heading(
@@ -16,6 +17,8 @@ with st.container(border=True):
     setting_controls.setting()
     setting_controls.amount()
     with show.slot():
+        target_scaling.chip(now, loaded.source)
+    with show.slot():
         if now.mode == "structured":
             with st.container(horizontal=True, gap="large"):
                 unit_kinds.pills(now, loaded)
@@ -26,7 +29,7 @@ view = spec = data = None
 if model_cache.data_name(now, loaded) != model_cache.NO_DATA:
     data = data_in_use(now, loaded)
 images = model_cache.images_of(now, loaded, data)
-with show.slot(), show.plain_errors(stop=False):
+with show.slot(), show.plain_errors(stop=False), target_scaling.out_of_reach():
     spec = now.spec(loaded.every)
     if scores.ready(loaded, spec, images):
         view = cuts.view(loaded.source, spec, images)

@@ -34,6 +34,25 @@ class PruningError(PrunekitError):
     """The setting cannot be carried out on this model."""
 
 
+class OutOfReach(PruningError):
+    """Overrides of single layers put the total out of reach.
+
+    Attributes
+    ----------
+    nearest : float
+        The share, 0 to 1, that is within reach and nearest to what was asked for.
+    """
+
+    nearest: float = 0.0
+
+    @classmethod
+    def at(cls, nearest: float, message: str) -> OutOfReach:
+        """Return the error that says so, and what could be asked for instead."""
+        error = cls(message)
+        error.nearest = nearest
+        return error
+
+
 class ProofError(PruningError):
     """Physically removing channels did not give what zeroing them gives: the result is withheld."""
 

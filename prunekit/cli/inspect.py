@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from prunekit.cli.arguments import model_of, shape_of, to_json
-from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, size_text, table
+from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, size_text, skipped_table, table
+from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.before_after import Snapshot
 from prunekit.evaluation.sizes import sizes
 from prunekit.models.cost import count
@@ -17,8 +18,9 @@ from prunekit.models.entries import list_models
 from prunekit.models.folder import is_folder, read_recipe, read_result
 from prunekit.models.info import ModelInfo, info
 from prunekit.models.layer_table import layer_table
-from prunekit.models.layers import channel_layers
+from prunekit.models.layers import channel_layers, prunable_layers
 from prunekit.pruning.layer_selection import protected_layers
+from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.grouping import trace
 
 GROUP_LAYERS = 6
@@ -38,7 +40,8 @@ def inspect(args: argparse.Namespace) -> str:
     model_id, model = model_of(args)
     shape = shape_of(model, None, args.size)
     found = {"model": model_id.to_dict(), **_known(info(model)), "input_shape": list(shape), **_costs(model, shape, args.exact_sizes)}
-    found |= {"layers": _layers(model, shape), **_couplings(model, shape), **_history(Path(args.model).expanduser())}
+    left_out = [module.to_dict() for module in skipped(model, PruneSpec(), prunable_layers(model))]
+    found |= {"layers": _layers(model, shape), "skipped": left_out, **_couplings(model, shape), **_history(Path(args.model).expanduser())}
     return to_json(found) if args.json else _page(found)
 
 
@@ -98,7 +101,9 @@ def _page(found: dict[str, Any]) -> str:
         (r["name"], r["type"], shape_text(r["shape"]), f"{r['params']:,}", percent(r["share"]), short(r["macs"]), r["out_channels"])
         for r in found["layers"]
     ]
-    lines += ["", table(["layer", "type", "shape", "params", "share", "MACs", "outputs"], rows), "", "What shrinks together:"]
+    lines += ["", table(["layer", "type", "shape", "params", "share", "MACs", "outputs"], rows)]
+    lines += skipped_table(found["skipped"], found["params"])
+    lines += ["", "What shrinks together:"]
     groups = [(g["id"], g["size"], g["kind"], _shortened(g["layers"])) for g in found["groups"]]
     lines.append(table(["group", "size", "of", "layers"], groups))
     lines += _blocks(found["blocks"])

@@ -10,7 +10,7 @@ from torch import nn
 
 from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.recovery_flags import recovery_of
-from prunekit.cli.tables import accuracy_text, percent, shape_text, short, size_text, table
+from prunekit.cli.tables import accuracy_text, percent, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, samples_of
@@ -79,17 +79,27 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines = [
         f"{found['model']['name']}   {setting_text(spec)}",
         f"{asked}, {percent(achieved['sparsity'])} achieved: {achieved['removed']:,} of {achieved['total']:,} {UNITS[achieved['unit']]}",
+        _of_all(found),
         "",
         table(["", "before", "after"], _sides(found["before"], found["after"])),
     ]
     lines += [f"accuracy {difference}"] if difference else []
     lines += _healing(found["recovery"]) if "recovery" in found else []
     lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
+    lines += skipped_table(found["skipped"], found["before"]["params"])
     lines += [f"whole blocks that go: {', '.join(found['blocks'])}"] if found["blocks"] else []
     lines += [_proof(found["proof"], "channels and blocks" if found["blocks"] else "channels")] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
     lines += [f"written to {out}"] if out else []
     return "\n".join(lines + ([f"saved as run {found['run'][:12]}"] if "run" in found else []))
+
+
+def _of_all(found: dict[str, Any]) -> str:
+    """Return what that is of all parameters, and how many of them took no part."""
+    total, left_out = found["before"]["params"], sum(module["parameters"] for module in found["skipped"])
+    what = "gone" if found["spec"]["mode"] == "structured" else "zero"
+    rest = f"; {percent(left_out / total)} took no part" if left_out else ""
+    return f"of all {total:,} parameters {percent(found['achieved']['of_all'])} are {what}{rest}"
 
 
 def _healing(recovery: dict[str, Any]) -> list[str]:

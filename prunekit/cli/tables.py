@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prunekit.evaluation.sizes import gzip_note
+from prunekit.pruning.skipped import Skipped, grouped
 
 UNITS = ("", "k", "M", "G", "T")
 
@@ -28,6 +29,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for row in cells
     ]
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def skipped_table(modules: Sequence[Mapping[str, Any]], params: int) -> list[str]:
+    """Return the modules that take no part as a table, those of one class and reason as one; nothing where all do."""
+    rows = grouped([Skipped(**module) for module in modules])
+    cells = [(name, kind, f"{held:,}", percent(held / params), why) for name, kind, held, why in rows]
+    return ["", table(["takes no part", "type", "parameters", "share", "why"], cells)] if cells else []
 
 
 def short(number: float | None, base: int = 1000) -> str | None:

@@ -89,6 +89,8 @@ class Column:
         Counted, not measured.
     sparsity : float or None
         Share of the dense model's prunable weights that are zero or gone, 0..1.
+    of_all : float or None
+        Share of all its parameters that are gone or zero.
     sizes : dict or None
         Bytes: ``dense``, ``gzip``, ``sparse``, ``surgery``.
     shipped : Shipped or None
@@ -113,6 +115,7 @@ class Column:
     macs: int | None = None
     effective_macs: int | None = None
     sparsity: float | None = None
+    of_all: float | None = None
     sizes: dict[str, int | None] | None = None
     shipped: Shipped | None = None
     latency: tuple[Measurement, ...] = ()
@@ -122,7 +125,7 @@ class Column:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain = ("letter", "title", "params", "nonzero", "macs", "effective_macs", "sparsity", "sizes", "gone", "earlier")
+        plain = ("letter", "title", "params", "nonzero", "macs", "effective_macs", "sparsity", "of_all", "sizes", "gone", "earlier")
         found = {"run": self.run.id, "kind": self.run.kind, **{name: getattr(self, name) for name in plain}}
         for name in ("accuracy", "difference"):
             value = getattr(self, name)
@@ -250,7 +253,8 @@ class Comparison:
         dense = frame[self.baseline.letter].copy()
         counted = [name for name, metric in METRICS.items() if metric.unit in ("count", "bytes")]
         frame.loc[counted] = frame.loc[counted].div(dense[counted].where(dense[counted] > 0), axis=0)
-        frame.loc["sparsity"] -= dense["sparsity"]
+        for name in ("sparsity", "of_all"):
+            frame.loc[name] -= dense[name]
         frame.loc["accuracy"] = [_number(self._change(column)) for column in self.all]
         return frame
 

@@ -21,6 +21,7 @@ from prunekit.experiments.identity import run_id
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.run_list import EARLIER
 from prunekit.experiments.store import RunStore
+from prunekit.models.cost import share_of_all
 from prunekit.models.folder import is_folder
 
 ORPHANS = "the dense model has no run in this store: measure its accuracy here, and it has one"
@@ -98,7 +99,8 @@ def _baseline(runs: Sequence[Run], store: RunStore) -> tuple[Run, bool]:
 
 def _column(run: Run, letter: str, dense: Run) -> Column:
     """Return what a run itself says."""
-    counts: dict[str, Any] = {**{name: run.info.get(name) for name in COUNTS}, "sparsity": sparsity_of(run, dense)}
+    shares = {"sparsity": sparsity_of(run, dense), "of_all": of_all(run, dense)}
+    counts: dict[str, Any] = {**{name: run.info.get(name) for name in COUNTS}, **shares}
     return Column(run, letter, run.title, **counts, sizes=comparable(run.info.get("sizes")), shipped=shipped(run), gone=gone(run))
 
 
@@ -121,6 +123,12 @@ def sparsity_of(run: Run, dense: Run) -> float | None:
     """Return the share of the dense model's prunable weights that are zero or gone in a run; None where that is not known."""
     whole, left, zeros = dense.info.get("prunable"), run.info.get("prunable"), run.info.get("sparsity")
     return None if not whole or left is None or zeros is None else 1 - left * (1 - float(zeros)) / whole
+
+
+def of_all(run: Run, dense: Run) -> float | None:
+    """Return the share of all parameters of the dense model that are gone or zero in a run; None where that is not known."""
+    whole, params, nonzero = dense.info.get("params"), run.info.get("params"), run.info.get("nonzero")
+    return None if not whole or params is None or nonzero is None else share_of_all(whole, params, nonzero)
 
 
 def _paired(column: Column, dense: Accuracy | None) -> Column:

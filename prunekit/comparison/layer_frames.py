@@ -23,7 +23,7 @@ def layer_frame(structures: Mapping[str, Structure], baseline: Structure | None 
     Parameters
     ----------
     structures : mapping of str to Structure
-        Letter to what `prunekit.experiments.load_run.structure_of` says.
+        Letter to what `prunekit.experiments.run_structure.structure_of` says.
     baseline : Structure, optional
         The dense model's; adds rows of letter "Dense" and settles the order of the layers.
 

@@ -73,6 +73,7 @@ METRICS: dict[str, Metric] = {
     "macs": Metric("MACs", "count", False, lambda c: c.macs, "cheapest in MACs"),
     "effective_macs": Metric("MACs of non-zero weights", "count", False, lambda c: c.effective_macs, "cheapest in effective MACs"),
     "sparsity": Metric("Sparsity", "share", True, lambda c: c.sparsity, "sparsest"),
+    "of_all": Metric("Gone or zero, of all parameters", "share", True, lambda c: c.of_all, "with most parameters gone"),
     "dense": Metric("Dense file", "bytes", False, _size("dense"), "smallest as a dense file"),
     "gzip": Metric("Gzipped file", "bytes", False, _size("gzip"), "smallest when gzipped"),
     "sparse": Metric("Best sparse format", "bytes", False, _size("sparse"), "smallest in a sparse format"),

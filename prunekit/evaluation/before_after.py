@@ -120,19 +120,21 @@ def document(result: PruneResult, assessment: Assessment, model: Mapping[str, An
     Returns
     -------
     dict
-        Keys ``model``, ``data``, ``spec``, ``achieved``, ``before``, ``after``, ``difference``, ``blocks`` (those that went whole),
-        ``layers``, ``proof``, ``limits``.
+        Keys ``model``, ``data``, ``spec``, ``achieved`` (with ``of_all``, the share of all parameters that are zero or gone), ``before``,
+        ``after``, ``difference``, ``blocks`` (those that went whole), ``layers``, ``skipped`` (modules that took no part: ``name``,
+        ``type``, ``parameters``, ``reason``), ``proof``, ``limits``.
     """
     return {
         "model": model,
         "data": data,
         "spec": result.spec.to_dict(),
-        "achieved": result.achieved.to_dict(),
+        "achieved": {**result.achieved.to_dict(), "of_all": result.of_all},
         "before": assessment.before.to_dict(),
         "after": assessment.after.to_dict(),
         "difference": None if assessment.difference is None else asdict(assessment.difference),
         "blocks": [] if result.plan is None else list(result.plan.blocks),
         "layers": [layer.to_dict() for layer in result.layers],
+        "skipped": [module.to_dict() for module in result.skipped],
         "proof": None if result.proof is None else result.proof.to_dict(),
         "limits": list(result.limits),
     }

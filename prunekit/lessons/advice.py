@@ -26,11 +26,14 @@ class Advice:
         What the measurements speak for.
     sentence : str
         Why, with the figures.
+    cheaper : {"", "unstructured", "structured"}
+        What costs less for the goal than the pick, which is more accurate; empty where nothing does.
     """
 
     goal: str
     pick: str
     sentence: str
+    cheaper: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def _advice(goal: _Goal, rows: dict[str, dict[str, Any]]) -> Advice:
     note = f" {goal.note}." if goal.note else ""
     if pick != "neither" and rows[pick]["high"] < rows["dense"]["low"]:
         note += " That copy reads clearly fewer images right than the original: fine-tune it first."
-    return Advice(goal.name, pick, f"{why}.{note}")
+    cheaper = [kind for kind in running if pick != "neither" and rows[kind][goal.column] < rows[pick][goal.column]]
+    return Advice(goal.name, pick, f"{why}.{note}", "".join(cheaper))
 
 
 def _saves(goal: _Goal, row: dict[str, Any], dense: dict[str, Any]) -> bool:
@@ -103,9 +107,22 @@ def _picked(goal: _Goal, running: list[str], rows: dict[str, dict[str, Any]]) ->
     by_accuracy = sorted(running, key=lambda kind: -rows[kind]["accuracy"])
     p = rows[running[0]]["p_value"]
     if p < ALPHA:
-        return by_accuracy[0], f"Both save, and {NAMES[by_accuracy[0]]} keep more accuracy (p {small(p)}; {figures}; {against})"
+        best, other = by_accuracy
+        said = (
+            f"Both save, and {NAMES[best]} keep more accuracy (p {small(p)}) {_beside(rows[best][goal.column], rows[other][goal.column])}"
+        )
+        return best, f"{said} ({figures}; {against})"
     cheap = min(running, key=lambda kind: rows[kind][goal.column])
-    return cheap, f"Both save, their accuracy cannot be told apart (p {small(p)}), and {NAMES[cheap]} cost less ({figures}; {against})"
+    costs = {rows[kind][goal.column] for kind in running}
+    less = f"{NAMES[cheap]} cost less" if len(costs) > 1 else "they cost the same, so that either will do"
+    return cheap, f"Both save, their accuracy cannot be told apart (p {small(p)}), and {less} ({figures}; {against})"
+
+
+def _beside(cost: float, other: float) -> str:
+    """Return how the cost of the more accurate kind compares with the other's."""
+    if cost == other:
+        return "at the same cost"
+    return "and cost less, too" if cost < other else "but cost more"
 
 
 def _cost(goal: _Goal, row: dict[str, Any]) -> str:

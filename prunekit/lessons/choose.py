@@ -18,12 +18,19 @@ CHANNELS = "The one that lost whole channels"
 EQUAL = "No difference that can be told"
 
 PLACES = {
-    "maximum compression": "the smallest file (as papers count)",
+    "maximum compression": "a small file",
     "sparse accelerator": "a chip that skips zeros",
     "phone or edge": "a phone",
     "plain CPU or GPU server": "a plain server",
 }
 """The goals as places to run on."""
+LESS = {
+    "maximum compression": "take fewer bytes",
+    "sparse accelerator": "need fewer multiplications",
+    "phone or edge": "took less time",
+    "plain CPU or GPU server": "took less time",
+}
+"""What can be said of the kind that costs less for a goal."""
 PICKS = {"unstructured": "single weights", "structured": "whole channels", "neither": "neither"}
 NUMBERS = ("params", "macs", "bytes", "ms", "ms_one", "accuracy", "sparsity")
 
@@ -84,12 +91,19 @@ def _said(rows: pd.DataFrame, apart: float, sure: bool, advice: tuple[Advice, ..
     first = f"The copy that lost single weights reads {percent(rows.accuracy['unstructured'])} of the test images right, the one that lost "
     first += f"channels {percent(rows.accuracy['structured'])}: {points(apart)} apart (p {small(rows.p_value['structured'])}), "
     first += "more than chance explains" if sure else "which chance may explain"
-    if not rows.within["unstructured"]:
-        first += f"; only the budget in time was not kept by the zeros, with {percent(rows.ratio['unstructured'])} of the original's time"
+    copies = {"unstructured": "the zeros", "structured": "fewer channels"}
+    beyond = [f"{name} ({_took(rows.ratio[kind])})" for kind, name in copies.items() if not rows.within[kind]]
+    first += f"; the budget in time was not kept by {_listed(beyond)}" if beyond else ""
     by_pick: dict[str, list[str]] = {}
     for line in advice:
-        by_pick.setdefault(PICKS[line.pick], []).append(PLACES[line.goal])
+        but = f" (they keep more accuracy, while {PICKS[line.cheaper]} {LESS[line.goal]})" if line.cheaper else ""
+        by_pick.setdefault(PICKS[line.pick], []).append(PLACES[line.goal] + but)
     return first + ".", "By these measurements take " + "; ".join(f"{pick} for {_listed(goals)}" for pick, goals in by_pick.items()) + "."
+
+
+def _took(ratio: float) -> str:
+    """Return a time beside the original's."""
+    return "not timed" if pd.isna(ratio) else f"{percent(ratio)} of the original's time"
 
 
 def _listed(goals: list[str]) -> str:

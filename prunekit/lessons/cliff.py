@@ -87,5 +87,6 @@ def _said(curve: list[SweepPoint], last: int, confirmed: Difference) -> tuple[st
         return f"Nothing can go within this bound: {_edge(at, curve[1])}.", f"{found}, of which each one is {points(1 / dense.n)}."
     if last == len(curve) - 1:
         return f"There is no edge within this bound: even without {share} of the weights accuracy is {percent(at.value)}.", second
-    first = f"{share} can go, and accuracy moves from {percent(dense.value)} to {percent(at.value)}"
+    moved = f"moves from {percent(dense.value)} to" if at.value != dense.value else "stays at"
+    first = f"{share} can go, and accuracy {moved} {percent(at.value)}"
     return f"{first}; one step further, {_edge(at, curve[last + 1])}.", second

@@ -115,18 +115,27 @@ def _share(ratio: Ratio) -> str:
 
 def _zeros(row: CandidateLatency, result: PruneResult) -> str:
     """Return what the zeros do."""
-    idle = 1 - result.after.effective_macs / result.after.macs
-    why = "" if faster(row) else f", for the {percent(idle)} of its multiplications that are by zero are carried out like all others"
-    return f"The copy with the zeros {_time(row)}{why}."
+    idle = percent(1 - result.after.effective_macs / result.after.macs)
+    same = f"the {idle} of its multiplications that are by zero are carried out like all others"
+    return f"The copy with the zeros {_time(row)}{_why(row, equal=f', for {same}', otherwise=f', although {same}')}."
 
 
 def _small(row: CandidateLatency, result: PruneResult) -> str:
     """Return what fewer channels do."""
-    work = percent(result.after.macs / result.before.macs)
+    work = f"{percent(result.after.macs / result.before.macs)} of the work"
     if faster(row):
-        why = f", with {work} of the work"
-    elif row.ratio is not None and row.ratio.high - row.ratio.low > BLURRED:
-        why = ", but the times differ too much from round to round to tell: measure again when this machine has less else to do"
-    else:
-        why = f", although it has {work} of the work: what a call costs in any case decides"
-    return f"The copy with fewer channels {_time(row)}{why}."
+        return f"The copy with fewer channels {_time(row)}, with {work}."
+    equal = f", although it has {work}: what a call costs in any case decides"
+    slower = f", although it has {work}: fewer multiplications do not make up for what else it costs"
+    return f"The copy with fewer channels {_time(row)}{_why(row, equal=equal, otherwise=slower)}."
+
+
+def _why(row: CandidateLatency, *, equal: str, otherwise: str) -> str:
+    """Return the explanation that goes with what was measured; none where nothing was, or too little."""
+    if row.ratio is None:
+        return ""
+    if row.ratio.different:
+        return otherwise
+    if row.ratio.high - row.ratio.low > BLURRED:
+        return ", but the times differ too much from round to round to tell: measure again when this machine has less else to do"
+    return equal

@@ -90,10 +90,16 @@ def _said(rows: list[_Alone], dense: Accuracy, sparsity: int) -> tuple[str, str]
     if not compare(worst.accuracy, rows[1].accuracy).significant:
         first += f" ({rows[1].name} is so close behind that chance may have decided)"
     second = f"{best.name}, with {plural(best.weights, 'weight')}, gives as large a share, and accuracy {change(best.difference)}"
-    return first + ".", second + ": each layer should give what it can spare, not the same."
+    if compare(worst.accuracy, best.accuracy).significant:
+        return first + ".", second + ": each layer should give what it can spare, not the same."
+    return first + ".", second + ": at this share no layer stands out as one that can spare it."
 
 
 def _nothing(rows: list[_Alone], sparsity: int) -> tuple[str, str]:
     """Return the point of the lesson where all layers cope."""
-    first = f"At {sparsity} % every layer copes alone: the largest loss is {points(rows[0].difference.value)}, in {rows[0].name}."
-    return first, f"With {rows[0].difference.n} validation images that could be chance: remove more, and the layers come apart."
+    worst, images = rows[0].difference, f"{rows[0].difference.n} validation images"
+    first = f"At {sparsity} % every layer copes alone: "
+    if worst.value >= 0:
+        return first + "none of them costs a single image.", f"On {images} no layer is fragile at this share."
+    first += f"the largest loss is {points(worst.value)}, in {rows[0].name}."
+    return first, f"With {images} a loss as small as that could be chance: no layer is shown to be fragile at this share."

@@ -70,16 +70,21 @@ def _epochs(found: Recovered) -> pd.DataFrame:
 
 def _said(dense: Accuracy, cut: Accuracy, healed: Accuracy, epochs: int) -> tuple[str, str]:
     """Return the point of the lesson."""
-    lost, back = dense.value - cut.value, healed.value - cut.value
+    lost, back = dense.value - cut.value, compare(cut, healed)
     passes = f"{epochs} passes over the training images bring" if epochs > 1 else "one pass over the training images brings"
-    if not compare(dense, cut).significant:
+    if lost <= 0 or not compare(dense, cut).significant:
         first = f"This cut did no harm that could be measured: accuracy, {percent(dense.value)} before, {change(compare(dense, cut))}."
     else:
         first = f"The cut takes accuracy from {percent(dense.value)} to {percent(cut.value)}, and {passes} it to {percent(healed.value)}: "
-        first += f"{percent(min(back / lost, 1))} of what was lost is back." if back > 0 else "nothing is back."
+        first += f"{percent(min(back.value / lost, 1))} of what was lost is back" if back.value > 0 else "nothing is back"
+        first += "." if back.significant or back.value <= 0 else ", which chance may explain."
     left = compare(dense, healed)
+    against = f"Against the original accuracy {change(left)}"
     if not left.significant:
-        return first, f"Against the original accuracy {change(left)}: the channels that are left do the work of those that went."
+        return first, f"{against}: the channels that are left do the work of those that went."
     if left.value > 0:
-        return first, f"Against the original accuracy {change(left)}: training on has done more than the cut has cost."
-    return first, f"{points(left.value)} are missing to the original, {told(left)}: more passes would help, or a gentler cut."
+        return first, f"{against}: training on has done more than the cut has cost."
+    missing = f"{points(left.value)} are missing to the original, {told(left)}"
+    if back.significant and back.value < 0:
+        return first, f"{missing}: training on has cost accuracy here, and a lower learning rate may not."
+    return first, f"{missing}: more passes may bring it nearer, or a gentler cut."

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from prunekit.evaluation.compression import squeeze
 from prunekit.evaluation.sparse_formats import format_bytes, smallest
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.settings import MLP, model_of, spec_of
 from prunekit.lessons.wording import percent, plural, shape
 from prunekit.models.layers import weight_of
 from prunekit.pruning.api import prune
-from prunekit.pruning.result import PruneResult
+from prunekit.pruning.result import LayerResult
 
 LAYER, PLACE = "fc3", 2
 TITLES = {
@@ -22,6 +21,7 @@ TITLES = {
     "bitmap": "bitmap: a bit for each place, then what is not zero",
     "csr": "CSR: row by row, each number with its column",
     "delta8": "gaps: each number with the distance from the one before",
+    "gzip": "gzip: every number, then compressed",
 }
 
 SAME = "It stays as it is"
@@ -55,19 +55,27 @@ def answer(sparsity: int) -> Answer:
     result = prune(model, spec_of(settings, model))
     before, after = weight_of(model, LAYER), weight_of(result.model, LAYER)
     alive = (after != 0).numpy()
-    storage = format_bytes(alive, after.element_size())
-    best, least = smallest(storage)
-    numbers = {"weights": before.numel(), "left": int(alive.sum()), "dense_bytes": storage["dense"], "best_bytes": least}
+    storage = format_bytes(alive, after.element_size()) | {"gzip": _gzipped(after.numpy())}
+    numbers = {"weights": before.numel(), "left": int(alive.sum()), "dense_bytes": storage["dense"], "best_bytes": min(storage.values())}
     frames = {"weights": _cells(before.numpy(), alive), "storage": _storage(storage)}
     value = _changed(tuple(before.shape), tuple(after.shape))
     shown = f"{value.split(':')[0].lower()}, {shape(tuple(after.shape))}"
-    return Answer(value, shown, _said(result, numbers, best), frames, numbers, settings, LESSON.guess)
+    row = next(layer for layer in result.layers if layer.name == LAYER)
+    said = _shape_said(row, numbers["weights"], numbers["left"], storage["dense"]), _storage_said(storage, numbers["left"] / before.numel())
+    return Answer(value, shown, said, frames, numbers, settings, LESSON.guess)
 
 
 def _cells(weights: NDArray[np.float32], alive: NDArray[np.bool_]) -> pd.DataFrame:
     """Return every cell of a matrix, and whether it stays."""
     rows, columns = (places.reshape(-1) for places in np.indices(weights.shape))
     return pd.DataFrame({"row": rows, "column": columns, "weight": weights.reshape(-1), "kept": alive.reshape(-1)})
+
+
+def _gzipped(weights: NDArray[np.float32]) -> int:
+    """Return the bytes of all numbers, zeros too, after compression."""
+    whole = squeeze(weights.nbytes, exact=True)
+    whole.add(np.ascontiguousarray(weights).reshape(-1).view(np.uint8))
+    return whole.finish().bytes
 
 
 def _storage(found: dict[str, int]) -> pd.DataFrame:
@@ -83,15 +91,24 @@ def _changed(before: tuple[int, ...], after: tuple[int, ...]) -> str:
     return SHORTER if after[0] < before[0] else SAME
 
 
-def _said(result: PruneResult, numbers: Mapping[str, float], best: str) -> tuple[str, str]:
-    """Return the point of the lesson."""
-    row = next(layer for layer in result.layers if layer.name == LAYER)
-    whole, left, dense = (int(numbers[name]) for name in ("weights", "left", "dense_bytes"))
+def _shape_said(row: LayerResult, whole: int, left: int, dense: int) -> str:
+    """Say what became of the shape, and of the plain file."""
     still = "is still" if row.shape_after == row.shape_before else "is now"
     first = f"{plural(whole, 'weight')} less {whole - left:,} leave {left:,}, and the matrix {still} {shape(row.shape_after)}"
-    first += f": zeros stand where the weights were, and stored as usual it takes {dense:,} bytes as before." if left < whole else "."
+    return first + (
+        f": zeros stand where the weights were, and stored as usual it takes {dense:,} bytes as before." if left < whole else "."
+    )
+
+
+def _storage_said(storage: dict[str, int], left: float) -> str:
+    """Say what makes the layer smaller to store, the smallest first."""
+    dense, gzip = storage["dense"], storage["gzip"]
+    best, least = smallest({name: size for name, size in storage.items() if name != "gzip"})
     if best == "dense":
-        return first, "No sparse format is smaller here: saying where the weights stand costs more than leaving out the zeros saves."
-    share = percent(numbers["best_bytes"] / dense)
-    second = f"Only a sparse format ({TITLES[best]}) makes it smaller: {numbers['best_bytes']:,} bytes, which is {share} for "
-    return first, second + f"{percent(left / whole)} of the weights, because their places have to be stored too."
+        sparse = "no sparse format is smaller, for saying where the weights stand costs more than leaving out the zeros saves"
+    else:
+        share = f"{percent(least / dense)} for {percent(left)} of the weights, because their places have to be stored too"
+        sparse = f"a sparse format ({TITLES[best]}) takes {least:,} bytes, which is {share}"
+    zipped = f"gzip takes {gzip:,} bytes" if gzip < dense else f"gzip does not make it smaller ({gzip:,} bytes)"
+    said = "; ".join([zipped, sparse] if gzip < least else [sparse, zipped])
+    return f"{said[0].upper()}{said[1:]}."

@@ -42,6 +42,12 @@ def _worse(measured: Measured) -> bool:
     return beside.significant and beside.value < 0
 
 
+def _harmed(measured: Measured) -> bool:
+    """Return whether the preset is less accurate than the original, beyond chance."""
+    since = compare(measured.dense, measured.found)
+    return since.significant and since.value < 0
+
+
 def _weights(result: PruneResult) -> tuple[int, int]:
     """Return how many weights the pruned layers have lost, and how many they had."""
     assert result.masks is not None
@@ -53,14 +59,21 @@ def magnitude(measured: Measured) -> str:
     shares = {layer.name: layer.sparsity for layer in measured.result.layers}
     most, least = max(shares, key=lambda name: shares[name]), min(shares, key=lambda name: shares[name])
     gave = f"{most} gave {percent(shares[most])} of its weights and {least} {percent(shares[least])}"
-    if compare(measured.dense, measured.found).significant:
-        return f"One ranking over all layers lets each give what it can spare ({gave}), but this much was too much for it."
-    return f"One ranking over all layers lets each give what it can spare ({gave}), and what is smallest is missed least."
+    lets = f"One ranking over all layers lets each give what it can spare ({gave})"
+    if _harmed(measured):
+        return f"{lets}, but this much was too much for it."
+    beside = compare(measured.other, measured.found)
+    if beside.significant and beside.value > 0:
+        return f"{lets}, and what is smallest is missed less than what the lot draws."
+    return f"{lets}, and here it is missed no less than what the lot draws: the difference shows at a higher sparsity, if at all."
 
 
 def by_lot(measured: Measured) -> str:
     """Say what weights drawn by lot do."""
-    both = f"as many went both times ({plural(_weights(measured.result)[0], 'weight')})"
+    gone, other = _weights(measured.result)[0], _weights(measured.against)[0]
+    both = f"as many went both times ({plural(gone, 'weight')})"
+    if gone != other:
+        both = f"{plural(gone, 'weight')} went here and {other:,} there"
     if _worse(measured):
         return f"The lot takes large weights as readily as small ones: {both}, and only the choice differs."
     return f"Here the choice made no difference for the worse, although {both}: try a higher sparsity."
@@ -70,15 +83,18 @@ def first_layer(measured: Measured) -> str:
     """Say what is special about the first layer."""
     gone, size = _weights(measured.result)
     other = _weights(measured.against)[0]
+    went = f"{gone:,} of the first layer's {size:,} weights went, {other:,} of the largest one"
     if _worse(measured):
-        return f"Only {gone:,} of the first layer's {size:,} weights went, {other:,} of the largest one, but all has to pass the first."
-    return f"{gone:,} of the first layer's {size:,} weights went, {other:,} of the largest one: this network could spare them."
+        return f"{'Only ' if gone < other else ''}{went}, {'but' if gone < other else 'and'} all has to pass the first."
+    if _harmed(measured):
+        return f"{went}: both losses hurt, and the first layer's no more than the other."
+    return f"{went}: this network could spare them."
 
 
 def oneshot(measured: Measured) -> str:
     """Say what a large cut at once does."""
-    gone, size = _weights(measured.result)
-    stay = f"{size - gone:,} of {size:,} weights stay both times"
+    (gone, size), other = _weights(measured.result), _weights(measured.against)[0]
+    stay = f"{size - gone:,} of {size:,} weights stay" + (" both times" if gone == other else f", {size - other:,} the other time")
     if _worse(measured):
         return f"{stay}; where the cut comes little by little, the network can move its work to them in between."
     return f"{stay}, and going slowly has not paid here: it may need more epochs."
@@ -86,10 +102,15 @@ def oneshot(measured: Measured) -> str:
 
 def untuned(measured: Measured) -> str:
     """Say what is missing without fine-tuning."""
-    after = measured.result.after.params / measured.result.before.params
+    mine, other = (result.after.params / result.before.params for result in (measured.result, measured.against))
+    both = f"Both copies are the same {percent(mine)} of the network"
+    if mine != other:
+        both = f"This copy is {percent(mine)} of the network, the other {percent(other)}"
     if _worse(measured):
-        return f"Both copies are the same {percent(after)} of the network; the weights that are left have to be taught their new part."
-    return f"Both copies are the same {percent(after)} of the network, and this cut left little to make up for."
+        return f"{both}; the weights that are left have to be taught their new part."
+    if _harmed(measured):
+        return f"{both}, and these epochs of fine-tuning have not made up for the cut."
+    return f"{both}, and this cut left little to make up for."
 
 
 def stale(measured: Measured) -> str:
@@ -99,4 +120,6 @@ def stale(measured: Measured) -> str:
             "Not one weight differs: BatchNorm brings channels to one scale by a mean and a variance from before the cut, "
             "and other numbers reach it now."
         )
-    return "Not one weight differs, and after so small a change BatchNorm's old mean and variance still fit."
+    if _harmed(measured):
+        return "Not one weight differs, and new means and variances for BatchNorm do not bring back what the cut has cost."
+    return "Not one weight differs, and BatchNorm's old mean and variance still serve after this change."

@@ -2,7 +2,7 @@
 
 from prunekit.models.attention.heads import Heads, adapt, adapter_of, adapters, heads_of, packed_weight
 from prunekit.models.checkpoints import read_checkpoint
-from prunekit.models.cost import Counts, count, layer_macs, model_macs, nonzeros
+from prunekit.models.cost import Counts, count, layer_macs, model_macs, nonzeros, share_of_all
 from prunekit.models.entries import DESCRIPTIONS, ModelEntry, list_models
 from prunekit.models.folder import read_folder, write_folder
 from prunekit.models.histograms import Histogram, filter_norms, histogram
@@ -47,6 +47,7 @@ __all__ = [
     "read_checkpoint",
     "read_folder",
     "remember",
+    "share_of_all",
     "state_hash",
     "training_of",
     "weight_of",

@@ -58,6 +58,19 @@ class Counts:
         return asdict(self)
 
 
+def share_of_all(before: int, params: int, nonzero: int) -> float:
+    """Return the share of all parameters of a dense model that are gone or zero.
+
+    Parameters
+    ----------
+    before : int
+        Parameters of the dense model.
+    params, nonzero : int
+        Of the model that was made of it. Where some are gone, those are counted, and else those that are zero.
+    """
+    return 1 - (nonzero if params == before else params) / max(before, 1)
+
+
 def macs_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> int:
     """Return the multiply-accumulates of one operation that is in torch's ``flop_registry``, by torch's own formula.
 

@@ -113,10 +113,11 @@ def overlap_caption(frame: pd.DataFrame) -> str:
         return "Nothing to lay over each other: none of these runs removed anything."
     pairs = totals(frame).sort_values("jaccard", ascending=False)
     best, worst = pairs.iloc[0], pairs.iloc[-1]
+    apart = worst["jaccard"] < best["jaccard"]
     text = (
-        f"{best['first']} and {best['second']} agree{' most' if len(pairs) > 1 else ''}: {percent(best['jaccard'])} of what either keeps "
-        f"is kept by both; chance would give {percent(best['expected'])}."
+        f"{best['first']} and {best['second']} agree{' most' if apart else ''}: {percent(best['jaccard'])} of what either keeps is kept by "
+        f"both; chance would give {percent(best['expected'])}."
     )
-    if len(pairs) > 1:
+    if apart:
         text += f" {worst['first']} and {worst['second']} agree least ({percent(worst['jaccard'])})."
     return text

@@ -10,18 +10,24 @@ import plotly.graph_objects as go
 from prunekit.formatting import short
 from prunekit.plots import light_figure, theme
 
+Sides = tuple[pd.Series, pd.Series]
+
 MOST_NAMED = 40  # beyond this many layers bars stand upright and names show on hovering
+THICK = 0.78  # of the room of a row that a bar takes
 
 
 def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) -> go.Figure:
     """Draw for each layer the share kept and removed, with a mark at what was requested.
+
+    Where layers lose inputs too, each is drawn as its matrix, to scale: outputs along its bar, inputs across it, so that what is filled
+    is the share of its weights that stays.
 
     Parameters
     ----------
     frame : DataFrame
         In the order of depth; columns ``name``, ``removed`` (share, 0 to 1), ``gone`` and ``all`` (counts), ``requested`` (share, or
         NaN where the total was requested and not the layer), ``ticked`` (bool), and optionally ``cap`` (the largest share that may go,
-        or NaN).
+        or NaN) and ``inputs`` (share of its inputs that the layers before it no longer deliver).
     what : str
         What is counted: ``weights`` or ``channels``.
     dark : bool
@@ -33,38 +39,51 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
         A click on a bar gives the layer's index in ``customdata[0]``.
     """
     flat = len(frame) <= MOST_NAMED
-    across = {"orientation": "h"} if flat else {}
-    traces = []
-    for label, share, colour in (("kept", 1 - frame["removed"], theme.KEPT), ("removed", frame["removed"], theme.removed(dark, 0.6))):
-        colours = [colour if ticked else theme.fade(theme.dense(dark), 0.45) for ticked in frame["ticked"]] if label == "kept" else colour
-        traces.append(
-            light_figure.bar(
-                **_xy(share, frame["name"], flat),
-                **across,
-                name=label,
-                marker={"color": colours, "line": {"width": 0}},
-                customdata=list(zip(frame.index, frame["gone"], frame["all"], frame["removed"], strict=True)),
-                hovertemplate=(
-                    f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} "
-                    f"removed (%{{customdata[3]:.1%}})<extra></extra>"
-                ),
-                showlegend=False,
-            )
-        )
+    fed = frame["inputs"] if "inputs" in frame else pd.Series(0.0, index=frame.index)
+    stays, lost = 1 - frame["removed"], bool((fed > 0).any())
+    kept, removed, unfed = theme.KEPT, theme.removed(dark, 0.6), theme.removed(dark, 0.28)
+    colours = [kept if ticked else theme.fade(theme.dense(dark), 0.45) for ticked in frame["ticked"]]
+    traces = [
+        _boxes(frame, "kept", (0 * stays, stays), (0 * fed, 1 - fed), colours, what, flat),
+        _boxes(frame, "removed", (stays, frame["removed"]), (0 * fed, 0 * fed + 1), removed, what, flat),
+    ]
+    if lost:
+        traces.append(_boxes(frame, "inputs lost", (0 * stays, stays), (1 - fed, fed), unfed, what, flat))
     traces.append(_requested(frame, flat, dark))
     if "cap" in frame and frame["cap"].notna().any():
         traces.append(_capped(frame, flat, dark))
-    # with no bar in the first row's colour the legend would show grey; two empty traces carry it
-    traces += [_legend("kept", theme.KEPT, 1), _legend("removed", theme.removed(dark, 0.6), 2)]
+    # with no bar in the first row's colour the legend would show grey; empty traces carry it
+    names = {"kept": kept, "outputs removed" if lost else "removed": removed} | ({"inputs lost": unfed} if lost else {})
+    traces += [_legend(name, colour, rank) for rank, (name, colour) in enumerate(names.items(), 1)]
     return theme.figure(
         traces,
         dark=dark,
         height=70 + len(frame) * max(21, min(96, 370 // max(len(frame), 1))) if flat else 360,
-        barmode="stack",
-        bargap=0.25,
+        barmode="overlay",
         legend={"traceorder": "normal"},
         margin={"r": 26},
-        **_axes(flat, list(frame["name"])),
+        **_axes(flat, list(frame["name"]), lost),
+    )
+
+
+def _boxes(  # noqa: PLR0917 (what, where and how it looks)
+    frame: pd.DataFrame, name: str, along: Sides, across: Sides, colour: Any, what: str, flat: bool
+) -> dict[str, Any]:
+    """Return a part of every layer's matrix: from where and how far along the bar (outputs) and across it (inputs)."""
+    (base, length), (start, share) = along, across
+    data = [frame.index, frame["gone"], frame["all"], frame["removed"], *([frame["inputs"]] if "inputs" in frame else [])]
+    hover = f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]:.1%}})"
+    return light_figure.bar(
+        **_xy(length, frame["name"], flat),
+        **({"orientation": "h"} if flat else {}),
+        base=list(base),
+        offset=list(THICK * (start - 0.5)),
+        width=list(THICK * share),
+        name=name,
+        marker={"color": colour, "line": {"width": 0}},
+        customdata=list(zip(*data, strict=True)),
+        hovertemplate=hover + ("<br>%{customdata[4]:.1%} of its inputs lost" if "inputs" in frame else "") + "<extra></extra>",
+        showlegend=False,
     )
 
 
@@ -105,10 +124,10 @@ def _legend(name: str, colour: str, rank: int) -> dict[str, Any]:
     return light_figure.bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
 
 
-def _axes(flat: bool, names: list[str]) -> dict[str, object]:
+def _axes(flat: bool, names: list[str], lost: bool = False) -> dict[str, object]:
     """Return both axes: percent on one, layers in the order of depth on the other."""
     ticks = {"tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    share = {"range": [0, 1.03], **ticks, "title": {"text": "share of the layer"}}
+    share = {"range": [0, 1.03], **ticks, "title": {"text": "outputs of the layer" if lost else "share of the layer"}}
     if flat:
         named = {"tickvals": names, "ticktext": [short(name) for name in names]}
         return {"xaxis": share, "yaxis": {"autorange": "reversed", "showgrid": False, "type": "category", **named}}

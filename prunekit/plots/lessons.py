@@ -137,31 +137,34 @@ def layer_and_storage(weights: pd.DataFrame, storage: pd.DataFrame, value_bytes:
     -------
     plotly.graph_objects.Figure
     """
-    fig = make_subplots(2, 1, row_heights=[0.45, 0.55], vertical_spacing=0.16)
+    fig = make_subplots(2, 1, row_heights=[0.42, 0.58], vertical_spacing=0.2)
     values, kept = (weights.pivot(index="row", columns="column", values=name).to_numpy() for name in ("weight", "kept"))
     for trace in _cells(values, kept.astype(bool), float(np.abs(values).max()), dark, numbers=False):
         fig.add_trace(trace, row=1, col=1)
     for trace in _storage(storage, int(kept.sum()) * value_bytes, dark):
         fig.add_trace(trace, row=2, col=1)
-    fig.update_layout(template=theme.TEMPLATES[dark], height=400, barmode="stack", margin={"t": 8}, uirevision="prunekit", bargap=0.35)
-    fig.update_layout(legend={"y": 0.56, "yanchor": "top", "traceorder": "normal"})
+    fig.update_layout(template=theme.TEMPLATES[dark], height=440, barmode="stack", margin={"t": 8}, uirevision="prunekit", bargap=0.35)
+    fig.update_layout(legend={"y": 0.64, "yanchor": "top", "traceorder": "normal"})
     fig.update_xaxes(visible=False, row=1, col=1)
     fig.update_yaxes(visible=False, autorange="reversed", row=1, col=1)
-    fig.update_xaxes(title_text="bytes", rangemode="tozero", range=[0, 1.12 * float(storage.bytes.max())], row=2, col=1)
+    fig.update_xaxes(title_text="bytes", rangemode="tozero", range=[0, 1.2 * float(storage.bytes.max())], row=2, col=1)
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category", row=2, col=1)
     return fig
 
 
 def _storage(storage: pd.DataFrame, value_bytes: int, dark: bool) -> list[go.Bar]:
-    """Return what each format spends on numbers, on zeros and on saying where numbers stand."""
-    dense = storage.format == "dense"
+    """Return what each format spends on numbers, on zeros and on saying where numbers stand; gzip mixes them."""
+    dense, zipped = storage.format == "dense", storage.format == "gzip"
     parts = {
-        "numbers": (np.full(len(storage), value_bytes), theme.KEPT),
+        "numbers": (np.where(zipped, 0, value_bytes), theme.KEPT),
         "zeros": (np.where(dense, storage.bytes - value_bytes, 0), theme.removed(dark, 0.45)),
-        "where they stand": (np.where(dense, 0, storage.bytes - value_bytes), theme.dense(dark)),
+        "where they stand": (np.where(dense | zipped, 0, storage.bytes - value_bytes), theme.dense(dark)),
+        "all of it, compressed": (np.where(zipped, storage.bytes, 0), theme.fade(theme.KEPT, 0.55)),
     }
+    parts = {name: (values, colour) for name, (values, colour) in parts.items() if np.any(values)}
     names = [title.split(":")[0] for title in storage.title]
     found = [_part(names, name, values, colour) for name, (values, colour) in parts.items()]
+    found[-1].showlegend = not zipped.any()  # its row says what it is
     ends = ["  " + size(total) for total in storage.bytes]
     label = {"mode": "text", "text": ends, "textposition": "middle right", "showlegend": False, "hoverinfo": "skip"}
     return [*found, go.Scatter(x=storage.bytes, y=names, cliponaxis=False, **label)]

@@ -10,11 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from prunekit.formatting import percent, short
+from prunekit.formatting import short
 from prunekit.plots import theme
 
 COLUMNS = 5
 PANEL = 118  # pixels a row of panels
+SEEN, LITTLE = 0.0005, 0.01  # of accuracy: what is shown has one decimal of a point; and what hardly counts
 
 
 def sensitivity_panels(
@@ -195,10 +196,15 @@ def sensitivity_caption(frame: pd.DataFrame, dense: float, fragile: Sequence[str
     if frame.empty:
         return "Points follow."
     lost = (dense - frame.groupby("layer", sort=False)["value"].mean()).clip(lower=0)
-    worst, best = str(lost.idxmax()), str(lost.idxmin())
-    text = f"**{worst}** gives way first: pruned alone it loses {percent(float(lost[worst]))} of accuracy on average over its points."
-    if best != worst:
-        text += f" **{best}** hardly notices ({percent(float(lost[best]))})."
+    worst, best, most, least = str(lost.idxmax()), str(lost.idxmin()), float(lost.max()), float(lost.min())
+    if most < SEEN:
+        text = "No layer loses accuracy when it is pruned alone, on average over its points."
+    elif len(lost) > 1 and most - least < SEEN:
+        text = f"All layers lose about the same when pruned alone: {100 * most:.1f} points of accuracy on average over their points."
+    else:
+        text = f"**{worst}** gives way first: pruned alone it loses {100 * most:.1f} points of accuracy on average over its points."
+        words = "hardly notices" if least < LITTLE else "loses least"
+        text += f" **{best}** {words} ({100 * least:.1f})." if best != worst else ""
     if fragile:
         text += f" Unusually fragile: {', '.join(fragile)}."
     return text

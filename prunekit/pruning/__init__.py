@@ -5,6 +5,7 @@ from prunekit.pruning.layer_selection import chosen_layers, default_layers, prot
 from prunekit.pruning.proof import Proof, prove
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
+from prunekit.pruning.skipped import Skipped, skipped
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_reasons import Coupling
 from prunekit.pruning.structured.grouping import trace
@@ -33,6 +34,7 @@ __all__ = [
     "Proof",
     "PruneResult",
     "Ranking",
+    "Skipped",
     "agp",
     "carry_out",
     "chosen_layers",
@@ -54,6 +56,7 @@ __all__ = [
     "rank",
     "sample_shape",
     "shrink",
+    "skipped",
     "tighten",
     "trace",
 ]

@@ -13,6 +13,7 @@ from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
+from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan
@@ -111,7 +112,8 @@ def mask(model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, s
     lost = (f"{name} lost all its weights: the output no longer depends on what enters it" for name in gone)
     limits = (*ranking.limits(spec), *lost)
     achieved = Achieved("weights", spec.sparsity, removed / max(masks.total, 1), removed, masks.total)
-    return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits)
+    left_out = skipped(model, spec, tuple(ranking.sizes))
+    return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits, skipped=left_out)
 
 
 def _masked_layer(pruned: nn.Module, name: str, requested: float | None) -> LayerResult:
@@ -147,8 +149,9 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
     achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
     return PruneResult(
-        small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan
-    )
+        small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan,
+        skipped(model, spec, (), plan),
+    )  # fmt: skip
 
 
 def layer_results(model: nn.Module, plan: Plan) -> tuple[LayerResult, ...]:

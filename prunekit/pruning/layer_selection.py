@@ -8,11 +8,12 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import PruningError
+from prunekit.errors import OutOfReach, PruningError
 from prunekit.models.layers import channel_layers, prunable_layers, unknown_layers
 from prunekit.models.meta_copy import check_plain
 
 STEM_REASON = "the stem sees the raw input and has few channels: each one feeds everything that follows"
+SAME = 5e-4  # shares are shown with one decimal of a percent
 CLASSIFIER_REASON = "the classifier has one output for each class: none of them can go"
 
 
@@ -102,21 +103,25 @@ def share_out(total: int, sizes: dict[str, int], fixed: dict[str, int], what: st
 
     Raises
     ------
-    PruningError
+    OutOfReach
         If the total cannot be reached; the message names the limit.
     """
     everything, taken = sum(sizes.values()), sum(fixed.values())
     free = sum(size for name, size in sizes.items() if name not in fixed)
     rest = total - taken
+    if not free and abs(rest) <= SAME * everything:
+        return 0  # every layer has an override: what they make up is the total, and asked for but for rounding
     if rest < 0:
-        raise PruningError(
+        raise OutOfReach.at(
+            taken / everything,
             f"the overrides alone remove {taken:,} of {everything:,} {what} ({taken / everything:.2%}), more than the "
-            f"{total:,} asked for: raise the sparsity to at least {taken / everything:.4f} or lower an override"
+            f"{total:,} asked for: raise the sparsity to at least {taken / everything:.4f} or lower an override",
         )
     if rest > free:
         limit = (taken + free) / everything
-        raise PruningError(
+        raise OutOfReach.at(
+            limit,
             f"with these overrides at most {taken + free:,} of {everything:,} {what} ({limit:.2%}) can go, and {total:,} were "
-            f"asked for: lower the sparsity to at most {limit:.4f} or raise an override"
+            f"asked for: lower the sparsity to at most {limit:.4f} or raise an override",
         )
     return rest

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
-from prunekit.models.cost import Counts
+from prunekit.models.cost import Counts, share_of_all
 from prunekit.pruning.proof import Proof
+from prunekit.pruning.skipped import Skipped
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
 
@@ -105,6 +106,8 @@ class PruneResult:
         What stood in the way, in plain sentences.
     plan : Plan or None
         The channels that went, for structured pruning.
+    skipped : tuple of Skipped
+        The modules whose weights took no part, and why.
     """
 
     model: nn.Module
@@ -119,6 +122,12 @@ class PruneResult:
     proof: Proof | None
     limits: tuple[str, ...]
     plan: Plan | None = None
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def of_all(self) -> float:
+        """Share of all parameters of the dense model that are zero or gone."""
+        return share_of_all(self.before.params, self.after.params, self.after.nonzero)
 
     @cached_property
     def masks(self) -> dict[str, Tensor] | None:

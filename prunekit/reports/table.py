@@ -25,7 +25,7 @@ def short_title(run: Run) -> str:
     return run.title
 
 
-COUNTS = ("params", "nonzero", "sparsity", "macs", "effective_macs")
+COUNTS = ("params", "nonzero", "sparsity", "of_all", "macs", "effective_macs")
 SIZES = ("shipped", "dense", "gzip", "sparse", "surgery")
 NOTHING = "–"
 

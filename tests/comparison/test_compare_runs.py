@@ -87,6 +87,7 @@ def test_what_was_never_measured_is_none_and_counts_are_those_of_the_run(tmp_pat
     assert (a.params, a.nonzero, a.sparsity) == (100, 60, 0.5) and (b.params, b.macs, b.sparsity) == (50, 500, 0.5)
     assert a.shipped is not None and b.shipped is not None
     assert (a.shipped.bytes, b.shipped.bytes) == (700, 600) and a.shipped.how != b.shipped.how
+    assert (a.of_all, b.of_all, c.of_all) == (0.4, 0.5, None), "zero or gone, of all parameters of the dense model"
     assert c.params is c.sparsity is c.shipped is c.sizes is c.accuracy is c.speed is None
     assert set(found.missing) == set(found.to_fill) == {dense().id, one.id, two.id, bare.id}
     assert np.isnan(found.to_frame()["C"]).all() and np.isnan(found.to_frame(relative=True)["C"]).all()
@@ -116,6 +117,7 @@ def test_relative_figures_are_multiples_of_the_dense_models_and_accuracy_its_pai
         assert np.allclose(relative.loc[name], plain.loc[name] / plain.loc[name, "Dense"])
     assert np.allclose(relative.loc["accuracy"], plain.loc["accuracy"] - plain.loc["accuracy", "Dense"])
     assert np.allclose(relative.loc["sparsity"], [0, 0.75, 0.75])
+    assert np.allclose(relative.loc["of_all"], [0, 0.75, 0.75])
 
 
 def test_speed_counts_only_where_it_was_timed_here_against_dense_in_the_same_runtime(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ SIZES = pd.DataFrame({"label": ["a", "b"], "bytes": [9, 70_000], "text": ["9 B",
 BINS = CutBins(np.linspace(-1, 1, 9), np.arange(8.0), np.arange(8.0)[::-1], 0.25)
 CHARTS = {
     "by_layer": lambda dark: by_layer(FRAME, dark=dark),
+    "by_layer, inputs": lambda dark: by_layer(FRAME.assign(inputs=0.25), dark=dark),
     "upright": lambda dark: by_layer(pd.concat([FRAME] * 9, ignore_index=True), dark=dark),
     "sizes": lambda dark: sizes(SIZES, dark=dark),
     "cut": lambda dark: cut(BINS, log=dark, dark=dark),

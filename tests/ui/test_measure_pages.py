@@ -41,7 +41,12 @@ def test_sensitivity_is_measured_kept_and_taken_to_the_prune_page(tab):
     assert again.app.button(key="measure_sensitivity").label == "Measured", "whoever comes later finds it"
     again.app.button(key="use_targets").click().run()
     assert not again.app.exception
-    assert "overrides" in again.address
+    assert "targets" in again.address
+    there = tab("prune", **again.address)
+    assert there.app.button(key="drop_targets").label == "targets from Sensitivity"
+    for share in (20.0, 70.0):
+        there.set("pick_sparsity", share)
+        assert not there.app.error
 
 
 def test_sensitivity_of_channels_suggests_for_a_goal_in_macs(tab):

@@ -12,6 +12,7 @@ from prunekit.experiments.archive.gathering import Gathered, Pixels
 from prunekit.experiments.archive.manifest import BESIDE, EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, SAMPLES, WEIGHTS
 from prunekit.experiments.archive.reported_metrics import stated_in
 from prunekit.experiments.archive.samples import Samples
+from prunekit.models.cost import share_of_all
 
 ABOUT = {
     WEIGHTS: "the weights, and in its metadata how wide each module is",
@@ -89,6 +90,10 @@ def _figures(told: Mapping[str, Any]) -> Iterator[str]:
             yield f"| {title} | {_count(dense['info'].get(name))} | {_count(info[name])} |"
     if "sparsity" in info:
         yield f"| zeros among prunable weights | {_percent(dense['info'].get('sparsity'))} | {_percent(info['sparsity'])} |"
+    whole = dense["info"].get("params")
+    if whole and {"params", "nonzero"} <= info.keys():
+        shares = (share_of_all(whole, each.get("params", whole), each.get("nonzero", whole)) for each in (dense["info"], info))
+        yield f"| gone or zero, of all parameters | {' | '.join(map(_percent, shares))} |"
     before, after = comparable(dense["info"].get("sizes")) or {}, comparable(info.get("sizes")) or {}
     for name, title in SIZES.items():
         if after.get(name) is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import PruningError
+from prunekit.errors import OutOfReach
 from prunekit.pruning.layer_selection import share_out
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.channel_schedule import roles_open
@@ -65,9 +65,10 @@ class ChannelRanking(RemovalOrder):
             return share_out(wanted, sizes, taken, "channels")
         if self.by_fixed > wanted + TOLERANCE * self.meter.total:
             share, word = self.by_fixed / self.meter.total, UNITS[self.meter.unit]
-            raise PruningError(
+            raise OutOfReach.at(
+                share,
                 f"the overrides alone remove {share:.1%} of the {word}, more than the {wanted / self.meter.total:.1%} asked for: "
-                f"raise the sparsity to at least {share:.4f} or lower one"
+                f"raise the sparsity to at least {share:.4f} or lower one",
             )
         return 0
 

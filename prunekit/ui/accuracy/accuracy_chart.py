@@ -118,7 +118,7 @@ def adopt(line: Line, requested: float) -> None:
     curve = line.curve
     if session.settings().mode != curve.mode:
         session.change_mode(curve.mode)
-    own = {} if curve.chosen else {name: getattr(PLAIN, name) for name in OWN}
+    own = {"targets": ()} if curve.chosen else {name: getattr(PLAIN, name) for name in OWN}  # a curve is measured without targets
     session.change(criterion=curve.criterion, scope=curve.scope, sparsity=min(round(requested, 6), 0.995), **own)
 
 
@@ -138,15 +138,19 @@ def caption(frame: pd.DataFrame, split: str) -> str:
         text += f" Bars span {int(last['seeds'].max())} seeds, at most {100 * wide:.1f} points."
     order = _by_average(last)
     if len(order) > 1:
-        text += f" From 50 % on, {order[-1]} keeps most on average and {order[0]} least, as far as both were measured."
+        (least, low_average), (most, high_average) = order[0], order[-1]
+        if high_average - low_average <= float((last["high"] - last["low"]).mean()) / 2:
+            return f"{text} From 50 % on the settings keep about as much on average: their intervals overlap."
+        text += f" From 50 % on, {most} keeps most on average and {least} least, as far as both were measured."
     return text
 
 
-def _by_average(points: pd.DataFrame) -> list[str]:
-    """Return the settings by average accuracy over the sparsities from 50 % on that all of them cover, worst first."""
+def _by_average(points: pd.DataFrame) -> list[tuple[str, float]]:
+    """Return the settings with their average accuracy over the sparsities from 50 % on that all of them cover, worst first."""
     groups = {str(name): rows.sort_values("sparsity") for name, rows in points.groupby("setting", sort=False)}
     last = min(float(rows["sparsity"].max()) for rows in groups.values())
     if last <= 0.5:
         return []
     grid = np.linspace(0.5, last, 50)
-    return sorted(groups, key=lambda name: float(np.interp(grid, groups[name]["sparsity"], groups[name]["value"]).mean()))
+    averages = {name: float(np.interp(grid, rows["sparsity"], rows["value"]).mean()) for name, rows in groups.items()}
+    return sorted(averages.items(), key=lambda pair: pair[1])

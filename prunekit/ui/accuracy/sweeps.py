@@ -123,7 +123,8 @@ def _mine(now: Settings) -> Curve:
 def label(now: Settings, curve: Curve) -> str:
     """Return what a curve is called."""
     after = now.recovery(curve.recovery).title() if curve.recovery else ""
-    words = setting_controls.name_of(curve.mode, curve.criterion, curve.scope) + (", as on Prune" if curve.chosen else "")
+    own = ", the layers of Prune without their targets" if now.targets else ", as on Prune"
+    words = setting_controls.name_of(curve.mode, curve.criterion, curve.scope) + (own if curve.chosen else "")
     return words + (f", {after}" if after else "")
 
 
@@ -133,10 +134,10 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     whole = getattr(data, split)
     images = 0 if now.images >= len(whole) else now.images
     weights, hashed = model_cache.weights_known(loaded.source, tuple(whole[0][0].shape)), model_cache.images_known(whole)
-    found = []
+    found, free = [], now.change(overrides=()) if now.targets else now  # targets leave no room but for one total
     for curve in curves_of(now):
         request = SweepRequest(
-            model, of_data, now.spec(loaded.every, curve), now.recovery(curve.recovery), split, images, None, now.evaluations
+            model, of_data, free.spec(loaded.every, curve), now.recovery(curve.recovery), split, images, None, now.evaluations
         )  # fmt: skip
         random = curve.criterion in ("random", *NEEDS_DATA) or request.recovery.epochs > 0
         found.append(Line(curve, label(now, curve), request, now.repeats if random else 1, weights, hashed))
@@ -188,6 +189,11 @@ def choose(now: Settings, loaded: Loaded) -> None:
     mine = _mine(now)
     if mine not in curves_of(now):
         st.button("Add the setting of the Prune page", icon=":material/content_cut:", on_click=_add, args=(mine,), width="stretch")
+    if now.targets and any(curve.chosen for curve in curves_of(now)):
+        st.caption(
+            "Targets from Sensitivity share out one total, and a curve has many: here the scope decides what each of their layers gives. "
+            "Measure the accuracy with the targets on the Prune page."
+        )
     if now.mode not in DRAWN:
         instead = "" if now.curves else " Here its criterion is applied to single weights, the same share of each layer."
         st.caption(f"A pattern N:M has one sparsity, so it has no curve: measure its accuracy on the Prune page.{instead}")

@@ -85,16 +85,15 @@ def section(loaded: Loaded) -> None:
         return
     show.section("Which blocks can go as a whole?", "A residual block adds to its input; without it, its input goes on in its place.")
     st.dataframe(
-        frame, column_config=_columns(frame), hide_index=True, height=HIGH if len(frame) > 9 else "content",
+        frame, column_config=_columns(), hide_index=True, height=HIGH if len(frame) > 9 else "content",
         alt="Residual blocks that can be removed as a whole",
     )  # fmt: skip
     st.caption(_caption(frame, staying(loaded.source)))
 
 
-def _columns(frame: pd.DataFrame) -> dict[str, Any]:
+def _columns() -> dict[str, Any]:
     """Return how the columns look."""
     column = st.column_config
-    most = {name: float(frame[name].max() or 1) for name in ("share", "macs")}
     bars = {"share": "Share of parameters", "macs": "Share of MACs"}
     return {
         "block": column.TextColumn("Block"),
@@ -102,7 +101,7 @@ def _columns(frame: pd.DataFrame) -> dict[str, Any]:
         "layers": column.NumberColumn("Layers", width=WIDTHS["layers"]),
         "params": column.NumberColumn("Parameters", format="compact", width=WIDTHS["params"]),
         **{
-            name: column.ProgressColumn(title, format="percent", min_value=0, max_value=most[name], width=WIDTHS[name])
+            name: column.ProgressColumn(title, format="percent", min_value=0, max_value=1, width=WIDTHS[name])
             for name, title in bars.items()
         },
     }
@@ -162,7 +161,7 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     column = st.column_config
     config = {
         "tick": column.CheckboxColumn("May go", width=70, pinned=True),
-        **_columns(frame),
+        **_columns(),
         "score": column.NumberColumn("Score", format="%.3g", width=65, help="By the criterion; the lowest go first."),
         "goes": column.TextColumn("Now", width=60),
     }

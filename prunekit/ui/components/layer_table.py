@@ -11,16 +11,17 @@ import streamlit as st
 
 from prunekit.errors import PrunekitError
 from prunekit.formatting import shape
-from prunekit.ui.components import block_table, group_table, show
+from prunekit.ui.components import block_table, group_table, left_out, show
 from prunekit.ui.layers.table import kind
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded, Source
-from prunekit.ui.state import session
+from prunekit.ui.state import session, target_scaling
 from prunekit.ui.state.layer_choice import defaults, put, ticked_places, together
 from prunekit.ui.state.settings import Settings
 
 OVERRIDE = "A fixed share for this layer; the others make up the total. Empty: none."
+INPUTS = "Inputs that the layers before it no longer deliver; their weights go, too."
 CAP = "At most this share of this layer goes. Empty: no cap of its own."
 PARTS = {"groups": "By group", "layers": "By layer", "blocks": "Whole blocks"}
 NORMS = "Norms are not in the list: they follow the layer before them."
@@ -33,6 +34,7 @@ def section(now: Settings, loaded: Loaded, view: View | None) -> None:
     part = _part(loaded.source) if now.mode == "structured" else "layers"
     if part == "blocks":
         block_table.table(now, loaded, view)
+        _left_out(loaded, view)
         return
     if part == "groups":
         group_table.table(now, loaded, view)
@@ -41,8 +43,15 @@ def section(now: Settings, loaded: Loaded, view: View | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_note(now, loaded.source, reasons), width="stretch")
         if now.layers is not None or now.overrides or now.caps:
-            plain = {"layers": None, "overrides": (), "caps": ()}
+            plain = {"layers": None, "overrides": (), "targets": (), "caps": ()}
             st.button("Back to the default layers", icon=":material/restart_alt:", on_click=session.change, kwargs=plain)
+    _left_out(loaded, view)
+
+
+def _left_out(loaded: Loaded, view: View | None) -> None:
+    """List the modules that take no part."""
+    if view is not None:
+        left_out.expander(left_out.of_view(loaded.source, view), view.params[0])
 
 
 def _part(source: Source) -> str:
@@ -70,17 +79,18 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
         "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
         "removed": column.ProgressColumn("Removed", format="percent", min_value=0, max_value=1, width=150),
+        "inputs": column.ProgressColumn("Inputs lost", format="percent", min_value=0, max_value=1, width=110, help=INPUTS),
         "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
         "type": column.TextColumn("Type", width="small"),
         "note": column.TextColumn("Note"),
     }
-    left_out = {"unstructured": {"note"}, "nm": {"note", "override", "cap"}, "structured": set()}[now.mode]
+    left_out = {"unstructured": {"note", "inputs"}, "nm": {"note", "inputs", "override", "cap"}, "structured": set()}[now.mode]
     order = [name for name in config if name not in left_out]
     key = f"ticks_{now.mode}_{loaded.source.name}_{loaded.source.upload}"
     st.data_editor(
         frame, column_config=config, column_order=order, hide_index=True, key=key, on_change=_take_edits, args=(key,),
         height="content" if len(frame) <= 14 else 460,
-        disabled=["layer", "type", "shape", "removed", "note"], alt="Layers with a tick, an override and a cap each",
+        disabled=["layer", "type", "shape", "removed", "inputs", "note"], alt="Layers with a tick, an override and a cap each",
     )  # fmt: skip
 
 
@@ -99,6 +109,7 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
             "type": [kind(name) for name in base["type"]],
             "shape": [_change(before, left) for before, left in zip(base["shape"], after, strict=True)],
             "removed": frame["removed"] if frame is not None else 0.0,
+            "inputs": frame["inputs"] if frame is not None and "inputs" in frame else 0.0,
             "override": [100 * fixed[place] if place in fixed else math.nan for place in base.index],
             "cap": [100 * caps[place] if place in caps else math.nan for place in base.index],
             "note": [reasons.get(place, "") or whole.get(name, "") for place, name in base["name"].items()],
@@ -134,8 +145,8 @@ def _take_edits(key: str) -> None:
     edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
     if not edits:  # the table drops an edit once the data say the same, and reports that too
         return
-    now = session.settings()
-    source = Source.of(now)
+    source = Source.of(session.settings())
+    now = target_scaling.followed(session.settings(), source)
     places = list(model_cache.frame_of(source, now.mode).index)
     ticked, fixed, caps = set(ticked_places(now, source)), dict(now.overrides), dict(now.caps)
     for row, values in edits.items():

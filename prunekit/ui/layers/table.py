@@ -41,15 +41,14 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     )
     if not shown["with"].any():
         shown = shown.drop(columns="with")
-    most_params, most_macs = float(shown["share"].max() or 1), float(shown["cost"].max() or 1)
     config = {
         "layer": st.column_config.TextColumn("Layer", pinned=True),
         "type": st.column_config.TextColumn("Type", width=75),
         "shape": st.column_config.TextColumn("Shape of the weight", width=125, help="outputs × inputs × kernel"),
         "params": st.column_config.NumberColumn("Parameters", format="compact", width=90),
-        "share": st.column_config.ProgressColumn("Share of parameters", format="percent", min_value=0, max_value=most_params, width=115),
+        "share": st.column_config.ProgressColumn("Share of parameters", format="percent", min_value=0, max_value=1, width=115),
         "macs": st.column_config.NumberColumn("MACs", format="compact", width=70),
-        "cost": st.column_config.ProgressColumn("Share of MACs", format="percent", min_value=0, max_value=most_macs, width=115),
+        "cost": st.column_config.ProgressColumn("Share of MACs", format="percent", min_value=0, max_value=1, width=115),
         "with": st.column_config.TextColumn("Shrinks together with"),
     }
     # the table keeps its own selection: where the address says another, it is another table
@@ -63,18 +62,37 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
         selection_default={"selection": {"rows": [places.index(place) for place in wanted]}},
         alt="Layers that can be pruned, with their parameters and MACs",
     )  # fmt: skip
-    most, dear = frame.loc[frame["share"].idxmax()], frame.loc[frame["macs"].idxmax()]
     st.caption(
-        f"**{most['name']}** holds {percent(most['share'])} of the parameters; **{dear['name']}** takes "
-        f"{percent(dear['macs'] / max(int(frame['macs'].sum()), 1))} of the MACs. "
-        + (
-            "Removing weights where they are many and removing work where it is done are two things."
-            if most["name"] != dear["name"]
-            else ""
-        )
-        + f" {plural(len(frame), 'layer')}, {count(frame['params'].sum())} parameters, counted. Select rows to see their weights."
+        f"{heaviest(frame)} {plural(len(frame), 'layer')}, {count(frame['params'].sum())} parameters, counted. Select rows to see their "
+        "weights."
     )
     return tuple(loaded.every[place] for place in wanted)
+
+
+def heaviest(frame: pd.DataFrame) -> str:
+    """Say which layers hold most of the parameters and which take most of the MACs, from the rows of the table.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``name``, ``share`` (of all parameters) and ``macs``.
+    """
+    work = frame["macs"] / max(int(frame["macs"].sum()), 1)
+    most, dear = frame.loc[frame["share"] == frame["share"].max(), "name"], frame.loc[work == work.max(), "name"]
+    said = f"{_named(most, 'holds', 'hold')} {percent(float(frame['share'].max()))} of the parameters{_each(most)}; "
+    said += f"{_named(dear, 'takes', 'take')} {percent(float(work.max()))} of the MACs{_each(dear)}."
+    two = " Removing weights where they are many and removing work where it is done are two things."
+    return said + ("" if set(most) & set(dear) else two)
+
+
+def _named(names: pd.Series, one: str, many: str) -> str:
+    """Return a layer and how many others share its place, with the verb."""
+    return f"**{names.iloc[0]}** {one}" if len(names) == 1 else f"**{names.iloc[0]}** and {len(names) - 1} more {many}"
+
+
+def _each(names: pd.Series) -> str:
+    """Return what tells a share of each from a share of all together."""
+    return " each" if len(names) > 1 else ""
 
 
 def kind(name: str) -> str:
@@ -125,14 +143,21 @@ def _multiples(loaded: Loaded, selected: tuple[str, ...], log: bool) -> None:
     names = (selected or loaded.every)[:MOST_MULTIPLES]
     found = weight_bins.distributions(loaded.source, names)
     rest = len(selected or loaded.every) - len(names)
-    wide = max(found, key=lambda b: b.std)
-    caption = (
-        f"Same bins and same axes for all: **{wide.name}** has the widest weights (standard deviation {wide.std:.2g}), "
-        f"**{min(found, key=lambda b: b.std).name}** the narrowest ({min(b.std for b in found):.2g}). One "
-        "threshold for all would hit the narrow ones first."
-        + (f" The first {len(names)} are shown; select rows to see others ({rest} more)." if rest else "")
-    )
+    caption = spread(found) + (f" The first {len(names)} are shown; select rows to see others ({rest} more)." if rest else "")
     show.chart(multiples(found, log=log, dark=show.dark()), "multiples", caption)
+
+
+def spread(found: Sequence[Any]) -> str:
+    """Say which layer has the widest weights and which the narrowest, of histograms with a ``name`` and a ``std``."""
+    wide, narrow = max(found, key=lambda b: b.std), min(found, key=lambda b: b.std)
+    if len(found) == 1:
+        return f"The weights of **{wide.name}** have a standard deviation of {wide.std:.2g}."
+    if wide.std < 1.05 * narrow.std:
+        return f"Same bins and same axes for all: their weights are about as wide (standard deviation {narrow.std:.2g} to {wide.std:.2g})."
+    return (
+        f"Same bins and same axes for all: **{wide.name}** has the widest weights (standard deviation {wide.std:.2g}), "
+        f"**{narrow.name}** the narrowest ({narrow.std:.2g}). One threshold for all would hit the narrow ones first."
+    )
 
 
 def _overlay(loaded: Loaded, selected: tuple[str, ...], log: bool) -> None:

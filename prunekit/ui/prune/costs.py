@@ -201,7 +201,8 @@ def _gzip_words(found: Measured | None) -> str:
 
 def _row(label: str, number: float, dense: float, is_dense: bool = False) -> tuple[str, float, str, bool]:
     """Return one bar with its label."""
-    ratio = "" if is_dense or not number else f"  ({times(dense / number)} smaller)" if number < dense else "  (same)"
+    ratio = "" if is_dense or not number else "  (same)" if number == dense else f"  ({times(dense / number)} smaller)"
+    ratio = f"  ({times(number / dense)} as large)" if not is_dense and number > dense else ratio
     return label, number, size(number) + ratio, is_dense
 
 

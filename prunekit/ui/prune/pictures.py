@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +14,8 @@ from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
 from prunekit.plots.weight_threshold import cut
 from prunekit.pruning.structured.plan import Plan
-from prunekit.ui.components import show, weight_bins
-from prunekit.ui.prune import costs
+from prunekit.ui.components import left_out, show, weight_bins
+from prunekit.ui.prune import costs, losses
 from prunekit.ui.shared import cuts, measuring, model_cache
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
@@ -39,7 +38,7 @@ def numbers(now: Settings, loaded: Loaded, view: View | None) -> None:
     with third:
         _accuracy(now, loaded, view)
     if view is not None:
-        st.caption(_second_line(view))
+        st.caption(f"{_second_line(view)} {left_out.of_all(loaded.source, view)}")
 
 
 WHOLE = " stays whole: "
@@ -114,7 +113,7 @@ def pictures(now: Settings, loaded: Loaded, view: View) -> None:
         fig = by_layer(view.frame, what=view.what, dark=show.dark())
         with st.container(height=560 if 26 < len(view.frame) <= MOST_NAMED else "content", border=False):
             show.chart(fig, "by_layer", "", alt="Share kept and removed in each layer", on_select=_take_bar, selection_mode="points")
-        st.caption(_layers_caption(view))
+        st.caption(losses.layers_caption(view.frame, view.what))
     with right:
         _focus(now, loaded, view)
 
@@ -125,44 +124,6 @@ def _take_bar() -> None:
     if chosen and "customdata" in chosen[0]:
         data = chosen[0]["customdata"]
         session.change(focus=int(data[0] if isinstance(data, list) else data["0"]))
-
-
-def _layers_caption(view: View) -> str:
-    """Say which layers lose most and least."""
-    rows = view.frame[view.frame["ticked"] & ~_whole(view.frame)]
-    blocks = _with_blocks(view.frame)
-    if rows.empty or not rows["gone"].sum():
-        return blocks.strip() or "Nothing is removed at this setting."
-    most, least = rows.loc[rows["removed"].idxmax()], rows.loc[rows["removed"].idxmin()]
-    grey = int((~view.frame["ticked"]).sum())
-    end = blocks + (f" Grey: {plural(grey, 'layer')} left alone." if grey else "") + _held(rows)
-    if math.isclose(float(most["removed"]), float(least["removed"]), abs_tol=0.01):
-        return f"Every layer loses about {percent(most['removed'])} of its {view.what}.{end}"
-    return (
-        f"**{most['name']}** loses most ({percent(most['removed'])} of its {view.what}), **{least['name']}** least "
-        f"({percent(least['removed'])}).{end} Click a bar to look at its layer."
-    )
-
-
-def _whole(frame: pd.DataFrame) -> pd.Series:
-    """Return which layers go with a whole block."""
-    return frame["after"].map(lambda shape: shape[0] == 0)
-
-
-def _with_blocks(frame: pd.DataFrame) -> str:
-    """Say how many layers go with whole blocks."""
-    whole = int(_whole(frame).sum())
-    return f" {plural(whole, 'layer')} {'goes' if whole == 1 else 'go'} with whole blocks." if whole else ""
-
-
-def _held(rows: pd.DataFrame) -> str:
-    """Say which layers their cap holds: not one weight or channel more could go."""
-    names = [str(row.name) for row in rows.itertuples() if row.gone + 1 > row.cap * row.all]
-    if not names:
-        return ""
-    return (
-        f" **{', '.join(names[:3])}**{f' and {len(names) - 3} more' if len(names) > 3 else ''} {'are' if names[1:] else 'is'} at the cap."
-    )
 
 
 def _focus(now: Settings, loaded: Loaded, view: View) -> None:
@@ -180,6 +141,9 @@ def _focus(now: Settings, loaded: Loaded, view: View) -> None:
     name = names.get(now.focus)
     if name is not None and view.frame.at[now.focus, "after"][0] == 0:
         show.empty(f"{name} goes with its whole block.", "layers_clear")
+    elif name is not None and view.what == "channels" and not view.frame.at[now.focus, "gone"] and view.frame.at[now.focus, "inputs"] > 0:
+        share = percent(float(view.frame.at[now.focus, "inputs"]))
+        show.empty(f"{name} keeps all its channels and loses {share} of its inputs, which the layers before no longer deliver.", "input")
     elif name is not None and not bool(view.frame.at[now.focus, "ticked"]):
         show.empty(
             f"{name} is not ticked, or cannot lose {view.what}: nothing is cut here. Tick it in the table below, or look at another."
@@ -209,7 +173,7 @@ def _cut_caption(view: View, threshold: float | None, name: str | None) -> str:
             f"neighbours and there is no single line: {gone:,} of {everything:,} weights {what} are removed."
         )
     if view.spec.criterion == "random":
-        return f"A random choice takes the same share of small and of large weights: {gone:,} of {everything:,} {what}."
+        return f"A random choice takes about the same share of small and of large weights: {gone:,} of {everything:,} {what}."
     if not gone:
         return "Nothing is removed at this setting."
     if view.spec.criterion not in weight_bins.BY_SIZE:
@@ -245,13 +209,13 @@ def _channels(loaded: Loaded, view: View, name: str | None) -> None:
 
 def _strip_caption(view: View) -> str:
     """Say how the layers change shape."""
-    rows = view.frame[(view.frame["gone"] > 0) & ~_whole(view.frame)]
-    blocks = _with_blocks(view.frame)
+    rows = view.frame[(view.frame["gone"] > 0) & ~losses.whole(view.frame)]
+    blocks = losses.with_blocks(view.frame)
     if rows.empty:
         return blocks.strip() or "No channel is removed at this setting."
     row = rows.loc[rows["removed"].idxmax()]
     return (
-        f"Every cell is a channel. {plural(len(rows), 'layer')} {'becomes' if len(rows) == 1 else 'become'} narrower; **{row['name']}** "
+        f"Every cell is a channel. {plural(len(rows), 'layer')} {'loses' if len(rows) == 1 else 'lose'} channels; **{row['name']}** "
         f"goes from {row['all']} channels to {row['all'] - row['gone']}.{blocks}"
     )
 

@@ -15,6 +15,7 @@ from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.sensitivity_run import SensitivityRequest, stored
+from prunekit.formatting import percent
 from prunekit.plots.sensitivity import sensitivity_caption, sensitivity_map, sensitivity_panels
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.classroom import rules
@@ -159,9 +160,7 @@ def _map(so_far: Sensitivity) -> None:
         worst = set(frame.groupby("layer")["value"].mean().nsmallest(MAPPED).index)
         frame, costs = frame[frame["layer"].isin(worst)], costs[costs["layer"].isin(worst)]
         note = f" Of {len(so_far.layers)} layers the {MAPPED} that lose most."
-    cheap = costs.assign(lost=dense - frame.groupby("layer", sort=False)["value"].mean().reindex(costs["layer"]).to_numpy())
-    easy = cheap[cheap["lost"] <= cheap["lost"].median()].nlargest(1, "params")
-    words = f" **{easy['layer'].iloc[0]}** holds many parameters and hardly hurts." if len(easy) else ""
+    words = spared(costs.assign(lost=dense - frame.groupby("layer", sort=False)["value"].mean().reindex(costs["layer"]).to_numpy()))
     show.chart(
         sensitivity_map(frame, costs, dense=dense, dark=show.dark()), "sensitivity_map",
         f"Points of accuracy lost when this layer alone loses so much.{words}{note}",
@@ -170,3 +169,20 @@ def _map(so_far: Sensitivity) -> None:
     st.download_button(
         "Download as CSV", data=csv, file_name="sensitivity.csv", mime="text/csv", icon=":material/download:", on_click="ignore"
     )
+
+
+def spared(costs: pd.DataFrame) -> str:
+    """Say which of the layers that hurt less than the others holds most parameters; nothing where none hurts less.
+
+    Parameters
+    ----------
+    costs : DataFrame
+        Columns ``layer``, ``params`` and ``lost`` (accuracy, on average over its points).
+    """
+    easy = costs[costs["lost"] < costs["lost"].max()]
+    easy = easy[easy["lost"] <= costs["lost"].median()].nlargest(1, "params")
+    if easy.empty:
+        return ""
+    row = easy.iloc[0]
+    held, lost = percent(row["params"] / max(int(costs["params"].sum()), 1)), f"{100 * max(float(row['lost']), 0.0):.1f}"
+    return f" Of the half that hurts less **{row['layer']}** holds most: {held} of these layers' parameters, for {lost} points on average."

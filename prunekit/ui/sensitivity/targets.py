@@ -91,19 +91,19 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     wanted = {str(name): round(float(share) / 100, 8) for name, share in zip(edited["layer"], edited["remove"].fillna(0.0), strict=True)}
     if st.button(
         "Use on the Prune page", key="use_targets", type="primary", icon=":material/content_cut:", disabled=not any(wanted.values()),
-        help="Each layer gets its target as an override; measure there what all of them cost together.",
+        help="Each layer gets its target, and the slider there scales them; measure there what all of them cost together.",
     ):  # fmt: skip
         adopt(loaded, together(found, wanted, spec, loaded.model, loaded.input_shape, data))
         st.switch_page(routes.page("prune"))
 
 
 def adopt(loaded: Loaded, spec: PruneSpec) -> None:
-    """Take a setting with an override for each layer."""
+    """Take a setting with an override for each layer: as targets, which the slider scales."""
     place = {name: i for i, name in enumerate(loaded.every)}
     if session.settings().mode != spec.mode:
         session.change_mode(spec.mode)
     session.change(
         criterion=spec.criterion, scope=spec.scope, sparsity=round(float(spec.sparsity or 0.0), 8), caps=(), cap_all=1.0, target="channels",
-        round_to=1, units=None, depth=0.0, blocks=None, layers=tuple(sorted(place[name] for name in spec.layers or ())),
-        overrides=tuple(sorted((place[name], round(share, 8)) for name, share in spec.overrides)),
+        round_to=1, units=None, depth=0.0, blocks=None, layers=tuple(sorted(place[name] for name in spec.layers or ())), overrides=(),
+        targets=tuple(sorted((place[name], round(share, 8)) for name, share in spec.overrides)),
     )  # fmt: skip

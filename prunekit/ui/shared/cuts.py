@@ -37,7 +37,8 @@ class View:
     frame : DataFrame
         A row for each layer that the mode works on, in order of definition, indexed by its place in ``Loaded.every``: ``name``, ``type``,
         ``removed`` (share), ``gone``, ``all`` (weights or channels), ``requested`` and ``cap`` (share or NaN), ``ticked``, ``before``,
-        ``after`` (shapes of the weight), ``params_gone``.
+        ``after`` (shapes of the weight), ``params_gone``; where channels go also ``inputs``, the share of the inputs that the layers
+        before it no longer deliver.
     what : str
         ``weights`` or ``channels``: what ``gone`` and ``all`` count.
     unit : str
@@ -169,9 +170,10 @@ def _structured(source: Source, spec: PruneSpec, ranking: ChannelRanking, images
     ticked = [name in open_layers or not plan.kept.get(name, (0,)) for name in names]
     requested = [_requested(plan, open_layers, name) for name in names]
     params_gone = [math.prod(b) - math.prod(a) for b, a in zip(before, after, strict=True)]
+    inputs = [1 - math.prod(a[1:]) / math.prod(b[1:]) if a[0] else 0.0 for b, a in zip(before, after, strict=True)]
     frame = _frame(
         source, spec, names, after=after, all=every, gone=gone, removed=gone / every, ticked=ticked, requested=requested,
-        params_gone=params_gone,
+        params_gone=params_gone, inputs=inputs,
     )  # fmt: skip
     weights = sum(map(math.prod, before))
     return View(

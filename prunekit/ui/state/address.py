@@ -38,6 +38,7 @@ CODECS: dict[str, codecs.Codec] = {
     "scope": codecs.choice(*SCOPES),
     "layers": codecs.Codec(codecs.ranges, codecs.places),
     "overrides": codecs.Codec(codecs.write_shares, codecs.read_shares),
+    "targets": codecs.Codec(codecs.write_shares, codecs.read_shares),
     "caps": codecs.Codec(codecs.write_shares, codecs.read_shares),
     "cap_all": codecs.Codec(codecs.percent, codecs.fraction),
     "pattern": codecs.Codec(str, codecs.pattern),

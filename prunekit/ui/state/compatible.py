@@ -17,7 +17,7 @@ from prunekit.ui.state.settings import PLAIN, Curve, Settings
 MODES = {"unstructured": "Unstructured", "nm": "N:M", "structured": "Structured"}
 _OF_CHANNELS = ("target", "round_to", "units", "depth", "blocks")
 _ONLY = {"pattern": "nm", **dict.fromkeys(_OF_CHANNELS, "structured")}
-_SHARES = ("overrides", "caps", "cap_all")
+_SHARES = ("overrides", "targets", "caps", "cap_all")
 
 
 def fit(settings: Settings) -> tuple[Settings, list[str]]:

@@ -10,6 +10,7 @@ from prunekit.ui import routes
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.state import target_scaling
 from prunekit.ui.state.session import settings
 from prunekit.ui.state.settings import Settings
 
@@ -25,7 +26,7 @@ def model_in_use(*, link: bool = True) -> tuple[Settings, Loaded]:
         if link:
             routes.link("start", "Upload it again" if isinstance(error, CheckpointError) and now.upload else "Choose a model")
         st.stop()
-    return now, loaded
+    return target_scaling.followed(now, loaded.source), loaded
 
 
 def data_in_use(now: Settings, loaded: Loaded) -> Data | None:

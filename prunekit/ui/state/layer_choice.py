@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from prunekit import pruning
 from prunekit.errors import PrunekitError
@@ -10,7 +11,7 @@ from prunekit.pruning.layer_selection import with_attention
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Source
-from prunekit.ui.state import session
+from prunekit.ui.state import session, target_scaling
 from prunekit.ui.state.settings import Settings
 
 NO_HEADS = (
@@ -42,7 +43,7 @@ def _along(source: Source, mode: str, places: Iterable[int]) -> tuple[int, ...]:
 def ticked_places(now: Settings, source: Source) -> tuple[int, ...]:
     """Return the ticked layers: what was picked, or the default of the mode; overrides choose their layers, too."""
     layers = defaults(source, now.mode)[0] if now.layers is None else _along(source, now.mode, now.layers)
-    return tuple(sorted({*layers, *(place for place, _ in now.overrides)}))
+    return tuple(sorted({*layers, *(place for place, _ in (*now.overrides, *now.targets))}))
 
 
 @shared(512)
@@ -63,15 +64,29 @@ def put(source: Source, ticked: Collection[int], fixed: Mapping[int, float], cap
     """Take ticked layers, overrides and caps; what comes to the default choice is the default choice. Only to be called from callbacks."""
     now = session.settings()
     usual, _ = defaults(source, now.mode)
-    shares = {"overrides": tuple(sorted(fixed.items())), "caps": tuple(sorted(caps.items()))}
+    shares: dict[str, Any] = {"overrides": tuple(sorted(fixed.items())), "caps": tuple(sorted(caps.items()))}
+    if now.targets:  # as edited, while each layer has one; else they are overrides like any others
+        now = target_scaling.followed(now, source)
+        led = {member for place in fixed for member in together(source, now.mode, place)}
+        shares |= {"targets": shares["overrides"], "overrides": ()} if set(ticked) <= led else {"targets": ()}
     if not ticked:
-        session.change(layers=tuple(now.layers or usual)[:1], overrides=())
+        session.change(layers=tuple(now.layers or usual)[:1], overrides=(), targets=())
         session.complain("At least one layer has to take part: the first stays ticked.")
         return
     wanted = tuple(sorted(ticked))
     session.change(layers=None if _same(source, now.mode, wanted, usual) else wanted, **shares)
+    total(source)
     if _along(source, now.mode, wanted) != wanted:
         session.complain(NO_HEADS)
+
+
+def total(source: Source) -> None:
+    """Let the slider follow where every ticked layer has a share of its own, which make up the total. Only to be called from callbacks."""
+    now = session.settings()
+    shares = now.targets or now.overrides
+    led = {member for place, _ in shares for member in together(source, now.mode, place)}
+    if now.mode != "nm" and shares and set(ticked_places(now, source)) <= led:
+        session.change(sparsity=target_scaling.sum_of(now, source))
 
 
 def _same(source: Source, mode: str, wanted: Collection[int], usual: Collection[int]) -> bool:

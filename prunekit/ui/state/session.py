@@ -16,7 +16,7 @@ from prunekit.ui.state.settings import PLAIN, Settings
 
 _SETTINGS, _PROBLEMS, _SHELVED = "settings", "address_problems", "edits_by_mode"
 _READ = "times_address_read"
-_OF_MODE = ("layers", "overrides", "caps", "cap_all", "pattern", "target", "round_to", "units", "depth", "blocks")
+_OF_MODE = ("layers", "overrides", "targets", "caps", "cap_all", "pattern", "target", "round_to", "units", "depth", "blocks")
 
 
 def settings() -> Settings:

@@ -61,6 +61,8 @@ class Settings(Compared, Learned):
         Ticked layers; None for the default choice of the mode.
     overrides : tuple of (int, float)
         Fixed sparsity for single layers.
+    targets : tuple of (int, float)
+        Shares of single layers that Sensitivity suggested; scaled in proportion they make up the total, see `scaling.followed`.
     caps : tuple of (int, float)
         Largest share that may go from single layers, each below 1.
     cap_all : float
@@ -122,6 +124,7 @@ class Settings(Compared, Learned):
     scope: str = "global"
     layers: tuple[int, ...] | None = None
     overrides: tuple[tuple[int, float], ...] = ()
+    targets: tuple[tuple[int, float], ...] = ()
     caps: tuple[tuple[int, float], ...] = ()
     cap_all: float = 1.0
     pattern: str = "2:4"
@@ -174,6 +177,7 @@ class Settings(Compared, Learned):
         fresh = {
             "layers": None,
             "overrides": (),
+            "targets": (),
             "caps": (),
             "units": None,
             "depth": 0.0,
@@ -268,7 +272,7 @@ class Settings(Compared, Learned):
     @staticmethod
     def _check_places(own: Settings, known: int) -> None:
         """Raise if a layer is picked that a model with so many layers does not have."""
-        places = [*(own.layers or ()), *(place for place, _ in (*own.overrides, *own.caps))]
+        places = [*(own.layers or ()), *(place for place, _ in (*own.overrides, *own.targets, *own.caps))]
         beyond = sorted({place for place in places if place >= known})
         if beyond:
             raise SpecError(
@@ -277,6 +281,6 @@ class Settings(Compared, Learned):
             )
 
 
-OWN = ("layers", "overrides", "caps", "cap_all", "target", "round_to", "units", "depth", "blocks")
+OWN = ("layers", "overrides", "targets", "caps", "cap_all", "target", "round_to", "units", "depth", "blocks")
 """What belongs to the Prune page alone, beside mode, criterion and scope."""
 PLAIN = Settings()

@@ -110,6 +110,9 @@ def test_it_holds_what_was_measured_and_how_to_use_it(whole, kept, home):
     for figure in (f"{100 * seen.value['value']:.1f} %", f"{kept.get_run(whole.run).info['params']:,}", "0.3053", "360 test images"):
         assert figure in readme
     told = json.loads(files["result.json"])
+    dense, left = told["dense"]["info"], told["run"]["info"]
+    share = 1 - (left["nonzero"] if left["params"] == dense["params"] else left["params"]) / dense["params"]
+    assert f"| gone or zero, of all parameters | 0.0 % | {100 * share:.1f} % |" in readme
     assert told["measurements"][0]["value"] == seen.value and told["measurements"][0]["machine"] == seen.machine
     assert told["input"]["shape"] == [1, 8, 8] and told["input"]["classes"] == list("0123456789")
     assert b"prunekit" not in files[ONNX] and b"sample_models" not in files[EXPORTED]

@@ -1,0 +1,152 @@
+"""Which modules take no part in a setting, and why: a share of the prunable weights says nothing of their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.utils.parametrize import ParametrizationList
+
+from prunekit.config import validation as check
+from prunekit.config.spec import PruneSpec
+from prunekit.models.attention.heads import packed_weight
+from prunekit.models.layers import channel_layers, prunable_layers, weight_name, weight_of
+from prunekit.models.meta_copy import PRUNABLE_TYPES
+from prunekit.pruning.layer_selection import protected_layers
+from prunekit.pruning.structured.axis_sizes import within
+from prunekit.pruning.structured.plan import Plan, Removal
+
+NOT_CHOSEN, INPUTS = "not chosen", "only its inputs go along"
+STAYS = " stays whole: "
+KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
+    ((nn.RNNBase, nn.RNNCellBase), "recurrent layers are not pruned"),
+    ((_ConvTransposeNd,), "transposed convolutions are not pruned"),
+    ((nn.Bilinear,), "bilinear layers are not pruned"),
+    ((nn.Embedding, nn.EmbeddingBag), "embeddings are not pruned"),
+)
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+OTHER = "weights of its own, outside the convolution and linear layers of torch.nn"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A module whose weights take no part in a setting.
+
+    Attributes
+    ----------
+    name, type : str
+        Module name and class; of a parameter that the model itself holds, its name and ``Parameter``.
+    parameters : int
+        How many it holds itself, in the dense model; shared ones count once.
+    reason : str
+        Why, in a few words.
+    """
+
+    name: str
+    type: str
+    parameters: int
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Plan | None = None) -> tuple[Skipped, ...]:
+    """Return the modules that take no part, in order of definition.
+
+    Together with the layers that do (their biases too, and the norms that follow them) they hold all parameters.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model.
+    spec : PruneSpec
+        The setting.
+    chosen : collection of str
+        The layers whose weights are masked; of no meaning where there is a plan.
+    plan : Plan, optional
+        Of structured pruning: whatever could lose channels or goes with a block takes part, and so do the norms on them.
+    """
+    first = {id(parameter): name for name, parameter in model.named_parameters()}
+    reasons = dict(limit.split(STAYS, 1) for limit in (() if plan is None else plan.limits) if STAYS in limit)
+    if spec.layers is None:
+        reasons = {**protected_layers(model, spec.mode), **reasons}
+    if spec.mode == "nm":  # a layer of fewer inputs than a block stays whole
+        m = check.pattern(spec.pattern)[1]
+        short = {name: inputs for name in chosen if (inputs := weight_of(model, name).shape[1]) < m}
+        reasons |= {name: f"{inputs} input{'s' * (inputs > 1)} make{'s' * (inputs == 1)} no block of {m}" for name, inputs in short.items()}
+        chosen = set(chosen) - short.keys()
+    part = _masked(model, chosen) if plan is None else _moving(plan)
+    layers = channel_layers(model) if plan is not None else prunable_layers(model)
+    found = []
+    for name, module, own in _owners(model):
+        fresh = {key: parameter for key, parameter in own.items() if first.get(id(parameter)) == key}
+        layer = isinstance(module, PRUNABLE_TYPES) or packed_weight(module) is not None
+        weight = next((key for key in own if key.endswith("weight")), "")
+        moves = [(first.get(id(parameter), ""), axis) for parameter in own.values() for axis in range(parameter.dim())]
+        taking = (first.get(id(own[weight])), 0) in part if layer and weight else any(axis in part for axis in moves)
+        if taking or not fresh or (plan is not None and within(name, plan.blocks)):
+            continue
+        reason = reasons.get(name, NOT_CHOSEN) if name in layers else _kind(module, plan is not None)
+        if layer and any(axis in part for axis in moves):
+            reason = f"{reason}; {INPUTS}"
+        rows = {name: fresh} if name else {key: {key: parameter} for key, parameter in fresh.items()}
+        kind = type(module).__name__ if name else "Parameter"
+        found += [Skipped(label, kind, sum(p.numel() for p in held.values()), reason) for label, held in rows.items()]
+    return tuple(found)
+
+
+def _masked(model: nn.Module, chosen: Collection[str]) -> set[tuple[str, int]]:
+    """Return the axes of the weights that are masked."""
+    first = {id(parameter): name for name, parameter in model.named_parameters()}
+    weights = [model.get_parameter(weight_name(model, name)) for name in chosen]
+    return {(first[id(weight)], axis) for weight in weights for axis in range(weight.dim())}
+
+
+def _moving(plan: Plan) -> set[tuple[str, int]]:
+    """Return the axes that may lose elements under a plan, whether or not they do."""
+    atoms = [group.atoms for group in plan.groups]
+    everything = Removal(plan.graph, np.concatenate([np.empty(0, np.int64), *atoms]), blocks=plan.blocks)
+    return set(everything.masks)
+
+
+def _owners(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[str, nn.Parameter]]]:
+    """Yield every module that holds parameters, those from which its weights are computed among them."""
+    for name, module in model.named_modules():
+        if isinstance(module, ParametrizationList) or name.endswith(".parametrizations"):
+            continue
+        own = dict(module.named_parameters(name, recurse=False, remove_duplicate=False))
+        if "parametrizations" in module._modules:
+            inner = f"{name}.parametrizations" if name else "parametrizations"
+            own |= dict(module.get_submodule("parametrizations").named_parameters(inner))
+        if own:
+            yield name, module, own
+
+
+def _kind(module: nn.Module, structured: bool) -> str:
+    """Return why weights of a kind take no part."""
+    if packed_weight(module) is not None:
+        return "the packed weight of attention is not masked"
+    if isinstance(module, PRUNABLE_TYPES):
+        return "its weight is computed from other parameters"
+    if isinstance(module, NORMS) or type(module).__name__.endswith("Norm"):
+        return "it scales channels that stay" if structured else "norms are not pruned"
+    return next((reason for kinds, reason in KINDS if isinstance(module, kinds)), OTHER)
+
+
+def grouped(modules: Sequence[Skipped]) -> list[tuple[str, str, int, str]]:
+    """Return rows for a table, modules of one class with one reason as one: name (``bn1 and 3 more``), class, parameters, reason."""
+    kinds: dict[tuple[str, str], list[Skipped]] = {}
+    for module in modules:
+        kinds.setdefault((module.type, module.reason), []).append(module)
+    rows = [
+        (f"{same[0].name}{f' and {len(same) - 1:,} more' if same[1:] else ''}", kind, sum(m.parameters for m in same), reason)
+        for (kind, reason), same in kinds.items()
+    ]
+    return sorted(rows, key=lambda row: -row[2])

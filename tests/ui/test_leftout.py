@@ -1,0 +1,78 @@
+"""A share of the prunable weights never stands alone where most of a model takes no part."""
+
+import pytest
+
+import prunekit
+from prunekit.config import registered
+from prunekit.ui.components import left_out
+from prunekit.ui.shared import cuts, model_cache
+from prunekit.ui.shared.model_cache import Source
+
+OWN = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pre, self.rnn, self.head = nn.Linear(4, 4), nn.LSTM(4, 20, batch_first=True), nn.Linear(20, 2)
+
+    def forward(self, x):
+        return self.head(self.rnn(self.pre(x))[0][:, -1])
+
+
+def net():
+    return Net()
+
+
+net.input_shape = (3, 4)
+"""
+
+
+@pytest.fixture
+def recurrent(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    prunekit.register_model(prunekit.ModelId(f"{tmp_path / 'own.py'}:net"))
+    yield "own.py:net"
+    registered._MODELS.clear()
+    for cached in (
+        model_cache.load,
+        model_cache.layer_frame,
+        model_cache.channel_frame,
+        model_cache.counts_of,
+        cuts.graph,
+        left_out._masked,
+    ):
+        cached.clear()
+
+
+def labels(one):
+    return [box.label for box in one.app.expander]
+
+
+def test_prune_says_of_how_much_of_the_model_a_share_is(tab, recurrent):
+    one = tab("prune", model=recurrent, data="none", sparsity="50")
+    assert "50.0\u202f% of all 56 prunable weights are zero" in one.text
+    assert "That is 1.3\u202f% of all 2.14\u202fk parameters; 97.1\u202f% of them take no part" in one.text
+    assert "What takes no part: 1 module, 97.1\u202f% of all parameters" in labels(one)
+    listed = one.table("why")
+    assert list(listed["module"]) == ["rnn"]
+    assert "recurrent" in listed["why"][0]
+
+
+def test_layers_lists_what_stands_in_no_row_of_its_table(tab, recurrent):
+    one = tab("layers", model=recurrent, data="none")
+    assert "What takes no part: 1 module, 97.1\u202f% of all parameters" in labels(one)
+    assert list(one.table("why")["module"]) == ["rnn"]
+    plain = tab("layers", model="digits_mlp", data="none")
+    assert not any("takes no part" in label for label in labels(plain)), "all of it is linear layers"
+
+
+@pytest.mark.parametrize("mode", ["unstructured", "structured"])
+def test_the_page_lists_what_the_result_lists(mode):
+    source = Source("digits_cnn")
+    spec = prunekit.PruneSpec(mode=mode, sparsity=0.5)
+    result = prunekit.prune(model_cache.load(source).model, spec)
+    view = cuts.view(source, spec)
+    assert left_out.of_view(source, view) == result.skipped
+    assert 1 - view.params[1] / view.params[0] == pytest.approx(result.of_all)
