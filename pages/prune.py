@@ -33,9 +33,10 @@ with show.slot(), show.plain_errors(stop=False), target_scaling.out_of_reach():
     spec = now.spec(loaded.every)
     if scores.ready(loaded, spec, images):
         view = cuts.view(loaded.source, spec, images)
-pictures.numbers(now, loaded, view)
+judged = costs.accuracies(now, loaded, spec, data) if spec is not None else None
+pictures.numbers(now, loaded, view, judged)
 with st.container(horizontal=True):
-    costs.button(now, loaded, view, data)
+    costs.button(now, loaded, view, data, judged)
     save_button.button(now, loaded, view, data)
     downloads.download(now, loaded, view, data)
     if spec is not None:
@@ -44,9 +45,8 @@ with show.slot():
     save_button.panel(now, loaded, view, data)
     if view is not None:
         measuring.panel(costs.accuracy_key(now, loaded, view.spec))
-        found = costs.measured(now, loaded, view.spec)
-        if found is not None:
-            costs.verdict(found)
+        if judged is not None:
+            costs.verdict(*judged)
         pictures.limits(view)
 if view is not None:
     pictures.pictures(now, loaded, view)

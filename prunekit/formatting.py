@@ -1,4 +1,4 @@
-"""Numbers as people read them: percent as percent, thousands with k and M, bytes with their unit."""
+"""How numbers are written, everywhere alike: percent, points, counts, bytes, ratios and times."""
 
 from __future__ import annotations
 
@@ -21,11 +21,34 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{sign}{text}{THIN}%"
 
 
+def asked(share: float) -> str:
+    """Return a share that somebody asked for, without zeros behind the point: ``75 %``, ``75.8 %``; near all or nothing ``99.95 %``."""
+    number, unit = percent(share, 1 if 0.01 <= share <= 0.99 else 3).split(THIN)
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number}{THIN}{unit}"
+
+
+def reached(wanted: float | None, share: float) -> str:
+    """Return what was asked and what came of it, both with their words where they differ: ``asked 75 %, reached 75.3 %``."""
+    if wanted is None or percent(wanted) == percent(share):
+        return percent(share)
+    return f"asked {asked(wanted)}, reached {percent(share)}"
+
+
+def span(low: float, high: float) -> str:
+    """Return an interval of fractions in percent: ``97.6 to 99.7 %``."""
+    return f"{percent(low).removesuffix(f'{THIN}%')} to {percent(high)}"
+
+
 def points(fraction: float, digits: int = 1) -> str:
     """Return a difference of fractions in percentage points with its sign, ``-0.006`` as ``−0.6``."""
     text = f"{100 * abs(fraction):.{digits}f}"
     sign = "" if float(text) == 0 else (MINUS if fraction < 0 else "+")
     return f"{sign}{text}"
+
+
+def lost(fraction: float) -> str:
+    """Return a drop in percentage points: ``0.006`` as ``0.6``, a gain with a minus before it."""
+    return points(fraction).removeprefix("+")
 
 
 def count(number: float) -> str:
@@ -45,8 +68,20 @@ def size(number: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """Return a ratio as ``2.9×``."""
+    """Return a ratio with three figures, as ``2.90×``."""
     return f"{_three(ratio)}×"
+
+
+def ratio_span(low: float, high: float) -> str:
+    """Return the interval of a ratio: ``1.51 to 1.53``."""
+    return f"{_three(low)} to {_three(high)}"
+
+
+def milliseconds(value: float) -> str:
+    """Return a time in milliseconds with three figures and no exponent: ``0.0903``, ``2.35``, ``1,240``."""
+    if abs(value) >= 999.5:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".removesuffix(".") if abs(value) >= 1e-4 else f"{value:.6f}"
 
 
 def shape(values: object) -> str:
@@ -74,7 +109,35 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else (many or one + 's')}".replace(",", THIN)
 
 
+def ordinary(text: str) -> str:
+    """Return text with ordinary spaces, for a terminal and for files."""
+    return text.replace(THIN, " ")
+
+
 def _three(number: float) -> str:
-    """Return a number with three significant figures and no exponent."""
+    """Return a number with three significant figures and no exponent; two behind the point are enough."""
+    if 0 < abs(number) < 0.0995:
+        return f"{number:.2g}" if abs(number) >= 1e-4 else "0.00"
     digits = 2 if abs(number) < 9.995 else 1 if abs(number) < 99.95 else 0
     return f"{number:.{digits}f}"
+
+
+__all__ = [
+    "MINUS",
+    "THIN",
+    "asked",
+    "count",
+    "error",
+    "lost",
+    "milliseconds",
+    "percent",
+    "plural",
+    "points",
+    "ratio_span",
+    "reached",
+    "shape",
+    "short",
+    "size",
+    "span",
+    "times",
+]

@@ -21,6 +21,7 @@ from prunekit.evaluation.sizes import gzip_note
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.store import RunStore
+from prunekit.formatting import ordinary, span
 from prunekit.models.folder import write_folder
 from prunekit.models.info import info
 from prunekit.models.load import load_model
@@ -84,7 +85,8 @@ def _page(found: Comparison) -> str:
     figures = [["accuracy", *map(_accuracy, columns)], ["against dense", *map(_difference, columns)]]
     figures += [[metric.title, *(_figure(name, column) for column in columns)] for name, metric in METRICS.items() if name != "accuracy"]
     settings = [[("* " if row.differs else "  ") + row.name, None, *row.values] for row in found.settings]
-    parts = [f"{found.answer}.", f"! {found.caution}." if found.caution else "", table(["", "run", "title"], names)]
+    parts = [f"{found.answer}.", f"! {found.caution}." if found.caution else "", "\n".join(found.within_runtimes)]
+    parts.append(table(["", "run", "title"], names))
     parts.append(table([on, *(column.letter for column in columns)], figures))
     parts.append(table(["settings (* differs)", *(column.letter for column in columns)], settings) if settings else "")
     return "\n\n".join(filter(None, parts))
@@ -93,7 +95,7 @@ def _page(found: Comparison) -> str:
 def _accuracy(column: Column) -> str | None:
     """Return accuracy with its interval."""
     a = column.accuracy
-    return None if a is None else f"{percent(a.value)} ({100 * a.low:.1f}–{100 * a.high:.1f})"
+    return None if a is None else ordinary(f"{percent(a.value)} ({span(a.low, a.high)})")
 
 
 def _difference(column: Column) -> str | None:

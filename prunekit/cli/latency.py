@@ -18,7 +18,9 @@ from prunekit.evaluation.before_after import assess
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import store
 from prunekit.experiments.latency_run import Timed, keep_timed
+from prunekit.formatting import milliseconds, ratio_span, times
 from prunekit.latency.measure import measure_latency
+from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport
 from prunekit.models.cost import count
 from prunekit.pruning.api import prune as prune_model
@@ -26,7 +28,8 @@ from prunekit.pruning.result import PruneResult
 from prunekit.runtimes.registry import RUNTIMES
 
 NAMES = {"unstructured": "masked", "nm": "masked N:M", "structured": "smaller"}
-HEADER = ["model", "runtime", "median ms", "quartiles", "time ratio (95 %)", "MACs ratio", "memory", "accuracy", ""]
+COLUMNS = "model, runtime, median ms, quartiles, times as fast (95 %), in its runtime (95 %), by MACs, memory, accuracy"
+HEADER = [*COLUMNS.split(", "), ""]
 
 
 def latency(args: argparse.Namespace) -> str:
@@ -97,28 +100,32 @@ def _page(name: str, report: LatencyReport) -> str:
         parts.append(f"batch {batch}, {threads} thread(s)\n{table(HEADER, [_cells(row, rows[0]) for row in rows])}")
         turn = next((turn for turn in report.turns if (turn.batch, turn.threads) == (batch, threads)), None)
         if turn is not None:
-            parts.append(f"{turn.rounds} rounds in turns; stopped: {turn.stopped}. A ratio below 1 is faster; MACs are theory.")
+            parts.append(
+                f"{turn.rounds} rounds in turns; stopped: {turn.stopped}. Times as fast as {rows[0].title}, and as {rows[0].name} in the "
+                "same runtime; by MACs of non-zero weights is theory."
+            )
+        parts.append("\n".join(f"{said}." for said in report.within_runtimes(batch, threads)))
     notes = [f"! {row.title}: {note}" for row in report.candidates for note in (*row.notes, *([row.error] if row.error else []))]
     notes.append(f"scores compared with eager mode on {report.checked_on}" + (f"; energy: {report.energy}" if report.energy else ""))
-    return "\n\n".join([*parts, "\n".join(dict.fromkeys(notes))])
+    return "\n\n".join([*filter(None, parts), "\n".join(dict.fromkeys(notes))])
 
 
 def _cells(row: CandidateLatency, base: CandidateLatency) -> tuple[Any, ...]:
     """Return one row of the table."""
     runtime = RUNTIMES[row.runtime].title
-    theory = None if row.macs_ratio is None else f"{row.macs_ratio:.3f}"
+    theory = None if not row.macs_ratio else times(1 / row.macs_ratio)
     if row.error is not None:
-        return (row.name, runtime, None, None, None, theory, None, None, "not measured")
-    r = row.ratio
-    interval = None if r is None else f"{r.value:.3f} ({r.low:.3f}–{r.high:.3f})"
-    verdict = "baseline" if row is base else "" if r is None else _verdict(r.value, r.different)
+        return (row.name, runtime, None, None, None, None, theory, None, None, "not measured")
+    told = "baseline" if row is base else "" if row.ratio is None or row.ratio.different else "no difference"
     accuracy = None if row.accuracy is None else percent(row.accuracy.value)
-    times = (f"{row.median_ms:.3f}", f"{row.q1_ms:.3f}–{row.q3_ms:.3f}")
-    return (row.name, runtime, *times, interval, theory, byte_text(row.peak_bytes), accuracy, verdict)
+    assert row.median_ms is not None and row.q1_ms is not None and row.q3_ms is not None
+    spread = (milliseconds(row.median_ms), f"{milliseconds(row.q1_ms)} to {milliseconds(row.q3_ms)}")
+    return (row.name, runtime, *spread, _speed(row.ratio), _speed(row.within), theory, byte_text(row.peak_bytes), accuracy, told)
 
 
-def _verdict(ratio: float, different: bool) -> str:
-    """Say what the ratio means."""
-    if not different:
-        return "no difference"
-    return f"{1 / ratio:.2f} times as fast" if ratio < 1 else f"{ratio:.2f} times as slow"
+def _speed(found: Ratio | None) -> str | None:
+    """Return how many times as fast, with its interval."""
+    if found is None:
+        return None
+    value, low, high = found.speed
+    return f"{times(value)} ({ratio_span(low, high)})"

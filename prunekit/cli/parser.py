@@ -191,7 +191,8 @@ def build_parser() -> argparse.ArgumentParser:
     _sensitivity(
         _command(commands, "sensitivity", "sensitivity", "Measure what each layer costs when it is pruned alone; suggest targets.")
     )
-    _latency(_command(commands, "latency", "latency", "Time the dense, the masked and the smaller model in turns on this machine."))
+    turns = "Time the dense, the masked and the smaller model in turns on this machine; compare them within each runtime, too."
+    _latency(_command(commands, "latency", "latency", turns))
     runs_flags(_command(commands, "runs", "runs", "List what was made and kept; tag, note or delete it."))
     _json_flag(compare_flags(_command(commands, "compare", "compare", "Put two to six runs of one model side by side.")))
     _json_flag(apply_flags(_command(commands, "apply", "compare", "Repeat a run from its recipe; say whether the same comes out.")))

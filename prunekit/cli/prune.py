@@ -16,6 +16,7 @@ from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, samples_of
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import Assessment, assess, document
+from prunekit.evaluation.sizes import FORMS
 from prunekit.experiments.home import store
 from prunekit.experiments.naming import whole_text
 from prunekit.experiments.save_run import keep_made
@@ -24,7 +25,6 @@ from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
 
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
-SIZES = {"dense": "dense file", "gzip": "gzipped", "sparse": "non-zeros, sparse", "surgery": "after surgery"}
 
 
 def prune(args: argparse.Namespace) -> str:
@@ -126,8 +126,8 @@ def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, 
     rows += [
         (title, *(short(side[key]) for side in (before, after))) for key, title in (("macs", "MACs"), ("effective_macs", "effective MACs"))
     ]
-    rows.append(("zeros among prunable weights", *(percent(side["sparsity"]) for side in (before, after))))
-    return rows + [(title, *(size_text(side["sizes"], key) for side in (before, after))) for key, title in SIZES.items()]
+    rows.append(("zeros among the prunable weights left", *(percent(side["sparsity"]) for side in (before, after))))
+    return rows + [(title, *(size_text(side["sizes"], key) for side in (before, after))) for key, title in FORMS.items()]
 
 
 def _layer(row: dict[str, Any]) -> tuple[object, ...]:

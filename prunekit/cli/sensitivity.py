@@ -17,6 +17,7 @@ from prunekit.evaluation.sensitivity.measure import Sensitivity, chosen_split
 from prunekit.evaluation.sensitivity.measure import sensitivity as measure
 from prunekit.evaluation.sensitivity.per_layer_plan import counter
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
+from prunekit.formatting import asked, ordinary
 from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
 
@@ -67,11 +68,11 @@ def _suggested(args: argparse.Namespace, model: nn.Module, spec: PruneSpec, data
 def _page(name: str, found: Sensitivity, suggested: Suggestion | None) -> str:
     """Return everything as text: a row for each layer, a column for each sparsity."""
     points = [point.requested for point in found.layers[0].points]
-    header = ["layer" if found.mode == "unstructured" else "group", "parameters", "MACs", *(f"{100 * s:.0f} %" for s in points)]
+    header = ["layer" if found.mode == "unstructured" else "group", "parameters", "MACs", *(ordinary(asked(s)) for s in points)]
     header += [] if suggested is None else ["target"]
     rows = []
     for place, layer in enumerate(found.layers):
-        values = (f"{100 * point.accuracy.value:.1f}" for point in layer.points)
+        values = (str(percent(point.accuracy.value)).removesuffix(" %") for point in layer.points)
         target = () if suggested is None else (percent(suggested.targets[place].sparsity),)
         rows.append((layer.name, short(layer.params), short(layer.macs), *values, *target))
     where = f"{found.split} images, " if found.split else ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prunekit import formatting
 from prunekit.evaluation.sizes import gzip_note
+from prunekit.formatting import ordinary
 from prunekit.pruning.skipped import Skipped, grouped
-
-UNITS = ("", "k", "M", "G", "T")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -38,26 +38,20 @@ def skipped_table(modules: Sequence[Mapping[str, Any]], params: int) -> list[str
     return ["", table(["takes no part", "type", "parameters", "share", "why"], cells)] if cells else []
 
 
-def short(number: float | None, base: int = 1000) -> str | None:
-    """Return a number with three digits and a unit.
+def short(number: float | None) -> str | None:
+    """Return a count with three digits and a unit.
 
     Examples
     --------
     >>> short(11689512)
     '11.7 M'
     """
-    if number is None:
-        return None
-    power = 0
-    while abs(number) >= 999.5 and power < len(UNITS) - 1:
-        number, power = number / base, power + 1
-    digits = 0 if power == 0 else 2 if abs(number) < 9.995 else 1 if abs(number) < 99.95 else 0
-    return f"{number:.{digits}f} {UNITS[power]}".rstrip()
+    return None if number is None else ordinary(formatting.count(number))
 
 
 def byte_text(number: float | None) -> str | None:
     """Return bytes in kB, MB (powers of 1000)."""
-    return None if number is None else f"{short(number)}B".replace(" ", " ") if number >= 1000 else f"{number:.0f} B"
+    return None if number is None else ordinary(formatting.size(number))
 
 
 def size_text(sizes: Mapping[str, Any], name: str) -> str | None:
@@ -68,14 +62,14 @@ def size_text(sizes: Mapping[str, Any], name: str) -> str | None:
 
 def percent(share: float | None, digits: int = 1) -> str | None:
     """Return a fraction as a percentage."""
-    return None if share is None else f"{100 * share:.{digits}f} %"
+    return None if share is None else ordinary(formatting.percent(share, digits))
 
 
 def accuracy_text(accuracy: Mapping[str, Any] | None) -> str:
     """Return accuracy with its interval."""
     if accuracy is None:
         return "not measured"
-    return f"{percent(accuracy['value'])} ({100 * accuracy['low']:.1f}–{100 * accuracy['high']:.1f}, n = {accuracy['n']:,})"
+    return ordinary(f"{percent(accuracy['value'])} ({formatting.span(accuracy['low'], accuracy['high'])}, n = {accuracy['n']:,})")
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from prunekit.comparison.columns import Column, Speed
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.formatting import ordinary, percent
+from prunekit.formatting import times as written
 
 
 class Answer(NamedTuple):
@@ -80,7 +82,7 @@ def _outcome(best: Column, baseline: Column) -> str:
     assert accuracy is not None
     keeps = "reaches" if best.difference is None or loses(best) else "keeps"
     paired = "not compared with dense" if best.difference is None else best.difference.sentence()
-    words = f"{best.letter} {keeps} {100 * accuracy.value:.1f} % ({paired}, n = {accuracy.n:,})"
+    words = f"{best.letter} {keeps} {ordinary(percent(accuracy.value))} ({paired}, n = {accuracy.n:,})"
     rest = [part for part in (_size(best, baseline), _speed(best.speed)) if part]
     return words + (f" at {' and '.join(rest)}" if rest else "")
 
@@ -93,17 +95,16 @@ def _size(column: Column, baseline: Column) -> str:
 
 
 def times(before: float, after: float, less: str, more: str) -> str:
-    """Return a ratio in words, as in ``2.9× smaller``.
+    """Return a ratio in words, as in ``2.90× smaller``.
 
     Examples
     --------
     >>> times(29, 10, "smaller", "larger"), times(10, 12, "smaller", "larger"), times(100, 99, "smaller", "larger")
-    ('2.9× smaller', '1.2× larger', 'the same size')
+    ('2.90× smaller', '1.20× larger', '1.01× smaller')
     """
     ratio = before / after
-    if f"{max(ratio, 1 / ratio):.1f}" == "1.0":
-        return "the same size"
-    return f"{ratio:.1f}× {less}" if ratio > 1 else f"{1 / ratio:.1f}× {more}"
+    words = f"{written(ratio)} {less}" if ratio > 1 else f"{written(1 / ratio)} {more}"
+    return "the same size" if words.startswith(written(1.0)) else words
 
 
 def _speed(speed: Speed | None) -> str:
@@ -121,13 +122,15 @@ def _more_accurate(best: Column, others: Sequence[Column]) -> str:
     if not ahead:
         return "no other is significantly more accurate" if len(rivals) > 1 else _of_two(best, mine, *rivals[0])
     top, found = max(ahead, key=lambda pair: pair[1].value)
-    return f"{top.letter} is more accurate, {100 * found.value:.1f} % ({compare(mine, found).sentence()}, against {best.letter})"
+    return f"{top.letter} is more accurate, {ordinary(percent(found.value))} ({compare(mine, found).sentence()}, against {best.letter})"
 
 
 def _of_two(best: Column, mine: Accuracy, rival: Column, found: Accuracy) -> str:
     """Say how the accuracies of two runs compare, where the other is not ahead."""
     if _beats(mine, found):
-        return f"{rival.letter} is less accurate, {100 * found.value:.1f} % ({compare(mine, found).sentence()}, against {best.letter})"
+        return (
+            f"{rival.letter} is less accurate, {ordinary(percent(found.value))} ({compare(mine, found).sentence()}, against {best.letter})"
+        )
     return f"the accuracies of {best.letter} and {rival.letter} do not differ significantly"
 
 
@@ -145,7 +148,7 @@ def _faster(best: Column, others: Sequence[Column]) -> str:
     top, speed = min(timed, key=lambda pair: pair[1].ratio)
     if best.speed is None:
         return f"{top.letter} was timed at {_speed(speed)}, {best.letter} was not timed"
-    return f"{top.letter} is faster ({1 / speed.ratio:.1f}×)" if speed.high < best.speed.low else ""
+    return f"{top.letter} is faster ({written(1 / speed.ratio)})" if speed.high < best.speed.low else ""
 
 
 def _smaller(best: Column, others: Sequence[Column], baseline: Column) -> str:

@@ -22,6 +22,7 @@ from prunekit.evaluation.batches import Progress, part_of
 from prunekit.evaluation.before_after import assess, document
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
+from prunekit.formatting import ordinary, percent, span
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.models.load import load_model
 from prunekit.models.probe import difference
@@ -218,10 +219,9 @@ class _Found:
             return f"It is not recorded which {'channels' if self.structured else 'weights'} stayed"
         if same:
             return f"Exactly the same {found['unit']} stay, all {found['both']:,}"
-        chance = f" (chance alone: {100 * found['expected']:.1f} %)"
-        return (
-            f"Not quite the same {found['unit']} stay: {100 * found['jaccard']:.1f} % of those that either keeps are kept by both{chance}"
-        )
+        chance = f" (chance alone: {ordinary(percent(found['expected']))})"
+        kept = f"{ordinary(percent(found['jaccard']))} of those that either keeps are kept by both"
+        return f"Not quite the same {found['unit']} stay: {kept}{chance}"
 
     def _accuracy_in_words(self) -> str:
         """Say how accuracy compares."""
@@ -229,10 +229,10 @@ class _Found:
         if told is None or self.accuracy is None:
             return f"accuracy is not {'recorded' if self.accuracy is not None else 'measured'}"
         place = "within" if within else "outside"
-        interval = f"{100 * told['low']:.1f}–{100 * told['high']:.1f} %"
+        interval = ordinary(span(told["low"], told["high"]))
         return f"accuracy {_percent(self.accuracy)} lies {place} the recorded interval {interval} (n = {told['n']:,})"
 
 
 def _percent(accuracy: Accuracy) -> str:
     """Return an accuracy with its number of samples."""
-    return f"{100 * accuracy.value:.1f} % (n = {accuracy.n:,})"
+    return ordinary(f"{percent(accuracy.value)} (n = {accuracy.n:,})")

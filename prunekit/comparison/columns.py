@@ -12,6 +12,9 @@ from prunekit.comparison.metrics import METRICS
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import Difference
 from prunekit.experiments.records import Measurement, Run
+from prunekit.formatting import times
+from prunekit.latency.ratio import Ratio, speed_words
+from prunekit.runtimes.registry import RUNTIMES
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,16 @@ class Speed:
         """Say under which conditions, as in ``eager, batch 1, 1 thread, cpu``."""
         return f"{self.runtime}, batch {self.batch}, {self.threads} thread{'' if self.threads == 1 else 's'}, {self.device}"
 
+    def words(self) -> str:
+        """Say it with its interval and conditions, as in ``is 1.80× faster than dense (95 % interval 1.75 to 1.86), batch 1, ...``."""
+        told = speed_words(Ratio(self.ratio, self.low, self.high, self.different), "dense")
+        return f"{told}, {self.where().partition(', ')[2]}"
+
     def sentence(self) -> str:
-        """Say it in plain words, as in ``1.8× faster``."""
+        """Say it in plain words, as in ``1.80× faster``."""
         if not self.different:
             return "no measurable difference in time"
-        return f"{1 / self.ratio:.1f}× faster" if self.ratio < 1 else f"{self.ratio:.1f}× slower"
+        return f"{times(1 / self.ratio)} faster" if self.ratio < 1 else f"{times(self.ratio)} slower"
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,8 @@ class Column:
         All that was timed, on any machine.
     speed : Speed or None
         Under the one setting in which most of the columns were timed here; None where this one was not.
+    speeds : tuple of Speed
+        One for each runtime that this one was timed in here, each against the dense model in that runtime.
     gone : str
         Why the run cannot be opened any more; "" where it can.
     earlier : bool
@@ -120,6 +130,7 @@ class Column:
     shipped: Shipped | None = None
     latency: tuple[Measurement, ...] = ()
     speed: Speed | None = None
+    speeds: tuple[Speed, ...] = ()
     gone: str = ""
     earlier: bool = False
 
@@ -133,6 +144,7 @@ class Column:
         for name in ("shipped", "speed"):
             value = getattr(self, name)
             found[name] = None if value is None else asdict(value)
+        found["speeds"] = [asdict(speed) for speed in self.speeds]
         return {**found, "latency": [{**seen.value, "machine": seen.machine, "created": seen.created} for seen in self.latency]}
 
 
@@ -217,6 +229,15 @@ class Comparison:
         """
         return tuple(column.run.id for column in self.all if not column.gone) if self.missing else ()
 
+    @property
+    def within_runtimes(self) -> tuple[str, ...]:
+        """A sentence for each run in each runtime that it was timed in: its speed beside the dense model's in that very runtime."""
+        return tuple(
+            f"In {RUNTIMES[speed.runtime].title if speed.runtime in RUNTIMES else speed.runtime}, {column.letter} {speed.words()}."
+            for column in self.columns
+            for speed in column.speeds
+        )
+
     def column(self, letter: str) -> Column:
         """Return a column by its letter, the dense model's too."""
         return next(column for column in self.all if column.letter == letter)
@@ -225,7 +246,7 @@ class Comparison:
         """Return plain values for JSON."""
         names = [column.letter for column in self.columns]
         rows = [{**asdict(row), "values": dict(zip(names, row.values, strict=True))} for row in self.settings]
-        plain = ("answer", "best", "caution", "data", "data_id", "split", "images")
+        plain = ("answer", "within_runtimes", "best", "caution", "data", "data_id", "split", "images")
         found = {name: getattr(self, name) for name in plain}
         lists = {"differing": list(self.differing), "missing": list(self.missing), "settings": rows}
         return {**found, **lists, "baseline": self.baseline.to_dict(), "columns": [column.to_dict() for column in self.columns]}

@@ -10,7 +10,7 @@ from prunekit.comparison.answer import answer
 from prunekit.comparison.columns import Column, Comparison, Speed
 from prunekit.comparison.letters import DENSE, FEWEST, MOST, letters
 from prunekit.comparison.settings import caution, differing, setting_rows
-from prunekit.comparison.shown_figures import eligible, most_measured, on_these, shipped, speeds
+from prunekit.comparison.shown_figures import by_runtime, eligible, most_measured, on_these, shipped, speeds
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import Accuracy
@@ -19,7 +19,7 @@ from prunekit.evaluation.sizes import comparable, outdated
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import run_id
 from prunekit.experiments.records import Measurement, Run
-from prunekit.experiments.run_list import EARLIER
+from prunekit.experiments.run_list import EARLIER, zero_or_gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import share_of_all
 from prunekit.models.folder import is_folder
@@ -63,8 +63,10 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
     fit = {run.id: eligible(run, seen[run.id], data, split) for run in (dense, *runs)}
     chosen = most_measured(list(fit.values()))
     timed = {name: tuple(m for m in found if m.what == "latency") for name, found in seen.items()}
-    fast, found = speeds(timed, dense.id), {name: on_these(each, chosen) for name, each in fit.items()}
+    fast, each_runtime = speeds(timed, dense.id), by_runtime(timed, dense.id)
+    found = {name: on_these(each, chosen) for name, each in fit.items()}
     columns = [_measured(_column(run, named[run.id], dense), found[run.id], timed[run.id], fast.get(run.id)) for run in (dense, *runs)]
+    columns = [replace(column, speeds=each_runtime.get(column.run.id, ())) for column in columns]
     columns[0] = columns[0] if kept else replace(columns[0], gone=ORPHANS)
     return _together([_paired(column, columns[0].accuracy) for column in columns], named, chosen, split)
 
@@ -121,8 +123,7 @@ def _vouched(columns: Sequence[Column]) -> str:
 
 def sparsity_of(run: Run, dense: Run) -> float | None:
     """Return the share of the dense model's prunable weights that are zero or gone in a run; None where that is not known."""
-    whole, left, zeros = dense.info.get("prunable"), run.info.get("prunable"), run.info.get("sparsity")
-    return None if not whole or left is None or zeros is None else 1 - left * (1 - float(zeros)) / whole
+    return zero_or_gone(run.info, dense.info)
 
 
 def of_all(run: Run, dense: Run) -> float | None:

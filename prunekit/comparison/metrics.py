@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prunekit.evaluation.sizes import FORMS
+from prunekit.formatting import count, ordinary, percent, size, times
+
 if TYPE_CHECKING:
     from prunekit.comparison.columns import Column
 
-UNITS = ("", " k", " M", " G", " T")
+WRITTEN: dict[str, Callable[[float], str]] = {"share": percent, "ratio": times, "count": count, "bytes": size}
 
 
 @dataclass(frozen=True)
@@ -38,25 +41,7 @@ class Metric:
 
     def text(self, number: float) -> str:
         """Return a value as people read it, as in ``97.5 %`` or ``34.1 kB``."""
-        if self.unit == "share":
-            return f"{100 * number:.1f} %"
-        if self.unit == "ratio":
-            return f"{number:.2f}×"
-        return _short(number) if self.unit == "count" else _bytes(number)
-
-
-def _short(number: float) -> str:
-    """Return three digits and a unit."""
-    power = 0
-    while abs(number) >= 999.5 and power < len(UNITS) - 1:
-        number, power = number / 1000, power + 1
-    digits = 0 if power == 0 or abs(number) >= 99.95 else 2 if abs(number) < 9.995 else 1
-    return f"{number:.{digits}f}{UNITS[power]}"
-
-
-def _bytes(number: float) -> str:
-    """Return bytes, kB, MB (powers of 1000)."""
-    return f"{_short(number)}B" if abs(number) >= 999.5 else f"{number:.0f} B"
+        return ordinary(WRITTEN[self.unit](number))
 
 
 def _size(name: str) -> Callable[[Column], float | None]:
@@ -74,8 +59,8 @@ METRICS: dict[str, Metric] = {
     "effective_macs": Metric("MACs of non-zero weights", "count", False, lambda c: c.effective_macs, "cheapest in effective MACs"),
     "sparsity": Metric("Sparsity", "share", True, lambda c: c.sparsity, "sparsest"),
     "of_all": Metric("Gone or zero, of all parameters", "share", True, lambda c: c.of_all, "with most parameters gone"),
-    "dense": Metric("Dense file", "bytes", False, _size("dense"), "smallest as a dense file"),
-    "gzip": Metric("Gzipped file", "bytes", False, _size("gzip"), "smallest when gzipped"),
-    "sparse": Metric("Best sparse format", "bytes", False, _size("sparse"), "smallest in a sparse format"),
-    "surgery": Metric("File after surgery", "bytes", False, _size("surgery"), "smallest after surgery"),
+    "dense": Metric(FORMS["dense"].capitalize(), "bytes", False, _size("dense"), "smallest in the dense shape"),
+    "gzip": Metric(FORMS["gzip"].capitalize(), "bytes", False, _size("gzip"), "smallest when gzipped"),
+    "sparse": Metric(FORMS["sparse"].capitalize(), "bytes", False, _size("sparse"), "smallest in a sparse format"),
+    "surgery": Metric(FORMS["surgery"].capitalize(), "bytes", False, _size("surgery"), "smallest after surgery"),
 }

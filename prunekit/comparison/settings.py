@@ -9,6 +9,7 @@ from prunekit.comparison.columns import SettingRow
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
 from prunekit.experiments.records import Run
+from prunekit.formatting import asked, ordinary
 
 ABSENT = "–"
 IMAGES, KIND, PARENT = "images it learned from", "kind", "made from"
@@ -139,12 +140,12 @@ def _pruning(spec: Mapping[str, Any]) -> Values:
         "counted in": _plain(spec["target"]) if structured else None,
         "multiples of": _plain(spec["round_to"]) if structured else None,
         "units that may go": Value(spec["units"], "all" if spec["units"] is None else ", ".join(spec["units"])) if structured else None,
-        "whole blocks": Value(spec["depth"], f"{100 * spec['depth']:.4g} %") if structured else None,
+        "whole blocks": Value(spec["depth"], ordinary(asked(spec["depth"]))) if structured else None,
         "blocks that may go": Value(spec["blocks"], "all" if spec["blocks"] is None else ", ".join(spec["blocks"])) if structured else None,
         "layers": Value(spec["layers"], "default" if spec["layers"] is None else ", ".join(spec["layers"])),
         "own shares": Value(spec["overrides"], _shares(spec["overrides"])),
         "caps": Value(spec["caps"], _shares(spec["caps"])),
-        "cap of every layer": Value(spec["cap_all"], "none" if spec["cap_all"] is None else f"{100 * spec['cap_all']:.4g} %"),
+        "cap of every layer": Value(spec["cap_all"], "none" if spec["cap_all"] is None else ordinary(asked(spec["cap_all"]))),
         "images to score on": _plain(spec["samples"]) if spec["criterion"] in NEEDS_DATA else None,
         "seed": _plain(spec["seed"]),
     }
@@ -163,12 +164,12 @@ def amount(spec: Mapping[str, Any]) -> Value:
         return Value(("pattern", spec["pattern"]), str(spec["pattern"]))
     if spec["threshold"] is not None:
         return Value(("threshold", spec["threshold"]), f"below {spec['threshold']:g}")
-    return Value(("share", spec["sparsity"]), f"{100 * float(spec['sparsity'] or 0):.4g} %")
+    return Value(("share", spec["sparsity"]), ordinary(asked(float(spec["sparsity"] or 0))))
 
 
 def _shares(shares: Mapping[str, float]) -> str:
     """Return shares of single layers."""
-    return ", ".join(f"{name} {100 * share:.4g} %" for name, share in sorted(shares.items())) or "none"
+    return ", ".join(f"{name} {ordinary(asked(share))}" for name, share in sorted(shares.items())) or "none"
 
 
 def _recovering(recovery: Mapping[str, Any] | None) -> Values:

@@ -109,6 +109,9 @@ class Setting(NamedTuple):
     shape: tuple[int, ...]
 
 
+Timed = dict[Setting, dict[str, Measurement]]
+
+
 def speeds(latency: Mapping[str, Sequence[Measurement]], dense: str) -> dict[str, Speed]:
     """Return the speed of each run under the one setting in which most of them were timed on this machine.
 
@@ -124,23 +127,58 @@ def speeds(latency: Mapping[str, Sequence[Measurement]], dense: str) -> dict[str
     dict of str to Speed
         Of those that were timed so; the dense model itself is 1 where anything was.
     """
-    timed = {run: [m for m in seen if _counts(m, dense)] for run, seen in latency.items() if run != dense}
-    found: dict[Setting, dict[str, Measurement]] = {}
-    for run, seen in timed.items():
-        for m in sorted(seen, key=lambda m: m.created):  # the latest stays
-            found.setdefault(_setting(m), {})[run] = m
-    if not found:
+    return _under(_timed(latency, dense), dense, latency.get(dense, ()))
+
+
+def by_runtime(latency: Mapping[str, Sequence[Measurement]], dense: str) -> dict[str, tuple[Speed, ...]]:
+    """Return the speeds of each run in every runtime that it was timed in, as `speeds` does for one.
+
+    Parameters
+    ----------
+    latency, dense
+        As for `speeds`.
+    """
+    timed, found = _timed(latency, dense), dict[str, tuple[Speed, ...]]()
+    for runtime in sorted({setting.runtime for setting in timed}, key=lambda name: (name != "eager", name)):
+        for run, speed in _under({s: runs for s, runs in timed.items() if s.runtime == runtime}, dense, latency.get(dense, ())).items():
+            found[run] = (*found.get(run, ()), speed)
+    return found
+
+
+def _timed(latency: Mapping[str, Sequence[Measurement]], dense: str) -> Timed:
+    """Return by setting what was timed of each run in it; the latest stays."""
+    found: Timed = {}
+    for run, seen in latency.items():
+        for m in sorted(seen, key=lambda m: m.created):
+            if run != dense and _counts(m, dense):
+                found.setdefault(_setting(m), {})[run] = m
+    return found
+
+
+def _under(timed: Timed, dense: str, own: Sequence[Measurement]) -> dict[str, Speed]:
+    """Return the speeds under the setting in which most were timed."""
+    if not timed:
         return {}
-    setting = min(found, key=lambda s: (-len(found[s]), s.runtime != "eager", s.device != "cpu", s))
-    told = {run: _speed(m, setting) for run, m in found[setting].items()}
-    return {dense: Speed(1.0, 1.0, 1.0, False, setting.runtime, setting.batch, setting.threads, setting.device), **told}
+    setting = min(timed, key=lambda s: (-len(timed[s]), s.runtime != "eager", s.device != "cpu", s))
+    told = {run: _speed(m, setting) for run, m in timed[setting].items()}
+    beside = [m for m in own if _setting(m) == setting and m.machine == dict(this_machine()) and m.value.get("median_ms") is not None]
+    median = float(max(beside, key=lambda m: m.created).value["median_ms"]) if beside else None
+    return {dense: Speed(1.0, 1.0, 1.0, False, setting.runtime, setting.batch, setting.threads, setting.device, median), **told}
 
 
 def _counts(m: Measurement, dense: str) -> bool:
-    """Whether a ratio is one to the dense model, measured here in the same runtime."""
+    """Whether a ratio to the dense model in the same runtime was measured here."""
     base = m.value.get("baseline") or {}
-    here = m.machine == dict(this_machine()) and m.value.get("ratio") is not None
-    return here and base.get("run") == dense and base.get("runtime") == m.runtime
+    return m.machine == dict(this_machine()) and base.get("run") == dense and _within(m) is not None
+
+
+def _within(m: Measurement) -> Mapping[str, Any] | None:
+    """Return the ratio to the dense model in the same runtime; measurements of earlier versions have it for the baseline's alone."""
+    base = m.value.get("baseline") or {}
+    told = m.value.get("within")
+    if told is not None or base.get("runtime") != m.runtime or m.value.get("ratio") is None:
+        return told
+    return {**m.value["ratio"], "different": m.value.get("different")}
 
 
 def _setting(m: Measurement) -> Setting:
@@ -152,7 +190,7 @@ def _setting(m: Measurement) -> Setting:
 
 def _speed(m: Measurement, s: Setting) -> Speed:
     """Return what a measurement says."""
-    ratio, median = m.value["ratio"], m.value.get("median_ms")
+    ratio, median = _within(m) or {}, m.value.get("median_ms")
     value, low, high = (float(ratio[name]) for name in ("value", "low", "high"))
     told = None if median is None else float(median)
-    return Speed(value, low, high, bool(m.value.get("different")), s.runtime, s.batch, s.threads, s.device, told)
+    return Speed(value, low, high, bool(ratio.get("different")), s.runtime, s.batch, s.threads, s.device, told)

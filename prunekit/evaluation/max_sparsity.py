@@ -9,6 +9,7 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.adaptive_points import HIGH
 from prunekit.evaluation.paired import Difference, compare
+from prunekit.formatting import lost, ordinary, percent
 
 RESOLUTION = 0.005
 SCOUTS = (0.5, 0.75, 0.9)  # where to look first where nothing is measured: accuracy may recover beyond a dent
@@ -162,7 +163,9 @@ class _Search:
         confident = _confident(drop, self.allowed)
         recovers = broken is not None and any(s > broken and _within(compare(self.dense, a), self.allowed) for s, a in self.points.items())
         sentence = _found(low, drop, self.allowed, confident, broken is None) + (
-            f" Further on, beyond {100 * (broken or 0):.1f} %, some sparsity is within it again: that does not count." if recovers else ""
+            f" Further on, beyond {ordinary(percent(broken or 0))}, some sparsity is within it again: that does not count."
+            if recovers
+            else ""
         )
         return Furthest(low, drop, confident, self.evaluations, dict(sorted(self.points.items())), sentence)
 
@@ -178,15 +181,16 @@ def _found(sparsity: float, drop: Difference, allowed: float, confident: bool, a
         else "so that chance may be behind it: more images, or a lower sparsity, would make it sure"
     )
     return (
-        f"Up to {100 * sparsity:.1f} %{reach} the drop is within {100 * allowed:g} points: {_points(drop)} on {drop.n:,} images, "
-        f"at worst {max(-100 * drop.low, 0):.1f}, {sure}."
+        f"Up to {ordinary(percent(sparsity))}{reach} the drop is within {100 * allowed:g} points: {_points(drop)} on {drop.n:,} images, "
+        f"at worst {lost(max(-drop.low, 0))}, {sure}."
     )
 
 
 def _points(drop: Difference) -> str:
     """Say how large a drop is."""
-    lost = -100 * drop.value
-    return f"{lost:.1f} points lost" if lost >= 0.05 else "nothing lost" if lost > -0.05 else f"{-lost:.1f} points gained"
+    if lost(drop.value) == lost(0.0):
+        return "nothing lost"
+    return f"{lost(abs(drop.value))} points {'lost' if drop.value < 0 else 'gained'}"
 
 
 def confirm(dense: Accuracy, pruned: Accuracy, allowed: float) -> Confirmation:
@@ -211,7 +215,7 @@ def confirm(dense: Accuracy, pruned: Accuracy, allowed: float) -> Confirmation:
     _check(allowed)
     drop = compare(dense, pruned)
     holds, confident = _within(drop, allowed), _confident(drop, allowed)
-    measured = f"on {drop.n:,} test images, {_points(drop)}, 95 % interval {-100 * drop.high:.1f} to {-100 * drop.low:.1f}"
+    measured = f"on {drop.n:,} test images, {_points(drop)}, 95 % interval {lost(-drop.high)} to {lost(-drop.low)}"
     if confident:
         return Confirmation(drop, True, True, f"Confirmed: {measured}, all of it within {100 * allowed:g} points.")
     if holds:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from prunekit import statistics
 from prunekit.errors import DataError
 from prunekit.evaluation.accuracy import Accuracy
+from prunekit.formatting import points
 from prunekit.statistics.difference import ALPHA
 from prunekit.statistics.proportions import difference_interval, paired_proportions
 
@@ -19,9 +20,7 @@ class Difference(statistics.Difference):
 
     def sentence(self) -> str:
         """Say it in plain words, as in ``−0.6 points, not significant``."""
-        points = f"{abs(self.value) * 100:.1f}"
-        sign = "" if points == "0.0" else ("+" if self.value > 0 else "−")
-        return f"{sign}{points} points, {'significant' if self.significant else 'not significant'}"
+        return f"{points(self.value)} points, {'significant' if self.significant else 'not significant'}"
 
 
 def compare(a: Accuracy, b: Accuracy) -> Difference:

@@ -18,6 +18,13 @@ from prunekit.evaluation.file_layout import Layout, Masks, header, stored
 from prunekit.evaluation.sparse_formats import FORMATS, format_bytes, smallest
 
 FOUR = ("dense", "gzip", "sparse", "surgery")
+FORMS = {
+    "dense": "file in the dense shape",
+    "gzip": "file in the dense shape, gzipped",
+    "sparse": "best sparse format",
+    "surgery": "file after surgery",
+}
+"""What the four are called, everywhere."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.sizes import file_bytes, sparse_bytes
 from prunekit.experiments.identity import run_id
 from prunekit.experiments.records import Run
+from prunekit.formatting import asked, ordinary
 from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import Counts
 from prunekit.models.state import state_hash
@@ -93,7 +94,7 @@ def _amount(spec: PruneSpec) -> str:
     """Return how much goes, for a title; a pattern has said it."""
     if spec.mode == "nm":
         return ""
-    return f"threshold {spec.threshold:g}" if spec.threshold is not None else f"{100 * float(spec.sparsity or 0.0):.4g} %"
+    return f"threshold {spec.threshold:g}" if spec.threshold is not None else ordinary(asked(float(spec.sparsity or 0.0)))
 
 
 def whole_text(spec: PruneSpec) -> str:
@@ -113,9 +114,9 @@ def _blocks(spec: PruneSpec) -> str:
     if not spec.depth:
         return ""
     if spec.blocks is None:
-        return f"{100 * spec.depth:.4g} % of the blocks"
+        return f"{ordinary(asked(spec.depth))} of the blocks"
     number = f"{len(spec.blocks)} block{'s' if spec.blocks[1:] else ''}"
     if spec.depth < 1:
-        return f"{100 * spec.depth:.4g} % of {number}"
+        return f"{ordinary(asked(spec.depth))} of {number}"
     named = f"block{'s' if spec.blocks[1:] else ''} {', '.join(spec.blocks)}"
     return f"without {named if len(spec.blocks) < 4 else number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,18 @@ def best_accuracy(seen: list[Measurement]) -> Measurement | None:
     """Return the accuracy that can be vouched for, on test images and on most of them, where there is one; of equal ones the first."""
     found = [m for m in seen if m.what == "accuracy"]
     return max(found, key=lambda m: (not m.earlier, m.split == "test", m.images), default=None)
+
+
+def zero_or_gone(info: Mapping[str, Any], dense: Mapping[str, Any]) -> float | None:
+    """Return the share of the dense model's prunable weights that are zero or gone; None where that is not known.
+
+    Parameters
+    ----------
+    info, dense : mapping
+        What is noted of a run, and of the dense model that it was made from.
+    """
+    whole, left, zeros = dense.get("prunable"), info.get("prunable"), info.get("sparsity")
+    return None if not whole or left is None or zeros is None else 1 - left * (1 - float(zeros)) / whole
 
 
 def in_passing(store: RunStore) -> set[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from prunekit.errors import LatencyError
+from prunekit.formatting import ratio_span, times
 from prunekit.statistics.series import block_length, median_interval
 
 __all__ = ["MARGIN", "Ratio", "block_length", "ratio"]
@@ -39,6 +40,29 @@ class Ratio:
     def to_dict(self) -> dict[str, float]:
         """Return ``value``, ``low`` and ``high``."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+    @property
+    def speed(self) -> tuple[float, float, float]:
+        """How many times as fast the candidate is: value, low, high."""
+        return 1 / self.value, 1 / self.high, 1 / self.low
+
+
+def speed_words(found: Ratio, baseline: str) -> str:
+    """Say how a candidate's speed compares: ``is 1.05× slower than dense (95 % interval 1.03 to 1.07)``.
+
+    Parameters
+    ----------
+    found : Ratio
+        Its time by the baseline's.
+    baseline : str
+        What that is called.
+    """
+    value, low, high = found.speed
+    if not found.different:
+        return f"shows no significant difference from {baseline} ({times(value)} as fast, 95 % interval {ratio_span(low, high)})"
+    if value > 1:
+        return f"is {times(value)} faster than {baseline} (95 % interval {ratio_span(low, high)})"
+    return f"is {times(found.value)} slower than {baseline} (95 % interval {ratio_span(found.low, found.high)})"
 
 
 def ratio(candidate: ArrayLike, baseline: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> Ratio:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from prunekit.evaluation.accuracy import Accuracy
-from prunekit.latency.ratio import Ratio
+from prunekit.latency.ratio import Ratio, speed_words
 from prunekit.runtimes.checking import Check
 from prunekit.runtimes.registry import RUNTIMES
 
@@ -73,6 +73,9 @@ class CandidateLatency:
         Where it was asked for: of a float32 runtime that of eager mode, whose scores it gives; else measured in the runtime.
     notes : tuple of str
         What a person should know.
+    within : Ratio or None
+        Its time by that of the first candidate in the same runtime, at the same batch and threads: what pruning brings there, whatever the
+        runtime itself brings. None where that could not be measured.
     """
 
     name: str
@@ -94,6 +97,7 @@ class CandidateLatency:
     check: Check | None = None
     accuracy: Accuracy | None = None
     notes: tuple[str, ...] = ()
+    within: Ratio | None = None
 
     @property
     def throughput(self) -> float | None:
@@ -110,6 +114,7 @@ class CandidateLatency:
         found = {name: getattr(self, name) for name in ("name", "runtime", "batch", "threads", "median_ms", "q1_ms", "q3_ms")}
         found |= {"samples": len(self.samples_ms), "ratio": None if self.ratio is None else self.ratio.to_dict()}
         found |= {"different": None if self.ratio is None else self.ratio.different, "macs_ratio": self.macs_ratio}
+        found |= {"within": None if self.within is None else {**self.within.to_dict(), "different": self.within.different}}
         found |= {name: getattr(self, name) for name in ("throughput", "peak_bytes", "file_bytes", "energy_j", "compile_s")}
         checked = self.check
         found["check"] = checked and {"agreement": checked.agreement, "error": checked.error, "n": checked.n, "sentence": checked.sentence}
@@ -172,11 +177,24 @@ class LatencyReport:
         """Return what the rows of a batch and a number of threads are compared with."""
         return next(row for row in self.candidates if (row.batch, row.threads) == (batch, threads))
 
+    def within_runtimes(self, batch: int, threads: int) -> tuple[str, ...]:
+        """Return a sentence for each pruned candidate in each runtime: how it compares with the baseline's model in that very runtime."""
+        first = self.baseline(batch, threads).name
+        rows = [row for row in self.candidates if (row.batch, row.threads) == (batch, threads) and row.name != first]
+        return tuple(f"In {RUNTIMES[row.runtime].title}, {row.name} {speed_words(row.within, first)}" for row in rows if row.within)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
+        said = {f"batch {t.batch}, threads {t.threads}": list(self.within_runtimes(t.batch, t.threads)) for t in self.turns}
         turns = [{"batch": t.batch, "threads": t.threads, "rounds": t.rounds, "stopped": t.stopped} for t in self.turns]
         setting = {"input_shape": list(self.input_shape), "device": self.device, "turns": turns, "versions": self.versions}
-        return {"candidates": [c.to_dict() for c in self.candidates], **setting, "energy": self.energy, "checked_on": self.checked_on}
+        return {
+            "candidates": [c.to_dict() for c in self.candidates],
+            "within_runtimes": said,
+            **setting,
+            "energy": self.energy,
+            "checked_on": self.checked_on,
+        }
 
     def to_frame(self) -> pd.DataFrame:
         """Return every sample: columns ``candidate``, ``runtime``, ``batch``, ``threads``, ``round``, ``ms``."""

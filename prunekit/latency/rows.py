@@ -13,6 +13,7 @@ import torch
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.sizes import file_bytes
 from prunekit.latency.ratio import ratio
 from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.latency.worker_payload import Request, Row
@@ -54,7 +55,9 @@ class Findings:
             return replace(made, error=trial.get("error") or "it was not timed")
         index = turn["rows"].index(row.key)
         told = {name: trial[name] for name in ("peak_bytes", "file_bytes", "compile_s")}
-        timed = self._timed(turn, index, Row(0, self.request.runtimes[0], row.batch).key)
+        if not RUNTIMES[row.runtime].file:  # the weights' file as it is named everywhere, without what the folder for timing notes in it
+            told["file_bytes"] = file_bytes(candidate.model)
+        timed = self._timed(turn, index, Row(0, self.request.runtimes[0], row.batch).key, Row(0, row.runtime, row.batch).key)
         return replace(made, energy_j=turn["energy_j"][index], notes=tuple(trial["notes"]), **told, **timed)
 
     def _turn(self, row: Row) -> dict[str, Any] | None:
@@ -62,14 +65,16 @@ class Findings:
         return next((turn for turn in self.result["turns"] if row.key in turn["rows"]), None)
 
     @staticmethod
-    def _timed(turn: dict[str, Any], index: int, base: str) -> dict[str, Any]:
-        """Return what the samples of a row say."""
+    def _timed(turn: dict[str, Any], index: int, base: str, same: str) -> dict[str, Any]:
+        """Return what the samples of a row say, beside those of the baseline and of the baseline's model in the same runtime."""
         ms = np.asarray(turn["seconds"][index]) * 1000
         q1, median, q3 = (float(q) for q in np.quantile(ms, [0.25, 0.5, 0.75]))
-        beside = turn["seconds"][turn["rows"].index(base)] if base in turn["rows"] else None
+        against = {
+            name: ratio(ms, np.asarray(turn["seconds"][turn["rows"].index(key)]) * 1000) if key in turn["rows"] else None
+            for name, key in (("ratio", base), ("within", same))
+        }
         found = {"samples_ms": tuple(ms.tolist()), "median_ms": median, "q1_ms": q1, "q3_ms": q3}
-        found["ratio"] = None if beside is None else ratio(ms, np.asarray(beside) * 1000)
-        return {**found, "repetitions": turn["repetitions"][index]}
+        return {**found, **against, "repetitions": turn["repetitions"][index]}
 
 
 def with_accuracy(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.formatting import percent
+from prunekit.formatting import percent, reached, span
 from prunekit.plots import theme
 
 
@@ -144,7 +144,9 @@ def _line(rows: pd.DataFrame, place: int, colour: str, x: str) -> go.Scatter:
     """Return the measured points of one setting."""
     name = str(rows["setting"].iloc[0])
     about = rows["about"] if "about" in rows else rows["setting"]
-    data = list(zip([place] * len(rows), rows["requested"], rows["low"], rows["high"], rows["n"], rows["macs"], about, strict=True))
+    removed = [reached(float(r.requested), float(r.sparsity)) for r in rows.itertuples()]
+    kept = [f"{percent(r.value)}, 95 % interval {span(r.low, r.high)}" for r in rows.itertuples()]
+    data = list(zip([place] * len(rows), removed, kept, rows["n"], map(percent, rows["macs"]), about, strict=True))
     extra = "" if x == "sparsity" else f"<br>{AXES[x].title.partition(' (')[0]} %{{x:{AXES[x].form}}}"
     return go.Scatter(
         x=rows[x],
@@ -156,8 +158,8 @@ def _line(rows: pd.DataFrame, place: int, colour: str, x: str) -> go.Scatter:
         customdata=data,
         text=[percent(float(v)) for v in rows["sparsity"]],
         hovertemplate=(
-            "<b>%{customdata[6]}</b><br>removed %{text} (requested %{customdata[1]:.1%})" + extra + "<br>accuracy %{y:.1%}, 95 % interval "
-            "%{customdata[2]:.1%} to %{customdata[3]:.1%}<br>n = %{customdata[4]:,}, effective MACs %{customdata[5]:.1%} of dense"
+            "<b>%{customdata[5]}</b><br>removed: %{customdata[1]}" + extra + "<br>accuracy %{customdata[2]}"
+            "<br>n = %{customdata[3]:,}, MACs of non-zero weights %{customdata[4]} of dense"
             "<br><i>click: open on the Prune page</i><extra></extra>"
         ),
     )
@@ -240,7 +242,8 @@ def thumbnail_curve(frame: pd.DataFrame, *, dense: float, dark: bool = False, he
         mode="lines+markers",
         line={"color": theme.KEPT, "width": 2},
         marker={"size": 6},
-        hovertemplate="removed %{x:.0%}<br>accuracy %{y:.1%}<extra></extra>",
+        customdata=[(percent(r.sparsity), percent(r.value)) for r in rows.itertuples()],
+        hovertemplate="removed %{customdata[0]}<br>accuracy %{customdata[1]}<extra></extra>",
     )
     fig = theme.figure([_band(rows, theme.KEPT), line], dark=dark, height=height, showlegend=False, margin={"l": 4, "r": 4, "t": 4, "b": 4})
     fig.update_xaxes(tickformat=".0%", range=[-0.02, 1.08], tickvals=[0, 0.5, 1], title_text="share of the weights removed")

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from prunekit.comparison.letters import DENSE
-from prunekit.formatting import plural, points, short
+from prunekit.formatting import percent, plural, points, short
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour, letters_of
 
@@ -74,24 +74,26 @@ def _bars(before: pd.Series, after: pd.Series, y: NDArray[np.floating[Any]], let
 
 def _dots(rows: pd.DataFrame, y: NDArray[np.floating[Any]], letter: str, dark: bool) -> go.Scatter:
     """Return a run's accuracies; hollow where the change may be chance."""
-    data = list(zip(rows.index, [points(float(change)) for change in rows["change"]], rows["n"], strict=True))
+    data = list(
+        zip(rows.index, [points(float(change)) for change in rows["change"]], rows["n"], map(percent, rows["accuracy"]), strict=True)
+    )
     colour = letter_colour(letter, dark)
     fills = [colour if told else theme.paper(dark) for told in rows["significant"]]
     return go.Scatter(
         x=rows["accuracy"], y=y, mode="markers", name=letter, legendgroup=letter, customdata=data,
         marker={"color": fills, "size": 10, "line": {"width": 2, "color": colour}},
-        hovertemplate=f"<b>{letter}</b>, %{{customdata[0]}}: %{{x:.1%}}<br>%{{customdata[1]}} points, n = %{{customdata[2]:,}}"
+        hovertemplate=f"<b>{letter}</b>, %{{customdata[0]}}: %{{customdata[3]}}<br>%{{customdata[1]}} points, n = %{{customdata[2]:,}}"
         "<extra></extra>",
     )  # fmt: skip
 
 
 def _ticks(dense: pd.DataFrame, runs: int, dark: bool) -> go.Scatter:
     """Return the dense model's accuracies as upright ticks across all its runs."""
-    data = list(zip(dense.index, dense["n"], strict=True))
+    data = list(zip(dense.index, dense["n"], map(percent, dense["accuracy"]), strict=True))
     return go.Scatter(
         x=dense["accuracy"], y=list(range(len(dense))), mode="markers", name=DENSE, customdata=data,
         marker={"symbol": "line-ns", "size": 10 + (ROW - 3) * runs, "line": {"width": 3, "color": letter_colour(DENSE, dark)}},
-        hovertemplate="<b>Dense</b>, %{customdata[0]}: %{x:.1%}<br>n = %{customdata[1]:,}<extra></extra>",
+        hovertemplate="<b>Dense</b>, %{customdata[0]}: %{customdata[2]}<br>n = %{customdata[1]:,}<extra></extra>",
     )  # fmt: skip
 
 

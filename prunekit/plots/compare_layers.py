@@ -62,10 +62,11 @@ def _with_dense(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _hover(rows: pd.DataFrame, letter: str, place: str) -> dict[str, object]:
     """Return what hovering says of a layer of a run."""
+    names = ("kept", "weights", "width_after", "width_before")
     return {
-        "customdata": rows[["sparsity", "kept", "weights", "width_after", "width_before"]].to_numpy(),
+        "customdata": list(zip(map(percent, rows["sparsity"]), *(rows[name] for name in names), strict=True)),
         "hovertemplate": (
-            f"<b>{letter}</b>, %{{{place}}}<br>%{{customdata[0]:.1%}} of weights gone, %{{customdata[1]:,}} of %{{customdata[2]:,}} left"
+            f"<b>{letter}</b>, %{{{place}}}<br>%{{customdata[0]}} of weights gone, %{{customdata[1]:,}} of %{{customdata[2]:,}} left"
             "<br>%{customdata[3]:,} of %{customdata[4]:,} channels<extra></extra>"
         ),
     }

@@ -50,7 +50,8 @@ def overlap_matrix(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     trace = go.Heatmap(
         z=values, x=letters, y=letters, text=words, texttemplate="%{text}", zmin=0, zmax=1, showscale=False, xgap=3, ygap=3,
         colorscale=[[0, theme.grid(dark)], [1, theme.KEPT]], hoverongaps=False,
-        hovertemplate="both %{y} and %{x} keep %{z:.1%} of what either keeps<extra></extra>",
+        customdata=[["" if np.isnan(v) else percent(v) for v in row] for row in values],
+        hovertemplate="both %{y} and %{x} keep %{customdata} of what either keeps<extra></extra>",
     )  # fmt: skip
     fig = theme.figure([trace], dark=dark, height=90 + 52 * len(letters), margin={"t": 56})
     labels = [f'<span style="color:{letter_colour(letter, dark)}"><b>{letter}</b></span>' for letter in letters]

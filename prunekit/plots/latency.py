@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from prunekit.formatting import milliseconds, ratio_span, times
 from prunekit.plots import theme
 
 MARKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100, 200, 500, 1000)
@@ -53,7 +54,7 @@ def samples(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False)
     for name in names:
         median = float(frame.loc[frame["candidate"] == name, "ms"].median())
         label = {
-            "text": f"<b>{median:.3g} ms</b>" if median < 1000 else f"<b>{median:,.0f} ms</b>",
+            "text": f"<b>{milliseconds(median)} ms</b>",
             "font": {"color": colours[name], "size": 13},
             "showarrow": False,
         }
@@ -67,8 +68,9 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
     Parameters
     ----------
     frame : DataFrame
-        Columns ``candidate``, ``value``, ``low``, ``high`` (speed-up over dense, measured) and ``macs`` (dense MACs over the
-        candidate's, theoretical).
+        Columns ``candidate``, ``value``, ``low``, ``high`` (speed-up over the baseline, measured), ``within``, ``within_low``,
+        ``within_high`` (over the baseline's model in the same runtime, where that is another one; else NaN) and ``macs`` (dense MACs over
+        the candidate's, theoretical).
     colours : dict of str to str
         Candidate to colour.
     dark : bool
@@ -94,8 +96,8 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
                 "thickness": 1.6,
                 "width": 6,
             },
-            customdata=frame[["low", "high"]],
-            hovertemplate="<b>%{y}</b><br>measured %{x:.2f}× (%{customdata[0]:.2f} to %{customdata[1]:.2f})<extra></extra>",
+            customdata=[f"{times(r.value)} ({ratio_span(r.low, r.high)})" for r in frame.itertuples()],
+            hovertemplate="<b>%{y}</b><br>measured %{customdata}<extra></extra>",
         ),
         go.Scatter(
             x=frame["macs"],
@@ -103,12 +105,21 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
             mode="markers",
             name="ratio of MACs (theoretical)",
             marker={"size": 13, "symbol": "diamond-open", "color": theme.muted(dark), "line": {"width": 2}},
-            hovertemplate="<b>%{y}</b><br>dense MACs / effective MACs: %{x:.2f}×<extra></extra>",
+            customdata=["" if np.isnan(v) else times(v) for v in frame["macs"]],
+            hovertemplate="<b>%{y}</b><br>dense MACs / effective MACs: %{customdata}<extra></extra>",
         ),
     ]
+    here = frame.dropna(subset="within")
+    if len(here):
+        traces.insert(1, go.Scatter(
+            x=here["within"], y=here["candidate"], mode="markers", name="measured, against dense in the same runtime",
+            marker={"size": 11, "symbol": "circle-open", "color": [colours[name] for name in here["candidate"]], "line": {"width": 2.5}},
+            customdata=[f"{times(r.within)} ({ratio_span(r.within_low, r.within_high)})" for r in here.itertuples()],
+            hovertemplate="<b>%{y}</b><br>against dense in the same runtime: %{customdata}<extra></extra>",
+        ))  # fmt: skip
     fig = theme.figure(traces, dark=dark, height=110 + 56 * len(frame))
-    most = float(np.nanmax([frame["high"].max(), frame["macs"].max(), 1.2]))
-    least = float(np.nanmin([frame["low"].min(), frame["macs"].min(), 0.9]))
+    most = float(np.nanmax([frame["high"].max(), frame["macs"].max(), frame["within"].max(), 1.2]))
+    least = float(np.nanmin([frame["low"].min(), frame["macs"].min(), frame["within"].min(), 0.9]))
     marks = [mark for mark in MARKS if least * 0.9 <= mark <= most * 1.15]
     fig.update_xaxes(title_text="times faster (log scale)", type="log", range=[np.log10(least * 0.9), np.log10(most * 1.15)])
     fig.update_xaxes(tickvals=marks, ticktext=[f"{mark:g}×" for mark in marks])
@@ -123,7 +134,7 @@ def speed_grid(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     Parameters
     ----------
     frame : DataFrame
-        Columns ``batch``, ``threads``, ``value``, ``low``, ``high``.
+        Columns ``batch``, ``threads``, ``value``, ``low``, ``high`` and ``within`` (a second figure as text, or "").
     dark : bool
         For a dark page.
 
@@ -132,12 +143,12 @@ def speed_grid(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     plotly.graph_objects.Figure
         Colour on a logarithmic scale, the same distance to either side of 1.
     """
-    wide = frame.pivot_table(index="threads", columns="batch", values=["value", "low", "high"])
-    value = wide["value"]
+    wide = frame.pivot(index="threads", columns="batch", values=["value", "low", "high", "within"])
+    value = wide["value"].astype(float)
     most = max(float(np.nanmax(np.abs(np.log2(value.to_numpy())))), 0.2)
     words = [
-        ["" if np.isnan(v) else f"<b>{v:.2f}×</b><br>{low:.2f} to {high:.2f}" for v, low, high in zip(*rows, strict=True)]
-        for rows in zip(value.to_numpy(), wide["low"].to_numpy(), wide["high"].to_numpy(), strict=True)
+        ["" if np.isnan(v) else f"<b>{times(v)}</b> ({ratio_span(low, high)})<br>{here}" for v, low, high, here in zip(*rows, strict=True)]
+        for rows in zip(value.to_numpy(), *(wide[name].to_numpy() for name in ("low", "high", "within")), strict=True)
     ]
     trace = go.Heatmap(
         z=np.log2(value.to_numpy()),

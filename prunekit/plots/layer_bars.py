@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.formatting import short
+from prunekit.formatting import percent, short
 from prunekit.plots import light_figure, theme
 
 Sides = tuple[pd.Series, pd.Series]
@@ -95,7 +95,7 @@ def _xy(share: pd.Series, names: pd.Series, flat: bool) -> dict[str, pd.Series]:
 def _requested(frame: pd.DataFrame, flat: bool, dark: bool) -> dict[str, Any]:
     """Return the marks at the requested shares (seen from the kept side)."""
     marker: dict[str, object] = {"symbol": "line-ns" if flat else "line-ew", "size": 13, "line": {"width": 2, "color": theme.ink(dark)}}
-    return _marks(frame, "requested", "requested: remove", flat, marker)
+    return _marks(frame, "requested", "asked: remove", flat, marker)
 
 
 def _capped(frame: pd.DataFrame, flat: bool, dark: bool) -> dict[str, Any]:
@@ -113,8 +113,8 @@ def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dic
         mode="markers",
         marker=marker,
         name=column,
-        customdata=list(zip(rows.index, rows[column], strict=True)),
-        hovertemplate=words + " %{customdata[1]:.1%}<extra></extra>",
+        customdata=list(zip(rows.index, map(percent, rows[column]), strict=True)),
+        hovertemplate=words + " %{customdata[1]}<extra></extra>",
         showlegend=bool(len(rows)),
     )
 

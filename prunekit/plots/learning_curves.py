@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from prunekit.formatting import percent
+from prunekit.formatting import percent, span
 from prunekit.plots import theme
 
 
@@ -34,10 +34,8 @@ def learning_curves(
     """
     fig = _stacked(("accuracy", "training loss"), (0.68, 0.32), 400, dark)
     if frame["value"].notna().any():
-        fig.add_traces([_band(frame), _line(frame, "value", "validation", colour=theme.KEPT, form=".1%")], rows=[1, 1], cols=[1, 1])
-    fig.add_trace(
-        _line(frame, "train_accuracy", "training images, as seen", colour=theme.dense(dark), form=".1%", dash="dot"), row=1, col=1
-    )
+        fig.add_traces([_band(frame), _line(frame, "value", "validation", colour=theme.KEPT, form="%")], rows=[1, 1], cols=[1, 1])
+    fig.add_trace(_line(frame, "train_accuracy", "training images, as seen", colour=theme.dense(dark), form="%", dash="dot"), row=1, col=1)
     fig.add_trace(_line(frame, "loss", "loss", colour=theme.run_colour(1, dark), form=".4f"), row=2, col=1)
     if dense is not None:
         fig.add_hline(y=dense, row=1, col=1, line={"color": theme.dense(dark), "width": 1.5, "dash": "dash"})
@@ -68,7 +66,8 @@ def _line(frame: pd.DataFrame, column: str, name: str, *, colour: str, form: str
     """Return one column against the epoch."""
     return go.Scatter(
         x=frame["epoch"], y=frame[column], mode="lines+markers", name=name, line={"color": colour, "width": 2, "dash": dash},
-        marker={"size": 6}, hovertemplate=f"epoch %{{x}}<br>{name} %{{y:{form}}}<extra></extra>", showlegend=column != "loss",
+        marker={"size": 6}, customdata=[percent(v) if form == "%" else f"{v:{form}}" for v in frame[column]],
+        hovertemplate=f"epoch %{{x}}<br>{name} %{{customdata}}<extra></extra>", showlegend=column != "loss",
     )  # fmt: skip
 
 
@@ -110,7 +109,8 @@ def schedule_chart(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     steps = {"x": frame["epoch"], "mode": "lines", "showlegend": False}
     removed = go.Scatter(
         **steps, y=frame["sparsity"], line={"color": theme.removed(dark, 1.0), "width": 2, "shape": "hv"}, fill="tozeroy",
-        fillcolor=theme.removed(dark, 0.15), hovertemplate="epoch %{x:.3~g}: %{y:.1%} removed<extra></extra>",
+        fillcolor=theme.removed(dark, 0.15), customdata=[percent(v) for v in frame["sparsity"]],
+        hovertemplate="epoch %{x:.3~g}: %{customdata} removed<extra></extra>",
     )  # fmt: skip
     rate = go.Scatter(
         **steps, y=frame["lr"], line={"color": theme.run_colour(0, dark), "width": 2},
@@ -143,9 +143,10 @@ def recovery_steps(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         x=frame["value"], y=frame["step"], mode="markers+text", marker={"size": 12, "color": colours},
         error_x={"type": "data", "array": frame["high"] - frame["value"], "arrayminus": frame["value"] - frame["low"], "thickness": 1.5,
                  "color": theme.muted(dark)},
-        text=[percent(float(v)) for v in frame["value"]], textposition="top center", customdata=frame[["low", "high", "n"]],
-        hovertemplate="<b>%{y}</b><br>accuracy %{x:.1%}, 95 % interval %{customdata[0]:.1%} to %{customdata[1]:.1%}, "
-        "n = %{customdata[2]:,}<extra></extra>", cliponaxis=False,
+        text=[percent(float(v)) for v in frame["value"]], textposition="top center",
+        customdata=[(span(r.low, r.high), r.n) for r in frame.itertuples()],
+        hovertemplate="<b>%{y}</b><br>accuracy %{text}, 95 % interval %{customdata[0]}, n = %{customdata[1]:,}<extra></extra>",
+        cliponaxis=False,
     )  # fmt: skip
     fig = theme.figure([marks], dark=dark, height=70 + 58 * max(len(frame), 1), showlegend=False, margin={"t": 18, "r": 24})
     fig.update_yaxes(autorange="reversed", showgrid=False)

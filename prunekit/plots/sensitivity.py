@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from prunekit.formatting import short
+from prunekit.formatting import lost, percent, reached, short, span
 from prunekit.plots import theme
 
 COLUMNS = 5
@@ -32,7 +32,7 @@ def sensitivity_panels(
     Parameters
     ----------
     frame : DataFrame
-        Columns ``layer``, ``sparsity``, ``value``, ``low``, ``high``; layers in the order of depth.
+        Columns ``layer``, ``requested``, ``sparsity``, ``value``, ``low``, ``high``; layers in the order of depth.
     dense : float
         Accuracy of the dense model.
     threshold : float, optional
@@ -90,15 +90,19 @@ def _curve(rows: pd.DataFrame, name: str, dense: float, colour: str) -> list[go.
     rows = rows.sort_values("sparsity")
     x = [0.0, *rows["sparsity"]]
     y, low, high = ([dense, *rows[column]] for column in ("value", "low", "high"))
+    said = [("nothing removed", percent(dense), "")]
+    for _, r in rows.iterrows():
+        said.append(
+            (f"removed: {reached(r['requested'], r['sparsity'])}", percent(r["value"]), f", 95 % interval {span(r['low'], r['high'])}")
+        )
     band = go.Scatter(
         x=[*x, *x[::-1]], y=[*high, *low[::-1]], mode="lines", line={"width": 0}, fill="toself", fillcolor=theme.fade_any(colour, 0.16),
         hoverinfo="skip",
     )  # fmt: skip
     line = go.Scatter(
         x=x, y=y, mode="lines+markers", line={"color": colour, "width": 2}, marker={"size": 4}, name=name,
-        customdata=list(zip(low, high, strict=True)),
-        hovertemplate=f"<b>{name}</b> alone<br>removed %{{x:.0%}}<br>accuracy %{{y:.1%}}, "
-        "95 % interval %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
+        customdata=said,
+        hovertemplate=f"<b>{name}</b> alone<br>%{{customdata[0]}}<br>accuracy %{{customdata[1]}}%{{customdata[2]}}<extra></extra>",
     )  # fmt: skip
     return [band, line]
 
@@ -106,9 +110,8 @@ def _curve(rows: pd.DataFrame, name: str, dense: float, colour: str) -> list[go.
 def _target(sparsity: float, floor: float, dark: bool) -> go.Scatter:
     """Return the mark of a suggested target."""
     marker = {"symbol": "triangle-up", "size": 11, "color": theme.ink(dark)}
-    return go.Scatter(
-        x=[sparsity], y=[floor], mode="markers", marker=marker, cliponaxis=False, hovertemplate="suggested: remove %{x:.0%}<extra></extra>"
-    )
+    said = f"suggested: remove {percent(sparsity)}<extra></extra>"
+    return go.Scatter(x=[sparsity], y=[floor], mode="markers", marker=marker, cliponaxis=False, hovertemplate=said)
 
 
 def _lines(fig: go.Figure, dense: float, threshold: float | None, dark: bool) -> None:
@@ -124,7 +127,7 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, d
     Parameters
     ----------
     frame : DataFrame
-        Columns ``layer``, ``requested``, ``value``; layers in the order of depth.
+        Columns ``layer``, ``requested``, ``sparsity``, ``value``; layers in the order of depth.
     costs : DataFrame
         Columns ``layer``, ``params``, ``macs``.
     dense : float
@@ -137,9 +140,9 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, d
     plotly.graph_objects.Figure
     """
     layers = list(dict.fromkeys(frame["layer"]))
-    table = frame.pivot_table(index="layer", columns="requested", values="value", sort=True).reindex(layers)
+    table = frame.pivot_table(index="layer", columns="requested", values=["value", "sparsity"], sort=True).reindex(layers)
     height = 74 + len(layers) * max(19, min(44, 420 // max(len(layers), 1)))
-    titles = ["Points of accuracy lost, by share removed", "Parameters", "MACs"]
+    titles = ["Points of accuracy lost, by the share that was asked for", "Parameters", "MACs"]
     fig = make_subplots(1, 3, shared_yaxes=True, column_widths=[0.64, 0.18, 0.18], horizontal_spacing=0.02, subplot_titles=titles)
     fig.update_layout(**_look(dark, height), showlegend=False, margin={"t": 28, "l": 8, "r": 8, "b": 8}, bargap=0.25)
     fig.add_trace(_cells(table, dense, dark), row=1, col=1)
@@ -147,7 +150,7 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, d
     for place, (column, unit) in enumerate((("params", "parameters"), ("macs", "MACs")), start=2):
         fig.add_trace(_bar(known[column], unit, dark), row=1, col=place)
     fig.update_yaxes(autorange="reversed", tickvals=layers, ticktext=[short(name) for name in layers], showgrid=False)
-    fig.update_xaxes(showgrid=False, row=1, col=1, tickformat=".0%", tickvals=list(table.columns))
+    fig.update_xaxes(showgrid=False, row=1, col=1, tickformat=".0%", tickvals=list(table["value"].columns))
     fig.update_xaxes(row=1, col=2, tickformat="~s", nticks=4)
     fig.update_xaxes(row=1, col=3, tickformat="~s", nticks=4)
     fig.update_annotations(font={"size": 12, "color": theme.muted(dark)})
@@ -156,21 +159,22 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, d
 
 def _cells(table: pd.DataFrame, dense: float, dark: bool) -> go.Heatmap:
     """Return the heat map; lost points are written into the cells where there is room."""
-    lost = np.asarray(dense - table.to_numpy(dtype=float))
-    few = table.shape[0] <= 40 and table.shape[1] <= 12
+    values, shares = table["value"], table["sparsity"]
+    gap = np.asarray(dense - values.to_numpy(dtype=float))
+    few = values.shape[0] <= 40 and values.shape[1] <= 12
     scale = [[place, theme.faded(dark, opacity)] for place, opacity in ((0.0, 0.0), (0.12, 0.28), (1.0, 0.76 if dark else 1.0))]
+    text = [["" if np.isnan(v) else lost(v) for v in row] for row in gap]
+    said = [
+        [("", "") if np.isnan(v) else (reached(float(wanted), s), percent(v)) for wanted, s, v in zip(values.columns, *rows, strict=True)]
+        for rows in zip(shares.to_numpy(dtype=float), values.to_numpy(dtype=float), strict=True)
+    ]
     return go.Heatmap(
-        x=list(table.columns), y=list(table.index), z=lost, zmin=0.0, zmax=max(0.05, float(np.nanmax(lost)) if lost.size else 0.05),
-        colorscale=scale, showscale=False, xgap=2, ygap=2, text=_texts(lost), texttemplate="%{text}" if few else None,
-        textfont={"size": 11}, customdata=table.to_numpy(),
-        hovertemplate="<b>%{y}</b> alone, %{x:.0%} removed<br>accuracy %{customdata:.1%}, %{text} points below dense<extra></extra>",
+        x=list(values.columns), y=list(values.index), z=gap, zmin=0.0, zmax=max(0.05, float(np.nanmax(gap)) if gap.size else 0.05),
+        colorscale=scale, showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}" if few else None,
+        textfont={"size": 11}, customdata=said,
+        hovertemplate="<b>%{y}</b> alone, removed: %{customdata[0]}<br>accuracy %{customdata[1]}, points lost: %{text}<extra></extra>",
         hoverongaps=False,
     )  # fmt: skip
-
-
-def _texts(lost: np.ndarray) -> list[list[str]]:
-    """Return lost points as they stand in the cells; gains and nothing read 0."""
-    return [["" if np.isnan(v) else f"{max(100 * v, 0):.0f}" if v >= 0.0995 else f"{max(100 * v, 0):.1f}" for v in row] for row in lost]
 
 
 def _bar(values: pd.Series, unit: str, dark: bool) -> go.Bar:
@@ -181,30 +185,28 @@ def _bar(values: pd.Series, unit: str, dark: bool) -> go.Bar:
     )  # fmt: skip
 
 
-def sensitivity_caption(frame: pd.DataFrame, dense: float, fragile: Sequence[str]) -> str:
-    """Say which layer gives way first and which hardly notices, from the points in view.
+def sensitivity_caption(lost_by: Mapping[str, float], fragile: Sequence[str]) -> str:
+    """Say which layer gives way first and which hardly notices.
 
     Parameters
     ----------
-    frame : DataFrame
-        As for :func:`sensitivity_panels`.
-    dense : float
-        Accuracy of the dense model.
+    lost_by : mapping of str to float
+        Layer to accuracy lost on average over its points, 0..1 (:attr:`prunekit.evaluation.sensitivity.drop_curves.DropCurve.mean`).
     fragile : sequence of str
         Layers named as fragile.
     """
-    if frame.empty:
+    if not lost_by:
         return "Points follow."
-    lost = (dense - frame.groupby("layer", sort=False)["value"].mean()).clip(lower=0)
-    worst, best, most, least = str(lost.idxmax()), str(lost.idxmin()), float(lost.max()), float(lost.min())
+    worst, best = max(lost_by, key=lost_by.__getitem__), min(lost_by, key=lost_by.__getitem__)
+    most, least = lost_by[worst], lost_by[best]
     if most < SEEN:
         text = "No layer loses accuracy when it is pruned alone, on average over its points."
-    elif len(lost) > 1 and most - least < SEEN:
-        text = f"All layers lose about the same when pruned alone: {100 * most:.1f} points of accuracy on average over their points."
+    elif len(lost_by) > 1 and most - least < SEEN:
+        text = f"All layers lose about the same when pruned alone: {lost(most)} points of accuracy on average over their points."
     else:
-        text = f"**{worst}** gives way first: pruned alone it loses {100 * most:.1f} points of accuracy on average over its points."
+        text = f"**{worst}** gives way first: pruned alone it loses {lost(most)} points of accuracy on average over its points."
         words = "hardly notices" if least < LITTLE else "loses least"
-        text += f" **{best}** {words} ({100 * least:.1f})." if best != worst else ""
+        text += f" **{best}** {words} ({lost(least)})." if best != worst else ""
     if fragile:
         text += f" Unusually fragile: {', '.join(fragile)}."
     return text

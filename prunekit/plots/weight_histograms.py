@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from prunekit.formatting import percent
 from prunekit.plots import theme
 
 Floats = NDArray[np.float64]
@@ -44,16 +45,18 @@ def _outline(bins: Bins, colour: str, share: bool) -> go.Scatter:
     """Return a histogram as a stepped outline; as a share of the layer's weights, so that big and small layers compare."""
     total = max(int(bins.counts.sum()), 1)
     heights = bins.counts / total if share else bins.counts
+    drawn = np.concatenate([[0], np.repeat(heights, 2), [0]])
     return go.Scatter(
         x=np.repeat(bins.edges, 2),
-        y=np.concatenate([[0], np.repeat(heights, 2), [0]]),
+        y=drawn,
+        customdata=[percent(v, 2) for v in drawn] if share else None,
         mode="lines",
         line={"color": colour, "width": 1.8},
         fill="tozeroy",
         fillcolor=theme.fade(colour, 0.12),
         name=bins.name,
         hovertemplate=f"<b>{bins.name}</b><br>weight %{{x:.3g}}<br>"
-        + ("%{y:.2%} of its weights" if share else "%{y:,} weights")
+        + ("%{customdata} of its weights" if share else "%{y:,} weights")
         + "<extra></extra>",
     )
 

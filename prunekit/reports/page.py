@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from prunekit.comparison.columns import Column, Comparison
 from prunekit.comparison.tradeoff import metric_frame
-from prunekit.formatting import percent, size, times
+from prunekit.formatting import percent, ratio_span, size, times
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 from prunekit.reports.pictures import Picture
@@ -59,6 +59,7 @@ def html(comparison: Comparison, pictures: Sequence[Picture] = (), *, relative: 
         f'<p class="caution">{escape(comparison.caution)}.</p>' if comparison.caution else "",
         _tiles(comparison),
         '<h2>Numbers</h2><p class="save">' + _download(comparison) + "</p>" + table_html(comparison, relative=relative),
+        *(f"<p>{escape(sentence)}</p>" for sentence in comparison.within_runtimes),
         *map(_picture, pictures),
         _made(comparison, address),
     ]
@@ -90,8 +91,8 @@ def big_three(column: Column, baseline: Column) -> tuple[tuple[str, str, str], .
         ("Accuracy kept", percent(kept.value) if kept else "–", f"dense {percent(before.value)}" if before else "not measured"),
         ("Size to ship", size(small.bytes) if small else "–", f"{ratio} smaller than dense" if ratio else "not measured"),
         (
-            "Speed", f"{1 / faster.ratio:.2f}×" if faster else "–",
-            f"{1 / faster.high:.2f} to {1 / faster.low:.2f}, {faster.where()}" if faster else "not measured",
+            "Speed", times(1 / faster.ratio) if faster else "–",
+            f"{ratio_span(1 / faster.high, 1 / faster.low)}, {faster.where()}" if faster else "not measured",
         ),
     )  # fmt: skip
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from string import Template
 
-from prunekit.comparison.columns import Column, Comparison, SettingRow
+from prunekit.comparison.columns import Column, Comparison, SettingRow, Speed
 from prunekit.comparison.metrics import METRICS
 from prunekit.evaluation.sizes import gzip_note
 from prunekit.experiments.records import Run
-from prunekit.formatting import percent, points, times
+from prunekit.formatting import milliseconds, percent, points, ratio_span, span, times
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
+from prunekit.runtimes.registry import RUNTIMES
 
 
 def short_title(run: Run) -> str:
@@ -101,7 +102,7 @@ def _accuracy(comparison: Comparison, relative: bool) -> list[Row]:
     """Return accuracy with its interval, and the paired difference."""
     seen = [column.accuracy for column in comparison.all]
     best = _best([None if a is None else a.value for a in seen[1:]], higher=True)
-    values = [Cell() if a is None else Cell(percent(a.value), f"{100 * a.low:.1f} to {percent(a.high)}") for a in seen]
+    values = [Cell() if a is None else Cell(percent(a.value), span(a.low, a.high)) for a in seen]
     rows = [] if relative else [Row("Accuracy", _marked(values, best), "measured")]
     told = [Cell("") if column is comparison.baseline else _difference(column) for column in comparison.all]
     return [*rows, Row("Against dense, in points", _marked(told, best) if relative else tuple(told), "measured")]
@@ -148,13 +149,23 @@ def _time(comparison: Comparison, relative: bool) -> list[Row]:
     speeds = [column.speed for column in comparison.all]
     if not any(speeds):
         return [Row("Time", (Cell(), *(Cell("never measured") for _ in comparison.columns)))]
-    best = _best([None if s is None else s.ratio for s in speeds[1:]], higher=False)
-    told = [Cell() if s is None else Cell(f"{1 / s.ratio:.2f}×", f"{1 / s.high:.2f} to {1 / s.low:.2f}") for s in speeds]
-    rows = [Row("Times as fast as dense", (Cell("1×"), *_marked(told, best)[1:]), "measured")]
+    rows = [_fast("Times as fast as dense", speeds)]
     if not relative:
-        medians = [Cell() if s is None or s.median_ms is None else Cell(f"{s.median_ms:.3g} ms") for s in speeds]
+        medians = [Cell() if s is None or s.median_ms is None else Cell(f"{milliseconds(s.median_ms)} ms") for s in speeds]
         rows.insert(0, Row("Median of a batch", tuple(medians), "measured"))
+    shown = next(s.runtime for s in speeds if s is not None)
+    others = dict.fromkeys(s.runtime for column in comparison.all for s in column.speeds if s.runtime != shown)
+    for name in others:
+        here = [next((s for s in column.speeds if s.runtime == name), None) for column in comparison.all]
+        rows.append(_fast(f"Times as fast as dense, both in {RUNTIMES[name].title if name in RUNTIMES else name}", here))
     return rows
+
+
+def _fast(label: str, speeds: Sequence[Speed | None]) -> Row:
+    """Return how many times as fast as the dense model each run is."""
+    best = _best([None if s is None else s.ratio for s in speeds[1:]], higher=False)
+    told = [Cell() if s is None else Cell(times(1 / s.ratio), ratio_span(1 / s.high, 1 / s.low)) for s in speeds]
+    return Row(label, (Cell(times(1.0)), *_marked(told, best)[1:]), "measured")
 
 
 def _best(values: Iterable[float | None], *, higher: bool) -> int:

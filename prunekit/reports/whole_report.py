@@ -49,7 +49,7 @@ def report(
         told = None
     if told is not None:
         drawn += pictures.of_behaviour(told, look)
-    drawn += pictures.of_family(family(comparison, store.runs(), accuracies(store)))
+    drawn += pictures.of_family(family(comparison, store.runs(), accuracies(store, comparison)))
     return html(comparison, drawn, relative=look.relative, address=address)
 
 
@@ -60,7 +60,8 @@ def _tradeoff(comparison: Comparison, look: View) -> list[Picture]:
     return [replace(one, caption=f"**{sentence}** {one.caption}" if sentence else one.caption) for one in drawn]
 
 
-def accuracies(store: RunStore) -> dict[str, float]:
-    """Return the accuracy of every run by its id: on most images, the latest of equals."""
+def accuracies(store: RunStore, comparison: Comparison) -> dict[str, float]:
+    """Return the accuracy by run of all that were measured on the images of a comparison: steps between others would mean nothing."""
+    on = (comparison.data_id, comparison.split, comparison.images)
     found = store.all_measurements("accuracy")
-    return {run: float(max(seen, key=lambda m: m.images).value["value"]) for run, seen in found.items()}
+    return {run: float(m.value["value"]) for run, seen in found.items() for m in seen if (m.data, m.split, m.images) == on}

@@ -39,7 +39,7 @@ def test_prune_says_estimated_and_exact_sizes_measures(large, capsys):
         assert (about["gzip_how"], true["gzip_how"]) == ("estimated", "measured") and about["gzip_by"] == true["gzip_by"] == "igzip -2"
         assert about["gzip_low"] <= true["gzip"] <= about["gzip_high"] and abs(about["gzip"] / true["gzip"] - 1) < 0.01
         assert about["dense"] == true["dense"] > 64_000_000 and true["gzip_low"] is None
-    line = next(line for line in told(capsys, *argv).splitlines() if line.startswith("gzipped"))
+    line = next(line for line in told(capsys, *argv).splitlines() if line.startswith("file in the dense shape, gzipped"))
     assert line.count("estimated ±") == 2
     exactly = told(capsys, *argv, "--exact-sizes")
     assert not [line for line in exactly.splitlines() if line.startswith("gzipped") and "estimated" in line]
@@ -50,4 +50,4 @@ def test_a_small_file_says_nothing_of_the_kind():
     small, large = sizes(model).to_dict(), sizes(model, above=0).to_dict()
     assert gzip_note(small) == gzip_note(None) == "" and "estimated" not in size_text(small, "gzip")
     assert size_text(large, "gzip").endswith(f"({gzip_note(large)})") and size_text(large, "dense") == size_text(small, "dense")
-    assert METRICS["gzip"].title == "Gzipped file"
+    assert METRICS["gzip"].title == "File in the dense shape, gzipped"

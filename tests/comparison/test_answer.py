@@ -103,10 +103,10 @@ def test_the_sentence_reads_as_people_would_say_it() -> None:
     told = answer(column("Dense", base, None, 1000, 1.0), columns)
     assert told.best == "B"
     assert told.sentence.startswith(
-        "B keeps 99.6 % (−0.4 points, not significant, n = 1,000) at 2.9× smaller (best sparse format) "
-        "and 1.8× faster (eager, batch 1, 1 thread, cpu): the only one that loses no significant accuracy"
+        "B keeps 99.6 % (−0.4 points, not significant, n = 1,000) at 2.90× smaller (best sparse format) "
+        "and 1.82× faster (eager, batch 1, 1 thread, cpu): the only one that loses no significant accuracy"
     )
-    assert "A is faster (2.0×)" in told.sentence and "A is smaller (10.0× smaller than dense, −10.0 points, significant)" in told.sentence
+    assert "A is faster (2.00×)" in told.sentence and "A is smaller (10.0× smaller than dense, −10.0 points, significant)" in told.sentence
 
 
 def test_without_accuracies_nothing_is_recommended() -> None:

@@ -94,7 +94,7 @@ def test_accuracy_outside_the_recorded_interval_is_said(tmp_path: Path) -> None:
     result["after"]["accuracy"] |= {"value": 0.2, "low": 0.1, "high": 0.3}
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
     found = apply_recipe(folder)
-    assert found.same_masks is True and found.within is False and "outside the recorded interval 10.0–30.0 %" in found.sentence
+    assert found.same_masks is True and found.within is False and "outside the recorded interval 10.0 to 30.0 %" in found.sentence
 
 
 def test_a_recipe_alone_is_carried_out_and_has_nothing_to_compare_with(tmp_path: Path) -> None:

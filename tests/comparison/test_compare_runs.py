@@ -18,6 +18,7 @@ from prunekit.errors import PrunekitError, StoreError
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
 from prunekit.experiments.home import home
+from prunekit.reports.table import groups
 from tests.comparison.made import DIGITS, at, dense, pruned, seen, store_of, timed
 
 RNG = np.random.default_rng(0)
@@ -185,3 +186,21 @@ def test_a_run_whose_weights_are_gone_keeps_its_figures_and_is_not_recommended(t
     found = compare_runs([lost.id, there.id], store)
     assert found.columns[0].gone and found.columns[0].accuracy == Accuracy.of(RIGHT[0])
     assert found.best == "B" and "A cannot be opened any more" in found.answer and lost.id not in found.to_fill
+
+
+def test_within_another_runtime_the_ratio_to_dense_there_counts_and_is_said(tmp_path: Path) -> None:
+    runs = at(0.5, 0.9)
+    store, base = store_of(tmp_path, *runs), dense()
+    slower = {"value": 1.05, "low": 1.03, "high": 1.07, "different": True}
+    for run in runs:
+        store.put_measurement(timed(run, 0.5, base))
+    store.put_measurement(timed(runs[0], 0.2, base, runtime="onnxruntime", base_runtime="eager", within=slower))
+    found = compare_runs([run.id for run in runs], store)
+    a, b = found.columns
+    assert [(s.runtime, s.ratio) for s in a.speeds] == [("eager", 0.5), ("onnxruntime", 1.05)] and a.speed == a.speeds[0]
+    assert [s.runtime for s in b.speeds] == ["eager"]
+    said = [sentence for sentence in found.within_runtimes if "ONNX" in sentence]
+    assert said == ["In ONNX Runtime, A is 1.05× slower than dense (95 % interval 1.03 to 1.07), batch 1, 1 thread, cpu."]
+    assert json.loads(json.dumps(found.to_dict()))["within_runtimes"] == list(found.within_runtimes)
+    rows = {row.label: row for row in groups(found)["Time"]}
+    assert [cell.text for cell in rows["Times as fast as dense, both in ONNX Runtime"].cells] == ["1.00×", "0.95×", "–"]

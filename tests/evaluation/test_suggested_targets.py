@@ -139,7 +139,7 @@ def test_the_layer_that_costs_nothing_goes_first_and_each_says_why() -> None:
     assert "most that was measured" in targets["free"].reason
     assert targets["dear"].sparsity < 0.01
     assert targets["fair"].sparsity == pytest.approx(0.5)
-    assert targets["fair"].reason == "costs 2.0 points; 70 % would cost 8.0 points more"
+    assert targets["fair"].reason == "costs 2.0 points; 70 % would cost 10.0 points"
 
 
 def test_a_layer_that_stays_whole_says_what_the_first_step_would_cost() -> None:
@@ -147,6 +147,15 @@ def test_a_layer_that_stays_whole_says_what_the_first_step_would_cost() -> None:
     target = suggest(found, drop=0.0, totals=totals(found)).targets[1]
     assert target.sparsity == 0
     assert target.reason == "stays whole: 10 % would cost 30.0 points"
+
+
+def test_what_a_target_costs_and_what_was_measured_there_both_carry_their_words() -> None:
+    lucky = layer("lucky", [0.88, 0.92, 0.88, 0.7, 0.3])
+    found = table(lucky)
+    target = next(t for t in suggest(found, drop=0.0, totals=totals(found)).targets if t.name == "lucky")
+    at = {p.sparsity: found.dense.value - p.accuracy.value for p in lucky.points}
+    assert target.sparsity in at and target.measured == pytest.approx(at[target.sparsity]) != pytest.approx(target.drop)
+    assert target.reason.startswith("costs −2.0 points as measured, 0.0 as it counts")
 
 
 def test_a_goal_is_met_where_it_costs_least() -> None:

@@ -48,7 +48,9 @@ def curve_frame():
 
 
 def speeds():
-    return pd.DataFrame({"batch": [1, 8, 1], "threads": [1, 1, 2], "value": [2.0, 0.5, 1.0], "low": 0.4, "high": 2.1})
+    return pd.DataFrame(
+        {"batch": [1, 8, 1], "threads": [1, 1, 2], "value": [2.0, 0.5, 1.0], "low": 0.4, "high": 2.1, "within": ["1.90×", "", ""]}
+    )
 
 
 def latency_frame():
@@ -57,7 +59,8 @@ def latency_frame():
 
 COLOURS = {"dense": plots.DENSE, "smaller": plots.KEPT}
 NORMS = pd.DataFrame({"layer": "a", "place": [0.5, 1.0], "norm": [1.2, 0.8], "filter": [1, 0]})
-RATIOS = pd.DataFrame({"candidate": ["smaller"], "value": [2.5], "low": [2.4], "high": [2.7], "macs": [4.0]})
+HERE = {name: [np.nan] for name in ("within", "within_low", "within_high")}
+RATIOS = pd.DataFrame({"candidate": ["smaller"], "value": [2.5], "low": [2.4], "high": [2.7], **HERE, "macs": [4.0]})
 CHANNELS = pd.DataFrame({"channel": range(4), "score": [0.4, 0.1, 0.9, 0.2], "kept": [True, False, True, False]})
 SIZES = pd.DataFrame({"label": ["dense", "small"], "bytes": [100, 40], "text": ["100 B", "40 B"], "dense": [True, False]})
 KERNELS = RNG.normal(size=(6, 3, 5, 5)).astype(np.float32)
@@ -208,7 +211,7 @@ def test_the_grid_of_speed_ups_names_each_figure_and_leaves_what_is_missing_empt
     assert (list(trace.x), list(trace.y)) == (["batch 1", "batch 8"], ["1 thread", "2 threads"])
     assert trace.z[0][0] == -trace.z[0][1] == 1.0, "twice as fast and half as fast are as far from no change"
     assert trace.zmin == -trace.zmax
-    assert "2.00×" in trace.text[0][0]
+    assert "2.00×" in trace.text[0][0] and trace.text[0][0].endswith("1.90×"), "and against dense in the same runtime"
     assert np.isnan(trace.z[1][1])
 
 
@@ -217,6 +220,9 @@ def test_ratios_show_the_interval_and_theory_as_a_hollow_mark():
     assert measured.x[0] + measured.error_x.array[0] == pytest.approx(2.7)
     assert measured.x[0] - measured.error_x.arrayminus[0] == pytest.approx(2.4)
     assert theory.marker.symbol.endswith("open") and theory.x[0] == 4.0
+    elsewhere = RATIOS.assign(candidate="dense", within=0.95, within_low=0.9, within_high=1.1)
+    _, here, _ = plots.ratios(elsewhere, colours=COLOURS).data
+    assert here.x[0] == 0.95 and here.customdata[0] == "0.95× (0.90 to 1.10)", "slower there, though faster than the baseline"
 
 
 @pytest.mark.parametrize(

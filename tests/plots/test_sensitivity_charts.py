@@ -18,6 +18,9 @@ def points(layers, dense=0.9):
     return pd.DataFrame(rows, columns=["layer", "requested", "sparsity", "value", "low", "high", "n"])
 
 
+LOST = {"a": 0.0, "b": 0.005, "c": 0.01}
+
+
 def costs(layers):
     return pd.DataFrame(
         {"layer": layers, "params": [10 * (i + 1) for i in range(len(layers))], "macs": [7 * (i + 1) for i in range(len(layers))]}
@@ -52,6 +55,14 @@ def test_the_map_holds_what_is_lost_and_what_it_costs_on_the_same_rows():
     assert list(params.x) == [10, 20, 30] and list(macs.x) == [7, 14, 21]
 
 
+def test_a_cell_says_what_was_measured_gains_too_and_what_was_asked_where_it_is_not_what_went():
+    frame = points(["a"]).assign(value=[0.905, 0.9, 0.78], sparsity=[0.09375, 0.5, 0.9])
+    cells = plots.sensitivity_map(frame, costs(["a"]), dense=0.9).data[0]
+    assert list(cells.text[0]) == ["−0.5", "0.0", "12.0"], "one decimal for all, as in tables"
+    said = [entry[0] for entry in cells.customdata[0]]
+    assert said[0] == "asked 10\u202f%, reached 9.4\u202f%" and said[1] == "50.0\u202f%"
+
+
 def test_a_point_that_is_not_measured_yet_is_an_empty_cell():
     frame = points(["a", "b"]).drop(index=5)
     cells = plots.sensitivity_map(frame, costs(["a", "b"]), dense=0.9).data[0]
@@ -59,8 +70,13 @@ def test_a_point_that_is_not_measured_yet_is_an_empty_cell():
 
 
 def test_the_caption_names_the_first_to_give_way_and_the_last():
-    text = plots.sensitivity_caption(points(["a", "b", "c"]), 0.9, ["c"])
-    assert text.startswith("**c** gives way first") and "**a** hardly" in text and "Unusually fragile: c" in text
+    text = plots.sensitivity_caption(LOST, ["c"])
+    assert (
+        text.startswith("**c** gives way first")
+        and "**a** hardly" in text
+        and "1.0 points of accuracy" in text
+        and "Unusually fragile: c" in text
+    )
 
 
 @pytest.mark.parametrize("x", list(plots.AXES))

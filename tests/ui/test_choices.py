@@ -96,7 +96,7 @@ def test_the_share_counts_what_was_picked(tab, target):
     achieved = prunekit.prune(prunekit.load_model("digits_cnn"), spec).achieved
     tile = one.metric({"params": "Parameters removed", "macs": "MACs removed"}[target])
     assert tile.value.startswith(f"{100 * achieved.sparsity:.1f}")
-    assert "requested 50.0" in tile.delta
+    assert "asked 50\u202f%" in tile.delta
     assert one.app.slider(key="pick_sparsity").label == f"Remove this share of {setting_controls.COUNTED[target]}"
 
 
@@ -117,7 +117,7 @@ def test_a_pattern_takes_the_place_of_the_slider(tab):
     one = tab("prune")
     one.set("pick_mode", "nm")
     assert not one.app.slider
-    assert "2:4 asks for 50.0" in one.metric("Weights removed").delta
+    assert "2:4: asked 50\u202f%, reached 49.8" in one.metric("Weights removed").delta
     one.set("pick_pattern", "1:4")
     assert one.address == {"mode": "nm", "pattern": "1:4"}
     one.set("pattern_m", 5)

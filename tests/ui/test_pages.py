@@ -203,9 +203,13 @@ def test_latency_takes_turns_and_answers_in_words(tab, no_clock):
     one = tab("latency", model="digits_mlp", sparsity="80", budget="2")
     one.click("measure_latency")
     one.wait(lambda: one.app.metric and one.metric("Dense"), 120)
-    assert one.metric("Dense").value == "2 ms" and one.metric("Fastest: smaller").value == "1 ms"
+    assert (
+        one.metric("Dense").value == "2.00 ms"
+        and one.metric("Smaller").value == "1.00 ms"
+        and one.metric("Fastest: dense").value == "0.400 ms"
+    )
     zeroed, removed = (next(line for line in one.text.splitlines() if verb in line) for verb in ("Zeroing 80", "Removing 80"))
-    assert "no significant difference" in zeroed and "× faster" in removed and "95 % interval" in removed
+    assert "no significant difference" in zeroed and "× faster than dense" in removed and "95 % interval" in removed
 
 
 def test_data_that_are_not_here_are_asked_for_and_not_fetched(tab, monkeypatch, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.evaluation.sensitivity.measure import LayerSensitivity, Sensitivity
+from prunekit.formatting import lost
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +28,8 @@ class DropCurve:
         What was measured, ascending from 0: shares of the layer's weights or of the group's channels.
     drops : ndarray of float, shape [k]
         Accuracy lost against the dense model on the same images, 0..1, not falling.
+    measured : ndarray of float, shape [k]
+        The same as it was measured: chance makes it fall here and there, and negative where a model answers better.
     params, macs : ndarray of float, shape [k]
         What is saved.
     size : int
@@ -36,6 +39,7 @@ class DropCurve:
     name: str
     sparsities: Floats
     drops: Floats
+    measured: Floats
     params: Floats
     macs: Floats
     size: int
@@ -72,7 +76,7 @@ def drop_curve(layer: LayerSensitivity, dense: float) -> DropCurve:
     weights = np.array([1e6, *np.ones(raw.size - 1)])  # nothing removed costs nothing
     drops = np.maximum(np.asarray(isotonic_regression(raw, weights=weights).x), 0.0)
     drops[0] = 0.0
-    return DropCurve(layer.name, np.asarray(sparsities, float), drops, params, macs, layer.size)
+    return DropCurve(layer.name, np.asarray(sparsities, float), drops, raw, params, macs, layer.size)
 
 
 def drop_curves(found: Sensitivity) -> tuple[DropCurve, ...]:
@@ -107,8 +111,8 @@ def fragile(found: Sensitivity) -> dict[str, str]:
     spread = 1.4826 * float(np.median(np.abs(means - middle))) if means.size else 0.0
     bound = middle + max(DEVIATIONS * spread, LEAST)
     return {
-        curve.name: f"{curve.name} is unusually fragile: pruned alone it loses {100 * curve.mean:.1f} points on average, the median layer "
-        f"{100 * middle:.1f}"
+        curve.name: f"{curve.name} is unusually fragile: pruned alone it loses {lost(curve.mean)} points on average, the median layer "
+        f"{lost(middle)}"
         for curve in curves
         if curve.mean > bound
     }

@@ -6,7 +6,7 @@ What a total costs is estimated as the sum of what its parts cost alone: layers 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from prunekit.errors import PrunekitError, one_of
 from prunekit.evaluation.sensitivity.drop_curves import DropCurve, drop_curves
 from prunekit.evaluation.sensitivity.knapsack import Floats, Ints, least_for, most_within
 from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.formatting import asked, lost, ordinary, percent
 
 Counter = Callable[[Mapping[str, float]], tuple[float, float]]
 
@@ -33,6 +34,8 @@ class LayerTarget:
         Share of its weights or channels to remove; 0 leaves it whole.
     drop : float
         Accuracy that this costs when it is done alone, 0..1: estimated from the measured curve.
+    measured : float or None
+        Accuracy that was lost at this very sparsity, as it was measured; None where none was measured there.
     reason : str
         Why, in one sentence computed from its curve.
     """
@@ -40,6 +43,7 @@ class LayerTarget:
     name: str
     sparsity: float
     drop: float
+    measured: float | None
     reason: str
 
 
@@ -78,7 +82,7 @@ class Suggestion:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
-        targets = [{"name": t.name, "sparsity": t.sparsity, "drop": t.drop, "reason": t.reason} for t in self.targets]
+        targets = [asdict(target) for target in self.targets]
         shares = {"params": self.params, "macs": self.macs, "counted": self.counted}
         return {"targets": targets, "drop": self.drop, "tag": "estimated", **shares, "images": self.images, "sentence": self.sentence}
 
@@ -177,8 +181,8 @@ class _Problem:
         if reach < share - 1e-9:
             word = "parameters" if what == "params" else "MACs"
             raise PrunekitError(
-                f"within what was measured at most {100 * reach:.1f} % of the {word} can go, and {100 * share:.1f} % were asked for: "
-                "lower the goal, or measure higher sparsities"
+                f"within what was measured at most {ordinary(percent(reach))} of the {word} can go, and {ordinary(percent(share))} were "
+                "asked for: lower the goal, or measure higher sparsities"
             )
         if self.counter is None:
             return self._least(what, share)
@@ -234,14 +238,16 @@ class _Problem:
     def suggestion(self, picked: Ints, images: int) -> Suggestion:
         """Put it together, each target with its reason."""
         drops = [float(o.drops[k]) for o, k in zip(self.options, picked, strict=True)]
+        shares = [float(o.sparsities[k]) for o, k in zip(self.options, picked, strict=True)]
         targets = tuple(
-            LayerTarget(o.curve.name, float(o.sparsities[k]), d, reason(o.curve, float(o.sparsities[k]), d))
-            for o, k, d in zip(self.options, picked, drops, strict=True)
+            LayerTarget(o.curve.name, s, d, measured_at(o.curve, s), reason(o.curve, s, d))
+            for o, s, d in zip(self.options, shares, drops, strict=True)
         )
         params, macs = (count / max(total, 1) for count, total in zip(self.saved(picked), self.totals, strict=True))
+        saved = f"{ordinary(percent(params))} of the parameters and {ordinary(percent(macs))} of the MACs"
         sentence = (
-            f"{100 * params:.1f} % of the parameters and {100 * macs:.1f} % of the MACs would go, for {100 * sum(drops):.1f} points of "
-            f"accuracy: estimated, as the sum of what each layer costs alone on {images:,} images. Measure the whole before you rely on it"
+            f"{saved} would go, for {lost(sum(drops))} points of accuracy: estimated, as the sum of what each layer costs alone on "
+            f"{images:,} images. Measure the whole before you rely on it"
         )
         return Suggestion(targets, sum(drops), params, macs, self.counter is not None, images, sentence)
 
@@ -256,11 +262,24 @@ def reason(curve: DropCurve, sparsity: float, drop: float) -> str:
     sparsity, drop : float
         Its target, and what that costs.
     """
-    last = float(curve.sparsities[-1])
     beyond = np.flatnonzero(curve.sparsities > sparsity + 1e-9)
+    costs = f"costs {_cost(curve, sparsity, drop)}"
     if not beyond.size:
-        return f"even at {100 * last:.0f} %, the most that was measured, it costs {100 * drop:.1f} points"
-    following = int(beyond[0])
-    more = 100 * (float(curve.drops[following]) - drop)
-    ahead = f"{100 * float(curve.sparsities[following]):.0f} % would cost {more:.1f} points more"
-    return f"stays whole: {ahead.replace(' more', '')}" if sparsity == 0 else f"costs {100 * drop:.1f} points; {ahead}"
+        return f"even at {ordinary(asked(sparsity))}, the most that was measured, it {costs}"
+    following = float(curve.sparsities[int(beyond[0])])
+    ahead = f"{ordinary(asked(following))} would cost {_cost(curve, following, float(curve.drops[int(beyond[0])]))}"
+    return f"stays whole: {ahead}" if sparsity == 0 else f"{costs}; {ahead}"
+
+
+def measured_at(curve: DropCurve, sparsity: float) -> float | None:
+    """Return what was measured at this very sparsity; None between measured points, and where nothing goes."""
+    place = np.flatnonzero(np.isclose(curve.sparsities, sparsity, atol=1e-9))
+    return float(curve.measured[place[0]]) if place.size and sparsity > 0 else None
+
+
+def _cost(curve: DropCurve, sparsity: float, drop: float) -> str:
+    """Return points of accuracy as they count, and as they were measured where that is not the same."""
+    measured = measured_at(curve, sparsity)
+    if measured is None:
+        return f"about {lost(drop)} points, between measured ones"
+    return f"{lost(drop)} points" if lost(measured) == lost(drop) else f"{lost(measured)} points as measured, {lost(drop)} as it counts"

@@ -7,11 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prunekit.evaluation.compression import BY
-from prunekit.evaluation.sizes import comparable, gzip_note
+from prunekit.evaluation.sizes import FORMS, comparable, gzip_note
 from prunekit.experiments.archive.gathering import Gathered, Pixels
 from prunekit.experiments.archive.manifest import BESIDE, EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, SAMPLES, WEIGHTS
 from prunekit.experiments.archive.reported_metrics import stated_in
 from prunekit.experiments.archive.samples import Samples
+from prunekit.experiments.run_list import zero_or_gone
+from prunekit.formatting import milliseconds, ordinary, percent, ratio_span, span, times
 from prunekit.models.cost import share_of_all
 
 ABOUT = {
@@ -32,12 +34,7 @@ COUNTED = {
     "macs": "multiply-accumulates (MACs)",
     "effective_macs": "MACs with a weight that is not zero",
 }
-SIZES = {
-    "dense": "dense file",
-    "gzip": f"dense file, gzipped ({BY})",
-    "sparse": "non-zeros in the best sparse format",
-    "surgery": "file after surgery",
-}
+SIZES = {**FORMS, "gzip": f"{FORMS['gzip']} ({BY})"}
 PACKAGES = ("torch", "torchvision", "safetensors", "onnxruntime", "numpy")
 
 
@@ -64,7 +61,7 @@ def readme(
     parts = [
         f"# {_line(told['run']['title'])}\n\nRun `{told['run']['id'][:12]}` of prunekit, as files that need no prunekit.",
         "## Figures\n\n" + "\n".join(_figures(told)),
-        "## Files\n\n" + "\n".join(_files(files, code)),
+        "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"))),
         f"Before this archive was offered, every form of the model in it was opened in a process without prunekit and gave the "
         f"predictions of the run on {gathered.what}: scores within 0.001 of the largest score.\n\n"
         f"`{LOADER}` is a program: read it before you run it. It was tried with {_versions()}.",
@@ -88,8 +85,12 @@ def _figures(told: Mapping[str, Any]) -> Iterator[str]:
     for name, title in COUNTED.items():
         if name in info:
             yield f"| {title} | {_count(dense['info'].get(name))} | {_count(info[name])} |"
-    if "sparsity" in info:
-        yield f"| zeros among prunable weights | {_percent(dense['info'].get('sparsity'))} | {_percent(info['sparsity'])} |"
+    gone = [zero_or_gone(each, dense["info"]) for each in (dense["info"], info)]
+    if gone[1] is not None:
+        yield f"| prunable weights that are zero or gone | {_percent(gone[0])} | {_percent(gone[1])} |"
+    elif "sparsity" in info:
+        zeros = " | ".join(_percent(each.get("sparsity")) for each in (dense["info"], info))
+        yield f"| zeros among the prunable weights that are left | {zeros} |"
     whole = dense["info"].get("params")
     if whole and {"params", "nonzero"} <= info.keys():
         shares = (share_of_all(whole, each.get("params", whole), each.get("nonzero", whole)) for each in (dense["info"], info))
@@ -109,7 +110,7 @@ def _accuracies(told: Mapping[str, Any]) -> dict[str, str]:
         if seen["what"] == "accuracy":
             value = seen["value"]
             where = f"{seen['images']:,} {seen['split']} images of {_data(seen['data'])}"
-            interval = f"{100 * value['low']:.1f} to {100 * value['high']:.1f}"
+            interval = ordinary(span(value["low"], value["high"]))
             found[where] = f"{_percent(value['value'])} ({interval})" + ("" if seen["runtime"] == "eager" else f", {seen['runtime']}")
     return found
 
@@ -120,14 +121,25 @@ def _latencies(told: Mapping[str, Any]) -> Iterator[str]:
         value = seen["value"]
         if seen["what"] == "latency" and value.get("median_ms") is not None:
             where = f"{value.get('runtime')}, batch {value.get('batch')}, {value.get('threads')} threads, {seen['machine'].get('cpu', '')}"
-            yield f"| median latency, ms ({_line(where)}) | | {value['median_ms']:.3g} |"
+            yield f"| median latency, ms ({_line(where)}) | | {milliseconds(value['median_ms'])} |"
+            base = value.get("baseline") or {}
+            against = {f"{base.get('name', 'dense')} in {base.get('runtime')}": value.get("ratio")}
+            if base.get("runtime") != value.get("runtime"):
+                against["the dense model in the same runtime"] = value.get("within")
+            for name, ratio in against.items():
+                if ratio is not None:
+                    faster = f"{times(1 / ratio['value'])} ({ratio_span(1 / ratio['high'], 1 / ratio['low'])})"
+                    yield f"| times as fast as {_line(name)} ({_line(where)}) | | {faster} |"
 
 
-def _files(files: Mapping[str, int], code: str) -> Iterator[str]:
+def _files(files: Mapping[str, int], code: str, sizes: Mapping[str, Any] | None) -> Iterator[str]:
     """Yield the table of files."""
     yield "| file | bytes | what it is |"
     yield "|---|---|---|"
     about = {**ABOUT, code: "the architecture, which `load.py` imports"}
+    if sizes is not None and sizes.get("surgery") is not None and files.get(WEIGHTS, 0) >= sizes["surgery"]:
+        rest = files[WEIGHTS] - sizes["surgery"]
+        about[WEIGHTS] += f": {FORMS['surgery']} is {sizes['surgery']:,} bytes, the metadata {rest:,}"
     for name, size in sorted(files.items()):
         yield f"| `{name}` | {size:,} | {about.get(name, '')} |"
 
@@ -190,7 +202,7 @@ def _count(number: Any) -> str:
 
 def _percent(share: Any) -> str:
     """Return a share in percent, or a dash."""
-    return f"{100 * share:.1f} %" if isinstance(share, (int, float)) else "–"
+    return ordinary(percent(share)) if isinstance(share, (int, float)) else "–"
 
 
 def _versions() -> str:

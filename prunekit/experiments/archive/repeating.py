@@ -26,6 +26,7 @@ from prunekit.experiments.archive.reported_metrics import result_in, stated_in
 from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.store import RunStore
+from prunekit.formatting import ordinary, percent
 from prunekit.models.folder import is_folder, read_result
 from prunekit.models.info import info
 from prunekit.models.load import load_model
@@ -198,9 +199,10 @@ def _right(told: Mapping[str, Any]) -> int:
 def _compared(told: Repeated) -> str:
     """Say how what was measured compares with what is stated."""
     assert told.accuracy is not None
-    here = f"{100 * told.accuracy.value:.1f} %: {_right(told.accuracy.to_dict()):,} of {told.accuracy.n:,} test samples are right"
+    here = f"{ordinary(percent(told.accuracy.value))}: {_right(told.accuracy.to_dict()):,} of {told.accuracy.n:,} test samples are right"
     if told.stated is None:
         return f"Accuracy {here}; none is stated"
     if told.same:
         return f"Accuracy {here}, as stated"
-    return f"Accuracy {here}; stated are {100 * float(told.stated['value']):.1f} %, {_right(told.stated):,} of {int(told.stated['n']):,}"
+    stated = ordinary(percent(float(told.stated["value"])))
+    return f"Accuracy {here}; stated are {stated}, {_right(told.stated):,} of {int(told.stated['n']):,}"

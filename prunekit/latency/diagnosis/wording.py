@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prunekit.formatting import asked, milliseconds, ordinary, ratio_span, times
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Rounded
 from prunekit.latency.ratio import Ratio
 
@@ -22,28 +23,18 @@ def names(layers: Sequence[LayerEvidence]) -> str:
 
 
 def ms(value: float) -> str:
-    """Return milliseconds with three figures, microseconds below a tenth of one: ``2.35 ms``, ``14.2 µs``."""
-    unit, number = ("µs", 1000 * value) if value < 0.1 else ("ms", value)
-    digits = 2 if number < 9.995 else 1 if number < 99.95 else 0
-    return f"{number:.{digits}f} {unit}"
+    """Return milliseconds with their unit: ``2.35 ms``, ``0.0142 ms``."""
+    return f"{milliseconds(value)} ms"
 
 
 def percent(share: float) -> str:
-    """Return a share as percent; what is neither nothing nor all never reads 0 or 100."""
-    value = 100 * share
-    if 0 < value < 1 or 99 < value < 100:
-        return f"{min(max(value, 0.1), 99.9):.1f} %"
-    return f"{value:.0f} %"
-
-
-def times(ratio: float) -> str:
-    """Return a factor: ``2.7×``."""
-    return f"{ratio:.2f}×" if ratio < 9.995 else f"{ratio:.0f}×"
+    """Return a share as percent, with ordinary spaces."""
+    return ordinary(asked(share))
 
 
 def interval(ratio: Ratio) -> str:
     """Return a ratio of times with its interval: ``0.98 (0.97 to 1.00)``."""
-    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+    return f"{times(ratio.value).removesuffix('×')} ({ratio_span(ratio.low, ratio.high)})"
 
 
 def verdict(evidence: Evidence) -> str:
@@ -58,15 +49,18 @@ def verdict(evidence: Evidence) -> str:
     if not r.different:
         what = f"makes no measurable difference in {evidence.runtime}: its time is {interval(r)} of the baseline's"
     elif r.value < 1:
-        what = f"is {times(1 / r.value)} faster in {evidence.runtime} ({1 / r.high:.2f} to {1 / r.low:.2f})"
+        what = f"is {times(1 / r.value)} faster in {evidence.runtime} ({ratio_span(1 / r.high, 1 / r.low)})"
     else:
-        what = f"is {times(r.value)} slower in {evidence.runtime} ({r.low:.2f} to {r.high:.2f})"
+        what = f"is {times(r.value)} slower in {evidence.runtime} ({ratio_span(r.low, r.high)})"
     return f"{evidence.name[:1].upper()}{evidence.name[1:]} {what}{_promise(evidence)}."
 
 
 def _promise(evidence: Evidence) -> str:
-    """Return what the MACs promise; nothing is left of them where all weights are zero."""
-    return f"; its MACs promise {times(1 / evidence.effective_ratio)}" if evidence.effective_ratio else "; all of its weights are zero"
+    """Return what the MACs promise, those of non-zero weights where zeros make a difference; where all weights are zero nothing is left."""
+    if not evidence.effective_ratio:
+        return "; all of its weights are zero"
+    zeros = times(evidence.effective_ratio) != times(evidence.macs_ratio)
+    return f"; its MACs{' of non-zero weights' if zeros else ''} promise {times(1 / evidence.effective_ratio)}"
 
 
 def masked(evidence: Evidence, layers: Sequence[LayerEvidence]) -> Words:

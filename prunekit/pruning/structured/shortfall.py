@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from prunekit.config.spec import PruneSpec
+from prunekit.formatting import ordinary, percent
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.removal_order import RemovalOrder
 from prunekit.pruning.structured.target_search import TOLERANCE, solve
@@ -24,7 +25,8 @@ def shortfall(ranking: RemovalOrder, spec: PruneSpec, wanted: int, atoms: Ids) -
         return (short,) if got < wanted else ()
     if abs(got - wanted) <= TOLERANCE * total:
         return ()
-    return (f"{wanted / total:.1%} of the {unit} were asked for and {got / total:.1%} go: {_culprit(ranking, spec, wanted)}",)
+    asked, go = (ordinary(percent(number / total)) for number in (wanted, got))
+    return (f"{asked} of the {unit} were asked for and {go} go: {_culprit(ranking, spec, wanted)}",)
 
 
 def beyond(ranking: RemovalOrder, wanted: int | None) -> tuple[str, ...]:
@@ -39,10 +41,8 @@ def beyond(ranking: RemovalOrder, wanted: int | None) -> tuple[str, ...]:
     what, remedy = (
         ("blocks", "the depth") if ranking.by_fixed == ranking.by_blocks else ("blocks and overrides", "the depth or an override")
     )
-    return (
-        f"{wanted / total:.1%} of the {unit} were asked for, and the {what} alone take {ranking.by_fixed / total:.1%}: "
-        f"lower {remedy}, or raise the share",
-    )
+    asked, taken = (ordinary(percent(number / total)) for number in (wanted, ranking.by_fixed))
+    return (f"{asked} of the {unit} were asked for, and the {what} alone take {taken}: lower {remedy}, or raise the share",)
 
 
 def _culprit(ranking: RemovalOrder, spec: PruneSpec, wanted: int) -> str:

@@ -125,8 +125,8 @@ def _config() -> dict[str, Any]:
         "seeds": column.NumberColumn("Seeds"),
         "least": column.NumberColumn("Lowest seed", format="%.1f %%"),
         "most": column.NumberColumn("Highest seed", format="%.1f %%"),
-        "params": column.NumberColumn("Non-zero parameters", format="compact"),
-        "bytes": column.NumberColumn("Bytes", format="compact"),
+        "params": column.NumberColumn("Non-zero parameters", format="localized"),
+        "bytes": column.NumberColumn("Bytes", format="localized"),
         "macs": column.NumberColumn("Effective MACs, of dense", format="%.1f %%"),
         "about": None,
     }

@@ -25,7 +25,7 @@ from prunekit.ui.state.settings import Settings
 def lineage(now: Settings, found: Comparison, store: RunStore) -> None:
     """Show the tree, and the run that was clicked."""
     known = store.runs(weights=found.baseline.run.weights, limit=5000)
-    frame = family(found, known, accuracies(store))
+    frame = family(found, known, accuracies(store, found))
     (drawn,) = pictures.of_family(frame, show.dark())
     show.section(drawn.title)
     key = "tree_" + "_".join(run[:4] for run in now.runs)

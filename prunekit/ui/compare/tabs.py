@@ -44,7 +44,7 @@ def numbers(now: Settings, found: Comparison, store: RunStore) -> None:
         format_func={False: "As they are", True: "Against dense"}.__getitem__, **session.bind("relative", start="default"),
     )  # fmt: skip
     st.html(table_html(found, relative=now.relative, dark=show.dark()))
-    st.caption(numbers_caption(found))
+    st.caption("  \n".join([*found.within_runtimes, numbers_caption(found)]))
 
 
 def numbers_caption(found: Comparison) -> str:

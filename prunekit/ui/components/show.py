@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from prunekit.errors import PrunekitError
-from prunekit.formatting import percent
+from prunekit.formatting import percent, span
 from prunekit.reports.pictures import Picture
 
 TAGS = {
@@ -148,7 +148,7 @@ def plain(text: str) -> str:
 
 def interval(low: float, high: float, n: int) -> str:
     """Return an accuracy's 95 % interval and its number of samples, short enough for a tile."""
-    return f"{100 * low:.1f} to {percent(high)}, n = {n:,}"
+    return f"{span(low, high)}, n = {n:,}"
 
 
 def plus_minus(value: float, low: float, high: float) -> str:

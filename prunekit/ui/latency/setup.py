@@ -39,10 +39,11 @@ from prunekit.ui.state.settings import Curve, Settings
 
 @dataclass(frozen=True)
 class Timed:
-    """What a measurement found: the report, and the sizes of each model by name."""
+    """What a measurement found: the report, the sizes of each model by name, and the shares that went of those that were pruned."""
 
     report: LatencyReport
     sizes: dict[str, Sizes]
+    achieved: dict[str, float]
 
 
 BATCHES = (1, 8, 32, 128)
@@ -207,9 +208,15 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
         )  # fmt: skip
         also = {f"run {number}": runs[k].id for number, k in enumerate((k for k in now.also if k in runs), 1)}
         keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.warn), runs=also, data=data, data_id=data_id)
-        return Timed(report, kept)
+        return Timed(report, kept, {name: share_of(each.result) for name, each in made.items()})
 
     measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work, alone=True)
+
+
+def share_of(result: pruning.PruneResult) -> float:
+    """Return the share that went, of what was counted."""
+    plan = result.plan
+    return result.achieved.sparsity if plan is None else plan.removed / plan.total
 
 
 def button(now: Settings, loaded: Loaded, data: Data | None) -> None:

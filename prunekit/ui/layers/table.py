@@ -63,8 +63,8 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
         alt="Layers that can be pruned, with their parameters and MACs",
     )  # fmt: skip
     st.caption(
-        f"{heaviest(frame)} {plural(len(frame), 'layer')}, {count(frame['params'].sum())} parameters, counted. Select rows to see their "
-        "weights."
+        f"{heaviest(frame)} {plural(len(frame), 'layer')} hold {_of_all(loaded, int(frame['params'].sum()))}, counted. Select rows to see "
+        "their weights."
     )
     return tuple(loaded.every[place] for place in wanted)
 
@@ -93,6 +93,12 @@ def _named(names: pd.Series, one: str, many: str) -> str:
 def _each(names: pd.Series) -> str:
     """Return what tells a share of each from a share of all together."""
     return " each" if len(names) > 1 else ""
+
+
+def _of_all(loaded: Loaded, held: int) -> str:
+    """Return how many parameters the layers hold, of those that the model has: norms and others are in none of them."""
+    every = model_cache.counts_of(loaded.source).params
+    return f"all {count(every)} parameters" if held == every else f"{count(held)} of the model's {count(every)} parameters"
 
 
 def kind(name: str) -> str:

@@ -15,7 +15,6 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.before_after import Assessment
-from prunekit.evaluation.paired import Difference
 from prunekit.evaluation.sizes import Sizes, gzip_note
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
@@ -27,6 +26,7 @@ from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.ui.components import show
+from prunekit.ui.prune import stored_accuracy
 from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.cuts import SMALL, View
@@ -54,11 +54,6 @@ class Measured:
         """Before and after, on the same samples."""
         before, after = self.assessment.before.accuracy, self.assessment.after.accuracy
         return None if before is None or after is None else (before, after)
-
-    @property
-    def difference(self) -> Difference | None:
-        """Paired."""
-        return self.assessment.difference
 
     @property
     def sizes(self) -> tuple[Sizes, Sizes]:
@@ -137,10 +132,16 @@ def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly:
         measuring.start(accuracy_key(now, loaded, view.spec), f"Accuracy: {name}", work)
 
 
-def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
+def accuracies(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Accuracy, Accuracy] | None:
+    """Return the accuracy before and after on the same test images: measured here, or kept when a run was saved."""
+    found = measured(now, loaded, spec)
+    return found.accuracy if found is not None and found.accuracy is not None else stored_accuracy.accuracies(now, loaded, spec, data)
+
+
+def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None, judged: tuple[Accuracy, Accuracy] | None) -> None:
     """Show the button that measures accuracy."""
     job = board().get(accuracy_key(now, loaded, view.spec)) if view is not None else None
-    done, busy = job is not None and job.state == "done", job is not None and job.active
+    done, busy = judged is not None, job is not None and job.active
     st.button(
         "Accuracy measured" if done else "Measure accuracy", key="measure", type="primary",
         disabled=view is None or data is None or done or busy,
@@ -149,11 +150,9 @@ def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) 
     )  # fmt: skip
 
 
-def verdict(found: Measured) -> None:
+def verdict(before: Accuracy, after: Accuracy) -> None:
     """Say what pruning did to accuracy, in one sentence."""
-    if found.accuracy is None or found.difference is None:
-        return
-    (before, after), gap = found.accuracy, found.difference
+    gap = evaluation.compare(before, after)
     change = f"{points(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"
     if not gap.significant:
         text = f"**No significant difference**: {percent(before.value)} dense, {percent(after.value)} pruned, {change}."
@@ -195,7 +194,7 @@ def _gzip_words(found: Measured | None) -> str:
     if found is None or not any(map(_estimated, found.sizes)):
         return ""
     told = [(s.gzip_low, s.gzip_high) for s in found.sizes if s.gzip_low is not None and s.gzip_high is not None]
-    said = " and ".join(f"{low / 1e6:,.1f} to {high / 1e6:,.1f} MB" for low, high in told)
+    said = " and ".join(f"{size(low)} to {size(high)}" for low, high in told)
     return f"Gzipped sizes are told from a sample of blocks, 95 % interval {said} {show.tag('estimated')}. The others: "
 
 
@@ -215,7 +214,8 @@ def _exact_rows(view: View, found: Measured) -> pd.DataFrame:
     rows = [_row("dense file", before.dense, before.dense, True)]
     if before.gzip is not None and after.gzip is not None:
         for name, side, is_dense in (("dense, gzipped", before, True), ("with zeros, gzipped", after, False)):
-            label, number, text, first = _row(name, side.gzip or 0, before.dense, is_dense)
+            label, number, text, first = _row(name, side.gzip or 0, before.dense if is_dense else before.gzip, is_dense)
+            text = text.replace("smaller)", "smaller than dense, gzipped)")
             note = gzip_note(side.to_dict())
             rows.append((label, number, f"{text}, {note}" if note else text, first))
     rows.append(_row(f"best sparse format ({after.sparse_format})", after.sparse, before.dense))

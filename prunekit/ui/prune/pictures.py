@@ -9,13 +9,14 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.criteria.registry import CRITERIA
-from prunekit.formatting import count, percent, plural
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.formatting import asked, count, percent, plural, reached, times
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
 from prunekit.plots.weight_threshold import cut
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import left_out, show, weight_bins
-from prunekit.ui.prune import costs, losses
+from prunekit.ui.prune import losses
 from prunekit.ui.shared import cuts, measuring, model_cache
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
@@ -23,7 +24,7 @@ from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
 
 
-def numbers(now: Settings, loaded: Loaded, view: View | None) -> None:
+def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Accuracy, Accuracy] | None) -> None:
     """Show the three big numbers, the dense model's beside each."""
     first, second, third = st.columns(3)
     with first:
@@ -36,7 +37,7 @@ def numbers(now: Settings, loaded: Loaded, view: View | None) -> None:
             label = "Non-zero parameters" if view.what == "weights" else "Parameters"
             show.tile(label, count(after), "counted", f"dense {count(before)}, {percent(1 - after / before)} fewer")
     with third:
-        _accuracy(now, loaded, view)
+        _accuracy(now, loaded, judged)
     if view is not None:
         st.caption(f"{_second_line(view)} {left_out.of_all(loaded.source, view)}")
 
@@ -55,8 +56,11 @@ def _removed(now: Settings, view: View | None) -> None:
     label = f"{unit[0].upper()}{unit[1:]} removed"
     exact = f"{view.gone:,} of {view.chosen:,}".replace(",", "\u202f")
     short = exact if view.chosen < 1_000_000 else f"{count(view.gone)} of {count(view.chosen)}"
-    asked = f"{now.pattern} asks for {percent(view.spec.sparsity or 0)}" if now.mode == "nm" else f"requested {percent(now.sparsity)}"
-    show.tile(label, percent(view.achieved), "counted", f"{asked}; {short}", f"Exactly {exact} {unit} {OF_WHAT[view.unit]}.")
+    wanted = (view.spec.sparsity or 0) if now.mode == "nm" else now.sparsity
+    told = reached(wanted, view.achieved)
+    said = told if told.startswith("asked") else f"asked {asked(wanted)}"
+    said = f"{now.pattern}: {said}" if now.mode == "nm" else said
+    show.tile(label, percent(view.achieved), "counted", f"{said}; {short}", f"Exactly {exact} {unit} {OF_WHAT[view.unit]}.")
 
 
 def _unit(view: View) -> str:
@@ -67,18 +71,17 @@ def _unit(view: View) -> str:
     return "channels and heads" if "channels" in kinds else "heads and dimensions" if kinds - {"heads"} else "heads"
 
 
-def _accuracy(now: Settings, loaded: Loaded, view: View | None) -> None:
+def _accuracy(now: Settings, loaded: Loaded, judged: tuple[Accuracy, Accuracy] | None) -> None:
     """Show the accuracy afterwards, empty until it is measured."""
     figure = measuring.baseline(now, loaded)
     dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high)}" if figure else "dense not measured"
-    found = costs.measured(now, loaded, view.spec) if view is not None else None
     if model_cache.data_name(now, loaded) == model_cache.NO_DATA:
         show.tile("Accuracy", "—", "", "no data to measure it on")
         return
-    if found is None or found.accuracy is None:
+    if judged is None:
         show.tile("Accuracy", "—", "", f"not measured yet; {dense}")
         return
-    before, after = found.accuracy
+    before, after = judged
     below = f"{show.interval(after.low, after.high, after.n)}; dense {percent(before.value)}"
     show.tile(
         "Accuracy", percent(after.value), "measured", below, "95 % interval (Wilson), on the test split; dense measured on the same images."
@@ -91,9 +94,9 @@ def _second_line(view: View) -> str:
     ratio = before / max(after, 1)
     if view.what == "weights":
         return (
-            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. Effective MACs "
+            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. MACs of non-zero weights "
             f"{count(before)} → {count(after)} "
-            f"({ratio:.2g}× fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
+            f"({times(ratio)} fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
         )
     blocks = view.cut.blocks if isinstance(view.cut, Plan) else ()
     what = _unit(view) if view.unit == "channels" else "channels"
@@ -101,7 +104,7 @@ def _second_line(view: View) -> str:
     return (
         f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the {what}{whole}. "
         f"MACs {count(before)} → {count(after)} "
-        f"({ratio:.2g}× fewer, counted). How much faster that is, only a measurement tells: see Latency."
+        f"({times(ratio)} fewer, counted). How much faster that is, only a measurement tells: see Latency."
     )
 
 

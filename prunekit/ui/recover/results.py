@@ -111,7 +111,7 @@ def _live(job: Job) -> None:
     if job.elsewhere:
         st.caption("Another server on the same store does this; its results appear here when it is done.")
         return
-    _stages(_split(job)[0])
+    _stages(_split(job)[0], str(job.request.get("split", "validation")))
     _curves(job, job.request)
 
 
@@ -121,8 +121,8 @@ def _draw(job: Job, request: AccuracyRequest) -> None:
     if not stages:
         return
     show.section("What does each step bring back?")
-    _verdict(stages)
-    _stages(stages)
+    _verdict(stages, request)
+    _stages(stages, request.split)
     if epochs:
         show.section("How did it learn?")
         _curves(job, job.request)
@@ -137,7 +137,7 @@ def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
     return [item for item in items if isinstance(item, Stage)], [item for item in items if isinstance(item, Epoch)]
 
 
-def _verdict(stages: list[Stage]) -> None:
+def _verdict(stages: list[Stage], request: AccuracyRequest) -> None:
     """Say what is left of the loss, on the images that have the last word."""
     first, last = stages[0], stages[-1]
     if first is last:
@@ -146,11 +146,11 @@ def _verdict(stages: list[Stage]) -> None:
     difference = evaluation.compare(dense, found)
     pruned = stages[1].accuracy.value - first.accuracy.value
     now = last.accuracy.value - first.accuracy.value
-    where = "test" if first.test is not None else "the same"
+    where = "test" if first.test is not None else request.split
     st.markdown(
         f"**{percent(found.value)}** {show.tag('measured')} on {found.n:,} {where} images, against {percent(dense.value)} dense: "
-        f"**{difference.sentence()}**. On the images that choose, pruning alone made it {points(pruned)} points; "
-        f"after recovery it is {points(now)}."
+        f"**{difference.sentence()}**. On the {first.accuracy.n:,} {request.split} images of the picture below, which choose the epoch, "
+        f"pruning alone made it {points(pruned)} points against dense; after recovery it is {points(now)}."
     )
 
 
@@ -160,16 +160,17 @@ def stage_frame(stages: list[Stage]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "value", "low", "high", "n"])
 
 
-def _stages(stages: list[Stage]) -> None:
+def _stages(stages: list[Stage], split: str) -> None:
     """Draw accuracy after each step."""
     if not stages:
         return
     frame = stage_frame(stages)
     gains = frame["value"].diff().iloc[2:]
     best = "" if gains.empty else f" {frame['step'][gains.idxmax()]} brings {points(float(gains.max()))} points."
+    on = f"{int(frame['n'].iloc[0]):,} {split} images"
     show.chart(
         recovery_steps(frame, dark=show.dark()), "recovery_steps",
-        f"Accuracy after each step with its 95 % interval, on {int(frame['n'].iloc[0]):,} images; dashed: the dense model.{best}",
+        f"Accuracy after each step with its 95 % interval, on {on}; dashed: the dense model there.{best}",
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from prunekit.config.choices import criteria_of, default_scope
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError, StoreError
-from prunekit.evaluation.sensitivity.drop_curves import fragile
+from prunekit.evaluation.sensitivity.drop_curves import drop_curves, fragile
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
@@ -132,7 +132,7 @@ def panels(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None)
     seen = f"{so_far.images:,} of {so_far.total:,}" if not so_far.done else f"{so_far.images:,}"
     unit = "point" if now.drop == 0.01 else "points"
     where = f" Measured on {seen} {so_far.split} images; dotted: {100 * now.drop:.3g} {unit} below dense."
-    show.chart(fig, "sensitivity_panels", sensitivity_caption(frame, dense, ()) + where)
+    show.chart(fig, "sensitivity_panels", sensitivity_caption({c.name: c.mean for c in drop_curves(so_far)}, ()) + where)
 
 
 def pictures(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None) -> None:
@@ -163,7 +163,7 @@ def _map(so_far: Sensitivity) -> None:
     words = spared(costs.assign(lost=dense - frame.groupby("layer", sort=False)["value"].mean().reindex(costs["layer"]).to_numpy()))
     show.chart(
         sensitivity_map(frame, costs, dense=dense, dark=show.dark()), "sensitivity_map",
-        f"Points of accuracy lost when this layer alone loses so much.{words}{note}",
+        f"Points of accuracy lost, as measured, when so much of this layer alone is asked for; below zero it answers better.{words}{note}",
     )  # fmt: skip
     csv = points_of(so_far).to_csv(index=False)
     st.download_button(

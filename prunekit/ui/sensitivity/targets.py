@@ -13,6 +13,7 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
+from prunekit.formatting import lost
 from prunekit.ui import routes
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring, model_cache
@@ -22,6 +23,11 @@ from prunekit.ui.state.settings import Settings
 
 GOALS = {"drop": "Lose at most so many points", "params": "Remove parameters", "macs": "Remove MACs"}
 _EDITS = "target_edits"
+MEASURED = "Pruned alone, as in the picture above; a dash where this very share was not measured."
+COUNTS = (
+    "Estimated from the whole curve of the layer: where chance made a point better than one with less removed, both count as their mean, "
+    "and a gain counts as nothing lost."
+)
 
 
 def goal(now: Settings) -> None:
@@ -72,18 +78,19 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     """Show the targets to edit, and take them to the Prune page."""
     costs = {layer.name: layer for layer in found.layers}
     frame = pd.DataFrame(
-        [(t.name, 100 * t.sparsity, 100 * t.drop, costs[t.name].params, t.reason) for t in suggestion.targets],
-        columns=["layer", "remove", "drop", "params", "reason"],
+        [(t.name, 100 * t.sparsity, _points(t.measured), _points(t.drop), costs[t.name].params, t.reason) for t in suggestion.targets],
+        columns=["layer", "remove", "measured", "drop", "params", "reason"],
     )
     key = f"{_EDITS}_{measuring.key_of(suggestion.targets)}"
     column = st.column_config
     edited = st.data_editor(
-        frame, key=key, hide_index=True, disabled=["layer", "drop", "params", "reason"],
+        frame, key=key, hide_index=True, disabled=["layer", "measured", "drop", "params", "reason"],
         column_config={
             "layer": column.TextColumn("Layer or group"),
             "remove": column.NumberColumn("Remove", format="%.1f %%", min_value=0.0, max_value=99.0, step=0.1, width="small"),
-            "drop": column.NumberColumn("Costs, points", format="%.1f", width="small", help="Estimated: pruned alone, from its curve."),
-            "params": column.NumberColumn("Parameters", format="compact", width="small"),
+            "measured": column.TextColumn("Points lost, measured", help=MEASURED),
+            "drop": column.TextColumn("As it counts", width="small", help=COUNTS),
+            "params": column.NumberColumn("Parameters", format="localized", width="small"),
             "reason": column.TextColumn("Why", width="large"),
         },
     )  # fmt: skip
@@ -95,6 +102,11 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     ):  # fmt: skip
         adopt(loaded, together(found, wanted, spec, loaded.model, loaded.input_shape, data))
         st.switch_page(routes.page("prune"))
+
+
+def _points(share: float | None) -> str:
+    """Return points of accuracy as the picture shows them, or a dash."""
+    return "–" if share is None else lost(share)
 
 
 def adopt(loaded: Loaded, spec: PruneSpec) -> None:

@@ -166,7 +166,7 @@ def test_sentences_hold_the_measured_numbers():
         and "2.00× fewer bytes" in cause.sentence
     )
     (cause,) = explain(drawn.overhead(20))
-    assert "20 empty calls alone take 0.10 ms" in cause.sentence
+    assert "20 empty calls alone take 0.100 ms" in cause.sentence
     (cause,) = explain(drawn.masked(5))
     assert "90 % of the weights" in cause.sentence and "block0.conv, block1.conv, block2.conv and 2 more layers" in cause.sentence
 

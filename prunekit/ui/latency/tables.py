@@ -1,0 +1,138 @@
+"""The lower half of the Latency page: all figures of all rows, speed over batch and threads, sizes on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.evaluation.sizes import FORMS, gzip_note
+from prunekit.formatting import milliseconds, percent, plural, ratio_span, size, span, times
+from prunekit.latency.ratio import Ratio
+from prunekit.latency.report import CandidateLatency, LatencyReport
+from prunekit.plots.latency import speed_grid
+from prunekit.plots.layer_bars import sizes as sizes_chart
+from prunekit.runtimes.registry import RUNTIMES
+from prunekit.ui.components import show
+from prunekit.ui.latency.setup import Timed
+
+
+def ms(value: float | None) -> str:
+    """Return milliseconds, or a dash."""
+    return "–" if value is None else milliseconds(value)
+
+
+def speed(found: Ratio | None) -> str:
+    """Return how many times as fast, with its interval."""
+    if found is None:
+        return "–"
+    value, low, high = found.speed
+    return f"{times(value)} ({ratio_span(low, high)})"
+
+
+def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
+    """Show every figure of every row."""
+    show.section("All figures", f"Scores compared with eager mode on {report.checked_on}.")
+    st.dataframe(table(rows), hide_index=True, width="stretch")
+    energy = f"Energy: {report.energy}." if report.energy else "Energy is that of the whole processor, by its own counter."
+    judged = next((row.accuracy for row in rows if row.accuracy), None)
+    on = f" Accuracy on {judged.n:,} test images, with fewer bits in the runtime itself." if judged else ""
+    st.caption(
+        "Memory is the most that a process of its own needed for inference: weights, activations and the runtime's own. "
+        f"Opens: the file that the runtime loads.{on} In its runtime: as fast as {rows[0].name} there. By MACs: those of non-zero weights. "
+        f"{energy}"
+    )
+
+
+def table(rows: list[CandidateLatency]) -> pd.DataFrame:
+    """Return the figures as people read them."""
+    found = []
+    for row in rows:
+        good = row.error is None
+        accuracy = f"{percent(row.accuracy.value)} ({span(row.accuracy.low, row.accuracy.high)})" if row.accuracy else "–"
+        checked = "–" if row.check is None or row.runtime == "eager" else row.check.sentence
+        found.append(
+            {
+                "model": row.name,
+                "runtime": RUNTIMES[row.runtime].title,
+                "median ms": ms(row.median_ms) if good else "not measured",
+                f"as fast as {rows[0].title}": speed(row.ratio),
+                "in its runtime": speed(row.within),
+                "by MACs": times(1 / row.macs_ratio) if row.macs_ratio else "–",
+                "samples/s": f"{row.throughput:,.0f}" if row.throughput else "–",
+                "accuracy": accuracy,
+                "memory": size(row.peak_bytes) if row.peak_bytes is not None else "–",
+                "opens": size(row.file_bytes) if row.file_bytes is not None else "–",
+                "energy": f"{1000 * row.energy_j:.3g} mJ" if row.energy_j is not None else "–",
+                "against eager": checked,
+                "notes": "; ".join(row.notes) or "–",
+            }
+        )
+    frame = pd.DataFrame(found)
+    empty = [name for name in ("energy", "notes", "accuracy") if (frame[name] == "–").all()]
+    return frame.drop(columns=empty)
+
+
+def grid(report: LatencyReport) -> None:
+    """Draw the speed-up over batch and threads, where there are several."""
+    groups = [(turn.batch, turn.threads) for turn in report.turns]
+    names = [row for row in report.candidates if (row.batch, row.threads) == groups[0] and row.ratio is not None][1:] if groups else []
+    if len(groups) < 2 or not names:
+        return
+    show.section("Does it depend on batch and threads?")
+    by_title = {row.title: row for row in names}
+    titles = list(by_title)
+    picked = st.selectbox("Speed-up of", titles, index=_smaller(names), key=f"grid_of_{'_'.join(titles)}", width=320)
+    chosen = by_title[str(picked)]
+    same = [row for row in report.candidates if (row.name, row.runtime) == (chosen.name, chosen.runtime) and row.ratio]
+    frame = pd.DataFrame(
+        [(r.batch, r.threads, *r.ratio.speed, _within(r, report)) for r in same if r.ratio],
+        columns=["batch", "threads", "value", "low", "high", "within"],
+    )
+    best, worst = frame.loc[frame["value"].idxmax()], frame.loc[frame["value"].idxmin()]
+    show.chart(
+        speed_grid(frame, dark=show.dark()), "speed_grid",
+        f"{chosen.title}: {times(best['value'])} at batch {best['batch']:.0f} with {plural(int(best['threads']), 'thread')}, "
+        f"{times(worst['value'])} at batch {worst['batch']:.0f} with {plural(int(worst['threads']), 'thread')}; each against "
+        f"{report.candidates[0].title} at the same batch and threads"
+        + (f"; second line: against {report.candidates[0].name} in {RUNTIMES[chosen.runtime].title}." if frame["within"].any() else "."),
+    )  # fmt: skip
+
+
+def sizes_on_disk(found: Timed, colour_of: Callable[[str], str]) -> None:
+    """Draw the four sizes of each model as bars, and the quantised file."""
+    rows = []
+    for name, sizes in found.sizes.items():
+        form = sizes.sparse_format.split(",")[0]
+        note = gzip_note(sizes.to_dict())
+        # a smaller model's file is that after surgery; in the dense shape it is stored as zeros, only to be compressed
+        every: dict[str, int | None] = {"file": sizes.surgery} if name == "smaller" else {FORMS["dense"]: sizes.dense}
+        every |= {
+            FORMS["gzip"] + (f" ({note})" if note else ""): sizes.gzip,
+            FORMS["sparse"] + (f" ({form})" if form != "dense" else ""): sizes.sparse,
+        }
+        quantised = next((r.file_bytes for r in found.report.candidates if r.name == name and RUNTIMES[r.runtime].file == "int8"), None)
+        colour = colour_of(name)
+        rows += [(f"{name}: {words}", n, size(n), name == "dense", colour) for words, n in (every | {"int8": quantised}).items() if n]
+    if rows:
+        show.section("How large is each on disk?")
+        frame = pd.DataFrame(rows, columns=["label", "bytes", "text", "dense", "colour"])
+        least = frame.loc[frame["bytes"].idxmin()]
+        first = float(frame["bytes"].iloc[0])
+        show.chart(
+            sizes_chart(frame, dark=show.dark()), "latency_sizes",
+            f"The smallest is {least['label']} with {least['text']}, {times(first / least['bytes'])} less than the dense file. Zeros alone "
+            "make no file smaller until they are left out or compressed.",
+        )  # fmt: skip
+
+
+def _within(row: CandidateLatency, report: LatencyReport) -> str:
+    """Return how many times as fast a row is as the baseline's model in another runtime than the baseline's."""
+    base = report.baseline(row.batch, row.threads)
+    return times(row.within.speed[0]) if row.within is not None and row.runtime != base.runtime and row.name != base.name else ""
+
+
+def _smaller(rows: list[CandidateLatency]) -> int:
+    """Return the place of the smaller model."""
+    return next((place for place, row in enumerate(rows) if row.name == "smaller"), 0)

@@ -1,0 +1,39 @@
+"""What the store holds of the setting in view: its accuracy beside the dense model's, on all test images."""
+
+from __future__ import annotations
+
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.data.dataset import Data
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import Accuracy
+from prunekit.experiments.experiment import Bench, Keeper
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.board import key_of
+from prunekit.experiments.naming import pruned_run
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.ui.classroom import rules
+from prunekit.ui.shared import job_sources, model_cache
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state.settings import Settings
+
+
+def accuracies(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Accuracy, Accuracy] | None:
+    """Return the accuracy of the dense model and of the pruned one as they were kept, by whichever page; None where they were not."""
+    home = board().store
+    if home is None or data is None:
+        return None
+    request = AccuracyRequest(*job_sources.names(now, loaded), spec, split="test")
+    if not rules.asked(key_of("save", request.to_dict())):
+        return None
+    try:
+        if spec.criterion not in NEEDS_DATA:  # most settings were never kept: that is known without a look at the data
+            weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
+            if home.get_run(pruned_run(request.model, weights, spec, Recovery(), "").id) is None:
+                return None
+        bench = Bench(request, loaded.model, data, Keeper(home))
+        points = bench.stored(None, Recovery()), bench.stored(spec, Recovery())
+    except PrunekitError:
+        return None
+    before, after = (None if point is None else point.accuracy for point in points)
+    return None if before is None or after is None else (before, after)
