@@ -4,6 +4,7 @@ from prunekit.experiments.jobs import board
 from prunekit.ui.components import show
 from prunekit.ui.latency import diagnosis, results, setup
 from prunekit.ui.shared import measuring, model_cache, scores
+from prunekit.ui.start import input_fields
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
 show.heading(
@@ -19,6 +20,8 @@ if name != model_cache.NO_DATA and (setup.wants_data(now) or model_cache.at_hand
 with show.slot():
     if data is None and name == model_cache.NO_DATA and setup.needs_data(now):
         scores.without_data(now.criterion)
+with show.slot():
+    show.doubts(loaded.guesses(data) if input_fields.are_asked(now) else ())
 with show.plain_errors():
     setup.button(now, loaded, data)
     key = setup.key_of(now, loaded)

@@ -18,6 +18,8 @@ with show.slot():
     else:
         model_picker.own()
 
+with show.slot():
+    baseline.choose_inputs()
 baseline.baseline()
 with show.slot():
     data = baseline.predictions()

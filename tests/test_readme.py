@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from prunekit.cli import main
+from prunekit.local_code import contract
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +27,10 @@ def words_of(line):
     """Return a command's words; what is timed gets less time here, for another budget changes nothing that is done."""
     words = shlex.split(line)[1:]
     return [*words, "--budget", "0.2"] if words[0] == "latency" else words
+
+
+def test_it_says_what_a_file_of_ones_own_must_hold():
+    assert blocks("text") == [contract.text() + "\n"]
 
 
 def test_the_python_example_runs():

@@ -43,10 +43,9 @@ def registered(args: argparse.Namespace) -> dict[str, str]:
 
     models = [ModelId(name, weights) for name, weights in args.models or []]
     data = [DataId(name) for name in args.data or []]
-    for model_id in models:
-        load_model(model_id)
-    for data_id in data:
-        load_data(data_id)
+    loaded = [load_model(model_id) for model_id in models]
+    for place, data_id in enumerate(data):
+        load_data(data_id, model=loaded[place] if len(loaded) == len(data) else loaded[0] if loaded and not place else None)
     return to_environment(models, data)
 
 

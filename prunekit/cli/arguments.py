@@ -15,8 +15,12 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
+from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.chance import chance_sentence
+from prunekit.models.guesses import guesses
 from prunekit.models.info import info
+from prunekit.models.input_shape import with_side
 from prunekit.models.layers import prunable_layers
 from prunekit.models.load import load_model
 
@@ -31,13 +35,13 @@ def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
 
 def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
     """Load the data that were named, or the model's own; None for no data."""
-    asked = {"limit": args.limit, "size": args.size, "mean": args.mean, "std": args.std}
+    asked = {"limit": args.limit, "size": args.size, "mean": args.mean, "std": args.std, "classes": args.classes}
     given, measured = asked, info(model).measured
     if args.data is None and measured is not None:  # a folder is looked at as it was
         given = {key: getattr(measured, key) if value is None else value for key, value in asked.items()}
     named = args.data or (info(model).data if measured is None else measured.name)
     if named is None or named == NO_DATA:
-        needless = [f"--{key}" for key in ("limit", "mean", "std") if given[key] is not None]
+        needless = [f"--{key}" for key in ("limit", "mean", "std", "classes") if given[key]]
         if needless:
             raise DataError(f"{', '.join(needless)} without data: name them with --data")
         return None
@@ -65,16 +69,23 @@ def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int
     if size is not None:
         if size < 1:
             raise ModelError(f"--size must be at least 1; got {size}")
-        return (known[0] if known else _channels(model), size, size)
+        return with_side(model, size, known)
     if known is None:
-        raise ModelError("the shape of the model's input is not known: give --size, or set factory.input_shape in its file")
+        raise ModelError("the shape of the model's input is not known: give --size or --data, or set factory.input_shape in its file")
     return tuple(known)
 
 
-def _channels(model: nn.Module) -> int:
-    """Return how many channels the first convolution takes, 3 where there is none."""
-    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-    return 3 if first is None else first.in_channels
+def asking(
+    model: nn.Module, data: Data | None, size: int | None, dense: Accuracy | None = None, pruned: Accuracy | None = None
+) -> dict[str, Any]:
+    """Return what was guessed, and what to ask where a quality is no better than chance, as JSON has them."""
+    guessed = guesses(model, data, None if size is None else (size,))
+    return {"chance": chance_sentence(dense, pruned) or None, "guesses": list(guessed)}
+
+
+def asked_text(found: dict[str, Any]) -> list[str]:
+    """Return the same as lines of text."""
+    return [f"! {sentence}" for sentence in (found["chance"], *found["guesses"]) if sentence]
 
 
 def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneSpec:

@@ -85,8 +85,8 @@ def _page(found: Comparison) -> str:
     figures = [["accuracy", *map(_accuracy, columns)], ["against dense", *map(_difference, columns)]]
     figures += [[metric.title, *(_figure(name, column) for column in columns)] for name, metric in METRICS.items() if name != "accuracy"]
     settings = [[("* " if row.differs else "  ") + row.name, None, *row.values] for row in found.settings]
-    parts = [f"{found.answer}.", f"! {found.caution}." if found.caution else "", "\n".join(found.within_runtimes)]
-    parts.append(table(["", "run", "title"], names))
+    warnings = [f"! {sentence}." for sentence in (found.caution, *found.doubts) if sentence]
+    parts = [f"{found.answer}.", *warnings, "\n".join(found.within_runtimes), table(["", "run", "title"], names)]
     parts.append(table([on, *(column.letter for column in columns)], figures))
     parts.append(table(["settings (* differs)", *(column.letter for column in columns)], settings) if settings else "")
     return "\n\n".join(filter(None, parts))
@@ -114,7 +114,8 @@ def apply(args: argparse.Namespace) -> str:
     """Repeat a run from its recipe, and say whether the same came out."""
     found = apply_recipe(args.recipe, progress=progress_to(sys.stderr))
     if args.out is not None:
-        recipe = replace(found.recipe, input_shape=found.recovered.result.input_shape)
+        noted = found.recipe.data is not None or found.recipe.input_shape is not None  # a guess is none of the recipe's
+        recipe = replace(found.recipe, input_shape=found.recovered.result.input_shape if noted else None)
         write_folder(args.out, found.recovered.model, recipe, found.document)
     if args.json:
         return to_json(found.to_dict())

@@ -8,9 +8,11 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import model_of, shape_of, to_json
+from prunekit.cli.arguments import NO_DATA, asked_text, asking, model_of, shape_of, to_json
 from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, size_text, skipped_table, table
+from prunekit.config.ids import DataId
 from prunekit.config.spec import PruneSpec
+from prunekit.data.load import load_data
 from prunekit.evaluation.before_after import Snapshot
 from prunekit.evaluation.sizes import sizes
 from prunekit.models.cost import count
@@ -38,10 +40,18 @@ def models(args: argparse.Namespace) -> str:
 def inspect(args: argparse.Namespace) -> str:
     """Show a model's layers, costs, sizes and what shrinks together."""
     model_id, model = model_of(args)
-    shape = shape_of(model, None, args.size)
-    found = {"model": model_id.to_dict(), **_known(info(model)), "input_shape": list(shape), **_costs(model, shape, args.exact_sizes)}
-    left_out = [module.to_dict() for module in skipped(model, PruneSpec(), prunable_layers(model))]
-    found |= {"layers": _layers(model, shape), "skipped": left_out, **_couplings(model, shape), **_history(Path(args.model).expanduser())}
+    known = info(model)
+    named = args.data or (known.data if known.guessed and args.size is None else None)  # only data tell what nobody gave
+    data = load_data(DataId(named, size=args.size), model=model) if named and named != NO_DATA else None
+    shape = shape_of(model, data, args.size)
+    found = {"model": model_id.to_dict(), **_known(known), "input_shape": list(shape), **_costs(model, shape, args.exact_sizes)}
+    found |= {
+        "layers": _layers(model, shape),
+        "skipped": [module.to_dict() for module in skipped(model, PruneSpec(), prunable_layers(model))],
+        **_couplings(model, shape),
+        **_history(Path(args.model).expanduser()),
+        **asking(model, data, args.size),
+    }
     return to_json(found) if args.json else _page(found)
 
 
@@ -101,6 +111,7 @@ def _page(found: dict[str, Any]) -> str:
         (r["name"], r["type"], shape_text(r["shape"]), f"{r['params']:,}", percent(r["share"]), short(r["macs"]), r["out_channels"])
         for r in found["layers"]
     ]
+    lines += asked_text(found)
     lines += ["", table(["layer", "type", "shape", "params", "share", "MACs", "outputs"], rows)]
     lines += skipped_table(found["skipped"], found["params"])
     lines += ["", "What shrinks together:"]

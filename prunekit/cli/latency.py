@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.arguments import asked_text, asking, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.tables import byte_text, percent, table
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
@@ -23,6 +23,7 @@ from prunekit.latency.measure import measure_latency
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport
 from prunekit.models.cost import count
+from prunekit.models.info import info
 from prunekit.pruning.api import prune as prune_model
 from prunekit.pruning.result import PruneResult
 from prunekit.runtimes.registry import RUNTIMES
@@ -36,7 +37,7 @@ def latency(args: argparse.Namespace) -> str:
     """Time the dense, the masked and the smaller model in turns, in each runtime."""
     model_id, model = model_of(args)
     specs = _specs(args, model)
-    data = data_of(args, model) if _needs_data(args, specs) else None
+    data = data_of(args, model) if _needs_data(args, specs) or (info(model).guessed and args.size is None) else None
     if args.accuracy and data is None:
         raise DataError(f"--accuracy needs test images, and {model_id.name} names no data of its own: give --data")
     shape = shape_of(model, data, args.size)
@@ -52,7 +53,9 @@ def latency(args: argparse.Namespace) -> str:
     report = measure_latency(candidates, input_shape=shape, **setting, progress=progress_to(sys.stderr))
     runs = _kept(report, model_id, model, made, data)
     head = {"model": model_id.to_dict(), "specs": [spec.to_dict() for spec in specs], "budget_s": args.budget, "runs": runs}
-    return to_json({**head, **report.to_dict()}) if args.json else _page(model_id.name, report)
+    accuracies = [row.accuracy for row in report.candidates if row.name == "dense" and row.accuracy is not None]
+    asked = asking(model, data, args.size, accuracies[0] if accuracies else None)
+    return to_json({**head, **report.to_dict(), **asked}) if args.json else "\n".join([_page(model_id.name, report), *asked_text(asked)])
 
 
 def _needs_data(args: argparse.Namespace, specs: list[PruneSpec]) -> bool:

@@ -12,9 +12,13 @@ from prunekit.cli.recovery_flags import recovery_flags
 from prunekit.config.choices import DEVICES, RUNTIMES
 from prunekit.config.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, UNITS, PruneSpec
 from prunekit.errors import SpecError
+from prunekit.local_code import contract
 
 MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA_HELP = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
+
+
+TAKE_OWN = ("app", "inspect", "prune", "sweep", "sensitivity", "latency")
 
 
 class UsageError(Exception):
@@ -80,6 +84,14 @@ def _pair(text: str) -> tuple[str, float]:
     return name, _number(share)
 
 
+class _AsWritten(argparse.HelpFormatter):
+    """Help whose last part is printed as it is written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap a description, and leave alone what has lines of its own."""
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
 class _Model(argparse.Action):
     """``--model NAME``: start a new entry."""
 
@@ -109,7 +121,8 @@ def _model_flags(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="F", help="checkpoint for it: .safetensors, .pt, .pth or .th (read without executing anything)"
     )
     parser.add_argument("--pretrained", action="store_true", help="download torchvision's weights; random from a fixed seed otherwise")
-    parser.add_argument("--size", type=_whole, metavar="N", help="side of the images in pixels; the model's own by default")
+    by_default = "the model's own by default, else that of the data, which are never resized to a guess"
+    parser.add_argument("--size", type=_whole, metavar="N", help=f"side of the images in pixels; {by_default}")
 
 
 def _exact_flag(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +138,8 @@ def _data_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=_whole, metavar="N", help="at most so many images, by a fixed stratified choice")
     parser.add_argument("--mean", type=NUMBERS, metavar="a,b,c", help="mean of each channel (pixels in 0..1); the model's own by default")
     parser.add_argument("--std", type=NUMBERS, metavar="a,b,c", help="standard deviation of each channel; the model's own by default")
+    named = "names of the classes in the order in which the model counts them; the model's or the data's own by default"
+    parser.add_argument("--classes", type=NAMES, metavar="a,b", help=named)
 
 
 def _setting_flags(parser: argparse.ArgumentParser, modes: Sequence[str] = MODES, mode: str | None = None) -> None:
@@ -170,7 +185,8 @@ def _json_flag(parser: argparse.ArgumentParser) -> None:
 
 def _command(commands: Any, name: str, module: str, help_text: str) -> argparse.ArgumentParser:
     """Add a command and where it is carried out."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text, formatter_class=_AsWritten)
+    parser.epilog = contract.text() if name in TAKE_OWN else None
     parser.set_defaults(module=module, function=name)
     return parser
 
@@ -184,6 +200,7 @@ def build_parser() -> argparse.ArgumentParser:
     _json_flag(_command(commands, "models", "inspect", "List the models that have a name."))
     inspect = _command(commands, "inspect", "inspect", "Show a model's layers, costs, sizes and what shrinks together.")
     _model_flags(inspect)
+    inspect.add_argument("--data", metavar="DATA", help=f"{DATA_HELP}: the shape of an input is read from them")
     _exact_flag(inspect)
     _json_flag(inspect)
     _prune(_command(commands, "prune", "prune", "Prune a copy of a model and say what it did."))
@@ -225,7 +242,8 @@ def _app(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``app``."""
     parser.add_argument("--model", dest="models", action=_Model, metavar="MODEL", help=f"{MODEL_HELP}; repeatable; listed under 'Your own'")
     parser.add_argument("--weights", dest="models", action=_Weights, metavar="F", help="checkpoint of the --model before it")
-    parser.add_argument("--data", action="append", metavar="DATA", help=f"{DATA_HELP}; repeatable")
+    pairs = "the first --model is opened with the first of them, each with its own where there are as many"
+    parser.add_argument("--data", action="append", metavar="DATA", help=f"{DATA_HELP}; repeatable; {pairs}")
     parser.add_argument("--port", type=_whole, metavar="N", help="port of the server (default: 8501, or the next free one)")
     listens = "this machine only; with --classroom its address on the network"
     parser.add_argument("--host", metavar="ADDRESS", help=f"address to listen on (default: {listens})")

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import absolute, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.arguments import absolute, asked_text, asking, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.recovery_flags import recovery_of
 from prunekit.cli.tables import accuracy_text, percent, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
@@ -21,6 +21,7 @@ from prunekit.experiments.home import store
 from prunekit.experiments.naming import whole_text
 from prunekit.experiments.save_run import keep_made
 from prunekit.models.folder import write_folder
+from prunekit.models.info import info
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
 
@@ -38,10 +39,13 @@ def prune(args: argparse.Namespace) -> str:
     recovered = recover(model, spec, recovery, data, input_shape=shape_of(model, data, args.size), progress=progress)
     assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress)
     found = document(recovered.result, assessment, model_id.to_dict(), absolute(data))
+    found |= asking(model, data, args.size, assessment.before.accuracy, assessment.after.accuracy)
     if recovery.active:
         found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
-        recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), recovered.result.input_shape)
+        guess = data is None and args.size is None and info(model).guessed  # which stays one when the folder is opened
+        shape = None if guess else recovered.result.input_shape
+        recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), shape)
         write_folder(args.out, recovered.model, recipe, found, samples=samples_of(data))
     if args.save:
         found["run"] = _saved(model_id, model, recovered, assessment, data)
@@ -90,6 +94,7 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += [f"whole blocks that go: {', '.join(found['blocks'])}"] if found["blocks"] else []
     lines += [_proof(found["proof"], "channels and blocks" if found["blocks"] else "channels")] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
+    lines += asked_text(found)
     lines += [f"written to {out}"] if out else []
     return "\n".join(lines + ([f"saved as run {found['run'][:12]}"] if "run" in found else []))
 

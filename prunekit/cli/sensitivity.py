@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import absolute, data_of, model_of, progress_to, to_json
+from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, to_json
 from prunekit.cli.tables import accuracy_text, percent, short, table
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, ModelError, PrunekitError
@@ -40,10 +40,11 @@ def sensitivity(args: argparse.Namespace) -> str:
     )  # fmt: skip
     suggested = _suggested(args, model, spec, data, found)
     head = {"model": model_id.to_dict(), "data": absolute(data)}
-    plain = {**head, **found.to_dict(), "fragile": list(fragile(found))}
+    asked = asking(model, data, args.size, found.dense)
+    plain = {**head, **found.to_dict(), "fragile": list(fragile(found)), **asked}
     if args.json:
         return to_json({**plain, "suggested": None if suggested is None else suggested.to_dict()})
-    return _page(model_id.name, found, suggested)
+    return "\n".join([_page(model_id.name, found, suggested), *asked_text(asked)])
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from prunekit.cli.arguments import absolute, data_of, model_of, progress_to, spec_of, to_json
+from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, spec_of, to_json
 from prunekit.cli.prune import setting_text
 from prunekit.cli.recovery_flags import recovery_of
 from prunekit.cli.tables import accuracy_text, percent, short, table
@@ -39,6 +39,7 @@ def sweep(args: argparse.Namespace) -> str:
     found |= {"images": args.images, "recovery": request.recovery.to_dict() if request.recovery.active else None}
     sweeps = _repeated(request, args, model, data)
     found |= {"dense": sweeps[0][0].to_dict()["accuracy"], "points": [point.to_dict() for point in _asked(sweeps[0], args.sparsities)]}
+    found |= asking(model, data, args.size, sweeps[0][0].accuracy)
     if args.repeats > 1:
         found |= _spread(sweeps, args)
     return to_json(found) if args.json else _page(found, request.recovery.title())
@@ -114,7 +115,7 @@ def _page(found: dict[str, Any], recovered: str) -> str:
     if "spread" in found:
         header = ["requested", "mean", "lowest", "highest", "sd"]
         lines += ["", f"over {len(found['repeats'])} seeds", table(header, [_row(row) for row in found["spread"]])]
-    return "\n".join(lines)
+    return "\n".join([*lines, *asked_text(found)])
 
 
 def _point(point: dict[str, Any]) -> tuple[object, ...]:

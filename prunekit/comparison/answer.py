@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from prunekit.comparison.columns import Column, Speed
+from prunekit.comparison.columns import Column, Speed, listed
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
 from prunekit.formatting import ordinary, percent
@@ -172,17 +172,6 @@ def _silent(columns: Sequence[Column]) -> str:
     unknown = [column.letter for column in columns if column.accuracy is None and not column.gone]
     words = [f"{listed(unknown)} not measured on these images"] if unknown else []
     return "; ".join([*words, f"{listed(gone)} cannot be opened any more"] if gone else words)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names in a row.
-
-    Examples
-    --------
-    >>> listed(["A"]), listed(["A", "B", "C"])
-    ('A', 'A, B and C')
-    """
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _unmeasured(baseline: Column, columns: Sequence[Column], open_: Sequence[Column]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from prunekit.comparison.metrics import METRICS
 from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.chance import by_chance, chance_sentence
 from prunekit.evaluation.paired import Difference
 from prunekit.experiments.records import Measurement, Run
 from prunekit.formatting import times
@@ -238,6 +240,16 @@ class Comparison:
             for speed in column.speeds
         )
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against trusting the figures, in sentences: what was guessed of the inputs, and accuracies no better than chance."""
+        shapes = [guess for column in self.all for guess in column.run.info.get("guesses", ())]
+        guessed = dict.fromkeys([*shapes, *(guess for column in self.all if column.accuracy for guess in column.accuracy.guesses)])
+        asked = chance_sentence(self.baseline.accuracy)
+        lost = [] if asked else [column.letter for column in self.columns if by_chance(column.accuracy)]
+        less = f"{listed(lost)} {'is' if len(lost) == 1 else 'are'} no better than chance" if lost else ""
+        return tuple(filter(None, (asked, less, *guessed)))
+
     def column(self, letter: str) -> Column:
         """Return a column by its letter, the dense model's too."""
         return next(column for column in self.all if column.letter == letter)
@@ -248,7 +260,7 @@ class Comparison:
         rows = [{**asdict(row), "values": dict(zip(names, row.values, strict=True))} for row in self.settings]
         plain = ("answer", "within_runtimes", "best", "caution", "data", "data_id", "split", "images")
         found = {name: getattr(self, name) for name in plain}
-        lists = {"differing": list(self.differing), "missing": list(self.missing), "settings": rows}
+        lists = {"doubts": list(self.doubts), "differing": list(self.differing), "missing": list(self.missing), "settings": rows}
         return {**found, **lists, "baseline": self.baseline.to_dict(), "columns": [column.to_dict() for column in self.columns]}
 
     def to_frame(self, relative: bool = False) -> pd.DataFrame:
@@ -284,6 +296,17 @@ class Comparison:
         if column is self.baseline:
             return None if column.accuracy is None else 0.0
         return None if column.difference is None else column.difference.value
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a row.
+
+    Examples
+    --------
+    >>> listed(["A"]), listed(["A", "B", "C"])
+    ('A', 'A, B and C')
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _number(value: float | None) -> float:

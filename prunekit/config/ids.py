@@ -101,6 +101,16 @@ def _floats(field: str, value: object) -> Floats | None:
     return numbers
 
 
+def _names(value: object) -> tuple[str, ...]:
+    """Return names of classes as a tuple."""
+    names = () if value is None else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise DataError(f"classes must be names in the order in which the model counts them, as in cat,dog; got {value!r}")
+    if len(set(names)) != len(names):
+        raise DataError(f"classes must have different names; got {', '.join(names)}")
+    return tuple(names)
+
+
 @dataclass(frozen=True)
 class DataId:
     """Which data, and how its pixels are brought into form.
@@ -115,6 +125,9 @@ class DataId:
         Side of the images in pixels; None takes the model's or the data's own.
     mean, std : tuple of float, optional
         Normalisation for each channel; None takes the model's or the data's own.
+    classes : tuple of str
+        Names of the classes in the order in which the model counts them, where neither model nor data tell; folders of images are
+        numbered by them.
 
     Raises
     ------
@@ -127,6 +140,7 @@ class DataId:
     size: int | None = None
     mean: Floats | None = None
     std: Floats | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate every field and bring it into its one canonical form."""
@@ -136,15 +150,18 @@ class DataId:
         put(self, "size", _count("size", self.size))
         put(self, "mean", _floats("mean", self.mean))
         put(self, "std", _floats("std", self.std))
+        put(self, "classes", _names(self.classes))
         if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
             raise DataError(f"mean and std must have as many values as each other; got {len(self.mean)} and {len(self.std)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present."""
+        """Return plain values, every field present but for classes that nobody named."""
         values = asdict(self)
         for field in ("mean", "std"):
             values[field] = None if values[field] is None else list(values[field])
-        return values
+        if not self.classes:  # what is not given leaves requests and recipes as they were called before there were names
+            return {field: value for field, value in values.items() if field != "classes"}
+        return {**values, "classes": list(self.classes)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataId:

@@ -75,6 +75,14 @@ def registered_data() -> tuple[DataId, ...]:
         return tuple(_DATA)
 
 
+def data_for(model_id: ModelId) -> DataId | None:
+    """Return the data that a registered model is opened with: each its own where there are as many, else the first; None for others."""
+    models, data = registered_models(), registered_data()
+    if model_id not in models or not data:
+        return None
+    return data[models.index(model_id)] if len(data) == len(models) else data[0]
+
+
 @cache
 def _from_launch() -> None:
     """Register what `prunekit app` named when it started this process, once."""

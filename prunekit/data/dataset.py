@@ -31,10 +31,13 @@ class Split(Dataset[tuple[Tensor, int]]):
         Class index of each image.
     code : str
         Hash of the user's code that made them, as it was then; "" where none did.
+    guesses : tuple of str
+        As of the `Data` that they are part of: what is measured on them hangs on that.
     """
 
     labels: NDArray[np.int64]
     code: str = ""
+    guesses: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -85,7 +88,7 @@ class Split(Dataset[tuple[Tensor, int]]):
         if n >= len(self):
             return self
         part = self.take(stratified(self.labels, n))
-        part.code = self.code
+        part.code, part.guesses = self.code, self.guesses
         return part
 
     def fingerprint(self) -> str:
@@ -119,12 +122,12 @@ class Normal:
     def apply(self, x: Tensor) -> Tensor:
         """Return images in 0..1, float32 (n, C, H, W), resized and normalised."""
         if self.size is not None and tuple(x.shape[-2:]) != (self.size, self.size):
-            x = _centre(x, self.size)
+            x = centre(x, self.size)
         mean, std = (torch.tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in (self.mean, self.std))
         return (x - mean) / std
 
 
-def _centre(x: Tensor, size: int) -> Tensor:
+def centre(x: Tensor, size: int) -> Tensor:
     """Return images whose shorter side is resized to ``size``, cropped to the centre."""
     height, width = x.shape[-2:]
     scale = size / min(height, width)
@@ -197,6 +200,8 @@ class Data:
         One sentence: which pixels exactly.
     note : str
         What served as what, where there is no training data; "" otherwise.
+    guesses : tuple of str
+        What nobody gave and was guessed to prepare the samples, in sentences.
     """
 
     id: DataId
@@ -206,6 +211,13 @@ class Data:
     classes: tuple[str, ...] = ()
     pixels: str = ""
     note: str = ""
+    guesses: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Let the splits know what was guessed of them."""
+        for split in (self.train, self.validation, self.test):
+            if split is not None and self.guesses:
+                split.guesses = self.guesses
 
     def limited(self, n: int | None) -> Data:
         """Return the data with at most ``n`` images in each split: a fixed stratified choice."""

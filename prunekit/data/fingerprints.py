@@ -64,7 +64,7 @@ def in_memory(dataset: Any, indices: Indices) -> Tensor | None:
     """Return the inputs of a `TensorDataset`, or of a subset of one, in order; None for any other dataset."""
     while type(dataset) is Subset:
         indices, dataset = np.asarray(dataset.indices, dtype=np.int64)[indices], dataset.dataset
-    if type(dataset) is not TensorDataset or not dataset.tensors[0].is_floating_point():
+    if type(dataset) is not TensorDataset or not (dataset.tensors[0].is_floating_point() or dataset.tensors[0].dtype == torch.uint8):
         return None
     return dataset.tensors[0].detach().cpu()[torch.from_numpy(np.asarray(indices, dtype=np.int64))]
 

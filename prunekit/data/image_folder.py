@@ -20,6 +20,7 @@ from prunekit.data.dataset import Data, Normal, Picture, Split
 from prunekit.data.fingerprints import CHOSEN, sentence
 from prunekit.data.stratified import Indices, held_out, spread
 from prunekit.errors import DataError
+from prunekit.models.guesses import normalisation
 from prunekit.models.info import ModelInfo
 
 PREFIX = "imagefolder:"
@@ -191,14 +192,15 @@ def load_imagefolder(data_id: DataId, known: ModelInfo) -> Data:
     folders = parts["test"].classes
     names, note = _numbered(folders, known.classes)
     channels = known.input_shape[0] if known.input_shape is not None and known.input_shape[0] in (1, 3) else 3
-    normal = _normal(data_id, known, channels)
+    mean, std, guesses = normalisation(data_id, known, channels)
+    normal = Normal(mean, std, data_id.size or known.size)
     splits: dict[str, FolderSplit] = {key: part.split(names, normal, channels) for key, part in parts.items()}
     if "train" in splits and "validation" not in splits:
         kept, out = held_out(splits["train"].labels, round(VALIDATION * len(splits["train"])))
         splits |= {"train": splits["train"].take(kept), "validation": splits["train"].take(out)}
     note = " ".join(filter(None, (note, "" if "train" in splits else SAME)))
     pixels = " ".join(filter(None, (_pixels(root, normal, channels), splits["test"].told_by)))
-    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), names, pixels, note)
+    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), names, pixels, note, guesses)
 
 
 def _parts(root: Path) -> dict[str, _Part]:
@@ -253,15 +255,6 @@ def _numbered(folders: tuple[str, ...], classes: tuple[str, ...]) -> tuple[tuple
             f"{len(classes)} classes: accuracy means something only if the model counts them alike."
         )
     return folders, ""
-
-
-def _normal(data_id: DataId, known: ModelInfo, channels: int) -> Normal:
-    """Return the normalisation: what was asked for, else the model's, else none."""
-    mean, std = data_id.mean or known.mean or (0.0,) * channels, data_id.std or known.std or (1.0,) * channels
-    for field, values in (("mean", mean), ("std", std)):
-        if len(values) != channels:
-            raise DataError(f"the images need {channels} value(s) of {field}, one for each channel; got {len(values)}")
-    return Normal(mean, std, data_id.size or known.size)
 
 
 def _pixels(root: Path, normal: Normal, channels: int) -> str:

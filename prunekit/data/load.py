@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from os import PathLike
@@ -23,6 +24,7 @@ from prunekit.data.own_data import load_own
 from prunekit.data.stratified import held_out
 from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
+from prunekit.models.guesses import normalisation
 from prunekit.models.info import ModelInfo, info
 from sample_models import SAMPLES
 
@@ -45,6 +47,7 @@ def load_data(
     size: int | None = None,
     mean: Floats | None = None,
     std: Floats | None = None,
+    classes: tuple[str, ...] | None = None,
     model: nn.Module | None = None,
 ) -> Data:
     """Return data by name, in the same fixed splits on every machine.
@@ -59,8 +62,11 @@ def load_data(
         Side of the images in pixels.
     mean, std : tuple of float, optional
         Normalisation of pixels in 0..1, for each channel.
+    classes : tuple of str, optional
+        Names of the classes in the order in which the model counts them.
     model : nn.Module, optional
-        Whose card gives what is left open: size, mean, std, and whether CIFAR-10 is re-encoded as JPEG.
+        Whose card or factory gives what is left open: size, mean, std, classes, and whether CIFAR-10 is re-encoded as JPEG. Where
+        nobody gives a size, the samples keep their own.
 
     Returns
     -------
@@ -77,11 +83,14 @@ def load_data(
     >>> len(load_data("digits").test)
     360
     """
-    given = {"limit": limit, "size": size, "mean": mean, "std": std}
+    given = {"limit": limit, "size": size, "mean": mean, "std": std, "classes": classes}
     base = name if isinstance(name, DataId) else DataId(cast(str, name))
     data_id = DataId(**{**base.to_dict(), **{field: value for field, value in given.items() if value is not None}})
     known = ModelInfo() if model is None else info(model)
-    return _load(data_id, known).limited(data_id.limit)
+    if data_id.classes:
+        known = replace(known, classes=data_id.classes)
+    data = _load(data_id, known)
+    return replace(data, classes=data_id.classes or data.classes).limited(data_id.limit)
 
 
 def _load(data_id: DataId, known: ModelInfo) -> Data:
@@ -96,20 +105,16 @@ def _load(data_id: DataId, known: ModelInfo) -> Data:
     raise DataError(f"there is no data set {data_id.name!r}{hint} it must be {KINDS}")
 
 
-def _normal(data_id: DataId, known: ModelInfo, channels: int) -> Normal:
-    """Return the normalisation: what was asked for, else the model's where its channels agree, else the data's own."""
+def _normal(data_id: DataId, known: ModelInfo, channels: int) -> tuple[Normal, tuple[str, ...]]:
+    """Return the normalisation: what was asked for, else the model's where its channels agree, else the data's, which is a guess."""
     own = next(sample for sample in SAMPLES.values() if sample.data == data_id.name)
-    of_model = known if known.input_shape is not None and known.input_shape[0] == channels else ModelInfo()
-    mean, std = data_id.mean or of_model.mean or own.mean, data_id.std or of_model.std or own.std
-    for field, values in (("mean", mean), ("std", std)):
-        if len(values) != channels:
-            raise DataError(f"{data_id.name} needs {channels} value(s) of {field}, one for each channel; got {len(values)}")
-    return Normal(mean, std, data_id.size or known.size)
+    mean, std, guesses = normalisation(data_id, known, channels, (own.mean, own.std), f"that of {data_id.name} is used")
+    return Normal(mean, std, data_id.size or known.size), guesses
 
 
 def _parted(data_id: DataId, known: ModelInfo, raw: Raw, pixels: str, note: str = "") -> Data:
     """Return data from a training and a test part; a tenth of the training part is held out for validation."""
-    normal = _normal(data_id, known, raw.train.shape[1])
+    normal, guesses = _normal(data_id, known, raw.train.shape[1])
     kept, out = held_out(raw.train_labels, round(VALIDATION * raw.train_labels.size))
 
     def split(images: Tensor, labels: NDArray[np.int64]) -> TensorSplit:
@@ -117,7 +122,7 @@ def _parted(data_id: DataId, known: ModelInfo, raw: Raw, pixels: str, note: str 
 
     train, validation = (split(raw.train[torch.from_numpy(i)], raw.train_labels[i]) for i in (kept, out))
     classes = next(sample.classes for sample in SAMPLES.values() if sample.data == data_id.name)
-    return Data(data_id, split(raw.test, raw.test_labels), train, validation, classes, pixels, note)
+    return Data(data_id, split(raw.test, raw.test_labels), train, validation, classes, pixels, note, guesses)
 
 
 @cache

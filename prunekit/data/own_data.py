@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,24 +13,74 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from prunekit.config.ids import DataId
-from prunekit.data.dataset import Data, Picture, Split
+from prunekit.data.dataset import Data, Picture, Split, centre
 from prunekit.data.fingerprints import Inputs, chosen, in_memory, known_by, sentence, varies
 from prunekit.data.image_folder import SAME, VALIDATION
 from prunekit.data.stratified import Indices, held_out
 from prunekit.errors import DataError
+from prunekit.local_code.contract import wrong
 from prunekit.local_code.factories import call, code_that_ran, load_factory
 from prunekit.local_code.local_imports import LOCK
-from prunekit.models.info import ModelInfo
+from prunekit.models.guesses import normalisation
+from prunekit.models.info import FORMS, ModelInfo, canonical
 
 NAMES = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
-FORMS = "a dataset, (train, test), a dict with train, validation and test, or prunekit's Data"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to samples after the user's own transforms: nothing, but to pixels, or where somebody asked for it.
+
+    Attributes
+    ----------
+    mean, std : tuple of float, optional
+        One number, or one for each channel.
+    size : int, optional
+        Side to which images are resized.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    size: int | None = None
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return samples (n, ...) resized and normalised."""
+        if self.size is not None:
+            x = centre(x, self.size)
+        if self.mean is not None:
+            x = x - self._over(x, self.mean)
+        return x if self.std is None else x / self._over(x, self.std)
+
+    def sentence(self) -> str:
+        """Say it, as the end of a sentence; nothing where nothing is done."""
+        size = "" if self.size is None else f"resized to {self.size} pixels and cropped to the centre"
+        numbers = [f"{field} {', '.join(f'{v:.4g}' for v in values)}" for field in ("mean", "std") if (values := getattr(self, field))]
+        return "".join(f", {part}" for part in (size, f"normalised by {' and '.join(numbers)}" if numbers else "") if part)
+
+    def check(self, x: Tensor, name: str) -> None:
+        """Raise unless samples like ``x`` can be prepared."""
+        if self.size is not None and x.dim() != 3:
+            raise DataError(f"{name} holds no images but samples of shape {tuple(x.shape)}, which cannot be resized: leave the size out")
+        for field, values in (("mean", self.mean), ("std", self.std)):
+            channels = x.shape[0] if x.dim() else 1
+            if values is not None and len(values) not in (1, channels):
+                raise DataError(f"{name} needs 1 or {channels} value(s) of {field}, one for each channel; got {len(values)}")
+
+    @staticmethod
+    def _over(x: Tensor, values: tuple[float, ...]) -> Tensor:
+        """Return numbers along the channels of samples."""
+        return torch.tensor(values, dtype=torch.float32).reshape(-1, *[1] * max(x.dim() - 2, 0))
+
+
+AS_IT_IS = Preparation()
 
 
 class OwnSplit(Split):
-    """A user's map-style dataset of (float tensor, class index) pairs.
+    """A user's map-style dataset of (tensor, class index) pairs: float as the model takes it, or uint8 pixels.
 
     Parameters
     ----------
@@ -40,18 +92,27 @@ class OwnSplit(Split):
         Which of its samples; all by default.
     labels : ndarray of int64, optional
         Their class indices, where they are known.
+    prepared : Preparation
+        What is done to its samples.
     """
 
-    def __init__(self, dataset: Any, name: str, indices: Indices | None = None, labels: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        name: str,
+        indices: Indices | None = None,
+        labels: NDArray[np.int64] | None = None,
+        prepared: Preparation = AS_IT_IS,
+    ) -> None:
         if isinstance(dataset, DataLoader):
             dataset = dataset.dataset
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
-            raise DataError(f"{name} is a {type(dataset).__name__}: a dataset needs len(dataset) and dataset[i] -> (tensor, class index)")
-        self.dataset, self.name = dataset, name
+            raise wrong(f"{name} is a {type(dataset).__name__}, which has no len() or no [i]", DataError)
+        self.dataset, self.name, self.prepared = dataset, name, prepared
         self._indices = np.arange(len(dataset)) if indices is None else indices
         if not self._indices.size:
             raise DataError(f"{name} is empty: it needs at least one sample")
-        self._sample(0)
+        prepared.check(self._sample(0)[0], name)
         self.labels = self._all_labels() if labels is None else labels
 
     def images(self, indices: Indices) -> Tensor:
@@ -60,21 +121,31 @@ class OwnSplit(Split):
         for i, x in zip(indices, samples, strict=True):
             if x.shape != samples[0].shape:
                 raise DataError(f"{self.name}: sample {i} is {tuple(x.shape)}, others {tuple(samples[0].shape)}; bring them to one size")
-        return torch.stack(samples)
+        return self.prepared.apply(torch.stack(samples))
+
+    @property
+    def are_pixels(self) -> bool:
+        """Whether its samples are pixels of 0 to 255."""
+        return self._raw(0)[0].dtype == torch.uint8
 
     def picture(self, i: int) -> Picture:
         """Return sample ``i`` for the screen, its own range of values stretched over 0..255: uint8, (H, W, C)."""
-        x = self._sample(i)[0]
-        x = x if x.dim() == 3 and x.shape[0] in (1, 3) else x.reshape(1, 1, -1)
+        x = _drawn(self._sample(i)[0])
         low, high = float(x.min()), float(x.max())
         levels = ((x - low) * (255 / (high - low or 1.0))).round().to(torch.uint8)
         return levels.permute(1, 2, 0).contiguous().numpy()
 
     def take(self, indices: Indices) -> OwnSplit:
         """Return the samples at ``indices`` as a split of its own."""
-        return OwnSplit(self.dataset, self.name, self._indices[indices], self.labels[indices])
+        return OwnSplit(self.dataset, self.name, self._indices[indices], self.labels[indices], self.prepared)
+
+    def under(self, prepared: Preparation) -> OwnSplit:
+        """Return the same samples, prepared in another way."""
+        return OwnSplit(self.dataset, self.name, self._indices, self.labels, prepared)
 
     def _identity(self) -> Iterator[bytes]:
+        if self.prepared != AS_IT_IS:
+            yield repr(self.prepared).encode()
         yield self._indices.tobytes()
         yield self.inputs.digest.encode()
 
@@ -96,18 +167,23 @@ class OwnSplit(Split):
         return varies(lambda i: self._sample(i)[0], self._indices.size)
 
     def _sample(self, i: int) -> tuple[Tensor, int]:
-        """Return sample ``i``, checked."""
+        """Return sample ``i``, checked, as float32: pixels in 0..1."""
+        x, y = self._raw(i)
+        return (x.to(torch.float32) / 255 if x.dtype == torch.uint8 else x.to(torch.float32)), y
+
+    def _raw(self, i: int) -> tuple[Tensor, int]:
+        """Return sample ``i`` as the dataset gives it, checked."""
         where = f"{self.name}[{int(self._indices[i])}]"
         try:
             x, y = self.dataset[int(self._indices[i])]
         except (TypeError, ValueError) as error:
-            raise DataError(f"{where} is not a pair (tensor, class index): {' '.join(str(error).split())}") from error
+            raise wrong(f"{where} is not a pair (tensor, class index): {' '.join(str(error).split())}", DataError) from error
         except Exception as error:
             raise DataError(f"{where} failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
-        if not isinstance(x, Tensor) or not x.is_floating_point():
+        if not isinstance(x, Tensor) or not (x.is_floating_point() or x.dtype == torch.uint8):
             what = f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-            raise DataError(f"{where} is {what}: its transforms must end in a normalised float tensor")
-        return x.detach().to(torch.float32), _label(y, where)
+            raise wrong(f"{where} is {what}, neither a float tensor nor pixels (uint8)", DataError)
+        return x.detach(), _label(y, where)
 
     def _all_labels(self) -> NDArray[np.int64]:
         """Return all class indices: from ``targets`` or ``tensors`` if the dataset has them, else by going through it once."""
@@ -119,6 +195,17 @@ class OwnSplit(Split):
         return np.array([self._sample(i)[1] for i in range(self._indices.size)], dtype=np.int64)
 
 
+def _drawn(x: Tensor) -> Tensor:
+    """Return a sample as an image (C, H, W): of a volume its middle, of anything else its values row by row in a square."""
+    if x.dim() == 4 and x.shape[0] in (1, 3):
+        x = x[:, x.shape[1] // 2]
+    if x.dim() == 3 and x.shape[0] in (1, 3):
+        return x
+    flat = x.reshape(-1)
+    side = math.isqrt(max(flat.numel(), 1) - 1) + 1
+    return F.pad(flat, (0, -flat.numel() % side), value=float(flat.min())).reshape(1, -1, side)
+
+
 def _label(value: Any, where: str) -> int:
     """Return a class index as a plain integer."""
     try:
@@ -126,7 +213,7 @@ def _label(value: Any, where: str) -> int:
     except (TypeError, ValueError):
         number = -1
     if number < 0 or number != value:
-        raise DataError(f"{where} has the label {value!r}: it must be a class index, 0 or above")
+        raise wrong(f"{where} has the label {' '.join(repr(value).split())[:60]}, which is no class index", DataError)
     return number
 
 
@@ -138,26 +225,53 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
     DataError
         If the factory fails or returns something else.
     """
-    if data_id.size or data_id.mean or data_id.std:
-        raise DataError(f"size, mean and std belong into the transforms of {data_id.name}: leave them out")
     with LOCK:  # one edition of the file makes them and names them
         factory = load_factory(data_id.name, DataError)
         made = call(data_id.name, factory, DataError) if callable(factory) else factory
         code = code_that_ran(data_id.name)
     if isinstance(made, Data):
+        if data_id.size or data_id.mean or data_id.std:
+            raise DataError(f"{data_id.name} returns data that prunekit has prepared: give size, mean and std where it loads them")
         return _coded(replace(made, id=data_id), code)
     parts = _parts(made, data_id.name)
     splits = {name: part if isinstance(part, Split) else OwnSplit(part, f"{data_id.name} ({name})") for name, part in parts.items()}
+    told = {field: _attribute(field, factory) for field in ("mean", "std", "classes")}
+    prepared, guesses = _preparation(data_id, splits["test"], known, told)
+    if prepared != AS_IT_IS:
+        splits = {name: part.under(prepared) if isinstance(part, OwnSplit) else part for name, part in splits.items()}
     if "train" in splits and "validation" not in splits:
         kept, out = held_out(splits["train"].labels, round(VALIDATION * len(splits["train"])))
         if out.size:
             splits |= {"train": splits["train"].take(kept), "validation": splits["train"].take(out)}
-    classes = tuple(str(c) for c in getattr(parts["test"], "classes", None) or getattr(factory, "classes", None) or known.classes)
+    classes = _attribute("classes", parts["test"], strict=False) or told["classes"] or known.classes
     test = splits["test"]
-    pixels = " ".join(filter(None, (f"As the transforms of {data_id.name} make them.", test.told_by if isinstance(test, OwnSplit) else "")))
+    made_by = f"As the transforms of {data_id.name} make them{prepared.sentence()}."
+    pixels = " ".join(filter(None, (made_by, test.told_by if isinstance(test, OwnSplit) else "")))
     restless = [_restless(splits[part], part) for part in ("validation", "test") if part in splits]
     note = " ".join(filter(None, ("" if "train" in splits else SAME, *restless)))
-    return _coded(Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, note), code)
+    return _coded(Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, note, guesses), code)
+
+
+def _preparation(data_id: DataId, test: Split, known: ModelInfo, told: Mapping[str, Any]) -> tuple[Preparation, tuple[str, ...]]:
+    """Return what is done to samples: to pixels what model or data say, to others what was asked for; and what of it is a guess."""
+    if not isinstance(test, OwnSplit) or not test.are_pixels:
+        return Preparation(data_id.mean, data_id.std, data_id.size), ()
+    first = test.images(np.array([0]))[0]
+    channels = first.shape[0] if first.dim() == 3 else 1
+    fits = {field: values for field in ("mean", "std") if (values := getattr(known, field) or told[field]) and len(values) == channels}
+    mean, std, guesses = normalisation(data_id, ModelInfo(**fits), channels)
+    return Preparation(mean, std, data_id.size), guesses
+
+
+def _attribute(field: str, owner: Any, *, strict: bool = True) -> Any:
+    """Return what a function or a dataset says of its samples, None where it says nothing; a class may use the names for something else."""
+    value = getattr(owner, field, None)
+    try:
+        return None if value is None else canonical(field, value)
+    except (TypeError, ValueError):
+        if strict and inspect.isfunction(owner):
+            raise wrong(f"{field} of {owner.__name__} must be {FORMS[field]}; got {value!r}", DataError) from None
+        return None
 
 
 def _coded(data: Data, code: str) -> Data:
@@ -184,12 +298,10 @@ def _parts(made: Any, name: str) -> dict[str, Any]:
         unknown = [str(key) for key in made if key not in NAMES]
         parts = {NAMES[key]: part for key, part in made.items() if key in NAMES and part is not None}
         if unknown or "test" not in parts:
-            raise DataError(
-                f"{name} returned a dict with {', '.join(map(str, made)) or 'nothing'}: its keys must be train, validation and test"
-            )
+            raise wrong(f"{name} returned a dict with {', '.join(map(str, made)) or 'nothing'}", DataError)
         return parts
     if isinstance(made, tuple):
         if len(made) != 2:
-            raise DataError(f"{name} returned {len(made)} things: it must return {FORMS}")
+            raise wrong(f"{name} returned {len(made)} things", DataError)
         return {"train": made[0], "test": made[1]}
     return {"test": made}

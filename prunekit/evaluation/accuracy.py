@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from prunekit.errors import DataError
@@ -32,6 +32,10 @@ class Accuracy:
         Number of samples.
     correct : ndarray of bool, shape [n]
         Which samples were right, in the order of the data: what a paired comparison needs. Not part of ``==`` or ``repr``.
+    chance : float or None
+        The accuracy of always answering the commonest class of these samples; None where that is not known, or there is one class only.
+    guesses : tuple of str
+        What was guessed to prepare the samples, in sentences.
     """
 
     value: float
@@ -39,10 +43,12 @@ class Accuracy:
     high: float
     n: int
     correct: NDArray[np.bool_] = field(repr=False, compare=False)
+    chance: float | None = field(default=None, compare=False)
+    guesses: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
-    def of(cls, correct: NDArray[np.bool_]) -> Accuracy:
-        """Build from which samples were right.
+    def of(cls, correct: NDArray[np.bool_], chance: float | None = None, guesses: Sequence[str] = ()) -> Accuracy:
+        """Build from which samples were right, from what chance is, where that is known, and from what was guessed.
 
         Raises
         ------
@@ -54,7 +60,7 @@ class Accuracy:
             raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
         correct.setflags(write=False)
         k, n = int(correct.sum()), len(correct)
-        return cls(k / n, *wilson(k, n), n, correct)
+        return cls(k / n, *wilson(k, n), n, correct, chance, tuple(guesses))
 
     def to_dict(self) -> dict[str, float]:
         """Return ``value``, ``low``, ``high`` and ``n``."""
@@ -110,13 +116,29 @@ def evaluate(
     """
     total = length_of(split)
     right: list[NDArray[np.bool_]] = []
+    seen: list[NDArray[np.int64]] = []
     done = 0
     for logits, labels in _outputs(model, split, batch_size, cancel):
         right.append((logits.argmax(1) == labels).numpy())
+        seen.append(labels.numpy())
         done += len(labels)
         if progress is not None:
             progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
-    return Accuracy.of(np.concatenate(right) if right else np.zeros(0, dtype=bool))
+    if not right:
+        return Accuracy.of(np.zeros(0, dtype=bool))
+    return Accuracy.of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
+
+
+def chance_of(labels: ArrayLike) -> float | None:
+    """Return the accuracy of always answering the commonest class; None where there is one class only.
+
+    Parameters
+    ----------
+    labels : array_like of int
+        Class of each sample.
+    """
+    counts = np.unique(np.asarray(labels), return_counts=True)[1]
+    return float(counts.max() / counts.sum()) if counts.size > 1 else None
 
 
 @dataclass(frozen=True)

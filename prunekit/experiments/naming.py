@@ -17,6 +17,7 @@ from prunekit.experiments.records import Run
 from prunekit.formatting import asked, ordinary
 from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import Counts
+from prunekit.models.guesses import guesses
 from prunekit.models.state import state_hash
 
 
@@ -82,6 +83,18 @@ def facts(model: nn.Module, spec: PruneSpec | None, counts: Counts, achieved: fl
     """
     size = file_bytes(model) if spec is None or spec.mode == "structured" else sparse_bytes(model)[0]
     return {**asdict(counts), "achieved": achieved, "bytes": size, "state": state_hash(model), "input_shape": list(shape)}
+
+
+def guessed(model: nn.Module, data: Any) -> dict[str, Any]:
+    """Return what is noted of a shape that was guessed; what was guessed of samples is noted of what is measured on them.
+
+    Parameters
+    ----------
+    model, data : nn.Module, Data or None
+        The dense model, and what it was measured on.
+    """
+    found = guesses(model) if data is None else ()
+    return {"guesses": list(found)} if found else {}
 
 
 def course(recovered: Any) -> dict[str, Any]:

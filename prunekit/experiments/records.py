@@ -147,7 +147,8 @@ class Measurement:
     machine, versions : dict
         Where.
     value : dict
-        Of an accuracy ``value``, ``low``, ``high`` and ``n``; of a latency its row without the samples.
+        Of an accuracy ``value``, ``low``, ``high``, ``n`` and, where they are known, ``chance`` and ``guesses``; of a latency its row
+        without the samples.
     correct : bytes or None
         Of an accuracy: which samples were right, eight to a byte. Of predictions: classes and confidences, compressed.
     created : str
@@ -179,7 +180,9 @@ class Measurement:
         by = installed() if versions is None else versions
         name = measurement_id(run, data_hash, split, accuracy.n, versions=by)
         bits = np.packbits(accuracy.correct).tobytes()
-        return cls(name, run, data, data_hash, split, accuracy.n, accuracy.to_dict(), bits, versions=dict(by))
+        told = {"chance": accuracy.chance, "guesses": list(accuracy.guesses) or None}
+        value = {**accuracy.to_dict(), **{key: found for key, found in told.items() if found is not None}}
+        return cls(name, run, data, data_hash, split, accuracy.n, value, bits, versions=dict(by))
 
     @property
     def earlier(self) -> bool:
@@ -197,7 +200,8 @@ class Measurement:
         """
         if self.correct is None or self.what != "accuracy":
             raise StoreError(f"the measurement {self.id[:12]} is no accuracy but {self.what}: it has no samples to compare")
-        return Accuracy.of(np.unpackbits(np.frombuffer(self.correct, dtype=np.uint8), count=self.images).astype(bool))
+        right = np.unpackbits(np.frombuffer(self.correct, dtype=np.uint8), count=self.images).astype(bool)
+        return Accuracy.of(right, self.value.get("chance"), self.value.get("guesses", ()))
 
 
 PLAIN = ("model", "spec", "recovery", "info", "data", "machine", "versions", "value", "tags")  # kept as JSON

@@ -22,7 +22,7 @@ from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, trained_on, weights_of
 from prunekit.experiments.loading import load
 from prunekit.experiments.measured_samples import how
-from prunekit.experiments.naming import course, dense_run, facts, placed, pruned_run
+from prunekit.experiments.naming import course, dense_run, facts, guessed, placed, pruned_run
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_probe import vouched
@@ -150,7 +150,8 @@ def keep_made(
     on = trained_on(data, spec, recovery) if data is not None else ""
     noted = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
     dense = dense_run(model_id, weights)
-    before = facts(model, None, found.before.counts, 0.0, shape)
+    noted |= guessed(model, data)
+    before = facts(model, None, found.before.counts, 0.0, shape) | guessed(model, data)
     dense = replace(dense, info={**before, **_sizes(found.before), **vouched(model, model_id, shape)})
     run = pruned_run(model_id, weights, spec, recovery, on)
     told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **noted}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import sys
 import traceback
@@ -14,6 +15,7 @@ from typing import Any
 
 from prunekit.errors import PrunekitError, closest
 from prunekit.local_code.code import Code, sha256, walk
+from prunekit.local_code.contract import wrong
 from prunekit.local_code.local_imports import LOCK, Ran, digest_of, neighbours
 
 
@@ -99,6 +101,8 @@ def call(name: str, factory: Callable[[], Any], error: type[PrunekitError]) -> A
     path, attribute = split_name(name, error)
     with LOCK:
         read = _SEEN.get(_key(path)) or _read(path, error)
+        if needed := _needed(factory):
+            raise wrong(f"{name} needs arguments ({', '.join(needed)})", error)
         try:
             with neighbours(path, read.code) as ran:
                 made = factory()
@@ -106,6 +110,15 @@ def call(name: str, factory: Callable[[], Any], error: type[PrunekitError]) -> A
             raise error(f"{name} failed: {_told(failure, path)}") from failure
         read.called[attribute] = ran
     return made
+
+
+def _needed(factory: Callable[..., Any]) -> list[str]:
+    """Return the names of the arguments that a factory cannot do without."""
+    try:
+        told = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # made in C
+        return []
+    return [each.name for each in told if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
 
 
 def code_of(name: str) -> str:

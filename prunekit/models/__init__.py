@@ -7,7 +7,7 @@ from prunekit.models.entries import DESCRIPTIONS, ModelEntry, list_models
 from prunekit.models.folder import read_folder, write_folder
 from prunekit.models.histograms import Histogram, filter_norms, histogram
 from prunekit.models.info import ModelInfo, info, remember
-from prunekit.models.input_shape import input_shape_of
+from prunekit.models.input_shape import input_shape_of, with_side
 from prunekit.models.layer_table import layer_table
 from prunekit.models.layers import channel_layers, check_finite, prunable_layers, weight_of
 from prunekit.models.load import load_model, load_upload
@@ -52,5 +52,6 @@ __all__ = [
     "training_of",
     "weight_of",
     "widths",
+    "with_side",
     "write_folder",
 ]

@@ -139,8 +139,8 @@ def _measure(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     except Exception as error:
         lines = str(error).strip().splitlines()
         raise ModelError(
-            f"the model does not run on an input of shape {list(input_shape)}: {lines[0] if lines else type(error).__name__}. "
-            "Give the shape that it was made for (--size, or data that fit)"
+            f"the model does not run on an input of shape {list(input_shape)}: {lines[0].rstrip('.') if lines else type(error).__name__}. "
+            "Give the input size that it was made for, or data that fit"
         ) from error
 
 

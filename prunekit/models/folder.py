@@ -220,11 +220,13 @@ def _as_measured(known: ModelInfo, recipe: Recipe, folder: Path) -> ModelInfo:
     shape = recipe.input_shape or known.input_shape
     # the card keeps how pixels are prepared; what it measured was another model
     card = None if known.card is None else {k: v for k, v in known.card.items() if k in ("data", "pixels", "trained_on", "jpeg_quality")}
-    known = replace(known, input_shape=shape, size=side_of(shape) or known.size, card=card)
+    size, guessed = side_of(recipe.input_shape) or known.size, known.guessed and recipe.input_shape is None
+    known = replace(known, input_shape=shape, size=size, card=card, guessed=guessed)
     measured = None if recipe.data is None else DataId.from_dict(recipe.data)
     if measured is None or (is_factory(measured.name) and _lies_in(measured.name, folder)):
         return known
-    return replace(known, mean=measured.mean or known.mean, std=measured.std or known.std, measured=measured)
+    told = {field: value for field in ("mean", "std", "classes") if (value := getattr(measured, field))}
+    return replace(known, **told, measured=measured)
 
 
 def _names_all(known: ModelInfo, told: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import ModelError
+from prunekit.local_code.contract import wrong
 from prunekit.models.input_shape import input_shape_of
 from prunekit.tasks.base import note
 
@@ -32,7 +34,7 @@ class ModelInfo:
     mean, std : tuple of float, optional
         Normalisation of pixels in 0..1 for each channel.
     size : int, optional
-        Side of the input images in pixels.
+        Side of the input images in pixels, where somebody gave it.
     data : str, optional
         Name of the data set that belongs to the model.
     classes : tuple of str
@@ -47,6 +49,8 @@ class ModelInfo:
         In a sentence: how a model in a folder is known to be the one that was saved; "" for other models.
     task, example : optional
         The attributes of these names of the factory: its task (or the name of one), and inputs that the model accepts.
+    guessed : bool
+        Whether ``input_shape`` is a guess, since nobody gave one. ``size`` never is: data are resized only to what somebody gave.
     """
 
     id: ModelId | None = None
@@ -62,6 +66,7 @@ class ModelInfo:
     checked: str = ""
     task: Any = field(default=None, compare=False, repr=False)
     example: Any = field(default=None, compare=False, repr=False)
+    guessed: bool = False
 
 
 def side_of(shape: tuple[int, ...] | None) -> int | None:
@@ -113,18 +118,26 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
         If an attribute of the factory is not of the expected form.
     """
     told = {field: _told(field, factory, model) for field in ("input_shape", "mean", "std", "data", "classes")}
-    shape = told["input_shape"]
+    given = shape = told["input_shape"]
     if shape is None:
         try:
             shape = input_shape_of(model)
         except ModelError:
             shape = None
-    known = ModelInfo(model_id, shape, told["mean"], told["std"], side_of(shape), told["data"], told["classes"] or ())
+    rest = told["mean"], told["std"], side_of(given), told["data"], told["classes"] or ()
+    known = ModelInfo(model_id, shape, *rest, guessed=given is None and shape is not None)
     # methods and layers of a class may have these names; what a function says of itself is meant
     said = {name: getattr(factory, name, None) for name in ("task", "example")}
     if isinstance(factory, (type, nn.Module)):
         said = {name: None if callable(value) else value for name, value in said.items()}
     return replace(known, task=said["task"], example=said["example"])
+
+
+def numbered(classes: int) -> tuple[str, ...]:
+    """Return the names of classes of which only the number is known."""
+    if classes < 1:
+        raise ValueError
+    return tuple(map(str, range(classes)))
 
 
 def _told(field: str, factory: object, model: nn.Module) -> Any:
@@ -137,30 +150,32 @@ def _told(field: str, factory: object, model: nn.Module) -> Any:
         if value is None:
             continue
         try:
-            return _canonical(field, value)
+            return canonical(field, value)
         except (TypeError, ValueError):
             if strict:
-                raise ModelError(f"{field} of the factory must be {_FORMS[field]}; got {value!r}") from None
+                raise wrong(f"{field} of the factory must be {FORMS[field]}; got {value!r}", ModelError) from None
     return None
 
 
-_FORMS = {
+FORMS = {
     "input_shape": "the shape of one input, as in (3, 32, 32)",
     "mean": "one number for each channel",
     "std": "one number above 0 for each channel",
     "data": "the name of a data set",
-    "classes": "a list of names",
+    "classes": "a list of names, or how many there are",
 }
 
 
-def _canonical(field: str, value: object) -> Any:
+def canonical(field: str, value: object) -> Any:
     """Return ``value`` in the form that the field has in `ModelInfo`."""
     if field == "data":
         if not isinstance(value, str):
             raise TypeError
         return value
-    if isinstance(value, str):
+    if isinstance(value, (bool, str)):
         raise TypeError
+    if field == "classes" and isinstance(value, Integral):
+        return numbered(int(value))
     items = value.flatten().tolist() if isinstance(value, Tensor) else list(cast("Iterable[Any]", value))
     if field == "classes":
         return tuple(str(item) for item in items)

@@ -23,6 +23,24 @@ def _candidates(model: nn.Module) -> list[tuple[int, ...]]:
     return []
 
 
+def with_side(model: nn.Module, side: int, known: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return the shape of one sample whose sides all have one length.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its first convolution says how many channels there are, where nothing else does.
+    side : int
+        In pixels; of a vector its length.
+    known : tuple of int, optional
+        A shape that has the right channels and number of dimensions.
+    """
+    if known is not None:
+        return (known[0], *[side] * (len(known) - 1)) if len(known) > 1 else (side,)
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    return (3 if first is None else first.in_channels, side, side)
+
+
 def input_shape_of(model: nn.Module) -> tuple[int, ...]:
     """Guess the shape of one input sample by trying common ones on the meta device.
 

@@ -16,6 +16,7 @@ from torch import nn
 from prunekit.config.ids import ModelId
 from prunekit.errors import CheckpointError, ModelError, closest
 from prunekit.local_code.code import sha256
+from prunekit.local_code.contract import wrong
 from prunekit.local_code.factories import call, code_that_ran, is_factory, load_factory
 from prunekit.local_code.local_imports import LOCK
 from prunekit.models.checkpoints import State, fit_state, read_checkpoint
@@ -203,11 +204,11 @@ def _built(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
     """Return what the user's factory builds, and what it says of it."""
     factory = _seeded(lambda: load_factory(model_id.name, ModelError))  # reading the file may make weights too
     if not callable(factory):
-        raise ModelError(f"{model_id.name} is no function but a {type(factory).__name__}: name a function that returns a torch module")
+        raise wrong(f"{model_id.name} is no function but a {type(factory).__name__}", ModelError)
     ready = isinstance(factory, nn.Module)
     model = deepcopy(factory) if ready else _seeded(lambda: call(model_id.name, factory, ModelError))
     if not isinstance(model, nn.Module):
-        raise ModelError(f"{model_id.name} returned a {type(model).__name__}: it must return a torch module")
+        raise wrong(f"{model_id.name} returned a {type(model).__name__}, which is no torch module", ModelError)
     return model, described(model_id, model, factory)
 
 

@@ -32,7 +32,7 @@ def run(model: nn.Module, x: Tensor) -> Any:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
             f"the model does not run on samples of shape {list(x.shape[1:])}: {lines[0]}. "
-            "Choose data of the shape that it was made for, or set their size (--size)"
+            "Choose data of the shape that it was made for, or give the input size"
         ) from error
 
 

@@ -57,6 +57,7 @@ def html(comparison: Comparison, pictures: Sequence[Picture] = (), *, relative: 
         f"<h1>{escape(title)}</h1>",
         f'<p class="answer">{escape(comparison.answer)}</p>' if comparison.answer else "",
         f'<p class="caution">{escape(comparison.caution)}.</p>' if comparison.caution else "",
+        *(f'<p class="caution">{escape(doubt)}.</p>' for doubt in comparison.doubts),
         _tiles(comparison),
         '<h2>Numbers</h2><p class="save">' + _download(comparison) + "</p>" + table_html(comparison, relative=relative),
         *(f"<p>{escape(sentence)}</p>" for sentence in comparison.within_runtimes),

@@ -58,18 +58,22 @@ def evaluate_session(
         If ``cancel`` was set.
     """
     # here, not above: the package of measurements imports this one
-    from prunekit.evaluation.accuracy import Accuracy  # noqa: PLC0415
+    from prunekit.evaluation.accuracy import Accuracy, chance_of  # noqa: PLC0415
     from prunekit.evaluation.batches import batches_of, check_cancel, length_of  # noqa: PLC0415
 
-    total, done, right = length_of(split), 0, []
+    total, done, right, seen = length_of(split), 0, [], []
     for x, y in batches_of(split, batch_size):
         check_cancel(cancel)
         scores = scores_of(session, x)
-        right.append((scores.argmax(1) == checked_labels(y.detach().cpu(), scores)).numpy())
+        labels = checked_labels(y.detach().cpu(), scores)
+        right.append((scores.argmax(1) == labels).numpy())
+        seen.append(labels.numpy())
         done += len(x)
         if progress is not None:
             progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
-    return Accuracy.of(np.concatenate(right) if right else np.zeros(0, dtype=bool))
+    if not right:
+        return Accuracy.of(np.zeros(0, dtype=bool))
+    return Accuracy.of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
 
 
 def scores_of(session: Session, x: Tensor) -> Tensor:

@@ -50,7 +50,14 @@ def stream(): return Stream()
 def nothing(): return None
 def empty(): return tensors(0)
 def raises(): raise OSError("disk on fire")
-def pixels(): return Bad((torch.zeros(1, 2, 2, dtype=torch.uint8), 1))
+def whole(): return Bad((torch.zeros(1, 2, 2, dtype=torch.int64), 1))
+def pixels(): return TensorDataset(torch.full((8, 3, 6, 4), 255, dtype=torch.uint8), torch.arange(8) % 2)
+def vector(): return TensorDataset(torch.randn(4, 21), torch.arange(4) % 2)
+def signal(): return TensorDataset(torch.randn(4, 4, 33), torch.arange(4) % 2)
+def volume(): return TensorDataset(torch.randn(4, 1, 5, 3, 9), torch.arange(4) % 2)
+def named_wrongly(): return tensors(4)
+named_wrongly.classes = "abc"
+def needs(path): return tensors(4)
 def picture(): return Bad(("a picture", 1))
 def single(): return Bad(torch.zeros(3))
 def label(): return Bad((torch.zeros(1, 2, 2), 1.5))
@@ -105,6 +112,12 @@ def test_labels_classes_and_pictures(own):
     assert picture.dtype == np.uint8 and picture.shape == (4, 4, 3) and (picture.min(), picture.max()) == (0, 255)
 
 
+def test_samples_that_are_no_images_are_drawn_as_nearly_square_ones(own):
+    for name, shape in (("vector", (5, 5, 1)), ("signal", (11, 12, 1)), ("volume", (3, 9, 1)), ("named", (2, 2, 1))):
+        with case(name):
+            assert own(name).test.picture(1).shape == shape
+
+
 def test_a_limit_is_stratified_and_fixed(own):
     data, again = own("pair", limit=10), own("pair", limit=10)
     assert np.bincount(data.test.labels).tolist() == [2] * 5 and len(data.train) == 10
@@ -115,19 +128,21 @@ def test_a_limit_is_stratified_and_fixed(own):
 def test_what_goes_wrong_is_one_plain_sentence(own):
     for name, said in [
         ("three", "returned 3 things"),
-        ("keys", "dict with training: its keys must be train, validation and test"),
-        ("notest", "dict with train:"),
-        ("stream", "a Stream: a dataset needs len"),
-        ("nothing", "a NoneType: a dataset needs len"),
+        ("keys", "dict with training. Data of your own are"),
+        ("notest", "dict with train. Data"),
+        ("stream", "a Stream, which has no len"),
+        ("nothing", "a NoneType, which has no len"),
         ("empty", "is empty"),
         ("raises", "OSError: disk on fire"),
-        ("pixels", r"\[0\] is a tensor of torch.uint8: its transforms must end"),
-        ("picture", r"\[0\] is a str: its transforms must end"),
+        ("whole", r"\[0\] is a tensor of torch.int64, neither a float tensor nor pixels"),
+        ("picture", r"\[0\] is a str, neither a float tensor nor pixels"),
         ("single", r"\[0\] is not a pair"),
         ("label", "label 1.5"),
         ("negative", "label -1"),
         ("item", r"\[0\] failed: RuntimeError: file gone"),
         ("missing", "has no 'missing'"),
+        ("named_wrongly", "classes of named_wrongly must be a list of names"),
+        ("needs", r"needs arguments \(path\)"),
     ]:
         with case(name, said):
             with pytest.raises(DataError, match=said) as caught:
@@ -135,6 +150,30 @@ def test_what_goes_wrong_is_one_plain_sentence(own):
             assert "\n" not in str(caught.value)
 
 
-def test_size_and_normalisation_belong_to_the_users_transforms(own):
-    with pytest.raises(DataError, match="belong into the transforms"):
-        own("one", size=8)
+def test_size_and_normalisation_come_after_the_users_transforms_and_only_where_they_are_asked_for(own):
+    as_it_is, asked = own("one"), own("one", size=8, mean=(1.0,) * 3, std=(2.0, 4.0, 2.0))
+    x = as_it_is.test.images(np.arange(20))
+    grown = torch.nn.functional.interpolate(x, size=(8, 8), mode="bilinear", antialias=True, align_corners=False)
+    expected = (grown - 1) / torch.tensor([2.0, 4.0, 2.0])[:, None, None]
+    assert torch.allclose(asked.test.images(np.arange(20)), expected, atol=1e-6) and asked.test[0][0].shape == (3, 8, 8)
+    assert asked.test.fingerprint() != as_it_is.test.fingerprint() == own("one").test.fingerprint()
+    assert "resized to 8 pixels" in asked.pixels and "mean 1, 1, 1 and std 2, 4, 2" in asked.pixels
+    for wrong in ({"size": 8}, {"mean": (0.1, 0.2, 0.3)}):
+        with case(wrong), pytest.raises(DataError, match=r"resized|needs 1 or 2 value"):
+            own("named", **wrong)
+    with pytest.raises(DataError, match="where it loads them"):
+        own("data", size=16)
+
+
+def test_pixels_are_divided_by_255_and_normalised_by_whoever_says_how(own):
+    guessed = own("pixels")
+    assert guessed.test[0][0].shape == (3, 6, 4) and float(guessed.test[0][0].max()) == 1.0 and "a guess" in guessed.guesses[0]
+    given = own("pixels", mean=(0.5,) * 3, std=(0.25,) * 3)
+    assert float(given.test[0][0].max()) == 2.0 and not given.guesses and given.test.fingerprint() != guessed.test.fingerprint()
+    assert given.test.picture(0).shape == (6, 4, 3)
+
+
+def test_classes_may_be_named_by_whoever_asks(own):
+    assert own("named", classes=("p", "q", "r")).classes == ("p", "q", "r") and own("named").classes == ("x", "y", "z")
+    with pytest.raises(DataError, match="different names"):
+        own("named", classes=("p", "p"))

@@ -53,6 +53,14 @@ def odd():
 
 odd.input_shape = "8x8"
 number = 3
+
+def needs(width, depth=2):
+    return small()
+
+def counted():
+    return small()
+
+counted.classes = 10
 """
 
 
@@ -79,8 +87,14 @@ def test_a_class_and_a_ready_module_serve_as_factories(file):
     assert load_model(f"{file}:ready") is not load_model(f"{file}:ready")
 
 
-def test_an_unsaid_input_shape_is_guessed(file):
-    assert info(load_model(f"{file}:silent")).input_shape == (1, 8, 8)
+def test_an_unsaid_input_shape_is_a_guess_that_resizes_nothing(file):
+    guess, told = (info(load_model(f"{file}:{name}")) for name in ("silent", "small"))
+    assert (guess.input_shape, guess.guessed, guess.size) == ((1, 8, 8), True, None)
+    assert (told.input_shape, told.guessed, told.size) == ((1, 8, 8), False, 8)
+
+
+def test_classes_may_be_a_number(file):
+    assert info(load_model(f"{file}:counted")).classes == tuple("0123456789")
 
 
 def test_untrained_weights_are_the_same_each_time_and_the_callers_random_state_is_untouched(file):
@@ -132,8 +146,9 @@ def test_what_goes_wrong_is_one_plain_sentence(file):
         ("{file}:a-b", "names no function"),
         ("{file}:broken", r"failed: RuntimeError: no luck today \(line 30\)"),
         ("{file}:leaves", "SystemExit: 3"),
-        ("{file}:wrong", "returned a dict: it must return a torch module"),
+        ("{file}:wrong", "returned a dict, which is no torch module. A model of your own is"),
         ("{file}:number", "no function but a int"),
+        ("{file}:needs", r"needs arguments \(width\). A model of your own is .* For example: def net"),
         ("{file}:odd", "input_shape of the factory must be the shape"),
     ]:
         with case(name, said):

@@ -225,7 +225,7 @@ def own(tmp_path):
         prunekit.register_model(prunekit.ModelId(f"{file}:{factory}"))
     yield
     registered._MODELS.clear()
-    model_cache.load.clear()
+    model_cache.dense.clear()
 
 
 def test_a_model_that_structured_pruning_cannot_see_shows_the_sentence_of_trace(tab, own):

@@ -76,4 +76,7 @@ def test_an_edited_file_is_another_model_other_data_and_another_job(own, monkeyp
 
 
 def test_built_in_names_have_no_code():
-    assert Source.of(Settings(model="digits_mlp")) == Source("digits_mlp") and model_cache.data_code("digits") == ""
+    assert (
+        Source.of(Settings(model="digits_mlp")) == Source("digits_mlp")
+        and model_cache.data_code("digits", model_cache.load(Source("digits_mlp"))) == ""
+    )

@@ -230,8 +230,7 @@ def test_models_named_at_launch_stand_on_the_shelf_and_hide_their_folder(tab, tm
     prunekit.register_model(prunekit.ModelId(f"{file}:make"))
     try:
         one = tab()
-        assert one.app.get_by_key("pick_shelf").value == "own"
-        one.click("use_net.py:make")
+        assert one.app.get_by_key("pick_shelf").value == "own" and one.app.button(key="use_net.py:make").disabled
         assert one.address == {"model": "net.py:make"}
         for page in TITLES:
             one.go(page)

@@ -47,7 +47,7 @@ def vit(tmp_path):
     yield VIT
     registered._MODELS.clear()
     for cached in (
-        model_cache.load,
+        model_cache.dense,
         model_cache.layer_frame,
         model_cache.channel_frame,
         model_cache.counts_of,

@@ -109,8 +109,8 @@ with TestClient(app.app):
     with sqlite3.connect(home() / "runs.sqlite") as rows:
         for table in ("runs", "measurements", "points", "jobs", "labels", "sweeps"):
             assert rows.execute(f"select count(*) from {table}").fetchone() == (0,), table
-    from prunekit.ui.shared.model_cache import Source, load
-    assert Source("digits_cnn") in {key[0] for key in load._kept}
+    from prunekit.ui.shared.model_cache import Source, dense
+    assert Source("digits_cnn") in {key[0] for key in dense._kept}
 print("warm")
 """
 

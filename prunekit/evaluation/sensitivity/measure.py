@@ -13,7 +13,7 @@ from torch import nn
 from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, one_of
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.accuracy import Accuracy, chance_of
 from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
@@ -255,7 +255,7 @@ class _Picture:
         """Return what the first ``n`` images tell."""
         where = self.bits.first(n)
         layers = tuple(self._layer(i, row, where) for i, row in enumerate(self.rows))
-        dense = Accuracy.of(self.bits.dense[where] == 1)
+        dense = Accuracy.of(self.bits.dense[where] == 1, chance_of(self.bits.labels[where]))
         return Sensitivity(self.spec.mode, self.spec.criterion, self.split, n, self.bits.labels.size, dense, layers, self.notes)
 
     def _layer(self, index: int, row: Alone, where: Indices) -> LayerSensitivity:

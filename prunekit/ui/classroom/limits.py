@@ -77,7 +77,7 @@ def _data(now: Settings) -> dict[str, tuple[Any, str]]:
 def _data_name(now: Settings) -> str:
     """Return the data in use; empty where the model cannot be had."""
     try:
-        return now.data or model_cache.load(model_cache.Source.of(now)).info.data or model_cache.NO_DATA
+        return model_cache.data_name(now, model_cache.load(model_cache.Source.of(now)))
     except PrunekitError:
         return now.data
 

@@ -51,6 +51,7 @@ def answer(found: Comparison) -> None:
         _tiles(column, found)
     if found.caution:
         st.warning(show.plain(found.caution) + ".", icon=":material/balance:")
+    show.doubts(found.doubts)
 
 
 def _tiles(column: Column, found: Comparison) -> None:

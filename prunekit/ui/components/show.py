@@ -93,6 +93,12 @@ def tile(label: str, value: str, how: str = "", dense: str = "", note: str = "")
     st.metric(title, value, dense or " ", delta_color="off", delta_arrow="off", border=True, help=note or None, height="stretch")
 
 
+def doubts(sentences: Sequence[str]) -> None:
+    """Say what was guessed, and which qualities are no better than chance, where a figure beside hangs on it."""
+    for sentence in filter(None, sentences):
+        st.warning(f"{plain(sentence)}.", icon=":material/help:")
+
+
 def chart(fig: go.Figure, key: str, caption: str, alt: str = "", **options: Any) -> Any:
     """Show a figure with the sentence that says what to notice in it."""
     config = options.pop("config", NO_TOOLBAR)

@@ -12,8 +12,10 @@ from prunekit.ui import routes
 from prunekit.ui.classroom import rules, teacher
 from prunekit.ui.components.show import plain, plus_minus
 from prunekit.ui.shared import measuring, model_cache
-from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.start import input_fields
 from prunekit.ui.state.session import settings
+from prunekit.ui.state.settings import Settings
 
 
 def show() -> None:
@@ -45,8 +47,18 @@ def _model() -> None:
                 (f"{plus_minus(figure.value, figure.low, figure.high)} accuracy (n = {figure.n:,})" if figure else "accuracy not measured")
                 + f"  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}"
                 + f"  \ndata: {plain(model_cache.data_name(now, loaded))}"
+                + _guessed(now, loaded)
             )
         routes.link("start", "Change model or data")
+
+
+def _guessed(now: Settings, loaded: Loaded) -> str:
+    """Say, on every page, what its figures were guessed with."""
+    if not input_fields.are_asked(now):
+        return ""
+    data = model_cache.data_here(now, loaded)
+    what = f"input size {' × '.join(map(str, loaded.input_shape))}" if loaded.guessed else "mean and std of pixels"
+    return f"  \n:orange[a guess: {what}]" if loaded.guesses(data) or loaded.guessed else ""
 
 
 def title_of(name: str) -> str:

@@ -13,8 +13,10 @@ from pathlib import Path
 import streamlit as st
 
 from prunekit import evaluation, models
+from prunekit.config.ids import DataId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, Split, samples_of
+from prunekit.errors import DataError
 from prunekit.evaluation.before_after import Assessment
 from prunekit.pruning.result import PruneResult
 from prunekit.ui.prune import costs
@@ -73,7 +75,8 @@ class Order:
         plain = model.to_dict() if model is not None else {"name": self.loaded.source.name}
         document = evaluation.document(result, assessment, plain, of_data)
         with tempfile.TemporaryDirectory(prefix="prunekit-download-") as private:
-            recipe = Recipe(plain, of_data, self.spec, input_shape=result.input_shape)
+            guess = self.data is None and self.loaded.guessed  # which stays one when the folder is opened
+            recipe = Recipe(plain, of_data, self.spec, input_shape=None if guess else result.input_shape)
             return _zip(models.write_folder(Path(private) / self.name, result.model, recipe, document, samples=samples_of(self.data)))
 
 
@@ -134,9 +137,16 @@ def command(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
         words.append("--pretrained")
     data = model_cache.data_name(now, loaded)
     if data != model_cache.NO_DATA:
-        words += ["--data", model_cache.registered_data()[data].name if data in model_cache.registered_data() else data]
-    if now.limit:
-        words += ["--limit", str(now.limit)]
+        try:
+            asked = model_cache.data_id(data, now.limit, loaded)
+        except DataError:  # the page says why
+            asked = DataId(data)
+        words += ["--data", asked.name]
+        for field in ("limit", "size", "mean", "std", "classes"):
+            value = getattr(asked, field)
+            words += [f"--{field}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)] if value else []
+    elif now.given.side:
+        words += ["--size", str(now.given.side)]
     return shlex.join([*words, *words_of(spec), "--out", name_of(loaded, spec)])
 
 

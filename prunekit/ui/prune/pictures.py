@@ -10,6 +10,7 @@ import streamlit as st
 
 from prunekit.criteria.registry import CRITERIA
 from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.chance import chance_sentence
 from prunekit.formatting import asked, count, percent, plural, reached, times
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
@@ -20,6 +21,7 @@ from prunekit.ui.prune import losses
 from prunekit.ui.shared import cuts, measuring, model_cache
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.start import input_fields
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
 
@@ -40,6 +42,15 @@ def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Accu
         _accuracy(now, loaded, judged)
     if view is not None:
         st.caption(f"{_second_line(view)} {left_out.of_all(loaded.source, view)}")
+    with show.slot():
+        _doubts(now, loaded, judged)
+
+
+def _doubts(now: Settings, loaded: Loaded, judged: tuple[Accuracy, Accuracy] | None) -> None:
+    """Say what was guessed, and which accuracies are no better than chance."""
+    before, after = judged or (measuring.baseline(now, loaded), None)
+    guessed = loaded.guesses(model_cache.data_here(now, loaded)) if input_fields.are_asked(now) else ()
+    show.doubts([chance_sentence(before, after), *guessed])
 
 
 WHOLE = " stays whole: "

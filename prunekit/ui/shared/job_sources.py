@@ -34,8 +34,7 @@ def names(now: Settings, loaded: Loaded) -> Key:
     name = model_cache.data_name(now, loaded)
     if name == model_cache.NO_DATA:
         raise DataError("there are no data to measure on: choose some on the Start page")
-    known = model_cache.registered_data().get(name, DataId(name))
-    return model, DataId(known.name, now.limit or known.limit, known.size, known.mean, known.std)
+    return model, model_cache.data_id(name, now.limit, loaded)
 
 
 def model_of(loaded: Loaded) -> ModelId:

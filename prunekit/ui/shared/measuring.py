@@ -12,6 +12,7 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from prunekit import evaluation
+from prunekit.config.ids import DataId
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of as job_key
 from prunekit.experiments.jobs.job import Job
@@ -38,6 +39,8 @@ class Figure:
         Number of samples.
     where : str
         Which data, in a few words.
+    chance : float or None
+        As in an `Accuracy`.
     """
 
     value: float
@@ -45,6 +48,7 @@ class Figure:
     high: float
     n: int
     where: str
+    chance: float | None = None
 
 
 def session() -> str:
@@ -61,7 +65,7 @@ def key_of(*parts: object) -> str:
 def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
     """Return what identifies the model and the data of a measurement."""
     name = model_cache.data_name(settings, loaded)
-    return (loaded.source, name, settings.limit, model_cache.data_code(name))
+    return (loaded.source, name, settings.limit, model_cache.data_code(name, loaded))
 
 
 def start(key: str, title: str, work: Work, *, alone: bool = False) -> None:
@@ -135,7 +139,8 @@ def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
 def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
     """Return the card's accuracy where the sample's own weights and its own data, all of them, are in use."""
     data = loaded.info.data
-    usual = model_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
+    own = loaded.source == loaded.source.plain and data is not None and model_cache.known_data(loaded).get(data) == DataId(data)
+    usual = own and model_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
     return card_figure(loaded.info.card, data) if usual and data else None
 
 
@@ -147,7 +152,7 @@ def baseline(settings: Settings, loaded: Loaded) -> Figure | None:
     found = finished(baseline_key(settings, loaded))
     if found is None:
         return None
-    return Figure(found.value, found.low, found.high, found.n, f"test split of {model_cache.data_name(settings, loaded)}")
+    return Figure(found.value, found.low, found.high, found.n, f"test split of {model_cache.data_name(settings, loaded)}", found.chance)
 
 
 def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:

@@ -6,7 +6,7 @@ Cache keys are names and frozen settings; models are shared, in eval mode and ne
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
@@ -15,38 +15,54 @@ import streamlit as st
 from torch import nn
 
 from prunekit import config, data, evaluation, models
-from prunekit.config.folders import data_folder
 from prunekit.config.ids import DataId
 from prunekit.config.registered import from_environment
 from prunekit.data.dataset import Data, Split, TensorSplit
-from prunekit.errors import CheckpointError, DataError, ModelError
+from prunekit.errors import CheckpointError, ModelError, PrunekitError
 from prunekit.experiments.identity import data_hash, weights_of
 from prunekit.local_code.factories import code_of
 from prunekit.models.entries import ModelEntry
+from prunekit.models.guesses import shape_guess
 from prunekit.models.info import ModelInfo
+from prunekit.ui.shared import named_data
 from prunekit.ui.shared.cache import shared
-from prunekit.ui.state.settings import Settings
+from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given, Settings
 from prunekit.ui.state.uploads import uploads
 
-NO_DATA = "none"
-TORCHVISION = "torchvision/"
-BUILT_IN = ("digits", "mnist", "cifar10")
+NO_DATA, BUILT_IN, TORCHVISION = named_data.NO_DATA, named_data.BUILT_IN, "torchvision/"
+at_hand, registered_data = named_data.at_hand, named_data.registered_data
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which model: a public name of the catalog, where its weights come from, and its user's code, so that an edit is another model."""
+    """Which model: a public name of the catalog, where its weights come from, its user's code (an edit is another model), and its inputs.
+
+    Attributes
+    ----------
+    given : Given
+        What somebody said of its inputs.
+    shape : tuple of int
+        Of one sample, where data or somebody tell it otherwise than the catalog; the catalog's guess does not count.
+    """
 
     name: str
     pretrained: bool = False
     upload: str = ""
     code: str = ""
+    given: Given = NOTHING
+    shape: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> Source:
-        """Return the model that was picked."""
+        """Return the model that was picked, with the data that are picked for it."""
         names = (entry.id.name for entry in models.list_models("own") if public_name(entry) == settings.model)
-        return cls(settings.model, settings.pretrained, settings.upload, code_of(next(names, "")))
+        found = cls(settings.model, settings.pretrained, settings.upload, code_of(next(names, "")), settings.given)
+        return replace(found, shape=_shape_told(settings, found))
+
+    @property
+    def plain(self) -> Source:
+        """The model alone, whatever goes in."""
+        return replace(self, given=NOTHING, shape=())
 
 
 @dataclass(frozen=True)
@@ -109,9 +125,21 @@ class Loaded:
         ModelError
             If nobody knows it.
         """
-        if self.info.input_shape is None:
-            raise ModelError("cannot tell what input this model takes: set input_shape on its factory and start prunekit again")
-        return self.info.input_shape
+        shape = self.source.shape or self.info.input_shape
+        if shape is None:
+            raise ModelError("cannot tell what input this model takes: give its input size on the Start page, or choose data there")
+        return shape
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the shape of a sample is a guess."""
+        return self.info.guessed and not self.source.shape
+
+    def guesses(self, data: Data | None) -> tuple[str, ...]:
+        """Return what was guessed to count, measure and time it, in sentences."""
+        if data is not None:
+            return data.guesses
+        return (shape_guess(self.input_shape),) if self.guessed else ()
 
 
 @st.cache_resource(show_spinner=False)
@@ -145,9 +173,25 @@ def entry_of(name: str) -> ModelEntry:
     raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")
 
 
-@shared(6, "Loading the model …")
+def opening_model() -> str:
+    """Return the public name of the model that a new visitor sees: the first that was named at launch, else a sample."""
+    return next(map(public_name, models.list_models("own")), DEFAULT_MODEL)
+
+
 def load(source: Source) -> Loaded:
-    """Return a dense model; everybody gets the same one.
+    """Return a dense model; everybody gets the same one, whatever goes into it.
+
+    Raises
+    ------
+    ModelError
+        If it is unknown, cannot be loaded, or its uploaded weights are not here any more.
+    """
+    return replace(dense(source.plain), source=source)
+
+
+@shared(6, "Loading the model …")
+def dense(source: Source) -> Loaded:
+    """Return a dense model as the catalog knows it.
 
     Raises
     ------
@@ -187,66 +231,100 @@ def images_known(part: Split) -> str:
 _PRINTS: WeakKeyDictionary[Split, str] = WeakKeyDictionary()
 
 
-def registered_data() -> dict[str, DataId]:
-    """Return the data registered at launch by public name: no folder of this machine."""
-    return {re.sub(r"[^\w./:-]+", "-", data.name.rpartition("/")[2]).strip("-"): data for data in config.registered_data()}
+def known_data(loaded: Loaded) -> dict[str, DataId]:
+    """Return the data that a model may be looked at with, by public name."""
+    return named_data.known(loaded.info)
+
+
+def usual_data(loaded: Loaded) -> str:
+    """Return the data that a model is opened with."""
+    return named_data.usual(entry_of(loaded.source.name).id if config.registered_data() else None, loaded.info)
 
 
 def data_names(loaded: Loaded) -> list[str]:
-    """Return the data sets that may fit a model, its own first."""
-    own = [loaded.info.data] if loaded.info.data else []
+    """Return the data sets that may fit a model, its usual ones first."""
     built_in = BUILT_IN if not loaded.source.name.startswith(TORCHVISION) else ()
-    return list(dict.fromkeys([*own, *registered_data(), *built_in, NO_DATA]))
+    usual = usual_data(loaded)
+    first = [] if usual == NO_DATA else [usual]
+    return list(dict.fromkeys([*first, *named_data.brought(loaded.info), *registered_data(), *built_in, NO_DATA]))
 
 
 def data_name(settings: Settings, loaded: Loaded) -> str:
-    """Return the picked data set, or the model's own."""
-    return settings.data or loaded.info.data or NO_DATA
+    """Return the picked data set, or the model's usual one."""
+    return settings.data or usual_data(loaded)
 
 
-def at_hand(name: str) -> bool:
-    """Return whether a data set needs no download now."""
-    folder = data_folder()
-    return (
-        name in registered_data()
-        or (name not in _ON_DISK and name != NO_DATA)
-        or any((folder / p).exists() for p in _ON_DISK.get(name, ()))
-    )
-
-
-# files, not folders: a download that failed leaves its folders behind
-_ON_DISK = {"mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",), "cifar10": ("cifar-10-batches-py/test_batch",)}
+def data_id(name: str, limit: int, loaded: Loaded) -> DataId:
+    """Return data as the core names them, with what somebody gave for the model in use; errors as for `named_data.asked_for`."""
+    return named_data.asked_for(name, limit, loaded.info, loaded.source.given)
 
 
 @shared(4, "Loading the data …")
 def _data(name: str, limit: int, source: Source, code: str) -> Data:
     """Return a data set with the defaults of a model; edited code makes another one."""
-    registered = registered_data()
-    if name not in registered and name not in BUILT_IN:
-        raise DataError(f"there is no data set named {name!r} here: choose another, or register it with `prunekit app --data`")
-    return data.load_data(registered.get(name, name), limit=limit or None, model=load(source).model)
+    loaded = load(source)
+    return data.load_data(data_id(name, limit, loaded), model=loaded.model)
 
 
 def data_of(settings: Settings, loaded: Loaded) -> Data | None:
     """Return the picked data set, or None where none was picked."""
-    name = data_name(settings, loaded)
-    return None if name == NO_DATA else _data(name, settings.limit, loaded.source, data_code(name))
+    return data_at(_images(settings, loaded), loaded.source)
 
 
-def data_code(name: str) -> str:
+def data_code(name: str, loaded: Loaded) -> str:
     """Return the user's code that makes a data set, as it is now; "" for one that is built in."""
-    known = registered_data().get(name)
+    known = known_data(loaded).get(name)
     return "" if known is None else code_of(known.name)
+
+
+def _images(settings: Settings, loaded: Loaded) -> Images:
+    """Return what names the picked data."""
+    name = data_name(settings, loaded)
+    return NO_IMAGES if name == NO_DATA else Images(name, settings.limit, data_code(name, loaded))
 
 
 def images_of(settings: Settings, loaded: Loaded, data: Data | None) -> Images:
     """Return what names the data that a page has at hand."""
-    return NO_IMAGES if data is None else Images(name := data_name(settings, loaded), settings.limit, data_code(name))
+    return NO_IMAGES if data is None else _images(settings, loaded)
 
 
 def data_at(images: Images, source: Source) -> Data | None:
     """Return the data that `images_of` named, or None."""
-    return None if images == NO_IMAGES else _data(images.data, images.limit, source, images.code)
+    return None if images == NO_IMAGES else _data(images.data, images.limit, replace(source, shape=()), images.code)
+
+
+def data_here(settings: Settings, loaded: Loaded) -> Data | None:
+    """Return the picked data where they can be had at once; None where they cannot, or not at all."""
+    try:
+        return data_of(settings, loaded) if at_hand(data_name(settings, loaded)) else None
+    except (PrunekitError, OSError):
+        return None
+
+
+def _shape_told(settings: Settings, source: Source) -> tuple[int, ...]:
+    """Return the shape of a sample by the data or by whoever gave it, where that is not what the catalog says."""
+    try:
+        loaded = load(source)
+    except PrunekitError:
+        return ()
+    known, given = loaded.info.input_shape, source.given.size
+    told: tuple[int, ...] = ()
+    if source.given != NOTHING or data_name(settings, loaded) != loaded.info.data or known is None or loaded.info.guessed:
+        images = _images(settings, loaded)
+        told = () if images == NO_IMAGES or not at_hand(images.data) else _sample_shape(images, source)
+    if not told and given:
+        told = given if len(given) > 1 else models.with_side(loaded.model, given[0], known)
+    return () if told == known and not loaded.info.guessed else told
+
+
+@shared(16)
+def _sample_shape(images: Images, source: Source) -> tuple[int, ...]:
+    """Return the shape of the first test sample; nothing where it cannot be had, which whoever asks for the data is told."""
+    try:
+        data = data_at(images, source)
+        return () if data is None else tuple(data.test[0][0].shape)
+    except (PrunekitError, OSError):
+        return ()
 
 
 # what follows is the same object for everybody, not a copy of it: every page asks several times

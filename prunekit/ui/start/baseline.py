@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
+from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.chance import chance_sentence
 from prunekit.formatting import count, percent, plural, size
 from prunekit.ui.components import show
 from prunekit.ui.components.sidebar import title_of
 from prunekit.ui.shared import measuring, model_cache
-from prunekit.ui.shared.model_cache import Loaded
-from prunekit.ui.start import gallery
+from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.start import gallery, input_fields
 from prunekit.ui.state import session
+from prunekit.ui.state.address import MOST_LIMIT
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 from prunekit.ui.state.settings import Settings
 
@@ -33,14 +36,37 @@ def baseline() -> None:
     with tiles[1]:
         show.tile("Parameters", count(counts.params), "counted", f"in {plural(len(loaded.layers), 'prunable layer')}")
     with tiles[2]:
-        show.tile("MACs", count(counts.macs), "counted", f"for one input of {' × '.join(map(str, loaded.input_shape))}")
+        guess = ", a guess" if loaded.guessed else ""
+        show.tile("MACs", count(counts.macs), "counted", f"for one input of {' × '.join(map(str, loaded.input_shape))}{guess}")
     with tiles[3]:
         show.tile("File", size(model_cache.size_of(loaded.source)), "counted", "safetensors, dense")
-    _choose_data(now, loaded)
+    with show.slot():
+        data = model_cache.data_here(now, loaded) if input_fields.are_asked(now) else None
+        show.doubts([chance_sentence(figure), *loaded.guesses(data)])
+    if loaded.info.checked:
+        st.caption(f":material/verified: Opened from its folder, {show.plain(loaded.info.checked)}.")
 
 
-def _choose_data(now: Settings, loaded: Loaded) -> None:
+def choose_inputs() -> None:
+    """Show which data are in use and let people choose others; of a model of their own also what goes into it."""
+    now = session.settings()
+    own = input_fields.are_asked(now)
+    with st.container(border=own):
+        if own:
+            st.markdown("**What goes into it**")
+        _choose_data(now)
+        if own:
+            input_fields.fields(now)
+
+
+def _choose_data(now: Settings) -> None:
     """Show which data are in use, and let people choose others."""
+    try:
+        loaded = model_cache.load(Source.of(now))
+    except PrunekitError:  # the page says why
+        return
+    usual_limit = model_cache.known_data(loaded).get(model_cache.data_name(now, loaded), DataId("none")).limit or 0
+    whole = MOST_LIMIT if usual_limit else 0  # against a limit of the data's own
     name = model_cache.data_name(now, loaded)
     names = list(dict.fromkeys([*model_cache.data_names(loaded), name]))
     left, right = st.columns(2, vertical_alignment="bottom")
@@ -51,7 +77,8 @@ def _choose_data(now: Settings, loaded: Loaded) -> None:
         )  # fmt: skip
     with right:
         st.number_input(
-            "At most so many samples in each split (0 for all)", min_value=0, max_value=10_000_000, step=500, **session.bind("limit"),
+            "At most so many samples in each split (0 for all)", min_value=0, max_value=MOST_LIMIT, step=500,
+            **session.bind("limit", show=lambda n: 0 if n == MOST_LIMIT else n or usual_limit, take=lambda n: n or whole),
             help="A fixed, stratified choice: measurements are quicker and their intervals wider.",
         )  # fmt: skip
 
@@ -60,7 +87,7 @@ def _take_data() -> None:
     """Take other data; the model's own are the default and stay out of the address."""
     now = session.settings()
     try:
-        usual = model_cache.load(model_cache.Source.of(now)).info.data or model_cache.NO_DATA
+        usual = model_cache.usual_data(model_cache.load(Source.of(now)))
     except PrunekitError:
         usual = ""
     name = str(st.session_state["pick_data"])
@@ -75,7 +102,7 @@ def predictions() -> Data | None:
     if data is None:
         return None
     with show.plain_errors(stop=False):
-        _pictures(now, loaded)
+        _pictures(now, loaded, data)
     st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
     key = measuring.baseline_key(now, loaded)
     if measuring.baseline(now, loaded) is None:
@@ -85,9 +112,9 @@ def predictions() -> Data | None:
     return data
 
 
-def _pictures(now: Settings, loaded: Loaded) -> None:
+def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
     """Draw test pictures with predictions and say how many are right."""
-    found = gallery.guesses(loaded.source, model_cache.data_name(now, loaded), now.limit)
+    found = gallery.guesses(loaded.source, model_cache.images_of(now, loaded, data))
     captions = [f"{g.said} ✓" if g.right else f"**{g.said}** ✗ is {g.truth}" for g in found]
     with st.grid(12, min_column_width=60, gap="xsmall"):
         for guess, caption in zip(found, captions, strict=True):

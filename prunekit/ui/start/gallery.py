@@ -16,9 +16,8 @@ from prunekit.models.layers import weight_of
 from prunekit.ui import routes
 from prunekit.ui.components.show import plain, plus_minus, tag
 from prunekit.ui.shared import measuring, model_cache
-from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
-from prunekit.ui.state.settings import Settings
 from sample_models import SAMPLES
 
 Picture = NDArray[np.uint8]
@@ -148,15 +147,13 @@ class Guess:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def guesses(source: Source, data: str, limit: int, how_many: int = 24) -> list[Guess]:
+def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
     """Return test pictures with the dense model's predictions, half of them hard ones where there are any.
 
     Looks at the first 256 test samples: those it gets wrong come first, so that a good model still shows a mistake.
     """
     loaded = model_cache.load(source)
-    everything = model_cache.data_of(
-        Settings(model=source.name, data=data, limit=limit, upload=source.upload, pretrained=source.pretrained), loaded
-    )
+    everything = model_cache.data_at(images, source)
     if everything is None:
         return []
     split = everything.test

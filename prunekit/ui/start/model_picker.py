@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from prunekit import config, models
+from prunekit import models
 from prunekit.errors import PrunekitError
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
@@ -12,7 +12,6 @@ from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.model_cache import Source
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
-from prunekit.ui.state.address import encode
 from prunekit.ui.state.uploads import MOST_FILES, SUFFIXES, uploads
 
 NAMES = {"sample": "Sample models", "torchvision": "torchvision", "own": "Your own"}
@@ -21,8 +20,7 @@ NAMES = {"sample": "Sample models", "torchvision": "torchvision", "own": "Your o
 def pick() -> str:
     """Show the choice of shelf and return it; the model in use decides until somebody else does."""
     now = session.settings()
-    named_at_launch = not encode(now) and bool(config.registered_models())
-    home = "own" if now.upload or named_at_launch else gallery.shelf_of(now.model)
+    home = "own" if now.upload else gallery.shelf_of(now.model)
     chosen = st.segmented_control(
         "Models", list(NAMES), format_func=NAMES.__getitem__, required=True, label_visibility="collapsed",
         **session.bind("shelf", start="default", show=lambda shelf: shelf or home, take=lambda shelf: "" if shelf == home else shelf),

@@ -65,8 +65,7 @@ def section(now: Settings, loaded: Loaded, data: Data | None) -> None:
 def _data_id(now: Settings, loaded: Loaded) -> DataId:
     """Return the data in use as the core names them."""
     name = model_cache.data_name(now, loaded)
-    known = model_cache.registered_data().get(name, DataId(name))
-    return DataId(known.name, now.limit or known.limit, known.size, known.mean, known.std)
+    return model_cache.data_id(name, now.limit, loaded)
 
 
 def _how_long(name: str, images: int) -> str:

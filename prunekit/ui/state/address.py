@@ -11,27 +11,43 @@ from prunekit.config.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, 
 from prunekit.config.recovery import OPTIMIZERS, RATES, SCHEDULES
 from prunekit.experiments.records import KINDS
 from prunekit.lessons.course import LESSONS
+from prunekit.ui.shared.model_cache import opening_model
 from prunekit.ui.state import codecs
 from prunekit.ui.state.compare_settings import MOST_RUNS, SORTS, TABS
 from prunekit.ui.state.compatible import fit
 from prunekit.ui.state.learn_settings import KEEPS, PARTS
-from prunekit.ui.state.settings import Settings
+from prunekit.ui.state.settings import DEFAULT_MODEL, Settings
 
 SHELVES = ("sample", "torchvision", "own")
 MOST_SEED = 2**53 - 1  # beyond it a browser's numbers are not exact
 MOST_SAMPLES = 100_000
+MOST_LIMIT = 10_000_000
+MOST_CLASSES = 1000
 MOST_EPOCHS = 200
 MOST_BLOCKS = 200
 METRIC = r"[a-z][a-z_]{0,31}"
 KNOBS = codecs.in_order(codecs.matching(r"[a-z0-9.]{1,80}", "where the controls of a lesson stand, such as 10_all"), 2)
 SHARE = codecs.Codec(codecs.percent, lambda text: 1.0 if text == "100" else codecs.fraction(text))  # a whole one, too
 
+
+def _above_nought(text: str) -> tuple[float, ...]:
+    """Read numbers that something is divided by."""
+    values = codecs.decimals(64).read(text)
+    if min(values) <= 0:
+        raise ValueError("numbers above 0, such as 0.229, with _ between them")
+    return tuple(values)
+
+
 CODECS: dict[str, codecs.Codec] = {
     "model": codecs.matching(r"[\w./:-]{1,200}", "the name of a model on the Start page"),
     "pretrained": codecs.YES_NO,
     "upload": codecs.matching(r"[0-9a-f]{20}", "the fingerprint of an uploaded file (20 hexadecimal digits)"),
     "data": codecs.matching(r"[\w./:-]{1,200}", "the name of a data set"),
-    "limit": codecs.whole(1, 10_000_000),
+    "limit": codecs.whole(1, MOST_LIMIT),
+    "size": codecs.in_order(codecs.whole(1, 100_000), 5),
+    "mean": codecs.decimals(64),
+    "std": codecs.Codec(codecs.decimals(64).write, _above_nought),
+    "classes": codecs.titles(MOST_CLASSES),
     "mode": codecs.choice(*MODES),
     "sparsity": codecs.Codec(codecs.percent, codecs.fraction),
     "criterion": codecs.choice(*CRITERIA),
@@ -125,7 +141,9 @@ def encode(settings: Settings) -> dict[str, str]:
     dict of str to str
         Parameter name to text, in a fixed order.
     """
-    plain = Settings(scope=default_scope(settings.mode))
+    home = opening_model()
+    # where models were named at launch the address always says which is meant: it may be opened at another server
+    plain = Settings(model=home if home == DEFAULT_MODEL else "", scope=default_scope(settings.mode))
     changed = (f.name for f in fields(Settings) if getattr(settings, f.name) != getattr(plain, f.name))
     return {name: CODECS[name].write(getattr(settings, name)) for name in changed}
 
@@ -155,6 +173,7 @@ def decode(parameters: Mapping[str, str]) -> tuple[Settings, list[str]]:
             values[name] = CODECS[name].read(text[: codecs.MOST])
         except ValueError as error:
             problems.append(f"`{name}` in the address should be {error}, not `{_shown(text)}`; the default is used.")
+    values.setdefault("model", opening_model())
     values.setdefault("scope", default_scope(values.get("mode", MODES[0])))
     settings, changes = fit(Settings(**values))
     return settings, problems + changes

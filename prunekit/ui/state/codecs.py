@@ -14,6 +14,7 @@ from prunekit.ui.state.settings import Curve
 
 MOST = 4096  # places of layers, and characters of one value
 WORDS = r"[^<>`\x00-\x1f]{1,60}"  # free text, such as a tag
+TITLE = r"[^<>`~,\x00-\x1f]{1,60}"  # the name of a class
 RECOVERY = r"r|p|f(?:[1-9]\d?|1\d\d|200)"
 
 
@@ -181,6 +182,30 @@ def in_order(one: Codec, most: int) -> Codec:
         return tuple(map(one.read, parts))
 
     return Codec(lambda values: "_".join(map(one.write, values)), read)
+
+
+def decimals(most: int) -> Codec:
+    """Return the codec of some decimal numbers in their order."""
+
+    def read(text: str) -> tuple[float, ...]:
+        parts = text.split("_")
+        if len(parts) > most or not all(re.fullmatch(r"-?\d{1,6}(\.\d{1,8})?(e-\d{1,2})?", part) for part in parts):
+            raise ValueError(f"up to {most} numbers such as 0.485, with _ between them")
+        return tuple(map(float, parts))
+
+    return Codec(lambda values: "_".join(f"{value:.10g}" for value in values), read)
+
+
+def titles(most: int) -> Codec:
+    """Return the codec of different names of any kind, in their order."""
+
+    def read(text: str) -> tuple[str, ...]:
+        parts = text.split("~")
+        if len(parts) > most or len(set(parts)) < len(parts) or not all(re.fullmatch(TITLE, part) for part in parts):
+            raise ValueError(f"up to {most} different names, with ~ between them")
+        return tuple(parts)
+
+    return Codec("~".join, read)
 
 
 def names(most: int) -> Codec:

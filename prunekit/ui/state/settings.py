@@ -38,6 +38,35 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What somebody says of the inputs of a model of their own, beside or against what model and data say.
+
+    Attributes
+    ----------
+    size : tuple of int
+        The side of the images, or the whole shape of a sample; empty for what model and data say.
+    mean, std : tuple of float
+        For each channel; empty likewise.
+    classes : tuple of str
+        Names in the order in which the model counts them; empty likewise.
+    """
+
+    size: tuple[int, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    @property
+    def side(self) -> int | None:
+        """The side to which images are resized; None where none was given."""
+        square = self.size[-1:] if len(self.size) == 1 or (len(self.size) == 3 and self.size[1] == self.size[2]) else ()
+        return square[0] if square else None
+
+
+NOTHING = Given()
+
+
+@dataclass(frozen=True)
 class Settings(Compared, Learned):
     """The picks of one person in one browser tab; those of the Compare page and of the Learn page are inherited.
 
@@ -54,7 +83,9 @@ class Settings(Compared, Learned):
     data : str
         A data set's name; empty for the model's own, ``none`` for none.
     limit : int
-        At most so many samples in each split; 0 for all.
+        At most so many samples in each split; 0 for as many as there are, or as the data's own limit says.
+    size, mean, std, classes
+        As in a `Given`.
     mode, sparsity, criterion, scope, seed
         As in a ``PruneSpec``.
     layers : tuple of int, optional
@@ -118,6 +149,10 @@ class Settings(Compared, Learned):
     upload: str = ""
     data: str = ""
     limit: int = 0
+    size: tuple[int, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
     mode: str = "unstructured"
     sparsity: float = 0.5
     criterion: str = "l1"
@@ -186,11 +221,20 @@ class Settings(Compared, Learned):
             "focus": -1,
             "data": "",
             "limit": 0,
+            "size": (),
+            "mean": (),
+            "std": (),
+            "classes": (),
             "split": "",
             "train_images": 0,
             "also": (),
         }
         return replace(self, model=model, pretrained=pretrained, upload=upload, **fresh)  # type: ignore[arg-type]
+
+    @property
+    def given(self) -> Given:
+        """What was said of the model's inputs."""
+        return Given(self.size, self.mean, self.std, self.classes)
 
     @property
     def own(self) -> bool:

@@ -1,0 +1,56 @@
+"""What a model's and a data set's own Python file must hold: one text for ``--help``, the README and errors, each with the example."""
+
+from __future__ import annotations
+
+from textwrap import fill, indent
+from typing import TypeVar
+
+from prunekit.errors import DataError, ModelError, PrunekitError
+
+Fault = TypeVar("Fault", bound=PrunekitError)
+
+MODEL = (
+    "A model of your own is path/to/file.py:NAME, where NAME is a function without arguments that returns a torch.nn.Module, its class, "
+    "or a module. Attributes of the function may tell the rest: input_shape (of one sample, without the batch), mean and std (one number "
+    "for each channel, of pixels in 0..1), classes (names, or how many), data (the name of its data)."
+)
+DATA = (
+    "Data of your own are path/to/file.py:NAME, where NAME is a function without arguments that returns a dataset (test samples alone), "
+    '(train, test), or a dict with "train", "validation" and "test". A dataset has len() and gives (x, y) for an index: x a float tensor '
+    "just as the model takes it, or uint8 pixels (channels, height, width), which are divided by 255 and normalised by mean and std; all "
+    "x of one shape, y a class index from 0. Attributes of the function may tell classes, and mean and std of uint8 pixels."
+)
+UNTOLD = (
+    "What nobody tells is read from the data: samples go in at their own size, and are resized only to a size that somebody gave. "
+    "Without data a shape is guessed, and called a guess."
+)
+MODEL_EXAMPLE = """\
+def net(): return Net()
+net.input_shape = (3, 64, 64)
+net.classes = ["cat", "dog"]
+"""
+DATA_EXAMPLE = """\
+def data(): return TensorDataset(x, y), TensorDataset(x_test, y_test)
+data.classes = ["cat", "dog"]
+"""
+
+
+def wrong(what: str, error: type[Fault]) -> Fault:
+    """Return the error about a file that does not hold what it must.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong, as the beginning of a sentence.
+    error : type
+        `ModelError` of a model, `DataError` of data.
+    """
+    rule, example = (DATA, DATA_EXAMPLE) if issubclass(error, DataError) else (MODEL, MODEL_EXAMPLE)
+    assert issubclass(error, (ModelError, DataError))
+    return error(f"{what}. {rule} For example: {'; '.join(example.splitlines())}")
+
+
+def text() -> str:
+    """Return all of it, with the examples, in lines of at most 100 characters."""
+    parts = [(MODEL, MODEL_EXAMPLE), (DATA, DATA_EXAMPLE), (UNTOLD, "")]
+    return "\n\n".join("\n\n".join(filter(None, (fill(rule, 100), indent(example.rstrip(), "    ")))) for rule, example in parts)
