@@ -15,11 +15,11 @@ with show.plain_errors():
     runs = picked_runs.picked(now, kept)
     found = picked_runs.comparison(runs, kept)
     with show.slot():
-        top.strip(runs, found)
+        top.strip(runs, found, kept)
     if found is None:
         st.stop()
     with show.slot():
         top.answer(found)
-        picked_runs.missing(found, kept)
+        picked_runs.missing(now, found, kept)
     tabs.tabs(now, found, kept)
     downloads.section(now, found, kept)

@@ -23,6 +23,6 @@ with show.plain_errors():
     with show.slot():
         options.plan(now, loaded, data)
     with show.slot():
-        request = results.buttons(now, loaded, data, options.problem(now))
+        request = results.buttons(now, loaded, data, options.problem(now, loaded))
     if request is not None:
         results.results(now, loaded, request)

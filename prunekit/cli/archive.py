@@ -24,7 +24,7 @@ def export(args: argparse.Namespace) -> str:
 
 def import_(args: argparse.Namespace) -> str:
     """Take an archive in as a run; nothing in it is executed."""
-    run = import_archive(args.file, factory=args.model)
+    run = import_archive(args.file, factory=args.model, called=args.name or "")
     if args.json:
         return to_json({"run": run.id, "title": run.title, "kind": run.kind, "model": run.model, "parent": run.parent, "info": run.info})
     lines = [f"run {run.id[:12]}   {run.title}"]

@@ -81,21 +81,21 @@ def _page(found: Comparison) -> str:
     """Return the comparison as text: the answer, the runs, their figures, their settings."""
     columns = found.all
     on = f"accuracy on {found.images:,} {found.split} images of {found.data}" if found.images else "accuracy was not measured"
-    names = [[column.letter, column.run.id[:12], column.title + (f" (gone: {column.gone})" if column.gone else "")] for column in columns]
-    figures = [["accuracy", *map(_accuracy, columns)], ["against dense", *map(_difference, columns)]]
+    names = [[c.letter, c.run.id[:12], c.name or None, c.title + (f" (gone: {c.gone})" if c.gone else "")] for c in columns]
+    figures: list[list[object]] = [["accuracy", *map(_accuracy, columns)], ["against dense", *map(_difference, columns)]]
     figures += [[metric.title, *(_figure(name, column) for column in columns)] for name, metric in METRICS.items() if name != "accuracy"]
     settings = [[("* " if row.differs else "  ") + row.name, None, *row.values] for row in found.settings]
     warnings = [f"! {sentence}." for sentence in (found.caution, *found.doubts) if sentence]
-    parts = [f"{found.answer}.", *warnings, "\n".join(found.within_runtimes), table(["", "run", "title"], names)]
+    parts = [f"{found.answer}.", *warnings, "\n".join(found.within_runtimes), table(["", "run", "name", "title"], names)]
     parts.append(table([on, *(column.letter for column in columns)], figures))
     parts.append(table(["settings (* differs)", *(column.letter for column in columns)], settings) if settings else "")
     return "\n\n".join(filter(None, parts))
 
 
-def _accuracy(column: Column) -> str | None:
+def _accuracy(column: Column) -> str:
     """Return accuracy with its interval."""
     a = column.accuracy
-    return None if a is None else ordinary(f"{percent(a.value)} ({span(a.low, a.high)})")
+    return "not measured" if a is None else ordinary(f"{percent(a.value)} ({span(a.low, a.high)})")
 
 
 def _difference(column: Column) -> str | None:

@@ -9,7 +9,7 @@ from prunekit.config.choices import RUN_KINDS
 
 def compare_flags(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the flags of ``compare``; ``--json`` is the parser's own."""
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="id of a run, or at least its first 6 digits; `prunekit runs` lists them")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="id of a run (6 digits will do), or its name; `prunekit runs` lists them")
     parser.add_argument("--data", metavar="DATA", help="accuracy on these data (default: on which most of the runs were measured)")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="on which part (default: test)")
     parser.add_argument("--stored", action="store_true", help="only what was measured before; otherwise what is missing is measured")
@@ -25,16 +25,18 @@ def apply_flags(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-RUN_HELP = "its id, or at least the first 6 digits of it"
+RUN_HELP = "its id, at least the first 6 digits of it, or its name"
 
 
 def runs_flags(parser: argparse.ArgumentParser) -> None:
-    """Add what narrows the list down, and the commands ``tag``, ``note`` and ``delete``."""
+    """Add what narrows the list down, and the commands ``name``, ``tag``, ``note`` and ``delete``."""
     parser.add_argument("--kind", choices=RUN_KINDS, help="only runs of this kind")
     parser.add_argument("--tag", metavar="WORD", help="only runs with this tag")
     parser.add_argument("--all", action="store_true", help="the points of curves too, which nobody saved, tagged or noted")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    commands = parser.add_subparsers(metavar="tag | note | delete", parser_class=type(parser))
+    commands = parser.add_subparsers(metavar="name | tag | note | delete", parser_class=type(parser))
+    name = _on_one(commands, "name", "Name a run, or rename it.")
+    name.add_argument("text", metavar="NAME", help="one line; '' for none")
     tag = _on_one(commands, "tag", "Add tags to a run.")
     tag.add_argument("words", nargs="+", metavar="WORD", help="to find it by")
     tag.add_argument("--remove", action="store_true", help="take them off instead")

@@ -25,7 +25,9 @@ from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport
 from prunekit.models.cost import count
 from prunekit.models.info import info
 from prunekit.pruning.api import prune as prune_model
+from prunekit.pruning.counterpart import counterpart
 from prunekit.pruning.result import PruneResult
+from prunekit.pruning.structured.grouping import trace
 from prunekit.runtimes.registry import RUNTIMES
 
 NAMES = {"unstructured": "masked", "nm": "masked N:M", "structured": "smaller"}
@@ -41,6 +43,11 @@ def latency(args: argparse.Namespace) -> str:
     if args.accuracy and data is None:
         raise DataError(f"--accuracy needs test images, and {model_id.name} names no data of its own: give --data")
     shape = shape_of(model, data, args.size)
+    if len(specs) > 1 and (args.override or args.cap or args.layers):
+        found = counterpart(model, specs[0], specs[1], trace(model, shape))
+        specs = [specs[0], found.spec]
+        for note in found.notes:
+            print(f"prunekit: note: the smaller model: {note}", file=sys.stderr)
     made = {_name(spec): prune_model(model, spec, data if spec.criterion in NEEDS_DATA else None, input_shape=shape) for spec in specs}
     candidates = [Candidate("dense", model, count(model, shape).macs)]
     # theory counts the MACs of non-zero weights alone
@@ -65,12 +72,12 @@ def _needs_data(args: argparse.Namespace, specs: list[PruneSpec]) -> bool:
 
 
 def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
-    """Return the setting of each candidate."""
+    """Return the setting of each candidate; of two the first tells the shares of single layers."""
     if args.mode != "both":
         free = {"sparsity": None} if args.mode == "nm" else {}
         return [spec_of(args, model, mode=args.mode, **free)]
     of_channels = {"pattern": None, "target": None, "round_to": 1, "units": None, "depth": None, "blocks": None}
-    return [spec_of(args, model, mode="unstructured", **of_channels), spec_of(args, model, mode="structured", pattern=None)]
+    return [spec_of(args, model, mode="unstructured", **of_channels), spec_of(args, model, mode="structured", pattern=None, layers=None)]
 
 
 def _name(spec: PruneSpec) -> str:

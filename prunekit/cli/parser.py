@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from prunekit import __version__
-from prunekit.cli.flags import apply_flags, compare_flags, runs_flags
+from prunekit.cli.flags import RUN_HELP, apply_flags, compare_flags, runs_flags
 from prunekit.cli.recovery_flags import recovery_flags
 from prunekit.config.choices import DEVICES, RUNTIMES
 from prunekit.config.spec import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, UNITS, PruneSpec
@@ -221,13 +221,14 @@ def _archives(commands: Any) -> None:
     """Add ``export``, ``import`` and ``check``."""
     about = "Write a run as one archive that opens without prunekit, every form of its model checked."
     export = _command(commands, "export", "archive", about)
-    export.add_argument("run", metavar="RUN", help="its id, or the first digits of it")
+    export.add_argument("run", metavar="RUN", help=RUN_HELP)
     export.add_argument("--out", metavar="FILE.zip", required=True, help="where to; an archive that is there is replaced at the end")
     _json_flag(export)
     taking = _command(commands, "import", "archive", "Take an archive in as a run; nothing in it is executed.")
     taking.set_defaults(function="import_")
     taking.add_argument("file", metavar="FILE.zip", help="what prunekit export wrote")
     own = "builds the architecture, where it is your own: a file of yours that is the same, to the byte, as the one in the archive"
+    taking.add_argument("--name", metavar="TEXT", help="a name for the run (default: that of the archive)")
     taking.add_argument("--model", metavar="path/to/file.py:factory", help=own)
     _json_flag(taking)
     again = _command(commands, "check", "archive", "Open a folder or an archive; measure the accuracy that it states again.")
@@ -262,6 +263,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     recovery_flags(parser)
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     parser.add_argument("--save", action="store_true", help="keep it as a run, to compare and export it later; prints its id")
+    parser.add_argument("--name", metavar="TEXT", help="keep it as a run of this name; other commands find it by the name, too")
     _exact_flag(parser)
     _json_flag(parser)
 

@@ -18,11 +18,13 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import Assessment, assess, document
 from prunekit.evaluation.sizes import FORMS
 from prunekit.experiments.home import store
-from prunekit.experiments.naming import whole_text
+from prunekit.experiments.naming import shares_text, whole_text
+from prunekit.experiments.records import Label
 from prunekit.experiments.save_run import keep_made
 from prunekit.models.folder import write_folder
 from prunekit.models.info import info
 from prunekit.training.gradual import recover
+from prunekit.training.recalibration_gain import Shift, brought
 from prunekit.training.result import Recovered
 
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
@@ -31,6 +33,7 @@ UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "
 def prune(args: argparse.Namespace) -> str:
     """Prune a copy, measure it, write it where asked."""
     check_cut(args)
+    args.name = Label("", name=args.name or "").name  # too long a one is refused before any work
     model_id, model = model_of(args)
     spec = spec_of(args, model)
     recovery = recovery_of(args)
@@ -47,16 +50,19 @@ def prune(args: argparse.Namespace) -> str:
         shape = None if guess else recovered.result.input_shape
         recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), shape)
         write_folder(args.out, recovered.model, recipe, found, samples=samples_of(data))
-    if args.save:
-        found["run"] = _saved(model_id, model, recovered, assessment, data)
+    if args.save or args.name:
+        found["run"] = _saved(args.name, model_id, model, recovered, assessment, data)
+        found |= {"name": args.name} if args.name else {}
     return to_json(found) if args.json else _page(found, assessment.difference.sentence() if assessment.difference else None, args.out)
 
 
-def _saved(model_id: ModelId, model: nn.Module, recovered: Recovered, assessment: Assessment, data: Data | None) -> str:
+def _saved(  # noqa: PLR0917 (what was made, and of what)
+    name: str, model_id: ModelId, model: nn.Module, recovered: Recovered, assessment: Assessment, data: Data | None
+) -> str:
     """Keep what was made as a run and return its id."""
     kept = store()
     run = keep_made(model_id, model, recovered, assessment, kept, data_id=None if data is None else data.id, data=data)
-    kept.relabel(run.id, saved=True)
+    kept.relabel(run.id, saved=True, **({"name": name} if name else {}))
     return run.id
 
 
@@ -65,12 +71,18 @@ def _recovery(recovered: Recovered, assessment: Assessment, data: Data | None) -
     stages = {"before": recovered.before, "recalibrated": recovered.recalibrated}
     measured = {name: evaluate(model, data.test) for name, model in stages.items() if model is not None and data is not None}
     accuracies = {**dict.fromkeys(stages), **measured, "after": assessment.after.accuracy}
-    return {**recovered.to_dict(), "accuracy": {name: value and value.to_dict() for name, value in accuracies.items()}}
+    dense, pruned, again = assessment.before.accuracy, measured.get("before"), measured.get("recalibrated")
+    found = recovered.to_dict()
+    if recovered.before is not None and recovered.recalibrated is not None and dense and pruned and again:
+        shift = Shift.between(recovered.before, recovered.recalibrated)
+        found["recalibration"] = brought(dense, pruned, again, shift)
+    return {**found, "accuracy": {name: value and value.to_dict() for name, value in accuracies.items()}}
 
 
 def setting_text(spec: dict[str, Any]) -> str:
     """Return a setting in a few words."""
-    words = [spec["mode"], spec["criterion"], spec["pattern"] or spec["scope"]]
+    shares = PruneSpec(**{name: spec[name] for name in ("mode", "pattern", "scope", "overrides")})
+    words = [spec["mode"], spec["criterion"], shares_text(shares)]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
     kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks")}
     return ", ".join([*words, *filter(None, [whole_text(PruneSpec(**kinds))])])
@@ -96,7 +108,8 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += [f"! {sentence}" for sentence in found["limits"]]
     lines += asked_text(found)
     lines += [f"written to {out}"] if out else []
-    return "\n".join(lines + ([f"saved as run {found['run'][:12]}"] if "run" in found else []))
+    called = f", called {found['name']}" if "name" in found else ""
+    return "\n".join(lines + ([f"saved as run {found['run'][:12]}{called}"] if "run" in found else []))
 
 
 def _of_all(found: dict[str, Any]) -> str:
@@ -114,7 +127,8 @@ def _healing(recovery: dict[str, Any]) -> list[str]:
     if recovery["history"]:
         rows = [_epoch(epoch, epoch["number"] == recovery["best"]) for epoch in recovery["history"]]
         lines += ["", table(["epoch", "removed", "learning rate", "loss", "training", "validation", ""], rows)]
-    return lines + [f"! {sentence}" for sentence in (*recovery["notes"], recovery["stopped"]) if sentence]
+    said = [recovery["recalibration"]] if "recalibration" in recovery else []
+    return lines + said + [f"! {sentence}" for sentence in (*recovery["notes"], recovery["stopped"]) if sentence]
 
 
 def _epoch(epoch: dict[str, Any], kept: bool) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""``prunekit runs``: list, tag, note, delete."""
+"""``prunekit runs``: list, name, tag, note, delete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prunekit.experiments.home import store
 from prunekit.experiments.records import Label, Run
 from prunekit.experiments.run_list import EARLIER, Listed, in_passing, listed
 
-HEADER = ["run", "kind", "title", "accuracy", "n", "non-zero", "size", "tags", "note"]
+HEADER = ["run", "name", "kind", "title", "accuracy", "n", "non-zero", "size", "tags", "note"]
 YES = ("y", "yes")
 MARK = " *"
 MARKED = f"* {EARLIER}: what it was measured of and on cannot be vouched for. Asked for again, it is measured again"
@@ -37,10 +37,18 @@ def _row(each: Listed) -> tuple[object, ...]:
     """Return one row of the table."""
     seen, info = each.accuracy, each.run.info
     mark = MARK if each.earlier else ""
-    accuracy = (mark.strip() or None, None) if seen is None else (f"{percent(seen.value['value'])}{mark}", f"{seen.images:,} {seen.split}")
+    accuracy = (f"not measured{mark}", None) if seen is None else (f"{percent(seen.value['value'])}{mark}", f"{seen.images:,} {seen.split}")
     size = (info.get("sizes") or {}).get("surgery") or info.get("bytes")
-    told = (", ".join(each.label.tags), " ".join(each.label.note.split())[:40])
-    return each.run.id[:12], each.run.kind, each.run.title, *accuracy, short(info.get("nonzero")), byte_text(size), *told
+    label, who = each.label, (each.run.id[:12], each.label.name or None, each.run.kind, each.run.title)
+    told = (", ".join(label.tags), " ".join(label.note.split())[:40])
+    return *who, *accuracy, short(info.get("nonzero")), byte_text(size), *told
+
+
+def name(args: argparse.Namespace) -> str:
+    """Name a run, or rename it."""
+    kept = store()
+    run = kept.find(args.run)
+    return _said(args, run, kept.relabel(run.id, name=args.text))
 
 
 def tag(args: argparse.Namespace) -> str:
@@ -62,8 +70,8 @@ def note(args: argparse.Namespace) -> str:
 def _said(args: argparse.Namespace, run: Run, label: Label) -> str:
     """Return what people say of a run."""
     if args.json:
-        return to_json({"id": run.id, "saved": label.saved, "tags": list(label.tags), "note": label.note})
-    return f"{run.id[:12]} {run.title}\ntags: {', '.join(label.tags) or '–'}\nnote: {label.note or '–'}"
+        return to_json({"id": run.id, "name": label.name, "saved": label.saved, "tags": list(label.tags), "note": label.note})
+    return f"{run.id[:12]} {run.title}\nname: {label.name or '–'}\ntags: {', '.join(label.tags) or '–'}\nnote: {label.note or '–'}"
 
 
 def delete(args: argparse.Namespace) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from prunekit.comparison.columns import Column, Speed, listed
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.experiments.run_list import EARLIER
 from prunekit.formatting import ordinary, percent
 from prunekit.formatting import times as written
 
@@ -22,8 +23,9 @@ class Answer(NamedTuple):
 def answer(baseline: Column, columns: Sequence[Column]) -> Answer:
     """Say which run to take.
 
-    The rule: among the runs that can still be opened and lose no significant accuracy against the dense model (McNemar, paired, 5 %), the
-    one with the fewest bytes to ship; where all lose, the most accurate. The sentence then says who else wins on what.
+    The rule: among the runs that can still be opened, whose figures can be vouched for, and that lose no significant accuracy against the
+    dense model (McNemar, paired, 5 %), the one with the fewest bytes to ship; where all lose, the most accurate. The sentence then says
+    who else wins on what.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ def answer(baseline: Column, columns: Sequence[Column]) -> Answer:
     columns : sequence of Column
         The runs.
     """
-    open_ = [column for column in columns if not column.gone]
+    open_ = [column for column in columns if not column.gone and not (column.earlier or baseline.earlier)]
     measured = [column for column in open_ if column.accuracy is not None]
     if not measured:
         return Answer("", _unmeasured(baseline, columns, open_))
@@ -169,13 +171,17 @@ def _smaller(best: Column, others: Sequence[Column], baseline: Column) -> str:
 def _silent(columns: Sequence[Column]) -> str:
     """Say who could not be judged."""
     gone = [column.letter for column in columns if column.gone]
-    unknown = [column.letter for column in columns if column.accuracy is None and not column.gone]
+    unknown = [column.letter for column in columns if column.accuracy is None and not column.gone and not column.earlier]
     words = [f"{listed(unknown)} not measured on these images"] if unknown else []
+    old = [column.letter for column in columns if column.earlier and not column.gone]
+    words += [f"{listed(old)} {'was' if len(old) == 1 else 'were'} {EARLIER} and cannot be compared directly"] if old else []
     return "; ".join([*words, f"{listed(gone)} cannot be opened any more"] if gone else words)
 
 
 def _unmeasured(baseline: Column, columns: Sequence[Column], open_: Sequence[Column]) -> str:
     """Say what can be said without accuracies."""
+    if not open_ and any(not column.gone for column in columns):
+        return f"These figures were {EARLIER} and cannot be compared directly, so none is recommended: measure them again"
     if not open_:
         return "None of these runs can be opened any more"
     sized = [column for column in open_ if column.shipped is not None]

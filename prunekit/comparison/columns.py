@@ -91,6 +91,8 @@ class Column:
         "Dense", or "A" to "F".
     title : str
         As people read it.
+    name : str
+        What somebody called it; "" for nothing.
     accuracy : Accuracy or None
         On the images of the comparison; a quantised model's in its own runtime.
     difference : Difference or None
@@ -135,10 +137,16 @@ class Column:
     speeds: tuple[Speed, ...] = ()
     gone: str = ""
     earlier: bool = False
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """What it is called: its name, or its title."""
+        return self.name or self.title
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain = ("letter", "title", "params", "nonzero", "macs", "effective_macs", "sparsity", "of_all", "sizes", "gone", "earlier")
+        plain = ("letter", "name", "title", "params", "nonzero", "macs", "effective_macs", "sparsity", "of_all", "sizes", "gone", "earlier")
         found = {"run": self.run.id, "kind": self.run.kind, **{name: getattr(self, name) for name in plain}}
         for name in ("accuracy", "difference"):
             value = getattr(self, name)
@@ -188,7 +196,8 @@ class Comparison:
     differing : tuple of str
         Names of the settings that differ and count.
     caution : str
-        Why the runs cannot be compared directly, and which of them an earlier version measured; "" where there is nothing to say.
+        Why a difference in outcome cannot be put down to one setting, and which of them an earlier version measured; "" where there is
+        nothing to say.
     answer : str
         One sentence, computed from the figures: which to take, by the rule that it states.
     best : str

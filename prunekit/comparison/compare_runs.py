@@ -66,7 +66,7 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
     fast, each_runtime = speeds(timed, dense.id), by_runtime(timed, dense.id)
     found = {name: on_these(each, chosen) for name, each in fit.items()}
     columns = [_measured(_column(run, named[run.id], dense), found[run.id], timed[run.id], fast.get(run.id)) for run in (dense, *runs)]
-    columns = [replace(column, speeds=each_runtime.get(column.run.id, ())) for column in columns]
+    columns = [replace(column, speeds=each_runtime.get(column.run.id, ()), name=store.label(column.run.id).name) for column in columns]
     columns[0] = columns[0] if kept else replace(columns[0], gone=ORPHANS)
     return _together([_paired(column, columns[0].accuracy) for column in columns], named, chosen, split)
 

@@ -77,7 +77,7 @@ def differing(rows: Sequence[SettingRow]) -> tuple[str, ...]:
 
 
 def caution(names: Sequence[str], letters: Sequence[str]) -> str:
-    """Return why runs cannot be compared directly, "" where they can.
+    """Return why a difference in outcome says nothing of any one setting, "" where it does.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def caution(names: Sequence[str], letters: Sequence[str]) -> str:
     which = f"{', '.join(letters[:-1])} and {letters[-1]}"
     listed = f"{', '.join(names[:-1])} and {names[-1]}"
     return (
-        f"{which} differ in {len(names)} settings ({listed}) and cannot be compared directly: "
-        "a difference in outcome cannot be put down to any one of them"
+        f"{which} differ in {len(names)} settings ({listed}): each stands for itself, and a difference in outcome cannot be put down to "
+        "any one of them"
     )
 
 
@@ -136,7 +136,7 @@ def _pruning(spec: Mapping[str, Any]) -> Values:
         "mode": _plain(spec["mode"]),
         "removed": amount(spec),
         "criterion": _plain(spec["criterion"]),
-        "scope": None if spec["mode"] == "nm" else _plain(spec["scope"]),
+        "scope": None if spec["mode"] == "nm" or _each_has_its_own(spec) else _plain(spec["scope"]),
         "counted in": _plain(spec["target"]) if structured else None,
         "multiples of": _plain(spec["round_to"]) if structured else None,
         "units that may go": Value(spec["units"], "all" if spec["units"] is None else ", ".join(spec["units"])) if structured else None,
@@ -149,6 +149,11 @@ def _pruning(spec: Mapping[str, Any]) -> Values:
         "images to score on": _plain(spec["samples"]) if spec["criterion"] in NEEDS_DATA else None,
         "seed": _plain(spec["seed"]),
     }
+
+
+def _each_has_its_own(spec: Mapping[str, Any]) -> bool:
+    """Whether each layer that takes part has a share of its own, so that no scope decides anything."""
+    return bool(spec["layers"]) and set(spec["layers"]) <= set(spec["overrides"])
 
 
 def amount(spec: Mapping[str, Any]) -> Value:

@@ -52,7 +52,7 @@ def metric_frame(comparison: Comparison, baseline: bool = True) -> pd.DataFrame:
         told = {name: metric.value(column) for name, metric in METRICS.items()}
         figures = {name: np.nan if value is None else float(value) for name, value in told.items()}
         low, high = (np.nan, np.nan) if column.accuracy is None else (column.accuracy.low, column.accuracy.high)
-        who: dict[str, object] = {"letter": column.letter, "run": column.run.id, "title": column.title}
+        who: dict[str, object] = {"letter": column.letter, "run": column.run.id, "title": column.called}
         rows.append(who | figures | {"accuracy_low": low, "accuracy_high": high})
     return pd.DataFrame(rows, columns=["letter", "run", "title", *METRICS, "accuracy_low", "accuracy_high"])
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from prunekit.config.ids import DataId, ModelId
-from prunekit.errors import PrunekitError, RunGone, StoreError
+from prunekit.errors import DataError, PrunekitError, RunGone, StoreError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Cancelled, Progress, check_cancel, part_of
 from prunekit.evaluation.compression import BY, gzipped
@@ -94,6 +94,8 @@ class _Lacking:
         sized = not self.sizes or ("sizes" in run.info and not outdated(run.info["sizes"]))
         if seen and sized:
             return
+        if not seen:
+            _fits(run, images)
         opened = open_run(run, self.store, data=images.data)
         if not seen:
             self.store.put_measurement(accuracy_of(opened, images, part_of(progress, 0.0, 0.9), cancel))
@@ -101,6 +103,14 @@ class _Lacking:
             if progress is not None:
                 progress(0.9, "sizes")
             self.store.put_run(replace(run, info={"sizes": sizes_of(opened, self.store, cancel)}))
+
+
+def _fits(run: Run, images: Images) -> None:
+    """Raise where a run was made for samples of another shape, as one without data may have been."""
+    made, here = run.info.get("input_shape"), list(images.part[0][0].shape)
+    if made and list(made) != here:
+        was, are = (" × ".join(map(str, shape)) for shape in (made, here))
+        raise DataError(f"{run.title} was made for samples of {was}, and those of {images.data_id.name} are {are}: name other data")
 
 
 def _titled(progress: Progress, run: Run) -> Progress:

@@ -67,7 +67,17 @@ THIRD: Migration = (
         AND (what = 'latency' OR json_extract(data, '$.name') IN {_BUILT_IN})""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST, SECOND, THIRD)
+_OWN = "(SELECT count(*) FROM json_each(runs.spec, '$.overrides'))"
+
+# Names that people give. And titles told a scope where layers had shares of their own, as a run is called today.
+FOURTH: Migration = (
+    "ALTER TABLE labels ADD COLUMN name TEXT NOT NULL DEFAULT ''",
+    f"""UPDATE runs SET title = replace(title, ', ' || json_extract(spec, '$.scope') || ', ',
+        ', own shares of ' || {_OWN} || ' layer' || CASE {_OWN} WHEN 1 THEN '' ELSE 's' END || ', ')
+        WHERE spec IS NOT NULL AND {_OWN} > 0""",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST, SECOND, THIRD, FOURTH)
 """Statements that lead from version i to i + 1. Never change one that was released: add another."""
 
 

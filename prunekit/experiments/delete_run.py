@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from prunekit.errors import StoreError
 from prunekit.experiments.home import checkpoints, weights_folder
 from prunekit.experiments.records import Run
 from prunekit.experiments.store import RunStore
+from prunekit.models.drafts import OLD, draft
 
 
 def forget(store: RunStore, run: str) -> Run:
@@ -65,24 +64,21 @@ def _refusal(run: Run, children: list[Run]) -> str:
 @contextmanager
 def _aside(places: list[Path]) -> Iterator[None]:
     """Have files out of the way, for good unless something goes wrong."""
-    moved: list[tuple[Path, Path]] = []
-    try:
-        for place in places:
-            moved.append((place, _put_aside(place)))
-        yield
-    except BaseException:
-        for place, there in moved:
-            there.replace(place)
-            there.parent.rmdir()
-        raise
-    for _, there in moved:
-        shutil.rmtree(there.parent, ignore_errors=True)
+    with ExitStack() as stack:
+        moved: list[tuple[Path, Path]] = []
+        try:
+            for place in places:
+                moved.append((place, _put_aside(place, stack)))
+            yield
+        except BaseException:
+            for place, there in moved:
+                there.replace(place)
+            raise
 
 
-def _put_aside(place: Path) -> Path:
-    """Move a file or folder into a hidden folder beside it."""
+def _put_aside(place: Path, stack: ExitStack) -> Path:
+    """Move a file or folder to where it comes back from should this process be killed."""
     try:
-        hidden = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        return place.rename(hidden / "it")
+        return place.rename(stack.enter_context(draft(place)) / OLD)
     except OSError as error:
         raise StoreError(f"{place} cannot be removed ({error.strerror or error}): make its folder writable, and try again") from error

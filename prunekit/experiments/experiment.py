@@ -12,7 +12,7 @@ from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import StoreError
+from prunekit.errors import DataError, StoreError
 from prunekit.evaluation.accuracy import Accuracy, evaluate
 from prunekit.evaluation.batches import Progress, check_cancel
 from prunekit.evaluation.sweep import Made, Scored, SweepPoint, shape_of, split_of
@@ -79,6 +79,8 @@ class Bench:
     """
 
     def __init__(self, request: Request, model: nn.Module, data: Any, keeper: Keeper, cancel: threading.Event | None = None) -> None:
+        if request.data is None or data is None:
+            raise DataError(f"there are no data to measure {request.model.name} on: name some")
         self.model_id, self.data_id, self.split = request.model, request.data, request.split
         self.model, self.data, self.keeper, self.cancel = model, data, keeper, cancel
         whole = split_of(data, request.split)

@@ -11,20 +11,20 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.data.load import load_data
 from prunekit.models.load import load_model
 
-Loader = Callable[[ModelId, DataId], tuple[nn.Module, Any]]
+Loader = Callable[[ModelId, DataId | None], tuple[nn.Module, Any]]
 
 
-def fresh(model_id: ModelId, data_id: DataId) -> tuple[nn.Module, Any]:
-    """Load a model and its data; sizes and pixels come from the model's card."""
+def fresh(model_id: ModelId, data_id: DataId | None) -> tuple[nn.Module, Any]:
+    """Load a model and its data, where there are any; sizes and pixels come from the model's card."""
     model = load_model(model_id)
-    return model, load_data(data_id, model=model)
+    return model, None if data_id is None else load_data(data_id, model=model)
 
 
 _LOADER: list[Loader] = [fresh]
 
 
-def load(model_id: ModelId, data_id: DataId) -> tuple[nn.Module, Any]:
-    """Return a dense model, never to be written to, and data."""
+def load(model_id: ModelId, data_id: DataId | None) -> tuple[nn.Module, Any]:
+    """Return a dense model, never to be written to, and data; None for none."""
     return _LOADER[-1](model_id, data_id)
 
 
@@ -34,6 +34,6 @@ def use_loader(loader: Loader) -> None:
     Parameters
     ----------
     loader : callable
-        Takes a `ModelId` and a `DataId`; what it returns is shared and stays as it is.
+        Takes a `ModelId` and a `DataId` or None; what it returns is shared and stays as it is.
     """
     _LOADER[:] = [loader]

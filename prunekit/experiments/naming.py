@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.sizes import file_bytes, sparse_bytes
 from prunekit.experiments.identity import run_id
 from prunekit.experiments.records import Run
-from prunekit.formatting import asked, ordinary
+from prunekit.formatting import asked, ordinary, percent
 from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import Counts
 from prunekit.models.guesses import guesses
@@ -47,7 +47,7 @@ def pruned_run(model_id: ModelId, weights: str, spec: PruneSpec, recovery: Recov
         Which images decide the outcome, as `trained_on` says.
     """
     kind, plain = ("recovered", recovery.to_dict()) if recovery.active else ("pruned", None)
-    words = [model_id.name, spec.mode, spec.criterion, spec.pattern or spec.scope, _amount(spec), whole_text(spec), recovery.title()]
+    words = [model_id.name, spec.mode, spec.criterion, shares_text(spec), _amount(spec), whole_text(spec), recovery.title()]
     name, parent = run_id(weights, spec, recovery, trained_on), run_id(weights, None, None)
     title = ", ".join(word for word in words if word)
     return Run(name, kind, title, placed(model_id), weights, spec.to_dict(), plain, trained_on, parent)
@@ -103,11 +103,28 @@ def course(recovered: Any) -> dict[str, Any]:
     return {"history": curve, "best": recovered.best, "stopped": recovered.stopped, "notes": [str(note) for note in recovered.notes]}
 
 
+def shares_text(spec: PruneSpec) -> str:
+    """Return what shares come from: a pattern, a scope, or what somebody set layer by layer.
+
+    Parameters
+    ----------
+    spec : PruneSpec
+        The setting.
+    """
+    if not spec.overrides:
+        return spec.pattern or spec.scope
+    return f"own shares of {len(spec.overrides)} layer{'s' if spec.overrides[1:] else ''}"
+
+
 def _amount(spec: PruneSpec) -> str:
     """Return how much goes, for a title; a pattern has said it."""
     if spec.mode == "nm":
         return ""
-    return f"threshold {spec.threshold:g}" if spec.threshold is not None else ordinary(asked(float(spec.sparsity or 0.0)))
+    if spec.threshold is not None:
+        return f"threshold {spec.threshold:g}"
+    share = float(spec.sparsity or 0.0)
+    # what shares of single layers add up to is no round number that somebody asked for
+    return ordinary(f"{percent(share)} in all" if spec.overrides else asked(share))
 
 
 def whole_text(spec: PruneSpec) -> str:

@@ -18,6 +18,7 @@ from prunekit.experiments.identity import IDENTITY, installed, measurement_id, t
 
 KINDS = RUN_KINDS
 
+LONGEST_NAME = 60
 LONGEST_TAG = 60
 LONGEST_NOTE = 4000
 
@@ -94,11 +95,13 @@ class Label:
         Free text.
     changed : str
         Time, UTC.
+    name : str
+        What people call it, in one line; "" for its title alone.
 
     Raises
     ------
     StoreError
-        If a tag or the note is too long.
+        If the name, a tag or the note is too long.
     """
 
     run: str
@@ -106,24 +109,29 @@ class Label:
     tags: tuple[str, ...] = ()
     note: str = ""
     changed: str = field(default_factory=now)
+    name: str = ""
 
     def __post_init__(self) -> None:
         """Bring every field into its one form."""
         if isinstance(self.tags, str):
             raise StoreError(f"tags must be several words, as in ('good', 'small'); got {self.tags!r}")
         tags = tuple(dict.fromkeys(" ".join(str(tag).split()) for tag in self.tags if str(tag).strip()))
+        name = " ".join(self.name.split())
+        if len(name) > LONGEST_NAME:
+            raise StoreError(f"a name has at most {LONGEST_NAME} characters; this one has {len(name)}: say more in the note")
         if any(len(tag) > LONGEST_TAG for tag in tags):
             raise StoreError(f"a tag has at most {LONGEST_TAG} characters: say more in the note")
         if len(self.note) > LONGEST_NOTE:
             raise StoreError(f"a note has at most {LONGEST_NOTE:,} characters; this one has {len(self.note):,}")
         object.__setattr__(self, "saved", bool(self.saved))
+        object.__setattr__(self, "name", name)
         object.__setattr__(self, "tags", tags)
         object.__setattr__(self, "note", self.note.strip())
 
     @property
     def said(self) -> bool:
         """Whether anybody said anything."""
-        return self.saved or bool(self.tags) or bool(self.note)
+        return self.saved or bool(self.name or self.tags or self.note)
 
 
 @dataclass(frozen=True)

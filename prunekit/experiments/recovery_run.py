@@ -29,7 +29,9 @@ from prunekit.experiments.store import RunStore
 from prunekit.models.folder import is_folder, write_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.result import PruneResult
+from prunekit.training.batchnorm import NONE_LEFT
 from prunekit.training.gradual import recover
+from prunekit.training.recalibration_gain import Shift, brought
 from prunekit.training.result import Epoch
 
 _NO_IMAGES = np.zeros(0, dtype=bool)
@@ -49,13 +51,21 @@ class Stage:
     accuracy : Accuracy
         On the split that was asked for.
     test : Accuracy or None
-        On all test images, for the first and the last stage; None where that split was asked for anyway.
+        On all test images, which decide nothing; None where that split was asked for anyway.
+    note : str
+        Of recalibration: what it brought and, where that is nothing, why.
     """
 
     name: str
     run: str
     accuracy: Accuracy
     test: Accuracy | None = None
+    note: str = ""
+
+    @property
+    def last_word(self) -> Accuracy:
+        """The accuracy on test images."""
+        return self.accuracy if self.test is None else self.test
 
 
 Report = Callable[[Stage | Epoch], object]
@@ -110,21 +120,32 @@ class _Recovering(Bench):
 
     def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper, report: Report | None) -> None:
         super().__init__(request, model, data, keeper)
-        self.recipe = Recipe(request.model.to_dict(), request.data.to_dict(), request.spec or PruneSpec(), request.recovery.to_dict())
+        self.recipe = Recipe(request.model.to_dict(), self.data_id.to_dict(), request.spec or PruneSpec(), request.recovery.to_dict())
         self.report = report or (lambda _: None)
-        self.made: nn.Module | None = None
+        self._made: tuple[str, nn.Module] | None = None
+        self._told: dict[str, dict[str, Any]] = {}
 
     def stages(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> list[Stage]:
         """Measure all stages in order."""
         steps = self.steps(spec, recovery)
-        found = []
+        found: list[Stage] = []
         for place, (name, setting, after) in enumerate(steps):
             last = place == len(steps) - 1
             # fine-tuning takes nearly all of the time
             share = part_of(progress, (0.3 if last else 0.3 * place / len(steps)), 1.0 if last else 0.3 * (place + 1) / len(steps))
-            found.append(self._stage(name, setting, after, share))
+            stage = self._stage(name, setting, after, share)
+            found.append(replace(stage, note=self._brought(found[0], found[1], stage)) if name == "recalibrated" else stage)
             self.report(found[-1])
         return found
+
+    def _brought(self, dense: Stage, pruned: Stage, recalibrated: Stage) -> str:
+        """Say what recalibration brought, on test images."""
+        kept = self.keeper.ask(lambda store: store.get_run(recalibrated.run))
+        told = {**({} if kept is None else kept.info), **self._told.get(recalibrated.run, {})}
+        if NONE_LEFT in told.get("notes", ()):
+            return NONE_LEFT
+        shift = Shift.from_dict(told["shift"]) if "shift" in told else None
+        return brought(dense.last_word, pruned.last_word, recalibrated.last_word, shift)
 
     @staticmethod
     def steps(spec: PruneSpec, recovery: Recovery) -> list[tuple[str, PruneSpec | None, Recovery]]:
@@ -136,15 +157,14 @@ class _Recovering(Bench):
         return [*steps, ("recovered", spec, recovery)] if recovery.epochs else steps
 
     def _stage(self, name: str, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> Stage:
-        """Measure one stage; the dense model and the one with the whole recovery meet the test images too."""
+        """Measure one stage, on the images that choose and on the test images."""
         run = self.run(spec, recovery).id
         whole = recovery.active and recovery == self._whole
         known = self.stored(spec, recovery)
         if known is not None and whole and recovery.epochs:
             self._retell(run)
         point = self.point(spec, recovery, None, progress)
-        confirm = name == "dense" or whole
-        return Stage(name, run, point.accuracy, self._test(run, spec) if confirm and self.split != "test" else None)
+        return Stage(name, run, point.accuracy, self._test(run, spec, recovery) if self.split != "test" else None)
 
     @property
     def _whole(self) -> Recovery:
@@ -167,10 +187,13 @@ class _Recovering(Bench):
     def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
         """Prune and recover, tell of each epoch, and keep the weights."""
         found = recover(self.model, spec, recovery, self.data, report=self.report, progress=progress, cancel=self.cancel)
-        if recovery == self._whole:
-            self.made = found.model
+        run = self.run(spec, recovery).id
         # the steps on the way are runs too, which can be compared and taken away
-        extra = course(found) | self._weights(self.run(spec, recovery).id, found.result, recovery)
+        extra = course(found) | self._weights(run, found.result, recovery)
+        if found.before is not None and found.recalibrated is not None:
+            shift = Shift.between(found.before, found.recalibrated)
+            extra |= {} if shift is None else {"shift": shift.to_dict()}
+        self._told[run] = extra
         return Made(found.model, found.result.achieved.sparsity, found.result.after), extra
 
     def _weights(self, run: str, result: PruneResult, recovery: Recovery) -> dict[str, str]:
@@ -185,16 +208,27 @@ class _Recovering(Bench):
             self.keeper.warn(f"the recovered weights could not be kept: {error}")
             return {}
 
-    def _test(self, run: str, spec: PruneSpec | None) -> Accuracy | None:
+    def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+        """Make a model, and hold it: it meets the test images next."""
+        made, extra = super()._make(spec, recovery, progress)
+        self._made = self.run(spec, recovery).id, made.model
+        return made, extra
+
+    def _test(self, run: str, spec: PruneSpec | None, recovery: Recovery) -> Accuracy | None:
         """Return the accuracy on all test images: the last word."""
         test = self.data.test
         hashed = data_hash(test)
         kept: Accuracy | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test), self.versions))
         if kept is not None:
             return kept
-        model = self.model if spec is None else self.made
-        if model is None:
+        if spec is None:
+            model = self.model
+        elif self._made is not None and self._made[0] == run:
+            model = self._made[1]
+        elif is_folder(weights_folder(run)):
             model = load_model(str(weights_folder(run)))
+        else:  # its accuracy on other images was stored
+            model = self._make(spec, recovery, None)[0].model
         found = evaluate(model, test, cancel=self.cancel)
         seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test", versions=self.versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))

@@ -38,8 +38,9 @@ def _check(request: Any) -> None:
     """Check what all requests have."""
     kinds: dict[str, type] = {"model": ModelId, "data": DataId, "recovery": Recovery}
     for name, kind in kinds.items():
-        if not isinstance(getattr(request, name), kind):
-            raise SpecError(f"{name} must be a {kind.__name__}; got {getattr(request, name)!r}")
+        value = getattr(request, name)
+        if not isinstance(value, kind) and not (name == "data" and value is None and isinstance(request, AccuracyRequest)):
+            raise SpecError(f"{name} must be a {kind.__name__}; got {value!r}")
     one_of("split", request.split, SPLITS, DataError)
     check.whole("images", request.images, 0)
     if not request.recovery.active:
@@ -124,14 +125,16 @@ class AccuracyRequest:
 
     Parameters
     ----------
-    model, data, recovery, split, images
+    model, recovery, split, images
         As for `SweepRequest`.
+    data : DataId or None
+        The data; None where there are none: such a request can be saved, and nothing of it measured.
     spec : PruneSpec or None
         The setting, with its own sparsity, threshold or pattern; None for the dense model.
     """
 
     model: ModelId
-    data: DataId
+    data: DataId | None
     spec: PruneSpec | None
     recovery: Recovery = field(default_factory=Recovery)
     split: str = "validation"

@@ -48,7 +48,7 @@ class Listed:
         seen = self.accuracy
         plain["accuracy"] = None if seen is None else {**seen.value, "split": seen.split, "data": seen.data, "runtime": seen.runtime}
         plain |= {"earlier": self.earlier, "timed": self.timed}
-        return {**plain, "saved": self.label.saved, "tags": list(self.label.tags), "note": self.label.note}
+        return {**plain, "name": self.label.name, "saved": self.label.saved, "tags": list(self.label.tags), "note": self.label.note}
 
 
 def listed(store: RunStore, *, kind: str | None = None, tag: str | None = None, every: bool = False) -> list[Listed]:

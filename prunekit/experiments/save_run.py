@@ -16,6 +16,7 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress, part_of
 from prunekit.evaluation.before_after import Assessment, Snapshot, assess
+from prunekit.evaluation.sizes import outdated, sizes
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.home import weights_folder
@@ -23,12 +24,14 @@ from prunekit.experiments.identity import data_hash, trained_on, weights_of
 from prunekit.experiments.loading import load
 from prunekit.experiments.measured_samples import how
 from prunekit.experiments.naming import course, dense_run, facts, guessed, placed, pruned_run
-from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.records import Label, Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_probe import vouched
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.store import RunStore
+from prunekit.models.cost import count
 from prunekit.models.folder import is_folder, placed_data, write_folder
+from prunekit.pruning.api import sample_shape
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
 
@@ -43,19 +46,22 @@ def save(
     *,
     model: nn.Module | None = None,
     data: Any = None,
+    called: str = "",
 ) -> Run:
     """Make what a setting leads to, measure it and the dense model on all test images, and mark it as saved.
 
-    What the store holds is not made again: only what is not known of it is measured.
+    What the store holds is not made again: only what is not known of it is measured. Without data all but the accuracy is kept.
 
     Parameters
     ----------
     request : AccuracyRequest
-        Model, data, setting (None for the dense model) and recovery; its ``split`` and ``images`` do not count.
+        Model, data (None for none), setting (None for the dense model) and recovery; its ``split`` and ``images`` do not count.
     store : RunStore
         Where to.
     progress, cancel, model, data
         As for :func:`prunekit.experiments.carry_out`.
+    called : str
+        A name for the run; "" leaves it with the one that it has.
 
     Returns
     -------
@@ -71,8 +77,19 @@ def save(
     Cancelled
         If ``cancel`` was set.
     """
-    if model is None or data is None:
+    named = Label("", name=called).name  # too long a one is refused before any work
+    if model is None or (data is None and request.data is not None):
         model, data = load(request.model, request.data)
+    run = _alone(request, model, store, progress, cancel) if data is None else _measured(request, model, data, store, progress, cancel)
+    store.relabel(run, saved=True, **({"name": named} if named else {}))
+    return store.find(run)
+
+
+def _measured(  # noqa: PLR0917 (what was asked for, and who watches)
+    request: AccuracyRequest, model: nn.Module, data: Any, store: RunStore, progress: Progress | None, cancel: threading.Event | None
+) -> str:
+    """Make a run where it is not there, measure what is not known of it, and return its id."""
+    assert request.data is not None
     bench = Bench(replace(request, split="test", images=0), model, data, Keeper(None), cancel)
     run = bench.run(request.spec, request.recovery)
     if request.spec is not None and not _is_here(run, store):
@@ -80,8 +97,23 @@ def save(
     else:
         dense = _dense(bench, store)
         fill([dense.id, run.id], request.data, "test", store, progress=progress, cancel=cancel)
-    store.relabel(run.id, saved=True)
-    return store.find(run.id)
+    return run.id
+
+
+def _alone(request: AccuracyRequest, model: nn.Module, store: RunStore, progress: Progress | None, cancel: threading.Event | None) -> str:
+    """Make a run without data, and return its id: counts and sizes are known of it, and no accuracy."""
+    shape = sample_shape(model)
+    if request.spec is None:
+        run, size = dense_run(request.model, weights_of(model, shape)), sizes(model, cancel=cancel)
+        told = {**facts(model, None, count(model, shape), 0.0, shape), "sizes": size.to_dict(), **vouched(model, request.model, shape)}
+        store.put_run(replace(run, info=told))
+        return run.id
+    known = store.get_run(pruned_run(request.model, weights_of(model, shape), request.spec, request.recovery, "").id)
+    if known is not None and not known.earlier and not outdated(known.info.get("sizes")) and _is_here(known, store):
+        return known.id
+    made = recover(model, request.spec, request.recovery, None, input_shape=shape, progress=progress, cancel=cancel)
+    found = assess(model, made.result, progress=progress, cancel=cancel)
+    return keep_made(request.model, model, made, found, store).id
 
 
 def _make(request: AccuracyRequest, bench: Bench, store: RunStore, progress: Progress | None) -> None:

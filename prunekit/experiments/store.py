@@ -17,7 +17,8 @@ from prunekit.experiments.job_rows import JobRows
 from prunekit.experiments.records import Label, Measurement, Run, insert, now, put_measurement, put_run, record_of, values_of
 
 PREFIX = re.compile("[0-9a-f]{6,64}")
-RELABEL = "ON CONFLICT(run) DO UPDATE SET saved = excluded.saved, tags = excluded.tags, note = excluded.note, changed = excluded.changed"
+_SAID = ("saved", "tags", "note", "changed", "name")
+RELABEL = "ON CONFLICT(run) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _SAID)
 
 
 class Stored(NamedTuple):
@@ -92,12 +93,12 @@ class RunStore:
         return [record_of(Run, row) for row in self.database.read(sql, (*wanted.values(), limit))]
 
     def find(self, text: str) -> Run:
-        """Return the run of an id, or of the beginning of one.
+        """Return the run of an id, of the beginning of one, or of the name that somebody gave it.
 
         Parameters
         ----------
         text : str
-            The whole id, or at least its first six digits, as a page or a table shows them.
+            The whole id, or at least its first six digits, as a page or a table shows them; or its whole name.
 
         Raises
         ------
@@ -108,9 +109,14 @@ class RunStore:
         run = self.get_run(name)
         if run is not None:
             return run
+        called = self.database.read("SELECT runs.* FROM runs JOIN labels ON run = id WHERE name = ?", (" ".join(str(text).split()),))
+        if len(called) == 1 and str(text).strip():
+            return record_of(Run, called[0])  # type: ignore[no-any-return]
+        if called and str(text).strip():
+            raise StoreError(f"several runs are called {text!r}: {_named(called)}. Give the id of one")
         if not PREFIX.fullmatch(name):
             raise StoreError(
-                f"{text!r} is no run: give its id, or at least the first 6 of its hexadecimal digits; `prunekit runs` lists them"
+                f"{text!r} is no run: give its name, its id, or at least the first 6 digits of that; `prunekit runs` lists them"
             )
         rows = self.database.read("SELECT * FROM runs WHERE id >= ? AND id < ? ORDER BY created DESC, id", (name, name + "g"))
         if len(rows) == 1:
@@ -171,7 +177,7 @@ class RunStore:
         run : str
             Its id.
         **changes
-            ``saved``, ``tags`` or ``note``.
+            ``saved``, ``name``, ``tags`` or ``note``.
 
         Returns
         -------

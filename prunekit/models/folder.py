@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
@@ -17,6 +15,7 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import Recipe
 from prunekit.errors import ModelError, PrunekitError, SpecError
 from prunekit.local_code.factories import is_factory
+from prunekit.models.drafts import bring_back, draft, put
 from prunekit.models.earlier_versions import RESULT, read_result
 from prunekit.models.info import ModelInfo, info, remember, side_of
 from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
@@ -72,6 +71,7 @@ RECIPE = "recipe.yaml"
 
 def is_folder(path: str | PathLike[str]) -> bool:
     """Return whether a folder holds what prunekit writes."""
+    bring_back(Path(path))
     return all((Path(path) / name).is_file() for name in (WEIGHTS, RECIPE))
 
 
@@ -138,37 +138,16 @@ def write_folder(
     architecture = _architecture(recipe)
     shape = recipe.input_shape or info(model).input_shape
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with draft(target) as beside:
+            made = beside / "new"
+            made.mkdir()
+            keep(made, model, architecture, shape, samples=samples, probed=probed)
+            (made / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
+            (made / RESULT).write_text(json.dumps(result or {}, indent=2), encoding="utf-8")
+            put(made, target)
     except OSError as error:
         raise PrunekitError(f"cannot write to {target}: {error.strerror or error}") from None
-    try:
-        keep(draft, model, architecture, shape, samples=samples, probed=probed)
-        (draft / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
-        (draft / RESULT).write_text(json.dumps(result or {}, indent=2), encoding="utf-8")
-        draft.chmod(0o755)  # mkdtemp makes it private
-        _swap(draft, target)
-    except OSError as error:
-        raise PrunekitError(f"cannot write to {target}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return target
-
-
-def _swap(draft: Path, target: Path) -> None:
-    """Put the finished folder in its place; what prunekit wrote there before goes only then."""
-    if not target.exists():
-        draft.rename(target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    target.rename(old / "it")
-    try:
-        draft.rename(target)
-    except OSError:
-        (old / "it").rename(target)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def read_recipe(path: str | PathLike[str]) -> Recipe:

@@ -17,7 +17,7 @@ from prunekit.formatting import percent, ratio_span, size, times
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 from prunekit.reports.pictures import Picture
-from prunekit.reports.table import short_title, table_html
+from prunekit.reports.table import called, table_html
 
 # nothing may be fetched, whatever a picture or a title holds
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
@@ -89,7 +89,7 @@ def big_three(column: Column, baseline: Column) -> tuple[tuple[str, str, str], .
     small, dense = column.shipped, baseline.shipped
     ratio = times(dense.bytes / small.bytes) if small and dense and small.bytes else ""
     return (
-        ("Accuracy kept", percent(kept.value) if kept else "–", f"dense {percent(before.value)}" if before else "not measured"),
+        ("Accuracy kept", percent(kept.value) if kept else "–", f"dense {percent(before.value)}" if kept and before else "not measured"),
         ("Size to ship", size(small.bytes) if small else "–", f"{ratio} smaller than dense" if ratio else "not measured"),
         (
             "Speed", times(1 / faster.ratio) if faster else "–",
@@ -103,7 +103,7 @@ def _tiles(comparison: Comparison) -> str:
     if not comparison.best:
         return ""
     column = comparison.column(comparison.best)
-    head = f'<p class="who" style="color:{letter_colour(column.letter)}"><b>{column.letter}</b> {escape(short_title(column.run))}</p>'
+    head = f'<p class="who" style="color:{letter_colour(column.letter)}"><b>{column.letter}</b> {escape(called(column))}</p>'
     tiles = [[escape(text) for text in tile] for tile in big_three(column, comparison.baseline)]
     shown = "".join(f"<div><span>{label}</span><b>{value}</b><span>{below}</span></div>" for label, value, below in tiles)
     return f'{head}<div class="tiles">{shown}</div>'

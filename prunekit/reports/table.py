@@ -26,9 +26,19 @@ def short_title(run: Run) -> str:
     return run.title
 
 
+def model_name(run: Run) -> str:
+    """Return the name of the model that a run was made of, without folders."""
+    return str(run.model.get("name", "")).rpartition("/")[2]
+
+
+def called(column: Column) -> str:
+    """Return what a column is called: its name, or else its title without that of the model."""
+    return column.name or short_title(column.run)
+
+
 COUNTS = ("params", "nonzero", "sparsity", "of_all", "macs", "effective_macs")
 SIZES = ("shipped", "dense", "gzip", "sparse", "surgery")
-NOTHING = "–"
+NOTHING, UNMEASURED = "–", "not measured"
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ def _accuracy(comparison: Comparison, relative: bool) -> list[Row]:
     """Return accuracy with its interval, and the paired difference."""
     seen = [column.accuracy for column in comparison.all]
     best = _best([None if a is None else a.value for a in seen[1:]], higher=True)
-    values = [Cell() if a is None else Cell(percent(a.value), span(a.low, a.high)) for a in seen]
+    values = [Cell(UNMEASURED) if a is None else Cell(percent(a.value), span(a.low, a.high)) for a in seen]
     rows = [] if relative else [Row("Accuracy", _marked(values, best), "measured")]
     told = [Cell("") if column is comparison.baseline else _difference(column) for column in comparison.all]
     return [*rows, Row("Against dense, in points", _marked(told, best) if relative else tuple(told), "measured")]
@@ -212,10 +222,11 @@ def table_html(comparison: Comparison, *, relative: bool = False, dark: bool = F
 def _head(column: Column, dark: bool) -> str:
     """Return the head of a column: its colour, letter, title and id."""
     colour = letter_colour(column.letter, dark)
+    about = f"<small>{escape(short_title(column.run))}</small>" if column.name else ""
     gone = f'<span class="gone" title="{escape(column.gone)}">weights gone</span>' if column.gone else ""
     return (
         f'<th scope="col" style="border-top:3px solid {colour}"><b style="color:{colour}">{escape(column.letter)}</b>'
-        f'<span class="t">{escape(short_title(column.run))}</span><code>{escape(column.run.id[:12])}</code>{gone}</th>'
+        f'<span class="t">{escape(called(column))}</span>{about}<code>{escape(column.run.id[:12])}</code>{gone}</th>'
     )
 
 

@@ -73,7 +73,7 @@ def picked(tab):
 
 def test_ticking_rows_picks_runs_in_that_order(one, kept):
     _, _, ids = kept
-    one.go("compare?sort=sparsity")
+    one.go("compare?model=digits_mlp&sort=sparsity")
     one.says("Pick 2 to 6 runs")
     tick(one, 2)
     one.says("Pick one more run")

@@ -116,3 +116,24 @@ def test_latency_keeps_what_it_timed(run):
     listed = {each["id"]: each for each in json.loads(run("runs", "--json"))["runs"]}
     assert set(found["runs"].values()) == set(listed) and len(listed) == 3
     assert all(each["timed"] == 1 and each["accuracy"] is None for each in listed.values())
+
+
+def test_a_run_is_named_when_it_is_saved_found_by_its_name_and_renamed(run, home):
+    text = run("prune", "digits_mlp", "--sparsity", 0.7, "--name", "  the  first ")
+    assert text.splitlines()[-1].endswith("called the first")
+    name = json.loads(run("prune", "digits_mlp", "--sparsity", 0.8, "--name", "second", "--json"))["run"]
+    assert "the first" in run("runs") and {each["name"] for each in json.loads(run("runs", "--json"))["runs"]} == {
+        "",
+        "the first",
+        "second",
+    }
+    found = json.loads(run("compare", "the first", "second", "--stored", "--json"))
+    assert [column["name"] for column in found["columns"]] == ["the first", "second"] and found["columns"][1]["run"] == name
+    assert "name: smaller" in run("runs", "name", "second", "smaller")
+    (again,) = [each for each in json.loads(run("runs", "--json"))["runs"] if each["name"] == "smaller"]
+    assert again["id"] == name and again["saved"]
+
+
+def test_too_long_a_name_is_refused_before_any_work(home, capsys):
+    assert main(["prune", "no_such_model", "--sparsity", "0.5", "--name", "x" * 61]) == 2
+    assert "at most 60 characters" in capsys.readouterr().err

@@ -82,6 +82,7 @@ def test_rows_of_ones_own_model_are_read_and_marked_wherever_they_are_shown(home
     found = compare_runs([ids["channels"], ids["weights"]], home)
     assert [column.earlier for column in found.all] == [True] * 3 and found.baseline.accuracy.value == 0.425
     assert "Dense, A and B were measured by an earlier version" in found.caution
+    assert found.best == "" and "cannot be compared directly, so none is recommended" in found.answer
     assert set(found.missing) == set(ids.values()), "they are measured again when somebody asks"
     assert [node.title for node in lineage(home.runs(), home.runs())[0].walk()]
     assert main(["runs"]) == 0

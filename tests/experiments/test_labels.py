@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunekit.config.ids import ModelId
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
 from prunekit.errors import StoreError
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.experiments.database import MIGRATIONS
-from prunekit.experiments.records import LONGEST_NOTE, LONGEST_TAG, Label, Measurement, Run, insert, values_of
+from prunekit.experiments.naming import pruned_run
+from prunekit.experiments.records import LONGEST_NAME, LONGEST_NOTE, LONGEST_TAG, Label, Measurement, Run, insert, values_of
 from prunekit.experiments.run_list import in_passing, listed
 from prunekit.experiments.store import RunStore
 
@@ -157,7 +161,7 @@ def test_a_run_is_found_by_its_id_or_the_beginning_of_it(store):
     assert DENSE.id[:12] in str(error.value) and "another" in str(error.value)
     assert store.find("aaaaaaaab") == near
     for text in ("aaaa", "", "zzzzzzzz", "a%", "aaaaa_"):
-        with pytest.raises(StoreError, match="is no run: give its id"):
+        with pytest.raises(StoreError, match="is no run: give its name, its id"):
             store.find(text)
     with pytest.raises(StoreError, match="there is no run cccccc; the latest are"):
         store.find("cccccc")
@@ -216,3 +220,36 @@ def test_a_list_names_the_accuracy_on_most_test_images(store):
     (found,) = listed(store)
     assert (found.accuracy.split, found.accuracy.images) == ("test", 3)
     assert found.to_dict()["accuracy"]["value"] == pytest.approx(1 / 3)
+
+
+def test_a_name_is_one_line_and_finds_its_run_where_it_is_the_only_one(store):
+    store.relabel(PRUNED.id, name="  small \n one ")
+    assert store.label(PRUNED.id).name == "small one" and store.label(PRUNED.id).said
+    assert store.find("small  one") == PRUNED == store.find(PRUNED.id[:8])
+    store.relabel(PRUNED.id, note="a word")
+    assert store.label(PRUNED.id).name == "small one"
+    store.relabel(DENSE.id, name="small one")
+    with pytest.raises(StoreError, match="several runs are called"):
+        store.find("small one")
+    with pytest.raises(StoreError, match=f"at most {LONGEST_NAME} characters"):
+        store.relabel(DENSE.id, name="x" * (LONGEST_NAME + 1))
+
+
+@pytest.mark.parametrize(
+    ("spec", "title"),
+    [
+        (PruneSpec(sparsity=0.758225, layers=("a", "b"), overrides=(("a", 0.7), ("b", 0.8))), "l1, own shares of 2 layers, 75.8 % in all"),
+        (PruneSpec(sparsity=0.5, overrides=(("a", 0.7),)), "l1, own shares of 1 layer, 50.0 % in all"),
+        (PruneSpec(sparsity=0.5, scope="uniform"), "l1, uniform, 50 %"),
+    ],
+)
+def test_a_run_with_shares_of_single_layers_tells_no_scope_nor_does_one_of_an_earlier_version(tmp_path, spec, title):
+    made = pruned_run(ModelId("m"), "w", spec, Recovery(), "")
+    assert made.title == f"m, unstructured, {title}"
+    was = replace(made, title=f"m, unstructured, l1, {spec.scope}, {100 * spec.sparsity:.4g} %")
+    old = RunStore(tmp_path / "runs.sqlite", MIGRATIONS[:3])
+    with old.database.write() as connection:
+        enter(connection, "runs", replace(was, parent=None))
+    old.close()
+    told = RunStore(tmp_path / "runs.sqlite").find(made.id).title
+    assert (spec.scope in told) == (not spec.overrides) and title.partition(", ")[2].split(", ")[0] in told

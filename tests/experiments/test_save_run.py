@@ -3,18 +3,21 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from prunekit.comparison.compare_runs import compare_runs
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import RunGone, StoreError
+from prunekit.errors import DataError, RunGone, StoreError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Cancelled
 from prunekit.evaluation.before_after import assess
 from prunekit.experiments import save_run
+from prunekit.experiments.backfill import fill
 from prunekit.experiments.home import store, weights_folder
 from prunekit.experiments.identity import data_hash
 from prunekit.experiments.jobs.board import Board
@@ -156,3 +159,25 @@ def test_saving_is_a_job_that_its_row_describes(kept):
 def test_without_a_store_nothing_can_be_saved():
     with pytest.raises(StoreError, match="set PRUNEKIT_HOME"):
         _store(Job("key", "title"))
+
+
+def test_without_data_all_but_the_accuracy_is_kept_and_it_is_measured_once_there_are_data(kept, model, data):
+    run = save(AccuracyRequest(CNN, None, WEIGHTS), kept, called="without")
+    assert kept.label(run.id).saved and kept.find("without") == run and kept.measurements(run.id) == []
+    assert run.info["sizes"] == assess(model, prune(model, WEIGHTS)).after.sizes.to_dict()
+    dense = kept.get_run(run.parent)
+    assert save(AccuracyRequest(CNN, None, None), kept).id == dense.id
+    found = compare_runs([dense.id, run.id], kept)
+    assert found.best == "" and "not measured" in found.answer and set(found.missing) == {dense.id, run.id}
+    fill(found.to_fill, DIGITS, "test", kept)
+    assert compare_runs([dense.id, run.id], kept).column("A").accuracy.value == evaluate(prune(model, WEIGHTS).model, data.test).value
+    assert save(asked(WEIGHTS), kept).id == run.id, "it is the same run"
+    with pytest.raises(DataError, match="no data to measure"):
+        measure_one(AccuracyRequest(CNN, None, WEIGHTS), kept)
+
+
+def test_a_run_made_for_other_samples_is_not_measured_on_these(kept):
+    run = save(AccuracyRequest(CNN, None, WEIGHTS), kept)
+    kept.put_run(replace(run, info={"input_shape": [1, 16, 16]}))
+    with pytest.raises(DataError, match="made for samples of 1 × 16 × 16, and those of digits are 1 × 8 × 8"):
+        fill([run.id], DIGITS, "test", kept)

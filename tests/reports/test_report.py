@@ -160,13 +160,13 @@ def test_settings_that_differ_are_marked(real):
     assert {row.label for row in rows if not row.mark} == {r.name[:1].upper() + r.name[1:] for r in found.settings if not r.differs}
 
 
-def test_what_was_never_measured_is_a_dash_and_no_run_is_best_alone(small):
+def test_what_was_never_measured_says_so_and_no_run_is_best_alone(small):
     found, _ = small
     rows = {row.label: row for rows in groups(found).values() for row in rows}
-    assert [cell.text for cell in rows["Accuracy"].cells[1:]] == ["90.0\u202f%", "–"]
+    assert [cell.text for cell in rows["Accuracy"].cells[1:]] == ["90.0\u202f%", "not measured"]
     assert not any(cell.best for cell in rows["Accuracy"].cells)
     assert rows["Time"].cells[1].text == "never measured"
-    assert big_three(found.column("B"), found.baseline)[0] == ("Accuracy kept", "–", "dense 90.0\u202f%")
+    assert big_three(found.column("B"), found.baseline)[0] == ("Accuracy kept", "–", "not measured")
 
 
 def test_the_best_of_the_runs_is_marked_where_it_reads_better():

@@ -10,6 +10,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.experiments.home import store
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.sweep_run import measure_one
+from prunekit.reports.table import short_title
 from prunekit.ui.compare import all_runs
 from prunekit.ui.compare.all_runs import chosen, frame_of
 from prunekit.ui.compare.behaviour import flips_caption
@@ -53,10 +54,30 @@ def words(one):
 
 
 def test_without_picks_the_page_says_what_to_do(tab, ids):
-    one = tab("compare")
+    one = tab("compare", model="digits_mlp")
     assert "Pick 2 to 6 runs in the table" in one.text
     assert {name[:12] for name in ids} <= set(table(one)["id"])
     assert "Pick one more run" in tab("compare", runs=ids[0][:12]).text
+
+
+def test_runs_of_other_models_show_when_asked_for_or_named_by_the_address(tab, ids):
+    mine = {name[:12] for name in ids}
+    one = tab("compare", model="digits_cnn")
+    assert not one.app.dataframe or not mine & set(table(one)["id"])
+    one.set("pick_others", True)
+    assert one.address == {"others": "1"} and mine <= set(table(one)["id"])
+    named = tab("compare", runs=picked(ids[:1]))
+    assert set(table(named)["id"]) & mine == {ids[0][:12]}
+    assert "digits_mlp" in htmls(named), "a card says of which model it is"
+
+
+def test_a_run_that_was_named_is_called_by_its_name_and_its_settings_stand_below(tab, ids):
+    store().relabel(ids[2], name="the wide one")
+    assert "the wide one" in list(table(tab("compare", model="digits_mlp"))["name"])
+    one = tab("compare", model="digits_mlp", runs=picked(ids))
+    title = short_title(store().find(ids[2]))
+    assert htmls(one).count("the wide one") >= 2 and f"<small>{title}</small>" in htmls(one)
+    store().relabel(ids[2], name="")
 
 
 def test_the_answer_stands_first_and_the_address_holds_the_picks(tab, ids):
@@ -172,12 +193,12 @@ def test_the_table_is_narrowed_down_and_put_in_order(ids):
     assert len(shown(every=True)) == len(store().runs())
     for order in SORTS:
         by, up = all_runs._BY[order]
-        values = chosen(frame, Settings(sort=order, every=True))[by].dropna()
+        values = chosen(frame.assign(name=""), Settings(sort=order, every=True))[by].dropna()
         assert values.is_monotonic_increasing if up else values.is_monotonic_decreasing
 
 
-def test_columns_that_hold_nothing_leave_their_room_to_the_titles(ids):
-    frame = frame_of(store()).assign(size=[None, *[1.0] * (len(store().runs()) - 1)], note="")
+def test_columns_that_hold_nothing_leave_their_room_to_others(ids):
+    frame = frame_of(store()).assign(size=[None, *[1.0] * (len(store().runs()) - 1)], note="", name="mine")
     frame["tags"] = [[]] * len(frame)
     assert set(all_runs._free(frame)) == {"tags", "note"}
     assert set(all_runs._free(frame.assign(size=float("nan"), note="mine"))) == {"tags", "size"}

@@ -109,7 +109,7 @@ def test_what_was_measured_is_there_after_a_restart(tab):
 def test_recalibration_shows_before_and_after(tab):
     one = tab("recover", model="digits_cnn", mode="structured", sparsity="70", limit="400")
     one.click("recalibrate_start").wait(lambda: "What does each step bring back?" in [s.value for s in one.app.subheader], 120)
-    assert "validation images of the picture below, which choose" in words(one) and "144 validation images; dashed" in words(one)
+    assert "Pruning alone left" in words(one) and any("Recalibrating BatchNorm brought" in c.value for c in one.app.caption)
 
 
 def test_fine_tuning_shows_curves_and_keeps_the_weights(tab):
@@ -165,6 +165,15 @@ def stages_of(one):
     assert list(table["step"]) == ["Dense", "Pruned", "Recovered", "Quantised to int8"]
     assert "int8 against the same model in float32" in one.text
     return table
+
+
+def test_a_model_without_batchnorm_is_recovered_by_default_and_the_page_says_why_nothing_is_recalibrated(tab):
+    one = tab("recover", model="digits_mlp", sparsity="91", epochs="1", limit="200")
+    assert one.app.checkbox(key="pick_recalibrate").disabled
+    one.click("recover_start").wait(lambda: "Pruning alone left" in one.text, 120)
+    assert not one.app.error and any("has no BatchNorm" in c.value for c in one.app.caption)
+    steps = one.app.table[0].value
+    assert list(steps.index) == ["Dense", "Pruned", "Recovered"] and all("%" in text for text in steps.iloc[:, 0])
 
 
 def test_what_was_recovered_is_quantised_and_stands_in_one_table(tab, monkeypatch, tmp_path):

@@ -6,8 +6,11 @@ import shlex
 import pytest
 
 import prunekit
+from prunekit.ui.latency import setup
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.model_cache import Source
+from prunekit.ui.state.address import encode
+from prunekit.ui.state.settings import Settings
 
 from .conftest import TITLES
 
@@ -210,6 +213,18 @@ def test_latency_takes_turns_and_answers_in_words(tab, no_clock):
     )
     zeroed, removed = (next(line for line in one.text.splitlines() if verb in line) for verb in ("Zeroing 80", "Removing 80"))
     assert "no significant difference" in zeroed and "× faster than dense" in removed and "95 % interval" in removed
+
+
+def test_shares_of_single_layers_hold_for_both_models_that_are_timed_and_are_said(tab):
+    now = Settings(layers=(0, 1, 2, 3), overrides=((0, 0.5), (1, 0.6), (2, 0.8), (3, 0.9)), sparsity=0.75)
+    settings, loaded = encode(now), model_cache.load(Source(now.model))
+    one = tab("latency", **settings)
+    found = setup.specs(now, loaded)
+    assert dict(found["masked"].overrides) == {"conv1": 0.5, "conv2": 0.6, "fc1": 0.8, "fc2": 0.9}
+    assert dict(found["smaller"].overrides) == {"conv1": 0.5, "conv2": 0.6, "fc1": 0.8}
+    for page in (one, tab("recover", **settings)):
+        assert "Own shares of 4 layers\\: conv1 50.0\u202f%, conv2 60.0\u202f%" in page.text
+    assert "fc2 keeps all its channels" in one.text and "own shares of 4 layers" in tab("recover", **settings).text
 
 
 def test_data_that_are_not_here_are_asked_for_and_not_fetched(tab, monkeypatch, tmp_path):

@@ -37,10 +37,26 @@ def test_a_run_that_was_deleted_since_can_be_saved_again(tab):
     assert board().store.label(run.id).saved
 
 
-def test_without_data_the_button_says_what_is_missing(tab):
-    one = tab("prune", model="torchvision/squeezenet1_1")
-    button = one.app.button(key="save_run")
-    assert button.disabled and "no data" in button.help
+def test_without_data_a_run_is_saved_and_its_accuracy_is_not_measured(tab):
+    one = tab("prune", model="digits_mlp", data="none", sparsity=57)
+    assert "no data" in one.app.button(key="save_run").help and "not measured" in one.text
+    one.click("save_run").wait(lambda: one.app.button(key="save_run").label == "Saved as a run")
+    (run,) = [run for run in saved() if run.spec["sparsity"] == 0.57]
+    assert run.info["sizes"]["gzip"] and board().store.measurements(run.id) == []
+    assert any("Accuracy not measured" in caption.value for caption in one.app.caption)
+
+
+def test_a_run_gets_the_name_that_was_typed_and_another_later(tab):
+    one = tab("prune", model="digits_mlp", sparsity=56)
+    one.app.text_input(key="save_name").set_value("  first   try ")
+    one.click("save_run").wait(lambda: one.app.button(key="save_run").label == "Saved as a run")
+    (run,) = [run for run in saved() if run.spec["sparsity"] == 0.56]
+    assert board().store.label(run.id).name == "first try" and board().store.find("first try") == run
+    assert any("**first try**" in caption.value for caption in one.app.caption)
+    one.app.text_input(key="save_name").set_value("second").run()
+    assert one.app.button(key="save_run").label == "Rename the run"
+    one.click("save_run")
+    assert board().store.label(run.id).name == "second" and one.app.button(key="save_run").label == "Saved as a run"
 
 
 def test_what_saving_asks_for_can_be_taken_up_by_another_process(tab):

@@ -24,15 +24,16 @@ from prunekit.experiments.archive.allow_list import architecture_of, check_graph
 from prunekit.experiments.archive.assembling import NOTHING
 from prunekit.experiments.archive.manifest import BESIDE, INT8, RECIPE, RESULT, SAMPLES, WEIGHTS, ArchiveError, Manifest
 from prunekit.experiments.archive.reader import recipe_in, unpack
-from prunekit.experiments.archive.reported_metrics import result_in, told_of
+from prunekit.experiments.archive.reported_metrics import name_in, result_in, told_of
 from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import digest, run_id
-from prunekit.experiments.records import Run
+from prunekit.experiments.records import Label, Run
 from prunekit.experiments.store import RunStore
 from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import count
+from prunekit.models.drafts import draft, put
 from prunekit.models.folder import stored_architecture, write_folder
 from prunekit.models.load import load_model
 from prunekit.models.state import state_hash
@@ -40,7 +41,9 @@ from prunekit.models.state import state_hash
 NEEDED = (WEIGHTS, BESIDE, INT8, RECIPE, RESULT, SAMPLES)
 
 
-def import_archive(source: str | PathLike[str] | bytes, store: RunStore | None = None, *, factory: str | None = None) -> Run:
+def import_archive(
+    source: str | PathLike[str] | bytes, store: RunStore | None = None, *, factory: str | None = None, called: str = ""
+) -> Run:
     """Keep the model of an archive as a run of its own.
 
     Nothing in the archive is executed: weights are tensors, the architecture is built from code that is here already, and the files for
@@ -55,6 +58,8 @@ def import_archive(source: str | PathLike[str] | bytes, store: RunStore | None =
     factory : str, optional
         ``path/to/file.py:factory`` that builds the architecture, where that is neither a sample nor torchvision's. Without it a factory is
         looked for among what was registered or used here before.
+    called : str
+        A name for the run; "" for the one that it had where it was exported, unless it has one here.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def import_archive(source: str | PathLike[str] | bytes, store: RunStore | None =
     where = usual_store() if store is None else store
     try:
         with tempfile.TemporaryDirectory(prefix="prunekit-import-") as private:
-            return _Import(Path(private), where, factory).carry_out(source)
+            return _Import(Path(private), where, factory, Label("", name=called).name).carry_out(source)
     except OSError as error:
         raise ArchiveError(f"the archive cannot be taken in: {error.strerror or error}. Nothing of it is kept; free some space") from None
 
@@ -84,6 +89,7 @@ class _Import:
     private: Path
     store: RunStore
     factory: str | None
+    called: str
 
     def carry_out(self, source: str | PathLike[str] | bytes) -> Run:
         """Check, build, keep."""
@@ -93,11 +99,19 @@ class _Import:
         if INT8 in manifest.files:
             check_graph(self.private / INT8)
             run = self._run(manifest, recipe, {**told, "file": INT8, "bytes": manifest.files[INT8][1]})
-            return self._kept(run, self._keep_graph)
+            return self._named(self._kept(run, self._keep_graph), result)
         model, recipe = built(self.private, manifest, recipe, self.store, self.factory)
         counts = self._counts(model, manifest)
         run = self._run(manifest, recipe, {**counts, "achieved": counts["sparsity"], "state": state_hash(model), **told})
-        return self._kept(run, lambda folder: write_folder(folder, model, recipe, result))
+        return self._named(self._kept(run, lambda folder: write_folder(folder, model, recipe, result)), result)
+
+    def _named(self, run: Run, result: dict[str, Any]) -> Run:
+        """Give a run the name that was asked for, or else the one that it had elsewhere."""
+        here = self.store.label(run.id).name
+        name = self.called or here or name_in(result)
+        if name != here:
+            self.store.relabel(run.id, name=name)
+        return run
 
     @staticmethod
     def _counts(model: nn.Module, manifest: Manifest) -> dict[str, Any]:
@@ -134,16 +148,13 @@ class _Import:
 
     def _keep_graph(self, folder: Path) -> None:
         """Keep a quantised model: its folder appears as a whole."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        with draft(folder) as beside:
+            made = beside / "new"
+            made.mkdir()
             for name in (INT8, RECIPE, RESULT):
-                shutil.copyfile(self.private / name, draft / name)
-            draft.chmod(0o755)
+                shutil.copyfile(self.private / name, made / name)
             if not folder.exists():
-                draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+                put(made, folder)
 
 
 def built(folder: Path, manifest: Manifest, recipe: Recipe, store: RunStore, factory: str | None) -> tuple[nn.Module, Recipe]:

@@ -58,8 +58,10 @@ def readme(
     samples : Samples
         What the model is known by.
     """
+    run, name = told["run"], _line(told["run"].get("name", ""))
+    about = f"{_line(run['title'])}. " if name else ""
     parts = [
-        f"# {_line(told['run']['title'])}\n\nRun `{told['run']['id'][:12]}` of prunekit, as files that need no prunekit.",
+        f"# {name or _line(run['title'])}\n\n{about}Run `{run['id'][:12]}` of prunekit, as files that need no prunekit.",
         "## Figures\n\n" + "\n".join(_figures(told)),
         "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"))),
         f"Before this archive was offered, every form of the model in it was opened in a process without prunekit and gave the "
@@ -153,7 +155,12 @@ def _again(told: Mapping[str, Any], samples: Samples) -> Iterator[str]:
     )
     stated = stated_in(told)
     if stated is None or not len(samples.indices):
-        yield "The accuracy of this run on test samples is not known, or its data are gone: there is nothing to measure again."
+        yield (
+            "The accuracy of this run on test samples was not measured. With data of your own, `prunekit check ARCHIVE.zip --data DATA` "
+            "measures it."
+            if stated is None
+            else "The data that this run was measured on are gone: there is nothing to measure its accuracy on again."
+        )
         return
     right, n = round(stated["value"]["value"] * stated["value"]["n"]), stated["value"]["n"]
     yield (

@@ -130,7 +130,8 @@ class _Opened:
     def again(self, data: str | None, samples_to: str | PathLike[str] | None, watch: Watch) -> Repeated:
         """Measure."""
         if data is None and self.data_id is None:
-            return Repeated(None, self.stated, None, f"{self.checked}. Nothing says on which data its accuracy is: name them with --data")
+            why = "Accuracy: not measured, and no data are named: give --data to measure it"
+            return Repeated(None, self.stated, None, f"{why}. {self.checked[:1].upper()}{self.checked[1:]}.")
         data_id = self.data_id or DataId(str(data))
         data_id = data_id if data is None else replace(data_id, name=data)
         test = self._test(data_id)

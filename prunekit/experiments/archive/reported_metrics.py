@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.experiments.archive.manifest import RESULT, ArchiveError, Manifest
+from prunekit.experiments.records import LONGEST_NAME
 
 MOST_ROWS, MOST_TEXT = 64, 200
 COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity", "achieved", "bytes")
@@ -51,6 +52,12 @@ def told_of(result: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
         "sizes": _figures(_mapping(info.get("sizes")), SIZES),
         "measurements": [_row(row) for row in rows[:MOST_ROWS] if isinstance(row, dict)] if isinstance(rows, list) else [],
     }
+
+
+def name_in(result: Mapping[str, Any]) -> str:
+    """Return the name that a run had where it was exported, if that is one: a short line."""
+    name = _mapping(result.get("run")).get("name")
+    return " ".join(name.split()) if isinstance(name, str) and name.isprintable() and len(name) <= LONGEST_NAME else ""
 
 
 def stated_in(result: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -23,13 +23,15 @@ def document(opened: Opened, pixels: Pixels, store: RunStore) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``run`` (its fields), ``measurements`` (accuracy and latency, where and with which versions), ``dense`` (counts and accuracy of
-        the model that it began from, where they are kept), ``input`` and ``layers`` (what stays of each).
+        ``run`` (its fields, and the ``name`` that somebody gave it), ``measurements`` (accuracy and latency, where and with which
+        versions), ``dense`` (counts and accuracy of the model that it began from, where they are kept), ``input`` and ``layers`` (what
+        stays of each).
     """
     run = opened.run
     dense = _beginning(run, store)
     return {
-        "run": {name: getattr(run, name) for name in ("id", "kind", "title", "model", "spec", "recovery", "created", "info")},
+        "run": {name: getattr(run, name) for name in ("id", "kind", "title", "model", "spec", "recovery", "created", "info")}
+        | {"name": store.label(run.id).name},
         "measurements": _seen(run, store),
         "dense": None if dense is None or dense.id == run.id else {"info": _counted(dense, opened), "measurements": _seen(dense, store)},
         "input": {

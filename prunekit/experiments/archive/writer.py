@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from prunekit.evaluation.batches import check_cancel
 from prunekit.experiments.archive.manifest import MANIFEST, MB, MOST_RATIO, ArchiveError
+from prunekit.models.drafts import draft as beside
 
 PLAIN_FILE = 0o100644 << 16
 OLDEST = (1980, 1, 1, 0, 0, 0)
@@ -31,20 +31,13 @@ def draft(target: Path) -> Iterator[Path]:
     if target.exists() and not is_archive(target):
         raise ArchiveError(f"{target} exists and prunekit did not write it: name another file")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    except OSError as error:
-        raise ArchiveError(f"cannot write to {target}: {error.strerror or error}") from None
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o644)  # mkstemp makes it private
-        part.replace(target)
+        with beside(target) as folder:
+            part = folder / target.name
+            yield part
+            part.chmod(0o644)
+            part.replace(target)
     except OSError as error:
         raise ArchiveError(f"cannot write {target}: {error.strerror or error}. Nothing half-written is left; free some space") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def is_archive(path: Path) -> bool:

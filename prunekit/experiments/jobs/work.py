@@ -46,8 +46,10 @@ def quantise(request: dict[str, Any], job: Job) -> Quantised:
 
 @kind("save")
 def save(request: dict[str, Any], job: Job) -> Run:
-    """Save what an `AccuracyRequest` leads to as a run."""
-    return save_through(AccuracyRequest.from_dict(request), _store(job), job.progress, job.cancel)
+    """Save what an `AccuracyRequest` leads to as a run, ``called`` as somebody wished."""
+    asked = {name: value for name, value in request.items() if name != "called"}
+    called = str(request.get("called", ""))
+    return save_through(AccuracyRequest.from_dict(asked), _store(job), job.progress, job.cancel, called=called)
 
 
 @kind("fill")

@@ -15,16 +15,17 @@ from prunekit.experiments.records import KINDS, Run
 from prunekit.experiments.run_list import ALL, EARLIER, Listed, in_passing, listed
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import plural
-from prunekit.reports.table import short_title
+from prunekit.reports.table import model_name, short_title
 from prunekit.ui import routes
-from prunekit.ui.compare import picked_runs
+from prunekit.ui.compare import own_runs, picked_runs
 from prunekit.ui.components import run_labels, show
+from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compare_settings import MOST_RUNS, SORTS
 from prunekit.ui.state.settings import Settings
 
-COLUMNS = ["id", "run", "model", "kind", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "made", "passing"]
-ORDER = ["run", "model", "accuracy", "size", "sparsity", "tags", "note", "kind", "params", "n", "made", "id"]
+COLUMNS = ["id", "name", "run", "model", "kind", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "made", "passing", "mine"]
+ORDER = ["name", "run", "model", "accuracy", "size", "sparsity", "tags", "note", "kind", "params", "n", "made", "id"]
 ORDERS = {
     "newest": "Newest first",
     "accuracy": "Most accurate first",
@@ -37,8 +38,8 @@ _BY = {"newest": ("made", False), "accuracy": ("accuracy", False), "size": ("siz
 _BY |= {"sparsity": ("sparsity", False), "name": ("run", True)}
 
 
-def frame_of(store: RunStore) -> pd.DataFrame:
-    """Return every run as a row, with its best-founded accuracy and what people say of it."""
+def frame_of(store: RunStore, loaded: Loaded | None = None) -> pd.DataFrame:
+    """Return every run as a row, with its best-founded accuracy, what people say of it, and whether it is of a model (any, without one)."""
     passing, every = in_passing(store), listed(store, every=True)
     dense = {one.run.weights: one.run for one in every if one.run.kind == "dense"}
     rows = []
@@ -46,15 +47,18 @@ def frame_of(store: RunStore) -> pd.DataFrame:
         run, label, seen = one.run, one.label, one.accuracy
         value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.images)
         rows.append(
-            (*_first(one), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing)
-        )
+            (
+                *_first(one), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing,
+                loaded is None or own_runs.is_of(run, loaded),
+            )
+        )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _first(one: Listed) -> tuple[str, str, str, str]:
-    """Return a run's name, title (marked where its figures cannot be vouched for), model and kind."""
+def _first(one: Listed) -> tuple[str, str, str, str, str]:
+    """Return a run's id, name, title (marked where its figures cannot be vouched for), model and kind."""
     run = one.run
-    return run.id, short_title(run) + (f" ({EARLIER})" if one.earlier else ""), str(run.model.get("name", "")).rpartition("/")[2], run.kind
+    return run.id, one.label.name, short_title(run) + (f" ({EARLIER})" if one.earlier else ""), model_name(run), run.kind
 
 
 def _counts(run: Run, dense: Run | None) -> tuple[float, float, float]:
@@ -76,7 +80,7 @@ def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
     now : Settings
         Filters and order.
     """
-    text = (frame[["id", "run", "model", "kind", "note"]].agg(" ".join, axis=1) + " " + frame["tags"].map(" ".join)).str.lower()
+    text = (frame[["id", "name", "run", "model", "kind", "note"]].agg(" ".join, axis=1) + " " + frame["tags"].map(" ".join)).str.lower()
     keep = pd.Series(True, index=frame.index)
     for word in now.find.lower().split():
         keep &= text.str.contains(word, regex=False)
@@ -86,8 +90,12 @@ def chosen(frame: pd.DataFrame, now: Settings) -> pd.DataFrame:
         keep &= frame["tags"].map(lambda tags: now.tagged in tags)
     if not now.every:
         keep &= ~frame["passing"]
+    if not now.others:
+        keep &= frame["mine"]
     by, up = _BY[now.sort]
     shown = frame[keep | frame["id"].str[: picked_runs.DIGITS].isin(now.runs)]
+    if by == "run":  # a name where somebody gave one
+        return shown.loc[shown["run"].where(shown["name"] == "", shown["name"]).sort_values(kind="stable").index].reset_index(drop=True)
     return shown.sort_values(by, ascending=up, kind="stable", na_position="last").reset_index(drop=True)
 
 
@@ -108,18 +116,27 @@ def section(now: Settings, store: RunStore) -> None:
 
 def _body(now: Settings, store: RunStore) -> None:
     """Show the filters, the table, and what can be done with the ticked runs."""
-    frame = frame_of(store)
+    loaded = own_runs.in_use(now)
+    frame = frame_of(store, loaded)
     _filters(now, frame)
     shown = chosen(frame, now)
     if shown.empty:
+        none = loaded is not None and not now.others and not frame["mine"].any()
         show.empty(
-            "No run passes these filters. Runs that arose on the way to something else show with the switch above.", "filter_alt_off"
+            f"No run of {show.plain(loaded.source.name)} is kept yet; those of other models show with the switch above."
+            if none and loaded is not None
+            else "No run passes these filters. Runs that arose on the way to something else show with the switch above.",
+            "filter_alt_off",
         )
     else:
         _table(now, shown, several=frame["model"].nunique() > 1)
-    hidden = len(frame) - len(shown)
-    if hidden:
-        st.caption(f"{plural(hidden, 'run')} {'does' if hidden == 1 else 'do'} not pass these filters.")
+    hidden = frame[~frame["id"].isin(shown["id"])]
+    foreign = 0 if now.others else int((~hidden["mine"]).sum())
+    said = [f"{plural(foreign, 'run')} of other models"] if foreign else []
+    rest = len(hidden) - foreign
+    said += [f"{plural(rest, 'run')} that {'does' if rest == 1 else 'do'} not pass these filters"] if rest else []
+    if said:
+        st.caption(f"Not shown: {' and '.join(said)}.")
     run_labels.tools(now, store)
 
 
@@ -128,11 +145,17 @@ def _filters(now: Settings, frame: pd.DataFrame) -> None:
     kinds = ["", *(kind for kind in KINDS if (frame["kind"] == kind).any() or kind == now.kind)]
     tags = ["", *sorted({tag for tags in frame["tags"] for tag in tags} | ({now.tagged} - {""}))]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.text_input("Find", placeholder="words in title, tags or notes", max_chars=60, width=230, **session.bind("find", take=_clean))
+        st.text_input(
+            "Find", placeholder="words in name, title, tags or notes", max_chars=60, width=230, **session.bind("find", take=_clean)
+        )
         st.selectbox("Kind", kinds, format_func=lambda kind: kind or "all kinds", width=140, **session.bind("kind", start=kinds))
         if len(tags) > 1:
             st.selectbox("Tag", tags, format_func=lambda tag: tag or "all tags", width=150, **session.bind("tagged", start=tags))
         st.selectbox("Order", SORTS, format_func=ORDERS.__getitem__, width=210, **session.bind("sort", start=SORTS))
+        if not frame["mine"].all() or now.others:
+            st.toggle(
+                "Other models, too", help="Runs of the model in use alone can stand beside each other with it.", **session.bind("others")
+            )
         st.toggle(
             "Runs in passing, too",
             **session.bind("every"),
@@ -155,17 +178,17 @@ def _table(now: Settings, shown: pd.DataFrame, several: bool) -> None:
     height: Literal["content"] | int = "content" if len(shown) <= 8 else 320
     free = _free(shown)
     st.dataframe(
-        shown.assign(id=ids), column_config=_columns(several, 290 + sum(free.values())), hide_index=True, height=height, key=key,
-        column_order=[name for name in ORDER if name not in free], placeholder="–",
+        shown.assign(id=ids), column_config=_columns(several), hide_index=True, height=height, key=key,
+        column_order=[name for name in ORDER if name not in free], placeholder="not measured",
         on_select=partial(_take_rows, key, tuple(ids)), selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
         alt="All runs with accuracy, size, tags and notes; selected rows stand beside each other below",
     )  # fmt: skip
 
 
-def _free(shown: pd.DataFrame) -> dict[str, int]:
-    """Return the columns that nobody wrote or measured anything for, with their width: room for the titles, which tell the runs apart."""
-    said = {name: 110 for name in ("tags", "note") if not shown[name].astype(bool).any()}
-    return said | ({"size": 95} if shown["size"].isna().all() else {})
+def _free(shown: pd.DataFrame) -> set[str]:
+    """Return the columns that nobody wrote or measured anything for: others have their room."""
+    said = {name for name in ("name", "tags", "note") if not shown[name].astype(bool).any()}
+    return said | ({"size"} if shown["size"].isna().all() else set())
 
 
 def _take_rows(key: str, ids: tuple[str, ...]) -> None:
@@ -178,15 +201,16 @@ def _take_rows(key: str, ids: tuple[str, ...]) -> None:
     put((*stay, *new))
 
 
-def _columns(several: bool, title: int) -> dict[str, Any]:
+def _columns(several: bool) -> dict[str, Any]:
     """Return how the columns look."""
     column = st.column_config
     return {
-        "run": column.TextColumn("Run", pinned=True, width=title),
+        "name": column.TextColumn("Name", pinned=True, width=130),
+        "run": column.TextColumn("Run", pinned=True, width=290),
         "model": column.TextColumn("Model") if several else None,
         "kind": column.TextColumn("Kind", width=90),
         "accuracy": column.NumberColumn(
-            "Accuracy", format="%.1f %%", width=85, help="On most images that it was measured on; test images first."
+            "Accuracy", format="%.1f %%", width=95, help="On most images that it was measured on; test images first."
         ),
         "n": column.NumberColumn("n", format="localized", width=60),
         "size": column.NumberColumn("Smallest file", format="%.1f kB", width=95),

@@ -20,9 +20,10 @@ from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.records import Run
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import plural
-from prunekit.reports.material import Shapes, images_of, said, shapes, split_of
+from prunekit.reports.material import Shapes, said, shapes, split_of
 from prunekit.reports.pictures import View
 from prunekit.ui.classroom import rules
+from prunekit.ui.compare import own_runs
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
 from prunekit.ui.state import session
@@ -167,16 +168,20 @@ def _measure(found: Comparison, store: RunStore, data: DataId) -> None:
     measuring.start(fill_key(found), f"What is missing of {plural(len(found.missing), 'run')}", work)
 
 
-def missing(found: Comparison, store: RunStore) -> None:
+def missing(now: Settings, found: Comparison, store: RunStore) -> None:
     """Offer to measure what is missing, and show how far that is."""
     key, gone = fill_key(found), {column.run.id for column in found.all if column.gone}
     lacking = [column.letter for column in found.all if column.run.id in set(found.missing) - gone]
     job = board().get(key)
     if job is not None and job.warning:
         st.warning(show.plain(job.warning), icon=":material/link_off:")
-    data = images_of(found) if lacking else None
+    data = own_runs.data_of(now, found) if lacking else None
     if lacking and data is None:
-        st.info("This model has no data here, so its runs have no accuracy to compare.", icon=":material/database_off:")
+        st.info(
+            "The accuracy of these runs was not measured: their model has no data here. Choose data on the Start page, and it can be "
+            "measured here.",
+            icon=":material/database_off:",
+        )
     elif lacking and data is not None and (job is None or job.state in ("failed", "cancelled")):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(

@@ -8,15 +8,16 @@ import streamlit as st
 
 from prunekit.comparison.columns import Column, Comparison
 from prunekit.experiments.records import Run
+from prunekit.experiments.store import RunStore
 from prunekit.plots.compare_layers import letter_colour
 from prunekit.reports.page import big_three
-from prunekit.reports.table import short_title
+from prunekit.reports.table import model_name, short_title
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
 
 
-def strip(runs: list[Run], found: Comparison | None) -> None:
-    """Show the picked runs in their colours, each with a button that lets it go."""
+def strip(runs: list[Run], found: Comparison | None, store: RunStore) -> None:
+    """Show the picked runs in their colours, each with its model, its name and a button that lets it go."""
     if not runs:
         return
     letters = {} if found is None else {column.run.id: column.letter for column in found.all}
@@ -24,19 +25,21 @@ def strip(runs: list[Run], found: Comparison | None) -> None:
         letter = letters.get(run.id, "ABCDEF"[place])
         with box.container(border=True, height="stretch", gap=None):
             name, away = st.columns([6, 1], gap="xsmall")
-            name.html(_chip(letter, short_title(run), show.dark()))
+            name.html(_chip(letter, run, store.label(run.id).name, show.dark()))
             away.container(horizontal=True, horizontal_alignment="right").button(
                 "", key=f"let_go_{run.id}", icon=":material/close:", type="tertiary", on_click=picked_runs.toggle, args=(run.id,),
                 help=f"Let {letter} go",
             )  # fmt: skip
 
 
-def _chip(letter: str, title: str, dark: bool) -> str:
-    """Return a run's letter in its colour, and its title."""
-    colour = letter_colour(letter, dark)
+def _chip(letter: str, run: Run, name: str, dark: bool) -> str:
+    """Return a run's letter in its colour, the name that somebody gave it, its model, and what was done to that."""
+    colour, what = letter_colour(letter, dark), short_title(run)
+    lines = [f"<b>{escape(name)}</b>"] if name else []
+    lines += [f'<span style="opacity:.75">{escape(model_name(run))}</span>', *([] if what == model_name(run) else [escape(what)])]
     return (
         f'<span style="color:{colour};font-weight:700;font-size:1.15rem">● {escape(letter)}</span> '
-        f'<span style="font-size:.92rem;overflow-wrap:anywhere">{escape(title)}</span>'
+        f'<span style="font-size:.92rem;overflow-wrap:anywhere">{"<br>".join(lines)}</span>'
     )
 
 

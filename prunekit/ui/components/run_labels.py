@@ -1,4 +1,4 @@
-"""What people say of runs, and letting runs go: tags, a note, deletion after a confirmation."""
+"""What people say of runs, and letting runs go: a name, tags, a note, deletion after a confirmation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 from prunekit.errors import PrunekitError
 from prunekit.experiments.delete_run import files_of, forget
-from prunekit.experiments.records import LONGEST_NOTE, Run
+from prunekit.experiments.records import LONGEST_NAME, LONGEST_NOTE, Run
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import plural
 from prunekit.reports.table import short_title
@@ -21,14 +21,12 @@ def tools(now: Settings, store: RunStore) -> None:
     """Show what can be done with the ticked runs."""
     runs = [run for name in now.runs if (run := _find(store, name)) is not None]
     if not runs:
-        st.caption(
-            "Tick rows to compare or to tag them." if rules.active() else "Tick rows to compare them, to tag them, or to delete them."
-        )
+        st.caption("Tick rows to compare or to name them." if rules.active() else "Tick rows to compare them, to name, tag or delete them.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         own = [run for run in runs if rules.owns(run.id)]
         if own:
-            with st.popover("Tags and note", icon=":material/sell:"):
+            with st.popover("Name, tags and note", icon=":material/sell:"):
                 _edit(own, store)
         if not rules.active() and st.button("Delete …", key="delete_runs", icon=":material/delete:"):
             _confirm(runs, store)
@@ -45,7 +43,7 @@ def _find(store: RunStore, name: str) -> Run | None:
 
 
 def _edit(runs: list[Run], store: RunStore) -> None:
-    """Show the tags and the note of one of the ticked runs."""
+    """Show the name, the tags and the note of one of the ticked runs."""
     by_id = {run.id: run for run in runs}
     name = str(
         st.selectbox(
@@ -54,14 +52,15 @@ def _edit(runs: list[Run], store: RunStore) -> None:
     )
     label = store.label(name)
     # what somebody else saved meanwhile shows as it is now; a form with other words is another form
-    mark = f"{name}_{hash((label.tags, label.note, label.saved))}"
+    mark = f"{name}_{hash((label.name, label.tags, label.note, label.saved))}"
     with st.form(f"label_{name}", border=False):
+        called = st.text_input("Name", label.name, key=f"name_{mark}", max_chars=LONGEST_NAME)
         tags = st.text_input("Tags, with commas between them", ", ".join(label.tags), key=f"tags_{mark}", max_chars=300)
         note = st.text_area("Note", label.note, key=f"note_{mark}", max_chars=LONGEST_NOTE, height=100)
         saved = st.checkbox("Saved: keep it in the list", label.saved, key=f"saved_{mark}")
         if st.form_submit_button("Save", type="primary"):
             with show.plain_errors(stop=False):
-                store.relabel(name, tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()), note=note, saved=saved)
+                store.relabel(name, name=called, tags=tuple(tag.strip() for tag in tags.split(",") if tag.strip()), note=note, saved=saved)
                 st.rerun()
 
 

@@ -11,11 +11,12 @@ from prunekit.errors import PrunekitError
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.records import Run
+from prunekit.experiments.records import LONGEST_NAME, Run
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_list import best_accuracy
 from prunekit.formatting import percent
 from prunekit.ui import routes
+from prunekit.ui.classroom import rules
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
 from prunekit.ui.shared import job_sources, measuring
@@ -25,36 +26,74 @@ from prunekit.ui.state import session
 from prunekit.ui.state.compare_settings import MOST_RUNS
 from prunekit.ui.state.settings import Settings
 
+CALLED = "called"
 HELP = (
     "Keeps this setting with its accuracy on all test images and its sizes, so that it can be compared, exported and found again. "
     "The same setting is the same run."
 )
+WITHOUT = (
+    "Keeps this setting with its sizes, so that it can be compared, exported and found again. There are no data here, so its accuracy is "
+    "noted as not measured; with data it can be measured later, on the Compare page."
+)
 
 
 def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
-    """Show "Save as run" for the setting in view; it is saved in the background."""
+    """Show "Save as run" for the setting in view, and a field for its name; it is saved in the background."""
     asked = _asked(now, loaded, view, data)
-    job = None if asked is None else board().get(key_of("save", asked))
+    job = None if asked is None else _job(asked)
     done, busy = job is not None and job.state == "done" and _is_kept(job), job is not None and job.active
-    no_place = board().store is None
-    why = board().warning if no_place else "There are no data to measure it on: choose some on the Start page." if data is None else HELP
+    no_place, called = board().store is None, _typed()
+    renamed = done and job is not None and called not in ("", _name(job.result))
+    words = "Rename the run" if renamed else "Saved as a run" if done else "Save as run"
     st.button(
-        "Saved as a run" if done else "Save as run", key="save_run", icon=":material/check:" if done else ":material/bookmark_add:",
-        disabled=asked is None or no_place or busy or done, help=why, on_click=_start, args=(now, loaded, view, data),
+        words, key="save_run", icon=":material/check:" if done and not renamed else ":material/bookmark_add:",
+        disabled=asked is None or no_place or busy or (done and not renamed),
+        help=board().warning if no_place else WITHOUT if data is None else HELP,
+        on_click=_rename if renamed else _start, args=(job.result.id,) if renamed and job is not None else (now, loaded, view, data),
     )  # fmt: skip
+    st.text_input(
+        "Name of the run", key=NAME, max_chars=LONGEST_NAME, placeholder="Name of the run, if you like", width=220,
+        label_visibility="collapsed",
+    )  # fmt: skip
+
+
+NAME = "save_name"
+
+
+def _typed() -> str:
+    """Return the name that was typed, in the form in which it is kept."""
+    return " ".join(str(st.session_state.get(NAME, "")).split())
+
+
+def _name(run: Run) -> str:
+    """Return what a run is called."""
+    kept = board().store
+    return "" if kept is None else rules.view(kept).label(run.id).name
+
+
+def _rename(run: str) -> None:
+    """Give a saved run another name; a button's callback."""
+    kept = board().store
+    if kept is not None:
+        rules.view(kept).relabel(run, name=_typed())
+
+
+def _job(asked: dict[str, Any]) -> Job | None:
+    """Return the latest job that saves a setting, under whatever name."""
+    same = [job for job in board().all() if job.kind == "save" and {**job.request, CALLED: ""} == {**asked, CALLED: ""}]
+    return max((job for job in same if rules.asked(job.key)), key=lambda job: job.number, default=None)
 
 
 def panel(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
     """Show how saving goes, and what the run is called once it is there."""
     asked = _asked(now, loaded, view, data)
-    if asked is None:
-        return
-    key = key_of("save", asked)
-    measuring.panel(key)
-    job = board().get(key)
+    job = None if asked is None else _job(asked)
+    measuring.panel("" if job is None else job.key)
     if job is not None and job.state == "done" and isinstance(job.result, Run) and _is_kept(job):
+        name = _name(job.result)
+        told = f"{f'**{show.plain(name)}**, ' if name else ''}`{job.result.id[:12]}`: {show.plain(job.result.title)}"
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Saved as run `{job.result.id[:12]}`: {job.result.title}.{_accuracy(job.result)}", width="content")
+            st.caption(f"Saved as run {told}. {_accuracy(job.result)}", width="content")
             button = st.button(
                 "Compare it with others", key="compare_saved", type="tertiary", icon=":material/compare_arrows:", on_click=_pick,
                 args=(job.result.id[: picked_runs.DIGITS],),
@@ -83,26 +122,31 @@ def _accuracy(run: Run) -> str:
     kept = board().store
     seen = None if kept is None else best_accuracy(kept.measurements(run.id))
     if seen is None:
-        return ""
+        return "Accuracy not measured."
     found = seen.accuracy
-    return f" Accuracy {show.plus_minus(found.value, found.low, found.high)} on {found.n:,} {seen.split} images."
+    return f"Accuracy {show.plus_minus(found.value, found.low, found.high)} on {found.n:,} {seen.split} images."
 
 
 def _asked(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> dict[str, Any] | None:
     """Return what is to be saved as plain values, or None where nothing can be."""
-    if view is None or data is None:
+    if view is None:
         return None
-    model, names = job_sources.names(now, loaded)
-    return AccuracyRequest(model, names, view.spec, split="test").to_dict()
+    model, of_data = (job_sources.model_of(loaded), None) if data is None else job_sources.names(now, loaded)
+    return AccuracyRequest(model, of_data, view.spec, split="test").to_dict()
 
 
-def _start(now: Settings, loaded: Loaded, view: View, data: Data) -> None:
+def _start(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:
     """Begin to save; a button's callback."""
     asked = _asked(now, loaded, view, data)
     assert asked is not None
-    job_sources.lend(now, loaded, data)
-    board().drop(key_of("save", asked))
+    if data is None:
+        job_sources.lend_alone(loaded)
+    else:
+        job_sources.lend(now, loaded, data)
+    before, called = _job(asked), _typed()
+    for key in (key_of("save", asked), "" if before is None else before.key):
+        board().drop(key)
     title = f"Save {loaded.source.name}, {view.spec.mode}" + (
         f" at {percent(view.spec.sparsity)}" if view.spec.sparsity is not None else ""
     )
-    measuring.ask("save", asked, title)
+    measuring.ask("save", asked | ({CALLED: called} if called else {}), title)

@@ -20,7 +20,7 @@ from prunekit.experiments.records import Label, Run
 from prunekit.experiments.run_list import ALL, EARLIER, best_accuracy, in_passing
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import count, size
-from prunekit.reports.table import short_title
+from prunekit.reports.table import model_name, short_title
 from prunekit.ui import routes
 from prunekit.ui.classroom import rules
 from prunekit.ui.compare.picked_runs import DIGITS
@@ -42,10 +42,11 @@ def pick(now: Settings, store: RunStore) -> Run | None:
         show.empty("Nothing has been kept yet. Choose a setting on the Prune page and press **Save as run** there.", "bookmark_add")
         routes.link("prune", "Go to the Prune page")
         return None
+    names = {run: label.name for run, label in store.labels().items()}
     first = next((name for name in (now.opened, *now.runs) if name in runs), None) or _meant(runs, store)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
-            "Run", list(runs), format_func=lambda name: f"{_title(runs[name])} ({name})", width="stretch",
+            "Run", list(runs), format_func=lambda name: f"{_called(runs[name], names)} ({name})", width="stretch",
             **session.bind("opened", start=list(runs), show=lambda name: name if name in runs else first),
         )  # fmt: skip
         st.toggle("Points of sweeps, too", help="Those that nobody saved, tagged or noted are left out otherwise.", **session.bind("every"))
@@ -66,15 +67,22 @@ def _meant(runs: Mapping[str, Run], store: RunStore) -> str:
     return next(for_sure, next(others, next(iter(runs))))
 
 
+def _called(run: Run, names: Mapping[str, str]) -> str:
+    """Return a run's name where it has one, its model, and what was done to it."""
+    name = names.get(run.id, "")
+    return f"{name}: {_title(run)}" if name else _title(run)
+
+
 def _title(run: Run) -> str:
     """Return the model's name without folders, and what was done to it."""
-    model, what = str(run.model.get("name", "")).rpartition("/")[2], short_title(run)
+    model, what = model_name(run), short_title(run)
     return f"{model}, {'dense' if what.endswith(model) else what}"
 
 
 def key_of(run: Run, store: RunStore) -> str:
-    """Return the key of an export: measured again, a run has other figures to take along."""
-    return measuring.key_of("export", run.id, *(f"{seen.id} {seen.created}" for seen in store.measurements(run.id)))
+    """Return the key of an export: measured again or renamed, a run has other words to take along."""
+    seen = (f"{seen.id} {seen.created}" for seen in store.measurements(run.id))
+    return measuring.key_of("export", run.id, store.label(run.id).name, *seen)
 
 
 def export(run: Run, store: RunStore) -> None:

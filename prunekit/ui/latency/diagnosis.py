@@ -10,6 +10,7 @@ from torch import nn
 from prunekit import pruning
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
+from prunekit.errors import PruningError
 from prunekit.experiments.breakeven_run import break_even_here, kept
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
@@ -98,7 +99,10 @@ def _rounded(loaded: Loaded, spec: PruneSpec, data: Data | None, macs: float) ->
         return None
     for share in (1.0, 0.9, 0.8, 0.65, 0.5):
         wanted = replace(spec, round_to=MULTIPLE, sparsity=round(share * float(spec.sparsity or 0.0), 6))
-        model = pruning.prune(loaded.model, wanted, data, input_shape=loaded.input_shape).model
+        try:
+            model = pruning.prune(loaded.model, wanted, data, input_shape=loaded.input_shape).model
+        except PruningError:  # shares of single layers leave no such total
+            continue
         if count(model, loaded.input_shape).macs >= macs:
             return model
     return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import pandas as pd
 import streamlit as st
 
+from prunekit.config.spec import PruneSpec
 from prunekit.formatting import asked, percent, plural, times
 from prunekit.latency.ratio import speed_words
 from prunekit.latency.report import CandidateLatency, LatencyReport
@@ -41,7 +41,7 @@ def results(now: Settings, found: Timed) -> None:
     if not timed:
         return
     _tiles(rows, timed)
-    _answers(now, report, timed, found.achieved)
+    _answers(found, report, timed)
     left, right = st.columns([3, 2], gap="medium")
     labels = {row: label(row, report) for row in timed}
     colours = {labels[row]: colour_of(row.name) for row in timed}
@@ -125,14 +125,22 @@ def answer(row: CandidateLatency, what: str, baseline: str) -> str:
     return f"**{what}**: {row.name} {speed_words(row.ratio, baseline)}{promise}."
 
 
-def _answers(now: Settings, report: LatencyReport, timed: list[CandidateLatency], achieved: Mapping[str, float]) -> None:
+def _did(spec: PruneSpec, went: float | None) -> str:
+    """Say what was done to a model, and what was asked where that is not the same."""
+    if spec.mode == "nm":
+        return f"Zeroing weights by {spec.pattern}"
+    wanted = spec.sparsity or 0.0
+    share = percent(wanted if went is None else went)
+    share += f" (asked {asked(wanted)})" if share != percent(wanted) else ""
+    done = f"Zeroing {share} of the weights"
+    if spec.mode == "structured":
+        done = f"Removing {share} of {setting_controls.COUNTED[spec.target or 'channels']}"
+    return f"{done}, shares set layer by layer" if spec.overrides else done
+
+
+def _answers(found: Timed, report: LatencyReport, timed: list[CandidateLatency]) -> None:
     """Answer for each pruned model in the runtime of the baseline, in each other runtime, and for the fastest of all."""
-    went = {name: percent(achieved.get(name, now.sparsity)) for name in ("masked", "smaller")}
-    went |= {name: f"{share} (asked {asked(now.sparsity)})" for name, share in went.items() if share != percent(now.sparsity)}
-    what = {
-        "masked": f"Zeroing weights by {now.pattern}" if now.mode == "nm" else f"Zeroing {went['masked']} of the weights",
-        "smaller": f"Removing {went['smaller']} of {setting_controls.COUNTED[now.target]}",
-    }
+    what = {name: _did(spec, found.achieved.get(name)) for name, spec in found.specs.items()}
     base = timed[0]
     said = [
         answer(row, what[row.name], f"{base.name} in {RUNTIMES[base.runtime].title}")

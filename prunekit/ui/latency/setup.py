@@ -21,17 +21,19 @@ from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.latency_run import Timed as Made
 from prunekit.experiments.latency_run import keep_timed
-from prunekit.experiments.records import Run
+from prunekit.experiments.records import Label, Run
 from prunekit.formatting import percent, plural
 from prunekit.latency.report import Candidate, LatencyReport
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
+from prunekit.pruning.counterpart import Counterpart, counterpart
 from prunekit.runtimes.registry import RUNTIMES
 from prunekit.ui.classroom import rules
-from prunekit.ui.components import setting_controls, show
-from prunekit.ui.shared import job_sources, measuring, model_cache
-from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.components import per_layer, setting_controls, show
+from prunekit.ui.shared import cuts, job_sources, measuring, model_cache
+from prunekit.ui.shared.cache import shared
+from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import nearest
 from prunekit.ui.state.settings import Curve, Settings
@@ -39,11 +41,12 @@ from prunekit.ui.state.settings import Curve, Settings
 
 @dataclass(frozen=True)
 class Timed:
-    """What a measurement found: the report, the sizes of each model by name, and the shares that went of those that were pruned."""
+    """What a measurement found: the report, and by name the sizes of each model, the share that went of it and its setting."""
 
     report: LatencyReport
     sizes: dict[str, Sizes]
     achieved: dict[str, float]
+    specs: dict[str, PruneSpec]
 
 
 BATCHES = (1, 8, 32, 128)
@@ -73,6 +76,8 @@ def setting(now: Settings, loaded: Loaded) -> None:
             setting_controls.slider("the weights, or of the channels")
         with show.slot():
             _unlike(now)
+            per_layer.shown(now, loaded)
+            _carried(now, loaded)
         _where(now)
         _runs(now, loaded)
 
@@ -125,12 +130,23 @@ def _unlike(now: Settings) -> None:
             )
 
 
+def _carried(now: Settings, loaded: Loaded) -> None:
+    """Say what of the shares of single layers holds otherwise for one of the candidates."""
+    with show.plain_errors(stop=False):
+        for name, found in settings_of(now, loaded).items() if per_layer.is_set(now) else ():
+            total = "" if found.spec.sparsity in (None, now.sparsity) else f", {percent(found.spec.sparsity)} in all"
+            if found.notes or total:
+                st.caption(f"The {name} model has the same shares{total}." + "".join(f" {show.plain(note)}." for note in found.notes))
+
+
 def _runs(now: Settings, loaded: Loaded) -> None:
     """Offer the stored runs of this model whose weights were kept."""
     known = kept_runs(now, loaded)
     if known:
+        names = {run: label.name for run, label in _labels().items()}
         st.multiselect(
-            "Beside them, runs whose weights were kept", list(known), format_func=lambda key: known[key].title, max_selections=MOST_RUNS,
+            "Beside them, runs whose weights were kept", list(known), max_selections=MOST_RUNS,
+            format_func=lambda key: names.get(known[key].id) or known[key].title,
             placeholder="Recovered models of the Recover page",
             **session.bind("also", start="default", show=lambda keys: [k for k in keys if k in known], take=tuple),
         )  # fmt: skip
@@ -150,6 +166,12 @@ def kept_runs(now: Settings, loaded: Loaded) -> dict[str, Run]:
     return {run.id[:12]: run for run in sorted(mine, key=lambda run: run.created, reverse=True)[:50]}
 
 
+def _labels() -> dict[str, Label]:
+    """Return what people say of runs."""
+    kept = board().store
+    return {} if kept is None else rules.view(kept).labels()
+
+
 def curves(now: Settings) -> dict[str, Curve]:
     """Return mode, criterion and scope of each pruned candidate: zeroed weights, and removed channels."""
     modes = {"masked": "nm" if now.mode == "nm" else "unstructured", "smaller": "structured"}
@@ -157,8 +179,26 @@ def curves(now: Settings) -> dict[str, Curve]:
 
 
 def specs(now: Settings, loaded: Loaded) -> dict[str, PruneSpec]:
-    """Return the setting of each pruned candidate."""
-    return {name: now.spec(loaded.every, curve) for name, curve in curves(now).items()}
+    """Return the setting of each pruned candidate: ticks, shares and caps of single layers hold for both."""
+    return {name: found.spec for name, found in settings_of(now, loaded).items()}
+
+
+def settings_of(now: Settings, loaded: Loaded) -> dict[str, Counterpart]:
+    """Return the setting of each pruned candidate, and what of the Prune page's does not hold for it as it is."""
+    own = now.spec(loaded.every)
+    plain = {name: now.spec(loaded.every, curve) for name, curve in curves(now).items()}
+    if not per_layer.is_set(now):
+        return {name: Counterpart(spec) for name, spec in plain.items()}
+    return {name: Counterpart(own) if spec.mode == own.mode else _other(loaded.source, own, spec) for name, spec in plain.items()}
+
+
+@shared(64)
+def _other(source: Source, own: PruneSpec, like: PruneSpec) -> Counterpart:
+    """Return the setting of the Prune page in another mode; where nothing of it can be had there, the plain one, and why."""
+    try:
+        return counterpart(model_cache.load(source).model, own, like, cuts.graph(source))
+    except PrunekitError as error:
+        return Counterpart(like, (f"what is set layer by layer cannot be carried over ({error})",))
 
 
 def needs_data(now: Settings) -> bool:
@@ -208,7 +248,7 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
         )  # fmt: skip
         also = {f"run {number}": runs[k].id for number, k in enumerate((k for k in now.also if k in runs), 1)}
         keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.warn), runs=also, data=data, data_id=data_id)
-        return Timed(report, kept, {name: share_of(each.result) for name, each in made.items()})
+        return Timed(report, kept, {name: share_of(each.result) for name, each in made.items()}, wanted)
 
     measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work, alone=True)
 

@@ -87,7 +87,7 @@ def _accuracy(now: Settings, loaded: Loaded, judged: tuple[Accuracy, Accuracy] |
     figure = measuring.baseline(now, loaded)
     dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high)}" if figure else "dense not measured"
     if model_cache.data_name(now, loaded) == model_cache.NO_DATA:
-        show.tile("Accuracy", "—", "", "no data to measure it on")
+        show.tile("Accuracy", "—", "", "not measured: there are no data here")
         return
     if judged is None:
         show.tile("Accuracy", "—", "", f"not measured yet; {dense}")

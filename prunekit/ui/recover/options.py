@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pandas as pd
 import streamlit as st
 
+from prunekit.config.recovery import Recovery
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.formatting import percent, plural
 from prunekit.plots.learning_curves import schedule_chart
+from prunekit.training.batchnorm import norms_left
+from prunekit.training.recalibration_gain import NO_NORMS
 from prunekit.training.schedule_preview import planned
 from prunekit.ui import routes
-from prunekit.ui.components import setting_controls, show
+from prunekit.ui.components import per_layer, setting_controls, show
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.address import MOST_EPOCHS
@@ -35,9 +38,14 @@ def what_is_pruned(now: Settings, loaded: Loaded) -> None:
     amount = now.pattern if now.mode == "nm" else percent(now.sparsity, 0 if round(100 * now.sparsity, 6) % 1 == 0 else 1)
     counted = setting_controls.COUNTED[now.target if now.mode == "structured" else "weights"]
     words = setting_controls.name_of(now.mode, now.criterion, now.scope)
+    if now.overrides:
+        words = f"{words.rpartition(', ')[0]}, own shares of {plural(len(now.overrides), 'layer')}"
+    in_all = " in all" if now.overrides else ""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{words}**: {amount}" + (" of every block" if now.mode == "nm" else f" of {counted} removed") + ".")
+        st.markdown(f"**{words}**: {amount}" + (" of every block" if now.mode == "nm" else f" of {counted} removed{in_all}") + ".")
         routes.link("prune", "Change what is pruned")
+    with show.slot():
+        per_layer.shown(now, loaded, link=False)
 
 
 def choices(now: Settings, loaded: Loaded, data: Data) -> None:
@@ -79,7 +87,10 @@ def _more(now: Settings, loaded: Loaded, data: Data) -> None:
     with st.expander("More choices", icon=":material/tune:"), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.checkbox(
             "Recalibrate BatchNorm first",
-            help="Measure the statistics of BatchNorm again on training images after the cut: cheap, and often most of the way back.",
+            disabled=not has_norms(loaded),
+            help="Measure the statistics of BatchNorm again on training images after the cut: cheap, and often most of the way back."
+            if has_norms(loaded)
+            else f"{NO_NORMS[:1].upper()}{NO_NORMS[1:]}.",
             **session.bind("recalibrate"),
         )
         st.checkbox(
@@ -101,23 +112,34 @@ def _more(now: Settings, loaded: Loaded, data: Data) -> None:
         st.number_input("Seed", min_value=0, max_value=2**53 - 1, step=1, width=110, **session.bind("seed"))
 
 
-def problem(now: Settings) -> str:
+def has_norms(loaded: Loaded) -> bool:
+    """Return whether a model has statistics that can be measured again."""
+    return bool(norms_left(loaded.model))
+
+
+def recovery_of(now: Settings, loaded: Loaded) -> Recovery:
+    """Return what follows the cut; what is not there is not recalibrated."""
+    whole = now.recovery()
+    return whole if has_norms(loaded) else replace(whole, recalibrate=False)
+
+
+def problem(now: Settings, loaded: Loaded) -> str:
     """Return why the choices cannot be carried out, or an empty string."""
     if now.schedule != "one-shot" and now.mode != "nm" and now.epochs < now.steps:
         cuts = plural(now.steps, "cut")
         return f"{SCHEDULES[now.schedule]} fine-tunes after each of {cuts}: set at least {plural(now.steps, 'epoch')}, or fewer cuts."
-    if not now.recovery().active:
-        return "Nothing follows the cut: set at least one epoch, or recalibrate BatchNorm."
+    if not recovery_of(now, loaded).active:
+        return "Nothing follows the cut: set at least one epoch" + (", or recalibrate BatchNorm." if has_norms(loaded) else ".")
     return ""
 
 
 def plan(now: Settings, loaded: Loaded, data: Data) -> None:
     """Draw the schedule against epochs before anything is run."""
-    if not now.epochs or data.train is None or problem(now):
+    if not now.epochs or data.train is None or problem(now, loaded):
         return
     images = min(now.train_images, len(data.train)) if now.train_images else len(data.train)
     try:
-        moments = planned(loaded.model, now.spec(loaded.every), now.recovery(), images)
+        moments = planned(loaded.model, now.spec(loaded.every), recovery_of(now, loaded), images)
     except PrunekitError as error:
         st.warning(show.plain(str(error)), icon=":material/block:")
         return

@@ -12,6 +12,7 @@ import streamlit as st
 from prunekit import evaluation
 from prunekit.config.recovery import Recovery
 from prunekit.data.dataset import Data
+from prunekit.evaluation.accuracy import Accuracy
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
@@ -20,9 +21,10 @@ from prunekit.experiments.recovery_run import TITLES, Stage
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.formatting import percent, points
 from prunekit.plots.learning_curves import learning_curves, recovery_steps
+from prunekit.training.recalibration_gain import NO_NORMS
 from prunekit.training.result import Epoch
 from prunekit.ui.components import show
-from prunekit.ui.recover import quantising
+from prunekit.ui.recover import options, quantising
 from prunekit.ui.shared import job_sources, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
@@ -47,9 +49,9 @@ def start(request: AccuracyRequest, title: str) -> None:
 
 def buttons(now: Settings, loaded: Loaded, data: Data, problem: str) -> AccuracyRequest | None:
     """Show the two buttons, and return the request whose results are shown."""
-    whole = now.recovery()
+    whole = options.recovery_of(now, loaded)
     alone = Recovery(recalibrate=True, augment=now.augment, seed=now.seed)
-    has_norms = any("BatchNorm" in type(module).__name__ for module in loaded.model.modules())
+    has_norms = options.has_norms(loaded)
     shown = request_of(now, loaded, data, whole) if not problem else None
     quick = request_of(now, loaded, data, alone) if has_norms else None
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -101,7 +103,7 @@ def results(now: Settings, loaded: Loaded, request: AccuracyRequest) -> None:
     if job.warning:
         st.warning(show.plain(job.warning), icon=":material/save_as:")
     if not busy:
-        _draw(job, request)
+        _draw(loaded, job, request)
     elif not job.active:
         st.rerun()  # it ended meanwhile: its results belong on the page at once
 
@@ -111,18 +113,19 @@ def _live(job: Job) -> None:
     if job.elsewhere:
         st.caption("Another server on the same store does this; its results appear here when it is done.")
         return
-    _stages(_split(job)[0], str(job.request.get("split", "validation")))
+    _stages(_split(job)[0])
     _curves(job, job.request)
 
 
-def _draw(job: Job, request: AccuracyRequest) -> None:
+def _draw(loaded: Loaded, job: Job, request: AccuracyRequest) -> None:
     """Draw the results of a job that is over."""
     stages, epochs = _split(job)
     if not stages:
         return
     show.section("What does each step bring back?")
-    _verdict(stages, request)
-    _stages(stages, request.split)
+    _verdict(stages)
+    _stages(stages)
+    _table(loaded, stages)
     if epochs:
         show.section("How did it learn?")
         _curves(job, job.request)
@@ -137,41 +140,58 @@ def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
     return [item for item in items if isinstance(item, Stage)], [item for item in items if isinstance(item, Epoch)]
 
 
-def _verdict(stages: list[Stage], request: AccuracyRequest) -> None:
+def _verdict(stages: list[Stage]) -> None:
     """Say what is left of the loss, on the images that have the last word."""
     first, last = stages[0], stages[-1]
     if first is last:
         return
-    dense, found = first.test or first.accuracy, last.test or last.accuracy
-    difference = evaluation.compare(dense, found)
-    pruned = stages[1].accuracy.value - first.accuracy.value
-    now = last.accuracy.value - first.accuracy.value
-    where = "test" if first.test is not None else request.split
+    dense, pruned, found = first.last_word, stages[1].last_word, last.last_word
+    after = "" if last is stages[1] else f" Pruning alone left {percent(pruned.value)}: {evaluation.compare(dense, pruned).sentence()}."
     st.markdown(
-        f"**{percent(found.value)}** {show.tag('measured')} on {found.n:,} {where} images, against {percent(dense.value)} dense: "
-        f"**{difference.sentence()}**. On the {first.accuracy.n:,} {request.split} images of the picture below, which choose the epoch, "
-        f"pruning alone made it {points(pruned)} points against dense; after recovery it is {points(now)}."
+        f"**{percent(found.value)}** {show.tag('measured')} on {found.n:,} test images, against {percent(dense.value)} dense: "
+        f"**{evaluation.compare(dense, found).sentence()}**.{after}"
     )
 
 
 def stage_frame(stages: list[Stage]) -> pd.DataFrame:
-    """Return stages as rows for the picture and the table."""
-    rows = [(TITLES[s.name], s.accuracy.value, s.accuracy.low, s.accuracy.high, s.accuracy.n) for s in stages]
+    """Return stages as rows for the picture: all on the test images."""
+    rows = [(TITLES[s.name], s.last_word.value, s.last_word.low, s.last_word.high, s.last_word.n) for s in stages]
     return pd.DataFrame(rows, columns=["step", "value", "low", "high", "n"])
 
 
-def _stages(stages: list[Stage], split: str) -> None:
+def _stages(stages: list[Stage]) -> None:
     """Draw accuracy after each step."""
     if not stages:
         return
     frame = stage_frame(stages)
     gains = frame["value"].diff().iloc[2:]
-    best = "" if gains.empty else f" {frame['step'][gains.idxmax()]} brings {points(float(gains.max()))} points."
-    on = f"{int(frame['n'].iloc[0]):,} {split} images"
+    best = "" if gains.empty else f" {frame['step'][gains.idxmax()]}: {points(float(gains.max()))} points."
     show.chart(
         recovery_steps(frame, dark=show.dark()), "recovery_steps",
-        f"Accuracy after each step with its 95 % interval, on {on}; dashed: the dense model there.{best}",
+        f"Accuracy after each step with its 95 % interval, on the same {int(frame['n'].iloc[0]):,} test images; dashed: the dense "
+        f"model.{best}",
     )  # fmt: skip
+
+
+def _table(loaded: Loaded, stages: list[Stage]) -> None:
+    """Show each step on the test images and on those that choose, what it brought, and where recalibration brought nothing, why."""
+    rows = []
+    for place, stage in enumerate(stages):
+        found, chosen = stage.last_word, "–" if stage.test is None else show.plus_minus(*_three(stage.accuracy))
+        change = "–" if not place else evaluation.compare(stages[place - 1].last_word, found).sentence()
+        rows.append((TITLES[stage.name], show.plus_minus(*_three(found)), change, chosen))
+    names = ["step", "on test images", "against the step before", "on the images that choose the epoch"]
+    frame = pd.DataFrame(rows, columns=names).set_index("step")
+    st.table(frame if stages[0].test is not None else frame.drop(columns=names[-1]))
+    said = [f"{stage.note}." for stage in stages if stage.note]
+    said += [f"No step recalibrates: {NO_NORMS}."] if not options.has_norms(loaded) else []
+    for sentence in said:
+        st.caption(show.plain(sentence))
+
+
+def _three(found: Accuracy) -> tuple[float, float, float]:
+    """Return an accuracy and its interval."""
+    return found.value, found.low, found.high
 
 
 def _curves(job: Job, request: dict[str, Any]) -> None:

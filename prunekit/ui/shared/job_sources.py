@@ -17,12 +17,12 @@ from prunekit.ui.state.settings import Settings
 from prunekit.ui.state.uploads import uploads
 
 MOST = 6
-Key = tuple[ModelId, DataId]
+Key = tuple[ModelId, DataId | None]
 _LENT: OrderedDict[Key, tuple[nn.Module, Any]] = OrderedDict()
 _LOCK = threading.Lock()
 
 
-def names(now: Settings, loaded: Loaded) -> Key:
+def names(now: Settings, loaded: Loaded) -> tuple[ModelId, DataId]:
     """Return the model and the data in use as the core names them.
 
     Raises
@@ -45,18 +45,30 @@ def model_of(loaded: Loaded) -> ModelId:
     return ModelId(entry.id.name, weights, source.pretrained or entry.id.pretrained)
 
 
-def lend(now: Settings, loaded: Loaded, data: Any) -> Key:
+def lend(now: Settings, loaded: Loaded, data: Any) -> tuple[ModelId, DataId]:
     """Return what `names` does, and let jobs of this server use what is loaded already."""
     key = names(now, loaded)
+    _lend(key, loaded, data)
+    return key
+
+
+def lend_alone(loaded: Loaded) -> ModelId:
+    """Return what the core calls a model that has no data here, and let jobs of this server use it."""
+    name = model_of(loaded)
+    _lend((name, None), loaded, None)
+    return name
+
+
+def _lend(key: Key, loaded: Loaded, data: Any) -> None:
+    """Hold what is loaded for the jobs that ask for it next."""
     with _LOCK:
         _LENT[key] = (loaded.model, data)
         _LENT.move_to_end(key)
         while len(_LENT) > MOST:
             _LENT.popitem(last=False)
-    return key
 
 
-def _loader(model_id: ModelId, data_id: DataId) -> tuple[nn.Module, Any]:
+def _loader(model_id: ModelId, data_id: DataId | None) -> tuple[nn.Module, Any]:
     """Return what was lent, else load it."""
     with _LOCK:
         lent = _LENT.get((model_id, data_id))

@@ -19,7 +19,7 @@ from prunekit.config.ids import DataId
 from prunekit.config.registered import from_environment
 from prunekit.data.dataset import Data, Split, TensorSplit
 from prunekit.errors import CheckpointError, ModelError, PrunekitError
-from prunekit.experiments.identity import data_hash, weights_of
+from prunekit.experiments.identity import data_hash, earlier_weights_of, weights_of
 from prunekit.local_code.factories import code_of
 from prunekit.models.entries import ModelEntry
 from prunekit.models.guesses import shape_guess
@@ -217,6 +217,12 @@ def dense(source: Source) -> Loaded:
 def weights_known(source: Source, shape: tuple[int, ...]) -> str:
     """Return what the runs of a model are known by, on samples of a shape; hashing a large one takes a while."""
     return weights_of(load(source).model, shape)
+
+
+@lru_cache(maxsize=32)
+def earlier_weights_known(source: Source, shape: tuple[int, ...]) -> str:
+    """Return what they were known by until version 0.4.0."""
+    return earlier_weights_of(load(source).model, shape)
 
 
 def images_known(part: Split) -> str:

@@ -115,6 +115,7 @@ CODECS: dict[str, codecs.Codec] = {
     "find": codecs.matching(codecs.WORDS, "up to 60 characters"),
     "sort": codecs.choice(*SORTS),
     "every": codecs.YES_NO,
+    "others": codecs.YES_NO,
     "opened": codecs.matching(r"[0-9a-f]{12}", "12 hexadecimal digits"),
     "part": codecs.choice(*PARTS),
     "lesson": codecs.whole(1, len(LESSONS)),

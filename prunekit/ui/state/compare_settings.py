@@ -45,6 +45,8 @@ class Compared:
         Its order.
     every : bool
         Whether runs that arose in passing are in it, too.
+    others : bool
+        Whether runs of other models than the one in use are.
     opened : str
         The run that was clicked in the tree, by the first 12 digits of its name; empty for none.
     """
@@ -67,4 +69,5 @@ class Compared:
     find: str = ""
     sort: str = "newest"
     every: bool = False
+    others: bool = False
     opened: str = ""
