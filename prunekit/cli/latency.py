@@ -66,7 +66,7 @@ def latency(args: argparse.Namespace) -> str:
 
 
 def _needs_data(args: argparse.Namespace, specs: list[PruneSpec]) -> bool:
-    """Return whether images are looked at; noise will do for comparing the scores of runtimes in float32."""
+    """Return whether images are looked at; noise will do for comparing the outputs of runtimes in float32."""
     files = {RUNTIMES[name].file for name in args.runtime if name in RUNTIMES}
     return bool(args.accuracy or args.data or "int8" in files or any(spec.criterion in NEEDS_DATA for spec in specs))
 
@@ -116,7 +116,7 @@ def _page(name: str, report: LatencyReport) -> str:
             )
         parts.append("\n".join(f"{said}." for said in report.within_runtimes(batch, threads)))
     notes = [f"! {row.title}: {note}" for row in report.candidates for note in (*row.notes, *([row.error] if row.error else []))]
-    notes.append(f"scores compared with eager mode on {report.checked_on}" + (f"; energy: {report.energy}" if report.energy else ""))
+    notes.append(f"outputs compared with eager mode on {report.checked_on}" + (f"; energy: {report.energy}" if report.energy else ""))
     return "\n\n".join([*filter(None, parts), "\n".join(dict.fromkeys(notes))])
 
 

@@ -15,7 +15,7 @@ from prunekit.criteria.samples import BATCH
 from prunekit.criteria.scoring_task import Scores, Task, twin
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
-from prunekit.models.running import checked_labels, class_scores, run
+from prunekit.models.running import checked_labels, class_scores, classes_of
 
 
 def taylor(task: Task) -> Scores:
@@ -67,11 +67,11 @@ def _mean_square(task: Task, reduce: Callable[[Tensor], Tensor]) -> Scores:
 def _gradients(task: Task, reduction: str) -> Iterator[Scores]:
     """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives."""
     assert task.images is not None
-    model = twin(task.model)
+    model, classes = twin(task.model), classes_of(task.images)
     weights = [model.get_parameter(weight_name(model, name)) for name in task.layers]
     for x, y in task.images.batches(BATCH):
         with torch.enable_grad():
-            scores = class_scores(run(model, x), len(x))
+            scores = class_scores(model, x, classes)
             loss = F.cross_entropy(scores.float(), checked_labels(y, scores), reduction=reduction)
             if not loss.requires_grad:
                 raise ModelError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunekit.errors import DataError
+from prunekit.models.running import classes_of
 
 if TYPE_CHECKING:
     from prunekit.data.dataset import Batch  # only for its name: the catalog loads torchvision, which a bare model does not need
@@ -21,22 +22,30 @@ BATCH = 32
 
 
 class Images(Protocol):
-    """Labelled images in mini-batches."""
+    """Labelled images in mini-batches, and how many classes there are (0 where nobody knows)."""
+
+    classes: int
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield (images, labels)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Held:
     """Images in memory, for data that can only be read in order."""
 
     xs: Tensor
     ys: Tensor
+    classes: int = 0
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.ys)
+
+    @property
+    def labels(self) -> Tensor:
+        """Class of each image."""
+        return self.ys
 
     def take(self, indices: NDArray[np.int64]) -> _Held:
         """Return the images at ``indices``, in that order."""
@@ -118,6 +127,7 @@ def mixed(data: Any, samples: int, seed: int) -> Images:
     if not len(chosen):
         raise DataError(f"there are no {name} images to score on: choose data that are not empty")
     images: Images = chosen.take(np.argsort(np.random.default_rng(seed).random(len(chosen)), kind="stable"))
+    images.classes = classes_of(split) or classes_of(images)
     return images
 
 

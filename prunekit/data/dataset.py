@@ -33,11 +33,14 @@ class Split(Dataset[tuple[Tensor, int]]):
         Hash of the user's code that made them, as it was then; "" where none did.
     guesses : tuple of str
         As of the `Data` that they are part of: what is measured on them hangs on that.
+    classes : int
+        How many classes there are, those too that no image here is of; 0 where nobody said.
     """
 
     labels: NDArray[np.int64]
     code: str = ""
     guesses: tuple[str, ...] = ()
+    classes: int = 0
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -88,7 +91,7 @@ class Split(Dataset[tuple[Tensor, int]]):
         if n >= len(self):
             return self
         part = self.take(stratified(self.labels, n))
-        part.code, part.guesses = self.code, self.guesses
+        part.code, part.guesses, part.classes = self.code, self.guesses, self.classes
         return part
 
     def fingerprint(self) -> str:
@@ -214,10 +217,13 @@ class Data:
     guesses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Let the splits know what was guessed of them."""
-        for split in (self.train, self.validation, self.test):
-            if split is not None and self.guesses:
+        """Let each split know what was guessed of it, and how many classes there are: a part of the samples need not hold all."""
+        splits = [split for split in (self.train, self.validation, self.test) if split is not None]
+        known = len(self.classes) or max((int(split.labels.max()) + 1 for split in splits if len(split)), default=0)
+        for split in splits:
+            if self.guesses:
                 split.guesses = self.guesses
+            split.classes = getattr(split, "classes", 0) or known  # a split of somebody's own need not have heard of it
 
     def limited(self, n: int | None) -> Data:
         """Return the data with at most ``n`` images in each split: a fixed stratified choice."""

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from prunekit.errors import DataError
-from prunekit.evaluation.batches import Progress, batches_of, check_cancel, eval_mode, length_of, logits_of
-from prunekit.models.running import checked_labels
+from prunekit.evaluation.batches import Progress, batches_of, check_cancel, eval_mode, length_of
+from prunekit.models.running import checked_labels, class_scores, classes_of
 from prunekit.statistics.proportions import Z95, wilson
 
 __all__ = ["Z95", "Accuracy", "Predictions", "evaluate", "predict", "wilson"]
@@ -69,11 +69,12 @@ class Accuracy:
 
 def _outputs(model: nn.Module, split: Any, batch_size: int, cancel: threading.Event | None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield ``(logits, labels)`` batch by batch on the CPU, the model in eval mode and without gradients."""
+    classes = classes_of(split)
     for x, y in batches_of(split, batch_size):
         check_cancel(cancel)
         # entered for each batch: a generator must not leave a thread's inference mode on while its consumer runs
         with eval_mode(model), torch.inference_mode():
-            logits = logits_of(model, x).cpu()
+            logits = class_scores(model, x, classes).cpu()
         yield logits, checked_labels(y.detach().cpu(), logits)
 
 
@@ -90,7 +91,8 @@ def evaluate(
     Parameters
     ----------
     model : nn.Module
-        A classifier; runs in eval mode and is given its training flags back.
+        A classifier; runs in eval mode and is given its training flags back. Of several tensors that it returns the class scores are told
+        by the attribute ``output`` of its factory, by their name (``logits``, ``scores``, ``out``) or by the number of classes.
     split : Split, Dataset or iterable of batches
         A split of the catalog such as ``data.test``, a torch dataset of ``(x, int)``, or batches ``(x, labels)``.
     batch_size : int
@@ -110,7 +112,7 @@ def evaluate(
     DataError
         If there are no samples, or a label is outside the model's classes.
     ModelError
-        If the model does not run on the samples or does not return finite ``[N, classes]``.
+        If the model does not run on the samples, does not return finite ``[N, classes]``, or returns several tensors that may be meant.
     Cancelled
         If ``cancel`` was set.
     """
@@ -180,7 +182,7 @@ def predict(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> Prediction
         As for :func:`evaluate`.
     """
     with eval_mode(model), torch.inference_mode():
-        parts = [logits_of(model, part).cpu().double().softmax(1).max(1) for part in torch.split(x, batch_size) if len(part)]
+        parts = [class_scores(model, part).cpu().double().softmax(1).max(1) for part in torch.split(x, batch_size) if len(part)]
     if not parts:
         return Predictions(np.zeros(0, np.int64), np.zeros(0))
     return Predictions(torch.cat([part.indices for part in parts]).numpy(), torch.cat([part.values for part in parts]).numpy())

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
 from prunekit.errors import DataError, PrunekitError
-from prunekit.models.running import class_scores, run
 
 Progress = Callable[[float, str], object]
 Batch = tuple[Tensor, Tensor]
@@ -89,26 +88,3 @@ def length_of(split: Any) -> int | None:
     """Return the number of samples where it is known before reading (not for bare iterables of batches)."""
     known = hasattr(split, "batches") or isinstance(split, Dataset)
     return len(split) if known and hasattr(split, "__len__") else None
-
-
-def logits_of(model: nn.Module, x: Tensor) -> Tensor:
-    """Return the model's class scores for one batch.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In eval mode; of several outputs (GoogLeNet, Inception) the first that has the form of class scores counts.
-    x : Tensor, shape [N, ...]
-        One batch; moved to the model's device.
-
-    Returns
-    -------
-    Tensor, shape [N, classes]
-        Finite, on the model's device.
-
-    Raises
-    ------
-    ModelError
-        If the model does not run on such an input, or does not return finite ``[N, classes]``.
-    """
-    return class_scores(run(model, x), len(x))

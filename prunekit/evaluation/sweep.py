@@ -19,6 +19,7 @@ from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
 from prunekit.models.layers import weight_of
 from prunekit.pruning.api import carry_out
+from prunekit.pruning.influence import check_influence
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
@@ -142,6 +143,8 @@ class Scored:
         self.model, self.spec, self.shape = model, spec, shape
         masked = spec.mode == "unstructured"
         self._ranking = Ranking.of(model, spec, data) if masked else ChannelRanking.of(model, spec, trace(model, shape), data)
+        if isinstance(self._ranking, Ranking):
+            check_influence(model, self._ranking.shapes, shape, data)
         self._working: nn.Module | None = None
 
     def check(self, sparsity: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.config.ids import DataId, ModelId
-from prunekit.errors import PrunekitError, RunGone
-from prunekit.evaluation.batches import eval_mode, logits_of
+from prunekit.errors import ModelError, PrunekitError, RunGone
+from prunekit.evaluation.batches import eval_mode
 from prunekit.experiments.home import checkpoints, weights_folder
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.identity import weights_of
@@ -23,6 +23,8 @@ from prunekit.experiments.sources import Shape, Source, gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
+from prunekit.models.outputs import SCORES, Choice, choice_of, path_of_scores
+from prunekit.models.running import class_scores, outputs_of
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import prune
 from prunekit.pruning.result import PruneResult
@@ -67,13 +69,33 @@ class Opened:
     dense: nn.Module | None = field(default=None, repr=False)
     result: PruneResult | None = field(default=None, repr=False)
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return the class scores of a batch, [N, classes], on the CPU; a quantised run is asked in its runtime."""
+    def scores(self, x: Tensor, classes: int = 0) -> Tensor:
+        """Return the class scores of a batch, [N, classes], on the CPU; a quantised run is asked in its runtime.
+
+        ``classes`` is how many the data have; 0 where nobody knows.
+        """
         if self.session is not None:
-            return scores_of(self.session, x)
+            return scores_of(self.session, x, classes)
         assert self.model is not None
         with eval_mode(self.model), torch.inference_mode():
-            return logits_of(self.model, x).cpu()
+            return class_scores(self.model, x, classes).cpu()
+
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Return all tensors that it gives for a batch, by their path, on the CPU."""
+        if self.session is not None:
+            return self.session.outputs(x)
+        assert self.model is not None
+        with eval_mode(self.model), torch.inference_mode():
+            return outputs_of(self.model, x)
+
+    def path_of_scores(self, outputs: Mapping[str, Tensor], classes: int = 0) -> str | None:
+        """Return which of these, with an entry for each sample, are the class scores; None where none are, or more may be meant."""
+        named = Choice(SCORES if SCORES in outputs else None, (classes,) if classes else ())
+        try:
+            choice = named if self.model is None else choice_of(self.model, classes)
+            return path_of_scores(outputs, len(next(iter(outputs.values()))), choice)
+        except (ModelError, StopIteration):
+            return None
 
 
 def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None) -> Opened:

@@ -18,6 +18,7 @@ from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.measured_samples import Images, how
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.store import RunStore
+from prunekit.models.running import classes_of
 
 WHAT = "predictions"
 BATCH = 256
@@ -127,7 +128,7 @@ def ask(opened: Opened, part: object, progress: Progress | None = None, cancel: 
     total = len(part)  # type: ignore[arg-type]
     for x, _ in batches_of(part, BATCH):
         check_cancel(cancel)
-        best = opened.scores(x).double().softmax(1).max(1)
+        best = opened.scores(x, classes_of(part)).double().softmax(1).max(1)
         classes.append(best.indices)
         confidence.append(best.values)
         done += len(x)

@@ -21,6 +21,7 @@ from prunekit.latency.worker_payload import Request, Row
 from prunekit.local_code.factories import is_factory
 from prunekit.models.folder import stored_architecture
 from prunekit.models.load import load_code, load_model
+from prunekit.models.outputs import joined
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx, load_exporter
 from prunekit.runtimes.quantise import quantise_onnx
@@ -147,15 +148,20 @@ def _file_bytes(request: Request, candidate: int, runtime: Runtime) -> int:
 
 
 def _compared(request: Request, row: Row, session: Session) -> dict[str, Any]:
-    """Compare the scores with those of eager mode, which the first trial of a candidate leaves."""
-    reference = Path(request.folder) / f"scores-{row.candidate}.npy"
+    """Compare all outputs with those of eager mode, which the first trial of a candidate leaves."""
+    reference = Path(request.folder) / f"outputs-{row.candidate}.npz"
     images = torch.from_numpy(np.load(Path(request.folder) / "images.npy"))
-    scores = torch.cat([session.scores(part) for part in torch.split(images, row.batch)])  # what fits is what is timed, not more
+    parts = torch.split(images, row.batch)  # what fits is what is timed, not more
+    found = joined([session.outputs(part) for part in parts], [len(part) for part in parts])
+    if not found:
+        raise LatencyError("it gives nothing that has an entry for each sample, so that there is nothing to compare")
     if not reference.is_file():
         if row.runtime != EAGER:
-            raise LatencyError("there are no scores of eager mode to compare with: the model does not run there")
-        np.save(reference, scores.numpy())
-    checked = check(RUNTIMES[row.runtime], torch.from_numpy(np.load(reference)), scores)
+            raise LatencyError("there is nothing of eager mode to compare with: the model does not run there")
+        np.savez(reference, **{name: tensor.numpy() for name, tensor in found.items()})  # type: ignore[arg-type]
+    with np.load(reference) as kept:
+        expected = {name: torch.from_numpy(kept[name]) for name in kept.files}
+    checked = check(RUNTIMES[row.runtime], expected, found, len(images))
     return {"check": asdict(checked), **({} if checked.passed else {"error": f"not timed: {checked.sentence}"})}
 
 

@@ -45,6 +45,8 @@ class ModelInfo:
         Hash of the user's code that made it, as it was then (`prunekit.local_code.factories.code_of`); "" where none did.
     measured : DataId, optional
         The data that a model in a folder was measured on, as its recipe says: their limit, size and normalisation with them.
+    output : str or int, optional
+        Name or index of the class scores among the tensors of the output, where the factory says so.
     checked : str
         In a sentence: how a model in a folder is known to be the one that was saved; "" for other models.
     task, example : optional
@@ -67,6 +69,7 @@ class ModelInfo:
     task: Any = field(default=None, compare=False, repr=False)
     example: Any = field(default=None, compare=False, repr=False)
     guessed: bool = False
+    output: str | int | None = None
 
 
 def side_of(shape: tuple[int, ...] | None) -> int | None:
@@ -125,10 +128,12 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
         except ModelError:
             shape = None
     rest = told["mean"], told["std"], side_of(given), told["data"], told["classes"] or ()
-    known = ModelInfo(model_id, shape, *rest, guessed=given is None and shape is not None)
+    maker = None if isinstance(factory, (type, nn.Module)) else factory
+    output = _told("output", maker, None)  # a module may well use this name for something else
+    known = ModelInfo(model_id, shape, *rest, guessed=given is None and shape is not None, output=output)
     # methods and layers of a class may have these names; what a function says of itself is meant
     said = {name: getattr(factory, name, None) for name in ("task", "example")}
-    if isinstance(factory, (type, nn.Module)):
+    if maker is None:
         said = {name: None if callable(value) else value for name, value in said.items()}
     return replace(known, task=said["task"], example=said["example"])
 
@@ -140,7 +145,7 @@ def numbered(classes: int) -> tuple[str, ...]:
     return tuple(map(str, range(classes)))
 
 
-def _told(field: str, factory: object, model: nn.Module) -> Any:
+def _told(field: str, factory: object, model: nn.Module | None) -> Any:
     """Return an attribute of the factory or of the module in its canonical form, or None.
 
     A module may use these names for something else, so what does not fit is passed over there; on a function it is an error.
@@ -163,6 +168,7 @@ FORMS = {
     "std": "one number above 0 for each channel",
     "data": "the name of a data set",
     "classes": "a list of names, or how many there are",
+    "output": "the name or the index of the class scores among the tensors that the model returns",
 }
 
 
@@ -170,6 +176,10 @@ def canonical(field: str, value: object) -> Any:
     """Return ``value`` in the form that the field has in `ModelInfo`."""
     if field == "data":
         if not isinstance(value, str):
+            raise TypeError
+        return value
+    if field == "output":
+        if type(value) not in (str, int):
             raise TypeError
         return value
     if isinstance(value, (bool, str)):

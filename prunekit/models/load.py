@@ -22,6 +22,7 @@ from prunekit.local_code.local_imports import LOCK
 from prunekit.models.checkpoints import State, fit_state, read_checkpoint
 from prunekit.models.entries import list_models
 from prunekit.models.info import ModelInfo, described, info, remember
+from prunekit.models.outputs import Choice, note
 from prunekit.models.state import fingerprint
 from prunekit.models.timm_models import PREFIX as TIMM
 from prunekit.models.timm_models import build_timm, timm_info, timm_package
@@ -235,5 +236,7 @@ def _seeded(build: Callable[[], Made]) -> Made:
 
 
 def _frozen(model: nn.Module, known: ModelInfo) -> nn.Module:
-    """Return the model ready to be shared: eval mode, no gradients, its info noted."""
+    """Return the model ready to be shared: eval mode, no gradients, its info noted, and by what its class scores are told."""
+    if known.output is not None or known.classes:
+        note(model, Choice(known.output, (len(known.classes),) if known.classes else ()))
     return remember(model.eval().requires_grad_(False), known)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
+from prunekit.models.outputs import tensors_of
 from prunekit.models.probe_answers import KINDS, MOST_TENSORS, MOST_VALUES, Answer, Probe, noise
-from prunekit.models.running import run, tensors_in
+from prunekit.models.running import run
 from prunekit.models.state import digests
 
 __all__ = ["Answer", "Probe", "difference", "rounding", "take"]
@@ -63,7 +64,7 @@ def take(
     if shape is None:
         return Probe(**told, why="nobody knows which input it takes")
     large = sum(p.numel() for p in model.parameters()) > LARGE
-    sides, limit, why = tuple(int(side) for side in shape), _limit(model), ""
+    sides, limit, why = tuple(int(side) for side in shape), index_limit(model), ""
     for kind in KINDS if samples is not None else KINDS[:-1]:
         for n in (1,) if large else (SAMPLES, 1):
             inputs = noise(kind, n, sides, limit) if samples is None or kind != "samples" else samples[:n]
@@ -127,7 +128,7 @@ def _changed(now: Mapping[str, str], then: Mapping[str, str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def _limit(model: nn.Module) -> int:
+def index_limit(model: nn.Module) -> int:
     """Return below which number indices lie: as many as the smallest embedding holds."""
     return min((module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)), default=2)
 
@@ -142,10 +143,10 @@ def _asked(model: nn.Module, inputs: Tensor, most: int | Sequence[int], turn: in
     ModelError
         If it does not run on such inputs, or gives nothing, or NaN or infinity.
     """
-    with _at_rest(model), torch.no_grad():
+    with at_rest(model), torch.no_grad():
         try:
             torch.manual_seed(turn)
-            found = list(tensors_in(run(model, inputs.clone())))[:MOST_TENSORS]
+            found = list(tensors_of(run(model, inputs.clone())).values())[:MOST_TENSORS]
         except ModelError:
             raise
         except Exception as error:  # whatever a model's own code raises
@@ -158,7 +159,7 @@ def _asked(model: nn.Module, inputs: Tensor, most: int | Sequence[int], turn: in
 
 
 @contextmanager
-def _at_rest(model: nn.Module) -> Iterator[None]:
+def at_rest(model: nn.Module) -> Iterator[None]:
     """Bring a model into eval mode, and leave its mode, buffers and torch's random state as they were."""
     training = [module for module in model.modules() if module.training]
     entries = [(m._buffers, leaf, b, b.detach().clone()) for m in model.modules() for leaf, b in m._buffers.items() if b is not None]

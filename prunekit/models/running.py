@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
+from prunekit.models.outputs import choice_of, scores_in, tensors_of
 from prunekit.tasks.classification import checked_labels
 
-__all__ = ["checked_labels", "class_scores", "run", "scores_in", "tensors_in"]
+__all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "tensors_of"]
 
 
 def run(model: nn.Module, x: Tensor) -> Any:
@@ -36,56 +35,52 @@ def run(model: nn.Module, x: Tensor) -> Any:
         ) from error
 
 
-def tensors_in(out: Any) -> Iterator[Tensor]:
-    """Yield the tensors of a model's output in order."""
-    if isinstance(out, Tensor):
-        yield out
-        return
-    if isinstance(out, Mapping):
-        out = list(out.values())
-    elif is_dataclass(out) and not isinstance(out, type):
-        out = [getattr(out, field.name) for field in fields(out)]
-    if isinstance(out, (list, tuple)):
-        for part in out:
-            yield from tensors_in(part)
+def outputs_of(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Return all tensors that a model gives for one batch, by path, on the CPU and without gradients; the model is in eval mode."""
+    with torch.no_grad():
+        return {path: tensor.cpu() for path, tensor in tensors_of(run(model, x)).items()}
 
 
-def scores_in(out: Any, samples: int) -> Tensor:
-    """Return the class scores in a model's output, finite or not.
+def raw_scores(model: nn.Module, x: Tensor, classes: int = 0) -> Tensor:
+    """Return a model's class scores for one batch, finite or not; parameters and errors as for :func:`class_scores`."""
+    return scores_in(run(model, x), len(x), choice_of(model, classes))
+
+
+def class_scores(model: nn.Module, x: Tensor, classes: int = 0) -> Tensor:
+    """Return a model's class scores for one batch.
 
     Parameters
     ----------
-    out : Tensor or tuple, mapping, dataclass of them
-        What the model returned.
-    samples : int
-        Size of the batch.
+    model : nn.Module
+        Run as it is; which of several tensors are the scores is told by :mod:`prunekit.models.outputs`.
+    x : Tensor, shape [N, ...]
+        Moved to the model's device and type.
+    classes : int
+        How many the data have; 0 where nobody knows.
 
     Returns
     -------
     Tensor, shape [N, classes]
-        The first floating tensor of this shape.
 
     Raises
     ------
     ModelError
-        If there is none.
+        If the model does not run on such an input, returns no class scores or several tensors that may be meant, or NaN or infinity.
     """
-    scores = next((t for t in tensors_in(out) if t.is_floating_point() and t.ndim == 2 and len(t) == samples), None)
-    if scores is None:
-        got = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ModelError(f"the model must return [N, classes], here [{samples}, classes]; got {got}. It has to be a classifier")
-    return scores
+    return finite(raw_scores(model, x, classes))
 
 
-def class_scores(out: Any, samples: int) -> Tensor:
-    """Return the class scores in a model's output; parameters and return as for :func:`scores_in`.
-
-    Raises
-    ------
-    ModelError
-        If there are none, or they hold NaN or infinity.
-    """
-    scores = scores_in(out, samples)
+def finite(scores: Tensor) -> Tensor:
+    """Return scores, or raise `ModelError` where they hold NaN or infinity."""
     if not bool(torch.isfinite(scores).all()):
         raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
     return scores
+
+
+def classes_of(data: Any) -> int:
+    """Return how many classes data or one of their splits have; 0 where nobody knows before reading them."""
+    told = getattr(data, "classes", None) or 0
+    if isinstance(told, int):
+        known = getattr(data, "labels", getattr(data, "targets", None))
+        return told or (0 if known is None or not len(known) else int(torch.as_tensor(known).max()) + 1)
+    return len(told)

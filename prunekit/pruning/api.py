@@ -11,6 +11,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, SpecError
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.pruning.influence import check_influence
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.skipped import skipped
@@ -95,14 +96,39 @@ def prune(
     with torch.inference_mode(False):
         shape = sample_shape(model, data, input_shape)
         if spec.mode == "structured":
-            graph = trace(model, shape)
-            return carry_out(model, ChannelRanking.of(model, spec, graph, data).cut(), spec)
-        return mask(model, rank(model, spec, data, once=True), spec, shape)
+            return carry_out(model, plan_of(model, spec, shape, data), spec)
+        return mask(model, rank(model, spec, data, once=True), spec, shape, data)
 
 
-def mask(model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...]) -> PruneResult:
-    """Carry out an unstructured or N:M setting on weights that are ranked already."""
+def plan_of(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: HasTest | None = None) -> Plan:
+    """Return what a structured setting removes, where a copy without it can differ from the dense model.
+
+    Raises
+    ------
+    PruningError
+        If the setting cannot be carried out, or the pruned model would go on using the dense one.
+    """
+    try:
+        plan = ChannelRanking.of(model, spec, trace(model, shape), data).cut()
+    except Exception:
+        check_influence(model, prunable_layers(model), shape, data)  # it knows better, where copies go on using the model
+        raise
+    check_influence(model, [name for name, (before, after) in plan.layer_shapes.items() if before != after], shape, data)
+    return plan
+
+
+def mask(
+    model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...], data: HasTest | None = None
+) -> PruneResult:
+    """Carry out an unstructured or N:M setting on weights that are ranked already.
+
+    Raises
+    ------
+    PruningError
+        If the masked model would give what the dense one gives, whatever goes.
+    """
     masks = PackedMasks(ranking.each_mask(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut()))
+    unused = check_influence(model, [name for name, count in masks.removed.items() if count], shape, data)
     pruned = masked_copy(model, masks)
     before, after = count(model, shape), count(pruned, shape)
     removed = sum(masks.removed.values())
@@ -110,7 +136,7 @@ def mask(model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, s
     layers = tuple(_masked_layer(pruned, name, asked.get(name)) for name in prunable_layers(model))
     gone = (name for name, size in ranking.sizes.items() if size and masks.removed[name] == size)
     lost = (f"{name} lost all its weights: the output no longer depends on what enters it" for name in gone)
-    limits = (*ranking.limits(spec), *lost)
+    limits = (*ranking.limits(spec), *unused, *lost)
     achieved = Achieved("weights", spec.sparsity, removed / max(masks.total, 1), removed, masks.total)
     left_out = skipped(model, spec, tuple(ranking.sizes))
     return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits, skipped=left_out)

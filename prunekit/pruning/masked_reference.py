@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.models.meta_copy import Seeing, locating
-from prunekit.pruning.structured.axis_tracker import Calls, tensors_in
+from prunekit.models.outputs import tensors_of
+from prunekit.pruning.structured.axis_tracker import Calls
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
 
@@ -131,7 +132,7 @@ def reference(zeroed: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
         As the model's outputs.
     """
     with torch.no_grad(), as_smaller(zeroed, plan):
-        return tensors_in(zeroed(x))
+        return list(tensors_of(zeroed(x)).values())
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.errors import ProofError
 from prunekit.models.meta_copy import copied
+from prunekit.models.outputs import tensors_of
 from prunekit.pruning.masked_reference import reference
-from prunekit.pruning.structured.axis_tracker import tensors_in
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of
 from prunekit.pruning.structured.trace_errors import place
@@ -156,14 +156,17 @@ def _output(model: nn.Module, x: Tensor, plan: Removal | None = None) -> list[Te
     if plan is not None:
         return reference(model, plan, x)
     with torch.inference_mode():
-        return tensors_in(model(x))
+        return list(tensors_of(model(x)).values())
 
 
 def _relative(a: list[Tensor], b: list[Tensor]) -> float:
     """Return the largest max|a - b| / max|a| of any output; infinite where shapes or values do not allow it."""
     if [t.shape for t in a] != [t.shape for t in b] or not all(bool(torch.isfinite(t).all()) for t in (*a, *b)):
         return float("inf")
-    found = [(float((s - t).abs().max()), float(s.abs().max())) for s, t in zip(a, b, strict=True) if s.numel()]
+    pairs = [(s, t) for s, t in zip(a, b, strict=True) if s.numel()]
+    # an index or a truth value tells of scores that are compared themselves, and turns where two of them are nearly equal
+    pairs = [pair for pair in pairs if pair[0].is_floating_point()] or [(s.double(), t.double()) for s, t in pairs]
+    found = [(float((s - t).abs().max()), float(s.abs().max())) for s, t in pairs]
     return max((difference / scale if scale > 0 else float("inf") for difference, scale in found if difference > 0), default=0.0)
 
 

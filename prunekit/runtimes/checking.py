@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from prunekit.models.outputs import SCORES
+
 if TYPE_CHECKING:
     from prunekit.runtimes.registry import Runtime
 
 MOST_ERROR = 1e-3
-"""Largest difference of scores in float32, relative to the largest score."""
+"""Largest difference of outputs in float32, relative to the largest value of the same output."""
+MOST_FLIPPED = 0.01
+"""Largest share of whole numbers and truth values that may differ: two that are nearly equal may be put in another order."""
+
+
+def apart(expected: Tensor, found: Tensor) -> float:
+    """Return the largest difference by the largest value; infinite where shapes, or too many values that are no floats, differ."""
+    if found.shape != expected.shape or found.is_floating_point() != expected.is_floating_point():
+        return math.inf
+    if not expected.numel():
+        return 0.0
+    if not expected.is_floating_point():
+        return 0.0 if float((expected != found).double().mean()) <= MOST_FLIPPED else math.inf
+    return float((expected.float() - found.float()).abs().max()) / (float(expected.abs().max()) or 1.0)
 
 
 @dataclass(frozen=True)
 class Check:
-    """How a runtime's class scores compare with those of eager torch.
+    """How what a runtime gives compares with what eager torch gives.
 
     Attributes
     ----------
     agreement : float or None
-        Share of samples whose highest score is at the same class, 0..1; None where the scores cannot be compared.
+        Share of samples whose highest score is at the same class, 0..1; None where there are no class scores to compare.
     error : float or None
-        Largest difference by the largest absolute score of eager; None where the scores cannot be compared.
+        Largest difference by the largest absolute value of eager, of the output where it is largest; None where they cannot be compared.
     n : int
         Samples compared.
     passed : bool
@@ -40,33 +57,49 @@ class Check:
     sentence: str
 
 
-def check(runtime: Runtime, expected: Tensor, found: Tensor) -> Check:
-    """Compare a runtime's class scores with those of eager torch.
+Outputs = Tensor | Mapping[str, Tensor]
+
+
+def check(runtime: Runtime, expected: Outputs, found: Outputs, n: int | None = None) -> Check:
+    """Compare all outputs of a runtime with those of eager torch.
 
     Parameters
     ----------
     runtime : Runtime
-        In float32 the scores must be within ``1e-3`` of eager's, relative to the largest; with fewer bits the agreement of the highest
+        In float32 outputs must be within ``1e-3`` of eager's, relative to the largest value; with fewer bits the agreement of the highest
         score is reported, and only a wrong shape, NaN or infinity is refused.
-    expected, found : Tensor, shape [N, classes]
-        Class scores of eager torch and of the runtime.
+    expected, found : mapping of str to Tensor, or Tensor
+        Outputs of eager torch and of the runtime, in the same order; class scores are called ``scores``, and a tensor alone holds them.
+    n : int, optional
+        Samples compared; as many as the first output is long when left out.
     """
-    n = len(expected)
-    if not bool(torch.isfinite(expected).all()):
-        return Check(None, None, n, False, "eager itself gives scores that hold NaN or infinity: the model's weights are damaged")
-    if found.shape != expected.shape:
-        return Check(
-            None, None, n, False, f"{runtime.title} gives scores of shape {list(found.shape)} where eager gives {list(expected.shape)}"
-        )
-    if not bool(torch.isfinite(found).all()):
-        return Check(None, None, n, False, f"{runtime.title} gives scores that hold NaN or infinity")
-    scale = float(expected.abs().max()) or 1.0
-    error = float((expected - found).abs().max()) / scale
-    agreement = float((expected.argmax(1) == found.argmax(1)).double().mean())
+    expected, found = ({SCORES: each} if isinstance(each, Tensor) else each for each in (expected, found))
+    n = len(next(iter(expected.values()))) if n is None else n
+    if not all(_finite(tensor) for tensor in expected.values()):
+        return Check(None, None, n, False, "eager itself gives outputs that hold NaN or infinity: the model's weights are damaged")
+    shapes = [[list(tensor.shape) for tensor in outputs.values()] for outputs in (found, expected)]
+    if shapes[0] != shapes[1]:
+        got, wanted = (", ".join(map(str, each)) or "nothing" for each in shapes)
+        return Check(None, None, n, False, f"{runtime.title} gives outputs of shape {got} where eager gives {wanted}")
+    if not all(_finite(tensor) for tensor in found.values()):
+        return Check(None, None, n, False, f"{runtime.title} gives outputs that hold NaN or infinity")
+    error, what = max((apart(a, b), name) for (name, a), b in zip(expected.items(), found.values(), strict=True))
+    table = {name: (a, b) for (name, a), b in zip(expected.items(), found.values(), strict=True)}.get(SCORES)
+    agreement = None if table is None else float((table[0].argmax(1) == table[1].argmax(1)).double().mean())
+    kind = "score" if what == SCORES else "output" if len(expected) == 1 else f"value of {what}"
     if runtime.precision != "float32":
-        return Check(agreement, error, n, True, f"same top class as eager on {agreement:.1%} of {n} samples")
-    if error > MOST_ERROR:
-        return Check(
-            agreement, error, n, False, f"{runtime.title} differs from eager by {error:.1e} of the largest score; {MOST_ERROR:g} is allowed"
-        )
-    return Check(agreement, error, n, True, f"within {error:.1e} of eager, relative to the largest score")
+        same = f"within {error:.1e} of eager, relative to the largest {kind}" if agreement is None else ""
+        return Check(agreement, error, n, True, same or f"same top class as eager on {agreement:.1%} of {n} samples")
+    if not error <= MOST_ERROR:
+        return Check(agreement, error, n, False, f"{runtime.title} {_by(error, kind)}; {MOST_ERROR:g} is allowed")
+    return Check(agreement, error, n, True, f"within {error:.1e} of eager, relative to the largest {kind}")
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Return whether a tensor holds neither NaN nor infinity."""
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+
+
+def _by(error: float, kind: str) -> str:
+    """Say by how much a runtime differs."""
+    return f"differs from eager by {error:.1e} of the largest {kind}" if math.isfinite(error) else f"gives another {kind} than eager"

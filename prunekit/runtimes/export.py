@@ -11,17 +11,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit.errors import PrunekitError, RuntimeFault
-from prunekit.models.running import class_scores, run
-from prunekit.runtimes.checking import MOST_ERROR
+from prunekit.errors import ModelError, PrunekitError, RuntimeFault
+from prunekit.models.outputs import choice_of, export_names, tensors_of
+from prunekit.models.running import run
+from prunekit.runtimes.checking import MOST_ERROR, apart
 from prunekit.runtimes.faults import silence, traced_reason
 from prunekit.runtimes.onnx_session import OnnxSession
 
-INPUT, OUTPUT = "images", "scores"
+INPUT = "images"
 _ONE_BATCH = (
     "the exported file works for one batch only: the model's code fixes the number of samples "
     "(by a number instead of x.size(0), or by computing outside of torch)"
 )
+
+
+class Flat(nn.Module):
+    """A model whose tensors come as one tuple, out of whatever it returns: exporters know few kinds of containers."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return all tensors in order."""
+        return tuple(tensors_of(self.model(x)).values())
 
 
 def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, *, batch: int = 2) -> Path:
@@ -32,7 +45,7 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
     Parameters
     ----------
     model : nn.Module
-        A classifier in float32; it is copied, not changed.
+        In float32; it is copied, not changed. Of an output that is no tensor alone all tensors are written.
     input_shape : sequence of int
         Shape of one sample, (C, H, W).
     path : str or Path
@@ -43,22 +56,27 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
     Returns
     -------
     Path
-        The file: input ``images`` [batch, C, H, W], output ``scores`` [batch, classes], both float32.
+        The file: input ``images`` [batch, C, H, W], float32; output ``scores`` [batch, classes] where the model gives class scores, and
+        others by their path in what it returns (``hidden``, ``output_1``; ``output`` for a tensor alone).
 
     Raises
     ------
     ModelError
-        If the model does not run on such samples, or is no classifier.
+        If the model does not run on such samples, or returns no tensor.
     RuntimeFault
-        If the model cannot be exported, or the file does not give its scores for another batch; the message names what stops it.
+        If the model cannot be exported, or the file does not give its outputs for another batch; the message names what stops it.
     """
     path, part = Path(path), Path(f"{path}.part")
     own = copy.deepcopy(model).to("cpu", torch.float32).eval()
     with torch.inference_mode():
-        class_scores(run(own, _noise(batch, input_shape)), batch)  # what does not run is told by its own error
+        found = tensors_of(run(own, _noise(batch, input_shape)))  # what does not run is told by its own error
+    if not found:
+        raise ModelError("the model returns no tensor that can be found: return tensors, a tuple, a dict or a dataclass")
+    names = export_names(found, batch, choice_of(own))
+    own = own if list(found) == [""] else Flat(own)
     try:
         with silence():
-            program = _exported(own, torch.zeros(batch, *input_shape))
+            program = _exported(own, torch.zeros(batch, *input_shape), names)
             program.save(str(part), external_data=False)
             _strip(part)
         _verify(own, part, input_shape, batch + 1)
@@ -78,10 +96,10 @@ def load_exporter() -> None:
         import_module(package)
 
 
-def _exported(model: nn.Module, example: Tensor) -> Any:
+def _exported(model: nn.Module, example: Tensor, outputs: list[str]) -> Any:
     """Trace the model with an open batch."""
     open_batch = ({0: torch.export.Dim("batch", min=1)},)
-    names = {"input_names": [INPUT], "output_names": [OUTPUT]}
+    names = {"input_names": [INPUT], "output_names": outputs}
     return torch.onnx.export(model, (example,), dynamo=True, dynamic_shapes=open_batch, verbose=False, **names)  # type: ignore[arg-type]
 
 
@@ -104,22 +122,22 @@ def _noise(batch: int, input_shape: Sequence[int]) -> Tensor:
 
 
 def _verify(model: nn.Module, path: Path, input_shape: Sequence[int], batch: int) -> None:
-    """Raise unless the file gives the model's scores for another batch than the one that was traced.
+    """Raise unless the file gives the model's outputs for another batch than the one that was traced.
 
     Tracing takes for a constant what is computed outside of torch, and a number of samples that the code spells out.
     """
     x = _noise(batch, input_shape)
     try:
         with torch.inference_mode():
-            expected = class_scores(run(model, x), batch)
-        found = OnnxSession(path, 1).scores(x)
+            expected = list(tensors_of(run(model, x)).values())
+        found = OnnxSession(path, 1).outputs(x)
     except PrunekitError as error:
         raise RuntimeFault(_ONE_BATCH) from error
-    if found.shape != expected.shape:
+    if [tensor.shape for tensor in found.values()] != [tensor.shape for tensor in expected]:
         raise RuntimeFault(_ONE_BATCH)
-    off = float((expected - found).abs().max()) / (float(expected.abs().max()) or 1.0)
+    off, name = max((apart(a, b), name) for a, (name, b) in zip(expected, found.items(), strict=True))
     if not off <= MOST_ERROR:
         raise RuntimeFault(
-            f"the exported file gives other scores than the model ({off:.1e} of the largest): "
+            f"the exported file gives other {name} than the model ({off:.1e} of the largest): "
             "the model computes outside of torch, or not the same each time"
         )

@@ -24,7 +24,7 @@ def load_onnxruntime() -> Any:
     return onnxruntime
 
 
-class OnnxSession:
+class OnnxSession(Session):
     """An ONNX file in ONNX Runtime, on the CPU.
 
     Parameters
@@ -42,22 +42,22 @@ class OnnxSession:
         options.log_severity_level = 4
         self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.input: str = self.session.get_inputs()[0].name
-        self.output: str = self.session.get_outputs()[0].name
+        self.names: list[str] = [output.name for output in self.session.get_outputs()]
         self.notes: tuple[str, ...] = ()
         self.compile_s: float | None = None
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return class scores, float32 [N, classes]."""
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Return all outputs of the file by name."""
         try:
-            return torch.from_numpy(np.array(self.bind(x)()[0], dtype=np.float32))  # type: ignore[index]
+            return {name: torch.from_numpy(np.array(found)) for name, found in zip(self.names, self.bind(x)(), strict=True)}
         except Exception as error:
             raise RuntimeFault(
                 f"ONNX Runtime does not run the model on samples of shape {list(x.shape[1:])}: {first_line(error)}"
             ) from error
 
-    def bind(self, x: Tensor) -> Callable[[], object]:
+    def bind(self, x: Tensor) -> Callable[[], Any]:
         """Return a function that makes one forward pass of ``x``."""
-        run, names, feed = self.session.run, [self.output], {self.input: np.ascontiguousarray(x.numpy(), dtype=np.float32)}
+        run, names, feed = self.session.run, self.names, {self.input: np.ascontiguousarray(x.numpy(), dtype=np.float32)}
         return lambda: run(names, feed)
 
 

@@ -37,7 +37,7 @@ def load_openvino() -> Any:
         sys.modules.update(hidden)
 
 
-class OpenVinoSession:
+class OpenVinoSession(Session):
     """An ONNX file in OpenVINO, on the CPU, compiled once for each shape of the input.
 
     Parameters
@@ -57,12 +57,13 @@ class OpenVinoSession:
         self.notes: tuple[str, ...] = ()
         self.compile_s: float | None = None
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return class scores, float32 [N, classes]."""
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Return all outputs of the file by name."""
         try:
             self.bind(x)()
-            found = self.requests[tuple(x.shape)].get_output_tensor(0).data
-            return torch.from_numpy(np.array(found, dtype=np.float32))
+            request = self.requests[tuple(x.shape)]
+            places = enumerate(request.model_outputs)
+            return {output.any_name: torch.from_numpy(np.array(request.get_output_tensor(i).data)) for i, output in places}
         except RuntimeFault:
             raise
         except Exception as error:

@@ -1,15 +1,16 @@
-"""What a runtime opens, and what it gives back: files on disk, and a session that computes class scores."""
+"""What a runtime opens, and what it gives back: files on disk, and a session that computes outputs."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from torch import Tensor
 
 from prunekit.errors import RuntimeFault
+from prunekit.models.outputs import SCORES, Choice, scores_in
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Files:
         return path
 
 
-class Session(Protocol):
+class Session(ABC):
     """A model opened in a runtime.
 
     Attributes
@@ -56,16 +57,21 @@ class Session(Protocol):
         Seconds that it took to compile the model for the shapes seen so far; None where nothing is compiled.
     """
 
-    notes: tuple[str, ...]
-    compile_s: float | None
+    notes: tuple[str, ...] = ()
+    compile_s: float | None = None
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return class scores on the CPU, float32 [N, classes], of float32 images [N, C, H, W]."""
-        ...
+    @abstractmethod
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Return all that a model gives for float32 inputs [N, ...], on the CPU, by name; floats as float32."""
 
+    def scores(self, x: Tensor, classes: int = 0) -> Tensor:
+        """Return class scores on the CPU, float32 [N, classes]; ``classes`` is how many the data have, 0 where nobody knows."""
+        found = self.outputs(x)
+        return scores_in(found, len(x), Choice(SCORES) if SCORES in found else Choice(None, (classes,) if classes else ()))
+
+    @abstractmethod
     def bind(self, x: Tensor) -> Callable[[], object]:
         """Return a function that makes one forward pass of ``x`` and nothing else; ``x`` is converted here, once.
 
         On CUDA the pass is only enqueued: whoever times it synchronises.
         """
-        ...

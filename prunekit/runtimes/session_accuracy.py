@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit.models.running import checked_labels, class_scores
+from prunekit.models.running import checked_labels, classes_of, finite
 
 if TYPE_CHECKING:
     from prunekit.evaluation.accuracy import Accuracy
@@ -64,7 +64,7 @@ def evaluate_session(
     total, done, right, seen = length_of(split), 0, [], []
     for x, y in batches_of(split, batch_size):
         check_cancel(cancel)
-        scores = scores_of(session, x)
+        scores = scores_of(session, x, classes_of(split))
         labels = checked_labels(y.detach().cpu(), scores)
         right.append((scores.argmax(1) == labels).numpy())
         seen.append(labels.numpy())
@@ -76,7 +76,7 @@ def evaluate_session(
     return Accuracy.of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
 
 
-def scores_of(session: Session, x: Tensor) -> Tensor:
+def scores_of(session: Session, x: Tensor, classes: int = 0) -> Tensor:
     """Return the class scores of a batch, [N, classes], however large its samples are.
 
     Parameters
@@ -85,6 +85,8 @@ def scores_of(session: Session, x: Tensor) -> Tensor:
         An opened model.
     x : Tensor, shape [N, ...]
         It is passed on in parts of at most 16 MiB, one sample at least.
+    classes : int
+        How many the data have; 0 where nobody knows.
 
     Raises
     ------
@@ -92,4 +94,4 @@ def scores_of(session: Session, x: Tensor) -> Tensor:
         If the model gives something else than finite scores for each sample.
     """
     parts = torch.split(x, max(1, MOST_BYTES * len(x) // max(x.nbytes, 1))) if len(x) else (x,)
-    return class_scores(torch.cat([session.scores(part) for part in parts]), len(x))
+    return finite(torch.cat([session.scores(part, classes) for part in parts]))

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from prunekit.errors import ModelError, RuntimeFault
 from prunekit.models.load import load_model
-from prunekit.models.running import scores_in
+from prunekit.models.outputs import choice_of, export_names, scores_in, tensors_of
 from prunekit.runtimes.faults import causes, first_line, silence
 from prunekit.runtimes.session import Files, Session
 
 
-class TorchSession:
+class TorchSession(Session):
     """A torch module that is run as it is.
 
     Parameters
@@ -46,11 +46,20 @@ class TorchSession:
         self.notes: tuple[str, ...] = ()
         self.compile_s: float | None = None
 
-    def scores(self, x: Tensor) -> Tensor:
+    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """Return all tensors that the model gives, by the names that they have in a file."""
+        found = tensors_of(self._run(x))
+        names = export_names(found, len(x), choice_of(self.model))
+        return {name: _plain(tensor) for name, tensor in zip(names, found.values(), strict=True)}
+
+    def scores(self, x: Tensor, classes: int = 0) -> Tensor:
         """Return class scores on the CPU, float32 [N, classes]."""
+        return _plain(scores_in(self._run(x), len(x), choice_of(self.model, classes)))
+
+    def _run(self, x: Tensor) -> object:
+        """Make one pass, and say in plain words what is wrong with it."""
         try:
-            out = self.bind(x)()
-            return scores_in(out, len(x)).detach().to("cpu", torch.float32)
+            return self.bind(x)()
         except ModelError:
             raise
         except Exception as error:
@@ -70,6 +79,11 @@ class TorchSession:
         """Return the input as the model takes it."""
         known = self.memory_format if x.ndim == 4 else torch.preserve_format
         return x.to(device=self.device, dtype=self.dtype, memory_format=known)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Return a tensor on the CPU, float32 where it is floating."""
+    return tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
 
 
 def opened_model(files: Files, threads: int, device: str) -> nn.Module:

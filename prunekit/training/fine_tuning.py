@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
 from prunekit.evaluation.batches import Progress
+from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import check_plain
 from prunekit.models.training_recipe import training_of
+from prunekit.pruning.influence import check_influence
 from prunekit.training.epochs import Report, fit
 from prunekit.training.images import Augmentation, TrainingImages, training_split
 from prunekit.training.learning_rate import rates_of
@@ -109,6 +111,7 @@ class Tuner:
         cancel: threading.Event | None = None,
     ) -> Tuned:
         """Train a copy of a model."""
+        check_influence(model, prunable_layers(model), None, self.images.take(torch.arange(min(2, len(self.images)))))
         hooks: dict[str, Any] = {"report": report, "progress": progress, "cancel": cancel}
         tuned = fit(_own(model), self.images, course, masks=masks, validation=self.validation, **hooks)
         return replace(tuned, notes=(*self.notes, *tuned.notes))

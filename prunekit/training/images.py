@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunekit.errors import DataError
+from prunekit.models.running import classes_of
 from sample_models.augment import Moves
 from sample_models.recipes import TrainRecipe
 
@@ -70,11 +71,14 @@ class TrainingImages:
         From indices (int64, [n]) to normalised images, float32 [n, C, H, W].
     fill : Tensor, shape [C]
         Normalised black: what comes in at the border of a shifted image.
+    classes : int
+        How many there are.
     """
 
     labels: Tensor
     take: Callable[[Tensor], Tensor]
     fill: Tensor
+    classes: int = 0
 
     @classmethod
     def of(cls, split: Any) -> TrainingImages:
@@ -85,8 +89,8 @@ class TrainingImages:
         # pixels in memory are normalised batch by batch, which costs next to nothing beside a training step
         if not hasattr(split, "pixels") and len(labels) * first.numel() * first.element_size() <= HELD_BYTES:
             held = torch.cat([x for x, _ in split.batches(512)])
-            return cls(labels, lambda chosen: held[chosen], fill)
-        return cls(labels, lambda chosen: split.images(_indices(chosen)), fill)
+            return cls(labels, lambda chosen: held[chosen], fill, classes_of(split))
+        return cls(labels, lambda chosen: split.images(_indices(chosen)), fill, classes_of(split))
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunekit.evaluation.batches import eval_mode
-from prunekit.models.running import checked_labels, run, scores_in
+from prunekit.models.running import checked_labels, raw_scores
 from prunekit.models.state import tensor_state
 from prunekit.training.images import TrainingImages
 from prunekit.training.train_config import Course, steps_of
@@ -91,13 +91,13 @@ class Loop:
         if index < until:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
         x = x.contiguous(memory_format=self.layout) if x.dim() == 4 else x
-        scores = _scores(self.model, x)
+        scores = raw_scores(self.model, x, self.images.classes)
         y = checked_labels(self.images.labels[take], scores)
         hits = int((scores.detach().argmax(1) == y).sum())
         if course.teacher is None or course.teaching is None:
             return F.cross_entropy(scores, y, label_smoothing=course.smoothing), hits
         with torch.no_grad():
-            soft = F.softmax(_scores(course.teacher, x) / course.teaching.temperature, dim=1)
+            soft = F.softmax(raw_scores(course.teacher, x, self.images.classes) / course.teaching.temperature, dim=1)
         return taught_loss(scores, y, soft, course.teaching), hits
 
     def works(self) -> bool:
@@ -106,7 +106,7 @@ class Loop:
             return False
         first = self.images.take(torch.arange(min(2, len(self.images))))
         with eval_mode(self.model), torch.no_grad():
-            return bool(torch.isfinite(_scores(self.model, first)).all())
+            return bool(torch.isfinite(raw_scores(self.model, first, self.images.classes)).all())
 
 
 def _weight(model: nn.Module, name: str) -> Tensor:
@@ -127,8 +127,3 @@ def _optimizer(model: nn.Module, course: Course) -> torch.optim.Optimizer:
     if course.optimizer == "adam":
         return torch.optim.Adam(groups, lr=0.0, betas=(course.momentum, 0.999))
     return torch.optim.SGD(groups, lr=0.0, momentum=course.momentum, nesterov=course.momentum > 0)
-
-
-def _scores(model: nn.Module, x: Tensor) -> Tensor:
-    """Return class scores, [N, classes], finite or not."""
-    return scores_in(run(model, x), len(x))

@@ -9,7 +9,7 @@ from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import carry_out, planned_counts
-from prunekit.pruning.proof import tensors_in
+from prunekit.pruning.structured.axis_tracker import tensors_in
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
 

@@ -337,3 +337,27 @@ def test_inference_mode_around_a_call_changes_nothing(spec):
     for (name, a), b in zip(found.model.state_dict().items(), expected.model.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
         assert not a.is_inference(), "a copy that could never be trained"
+
+
+class Held:
+    """What a model may return: an object of the user's own."""
+
+    def __init__(self, logits, sure):
+        self.logits, self.sure = logits, sure
+
+
+class GivesHeld(nn.Module):
+    """Scores and truth values in an object."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        scores = self.c(self.b(self.a(x).relu()).relu())
+        return Held(scores, scores > 0)
+
+
+def test_outputs_in_an_object_and_truth_values_are_proved():
+    result = prune(GivesHeld().eval(), PruneSpec(mode="structured", sparsity=0.5), input_shape=(6,))
+    assert result.proof.passed and result.after.params < result.before.params

@@ -174,7 +174,7 @@ def test_accuracy_can_be_cancelled_and_refuses_scores_that_are_none(cases):
     class Broken:
         notes, compile_s = (), None
 
-        def scores(self, x):
+        def scores(self, x, classes=0):
             return torch.full((len(x), 10), float("nan"))
 
         def bind(self, x):
@@ -191,7 +191,7 @@ def test_large_images_reach_a_runtime_a_few_at_a_time_and_the_accuracy_is_the_sa
     monkeypatch.setattr("prunekit.runtimes.session_accuracy.MOST_BYTES", 7 * data.test[0][0].nbytes)
 
     class Counted:
-        def scores(self, x):
+        def scores(self, x, classes=0):
             sizes.append(len(x))
             return session.scores(x)
 

@@ -15,6 +15,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
 from prunekit.models.layer_table import layer_table
 from prunekit.models.layers import prunable_layers
+from prunekit.pruning.influence import check_influence
 from prunekit.pruning.masked_reference import zeroes_do
 from prunekit.pruning.proof import removed_mask
 from prunekit.pruning.structured.channel_groups import weight_name
@@ -184,7 +185,9 @@ def alone(model: nn.Module, spec: PruneSpec, sparsities: Sequence[float], shape:
     table = layer_table(model, shape).set_index("name")
     costs = {name: (int(table["params"][name]), int(table["macs"][name])) for name in table.index}
     if spec.mode == "unstructured":
-        return _weights(Ranking.of(model, plain, data), points, costs)
+        ranking = Ranking.of(model, plain, data)
+        check_influence(model, ranking.shapes, shape, data)
+        return _weights(ranking, points, costs)
     return _channels(ChannelRanking.of(model, plain, trace(model, shape), data), points, costs)
 
 

@@ -18,6 +18,7 @@ from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
 from prunekit.evaluation.sensitivity.scan import Bits, Scan, stages
+from prunekit.models.running import classes_of
 
 SPARSITIES = tuple(round(0.1 * i, 1) for i in range(1, 10))
 BATCH = 128
@@ -208,7 +209,8 @@ def sensitivity(
     if start is not None:
         picture.take_over(start)
     x = part.images(np.arange(min(2, len(part))))
-    replay = Replay(model, x, [row.touched for row in rows], budget_bytes=budget_bytes, batch_size=batch_size)
+    limits: dict[str, Any] = {"budget_bytes": budget_bytes, "batch_size": batch_size}
+    replay = Replay(model, x, [row.touched for row in rows], **limits, classes=classes_of(part))
     picture = replace(picture, notes=(*notes, replay.reason) if replay.reason else notes)
     todo = Scan(replay, part, rows, bits)
     for n in stages(len(part)):

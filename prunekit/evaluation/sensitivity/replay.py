@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from prunekit.errors import ModelError
-from prunekit.evaluation.batches import logits_of
 from prunekit.evaluation.sensitivity.call_trace import Path, Watched, Working, watch
 from prunekit.evaluation.sensitivity.reusable_outputs import Kept, Reuse, frontier, rewritten_later, stateful, within
+from prunekit.models.running import class_scores
 from prunekit.pruning.masked_reference import as_smaller
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import owner_of
@@ -78,6 +78,8 @@ class Replay:
         bytes is computed again instead of being kept. What a pass itself takes comes on top.
     batch_size : int
         Most samples at a time.
+    classes : int
+        How many the data have; 0 where nobody knows.
 
     Attributes
     ----------
@@ -93,8 +95,16 @@ class Replay:
     """
 
     def __init__(
-        self, model: nn.Module, x: Tensor, changes: Sequence[Iterable[str]], *, budget_bytes: int = BUDGET, batch_size: int = 256
+        self,
+        model: nn.Module,
+        x: Tensor,
+        changes: Sequence[Iterable[str]],
+        *,
+        budget_bytes: int = BUDGET,
+        batch_size: int = 256,
+        classes: int = 0,
     ) -> None:
+        self._classes = classes
         self._dense, self._working, self.batch_size, self.reason = model, Working(model), batch_size, ""
         self._plans: list[Reuse | None] = [None] * len(changes)
         self._keeps: dict[Path, _Keep] = {}
@@ -232,7 +242,7 @@ class Replay:
         x = self._x.clone() if self._writes_input else self._x
         looking = nullcontext() if removal is None else as_smaller(self._working.model, removal)
         with torch.no_grad(), looking, self._working.listening(handler) as model:
-            return logits_of(model, x)
+            return class_scores(model, x, self._classes)
 
     @contextmanager
     def _zeroed(self, gone: Gone) -> Iterator[None]:

@@ -81,13 +81,13 @@ def assemble(folder: Path, opened: Opened, gathered: Gathered, store: RunStore) 
         write_folder(folder, opened.model, recipe, samples=gathered.images[:SHOWN])
         _settle(folder / WEIGHTS)
         architecture = stored_architecture(folder)
-        source = source_of(architecture, opened.model, gathered.scores.shape[1])
+        source = source_of(architecture, opened.model, gathered.classes)
         if source.code:
             (folder / source.code).write_bytes(source.text)
     (folder / RESULT).write_text(result_file.to_json(told), encoding="utf-8")
     samples = samples_of(opened, gathered, store)
     samples.write(folder)
-    (folder / LOADER).write_text(program(opened.run.title, gathered.pixels, source, samples.allowed), encoding="utf-8")
+    (folder / LOADER).write_text(program(opened.run.title, gathered.pixels, source, samples), encoding="utf-8")
     return Assembled(folder, opened, gathered, told, source, architecture)
 
 

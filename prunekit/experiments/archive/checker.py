@@ -1,8 +1,8 @@
 """Opens one form of a model as a stranger would: no prunekit here, and none can be imported.
 
 Run as ``python -I checker.py REQUEST.json``: by its path, so that it imports nothing of the package that it lies in. The request names
-``folder`` (the unpacked archive), ``file`` (which form), ``images`` and ``scores`` (numpy files to read and to write), ``batch`` and
-``path`` (where packages lie). What goes wrong is the last line on stderr.
+``folder`` (the unpacked archive), ``file`` (which form), ``images`` and ``scores`` (numpy files to read and to write: all outputs, by
+place), ``batch`` and ``path`` (where packages lie). What goes wrong is the last line on stderr.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +77,21 @@ def _exported(path: Path) -> Callable[[Any], Any]:
     return predict
 
 
-def scores_in(out: Any, samples: int) -> Any:
-    """Return the class scores in what a model gave: the first table with a row of numbers for each sample; None where there is none."""
-    if isinstance(out, Mapping):
-        out = list(out.values())
-    if isinstance(out, (list, tuple)):
-        return next((scores for scores in (scores_in(part, samples) for part in out) if scores is not None), None)
-    array = out.detach().cpu().numpy() if hasattr(out, "detach") else out
-    shape: Any = getattr(array, "shape", ())
-    return array if len(shape) == 2 and shape[0] == samples and array.dtype.kind == "f" else None
+def arrays_in(out: Any) -> Iterator[Any]:
+    """Yield all that a model gave as arrays, in order."""
+    if hasattr(out, "detach"):
+        kept = out.detach().cpu()
+        yield (kept.float() if kept.is_floating_point() else kept).numpy()
+    elif hasattr(out, "dtype"):
+        yield out
+    else:
+        parts = vars(out) if hasattr(out, "__dict__") and not isinstance(out, (Mapping, list, tuple)) else out
+        for part in parts.values() if isinstance(parts, Mapping) else parts if isinstance(parts, (list, tuple)) else ():
+            yield from arrays_in(part)
 
 
 def main(request: str) -> None:
-    """Predict all images and write the scores."""
+    """Predict all images and write what has an entry for each of them."""
     told = json.loads(Path(request).read_text(encoding="utf-8"))
     block(told["path"])
     import numpy as np  # noqa: PLC0415  # where it lies is known only now
@@ -98,14 +100,14 @@ def main(request: str) -> None:
     predict = predictor(Path(told["folder"]), told["file"])
     for start in range(0, len(images), batch):
         part = np.ascontiguousarray(images[start : start + batch])
-        scores = scores_in(predict(part), len(part))
-        if scores is None:
-            raise SystemExit("it gives no class scores [N, classes]")
-        found.append(scores)
+        found.append({str(place): array for place, array in enumerate(arrays_in(predict(part)))})
+        found[-1] = {place: array for place, array in found[-1].items() if array.shape[:1] == (len(part),)}
     loaded = [name for name in BLOCKED if name in sys.modules]
     if loaded:
         raise SystemExit(f"it has loaded {' and '.join(loaded)}")
-    np.save(told["scores"], np.concatenate(found).astype(np.float32))
+    common = [place for place in found[0] if all(place in each for each in found)]
+    arrays: dict[str, Any] = {place: np.concatenate([each[place] for each in found]) for place in common}
+    np.savez(told["scores"], **arrays)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Torch's exporter is not made for a process with several threads, such as a serve
 from __future__ import annotations
 
 import json
+import math
 import os
 import runpy
 import sys
@@ -15,6 +16,7 @@ from typing import TextIO
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from prunekit.errors import RuntimeFault
 from prunekit.experiments.archive.forms import FORMS, note_of
@@ -22,9 +24,10 @@ from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
 from prunekit.latency import counters
 from prunekit.latency.forked import in_a_process
 from prunekit.models.load import load_model
-from prunekit.models.running import class_scores, run
-from prunekit.runtimes.checking import MOST_ERROR
-from prunekit.runtimes.export import export_onnx, load_exporter
+from prunekit.models.outputs import tensors_of
+from prunekit.models.running import run
+from prunekit.runtimes.checking import MOST_ERROR, apart
+from prunekit.runtimes.export import Flat, export_onnx, load_exporter
 from prunekit.runtimes.faults import silence, traced_reason
 
 WORDS = {ONNX: "writing model.onnx", EXPORTED: "writing model.pt2"}
@@ -74,6 +77,11 @@ def _save(model: nn.Module, shape: tuple[int, ...], batch: int, path: Path) -> N
     """Trace with samples of zeros, compare on others, and save; paths of this machine are left out."""
     open_batch = ({0: torch.export.Dim("batch", min=1)},) if batch > 1 else None
     with torch.no_grad():
+        # an exporter knows lists, tuples and dicts; what stands in another container comes as one tuple
+        known = all(
+            isinstance(leaf, (Tensor, int, float, str, bool, type(None))) for leaf in tree_leaves(model(torch.zeros(batch, *shape)))
+        )
+        model = model if known else Flat(model)
         program = torch.export.export(model, (torch.zeros(batch, *shape),), dynamic_shapes=open_batch)
     _compare(model, program.module(), torch.randn(2 * batch - 1, *shape, generator=torch.Generator().manual_seed(0)))
     for node in program.graph_module.graph.nodes:
@@ -82,12 +90,12 @@ def _save(model: nn.Module, shape: tuple[int, ...], batch: int, path: Path) -> N
 
 
 def _compare(model: nn.Module, exported: nn.Module, x: Tensor) -> None:
-    """Raise unless the program gives the model's scores for another batch than the one that was traced."""
+    """Raise unless the program gives the model's outputs for another batch than the one that was traced."""
     with torch.inference_mode():
-        expected, found = (class_scores(run(each, x), len(x)) for each in (model, exported))
-    off = float((expected - found).abs().max()) / (float(expected.abs().max()) or 1.0)
-    if found.shape != expected.shape or not off <= MOST_ERROR:
-        raise RuntimeFault(f"the exported program gives other scores than the model ({off:.1e} of the largest)")
+        expected, found = (list(tensors_of(run(each, x)).values()) for each in (model, exported))
+    off = max(map(apart, expected, found), default=math.inf) if len(expected) == len(found) else math.inf
+    if not off <= MOST_ERROR:
+        raise RuntimeFault(f"the exported program gives other outputs than the model ({off:.1e} of the largest)")
 
 
 def _model(folder: Path) -> nn.Module:

@@ -16,6 +16,8 @@ from prunekit.experiments.load_run import Opened
 from prunekit.experiments.loading import load
 from prunekit.models.info import ModelInfo, info
 from prunekit.models.load import load_model
+from prunekit.models.outputs import joined
+from prunekit.models.running import classes_of
 
 COMPARED, COMPARED_LARGE, LARGE = 256, 32, 96 * 96
 """Images that forms are compared on; for large images; from how many pixels on an image is large."""
@@ -61,8 +63,14 @@ class Gathered:
     ----------
     pixels : Pixels
         What the run expects.
-    images, scores : Tensor
-        Samples, and the run's own class scores of them.
+    images : Tensor
+        Samples.
+    outputs : dict of str to Tensor
+        What the run itself gives for them, by path: all tensors with an entry for each sample.
+    places : dict of str to int
+        Which tensor of the whole output each of them is.
+    path : str or None
+        Which of them are the class scores; None where the model gives none, or nobody can tell.
     what : str
         What the samples are, in a few words.
     notes : tuple of str
@@ -71,9 +79,16 @@ class Gathered:
 
     pixels: Pixels
     images: Tensor
-    scores: Tensor
+    outputs: dict[str, Tensor]
+    places: dict[str, int]
+    path: str | None
     what: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> int:
+        """How many class scores there are; 0 where there are none."""
+        return 0 if self.path is None else int(self.outputs[self.path].shape[1])
 
 
 def gather(opened: Opened) -> Gathered:
@@ -82,7 +97,7 @@ def gather(opened: Opened) -> Gathered:
     Raises
     ------
     ArchiveError
-        If nobody knows what input it takes.
+        If nobody knows what input it takes, or nothing that it gives can be compared.
     """
     known = _known(opened)
     data, notes = _data(opened, known)
@@ -92,7 +107,13 @@ def gather(opened: Opened) -> Gathered:
         data = None
     pixels = _pixels(opened, known, data)
     images, what = _images(pixels.shape, data)
-    return Gathered(pixels, images, torch.cat([opened.scores(part).float() for part in torch.split(images, BATCH)]), what, notes)
+    parts = torch.split(images, BATCH)
+    found = [opened.outputs(part) for part in parts]
+    outputs, places = joined(found, [len(part) for part in parts]), {path: place for place, path in enumerate(found[0])}
+    if not outputs:
+        raise ArchiveError("the model gives no tensor with an entry for each sample, so that nothing can be compared")
+    path = opened.path_of_scores(outputs, len(pixels.classes) or classes_of(getattr(data, "test", None)))
+    return Gathered(pixels, images, outputs, {name: places[name] for name in outputs}, path, what, notes)
 
 
 def _known(opened: Opened) -> ModelInfo:

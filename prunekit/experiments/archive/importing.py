@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from torch import nn
 from prunekit.config.ids import ModelId
 from prunekit.config.registered import registered_data
 from prunekit.config.spec import Recipe
-from prunekit.evaluation.batches import logits_of
 from prunekit.experiments.archive.allow_list import architecture_of, check_graph
 from prunekit.experiments.archive.assembling import NOTHING
 from prunekit.experiments.archive.manifest import BESIDE, INT8, RECIPE, RESULT, SAMPLES, WEIGHTS, ArchiveError, Manifest
@@ -36,6 +34,7 @@ from prunekit.models.cost import count
 from prunekit.models.drafts import draft, put
 from prunekit.models.folder import stored_architecture, write_folder
 from prunekit.models.load import load_model
+from prunekit.models.running import outputs_of
 from prunekit.models.state import state_hash
 
 NEEDED = (WEIGHTS, BESIDE, INT8, RECIPE, RESULT, SAMPLES)
@@ -175,7 +174,7 @@ def built(folder: Path, manifest: Manifest, recipe: Recipe, store: RunStore, fac
         raise ArchiveError(f"the model in the archive cannot be built: {' '.join(str(error).split())[:200]}") from None
     samples = Samples.read(folder)
     if samples is not None:
-        samples.check(partial(logits_of, model))
+        samples.check(lambda x: outputs_of(model, x))
     named = recipe.model if (recipe.model or {}).get("name") == here else ModelId(here).to_dict()
     return model, replace(recipe, model=named, data=_known_data(recipe.data), input_shape=recipe.input_shape or manifest.input_shape)
 

@@ -7,6 +7,7 @@ from string import Template
 
 from prunekit.experiments.archive.architecture import Source
 from prunekit.experiments.archive.gathering import Pixels
+from prunekit.experiments.archive.samples import Samples
 
 TORCH = Template('''\
 """$title
@@ -89,16 +90,27 @@ def compare(model, told, tensors):
     if changed:
         raise ValueError("this is not the network that was saved: other values in " + ", ".join(changed[:4]))
     kept = read(HERE / "samples.safetensors")[1]
-    with torch.inference_mode():
-        for sample, expected in zip(kept["inputs"], kept["outputs"]):
-            found = scores_in(model(sample[None].to(dtype_of(model))), len(expected))
-            scale = float(expected.abs().max()) or 1.0
-            off = float("inf") if found is None else float((found[0].float() - expected).abs().max()) / scale
-            if not off <= ALLOWED:
-                raise ValueError(
-                    f"this is not the network that was saved: its outputs differ by {off:.2g} of the largest, its weights and buffers do "
-                    "not, so the code or the package that builds it is another one"
-                )
+    wanted = {OUTPUT if name == "outputs" else name[len("outputs."):]: kept[name] for name in kept if name.startswith("outputs")}
+    for place, sample in enumerate(kept["inputs"]):
+        found = tensors_in(predict(model, sample[None].to(dtype_of(model))))
+        off = max(difference(found.get(path), values[place]) for path, values in wanted.items())
+        if not off <= ALLOWED:
+            raise ValueError(
+                f"this is not the network that was saved: its outputs differ by {off:.2g} of the largest, its weights and buffers do "
+                "not, so the code or the package that builds it is another one"
+            )
+
+
+def difference(found, expected):
+    """Return by how much an output for one sample differs from the one that was saved, by its largest value."""
+    if found is None or found.shape[1:] != expected.shape:
+        return float("inf")
+    if not expected.numel():
+        return 0.0
+    apart = (found[0].double() - expected.double()).abs()
+    if not expected.is_floating_point():  # whole numbers and truth values: two that are nearly equal may be put in another order
+        return float((apart > 0).double().mean() > 0.01)
+    return float(apart.max() / (expected.double().abs().max() or 1.0))
 
 
 def digest(tensor):
@@ -113,18 +125,22 @@ def dtype_of(model):
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
-def scores_in(out, classes):
-    """Return the class scores [N, classes] in what the network gives, or None."""
+def tensors_in(out, path=""):
+    """Return all tensors in what the network gives, by their path in it."""
     if isinstance(out, torch.Tensor):
-        return out if out.dim() == 2 and out.shape[1] == classes and out.is_floating_point() else None
-    if hasattr(out, "__dict__") and not isinstance(out, dict):
-        out = vars(out)
-    parts = out.values() if isinstance(out, dict) else out if isinstance(out, (list, tuple)) else ()
-    return next((found for found in (scores_in(part, classes) for part in parts) if found is not None), None)
+        return {path: out}
+    if isinstance(out, (list, tuple)):
+        parts = zip(getattr(out, "_fields", range(len(out))), out)
+    else:
+        parts = (out if isinstance(out, dict) else getattr(out, "__dict__", {})).items()
+    found = {}
+    for key, part in parts:
+        found.update(tensors_in(part, f"{path}.{key}" if path else str(key)))
+    return found
 
 
 def predict(model, images):
-    """Return class scores [N, classes] of images [N, *INPUT_SHAPE], float32, normalised."""
+    """Return $gives of images [N, *INPUT_SHAPE], float32, normalised."""
     with torch.inference_mode():
         return model(images)
 $normalise
@@ -135,10 +151,9 @@ def accuracy(model, path):
 
     with numpy.load(path) as file:
         images, labels = torch.from_numpy(file["images"]).to(dtype_of(model)), torch.from_numpy(file["labels"])
-    classes = read(HERE / "samples.safetensors")[1]["outputs"].shape[1]
     right = 0
     for part, known in zip(images.split(64), labels.split(64)):
-        right += int((scores_in(predict(model, part), classes).argmax(1) == known).sum())
+        right += int((tensors_in(predict(model, part))[OUTPUT].argmax(1) == known).sum())
     return right, len(labels)
 
 
@@ -148,8 +163,8 @@ if __name__ == "__main__":
         right, samples = accuracy(model, sys.argv[1])
         print(f"accuracy: {right} of {samples}, {100 * right / samples:.1f} %")
     else:
-        scores = predict(model, torch.zeros(1, *INPUT_SHAPE))
-        print("first prediction:", tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__)
+        found = tensors_in(predict(model, torch.zeros(1, *INPUT_SHAPE)))
+        print("first prediction:", *(f"{path} {tuple(tensor.shape)}".strip() for path, tensor in found.items()))
 ''')
 
 INT8 = Template('''\
@@ -175,17 +190,26 @@ $constants
 def load_model(path=HERE / "model.int8.onnx", check=True):
     """Return the network, ready to predict; unless it answers as the one that was saved it is refused."""
     model = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    kept = load_file(str(HERE / "samples.safetensors")) if check else {"inputs": (), "outputs": ()}
-    for sample, expected in zip(kept["inputs"], kept["outputs"]):
-        off = float(np.abs(predict(model, sample[None])[0] - expected).max() / max(np.abs(expected).max(), 1e-30))
-        if not off <= ALLOWED:
-            raise ValueError(f"this is not the network that was saved: its outputs differ by {off:.2g} of the largest")
+    kept = load_file(str(HERE / "samples.safetensors")) if check else {}
+    wanted = {OUTPUT if name == "outputs" else name[len("outputs."):]: kept[name] for name in kept if name.startswith("outputs")}
+    for place, sample in enumerate(kept.get("inputs", ())):
+        found = outputs(model, sample[None])
+        for name, values in wanted.items():
+            off = float(np.abs(found[name][0] - values[place]).max() / max(np.abs(values[place]).max(), 1e-30))
+            if not off <= ALLOWED:
+                raise ValueError(f"this is not the network that was saved: its outputs differ by {off:.2g} of the largest")
     return model
 
 
+def outputs(model, images):
+    """Return all that the network gives, by name."""
+    found = model.run(None, {model.get_inputs()[0].name: np.asarray(images, dtype=np.float32)})
+    return dict(zip([output.name for output in model.get_outputs()], found))
+
+
 def predict(model, images):
-    """Return class scores [N, classes] of images [N, *INPUT_SHAPE], float32, normalised."""
-    return model.run(None, {model.get_inputs()[0].name: np.asarray(images, dtype=np.float32)})[0]
+    """Return $gives of images [N, *INPUT_SHAPE], float32, normalised."""
+    return outputs(model, images)[OUTPUT]
 $normalise
 
 def accuracy(model, path):
@@ -223,7 +247,7 @@ def normalise(pixels):
 }
 
 
-def program(title: str, pixels: Pixels, source: Source | None, allowed: float) -> str:
+def program(title: str, pixels: Pixels, source: Source | None, samples: Samples) -> str:
     """Return the text of ``load.py``.
 
     Parameters
@@ -234,23 +258,27 @@ def program(title: str, pixels: Pixels, source: Source | None, allowed: float) -
         What it expects of its input.
     source : Source or None
         How the architecture is built; None for a quantised model, which is its own graph.
-    allowed : float
-        Largest difference of outputs, by the largest output, that is put down to rounding.
+    samples : Samples
+        What the model is known by, and where its class scores stand in what it returns.
     """
     kind = "int8" if source is None else "torch"
-    parts = {"title": _quoted(title), "constants": _constants(pixels, allowed), "normalise": NORMALISE[kind] if pixels.image else ""}
+    parts = {"title": _quoted(title), "constants": _constants(pixels, samples), "normalise": NORMALISE[kind] if pixels.image else ""}
+    alone = "class scores [N, classes]" if samples.scores else "the output"
     if source is None:
-        return INT8.substitute(parts)
+        return INT8.substitute(parts, gives=alone)
+    gives = alone if not samples.path else f"what the network gives ({'class scores' if samples.scores else 'its first tensor'} at OUTPUT)"
     package = f", safetensors and {source.package}" if source.package else " and safetensors"
-    return TORCH.substitute(parts, package=package, build=textwrap.indent("\n".join(source.lines), "    "))
+    return TORCH.substitute(parts, gives=gives, package=package, build=textwrap.indent("\n".join(source.lines), "    "))
 
 
-def _constants(pixels: Pixels, allowed: float) -> str:
+def _constants(pixels: Pixels, samples: Samples) -> str:
     """Return what is known of the input as lines of Python."""
     lines = [f"INPUT_SHAPE = {pixels.shape!r}  # of one sample" + (": channels, height, width" if len(pixels.shape) == 3 else "")]
     if pixels.image:
         lines.append(f"MEAN, STD = {pixels.mean!r}, {pixels.std!r}  # of each channel, for pixels in 0..1")
-    lines.append(f"ALLOWED = {allowed:g}  # difference of outputs by the largest one: other machines round otherwise")
+    where = "the class scores" if samples.scores else "the outputs in samples.safetensors"
+    lines.append(f"OUTPUT = {samples.path!r}  # where {where} stand in what the network gives; '' for a tensor alone")
+    lines.append(f"ALLOWED = {samples.allowed:g}  # difference of outputs by the largest one: other machines round otherwise")
     return "\n".join(lines)
 
 

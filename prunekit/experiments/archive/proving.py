@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from prunekit.evaluation.batches import check_cancel
 from prunekit.experiments.archive.gathering import BATCH, Gathered
 from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ONNX, WEIGHTS, FormatCheck
-from prunekit.runtimes.checking import MOST_ERROR
+from prunekit.runtimes.checking import MOST_ERROR, apart
 
 CHECKER = Path(__file__).with_name("checker.py")
 NAMES = {LOADER: "safetensors", ONNX: "ONNX", EXPORTED: "torch.export"}
@@ -53,7 +54,7 @@ def prove(
     file : str
         What opens the form: ``load.py``, ``model.onnx`` or ``model.pt2``.
     gathered : Gathered
-        Samples, and the run's scores of them.
+        Samples, and what the run gives for them.
     private : Path
         A folder for what travels to the process.
     batch : int
@@ -66,7 +67,7 @@ def prove(
     quantised = (folder / INT8).is_file()
     name = name_of(file, quantised)
     shown = INT8 if quantised else WEIGHTS if file == LOADER else file
-    images, scores = private / "images.npy", private / f"{file}.npy"
+    images, scores = private / "images.npy", private / f"{file}.npz"
     if not images.is_file():
         np.save(images, gathered.images.numpy())
     scores.unlink(missing_ok=True)
@@ -74,21 +75,45 @@ def prove(
     said = _run(told, private, cancel)
     if said:
         return FormatCheck(name, shown, False, None, f"left out: {_hint(said, code)}")
-    return compared(name, shown, gathered, torch.from_numpy(np.load(scores)), batch)
+    with np.load(scores) as kept:
+        found = {int(place): torch.from_numpy(kept[place]) for place in kept.files}
+    return compared(name, shown, gathered, found, batch)
 
 
-def compared(name: str, file: str, gathered: Gathered, found: Tensor, batch: int = 0) -> FormatCheck:
-    """Compare scores with those of the run.
+def compared(name: str, file: str, gathered: Gathered, found: Mapping[int, Tensor], batch: int = 0) -> FormatCheck:
+    """Compare all outputs with those of the run.
 
-    Scores within 1e-3 of the largest one count as equal; a prediction then only differs where the run's own two best are as close.
+    Values within 1e-3 of the largest one count as equal; a prediction then only differs where the run's own two best are as close.
+
+    Parameters
+    ----------
+    name, file : str
+        What the form is called, and what opens it.
+    gathered : Gathered
+        What the run gives.
+    found : mapping of int to Tensor
+        What the form gives, by place.
+    batch : int
+        As for :func:`prove`.
     """
-    expected, n = gathered.scores, len(gathered.scores)
-    if found.shape != expected.shape or not bool(torch.isfinite(found).all()):
-        return FormatCheck(name, file, False, None, f"left out: it gives no scores of shape {list(expected.shape)}")
-    error = float((expected - found).abs().max()) / (float(expected.abs().max()) or 1.0)
-    same = int((expected.argmax(1) == found.argmax(1)).sum())
-    close = f"scores within {error:.1e} of the largest score" if error else "and the same scores to the bit"
-    told = f"the same class as the run on {same} of {gathered.what}, {close}"
+    error = 0.0
+    for path, expected in gathered.outputs.items():
+        got = found.get(gathered.places[path])
+        if got is None or got.shape != expected.shape or not (got.dtype.is_complex or bool(torch.isfinite(got).all())):
+            what = "scores" if path == gathered.path else path or "output"
+            return FormatCheck(name, file, False, None, f"left out: it gives no {what} of shape {list(expected.shape)}")
+        error = max(error, apart(expected, got))
+    n, same = len(gathered.images), len(gathered.images)
+    if gathered.path is None:
+        each = "all outputs" if len(gathered.outputs) > 1 else "the output"
+        close = f"within {error:.1e} of the largest value" if error else "the same to the bit"
+        told = f"{each} as of the run on {gathered.what}, {close}"
+    else:
+        scores = gathered.outputs[gathered.path], found[gathered.places[gathered.path]]
+        same = int((scores[0].argmax(1) == scores[1].argmax(1)).sum())
+        many, one = ("scores", "score") if len(gathered.outputs) == 1 else ("all outputs", "value")
+        close = f"{many} within {error:.1e} of the largest {one}" if error else f"and the same {many.removeprefix('all ')} to the bit"
+        told = f"the same class as the run on {same} of {gathered.what}, {close}"
     if error > MOST_ERROR:
         return FormatCheck(name, file, False, error, f"left out: {told}; {MOST_ERROR:g} is allowed")
     ties = f"; the other {n - same} are ties in the run itself" if same < n else ""

@@ -15,13 +15,14 @@ from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.run_list import zero_or_gone
 from prunekit.formatting import milliseconds, ordinary, percent, ratio_span, span, times
 from prunekit.models.cost import share_of_all
+from prunekit.models.outputs import SCORES
 
 ABOUT = {
     WEIGHTS: "the weights, and in its metadata how wide each module is",
     BESIDE: "buffers that are in no state dict, which load.py puts in their place",
     SAMPLES: "a few inputs with the outputs of this network, and which test samples the accuracy is of",
     LOADER: "rebuilds the network from them: `from load import load_model, predict`",
-    ONNX: "the network for ONNX Runtime and others: input `images`, output `scores`, float32, any batch",
+    ONNX: "the network for ONNX Runtime and others: input `images`, $outputs, float32, any batch",
     EXPORTED: 'the network of `torch.export`: `torch.export.load("model.pt2").module()`, needs torch alone',
     INT8: "the network quantised to int8, for ONNX Runtime: any batch",
     RECIPE: "the setting that made it: `prunekit apply recipe.yaml`",
@@ -63,9 +64,9 @@ def readme(
     parts = [
         f"# {name or _line(run['title'])}\n\n{about}Run `{run['id'][:12]}` of prunekit, as files that need no prunekit.",
         "## Figures\n\n" + "\n".join(_figures(told)),
-        "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"))),
+        "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"))).replace("$outputs", _outputs(samples)),
         f"Before this archive was offered, every form of the model in it was opened in a process without prunekit and gave the "
-        f"predictions of the run on {gathered.what}: scores within 0.001 of the largest score.\n\n"
+        f"{_same(gathered)}.\n\n"
         f"`{LOADER}` is a program: read it before you run it. It was tried with {_versions()}.",
         "## Whether it is still the same\n\n" + "\n\n".join(_again(told, samples)),
         "## Input\n\n" + _input(gathered.pixels),
@@ -146,13 +147,31 @@ def _files(files: Mapping[str, int], code: str, sizes: Mapping[str, Any] | None)
         yield f"| `{name}` | {size:,} | {about.get(name, '')} |"
 
 
+def _outputs(samples: Samples) -> str:
+    """Name what the ONNX file gives."""
+    if not samples.others:
+        return f"output `{SCORES if samples.scores else 'output'}`"
+    return "class scores as `scores`, and each other output by its name" if samples.scores else "each output by its name"
+
+
+def _same(gathered: Gathered) -> str:
+    """Say what each form gave."""
+    if gathered.path is None:
+        return f"outputs of the run on {gathered.what}: within 0.001 of the largest value of each"
+    others = "" if len(gathered.outputs) == 1 else ", and all other outputs likewise"
+    return f"predictions of the run on {gathered.what}: scores within 0.001 of the largest score{others}"
+
+
 def _again(told: Mapping[str, Any], samples: Samples) -> Iterator[str]:
     """Say how a stranger knows the model, and measures its accuracy again."""
     what = f"test samples of {_line(samples.data)}" if samples.data else "samples of noise"
     yield (
-        f"`{SAMPLES}` holds {len(samples.inputs)} {what} (`inputs`) and what this network gives for them (`outputs`). `{LOADER}` refuses a "
-        f"network whose outputs differ by more than {samples.allowed:g} of the largest."
+        f"`{SAMPLES}` holds {len(samples.inputs)} {what} (`inputs`) and what this network gives for them ({_held(samples)}). `{LOADER}` "
+        f"refuses a network whose outputs differ by more than {samples.allowed:g} of the largest."
     )
+    if not samples.scores:
+        yield "It gives no class scores that can be told from other outputs, so no accuracy was measured."
+        return
     stated = stated_in(told)
     if stated is None or not len(samples.indices):
         yield (
@@ -173,6 +192,11 @@ def _again(told: Mapping[str, Any], samples: Samples) -> Iterator[str]:
         "`prunekit check ARCHIVE.zip --samples test.npz` writes:"
     )
     yield "```\npython load.py test.npz\n```"
+
+
+def _held(samples: Samples) -> str:
+    """Name the tensors of outputs."""
+    return "`outputs`" if not samples.others else f"`outputs` for `{samples.path}`, and `outputs.` with the name of each other one"
 
 
 def _input(pixels: Pixels) -> str:

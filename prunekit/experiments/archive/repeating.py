@@ -6,7 +6,6 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.runtimes.registry import RUNTIMES
 from prunekit.runtimes.session import Files, Session
-from prunekit.runtimes.session_accuracy import evaluate_session, scores_of
+from prunekit.runtimes.session_accuracy import evaluate_session
 
 Watch = Mapping[str, Any]
 
@@ -155,6 +154,7 @@ class _Opened:
         if places.min() < 0 or places.max() >= len(whole) or not np.array_equal(np.asarray(whole.labels)[places], labels):
             raise DataError(f"the test part of {data_id.name} here is not the one that was measured: its samples have other classes")
         test = whole.take(places)
+        test.classes = whole.classes
         mine = test.images(np.arange(len(self.samples.inputs)))
         if mine.shape != self.samples.inputs.shape or float((mine - self.samples.inputs).abs().max()) > 1e-4:
             raise DataError(
@@ -175,7 +175,7 @@ def _unpacked(place: Path, folder: Path, store: RunStore, factory: str | None) -
         return _Opened(model, None, samples, data_id, None if stated is None else stated["value"], info(model).checked)
     session = RUNTIMES["int8"].open(Files(folder, folder / "model.onnx", folder / INT8))
     if samples is not None:
-        samples.check(partial(scores_of, session))
+        samples.check(session.outputs)
     data_id = None if recipe.data is None else DataId.from_dict(told or recipe.data)
     try:
         base = load_model(ModelId.from_dict(recipe.model or {}))

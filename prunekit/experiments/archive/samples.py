@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,15 @@ from prunekit.experiments.load_run import Opened
 from prunekit.experiments.loading import load
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.store import RunStore
+from prunekit.models.outputs import joined
 from prunekit.models.probe import rounding
+from prunekit.runtimes.checking import apart
 
-Scores = Callable[[Tensor], Tensor]
+Asked = Callable[[Tensor], Mapping[str, Tensor]]
 SHOWN = 3
 TENSORS = ("inputs", "outputs", "indices", "labels")
+OTHERS = "outputs."
+"""How the names of outputs begin that are no class scores; their path follows."""
 ROUNDING_INT8 = 0.05
 """Kernels for int8 round otherwise on another processor."""
 
@@ -40,13 +44,19 @@ class Samples:
     Attributes
     ----------
     inputs, outputs : Tensor
-        A few samples, and the model's scores of them, one sample at a time.
+        A few samples, and what the model gives for them, one sample at a time: the class scores, or its first output where it gives none.
     indices, labels : Tensor
         Positions in the test part of the data of those samples that the accuracy is of, and their classes; empty without data.
     allowed : float
         Largest difference of outputs, by the largest output, that is put down to rounding.
     data : str
         Name of the data; "" for noise.
+    path : str
+        Where ``outputs`` stand in what the model returns; "" where it returns a tensor alone.
+    scores : bool
+        Whether they are class scores.
+    others : dict of str to Tensor
+        What else the model gives, by path.
     """
 
     inputs: Tensor
@@ -55,11 +65,15 @@ class Samples:
     labels: Tensor
     allowed: float
     data: str
+    path: str = ""
+    scores: bool = True
+    others: Mapping[str, Tensor] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write them into a folder."""
-        told = {"allowed": self.allowed, "data": self.data}
+        told = {"allowed": self.allowed, "data": self.data, "path": self.path, "scores": self.scores}
         tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
+        tensors |= {OTHERS + path: tensor.contiguous() for path, tensor in self.others.items()}
         save_file(tensors, str(folder / SAMPLES), metadata={"prunekit": json.dumps(told)})
         (folder / SAMPLES).chmod(0o644)
 
@@ -79,26 +93,28 @@ class Samples:
             with safe_open(str(path), framework="pt") as file:
                 told = json.loads((file.metadata() or {})["prunekit"])
                 tensors = {name: file.get_tensor(name) for name in TENSORS}
-            return cls(**tensors, allowed=float(told["allowed"]), data=str(told["data"]))
+                extra = [name for name in file.keys() if name.startswith(OTHERS)]  # noqa: SIM118 (it is no mapping)
+                others = {name.removeprefix(OTHERS): file.get_tensor(name) for name in extra}
+            where, scores = str(told.get("path", "")), bool(told.get("scores", True))
+            return cls(**tensors, allowed=float(told["allowed"]), data=str(told["data"]), path=where, scores=scores, others=others)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise ArchiveError(f"{SAMPLES} in the archive is damaged ({' '.join(str(error).split())[:120]}): it is not taken in") from None
 
-    def check(self, scores: Scores) -> None:
+    def check(self, ask: Asked) -> None:
         """Raise where a model does not answer as these samples say.
 
         Parameters
         ----------
-        scores : callable
-            Takes a batch and returns the class scores.
+        ask : callable
+            Takes a batch and returns all outputs by path.
 
         Raises
         ------
         ArchiveError
             With the difference.
         """
-        found = answers(scores, self.inputs)
-        same, scale = found.shape == self.outputs.shape, float(self.outputs.abs().max()) or 1.0
-        off = float((found - self.outputs).abs().max()) / scale if same else math.inf
+        found, wanted = answers(ask, self.inputs), {self.path: self.outputs, **self.others}
+        off = max(apart(expected, found[path]) if path in found else math.inf for path, expected in wanted.items())
         if not off <= self.allowed:
             raise ArchiveError(
                 f"the model in the archive does not give the outputs that {SAMPLES} holds for its samples: they differ by {off:.2g} of "
@@ -106,9 +122,11 @@ class Samples:
             )
 
 
-def answers(scores: Scores, inputs: Tensor) -> Tensor:
-    """Return the scores of samples, one at a time."""
-    return torch.cat([scores(one).float() for one in torch.split(inputs, 1)])
+def answers(ask: Asked, inputs: Tensor) -> dict[str, Tensor]:
+    """Return the outputs of samples by path, one sample at a time."""
+    found = [ask(one) for one in torch.split(inputs, 1)]
+    kept = joined(found, [1] * len(found))
+    return {path: tensor.float() if tensor.is_floating_point() else tensor for path, tensor in kept.items()}
 
 
 def stated(run: str, store: RunStore) -> Measurement | None:
@@ -123,13 +141,17 @@ def samples_of(opened: Opened, gathered: Gathered, store: RunStore) -> Samples:
     seen = stated(opened.run.id, store)
     data_id = opened.data_id if seen is None else DataId.from_dict(seen.data)
     found = None if data_id is None else chosen(opened, data_id, 0 if seen is None else seen.images)
-    if found is None or data_id is None:
-        inputs, none = gathered.images[:SHOWN], torch.zeros(0, dtype=torch.int64)
-        return Samples(inputs, answers(opened.scores, inputs), none, none, allowed, "")
-    test, indices = found
-    inputs = test.images(indices[:SHOWN])
-    labels = torch.from_numpy(np.asarray(test.labels)[indices])
-    return Samples(inputs, answers(opened.scores, inputs), torch.from_numpy(indices), labels, allowed, _short(data_id.name))
+    inputs, indices, labels, name = gathered.images[:SHOWN], torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), ""
+    if found is not None and data_id is not None:
+        test, places = found
+        inputs, name = test.images(places[:SHOWN]), _short(data_id.name)
+        indices, labels = torch.from_numpy(places), torch.from_numpy(np.asarray(test.labels)[places])
+    outputs = answers(opened.outputs, inputs)
+    if not outputs:
+        raise ArchiveError("the model gives no tensor with an entry for each sample, so that nothing can be compared")
+    path = gathered.path if gathered.path in outputs else next(iter(outputs))
+    others = {other: tensor for other, tensor in outputs.items() if other != path}
+    return Samples(inputs, outputs[path], indices, labels, allowed, name, path, path == gathered.path, others)
 
 
 def chosen(opened: Opened, data_id: DataId, images: int) -> tuple[Any, Indices] | None:

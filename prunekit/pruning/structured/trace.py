@@ -24,6 +24,7 @@ from prunekit.models.attention.heads import adapter_of
 from prunekit.models.cost import count_on, macs_of
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
+from prunekit.models.outputs import tensors_of
 from prunekit.pruning.structured.axis_products import Product, product
 from prunekit.pruning.structured.axis_tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
 from prunekit.pruning.structured.block_dry_run import without_which_it_runs
@@ -195,7 +196,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
             out = meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
     except Exception as error:
         raise stopped(error, meta, input_shape) from error
-    outputs = tensors_in(out)
+    outputs = list(tensors_of(out).values())
     if not outputs:
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
     tracker.calls.enter("")

@@ -33,7 +33,7 @@ def speed(found: Ratio | None) -> str:
 
 def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
     """Show every figure of every row."""
-    show.section("All figures", f"Scores compared with eager mode on {report.checked_on}.")
+    show.section("All figures", f"Outputs compared with eager mode on {report.checked_on}.")
     st.dataframe(table(rows), hide_index=True, width="stretch")
     energy = f"Energy: {report.energy}." if report.energy else "Energy is that of the whole processor, by its own counter."
     judged = next((row.accuracy for row in rows if row.accuracy), None)

@@ -144,7 +144,7 @@ def test_bare_parameters_and_buffers_open_without_prunekit(kept, home, own, tmp_
         folders.append(unpacked(payload, tmp_path / name / "there"))
     found = dict(zip(NAMES, strangers(*folders), strict=True))
     found.pop("Attention")  # heads of another number need prunekit's own class: its archive offers the other forms
-    assert found.pop("Dict") == ["first prediction: dict", ""]
+    assert found.pop("Dict") == ["first prediction: logits (1, 10)", ""]
     assert all(each == ["first prediction: (1, 10)", ""] for each in found.values()), found
 
 
