@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 THIN = "\u202f"  # narrow, and no line breaks there
 MINUS = "\u2212"
 
@@ -141,3 +143,14 @@ __all__ = [
     "span",
     "times",
 ]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a row.
+
+    Examples
+    --------
+    >>> listed(["A"]), listed(["A", "B", "C"])
+    ('A', 'A, B and C')
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -11,8 +11,9 @@ from typing import Any
 from prunekit.cli.arguments import progress_to, to_json
 from prunekit.cli.tables import percent, table
 from prunekit.comparison.apply_recipe import apply_recipe
-from prunekit.comparison.columns import Column, Comparison
+from prunekit.comparison.columns import Column
 from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.metrics import METRICS
 from prunekit.comparison.tradeoff import metric_frame
 from prunekit.config.ids import DataId, ModelId

@@ -2,8 +2,9 @@
 
 from prunekit.comparison.apply_recipe import Applied, apply_recipe
 from prunekit.comparison.behaviour import Behaviour, behaviour
-from prunekit.comparison.columns import Column, Comparison, SettingRow, Shipped, Speed
+from prunekit.comparison.columns import Column, SettingRow, Shipped, Speed
 from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.layer_frames import layer_frame, weight_bins
 from prunekit.comparison.letters import DENSE, LETTERS, letters
 from prunekit.comparison.lineage import Node, lineage

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from prunekit.comparison.columns import Column, Speed, listed
+from prunekit.comparison.columns import Column, Speed
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
 from prunekit.experiments.run_list import EARLIER
-from prunekit.formatting import ordinary, percent
+from prunekit.formatting import listed, ordinary, percent
 from prunekit.formatting import times as written
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from prunekit.comparison.columns import Column
 from prunekit.evaluation.sizes import FORMS
 from prunekit.formatting import count, ordinary, percent, size, times
-
-if TYPE_CHECKING:
-    from prunekit.comparison.columns import Column
 
 WRITTEN: dict[str, Callable[[float], str]] = {"share": percent, "ratio": times, "count": count, "bytes": size}
 

@@ -19,8 +19,9 @@ from prunekit.latency import counters
 from prunekit.latency.interleaved_timing import Run
 from prunekit.latency.worker_payload import Request, Row
 from prunekit.local_code.factories import is_factory
+from prunekit.models.architectures import load_code
 from prunekit.models.folder import stored_architecture
-from prunekit.models.load import load_code, load_model
+from prunekit.models.load import load_model
 from prunekit.models.outputs import joined
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx, load_exporter

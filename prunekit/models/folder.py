@@ -15,6 +15,7 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import Recipe
 from prunekit.errors import ModelError, PrunekitError, SpecError
 from prunekit.local_code.factories import is_factory
+from prunekit.models.architectures import build
 from prunekit.models.drafts import bring_back, draft, put
 from prunekit.models.earlier_versions import RESULT, read_result
 from prunekit.models.info import ModelInfo, info, remember, side_of
@@ -178,17 +179,14 @@ def read_folder(path: str | PathLike[str]) -> nn.Module:
         If the folder is damaged, does not fit its architecture, answers otherwise than the model that was saved, or names code that lies
         inside itself.
     """
-    from prunekit.models.load import load_model  # noqa: PLC0415 (models opens folders through this module)
-
     folder = Path(path).expanduser()
     if not is_folder(folder):
         raise ModelError(f"{folder} is no folder that prunekit wrote: it needs {WEIGHTS} and {RECIPE}")
     recipe = read_recipe(folder)  # one that was tampered with is refused before anything is built
     told = metadata(folder)
     _refuse_own_code(told["architecture"], folder)
-    base = load_model(told["architecture"])
-    model = base.requires_grad_(True)
-    known = info(base)
+    model, known = build(ModelId(told["architecture"]), None)
+    model.eval().requires_grad_(True)
     checked = restore(model, folder, told, recipe.input_shape or known.input_shape)
     known = replace(known, id=ModelId(str(folder)), checked=checked, classes=known.classes if _names_all(known, told) else ())
     return remember(model.eval().requires_grad_(False), _as_measured(known, recipe, folder))

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from prunekit.comparison.behaviour import Behaviour, behaviour
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.layer_frames import layer_frame, weight_bins
 from prunekit.comparison.lineage import Node, lineage
 from prunekit.comparison.mask_overlap import ALL, channel_overlap, overlap

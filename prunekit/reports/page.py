@@ -11,7 +11,8 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
-from prunekit.comparison.columns import Column, Comparison
+from prunekit.comparison.columns import Column
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.tradeoff import metric_frame
 from prunekit.formatting import percent, ratio_span, size, times
 from prunekit.plots import theme

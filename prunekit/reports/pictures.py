@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from prunekit import plots
 from prunekit.comparison.behaviour import Behaviour
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.mask_overlap import ALL
 from prunekit.comparison.metrics import METRICS
 from prunekit.comparison.tradeoff import best_within, metric_frame

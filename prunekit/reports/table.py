@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
-from prunekit.comparison.columns import Column, Comparison, SettingRow, Speed
+from prunekit.comparison.columns import Column, SettingRow, Speed
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.metrics import METRICS
 from prunekit.evaluation.sizes import gzip_note
 from prunekit.experiments.records import Run

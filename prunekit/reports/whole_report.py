@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.errors import PrunekitError
 from prunekit.experiments.store import RunStore
 from prunekit.reports import pictures

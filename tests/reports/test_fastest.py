@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go
 
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.reports.page import _script
 from prunekit.reports.pictures import Picture
 from prunekit.reports.table import groups

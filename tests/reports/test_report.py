@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from plotly.offline import get_plotlyjs
 
-from prunekit.comparison.columns import Comparison
 from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.metrics import METRICS
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec

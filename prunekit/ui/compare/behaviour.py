@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.comparison.behaviour import Behaviour
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.experiments.jobs import board
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import percent, plural

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.experiments.store import RunStore
 from prunekit.reports.material import shapes
 from prunekit.reports.page import as_csv, as_json

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.settings import setting_rows
 from prunekit.errors import StoreError
 from prunekit.experiments.records import Run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
 from prunekit.experiments.naming import placed

@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 from prunekit.comparison.behaviour import Behaviour
-from prunekit.comparison.columns import Comparison
 from prunekit.comparison.compare_runs import compare_runs
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.letters import FEWEST
 from prunekit.comparison.mask_overlap import ALL
 from prunekit.comparison.metrics import METRICS

@@ -6,7 +6,8 @@ from html import escape
 
 import streamlit as st
 
-from prunekit.comparison.columns import Column, Comparison
+from prunekit.comparison.columns import Column
+from prunekit.comparison.comparison import Comparison
 from prunekit.experiments.records import Run
 from prunekit.experiments.store import RunStore
 from prunekit.plots.compare_layers import letter_colour

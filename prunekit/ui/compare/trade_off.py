@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from prunekit.comparison.columns import Comparison
+from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.metrics import METRICS
 from prunekit.comparison.tradeoff import metric_frame
 from prunekit.experiments.store import RunStore

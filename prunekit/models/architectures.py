@@ -1,0 +1,151 @@
+"""Architectures by name: samples, torchvision, timm, and the user's own factories, each with what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from prunekit.config.ids import ModelId
+from prunekit.errors import ModelError, closest
+from prunekit.local_code.code import sha256
+from prunekit.local_code.contract import wrong
+from prunekit.local_code.factories import call, code_that_ran, is_factory, load_factory
+from prunekit.local_code.local_imports import LOCK
+from prunekit.models.checkpoints import State, fit_state, read_checkpoint
+from prunekit.models.info import ModelInfo, described, remember
+from prunekit.models.outputs import Choice, note
+from prunekit.models.state import fingerprint
+from prunekit.models.timm_models import PREFIX as TIMM
+from prunekit.models.timm_models import build_timm, timm_info, timm_package
+from prunekit.models.torchvision_models import (
+    PREFIX,
+    build_torchvision,
+    other_outputs,
+    torchvision_info,
+    torchvision_models,
+    torchvision_names,
+)
+from sample_models import SAMPLES, card, weights_path
+
+SEED = 0
+KINDS = "a sample, torchvision/NAME, timm/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
+
+Made = TypeVar("Made")
+
+
+def is_named(name: str) -> bool:
+    """Whether a name is that of an architecture, whatever lies in the folder."""
+    return name in SAMPLES or name.startswith((PREFIX, TIMM)) or is_factory(name)
+
+
+def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:
+    """Return the module that ``model_id`` names, before ``state`` is loaded into it, and what is known of it."""
+    name = model_id.name
+    if model_id.pretrained and not name.startswith(PREFIX):
+        raise ModelError(f"pretrained weights are downloaded for torchvision models only; {name!r} is none: leave pretrained out")
+    if name in SAMPLES:
+        return _sample(model_id)
+    if name.startswith(PREFIX):
+        return _torchvision(model_id, state)
+    if name.startswith(TIMM):
+        model = _seeded(lambda: build_timm(name))
+        return model, timm_info(model_id, model)
+    if is_factory(name):
+        return _own(model_id)
+    known = [*SAMPLES, *(PREFIX + n for n in torchvision_names())]
+    raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models'} A model is {KINDS}")
+
+
+def _torchvision(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:
+    """Return a classifier of torchvision, with as many outputs as the weights that go into it."""
+    model = _seeded(lambda: build_torchvision(model_id.name, model_id.pretrained))
+    outputs = None if state is None else other_outputs(model, state)
+    if outputs is None:
+        return model, torchvision_info(model_id, model)
+    model = _seeded(lambda: build_torchvision(model_id.name, outputs=outputs))
+    return model, torchvision_info(model_id, model, outputs)
+
+
+def _sample(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
+    """Return a sample with its trained weights."""
+    sample, path = SAMPLES[model_id.name], weights_path(model_id.name)
+    model = _seeded(sample.build)
+    known = ModelInfo(
+        model_id,
+        sample.input_shape,
+        sample.mean,
+        sample.std,
+        sample.input_shape[-1],
+        sample.data,
+        sample.classes,
+        card(sample.name) or None,
+    )
+    if model_id.weights is None:
+        if not path.is_file():
+            raise ModelError(f"the sample {sample.name} has no weights yet: train it with python -m sample_models.train {sample.name}")
+        fit_state(model, read_checkpoint(path), path.name)
+    return model, known
+
+
+def _own(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
+    """Return what the user's factory builds, and by which code."""
+    with LOCK:  # one edition of the file makes it and names it
+        model, known = _built(model_id)
+        return model, replace(known, code=sha256(f"{code_that_ran(model_id.name)}{_left_out(model)}".encode()))
+
+
+def _left_out(model: nn.Module) -> str:
+    """Return the hash of the buffers that are in no state dict; "" where there are none."""
+    kept = set(model.state_dict())
+    found = {name: buffer for name, buffer in model.named_buffers() if name not in kept}
+    return fingerprint(found) if found else ""
+
+
+def _built(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
+    """Return what the user's factory builds, and what it says of it."""
+    factory = _seeded(lambda: load_factory(model_id.name, ModelError))  # reading the file may make weights too
+    if not callable(factory):
+        raise wrong(f"{model_id.name} is no function but a {type(factory).__name__}", ModelError)
+    ready = isinstance(factory, nn.Module)
+    model = deepcopy(factory) if ready else _seeded(lambda: call(model_id.name, factory, ModelError))
+    if not isinstance(model, nn.Module):
+        raise wrong(f"{model_id.name} returned a {type(model).__name__}, which is no torch module", ModelError)
+    return model, described(model_id, model, factory)
+
+
+def _seeded(build: Callable[[], Made]) -> Made:
+    """Return what ``build`` makes under a fixed seed, the caller's random state untouched.
+
+    One at a time: torch has one generator for all threads, and a user's factory may call load_model itself.
+    """
+    with LOCK, torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(SEED)
+        return build()
+
+
+def frozen(model: nn.Module, known: ModelInfo) -> nn.Module:
+    """Return the model ready to be shared: eval mode, no gradients, its info noted, and by what its class scores are told."""
+    if known.output is not None or known.classes:
+        note(model, Choice(known.output, (len(known.classes),) if known.classes else ()))
+    return remember(model.eval().requires_grad_(False), known)
+
+
+def load_code(name: str) -> None:
+    """Import the code that builds models of this name, and build none: so that its memory is not taken for a model's.
+
+    Raises
+    ------
+    ModelError
+        If that fails.
+    """
+    if name.startswith(PREFIX):
+        torchvision_models()
+    elif name.startswith(TIMM):
+        timm_package()
+    elif is_factory(name):
+        load_factory(name, ModelError)
