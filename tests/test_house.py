@@ -12,7 +12,7 @@ FLOORS = {
     package: floor
     for floor, packages in enumerate(
         (
-            "errors formatting",
+            "discovery errors formatting",
             "config",
             "local_code",
             "models",

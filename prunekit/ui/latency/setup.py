@@ -11,7 +11,7 @@ import torch
 from prunekit import evaluation, latency, pruning
 from prunekit.config.choices import NEEDS_DATA
 from prunekit.config.spec import PruneSpec
-from prunekit.criteria.registry import CRITERIA
+from prunekit.criteria.methods import CRITERIA
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.sizes import Sizes

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from prunekit.criteria.registry import CRITERIA
+from prunekit.criteria.methods import CRITERIA
 from prunekit.formatting import count, percent, plural
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
@@ -208,7 +208,7 @@ def _cut_caption(view: View, threshold: float | None, name: str | None) -> str:
             f"Within each block of {(view.spec.pattern or '').partition(':')[2]} the weakest go, so a weight stays or goes by its "
             f"neighbours and there is no single line: {gone:,} of {everything:,} weights {what} are removed."
         )
-    if view.spec.criterion == "random":
+    if CRITERIA[view.spec.criterion].random:
         return f"A random choice takes the same share of small and of large weights: {gone:,} of {everything:,} {what}."
     if not gone:
         return "Nothing is removed at this setting."
