@@ -23,7 +23,7 @@ from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport
 from prunekit.models.cost import count
 from prunekit.pruning.api import prune as prune_model
 from prunekit.pruning.result import PruneResult
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 
 NAMES = {"unstructured": "masked", "nm": "masked N:M", "structured": "smaller"}
 HEADER = ["model", "runtime", "median ms", "quartiles", "time ratio (95 %)", "MACs ratio", "memory", "accuracy", ""]

@@ -18,7 +18,7 @@ class _Criterion(Protocol):
     only: str
 
 
-# asked for by name, for criteria stand above: their modules declare them without loading torch
+# criteria and runtimes stand above, and are asked for by name: their modules declare them without loading torch
 _CRITERIA: dict[str, _Criterion] = importlib.import_module("prunekit.criteria.methods").CRITERIA
 
 MODES = ("unstructured", "nm", "structured")
@@ -31,7 +31,7 @@ SCOPES = ("global", "uniform", "erk")
 TARGETS = ("channels", "params", "macs")
 ROUNDS = (1, 4, 8, 16)
 UNITS = ("channels", "heads", "head dimensions")
-RUNTIMES = ("eager", "channels_last", "bfloat16", "compile", "onnxruntime", "openvino", "int8", "openvino_int8", "csr")
+RUNTIMES = tuple(importlib.import_module("prunekit.runtimes.backends").RUNTIMES)
 DEVICES = ("cpu", "cuda")
 RUN_KINDS = ("dense", "pruned", "recovered", "trained", "quantised", "imported")
 

@@ -21,10 +21,11 @@ from prunekit.latency.worker_payload import Request, Row
 from prunekit.local_code.factories import is_factory
 from prunekit.models.folder import stored_architecture
 from prunekit.models.load import load_code, load_model
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx, load_exporter
 from prunekit.runtimes.quantise import quantise_onnx
-from prunekit.runtimes.registry import RUNTIMES, Runtime
+from prunekit.runtimes.runtime import Runtime
 from prunekit.runtimes.session import Session
 
 EAGER = "eager"

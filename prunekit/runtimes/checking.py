@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.registry import Runtime
+    from prunekit.runtimes.runtime import Runtime
 
 MOST_ERROR = 1e-3
 """Largest difference of scores in float32, relative to the largest score."""

@@ -12,7 +12,7 @@ from prunekit.plots import theme
 from prunekit.plots.latency import ratios, samples, speed_grid
 from prunekit.plots.layer_bars import sizes as sizes_chart
 from prunekit.plots.theme import KEPT, run_colour
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.latency.setup import Timed
 from prunekit.ui.state.settings import Settings

@@ -27,7 +27,7 @@ from prunekit.latency.report import Candidate, LatencyReport
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.shared import job_sources, measuring, model_cache
