@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -104,6 +103,8 @@ class Runtime:
 
     def version(self) -> str:
         """Return its package and version, as in ``onnxruntime 1.31.1``."""
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (slow, and names of runtimes do not need it)
+
         try:
             return f"{self.package} {version(self.package)}"
         except PackageNotFoundError:
