@@ -2,15 +2,12 @@
 
 import streamlit as st
 
-from prunekit.ui.accuracy import accuracy_chart, max_sparsity_panel, sweeps
+from prunekit.ui.accuracy import PAGE, accuracy_chart, max_sparsity_panel, sweeps
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
-show.heading(
-    "How far can it be pruned before accuracy breaks?",
-    "Several settings on one picture, each measured where its curve bends: how far it holds is how far you can go.",
-)
+show.heading(PAGE)
 now, loaded = model_in_use()
 data = data_in_use(now, loaded)
 if data is None:

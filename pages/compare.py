@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from prunekit.ui.compare import all_runs, downloads, picked_runs, tabs, top
+from prunekit.ui.compare import PAGE, all_runs, downloads, picked_runs, tabs, top
 from prunekit.ui.components import show
 from prunekit.ui.state.session import settings
 
-show.heading("Which one do I take?", "Two to six runs of one dense model side by side: the answer first, then everything that it rests on.")
+show.heading(PAGE)
 now, kept = settings(), picked_runs.kept()
 if kept is None:
     st.stop()

@@ -4,13 +4,10 @@ import streamlit as st
 
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
-from prunekit.ui.export import export
+from prunekit.ui.export import PAGE, export
 from prunekit.ui.state.session import settings
 
-show.heading(
-    "How do I take it away?",
-    "One archive for each run, which opens anywhere without prunekit; and archives of others taken in as runs.",
-)
+show.heading(PAGE)
 now, kept = settings(), picked_runs.kept()
 if kept is None:
     st.stop()

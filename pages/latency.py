@@ -2,16 +2,12 @@
 
 from prunekit.experiments.jobs import board
 from prunekit.ui.components import show
-from prunekit.ui.latency import diagnosis, results, setup
+from prunekit.ui.latency import PAGE, diagnosis, results, setup
 from prunekit.ui.shared import measuring, model_cache, scores
 from prunekit.ui.start import input_fields
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
-show.heading(
-    "Is it really faster, here?",
-    "The dense model, the same with zeroed weights, and a physically smaller one take turns on this machine, in every runtime: "
-    "what counts is measured time, not MACs.",
-)
+show.heading(PAGE)
 now, loaded = model_in_use()
 setup.setting(now, loaded)
 name, data = model_cache.data_name(now, loaded), None

@@ -1,14 +1,10 @@
 """Layers: where do the weights live, and what do they look like?"""
 
 from prunekit.ui.components import block_table, left_out, show
-from prunekit.ui.layers import coupled_groups, table
+from prunekit.ui.layers import PAGE, coupled_groups, table
 from prunekit.ui.state.current_model import model_in_use
 
-show.heading(
-    "Where do the weights live, and what do they look like?",
-    "Which layers hold the parameters and which do the work, how their weights are distributed, and which of "
-    "them can only shrink together.",
-)
+show.heading(PAGE)
 now, loaded = model_in_use()
 with show.plain_errors():
     selected = table.table(now, loaded)

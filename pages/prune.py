@@ -3,15 +3,12 @@
 import streamlit as st
 
 from prunekit.ui.components import advanced_options, block_table, layer_table, save_button, setting_controls, show, unit_kinds
-from prunekit.ui.prune import costs, downloads, kept_units, pictures, weight_map
+from prunekit.ui.prune import PAGE, costs, downloads, kept_units, pictures, weight_map
 from prunekit.ui.shared import cuts, measuring, model_cache, scores
 from prunekit.ui.state import target_scaling
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
-show.heading(
-    "What goes, what stays, what does it cost?",
-    "Choose how much to remove; what stays is counted at once, and what it costs in accuracy is measured when you ask.",
-)
+show.heading(PAGE)
 now, loaded = model_in_use()
 with st.container(border=True):
     setting_controls.setting()

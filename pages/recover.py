@@ -3,13 +3,10 @@
 import streamlit as st
 
 from prunekit.ui.components import show
-from prunekit.ui.recover import options, results
+from prunekit.ui.recover import PAGE, options, results
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
-show.heading(
-    "How much accuracy comes back after pruning?",
-    "Recalibrate BatchNorm or fine-tune what the cut left over, in one go or step by step, and see what each step brings.",
-)
+show.heading(PAGE)
 now, loaded = model_in_use()
 data = data_in_use(now, loaded)
 if data is None:

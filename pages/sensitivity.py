@@ -3,13 +3,10 @@
 import streamlit as st
 
 from prunekit.ui.components import show
-from prunekit.ui.sensitivity import scan, targets
+from prunekit.ui.sensitivity import PAGE, scan, targets
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
-show.heading(
-    "Which layers are fragile?",
-    "Each layer is pruned alone, ever further, while the rest stays dense: what gives way first needs care, what does not can give more.",
-)
+show.heading(PAGE)
 now, loaded = model_in_use()
 data = data_in_use(now, loaded)
 if data is None:

@@ -1,14 +1,10 @@
 """Start: what am I working on?"""
 
 from prunekit.ui.components import show
-from prunekit.ui.start import baseline, gallery, model_picker, three_pictures, training
+from prunekit.ui.start import PAGE, baseline, gallery, model_picker, three_pictures, training
 from prunekit.ui.state.current_model import model_in_use
 
-show.heading(
-    "What do you want to prune?",
-    "Choose a model, and see what it can do before anything is removed: accuracy, size and cost are what pruning "
-    "trades against each other.",
-)
+show.heading(PAGE)
 shelf = model_picker.pick()
 with show.slot():
     if shelf == "sample":

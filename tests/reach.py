@@ -58,6 +58,7 @@ class Reach:
         nodes, bound, found = self._nodes(module), self._imported(module), set()
         for target, name in bound.values():
             found |= self._home(target, name) if name else {target}
+            found |= {target} if self._looks_around(target) else set()
         words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
         named = set(words)  # such as a child's "prunekit.latency.timing_worker"
         if module.startswith("prunekit.cli."):
@@ -71,8 +72,14 @@ class Reach:
             named |= {"prunekit.__main__"} if {"-m", "prunekit"} <= words else set()
         if module.startswith(("tests.ui.", "tests.browser.")):
             named |= {f"pages.{word}" for word in words}  # a tab is opened by its page's name
+        if self._looks_around(module):
+            found |= {name for name in self.files if name.rpartition(".")[0] == module}
         found |= named & self.files.keys()
         return {name for name in found if name in self.files and (name not in self.packages or "." in name)}
+
+    def _looks_around(self, module):
+        """Return whether a package imports all that lies in it."""
+        return module in self.packages and any(target == "prunekit.discovery" for target, _ in self._imported(module).values())
 
     def _along(self, module, names):
         """Follow ``package.module.name``."""

@@ -13,7 +13,7 @@ FLOORS = {
     package: floor
     for floor, packages in enumerate(
         (
-            "errors formatting",
+            "discovery errors formatting",
             "config statistics",
             "local_code",
             "tasks",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from prunekit.config.choices import CHANNEL_CRITERIA, CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, WEIGHT_CRITERIA
-from prunekit.criteria.registry import CRITERIA as REGISTRY
+from prunekit.criteria.methods import CRITERIA as REGISTRY
 from prunekit.pruning.schedule import SCHEDULES
 from tests.tables import case
 

@@ -11,7 +11,7 @@ import torch
 
 import prunekit
 from prunekit import Accuracy, PruneSpec
-from prunekit.criteria.registry import CRITERIA
+from prunekit.criteria.methods import CRITERIA
 from prunekit.data.dataset import Data
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.sweep import SweepPoint, sweep

@@ -14,7 +14,7 @@ from charts.base import GREY, Chart, Drawn, Quotes, at, colour, curve, data, den
 from charts.panels import accuracy_axes, bars, dashed, line, names, note, panels, place, plain_line
 from prunekit import PruneSpec
 from prunekit.config.choices import CHANNEL_CRITERIA, WEIGHT_CRITERIA
-from prunekit.criteria.registry import channel_scores
+from prunekit.criteria.scoring import channel_scores
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.formatting import percent
 from prunekit.plots import theme

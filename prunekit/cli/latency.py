@@ -28,7 +28,7 @@ from prunekit.pruning.api import prune as prune_model
 from prunekit.pruning.counterpart import counterpart
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.grouping import trace
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 
 NAMES = {"unstructured": "masked", "nm": "masked N:M", "structured": "smaller"}
 COLUMNS = "model, runtime, median ms, quartiles, times as fast (95 %), in its runtime (95 %), by MACs, memory, accuracy"

@@ -12,7 +12,7 @@ from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_
 from prunekit.cli.prune import setting_text
 from prunekit.cli.recovery_flags import recovery_of
 from prunekit.cli.tables import accuracy_text, percent, short, table
-from prunekit.config.spec import NEEDS_DATA
+from prunekit.config.choices import SEEDED
 from prunekit.errors import DataError, SpecError, StoreError
 from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.sweep import SweepPoint
@@ -49,7 +49,7 @@ def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data:
     """Carry out the sweep with one seed after the other; later ones measure where the first one did."""
     if args.repeats < 1:
         raise SpecError(f"--repeats must be at least 1; got {args.repeats}")
-    if args.repeats > 1 and request.spec.criterion not in ("random", *NEEDS_DATA) and not request.recovery.active:
+    if args.repeats > 1 and request.spec.criterion not in SEEDED and not request.recovery.active:
         _say("note", "nothing in this setting depends on the seed: all repeats come out the same")
     kept, progress = None if args.no_store else _store(), progress_to(sys.stderr)
     sweeps: list[list[SweepPoint]] = []

@@ -12,7 +12,7 @@ from prunekit.comparison.columns import Column, SettingRow
 from prunekit.comparison.metrics import METRICS
 from prunekit.evaluation.chance import by_chance, chance_sentence
 from prunekit.formatting import listed
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 
 
 @dataclass(frozen=True)

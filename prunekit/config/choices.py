@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any, Protocol
+
 from prunekit.errors import SpecError, one_of
 
+
+class _Criterion(Protocol):
+    """What a setting has to know of a criterion; `prunekit.criteria.criterion.Criterion` says what else there is."""
+
+    weight: Any
+    channel: Any
+    needs_data: bool
+    random: bool
+    only: str
+
+
+# criteria and runtimes stand above, and are asked for by name: their modules declare them without loading torch
+_CRITERIA: dict[str, _Criterion] = importlib.import_module("prunekit.criteria.methods").CRITERIA
+
 MODES = ("unstructured", "nm", "structured")
-WEIGHT_CRITERIA = ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda")
-CHANNEL_CRITERIA = ("l1", "l2", "random", "taylor", "bn_scale", "fpgm")
-CRITERIA = tuple(dict.fromkeys((*WEIGHT_CRITERIA, *CHANNEL_CRITERIA)))
-NEEDS_DATA = ("taylor", "snip", "wanda")
+WEIGHT_CRITERIA = tuple(name for name, each in _CRITERIA.items() if each.weight)
+CHANNEL_CRITERIA = tuple(name for name, each in _CRITERIA.items() if each.channel)
+CRITERIA = tuple(_CRITERIA)
+NEEDS_DATA = tuple(name for name, each in _CRITERIA.items() if each.needs_data)
+SEEDED = tuple(name for name, each in _CRITERIA.items() if each.needs_data or each.random)  # the seed orders images, too
 SCOPES = ("global", "uniform", "erk")
 TARGETS = ("channels", "params", "macs")
 ROUNDS = (1, 4, 8, 16)
 UNITS = ("channels", "heads", "head dimensions")
-RUNTIMES = ("eager", "channels_last", "bfloat16", "compile", "onnxruntime", "openvino", "int8", "openvino_int8", "csr")
+RUNTIMES = tuple(importlib.import_module("prunekit.runtimes.backends").RUNTIMES)
 DEVICES = ("cpu", "cuda")
 RUN_KINDS = ("dense", "pruned", "recovered", "trained", "quantised", "imported")
-
-_SINGLE = {
-    "lamp": "LAMP compares single weights within a layer",
-    "snip": "SNIP is the sensitivity of single connections; Taylor is its counterpart for channels",
-    "wanda": "Wanda compares single weights by the input that each of them sees",
-}
-_WHOLE = {
-    "bn_scale": "the scale of a BatchNorm belongs to a whole channel",
-    "fpgm": "FPGM compares whole filters with each other",
-}
 
 
 def default_scope(mode: str) -> str:
@@ -46,10 +54,10 @@ def refusal(mode: str, criterion: str, scope: str) -> str | None:
     str or None
         A sentence that says what to choose instead.
     """
-    if mode == "structured" and criterion in _SINGLE:
-        return f"criterion {criterion!r} does not score channels: {_SINGLE[criterion]}. Choose one of {', '.join(CHANNEL_CRITERIA)}"
-    if mode != "structured" and criterion in _WHOLE:
-        return f"criterion {criterion!r} does not score single weights: {_WHOLE[criterion]}. Choose one of {', '.join(WEIGHT_CRITERIA)}"
+    what, known = ("channels", CHANNEL_CRITERIA) if mode == "structured" else ("single weights", WEIGHT_CRITERIA)
+    if criterion not in known:
+        why = f": {_CRITERIA[criterion].only}" if _CRITERIA[criterion].only else ""
+        return f"criterion {criterion!r} does not score {what}{why}. Choose one of {', '.join(known)}"
     if mode == "nm" and scope != "uniform":
         return f"scope {scope!r} does not go with mode 'nm': the pattern sets the share of every layer. Leave the scope out"
     if mode == "structured" and scope == "erk":

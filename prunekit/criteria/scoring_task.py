@@ -1,21 +1,19 @@
-"""What a criterion is asked to score, and a model to run for its scores beside the shared one."""
+"""What a criterion is asked to score, and how a function of one layer's weight becomes a criterion's."""
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from prunekit.criteria.samples import Images
-from prunekit.models.layers import weight_of
-from prunekit.models.meta_copy import check_plain
+    from prunekit.criteria.samples import Images
 
-Scores = dict[str, Tensor]
-OfLayer = Callable[[Tensor, str, int], Tensor]
+Scores: TypeAlias = "dict[str, Tensor]"
+OfLayer: TypeAlias = "Callable[[Tensor, str, int], Tensor]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +39,8 @@ class Task:
 
     def weight(self, name: str) -> Tensor:
         """Return a layer's weight in float32 on the CPU."""
+        from prunekit.models.layers import weight_of  # noqa: PLC0415 (criteria are declared without torch)
+
         return weight_of(self.model, name).float().cpu()
 
 
@@ -66,7 +66,8 @@ class EachLayer:
     def pieces(self, task: Task, name: str, size: int) -> Iterator[Tensor]:
         """Yield a layer's scores in order, flat, in pieces of at most ``size`` where that is possible."""
         weight = task.weight(name).detach()
-        for part in torch.split(weight.reshape(-1), size) if self.each_weight else (weight,):
+        parts = weight.reshape(-1).split(size) if self.each_weight else (weight,)  # type: ignore[no-untyped-call]
+        for part in parts:
             yield self.score(part, name, task.seed).reshape(-1)
 
 
@@ -78,25 +79,3 @@ def each_layer(score: OfLayer) -> EachLayer:
 def each_weight(score: OfLayer) -> EachLayer:
     """Turn a function that scores each weight by itself into a criterion."""
     return EachLayer(score, each_weight=True)
-
-
-def twin(model: nn.Module) -> nn.Module:
-    """Return a copy in eval mode whose parameters share the model's memory and take gradients.
-
-    The model itself may serve other threads meanwhile: nothing of it is changed, not even for the time of a call (which is what
-    ``torch.func.functional_call`` does). Buffers are copied: a forward pass could write to them.
-
-    Raises
-    ------
-    ModelError
-        If a layer's weight is not a plain parameter.
-    """
-    check_plain(model)
-    memo: dict[int, object] = {}
-    for parameter in model.parameters():
-        # autograd refuses tensors that were made in inference mode
-        value = parameter.detach().clone() if parameter.is_inference() else parameter.detach()
-        memo[id(parameter)] = nn.Parameter(value, requires_grad=value.is_floating_point() or value.is_complex())
-    for buffer in model.buffers():
-        memo[id(buffer)] = buffer.detach().clone()
-    return copy.deepcopy(model, memo).eval()

@@ -28,7 +28,7 @@ from prunekit.models.running import class_scores, outputs_of
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import prune
 from prunekit.pruning.result import PruneResult
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Files, Session
 from prunekit.runtimes.session_accuracy import scores_of
 

@@ -10,7 +10,7 @@ from prunekit.evaluation.sweep import split_of
 from prunekit.experiments.identity import data_hash, installed, measurement_id
 from prunekit.experiments.loading import load
 from prunekit.experiments.records import Run
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 
 INT8 = "model.int8.onnx"
 

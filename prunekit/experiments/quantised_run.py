@@ -27,7 +27,7 @@ from prunekit.models.cost import count
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.api import prune
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Files
 from prunekit.runtimes.session_accuracy import evaluate_session
 

@@ -18,7 +18,7 @@ from prunekit.latency.report import Candidate, LatencyReport, Turns
 from prunekit.latency.rows import Findings, with_accuracy
 from prunekit.latency.worker import ChildDied, run_child
 from prunekit.latency.worker_payload import Request, pack, pack_images
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 
 MOST_CANDIDATES = 8
 MOST_ROWS = 64

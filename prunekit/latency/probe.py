@@ -23,10 +23,11 @@ from prunekit.models.architectures import load_code
 from prunekit.models.folder import stored_architecture
 from prunekit.models.load import load_model
 from prunekit.models.outputs import joined
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx, load_exporter
 from prunekit.runtimes.quantise import quantise_onnx
-from prunekit.runtimes.registry import RUNTIMES, Runtime
+from prunekit.runtimes.runtime import Runtime
 from prunekit.runtimes.session import Session
 
 EAGER = "eager"

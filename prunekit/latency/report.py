@@ -9,8 +9,8 @@ from torch import nn
 
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.latency.ratio import Ratio, speed_words
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check
-from prunekit.runtimes.registry import RUNTIMES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,8 @@ from prunekit.evaluation.sizes import file_bytes
 from prunekit.latency.ratio import ratio
 from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.latency.worker_payload import Request, Row
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check
-from prunekit.runtimes.registry import RUNTIMES
 from prunekit.runtimes.session_accuracy import evaluate_session
 
 

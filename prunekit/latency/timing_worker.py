@@ -27,7 +27,7 @@ from prunekit.latency.counters import Meter
 from prunekit.latency.forked import LIMIT_S, in_a_process
 from prunekit.latency.interleaved_timing import Rounds, Run, Sampler, by_clock, take_turns
 from prunekit.latency.worker_payload import Request, Row
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Session
 
 SHARE_OF_TRIALS = 0.4

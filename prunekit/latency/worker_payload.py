@@ -18,8 +18,8 @@ from prunekit.errors import LatencyError, PrunekitError
 from prunekit.latency.report import Candidate
 from prunekit.models.folder import write_folder
 from prunekit.models.info import info
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.quantise import calibration_images
-from prunekit.runtimes.registry import RUNTIMES
 from prunekit.runtimes.session import Files
 
 CHECKED = 64

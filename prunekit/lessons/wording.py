@@ -5,7 +5,7 @@ from __future__ import annotations
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.paired import Difference
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 
 KINDS = {"dense": "the original", "unstructured": "single weights gone", "structured": "whole channels gone"}
 """What copies are called."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from prunekit.criteria.scoring_task import twin
+from prunekit.criteria.scoring_copy import scoring_copy
 from prunekit.errors import ModelError, PruningError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing
@@ -64,7 +64,7 @@ def check_influence(model: nn.Module, layers: Iterable[str], shape: Sequence[int
     if not names:
         return ()
     try:
-        own = twin(model)  # before the model runs: what it keeps of a pass must not be what the copy would have to compute
+        own = scoring_copy(model)  # before the model runs: what it keeps of a pass must not be what the copy would have to compute
     except Exception:
         return ()  # whoever makes the pruned copy says what is wrong with it
     with torch.inference_mode(False):

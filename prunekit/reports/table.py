@@ -15,7 +15,7 @@ from prunekit.experiments.records import Run
 from prunekit.formatting import milliseconds, percent, points, ratio_span, span, times
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 
 
 def short_title(run: Run) -> str:

@@ -1,11 +1,26 @@
 """Runtimes: the same weights run by torch, ONNX Runtime or OpenVINO, and what it takes to get there (export, quantisation)."""
 
-from prunekit.runtimes.checking import Check, check
-from prunekit.runtimes.export import export_onnx, load_exporter
-from prunekit.runtimes.quantise import calibration_images, quantise_onnx
-from prunekit.runtimes.registry import RUNTIMES, Runtime
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from prunekit.runtimes.backends import RUNTIMES
+from prunekit.runtimes.runtime import Runtime
 from prunekit.runtimes.session import Files, Session
-from prunekit.runtimes.session_accuracy import evaluate_session
+
+if TYPE_CHECKING:
+    from prunekit.runtimes.checking import Check, check
+    from prunekit.runtimes.export import export_onnx, load_exporter
+    from prunekit.runtimes.quantise import calibration_images, quantise_onnx
+    from prunekit.runtimes.session_accuracy import evaluate_session
+
+_HOME = {
+    "checking": ("Check", "check"),
+    "export": ("export_onnx", "load_exporter"),
+    "quantise": ("calibration_images", "quantise_onnx"),
+    "session_accuracy": ("evaluate_session",),
+}
 
 __all__ = [
     "RUNTIMES",
@@ -20,3 +35,11 @@ __all__ = [
     "load_exporter",
     "quantise_onnx",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what works with models at first use: the names of runtimes must not wait for torch."""
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

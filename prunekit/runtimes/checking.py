@@ -13,7 +13,7 @@ from torch import Tensor
 from prunekit.models.outputs import SCORES
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.registry import Runtime
+    from prunekit.runtimes.runtime import Runtime
 
 MOST_ERROR = 1e-3
 """Largest difference of outputs in float32, relative to the largest value of the same output."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prunekit.errors import RuntimeFault
 from prunekit.runtimes.faults import first_line
-from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.session import Session
 
 
 def load_onnxruntime() -> Any:
@@ -59,13 +59,3 @@ class OnnxSession(Session):
         """Return a function that makes one forward pass of ``x``."""
         run, names, feed = self.session.run, self.names, {self.input: np.ascontiguousarray(x.numpy(), dtype=np.float32)}
         return lambda: run(names, feed)
-
-
-def open_onnx(files: Files, threads: int, device: str) -> Session:
-    """Open the float32 file."""
-    return OnnxSession(files.need("onnx"), threads)
-
-
-def open_int8(files: Files, threads: int, device: str) -> Session:
-    """Open the quantised file."""
-    return OnnxSession(files.need("int8"), threads)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prunekit.errors import RuntimeFault
 from prunekit.runtimes.faults import first_line
-from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.session import Session
 
 TELEMETRY = "openvino_telemetry"
 
@@ -101,13 +101,3 @@ class OpenVinoSession(Session):
         request = self.core.compile_model(model, "CPU", settings).create_infer_request()
         self.compile_s = (self.compile_s or 0.0) + perf_counter() - began
         return request
-
-
-def open_openvino(files: Files, threads: int, device: str) -> Session:
-    """Open the float32 file."""
-    return OpenVinoSession(files.need("onnx"), threads)
-
-
-def open_openvino_int8(files: Files, threads: int, device: str) -> Session:
-    """Open the quantised file."""
-    return OpenVinoSession(files.need("int8"), threads)

@@ -7,10 +7,6 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from prunekit.errors import RuntimeFault
-from prunekit.runtimes.session import Files, Session
-from prunekit.runtimes.torch_sessions import TorchSession, opened_model
-
 LEAST_ZEROS = 0.5
 """Share of zeros from which a linear layer runs sparse: with fewer, indices weigh more than the zeros that are left out."""
 
@@ -38,28 +34,16 @@ class SparseLinear(nn.Module):
         return torch.addmm(self.bias, self.weight, flat.t()).t().reshape(*x.shape[:-1], len(self.bias))
 
 
-def _sparse_enough(module: nn.Module) -> bool:
-    """Return whether a module is a linear layer with enough zeros."""
-    return type(module) is nn.Linear and float((module.weight == 0).double().mean()) >= LEAST_ZEROS
+def swap(model: nn.Module) -> dict[str, nn.Module]:
+    """Replace linear layers that have enough zeros, in place; return what stands there now, by name."""
+    linear = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear and name]
+    swapped: dict[str, nn.Module] = {name: SparseLinear(module) for name, module in linear if _zeros(module) >= LEAST_ZEROS}
+    for name, module in swapped.items():
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, module)
+    return swapped
 
 
-def open_csr(files: Files, threads: int, device: str) -> Session:
-    """Replace every linear layer with at least half zeros by its sparse form.
-
-    Raises
-    ------
-    RuntimeFault
-        If there is none.
-    """
-    model = opened_model(files, threads, device)
-    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    sparse = [(name, module) for name, module in linear if name and _sparse_enough(module)]
-    if not sparse:
-        many = f"none of its {len(linear)} linear layers has" if linear else "it has no linear layer with"
-        raise RuntimeFault(f"nothing to run sparse: {many} at least {LEAST_ZEROS:.0%} zeros; prune linear layers unstructured, beyond that")
-    for name, module in sparse:
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, SparseLinear(module))
-    session = TorchSession(model, device)
-    session.notes = (f"{len(sparse)} of {len(linear)} linear layers run sparse",)
-    return session
+def _zeros(module: nn.Linear) -> float:
+    """Return the share of zeros among a layer's weights."""
+    return 1 - int(torch.count_nonzero(module.weight)) / max(module.weight.numel(), 1)

@@ -1,12 +1,8 @@
-"""Sessions that torch runs: eager, channels last, bfloat16, torch.compile."""
+"""Sessions that torch runs, as they are or compiled."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sysconfig
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -102,33 +98,6 @@ def opened_model(files: Files, threads: int, device: str) -> nn.Module:
     return load_model(str(files.folder)).eval()
 
 
-def open_eager(files: Files, threads: int, device: str) -> Session:
-    """Run the model as it is."""
-    return TorchSession(opened_model(files, threads, device), device)
-
-
-def open_channels_last(files: Files, threads: int, device: str) -> Session:
-    """Run the model with the channels of a pixel beside each other in memory."""
-    return TorchSession(opened_model(files, threads, device), device, memory_format=torch.channels_last)
-
-
-def open_bfloat16(files: Files, threads: int, device: str) -> Session:
-    """Run the model with weights and activations in bfloat16."""
-    return TorchSession(opened_model(files, threads, device), device, dtype=torch.bfloat16)
-
-
-COMPILERS = ("g++", "clang++", "cl")
-
-
-def lacking() -> str:
-    """Return what torch.compile needs and this machine does not have; "" where it has all."""
-    if shutil.which(os.environ.get("CXX") or "g++") is None and not any(shutil.which(name) for name in COMPILERS):
-        return "torch.compile needs a C++ compiler, and there is none here: install g++ (apt install g++) or clang"
-    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
-        return "torch.compile needs the header files of Python, and they are not here: install them (apt install python3-dev)"
-    return ""
-
-
 class CompiledSession(TorchSession):
     """A torch module compiled by inductor, once for each shape of the input."""
 
@@ -166,8 +135,3 @@ def reason(error: BaseException) -> str:
     if any(type(cause).__name__ == "CppCompileError" for cause in causes(error)):
         return "the C++ compiler failed on the generated code; try another version of it"
     return first_line(causes(error)[-1])
-
-
-def open_compiled(files: Files, threads: int, device: str) -> Session:
-    """Open the model; it is compiled when the first input is bound."""
-    return CompiledSession(opened_model(files, threads, device), device)

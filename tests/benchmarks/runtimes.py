@@ -22,7 +22,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.experiments.identity import this_machine
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate, CandidateLatency
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / "tests" / "benchmarks" / ".runtimes.json"

@@ -8,23 +8,13 @@ from functools import partial
 import pytest
 
 import prunekit
+from prunekit.ui.routes import ABOUT, FIRST
 from tests.browser.servers import Server
 from tests.browser.tabs import WIDE, Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-PAGES = {
-    "": "What do you want to prune?",
-    "layers": "Where do the weights live, and what do they look like?",
-    "prune": "What goes, what stays, what does it cost?",
-    "sensitivity": "Which layers are fragile?",
-    "accuracy": "How far can it be pruned before accuracy breaks?",
-    "recover": "How much accuracy comes back after pruning?",
-    "latency": "Is it really faster, here?",
-    "compare": "Which one do I take?",
-    "export": "How do I take it away?",
-    "learn": "What does pruning do?",
-}
+PAGES = {"" if name == FIRST else name: page.question for name, page in ABOUT.items()}
 
 
 def lands(tab, path):

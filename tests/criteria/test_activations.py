@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from prunekit.criteria.registry import weight_scores
+from prunekit.criteria.scoring import weight_scores
 from prunekit.errors import ModelError
 from prunekit.models.layers import prunable_layers
 from tests.criteria.samples import Noise

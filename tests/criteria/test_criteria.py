@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 import prunekit
-from prunekit.config.choices import CHANNEL_CRITERIA, NEEDS_DATA, WEIGHT_CRITERIA
+from prunekit.config.choices import CHANNEL_CRITERIA, NEEDS_DATA, SEEDED, WEIGHT_CRITERIA
 from prunekit.config.choices import CRITERIA as NAMES
-from prunekit.criteria.registry import CRITERIA, channel_scores, weight_scores
+from prunekit.criteria.methods import CRITERIA
+from prunekit.criteria.scoring import channel_scores, weight_scores
 from prunekit.errors import DataError, ModelError, PruningError, SpecError
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
@@ -17,14 +18,14 @@ from tests.criteria.samples import Noise
 NET = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Linear(4, 6))
 
 
-def test_the_registry_and_the_table_of_choices_agree():
-    assert tuple(CRITERIA) == NAMES
-    assert all(c.name == name and c.title and c.formula and c.source and c.advice.endswith(".") for name, c in CRITERIA.items())
-    assert tuple(name for name, c in CRITERIA.items() if c.weight) == WEIGHT_CRITERIA
-    assert tuple(name for name, c in CRITERIA.items() if c.channel) == CHANNEL_CRITERIA
-    assert tuple(name for name, c in CRITERIA.items() if c.needs_data) == NEEDS_DATA
-    assert [name for name, c in CRITERIA.items() if c.carrier == "norm"] == ["bn_scale"]
-    assert {c.carrier for c in CRITERIA.values()} == {"layer", "norm"}
+def test_every_criterion_is_described_and_the_lists_keep_their_order():
+    assert NAMES == ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda", "bn_scale", "fpgm")
+    assert WEIGHT_CRITERIA == ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda")
+    assert CHANNEL_CRITERIA == ("l1", "l2", "random", "taylor", "bn_scale", "fpgm")
+    assert NEEDS_DATA == ("taylor", "snip", "wanda") and ("random", *NEEDS_DATA) == SEEDED
+    for name, each in CRITERIA.items():
+        assert each.name == name and each.title and each.formula and each.source and each.advice.endswith(".")
+        assert each.only or (each.weight and each.channel)
 
 
 @pytest.mark.parametrize(

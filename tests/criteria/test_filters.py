@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from prunekit.criteria import channels
-from prunekit.criteria.registry import channel_scores
+from prunekit.criteria.methods import fpgm
+from prunekit.criteria.scoring import channel_scores
 
 
 def fpgm_of(weight):
@@ -29,7 +29,7 @@ def test_fpgm_is_the_sum_of_distances_in_blocks_of_any_size(seed, out, inputs, o
     copies = g.integers(0, out, 3)
     weight = np.concatenate([weight, weight[copies], weight[copies[:1]] * np.float32(1 + 1e-6)])  # the same again, and almost the same
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(channels, "BLOCK", block)
+        patch.setattr(fpgm, "BLOCK", block)
         scores = fpgm_of(weight)
     np.testing.assert_allclose(scores, by_definition(weight), rtol=1e-8, atol=1e-300)
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from prunekit.criteria.registry import channel_scores, weight_scores
 from prunekit.criteria.samples import BATCH, mixed
+from prunekit.criteria.scoring import channel_scores, weight_scores
 from prunekit.errors import DataError, ModelError
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import prunekit
-from prunekit.criteria.registry import weight_scores
 from prunekit.criteria.samples import BATCH, mixed, scored_on, scoring_split
+from prunekit.criteria.scoring import weight_scores
 from prunekit.data.dataset import Normal, TensorSplit
 from prunekit.errors import DataError
 from tests.criteria.samples import Noise

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from prunekit.criteria.registry import weight_scores
+from prunekit.criteria.scoring import weight_scores
 
 
 def lamp_of(weight, name="lamp"):

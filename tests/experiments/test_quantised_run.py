@@ -15,9 +15,9 @@ from prunekit.experiments.quantised_run import quantise_through
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.latency import quantised
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.export import export_onnx
 from prunekit.runtimes.quantise import calibration_images, quantise_onnx
-from prunekit.runtimes.registry import RUNTIMES
 from prunekit.runtimes.session import Files
 
 SPEC = PruneSpec(mode="structured", sparsity=0.5)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from prunekit.criteria.registry import CRITERIA
+from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
 from prunekit.lessons import glossary
 from prunekit.lessons.course import LESSONS

@@ -8,14 +8,13 @@ import torch
 from torch import nn
 
 import prunekit
-from prunekit import runtimes
 from prunekit.errors import ModelError
 from prunekit.latency.report import Candidate
-from prunekit.models.outputs import Choice, note
+from prunekit.models.outputs import Choice, note, tensors_of
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx
 from prunekit.runtimes.onnx_session import OnnxSession
-from prunekit.runtimes.registry import RUNTIMES
 
 SHAPE = (3, 8, 8)
 Pair = namedtuple("Pair", ["features", "map"])
@@ -57,7 +56,7 @@ def test_every_tensor_is_written_by_name_and_compared(pack, names, tmp_path):
     x = torch.randn(5, *SHAPE)
     found = OnnxSession(path, 1).outputs(x)
     with torch.no_grad():
-        expected = list(runtimes.export.tensors_of(model(x)).values())
+        expected = list(tensors_of(model(x)).values())
     assert list(found) == names
     for got, wanted in zip(found.values(), expected, strict=True):
         assert got.dtype == wanted.dtype

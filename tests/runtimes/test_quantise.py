@@ -13,10 +13,10 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Normal, Split, TensorSplit
 from prunekit.errors import DataError, ModelError, RuntimeFault
 from prunekit.evaluation.batches import Cancelled
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx
 from prunekit.runtimes.quantise import calibration_images, quantise_onnx
-from prunekit.runtimes.registry import RUNTIMES
 from prunekit.runtimes.session_accuracy import evaluate_session
 
 INT8 = ("int8", "openvino_int8")

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from prunekit.errors import RuntimeFault
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
-from prunekit.runtimes.registry import RUNTIMES
 from prunekit.runtimes.session import Files
 from prunekit.runtimes.sparse import SparseLinear
 from tests.runtimes.conftest import FORMS, OTHERS, SAMPLES
@@ -200,9 +200,3 @@ def test_agreement_is_the_share_of_equal_top_classes():
     found[0] = torch.tensor([0.0, 2.0, 0.0, 0.0])
     told = check(RUNTIMES["int8"], scores, found)
     assert told.agreement == 0.75 and told.n == 4 and told.error == 2.0 and "75.0%" in told.sentence
-
-
-def test_the_command_line_and_the_address_know_the_runtimes_without_loading_them():
-    from prunekit.config import choices
-
-    assert tuple(RUNTIMES) == choices.RUNTIMES

@@ -10,23 +10,10 @@ from streamlit.testing.v1 import AppTest
 from prunekit.experiments.jobs import board
 from prunekit.latency import diagnosis
 from prunekit.ui import MAIN
-from prunekit.ui.routes import PAGES
+from prunekit.ui.routes import ABOUT, PAGES
 from tests.ui import pretended
 
-TITLES = {
-    "start": "What do you want to prune?",
-    "layers": "Where do the weights live, and what do they look like?",
-    "prune": "What goes, what stays, what does it cost?",
-    "accuracy": "How far can it be pruned before accuracy breaks?",
-    "sensitivity": "Which layers are fragile?",
-    "recover": "How much accuracy comes back after pruning?",
-    "latency": "Is it really faster, here?",
-    "compare": "Which one do I take?",
-    "export": "How do I take it away?",
-    "learn": "What does pruning do?",
-}
-
-
+TITLES = {name: page.question for name, page in ABOUT.items()}
 LONGEST = 900  # seconds, for what hangs
 
 

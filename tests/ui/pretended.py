@@ -10,7 +10,7 @@ import numpy as np
 from prunekit.errors import PrunekitError
 from prunekit.latency import diagnosis
 from prunekit.latency.worker_payload import Request, Row
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from tests.latency.diagnosis import drawn
 
 MS = {"dense": 2.0, "masked": 2.0, "smaller": 1.0}

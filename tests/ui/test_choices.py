@@ -11,7 +11,7 @@ import prunekit
 from prunekit.cli.arguments import spec_of
 from prunekit.cli.parser import build_parser
 from prunekit.config.choices import CRITERIA, MODES, NEEDS_DATA, criteria_of, scopes_of
-from prunekit.criteria.registry import CRITERIA as REGISTRY
+from prunekit.criteria.methods import CRITERIA as REGISTRY
 from prunekit.errors import DataError
 from prunekit.experiments.jobs import board
 from prunekit.models.state import state_hash

@@ -29,7 +29,7 @@ from prunekit.formatting import ordinary, percent
 from prunekit.models.folder import is_folder, read_result
 from prunekit.models.info import info
 from prunekit.models.load import load_model
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Files, Session
 from prunekit.runtimes.session_accuracy import evaluate_session
 

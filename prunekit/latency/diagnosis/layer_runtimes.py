@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from prunekit.errors import LatencyError, one_of
-from prunekit.runtimes.sparse import LEAST_ZEROS, SparseLinear
+from prunekit.runtimes import backends
 
-RUNTIMES = ("eager", "channels_last", "bfloat16", "csr")
+RUNTIMES = tuple(name for name, runtime in backends.RUNTIMES.items() if runtime.by_layer)
 
 
 def prepare(model: nn.Module, x: Tensor, runtime: str) -> tuple[Tensor, dict[str, nn.Module]]:
@@ -31,25 +30,6 @@ def prepare(model: nn.Module, x: Tensor, runtime: str) -> tuple[Tensor, dict[str
         Layers that were replaced, by name.
     """
     one_of("runtime", runtime, RUNTIMES, LatencyError)
-    if runtime == "channels_last":
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub leaves this form out
-        return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), {}
-    if runtime == "bfloat16":
-        model.to(torch.bfloat16)
-        return x.to(torch.bfloat16), {}
-    return x, _swap(model) if runtime == "csr" else {}
-
-
-def _swap(model: nn.Module) -> dict[str, nn.Module]:
-    """Replace linear layers with enough zeros."""
-    linear = [(name, m) for name, m in model.named_modules() if type(m) is nn.Linear and name]
-    swapped: dict[str, nn.Module] = {name: SparseLinear(m) for name, m in linear if _zeros(m) >= LEAST_ZEROS}
-    for name, module in swapped.items():
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, module)
-    return swapped
-
-
-def _zeros(module: nn.Linear) -> float:
-    """Return the share of zeros among a layer's weights."""
-    return 1 - int(torch.count_nonzero(module.weight)) / max(module.weight.numel(), 1)
+    ready = backends.RUNTIMES[runtime].by_layer
+    assert ready is not None  # those of RUNTIMES have it
+    return ready(model, x)

@@ -19,12 +19,12 @@ from prunekit.latency.diagnosis.machine_limits import machine_of
 from prunekit.latency.diagnosis.request import Source, ask, check_settings
 from prunekit.latency.diagnosis.wording import verdict
 from prunekit.latency.ratio import Ratio, ratio
+from prunekit.runtimes.backends import RUNTIMES as BACKENDS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PASS = ""
-TITLES = {"eager": "eager", "channels_last": "channels last", "bfloat16": "bfloat16", "csr": "sparse linear (CSR)"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class LayerTimes:
         macs = max(old["macs"], 1.0)
         return Evidence(
             self.ratio(after, before), new["macs"] / macs, new["effective_macs"] / max(old["effective_macs"], 1.0),
-            max(0.0, new["sparsity"] - old["sparsity"]), f"the {after} model", TITLES[self.runtime],
+            max(0.0, new["sparsity"] - old["sparsity"]), f"the {after} model", BACKENDS[self.runtime].title,
             Spread.of(self.samples[before, PASS]), Spread.of(self.samples[after, PASS]), layers, self.machine,
             None if rounded is None else self._rounded(rounded, after, multiple),
         )  # fmt: skip

@@ -15,6 +15,7 @@ from prunekit.latency.diagnosis.machine_limits import probes
 from prunekit.latency.interleaved_timing import Run, take_turns
 from prunekit.models.cost import count
 from prunekit.models.load import load_model
+from prunekit.runtimes.backends import RUNTIMES
 
 PASS = ""  # the place of the whole pass among a model's layers
 
@@ -52,7 +53,7 @@ def time_layers(request: dict[str, Any], tell: Callable[[float, int], object]) -
         found, runs[name, PASS], costs[name] = _open(name, model, x, request["runtime"], pool)
         layers[name] = found if name in request["layered"] else []
         runs |= {(name, layer.name): layer.run() for layer in layers[name]}
-    dtype = torch.bfloat16 if request["runtime"] == "bfloat16" else torch.float32
+    dtype = getattr(torch, RUNTIMES[request["runtime"]].precision)
     every = [layer for some in layers.values() for layer in some]
     if every:
         runs |= {("", probe): run for probe, run in probes(every, request["batch"], dtype).items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +12,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.config.spec import PruneSpec
-from prunekit.criteria.registry import CRITERIA, channel_scores
+from prunekit.criteria.methods import CRITERIA
+from prunekit.criteria.scoring import channel_scores
 from prunekit.errors import PruningError, one_of
 from prunekit.models.layers import weight_of
 from prunekit.pruning.structured.axis_sizes import within
@@ -99,9 +99,7 @@ def block_scores(
 ) -> dict[str, float]:
     """Score residual blocks by the setting's criterion: the mean over their layers of what one channel of each scores.
 
-    A filter's L1 norm grows with its size n at initialisation as the root of n, and is divided by it, so that wide blocks are not kept for
-    being wide; norms by L2 and the scales of BatchNorm need no such help. Taylor scores and the distances of FPGM add up over a layer's
-    channels: a block's effect on the loss is that of all of them.
+    How the scores of a layer's channels make one is the criterion's own matter (`Criterion.block`).
 
     Parameters
     ----------
@@ -127,13 +125,13 @@ def block_scores(
         If the criterion tells nothing about a block.
     """
     blocks = graph.blocks if blocks is None else blocks
-    if spec.criterion == "random":
+    if CRITERIA[spec.criterion].random:
         noise = np.random.default_rng(spec.seed)
         return dict(zip((block.name for block in blocks), noise.random(len(blocks)).tolist(), strict=True))
     carriers = {block.name: _carriers(model, spec, block) for block in blocks}
     raw = channel_scores(model, [name for names in carriers.values() for name in names], spec.criterion, spec.seed, data, spec.samples)
-    joined = JOINED[spec.criterion]
-    return {name: float(np.mean([joined(model, layer, raw[layer]) for layer in layers])) for name, layers in carriers.items()}
+    of = CRITERIA[spec.criterion].block
+    return {name: float(np.mean([_joined(model, layer, raw[layer], of) for layer in layers])) for name, layers in carriers.items()}
 
 
 def _carriers(model: nn.Module, spec: PruneSpec, block: Block) -> list[str]:
@@ -144,29 +142,18 @@ def _carriers(model: nn.Module, spec: PruneSpec, block: Block) -> list[str]:
     found = [name for name in inside if within(name, (block.name,))]
     if not found:
         raise PruningError(
-            f"there is no BatchNorm in {block.name}, so that bn_scale has nothing to score it by: choose criterion l1, or leave it out"
+            f"there is no BatchNorm in {block.name}, so that {spec.criterion} has nothing to score it by: choose criterion l1, or leave it "
+            "out"
         )
     return found
 
 
-def _mean(model: nn.Module, layer: str, scores: Scores) -> float:
-    """Return the score of an average channel."""
-    return float(scores.mean())
-
-
-def _by_root(model: nn.Module, layer: str, scores: Scores) -> float:
-    """Return the score of an average channel over the root of the number of its weights."""
-    return float(scores.mean()) / math.sqrt(max(weight_of(model, layer)[0].numel(), 1))
-
-
-def _total(model: nn.Module, layer: str, scores: Scores) -> float:
-    """Return the score of all channels together."""
-    return float(scores.sum())
-
-
-JOINED: dict[str, Callable[[nn.Module, str, Scores], float]] = {
-    "l1": _by_root, "l2": _mean, "bn_scale": _mean, "taylor": _total, "fpgm": _mean,
-}  # fmt: skip
+def _joined(model: nn.Module, layer: str, scores: Scores, block: str) -> float:
+    """Make one score of those of a layer's channels."""
+    if block == "total":
+        return float(scores.sum())
+    size = weight_of(model, layer)[0].numel() if block == "mean by root" else 1
+    return float(scores.mean()) / math.sqrt(max(size, 1))
 
 
 def without(graph: ChannelGraph, blocks: tuple[str, ...]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.config.spec import PruneSpec
-from prunekit.criteria.registry import CRITERIA, channel_scores
+from prunekit.criteria.methods import CRITERIA
+from prunekit.criteria.scoring import channel_scores
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group, weight_name
 from prunekit.pruning.structured.coupling_solver import Ids
@@ -53,7 +54,7 @@ def atom_scores(  # noqa: PLR0917 (what to score by, then on what)
     if not carriers:
         return {}
     raw = channel_scores(model, list(carriers), spec.criterion, spec.seed, data, spec.samples)
-    return _joined(carriers, raw, first_only=spec.criterion == "random")
+    return _joined(carriers, raw, first_only=CRITERIA[spec.criterion].random)
 
 
 def _carriers(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: Iterable[Group]) -> Incidence:

@@ -16,9 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
-import prunekit.pruning.structured.norm_rules
-import prunekit.pruning.structured.operator_rules
-import prunekit.pruning.structured.shape_rules  # noqa: F401 (they fill the registry)
 from prunekit.errors import PruningError
 from prunekit.models.attention.heads import adapter_of
 from prunekit.models.cost import count_on, macs_of
@@ -26,10 +23,11 @@ from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.outputs import tensors_of
 from prunekit.pruning.structured.axis_products import Product, product
-from prunekit.pruning.structured.axis_tracker import RULES, WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
 from prunekit.pruning.structured.block_dry_run import without_which_it_runs
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
 from prunekit.pruning.structured.residual_blocks import Block, Blocks
+from prunekit.pruning.structured.rules import RULES
 from prunekit.pruning.structured.trace_errors import stopped
 
 Axis = tuple[str, int]

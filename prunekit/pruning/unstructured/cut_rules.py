@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from prunekit.config.choices import NEEDS_DATA
 from prunekit.config.spec import PruneSpec
-from prunekit.criteria.registry import score_pieces, weight_scores
 from prunekit.criteria.samples import scored_on
+from prunekit.criteria.scoring import score_pieces, weight_scores
 from prunekit.errors import PruningError
 from prunekit.models.cost import nonzeros
 from prunekit.models.layers import weight_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from prunekit.config.choices import NEEDS_DATA, criteria_of, scopes_of
+from prunekit.config.choices import SEEDED, criteria_of, scopes_of
 from prunekit.data.dataset import Data
 from prunekit.errors import StoreError
 from prunekit.evaluation.sweep import SweepPoint
@@ -139,7 +139,7 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
         request = SweepRequest(
             model, of_data, free.spec(loaded.every, curve), now.recovery(curve.recovery), split, images, None, now.evaluations
         )  # fmt: skip
-        random = curve.criterion in ("random", *NEEDS_DATA) or request.recovery.epochs > 0
+        random = curve.criterion in SEEDED or request.recovery.epochs > 0
         found.append(Line(curve, label(now, curve), request, now.repeats if random else 1, weights, hashed))
     return found
 

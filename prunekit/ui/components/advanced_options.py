@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from prunekit.config.choices import NEEDS_DATA, ROUNDS, TARGETS
+from prunekit.config.choices import NEEDS_DATA, ROUNDS, SEEDED, TARGETS
 from prunekit.formatting import percent
 from prunekit.ui.state import session
 from prunekit.ui.state.address import MOST_SAMPLES, MOST_SEED
@@ -41,7 +41,7 @@ def _fields(now: Settings) -> list[str]:
         "round_to": now.mode == "structured",
         "cap_all": now.mode != "nm",
         "samples": looks,
-        "seed": looks or now.criterion == "random",
+        "seed": now.criterion in SEEDED,
     }
     return [name for name, shown in there.items() if shown]
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from prunekit.config import validation as check
 from prunekit.config.choices import NEEDS_DATA, criteria_of, scopes_of
-from prunekit.criteria.registry import CRITERIA
+from prunekit.criteria.methods import CRITERIA
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
 from prunekit.ui.state.settings import Settings

@@ -12,6 +12,7 @@ import streamlit as st
 from prunekit.errors import PrunekitError
 from prunekit.formatting import percent, span
 from prunekit.reports.pictures import Picture
+from prunekit.ui.page import Page
 
 TAGS = {
     "measured": ":green-badge[measured]",
@@ -48,10 +49,10 @@ def _grid(gone: str) -> str:
     )
 
 
-def heading(question: str, sentence: str) -> None:
+def heading(page: Page) -> None:
     """Open a page: the question as the title, and one sentence on what the page answers."""
-    st.title(question, anchor=False)
-    st.markdown(f":gray[{sentence}]")
+    st.title(page.question, anchor=False)
+    st.markdown(f":gray[{page.sentence}]")
 
 
 def section(title: str, note: str = "") -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from prunekit import models
+from prunekit.criteria.methods import CRITERIA
 from prunekit.plots.weight_histograms import Bins
 from prunekit.plots.weight_threshold import CutBins
 from prunekit.pruning.structured.plan import Plan
@@ -164,7 +165,7 @@ def _outward(counts: Ints) -> NDArray[np.int64]:
 def _removed(source: Source, view: View, name: str, found: Fine, gone: int) -> NDArray[np.float64]:
     """Return what goes of each bin of one layer."""
     counts = found.counts[name]
-    if view.spec.criterion == "random" and view.spec.mode == "unstructured":
+    if CRITERIA[view.spec.criterion].random and view.spec.mode == "unstructured":
         return counts.astype(np.float64) * (gone / max(int(counts.sum()), 1))
     if not _by_size(view):
         lost = _weights(source, name)[~mask_of(view, name).reshape(-1)]

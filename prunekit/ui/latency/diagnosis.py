@@ -19,7 +19,7 @@ from prunekit.latency import diagnosis
 from prunekit.models.cost import count
 from prunekit.plots.breakeven import break_even_caption, break_even_lines, break_even_map
 from prunekit.plots.latency_causes import time_by_layer, time_caption
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.components import show
 from prunekit.ui.latency import setup
 from prunekit.ui.shared import measuring

@@ -14,7 +14,7 @@ from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots import theme
 from prunekit.plots.latency import ratios, samples
 from prunekit.plots.theme import KEPT, run_colour
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.latency import tables
 from prunekit.ui.latency.setup import Timed

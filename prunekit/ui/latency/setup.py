@@ -11,7 +11,7 @@ import torch
 from prunekit import evaluation, latency, pruning
 from prunekit.config.choices import NEEDS_DATA
 from prunekit.config.spec import PruneSpec
-from prunekit.criteria.registry import CRITERIA
+from prunekit.criteria.methods import CRITERIA
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.sizes import Sizes
@@ -28,7 +28,7 @@ from prunekit.models.cost import count
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.counterpart import Counterpart, counterpart
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import per_layer, setting_controls, show
 from prunekit.ui.shared import cuts, job_sources, measuring, model_cache

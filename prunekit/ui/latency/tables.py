@@ -13,7 +13,7 @@ from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots.latency import speed_grid
 from prunekit.plots.layer_bars import sizes as sizes_chart
-from prunekit.runtimes.registry import RUNTIMES
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.components import show
 from prunekit.ui.latency.setup import Timed
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from prunekit.criteria.registry import CRITERIA
+from prunekit.criteria.methods import CRITERIA
 from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.chance import chance_sentence
 from prunekit.formatting import asked, count, percent, plural, reached, times
@@ -186,7 +186,7 @@ def _cut_caption(view: View, threshold: float | None, name: str | None) -> str:
             f"Within each block of {(view.spec.pattern or '').partition(':')[2]} the weakest go, so a weight stays or goes by its "
             f"neighbours and there is no single line: {gone:,} of {everything:,} weights {what} are removed."
         )
-    if view.spec.criterion == "random":
+    if CRITERIA[view.spec.criterion].random:
         return f"A random choice takes about the same share of small and of large weights: {gone:,} of {everything:,} {what}."
     if not gone:
         return "Nothing is removed at this setting."

@@ -11,8 +11,9 @@ from functools import partial
 import streamlit as st
 
 from prunekit import pruning
-from prunekit.config.spec import NEEDS_DATA, PruneSpec
-from prunekit.criteria.registry import CRITERIA
+from prunekit.config.choices import NEEDS_DATA, SEEDED
+from prunekit.config.spec import PruneSpec
+from prunekit.criteria.methods import CRITERIA
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import plural
@@ -83,7 +84,7 @@ def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
         criterion=spec.criterion,
         layers=names,
         pattern=spec.pattern,
-        seed=spec.seed if looks or spec.criterion == "random" else 0,
+        seed=spec.seed if spec.criterion in SEEDED else 0,
         samples=spec.samples if looks else PruneSpec.samples,
         units=spec.units,
         depth=spec.depth,

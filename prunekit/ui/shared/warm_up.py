@@ -27,11 +27,10 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime import get_instance
 from streamlit.runtime.session_manager import SessionClient
 
+from prunekit.ui import routes
+
 VARIABLE = "PRUNEKIT_WARM_UP"
-VISITS = (
-    ("", ""), ("prune", ""), ("prune", "mode=structured"), ("prune", "mode=nm"), ("layers", ""), ("sensitivity", ""), ("accuracy", ""),
-    ("recover", ""), ("latency", ""), ("compare", ""), ("export", ""), ("learn", ""),
-)  # fmt: skip
+VISITS = tuple(("" if name == routes.FIRST else name, address) for name, page in routes.ABOUT.items() for address in page.visits)
 """Page and address: nothing on these is measured before somebody asks for it, and nothing is kept."""
 HEAD_START_S, LOOK_S, PATIENCE_S, LONGEST_S = 0.3, 0.05, 5.0, 120.0
 SCRIPTS = "ScriptRunner.scriptThread"  # Streamlit's name of the threads that run scripts

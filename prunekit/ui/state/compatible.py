@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from prunekit.config import choices
-from prunekit.criteria.registry import CRITERIA
+from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
 from prunekit.ui.state import learn_settings
 from prunekit.ui.state.settings import PLAIN, Curve, Settings

@@ -1,4 +1,4 @@
-"""Scores from what flows into each weight.
+"""Norms of the inputs that each weight is multiplied with, for the criteria that score by them.
 
 A dispatch mode watches every operation that uses a layer's weight, rather than hooks on modules: so layers count that are called several
 times, share their weight, or lend it to another operation (the output projection of ``nn.MultiheadAttention``). It belongs to one thread.
@@ -7,7 +7,7 @@ times, share their weight, or lend it to another operation (the output projectio
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.criteria.samples import BATCH
-from prunekit.criteria.scoring_task import Scores, Task, twin
+from prunekit.criteria.scoring_copy import scoring_copy
+from prunekit.criteria.scoring_task import Task
 from prunekit.errors import ModelError
 from prunekit.models.meta_copy import Seeing
 from prunekit.models.running import run
@@ -25,26 +26,21 @@ aten = torch.ops.aten
 PRODUCTS = {aten.mm: 1, aten.bmm: 1, aten.addmm: 2, aten.baddbmm: 2}  # which argument is the second matrix; the first comes before it
 
 
-def wanda(task: Task) -> Scores:
-    """Return the size of each weight times the norm of the input that it sees.
+def input_norms(task: Task) -> Iterator[tuple[str, Tensor]]:
+    """Yield each layer and the norm of what each element of its weight is multiplied with, over all samples and positions.
 
-    Sun et al. 2023, A Simple and Effective Pruning Approach for Large Language Models; arXiv:2306.11695.
-    ``score[i, j] = abs(W[i, j]) * norm(X[j])``, with ``X[j]`` the j-th input feature over all samples and positions. In a convolution each
-    element of the kernel (input channel and offset) is a feature of its own: what it meets as the kernel moves over the padded input.
-
-    The paper compares weights within an output row of a language model, and reports that on image classifiers it did not see that help;
-    here they are compared within a layer (scope uniform), within M neighbours (N:M), or over all layers (scope global). Layers that the
-    forward pass does not reach score 0.
+    Float32 on the CPU, of a shape that broadcasts to the weight's; 0 for a layer that the forward pass does not reach.
     """
     assert task.images is not None
-    model = twin(task.model)
+    model = scoring_copy(task.model)
     weights = {name: model.get_submodule(name).get_parameter("weight") for name in task.layers}
     inputs = _Inputs(weights)
     for x, _ in task.images.batches(BATCH):
         # with any torch-function mode on, attention takes the path whose single operations can be seen
         with torch.no_grad(), BaseTorchFunctionMode(), inputs:
             run(model, x)
-    return {name: _finite(name, task.weight(name).abs() * inputs.norm(name, weight)) for name, weight in weights.items()}
+    for name, weight in weights.items():
+        yield name, inputs.norm(name, weight)
 
 
 class _Inputs(Seeing):
@@ -120,7 +116,7 @@ def _convolved(
     return energy if groups == 1 else energy.repeat_interleave(shape[0] // groups, 0)
 
 
-def _finite(name: str, score: Tensor) -> Tensor:
+def finite(name: str, score: Tensor) -> Tensor:
     """Return a layer's scores, or say that its inputs are not finite."""
     if bool(torch.isfinite(score).all()):
         return score

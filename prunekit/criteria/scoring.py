@@ -1,9 +1,8 @@
-"""The registry of criteria: name -> function from (model, data) to a score for each weight or channel."""
+"""Scores of every weight, or every channel, of some layers by a criterion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,131 +13,12 @@ from torch import Tensor, nn
 
 from prunekit.config import validation as check
 from prunekit.config.choices import refusal
-from prunekit.criteria import activations, channels, gradients, weights
+from prunekit.criteria.criterion import Criterion, Score
+from prunekit.criteria.methods import CRITERIA
 from prunekit.criteria.samples import mixed
 from prunekit.criteria.scoring_task import EachLayer, Scores, Task
 from prunekit.errors import DataError, SpecError, one_of
 from prunekit.models.layers import check_finite
-
-Score = Callable[[Task], Scores]
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One way to score importance.
-
-    Attributes
-    ----------
-    name, title : str
-        As in a spec, and as on the screen.
-    formula : str
-        What is computed for one weight, and for one channel.
-    source : str
-        Where the method comes from.
-    advice : str
-        One sentence: when it is good.
-    weight, channel : callable, optional
-        Scores of single weights and of channels; None where it has none.
-    needs_data : bool
-        Whether training data are used.
-    carrier : {"layer", "norm"}
-        What it scores: prunable layers, or the BatchNorm modules behind their channels.
-    """
-
-    name: str
-    title: str
-    formula: str
-    source: str
-    advice: str
-    weight: Score | None = None
-    channel: Score | None = None
-    needs_data: bool = False
-    carrier: str = "layer"
-
-
-_ALL = (
-    Criterion(
-        "l1",
-        "L1 magnitude",
-        "|w|; channel: sum of |w| over its filter",
-        "Han et al. 2015, arXiv:1506.02626; Li et al. 2017, arXiv:1608.08710",
-        "Start here: it needs no data, takes no time, and does well on trained networks while not too much is removed.",
-        weights.l1,
-        weights.channel_l1,
-    ),
-    Criterion(
-        "l2",
-        "L2 magnitude",
-        "w²; channel: Euclidean norm of its filter",
-        "Han et al. 2015, arXiv:1506.02626; He et al. 2018, arXiv:1808.06866",
-        "For single weights the same order as L1; for channels it favours filters with a few large weights.",
-        weights.l2,
-        weights.channel_l2,
-    ),
-    Criterion(
-        "random",
-        "Random",
-        "uniform noise, by seed",
-        "the baseline to beat",
-        "The yardstick: a criterion that does no better has learnt nothing from the model.",
-        weights.random,
-        weights.channel_random,
-    ),
-    Criterion(
-        "lamp",
-        "LAMP",
-        "w² / sum of v² over the weights v of the layer with |v| at least |w|",
-        "Lee et al. 2021, arXiv:2010.07611",
-        "For high sparsity over all layers together: small layers keep their largest weights; within one layer it ranks as L1 does.",
-        weights.lamp,
-    ),
-    Criterion(
-        "taylor",
-        "Taylor",
-        "mean over mini-batches of (gradient · w)²; channel: of (sum of gradient · w over its filter)²",
-        "Molchanov et al. 2019, arXiv:1906.10771",
-        "When the loss should decide: from training images it estimates how much the loss moves without the weight or channel.",
-        gradients.taylor,
-        gradients.channel_taylor,
-        needs_data=True,
-    ),
-    Criterion(
-        "snip",
-        "SNIP",
-        "|gradient · w| / sum of it over all scored weights",
-        "Lee et al. 2019, arXiv:1810.02340",
-        "Made for networks before training; in a trained one the gradients of the images nearly cancel out, and Taylor sees more.",
-        gradients.snip,
-        needs_data=True,
-    ),
-    Criterion(
-        "wanda",
-        "Wanda",
-        "|w| · Euclidean norm of the input that it is multiplied with",
-        "Sun et al. 2023, arXiv:2306.11695",
-        "When inputs differ in strength: a small weight on a strong input counts. It is meant for comparing weights within a layer.",
-        activations.wanda,
-        needs_data=True,
-    ),
-    Criterion(
-        "bn_scale",
-        "BatchNorm scale",
-        "channel: |γ| of the BatchNorm behind it",
-        "Liu et al. 2017, arXiv:1708.06519",
-        "For networks with BatchNorm; best if they were trained with a penalty that drives its scales to zero.",
-        channel=channels.bn_scale,
-        carrier="norm",
-    ),
-    Criterion(
-        "fpgm",
-        "FPGM",
-        "channel: sum of Euclidean distances from its filter to the layer's filters",
-        "He et al. 2019, arXiv:1811.00250",
-        "Removes filters that others can stand in for, rather than small ones: for layers whose filters are all of similar size.",
-        channel=channels.fpgm,
-    ),
-)
-CRITERIA: dict[str, Criterion] = {criterion.name: criterion for criterion in _ALL}
 
 
 def weight_scores(  # noqa: PLR0917 (what to score by, then on what: all have defaults)
@@ -245,7 +125,7 @@ def _scores(
     chosen: Criterion, score: Score | None, model: nn.Module, layers: Iterable[str], *, seed: int, data: Any, samples: int
 ) -> Scores:
     """Check what was given and score it."""
-    assert score is not None  # by _chosen: the registry agrees with prunekit.config.choices
+    assert score is not None  # by _chosen
     names = tuple(dict.fromkeys(layers))
     check.whole("seed", seed, 0)
     check.whole("samples", samples, 1)

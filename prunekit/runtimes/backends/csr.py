@@ -1,0 +1,53 @@
+"""Sparse linear layers: torch with their zeros left out (CSR)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prunekit.errors import RuntimeFault
+from prunekit.runtimes.runtime import Runtime
+from prunekit.runtimes.session import Files, Session
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def opened(files: Files, threads: int, device: str) -> Session:
+    """Replace every linear layer with at least half zeros by its sparse form.
+
+    Raises
+    ------
+    RuntimeFault
+        If there is none.
+    """
+    from torch import nn
+
+    from prunekit.runtimes.sparse import LEAST_ZEROS, swap
+    from prunekit.runtimes.torch_sessions import TorchSession, opened_model
+
+    model = opened_model(files, threads, device)
+    linear = sum(isinstance(module, nn.Linear) for module in model.modules())
+    sparse = swap(model)
+    if not sparse:
+        many = f"none of its {linear} linear layers has" if linear else "it has no linear layer with"
+        raise RuntimeFault(f"nothing to run sparse: {many} at least {LEAST_ZEROS:.0%} zeros; prune linear layers unstructured, beyond that")
+    session = TorchSession(model, device)
+    session.notes = (f"{len(sparse)} of {linear} linear layers run sparse",)
+    return session
+
+
+def by_layer(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, nn.Module]]:
+    """Replace the layers that have enough zeros."""
+    from prunekit.runtimes.sparse import swap
+
+    return x, swap(model)
+
+
+CSR = Runtime(
+    name="csr",
+    title="sparse linear (CSR)",
+    advice="Skips the zeros of linear layers, which pays for large layers with few weights left",
+    opener=opened,
+    by_layer=by_layer,
+    order=90,
+)
