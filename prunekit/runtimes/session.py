@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prunekit.errors import RuntimeFault
-from prunekit.models.outputs import SCORES, Choice, scores_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +67,8 @@ class Session(ABC):
 
     def scores(self, x: Tensor, classes: int = 0) -> Tensor:
         """Return class scores on the CPU, float32 [N, classes]; ``classes`` is how many the data have, 0 where nobody knows."""
+        from prunekit.models.outputs import SCORES, Choice, scores_in  # noqa: PLC0415 (runtimes are listed without loading torch)
+
         found = self.outputs(x)
         return scores_in(found, len(x), Choice(SCORES) if SCORES in found else Choice(None, (classes,) if classes else ()))
 

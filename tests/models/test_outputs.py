@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from prunekit.criteria.scoring import weight_scores
 from torch import nn
 
 import prunekit
 from prunekit.config.ids import DataId
 from prunekit.config.recovery import Recovery
+from prunekit.criteria.scoring import weight_scores
 from prunekit.data.dataset import Data, Normal, TensorSplit
 from prunekit.errors import ModelError
 from prunekit.evaluation.sensitivity.measure import sensitivity
