@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.runtime import Runtime
-from prunekit.runtimes.session import Files, Session
 
 if TYPE_CHECKING:
     from prunekit.runtimes.checking import Check, check
     from prunekit.runtimes.export import export_onnx, load_exporter
     from prunekit.runtimes.quantise import calibration_images, quantise_onnx
+    from prunekit.runtimes.session import Files, Session
     from prunekit.runtimes.session_accuracy import evaluate_session
 
 _HOME = {
     "checking": ("Check", "check"),
     "export": ("export_onnx", "load_exporter"),
     "quantise": ("calibration_images", "quantise_onnx"),
+    "session": ("Files", "Session"),
     "session_accuracy": ("evaluate_session",),
 }
 

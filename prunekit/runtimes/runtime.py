@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from prunekit.errors import PrunekitError, RuntimeFault, one_of
 from prunekit.runtimes.faults import first_line
-from prunekit.runtimes.session import Files, Session
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Opener = Callable[[Files, int, str], Session]
+    from prunekit.runtimes.session import Files, Session
+
+Opener: TypeAlias = "Callable[[Files, int, str], Session]"
 ByLayer: TypeAlias = "Callable[[nn.Module, Tensor], tuple[Tensor, dict[str, nn.Module]]]"
 
 

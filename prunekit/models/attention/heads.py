@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,45 +19,33 @@ from prunekit.errors import PruningError
 class Heads:
     """What is known of a class of attention modules.
 
+    The module here that is named for the library of the class declares it: ``timm_heads`` what is known of timm's. It is imported when a
+    module of that library is met, so that it may import the library.
+
     Attributes
     ----------
+    of : str
+        Qualified name of the class.
     rows : str
         The parameter, relative to the module, whose rows are queries, keys and values: ``[3 * heads * width, embedding]``.
     count : str
         Attribute that holds the number of heads.
     width : str
         Attribute that holds the width of a head; the adapter's own where the dense class has none.
-    adapter : str
-        ``module:class`` of the subclass that allows any number of heads and any width; empty for a class that does so itself.
+    adapter : type of nn.Module, optional
+        The subclass that allows any number of heads and any width; None for a class that does so itself.
     whole : str
         Attribute that holds heads times width; empty where there is none.
     """
 
+    of: str
     rows: str
     count: str
     width: str
-    adapter: str = ""
+    adapter: type[nn.Module] | None = None
     whole: str = ""
 
 
-# by qualified name: the classes themselves need not be imported to be told apart
-_HERE = "prunekit.models.attention"
-KNOWN: dict[str, Heads] = {
-    "torch.nn.modules.activation.MultiheadAttention": Heads(
-        "in_proj_weight", "num_heads", "head_dim", f"{_HERE}.multihead:HeadwiseAttention"
-    ),
-    "torchvision.models.swin_transformer.ShiftedWindowAttention": Heads(
-        "qkv.weight", "num_heads", "head_width", f"{_HERE}.windows:HeadwiseWindows"
-    ),
-    "torchvision.models.swin_transformer.ShiftedWindowAttentionV2": Heads(
-        "qkv.weight", "num_heads", "head_width", f"{_HERE}.windows:HeadwiseWindowsV2"
-    ),
-    "timm.layers.attention.Attention": Heads("qkv.weight", "num_heads", "head_dim", whole="attn_dim"),
-    "timm.models.swin_transformer.WindowAttention": Heads("qkv.weight", "num_heads", "head_width"),
-    "torchvision.models.maxvit.RelativePositionalMultiHeadAttention": Heads(
-        "to_qkv.weight", "n_heads", "head_dim", f"{_HERE}.windows:HeadwisePartitions"
-    ),
-}
 DENSE = "dense_width"  # attribute of an adapter: the width of a head before any went, which sets the scale
 
 
@@ -65,10 +55,18 @@ def adapter_of(module: nn.Module) -> Heads | None:
         return None  # keys of another width, or keys that no row makes
     kinds = type(module).__mro__ if hasattr(module, DENSE) else (type(module),)  # a class of someone else's may do anything
     for kind in kinds:
-        found = KNOWN.get(f"{kind.__module__}.{kind.__qualname__}")
+        found = _known(kind.__module__.partition(".")[0]).get(f"{kind.__module__}.{kind.__qualname__}")
         if found is not None:
             return found
     return None
+
+
+@lru_cache(64)
+def _known(library: str) -> dict[str, Heads]:
+    """Return what is known of a library's attention, by the qualified name of the class."""
+    home = f"{__package__}.{library}_heads"
+    declared = vars(import_module(home)).values() if find_spec(home) else ()
+    return {each.of: each for each in declared if isinstance(each, Heads)}
 
 
 def adapters(model: nn.Module) -> Iterator[tuple[str, nn.Module, Heads]]:
@@ -105,8 +103,7 @@ def adapt(module: nn.Module, known: Heads, count: int, width: int, dense: int) -
         Width before any dimension went.
     """
     if known.adapter and not hasattr(module, DENSE):
-        path, _, name = known.adapter.partition(":")
-        module.__class__ = getattr(import_module(path), name)
+        module.__class__ = known.adapter
         if isinstance(module, nn.MultiheadAttention):
             module._qkv_same_embed_dim = False  # keeps nn.TransformerEncoderLayer from its fused path, which knows dense heads only
     if hasattr(module, "fused_attn") and width != dense:

@@ -6,9 +6,12 @@ import os
 import shutil
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prunekit.runtimes.runtime import Runtime
-from prunekit.runtimes.session import Files, Session
+
+if TYPE_CHECKING:
+    from prunekit.runtimes.session import Files, Session
 
 COMPILERS = ("g++", "clang++", "cl")
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prunekit.runtimes.runtime import Runtime
-from prunekit.runtimes.session import Files, Session
+
+if TYPE_CHECKING:
+    from prunekit.runtimes.session import Files, Session
 
 
 def opened(files: Files, threads: int, device: str) -> Session:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunekit.models.attention.heads import Heads
+
 
 class HeadwiseAttention(nn.MultiheadAttention):
     """Attention over ``num_heads`` heads of ``head_dim`` dimensions, on an embedding of any width.
@@ -70,3 +72,8 @@ def _added(mask: Tensor, like: Tensor) -> Tensor:
     if mask.dtype != torch.bool:
         return mask.to(like.dtype)
     return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, float("-inf"))
+
+
+MULTIHEAD = Heads(
+    "torch.nn.modules.activation.MultiheadAttention", rows="in_proj_weight", count="num_heads", width="head_dim", adapter=HeadwiseAttention
+)

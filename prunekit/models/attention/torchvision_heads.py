@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from torchvision.models.maxvit import RelativePositionalMultiHeadAttention
 from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
 
+from prunekit.models.attention.heads import Heads
+
 
 class _Windows(ShiftedWindowAttention):  # type: ignore[misc]  # torchvision has no types
     """Attention within windows over ``num_heads`` heads of ``head_width`` dimensions; the scale is that of ``dense_width``."""
@@ -110,3 +112,15 @@ class HeadwisePartitions(RelativePositionalMultiHeadAttention):  # type: ignore[
         logits = q @ (k * self.scale_factor).transpose(-2, -1) + self.get_relative_positional_bias()
         out: Tensor = self.merge((logits.softmax(-1) @ v).transpose(2, 3).flatten(3))
         return out
+
+
+SWIN = "torchvision.models.swin_transformer"
+WINDOWS = Heads(f"{SWIN}.ShiftedWindowAttention", rows="qkv.weight", count="num_heads", width="head_width", adapter=HeadwiseWindows)
+WINDOWS_V2 = Heads(f"{SWIN}.ShiftedWindowAttentionV2", rows="qkv.weight", count="num_heads", width="head_width", adapter=HeadwiseWindowsV2)
+PARTITIONS = Heads(
+    "torchvision.models.maxvit.RelativePositionalMultiHeadAttention",
+    rows="to_qkv.weight",
+    count="n_heads",
+    width="head_dim",
+    adapter=HeadwisePartitions,
+)
