@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prunekit.data import load_data
     from prunekit.errors import PrunekitError
     from prunekit.evaluation import (  # type: ignore[no-redef]  # functions that share their module's name
-        Accuracy,
+        Evaluation,
         compare,
         evaluate,
         predict,
@@ -43,7 +43,7 @@ _HOME = {
     "prunekit.config": ("DataId", "ModelId", "PruneSpec", "Recipe", "Recovery", "Training", "register_data", "register_model"),
     "prunekit.data": ("load_data",),
     "prunekit.errors": ("PrunekitError",),
-    "prunekit.evaluation": ("Accuracy", "compare", "evaluate", "predict", "sizes", "sweep"),
+    "prunekit.evaluation": ("Evaluation", "compare", "evaluate", "predict", "sizes", "sweep"),
     "prunekit.latency": ("Candidate", "measure_latency"),
     "prunekit.models": ("info", "list_models", "load_model", "read_folder", "write_folder"),
     "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
@@ -52,9 +52,9 @@ _HOME = {
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "Accuracy",
     "Candidate",
     "DataId",
+    "Evaluation",
     "ModelId",
     "PruneResult",
     "PruneSpec",

@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prunekit.data.dataset import Data, Split
 from prunekit.data.load import load_data
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.evaluation.quality import Evaluation
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.load import load_model
 from sample_models import HERE, SAMPLES, Sample, weights_path
@@ -98,7 +99,7 @@ def _tensors(split: Split) -> tuple[Tensor, Tensor]:
     return torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
 
 
-def _accuracy(accuracy: Accuracy) -> dict[str, float | int]:
+def _accuracy(accuracy: Evaluation) -> dict[str, float | int]:
     """Return an accuracy with its 95 % Wilson interval, as it stands in a card."""
     value, low, high = (round(v, 6) for v in (accuracy.value, accuracy.low, accuracy.high))
     return {"value": value, "low": low, "high": high, "n": accuracy.n}

@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 import torch
 
 import prunekit
-from prunekit import Accuracy, PruneSpec
+from prunekit import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.data.dataset import Data
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint, sweep
 from prunekit.formatting import percent
 from prunekit.models.state import state_hash
@@ -103,7 +104,7 @@ def curve(name: str, spec: PruneSpec, shares: tuple[float, ...]) -> tuple[SweepP
 
 
 @cache
-def dense(name: str) -> Accuracy:
+def dense(name: str) -> Evaluation:
     """Return the accuracy of the dense model on its test images."""
     return prunekit.evaluate(model(name), data(name).test)
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 import prunekit
 from charts.base import GREY, Chart, Drawn, Quotes, data, dense, model, share, whole
 from charts.panels import dots, names, panels, place, rows
-from prunekit import Accuracy, PruneSpec
+from prunekit import PruneSpec
+from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import percent
 from prunekit.models.cost import count
 from prunekit.models.layers import weight_of
@@ -80,7 +81,7 @@ def _cells(fig: go.Figure, column: int, values: NDArray[np.floating], most: floa
 def patterns() -> Drawn:
     """Draw the accuracy under patterns beside the free choice of as many weights of each layer."""
     fig = panels(["Accuracy without retraining, by pattern"], height=300)
-    found: dict[str, dict[str, Accuracy]] = {}
+    found: dict[str, dict[str, Evaluation]] = {}
     for pattern in PATTERNS:
         spec = PruneSpec(mode="nm", pattern=pattern)
         layers = [name for name, asked in rank(model(CNN), spec).requested(spec).items() if asked]
@@ -96,7 +97,7 @@ def patterns() -> Drawn:
     return Drawn(fig, quotes | {"dense": share(dense(CNN).value)})
 
 
-def _pruned(spec: PruneSpec) -> Accuracy:
+def _pruned(spec: PruneSpec) -> Evaluation:
     """Return the accuracy under the masks of a setting."""
     ranking = rank(model(CNN), spec)
     return prunekit.evaluate(masked_copy(model(CNN), ranking.masks(ranking.cut())), data(CNN).test)

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from prunekit import Accuracy
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.formatting import percent
 from prunekit.plots import theme
@@ -68,7 +68,7 @@ def dashed(fig: go.Figure, column: int, x: Sequence[float], y: Sequence[float], 
     fig.add_trace(go.Scatter(x=list(x), y=list(y), mode="lines", line=stroke), **place(column))
 
 
-def dots(fig: go.Figure, column: int, found: Sequence[Accuracy], tint: str, offset: float) -> None:
+def dots(fig: go.Figure, column: int, found: Sequence[Evaluation], tint: str, offset: float) -> None:
     """Draw an accuracy with its 95 % interval in each row of a panel."""
     reach = {"array": [a.high - a.value for a in found], "arrayminus": [a.value - a.low for a in found]}
     whiskers = {"type": "data", "symmetric": False, "thickness": 1.5, "width": 0, "color": tint, **reach}

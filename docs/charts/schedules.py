@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 import prunekit
 from charts.base import GREY, Chart, Drawn, Quotes, data, dense, model, share, title, whole
 from charts.panels import dots, names, panels, place, plain_line, rows
-from prunekit import Accuracy, PruneSpec
+from prunekit import PruneSpec
+from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import percent
 from prunekit.plots.theme import run_colour
 from prunekit.pruning.schedule import SCHEDULES, agp, tighten
@@ -48,13 +49,13 @@ def _again(fig: go.Figure) -> Quotes:
     return {f"{each}_{kind}": share(a.value) for kind, values in both.items() for each, a in zip(AGAIN, values, strict=True)}
 
 
-def _once(criterion: str) -> Accuracy:
+def _once(criterion: str) -> Evaluation:
     """Return the accuracy of the masks that one scoring gives."""
     (masks,) = masks_at(model(CNN), PruneSpec(criterion=criterion), [FINAL], data(CNN))
     return prunekit.evaluate(masked_copy(model(CNN), masks), data(CNN).test)
 
 
-def _stepwise(criterion: str) -> Accuracy:
+def _stepwise(criterion: str) -> Evaluation:
     """Return the accuracy of the masks that scoring at every step gives."""
     *_, masks = tighten(model(CNN), PruneSpec(criterion=criterion), agp(FINAL, STEPS), data(CNN))
     return prunekit.evaluate(masked_copy(model(CNN), masks), data(CNN).test)

@@ -15,9 +15,9 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.chance import chance_sentence
+from prunekit.evaluation.quality import Evaluation
 from prunekit.models.guesses import guesses
 from prunekit.models.info import info
 from prunekit.models.input_shape import with_side
@@ -76,7 +76,7 @@ def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int
 
 
 def asking(
-    model: nn.Module, data: Data | None, size: int | None, dense: Accuracy | None = None, pruned: Accuracy | None = None
+    model: nn.Module, data: Data | None, size: int | None, dense: Evaluation | None = None, pruned: Evaluation | None = None
 ) -> dict[str, Any]:
     """Return what was guessed, and what to ask where a quality is no better than chance, as JSON has them."""
     guessed = guesses(model, data, None if size is None else (size,))

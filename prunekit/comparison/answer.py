@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from prunekit.comparison.columns import Column, Speed
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.run_list import EARLIER
 from prunekit.formatting import listed, ordinary, percent
 from prunekit.formatting import times as written
@@ -127,7 +127,7 @@ def _more_accurate(best: Column, others: Sequence[Column]) -> str:
     return f"{top.letter} is more accurate, {ordinary(percent(found.value))} ({compare(mine, found).sentence()}, against {best.letter})"
 
 
-def _of_two(best: Column, mine: Accuracy, rival: Column, found: Accuracy) -> str:
+def _of_two(best: Column, mine: Evaluation, rival: Column, found: Evaluation) -> str:
     """Say how the accuracies of two runs compare, where the other is not ahead."""
     if _beats(mine, found):
         return (
@@ -136,7 +136,7 @@ def _of_two(best: Column, mine: Accuracy, rival: Column, found: Accuracy) -> str
     return f"the accuracies of {best.letter} and {rival.letter} do not differ significantly"
 
 
-def _beats(one: Accuracy, other: Accuracy) -> bool:
+def _beats(one: Evaluation, other: Evaluation) -> bool:
     """Whether one accuracy is significantly above another on the same images."""
     difference = compare(other, one)
     return difference.significant and difference.value > 0

@@ -17,9 +17,9 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import NEEDS_DATA, Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress, part_of
 from prunekit.evaluation.before_after import assess, document
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
 from prunekit.formatting import ordinary, percent, span
@@ -67,7 +67,7 @@ class Applied:
     document: dict[str, Any]
     same_masks: bool | None
     overlap: dict[str, Any] | None
-    accuracy: Accuracy | None
+    accuracy: Evaluation | None
     expected: dict[str, Any] | None
     within: bool | None
     sentence: str
@@ -161,7 +161,7 @@ class _Found:
 
     told: Recorded
     made: Recovered
-    accuracy: Accuracy | None
+    accuracy: Evaluation | None
     changed: str
 
     @property
@@ -233,6 +233,6 @@ class _Found:
         return f"accuracy {_percent(self.accuracy)} lies {place} the recorded interval {interval} (n = {told['n']:,})"
 
 
-def _percent(accuracy: Accuracy) -> str:
+def _percent(accuracy: Evaluation) -> str:
     """Return an accuracy with its number of samples."""
     return ordinary(f"{percent(accuracy.value)} (n = {accuracy.n:,})")

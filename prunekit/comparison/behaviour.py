@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from prunekit.comparison.letters import DENSE
 from prunekit.errors import DataError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.experiments.predict_run import Predictions
 from prunekit.statistics.multiple import holm
 
@@ -104,17 +104,17 @@ def _by_class(said: Mapping[str, NDArray[np.int64]], right: NDArray[np.int64], n
     """Return the accuracy of each class that has images, by run."""
     present = [k for k in range(len(names)) if (right == k).any()]
     places = {k: right == k for k in present}
-    dense = {k: Accuracy.of(said[DENSE][places[k]] == k) for k in present}
+    dense = {k: accuracy_of(said[DENSE][places[k]] == k) for k in present}
     frames = []
     for letter, each in said.items():
-        found = {k: Accuracy.of(each[places[k]] == k) for k in present}
+        found = {k: accuracy_of(each[places[k]] == k) for k in present}
         rows = [(k, names[k], letter, a.n, int(a.correct.sum()), a.value, a.low, a.high) for k, a in found.items()]
         frame = pd.DataFrame(rows, columns=CLASS_COLUMNS[:8])
         frames.append(pd.concat([frame, _changes(letter, dense, found)], axis=1))
     return pd.concat(frames, ignore_index=True)
 
 
-def _changes(letter: str, dense: Mapping[int, Accuracy], found: Mapping[int, Accuracy]) -> pd.DataFrame:
+def _changes(letter: str, dense: Mapping[int, Evaluation], found: Mapping[int, Evaluation]) -> pd.DataFrame:
     """Return the paired change of each class; Holm's step-down keeps the chance of one false alarm in a run at 5 %."""
     if letter == DENSE:
         blank = pd.DataFrame(np.nan, index=range(len(dense)), columns=CLASS_COLUMNS[8:12])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import Difference
+from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.records import Measurement, Run
 from prunekit.formatting import times
 from prunekit.latency.ratio import Ratio, speed_words
@@ -115,7 +115,7 @@ class Column:
     run: Run
     letter: str
     title: str
-    accuracy: Accuracy | None = None
+    accuracy: Evaluation | None = None
     difference: Difference | None = None
     params: int | None = None
     nonzero: int | None = None

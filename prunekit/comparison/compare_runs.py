@@ -14,8 +14,8 @@ from prunekit.comparison.settings import caution, differing, setting_rows
 from prunekit.comparison.shown_figures import by_runtime, eligible, most_measured, on_these, shipped, speeds
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import comparable, outdated
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import run_id
@@ -133,7 +133,7 @@ def of_all(run: Run, dense: Run) -> float | None:
     return None if not whole or params is None or nonzero is None else share_of_all(whole, params, nonzero)
 
 
-def _paired(column: Column, dense: Accuracy | None) -> Column:
+def _paired(column: Column, dense: Evaluation | None) -> Column:
     """Return a column with its difference from the dense model, where both were measured on the same images."""
     if column.accuracy is None or dense is None or column.letter == DENSE:
         return column

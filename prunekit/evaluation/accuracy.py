@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,59 +12,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from prunekit.errors import DataError
 from prunekit.evaluation.batches import Progress, batches_of, check_cancel, eval_mode, length_of
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.models.running import checked_labels, class_scores, classes_of
 from prunekit.statistics.proportions import Z95, wilson
 
-__all__ = ["Z95", "Accuracy", "Predictions", "evaluate", "predict", "wilson"]
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Share of samples that a model classifies correctly.
-
-    Attributes
-    ----------
-    value, low, high : float
-        The share and its 95 % Wilson interval, fractions in 0..1.
-    n : int
-        Number of samples.
-    correct : ndarray of bool, shape [n]
-        Which samples were right, in the order of the data: what a paired comparison needs. Not part of ``==`` or ``repr``.
-    chance : float or None
-        The accuracy of always answering the commonest class of these samples; None where that is not known, or there is one class only.
-    guesses : tuple of str
-        What was guessed to prepare the samples, in sentences.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    correct: NDArray[np.bool_] = field(repr=False, compare=False)
-    chance: float | None = field(default=None, compare=False)
-    guesses: tuple[str, ...] = field(default=(), compare=False)
-
-    @classmethod
-    def of(cls, correct: NDArray[np.bool_], chance: float | None = None, guesses: Sequence[str] = ()) -> Accuracy:
-        """Build from which samples were right, from what chance is, where that is known, and from what was guessed.
-
-        Raises
-        ------
-        DataError
-            If there are no samples.
-        """
-        correct = np.asarray(correct, dtype=bool).reshape(-1)
-        if not len(correct):
-            raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
-        correct.setflags(write=False)
-        k, n = int(correct.sum()), len(correct)
-        return cls(k / n, *wilson(k, n), n, correct, chance, tuple(guesses))
-
-    def to_dict(self) -> dict[str, float]:
-        """Return ``value``, ``low``, ``high`` and ``n``."""
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+__all__ = ["Z95", "Evaluation", "Predictions", "accuracy_of", "evaluate", "predict", "wilson"]
 
 
 def _outputs(model: nn.Module, split: Any, batch_size: int, cancel: threading.Event | None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -85,7 +38,7 @@ def evaluate(
     batch_size: int = 256,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
-) -> Accuracy:
+) -> Evaluation:
     """Measure the share of samples whose highest score is their label's.
 
     Parameters
@@ -104,8 +57,8 @@ def evaluate(
 
     Returns
     -------
-    Accuracy
-        Fractions in 0..1.
+    Evaluation
+        Accuracy, fractions in 0..1.
 
     Raises
     ------
@@ -127,8 +80,8 @@ def evaluate(
         if progress is not None:
             progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
     if not right:
-        return Accuracy.of(np.zeros(0, dtype=bool))
-    return Accuracy.of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
+        return accuracy_of(np.zeros(0, dtype=bool))
+    return accuracy_of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
 
 
 def chance_of(labels: ArrayLike) -> float | None:

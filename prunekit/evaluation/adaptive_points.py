@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import Evaluation
 
 LOW, HIGH = 0.0, 0.99
 STEP = 0.001  # points lie on this grid, so that sweeps of one setting share them
@@ -109,20 +109,20 @@ def next_point(xs: ArrayLike, ys: ArrayLike, noise: float = 0.0, low: float = LO
     return None if area[widest] < 0 else round(round((x[widest] + x[widest + 1]) / 2 / STEP) * STEP, 6)
 
 
-def standard_error(accuracies: Sequence[Accuracy]) -> float:
+def standard_error(accuracies: Sequence[Evaluation]) -> float:
     """Return the standard error of the noisiest of some accuracies: the binomial one, with one more right and one more wrong."""
     shares = ((a.value * a.n + 1) / (a.n + 2) for a in accuracies)
     return max((float(np.sqrt(p * (1 - p) / (a.n + 2))) for p, a in zip(shares, accuracies, strict=True)), default=0.0)
 
 
 def choose(
-    measure: Callable[[float], Accuracy],
+    measure: Callable[[float], Evaluation],
     evaluations: int = EVALUATIONS,
     *,
     low: float = LOW,
     high: float = HIGH,
-    known: Mapping[float, Accuracy] | None = None,
-) -> dict[float, Accuracy]:
+    known: Mapping[float, Evaluation] | None = None,
+) -> dict[float, Evaluation]:
     """Measure where it tells most.
 
     Parameters

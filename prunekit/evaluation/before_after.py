@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.file_layout import widened
 from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import Sizes, sizes
 from prunekit.models.cost import Counts
 from prunekit.pruning.result import PruneResult
@@ -24,7 +25,7 @@ class Snapshot:
 
     counts: Counts
     sizes: Sizes
-    accuracy: Accuracy | None
+    accuracy: Evaluation | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values: ``accuracy``, ``params``, ``nonzero``, ``macs``, ``effective_macs``, ``sparsity``, ``sizes``."""
@@ -57,7 +58,7 @@ def assess(
     *,
     gzip: bool = True,
     exact: bool = False,
-    baseline: Accuracy | None = None,
+    baseline: Evaluation | None = None,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
     known: Sizes | None = None,
@@ -131,7 +132,7 @@ def document(result: PruneResult, assessment: Assessment, model: Mapping[str, An
         "achieved": {**result.achieved.to_dict(), "of_all": result.of_all},
         "before": assessment.before.to_dict(),
         "after": assessment.after.to_dict(),
-        "difference": None if assessment.difference is None else asdict(assessment.difference),
+        "difference": None if assessment.difference is None else assessment.difference.to_dict(),
         "blocks": [] if result.plan is None else list(result.plan.blocks),
         "layers": [layer.to_dict() for layer in result.layers],
         "skipped": [module.to_dict() for module in result.skipped],

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.adaptive_points import HIGH
 from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import lost, ordinary, percent
 
 RESOLUTION = 0.005
@@ -39,7 +39,7 @@ class Furthest:
     drop: Difference
     confident: bool
     evaluations: int
-    points: dict[float, Accuracy]
+    points: dict[float, Evaluation]
     sentence: str
 
 
@@ -82,11 +82,11 @@ def _confident(difference: Difference, allowed: float) -> bool:
 
 
 def furthest(
-    measure: Callable[[float], Accuracy],
-    dense: Accuracy,
+    measure: Callable[[float], Evaluation],
+    dense: Evaluation,
     allowed: float,
     *,
-    known: Mapping[float, Accuracy] | None = None,
+    known: Mapping[float, Evaluation] | None = None,
     high: float = HIGH,
     resolution: float = RESOLUTION,
 ) -> Furthest:
@@ -140,7 +140,7 @@ def furthest(
 class _Search:
     """What is measured so far."""
 
-    def __init__(self, measure: Callable[[float], Accuracy], dense: Accuracy, allowed: float, points: dict[float, Accuracy]) -> None:
+    def __init__(self, measure: Callable[[float], Evaluation], dense: Evaluation, allowed: float, points: dict[float, Evaluation]) -> None:
         self.measure, self.dense, self.allowed, self.points, self.evaluations = measure, dense, allowed, points, 0
 
     def look(self, sparsity: float) -> None:
@@ -193,7 +193,7 @@ def _points(drop: Difference) -> str:
     return f"{lost(abs(drop.value))} points {'lost' if drop.value < 0 else 'gained'}"
 
 
-def confirm(dense: Accuracy, pruned: Accuracy, allowed: float) -> Confirmation:
+def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmation:
     """Say whether an allowed drop holds on images that had no part in finding the sparsity.
 
     Parameters

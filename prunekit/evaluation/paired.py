@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prunekit import statistics
 from prunekit.errors import DataError
-from prunekit.evaluation.accuracy import Accuracy
-from prunekit.formatting import points
+from prunekit.evaluation.quality import Evaluation
 from prunekit.statistics.difference import ALPHA
-from prunekit.statistics.proportions import difference_interval, paired_proportions
+from prunekit.statistics.proportions import difference_interval
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import Metric
 
 __all__ = ["ALPHA", "Difference", "compare", "difference_interval"]
 
 
 @dataclass(frozen=True)
 class Difference(statistics.Difference):
-    """How far apart the accuracies of two models are on the same samples: fractions in -1..1; the p-value is McNemar's exact one."""
+    """How far apart two models are on the same samples, in the metric's own unit."""
+
+    metric: Metric = field(default=ACCURACY, repr=False, compare=False)
 
     def sentence(self) -> str:
         """Say it in plain words, as in ``−0.6 points, not significant``."""
-        return f"{points(self.value)} points, {'significant' if self.significant else 'not significant'}"
+        return self.metric.format_difference(self)
+
+    def to_dict(self) -> dict[str, float | bool]:
+        """Return plain values for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "metric"}
 
 
-def compare(a: Accuracy, b: Accuracy) -> Difference:
+def compare(a: Evaluation, b: Evaluation) -> Difference:
     """Compare two models that were measured on the same samples in the same order.
 
     Parameters
     ----------
-    a, b : Accuracy
+    a, b : Evaluation
         The baseline and the other model, from :func:`prunekit.evaluation.evaluate`.
 
     Returns
@@ -39,8 +46,8 @@ def compare(a: Accuracy, b: Accuracy) -> Difference:
     Raises
     ------
     DataError
-        If the numbers of samples differ: then they were not the same samples.
+        If they are not of the same samples, or not of the same metric.
     """
-    if a.n != b.n:
-        raise DataError(f"a paired comparison needs the same samples; got {a.n} and {b.n}. Measure both on the same data")
-    return Difference(**paired_proportions(a.correct, b.correct).to_dict())  # type: ignore[arg-type]
+    if a.metric.name != b.metric.name:
+        raise DataError(f"{a.metric.title} and {b.metric.title} cannot be compared: measure the same of both")
+    return Difference(**a.metric.compare(a.observations, b.observations).to_dict(), metric=a.metric)  # type: ignore[arg-type]

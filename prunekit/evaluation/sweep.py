@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, one_of
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.quality import Evaluation
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
 from prunekit.models.layers import weight_of
@@ -55,7 +56,7 @@ class SweepPoint:
 
     requested: float
     sparsity: float
-    accuracy: Accuracy
+    accuracy: Evaluation
     counts: Counts
     run: str = ""
     seed: int = 0

@@ -13,8 +13,9 @@ from torch import nn
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, StoreError
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made, Scored, SweepPoint, shape_of, split_of
 from prunekit.experiments.identity import data_hash, installed, measurement_id, trained_on, weights_of
 from prunekit.experiments.naming import course, dense_run, facts, pruned_run
@@ -110,7 +111,7 @@ class Bench:
             return None
         return point_of(found[0], found[1], self.requested(spec))
 
-    def accuracy_in(self, store: RunStore, run: str) -> Accuracy | None:
+    def accuracy_in(self, store: RunStore, run: str) -> Evaluation | None:
         """Return what a store holds of a run on these images."""
         return store.accuracy(run, self.data_hash, self.split, self.images, self.versions)
 
@@ -167,7 +168,7 @@ class Bench:
         found = recover(self.model, spec, recovery, self.data, progress=share, cancel=self.cancel)
         return Made(found.model, found.result.achieved.sparsity, found.result.after), course(found)
 
-    def _keep(self, run: Run, accuracy: Accuracy, place: Place | None) -> None:
+    def _keep(self, run: Run, accuracy: Evaluation, place: Place | None) -> None:
         """Commit a run, what was seen of it and its place, all at once; what it was made from with it."""
         seen = Measurement.of(run.id, accuracy, self.data_id.to_dict(), self.data_hash, self.split, versions=self.versions)
         runs = [run] if run.parent is None else [self.run(None, Recovery()), run]
@@ -180,7 +181,7 @@ class Bench:
             self.keeper.ask(lambda store: store.link(place, point.run, seen))
 
 
-def point_of(run: Run, accuracy: Accuracy, requested: float | None = None) -> SweepPoint:
+def point_of(run: Run, accuracy: Evaluation, requested: float | None = None) -> SweepPoint:
     """Return a run and its accuracy as a point; under a threshold what was reached stands for what was asked."""
     counts = Counts(**{f.name: run.info[f.name] for f in dataclasses.fields(Counts)})
     achieved = float(run.info["achieved"])

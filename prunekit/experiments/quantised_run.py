@@ -12,8 +12,9 @@ from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress, part_of
+from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Bench, Keeper, Warn
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, digest, measurement_id
@@ -57,10 +58,10 @@ class Quantised:
     file: Path
     bytes: int
     before_bytes: int
-    accuracy: Accuracy
-    test: Accuracy
-    before: Accuracy
-    before_test: Accuracy
+    accuracy: Evaluation
+    test: Evaluation
+    before: Evaluation
+    before_test: Evaluation
 
 
 def quantise_through(
@@ -157,7 +158,7 @@ class _Quantising(Bench):
             parent, id=name, kind="quantised", title=f"{parent.title}, int8", parent=parent.id, trained_on=calibrated, info=counts
         )
 
-    def _int8(self, run: Run, files: Files, part: Any, split: str, progress: Progress | None) -> Accuracy:
+    def _int8(self, run: Run, files: Files, part: Any, split: str, progress: Progress | None) -> Evaluation:
         """Return the accuracy of the quantised model in its runtime, from the store or measured."""
         hashed = self._hash(split)
         versions = {**self.versions, "runtime": RUNTIMES[RUNTIME].version()}
@@ -171,7 +172,7 @@ class _Quantising(Bench):
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found
 
-    def _before(self, parent: Run, source: nn.Module, part: Any, split: str) -> Accuracy:
+    def _before(self, parent: Run, source: nn.Module, part: Any, split: str) -> Evaluation:
         """Return the accuracy of the parent, from the store or measured."""
         hashed = self._hash(split)
         kept = self.keeper.ask(lambda store: store.accuracy(parent.id, hashed, split, len(part), self.versions))

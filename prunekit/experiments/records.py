@@ -13,7 +13,7 @@ import numpy as np
 
 from prunekit.config.choices import RUN_KINDS
 from prunekit.errors import StoreError
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.experiments.identity import IDENTITY, installed, measurement_id, this_machine
 
 KINDS = RUN_KINDS
@@ -182,7 +182,7 @@ class Measurement:
 
     @classmethod
     def of(
-        cls, run: str, accuracy: Accuracy, data: dict[str, Any], data_hash: str, split: str, *, versions: dict[str, str] | None = None
+        cls, run: str, accuracy: Evaluation, data: dict[str, Any], data_hash: str, split: str, *, versions: dict[str, str] | None = None
     ) -> Measurement:
         """Build from an accuracy that was measured here and now, with these versions of packages (as ``installed`` says)."""
         by = installed() if versions is None else versions
@@ -198,7 +198,7 @@ class Measurement:
         return self.identity < IDENTITY
 
     @property
-    def accuracy(self) -> Accuracy:
+    def accuracy(self) -> Evaluation:
         """The accuracy with which samples were right, so that it can be compared in pairs.
 
         Raises
@@ -209,7 +209,7 @@ class Measurement:
         if self.correct is None or self.what != "accuracy":
             raise StoreError(f"the measurement {self.id[:12]} is no accuracy but {self.what}: it has no samples to compare")
         right = np.unpackbits(np.frombuffer(self.correct, dtype=np.uint8), count=self.images).astype(bool)
-        return Accuracy.of(right, self.value.get("chance"), self.value.get("guesses", ()))
+        return accuracy_of(right, self.value.get("chance"), self.value.get("guesses", ()))
 
 
 PLAIN = ("model", "spec", "recovery", "info", "data", "machine", "versions", "value", "tags")  # kept as JSON

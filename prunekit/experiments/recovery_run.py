@@ -14,8 +14,9 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import samples_of
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress, part_of
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made
 from prunekit.experiments.experiment import Bench, Keeper, Warn
 from prunekit.experiments.home import weights_folder
@@ -29,12 +30,13 @@ from prunekit.experiments.store import RunStore
 from prunekit.models.folder import is_folder, write_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.result import PruneResult
+from prunekit.tasks.observations import Observations
 from prunekit.training.batchnorm import NONE_LEFT
 from prunekit.training.gradual import recover
 from prunekit.training.recalibration_gain import Shift, brought
 from prunekit.training.result import Epoch
 
-_NO_IMAGES = np.zeros(0, dtype=bool)
+_UNSEEN = Observations(np.zeros((0, 1), dtype=bool), ("correct",))
 TITLES = {"dense": "Dense", "pruned": "Pruned", "recalibrated": "BatchNorm recalibrated", "recovered": "Recovered"}
 
 
@@ -58,12 +60,12 @@ class Stage:
 
     name: str
     run: str
-    accuracy: Accuracy
-    test: Accuracy | None = None
+    accuracy: Evaluation
+    test: Evaluation | None = None
     note: str = ""
 
     @property
-    def last_word(self) -> Accuracy:
+    def last_word(self) -> Evaluation:
         """The accuracy on test images."""
         return self.accuracy if self.test is None else self.test
 
@@ -214,11 +216,11 @@ class _Recovering(Bench):
         self._made = self.run(spec, recovery).id, made.model
         return made, extra
 
-    def _test(self, run: str, spec: PruneSpec | None, recovery: Recovery) -> Accuracy | None:
+    def _test(self, run: str, spec: PruneSpec | None, recovery: Recovery) -> Evaluation | None:
         """Return the accuracy on all test images: the last word."""
         test = self.data.test
         hashed = data_hash(test)
-        kept: Accuracy | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test), self.versions))
+        kept: Evaluation | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test), self.versions))
         if kept is not None:
             return kept
         if spec is None:
@@ -238,6 +240,6 @@ class _Recovering(Bench):
 def epoch_of(row: dict[str, Any]) -> Epoch:
     """Return an epoch from the learning curve of a run; which images were right is not kept."""
     told = row.get("validation")
-    accuracy = None if told is None else Accuracy(told["value"], told["low"], told["high"], int(told["n"]), correct=_NO_IMAGES)
+    accuracy = None if told is None else Evaluation(told["value"], told["low"], told["high"], int(told["n"]), _UNSEEN)
     plain = {name: row[name] for name in ("number", "sparsity", "lr", "loss", "train_accuracy")}
     return Epoch(**plain, validation=accuracy, seconds=float(row.get("seconds", 0.0)))

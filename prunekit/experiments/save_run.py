@@ -13,9 +13,9 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import Recipe
 from prunekit.data.dataset import samples_of
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress, part_of
 from prunekit.evaluation.before_after import Assessment, Snapshot, assess
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import outdated, sizes
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.experiment import Bench, Keeper
@@ -219,6 +219,6 @@ def _keep_weights(run: Run, made: Recovered, recipe: Recipe, data: Any) -> str:
     return folder.name
 
 
-def _seen(run: Run, accuracy: Accuracy, data_id: DataId, data: Any) -> Measurement:
+def _seen(run: Run, accuracy: Evaluation, data_id: DataId, data: Any) -> Measurement:
     """Return an accuracy on all test images as a measurement."""
     return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test), "test", versions=how(run)["versions"])

@@ -14,8 +14,8 @@ from prunekit.config import validation as check
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
 from prunekit.evaluation.sweep import split_of
 from prunekit.experiments.experiment import Keeper, Warn
@@ -185,7 +185,7 @@ def _opened(row: Measurement) -> Sensitivity:
     if packed.size != count * width:
         raise PrunekitError(f"the stored sensitivity {row.id[:12]} is damaged: forget it and measure again")
     right = iter(np.unpackbits(packed.reshape(count, width), axis=1, count=images).astype(bool))
-    dense = Accuracy.of(next(right))
+    dense = accuracy_of(next(right))
     found = tuple(_layer(layer, right) for layer in layers)
     head = {name: told[name] for name in ("mode", "criterion", "split", "images", "total")}
     return Sensitivity(**head, dense=dense, layers=found, notes=tuple(told["notes"]))
@@ -194,7 +194,7 @@ def _opened(row: Measurement) -> Sensitivity:
 def _layer(told: dict[str, Any], right: Any) -> LayerSensitivity:
     """Return one layer or group."""
     points = tuple(
-        SensitivityPoint(p["requested"], p["sparsity"], Accuracy.of(next(right)), p["removed"], p["removed_params"], p["removed_macs"])
+        SensitivityPoint(p["requested"], p["sparsity"], accuracy_of(next(right)), p["removed"], p["removed_params"], p["removed_macs"])
         for p in told["points"]
     )
     return LayerSensitivity(told["name"], tuple(told["layers"]), told["params"], told["macs"], points)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunekit.errors import StoreError
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.database import BUSY_S, MIGRATIONS, Database, Migration
 from prunekit.experiments.identity import measurement_id
 from prunekit.experiments.job_rows import JobRows
@@ -190,7 +190,7 @@ class RunStore:
             insert(connection, "labels", values_of(label), RELABEL)
         return label
 
-    def accuracy(self, run: str, data_hash: str, split: str, images: int, versions: Mapping[str, str] | None = None) -> Accuracy | None:
+    def accuracy(self, run: str, data_hash: str, split: str, images: int, versions: Mapping[str, str] | None = None) -> Evaluation | None:
         """Return what was measured of a run on this machine with the installed packages, or None.
 
         Parameters

@@ -16,8 +16,9 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Training
 from prunekit.data.load import load_data
 from prunekit.errors import SpecError, StoreError
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Keeper, Warn
 from prunekit.experiments.home import checkpoints
 from prunekit.experiments.identity import data_hash, digest, run_id, weights_of
@@ -92,8 +93,8 @@ class Trained:
     run: str
     checkpoint: str
     payload: bytes
-    validation: Accuracy | None
-    test: Accuracy
+    validation: Evaluation | None
+    test: Evaluation
     tuned: Tuned
 
 

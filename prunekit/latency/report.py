@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import Evaluation
 from prunekit.latency.ratio import Ratio, speed_words
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check
@@ -95,7 +95,7 @@ class CandidateLatency:
     energy_j: float | None = None
     compile_s: float | None = None
     check: Check | None = None
-    accuracy: Accuracy | None = None
+    accuracy: Evaluation | None = None
     notes: tuple[str, ...] = ()
     within: Ratio | None = None
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import file_bytes
 from prunekit.latency.ratio import ratio
 from prunekit.latency.report import Candidate, CandidateLatency
@@ -98,7 +98,7 @@ def with_accuracy(
     progress, cancel
         As for :func:`prunekit.latency.measure`.
     """
-    known = dict[tuple[str, str], Accuracy | str]()
+    known = dict[tuple[str, str], Evaluation | str]()
     found = []
     for row in rows:
         key = (row.name, "eager" if RUNTIMES[row.runtime].precision == "float32" else row.runtime)
@@ -114,7 +114,7 @@ def with_accuracy(
 
 def _accuracy(
     row: CandidateLatency, runtime: str, request: Request, split: Any, *, progress: Progress | None, cancel: threading.Event | None
-) -> Accuracy | str:
+) -> Evaluation | str:
     """Return the accuracy of a candidate in a runtime, or why there is none."""
     words = f"accuracy of {row.name}, {RUNTIMES[runtime].title}"
     tell = None if progress is None else lambda _, text: progress(1.0, f"{words}: {text}")

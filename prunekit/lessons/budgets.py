@@ -10,9 +10,10 @@ import pandas as pd
 from torch import nn
 
 from prunekit.errors import PrunekitError, one_of
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress, check_cancel, part_of
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import sizes
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate, CandidateLatency
@@ -139,7 +140,7 @@ def _pruned(kind: str, result: PruneResult, times: Times, name: str) -> dict[str
     return {"kind": kind, "sparsity": result.spec.sparsity, **costs, **_timed(times, name)}
 
 
-def _with_accuracy(frame: pd.DataFrame, right: list[Accuracy]) -> pd.DataFrame:
+def _with_accuracy(frame: pd.DataFrame, right: list[Evaluation]) -> pd.DataFrame:
     """Return the frame with accuracies, their intervals, and how likely chance makes such a difference between the two copies."""
     for name, column in (("value", "accuracy"), ("low", "low"), ("high", "high"), ("n", "images")):
         frame[column] = [getattr(accuracy, name) for accuracy in right]

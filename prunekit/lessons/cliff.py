@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint, sweep
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.settings import CNN, digits, model_of, spec_of
@@ -73,7 +74,7 @@ def _frame(curve: list[SweepPoint]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["sparsity", "accuracy", "low", "high", "images"])
 
 
-def _edge(at: Accuracy, beyond: SweepPoint) -> str:
+def _edge(at: Evaluation, beyond: SweepPoint) -> str:
     """Return what happens behind the edge."""
     return f"at {percent(beyond.requested)} it is {percent(beyond.accuracy.value)} instead of {percent(at.value)}"
 

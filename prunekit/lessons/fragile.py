@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import sensitivity
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.settings import CNN, digits, model_of, spec_of
@@ -45,7 +45,7 @@ class _Alone:
 
     name: str
     weights: int
-    accuracy: Accuracy
+    accuracy: Evaluation
     difference: Difference
 
 
@@ -82,7 +82,7 @@ def _frame(rows: list[_Alone]) -> pd.DataFrame:
     return frame.assign(change=[d.value for d in differences], significant=[d.significant for d in differences])
 
 
-def _said(rows: list[_Alone], dense: Accuracy, sparsity: int) -> tuple[str, str]:
+def _said(rows: list[_Alone], dense: Evaluation, sparsity: int) -> tuple[str, str]:
     """Return the point of the lesson where a layer stands out."""
     worst, best, share = rows[0], rows[-1], rows[0].weights / sum(row.weights for row in rows)
     first = f"Without {sparsity} % of {worst.name} accuracy goes from {percent(dense.value)} to {percent(worst.accuracy.value)}, and it "

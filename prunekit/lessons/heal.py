@@ -6,9 +6,10 @@ import threading
 
 import pandas as pd
 
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.settings import CNN, digits, model_of, recovery_of, spec_of
 from prunekit.lessons.wording import change, percent, points, told
@@ -56,7 +57,7 @@ def answer(sparsity: int, epochs: int, *, progress: Progress | None = None, canc
     return Answer(value, percent(healed.value), _said(dense, cut, healed, epochs), frames, numbers, settings, LESSON.guess, near=3)
 
 
-def _course(steps: dict[str, Accuracy]) -> pd.DataFrame:
+def _course(steps: dict[str, Evaluation]) -> pd.DataFrame:
     """Return accuracy on the test images step by step."""
     rows = [(name, a.value, a.low, a.high, a.n) for name, a in steps.items()]
     return pd.DataFrame(rows, columns=["step", "accuracy", "low", "high", "images"])
@@ -68,7 +69,7 @@ def _epochs(found: Recovered) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["epoch", "loss", "train_accuracy", "validation_accuracy"])
 
 
-def _said(dense: Accuracy, cut: Accuracy, healed: Accuracy, epochs: int) -> tuple[str, str]:
+def _said(dense: Evaluation, cut: Evaluation, healed: Evaluation, epochs: int) -> tuple[str, str]:
     """Return the point of the lesson."""
     lost, back = dense.value - cut.value, compare(cut, healed)
     passes = f"{epochs} passes over the training images bring" if epochs > 1 else "one pass over the training images brings"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.lessons.wording import percent, plural, points
 from prunekit.pruning.result import PruneResult
 
@@ -22,9 +22,9 @@ class Measured:
         What both removed.
     """
 
-    dense: Accuracy
-    found: Accuracy
-    other: Accuracy
+    dense: Evaluation
+    found: Evaluation
+    other: Evaluation
     result: PruneResult = field(repr=False, compare=False)
     against: PruneResult = field(repr=False, compare=False)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.paired import Difference
+from prunekit.evaluation.quality import Evaluation
 from prunekit.runtimes.backends import RUNTIMES
 
 KINDS = {"dense": "the original", "unstructured": "single weights gone", "structured": "whole channels gone"}
@@ -59,7 +59,7 @@ def change(difference: Difference) -> str:
     return f"{verb} by {points(difference.value)}, {told(difference)}"
 
 
-def right(accuracy: Accuracy) -> str:
+def right(accuracy: Evaluation) -> str:
     """Return an accuracy as percent."""
     return percent(accuracy.value)
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from prunekit.models.running import checked_labels, classes_of, finite
-
-if TYPE_CHECKING:
-    from prunekit.evaluation.accuracy import Accuracy
-    from prunekit.evaluation.batches import Progress
-    from prunekit.runtimes.session import Session
-
 
 MOST_BYTES = 2**24  # of input at a time: what a runtime needs beside it is many times more, and here there is no process to lose
 
@@ -27,7 +21,7 @@ def evaluate_session(
     batch_size: int = 256,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
-) -> Accuracy:
+) -> Evaluation:
     """Measure the share of samples whose highest score is their label's, in the runtime that the session belongs to.
 
     Parameters
@@ -57,10 +51,6 @@ def evaluate_session(
     Cancelled
         If ``cancel`` was set.
     """
-    # here, not above: the package of measurements imports this one
-    from prunekit.evaluation.accuracy import Accuracy, chance_of  # noqa: PLC0415
-    from prunekit.evaluation.batches import batches_of, check_cancel, length_of  # noqa: PLC0415
-
     total, done, right, seen = length_of(split), 0, [], []
     for x, y in batches_of(split, batch_size):
         check_cancel(cancel)
@@ -72,8 +62,8 @@ def evaluate_session(
         if progress is not None:
             progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
     if not right:
-        return Accuracy.of(np.zeros(0, dtype=bool))
-    return Accuracy.of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
+        return accuracy_of(np.zeros(0, dtype=bool))
+    return accuracy_of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
 
 
 def scores_of(session: Session, x: Tensor, classes: int = 0) -> Tensor:

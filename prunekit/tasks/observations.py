@@ -24,7 +24,8 @@ class Observations:
 
     Parameters
     ----------
-    values : ndarray of float64, shape [samples, columns]
+    values : ndarray, shape [samples, columns]
+        Held in any type that holds them exactly; read as float64.
     columns : tuple of str
         Their names; those of a vector are ``name.0``, ``name.1``, ...
     groups : ndarray of int64, shape [samples], optional
@@ -42,7 +43,7 @@ class Observations:
     (3, np.float64(0.67))
     """
 
-    values: NDArray[np.float64]
+    values: NDArray[Any]
     columns: tuple[str, ...]
     groups: NDArray[np.int64] | None = None
 
@@ -103,16 +104,16 @@ class Observations:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the values."""
-        return np.array(self.values, dtype=dtype, copy=copy)
+        return np.array(self.values, dtype=dtype or np.float64, copy=copy if dtype == self.values.dtype else None)
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         """Return a column, [samples], or the columns ``name.0``, ``name.1``, ... of a vector, [samples, k]."""
         if name in self.columns:
-            return self.values[:, self.columns.index(name)]
+            return self.values[:, self.columns.index(name)].astype(np.float64)
         places = [k for k, column in enumerate(self.columns) if column.rpartition(".")[0] == name]
         if not places:
             raise DataError(f"{name!r} was not observed; there are {', '.join(self.columns)}")
-        return self.values[:, places]
+        return self.values[:, places].astype(np.float64)
 
     def take(self, indices: int | ArrayLike) -> Observations:
         """Return the samples at ``indices``, or the first so many."""
@@ -139,7 +140,7 @@ class Observations:
 
     def to_bytes(self) -> bytes:
         """Return everything, to the last bit, in few bytes: each column in the narrowest type that holds it exactly, compressed."""
-        held = {f"column{k}": _narrow(column) for k, column in enumerate(self.values.T)}
+        held = {f"column{k}": _narrow(column) for k, column in enumerate(self.values.astype(np.float64).T)}
         if self.groups is not None:
             held["groups"] = self.groups
         file = BytesIO()

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.quality import Evaluation
 from prunekit.training.images import TrainingImages
 from prunekit.training.result import Epoch, Tuned
 from prunekit.training.train_config import Course
@@ -97,7 +98,7 @@ def _one(loop: Loop, index: int, validation: Any, progress: Progress | None, can
     return Epoch(course.first + index + 1, course.sparsity, rate, *found, measured, time.monotonic() - begin)
 
 
-def _measured(model: nn.Module, validation: Any, cancel: threading.Event | None) -> Accuracy | None:
+def _measured(model: nn.Module, validation: Any, cancel: threading.Event | None) -> Evaluation | None:
     """Return the accuracy on the validation part, or None where the model no longer gives finite numbers."""
     try:
         return evaluate(model, validation, cancel=cancel)

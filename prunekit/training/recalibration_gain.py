@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.training.batchnorm import norms_left
 
 HARDLY = 0.05
@@ -72,7 +72,7 @@ class Shift:
         )
 
 
-def brought(dense: Accuracy, pruned: Accuracy, recalibrated: Accuracy, shift: Shift | None) -> str:
+def brought(dense: Evaluation, pruned: Evaluation, recalibrated: Evaluation, shift: Shift | None) -> str:
     """Say what recalibration brought and, where that is nothing, why.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.config.recovery import Recovery
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import Evaluation
 from prunekit.pruning.result import PruneResult
 
 
@@ -37,7 +37,7 @@ class Epoch:
     lr: float
     loss: float
     train_accuracy: float
-    validation: Accuracy | None
+    validation: Evaluation | None
     seconds: float
 
     def __eq__(self, other: object) -> bool:

@@ -17,8 +17,8 @@ import numpy as np
 
 from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, choose, curve
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import sweep
 from prunekit.models.load import load_model
 
@@ -35,7 +35,7 @@ class Measured:
         part = part.subset(images) if images else part
         self.batches = list(part.batches(batch))
         self.images, self.batch, self.spec = len(part), batch, PruneSpec(mode=mode)
-        self.known: dict[float, Accuracy] = {}
+        self.known: dict[float, Evaluation] = {}
         self.part = part
 
     def measure(self, sparsities: list[float]) -> None:
@@ -44,7 +44,7 @@ class Measured:
         for point in sweep(self.model, self.spec, todo, _Kept(self.part, self.batches)) if todo else ():
             self.known[point.requested] = point.accuracy
 
-    def __call__(self, sparsity: float) -> Accuracy:
+    def __call__(self, sparsity: float) -> Evaluation:
         """Return the accuracy at one sparsity."""
         self.measure([sparsity])
         return self.known[sparsity]

@@ -27,8 +27,9 @@ import torch
 import prunekit
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation
 from prunekit.training.gradual import recover
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,12 +117,12 @@ def note(state: Path, row: dict[str, Any]) -> None:
         file.write(json.dumps(row) + "\n")
 
 
-def plain(accuracy: Accuracy) -> dict[str, float]:
+def plain(accuracy: Evaluation) -> dict[str, float]:
     """Return an accuracy for the state file."""
     return accuracy.to_dict()
 
 
-def measured(experiment: Experiment, dense: Accuracy, model: Any, data: Any) -> dict[str, Any]:
+def measured(experiment: Experiment, dense: Evaluation, model: Any, data: Any) -> dict[str, Any]:
     """Make one model, measure it and return its row."""
     start = time.monotonic()
 
@@ -154,7 +155,7 @@ def measured(experiment: Experiment, dense: Accuracy, model: Any, data: Any) -> 
 
 def run(parts: list[str], cifar: str, state: Path) -> None:
     """Measure what is missing."""
-    loaded: dict[str, tuple[Any, Any, Accuracy]] = {}
+    loaded: dict[str, tuple[Any, Any, Evaluation]] = {}
     for experiment in experiments(cifar):
         if (parts and experiment.part not in parts) or experiment.key in known(state):
             continue

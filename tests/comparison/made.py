@@ -10,8 +10,8 @@ import numpy as np
 from prunekit.comparison.columns import Column, Shipped, Speed
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.identity import run_id, this_machine
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.store import RunStore
@@ -46,7 +46,7 @@ def store_of(folder: Path, *runs: Run) -> RunStore:
 
 
 def seen(run: Run, correct: Any, data_hash: str = "h", split: str = "test", data: dict[str, Any] | None = None) -> Measurement:
-    accuracy = Accuracy.of(np.asarray(correct, dtype=bool))
+    accuracy = accuracy_of(np.asarray(correct, dtype=bool))
     return Measurement.of(run.id, accuracy, data or DIGITS, data_hash, split)
 
 
@@ -66,8 +66,8 @@ def timed(
 
 def column(letter: str, correct: Any, base: Any = None, size: int | None = None, ratio: float | None = None, **more: Any) -> Column:
     """One column by hand; ``base`` is what the dense model got right."""
-    accuracy = None if correct is None else Accuracy.of(np.asarray(correct, dtype=bool))
-    difference = None if accuracy is None or base is None else compare(Accuracy.of(np.asarray(base, dtype=bool)), accuracy)
+    accuracy = None if correct is None else accuracy_of(np.asarray(correct, dtype=bool))
+    difference = None if accuracy is None or base is None else compare(accuracy_of(np.asarray(base, dtype=bool)), accuracy)
     speed = None if ratio is None else Speed(ratio, ratio * 0.99, ratio * 1.01, abs(ratio - 1) > 0.02, "eager", 1, 1, "cpu")
     shipped = None if size is None else Shipped(size, "best sparse format")
     return Column(dense(), letter, letter, accuracy, difference, shipped=shipped, speed=speed, **more)

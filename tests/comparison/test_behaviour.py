@@ -12,8 +12,8 @@ from sklearn.metrics import confusion_matrix
 
 from prunekit.comparison.behaviour import behaviour
 from prunekit.errors import DataError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.predict_run import Predictions
 
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -43,12 +43,12 @@ def test_confusion_and_accuracy_by_class_are_those_of_sklearn(case: Any) -> None
         assert set(rows.index) == set(labels.tolist())
         for k in rows.index:
             here = labels == k
-            accuracy = Accuracy.of(each.classes[here] == k)
+            accuracy = accuracy_of(each.classes[here] == k)
             assert tuple(rows.loc[k, ["n", "correct", "accuracy", "low", "high"]]) == (
                 here.sum(), oracle[k, k], accuracy.value, accuracy.low, accuracy.high,
             )  # fmt: skip
             if letter != "Dense":
-                paired = compare(Accuracy.of(predictions["Dense"].classes[here] == k), accuracy)
+                paired = compare(accuracy_of(predictions["Dense"].classes[here] == k), accuracy)
                 assert tuple(rows.loc[k, ["change", "change_low", "change_high", "p_value"]]) == (
                     paired.value, paired.low, paired.high, paired.p_value,
                 )  # fmt: skip

@@ -15,8 +15,8 @@ from prunekit.comparison.metrics import METRICS
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError, StoreError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.home import home
 from prunekit.reports.table import groups
 from tests.comparison.made import DIGITS, at, dense, pruned, seen, store_of, timed
@@ -38,10 +38,10 @@ def test_each_column_holds_what_was_measured_and_differences_are_paired(tmp_path
         store.put_measurement(seen(run, right))
     found = compare_runs([run.id[:12] for run in runs], store)
     assert [column.letter for column in found.all] == ["Dense", "A", "B"] and [c.run.id for c in found.columns] == [r.id for r in runs]
-    base = Accuracy.of(RIGHT[0])
+    base = accuracy_of(RIGHT[0])
     for column, right in zip(found.all, RIGHT, strict=False):
-        assert column.accuracy == Accuracy.of(right)
-        assert column.difference == (None if column.letter == "Dense" else compare(base, Accuracy.of(right)))
+        assert column.accuracy == accuracy_of(right)
+        assert column.difference == (None if column.letter == "Dense" else compare(base, accuracy_of(right)))
     assert (found.data, found.data_id, found.split, found.images) == ("digits", DIGITS, "test", 200)
     json.dumps(found.to_dict(), allow_nan=False)
 
@@ -184,7 +184,7 @@ def test_a_run_whose_weights_are_gone_keeps_its_figures_and_is_not_recommended(t
     for run in (dense(), lost, there):
         store.put_measurement(seen(run, RIGHT[0]))
     found = compare_runs([lost.id, there.id], store)
-    assert found.columns[0].gone and found.columns[0].accuracy == Accuracy.of(RIGHT[0])
+    assert found.columns[0].gone and found.columns[0].accuracy == accuracy_of(RIGHT[0])
     assert found.best == "B" and "A cannot be opened any more" in found.answer and lost.id not in found.to_fill
 
 

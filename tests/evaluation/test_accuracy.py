@@ -12,8 +12,9 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from prunekit.errors import DataError, ModelError, PrunekitError
-from prunekit.evaluation.accuracy import Accuracy, evaluate, predict, wilson
+from prunekit.evaluation.accuracy import evaluate, predict, wilson
 from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.quality import accuracy_of
 
 
 def small_model() -> nn.Module:
@@ -160,9 +161,9 @@ def test_batch_size_is_checked() -> None:
 
 
 def test_accuracy_is_frozen_and_quiet() -> None:
-    result = Accuracy.of(np.array([True, False, True]))
+    result = accuracy_of(np.array([True, False, True]))
     assert "correct" not in repr(result)
-    assert result == Accuracy.of(np.array([False, True, True]))
+    assert result == accuracy_of(np.array([False, True, True]))
     with pytest.raises(ValueError, match="read-only"):
         result.correct[0] = False
 

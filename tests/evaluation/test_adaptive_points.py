@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.adaptive_points import EVALUATIONS, HIGH, STEP, choose, curve, next_point, standard_error
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 
 GRID = np.linspace(0, 0.98, 50)
 points = st.dictionaries(st.integers(0, 990), st.floats(0, 1), min_size=1, max_size=15)
@@ -21,11 +21,11 @@ def cliff(centre: float, width: float) -> Callable[[float], float]:
     return lambda s: float(0.1 + 0.8 / (1 + np.exp(np.clip((s - centre) / width, -500, 500))))
 
 
-def measured(truth: Callable[[float], float], n: int = 10_000) -> Callable[[float], Accuracy]:
-    return lambda s: Accuracy.of(np.arange(n) < round(truth(s) * n))
+def measured(truth: Callable[[float], float], n: int = 10_000) -> Callable[[float], Evaluation]:
+    return lambda s: accuracy_of(np.arange(n) < round(truth(s) * n))
 
 
-def off(found: dict[float, Accuracy], truth: Callable[[float], float]) -> np.ndarray:
+def off(found: dict[float, Evaluation], truth: Callable[[float], float]) -> np.ndarray:
     drawn = curve(list(found), [a.value for a in found.values()])(GRID)
     return np.abs(drawn - [truth(s) for s in GRID])
 
@@ -83,7 +83,7 @@ def test_there_is_an_end_to_the_grid() -> None:
 
 
 def test_a_flat_curve_without_noise_is_still_looked_at_evenly() -> None:
-    found = choose(lambda s: Accuracy.of(np.ones(10**6, bool)), 9, high=0.8)
+    found = choose(lambda s: accuracy_of(np.ones(10**6, bool)), 9, high=0.8)
     assert max(np.diff(list(found))) < 0.11
     assert next_point([0, 0.5, 0.8], [1, 1, 1], 0.0, 0, 0.8) == 0.25
 
@@ -117,9 +117,9 @@ def test_the_drawn_curve_passes_through_its_points_and_never_beyond_them(known: 
 
 
 def test_the_standard_error_is_the_binomial_one() -> None:
-    assert standard_error([Accuracy.of(np.arange(10_000) < 5000)]) == pytest.approx(0.005, rel=0.001)
+    assert standard_error([accuracy_of(np.arange(10_000) < 5000)]) == pytest.approx(0.005, rel=0.001)
     assert standard_error([]) == 0
-    assert standard_error([Accuracy.of(np.ones(100, bool))]) > 0
+    assert standard_error([accuracy_of(np.ones(100, bool))]) > 0
 
 
 def test_what_makes_no_curve_is_refused() -> None:

@@ -10,21 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import DataError, PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.adaptive_points import HIGH
 from prunekit.evaluation.max_sparsity import RESOLUTION, confirm, furthest
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 
 N = 2000
-DENSE = Accuracy.of(np.arange(N) < 0.9 * N)
+DENSE = accuracy_of(np.arange(N) < 0.9 * N)
 
 
-def measured(truth: Callable[[float], float]) -> Callable[[float], Accuracy]:
+def measured(truth: Callable[[float], float]) -> Callable[[float], Evaluation]:
     """Images are lost from the dense model's, none gained."""
-    return lambda s: Accuracy.of(np.arange(N) < round(truth(s) * N))
+    return lambda s: accuracy_of(np.arange(N) < round(truth(s) * N))
 
 
-def lost(dense: Accuracy, other: Accuracy) -> float:
+def lost(dense: Evaluation, other: Evaluation) -> float:
     return dense.value - other.value
 
 
@@ -49,11 +49,11 @@ tables = st.dictionaries(st.integers(1, 990).map(lambda k: k / 1000), st.floats(
 
 @given(tables, st.floats(0, 0.2), st.integers(0, 2**31))
 def test_on_any_curve_nothing_measured_before_it_drops_too_far(known: dict[float, float], allowed: float, seed: int) -> None:
-    def noisy(s: float) -> Accuracy:
+    def noisy(s: float) -> Evaluation:
         rng = np.random.default_rng([seed, round(s * 1e6)])
-        return Accuracy.of(rng.random(N) < 0.9 - 0.5 * s**4)
+        return accuracy_of(rng.random(N) < 0.9 - 0.5 * s**4)
 
-    given_ = {s: Accuracy.of(np.arange(N) < round(v * N)) for s, v in known.items()}
+    given_ = {s: accuracy_of(np.arange(N) < round(v * N)) for s, v in known.items()}
     found = furthest(noisy, DENSE, allowed, known=given_)
     within = {s: lost(DENSE, a) <= allowed + 1e-9 for s, a in found.points.items()}
     assert all(ok for s, ok in within.items() if s <= found.sparsity)
@@ -108,8 +108,8 @@ def test_a_curve_that_never_falls_goes_all_the_way_and_one_that_falls_at_once_no
 
 
 def test_it_is_confident_only_with_enough_images() -> None:
-    def curve(n: int) -> Callable[[float], Accuracy]:
-        return lambda s: Accuracy.of(np.arange(n) < round((0.9 if s < 0.5 else 0.893 if s < 0.8 else 0.3) * n))
+    def curve(n: int) -> Callable[[float], Evaluation]:
+        return lambda s: accuracy_of(np.arange(n) < round((0.9 if s < 0.5 else 0.893 if s < 0.8 else 0.3) * n))
 
     few, many = (furthest(curve(n), curve(n)(0), 0.01) for n in (1000, 50_000))
     assert few.sparsity == many.sparsity
@@ -120,8 +120,8 @@ def test_it_is_confident_only_with_enough_images() -> None:
 
 
 def test_the_test_images_confirm_or_do_not() -> None:
-    def pruned(share: float, n: int) -> tuple[Accuracy, Accuracy]:
-        return Accuracy.of(np.arange(n) < 0.9 * n), Accuracy.of(np.arange(n) < round(share * n))
+    def pruned(share: float, n: int) -> tuple[Evaluation, Evaluation]:
+        return accuracy_of(np.arange(n) < 0.9 * n), accuracy_of(np.arange(n) < round(share * n))
 
     sure = confirm(*pruned(0.895, 50_000), 0.01)
     assert sure.holds
@@ -142,7 +142,7 @@ def test_the_test_images_confirm_or_do_not() -> None:
 
 @given(st.integers(1, 300), st.integers(0, 300), st.floats(0, 0.5))
 def test_exactly_what_is_allowed_is_within_it(n: int, k: int, allowed: float) -> None:
-    dense, other = Accuracy.of(np.ones(n, bool)), Accuracy.of(np.arange(n) >= min(k, n))
+    dense, other = accuracy_of(np.ones(n, bool)), accuracy_of(np.arange(n) >= min(k, n))
     assert confirm(dense, other, allowed).holds == (min(k, n) <= allowed * n + 1e-9)
     assert confirm(dense, other, min(k, n - 1) / n).holds == (k < n)
 
@@ -153,6 +153,6 @@ def test_bad_input_is_said() -> None:
     with pytest.raises(PrunekitError, match="resolution"):
         furthest(measured(lambda s: 0.9), DENSE, 0.01, resolution=0)
     with pytest.raises(DataError, match="same samples"):
-        furthest(lambda s: Accuracy.of(np.ones(5, bool)), DENSE, 0.01)
+        furthest(lambda s: accuracy_of(np.ones(5, bool)), DENSE, 0.01)
     with pytest.raises(PrunekitError):
         confirm(DENSE, DENSE, -0.01)

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import DataError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 
 
-def pair(both: int, lost: int, gained: int, neither: int, seed: int = 0) -> tuple[Accuracy, Accuracy]:
+def pair(both: int, lost: int, gained: int, neither: int, seed: int = 0) -> tuple[Evaluation, Evaluation]:
     """Build two measurements with these counts, in a shuffled order."""
     cells = [(True, True)] * both + [(True, False)] * lost + [(False, True)] * gained + [(False, False)] * neither
     order = np.random.default_rng(seed).permutation(len(cells))
     table = np.array(cells)[order]
-    return Accuracy.of(table[:, 0]), Accuracy.of(table[:, 1])
+    return accuracy_of(table[:, 0]), accuracy_of(table[:, 1])
 
 
 def brute_force_mcnemar(lost: int, gained: int) -> float:
@@ -53,6 +53,6 @@ def test_the_sentence_is_plain() -> None:
 
 
 def test_different_samples_are_refused() -> None:
-    a, b = Accuracy.of(np.ones(5, bool)), Accuracy.of(np.ones(6, bool))
+    a, b = accuracy_of(np.ones(5, bool)), accuracy_of(np.ones(6, bool))
     with pytest.raises(DataError, match="same samples"):
         compare(a, b)

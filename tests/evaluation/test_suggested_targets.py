@@ -16,7 +16,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.evaluation.sensitivity.drop_curves import drop_curve, drop_curves, fragile
 from prunekit.evaluation.sensitivity.isolated_pruning import alone
 from prunekit.evaluation.sensitivity.knapsack import least_for, most_within
@@ -36,8 +36,8 @@ IMAGES = 1000
 GRID = [0.1, 0.3, 0.5, 0.7, 0.9]
 
 
-def right(share: float) -> Accuracy:
-    return Accuracy.of(np.arange(IMAGES) < round(share * IMAGES))
+def right(share: float) -> Evaluation:
+    return accuracy_of(np.arange(IMAGES) < round(share * IMAGES))
 
 
 def layer(name: str, values: list[float], params: int = 1000, macs: int = 5000) -> LayerSensitivity:

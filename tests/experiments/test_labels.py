@@ -13,7 +13,7 @@ from prunekit.config.ids import ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import StoreError
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.database import MIGRATIONS
 from prunekit.experiments.naming import pruned_run
 from prunekit.experiments.records import LONGEST_NAME, LONGEST_NOTE, LONGEST_TAG, Label, Measurement, Run, insert, values_of
@@ -25,7 +25,7 @@ PRUNED = Run("b" * 64, "pruned", "half of it", {"name": "m"}, "w", {"sparsity": 
 
 
 def seen(run, correct, split="test"):
-    return Measurement.of(run, Accuracy.of(np.array(correct)), {"name": "digits"}, "h", split)
+    return Measurement.of(run, accuracy_of(np.array(correct)), {"name": "digits"}, "h", split)
 
 
 @pytest.fixture

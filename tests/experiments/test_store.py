@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from prunekit import experiments
 from prunekit.errors import StoreError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.database import MIGRATIONS
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.store import RunStore
@@ -31,7 +31,7 @@ PRUNED = Run("p", "pruned", "half of it", {"name": "m"}, "w", {"sparsity": 0.5},
 
 
 def seen(run: str, correct: list[bool], split: str = "test") -> Measurement:
-    return Measurement.of(run, Accuracy.of(np.array(correct)), {"name": "digits"}, "h", split)
+    return Measurement.of(run, accuracy_of(np.array(correct)), {"name": "digits"}, "h", split)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_what_is_put_comes_back_as_it_was(store: RunStore, tmp_path: Path) -> No
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=70))
 def test_a_paired_comparison_from_the_store_is_the_one_from_memory(pairs: list[tuple[bool, bool]]) -> None:
-    one, two = (Accuracy.of(np.array(side)) for side in zip(*pairs, strict=True))
+    one, two = (accuracy_of(np.array(side)) for side in zip(*pairs, strict=True))
     kept = [Measurement.of("r", a, {}, "h", "test").accuracy for a in (one, two)]
     assert kept == [one, two]
     assert all((a.correct == b.correct).all() for a, b in zip(kept, (one, two), strict=True))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import CandidateLatency
@@ -15,7 +15,7 @@ COUNTS = Counts(1, 1, 1, 1, 0.0, 1)
 
 @pytest.mark.parametrize(("lost", "last"), [((0, 4, 5, 6), 2), ((0, 5, 5, 5), 3), ((0, 6, 5, 4), 0)])
 def test_as_many_points_as_may_be_lost_are_not_beyond_the_edge(lost, last):
-    curve = [SweepPoint(0.1 * i, 0.1 * i, Accuracy.of(np.arange(100) >= n), COUNTS) for i, n in enumerate(lost)]
+    curve = [SweepPoint(0.1 * i, 0.1 * i, accuracy_of(np.arange(100) >= n), COUNTS) for i, n in enumerate(lost)]
     assert cliff._last_before(curve, 5) == last
 
 

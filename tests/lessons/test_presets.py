@@ -9,8 +9,8 @@ import pytest
 
 import prunekit
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.lessons.presets import PRESETS, Preset, measure, preset
 from prunekit.lessons.reasons import Measured
 from prunekit.models.layers import prunable_layers
@@ -25,8 +25,8 @@ def measured() -> dict[str, Measured]:
     return {found.key: measure(found) for found in PRESETS}
 
 
-def read_right(n: int) -> Accuracy:
-    return Accuracy.of(np.arange(360) < n)
+def read_right(n: int) -> Evaluation:
+    return accuracy_of(np.arange(360) < n)
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
@@ -20,8 +20,8 @@ from prunekit.lessons.wording import change, percent, plural, points, told
 from prunekit.models.cost import Counts
 
 
-def read_right(n: int, of: int = 200) -> Accuracy:
-    return Accuracy.of(np.arange(of) < n)
+def read_right(n: int, of: int = 200) -> Evaluation:
+    return accuracy_of(np.arange(of) < n)
 
 
 def timed(name: str, value: float, different: bool, error: str | None = None) -> CandidateLatency:

@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 from prunekit import load_data, load_model
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.training.batchnorm import recalibrate
 from prunekit.training.recalibration_gain import Shift, brought
 
 SMALL, LARGE = Shift(0.01, 0.02, 96), Shift(0.8, 0.3, 96)
 
 
-def right(n: int) -> Accuracy:
-    return Accuracy.of(np.arange(200) < n)
+def right(n: int) -> Evaluation:
+    return accuracy_of(np.arange(200) < n)
 
 
 @pytest.mark.parametrize(

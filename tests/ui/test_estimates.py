@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from prunekit.config.spec import PruneSpec
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.max_sparsity import furthest
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.evaluation.sparse_formats import format_bytes
 from prunekit.pruning.api import prune
 from prunekit.ui.accuracy import max_sparsity_panel
@@ -29,7 +29,7 @@ def test_the_estimate_of_a_sparse_file_is_a_bit_for_each_position_and_what_is_no
 
 def test_the_setting_of_the_greatest_sparsity_is_said_to_go_furthest(monkeypatch):
     def found(reach):
-        return furthest(lambda s: Accuracy.of(np.arange(100) < (90 if s <= reach else 10)), Accuracy.of(np.arange(100) < 90), 0.01)
+        return furthest(lambda s: accuracy_of(np.arange(100) < (90 if s <= reach else 10)), accuracy_of(np.arange(100) < 90), 0.01)
 
     said = []
     monkeypatch.setattr(max_sparsity_panel.st, "caption", said.append)

@@ -6,7 +6,7 @@ import pytest
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.home import store
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
@@ -182,7 +182,7 @@ def test_what_was_recovered_is_quantised_and_stands_in_one_table(tab, monkeypatc
 
     def quantise(request, job):
         asked.append(AccuracyRequest.from_dict(request))
-        accuracies = (Accuracy.of([True] * right + [False] * (100 - right)) for right in (91, 92, 93, 94))
+        accuracies = (accuracy_of([True] * right + [False] * (100 - right)) for right in (91, 92, 93, 94))
         return Quantised("7" * 64, "6" * 64, file, 1000, 4000, *accuracies)
 
     work_of("quantise")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import accuracy_of
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.models.cost import Counts
 from prunekit.ui.accuracy import accuracy_chart
@@ -18,7 +18,7 @@ COUNTS = Counts(100, 50, 1000, 500, 0.5, 80)
 
 
 def test_the_interval_of_several_seeds_moves_with_their_mean():
-    points = [SweepPoint(0.5, 0.5, Accuracy.of(np.arange(200) < right), COUNTS, seed=seed) for seed, right in enumerate((150, 170))]
+    points = [SweepPoint(0.5, 0.5, accuracy_of(np.arange(200) < right), COUNTS, seed=seed) for seed, right in enumerate((150, 170))]
     row = dict(zip(accuracy_chart.COLUMNS, accuracy_chart._row(SimpleNamespace(name="a line"), points, COUNTS), strict=True))
     first = points[0].accuracy
     assert row["value"] == pytest.approx(0.8) and (row["least"], row["most"], row["seeds"]) == (0.75, 0.85, 2)

@@ -13,8 +13,9 @@ from torch import nn
 from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, one_of
-from prunekit.evaluation.accuracy import Accuracy, chance_of
+from prunekit.evaluation.accuracy import chance_of
 from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
 from prunekit.evaluation.sensitivity.scan import Bits, Scan, stages
@@ -38,7 +39,7 @@ class SensitivityPoint:
 
     requested: float
     sparsity: float
-    accuracy: Accuracy
+    accuracy: Evaluation
     removed: int
     params: int
     macs: int
@@ -103,7 +104,7 @@ class Sensitivity:
     split: str
     images: int
     total: int
-    dense: Accuracy
+    dense: Evaluation
     layers: tuple[LayerSensitivity, ...]
     notes: tuple[str, ...] = ()
 
@@ -257,14 +258,14 @@ class _Picture:
         """Return what the first ``n`` images tell."""
         where = self.bits.first(n)
         layers = tuple(self._layer(i, row, where) for i, row in enumerate(self.rows))
-        dense = Accuracy.of(self.bits.dense[where] == 1, chance_of(self.bits.labels[where]))
+        dense = accuracy_of(self.bits.dense[where] == 1, chance_of(self.bits.labels[where]))
         return Sensitivity(self.spec.mode, self.spec.criterion, self.split, n, self.bits.labels.size, dense, layers, self.notes)
 
     def _layer(self, index: int, row: Alone, where: Indices) -> LayerSensitivity:
         """Return one layer or group."""
         right = self.bits.layers[index][:, where] == 1
         points = (
-            SensitivityPoint(c.requested, c.sparsity, Accuracy.of(right[j]), c.removed, c.params, c.macs)
+            SensitivityPoint(c.requested, c.sparsity, accuracy_of(right[j]), c.removed, c.params, c.macs)
             for j, c in enumerate(row.cuttings)
         )
         return LayerSensitivity(row.name, row.layers, row.params, row.macs, tuple(points))

@@ -16,8 +16,9 @@ from torch import nn
 from prunekit.config.ids import DataId, ModelId
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, PrunekitError
-from prunekit.evaluation.accuracy import Accuracy, evaluate
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.archive.importing import NEEDED, built
 from prunekit.experiments.archive.manifest import INT8, ArchiveError
 from prunekit.experiments.archive.reader import recipe_in, unpack
@@ -52,7 +53,7 @@ class Repeated:
         Whether it is the same, and how the model is known to be the one that was saved.
     """
 
-    accuracy: Accuracy | None
+    accuracy: Evaluation | None
     stated: Mapping[str, Any] | None
     data: Mapping[str, Any] | None
     sentence: str

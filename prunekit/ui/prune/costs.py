@@ -13,8 +13,8 @@ import streamlit as st
 from prunekit import evaluation, pruning
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.before_after import Assessment
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import Sizes, gzip_note
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
@@ -50,7 +50,7 @@ class Measured:
     proof: Proof | None
 
     @property
-    def accuracy(self) -> tuple[Accuracy, Accuracy] | None:
+    def accuracy(self) -> tuple[Evaluation, Evaluation] | None:
         """Before and after, on the same samples."""
         before, after = self.assessment.before.accuracy, self.assessment.after.accuracy
         return None if before is None or after is None else (before, after)
@@ -132,13 +132,13 @@ def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly:
         measuring.start(accuracy_key(now, loaded, view.spec), f"Accuracy: {name}", work)
 
 
-def accuracies(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Accuracy, Accuracy] | None:
+def accuracies(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Evaluation, Evaluation] | None:
     """Return the accuracy before and after on the same test images: measured here, or kept when a run was saved."""
     found = measured(now, loaded, spec)
     return found.accuracy if found is not None and found.accuracy is not None else stored_accuracy.accuracies(now, loaded, spec, data)
 
 
-def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None, judged: tuple[Accuracy, Accuracy] | None) -> None:
+def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None, judged: tuple[Evaluation, Evaluation] | None) -> None:
     """Show the button that measures accuracy."""
     job = board().get(accuracy_key(now, loaded, view.spec)) if view is not None else None
     done, busy = judged is not None, job is not None and job.active
@@ -150,7 +150,7 @@ def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None, 
     )  # fmt: skip
 
 
-def verdict(before: Accuracy, after: Accuracy) -> None:
+def verdict(before: Evaluation, after: Evaluation) -> None:
     """Say what pruning did to accuracy, in one sentence."""
     gap = evaluation.compare(before, after)
     change = f"{points(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"

@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.criteria.methods import CRITERIA
-from prunekit.evaluation.accuracy import Accuracy
 from prunekit.evaluation.chance import chance_sentence
+from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import asked, count, percent, plural, reached, times
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
@@ -26,7 +26,7 @@ from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
 
 
-def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Accuracy, Accuracy] | None) -> None:
+def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Evaluation, Evaluation] | None) -> None:
     """Show the three big numbers, the dense model's beside each."""
     first, second, third = st.columns(3)
     with first:
@@ -46,7 +46,7 @@ def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Accu
         _doubts(now, loaded, judged)
 
 
-def _doubts(now: Settings, loaded: Loaded, judged: tuple[Accuracy, Accuracy] | None) -> None:
+def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
     """Say what was guessed, and which accuracies are no better than chance."""
     before, after = judged or (measuring.baseline(now, loaded), None)
     guessed = loaded.guesses(model_cache.data_here(now, loaded)) if input_fields.are_asked(now) else ()
@@ -82,7 +82,7 @@ def _unit(view: View) -> str:
     return "channels and heads" if "channels" in kinds else "heads and dimensions" if kinds - {"heads"} else "heads"
 
 
-def _accuracy(now: Settings, loaded: Loaded, judged: tuple[Accuracy, Accuracy] | None) -> None:
+def _accuracy(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
     """Show the accuracy afterwards, empty until it is measured."""
     figure = measuring.baseline(now, loaded)
     dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high)}" if figure else "dense not measured"

@@ -6,7 +6,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
@@ -18,7 +18,7 @@ from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
 
-def accuracies(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Accuracy, Accuracy] | None:
+def accuracies(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Evaluation, Evaluation] | None:
     """Return the accuracy of the dense model and of the pruned one as they were kept, by whichever page; None where they were not."""
     home = board().store
     if home is None or data is None:

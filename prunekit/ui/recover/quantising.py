@@ -44,7 +44,7 @@ def offer(stages: list[Stage], request: AccuracyRequest) -> None:
 def stage_table(stages: list[Stage], found: Quantised) -> pd.DataFrame:
     """Return every stage, the quantised model last, as people read it."""
 
-    def words(accuracy: evaluation.Accuracy | None) -> str:
+    def words(accuracy: evaluation.Evaluation | None) -> str:
         return "–" if accuracy is None else f"{show.plus_minus(accuracy.value, accuracy.low, accuracy.high)}"
 
     rows = [(TITLES[s.name], words(s.accuracy), words(s.test), "–", s.run[:12]) for s in stages]

@@ -12,7 +12,7 @@ import streamlit as st
 from prunekit import evaluation
 from prunekit.config.recovery import Recovery
 from prunekit.data.dataset import Data
-from prunekit.evaluation.accuracy import Accuracy
+from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
@@ -189,7 +189,7 @@ def _table(loaded: Loaded, stages: list[Stage]) -> None:
         st.caption(show.plain(sentence))
 
 
-def _three(found: Accuracy) -> tuple[float, float, float]:
+def _three(found: Evaluation) -> tuple[float, float, float]:
     """Return an accuracy and its interval."""
     return found.value, found.low, found.high
 

@@ -159,7 +159,7 @@ def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:
     """Start measuring the dense model on test data."""
     model, test = loaded.model, data.test
 
-    def work(job: Job) -> evaluation.Accuracy:
+    def work(job: Job) -> evaluation.Evaluation:
         return evaluation.evaluate(model, test, progress=job.progress, cancel=job.cancel)
 
     start(baseline_key(settings, loaded), f"Accuracy of {loaded.source.name}", work)
