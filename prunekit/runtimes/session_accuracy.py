@@ -9,7 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prunekit.evaluation.accuracy import chance_of
+from prunekit.evaluation.batches import Progress, batches_of, check_cancel, length_of
+from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.models.running import checked_labels, classes_of, finite
+from prunekit.runtimes.session import Session
 
 MOST_BYTES = 2**24  # of input at a time: what a runtime needs beside it is many times more, and here there is no process to lose
 
