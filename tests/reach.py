@@ -60,7 +60,7 @@ class Reach:
             found |= self._home(target, name) if name else {target}
             found |= {target} if self._looks_around(target) else set()
         words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-        named = set(words)  # such as a child's "prunekit.latency.timing_worker"
+        named = {word.partition(":")[0] for word in words}  # such as a child's "prunekit.latency.timing_worker:measure"
         if module.startswith("prunekit.cli."):
             named |= {f"prunekit.cli.{word}" for word in words}  # commands are imported by name
         for chain in filter(None, map(_chain, nodes)):

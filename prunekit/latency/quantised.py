@@ -17,7 +17,7 @@ from prunekit.latency.worker import run_child
 from prunekit.latency.worker_payload import Request, known_ids, pack_images, pack_model
 from prunekit.runtimes.session import Files
 
-MODULE = "prunekit.latency.quantise_worker"
+WORK = "prunekit.latency.quantise_worker:quantise"
 
 
 def quantise(
@@ -74,7 +74,7 @@ def quantise(
             raise DataError(uncalibrated)
         request = Request(private, ("model",), ("int8",), (1,), 1, "cpu", shape, 1.0, 1, 0)
         try:
-            run_child(request.write(), 1, progress=progress, cancel=cancel, module=MODULE)
+            run_child(request.write(), 1, progress=progress, cancel=cancel, work=WORK)
         except LatencyError as error:
             raise RuntimeFault(str(error)) from error
         return _moved(request.files(0), target)

@@ -1,6 +1,5 @@
-"""The fresh process in which latency is timed: ``python -m prunekit.latency.timing_worker REQUEST.json``.
+"""In a process of its own: the rows of a latency measurement are tried, then those that work take turns.
 
-One JSON object a line: ``{"progress": share, "text": words}`` while it works, at the end ``{"result": ...}`` or ``{"error": sentence}``.
 First every row is tried in a process forked from this one, so that a row that dies costs only itself; then the rows that work take
 turns here. Which row has its turn is in the file ``turn``: if this process dies all the same, the row that did it is known.
 """
@@ -9,23 +8,22 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
-from prunekit.errors import LatencyError, PrunekitError
+from prunekit.errors import PrunekitError
 from prunekit.latency import counters, probe
 from prunekit.latency.counters import Meter
 from prunekit.latency.forked import LIMIT_S, in_a_process
 from prunekit.latency.interleaved_timing import Rounds, Run, Sampler, by_clock, take_turns
+from prunekit.latency.worker_main import Say
 from prunekit.latency.worker_payload import Request, Row
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Session
@@ -33,7 +31,6 @@ from prunekit.runtimes.session import Session
 SHARE_OF_TRIALS = 0.4
 PATIENCE = 20  # times a round without compiling, before a silence counts as hanging
 NOBODY = b" " * 64
-Say = Callable[..., None]
 Note = Callable[[bytes], None]
 
 
@@ -153,18 +150,15 @@ def by_events() -> Sampler:
     return sample
 
 
-def measure(request: Request, out: TextIO) -> dict[str, Any]:
-    """Try the rows and let those that work take turns.
+def measure(path: Path, say: Say) -> dict[str, Any]:
+    """Try the rows of a request and let those that work take turns.
 
     Returns
     -------
     dict
         ``trials`` by row, ``turns``: for each batch the keys of its ``rows`` and what :class:`Rounds` holds, ``energy``: why there is none.
     """
-
-    def say(share: float, text: str, patience: float = 0.0) -> None:
-        print(json.dumps({"progress": share, "text": text, "patience": patience}), file=out, flush=True)
-
+    request = Request.read(path)
     counters.volunteer()
     trials = prepare(request, say)  # before torch has threads here: forked processes could not use theirs
     torch.set_num_threads(request.threads)
@@ -253,21 +247,3 @@ class Batch:
 def _marked(row: Row) -> bytes:
     """Return a row's key as the marker holds it."""
     return row.key.encode().ljust(len(NOBODY))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one request; what the models print goes to stderr, so that stdout holds nothing but JSON."""
-    path = Path((sys.argv[1:] if argv is None else argv)[0])
-    with os.fdopen(os.dup(1), "w") as out:
-        os.dup2(2, 1)
-        try:
-            result = measure(Request.read(path), out)
-        except (PrunekitError, LatencyError) as error:
-            print(json.dumps({"error": str(error)}), file=out, flush=True)
-            return 2
-        print(json.dumps({"result": result}), file=out, flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

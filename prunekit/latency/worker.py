@@ -22,7 +22,8 @@ class ChildDied(LatencyError):
     """The process ended without a result: something in it took it down."""
 
 
-MODULE = "prunekit.latency.timing_worker"
+MAIN = "prunekit.latency.worker_main"
+TIMING = "prunekit.latency.timing_worker:measure"
 GRACE_S = 5.0
 STALL_S = 180.0  # silence after which the child counts as hung: loading and one round of a large model take less
 
@@ -94,7 +95,7 @@ def run_child(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
     stall_s: float = STALL_S,
-    module: str = MODULE,
+    work: str = TIMING,
 ) -> dict[str, Any]:
     """Run one request in a fresh process and return its result.
 
@@ -110,8 +111,8 @@ def run_child(
         Kills the child.
     stall_s : float
         Seconds of silence after which the child is killed, unless it asked for more ``patience``.
-    module : str
-        What to run.
+    work : str
+        What to run, as ``module:function``; see `prunekit.latency.worker_main`.
 
     Returns
     -------
@@ -126,7 +127,7 @@ def run_child(
         If ``cancel`` was set.
     """
     # -P: the current folder is no place to import from, a file there could shadow a library
-    command = [sys.executable, "-P", "-m", module, str(request)]
+    command = [sys.executable, "-P", "-m", MAIN, work, str(request)]
     with (request.parent / "stderr").open("w+") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True,
@@ -140,7 +141,7 @@ def run_child(
                 if "result" in message:
                     result = message["result"]
                 elif progress is not None:
-                    progress(message["progress"], message.get("text") or f"{message['rounds']} rounds")
+                    progress(message["progress"], message["text"])
         finally:
             code = _ended(process, result is not None)
         if result is None:

@@ -17,6 +17,7 @@ from torch import nn
 import prunekit
 from prunekit.errors import LatencyError
 from prunekit.evaluation.batches import Cancelled
+from prunekit.latency import worker
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.measurement_lock import TURN
 from prunekit.latency.report import Candidate
@@ -137,17 +138,18 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> dict[str
     """Write a module that plays the child and return the arguments that run it."""
     (tmp_path / "stub_child.py").write_text("import json, os, sys, time, pathlib\n" + code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return {"request": tmp_path / "request.json", "threads": 1, "module": "stub_child"}
+    monkeypatch.setattr(worker, "MAIN", "stub_child")
+    return {"request": tmp_path / "request.json", "threads": 1, "work": "some:work"}
 
 
 def test_progress_streams_and_the_result_comes_back(tmp_path: Path, monkeypatch) -> None:
     code = """
-print(json.dumps({"progress": 0.5, "rounds": 3}), flush=True)
+print(json.dumps({"progress": 0.5, "text": "3 rounds"}), flush=True)
 print(json.dumps({"result": {"threads": os.environ["OMP_NUM_THREADS"], "args": sys.argv[1:]}}))
 """
     seen = []
     result = run_child(**stub(tmp_path, monkeypatch, code) | {"threads": 2}, progress=lambda share, text: seen.append((share, text)))
-    assert result == {"threads": "2", "args": [str(tmp_path / "request.json")]}
+    assert result == {"threads": "2", "args": ["some:work", str(tmp_path / "request.json")]}
     assert seen == [(0.5, "3 rounds")]
 
 
@@ -175,8 +177,8 @@ def test_cancel_kills_the_child(tmp_path: Path, monkeypatch) -> None:
 if os.fork() == 0:
     time.sleep(60)
     os._exit(0)
-pathlib.Path(sys.argv[1] + ".pid").write_text(str(os.getpid()))
-print(json.dumps({"progress": 0, "rounds": 0}), flush=True)
+pathlib.Path(sys.argv[2] + ".pid").write_text(str(os.getpid()))
+print(json.dumps({"progress": 0, "text": ""}), flush=True)
 time.sleep(60)
 """
     cancel = threading.Event()

@@ -13,7 +13,7 @@ from prunekit.evaluation.batches import Progress
 from prunekit.experiments.archive.manifest import EXPORTED, ONNX
 from prunekit.latency.worker import run_child
 
-MODULE = "prunekit.experiments.archive.forms_worker"
+WORK = "prunekit.experiments.archive.forms_worker:make_all"
 FORMS = (ONNX, EXPORTED)
 REQUEST = "request.json"
 
@@ -41,7 +41,7 @@ def make_forms(
     request.write_text(json.dumps({"folder": str(folder), "shape": list(shape)}), encoding="utf-8")
     died = ""
     try:
-        run_child(request, 1, progress=progress, cancel=cancel, module=MODULE)
+        run_child(request, 1, progress=progress, cancel=cancel, work=WORK)
     except LatencyError as error:
         died = str(error)
     return {name: _found(folder, name, died) for name in FORMS}

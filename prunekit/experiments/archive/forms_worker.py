@@ -1,18 +1,13 @@
-"""The process that exports a model: ``python -m prunekit.experiments.archive.forms_worker REQUEST.json``.
-
-Torch's exporter is not made for a process with several threads, such as a server. It answers as the timing process does.
-"""
+"""In a process of its own: a model is written as ONNX and by torch.export, which is not made for a process with several threads."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import runpy
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +18,7 @@ from prunekit.experiments.archive.forms import FORMS, note_of
 from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
 from prunekit.latency import counters
 from prunekit.latency.forked import in_a_process
+from prunekit.latency.worker_main import Say
 from prunekit.models.load import load_model
 from prunekit.models.outputs import tensors_of
 from prunekit.models.running import run
@@ -109,26 +105,14 @@ def _model(folder: Path) -> nn.Module:
         sys.path[:] = before
 
 
-def _say(out: TextIO, share: float, text: str) -> None:
-    """Tell the progress."""
-    print(json.dumps({"progress": share, "text": text}), file=out, flush=True)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Make all forms, one after the other; what libraries print goes to stderr."""
-    told = json.loads(Path((sys.argv[1:] if argv is None else argv)[0]).read_text(encoding="utf-8"))
+def make_all(path: Path, say: Say) -> dict[str, object]:
+    """Make all forms, one after the other."""
+    told = json.loads(path.read_text(encoding="utf-8"))
     folder, shape = Path(told["folder"]), tuple(told["shape"])
-    with os.fdopen(os.dup(1), "w") as out:
-        os.dup2(2, 1)
-        load_exporter()
-        for place, name in enumerate(FORMS):
-            ended = in_a_process(make, folder, shape, name, alive=partial(_say, out, place / len(FORMS), WORDS[name]))
-            if ended:
-                (folder / name).unlink(missing_ok=True)
-                note_of(folder, name).write_text(json.dumps({"error": f"{WORDS[name]}: {ended}", "batch": 0}), encoding="utf-8")
-        print(json.dumps({"result": {}}), file=out, flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    load_exporter()
+    for place, name in enumerate(FORMS):
+        ended = in_a_process(make, folder, shape, name, alive=partial(say, place / len(FORMS), WORDS[name]))
+        if ended:
+            (folder / name).unlink(missing_ok=True)
+            note_of(folder, name).write_text(json.dumps({"error": f"{WORDS[name]}: {ended}", "batch": 0}), encoding="utf-8")
+    return {}

@@ -17,7 +17,7 @@ from prunekit.latency.measurement_lock import check_numbers, my_turn
 from prunekit.latency.worker import run_child
 from prunekit.latency.worker_payload import known_ids, pack_model
 
-MODULE = "prunekit.latency.diagnosis.worker"
+WORK = "prunekit.latency.diagnosis.worker:work"
 Source = nn.Module | str | PathLike[str]
 
 
@@ -45,7 +45,7 @@ def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progres
         path = Path(private) / "request.json"
         path.write_text(json.dumps(request | {"folders": folders}))
         with my_turn(progress, cancel):
-            return run_child(path, request["threads"], progress=progress, cancel=cancel, module=MODULE)
+            return run_child(path, request["threads"], progress=progress, cancel=cancel, work=WORK)
 
 
 def _pack(models: Mapping[str, Source], private: Path) -> dict[str, str]:
