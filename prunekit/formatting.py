@@ -134,6 +134,7 @@ def listed(names: Sequence[str]) -> str:
     """
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
+
 __all__ = [
     "MINUS",
     "THIN",
