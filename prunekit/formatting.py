@@ -124,14 +124,27 @@ def _three(number: float) -> str:
     return f"{number:.{digits}f}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Return names in a row.
+
+    Examples
+    --------
+    >>> listed(["A"]), listed(["A", "B", "C"])
+    ('A', 'A, B and C')
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 __all__ = [
     "MINUS",
     "THIN",
     "asked",
     "count",
     "error",
+    "listed",
     "lost",
     "milliseconds",
+    "ordinary",
     "percent",
     "plural",
     "points",
@@ -143,14 +156,3 @@ __all__ = [
     "span",
     "times",
 ]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names in a row.
-
-    Examples
-    --------
-    >>> listed(["A"]), listed(["A", "B", "C"])
-    ('A', 'A, B and C')
-    """
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -71,8 +71,8 @@ def _boxes(  # noqa: PLR0917 (what, where and how it looks)
 ) -> dict[str, Any]:
     """Return a part of every layer's matrix: from where and how far along the bar (outputs) and across it (inputs)."""
     (base, length), (start, share) = along, across
-    data = [frame.index, frame["gone"], frame["all"], frame["removed"], *([frame["inputs"]] if "inputs" in frame else [])]
-    hover = f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]:.1%}})"
+    data = [frame.index, frame["gone"], frame["all"], *(frame[name].map(percent) for name in ("removed", "inputs") if name in frame)]
+    hover = f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]}})"
     return light_figure.bar(
         **_xy(length, frame["name"], flat),
         **({"orientation": "h"} if flat else {}),
@@ -82,7 +82,7 @@ def _boxes(  # noqa: PLR0917 (what, where and how it looks)
         name=name,
         marker={"color": colour, "line": {"width": 0}},
         customdata=list(zip(*data, strict=True)),
-        hovertemplate=hover + ("<br>%{customdata[4]:.1%} of its inputs lost" if "inputs" in frame else "") + "<extra></extra>",
+        hovertemplate=hover + ("<br>%{customdata[4]} of its inputs lost" if "inputs" in frame else "") + "<extra></extra>",
         showlegend=False,
     )
 

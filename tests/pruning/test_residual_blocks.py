@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from prunekit import load_model
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.errors import CheckpointError, PruningError, SpecError
+from prunekit.formatting import ordinary, percent
 from prunekit.models.cost import count
 from prunekit.models.folder import read_folder, write_folder
 from prunekit.models.info import info
@@ -397,7 +398,9 @@ def test_blocks_and_overrides_that_take_more_than_the_target_say_so_together(spa
         return
     said = [sentence for sentence in plan.limits if "alone take" in sentence]
     assert bool(said) == (first > plan.wanted + TOLERANCE * total)
-    assert not said or (f"alone take {first / total:.1%}" in said[0] and not any("allow nothing nearer" in s for s in plan.limits))
+    assert not said or (
+        f"alone take {ordinary(percent(first / total))}" in said[0] and not any("allow nothing nearer" in s for s in plan.limits)
+    )
     assert first <= plan.wanted or set(plan.atoms.tolist()) == set(fixed.tolist())
 
 

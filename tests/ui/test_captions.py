@@ -40,18 +40,14 @@ def test_layers_of_one_width_are_not_told_apart():
     assert "threshold" not in alike
 
 
-def alone(**lost):
-    return pd.DataFrame([(name, 0.5, 0.9 - value) for name, value in lost.items()], columns=["layer", "requested", "value"])
-
-
 def test_a_layer_hardly_notices_only_where_it_does():
-    assert "**a** gives way first" in sensitivity_caption(alone(a=0.3, b=0.001), 0.9, [])
-    assert "**b** gives way first" in sensitivity_caption(alone(a=0.001, b=0.3), 0.9, [])
-    assert "**b** hardly notices (0.1)" in sensitivity_caption(alone(a=0.3, b=0.001), 0.9, [])
-    assert "**b** loses least (20.0)" in sensitivity_caption(alone(a=0.3, b=0.2), 0.9, [])
-    assert "about the same" in sensitivity_caption(alone(a=0.2, b=0.2), 0.9, [])
-    assert "No layer loses" in sensitivity_caption(alone(a=0.0, b=-0.1), 0.9, [])
-    assert "first" not in sensitivity_caption(alone(a=0.0, b=0.0), 0.9, [])
+    assert "**a** gives way first" in sensitivity_caption({"a": 0.3, "b": 0.001}, [])
+    assert "**b** gives way first" in sensitivity_caption({"a": 0.001, "b": 0.3}, [])
+    assert "**b** hardly notices (0.1)" in sensitivity_caption({"a": 0.3, "b": 0.001}, [])
+    assert "**b** loses least (20.0)" in sensitivity_caption({"a": 0.3, "b": 0.2}, [])
+    assert "about the same" in sensitivity_caption({"a": 0.2, "b": 0.2}, [])
+    assert "No layer loses" in sensitivity_caption({"a": 0.0, "b": -0.1}, [])
+    assert "first" not in sensitivity_caption({"a": 0.0, "b": 0.0}, [])
 
 
 def test_what_is_spared_is_of_the_layers_that_hurt_less():

@@ -36,7 +36,7 @@ def recurrent(tmp_path):
     yield "own.py:net"
     registered._MODELS.clear()
     for cached in (
-        model_cache.load,
+        model_cache.dense,
         model_cache.layer_frame,
         model_cache.channel_frame,
         model_cache.counts_of,

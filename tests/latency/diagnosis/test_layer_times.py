@@ -136,7 +136,7 @@ def test_settings_are_checked_before_anything_starts(tiny, change, says, monkeyp
 
 
 def test_a_shape_that_does_not_fit_is_one_sentence(tiny):
-    with pytest.raises(LatencyError, match=r"^dense: the model does not run .*Give the shape") as caught:
+    with pytest.raises(LatencyError, match=r"^dense: the model does not run .*Give the input size") as caught:
         layer_times({"dense": tiny}, input_shape=(5,), **QUICK)
     assert "\n" not in str(caught.value)
 
