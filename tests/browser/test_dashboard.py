@@ -88,7 +88,8 @@ def test_selecting_rows_draws_their_weights(tab):
 
 def cell(tab, column, row):
     """Return where a cell of the layers table is: the first columns are 70, 190, 110 and 80 pixels wide."""
-    box = tab.still(tab.page.locator('[data-testid="stDataFrame"]').last)
+    ticks = tab.page.locator('button[aria-label*="with a tick"]')  # what is done with a table names it
+    box = tab.still(tab.page.locator('[data-testid="stDataFrame"]').filter(has=ticks).last)
     return box["x"] + {"tick": 35, "override": 315, "cap": 410}[column], box["y"] + 17 + 33.6 * (row + 1)
 
 
