@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
@@ -202,13 +203,25 @@ class Database:
             return self._watching()
         connection = self._connect("mode=rwc")
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            self._log_ahead(connection)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _log_ahead(self, connection: sqlite3.Connection) -> None:
+        """Switch to a write-ahead log: of several processes that open a new file SQLite lets one do so and does not have the others wait."""
+        until = monotonic() + self.busy_s
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > until:
+                    raise
+                sleep(0.02)
 
     def _migrate(self) -> None:
         """Bring an older file up to date, in one transaction."""
