@@ -212,7 +212,7 @@ class Database:
         return connection
 
     def _log_ahead(self, connection: sqlite3.Connection) -> None:
-        """Switch to a write-ahead log: of several processes that open a new file SQLite lets one do so and does not have the others wait."""
+        """Switch to a write-ahead log: SQLite does not have a process wait for another that opens a new file."""
         until = monotonic() + self.busy_s
         while True:
             try:
