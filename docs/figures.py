@@ -3,6 +3,7 @@
     python docs/figures.py               all of them
     python docs/figures.py scopes caps   these alone
     python docs/figures.py --list        their names, and the sample models behind them
+    python docs/figures.py --settings    the tables of settings alone
 
 Everything is computed from the sample models, and nothing is written in by hand. MNIST is read from PRUNEKIT_DATA, or downloaded there at
 first use; the other figures need no download. Drawing needs the test extra and Chromium.
@@ -14,7 +15,7 @@ import argparse
 import sys
 
 import torch
-from charts import channels, criteria, modes, schedules, scopes
+from charts import channels, criteria, modes, schedules, scopes, settings
 from charts.base import Chart, Drawn, weights_of
 from charts.page import IMAGES, PAGE, entry, filled, read_numbers, texts, write_numbers
 from charts.render import browser, svgs
@@ -40,7 +41,11 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], epilog="MNIST is read from PRUNEKIT_DATA.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures; all of them when left out")
     parser.add_argument("--list", action="store_true", help="name the figures and stop")
+    parser.add_argument("--settings", action="store_true", help="write the tables of settings, which nothing is drawn for, and stop")
     args = parser.parse_args(words)
+    if args.settings:
+        PAGE.write_text(settings.filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
     if args.list:
         print("\n".join(f"{chart.name:24}{', '.join(chart.models)}" for chart in CHARTS.values()))
         return 0
@@ -64,7 +69,7 @@ def write(drawn: dict[Chart, Drawn]) -> None:
     numbers |= {chart.name: entry({name: weights_of(name) for name in chart.models}, found.quotes) for chart, found in drawn.items()}
     write_numbers(numbers)
     if PAGE.exists():
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), texts(numbers)), encoding="utf-8")
+        PAGE.write_text(settings.filled(filled(PAGE.read_text(encoding="utf-8"), texts(numbers))), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+_MARK = re.compile("⟨(\\w+)⟩")
+
+
+def named(field: str) -> str:
+    """Return the name of a field for a message, marked for `PrunekitError.said`; of ``caps[conv1]`` that is ``caps``."""
+    return re.sub(r"^\w+", r"⟨\g<0>⟩", field)
 
 
 class PrunekitError(ValueError):
-    """Base of all errors that a person can act on."""
+    """Base of all errors that a person can act on.
+
+    Attributes
+    ----------
+    marked : str
+        The message with its fields marked by `named`.
+    """
+
+    def __init__(self, message: str = "", *more: Any) -> None:
+        self.marked = str(message)
+        super().__init__(_MARK.sub(r"\1", self.marked), *more)
+
+    def said(self, name: Callable[[str], str]) -> str:
+        """Return the message with its fields named by ``name``, as the screen calls them."""
+        return _MARK.sub(lambda match: name(match[1]), self.marked)
 
 
 class SpecError(PrunekitError):
@@ -77,7 +100,7 @@ class RunGone(StoreError):
     """What a run was made of, or its weights, are no longer there."""
 
 
-def one_of(field: str, value: object, allowed: Iterable[str], error: type[PrunekitError] = SpecError) -> None:
+def one_of(field: str, value: object, allowed: Iterable[object], error: type[PrunekitError] = SpecError) -> None:
     """Raise ``error`` unless ``value`` is among ``allowed``.
 
     Parameters
@@ -86,14 +109,14 @@ def one_of(field: str, value: object, allowed: Iterable[str], error: type[Prunek
         What is being checked, as the person knows it.
     value : object
         What was given.
-    allowed : iterable of str
-        The names that are accepted.
+    allowed : iterable
+        What is accepted.
     error : type, optional
         The class to raise.
     """
     names = list(allowed)
     if value not in names:
-        raise error(f"{field} must be one of {', '.join(names)}; got {value!r}")
+        raise error(f"{named(field)} must be one of {', '.join(map(str, names))}; got {value!r}")
 
 
 def closest(name: str, names: Iterable[str]) -> str:

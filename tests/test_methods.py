@@ -16,7 +16,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 sys.path.insert(0, str(DOCS))  # the script stands beside the page, not in the package
 
 import figures  # noqa: E402
-from charts import page  # noqa: E402
+from charts import page, settings  # noqa: E402
 from charts.base import weights_of  # noqa: E402
 
 TEXT = (DOCS / "methods.md").read_text(encoding="utf-8")
@@ -164,6 +164,10 @@ def test_filling_in_changes_marked_numbers_alone_and_refuses_unknown_ones():
     assert page.filled("a <!-- n:x.y -->1<!-- /n --> b", {"x.y": "2"}) == "a <!-- n:x.y -->2<!-- /n --> b"
     with pytest.raises(ValueError, match=r"no chart gives: x\.z"):
         page.filled("<!-- n:x.z -->1<!-- /n -->", known)
+
+
+def test_the_tables_of_settings_are_those_of_the_fields():
+    assert settings.filled(TEXT) == TEXT, "run python docs/figures.py --settings"
 
 
 def test_the_script_names_what_it_can_draw(capsys):

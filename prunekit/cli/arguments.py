@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from prunekit.cli.field_flags import given
+from prunekit.config.fields import table
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
@@ -29,24 +31,24 @@ NO_DATA = "none"
 
 def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
     """Load the model that was named."""
-    model_id = ModelId(args.model, args.weights, args.pretrained)
+    model_id = ModelId(args.model, **given(args, ModelId))
     return model_id, load_model(model_id)
 
 
 def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
     """Load the data that were named, or the model's own; None for no data."""
-    asked = {"limit": args.limit, "size": args.size, "mean": args.mean, "std": args.std, "classes": args.classes}
-    given, measured = asked, info(model).measured
+    asked = {name: getattr(args, name) for name in table(DataId) if name != "name"}
+    wanted, measured = asked, info(model).measured
     if args.data is None and measured is not None:  # a folder is looked at as it was
-        given = {key: getattr(measured, key) if value is None else value for key, value in asked.items()}
+        wanted = {key: getattr(measured, key) if value is None else value for key, value in asked.items()}
     named = args.data or (info(model).data if measured is None else measured.name)
     if named is None or named == NO_DATA:
-        needless = [f"--{key}" for key in ("limit", "mean", "std", "classes") if given[key]]
+        needless = [f"--{key}" for key in wanted if key != "size" and wanted[key]]
         if needless:
             raise DataError(f"{', '.join(needless)} without data: name them with --data")
         return None
     try:
-        return load_data(DataId(named, **given), model=model)
+        return load_data(DataId(named, **wanted), model=model)
     except DataError as error:
         if args.data is not None or any(value is not None for value in asked.values()):
             raise
@@ -90,12 +92,8 @@ def asked_text(found: dict[str, Any]) -> list[str]:
 
 def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneSpec:
     """Return the pruning setting; names of layers are checked by the core."""
-    mode = change.pop("mode", args.mode) or ("unstructured" if args.pattern is None else "nm")
-    fields = {"mode": mode, "criterion": args.criterion, "scope": args.scope, "layers": args.layers, "seed": args.seed}
-    fields |= {"sparsity": getattr(args, "sparsity", None), "threshold": getattr(args, "threshold", None)}
-    fields |= {"pattern": args.pattern, "target": args.target, "cap_all": args.cap_all, "round_to": args.round, "samples": args.samples}
-    fields |= {"units": args.units, "depth": args.depth, "blocks": args.blocks}
-    spec = PruneSpec(**{**fields, **change}, overrides=tuple(args.override or ()), caps=tuple(args.cap or ()))
+    mode = args.mode or ("unstructured" if args.pattern is None else "nm")
+    spec = PruneSpec(**{**given(args, PruneSpec), "mode": mode, **change})
     if not prunable_layers(model):
         raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
     return spec

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from prunekit.config.choices import RUN_KINDS
+from prunekit.config.choices import RUN_KINDS, SPLITS
 
 
 def compare_flags(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the flags of ``compare``; ``--json`` is the parser's own."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="id of a run (6 digits will do), or its name; `prunekit runs` lists them")
     parser.add_argument("--data", metavar="DATA", help="accuracy on these data (default: on which most of the runs were measured)")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="on which part (default: test)")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="on which part (default: test)")
     parser.add_argument("--stored", action="store_true", help="only what was measured before; otherwise what is missing is measured")
     parser.add_argument("--csv", metavar="F", help="write the figures as CSV")
     parser.add_argument("--html", metavar="F", help="write a report with pictures: one file that opens offline")

@@ -9,8 +9,11 @@ from typing import Any
 from torch import nn
 
 from prunekit.cli.arguments import asked_text, asking, data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.field_flags import given
 from prunekit.cli.tables import byte_text, percent, table
+from prunekit.config.fields import table as rows
 from prunekit.config.ids import ModelId
+from prunekit.config.measuring_fields import TimingFields
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import DataError, StoreError
@@ -55,7 +58,7 @@ def latency(args: argparse.Namespace) -> str:
     judged = None
     if args.accuracy and data is not None:
         judged = data.test.subset(args.images) if args.images else data.test
-    how = {"runtimes": args.runtime, "batch": args.batch, "threads": args.threads, "device": args.device}
+    how = {name: value for name, value in given(args, TimingFields).items() if name != "budget"}
     setting = {**how, "data": data, "accuracy_on": judged, "budget_s": args.budget, "seed": args.seed}
     report = measure_latency(candidates, input_shape=shape, **setting, progress=progress_to(sys.stderr))
     runs = _kept(report, model_id, model, made, data)
@@ -76,8 +79,14 @@ def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
     if args.mode != "both":
         free = {"sparsity": None} if args.mode == "nm" else {}
         return [spec_of(args, model, mode=args.mode, **free)]
-    of_channels = {"pattern": None, "target": None, "round_to": 1, "units": None, "depth": None, "blocks": None}
-    return [spec_of(args, model, mode="unstructured", **of_channels), spec_of(args, model, mode="structured", pattern=None, layers=None)]
+    masked = spec_of(args, model, mode="unstructured", **_foreign("unstructured"))
+    return [masked, spec_of(args, model, mode="structured", **{**_foreign("structured"), "layers": None})]
+
+
+def _foreign(mode: str) -> dict[str, Any]:
+    """Return the default of each field that belongs to other modes: its flag is meant for the other candidate."""
+    by_mode = {name: row for name, row in rows(PruneSpec).items() if any("mode" in condition for condition in row.when)}
+    return {name: row.default for name, row in by_mode.items() if not row.applies({"mode": mode})}
 
 
 def _name(spec: PruneSpec) -> str:

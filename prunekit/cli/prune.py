@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.cli.arguments import absolute, asked_text, asking, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
-from prunekit.cli.recovery_flags import recovery_of
+from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.tables import accuracy_text, percent, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, to_json
+from prunekit.cli.field_flags import given
 from prunekit.cli.tables import accuracy_text, percent, short, table
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, ModelError, PrunekitError
@@ -30,7 +31,7 @@ def sensitivity(args: argparse.Namespace) -> str:
     model_id, model = model_of(args)
     if not prunable_layers(model):
         raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
-    spec = PruneSpec(mode=args.mode, criterion=args.criterion, layers=args.layers, seed=args.seed, samples=args.samples)
+    spec = PruneSpec(**given(args, PruneSpec))
     data = data_of(args, model)
     if data is None:
         raise DataError(f"sensitivity measures accuracy, and {model_id.name} names no data of its own: give --data")
@@ -51,8 +52,6 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot be before anything slow is loaded."""
     if args.budget_mb < 0:
         raise PrunekitError(f"--budget-mb must be at least 0; got {args.budget_mb}")
-    if args.drop is not None and not 0 <= args.drop < 1:
-        raise PrunekitError(f"--drop is a fraction, 0 <= X < 1 (0.01 is one point of accuracy); got {args.drop:g}")
 
 
 def _suggested(args: argparse.Namespace, model: nn.Module, spec: PruneSpec, data: Any, found: Sensitivity) -> Suggestion | None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, spec_of, to_json
+from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.prune import setting_text
-from prunekit.cli.recovery_flags import recovery_of
 from prunekit.cli.tables import accuracy_text, percent, short, table
 from prunekit.config.choices import SEEDED
 from prunekit.errors import DataError, SpecError, StoreError

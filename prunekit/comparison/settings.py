@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prunekit.comparison.columns import SettingRow
+from prunekit.config.fields import table
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
 from prunekit.experiments.records import Run
@@ -14,6 +15,8 @@ from prunekit.formatting import asked, ordinary
 ABSENT = "–"
 IMAGES, KIND, PARENT = "images it learned from", "kind", "made from"
 ORIGIN = (KIND, PARENT)
+REMOVED, SCOPE = (table(PruneSpec)[name].noun for name in ("sparsity", "scope"))
+CUTS = tuple(table(PruneSpec)[name].noun for name in ("threshold", "pattern"))  # told under what is removed
 MOST_DIFFERING = 2  # more, and a change of outcome cannot be put down to one of them
 MADE_HERE = ("dense", "trained", "pruned", "recovered")  # rows of their own say what was done to these
 
@@ -100,13 +103,21 @@ def _values(run: Run, letters: Mapping[str, str]) -> Values:
     """Return all fields of a run."""
     origin = "here" if run.kind in MADE_HERE else run.kind
     images = (_looked(run), run.trained_on) if run.trained_on else None
+    pruning = {} if run.spec is None else {**_fields(PruneSpec, run.spec), REMOVED: amount(run.spec)}
+    pruning |= {SCOPE: None} if run.spec is not None and _each_has_its_own(run.spec) else {}
     return {
         KIND: Value(origin, run.kind),
-        **({} if run.spec is None else _pruning(run.spec)),
-        **_recovering(run.recovery),
+        **{name: value for name, value in pruning.items() if name not in CUTS},
+        **_fields(Recovery, run.recovery or {}),
         IMAGES: images and Value(images, run.trained_on[:8]),
         PARENT: None if run.parent is None else Value(_before(run), letters.get(run.parent, run.parent[:12])),
     }
+
+
+def _fields(cls: type[PruneSpec | Recovery], values: Mapping[str, Any]) -> Values:
+    """Return the fields of a setting under their labels; what a run of an earlier version does not say has its default."""
+    told = {**cls().to_dict(), **values}
+    return {row.noun: Value(told[name], row.text(told[name])) if row.applies(told) else None for name, row in table(cls).items()}
 
 
 def _before(run: Run) -> Any:
@@ -121,39 +132,9 @@ def _looked(run: Run) -> tuple[object, ...]:
     return (run.kind == "quantised", scored, recovery.active, bool(recovery.epochs))
 
 
-def _plain(value: Any) -> Value:
-    """Return a plain value as it is read."""
-    if isinstance(value, bool):
-        return Value(value, "yes" if value else "no")
-    return Value(value, f"{value:g}" if isinstance(value, float) else str(value))
-
-
-def _pruning(spec: Mapping[str, Any]) -> Values:
-    """Return the fields of the setting."""
-    spec = {**PruneSpec().to_dict(), **spec}
-    structured = spec["mode"] == "structured"
-    return {
-        "mode": _plain(spec["mode"]),
-        "removed": amount(spec),
-        "criterion": _plain(spec["criterion"]),
-        "scope": None if spec["mode"] == "nm" or _each_has_its_own(spec) else _plain(spec["scope"]),
-        "counted in": _plain(spec["target"]) if structured else None,
-        "multiples of": _plain(spec["round_to"]) if structured else None,
-        "units that may go": Value(spec["units"], "all" if spec["units"] is None else ", ".join(spec["units"])) if structured else None,
-        "whole blocks": Value(spec["depth"], ordinary(asked(spec["depth"]))) if structured else None,
-        "blocks that may go": Value(spec["blocks"], "all" if spec["blocks"] is None else ", ".join(spec["blocks"])) if structured else None,
-        "layers": Value(spec["layers"], "default" if spec["layers"] is None else ", ".join(spec["layers"])),
-        "own shares": Value(spec["overrides"], _shares(spec["overrides"])),
-        "caps": Value(spec["caps"], _shares(spec["caps"])),
-        "cap of every layer": Value(spec["cap_all"], "none" if spec["cap_all"] is None else ordinary(asked(spec["cap_all"]))),
-        "images to score on": _plain(spec["samples"]) if spec["criterion"] in NEEDS_DATA else None,
-        "seed": _plain(spec["seed"]),
-    }
-
-
 def _each_has_its_own(spec: Mapping[str, Any]) -> bool:
     """Whether each layer that takes part has a share of its own, so that no scope decides anything."""
-    return bool(spec["layers"]) and set(spec["layers"]) <= set(spec["overrides"])
+    return bool(spec.get("layers")) and set(spec["layers"]) <= set(spec["overrides"])
 
 
 def amount(spec: Mapping[str, Any]) -> Value:
@@ -172,45 +153,11 @@ def amount(spec: Mapping[str, Any]) -> Value:
     return Value(("share", spec["sparsity"]), ordinary(asked(float(spec["sparsity"] or 0))))
 
 
-def _shares(shares: Mapping[str, float]) -> str:
-    """Return shares of single layers."""
-    return ", ".join(f"{name} {ordinary(asked(share))}" for name, share in sorted(shares.items())) or "none"
-
-
-def _recovering(recovery: Mapping[str, Any] | None) -> Values:
-    """Return the fields of what was done after pruning; those of fine-tuning apply only where there was any."""
-    told = Recovery.from_dict(recovery or {})
-    tuned = told.epochs > 0
-    fine = {
-        "schedule": told.schedule,
-        "optimizer": told.optimizer,
-        "learning rate": told.lr if told.rate != "rewind" else None,
-        "course of the rate": told.rate,
-        "momentum": told.momentum,
-        "weight decay": told.weight_decay,
-        "batch size": told.batch_size,
-        "images to train on": told.train_images or "all",
-        "distilled": told.distill,
-        "temperature": told.temperature if told.distill else None,
-        "steps": told.steps if told.schedule != "one-shot" else None,
-    }
-    return {
-        "recalibrated": _plain(told.recalibrate),
-        "epochs of fine-tuning": _plain(told.epochs),
-        "images to recalibrate on": _plain(told.images) if told.recalibrate else None,
-        **{name: _plain(value) if tuned and value is not None else None for name, value in fine.items()},
-        "augmented": _plain(told.augment) if told.active else None,
-        "seed of training": _plain(told.seed) if told.active else None,
-    }
-
-
 def _defaults() -> Values:
-    """Return the default of every field, under a setting to which it applies."""
-    scored = {**PruneSpec(mode="structured").to_dict(), "criterion": NEEDS_DATA[0]}
-    trained = Recovery(recalibrate=True, epochs=2, schedule="agp", steps=2, distill=0.5).to_dict()
-    plain = {**_pruning(PruneSpec().to_dict()), "removed": None, **_recovering(None), KIND: Value("here", ""), PARENT: Value("dense", "")}
-    every = {**_pruning(scored), **_recovering(trained), "distilled": Value(0.0, ""), "schedule": Value("one-shot", ""), "steps": None}
-    return {**every, **{name: value for name, value in plain.items() if value is not None or name == "removed"}}
+    """Return the default of every field; how much goes has none."""
+    plain = {**PruneSpec(mode="structured").to_dict(), "mode": PruneSpec.mode}, Recovery().to_dict()
+    rows = ((row.noun, values[name]) for cls, values in zip((PruneSpec, Recovery), plain, strict=True) for name, row in table(cls).items())
+    return {**{name: Value(value, "") for name, value in rows}, REMOVED: None, KIND: Value("here", ""), PARENT: Value("dense", "")}
 
 
 USUAL = _defaults()

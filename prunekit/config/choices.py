@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any, Protocol
 
-from prunekit.errors import SpecError, one_of
-
 
 class _Criterion(Protocol):
     """What a setting has to know of a criterion; `prunekit.criteria.criterion.Criterion` says what else there is."""
@@ -33,6 +31,7 @@ ROUNDS = (1, 4, 8, 16)
 UNITS = ("channels", "heads", "head dimensions")
 RUNTIMES = tuple(importlib.import_module("prunekit.runtimes.backends").RUNTIMES)
 DEVICES = ("cpu", "cuda")
+SPLITS = ("train", "validation", "test")
 RUN_KINDS = ("dense", "pruned", "recovered", "trained", "quantised", "imported")
 
 
@@ -66,22 +65,6 @@ def refusal(mode: str, criterion: str, scope: str) -> str | None:
             "are coupled over several layers. Choose global or uniform"
         )
     return None
-
-
-def check_choices(mode: object, criterion: object, scope: object) -> None:
-    """Raise unless mode, criterion and scope are known and go together.
-
-    Raises
-    ------
-    SpecError
-        Naming the field and what is allowed.
-    """
-    one_of("mode", mode, MODES)
-    one_of("criterion", criterion, CRITERIA)
-    one_of("scope", scope, SCOPES)
-    reason = refusal(str(mode), str(criterion), str(scope))
-    if reason:
-        raise SpecError(reason)
 
 
 def criteria_of(mode: str) -> tuple[str, ...]:

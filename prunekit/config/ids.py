@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from os import PathLike, fspath
-from typing import Any, cast
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
 
+from prunekit.config.fields import check_fields, documented, setting, table
+from prunekit.config.kinds import Text, Whole, YesNo
+from prunekit.config.several_kinds import Numbers, Titles
 from prunekit.errors import DataError, ModelError, PrunekitError
 
 Floats = tuple[float, ...]
+MODELS = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
+CHANNELS = "of each channel; the model's or the data's own by default"
 
 
 def _known(what: str, values: object, cls: type, error: type[PrunekitError]) -> dict[str, Any]:
@@ -25,26 +28,10 @@ def _known(what: str, values: object, cls: type, error: type[PrunekitError]) -> 
     return dict(values)
 
 
-def _name(what: str, value: object, error: type[PrunekitError]) -> str:
-    """Return a name or a path as text."""
-    text = fspath(cast("PathLike[str]", value)) if isinstance(value, PathLike) else value
-    if not isinstance(text, str) or not text.strip():
-        raise error(f"{what} must be a name; got {value!r}")
-    return text
-
-
+@documented
 @dataclass(frozen=True)
 class ModelId:
     """Which dense model.
-
-    Parameters
-    ----------
-    name : str
-        A sample, ``torchvision/NAME``, ``path/to/file.py:factory`` or a folder that prunekit wrote.
-    weights : str, optional
-        Path of a checkpoint to load into it.
-    pretrained : bool
-        Download torchvision's weights.
 
     Raises
     ------
@@ -52,18 +39,17 @@ class ModelId:
         If a field is not valid.
     """
 
-    name: str
-    weights: str | None = None
-    pretrained: bool = False
+    name: str = setting(
+        MISSING, Text("model"), "Model", "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote", flag=""
+    )
+    weights: str | None = setting(
+        None, Text(), "Weights", "checkpoint for it: .safetensors, .pt, .pth or .th (read without executing anything)", address=""
+    )
+    pretrained: bool = setting(False, YesNo(), "Trained weights", "download torchvision's weights; random from a fixed seed otherwise")
 
     def __post_init__(self) -> None:
         """Validate and bring paths into text."""
-        put = object.__setattr__  # the dataclass is frozen for everyone else
-        put(self, "name", _name("model", self.name, ModelError))
-        if self.weights is not None:
-            put(self, "weights", _name("weights", self.weights, ModelError))
-        if not isinstance(self.pretrained, bool):
-            raise ModelError(f"pretrained must be true or false; got {self.pretrained!r}")
+        check_fields(self, ModelError)
         if self.pretrained and self.weights is not None:
             raise ModelError("give either weights or pretrained, not both")
 
@@ -77,57 +63,10 @@ class ModelId:
         return cls(**_known("model", values, cls, ModelError))
 
 
-def _count(field: str, value: object) -> int | None:
-    """Return ``value`` as a positive integer, or None."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(cast(Any, value)) < 1:
-        raise DataError(f"{field} must be a whole number of at least 1; got {value!r}")
-    return int(cast(Any, value))
-
-
-def _floats(field: str, value: object) -> Floats | None:
-    """Return ``value`` as a tuple of finite floats, or None."""
-    if value is None:
-        return None
-    try:
-        numbers = tuple(float(v) for v in cast(Any, value))
-    except (TypeError, ValueError):
-        numbers = ()
-    if isinstance(value, str) or not numbers or not all(math.isfinite(v) for v in numbers):
-        raise DataError(f"{field} must be one finite number for each channel, as in 0.5,0.5,0.5; got {value!r}")
-    if field == "std" and min(numbers) <= 0:
-        raise DataError(f"std must be above 0 in each channel; got {value!r}")
-    return numbers
-
-
-def _names(value: object) -> tuple[str, ...]:
-    """Return names of classes as a tuple."""
-    names = () if value is None else value
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise DataError(f"classes must be names in the order in which the model counts them, as in cat,dog; got {value!r}")
-    if len(set(names)) != len(names):
-        raise DataError(f"classes must have different names; got {', '.join(names)}")
-    return tuple(names)
-
-
+@documented
 @dataclass(frozen=True)
 class DataId:
     """Which data, and how its pixels are brought into form.
-
-    Parameters
-    ----------
-    name : str
-        ``digits``, ``mnist``, ``cifar10``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
-    limit : int, optional
-        At most so many images in each split, by a fixed stratified choice.
-    size : int, optional
-        Side of the images in pixels; None takes the model's or the data's own.
-    mean, std : tuple of float, optional
-        Normalisation for each channel; None takes the model's or the data's own.
-    classes : tuple of str
-        Names of the classes in the order in which the model counts them, where neither model nor data tell; folders of images are
-        numbered by them.
 
     Raises
     ------
@@ -135,33 +74,33 @@ class DataId:
         If a field is not valid.
     """
 
-    name: str
-    limit: int | None = None
-    size: int | None = None
-    mean: Floats | None = None
-    std: Floats | None = None
-    classes: tuple[str, ...] = ()
+    name: str = setting(
+        MISSING, Text("data"), "Data", "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory", flag="", address=""
+    )
+    limit: int | None = setting(
+        None, Whole(1, (0, 10_000_000), 500), "Limit", "at most so many images in each split, by a fixed stratified choice"
+    )
+    size: int | None = setting(
+        None, Whole(1, (1, 100_000)), "Input size",
+        "side of the images in pixels; the model's own by default, else that of the data, which are never resized to a guess",
+    )  # fmt: skip
+    mean: tuple[float, ...] | None = setting(None, Numbers(), "Mean of each channel", f"mean (pixels in 0..1) {CHANNELS}")
+    std: tuple[float, ...] | None = setting(None, Numbers(above=0), "Std of each channel", f"standard deviation {CHANNELS}")
+    classes: tuple[str, ...] = setting(
+        (), Titles(), "Classes, in the model's order",
+        "names of the classes in the order in which the model counts them; the model's or the data's own by default",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Validate every field and bring it into its one canonical form."""
-        put = object.__setattr__
-        put(self, "name", _name("data", self.name, DataError))
-        put(self, "limit", _count("limit", self.limit))
-        put(self, "size", _count("size", self.size))
-        put(self, "mean", _floats("mean", self.mean))
-        put(self, "std", _floats("std", self.std))
-        put(self, "classes", _names(self.classes))
+        check_fields(self, DataError)
         if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
             raise DataError(f"mean and std must have as many values as each other; got {len(self.mean)} and {len(self.std)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, every field present but for classes that nobody named."""
-        values = asdict(self)
-        for field in ("mean", "std"):
-            values[field] = None if values[field] is None else list(values[field])
-        if not self.classes:  # what is not given leaves requests and recipes as they were called before there were names
-            return {field: value for field, value in values.items() if field != "classes"}
-        return {**values, "classes": list(self.classes)}
+        # what is not given leaves requests and recipes as they were called before there were names
+        return {name: row.kind.plain(getattr(self, name)) for name, row in table(DataId).items() if name != "classes" or self.classes}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataId:

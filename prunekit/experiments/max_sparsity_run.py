@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.config import validation as check
+from prunekit.config.kinds import Share
 from prunekit.config.recovery import Recovery
 from prunekit.errors import SpecError
 from prunekit.evaluation.batches import Progress
@@ -41,7 +42,7 @@ class FurthestRequest:
 
     def __post_init__(self) -> None:
         """Validate the loss."""
-        object.__setattr__(self, "allowed", check.fraction("allowed", self.allowed))
+        object.__setattr__(self, "allowed", Share()("allowed", self.allowed))
 
     @property
     def id(self) -> str:

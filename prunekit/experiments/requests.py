@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from prunekit.config import validation as check
+from prunekit.config.choices import SPLITS
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
@@ -14,8 +15,6 @@ from prunekit.errors import DataError, SpecError, one_of
 from prunekit.evaluation.adaptive_points import EVALUATIONS
 from prunekit.evaluation.sweep import points_of
 from prunekit.experiments.identity import digest
-
-SPLITS = ("train", "validation", "test")
 
 
 def _plain(request: Any) -> dict[str, Any]:

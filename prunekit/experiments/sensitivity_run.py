@@ -11,7 +11,9 @@ import numpy as np
 from torch import nn
 
 from prunekit.config import validation as check
+from prunekit.config.choices import SPLITS
 from prunekit.config.ids import DataId, ModelId
+from prunekit.config.kinds import Share
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
 from prunekit.evaluation.batches import Progress
@@ -23,7 +25,6 @@ from prunekit.experiments.identity import data_hash, digest, installed, this_mac
 from prunekit.experiments.loading import load
 from prunekit.experiments.naming import dense_run
 from prunekit.experiments.records import Measurement
-from prunekit.experiments.requests import SPLITS
 from prunekit.experiments.store import RunStore
 
 WHAT = "sensitivity"
@@ -63,7 +64,7 @@ class SensitivityRequest:
         s = self.spec
         plain = PruneSpec(mode=s.mode, criterion=s.criterion, seed=s.seed, samples=s.samples, layers=s.layers)
         object.__setattr__(self, "spec", plain)
-        object.__setattr__(self, "sparsities", tuple(check.fraction("sparsities", share) for share in self.sparsities))
+        object.__setattr__(self, "sparsities", tuple(Share()("sparsities", share) for share in self.sparsities))
 
     @property
     def id(self) -> str:

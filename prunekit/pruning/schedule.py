@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.config import validation as check
+from prunekit.config.kinds import Share
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.models.layers import weight_of
@@ -88,8 +89,8 @@ SCHEDULES: dict[str, Schedule] = {"agp": agp, "iterative": iterative, "linear": 
 
 def _rising(at: Callable[[float], float], final: float, steps: int, start: float) -> tuple[float, ...]:
     """Return a curve at ``steps`` even points of (0, 1], exact at the end, and level where rounding would make it fall."""
-    check.fraction("final", final)
-    check.fraction("start", start)
+    Share()("final", final)
+    Share()("start", start)
     check.whole("steps", steps, 1)
     if start > final:
         raise SpecError(f"start must be at most final, {final:g}: pruning does not bring weights back; got {start!r}")

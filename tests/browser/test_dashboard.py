@@ -148,12 +148,12 @@ def test_the_folded_choices_stay_open_while_they_are_made(tab):
     tab.page.get_by_test_id("stExpander").get_by_text("More choices").click()
     tab.page.get_by_text("MACs", exact=True).click()
     tab.address("target=macs")
-    box = tab.page.get_by_role("spinbutton", name="At most, % of any layer")
+    box = tab.page.get_by_role("spinbutton", name="Cap of every layer, %")
     assert box.is_visible()
     box.fill("60")
     box.press("Enter")
     tab.address("cap_all=60")
-    tab.says("the share counts MACs; no layer loses more than 60")
+    tab.says("cap of every layer 60 %; counted in MACs")
     assert tab.metric("MACs removed")
 
 

@@ -22,5 +22,6 @@ def test_every_step_on_the_way_is_measured_on_the_test_images(monkeypatch):
     monkeypatch.setattr(prune, "evaluate", lambda model, split: seen.append((model, split)))
     steps = SimpleNamespace(before="cut", recalibrated="recalibrated", to_dict=dict)
     data = SimpleNamespace(train="train", validation="validation", test="test")
-    prune._recovery(steps, SimpleNamespace(before=SimpleNamespace(accuracy=None), after=SimpleNamespace(accuracy=None)), data)
+    side = SimpleNamespace(accuracy=None)
+    prune._recovery(steps, SimpleNamespace(before=side, after=side), data)
     assert seen == [("cut", "test"), ("recalibrated", "test")]

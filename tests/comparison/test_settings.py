@@ -33,7 +33,7 @@ SPECS: dict[str, PruneSpec] = {
     "seed": replace(BASE, seed=3),
 }
 RECOVERIES: dict[str, Recovery] = {
-    "recalibrated": replace(TUNED, recalibrate=False),
+    "recalibrate BatchNorm": replace(TUNED, recalibrate=False),
     "epochs of fine-tuning": replace(TUNED, epochs=7),
     "images to recalibrate on": replace(TUNED, images=100),
     "schedule": replace(TUNED, schedule="linear"),
@@ -45,9 +45,9 @@ RECOVERIES: dict[str, Recovery] = {
     "weight decay": replace(TUNED, weight_decay=0.1),
     "batch size": replace(TUNED, batch_size=8),
     "images to train on": replace(TUNED, train_images=10),
-    "distilled": replace(TUNED, distill=0.25),
+    "distillation": replace(TUNED, distill=0.25),
     "temperature": replace(TUNED, temperature=4.0),
-    "augmented": replace(TUNED, augment=False),
+    "augmentation": replace(TUNED, augment=False),
     "seed of training": replace(TUNED, seed=1),
 }
 

@@ -103,7 +103,7 @@ def test_a_criterion_that_looks_at_data_asks_for_them():
 
 @pytest.mark.parametrize("wrong", [{"samples": 0}, {"samples": 2.5}, {"seed": -1}])
 def test_a_count_or_a_seed_out_of_range_is_refused(wrong):
-    with pytest.raises(SpecError, match=f"{next(iter(wrong))} must be an integer of at least"):
+    with pytest.raises(SpecError, match=f"{next(iter(wrong))} must be a whole number of at least"):
         weight_scores(NET, ["0"], "taylor", data=Noise(4, (2, 8, 8)), **wrong)
 
 

@@ -8,7 +8,7 @@ import torch
 
 import prunekit
 from prunekit.cli import main
-from prunekit.cli.recovery_flags import recovery_flags, recovery_of
+from prunekit.cli.field_flags import recovery_flags, recovery_of
 from prunekit.config.recovery import Recovery
 from prunekit.errors import SpecError
 from prunekit.models.folder import read_recipe

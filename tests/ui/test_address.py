@@ -1,29 +1,35 @@
 """Settings in the address: round trip, bad addresses, what goes together, and people who do not see each other."""
 
 import re
+from contextlib import nullcontext
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.config.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, UNITS, criteria_of, refusal, scopes_of
+from prunekit.config.fields import table
 from prunekit.config.recovery import OPTIMIZERS, RATES, SCHEDULES
+from prunekit.config.several_kinds import Numbers
 from prunekit.config.spec import PruneSpec
-from prunekit.config.validation import units
 from prunekit.errors import SpecError
 from prunekit.experiments.records import KINDS
 from prunekit.lessons.course import LESSONS
 from prunekit.plots.accuracy_curves import AXES
-from prunekit.ui.state.address import MOST_SEED, decode, encode
+from prunekit.ui.state.address import decode, encode
 from prunekit.ui.state.compare_settings import SORTS, TABS
 from prunekit.ui.state.compatible import fit
+from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.field_codecs import codec_of
 from prunekit.ui.state.learn_settings import KEEPS, PARTS
-from prunekit.ui.state.settings import Curve, Settings
+from prunekit.ui.state.settings import Settings
 
 NAMES = tuple(f"layer{i}" for i in range(401))
 places = st.lists(st.integers(0, 400), min_size=1, unique=True).map(lambda v: tuple(sorted(v)))
 shares = st.integers(0, 9999).map(lambda v: v / 10000)
 of_layers = st.dictionaries(st.integers(0, 400), shares, max_size=6).map(lambda d: tuple(sorted(d.items())))
+unit_kinds = partial(table(PruneSpec)["units"].kind, "units")
 patterns = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda p: f"{p[0]}:{p[0] + p[1]}")
 after = st.sampled_from(["", "r", "p", "f1", "f25", "f200"])
 curves = st.builds(Curve, st.sampled_from(MODES), st.sampled_from(CRITERIA), st.sampled_from(SCOPES), st.booleans(), after)
@@ -35,7 +41,7 @@ whatever = st.builds(
     data=st.sampled_from(["", "none", "mnist"]),
     limit=st.integers(0, 10_000),
     size=st.sampled_from([(), (64,), (3, 48, 48), (1, 6, 7, 8), (20,)]),
-    mean=st.sampled_from([(), (0.5,), (0.485, 0.456, 0.406), (-1.5, 0.0, 120.0)]),
+    mean=st.sampled_from([(), (0.5,), (0.485, 0.456, 0.406), (-1.5, 0.0, 120.0), (0.4913725491, 0.0001234567891)]),
     std=st.sampled_from([(), (0.25,), (0.229, 0.229, 0.229), (1e-05, 1.0, 58.4)]),
     classes=st.sampled_from([(), ("cat", "dog"), ("0", "1", "2"), ("zèbre (1)", "a b")]),
     mode=st.sampled_from(MODES),
@@ -50,10 +56,10 @@ whatever = st.builds(
     target=st.sampled_from(TARGETS),
     round_to=st.sampled_from(ROUNDS),
     samples=st.integers(1, 100_000),
-    units=st.none() | st.lists(st.sampled_from(UNITS), min_size=1, max_size=2, unique=True).map(units),
+    units=st.none() | st.lists(st.sampled_from(UNITS), min_size=1, max_size=2, unique=True).map(unit_kinds),
     depth=st.just(1.0) | shares,
     blocks=st.none() | st.lists(st.sampled_from(["layer1.1", "trunk_output.block1-0", "0"]), min_size=1, unique=True).map(tuple),
-    seed=st.integers(0, MOST_SEED),
+    seed=st.integers(0, 2**53 - 1),
     pick=st.just(()) | places,
     focus=st.integers(-1, 400),
     curves=st.lists(curves, max_size=8, unique=True).map(tuple),
@@ -75,7 +81,7 @@ whatever = st.builds(
     schedule=st.sampled_from(SCHEDULES),
     steps=st.integers(2, 100),
     train_images=st.integers(0, 50_000),
-    images=st.integers(0, 50_000),
+    measured_images=st.integers(0, 50_000),
     across=st.sampled_from(list(AXES)),
     down=st.sampled_from(["accuracy", "drop"]),
     evaluations=st.integers(3, 100),
@@ -183,6 +189,14 @@ def test_whatever_is_picked_is_a_recovery_of_the_core(settings, code):
         assert (recovery.epochs, recovery.schedule) == (int(code[1:]), "one-shot")
 
 
+@given(st.lists(st.integers(-(10**6), 10**6).map(lambda n: n / 1000), min_size=1, max_size=4).map(tuple))
+def test_numbers_for_each_channel_stand_in_an_address(values):
+    codec = codec_of(Numbers())
+    assert codec.read(codec.write(values)) == values
+    with nullcontext() if min(values) > 0 else pytest.raises(ValueError, match="above 0 in each channel"):
+        codec_of(Numbers(above=0)).read(codec.write(values))
+
+
 def test_only_what_differs_from_the_defaults_is_written():
     assert encode(Settings()) == {}
     assert encode(Settings(sparsity=0.7, layers=(1, 2, 3, 7))) == {"sparsity": "70", "layers": "1-3_7"}
@@ -253,7 +267,7 @@ BAD = {
     "device": ["tpu"],
     "pattern": ["", "4:2", "0:4", "a:b", "2:4:8", "<b>", "1:99999"],
     "caps": ["1", "1~100", "1~2_1~3", "~"],
-    "cap_all": ["100", "-1", "x"],
+    "cap_all": ["101", "-1", "x"],
     "target": ["weights"],
     "round_to": ["2", "0", "x"],
     "samples": ["0", "-5", "1e9", "9" * 12],

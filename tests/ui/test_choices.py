@@ -11,6 +11,7 @@ import prunekit
 from prunekit.cli.arguments import spec_of
 from prunekit.cli.parser import build_parser
 from prunekit.config.choices import CRITERIA, MODES, NEEDS_DATA, criteria_of, scopes_of
+from prunekit.config.fields import table
 from prunekit.criteria.methods import CRITERIA as REGISTRY
 from prunekit.errors import DataError
 from prunekit.experiments.jobs import board
@@ -20,7 +21,6 @@ from prunekit.ui.components import setting_controls
 from prunekit.ui.prune import downloads
 from prunekit.ui.shared import cuts, model_cache, scores
 from prunekit.ui.shared.model_cache import Images, Source
-from prunekit.ui.state.address import MOST_SAMPLES, MOST_SEED
 from prunekit.ui.state.compatible import MODES as TITLES
 from prunekit.ui.state.compatible import fit
 from prunekit.ui.state.settings import Settings
@@ -105,7 +105,7 @@ def test_what_is_folded_away_is_said_beside_it(tab):
     assert "More choices" not in one.text
     one.set("pick_round_to", 8).set("pick_cap_all", 60.0).set("pick_criterion", "taylor").set("pick_samples", 100).set("pick_seed", 3)
     line = next(caption.value for caption in one.app.caption if "More choices" in caption.value)
-    for words in ("multiples of 8", "more than 60", "scored on 100 images", "seed 3"):
+    for words in ("multiples of 8 channels", "cap of every layer 60 %", "images to score on 100", "seed 3"):
         assert words in line
     assert one.address == {"mode": "structured", "round_to": "8", "cap_all": "60", "criterion": "taylor", "samples": "100", "seed": "3"}
     one.set("pick_criterion", "l1")
@@ -288,8 +288,9 @@ def test_the_command_says_only_what_differs(settings):
     spec = now.spec(NAMES)
     words = downloads.words_of(spec)
     plain = prunekit.PruneSpec(mode=spec.mode)
-    for flag, field in downloads.FLAGS.items():
-        assert (flag in words) == (getattr(spec, field) != getattr(plain, field))
+    for field, row in table(prunekit.PruneSpec).items():
+        if field not in downloads.FIRST:
+            assert (row.option in words) == (getattr(spec, field) != getattr(plain, field))
     assert ("--layers" in words, words.count("--override"), words.count("--cap")) == (
         spec.layers is not None, len(spec.overrides), len(spec.caps),
     )  # fmt: skip
@@ -314,8 +315,8 @@ def test_a_job_scores_once_for_all_who_ask(monkeypatch):
 
 
 AT_THE_LIMITS = [
-    {"sparsity": "99.9999", "seed": str(MOST_SEED), "criterion": "random", "cap_all": "0"},
-    {"criterion": "taylor", "samples": str(MOST_SAMPLES), "cap_all": "99.9999", "caps": "0~0_1~99.9999"},
+    {"sparsity": "99.9999", "seed": str(2**53 - 1), "criterion": "random", "cap_all": "0"},
+    {"criterion": "taylor", "samples": str(100_000), "cap_all": "99.9999", "caps": "0~0_1~99.9999"},
     {"mode": "nm", "pattern": "9998:9999", "layers": "0"},
     {"mode": "structured", "sparsity": "99.9999", "round_to": "16", "target": "macs", "caps": "1~0", "overrides": "1~0"},
     {"mode": "structured", "criterion": "lamp", "scope": "erk", "pattern": "9:3", "round_to": "7", "caps": "~", "target": "<b>"},

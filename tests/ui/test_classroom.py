@@ -19,7 +19,8 @@ from prunekit.lessons.presets import PRESETS
 from prunekit.ui.classroom import limits, rules, teacher
 from prunekit.ui.classroom.seats import Room, Seat, View
 from prunekit.ui.components import run_labels
-from prunekit.ui.state.settings import PLAIN, Curve, Settings
+from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.settings import PLAIN, Settings
 from prunekit.ui.state.uploads import uploads
 
 ADDRESS, SECRET = "http://192.0.2.7:8501", "0123456789abcdef"
@@ -266,13 +267,13 @@ def test_too_much_is_lowered_with_a_sentence_each(home):
 
 
 def test_all_images_are_too_many_and_large_data_are_cut(home):
-    assert limits.hold(Settings(images=0))[0].images == limits.MOST["images"]
+    assert limits.hold(Settings(measured_images=0))[0].measured_images == limits.MOST["measured_images"]
     assert limits.hold(Settings(data="mnist"))[0].limit == limits.LIMIT
     assert limits.hold(Settings(data="mnist", limit=500))[0].limit == 500
 
 
 def test_elsewhere_nothing_is_lowered():
-    much = Settings(epochs=200, images=0, data="mnist")
+    much = Settings(epochs=200, measured_images=0, data="mnist")
     assert limits.hold(much) == (much, []) and limits.training_epochs(30, "mnist") == 200
 
 

@@ -196,7 +196,7 @@ def test_another_mode_knows_no_blocks_and_structured_finds_them_again(tab):
 
 def test_a_block_that_the_model_does_not_have_is_an_error_in_plain_words(tab):
     one = structured(tab, NAME, depth="50", blocks="layer9")
-    assert "blocks must be one of layer1.0" in one.app.error[0].value
+    assert "“Blocks that may go” must be one of layer1.0" in one.app.error[0].value
 
 
 # ticks by group and by block

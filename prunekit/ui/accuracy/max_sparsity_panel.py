@@ -15,9 +15,9 @@ from prunekit.experiments.max_sparsity_run import Answer, FurthestRequest
 from prunekit.formatting import plural
 from prunekit.ui.accuracy.sweeps import Line
 from prunekit.ui.components import show
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
-from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
 
 
@@ -25,10 +25,7 @@ def read_off(now: Settings, loaded: Loaded, data: Data, lines: list[Line]) -> No
     """Say how far each setting can go for a given loss, and offer to find it exactly and to confirm it."""
     show.section("How far can it go?")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.number_input(
-            "Lose at most so many points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=320,
-            **session.bind("drop", show=lambda share: round(100 * share, 4), take=lambda points: round(points / 100, 6)),
-        )  # fmt: skip
+        control("drop", "Lose at most so many points of accuracy", max_value=50.0, width=320)
         requests = [FurthestRequest(line.request, now.drop) for line in lines]
         jobs = [board().get(key_of("furthest", request.to_dict())) for request in requests]
         open_ = [i for i, job in enumerate(jobs) if job is None or job.state in ("failed", "cancelled")]

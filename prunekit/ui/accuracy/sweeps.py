@@ -21,11 +21,13 @@ from prunekit.plots.accuracy_curves import AXES
 from prunekit.plots.theme import run_colour
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import job_sources, measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
-from prunekit.ui.state.settings import Curve, Settings
+from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.settings import Settings
 
 MOST = 8
 DRAWN = ("unstructured", "structured")
@@ -132,7 +134,7 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     """Return everything that is on the picture."""
     model, of_data = job_sources.lend(now, loaded, data)
     whole = getattr(data, split)
-    images = 0 if now.images >= len(whole) else now.images
+    images = 0 if now.measured_images >= len(whole) else now.measured_images
     weights, hashed = model_cache.weights_known(loaded.source, tuple(whole[0][0].shape)), model_cache.images_known(whole)
     found, free = [], now.change(overrides=()) if now.targets else now  # targets leave no room but for one total
     for curve in curves_of(now):
@@ -234,21 +236,16 @@ def how(now: Settings, data: Data) -> str:
     """Show on which images, how many points and how many seeds; return the split."""
     split = _split(now, data)
     whole = len(getattr(data, split))
-    offered = list(dict.fromkeys([n for n in SUBSETS if n and n < whole] + [0, now.images if now.images < whole else 0]))
+    offered = list(dict.fromkeys([n for n in SUBSETS if n and n < whole] + [0, now.measured_images if now.measured_images < whole else 0]))
     offered = sorted(offered, key=lambda n: n or whole)
     st.selectbox(
         "Images", offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}",
         help="A fixed, stratified subset first: quick, with wider bands. All of them when it matters.",
-        **session.bind("images", start=offered, show=lambda n: 0 if n >= whole else n),
+        **session.bind("measured_images", start=offered, show=lambda n: 0 if n >= whole else n),
     )  # fmt: skip
     with st.expander("Points and seeds", icon=":material/tune:"):
-        st.number_input(
-            "Points of each curve", min_value=3, max_value=100, step=1, help="They go where the curve bends.", **session.bind("evaluations")
-        )
-        st.number_input(
-            "Seeds", min_value=1, max_value=20, step=1, **session.bind("repeats"),
-            help="Repeats settings that depend on chance (random criterion, order of the data, fine-tuning); bars show the spread.",
-        )  # fmt: skip
+        control("evaluations")
+        control("repeats")
     return split
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from prunekit.config.fields import table
 from prunekit.errors import PrunekitError
 from prunekit.experiments.classroom import from_environment
 from prunekit.ui.shared import model_cache
 from prunekit.ui.state.settings import Settings
 
 NAMES = {
-    "images": "images are measured",
+    "measured_images": "images are measured",
     "samples": "images are scored",
     "epochs": "epochs of fine-tuning are trained",
     "steps": "cuts are made in a schedule",
@@ -19,7 +20,7 @@ NAMES = {
     "evaluations": "points of a curve are measured",
     "repeats": "seeds are measured",
 }
-MOST = {"images": 1000, "samples": 512, "epochs": 5, "steps": 5, "budget": 10, "evaluations": 12, "repeats": 2}
+MOST = {"measured_images": 1000, "samples": 512, "epochs": 5, "steps": 5, "budget": 10, "evaluations": 12, "repeats": 2}
 """No default of a page lies above these."""
 KINDS = {"batch": "batch sizes", "threads": "numbers of threads", "runtimes": "runtimes", "curves": "curves"}
 SEVERAL = {"batch": 2, "threads": 2, "runtimes": 3, "curves": 4}
@@ -51,10 +52,10 @@ def _numbers(now: Settings) -> dict[str, tuple[Any, str]]:
     found: dict[str, tuple[Any, str]] = {}
     for name, most in MOST.items():
         value = getattr(now, name)
-        everything = name == "images" and value == 0
+        everything = name == "measured_images" and value == 0
         if everything or value > most:
             asked = "all" if everything else f"{value:,}"
-            found[name] = (most, f"In a class at most {most:,} {NAMES[name]}, {WHY}: `{name}` was {asked}.")
+            found[name] = (most, f"In a class at most {most:,} {NAMES[name]}, {WHY}: `{table(Settings)[name].address}` was {asked}.")
     return found
 
 

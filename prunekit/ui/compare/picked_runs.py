@@ -49,7 +49,7 @@ def picked(now: Settings, store: RunStore) -> list[Run]:
         try:
             found.append(store.find(name))
         except StoreError as error:
-            st.warning(f"One of the picked runs is left out: {show.plain(str(error))}.", icon=":material/link_off:")
+            st.warning(f"One of the picked runs is left out: {show.said(error)}.", icon=":material/link_off:")
     return found
 
 

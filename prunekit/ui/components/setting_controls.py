@@ -6,23 +6,15 @@ import streamlit as st
 
 from prunekit.config import validation as check
 from prunekit.config.choices import NEEDS_DATA, criteria_of, scopes_of
+from prunekit.config.fields import table
+from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
 from prunekit.ui.state.settings import Settings
 
-MODE_HELP = (
-    "- **Unstructured**: single weights become zero, every layer keeps its size.\n"
-    "- **N:M**: of every M consecutive weights N stay, which some hardware can use. A pattern has one sparsity, so there is no slider and "
-    "no curve of it.\n"
-    "- **Structured**: whole channels leave, layers become smaller."
-)
-SCOPES = {"global": "All layers together", "uniform": "The same share of each layer", "erk": "Shared out by shape (ERK)"}
-SCOPE_HELP = {
-    "global": "**All together**: what is weakest anywhere goes first, so layers lose different shares.",
-    "uniform": "**The same share**: every layer gives equally.",
-    "erk": "**By shape**: wide layers give more than narrow ones (Erdős–Rényi kernel; Evci et al. 2020, arXiv:1911.11134).",
-}
+SCOPES = table(PruneSpec)["scope"].kind.titles
 SHORT_SCOPES = {"global": "global", "uniform": "uniform", "erk": "ERK"}
 COUNTED = {"weights": "the weights", "channels": "the channels", "params": "all parameters", "macs": "all MACs"}
 PATTERNS = ("2:4", "1:4", "4:8", "2:8", "1:2")
@@ -37,10 +29,7 @@ def setting() -> None:
     """Show mode, criterion and scope, as far as they go together."""
     now = session.settings()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.segmented_control(
-            "Mode", list(MODES), format_func=MODES.__getitem__, required=True, help=MODE_HELP,
-            **session.bind("mode", start="default", then=session.change_mode),
-        )  # fmt: skip
+        control("mode", segmented=True, then=session.change_mode)
         criterion(now.mode)
         scope(now.mode)
 
@@ -56,8 +45,7 @@ def scope(mode: str) -> None:
     """Show the scopes that go with a mode, where there is a choice."""
     names = list(scopes_of(mode))
     if len(names) > 1:
-        about = "\n".join(f"- {SCOPE_HELP[name]}" for name in names)
-        st.selectbox("Scope", names, format_func=SCOPES.__getitem__, width=225, help=about, **session.bind("scope", start=names))
+        control("scope", options=names, width=225)
 
 
 def criterion_name(name: str) -> str:

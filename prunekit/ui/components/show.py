@@ -9,6 +9,10 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from prunekit.config.fields import table
+from prunekit.config.ids import DataId
+from prunekit.config.pruning_fields import PruneFields
+from prunekit.config.recovery_fields import RecoveryFields
 from prunekit.errors import PrunekitError
 from prunekit.formatting import percent, span
 from prunekit.reports.pictures import Picture
@@ -19,6 +23,7 @@ TAGS = {
     "estimated": ":orange-badge[estimated]",
     "counted": ":gray-badge[counted]",
 }
+LABELS = {name: row.label for fields in (DataId, RecoveryFields, PruneFields) for name, row in table(fields).items()}
 NO_TOOLBAR = {"displayModeBar": False, "scrollZoom": False}
 
 
@@ -143,9 +148,14 @@ def plain_errors(*, stop: bool = True) -> Iterator[None]:
     try:
         yield
     except PrunekitError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(said(error), icon=":material/error:")
         if stop:
             st.stop()
+
+
+def said(error: PrunekitError) -> str:
+    """Return an error's message with the fields of settings called as the screen calls them, fit for Markdown."""
+    return plain(error.said(lambda name: f"“{LABELS[name]}”" if name in LABELS else name))
 
 
 def plain(text: str) -> str:

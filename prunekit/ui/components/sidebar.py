@@ -10,7 +10,7 @@ from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import count, size
 from prunekit.ui import routes
 from prunekit.ui.classroom import rules, teacher
-from prunekit.ui.components.show import plain, plus_minus
+from prunekit.ui.components.show import plain, plus_minus, said
 from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.start import input_fields
@@ -39,7 +39,7 @@ def _model() -> None:
             counts, file_size = model_cache.counts_of(loaded.source), model_cache.size_of(loaded.source)
         except PrunekitError as error:
             st.markdown(f"**{plain(now.model)}**")
-            st.caption(f":red[{plain(str(error))}]")
+            st.caption(f":red[{said(error)}]")
         else:
             st.markdown(f"**{plain(title_of(now.model))}**" + (" :gray[uploaded weights]" if now.upload else ""))
             figure = measuring.baseline(now, loaded)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import streamlit as st
-
-from prunekit.config.choices import UNITS
+from prunekit.config.pruning_fields import UNITS
 from prunekit.errors import PrunekitError
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import cuts
 from prunekit.ui.shared.model_cache import Loaded, Source
-from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
-
-TITLES = {"channels": "Channels", "heads": "Heads", "head dimensions": "Dimensions of heads"}
-HELP = (
-    "- **Channels** of convolutions and linear layers.\n"
-    "- **Heads** of attention go whole: the queries, keys and values of one.\n"
-    "- **Dimensions of heads**: every head loses as many, so that all stay equally wide."
-)
 
 
 def kinds_of(source: Source) -> tuple[str, ...]:
@@ -27,7 +18,7 @@ def kinds_of(source: Source) -> tuple[str, ...]:
         found = {group.kind for group in cuts.graph(source).groups}
     except PrunekitError:
         return ()
-    return tuple(name for name in UNITS if name in found)
+    return tuple(name for name in UNITS.titles if name in found)
 
 
 def pills(now: Settings, loaded: Loaded) -> None:
@@ -42,7 +33,4 @@ def pills(now: Settings, loaded: Loaded) -> None:
     def taken(picked: list[str]) -> tuple[str, ...] | None:
         return None if not picked or set(picked) >= set(there) else tuple(name for name in there if name in picked)
 
-    st.pills(
-        "What may go", there, format_func=TITLES.__getitem__, selection_mode="multi", help=HELP,
-        **session.bind("units", start="default", show=shown, take=taken),
-    )  # fmt: skip
+    control("units", "What may go", options=there, format_func=UNITS.titles.__getitem__, show=shown, take=taken)

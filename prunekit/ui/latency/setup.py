@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 import torch
@@ -31,12 +32,14 @@ from prunekit.pruning.counterpart import Counterpart, counterpart
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import per_layer, setting_controls, show
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import cuts, job_sources, measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import nearest
-from prunekit.ui.state.settings import Curve, Settings
+from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -84,28 +87,17 @@ def setting(now: Settings, loaded: Loaded) -> None:
 
 def _where(now: Settings) -> None:
     """Show runtimes, batches, threads, device and budget."""
-    st.pills(
-        "Runtimes (the first is the baseline)", list(RUNTIMES), selection_mode="multi", format_func=lambda name: RUNTIMES[name].title,
-        help="  \n".join(f"**{runtime.title}**: {runtime.advice}." for runtime in RUNTIMES.values()),
-        **session.bind("runtimes", start="default", show=list, take=_in_order),
-    )  # fmt: skip
+    told = "  \n".join(f"**{runtime.title}**: {runtime.advice}." for runtime in RUNTIMES.values())
+    titles: dict[str, Any] = {"format_func": lambda name: RUNTIMES[name].title, "help": told}
+    control("runtimes", "Runtimes (the first is the baseline)", options=list(RUNTIMES), take=_in_order, **titles)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        offered = sorted({*BATCHES, *now.batch})
-        st.pills(
-            "Batch", offered, selection_mode="multi", help="Samples at a time. Of several, each is measured by itself.",
-            **session.bind("batch", start="default", show=list, take=_some(now.batch)),
-        )  # fmt: skip
-        st.pills(
-            "Threads", sorted({1, cores(), *threads_of(now)}), selection_mode="multi", help=f"This machine has {plural(cores(), 'core')}.",
-            **session.bind("threads", start="default", show=lambda _: list(threads_of(now)), take=_some(now.threads)),
-        )  # fmt: skip
-        st.number_input(
-            "Time budget, s", min_value=2, max_value=120, step=5, width=130,
-            help="For each batch and number of threads; it stops earlier once every ratio is known to half a percent.",
-            **session.bind("budget"),
-        )  # fmt: skip
+        control("batch", options=sorted({*BATCHES, *now.batch}), take=_some(now.batch))
+        given = threads_of(now)
+        about = f"This machine has {plural(cores(), 'core')}."
+        control("threads", options=sorted({1, cores(), *given}), show=lambda _: list(given), take=_some(now.threads), help=about)
+        control("budget", width=130)
         if torch.cuda.is_available() or now.device == "cuda":
-            st.segmented_control("Device", ["cpu", "cuda"], required=True, format_func=str.upper, **session.bind("device", start="default"))
+            control("device", segmented=True)
     if not torch.cuda.is_available():
         st.caption("On the CPU; there is no CUDA device on this machine.")
 
@@ -222,7 +214,7 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     """Start a measurement, again if there is one already; a button's callback."""
     key, wanted = key_of(now, loaded), specs(now, loaded)
     dense, runs = model_cache.counts_of(loaded.source).macs, kept_runs(now, loaded)
-    judged = None if data is None else data.test.subset(now.images) if 0 < now.images < len(data.test) else data.test
+    judged = None if data is None else data.test.subset(now.measured_images) if 0 < now.measured_images < len(data.test) else data.test
     model_id, data_id = job_sources.model_of(loaded), None if data is None else job_sources.names(now, loaded)[1]
     board().drop(key)
 

@@ -29,7 +29,7 @@ def section(loaded: Loaded) -> None:
     try:
         found = shrinking(loaded.source)
     except PrunekitError as error:
-        st.error(show.plain(str(error)), icon=":material/error:")
+        st.error(show.said(error), icon=":material/error:")
         return
     graph = cuts.graph(loaded.source)
     if found:

@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from prunekit import evaluation, models
+from prunekit.config.fields import table
 from prunekit.config.ids import DataId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, Split, samples_of
@@ -156,18 +157,11 @@ def words_of(spec: PruneSpec) -> list[str]:
     amount = ["--pattern", str(spec.pattern)] if spec.mode == "nm" else ["--sparsity", repr(spec.sparsity)]
     words = ["--mode", spec.mode, *amount, "--criterion", spec.criterion]
     words += [] if spec.mode == "nm" else ["--scope", spec.scope]
-    for flag, names in (("--layers", spec.layers), ("--units", spec.units), ("--blocks", spec.blocks)):
-        words += [flag, ",".join(names)] if names is not None else []
-    for flag, shares in (("--override", spec.overrides), ("--cap", spec.caps)):
-        for name, share in shares:
-            words += [flag, f"{name}={share!r}"]
-    for flag, field in FLAGS.items():
-        value = getattr(spec, field)
-        words += [flag, str(value)] if value != getattr(plain, field) else []
-    return words
+    rest = {name: row for name, row in table(PruneSpec).items() if name not in FIRST and getattr(spec, name) != getattr(plain, name)}
+    return [*words, *(word for name, row in rest.items() for word in row.kind.words(row.option, getattr(spec, name)))]
 
 
-FLAGS = {"--cap-all": "cap_all", "--target": "target", "--round": "round_to", "--depth": "depth", "--samples": "samples", "--seed": "seed"}
+FIRST = ("mode", "sparsity", "threshold", "pattern", "criterion", "scope")
 
 
 def copy_as_command(now: Settings, loaded: Loaded, spec: PruneSpec) -> None:

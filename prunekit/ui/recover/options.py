@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from prunekit.config.fields import table
 from prunekit.config.recovery import Recovery
+from prunekit.config.recovery_fields import SCHEDULE, RecoveryFields
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.formatting import percent, plural
@@ -17,20 +20,15 @@ from prunekit.training.recalibration_gain import NO_NORMS
 from prunekit.training.schedule_preview import planned
 from prunekit.ui import routes
 from prunekit.ui.components import per_layer, setting_controls, show
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
-from prunekit.ui.state.address import MOST_EPOCHS
 from prunekit.ui.state.settings import Settings
 
-RATES = {"cosine": "Falls along a cosine", "rewind": "Rewound: as at the end of the model's own training", "constant": "Stays"}
-OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
-SCHEDULES = {"one-shot": "Once (one-shot)", "iterative": "Iterative", "agp": "AGP (cubic)", "linear": "Linear"}
-SCHEDULE_HELP = (
-    "- **Once**: one cut, then all epochs.\n"
-    "- **Iterative**: every cut removes the same share of what is left (Han et al. 2015).\n"
-    "- **AGP**: much at first, ever less later (Zhu and Gupta 2017).\n"
-    "- **Linear**: the same amount at every cut.\n\nThe gradual ones fine-tune after every cut and need at least one epoch for each."
-)
+SCHEDULES = SCHEDULE.titles
+PLACED = ("epochs", "lr", "rate", "optimizer", "schedule", "steps")
+"""What stands in the open, most used first; all else is folded."""
+FOLDED = [name for name, row in table(RecoveryFields).items() if row.address and name not in PLACED] + ["seed"]
 
 
 def what_is_pruned(now: Settings, loaded: Loaded) -> None:
@@ -52,27 +50,16 @@ def choices(now: Settings, loaded: Loaded, data: Data) -> None:
     """Show what can follow the cut."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            st.number_input("Epochs of fine-tuning", min_value=0, max_value=MOST_EPOCHS, step=1, width=150, **session.bind("epochs"))
-            st.number_input(
-                "Peak learning rate", min_value=0.0, max_value=10.0, step=0.001, format="%.4g", width=150, disabled=now.rate == "rewind",
-                **session.bind("lr"),
-            )  # fmt: skip
-            st.selectbox("Learning rate", list(RATES), format_func=RATES.__getitem__, width=330, **session.bind("rate", start=list(RATES)))
-            st.selectbox(
-                "Optimiser",
-                list(OPTIMIZERS),
-                format_func=OPTIMIZERS.__getitem__,
-                width=110,
-                **session.bind("optimizer", start=list(OPTIMIZERS)),
-            )
+            control("epochs", width=150)
+            control("lr", width=150, disabled=now.rate == "rewind")
+            control("rate", width=330)
+            control("optimizer")
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             modes = ["one-shot"] if now.mode == "nm" else list(SCHEDULES)
-            st.segmented_control(
-                "Prune", modes, format_func=SCHEDULES.__getitem__, required=True, help=SCHEDULE_HELP,
-                **session.bind("schedule", start="default", show=lambda name: name if name in modes else "one-shot", then=_take_schedule),
-            )  # fmt: skip
+            fitting = lambda name: name if name in modes else "one-shot"  # noqa: E731
+            control("schedule", segmented=True, options=modes, show=fitting, then=_take_schedule)
             if now.schedule != "one-shot" and now.mode != "nm":
-                st.number_input("in so many cuts", min_value=2, max_value=100, step=1, width=130, **session.bind("steps"))
+                control("steps")
         _more(now, loaded, data)
 
 
@@ -85,31 +72,23 @@ def _take_schedule(name: str) -> None:
 def _more(now: Settings, loaded: Loaded, data: Data) -> None:
     """Show the choices that most people leave alone."""
     with st.expander("More choices", icon=":material/tune:"), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        st.checkbox(
-            "Recalibrate BatchNorm first",
-            disabled=not has_norms(loaded),
-            help="Measure the statistics of BatchNorm again on training images after the cut: cheap, and often most of the way back."
-            if has_norms(loaded)
-            else f"{NO_NORMS[:1].upper()}{NO_NORMS[1:]}.",
-            **session.bind("recalibrate"),
-        )
-        st.checkbox(
-            "Shift and mirror as in training", help="A sample's own augmentation; other models have none.", **session.bind("augment")
-        )
-        st.slider(
-            "Learn from the dense model (distillation)", min_value=0, max_value=100, step=5, format="%d %%", width=260,
-            help="Weight of the dense model's softened answers in the loss; the labels have the rest (Hinton et al. 2015).",
-            **session.bind("distill", show=lambda share: round(100 * share), take=lambda value: value / 100),
-        )  # fmt: skip
-        st.number_input(
-            "Temperature", min_value=0.1, max_value=100.0, step=0.5, width=120, disabled=not now.distill, **session.bind("temperature")
-        )
         whole = len(data.train) if data.train is not None else 0
-        st.number_input(
-            f"Training images (0 for all {whole:,})", min_value=0, max_value=max(whole, 1), step=500, width=210,
-            help="A fixed, stratified choice: quicker, and not as good.", **session.bind("train_images", show=lambda n: min(n, whole)),
-        )  # fmt: skip
-        st.number_input("Seed", min_value=0, max_value=2**53 - 1, step=1, width=110, **session.bind("seed"))
+        special: dict[str, dict[str, Any]] = {
+            "train_images": {
+                "label": f"{table(RecoveryFields)['train_images'].label} (0 for all {whole:,})",
+                "max_value": max(whole, 1),
+                "show": lambda n: min(n, whole),
+            },
+            "distill": {"slider": True, "width": 260},
+            "recalibrate": {} if has_norms(loaded) else {"disabled": True, "help": f"{NO_NORMS[:1].upper()}{NO_NORMS[1:]}."},
+        }
+        for field in FOLDED:
+            control(field, **{"disabled": not _has_effect(field, now), **special.get(field, {})})
+
+
+def _has_effect(field: str, now: Settings) -> bool:
+    """Whether a folded choice has an effect beside the others; the seed has one always: pruning has it too."""
+    return field == "seed" or table(RecoveryFields)[field].applies(now)
 
 
 def has_norms(loaded: Loaded) -> bool:
@@ -141,7 +120,7 @@ def plan(now: Settings, loaded: Loaded, data: Data) -> None:
     try:
         moments = planned(loaded.model, now.spec(loaded.every), recovery_of(now, loaded), images)
     except PrunekitError as error:
-        st.warning(show.plain(str(error)), icon=":material/block:")
+        st.warning(show.said(error), icon=":material/block:")
         return
     recovery = now.recovery()
     frame = pd.DataFrame([asdict(moment) for moment in moments])

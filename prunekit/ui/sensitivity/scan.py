@@ -20,6 +20,7 @@ from prunekit.plots.sensitivity import sensitivity_caption, sensitivity_map, sen
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import job_sources, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
@@ -55,7 +56,7 @@ def setting(now: Settings, data: Data) -> None:
         st.selectbox(
             f"Images ({split})", offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}", width=180,
             help="Measured in stratified parts: the whole picture comes first, then its intervals shrink.",
-            **session.bind("images", start=offered, show=lambda n: n if n in offered else 0),
+            **session.bind("measured_images", start=offered, show=lambda n: n if n in offered else 0),
         )  # fmt: skip
     if now.mode == "nm":
         st.caption("A pattern N:M has one sparsity, so single weights stand in for it here.")
@@ -68,7 +69,7 @@ def request_of(now: Settings, loaded: Loaded, data: Data) -> SensitivityRequest:
     spec = PruneSpec(mode=mode, criterion=criterion, scope=default_scope(mode), seed=now.seed, samples=now.samples)
     split = "validation" if data.validation is not None else "test"
     model, of_data = job_sources.lend(now, loaded, data)
-    images = 0 if now.images >= len(getattr(data, split)) else now.images
+    images = 0 if now.measured_images >= len(getattr(data, split)) else now.measured_images
     return SensitivityRequest(model, of_data, spec, split, images)
 
 
@@ -138,10 +139,7 @@ def panels(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None)
 def pictures(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None) -> None:
     """Draw everything that was measured."""
     show.section("How does each layer take it?")
-    st.number_input(
-        "Mark a loss of so many points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=320,
-        **session.bind("drop", show=lambda share: round(100 * share, 4), take=lambda points: round(points / 100, 6)),
-    )  # fmt: skip
+    control("drop", "Mark a loss of so many points of accuracy", max_value=50.0, width=320)
     panels(now, so_far, targets)
     for sentence in fragile(so_far).values():
         st.warning(show.plain(sentence) + ".", icon=":material/warning:")

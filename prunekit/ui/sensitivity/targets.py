@@ -16,12 +16,12 @@ from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, sugges
 from prunekit.formatting import lost
 from prunekit.ui import routes
 from prunekit.ui.components import show
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
-from prunekit.ui.state.settings import Settings
+from prunekit.ui.state.settings import OWN, PLAIN, Settings
 
-GOALS = {"drop": "Lose at most so many points", "params": "Remove parameters", "macs": "Remove MACs"}
 _EDITS = "target_edits"
 MEASURED = "Pruned alone, as in the picture above; a dash where this very share was not measured."
 COUNTS = (
@@ -33,17 +33,15 @@ COUNTS = (
 def goal(now: Settings) -> None:
     """Show what the targets are for."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.segmented_control("Goal", list(GOALS), format_func=GOALS.__getitem__, required=True, **session.bind("goal", start="default"))
+        control("goal", segmented=True)
         if now.goal == "drop":
             st.number_input(
                 "Points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=170,
                 on_change=_take_drop, **session.mirror("goal_drop", round(100 * now.drop, 4)),
             )  # fmt: skip
         else:
-            st.number_input(
-                f"Share of all {'parameters' if now.goal == 'params' else 'MACs'}, %", min_value=1.0, max_value=99.0, step=5.0, width=220,
-                **session.bind("goal_share", show=lambda share: round(100 * share, 4), take=lambda value: round(value / 100, 6)),
-            )  # fmt: skip
+            what = "parameters" if now.goal == "params" else "MACs"
+            control("goal_share", f"Share of all {what}, %", min_value=1.0, max_value=99.0, width=220)
 
 
 def _take_drop() -> None:
@@ -62,12 +60,12 @@ def suggested(now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spe
             count = counter(loaded.model, spec, loaded.input_shape, data) if spec.mode == "structured" else None
             answer: Suggestion | str = suggest(found, **wish, totals=(counts.params, counts.macs), counter=count)  # type: ignore[arg-type]
         except PrunekitError as error:
-            answer = str(error)
+            answer = show.said(error)
         known.clear()
         known[key] = answer
     answer = known[key]
     if isinstance(answer, str):
-        st.info(show.plain(answer) + ".", icon=":material/block:")
+        st.info(answer + ".", icon=":material/block:")
         return None
     return answer
 
@@ -115,7 +113,8 @@ def adopt(loaded: Loaded, spec: PruneSpec) -> None:
     if session.settings().mode != spec.mode:
         session.change_mode(spec.mode)
     session.change(
-        criterion=spec.criterion, scope=spec.scope, sparsity=round(float(spec.sparsity or 0.0), 8), caps=(), cap_all=1.0, target="channels",
-        round_to=1, units=None, depth=0.0, blocks=None, layers=tuple(sorted(place[name] for name in spec.layers or ())), overrides=(),
-        targets=tuple(sorted((place[name], round(share, 8)) for name, share in spec.overrides)),
-    )  # fmt: skip
+        **{name: getattr(PLAIN, name) for name in OWN}
+        | {"criterion": spec.criterion, "scope": spec.scope, "sparsity": round(float(spec.sparsity or 0.0), 8)}
+        | {"layers": tuple(sorted(place[name] for name in spec.layers or ()))}
+        | {"targets": tuple(sorted((place[name], round(share, 8)) for name, share in spec.overrides))}
+    )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
+from prunekit.config.fields import table
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.chance import chance_sentence
 from prunekit.formatting import count, percent, plural, size
 from prunekit.ui.components import show
+from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
 from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.start import gallery, input_fields
 from prunekit.ui.state import session
-from prunekit.ui.state.address import MOST_LIMIT
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 from prunekit.ui.state.settings import Settings
 
@@ -66,7 +67,8 @@ def _choose_data(now: Settings) -> None:
     except PrunekitError:  # the page says why
         return
     usual_limit = model_cache.known_data(loaded).get(model_cache.data_name(now, loaded), DataId("none")).limit or 0
-    whole = MOST_LIMIT if usual_limit else 0  # against a limit of the data's own
+    most = table(Settings)["limit"].kind.screen[1]
+    whole = most if usual_limit else 0  # against a limit of the data's own
     name = model_cache.data_name(now, loaded)
     names = list(dict.fromkeys([*model_cache.data_names(loaded), name]))
     left, right = st.columns(2, vertical_alignment="bottom")
@@ -76,11 +78,8 @@ def _choose_data(now: Settings) -> None:
             **session.mirror("pick_data", name, names),
         )  # fmt: skip
     with right:
-        st.number_input(
-            "At most so many samples in each split (0 for all)", min_value=0, max_value=MOST_LIMIT, step=500,
-            **session.bind("limit", show=lambda n: 0 if n == MOST_LIMIT else n or usual_limit, take=lambda n: n or whole),
-            help="A fixed, stratified choice: measurements are quicker and their intervals wider.",
-        )  # fmt: skip
+        shown = lambda n: 0 if n == most else n or usual_limit  # noqa: E731
+        control("limit", "At most so many samples in each split (0 for all)", show=shown, take=lambda n: n or whole, width="stretch")
 
 
 def _take_data() -> None:

@@ -14,7 +14,7 @@ from prunekit.formatting import count, size
 from prunekit.models.entries import ModelEntry
 from prunekit.models.layers import weight_of
 from prunekit.ui import routes
-from prunekit.ui.components.show import plain, plus_minus, tag
+from prunekit.ui.components.show import plus_minus, said, tag
 from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
@@ -95,7 +95,7 @@ def _card(entry: ModelEntry) -> None:
     except PrunekitError as error:
         st.markdown(f"**{entry.title}**")
         st.markdown(f":gray[{entry.task}]")
-        st.caption(f":material/hourglass_empty: {plain(str(error))}")
+        st.caption(f":material/hourglass_empty: {said(error)}")
         return
     st.image(
         strip, width="stretch", alt=f"Six pictures from the data of {entry.title}" if here else f"Six first-layer units of {entry.title}"

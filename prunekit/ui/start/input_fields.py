@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from prunekit.config.fields import table
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.models.info import numbered
@@ -15,7 +16,8 @@ from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
-from prunekit.ui.state.address import CODECS, MOST_CLASSES
+from prunekit.ui.state.address import CODECS
+from prunekit.ui.state.field_codecs import MOST_CLASSES
 from prunekit.ui.state.settings import Settings
 
 FORMS = {
@@ -41,19 +43,13 @@ def fields(now: Settings) -> None:
     data = model_cache.data_here(now, loaded)
     known = _known(loaded, data)
     boxes = st.columns([2, 2, 2, 3])
-    labels = {
-        "size": "Input size",
-        "mean": "Mean of each channel",
-        "std": "Std of each channel",
-        "classes": "Classes, in the model's order",
-    }
-    for box, (field, label) in zip(boxes, labels.items(), strict=True):
+    for box, field in zip(boxes, FORMS, strict=True):
         given = getattr(now, field)
         value = _text(field, given or known[field])
         with box:
             st.text_input(
-                label, on_change=_take, args=(field, value), placeholder=_placeholder(field, known[field], data), help=_help(field),
-                **session.mirror(f"pick_{field}", value),
+                table(Settings)[field].label, on_change=_take, args=(field, value),
+                placeholder=_placeholder(field, known[field], data), help=_help(field), **session.mirror(f"pick_{field}", value),
             )  # fmt: skip
     st.caption(_origins(now, loaded))
     wrong = _disagreement(now, loaded, data)

@@ -124,7 +124,7 @@ def _upload() -> None:
         key = uploads().put(file.name, file.getvalue())
         model_cache.load(Source(name, upload=key))
     except PrunekitError as error:
-        st.error(show.plain(str(error)), icon=":material/error:")
+        st.error(show.said(error), icon=":material/error:")
         return
     if (now.model, now.upload) == (name, key):
         st.caption(f":material/check: In use: {show.plain(file.name)}, fingerprint {key}.")

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunekit.config import validation as check
-from prunekit.config.choices import CRITERIA, MODES, SCOPES, UNITS
-from prunekit.errors import SpecError
-from prunekit.ui.state.settings import Curve
+from prunekit.config.fields import setting
 
 MOST = 4096  # places of layers, and characters of one value
 WORDS = r"[^<>`\x00-\x1f]{1,60}"  # free text, such as a tag
 TITLE = r"[^<>`~,\x00-\x1f]{1,60}"  # the name of a class
-RECOVERY = r"r|p|f(?:[1-9]\d?|1\d\d|200)"
 
 
 @dataclass(frozen=True)
@@ -79,47 +75,21 @@ def read_shares(text: str) -> tuple[tuple[int, float], ...]:
     return tuple(sorted(found.items()))
 
 
-def pattern(text: str) -> str:
-    """Read a pattern N:M."""
-    try:
-        n, m = check.pattern(text)
-    except SpecError:
-        raise ValueError("N:M with 0 < N < M, such as 2:4") from None
-    return f"{n}:{m}"
+def one_of(written: Mapping[str, Any]) -> Codec:
+    """Return the codec of one value out of several, by the word of each."""
+    words = {value: word for word, value in written.items()}
 
+    def read(text: str) -> Any:
+        if text not in written:
+            raise ValueError("one of " + ", ".join(written))
+        return written[text]
 
-def write_curves(value: tuple[Curve, ...]) -> str:
-    """Return curves as ``mode-criterion-scope``, with ``-own`` where chosen layers count, and with what follows the cut."""
-
-    def words(c: Curve) -> list[str]:
-        return [c.mode, c.criterion.replace("_", "."), c.scope] + ["own"] * c.chosen + [c.recovery] * bool(c.recovery)
-
-    return "_".join("-".join(words(c)) for c in value)
-
-
-def read_curves(text: str) -> tuple[Curve, ...]:
-    """Read what ``write_curves`` wrote."""
-    found: list[Curve] = []
-    for part in text.split("_")[:12]:
-        words = part.replace(".", "_").split("-")
-        known = all(word in allowed for word, allowed in zip(words, (MODES, CRITERIA, SCOPES), strict=False))
-        own = words[3:4] == ["own"]
-        after = words[4 if own else 3 :]
-        if not known or len(words) < 3 or len(after) > 1 or (after and not re.fullmatch(RECOVERY, after[0])):
-            raise ValueError("curves such as unstructured-l1-global or structured-l2-global-f5")
-        found.append(Curve(words[0], words[1], words[2], own, "".join(after)))
-    return tuple(dict.fromkeys(found))
+    return Codec(words.__getitem__, read)
 
 
 def choice(*allowed: str) -> Codec:
     """Return the codec of one word out of several."""
-
-    def read(text: str) -> str:
-        if text not in allowed:
-            raise ValueError("one of " + ", ".join(allowed))
-        return text
-
-    return Codec(str, read)
+    return one_of({word: word for word in allowed})
 
 
 def whole(low: int, high: int) -> Codec:
@@ -133,12 +103,6 @@ def whole(low: int, high: int) -> Codec:
     return Codec(str, read)
 
 
-def one_number(*allowed: int) -> Codec:
-    """Return the codec of one whole number out of several."""
-    words = choice(*map(str, allowed))
-    return Codec(str, lambda text: int(words.read(text)))
-
-
 def matching(pattern: str, allowed: str) -> Codec:
     """Return the codec of a word of a certain form."""
 
@@ -148,12 +112,6 @@ def matching(pattern: str, allowed: str) -> Codec:
         return text
 
     return Codec(str, read)
-
-
-def dotted(*allowed: str, sign: str = "_") -> Codec:
-    """Return the codec of one word out of several, whose underscores (or other signs) are written as dots."""
-    words = choice(*(word.replace(sign, ".") for word in allowed))
-    return Codec(lambda word: word.replace(sign, "."), lambda text: words.read(text).replace(".", sign))
 
 
 def several(one: Codec, most: int) -> Codec:
@@ -182,18 +140,6 @@ def in_order(one: Codec, most: int) -> Codec:
         return tuple(map(one.read, parts))
 
     return Codec(lambda values: "_".join(map(one.write, values)), read)
-
-
-def decimals(most: int) -> Codec:
-    """Return the codec of some decimal numbers in their order."""
-
-    def read(text: str) -> tuple[float, ...]:
-        parts = text.split("_")
-        if len(parts) > most or not all(re.fullmatch(r"-?\d{1,6}(\.\d{1,8})?(e-\d{1,2})?", part) for part in parts):
-            raise ValueError(f"up to {most} numbers such as 0.485, with _ between them")
-        return tuple(map(float, parts))
-
-    return Codec(lambda values: "_".join(f"{value:.10g}" for value in values), read)
 
 
 def titles(most: int) -> Codec:
@@ -243,6 +189,13 @@ def number(low: float, high: float) -> Codec:
     return Codec(lambda value: f"{value:.10g}", read)
 
 
+def real(text: str) -> float:
+    """Read a decimal number."""
+    if not re.fullmatch(r"-?\d{1,9}(\.\d{1,13})?(e-\d{1,2})?", text):  # ten figures, and up to three noughts before
+        raise ValueError("numbers such as 0.5_0.25")
+    return float(text)
+
+
 def amount() -> Codec:
     """Return the codec of a positive amount in whatever unit: a share, or bytes."""
 
@@ -254,6 +207,15 @@ def amount() -> Codec:
     return Codec(lambda value: f"{value:.8f}".rstrip("0").rstrip("."), read)
 
 
-UNIT_WORDS = several(dotted(*UNITS, sign=" "), len(UNITS))
-UNIT_KINDS = Codec(UNIT_WORDS.write, lambda text: check.units(UNIT_WORDS.read(text)))  # in their one order
+RUN = matching(r"[0-9a-f]{12}", "12 hexadecimal digits")
+PLACE = whole(0, MOST - 1)
 YES_NO = Codec(lambda value: str(int(value)), lambda text: bool(whole(0, 1).read(text)))
+PLACES = Codec(ranges, places)
+SHARES = Codec(write_shares, read_shares)
+SHARE = Codec(percent, fraction)
+WHOLE_SHARE = Codec(percent, lambda text: 1.0 if text == "100" else fraction(text))
+
+
+def pick(default: Any, codec: Codec) -> Any:
+    """Return a field of what is looked at, which the screen alone knows: it stands in the address, and has no flag and no label."""
+    return setting(default, codec, "", flag="")

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from prunekit.config import choices
+from prunekit.config.fields import table
+from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
 from prunekit.ui.state import learn_settings
-from prunekit.ui.state.settings import PLAIN, Curve, Settings
+from prunekit.ui.state.curve import Curve
+from prunekit.ui.state.settings import PLAIN, Settings
 
-MODES = {"unstructured": "Unstructured", "nm": "N:M", "structured": "Structured"}
-_OF_CHANNELS = ("target", "round_to", "units", "depth", "blocks")
-_ONLY = {"pattern": "nm", **dict.fromkeys(_OF_CHANNELS, "structured")}
-_SHARES = ("overrides", "targets", "caps", "cap_all")
+MODES = table(PruneSpec)["mode"].kind.titles
 
 
 def fit(settings: Settings) -> tuple[Settings, list[str]]:
@@ -36,7 +36,7 @@ def fit(settings: Settings) -> tuple[Settings, list[str]]:
         One for each field that was changed; each names its field between backticks.
     """
     said: list[str] = []
-    for change in (_criterion, _scope, _foreign, _patterned, _capped, _curves, _lesson):
+    for change in (_criterion, _scope, _foreign, _capped, _curves, _lesson):
         for field, value, sentence in change(settings):
             settings = replace(settings, **{field: value})  # type: ignore[arg-type]
             said.append(sentence)
@@ -71,17 +71,15 @@ def _scope(now: Settings) -> Changes:
 
 
 def _foreign(now: Settings) -> Changes:
-    """Drop what belongs to another mode."""
-    for field, mode in _ONLY.items():
-        if now.mode != mode and getattr(now, field) != getattr(PLAIN, field):
-            yield field, getattr(PLAIN, field), f"`{field}` belongs to {MODES[mode]}, not to {MODES[now.mode]}; it was left out."
-
-
-def _patterned(now: Settings) -> Changes:
-    """Drop shares of single layers where a pattern sets them all."""
-    for field in _SHARES:
-        if now.mode == "nm" and getattr(now, field) != getattr(PLAIN, field):
+    """Drop what belongs to other modes."""
+    for field, row in table(Settings).items():
+        modes = [mode for condition in row.when for mode in condition.get("mode") or ()]
+        if field == "scope" or not modes or now.mode in modes or getattr(now, field) == getattr(PLAIN, field):
+            continue
+        if len(modes) > 1:
             yield field, getattr(PLAIN, field), f"`{field}`: with N:M the pattern sets the share of every layer; it was left out."
+        else:
+            yield field, getattr(PLAIN, field), f"`{field}` belongs to {MODES[modes[0]]}, not to {MODES[now.mode]}; it was left out."
 
 
 def _capped(now: Settings) -> Changes:

@@ -22,7 +22,7 @@ def model_in_use(*, link: bool = True) -> tuple[Settings, Loaded]:
         loaded = model_cache.load(Source.of(now))
         model_cache.layer_frame(loaded.source)
     except PrunekitError as error:
-        st.error(show.plain(str(error)), icon=":material/error:")
+        st.error(show.said(error), icon=":material/error:")
         if link:
             routes.link("start", "Upload it again" if isinstance(error, CheckpointError) and now.upload else "Choose a model")
         st.stop()

@@ -9,46 +9,28 @@ from typing import Any
 from prunekit.errors import PrunekitError
 from prunekit.lessons.course import LESSONS
 from prunekit.lessons.lesson import Control, Lesson
+from prunekit.ui.state import codecs
+from prunekit.ui.state.codecs import pick
 
 PARTS = ("lessons", "versus", "presets", "words", "sheet")
+KNOBS = codecs.in_order(codecs.matching(r"[a-z0-9.]{1,80}", "where the controls of a lesson stand, such as 10_all"), 2)
 KEEPS = (10, 20, 30, 40, 50, 60)
 
 
 @dataclass(frozen=True)
 class Learned:
-    """The picks of the Learn page.
+    """The picks of the Learn page."""
 
-    Attributes
-    ----------
-    part : str
-        Which part of the page shows.
-    lesson : int
-        Which lesson, from 1.
-    knobs : tuple of str
-        Where its controls stand, in their order; empty for where the question puts them.
-    guess : int
-        The guess: a number on its scale, or the place of an option; -1 before there is one.
-    asked : tuple of str
-        Where the controls stood when the guess was made.
-    shown : bool
-        Whether the answer may show.
-    done : tuple of int
-        Lessons that were gone through.
-    large : bool
-        Large type, for a projector.
-    keep : int
-        Of the part "Structured or unstructured?": how much of a budget may stay, in percent.
-    """
-
-    part: str = "lessons"
-    lesson: int = 1
-    knobs: tuple[str, ...] = ()
-    guess: int = -1
-    asked: tuple[str, ...] = ()
-    shown: bool = False
-    done: tuple[int, ...] = ()
-    large: bool = False
-    keep: int = 20
+    part: str = pick("lessons", codecs.choice(*PARTS))  # which part of the page shows
+    lesson: int = pick(1, codecs.whole(1, len(LESSONS)))  # which lesson, from 1
+    knobs: tuple[str, ...] = pick((), KNOBS)  # where its controls stand, in their order; empty for where the question puts them
+    guess: int = pick(-1, codecs.whole(0, 100))  # the guess: a number on its scale, or the place of an option; -1 before there is one
+    asked: tuple[str, ...] = pick((), KNOBS)  # where the controls stood when the guess was made
+    shown: bool = pick(False, codecs.YES_NO)  # whether the answer may show
+    done: tuple[int, ...] = pick((), codecs.places_up_to(len(LESSONS)))  # lessons that were gone through
+    large: bool = pick(False, codecs.YES_NO)  # large type, for a projector
+    # of the part "Structured or unstructured?": how much of a budget may stay, in percent
+    keep: int = pick(20, codecs.one_of({str(share): share for share in KEEPS}))
 
 
 NONE = "none"

@@ -9,14 +9,15 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from prunekit.config.choices import default_scope, scopes_of
+from prunekit.config.fields import table
 from prunekit.ui.classroom.limits import hold
 from prunekit.ui.state.address import decode, encode
 from prunekit.ui.state.compatible import fit
-from prunekit.ui.state.settings import PLAIN, Settings
+from prunekit.ui.state.settings import OWN, PLAIN, Settings
 
 _SETTINGS, _PROBLEMS, _SHELVED = "settings", "address_problems", "edits_by_mode"
 _READ = "times_address_read"
-_OF_MODE = ("layers", "overrides", "targets", "caps", "cap_all", "pattern", "target", "round_to", "units", "depth", "blocks")
+_OF_MODE = (*OWN, "pattern")
 
 
 def settings() -> Settings:
@@ -114,7 +115,7 @@ def bind(
     dict
         ``key``, ``on_change``, ``args`` and what it starts with.
     """
-    key = f"pick_{field}"
+    key = f"pick_{table(Settings)[field].address}"
     return {**mirror(key, show(getattr(settings(), field)), start), "on_change": _take, "args": (field, key, take, then)}
 
 

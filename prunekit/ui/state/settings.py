@@ -6,35 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from prunekit.config.fields import again, setting, table
+from prunekit.config.ids import DataId
+from prunekit.config.measuring_fields import GoalFields, SamplingFields, TimingFields
+from prunekit.config.pruning_fields import SHARED_OUT, PruneFields
 from prunekit.config.recovery import Recovery
+from prunekit.config.recovery_fields import RecoveryFields
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
+from prunekit.ui.state import codecs, curve
 from prunekit.ui.state.compare_settings import Compared
+from prunekit.ui.state.curve import Curve
 from prunekit.ui.state.learn_settings import Learned
 
 DEFAULT_MODEL = "digits_cnn"
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One curve of the page "Accuracy vs sparsity".
-
-    Attributes
-    ----------
-    mode, criterion, scope : str
-        As in a ``PruneSpec``.
-    chosen : bool
-        Whether the layers, overrides, caps, target and channel multiple of the Prune page count, or their defaults.
-    recovery : str
-        What follows the cut: empty for nothing, ``r`` for BatchNorm recalibration, ``f5`` for five epochs of fine-tuning with the Recover
-        page's other choices, ``p`` for all choices of the Recover page.
-    """
-
-    mode: str
-    criterion: str
-    scope: str
-    chosen: bool = False
-    recovery: str = ""
+SHELVES = ("sample", "torchvision", "own")
+NAME = r"[\w./:-]{1,200}"
 
 
 @dataclass(frozen=True)
@@ -67,141 +54,62 @@ NOTHING = Given()
 
 
 @dataclass(frozen=True)
-class Settings(Compared, Learned):
-    """The picks of one person in one browser tab; those of the Compare page and of the Learn page are inherited.
+class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], RecoveryFields, Compared, Learned):
+    """The picks of one person in one browser tab: what a run and its measurements are made with, and how they are looked at.
 
+    What the table of fields has is inherited, with the defaults of the screen; so are the picks of the Compare page and of the Learn page.
     Layers are held by their place in ``Loaded.every``: short in the address, and the same for every visitor.
-
-    Attributes
-    ----------
-    model : str
-        A name of the catalog.
-    pretrained : bool
-        Whether torchvision's trained weights are used.
-    upload : str
-        Content hash of an uploaded checkpoint, or empty.
-    data : str
-        A data set's name; empty for the model's own, ``none`` for none.
-    limit : int
-        At most so many samples in each split; 0 for as many as there are, or as the data's own limit says.
-    size, mean, std, classes
-        As in a `Given`.
-    mode, sparsity, criterion, scope, seed
-        As in a ``PruneSpec``.
-    layers : tuple of int, optional
-        Ticked layers; None for the default choice of the mode.
-    overrides : tuple of (int, float)
-        Fixed sparsity for single layers.
-    targets : tuple of (int, float)
-        Shares of single layers that Sensitivity suggested; scaled in proportion they make up the total, see `scaling.followed`.
-    caps : tuple of (int, float)
-        Largest share that may go from single layers, each below 1.
-    cap_all : float
-        Largest share that may go from any layer; 1 for no such cap.
-    pattern, target, round_to, samples, units
-        As in a ``PruneSpec``.
-    depth : float
-        Share of the removable residual blocks that go.
-    blocks : tuple of str, optional
-        Names of the blocks that may go; None for all.
-    shelf : str
-        Which shelf of models the Start page shows.
-    pick : tuple of int
-        Layers selected on the Layers page.
-    view, scale : str
-        How the Layers page draws distributions.
-    focus : int
-        The layer whose cut the Prune page shows; -1 for all together.
-    curves : tuple of Curve
-        Curves of "Accuracy vs sparsity"; empty for the current setting alone.
-    split : str
-        The split that curves are measured on; empty for validation where there is one.
-    drop : float
-        The loss of accuracy that "Accuracy vs sparsity" reads off for.
-    batch, threads : tuple of int
-        Of the Latency page: samples at a time and threads; all combinations are measured.
-    runtimes : tuple of str
-        Of the Latency page: names of ``prunekit.runtimes.RUNTIMES``, the first of them the baseline.
-    device : str
-        Of the Latency page: ``cpu`` or ``cuda``.
-    also : tuple of str
-        Of the Latency page: stored runs that are timed beside, by the first 12 digits of their names.
-    budget : int
-        Of the Latency page: seconds of turns for each batch and number of threads.
-    recalibrate, epochs, optimizer, lr, rate, augment, distill, temperature, schedule, steps, train_images
-        Of the Recover page, as in a ``Recovery``; the seed is shared.
-    images : int
-        Images that Sensitivity and Accuracy measure on, at most; 0 for all of the split.
-    across : str
-        What "Accuracy vs sparsity" has on its x-axis: a key of ``plots.AXES``.
-    down : str
-        What it has on its y-axis: ``accuracy`` or ``drop``.
-    evaluations, repeats : int
-        Measured points of a curve, and seeds.
-    goal : str
-        What targets are suggested for: ``drop``, ``params`` or ``macs``.
-    goal_share : float
-        Share of the parameters or MACs to remove, for such a goal.
     """
 
-    model: str = DEFAULT_MODEL
-    pretrained: bool = False
-    upload: str = ""
-    data: str = ""
-    limit: int = 0
-    size: tuple[int, ...] = ()
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    classes: tuple[str, ...] = ()
-    mode: str = "unstructured"
+    model: str = codecs.pick(DEFAULT_MODEL, codecs.matching(NAME, "the name of a model on the Start page"))  # a name of the catalog
+    pretrained: bool = codecs.pick(False, codecs.YES_NO)  # whether torchvision's trained weights are used
+    # content hash of an uploaded checkpoint, or empty
+    upload: str = codecs.pick("", codecs.matching(r"[0-9a-f]{20}", "the fingerprint of an uploaded file (20 hexadecimal digits)"))
+    # a data set's name; empty for the model's own, none for none
+    data: str = codecs.pick("", codecs.matching(NAME, "the name of a data set"))
+    limit: int = again(
+        DataId, "limit", 0
+    )  # at most so many samples in each split; 0 for as many as there are, or as the data's own limit says
+    # size, mean, std, classes: as in a Given; the size may be a whole shape
+    size: tuple[int, ...] = again(DataId, "size", (), codecs.in_order(codecs.whole(1, 100_000), 5))
+    mean: tuple[float, ...] = again(DataId, "mean", ())
+    std: tuple[float, ...] = again(DataId, "std", ())
+    classes: tuple[str, ...] = again(DataId, "classes", ())
+    # what follows has a row of its own in the table, and here the default of the screen, or places instead of names
     sparsity: float = 0.5
-    criterion: str = "l1"
     scope: str = "global"
-    layers: tuple[int, ...] | None = None
-    overrides: tuple[tuple[int, float], ...] = ()
-    targets: tuple[tuple[int, float], ...] = ()
-    caps: tuple[tuple[int, float], ...] = ()
-    cap_all: float = 1.0
+    layers: tuple[int, ...] | None = again(PruneFields, "layers", None, codecs.PLACES)
+    overrides: tuple[tuple[int, float], ...] = again(PruneFields, "overrides", (), codecs.SHARES)
+    targets: tuple[tuple[int, float], ...] = setting(
+        (), codecs.SHARES, "Targets",
+        "shares of single layers that Sensitivity suggested; scaled in proportion they make up the total, see target_scaling.followed",
+        flag="", when=SHARED_OUT,
+    )  # fmt: skip
+    caps: tuple[tuple[int, float], ...] = again(PruneFields, "caps", (), codecs.SHARES)
+    cap_all: float = 1.0  # largest share that may go from any layer; 1 for no such cap
     pattern: str = "2:4"
     target: str = "channels"
-    round_to: int = 1
-    samples: int = 512
-    units: tuple[str, ...] | None = None
     depth: float = 0.0
-    blocks: tuple[str, ...] | None = None
-    seed: int = 0
-    shelf: str = ""
-    pick: tuple[int, ...] = ()
-    view: str = "overlay"
-    scale: str = "linear"
-    focus: int = -1
-    curves: tuple[Curve, ...] = ()
-    split: str = ""
-    drop: float = 0.01
-    batch: tuple[int, ...] = (1,)
-    threads: tuple[int, ...] = (1,)
-    runtimes: tuple[str, ...] = ("eager", "onnxruntime")
-    device: str = "cpu"
-    also: tuple[str, ...] = ()
-    budget: int = 10
     recalibrate: bool = True
     epochs: int = 3
-    optimizer: str = "sgd"
-    lr: float = 0.01
-    rate: str = "cosine"
-    augment: bool = True
-    distill: float = 0.0
-    temperature: float = 2.0
-    schedule: str = "one-shot"
     steps: int = 3
-    train_images: int = 0
-    images: int = 1000
-    across: str = "sparsity"
-    down: str = "accuracy"
-    evaluations: int = 12
-    repeats: int = 1
-    goal: str = "drop"
-    goal_share: float = 0.5
+    runtimes: tuple[str, ...] = ("eager", "onnxruntime")
+    measured_images: int = 1000
+    # and this is how it is looked at
+    shelf: str = codecs.pick("", codecs.choice(*SHELVES))  # which shelf of models the Start page shows
+    pick: tuple[int, ...] = codecs.pick((), codecs.PLACES)  # layers selected on the Layers page
+    view: str = codecs.pick("overlay", codecs.choice("overlay", "multiples"))  # view, scale: how the Layers page draws distributions
+    scale: str = codecs.pick("linear", codecs.choice("linear", "log"))
+    focus: int = codecs.pick(-1, codecs.PLACE)  # the layer whose cut the Prune page shows; -1 for all together
+    # curves of "Accuracy vs sparsity"; empty for the current setting alone
+    curves: tuple[Curve, ...] = codecs.pick((), codecs.Codec(curve.write, curve.read))
+    # the split that curves are measured on; empty for validation where there is one
+    split: str = codecs.pick("", codecs.choice("validation", "test"))
+    # of the Latency page: stored runs that are timed beside, by the first 12 digits of their names
+    also: tuple[str, ...] = codecs.pick((), codecs.several(codecs.RUN, 4))
+    # what "Accuracy vs sparsity" has on its x-axis: a key of plots.AXES
+    across: str = codecs.pick("sparsity", codecs.choice("sparsity", "ratio", "params", "macs", "bytes"))
+    down: str = codecs.pick("accuracy", codecs.choice("accuracy", "drop"))  # what it has on its y-axis: accuracy or drop
 
     def change(self, **values: Any) -> Settings:
         """Return a copy with some picks changed."""
@@ -267,24 +175,18 @@ class Settings(Compared, Learned):
         what = curve or Curve(self.mode, self.criterion, self.scope, True)
         own = self if what.chosen and what.mode == self.mode else PLAIN
         self._check_places(own, len(names))
-        return PruneSpec(
-            mode=what.mode,
-            sparsity=None if what.mode == "nm" else self.sparsity,
-            criterion=what.criterion,
-            scope=what.scope,
-            layers=None if own.layers is None else tuple(names[i] for i in own.layers),
-            overrides=tuple((names[i], share) for i, share in own.overrides),
-            caps=tuple((names[i], share) for i, share in own.caps),
-            cap_all=None if own.cap_all >= 1 else own.cap_all,
-            pattern=self.pattern if what.mode == "nm" else None,
-            target=own.target if what.mode == "structured" else None,
-            round_to=own.round_to,
-            samples=self.samples,
-            units=own.units,
-            depth=own.depth if what.mode == "structured" else None,
-            blocks=own.blocks if own.depth else None,
-            seed=self.seed,
-        )
+        values = {name: getattr(own if name in OWN else self, name) for name in table(PruneSpec)}
+        values |= {"mode": what.mode, "criterion": what.criterion, "scope": what.scope}
+        values |= {
+            "layers": None if own.layers is None else tuple(names[i] for i in own.layers),
+            "overrides": tuple((names[i], share) for i, share in own.overrides),
+            "caps": tuple((names[i], share) for i, share in own.caps),
+            "cap_all": None if own.cap_all >= 1 else own.cap_all,
+            "blocks": own.blocks if own.depth else None,
+        }
+        of_mode = {name: row for name, row in table(PruneSpec).items() if name != "scope" and any("mode" in each for each in row.when)}
+        values |= {name: row.default for name, row in of_mode.items() if not row.applies(values)}
+        return PruneSpec(**{**values, "sparsity": None if what.mode == "nm" else self.sparsity})
 
     def recovery(self, code: str = "p") -> Recovery:
         """Return what follows the cut, in the words of the core.
@@ -298,20 +200,9 @@ class Settings(Compared, Learned):
             return Recovery(recalibrate=bool(code), seed=self.seed)
         gradual = code == "p" and self.schedule != "one-shot" and self.epochs >= self.steps
         epochs = self.epochs if code == "p" else int(code[1:])
-        return Recovery(
-            recalibrate=self.recalibrate,
-            epochs=epochs,
-            optimizer=self.optimizer,
-            lr=self.lr,
-            rate=self.rate,
-            augment=self.augment,
-            distill=self.distill if epochs else 0.0,
-            temperature=self.temperature,
-            schedule=self.schedule if gradual else "one-shot",
-            steps=self.steps if gradual else 1,
-            train_images=self.train_images,
-            seed=self.seed,
-        )
+        values = {name: getattr(self, name) for name in table(Recovery)} | {"epochs": epochs}
+        values |= {} if epochs else {"distill": 0.0}
+        return Recovery(**values | ({} if gradual else {"schedule": "one-shot", "steps": 1}))
 
     @staticmethod
     def _check_places(own: Settings, known: int) -> None:
@@ -325,6 +216,7 @@ class Settings(Compared, Learned):
             )
 
 
-OWN = ("layers", "overrides", "targets", "caps", "cap_all", "target", "round_to", "units", "depth", "blocks")
-"""What belongs to the Prune page alone, beside mode, criterion and scope."""
+SHARED = ("mode", "sparsity", "threshold", "criterion", "scope", "pattern", "samples", "seed")
+OWN = (*(name for name in table(PruneSpec) if name not in SHARED), "targets")
+"""What belongs to the Prune page alone."""
 PLAIN = Settings()

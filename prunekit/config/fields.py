@@ -1,0 +1,151 @@
+"""The table of fields: what each field of a setting is called, takes and is for. Flags, addresses, widgets and checks follow from it.
+
+A field is one line of a frozen dataclass:
+``batch_size: int = setting(128, Whole(2), "Batch size", "images a step", when=TUNED)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prunekit.errors import PrunekitError, SpecError
+
+Condition = Mapping[str, tuple[Any, ...] | None]
+"""Other fields, and the values that they must have; None for any that is not nothing."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name : str
+        Of the field.
+    default : object
+        Its value where nothing is said.
+    kind : Kind
+        What it takes.
+    label : str
+        What it is called on the screen, in comparisons and in errors there.
+    help : str
+        What it does: a sentence that starts small and ends without a full stop.
+    flag : str
+        Its flag without the dashes; empty for none.
+    address : str
+        Its name in the address of a page; empty where the screen does not have it.
+    usual : str
+        What is said of the default, where its value alone does not tell; it is what an absent value reads as.
+    when : tuple of Condition
+        When it has an effect: at least one of these holds; always, where there is none.
+    """
+
+    name: str
+    default: Any
+    kind: Any
+    label: str
+    help: str
+    flag: str
+    address: str
+    usual: str
+    when: tuple[Condition, ...]
+
+    def applies(self, values: Any) -> bool:
+        """Whether it has an effect beside other values, given as a mapping or as attributes."""
+        known = values if isinstance(values, Mapping) else vars(values)
+        return not self.when or any(
+            all(known[name] in allowed if allowed else bool(known[name]) for name, allowed in condition.items()) for condition in self.when
+        )
+
+    @property
+    def noun(self) -> str:
+        """Its label within a sentence."""
+        return self.label[:1].lower() + self.label[1:]
+
+    @property
+    def condition(self) -> str:
+        """When it has an effect, in words; empty for always."""
+        return " or ".join(
+            ", ".join(f"{name} {' or '.join(map(str, allowed))}" if allowed else f"with {name}" for name, allowed in condition.items())
+            for condition in self.when
+        )
+
+    @property
+    def option(self) -> str:
+        """Its flag on the command line; the one of what is on by default takes it away."""
+        return f"--{'no-' if self.default is True else ''}{self.flag}"
+
+    def text(self, value: Any) -> str:
+        """Return a value as it is read."""
+        if self.usual and (value is None or value == self.default):
+            return self.usual
+        return "none" if value is None else self.kind.text(value)
+
+
+def again(cls: Any, name: str, default: Any, kind: Any = None) -> Any:
+    """Return a field of another dataclass with another default, and maybe another kind of value; all else of its row is as it was."""
+    row: Setting = cls.__dataclass_fields__[name].metadata["setting"]
+    return field(default=default, metadata={"setting": replace(row, default=default, kind=kind or row.kind)})
+
+
+_TABLES: dict[type, dict[str, Setting]] = {}
+
+
+def setting(
+    default: Any, kind: Any, label: str, help: str = "", *, flag: str | None = None, address: str | None = None, usual: str = "",
+    when: Condition | tuple[Condition, ...] = (),
+) -> Any:  # fmt: skip
+    """Return a field of a frozen dataclass with its row of the table; flag and address are named after the field unless they are given."""
+    row = Setting("", default, kind, label, help, "-" if flag is None else flag, "-" if address is None else address, usual,
+                  (when,) if isinstance(when, Mapping) else when)  # fmt: skip
+    return field(default=default, metadata={"setting": row})
+
+
+def table(cls: type) -> dict[str, Setting]:
+    """Return the row of each field of a dataclass, in order; a class that only changes a default keeps the row of its base."""
+    if cls not in _TABLES:
+        _TABLES[cls] = _read(cls)
+    return _TABLES[cls]
+
+
+def _read(cls: type) -> dict[str, Setting]:
+    """Collect the rows of a dataclass."""
+    found = {}
+    for f in dataclasses.fields(cls):
+        rows = (base.__dict__.get("__dataclass_fields__", {}).get(f.name) for base in cls.__mro__)
+        row = next((known.metadata["setting"] for known in rows if known is not None and "setting" in known.metadata), None)
+        if row is not None:
+            flag = f.name.replace("_", "-") if row.flag == "-" else row.flag
+            found[f.name] = replace(row, name=f.name, default=f.default, flag=flag, address=f.name if row.address == "-" else row.address)
+    return found
+
+
+def check_fields(values: Any, error: type[PrunekitError] = SpecError) -> None:
+    """Bring every field of a frozen dataclass into its one canonical form; nothing is a value where it is the default.
+
+    Raises
+    ------
+    SpecError
+        Or ``error``: naming the field and what is allowed.
+    """
+    for name, row in table(type(values)).items():
+        value = getattr(values, name)
+        if value is None and row.default is None:
+            continue
+        try:
+            object.__setattr__(values, name, row.kind(name, value))
+        except SpecError as wrong:
+            raise wrong if error is SpecError else error(wrong.marked) from None
+
+
+def documented(cls: Any) -> Any:
+    """Add a section ``Parameters`` to the docstring of a dataclass, from its table."""
+    types = {f.name: f.type for f in dataclasses.fields(cls)}
+    told = ((name, f"{row.help[:1].upper()}{row.help[1:]}. Must be {row.kind.allowed}.") for name, row in table(cls).items())
+    rows = (f"    {name} : {types[name]}\n        {about}" for name, about in told)
+    head, mark, rest = (cls.__doc__ or "").partition("\n\n    Raises\n")
+    cls.__doc__ = f"{head.rstrip()}\n\n    Parameters\n    ----------\n" + "\n".join(rows) + mark + rest
+    return cls

@@ -1,0 +1,114 @@
+"""The fields of a pruning setting: one line each in the table of fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from prunekit.config import choices
+from prunekit.config.choices import CRITERIA, NEEDS_DATA, ROUNDS, SEEDED
+from prunekit.config.fields import setting
+from prunekit.config.kinds import Number, OneOf, Pattern, Share, Whole
+from prunekit.config.several_kinds import Names, Several, Shares
+
+Layer = TypeVar("Layer")
+
+MODES = OneOf(
+    dict(zip(choices.MODES, ("Unstructured", "N:M", "Structured"), strict=True)),
+    {
+        "unstructured": "single weights become zero, every layer keeps its size",
+        "nm": "of every M consecutive weights N stay, which some hardware can use. A pattern has one sparsity, so there is no slider and "
+        "no curve of it",
+        "structured": "whole channels leave, layers become smaller",
+    },
+)
+SCOPE = OneOf(
+    dict(zip(choices.SCOPES, ("All layers together", "The same share of each layer", "Shared out by shape (ERK)"), strict=True)),
+    {
+        "global": "what is weakest anywhere goes first, so layers lose different shares",
+        "uniform": "every layer gives equally",
+        "erk": "wide layers give more than narrow ones (Erdős–Rényi kernel; Evci et al. 2020, arXiv:1911.11134)",
+    },
+)
+UNITS = OneOf(
+    dict(zip(choices.UNITS, ("Channels", "Heads", "Dimensions of heads"), strict=True)),
+    {
+        "channels": "of convolutions and linear layers",
+        "heads": "of attention go whole: the queries, keys and values of one",
+        "head dimensions": "every head loses as many, so that all stay equally wide",
+    },
+)
+TARGET = OneOf(dict(zip(choices.TARGETS, ("Channels", "Parameters", "MACs"), strict=True)))
+ROUND = OneOf({n: "any number" if n == 1 else f"{n} channels" for n in ROUNDS})
+CAP = Share("the largest share that may be removed", whole=True)
+
+SHARED_OUT = {"mode": ("unstructured", "structured")}
+STRUCTURED = {"mode": ("structured",)}
+BY_DATA = {"criterion": NEEDS_DATA}
+BY_CHANCE = {"criterion": SEEDED}
+LAYERS = "see prunekit inspect for their names"
+
+
+@dataclass(frozen=True)
+class PruneFields(Generic[Layer]):
+    """Every field of a pruning setting, its layers named or by their place."""
+
+    mode: str = setting("unstructured", MODES, "Mode", "zero single weights, keep N of every M (nm), or physically remove channels")
+    sparsity: float | None = setting(
+        None, Share(step=0.5), "Removed", "share to remove; the pattern of mode nm sets its own, and what whole blocks take along counts",
+    )  # fmt: skip
+    threshold: float | None = setting(
+        None, Number(least=0), "Threshold", "remove what scores below it instead, in the criterion's unit (1 is an average channel)",
+        address="", when=SHARED_OUT,
+    )  # fmt: skip
+    criterion: str = setting(
+        "l1", OneOf({name: name for name in CRITERIA}), "Criterion", f"how importance is scored; {', '.join(NEEDS_DATA)} need training data"
+    )
+    scope: str = setting(
+        "", SCOPE, "Scope", "rank all layers together, take the same share of each, or share out by their shapes",
+        usual="global; nm is uniform", when=SHARED_OUT,
+    )  # fmt: skip
+    layers: tuple[Layer, ...] | None = setting(None, Names("layer"), "Layers", f"layers to prune; {LAYERS}", usual="the mode's own choice")
+    overrides: tuple[tuple[Layer, float], ...] = setting(
+        (), Shares(Share()), "Own shares", "fixed sparsity of one layer; the others make up the total", flag="override", when=SHARED_OUT
+    )
+    caps: tuple[tuple[Layer, float], ...] = setting(
+        (),
+        Shares(CAP),
+        "Caps",
+        "largest share that may go from one layer; a residual block that holds one stays",
+        flag="cap",
+        when=SHARED_OUT,
+    )
+    cap_all: float | None = setting(
+        None, CAP, "Cap of every layer", "most that may go from any layer that stays; whole blocks go whatever it says", usual="none",
+        when=SHARED_OUT,
+    )  # fmt: skip
+    pattern: str | None = setting(
+        None, Pattern(), "Pattern", "N of every M consecutive weights along the inputs stay", usual="2:4", when={"mode": ("nm",)}
+    )
+    target: str | None = setting(
+        None, TARGET, "Counted in",
+        "what the sparsity counts: channels of the chosen layers, or parameters or multiply-accumulates of the whole model, which whole "
+        "channels hit as nearly as they can", usual="channels", when=STRUCTURED,
+    )  # fmt: skip
+    round_to: int = setting(
+        1, ROUND, "Multiples of", "keep a multiple of so many channels of every layer that shrinks: odd numbers are slow on most machines",
+        flag="round", when=STRUCTURED,
+    )  # fmt: skip
+    samples: int = setting(
+        512, Whole(1, (1, 100_000), 128), "Images to score on", "training images to score on, a fixed stratified choice", when=BY_DATA
+    )
+    units: tuple[str, ...] | None = setting(
+        None, Several(UNITS, len(UNITS.titles), all_is_none=True), "Units that may go",
+        f"which kinds of units may go, of {', '.join(UNITS.titles)}", usual="all", when=STRUCTURED,
+    )  # fmt: skip
+    depth: float | None = setting(
+        None, Share("the share of the blocks that are removed", whole=True), "Whole blocks",
+        "share of the removable residual blocks that go as a whole, those of the lowest score first", usual="0, or 1 with blocks",
+        when=STRUCTURED,
+    )  # fmt: skip
+    blocks: tuple[str, ...] | None = setting(
+        None, Names("block"), "Blocks that may go", f"residual blocks that may go; {LAYERS}", usual="all", when=STRUCTURED
+    )
+    seed: int = setting(0, Whole(0, (0, 2**53 - 1)), "Seed", "seed of whatever is random", when=BY_CHANCE)
