@@ -95,8 +95,8 @@ class _Look:
         given = [] if samples is None else [samples[:n]]
         made = () if shape is None else (noise(kind, n, tuple(shape), index_limit(self.model)) for kind in KINDS[:-1])
         for inputs in (*given, *made):
-            own, dense = ({id(_weight(each, name)): name for name in self.layers} for each in (self.own, self.model))
-            tracing = _Tracing(own, dense, frozenset(map(_memory, self.own.parameters())))
+            own = {id(_weight(self.own, name)): name for name in self.layers}
+            tracing = _Tracing(own, self._dense(), frozenset(map(_memory, self.own.parameters())))
             try:
                 with torch.no_grad(), tracing:
                     found = self._asked(self.own, inputs)
@@ -116,6 +116,12 @@ class _Look:
                 self._compare(inputs, found)
             return self._told(unreached)
         return (f"Whether the output moves was not checked: {why}",)
+
+    def _dense(self) -> dict[int, str]:
+        """Return the id of everything that the model computes with, and the module that it is of: a copy has no business with any."""
+        return {
+            id(tensor): name.rpartition(".")[0] or name for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]
+        }
 
     def _told(self, unused: list[str]) -> tuple[str, ...]:
         """Return the sentence on layers that have no part in the output; raise where none has."""
@@ -221,8 +227,10 @@ class _Tracing(Seeing):
 
     Parameters
     ----------
-    own, dense : mapping of int to str
-        From the id of a copy's weight, and of the model's, to the name of the layer.
+    own : mapping of int to str
+        From the id of a copy's weight to the name of the layer.
+    dense : mapping of int to str
+        From the id of what the model itself computes with to the name of the module.
     kept : frozenset of int
         Memory that nothing may write to: it is the model's.
     """

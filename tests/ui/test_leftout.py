@@ -53,7 +53,7 @@ def labels(one):
 def test_prune_says_of_how_much_of_the_model_a_share_is(tab, recurrent):
     one = tab("prune", model=recurrent, data="none", sparsity="50")
     assert "50.0\u202f% of all 56 prunable weights are zero" in one.text
-    assert "That is 1.3\u202f% of all 2.14\u202fk parameters; 97.1\u202f% of them take no part" in one.text
+    assert "1.3\u202f% of all 2.14\u202fk parameters are zero; 97.1\u202f% of them take no part" in one.text
     assert "What takes no part: 1 module, 97.1\u202f% of all parameters" in labels(one)
     listed = one.table("why")
     assert list(listed["module"]) == ["rnn"]

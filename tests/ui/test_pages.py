@@ -85,7 +85,7 @@ def test_layers_shows_the_table_and_draws_what_is_selected(tab):
     one = tab("layers", pick="0-1")
     table = one.app.dataframe[0].value
     assert list(table["layer"]) == list(model_cache.load(Source("digits_cnn")).layers)
-    assert table["share"].sum() == pytest.approx(1, abs=0.01)
+    assert table["share"].sum() == pytest.approx(100, abs=1)
     names = {trace["name"] for trace in figures(one)[0]["data"]}
     assert names == set(table["layer"][:2])
     one.set("pick_view", "multiples")
@@ -102,7 +102,7 @@ def test_prune_moves_with_the_slider_and_counts_exactly(tab):
         result = prunekit.prune(model, prunekit.PruneSpec(sparsity=percent / 100))
         assert f"{result.achieved.removed:,}".replace(",", "\u202f") in one.metric("Weights removed").delta
         shown = one.app.dataframe[0].value
-        assert list(shown["removed"]) == pytest.approx([layer.sparsity for layer in result.layers])
+        assert list(shown["removed"]) == pytest.approx([100 * layer.sparsity for layer in result.layers])
 
 
 def test_prune_structured_shows_shapes_and_the_proof(tab):

@@ -3,9 +3,12 @@
 import ast
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import prunekit.ui
+from prunekit.formatting import percent
+from prunekit.ui.components import columns
 
 SOURCES = sorted(Path(prunekit.ui.__file__).parent.rglob("*.py"))
 
@@ -21,17 +24,17 @@ def bars(path):
 
 
 def test_every_bar_of_a_share_goes_from_nothing_to_all():
-    found = [(path.name, bar) for path in SOURCES for bar in bars(path)]
-    assert len(found) >= 5
-    for name, bar in found:
-        assert bar["format"] == "'percent'", name
-        assert (bar["min_value"], bar["max_value"]) == ("0", "1"), name
+    """All are made in one place, which writes them as :func:`prunekit.formatting.percent` does."""
+    [(name, bar)] = [(path.name, bar) for path in SOURCES for bar in bars(path)]
+    assert name == "columns.py" and (bar["min_value"], bar["max_value"]) == ("0", "100")
+    assert columns.share("Share")["type_config"]["format"] % 12.345 == percent(0.12345)
+    assert list(columns.in_percent(pd.DataFrame({"share": [0.5]}), "share")["share"]) == [50]
 
 
 @pytest.mark.parametrize("model", ["digits_cnn", "cifar10_resnet20"])
 def test_the_largest_share_of_a_table_is_drawn_as_what_it_is(tab, model):
     one = tab("layers", model=model, data="none")
-    columns = [frame.proto.columns for frame in one.app.dataframe]
-    assert any("progress" in text for text in columns)
-    for text in columns:
-        assert text.count('"max_value": 1,') + text.count('"max_value": 1}') == text.count('"progress"')
+    tables = [frame.proto.columns for frame in one.app.dataframe]
+    assert any("progress" in text for text in tables)
+    for text in tables:
+        assert text.count('"max_value": 100,') + text.count('"max_value": 100}') == text.count('"progress"')

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from prunekit.config.spec import PruneSpec
-from prunekit.formatting import ordinary, percent
+from prunekit.formatting import asked, ordinary, percent
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.removal_order import RemovalOrder
 from prunekit.pruning.structured.target_search import TOLERANCE, solve
@@ -25,8 +25,7 @@ def shortfall(ranking: RemovalOrder, spec: PruneSpec, wanted: int, atoms: Ids) -
         return (short,) if got < wanted else ()
     if abs(got - wanted) <= TOLERANCE * total:
         return ()
-    asked, go = (ordinary(percent(number / total)) for number in (wanted, got))
-    return (f"{asked} of the {unit} were asked for and {go} go: {_culprit(ranking, spec, wanted)}",)
+    return (ordinary(f"{_asked(spec)} of the {unit} were asked for and {percent(got / total)} go: {_culprit(ranking, spec, wanted)}"),)
 
 
 def beyond(ranking: RemovalOrder, wanted: int | None) -> tuple[str, ...]:
@@ -41,8 +40,14 @@ def beyond(ranking: RemovalOrder, wanted: int | None) -> tuple[str, ...]:
     what, remedy = (
         ("blocks", "the depth") if ranking.by_fixed == ranking.by_blocks else ("blocks and overrides", "the depth or an override")
     )
-    asked, taken = (ordinary(percent(number / total)) for number in (wanted, ranking.by_fixed))
-    return (f"{asked} of the {unit} were asked for, and the {what} alone take {taken}: lower {remedy}, or raise the share",)
+    taken = percent(ranking.by_fixed / total)
+    said = f"{_asked(ranking.spec)} of the {unit} were asked for, and the {what} alone take {taken}: lower {remedy}, or raise the share"
+    return (ordinary(said),)
+
+
+def _asked(spec: PruneSpec) -> str:
+    """Return the share as it was asked for, not as it was rounded to whole channels."""
+    return asked(spec.sparsity or 0.0)
 
 
 def _culprit(ranking: RemovalOrder, spec: PruneSpec, wanted: int) -> str:

@@ -214,7 +214,7 @@ def _columns(several: bool) -> dict[str, Any]:
         ),
         "n": column.NumberColumn("n", format="localized", width=60),
         "size": column.NumberColumn("Smallest file", format="%.1f kB", width=95),
-        "params": column.NumberColumn("Non-zero", format="compact", width=80),
+        "params": column.NumberColumn("Non-zero", format="localized", width=80),
         "sparsity": column.NumberColumn("Sparsity", format="%.1f %%", width=80),
         "tags": column.ListColumn("Tags", width=110),
         "note": column.TextColumn("Note", width=110),

@@ -11,7 +11,7 @@ import streamlit as st
 
 from prunekit.errors import PrunekitError
 from prunekit.formatting import shape
-from prunekit.ui.components import block_table, group_table, left_out, show
+from prunekit.ui.components import block_table, columns, group_table, left_out, show
 from prunekit.ui.layers.table import kind
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cuts import View
@@ -78,8 +78,8 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
         "layer": column.TextColumn("Layer", width=190 if frame["layer"].str.len().max() <= 24 else 290, pinned=True),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
         "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
-        "removed": column.ProgressColumn("Removed", format="percent", min_value=0, max_value=1, width=150),
-        "inputs": column.ProgressColumn("Inputs lost", format="percent", min_value=0, max_value=1, width=110, help=INPUTS),
+        "removed": columns.share("Removed", width=150),
+        "inputs": columns.share("Inputs lost", width=110, help=INPUTS),
         "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
         "type": column.TextColumn("Type", width="small"),
         "note": column.TextColumn("Note"),
@@ -108,8 +108,8 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
             "layer": base["name"],
             "type": [kind(name) for name in base["type"]],
             "shape": [_change(before, left) for before, left in zip(base["shape"], after, strict=True)],
-            "removed": frame["removed"] if frame is not None else 0.0,
-            "inputs": frame["inputs"] if frame is not None and "inputs" in frame else 0.0,
+            "removed": 100 * frame["removed"] if frame is not None else 0.0,
+            "inputs": 100 * frame["inputs"] if frame is not None and "inputs" in frame else 0.0,
             "override": [100 * fixed[place] if place in fixed else math.nan for place in base.index],
             "cap": [100 * caps[place] if place in caps else math.nan for place in base.index],
             "note": [reasons.get(place, "") or whole.get(name, "") for place, name in base["name"].items()],

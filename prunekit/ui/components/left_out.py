@@ -11,6 +11,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.formatting import count, percent, plural
 from prunekit.pruning.skipped import Skipped, grouped, skipped
 from prunekit.pruning.structured.plan import Plan
+from prunekit.ui.components import columns
 from prunekit.ui.layers.table import kind
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.cache import shared
@@ -36,7 +37,7 @@ def of_view(source: Source, view: View) -> tuple[Skipped, ...]:
 def of_all(source: Source, view: View) -> str:
     """Say which share of all parameters goes, and how much of the model takes no part where that is more than norms."""
     before, after = view.params
-    said = f"That is {percent(1 - after / before)} of all {count(before)} parameters"
+    said = f"{percent(1 - after / before)} of all {count(before)} parameters {'are zero' if view.what == 'weights' else 'go'}"
     out = sum(module.parameters for module in of_view(source, view)) / before
     return f"{said}; {percent(out)} of them take no part, listed below." if out >= TELLING else f"{said}."
 
@@ -61,12 +62,13 @@ def expander(modules: Sequence[Skipped], params: int) -> None:
         frame.insert(3, "share", frame["params"] / params)
         column = st.column_config
         st.dataframe(
-            frame, hide_index=True, height="content" if len(frame) <= 10 else 390, alt="Modules that take no part, and why",
+            columns.in_percent(frame, "share"), hide_index=True, height="content" if len(frame) <= 10 else 390,
+            alt="Modules that take no part, and why",
             column_config={
                 "module": column.TextColumn("Module"),
                 "type": column.TextColumn("Type", width="small"),
                 "params": column.NumberColumn("Parameters", format="localized", width="small"),
-                "share": column.ProgressColumn("Share of parameters", format="percent", min_value=0, max_value=1, width=115),
+                "share": columns.share("Share of parameters", width=115),
                 "why": column.TextColumn("Why", width="large"),
             },
         )  # fmt: skip

@@ -172,7 +172,9 @@ def sizes(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
     frame = _exact_rows(view, found) if found is not None else _estimated_rows(loaded, view)
     show.chart(size_bars(frame, dark=show.dark()), "sizes", "")
     estimated = found is None or any(map(_estimated, found.sizes))
-    st.caption(f"{_size_caption(view, frame)} {_gzip_words(found)}{show.tag('estimated' if found is None else 'counted')}")
+    gzipped = GZIPPED if GZIP in set(frame["label"]) else ""
+    tag = show.tag("estimated" if found is None else "counted")
+    st.caption(f"{_size_caption(view, frame)} {gzipped}{_gzip_words(found)}{tag}")
     if found is not None and estimated:
         key = sizes_key(loaded, view, exact=True)
         job = board().get(key)
@@ -205,6 +207,8 @@ def _row(label: str, number: float, dense: float, is_dense: bool = False) -> tup
     return label, number, size(number) + ratio, is_dense
 
 
+GZIP = "with zeros, gzipped"
+GZIPPED = "Gzipped is compared with gzipped. "
 COLUMNS = ["label", "bytes", "text", "dense"]
 
 
@@ -213,9 +217,8 @@ def _exact_rows(view: View, found: Measured) -> pd.DataFrame:
     before, after = found.sizes
     rows = [_row("dense file", before.dense, before.dense, True)]
     if before.gzip is not None and after.gzip is not None:
-        for name, side, is_dense in (("dense, gzipped", before, True), ("with zeros, gzipped", after, False)):
+        for name, side, is_dense in (("dense, gzipped", before, True), (GZIP, after, False)):
             label, number, text, first = _row(name, side.gzip or 0, before.dense if is_dense else before.gzip, is_dense)
-            text = text.replace("smaller)", "smaller than dense, gzipped)")
             note = gzip_note(side.to_dict())
             rows.append((label, number, f"{text}, {note}" if note else text, first))
     rows.append(_row(f"best sparse format ({after.sparse_format})", after.sparse, before.dense))

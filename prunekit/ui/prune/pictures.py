@@ -41,7 +41,7 @@ def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Eval
     with third:
         _accuracy(now, loaded, judged)
     if view is not None:
-        st.caption(f"{_second_line(view)} {left_out.of_all(loaded.source, view)}")
+        st.caption(_second_line(view, left_out.of_all(loaded.source, view)))
     with show.slot():
         _doubts(now, loaded, judged)
 
@@ -99,13 +99,13 @@ def _accuracy(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluatio
     )
 
 
-def _second_line(view: View) -> str:
-    """Say what the big numbers leave out."""
+def _second_line(view: View, of_all: str) -> str:
+    """Say what the big numbers leave out: the share of the prunable weights, that of all parameters, and the work."""
     before, after = view.macs
     ratio = before / max(after, 1)
     if view.what == "weights":
         return (
-            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. MACs of non-zero weights "
+            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights are zero. {of_all} MACs of non-zero weights "
             f"{count(before)} → {count(after)} "
             f"({times(ratio)} fewer, counted): only a runtime that skips zeros gets anything from that. Dense MACs stay {count(before)}."
         )
@@ -113,7 +113,7 @@ def _second_line(view: View) -> str:
     what = _unit(view) if view.unit == "channels" else "channels"
     whole = f" and {plural(len(blocks), 'whole block')}" if blocks else ""
     return (
-        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the {what}{whole}. "
+        f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the {what}{whole}. {of_all} "
         f"MACs {count(before)} → {count(after)} "
         f"({times(ratio)} fewer, counted). How much faster that is, only a measurement tells: see Latency."
     )
