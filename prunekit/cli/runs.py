@@ -37,7 +37,7 @@ def _row(each: Listed) -> tuple[object, ...]:
     """Return one row of the table."""
     seen, info = each.accuracy, each.run.info
     mark = MARK if each.earlier else ""
-    accuracy = (f"not measured{mark}", None) if seen is None else (f"{percent(seen.value['value'])}{mark}", f"{seen.images:,} {seen.split}")
+    accuracy = (f"not measured{mark}", None) if seen is None else (f"{percent(seen.value['value'])}{mark}", f"{seen.n:,} {seen.split}")
     size = (info.get("sizes") or {}).get("surgery") or info.get("bytes")
     label, who = each.label, (each.run.id[:12], each.label.name or None, each.run.kind, each.run.title)
     told = (", ".join(label.tags), " ".join(label.note.split())[:40])

@@ -110,7 +110,7 @@ def _column(run: Run, letter: str, dense: Run) -> Column:
 def _measured(column: Column, seen: Measurement | None, timed: tuple[Measurement, ...], speed: Speed | None) -> Column:
     """Return a column with what was measured of its run."""
     earlier = column.run.earlier if seen is None else seen.earlier
-    return replace(column, accuracy=None if seen is None else seen.accuracy, latency=timed, speed=speed, earlier=earlier)
+    return replace(column, accuracy=None if seen is None else seen.evaluation, latency=timed, speed=speed, earlier=earlier)
 
 
 def _vouched(columns: Sequence[Column]) -> str:
@@ -154,6 +154,6 @@ def _together(columns: Sequence[Column], named: Mapping[str, str], chosen: Measu
     names, found = differing(rows), answer(baseline, rest)
     told = ". ".join(filter(None, (caution(names, [column.letter for column in rest]), _vouched(columns))))
     lacking = tuple(c.run.id for c in columns if c.accuracy is None or c.sizes is None or c.earlier or outdated(c.run.info.get("sizes")))
-    data, images = (None, 0) if chosen is None else (chosen.data, chosen.images)
+    data, images = (None, 0) if chosen is None else (chosen.data, chosen.n)
     name = "" if data is None else str(data["name"])
     return Comparison(baseline, rest, rows, names, told, found.sentence, found.best, name, data, split, images, lacking)

@@ -113,7 +113,7 @@ class Bench:
 
     def accuracy_in(self, store: RunStore, run: str) -> Evaluation | None:
         """Return what a store holds of a run on these images."""
-        return store.accuracy(run, self.data_hash, self.split, self.images, self.versions)
+        return store.quality(run, self.data_hash, self.split, self.images, self.versions)
 
     def point(self, spec: PruneSpec | None, recovery: Recovery, place: Place | None = None, progress: Progress | None = None) -> SweepPoint:
         """Return a point: from the store, or made, measured and kept, its place in a sweep with it."""

@@ -102,8 +102,8 @@ def predictions(
     images = Images.of(ModelId.from_dict(known.model), data_id, split)
     name = images.name_of(known, WHAT)
     seen = store.measurement(name)
-    if seen is not None and seen.correct is not None and not seen.earlier:
-        return Predictions.unpacked(seen.correct, len(images))
+    if seen is not None and seen.observations is not None and not seen.earlier:
+        return Predictions.unpacked(seen.observations, len(images))
     if stored:
         return None
     found = ask(open_run(known, store, data=images.data), images.part, progress, cancel)

@@ -165,7 +165,7 @@ class _Quantising(Bench):
         name = measurement_id(run.id, hashed, split, len(part), runtime=RUNTIME, versions=versions)
         kept = self.keeper.ask(lambda store: store.measurement(name))
         if kept is not None and not kept.earlier:
-            return kept.accuracy  # type: ignore[no-any-return]
+            return kept.evaluation  # type: ignore[no-any-return]
         session = RUNTIMES[RUNTIME].open(files)
         found = evaluate_session(session, part, progress=progress, cancel=self.cancel)
         seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME, versions=versions)
@@ -175,7 +175,7 @@ class _Quantising(Bench):
     def _before(self, parent: Run, source: nn.Module, part: Any, split: str) -> Evaluation:
         """Return the accuracy of the parent, from the store or measured."""
         hashed = self._hash(split)
-        kept = self.keeper.ask(lambda store: store.accuracy(parent.id, hashed, split, len(part), self.versions))
+        kept = self.keeper.ask(lambda store: store.quality(parent.id, hashed, split, len(part), self.versions))
         if kept is not None:
             return kept  # type: ignore[no-any-return]
         found = evaluate(source, part, cancel=self.cancel)

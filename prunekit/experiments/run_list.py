@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunekit.experiments.records import Label, Measurement, Run
+from prunekit.experiments.records import QUALITY, Label, Measurement, Run
 from prunekit.experiments.store import RunStore
 
 ALL = 1_000_000
@@ -75,8 +75,8 @@ def listed(store: RunStore, *, kind: str | None = None, tag: str | None = None, 
 
 def best_accuracy(seen: list[Measurement]) -> Measurement | None:
     """Return the accuracy that can be vouched for, on test images and on most of them, where there is one; of equal ones the first."""
-    found = [m for m in seen if m.what == "accuracy"]
-    return max(found, key=lambda m: (not m.earlier, m.split == "test", m.images), default=None)
+    found = [m for m in seen if m.what in QUALITY]
+    return max(found, key=lambda m: (not m.earlier, m.split == "test", m.n), default=None)
 
 
 def zero_or_gone(info: Mapping[str, Any], dense: Mapping[str, Any]) -> float | None:
