@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prunekit.errors import DataError
+from prunekit.formatting import percent, span
 from prunekit.tasks.base import Task
 from prunekit.tasks.classification import ACCURACY
-from prunekit.tasks.metrics import Metric
+from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.observations import Observations
 
 
@@ -88,7 +89,7 @@ class Evaluation:
         return plain if self.is_accuracy else plain | {"metric": self.metric.name} | {name: getattr(self.metric, name) for name in shown}
 
     def document(self, every: bool = True) -> dict[str, Any]:
-        """Return the JSON of a quality: ``metric``, the headline's name, ``metrics`` by name, and ``accuracy`` of a classifier.
+        """Return the JSON of a quality: ``metric``, the headline's name, ``metrics`` by name, and ``accuracy`` (None for all but classifiers).
 
         Parameters
         ----------
@@ -102,7 +103,31 @@ class Evaluation:
                 told.setdefault(other.name, other.summary(self.observations) if other.name not in told else {})
             except DataError:  # undefined on these samples, or of columns that are not kept
                 continue
-        return {**({"accuracy": self.to_dict()} if self.is_accuracy else {}), "metric": self.metric.name, "metrics": told}
+        return {"accuracy": self.to_dict() if self.is_accuracy else None, "metric": self.metric.name, "metrics": told}
+
+    def text(self) -> str:
+        """Return the value as people read it, as in ``97.2 %`` or ``21.4 kWh``."""
+        return written(self.metric, self.value)
+
+    def interval(self) -> str:
+        """Return the interval as people read it, as in ``96.1 to 98.0 %``; nothing where none can be said."""
+        if np.isnan(self.low):
+            return ""
+        return (
+            span(self.low, self.high)
+            if self.metric.unit == PERCENT
+            else f"{self.metric.format(self.low)} to {written(self.metric, self.high)}"
+        )
+
+
+def written(metric: Metric, value: float) -> str:
+    """Return a value of a metric as people read it."""
+    return percent(value) if metric.unit == PERCENT else metric.format(value)
+
+
+def quality_document(found: Evaluation | None, every: bool = True) -> dict[str, Any]:
+    """Return the JSON of a quality, or of none."""
+    return {"accuracy": None, "metric": None, "metrics": {}} if found is None else found.document(every)
 
 
 def accuracy_of(correct: ArrayLike, chance: float | None = None, guesses: Sequence[str] = ()) -> Evaluation:
