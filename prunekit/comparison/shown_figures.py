@@ -14,10 +14,11 @@ from prunekit.experiments.records import QUALITY, Measurement, Run
 
 
 class Images(NamedTuple):
-    """Certain images: the fingerprint of the split, and how many of it."""
+    """Certain images, and what is measured on them: the fingerprint of the split, how many of it, the metric."""
 
     data_hash: str
     images: int
+    metric: str
 
 
 def eligible(run: Run, seen: Iterable[Measurement], data: DataId | str | None, split: str) -> list[Measurement]:
@@ -66,7 +67,7 @@ def most_measured(seen: Sequence[Sequence[Measurement]]) -> Measurement | None:
 
 def _images(measurement: Measurement) -> Images:
     """Return which images were used."""
-    return Images(measurement.data_hash, measurement.n)
+    return Images(measurement.data_hash, measurement.n, str((measurement.metric or {}).get("name", "")))
 
 
 def on_these(seen: Sequence[Measurement], chosen: Measurement | None) -> Measurement | None:

@@ -89,7 +89,7 @@ class Evaluation:
         return plain if self.is_accuracy else plain | {"metric": self.metric.name} | {name: getattr(self.metric, name) for name in shown}
 
     def document(self, every: bool = True) -> dict[str, Any]:
-        """Return the JSON of a quality: ``metric``, the headline's name, ``metrics`` by name, and ``accuracy`` (None for all but classifiers).
+        """Return the JSON of a quality: ``metric``, the headline's name, ``metrics`` by name, ``accuracy`` (None of other tasks).
 
         Parameters
         ----------
