@@ -29,7 +29,7 @@ NO_DATA = "none"
 
 def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
     """Load the model that was named."""
-    model_id = ModelId(args.model, args.weights, args.pretrained)
+    model_id = ModelId(args.model, args.weights, args.pretrained, args.task)
     return model_id, load_model(model_id)
 
 

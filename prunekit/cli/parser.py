@@ -121,6 +121,8 @@ def _model_flags(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="F", help="checkpoint for it: .safetensors, .pt, .pth or .th (read without executing anything)"
     )
     parser.add_argument("--pretrained", action="store_true", help="download torchvision's weights; random from a fixed seed otherwise")
+    tasks = "what it is for: the name of a task, or path/to/file.py:task (default: what the model and the data say)"
+    parser.add_argument("--task", metavar="NAME", help=tasks)
     by_default = "the model's own by default, else that of the data, which are never resized to a guess"
     parser.add_argument("--size", type=_whole, metavar="N", help=f"side of the images in pixels; {by_default}")
 

@@ -45,6 +45,8 @@ class ModelId:
         Path of a checkpoint to load into it.
     pretrained : bool
         Download torchvision's weights.
+    task : str, optional
+        What it is for: the name of a task, or ``path/to/file.py:task``; None leaves it to the model and its data.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class ModelId:
     name: str
     weights: str | None = None
     pretrained: bool = False
+    task: str | None = None
 
     def __post_init__(self) -> None:
         """Validate and bring paths into text."""
@@ -62,14 +65,16 @@ class ModelId:
         put(self, "name", _name("model", self.name, ModelError))
         if self.weights is not None:
             put(self, "weights", _name("weights", self.weights, ModelError))
+        if self.task is not None:
+            put(self, "task", _name("task", self.task, ModelError))
         if not isinstance(self.pretrained, bool):
             raise ModelError(f"pretrained must be true or false; got {self.pretrained!r}")
         if self.pretrained and self.weights is not None:
             raise ModelError("give either weights or pretrained, not both")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present."""
-        return asdict(self)
+        """Return plain values, every field present but a task that nobody named: what was written earlier has none."""
+        return {name: value for name, value in asdict(self).items() if name != "task" or value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelId:

@@ -220,9 +220,9 @@ class _Recovering(Bench):
 
     def _test(self, run: str, spec: PruneSpec | None, recovery: Recovery) -> Evaluation | None:
         """Return the accuracy on all test images: the last word."""
-        test = self.data.test
+        test, metric = self.data.test, self.task.headline.name
         hashed = data_hash(test)
-        kept: Evaluation | None = self.keeper.ask(lambda store: store.quality(run, hashed, "test", len(test), self.versions))
+        kept: Evaluation | None = self.keeper.ask(lambda store: store.quality(run, hashed, "test", len(test), self.versions, metric))
         if kept is not None:
             return kept
         if spec is None:
