@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from prunekit.cli.arguments import progress_to, to_json
-from prunekit.cli.tables import accuracy_text, byte_text, short, table
+from prunekit.cli.tables import byte_text, quality_text, short, table
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.repeating import repeat
@@ -31,7 +31,7 @@ def import_(args: argparse.Namespace) -> str:
     lines += [f"{short(run.info['params'])} parameters, {short(run.info['macs'])} MACs"] if "params" in run.info else []
     for seen in run.info["told"]["measurements"]:
         if seen.get("what") == "accuracy" and {"value", "low", "high", "n"} <= set(seen):
-            lines.append(f"accuracy {accuracy_text(seen)}, {seen.get('split')} images of {seen.get('data')}: measured elsewhere, not here")
+            lines.append(f"accuracy {quality_text(seen)}, {seen.get('split')} images of {seen.get('data')}: measured elsewhere, not here")
     return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ from prunekit.evaluation.sizes import gzip_note
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.store import RunStore
-from prunekit.formatting import ordinary, span
+from prunekit.formatting import ordinary
 from prunekit.models.folder import write_folder
 from prunekit.models.info import info
 from prunekit.models.load import load_model
@@ -80,11 +80,13 @@ def _written(path: str, text: str) -> None:
 
 def _page(found: Comparison) -> str:
     """Return the comparison as text: the answer, the runs, their figures, their settings."""
-    columns = found.all
-    on = f"accuracy on {found.images:,} {found.split} images of {found.data}" if found.images else "accuracy was not measured"
+    columns, noun = found.all, found.quality.phrase
+    on = f"{noun} on {found.images:,} {found.split} {found.units} of {found.data}" if found.images else "accuracy was not measured"
     names = [[c.letter, c.run.id[:12], c.name or None, c.title + (f" (gone: {c.gone})" if c.gone else "")] for c in columns]
-    figures: list[list[object]] = [["accuracy", *map(_accuracy, columns)], ["against dense", *map(_difference, columns)]]
-    figures += [[metric.title, *(_figure(name, column) for column in columns)] for name, metric in METRICS.items() if name != "accuracy"]
+    figures: list[list[object]] = [[noun, *map(_quality, columns)], ["against dense", *map(_difference, columns)]]
+    figures += [
+        [metric.title, *(_figure(name, column) for column in columns)] for name, metric in found.metrics.items() if name != "accuracy"
+    ]
     settings = [[("* " if row.differs else "  ") + row.name, None, *row.values] for row in found.settings]
     warnings = [f"! {sentence}." for sentence in (found.caution, *found.doubts) if sentence]
     parts = [f"{found.answer}.", *warnings, "\n".join(found.within_runtimes), table(["", "run", "name", "title"], names)]
@@ -93,10 +95,10 @@ def _page(found: Comparison) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _accuracy(column: Column) -> str:
-    """Return accuracy with its interval."""
+def _quality(column: Column) -> str:
+    """Return the quality with its interval."""
     a = column.accuracy
-    return "not measured" if a is None else ordinary(f"{percent(a.value)} ({span(a.low, a.high)})")
+    return "not measured" if a is None else ordinary(f"{a.text()} ({a.interval() or 'no interval'})")
 
 
 def _difference(column: Column) -> str | None:

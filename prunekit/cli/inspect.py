@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.cli.arguments import NO_DATA, asked_text, asking, model_of, shape_of, to_json
-from prunekit.cli.tables import accuracy_text, byte_text, percent, shape_text, short, size_text, skipped_table, table
+from prunekit.cli.tables import byte_text, percent, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import DataId
 from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
@@ -130,7 +130,7 @@ def _blocks(blocks: list[dict[str, Any]]) -> list[str]:
 
 def _card_accuracy(value: Any) -> str:
     """Return a card's accuracy, whether it holds an interval or not."""
-    return accuracy_text(value) if isinstance(value, dict) and {"value", "low", "high", "n"} <= set(value) else str(value)
+    return quality_text(value) if isinstance(value, dict) and {"value", "low", "high", "n"} <= set(value) else str(value)
 
 
 def _shortened(layers: list[str]) -> str:

@@ -21,7 +21,7 @@ from prunekit.evaluation.before_after import assess
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import store
 from prunekit.experiments.latency_run import Timed, keep_timed
-from prunekit.formatting import milliseconds, ratio_span, times
+from prunekit.formatting import milliseconds, ordinary, ratio_span, times
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport
@@ -136,7 +136,7 @@ def _cells(row: CandidateLatency, base: CandidateLatency) -> tuple[Any, ...]:
     if row.error is not None:
         return (row.name, runtime, None, None, None, None, theory, None, None, "not measured")
     told = "baseline" if row is base else "" if row.ratio is None or row.ratio.different else "no difference"
-    accuracy = None if row.accuracy is None else percent(row.accuracy.value)
+    accuracy = None if row.accuracy is None else ordinary(row.accuracy.text())
     assert row.median_ms is not None and row.q1_ms is not None and row.q3_ms is not None
     spread = (milliseconds(row.median_ms), f"{milliseconds(row.q1_ms)} to {milliseconds(row.q3_ms)}")
     return (row.name, runtime, *spread, _speed(row.ratio), _speed(row.within), theory, byte_text(row.peak_bytes), accuracy, told)

@@ -10,7 +10,7 @@ from torch import nn
 
 from prunekit.cli.arguments import absolute, asked_text, asking, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
-from prunekit.cli.tables import accuracy_text, percent, shape_text, short, size_text, skipped_table, table
+from prunekit.cli.tables import metric_rows, percent, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, samples_of
@@ -99,7 +99,7 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
         "",
         table(["", "before", "after"], _sides(found["before"], found["after"])),
     ]
-    lines += [f"accuracy {difference}"] if difference else []
+    lines += [f"{found['before']['metric']} {difference}"] if difference else []
     lines += _healing(found["recovery"]) if "recovery" in found else []
     lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
     lines += skipped_table(found["skipped"], found["before"]["params"])
@@ -123,7 +123,7 @@ def _of_all(found: dict[str, Any]) -> str:
 def _healing(recovery: dict[str, Any]) -> list[str]:
     """Return what recovery did as text: the accuracy of each stage, the epochs, and what there is to say."""
     accuracy = recovery["accuracy"]
-    lines = ["", recovery["title"], *(f"  {stage:13}{accuracy_text(value)}" for stage, value in accuracy.items() if value)]
+    lines = ["", recovery["title"], *(f"  {stage:13}{quality_text(value)}" for stage, value in accuracy.items() if value)]
     if recovery["history"]:
         rows = [_epoch(epoch, epoch["number"] == recovery["best"]) for epoch in recovery["history"]]
         lines += ["", table(["epoch", "removed", "learning rate", "loss", "training", "validation", ""], rows)]
@@ -134,12 +134,12 @@ def _healing(recovery: dict[str, Any]) -> list[str]:
 def _epoch(epoch: dict[str, Any], kept: bool) -> tuple[object, ...]:
     """Return one epoch's row."""
     numbers = (f"{epoch['lr']:.2g}", f"{epoch['loss']:.4f}", percent(epoch["train_accuracy"]))
-    return epoch["number"], percent(epoch["sparsity"]), *numbers, accuracy_text(epoch["validation"]), "kept" if kept else ""
+    return epoch["number"], percent(epoch["sparsity"]), *numbers, quality_text(epoch["validation"]), "kept" if kept else ""
 
 
 def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, ...]]:
     """Return the rows of before and after."""
-    rows: list[tuple[object, ...]] = [("accuracy", *(accuracy_text(side["accuracy"]) for side in (before, after)))]
+    rows = metric_rows(before, after)
     counted = {"params": "parameters", "nonzero": "not zero"}
     rows += [(title, *(f"{side[key]:,}" for side in (before, after))) for key, title in counted.items()]
     rows += [

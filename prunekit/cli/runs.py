@@ -6,12 +6,12 @@ import argparse
 import sys
 
 from prunekit.cli.arguments import to_json
-from prunekit.cli.tables import byte_text, percent, short, table
+from prunekit.cli.tables import byte_text, short, table
 from prunekit.errors import PrunekitError
 from prunekit.experiments.delete_run import forget
 from prunekit.experiments.home import store
 from prunekit.experiments.records import Label, Run
-from prunekit.experiments.run_list import EARLIER, Listed, in_passing, listed
+from prunekit.experiments.run_list import EARLIER, Listed, in_passing, listed, value_of
 
 HEADER = ["run", "name", "kind", "title", "accuracy", "n", "non-zero", "size", "tags", "note"]
 YES = ("y", "yes")
@@ -37,7 +37,7 @@ def _row(each: Listed) -> tuple[object, ...]:
     """Return one row of the table."""
     seen, info = each.accuracy, each.run.info
     mark = MARK if each.earlier else ""
-    accuracy = (f"not measured{mark}", None) if seen is None else (f"{percent(seen.value['value'])}{mark}", f"{seen.images:,} {seen.split}")
+    accuracy = (f"not measured{mark}", None) if seen is None else (f"{value_of(seen)}{mark}", f"{seen.n:,} {seen.split}")
     size = (info.get("sizes") or {}).get("surgery") or info.get("bytes")
     label, who = each.label, (each.run.id[:12], each.label.name or None, each.run.kind, each.run.title)
     told = (", ".join(label.tags), " ".join(label.note.split())[:40])

@@ -10,7 +10,7 @@ from torch import nn
 
 from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, to_json
 from prunekit.cli.field_flags import given
-from prunekit.cli.tables import accuracy_text, percent, short, table
+from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, ModelError, PrunekitError
 from prunekit.evaluation.sensitivity.drop_curves import fragile
@@ -21,6 +21,7 @@ from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, sugges
 from prunekit.formatting import asked, ordinary
 from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
+from prunekit.tasks.metrics import PERCENT
 
 MEGABYTE = 2**20
 
@@ -72,13 +73,14 @@ def _page(name: str, found: Sensitivity, suggested: Suggestion | None) -> str:
     header += [] if suggested is None else ["target"]
     rows = []
     for place, layer in enumerate(found.layers):
-        values = (str(percent(point.accuracy.value)).removesuffix(" %") for point in layer.points)
+        values = (ordinary(point.accuracy.text()).removesuffix(" %") for point in layer.points)
         target = () if suggested is None else (percent(suggested.targets[place].sparsity),)
         rows.append((layer.name, short(layer.params), short(layer.macs), *values, *target))
     where = f"{found.split} images, " if found.split else ""
+    unit = " in %" if found.dense.metric.unit == PERCENT else ""
     lines = [
-        f"{name}   {found.mode}, {found.criterion}: each alone, accuracy in %",
-        f"dense {accuracy_text(found.dense.to_dict())}; {where}everything else left dense",
+        f"{name}   {found.mode}, {found.criterion}: each alone, {found.dense.metric.phrase}{unit}",
+        f"dense {quality_text(found.dense.to_dict())}; {where}everything else left dense",
         "",
         table(header, rows),
         *(f"! {sentence}" for sentence in (*fragile(found).values(), *found.notes)),

@@ -11,7 +11,7 @@ from typing import Any
 from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.prune import setting_text
-from prunekit.cli.tables import accuracy_text, percent, short, table
+from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.config.choices import SEEDED
 from prunekit.errors import DataError, SpecError, StoreError
 from prunekit.evaluation.batches import Progress
@@ -110,7 +110,7 @@ def _spread(sweeps: list[list[SweepPoint]], args: argparse.Namespace) -> dict[st
 def _page(found: dict[str, Any], recovered: str) -> str:
     """Return the points as text."""
     lines = [f"{found['model']['name']}   {setting_text(found['spec'])}, {recovered or 'no recovery'}"]
-    lines += [f"dense: {accuracy_text(found['dense'])} on {found['split']} images", ""]
+    lines += [f"dense: {quality_text(found['dense'])} on {found['split']} images", ""]
     lines.append(table(HEADER, [_point(point) for point in found["points"]]))
     if "spread" in found:
         header = ["requested", "mean", "lowest", "highest", "sd"]
@@ -120,7 +120,7 @@ def _page(found: dict[str, Any], recovered: str) -> str:
 
 def _point(point: dict[str, Any]) -> tuple[object, ...]:
     """Return one sparsity's row."""
-    shares = (percent(point["requested"]), percent(point["sparsity"]), accuracy_text(point["accuracy"]))
+    shares = (percent(point["requested"]), percent(point["sparsity"]), quality_text(point["accuracy"]))
     return *shares, f"{point['params']:,}", f"{point['nonzero']:,}", short(point["macs"]), short(point["effective_macs"])
 
 

@@ -9,6 +9,7 @@ from prunekit import formatting
 from prunekit.evaluation.sizes import gzip_note
 from prunekit.formatting import ordinary
 from prunekit.pruning.skipped import Skipped, grouped
+from prunekit.tasks.metrics import PERCENT, Metric
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -65,11 +66,25 @@ def percent(share: float | None, digits: int = 1) -> str | None:
     return None if share is None else ordinary(formatting.percent(share, digits))
 
 
-def accuracy_text(accuracy: Mapping[str, Any] | None) -> str:
-    """Return accuracy with its interval."""
-    if accuracy is None:
+def quality_text(told: Mapping[str, Any] | None) -> str:
+    """Return a quality with its interval, as it stands in JSON; one that names no unit is an accuracy."""
+    if told is None:
         return "not measured"
-    return ordinary(f"{percent(accuracy['value'])} ({formatting.span(accuracy['low'], accuracy['high'])}, n = {accuracy['n']:,})")
+    if told.get("unit", PERCENT) == PERCENT:
+        value, between = percent(told["value"]), formatting.span(told["low"], told["high"])
+    else:
+        metric = Metric("", "", lambda _: 0.0, told["unit"], decimals=told.get("decimals"))
+        value, *ends = (None if told[name] is None else metric.format(told[name]) for name in ("value", "low", "high"))
+        between = f"{ends[0]} to {ends[1]}" if None not in ends else "no interval"
+    return ordinary(f"{value} ({between}, n = {told['n']:,})")
+
+
+def metric_rows(*sides: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """Return a row for each metric of some documents of qualities; "accuracy" where nothing was measured."""
+    names = dict.fromkeys(name for side in sides for name in side.get("metrics", ()))
+    if not names:
+        return [("accuracy", *(quality_text(side.get("accuracy")) for side in sides))]
+    return [(name, *(quality_text(side.get("metrics", {}).get(name)) for side in sides)) for name in names]
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from prunekit.comparison.columns import Column, Speed
+from prunekit.comparison.quality_words import QualityWords, quality_of
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.run_list import EARLIER
-from prunekit.formatting import listed, ordinary, percent
+from prunekit.experiments.stored_metric import Shown
+from prunekit.formatting import listed
 from prunekit.formatting import times as written
 
 
@@ -23,8 +25,8 @@ class Answer(NamedTuple):
 def answer(baseline: Column, columns: Sequence[Column]) -> Answer:
     """Say which run to take.
 
-    The rule: among the runs that can still be opened, whose figures can be vouched for, and that lose no significant accuracy against the
-    dense model (McNemar, paired, 5 %), the one with the fewest bytes to ship; where all lose, the most accurate. The sentence then says
+    The rule: among the runs that can still be opened, whose figures can be vouched for, and that are not significantly worse than the
+    dense model in their metric (paired, 5 %), the one with the fewest bytes to ship; where all are, the best in it. The sentence then says
     who else wins on what.
 
     Parameters
@@ -39,54 +41,51 @@ def answer(baseline: Column, columns: Sequence[Column]) -> Answer:
     if not measured:
         return Answer("", _unmeasured(baseline, columns, open_))
     harmless = [column for column in measured if column.difference is not None and not loses(column)]
-    best = _smallest(harmless, baseline) if harmless else max(measured, key=_accuracy)
-    reason = _reason(best, harmless, measured, baseline)
+    words = QualityWords.of(quality_of(column.accuracy for column in measured))
+    best = _smallest(harmless, baseline, words) if harmless else max(measured, key=lambda column: words.goodness(column.accuracy))
+    reason = _reason(best, harmless, measured, baseline, words)
     others = [column for column in open_ if column is not best]
-    claims = [_more_accurate(best, others), _faster(best, others), _smaller(best, others, baseline), _silent(columns)]
-    return Answer(best.letter, "; ".join([f"{_outcome(best, baseline)}: {reason}", *filter(None, claims)]))
+    claims = [_better(best, others, words), _faster(best, others), _smaller(best, others, baseline, words), _silent(columns)]
+    return Answer(best.letter, "; ".join([f"{_outcome(best, baseline, words)}: {reason}", *filter(None, claims)]))
 
 
 def loses(column: Column) -> bool:
-    """Whether a run is significantly less accurate than the dense model."""
-    return column.difference is not None and column.difference.significant and column.difference.value < 0
+    """Whether a run is significantly worse than the dense model, in the direction of its metric."""
+    found = column.difference
+    return found is not None and found.significant and found.metric.lost(found).value > 0
 
 
-def _accuracy(column: Column) -> float:
-    """Return the accuracy, -1 where there is none."""
-    return -1.0 if column.accuracy is None else column.accuracy.value
-
-
-def _smallest(columns: Sequence[Column], baseline: Column) -> Column:
-    """Return the one with the fewest bytes; without sizes the most accurate. Among equals the more accurate, then the first."""
+def _smallest(columns: Sequence[Column], baseline: Column, words: QualityWords) -> Column:
+    """Return the one with the fewest bytes; without sizes the best in quality. Among equals the better, then the first."""
     sized = [column for column in columns if column.shipped is not None]
     if baseline.shipped is None or not sized:
-        return max(columns, key=_accuracy)
-    return min(sized, key=lambda column: (column.shipped.bytes if column.shipped else 0, -_accuracy(column)))
+        return max(columns, key=lambda column: words.goodness(column.accuracy))
+    return min(sized, key=lambda column: (column.shipped.bytes if column.shipped else 0, -words.goodness(column.accuracy)))
 
 
-def _reason(best: Column, harmless: Sequence[Column], measured: Sequence[Column], baseline: Column) -> str:
+def _reason(best: Column, harmless: Sequence[Column], measured: Sequence[Column], baseline: Column, words: QualityWords) -> str:
     """Say by which rule the run was chosen."""
     if not harmless:
         if best.difference is None:
-            return "the most accurate, and the dense model was not measured on the same images"
-        few = {1: "it loses", 2: "both lose"}.get(len(measured), f"all {len(measured)} lose")
-        return f"{few} significant accuracy{'' if len(measured) == 1 else ', and this the least'}"
+            known = "nothing compares it with the dense model here" if baseline.accuracy else ""
+            return f"the {words.best}, and {known or 'the dense model was not measured on the same images'}"
+        return words.all_lose(len(measured))
     sized = baseline.shipped is not None and best.shipped is not None
-    word = "smallest" if sized else "most accurate (no sizes were measured)"
+    word = "smallest" if sized else f"{words.best} (no sizes were measured)"
     if len(harmless) == 1:
-        return "the only one that loses no significant accuracy"
-    return f"the {word} of the {len(harmless)} that lose no significant accuracy"
+        return f"the only one that {words.harmless}"
+    return f"the {word} of the {len(harmless)} that {words.unharmed}"
 
 
-def _outcome(best: Column, baseline: Column) -> str:
-    """Say what a run reaches: accuracy, size and, where it was timed, speed."""
+def _outcome(best: Column, baseline: Column, words: QualityWords) -> str:
+    """Say what a run reaches: quality, size and, where it was timed, speed."""
     accuracy = best.accuracy
     assert accuracy is not None
     keeps = "reaches" if best.difference is None or loses(best) else "keeps"
     paired = "not compared with dense" if best.difference is None else best.difference.sentence()
-    words = f"{best.letter} {keeps} {ordinary(percent(accuracy.value))} ({paired}, n = {accuracy.n:,})"
+    told = f"{best.letter} {keeps} {words.named(accuracy.value)} ({paired}, n = {accuracy.n:,})"
     rest = [part for part in (_size(best, baseline), _speed(best.speed)) if part]
-    return words + (f" at {' and '.join(rest)}" if rest else "")
+    return told + (f" at {' and '.join(rest)}" if rest else "")
 
 
 def _size(column: Column, baseline: Column) -> str:
@@ -114,32 +113,33 @@ def _speed(speed: Speed | None) -> str:
     return "" if speed is None else f"{speed.sentence()} ({speed.where()})"
 
 
-def _more_accurate(best: Column, others: Sequence[Column]) -> str:
-    """Say who is significantly more accurate, or that nobody is."""
+def _better(best: Column, others: Sequence[Column], words: QualityWords) -> str:
+    """Say who is significantly better, or that nobody is."""
     mine = best.accuracy
     rivals = [(column, column.accuracy) for column in others if column.accuracy is not None]
-    if mine is None or not rivals:
+    if mine is None or not rivals or isinstance(mine.metric, Shown):
         return ""
     ahead = [(column, found) for column, found in rivals if _beats(found, mine)]
     if not ahead:
-        return "no other is significantly more accurate" if len(rivals) > 1 else _of_two(best, mine, *rivals[0])
-    top, found = max(ahead, key=lambda pair: pair[1].value)
-    return f"{top.letter} is more accurate, {ordinary(percent(found.value))} ({compare(mine, found).sentence()}, against {best.letter})"
+        return f"no other is significantly {words.better}" if len(rivals) > 1 else _of_two(best, mine, *rivals[0], words)
+    top, found = max(ahead, key=lambda pair: words.goodness(pair[1]))
+    return f"{top.letter} is {words.better}, {words.value(found.value)} ({compare(mine, found).sentence()}, against {best.letter})"
 
 
-def _of_two(best: Column, mine: Evaluation, rival: Column, found: Evaluation) -> str:
-    """Say how the accuracies of two runs compare, where the other is not ahead."""
+def _of_two(best: Column, mine: Evaluation, rival: Column, found: Evaluation, words: QualityWords) -> str:
+    """Say how the qualities of two runs compare, where the other is not ahead."""
     if _beats(mine, found):
-        return (
-            f"{rival.letter} is less accurate, {ordinary(percent(found.value))} ({compare(mine, found).sentence()}, against {best.letter})"
-        )
-    return f"the accuracies of {best.letter} and {rival.letter} do not differ significantly"
+        paired = compare(mine, found).sentence()
+        return f"{rival.letter} is {words.worse}, {words.value(found.value)} ({paired}, against {best.letter})"
+    return words.alike(best.letter, rival.letter)
 
 
 def _beats(one: Evaluation, other: Evaluation) -> bool:
-    """Whether one accuracy is significantly above another on the same images."""
+    """Whether one quality is significantly better than another on the same samples."""
+    if isinstance(one.metric, Shown):
+        return False
     difference = compare(other, one)
-    return difference.significant and difference.value > 0
+    return difference.significant and one.metric.lost(difference).value < 0
 
 
 def _faster(best: Column, others: Sequence[Column]) -> str:
@@ -153,7 +153,7 @@ def _faster(best: Column, others: Sequence[Column]) -> str:
     return f"{top.letter} is faster ({written(1 / speed.ratio)})" if speed.high < best.speed.low else ""
 
 
-def _smaller(best: Column, others: Sequence[Column], baseline: Column) -> str:
+def _smaller(best: Column, others: Sequence[Column], baseline: Column, words: QualityWords) -> str:
     """Say who is smaller, and what that costs."""
     if best.shipped is None or baseline.shipped is None:
         return ""
@@ -165,7 +165,7 @@ def _smaller(best: Column, others: Sequence[Column], baseline: Column) -> str:
     told = f"{top.letter} is smaller ({times(baseline.shipped.bytes, size, 'smaller', 'larger')} than dense, {cost})"
     several = sum(column.accuracy is not None for column in others) > 1  # of two it was said before
     equal = several and best.accuracy is not None and top.accuracy is not None and not _beats(best.accuracy, top.accuracy)
-    return told + (f", and {best.letter} is not significantly more accurate" if equal else "")
+    return told + (f", and {best.letter} is not significantly {words.better}" if equal else "")
 
 
 def _silent(columns: Sequence[Column]) -> str:

@@ -19,10 +19,10 @@ from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.evaluation.batches import Progress, part_of
 from prunekit.evaluation.before_after import assess, document
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
-from prunekit.formatting import ordinary, percent, span
+from prunekit.formatting import ordinary, percent
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.models.load import load_model
 from prunekit.models.probe import difference
@@ -76,8 +76,13 @@ class Applied:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         plain = {name: getattr(self, name) for name in ("same_masks", "overlap", "expected", "within", "sentence")}
-        accuracy = None if self.accuracy is None else self.accuracy.to_dict()
-        return {"recipe": self.recipe.to_dict(), **plain, "accuracy": accuracy, "notes": list(self.notes), "result": self.document}
+        return {
+            "recipe": self.recipe.to_dict(),
+            **plain,
+            **quality_document(self.accuracy),
+            "notes": list(self.notes),
+            "result": self.document,
+        }
 
 
 def apply_recipe(path: str | PathLike[str], *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Applied:
@@ -200,7 +205,11 @@ class _Found:
     def expected(self) -> tuple[dict[str, Any] | None, bool | None]:
         """Return the recorded accuracy, on as many images where there is one, and whether what was measured lies in its interval."""
         here = self.accuracy
-        told = sorted(self.told.accuracies, key=lambda each: (here is None or each["n"] != here.n, -each["n"]))
+        metric = "accuracy" if here is None else here.metric.name
+        told = sorted(
+            (each for each in self.told.accuracies if each.get("metric", "accuracy") == metric),
+            key=lambda each: (here is None or each["n"] != here.n, -each["n"]),
+        )
         if not told:
             return None, None
         return told[0], None if here is None else bool(told[0]["low"] <= here.value <= told[0]["high"])
@@ -208,7 +217,7 @@ class _Found:
     def sentence(self) -> str:
         """Say what came out."""
         if not self.told.beside:
-            measured = "" if self.accuracy is None else f"; accuracy {_percent(self.accuracy)}"
+            measured = "" if self.accuracy is None else f"; {self.accuracy.metric.phrase} {_value(self.accuracy)}"
             return f"Carried out; there is nothing recorded to compare with{measured}."
         return f"{self._masks_in_words()}; {self._accuracy_in_words()}."
 
@@ -229,10 +238,11 @@ class _Found:
         if told is None or self.accuracy is None:
             return f"accuracy is not {'recorded' if self.accuracy is not None else 'measured'}"
         place = "within" if within else "outside"
-        interval = ordinary(span(told["low"], told["high"]))
-        return f"accuracy {_percent(self.accuracy)} lies {place} the recorded interval {interval} (n = {told['n']:,})"
+        recorded = replace(self.accuracy, low=told["low"], high=told["high"])
+        interval = ordinary(recorded.interval())
+        return f"{recorded.metric.phrase} {_value(self.accuracy)} lies {place} the recorded interval {interval} (n = {told['n']:,})"
 
 
-def _percent(accuracy: Evaluation) -> str:
-    """Return an accuracy with its number of samples."""
-    return ordinary(f"{percent(accuracy.value)} (n = {accuracy.n:,})")
+def _value(accuracy: Evaluation) -> str:
+    """Return a quality with its number of samples."""
+    return ordinary(f"{accuracy.text()} (n = {accuracy.n:,})")

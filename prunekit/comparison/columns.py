@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prunekit.evaluation.paired import Difference
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.experiments.records import Measurement, Run
 from prunekit.formatting import times
 from prunekit.latency.ratio import Ratio, speed_words
@@ -141,9 +141,8 @@ class Column:
         """Return plain values for JSON."""
         plain = ("letter", "name", "title", "params", "nonzero", "macs", "effective_macs", "sparsity", "of_all", "sizes", "gone", "earlier")
         found = {"run": self.run.id, "kind": self.run.kind, **{name: getattr(self, name) for name in plain}}
-        for name in ("accuracy", "difference"):
-            value = getattr(self, name)
-            found[name] = None if value is None else value.to_dict()
+        found |= quality_document(self.accuracy)
+        found["difference"] = None if self.difference is None else self.difference.to_dict()
         for name in ("shipped", "speed"):
             value = getattr(self, name)
             found[name] = None if value is None else asdict(value)

@@ -10,6 +10,7 @@ from prunekit.comparison.answer import answer
 from prunekit.comparison.columns import Column, Speed
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.letters import DENSE, FEWEST, MOST, letters
+from prunekit.comparison.quality_words import quality_of
 from prunekit.comparison.settings import caution, differing, setting_rows
 from prunekit.comparison.shown_figures import by_runtime, eligible, most_measured, on_these, shipped, speeds
 from prunekit.config.ids import DataId
@@ -22,6 +23,7 @@ from prunekit.experiments.identity import run_id
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.run_list import EARLIER, zero_or_gone
 from prunekit.experiments.store import RunStore
+from prunekit.experiments.stored_metric import Shown, shown
 from prunekit.models.cost import share_of_all
 from prunekit.models.folder import is_folder
 
@@ -69,7 +71,7 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
     columns = [_measured(_column(run, named[run.id], dense), found[run.id], timed[run.id], fast.get(run.id)) for run in (dense, *runs)]
     columns = [replace(column, speeds=each_runtime.get(column.run.id, ()), name=store.label(column.run.id).name) for column in columns]
     columns[0] = columns[0] if kept else replace(columns[0], gone=ORPHANS)
-    return _together([_paired(column, columns[0].accuracy) for column in columns], named, chosen, split)
+    return _together([_paired(column, columns[0].accuracy) for column in columns], named, chosen, split, fit)
 
 
 def picked(run_ids: Sequence[str], store: RunStore) -> list[Run]:
@@ -110,7 +112,7 @@ def _column(run: Run, letter: str, dense: Run) -> Column:
 def _measured(column: Column, seen: Measurement | None, timed: tuple[Measurement, ...], speed: Speed | None) -> Column:
     """Return a column with what was measured of its run."""
     earlier = column.run.earlier if seen is None else seen.earlier
-    return replace(column, accuracy=None if seen is None else seen.accuracy, latency=timed, speed=speed, earlier=earlier)
+    return replace(column, accuracy=None if seen is None else seen.evaluation, latency=timed, speed=speed, earlier=earlier)
 
 
 def _vouched(columns: Sequence[Column]) -> str:
@@ -137,7 +139,29 @@ def _paired(column: Column, dense: Evaluation | None) -> Column:
     """Return a column with its difference from the dense model, where both were measured on the same images."""
     if column.accuracy is None or dense is None or column.letter == DENSE:
         return column
-    return replace(column, difference=compare(dense, column.accuracy))
+    try:
+        return replace(column, difference=compare(dense, column.accuracy))
+    except PrunekitError:  # the task is gone: said in `_apart`
+        return column
+
+
+def _apart(columns: Sequence[Column], fit: Mapping[str, Sequence[Measurement]]) -> str:
+    """Say which runs are not compared in quality: they were measured in another metric, or nobody can compute it any more."""
+    metric = quality_of(column.accuracy for column in columns)
+    other = {
+        column.letter: shown(fit[column.run.id][0].metric or {}, "").phrase
+        for column in columns
+        if column.accuracy is None and fit.get(column.run.id) and fit[column.run.id][0].metric
+    }
+    other = {letter: noun for letter, noun in other.items() if noun != metric.phrase}
+    told = [f"{letter} was measured in {noun}, not in {metric.phrase}: these are not compared" for letter, noun in other.items()]
+    if isinstance(metric, Shown):
+        seen = next(column.accuracy for column in columns if column.accuracy is not None)
+        try:
+            metric.compare(seen.observations, seen.observations)
+        except PrunekitError as error:
+            told.append(str(error))
+    return ". ".join(told)
 
 
 def gone(run: Run) -> str:
@@ -147,13 +171,15 @@ def gone(run: Run) -> str:
     return "" if there.get(run.kind, True) else f"the weights of run {run.id[:12]} are not in {folder}: make it again"
 
 
-def _together(columns: Sequence[Column], named: Mapping[str, str], chosen: Measurement | None, split: str) -> Comparison:
+def _together(
+    columns: Sequence[Column], named: Mapping[str, str], chosen: Measurement | None, split: str, fit: Mapping[str, Sequence[Measurement]]
+) -> Comparison:
     """Return the comparison of some columns, the dense model first."""
     baseline, rest = columns[0], tuple(columns[1:])
     rows = setting_rows([column.run for column in rest], named)
     names, found = differing(rows), answer(baseline, rest)
-    told = ". ".join(filter(None, (caution(names, [column.letter for column in rest]), _vouched(columns))))
+    told = ". ".join(filter(None, (caution(names, [column.letter for column in rest]), _vouched(columns), _apart(columns, fit))))
     lacking = tuple(c.run.id for c in columns if c.accuracy is None or c.sizes is None or c.earlier or outdated(c.run.info.get("sizes")))
-    data, images = (None, 0) if chosen is None else (chosen.data, chosen.images)
+    data, images = (None, 0) if chosen is None else (chosen.data, chosen.n)
     name = "" if data is None else str(data["name"])
     return Comparison(baseline, rest, rows, names, told, found.sentence, found.best, name, data, split, images, lacking)

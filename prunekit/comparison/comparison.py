@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prunekit import tasks
 from prunekit.comparison.columns import Column, SettingRow
-from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.metrics import METRICS, Metric, metrics_of
+from prunekit.comparison.quality_words import quality_of
 from prunekit.evaluation.chance import by_chance, chance_sentence
 from prunekit.formatting import listed
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.classification import ACCURACY
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,22 @@ class Comparison:
     def all(self) -> tuple[Column, ...]:
         """The dense model, then the runs."""
         return (self.baseline, *self.columns)
+
+    @property
+    def quality(self) -> tasks.Metric:
+        """What was measured of all: accuracy where nothing was."""
+        return quality_of(column.accuracy for column in self.all)
+
+    @property
+    def units(self) -> str:
+        """What several samples are called: ``images``, ``rows``."""
+        task = next((column.accuracy.task for column in self.all if column.accuracy is not None), None)
+        return "images" if self.quality.name == ACCURACY.name else "samples" if task is None else task.units_of_data
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The figures of a column by name, `METRICS` with the metric that was measured."""
+        return metrics_of(self.quality)
 
     @property
     def to_fill(self) -> tuple[str, ...]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from prunekit import tasks
 from prunekit.comparison.columns import Column
+from prunekit.comparison.quality_words import QualityWords
+from prunekit.evaluation.quality import written
 from prunekit.evaluation.sizes import FORMS
 from prunekit.formatting import count, ordinary, percent, size, times
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import HIGHER, PERCENT
 
 WRITTEN: dict[str, Callable[[float], str]] = {"share": percent, "ratio": times, "count": count, "bytes": size}
 
@@ -20,14 +25,16 @@ class Metric:
     ----------
     title : str
         As people read it.
-    unit : {"share", "count", "bytes", "ratio"}
-        Share: a fraction, shown in percent. Ratio: a multiple of the dense model's.
+    unit : {"share", "count", "bytes", "ratio", "quality"}
+        Share: a fraction, shown in percent. Ratio: a multiple of the dense model's. Quality: as its own metric writes it.
     higher_is_better : bool
         Which way.
     value : callable
         Column -> float or None (not measured).
     best_word : str
         The superlative: ``smallest``, ``most accurate``.
+    quality : prunekit.tasks.Metric, optional
+        Of a measured quality: the metric itself.
     """
 
     title: str
@@ -36,8 +43,12 @@ class Metric:
     value: Callable[[Column], float | None]
     best_word: str
 
+    quality: tasks.Metric | None = None
+
     def text(self, number: float) -> str:
         """Return a value as people read it, as in ``97.5 %`` or ``34.1 kB``."""
+        if self.quality is not None:
+            return ordinary(written(self.quality, number))
         return ordinary(WRITTEN[self.unit](number))
 
 
@@ -61,3 +72,12 @@ METRICS: dict[str, Metric] = {
     "sparse": Metric(FORMS["sparse"].capitalize(), "bytes", False, _size("sparse"), "smallest in a sparse format"),
     "surgery": Metric(FORMS["surgery"].capitalize(), "bytes", False, _size("surgery"), "smallest after surgery"),
 }
+
+
+def metrics_of(found: tasks.Metric) -> dict[str, Metric]:
+    """Return `METRICS` with a task's headline in the place of accuracy: its title, unit and direction."""
+    if found.name == ACCURACY.name:
+        return METRICS
+    words, unit = QualityWords.of(found), "share" if found.unit == PERCENT else "quality"
+    own = replace(METRICS["accuracy"], title=found.title, unit=unit, higher_is_better=found.better == HIGHER, best_word=words.best)
+    return METRICS | {"accuracy": replace(own, quality=found)}

@@ -15,12 +15,14 @@ from torch import Tensor
 from prunekit.config.spec import Recipe
 from prunekit.errors import CheckpointError, SpecError
 from prunekit.experiments.archive.reader import unpack
+from prunekit.experiments.records import QUALITY
 from prunekit.models.checkpoints import read_checkpoint
 from prunekit.models.earlier_versions import kept_in
 from prunekit.models.folder import RECIPE, WEIGHTS, is_folder, read_recipe, read_result
 from prunekit.models.probe import Probe
 from prunekit.models.saved_values import metadata
 from prunekit.models.state import digest_of
+from prunekit.tasks.classification import ACCURACY
 
 MOST_TEXT = 4 << 20  # bytes of a recipe
 
@@ -117,21 +119,27 @@ def _folder(folder: Path, accuracies: tuple[dict[str, Any], ...], weights: str =
 
 
 def _of_folder(result: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Return the accuracy in what `prunekit prune` wrote."""
+    """Return the quality in what `prunekit prune` wrote."""
     after = result.get("after")
-    return _sound([after.get("accuracy")] if isinstance(after, dict) else [])
+    if not isinstance(after, dict):
+        return ()
+    name, metrics = after.get("metric"), after.get("metrics")
+    if after.get("accuracy") is None and isinstance(name, str) and isinstance(metrics, dict):
+        return _sound([(name, metrics.get(name))])
+    return _sound([(ACCURACY.name, after.get("accuracy"))])
 
 
 def _of_archive(result: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Return the accuracies on test images in what an export wrote."""
+    """Return the qualities on test samples in what an export wrote."""
     told = result.get("measurements")
     seen = [m for m in told if isinstance(m, dict)] if isinstance(told, list) else []
-    wanted = {"what": "accuracy", "split": "test", "runtime": "eager"}
-    return _sound([m.get("value") for m in seen if all(m.get(name) == value for name, value in wanted.items())])
+    good = [m for m in seen if m.get("what") in QUALITY and m.get("split") == "test" and m.get("runtime") == "eager"]
+    named = [m["metric"].get("name") if isinstance(m.get("metric"), dict) else ACCURACY.name for m in good]
+    return _sound(list(zip(named, (m.get("value") for m in good), strict=True)))
 
 
-def _sound(told: list[Any]) -> tuple[dict[str, Any], ...]:
-    """Return those that are accuracies: a file may come from anybody."""
+def _sound(told: list[tuple[Any, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return those that are qualities, of all but accuracy with the metric's name: a file may come from anybody."""
     names = ("value", "low", "high", "n")
-    found = [each for each in told if isinstance(each, dict) and all(isinstance(each.get(name), (int, float)) for name in names)]
-    return tuple({name: each[name] for name in names} for each in found)
+    found = [(n, v) for n, v in told if isinstance(v, dict) and all(isinstance(v.get(name), (int, float)) for name in names)]
+    return tuple({key: v[key] for key in names} | ({} if n == ACCURACY.name else {"metric": n}) for n, v in found)

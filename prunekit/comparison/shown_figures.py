@@ -10,14 +10,15 @@ from prunekit.config.ids import DataId
 from prunekit.experiments.identity import this_machine
 from prunekit.experiments.measured_samples import INT8
 from prunekit.experiments.measured_samples import INT8 as FILE
-from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.records import QUALITY, Measurement, Run
 
 
 class Images(NamedTuple):
-    """Certain images: the fingerprint of the split, and how many of it."""
+    """Certain images, and what is measured on them: the fingerprint of the split, how many of it, the metric."""
 
     data_hash: str
     images: int
+    metric: str
 
 
 def eligible(run: Run, seen: Iterable[Measurement], data: DataId | str | None, split: str) -> list[Measurement]:
@@ -34,7 +35,7 @@ def eligible(run: Run, seen: Iterable[Measurement], data: DataId | str | None, s
     split : str
         Only on this part of them.
     """
-    found = [m for m in seen if m.what == "accuracy" and m.split == split and m.correct is not None and _is_of(m.data, data)]
+    found = [m for m in seen if m.what in QUALITY and m.split == split and m.observations is not None and _is_of(m.data, data)]
     own = "int8" if run.info.get("file") == INT8 else "eager"
     found = [m for m in found if m.runtime == own]
     here = dict(this_machine())
@@ -61,12 +62,12 @@ def most_measured(seen: Sequence[Sequence[Measurement]]) -> Measurement | None:
         for images in {_images(m) for m in each}:
             counts[images] = counts.get(images, 0) + 1
     every = [m for each in seen for m in each]
-    return max(every, key=lambda m: (counts[_images(m)], not m.earlier, m.images, m.created), default=None)
+    return max(every, key=lambda m: (counts[_images(m)], not m.earlier, m.n, m.created), default=None)
 
 
 def _images(measurement: Measurement) -> Images:
     """Return which images were used."""
-    return Images(measurement.data_hash, measurement.images)
+    return Images(measurement.data_hash, measurement.n, str((measurement.metric or {}).get("name", "")))
 
 
 def on_these(seen: Sequence[Measurement], chosen: Measurement | None) -> Measurement | None:

@@ -9,10 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.metrics import METRICS, Metric
+from prunekit.comparison.metrics import METRICS, Metric, metrics_of
 from prunekit.errors import PrunekitError, one_of
+from prunekit.tasks.classification import ACCURACY
 
-__all__ = ["METRICS", "Best", "Metric", "best_within", "metric_frame", "pareto"]
+__all__ = ["METRICS", "Best", "Metric", "best_within", "metric_frame", "metrics_in", "pareto"]
+QUALITY = "quality"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,14 @@ def metric_frame(comparison: Comparison, baseline: bool = True) -> pd.DataFrame:
         low, high = (np.nan, np.nan) if column.accuracy is None else (column.accuracy.low, column.accuracy.high)
         who: dict[str, object] = {"letter": column.letter, "run": column.run.id, "title": column.called}
         rows.append(who | figures | {"accuracy_low": low, "accuracy_high": high})
-    return pd.DataFrame(rows, columns=["letter", "run", "title", *METRICS, "accuracy_low", "accuracy_high"])
+    frame = pd.DataFrame(rows, columns=["letter", "run", "title", *METRICS, "accuracy_low", "accuracy_high"])
+    frame.attrs[QUALITY] = comparison.quality
+    return frame
+
+
+def metrics_in(frame: pd.DataFrame) -> dict[str, Metric]:
+    """Return what the figures of a frame of `metric_frame` are; accuracy where it does not say what quality."""
+    return metrics_of(frame.attrs.get(QUALITY, ACCURACY))
 
 
 def pareto(frame: pd.DataFrame, x: str, y: str) -> pd.Series:
@@ -99,7 +108,7 @@ def best_within(frame: pd.DataFrame, metric: str, bound: float, objective: str) 
     -------
     Best
     """
-    what, goal = _metric(metric), _metric(objective)
+    what, goal = _metric(frame, metric), _metric(frame, objective)
     if not np.isfinite(bound):
         raise PrunekitError(f"the bound of {what.title.lower()} must be a number; got {bound!r}")
     limit, sign = ("at least", 1) if what.higher_is_better else ("at most", -1)
@@ -113,26 +122,26 @@ def best_within(frame: pd.DataFrame, metric: str, bound: float, objective: str) 
     row = within.iloc[order[0]]
     told = f"{row.letter} is the {goal.best_word} with {words}: {goal.text(row[objective])}"
     told += "" if metric == objective else f" at {what.text(row[metric])}"
-    return Best(str(row.letter), str(row.run), told + _unsure(row, metric, bound) + "." + left_out)
+    return Best(str(row.letter), str(row.run), told + _unsure(row, metric, bound, what) + "." + left_out)
 
 
-def _metric(name: str) -> Metric:
+def _metric(frame: pd.DataFrame, name: str) -> Metric:
     """Return a metric by its name."""
     one_of("metric", name, METRICS, PrunekitError)
-    return METRICS[name]
+    return metrics_in(frame)[name]
 
 
 def _badness(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
     """Return a figure so that lower is better; what is missing is NaN, which compares as neither."""
     values: NDArray[np.float64] = frame[name].to_numpy(dtype=np.float64)
-    return -values if _metric(name).higher_is_better else values
+    return -values if _metric(frame, name).higher_is_better else values
 
 
 def _left_out(rows: pd.DataFrame, names: list[str]) -> str:
     """Say which rows have no figure."""
     if rows.empty:
         return ""
-    titles = " or ".join(METRICS[name].title.lower() for name in dict.fromkeys(names) if not np.isfinite(rows[name]).all())
+    titles = " or ".join(_metric(rows, name).title.lower() for name in dict.fromkeys(names) if not np.isfinite(rows[name]).all())
     return f" Left out, because {titles} was not measured: {', '.join(rows.letter)}."
 
 
@@ -141,11 +150,12 @@ def _none(measured: pd.DataFrame, metric: str, words: str) -> str:
     if measured.empty:
         return f"Nothing can be said about {words}: nothing was measured."
     nearest = measured.iloc[int(np.argmin(_badness(measured, metric)))]
-    return f"No run has {words}; nearest is {nearest.letter} with {METRICS[metric].text(nearest[metric])}."
+    return f"No run has {words}; nearest is {nearest.letter} with {_metric(measured, metric).text(nearest[metric])}."
 
 
-def _unsure(row: pd.Series, metric: str, bound: float) -> str:
-    """Say where the interval of an accuracy reaches below the bound."""
-    if metric != "accuracy" or not row.accuracy_low < bound:
+def _unsure(row: pd.Series, metric: str, bound: float, what: Metric) -> str:
+    """Say where the interval of a quality reaches beyond the bound."""
+    end, way = (row.accuracy_low, "down") if what.higher_is_better else (row.accuracy_high, "up")
+    if metric != "accuracy" or not (end < bound if what.higher_is_better else end > bound):
         return ""
-    return f" (its interval reaches down to {METRICS[metric].text(row.accuracy_low)})"
+    return f" (its interval reaches {way} to {what.text(end)})"

@@ -46,6 +46,13 @@ class ModelId:
         None, Text(), "Weights", "checkpoint for it: .safetensors, .pt, .pth or .th (read without executing anything)", address=""
     )
     pretrained: bool = setting(False, YesNo(), "Trained weights", "download torchvision's weights; random from a fixed seed otherwise")
+    task: str | None = setting(
+        None,
+        Text(),
+        "Task",
+        "what it is for: the name of a task, or path/to/file.py:task; left out, what the model and the data say",
+        address="",
+    )
 
     def __post_init__(self) -> None:
         """Validate and bring paths into text."""
@@ -54,8 +61,8 @@ class ModelId:
             raise ModelError("give either weights or pretrained, not both")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present."""
-        return asdict(self)
+        """Return plain values, every field present but a task that nobody named: what was written earlier has none."""
+        return {name: value for name, value in asdict(self).items() if name != "task" or value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelId:

@@ -13,7 +13,7 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.file_layout import widened
 from prunekit.evaluation.paired import Difference, compare
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.evaluation.sizes import Sizes, sizes
 from prunekit.models.cost import Counts
 from prunekit.pruning.result import PruneResult
@@ -21,17 +21,17 @@ from prunekit.pruning.result import PruneResult
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One model: its counts, sizes and, where there are data, its accuracy."""
+    """One model: its counts, sizes and, where there are data, its quality."""
 
     counts: Counts
     sizes: Sizes
     accuracy: Evaluation | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values: ``accuracy``, ``params``, ``nonzero``, ``macs``, ``effective_macs``, ``sparsity``, ``sizes``."""
+        """Return plain values: ``metric``, ``metrics``, ``accuracy``, the counts and ``sizes``."""
         counts = self.counts.to_dict()
         counts.pop("prunable")
-        return {"accuracy": self.accuracy and self.accuracy.to_dict(), **counts, "sizes": self.sizes.to_dict()}
+        return {**quality_document(self.accuracy), **counts, "sizes": self.sizes.to_dict()}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import HIGHER
+
 ASK = (
     "If it was trained, is it given what it was trained on? Ask about the preprocessing: input size, mean and std, order of the colour "
     "channels, and the order of the classes"
@@ -24,14 +27,17 @@ class Quality(Protocol):
 
 
 def by_chance(accuracy: Quality | None) -> bool:
-    """Whether the interval of an accuracy includes chance, or lies below it.
+    """Whether the interval of a quality includes chance, or lies on the worse side of it.
 
     Parameters
     ----------
     accuracy : Accuracy or Figure, or None
         What was measured, and what chance is; nothing is said where that is not known.
     """
-    return accuracy is not None and accuracy.chance is not None and accuracy.low <= accuracy.chance
+    if accuracy is None or accuracy.chance is None:
+        return False
+    higher = getattr(accuracy, "metric", ACCURACY).better == HIGHER
+    return accuracy.low <= accuracy.chance if higher else accuracy.high >= accuracy.chance
 
 
 def chance_sentence(dense: Quality | None, pruned: Quality | None = None) -> str:
@@ -52,6 +58,11 @@ def chance_sentence(dense: Quality | None, pruned: Quality | None = None) -> str
 def _told(accuracy: Quality, which: str) -> str:
     """Say that an accuracy is no better than chance."""
     assert accuracy.chance is not None
+    metric = getattr(accuracy, "metric", ACCURACY)
+    if metric.name != ACCURACY.name:
+        value, low, high, chance = map(metric.format, (accuracy.value, accuracy.low, accuracy.high, accuracy.chance))
+        best = "where the best answer that does not look at the input gets"
+        return f"The {which} model is no better than chance here: {metric.phrase} {value} ({low} to {high}), {best} {chance}"
     return (
         f"The {which} model is no better than chance here: {100 * accuracy.value:.1f} % ({100 * accuracy.low:.1f} to "
         f"{100 * accuracy.high:.1f}), where always answering the commonest class gets {100 * accuracy.chance:.1f} %"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prunekit.errors import DataError
+from prunekit.formatting import percent, span
+from prunekit.tasks.base import Task
 from prunekit.tasks.classification import ACCURACY
-from prunekit.tasks.metrics import Metric
+from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.observations import Observations
 
 
@@ -31,6 +35,8 @@ class Evaluation:
         The metric of the best answer that does not look at the input; None where that is not known.
     guesses : tuple of str
         What was guessed to prepare the samples, in sentences.
+    task : Task or None
+        Whose metric it is, where that is known: its other metrics are told of the same observations.
     """
 
     value: float
@@ -41,9 +47,18 @@ class Evaluation:
     metric: Metric = field(default=ACCURACY, repr=False, compare=False)
     chance: float | None = field(default=None, compare=False)
     guesses: tuple[str, ...] = field(default=(), compare=False)
+    task: Task | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, observations: Observations, metric: Metric, chance: float | None = None, guesses: Sequence[str] = ()) -> Evaluation:
+    def of(
+        cls,
+        observations: Observations,
+        metric: Metric,
+        chance: float | None = None,
+        guesses: Sequence[str] = (),
+        *,
+        task: Task | None = None,
+    ) -> Evaluation:
         """Build from what was observed.
 
         Raises
@@ -52,7 +67,7 @@ class Evaluation:
             If there are no samples, or they leave the metric undefined.
         """
         value = metric.reduce(observations)
-        return cls(value, *metric.interval(observations), observations.n, observations, metric, chance, tuple(guesses))
+        return cls(value, *metric.interval(observations), observations.n, observations, metric, chance, tuple(guesses), task)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -61,9 +76,58 @@ class Evaluation:
         right.setflags(write=False)
         return right
 
-    def to_dict(self) -> dict[str, float]:
-        """Return ``value``, ``low``, ``high`` and ``n``."""
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is a classifier's accuracy."""
+        return (self.metric.name, self.metric.unit) == (ACCURACY.name, ACCURACY.unit)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``value``, ``low``, ``high`` (None where nothing can be said) and ``n``; of all but accuracy how the metric is shown."""
+        low, high = (None if np.isnan(end) else end for end in (self.low, self.high))
+        plain = {"value": self.value, "low": low, "high": high, "n": self.n}
+        shown = ("title", "unit", "better", "decimals")
+        return plain if self.is_accuracy else plain | {"metric": self.metric.name} | {name: getattr(self.metric, name) for name in shown}
+
+    def document(self, every: bool = True) -> dict[str, Any]:
+        """Return the JSON of a quality: ``metric``, the headline's name, ``metrics`` by name, ``accuracy`` (None of other tasks).
+
+        Parameters
+        ----------
+        every : bool
+            Tell the task's other metrics, too.
+        """
+        told = {self.metric.name: {**self.to_dict(), "unit": self.metric.unit, "better": self.metric.better}}
+        told = {name: {key: each[key] for key in ("value", "low", "high", "n", "unit", "better")} for name, each in told.items()}
+        for other in self.task.metrics if every and self.task is not None else ():
+            try:
+                told.setdefault(other.name, other.summary(self.observations) if other.name not in told else {})
+            except DataError:  # undefined on these samples, or of columns that are not kept
+                continue
+        return {"accuracy": self.to_dict() if self.is_accuracy else None, "metric": self.metric.name, "metrics": told}
+
+    def text(self) -> str:
+        """Return the value as people read it, as in ``97.2 %`` or ``21.4 kWh``."""
+        return written(self.metric, self.value)
+
+    def interval(self) -> str:
+        """Return the interval as people read it, as in ``96.1 to 98.0 %``; nothing where none can be said."""
+        if np.isnan(self.low):
+            return ""
+        return (
+            span(self.low, self.high)
+            if self.metric.unit == PERCENT
+            else f"{self.metric.format(self.low)} to {written(self.metric, self.high)}"
+        )
+
+
+def written(metric: Metric, value: float) -> str:
+    """Return a value of a metric as people read it."""
+    return percent(value) if metric.unit == PERCENT else metric.format(value)
+
+
+def quality_document(found: Evaluation | None, every: bool = True) -> dict[str, Any]:
+    """Return the JSON of a quality, or of none."""
+    return {"accuracy": None, "metric": None, "metrics": {}} if found is None else found.document(every)
 
 
 def accuracy_of(correct: ArrayLike, chance: float | None = None, guesses: Sequence[str] = ()) -> Evaluation:

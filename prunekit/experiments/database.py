@@ -78,7 +78,17 @@ FOURTH: Migration = (
         WHERE spec IS NOT NULL AND {_OWN} > 0""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (FIRST, SECOND, THIRD, FOURTH)
+_ACCURACY = '{"name": "accuracy", "title": "Accuracy", "unit": "%", "better": "higher", "decimals": null, "bits": "correct"}'
+
+# Until here the only quality was accuracy. Which samples were right stays as it lies there: eight to a byte.
+FIFTH: Migration = (
+    "ALTER TABLE measurements RENAME COLUMN images TO n",
+    "ALTER TABLE measurements RENAME COLUMN correct TO observations",
+    "ALTER TABLE measurements ADD COLUMN metric TEXT",
+    f"UPDATE measurements SET metric = '{_ACCURACY}' WHERE what IN ('accuracy', 'sensitivity')",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH)
 """Statements that lead from version i to i + 1. Never change one that was released: add another."""
 
 

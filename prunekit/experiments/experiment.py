@@ -19,12 +19,13 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made, Scored, SweepPoint, shape_of, split_of
 from prunekit.experiments.identity import data_hash, installed, measurement_id, trained_on, weights_of
 from prunekit.experiments.naming import course, dense_run, facts, pruned_run
-from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.records import Measurement, Run, what_of
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.run_probe import vouched
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import Counts, count
 from prunekit.pruning.api import prune
+from prunekit.tasks.resolver import resolve
 
 Warn = Callable[[str], object]
 Request = SweepRequest | AccuracyRequest
@@ -91,6 +92,7 @@ class Bench:
         self.data_hash = data_hash(whole)
         self.weights = weights_of(model, self.shape)
         self.versions = installed(request.model.name)
+        self.task = resolve(model, data)
         self._trained_on: dict[tuple[str, Recovery], str] = {}
         self._scored: tuple[PruneSpec, Scored] | None = None
 
@@ -113,7 +115,7 @@ class Bench:
 
     def accuracy_in(self, store: RunStore, run: str) -> Evaluation | None:
         """Return what a store holds of a run on these images."""
-        return store.accuracy(run, self.data_hash, self.split, self.images, self.versions)
+        return store.quality(run, self.data_hash, self.split, self.images, self.versions, self.task.headline.name)
 
     def point(self, spec: PruneSpec | None, recovery: Recovery, place: Place | None = None, progress: Progress | None = None) -> SweepPoint:
         """Return a point: from the store, or made, measured and kept, its place in a sweep with it."""
@@ -177,7 +179,8 @@ class Bench:
     def _link(self, point: SweepPoint, place: Place | None) -> None:
         """Note the place of a stored point in a sweep, unless it is noted already."""
         if place is not None:
-            seen = measurement_id(point.run, self.data_hash, self.split, self.images, versions=self.versions)
+            what = what_of(self.task.headline.name)
+            seen = measurement_id(point.run, self.data_hash, self.split, self.images, what=what, versions=self.versions)
             self.keeper.ask(lambda store: store.link(place, point.run, seen))
 
 

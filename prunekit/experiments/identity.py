@@ -20,6 +20,8 @@ from prunekit.local_code.factories import is_factory, packages_of
 from prunekit.models.info import info
 from prunekit.models.state import state_hash
 from prunekit.models.timm_models import PREFIX as TIMM
+from prunekit.tasks.registry import DEFAULT
+from prunekit.tasks.resolver import resolve
 
 PACKAGES = ("prunekit", "torch", "torchvision", "numpy")
 IDENTITY = 2
@@ -109,7 +111,8 @@ def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
 
     That is the hash of its weights. The code of a model of one's own counts too, as it was when the model was loaded, since the same
     weights behind another activation are another model: the factory's name, its file, all local modules that it imports, and what the
-    weights leave out (buffers that are in no state dict). So does an unusual size of the images, since channels are chosen by what they
+    weights leave out (buffers that are in no state dict). So does the task that it is for, where it says one or somebody asked for one,
+    and that is not the classification of images. So does an unusual size of the images, since channels are chosen by what they
     cost at that size.
 
     Parameters
@@ -125,6 +128,9 @@ def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
         parts["code"] = known.code
     if shape is not None and known.input_shape is not None and tuple(shape) != tuple(known.input_shape):
         parts["shape"] = list(shape)
+    of = resolve(model).identity
+    if of != DEFAULT:
+        parts["task"] = of
     return str(parts["state"]) if len(parts) == 1 else digest(parts)
 
 

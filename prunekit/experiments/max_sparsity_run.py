@@ -113,7 +113,7 @@ def find_furthest(
     keeper = Keeper(store, warn)
     bench = Bench(sweep, model, data, keeper, cancel)
     rows = keeper.ask(lambda kept: known_points(sweep, kept, bench.weights, bench.data_hash)) or []
-    known = [point_of(row.run, row.measurement.accuracy, row.requested) for row in rows if "achieved" in row.run.info]
+    known = [point_of(row.run, row.measurement.evaluation, row.requested) for row in rows if "achieved" in row.run.info]
     asked = _Counted(progress)
     dense = bench.point(None, Recovery(), None, asked.next("dense model"))
 

@@ -9,8 +9,10 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.evaluation.sweep import split_of
 from prunekit.experiments.identity import data_hash, installed, measurement_id
 from prunekit.experiments.loading import load
-from prunekit.experiments.records import Run
+from prunekit.experiments.records import Run, what_of
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.base import Task
+from prunekit.tasks.resolver import resolve
 
 INT8 = "model.int8.onnx"
 
@@ -31,6 +33,8 @@ class Images:
         The part itself.
     hashed : str
         Its fingerprint.
+    task : Task
+        What the model and the data are for.
     """
 
     data_id: DataId
@@ -38,21 +42,23 @@ class Images:
     data: Any
     part: Any
     hashed: str
+    task: Task
 
     @classmethod
     def of(cls, model_id: ModelId, data_id: DataId, split: str) -> Images:
         """Load them as a dense model wants them: its card decides on their size."""
-        data = load(model_id, data_id)[1]
+        model, data = load(model_id, data_id)
         part = split_of(data, split)
-        return cls(data_id, split, data, part, data_hash(part))
+        return cls(data_id, split, data, part, data_hash(part), resolve(model, data))
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.part)
 
-    def name_of(self, run: Run, what: str = "accuracy") -> str:
-        """Return what a measurement of a run on them, in its own runtime, is called."""
-        return measurement_id(run.id, self.hashed, self.split, len(self), what=what, **how(run))
+    def name_of(self, run: Run, what: str | None = None) -> str:
+        """Return what a measurement of a run on them, in its own runtime, is called; of its quality where nothing else is named."""
+        named = what_of(self.task.headline.name) if what is None else what
+        return measurement_id(run.id, self.hashed, self.split, len(self), what=named, **how(run))
 
 
 def how(run: Run) -> dict[str, Any]:

@@ -55,16 +55,22 @@ def pruned_run(model_id: ModelId, weights: str, spec: PruneSpec, recovery: Recov
 
 def placed(model_id: ModelId) -> dict[str, Any]:
     """Return the plain fields of a model, its paths absolute: a run is opened again from another folder."""
-    name, path = model_id.name, Path(model_id.name).expanduser()
-    if is_factory(name):
-        file, _, factory = name.rpartition(":")
-        name = f"{Path(file).expanduser().absolute()}:{factory}"
-    elif path.is_dir():
+    name, path = _absolute(model_id.name), Path(model_id.name).expanduser()
+    if not is_factory(model_id.name) and path.is_dir():
         name = str(path.absolute())
     weights = model_id.weights
     if weights is not None and Path(weights).expanduser().is_file():
         weights = str(Path(weights).expanduser().absolute())
-    return {**model_id.to_dict(), "name": name, "weights": weights}
+    task = {} if model_id.task is None else {"task": _absolute(model_id.task)}
+    return {**model_id.to_dict(), "name": name, "weights": weights, **task}
+
+
+def _absolute(name: str) -> str:
+    """Return ``path/to/file.py:factory`` with its whole path; other names as they are."""
+    if not is_factory(name):
+        return name
+    file, _, factory = name.rpartition(":")
+    return f"{Path(file).expanduser().absolute()}:{factory}"
 
 
 def facts(model: nn.Module, spec: PruneSpec | None, counts: Counts, achieved: float, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from prunekit.experiments.measured_samples import Images, how
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.store import RunStore
 from prunekit.models.running import classes_of
+from prunekit.tasks.classification import Classification
 
 WHAT = "predictions"
 BATCH = 256
@@ -93,6 +94,8 @@ def predictions(
 
     Raises
     ------
+    DataError
+        If the task is no classification.
     RunGone
         As for :func:`prunekit.experiments.load_run.open_run`.
     Cancelled
@@ -100,10 +103,14 @@ def predictions(
     """
     known = store.find(run)
     images = Images.of(ModelId.from_dict(known.model), data_id, split)
+    if not isinstance(images.task, Classification):
+        if stored:
+            return None
+        raise DataError(f"{images.task.title} has no classes to predict: predictions are kept of classifiers alone")
     name = images.name_of(known, WHAT)
     seen = store.measurement(name)
-    if seen is not None and seen.correct is not None and not seen.earlier:
-        return Predictions.unpacked(seen.correct, len(images))
+    if seen is not None and seen.observations is not None and not seen.earlier:
+        return Predictions.unpacked(seen.observations, len(images))
     if stored:
         return None
     found = ask(open_run(known, store, data=images.data), images.part, progress, cancel)

@@ -19,7 +19,7 @@ from prunekit.experiments.experiment import Bench, Keeper, Warn
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, digest, measurement_id
 from prunekit.experiments.loading import load
-from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.records import Measurement, Run, what_of
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.store import RunStore
@@ -162,10 +162,11 @@ class _Quantising(Bench):
         """Return the accuracy of the quantised model in its runtime, from the store or measured."""
         hashed = self._hash(split)
         versions = {**self.versions, "runtime": RUNTIMES[RUNTIME].version()}
-        name = measurement_id(run.id, hashed, split, len(part), runtime=RUNTIME, versions=versions)
+        what = what_of(self.task.headline.name)
+        name = measurement_id(run.id, hashed, split, len(part), what=what, runtime=RUNTIME, versions=versions)
         kept = self.keeper.ask(lambda store: store.measurement(name))
         if kept is not None and not kept.earlier:
-            return kept.accuracy  # type: ignore[no-any-return]
+            return kept.evaluation  # type: ignore[no-any-return]
         session = RUNTIMES[RUNTIME].open(files)
         found = evaluate_session(session, part, progress=progress, cancel=self.cancel)
         seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME, versions=versions)
@@ -175,7 +176,7 @@ class _Quantising(Bench):
     def _before(self, parent: Run, source: nn.Module, part: Any, split: str) -> Evaluation:
         """Return the accuracy of the parent, from the store or measured."""
         hashed = self._hash(split)
-        kept = self.keeper.ask(lambda store: store.accuracy(parent.id, hashed, split, len(part), self.versions))
+        kept = self.keeper.ask(lambda store: store.quality(parent.id, hashed, split, len(part), self.versions, self.task.headline.name))
         if kept is not None:
             return kept  # type: ignore[no-any-return]
         found = evaluate(source, part, cancel=self.cancel)

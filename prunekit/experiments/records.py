@@ -9,18 +9,25 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from prunekit.config.choices import RUN_KINDS
 from prunekit.errors import StoreError
-from prunekit.evaluation.quality import Evaluation, accuracy_of
+from prunekit.evaluation.quality import Evaluation
+from prunekit.experiments import stored_metric
 from prunekit.experiments.identity import IDENTITY, installed, measurement_id, this_machine
+from prunekit.tasks.classification import ACCURACY
 
 KINDS = RUN_KINDS
+QUALITY = ("accuracy", "quality")
+"""What tells of a quality: that of a classifier, and those of other tasks."""
 
 LONGEST_NAME = 60
 LONGEST_TAG = 60
 LONGEST_NOTE = 4000
+
+
+def what_of(metric: str) -> str:
+    """Return what the measurement of a metric is called in its id."""
+    return metric if metric == ACCURACY.name else f"quality {metric}"
 
 
 def now() -> str:
@@ -143,26 +150,30 @@ class Measurement:
     id, run : str
         As ``measurement_id`` says, and of what.
     what : str
-        ``"accuracy"``, ``"latency"`` or ``"predictions"``.
+        ``"accuracy"`` (the quality of a classifier), ``"quality"`` (that of other tasks), ``"sensitivity"``, ``"latency"`` or
+        ``"predictions"``.
     data : dict
         Plain fields of the data's ``DataId``.
     data_hash, split : str
         Which images.
-    images : int
-        How many.
+    n : int
+        How many samples.
     runtime : str
         What ran the model.
     machine, versions : dict
         Where.
     value : dict
-        Of an accuracy ``value``, ``low``, ``high``, ``n`` and, where they are known, ``chance`` and ``guesses``; of a latency its row
+        Of a quality ``value``, ``low``, ``high``, ``n`` and, where they are known, ``chance`` and ``guesses``; of a latency its row
         without the samples.
-    correct : bytes or None
-        Of an accuracy: which samples were right, eight to a byte. Of predictions: classes and confidences, compressed.
+    observations : bytes or None
+        Of a quality: what was seen of each sample; of a share, as accuracy is, eight to a byte. Of predictions: classes and
+        confidences, compressed.
     created : str
         Time, UTC.
     identity : int
         How it was told from others (`prunekit.experiments.identity.IDENTITY`).
+    metric : dict or None
+        Of a quality: the metric's name and how it is shown, and whose it is (`prunekit.experiments.stored_metric`).
     """
 
     id: str
@@ -170,27 +181,30 @@ class Measurement:
     data: dict[str, Any]
     data_hash: str
     split: str
-    images: int
+    n: int
     value: dict[str, Any]
-    correct: bytes | None = None
+    observations: bytes | None = None
     what: str = "accuracy"
     runtime: str = "eager"
     machine: dict[str, str] = field(default_factory=lambda: dict(this_machine()))
     versions: dict[str, str] = field(default_factory=lambda: dict(installed()))
     created: str = field(default_factory=now)
     identity: int = IDENTITY
+    metric: dict[str, Any] | None = None
 
     @classmethod
     def of(
-        cls, run: str, accuracy: Evaluation, data: dict[str, Any], data_hash: str, split: str, *, versions: dict[str, str] | None = None
+        cls, run: str, found: Evaluation, data: dict[str, Any], data_hash: str, split: str, *, versions: dict[str, str] | None = None
     ) -> Measurement:
-        """Build from an accuracy that was measured here and now, with these versions of packages (as ``installed`` says)."""
-        by = installed() if versions is None else versions
-        name = measurement_id(run, data_hash, split, accuracy.n, versions=by)
-        bits = np.packbits(accuracy.correct).tobytes()
-        told = {"chance": accuracy.chance, "guesses": list(accuracy.guesses) or None}
-        value = {**accuracy.to_dict(), **{key: found for key, found in told.items() if found is not None}}
-        return cls(name, run, data, data_hash, split, accuracy.n, value, bits, versions=dict(by))
+        """Build from a quality that was measured here and now, with these versions of packages (as ``installed`` says)."""
+        by, metric = installed() if versions is None else versions, found.metric
+        name = measurement_id(run, data_hash, split, found.n, what=what_of(metric.name), versions=by)
+        told = {"chance": found.chance, "guesses": list(found.guesses) or None}
+        value = {**found.to_dict(), **{key: each for key, each in told.items() if each is not None}}
+        kept = stored_metric.described(metric, found.task, stored_metric.is_packed(found))
+        what = QUALITY[not found.is_accuracy]
+        seen = stored_metric.pack(found)
+        return cls(name, run, data, data_hash, split, found.n, value, seen, what, versions=dict(by), metric=kept)
 
     @property
     def earlier(self) -> bool:
@@ -198,21 +212,20 @@ class Measurement:
         return self.identity < IDENTITY
 
     @property
-    def accuracy(self) -> Evaluation:
-        """The accuracy with which samples were right, so that it can be compared in pairs.
+    def evaluation(self) -> Evaluation:
+        """The quality with what was seen of each sample, so that it can be compared in pairs.
 
         Raises
         ------
         StoreError
             If something else was measured.
         """
-        if self.correct is None or self.what != "accuracy":
-            raise StoreError(f"the measurement {self.id[:12]} is no accuracy but {self.what}: it has no samples to compare")
-        right = np.unpackbits(np.frombuffer(self.correct, dtype=np.uint8), count=self.images).astype(bool)
-        return accuracy_of(right, self.value.get("chance"), self.value.get("guesses", ()))
+        if self.observations is None or self.metric is None or self.what not in QUALITY:
+            raise StoreError(f"the measurement {self.id[:12]} is no quality but {self.what}: it has no samples to compare")
+        return stored_metric.opened(self.metric, self.value, self.observations, self.n)
 
 
-PLAIN = ("model", "spec", "recovery", "info", "data", "machine", "versions", "value", "tags")  # kept as JSON
+PLAIN = ("model", "spec", "recovery", "info", "data", "machine", "versions", "value", "tags", "metric")  # kept as JSON
 
 
 def values_of(record: Any) -> dict[str, Any]:
@@ -249,5 +262,5 @@ def put_run(connection: sqlite3.Connection, run: Run) -> None:
 def put_measurement(connection: sqlite3.Connection, measurement: Measurement) -> None:
     """Insert a measurement, or replace what was seen before."""
     found = values_of(measurement)
-    again = ", ".join(f"{name} = excluded.{name}" for name in ("value", "correct", "created", "identity"))
+    again = ", ".join(f"{name} = excluded.{name}" for name in ("value", "observations", "metric", "created", "identity"))
     insert(connection, "measurements", found, f"ON CONFLICT(id) DO UPDATE SET {again}")

@@ -27,9 +27,11 @@ from prunekit.experiments.records import Measurement
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.store import RunStore
+from prunekit.experiments.stored_metric import shown
 from prunekit.models.folder import is_folder, write_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.result import PruneResult
+from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.observations import Observations
 from prunekit.training.batchnorm import NONE_LEFT
 from prunekit.training.gradual import recover
@@ -218,9 +220,9 @@ class _Recovering(Bench):
 
     def _test(self, run: str, spec: PruneSpec | None, recovery: Recovery) -> Evaluation | None:
         """Return the accuracy on all test images: the last word."""
-        test = self.data.test
+        test, metric = self.data.test, self.task.headline.name
         hashed = data_hash(test)
-        kept: Evaluation | None = self.keeper.ask(lambda store: store.accuracy(run, hashed, "test", len(test), self.versions))
+        kept: Evaluation | None = self.keeper.ask(lambda store: store.quality(run, hashed, "test", len(test), self.versions, metric))
         if kept is not None:
             return kept
         if spec is None:
@@ -240,6 +242,13 @@ class _Recovering(Bench):
 def epoch_of(row: dict[str, Any]) -> Epoch:
     """Return an epoch from the learning curve of a run; which images were right is not kept."""
     told = row.get("validation")
-    accuracy = None if told is None else Evaluation(told["value"], told["low"], told["high"], int(told["n"]), _UNSEEN)
+    accuracy = None if told is None else _untold(told)
     plain = {name: row[name] for name in ("number", "sparsity", "lr", "loss", "train_accuracy")}
     return Epoch(**plain, validation=accuracy, seconds=float(row.get("seconds", 0.0)))
+
+
+def _untold(told: dict[str, Any]) -> Evaluation:
+    """Return a quality of which only its interval was noted."""
+    low, high = (float("nan") if told[name] is None else told[name] for name in ("low", "high"))
+    metric = shown(told | {"name": told["metric"]}, "what was seen of each sample is not kept") if "metric" in told else ACCURACY
+    return Evaluation(told["value"], low, high, int(told["n"]), _UNSEEN, metric)

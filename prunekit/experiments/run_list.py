@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunekit.experiments.records import Label, Measurement, Run
+from prunekit.evaluation.quality import written
+from prunekit.experiments.records import QUALITY, Label, Measurement, Run
 from prunekit.experiments.store import RunStore
+from prunekit.experiments.stored_metric import shown
+from prunekit.formatting import ordinary, percent
 
 ALL = 1_000_000
 EARLIER = "measured by an earlier version"
@@ -46,7 +49,15 @@ class Listed:
         counts = ("params", "nonzero", "macs", "effective_macs", "sparsity", "achieved", "bytes", "sizes")
         plain |= {name: self.run.info.get(name) for name in counts}
         seen = self.accuracy
-        plain["accuracy"] = None if seen is None else {**seen.value, "split": seen.split, "data": seen.data, "runtime": seen.runtime}
+        plain |= {"accuracy": None, "metric": None, "metrics": {}}
+        if seen is not None and seen.metric is not None:
+            told = {name: seen.value[name] for name in ("value", "low", "high", "n")} | {
+                name: seen.metric[name] for name in ("unit", "better")
+            }
+            plain |= {"metric": seen.metric["name"], "metrics": {seen.metric["name"]: told}}
+        if seen is not None:
+            where = {"split": seen.split, "data": seen.data, "runtime": seen.runtime}
+            plain |= {"accuracy": {**seen.value, **where}} if seen.what == QUALITY[0] else {"measured_on": where}
         plain |= {"earlier": self.earlier, "timed": self.timed}
         return {**plain, "name": self.label.name, "saved": self.label.saved, "tags": list(self.label.tags), "note": self.label.note}
 
@@ -75,8 +86,16 @@ def listed(store: RunStore, *, kind: str | None = None, tag: str | None = None, 
 
 def best_accuracy(seen: list[Measurement]) -> Measurement | None:
     """Return the accuracy that can be vouched for, on test images and on most of them, where there is one; of equal ones the first."""
-    found = [m for m in seen if m.what == "accuracy"]
-    return max(found, key=lambda m: (not m.earlier, m.split == "test", m.images), default=None)
+    found = [m for m in seen if m.what in QUALITY]
+    return max(found, key=lambda m: (not m.earlier, m.split == "test", m.n), default=None)
+
+
+def value_of(seen: Measurement) -> str:
+    """Return the quality that was measured as people read it: of all but accuracy with the metric's name."""
+    if seen.what == QUALITY[0] or seen.metric is None:
+        return ordinary(percent(seen.value["value"]))
+    metric = shown(seen.metric, "")
+    return f"{metric.phrase} {ordinary(written(metric, seen.value['value']))}"
 
 
 def zero_or_gone(info: Mapping[str, Any], dense: Mapping[str, Any]) -> float | None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from prunekit.config import validation as check
@@ -17,7 +16,6 @@ from prunekit.config.kinds import Share
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
 from prunekit.evaluation.batches import Progress
-from prunekit.evaluation.quality import accuracy_of
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
 from prunekit.evaluation.sweep import split_of
 from prunekit.experiments.experiment import Keeper, Warn
@@ -26,6 +24,7 @@ from prunekit.experiments.loading import load
 from prunekit.experiments.naming import dense_run
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.store import RunStore
+from prunekit.experiments.stored_metric import described, evaluated, is_packed, pack_all, unpack_all
 
 WHAT = "sensitivity"
 
@@ -162,40 +161,35 @@ class _Place:
 
     def write(self, store: RunStore, found: Sensitivity) -> None:
         """Store what is known by now."""
-        value, bits = _packed(found)
+        seen = pack_all([found.dense, *(point.accuracy for layer in found.layers for point in layer.points)])
         row = Measurement(
-            self.name, self.run.id, self.request.data.to_dict(), self.hash, self.request.split, self.images, value, bits, WHAT,
-            versions=self.versions,
+            self.name, self.run.id, self.request.data.to_dict(), self.hash, self.request.split, self.images, found.to_dict(), seen, WHAT,
+            versions=self.versions, metric=described(found.dense.metric, found.dense.task, is_packed(found.dense)),
         )  # fmt: skip
         store.put_point([self.run], row)
 
 
-def _packed(found: Sensitivity) -> tuple[dict[str, Any], bytes]:
-    """Return a picture as plain values, and which images were right as bits: of the dense model first, then point by point."""
-    rows = [found.dense.correct] + [point.accuracy.correct for layer in found.layers for point in layer.points]
-    return found.to_dict(), np.packbits(np.stack(rows), axis=1).tobytes()
-
-
 def _opened(row: Measurement) -> Sensitivity:
-    """Return what `_packed` packed."""
+    """Return what was written: the observations are those of the dense model first, then point by point."""
     told: dict[str, Any] = dict(row.value)
-    images, layers = int(told["images"]), told["layers"]
-    count = 1 + sum(len(layer["points"]) for layer in layers)
-    width = (images + 7) // 8
-    packed = np.frombuffer(row.correct or b"", dtype=np.uint8)
-    if packed.size != count * width:
-        raise PrunekitError(f"the stored sensitivity {row.id[:12]} is damaged: forget it and measure again")
-    right = iter(np.unpackbits(packed.reshape(count, width), axis=1, count=images).astype(bool))
-    dense = accuracy_of(next(right))
-    found = tuple(_layer(layer, right) for layer in layers)
+    metric, count = row.metric or {}, 1 + sum(len(layer["points"]) for layer in told["layers"])
+    try:
+        seen = iter(unpack_all(metric, row.observations or b"", int(told["images"]), count))
+    except DataError as error:
+        raise PrunekitError(f"the stored sensitivity {row.id[:12]} is damaged: forget it and measure again") from error
+    dense = evaluated(metric, told["dense"], next(seen))
+    found = tuple(
+        LayerSensitivity(
+            layer["name"], tuple(layer["layers"]), layer["params"], layer["macs"],
+            tuple(
+                SensitivityPoint(
+                    p["requested"], p["sparsity"], evaluated(metric, p.get("accuracy") or p["metrics"][metric["name"]], next(seen)),
+                    p["removed"], p["removed_params"], p["removed_macs"],
+                )
+                for p in layer["points"]
+            ),
+        )
+        for layer in told["layers"]
+    )  # fmt: skip
     head = {name: told[name] for name in ("mode", "criterion", "split", "images", "total")}
     return Sensitivity(**head, dense=dense, layers=found, notes=tuple(told["notes"]))
-
-
-def _layer(told: dict[str, Any], right: Any) -> LayerSensitivity:
-    """Return one layer or group."""
-    points = tuple(
-        SensitivityPoint(p["requested"], p["sparsity"], accuracy_of(next(right)), p["removed"], p["removed_params"], p["removed_macs"])
-        for p in told["points"]
-    )
-    return LayerSensitivity(told["name"], tuple(told["layers"]), told["params"], told["macs"], points)

@@ -15,7 +15,7 @@ from prunekit.errors import PrunekitError, RunGone
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, run_id, trained_on, weights_of
 from prunekit.experiments.loading import load
-from prunekit.experiments.records import Run
+from prunekit.experiments.records import QUALITY, Run
 from prunekit.experiments.store import RunStore
 from prunekit.models.info import info
 from prunekit.models.load import load_model
@@ -64,7 +64,7 @@ class Source:
 
     def data_ids(self) -> list[DataId]:
         """Return the data that the run has met, those that made it first."""
-        told = [self.run.info.get("data"), *(seen.data for seen in self.store.measurements(self.run.id) if seen.what == "accuracy")]
+        told = [self.run.info.get("data"), *(seen.data for seen in self.store.measurements(self.run.id) if seen.what in QUALITY)]
         return list(dict.fromkeys(DataId.from_dict(plain) for plain in told if plain))
 
     def dense(self) -> tuple[nn.Module, Shape]:

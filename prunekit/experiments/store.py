@@ -14,7 +14,8 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.database import BUSY_S, MIGRATIONS, Database, Migration
 from prunekit.experiments.identity import measurement_id
 from prunekit.experiments.job_rows import JobRows
-from prunekit.experiments.records import Label, Measurement, Run, insert, now, put_measurement, put_run, record_of, values_of
+from prunekit.experiments.records import Label, Measurement, Run, insert, now, put_measurement, put_run, record_of, values_of, what_of
+from prunekit.tasks.classification import ACCURACY
 
 PREFIX = re.compile("[0-9a-f]{6,64}")
 _SAID = ("saved", "tags", "note", "changed", "name")
@@ -147,7 +148,7 @@ class RunStore:
         Parameters
         ----------
         what : str, optional
-            Only ``"accuracy"``, ``"latency"`` or ``"predictions"``.
+            Only such, as in `Measurement`.
         """
         sql = "SELECT * FROM measurements WHERE what = coalesce(?, what) ORDER BY created DESC, id"
         found: dict[str, list[Measurement]] = {}
@@ -190,20 +191,24 @@ class RunStore:
             insert(connection, "labels", values_of(label), RELABEL)
         return label
 
-    def accuracy(self, run: str, data_hash: str, split: str, images: int, versions: Mapping[str, str] | None = None) -> Evaluation | None:
+    def quality(  # noqa: PLR0917 (as for `measurement_id`)
+        self, run: str, data_hash: str, split: str, n: int, versions: Mapping[str, str] | None = None, metric: str = ACCURACY.name
+    ) -> Evaluation | None:
         """Return what was measured of a run on this machine with the installed packages, or None.
 
         Parameters
         ----------
         run, data_hash, split : str
             As for `measurement_id`.
-        images : int
-            How many images.
+        n : int
+            How many samples.
         versions : mapping, optional
             Of packages, as ``installed`` says of the model.
+        metric : str
+            Name of the metric.
         """
-        found = self.measurement(measurement_id(run, data_hash, split, images, versions=versions))
-        return None if found is None or found.earlier else found.accuracy
+        found = self.measurement(measurement_id(run, data_hash, split, n, what=what_of(metric), versions=versions))
+        return None if found is None or found.earlier else found.evaluation
 
     def put_sweep(self, name: str, request: Mapping[str, Any], weights: str) -> None:
         """Keep a sweep. Where the model under the same name has become another one, the points that belonged to it are let go."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.latency.ratio import Ratio, speed_words
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check
@@ -118,7 +118,7 @@ class CandidateLatency:
         found |= {name: getattr(self, name) for name in ("throughput", "peak_bytes", "file_bytes", "energy_j", "compile_s")}
         checked = self.check
         found["check"] = checked and {"agreement": checked.agreement, "error": checked.error, "n": checked.n, "sentence": checked.sentence}
-        found |= {"accuracy": self.accuracy and self.accuracy.to_dict(), "error": self.error, "notes": list(self.notes)}
+        found |= {**quality_document(self.accuracy, every=False), "error": self.error, "notes": list(self.notes)}
         return {**found, "samples_ms": list(self.samples_ms)}
 
 

@@ -188,7 +188,12 @@ def read_folder(path: str | PathLike[str]) -> nn.Module:
     model, known = build(ModelId(told["architecture"]), None)
     model.eval().requires_grad_(True)
     checked = restore(model, folder, told, recipe.input_shape or known.input_shape)
-    known = replace(known, id=ModelId(str(folder)), checked=checked, classes=known.classes if _names_all(known, told) else ())
+    known = replace(
+        known,
+        id=ModelId(str(folder), task=(recipe.model or {}).get("task")),
+        checked=checked,
+        classes=known.classes if _names_all(known, told) else (),
+    )
     return remember(model.eval().requires_grad_(False), _as_measured(known, recipe, folder))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.config.ids import ModelId
-from prunekit.errors import CheckpointError, ModelError, closest
+from prunekit.errors import CheckpointError, ModelError, TaskError, closest
 from prunekit.models.architectures import build, frozen, is_named
 from prunekit.models.checkpoints import State, fit_state, read_checkpoint
 from prunekit.models.entries import list_models
@@ -113,4 +113,10 @@ def _folder(model_id: ModelId, folder: Path) -> tuple[nn.Module, ModelInfo]:
     if missing:
         raise ModelError(f"the folder {folder} has no {' and no '.join(missing)}: name a folder that prunekit prune --out wrote")
     model = read_folder(folder)
-    return model, replace(info(model), id=model_id)
+    known = info(model)
+    kept = None if known.id is None else known.id.task
+    if kept is not None and model_id.task not in (None, kept):
+        raise TaskError(
+            f"which task is it? you ask for {model_id.task!r} and the folder {folder} is of {kept!r}. Ask for none, or for that"
+        )
+    return model, replace(known, id=replace(model_id, task=kept or model_id.task))

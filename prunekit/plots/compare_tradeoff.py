@@ -6,8 +6,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from prunekit.comparison.letters import DENSE
-from prunekit.comparison.metrics import METRICS, Metric
-from prunekit.comparison.tradeoff import pareto
+from prunekit.comparison.metrics import Metric
+from prunekit.comparison.tradeoff import metrics_in, pareto
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 
@@ -48,14 +48,16 @@ def tradeoff(
     fig.update_xaxes(**_axis(rows, x, bound if bound_on == "x" else None))
     fig.update_yaxes(**_axis(rows, y, bound if bound_on == "y" else None))
     if bound is not None:
-        _budget(fig, METRICS[x if bound_on == "x" else y], bound, bound_on, dark)
+        _budget(fig, metrics_in(frame)[x if bound_on == "x" else y], bound, bound_on, dark)
     return fig
 
 
 def _axis(rows: pd.DataFrame, name: str, bound: float | None) -> dict[str, object]:
     """Return an axis with its title, unit and range."""
-    metric = METRICS[name]
-    return {"title_text": metric.title + UNITS.get(metric.unit, ""), "tickformat": FORMS[metric.unit], "range": _range(rows, name, bound)}
+    metric = metrics_in(rows)[name]
+    unit = "" if metric.quality is None or metric.unit != "quality" else metric.quality.unit
+    title = metric.title + UNITS.get(metric.unit, f" ({unit})" if unit else "")
+    return {"title_text": title, "tickformat": FORMS.get(metric.unit), "range": _range(rows, name, bound)}
 
 
 def _range(rows: pd.DataFrame, name: str, bound: float | None) -> list[float]:
@@ -63,7 +65,11 @@ def _range(rows: pd.DataFrame, name: str, bound: float | None) -> list[float]:
     ends = rows[["accuracy_low", "accuracy_high"]].to_numpy().ravel() if name == "accuracy" else []
     found = [*rows[name], *ends, *([] if bound is None else [bound])] or [0.0, 1.0]
     low, high = min(found), max(found)
-    if METRICS[name].unit != "share":
+    unit = metrics_in(rows)[name].unit
+    if unit == "quality":
+        pad = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+        return [low - pad, high + pad]
+    if unit != "share":
         return [0.0, high * 1.15 or 1.0]
     pad = max(0.08 * (high - low), 0.01)
     return [max(low - pad, -0.005), min(high + pad, 1.03)]
@@ -79,7 +85,8 @@ def _dots(rows: pd.DataFrame, x: str, y: str, best: str, dark: bool) -> go.Scatt
     """Return the runs, accuracies with their intervals."""
     colours = [letter_colour(letter, dark) for letter in rows["letter"]]
     words = [f"   <b>{letter}</b>" for letter in rows["letter"]]
-    said = list(zip(rows["run"], rows["title"], rows["letter"], map(METRICS[x].text, rows[x]), map(METRICS[y].text, rows[y]), strict=True))
+    across, up = metrics_in(rows)[x], metrics_in(rows)[y]
+    said = list(zip(rows["run"], rows["title"], rows["letter"], map(across.text, rows[x]), map(up.text, rows[y]), strict=True))
     rings = [theme.ink(dark) if letter == best else theme.paper(dark) for letter in rows["letter"]]
     big = [18 if letter == best else 14 for letter in rows["letter"]]
     return go.Scatter(
@@ -88,8 +95,8 @@ def _dots(rows: pd.DataFrame, x: str, y: str, best: str, dark: bool) -> go.Scatt
         marker={"size": big, "color": colours, "opacity": 1, "line": {"width": 2, "color": rings}},
         customdata=said, error_x=_interval(rows, x, dark), error_y=_interval(rows, y, dark),
         hovertemplate=(
-            f"<b>%{{customdata[2]}}</b> %{{customdata[1]}}<br>{METRICS[x].title}: %{{customdata[3]}}<br>"
-            f"{METRICS[y].title}: %{{customdata[4]}}<extra></extra>"
+            f"<b>%{{customdata[2]}}</b> %{{customdata[1]}}<br>{across.title}: %{{customdata[3]}}<br>"
+            f"{up.title}: %{{customdata[4]}}<extra></extra>"
         ),
     )  # fmt: skip
 
@@ -124,7 +131,7 @@ def tradeoff_caption(frame: pd.DataFrame, x: str, y: str) -> str:
     """
     rows = frame[frame[x].notna() & frame[y].notna()]
     if rows.empty:
-        return f"{METRICS[x].title} and {METRICS[y].title} were never measured together: measure what is missing."
+        return f"{metrics_in(frame)[x].title} and {metrics_in(frame)[y].title} were never measured together: measure what is missing."
     beaten = rows[~pareto(rows, x, y)]["letter"].tolist()
     front = rows[pareto(rows, x, y)]["letter"].tolist()
     text = f"{_and(front)} {'is' if len(front) == 1 else 'are'} beaten by no other in both (the grey line)."

@@ -14,11 +14,12 @@ from plotly.offline import get_plotlyjs
 from prunekit.comparison.columns import Column
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.tradeoff import metric_frame
-from prunekit.formatting import percent, ratio_span, size, times
+from prunekit.formatting import ratio_span, size, times
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 from prunekit.reports.pictures import Picture
 from prunekit.reports.table import called, table_html
+from prunekit.tasks.classification import ACCURACY
 
 # nothing may be fetched, whatever a picture or a title holds
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
@@ -90,7 +91,10 @@ def big_three(column: Column, baseline: Column) -> tuple[tuple[str, str, str], .
     small, dense = column.shipped, baseline.shipped
     ratio = times(dense.bytes / small.bytes) if small and dense and small.bytes else ""
     return (
-        ("Accuracy kept", percent(kept.value) if kept else "–", f"dense {percent(before.value)}" if kept and before else "not measured"),
+        (
+            f"{kept.metric.title if kept else ACCURACY.title} kept", kept.text() if kept else "–",
+            f"dense {before.text()}" if kept and before else "not measured",
+        ),
         ("Size to ship", size(small.bytes) if small else "–", f"{ratio} smaller than dense" if ratio else "not measured"),
         (
             "Speed", times(1 / faster.ratio) if faster else "–",
@@ -144,7 +148,8 @@ def _script(pictures: Sequence[Picture]) -> str:
 
 def _made(comparison: Comparison, address: str) -> str:
     """Say what was measured on what, and where it is to be found."""
-    on = f"Accuracy on {comparison.images:,} {comparison.split} images of {comparison.data}, the same for all, with 95 % intervals. "
+    measured = f"{comparison.quality.title} on {comparison.images:,} {comparison.split} {comparison.units}"
+    on = f"{measured} of {comparison.data}, the same for all, with 95 % intervals. "
     rest = (
         "Differences are paired. Counts are counted, sizes and times measured, or marked as estimated; what was never measured is a dash."
     )

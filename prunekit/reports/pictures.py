@@ -11,7 +11,6 @@ from prunekit import plots
 from prunekit.comparison.behaviour import Behaviour
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.mask_overlap import ALL
-from prunekit.comparison.metrics import METRICS
 from prunekit.comparison.tradeoff import best_within, metric_frame
 from prunekit.reports.material import Shapes
 
@@ -145,7 +144,8 @@ def of_tradeoff(comparison: Comparison, view: View, dark: bool = False) -> tuple
     frame, (best, _) = metric_frame(comparison), budget(comparison, view)
     fig = plots.tradeoff(frame, x=view.x, y=view.y, bound=view.bound, bound_on=view.bound_on, best=best, dark=dark)
     words = plots.tradeoff_caption(frame, view.x, view.y)
-    title = f"{METRICS[view.y].title} against {METRICS[view.x].title[:1].lower()}{METRICS[view.x].title[1:]}"
+    up, across = (comparison.metrics[name].title for name in (view.y, view.x))
+    title = f"{up} against {across[:1].lower()}{across[1:]}"
     return (Picture(f"{view.y}-{view.x}", title, fig, words),)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from string import Template
 
@@ -12,10 +12,11 @@ from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.metrics import METRICS
 from prunekit.evaluation.sizes import gzip_note
 from prunekit.experiments.records import Run
-from prunekit.formatting import milliseconds, percent, points, ratio_span, span, times
+from prunekit.formatting import milliseconds, percent, points, ratio_span, times
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.metrics import HIGHER, PERCENT
 
 
 def short_title(run: Run) -> str:
@@ -95,7 +96,7 @@ def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[
         Row(row.name[:1].upper() + row.name[1:], (Cell(""), *map(Cell, row.values)), mark=_mark(row)) for row in comparison.settings
     ]
     found = {
-        "Accuracy": _accuracy(comparison, relative),
+        comparison.quality.title: _quality(comparison, relative),
         "What is left": [_figures(comparison, name, relative, "counted") for name in COUNTS],
         "Size": [_figures(comparison, name, relative, "measured") for name in SIZES],
         "Time": _time(comparison, relative),
@@ -109,14 +110,15 @@ def _mark(row: SettingRow) -> str:
     return "" if not row.differs else "≠" if row.counts else "(≠)"
 
 
-def _accuracy(comparison: Comparison, relative: bool) -> list[Row]:
-    """Return accuracy with its interval, and the paired difference."""
-    seen = [column.accuracy for column in comparison.all]
-    best = _best([None if a is None else a.value for a in seen[1:]], higher=True)
-    values = [Cell(UNMEASURED) if a is None else Cell(percent(a.value), span(a.low, a.high)) for a in seen]
-    rows = [] if relative else [Row("Accuracy", _marked(values, best), "measured")]
+def _quality(comparison: Comparison, relative: bool) -> list[Row]:
+    """Return the quality with its interval, and the paired difference."""
+    seen, metric = [column.accuracy for column in comparison.all], comparison.quality
+    best = _best([None if a is None else a.value for a in seen[1:]], higher=metric.better == HIGHER)
+    values = [Cell(UNMEASURED) if a is None else Cell(a.text(), a.interval()) for a in seen]
+    rows = [] if relative else [Row(metric.title, _marked(values, best), "measured")]
     told = [Cell("") if column is comparison.baseline else _difference(column) for column in comparison.all]
-    return [*rows, Row("Against dense, in points", _marked(told, best) if relative else tuple(told), "measured")]
+    unit = f", in {'points' if metric.unit == PERCENT else metric.unit}" if metric.unit else ""
+    return [*rows, Row(f"Against dense{unit}", _marked(told, best) if relative else tuple(told), "measured")]
 
 
 def _difference(column: Column) -> Cell:
@@ -125,12 +127,13 @@ def _difference(column: Column) -> Cell:
     if found is None:
         return Cell()
     word = "significant" if found.significant else "not significant"
-    return Cell(points(found.value), f"{points(found.low)} to {points(found.high)}, {word}")
+    told = points if found.metric.unit == PERCENT else replace(found.metric, unit="").format_difference
+    return Cell(told(found.value), f"{told(found.low)} to {told(found.high)}, {word}")
 
 
 def _figures(comparison: Comparison, name: str, relative: bool, how: str) -> Row:
     """Return one figure of all columns."""
-    metric = METRICS[name]
+    metric = comparison.metrics[name]
     values = [metric.value(column) for column in comparison.all]
     dense = values[0]
     cells = [_figure(value, dense if place else None, name, relative) for place, value in enumerate(values)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from prunekit.comparison.comparison import Comparison
 from prunekit.errors import PrunekitError
+from prunekit.experiments.records import QUALITY
 from prunekit.experiments.store import RunStore
 from prunekit.reports import pictures
 from prunekit.reports.material import Progress, Shapes, family, said, shapes
@@ -61,7 +62,7 @@ def _tradeoff(comparison: Comparison, look: View) -> list[Picture]:
 
 
 def accuracies(store: RunStore, comparison: Comparison) -> dict[str, float]:
-    """Return the accuracy by run of all that were measured on the images of a comparison: steps between others would mean nothing."""
-    on = (comparison.data_id, comparison.split, comparison.images)
-    found = store.all_measurements("accuracy")
-    return {run: float(m.value["value"]) for run, seen in found.items() for m in seen if (m.data, m.split, m.images) == on}
+    """Return the quality by run of all that were measured on the images of a comparison: steps between others would mean nothing."""
+    on = (comparison.data_id, comparison.split, comparison.images, comparison.quality.name)
+    found = [m for what in QUALITY for seen in store.all_measurements(what).values() for m in seen if m.metric is not None]
+    return {m.run: float(m.value["value"]) for m in found if (m.data, m.split, m.n, (m.metric or {})["name"]) == on}

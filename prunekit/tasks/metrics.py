@@ -56,6 +56,11 @@ class Metric:
         """Check the direction."""
         one_of(f"better of the metric {self.name}", self.better, (HIGHER, LOWER), TaskError)
 
+    @property
+    def phrase(self) -> str:
+        """The title within a sentence: ``accuracy``, ``mean absolute error``, ``R²``."""
+        return self.title[:1].lower() + self.title[1:] if self.title[1:2].islower() else self.title
+
     def reduce(self, observations: Observations) -> float:
         """Return the figure.
 

@@ -29,7 +29,7 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     data : Data, split or dataset, optional
         Their attribute ``task`` may name one; else their targets tell numbers from class indices.
     asked : str or Task, optional
-        What ``--task`` says.
+        What ``--task`` says; left out, what the model's `ModelId` says.
 
     Returns
     -------
@@ -42,6 +42,7 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         If two of them name different tasks, or the targets are not of the kind that the task needs.
     """
     found: dict[str, Task] = {}
+    asked = asked or getattr(told(model, "id"), "task", None) if model is not None else asked
     if asked is not None:
         found["you ask for"] = _task(asked, "the task")
     if model is not None:

@@ -56,7 +56,7 @@ AHEAD, ENDLESS = 3, 10_000
 """Rounds of the five kinds that may be under way at a time."""
 TABLES = {
     "runs": "id, kind, title, model, weights, spec, recovery, trained_on, parent, identity, info",
-    "measurements": "id, run, what, data, data_hash, split, images, runtime, machine, versions, identity, value, correct",
+    "measurements": "id, run, what, data, data_hash, split, n, runtime, machine, versions, identity, value, observations, metric",
     "sweeps": "id, request, weights",
     "points": "sweep, position, requested, run, measurement",
     "labels": "run, saved, tags, note",

@@ -41,7 +41,7 @@ def test_accuracy_and_sizes_are_those_that_the_core_measures(kept, model, data):
     fill(runs, DIGITS, "test", kept)
     hashed = data_hash(data.test)
     for run, spec in zip(runs, (None, CHANNELS, WEIGHTS), strict=True):
-        found = kept.accuracy(run, hashed, "test", len(data.test))
+        found = kept.quality(run, hashed, "test", len(data.test))
         if spec is None:
             expected, sizes = evaluate(model, data.test), assess(model, prune(model, WEIGHTS)).before.sizes
         else:
@@ -108,7 +108,7 @@ def test_predictions_are_right_where_the_accuracy_says_so_and_are_read_the_secon
     found = predictions(run, DIGITS, "test", kept)
     fill([run], DIGITS, "test", kept)
     right = found.classes == np.asarray(data.test.labels)
-    assert np.array_equal(right, kept.accuracy(run, data_hash(data.test), "test", len(data.test)).correct)
+    assert np.array_equal(right, kept.quality(run, data_hash(data.test), "test", len(data.test)).correct)
     assert found.classes.dtype == np.int16 and found.confidence.dtype == np.float32
     assert (found.confidence > 1 / 10 - 1e-6).all() and (found.confidence <= 1).all()
     monkeypatch.setattr(predict_run, "ask", lambda *_: pytest.fail("asked again"))
@@ -120,8 +120,8 @@ def test_predictions_are_no_accuracy(kept):
     run = made(kept, CHANNELS)
     predictions(run, DIGITS, "test", kept)
     (seen,) = kept.all_measurements("predictions")[run]
-    with pytest.raises(StoreError, match="no accuracy but predictions"):
-        _ = seen.accuracy
+    with pytest.raises(StoreError, match="no quality but predictions"):
+        _ = seen.evaluation
 
 
 @given(st.lists(st.tuples(st.integers(0, 32767), st.floats(0, 1, width=32)), max_size=50))

@@ -74,7 +74,7 @@ def test_the_samples_rows_are_those_of_today_and_hold_today(home):
         opened = open_run(run.id, home, data=data)
         assert opened.note == "" and state_hash(opened.model) == run.info["state"]
         (seen,) = home.measurements(run.id)
-        assert seen.data_hash == hashed and np.array_equal(seen.accuracy.correct, evaluate(opened.model, data.test).correct)
+        assert seen.data_hash == hashed and np.array_equal(seen.evaluation.correct, evaluate(opened.model, data.test).correct)
 
 
 def test_rows_of_ones_own_model_are_read_and_marked_wherever_they_are_shown(home, capsys):

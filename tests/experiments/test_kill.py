@@ -86,7 +86,7 @@ def rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
     with sqlite3.connect(path) as connection:
         columns = {
             "runs": "id, kind, title, model, weights, spec, recovery, trained_on, parent, info",
-            "measurements": "id, run, what, data, data_hash, split, images, runtime, machine, versions, value, correct",
+            "measurements": "id, run, what, data, data_hash, split, n, runtime, machine, versions, value, observations, metric",
             "points": "sweep, position, requested, run, measurement",
             "sweeps": "id, request, weights",
         }

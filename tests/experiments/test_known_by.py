@@ -134,7 +134,7 @@ def figures(project: Project, store: RunStore) -> dict[str, list[float]]:
     given = {"model": model, "data": data}
     furthest = find_furthest(FurthestRequest(replace(sweep, sparsities=None), 0.9), None, **given).found
     found = {
-        "page": [row.measurement.accuracy.value for row in page],
+        "page": [row.measurement.evaluation.value for row in page],
         "layers": [] if layers is None else [layers.dense.value],
         "curve": [point.accuracy.value for point in carry_out(sweep, store, **given)],
         "dense": [measure_one(AccuracyRequest(model_id, data_id, None, split=project.split), store, **given).accuracy.value],
@@ -147,9 +147,9 @@ def figures(project: Project, store: RunStore) -> dict[str, list[float]]:
 def falsify(store: RunStore) -> None:
     """Let every stored accuracy say that all was right: so it is seen wherever it is shown."""
     with store.database.write() as connection:
-        for row in connection.execute("SELECT id, correct FROM measurements WHERE what IN ('accuracy', 'sensitivity')").fetchall():
-            ones = np.full(len(row["correct"]), 255, dtype=np.uint8).tobytes()
-            connection.execute("UPDATE measurements SET correct = ? WHERE id = ?", (ones, row["id"]))
+        for row in connection.execute("SELECT id, observations FROM measurements WHERE what IN ('accuracy', 'sensitivity')").fetchall():
+            ones = np.full(len(row["observations"]), 255, dtype=np.uint8).tobytes()
+            connection.execute("UPDATE measurements SET observations = ? WHERE id = ?", (ones, row["id"]))
 
 
 def shown(found: dict[str, list[float]]) -> set[str]:

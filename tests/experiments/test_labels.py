@@ -37,15 +37,20 @@ def store(tmp_path):
     made.close()
 
 
+WAS = {"n": "images", "observations": "correct"}
+
+
 def enter(connection, table, record):
-    """Write a record as the first version did, which had not all of today's columns."""
+    """Write a record as an earlier version did, which had not all of today's columns, and called some otherwise."""
     there = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
-    insert(connection, table, {name: value for name, value in values_of(record).items() if name in there}, "")
+    values = {WAS.get(name, name): value for name, value in values_of(record).items()}
+    insert(connection, table, {name: value for name, value in values.items() if name in there}, "")
 
 
-def test_a_store_of_the_first_version_keeps_all_that_it_held(tmp_path):
+@pytest.mark.parametrize("version", [1, 4])
+def test_a_store_of_an_earlier_version_keeps_all_that_it_held(tmp_path, version):
     path = tmp_path / "runs.sqlite"
-    old = RunStore(path, MIGRATIONS[:1])
+    old = RunStore(path, MIGRATIONS[:version])
     old.put_sweep("s", {"a": 1}, "w")
     with old.database.write() as connection:
         for place, (run, right) in enumerate([(DENSE, [True, False]), (PRUNED, [False, True])]):
@@ -59,7 +64,8 @@ def test_a_store_of_the_first_version_keeps_all_that_it_held(tmp_path):
         with sqlite3.connect(path) as file:
             file.row_factory = sqlite3.Row
             found = {table: [dict(row) for row in file.execute(f"SELECT * FROM {table}")] for table in tables}
-        return {table: [{name: row[name] for name in row if name != "identity"} for row in rows] for table, rows in found.items()}
+        kept = {"identity", "metric"}.isdisjoint
+        return {table: [{WAS.get(k, k): row[k] for k in row if kept([k])} for row in rows] for table, rows in found.items()}
 
     before = content()
     new = RunStore(path)
@@ -68,9 +74,11 @@ def test_a_store_of_the_first_version_keeps_all_that_it_held(tmp_path):
     new.put_label(Label(PRUNED.id, True, ("good",), "keep it"))
     points = new.points("s")
     assert [replace(point.run, identity=DENSE.identity) for point in points] == [DENSE, PRUNED]
-    assert points[1].measurement.accuracy == seen(PRUNED.id, [False, True]).accuracy
-    assert all(point.run.earlier and point.measurement.earlier for point in points), "nobody knows what m was"
-    assert new.accuracy(PRUNED.id, "h", "test", 2) is None, "so it is measured again when asked"
+    assert points[1].measurement.evaluation == seen(PRUNED.id, [False, True]).evaluation
+    assert points[1].measurement.metric == seen(PRUNED.id, [False, True]).metric
+    earlier = version == 1
+    assert all(point.run.earlier is point.measurement.earlier is earlier for point in points), "nobody knows what m was"
+    assert (new.quality(PRUNED.id, "h", "test", 2) is None) is earlier, "so it is measured again when asked"
     new.close()
     assert content() == before and len(before["points"]) == 2
     with pytest.raises(StoreError, match="newer prunekit"):
@@ -187,7 +195,7 @@ def test_a_beginning_leads_to_the_one_run_that_has_it(tmp_path_factory, names, d
 def test_all_measurements_are_those_of_each_run(store):
     store.put_measurement(seen(DENSE.id, [True]))
     store.put_measurement(seen(PRUNED.id, [True, True], "validation"))
-    store.put_measurement(replace(seen(PRUNED.id, [False]), what="latency", id="x", correct=None))
+    store.put_measurement(replace(seen(PRUNED.id, [False]), what="latency", id="x", observations=None))
     assert store.all_measurements() == {run: store.measurements(run) for run in (DENSE.id, PRUNED.id)}
     assert [m.what for m in store.all_measurements("latency")[PRUNED.id]] == ["latency"]
     assert set(store.all_measurements("accuracy")) == {DENSE.id, PRUNED.id}
@@ -210,7 +218,7 @@ def test_points_that_nobody_asked_to_keep_are_left_out_of_the_list(store):
         assert PRUNED.id in shown()
     assert shown(tag="a") == set() and shown(kind="pruned") == {PRUNED.id}
     store.put_label(Label(PRUNED.id))
-    store.put_measurement(replace(seen(PRUNED.id, [False]), what="latency", id="x", correct=None))
+    store.put_measurement(replace(seen(PRUNED.id, [False]), what="latency", id="x", observations=None))
     assert PRUNED.id in shown()
 
 
@@ -218,7 +226,7 @@ def test_a_list_names_the_accuracy_on_most_test_images(store):
     for correct, split in (([True] * 9, "validation"), ([True, False], "test"), ([True, False, False], "test")):
         store.put_measurement(seen(DENSE.id, correct, split))
     (found,) = listed(store)
-    assert (found.accuracy.split, found.accuracy.images) == ("test", 3)
+    assert (found.accuracy.split, found.accuracy.n) == ("test", 3)
     assert found.to_dict()["accuracy"]["value"] == pytest.approx(1 / 3)
 
 

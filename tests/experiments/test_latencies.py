@@ -88,7 +88,7 @@ def test_what_was_timed_becomes_runs_that_open_again(store):
         opened, expected = open_run(run, store).model, made[name].model if name in made else model
         assert all(np.array_equal(a, b) for a, b in zip(opened.state_dict().values(), expected.state_dict().values(), strict=True))
         assert len(latencies(store, run)) == 1 and set(store.get_run(run).info["sizes"]) >= {"dense", "gzip", "sparse", "surgery"}
-    assert store.get_run(found["smaller"]).parent == found["dense"] and store.accuracy(found["dense"], "h", "test", 1) is None
+    assert store.get_run(found["smaller"]).parent == found["dense"] and store.quality(found["dense"], "h", "test", 1) is None
 
 
 def test_a_store_that_fails_costs_the_keeping_alone(store):

@@ -50,14 +50,14 @@ def test_what_is_saved_is_what_the_core_makes_and_measures(kept, model, data, sp
     result = None if spec is None else prune(model, spec)
     made = model if result is None else result.model
     expected = evaluate(made, data.test)
-    assert np.array_equal(kept.accuracy(run.id, data_hash(data.test), "test", expected.n).correct, expected.correct)
+    assert np.array_equal(kept.quality(run.id, data_hash(data.test), "test", expected.n).correct, expected.correct)
     sizes = assess(model, prune(model, spec or WEIGHTS))
     assert run.info["sizes"] == (sizes.before if spec is None else sizes.after).sizes.to_dict()
     assert run.info["state"] == state_hash(made) == state_hash(open_run(run, kept).model)
     if spec is not None:
         dense = kept.get_run(run.parent)
         assert dense.info["sizes"] == sizes.before.sizes.to_dict() and not kept.label(dense.id).saved
-        assert np.array_equal(kept.accuracy(dense.id, data_hash(data.test), "test", expected.n).correct, evaluate(model, data.test).correct)
+        assert np.array_equal(kept.quality(dense.id, data_hash(data.test), "test", expected.n).correct, evaluate(model, data.test).correct)
 
 
 def test_a_point_of_a_curve_is_saved_without_making_it_again(kept, monkeypatch):
@@ -75,7 +75,7 @@ def test_a_point_of_a_curve_is_saved_without_making_it_again(kept, monkeypatch):
 def test_a_saved_recovery_opens_again_with_its_channels(kept, data):
     run = save(asked(recovery=Recovery(epochs=1)), kept)
     opened = open_run(run, kept)
-    expected = kept.accuracy(run.id, data_hash(data.test), "test", len(data.test))
+    expected = kept.quality(run.id, data_hash(data.test), "test", len(data.test))
     assert np.array_equal(evaluate(opened.model, data.test).correct, expected.correct)
     assert structure_of(opened, kept).kept is not None and len(run.info["history"]) == 1
     again = recover_through(asked(recovery=Recovery(epochs=1), split="test"), kept)

@@ -60,17 +60,17 @@ def test_what_is_put_comes_back_as_it_was(store: RunStore, tmp_path: Path) -> No
     for opened in (store, other):
         assert opened.get_run("d") == DENSE and opened.get_run("p") == PRUNED
         assert opened.measurement(measured.id) == measured and opened.measurements("p") == [measured]
-        assert opened.accuracy("p", "h", "test", 3) == measured.accuracy
+        assert opened.quality("p", "h", "test", 3) == measured.evaluation
         assert {run.id for run in opened.runs()} == {"d", "p"}
         assert [run.id for run in opened.runs(kind="pruned", weights="w", parent="d")] == ["p"]
-    assert store.get_run("x") is store.accuracy("p", "h", "validation", 3) is store.accuracy("p", "h", "test", 4) is None
+    assert store.get_run("x") is store.quality("p", "h", "validation", 3) is store.quality("p", "h", "test", 4) is None
     other.close()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=70))
 def test_a_paired_comparison_from_the_store_is_the_one_from_memory(pairs: list[tuple[bool, bool]]) -> None:
     one, two = (accuracy_of(np.array(side)) for side in zip(*pairs, strict=True))
-    kept = [Measurement.of("r", a, {}, "h", "test").accuracy for a in (one, two)]
+    kept = [Measurement.of("r", a, {}, "h", "test").evaluation for a in (one, two)]
     assert kept == [one, two]
     assert all((a.correct == b.correct).all() for a, b in zip(kept, (one, two), strict=True))
     assert compare(*kept) == compare(one, two)
@@ -190,7 +190,7 @@ def locked() -> Iterator[Path]:
 def test_a_store_that_cannot_be_written_can_be_read(locked: Path) -> None:
     with nobody():
         store = RunStore(locked / "runs.sqlite")
-        assert store.read_only and store.get_run("d") == DENSE and store.accuracy("d", "h", "test", 2) is not None
+        assert store.read_only and store.get_run("d") == DENSE and store.quality("d", "h", "test", 2) is not None
         with pytest.raises(StoreError, match="cannot be written, only read: set PRUNEKIT_HOME"):
             store.put_run(PRUNED)
         store.close()
@@ -268,7 +268,7 @@ def test_threads_share_one_store(store: RunStore) -> None:
             for i in range(25):
                 name = f"{mark}-{i}"
                 store.put_point([replace(PRUNED, id=name)], seen(name, [True, False]))
-                assert store.accuracy(name, "h", "test", 2) is not None
+                assert store.quality(name, "h", "test", 2) is not None
         except BaseException as error:
             failed.append(error)
 

@@ -86,7 +86,7 @@ def test_what_is_stored_is_read_and_not_measured_again(store: RunStore, measured
     assert len(measured) == 3
     again = measure_one(AccuracyRequest(MODEL, DATA, PruneSpec(sparsity=0.5)), store)
     assert again.run == first[1].run and len(measured) == 3
-    kept = [point.measurement.accuracy for point in store.points(REQUEST.id)]
+    kept = [point.measurement.evaluation for point in store.points(REQUEST.id)]
     assert compare(kept[0], kept[2]) == compare(first[0].accuracy, first[2].accuracy)
 
 
@@ -125,7 +125,7 @@ def test_a_subset_is_the_fixed_stratified_one_and_kept_apart(store: RunStore, me
     carry_out(replace(some, images=0), store)
     carry_out(replace(some, images=10**6), store)  # more than there are is all
     assert measured == [50, 50, len(data.validation), len(data.validation)]
-    assert {m.images for m in store.measurements(found[1].run)} == {50, len(data.validation)}
+    assert {m.n for m in store.measurements(found[1].run)} == {50, len(data.validation)}
 
 
 def test_points_go_where_the_curve_bends_and_come_back_in_the_same_order(store: RunStore, measured: list[int]) -> None:

@@ -67,7 +67,7 @@ def test_the_address_names_the_run(tab, run):
 def test_a_saved_run_stands_ready_before_one_that_was_only_timed_later(tab, run):
     store().relabel(run.id, saved=True)
     later = measure_one(AccuracyRequest(ModelId("digits_mlp"), DataId("digits"), PruneSpec(sparsity=0.55), split="test"), store()).run
-    store().put_measurement(replace(store().measurements(later)[0], id="1" * 64, what="latency", correct=None))
+    store().put_measurement(replace(store().measurements(later)[0], id="1" * 64, what="latency", observations=None))
     one = tab("export")
     ready = store().find(one.app.selectbox(key="pick_opened").value)
     assert ready.id != later and (ready.kind not in ("dense", "pruned") or store().label(ready.id).said)

@@ -8,13 +8,13 @@ from typing import Any
 
 from prunekit.experiments.archive.gathering import Pixels
 from prunekit.experiments.load_run import Opened
-from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.records import QUALITY, Measurement, Run
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder, read_result
 
-TOLD = ("accuracy", "latency")
+TOLD = (*QUALITY, "latency")
 
 
 def document(opened: Opened, pixels: Pixels, store: RunStore) -> dict[str, Any]:
@@ -71,15 +71,16 @@ def _seen(run: Run, store: RunStore) -> list[dict[str, Any]]:
     """Return what was measured of a run."""
     found = sorted(
         (m for m in store.measurements(run.id) if m.what in TOLD and not m.earlier),
-        key=lambda m: (m.what, m.split, m.images, m.runtime, m.id),
+        key=lambda m: (m.what, m.split, m.n, m.runtime, m.id),
     )
     return [_plain(measurement) for measurement in found]
 
 
 def _plain(seen: Measurement) -> dict[str, Any]:
     """Return a measurement without its samples."""
-    names = ("what", "value", "data", "split", "images", "runtime", "machine", "versions", "created")
-    return {name: getattr(seen, name) for name in names}
+    names = ("what", "value", "data", "split", "runtime", "machine", "versions", "created")
+    told = {name: getattr(seen, name) for name in names} | {"images": seen.n}
+    return told if seen.metric is None else told | {"metric": {name: seen.metric[name] for name in ("name", "title", "unit", "better")}}
 
 
 def _layers(opened: Opened) -> Any:

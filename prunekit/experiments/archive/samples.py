@@ -22,7 +22,7 @@ from prunekit.experiments.archive.gathering import Gathered
 from prunekit.experiments.archive.manifest import SAMPLES, ArchiveError
 from prunekit.experiments.load_run import Opened
 from prunekit.experiments.loading import load
-from prunekit.experiments.records import Measurement
+from prunekit.experiments.records import QUALITY, Measurement
 from prunekit.experiments.store import RunStore
 from prunekit.models.outputs import joined
 from prunekit.models.probe import rounding
@@ -131,8 +131,8 @@ def answers(ask: Asked, inputs: Tensor) -> dict[str, Tensor]:
 
 def stated(run: str, store: RunStore) -> Measurement | None:
     """Return the accuracy that an archive states: on the most test samples."""
-    seen = [m for m in store.measurements(run) if m.what == "accuracy" and m.split == "test"]
-    return max(seen, key=lambda m: (m.images, m.id), default=None)
+    seen = [m for m in store.measurements(run) if m.what in QUALITY and m.split == "test"]
+    return max(seen, key=lambda m: (m.n, m.id), default=None)
 
 
 def samples_of(opened: Opened, gathered: Gathered, store: RunStore) -> Samples:
@@ -140,7 +140,7 @@ def samples_of(opened: Opened, gathered: Gathered, store: RunStore) -> Samples:
     allowed = ROUNDING_INT8 if opened.model is None else rounding(opened.model)
     seen = stated(opened.run.id, store)
     data_id = opened.data_id if seen is None else DataId.from_dict(seen.data)
-    found = None if data_id is None else chosen(opened, data_id, 0 if seen is None else seen.images)
+    found = None if data_id is None else chosen(opened, data_id, 0 if seen is None else seen.n)
     inputs, indices, labels, name = gathered.images[:SHOWN], torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), ""
     if found is not None and data_id is not None:
         test, places = found

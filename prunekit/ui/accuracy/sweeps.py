@@ -103,7 +103,7 @@ def stored(line: Line) -> list[SweepPoint]:
     try:
         for place in range(line.repeats):
             rows = known_points(request.seeded(request.spec.seed + place, places), kept, line.weights, line.hashed)
-            found += [point_of(row.run, row.measurement.accuracy, row.requested) for row in rows if "achieved" in row.run.info]
+            found += [point_of(row.run, row.measurement.evaluation, row.requested) for row in rows if "achieved" in row.run.info]
             if len(rows) < 2:  # the dense model alone says nothing of where later seeds are measured
                 break
             places = places or tuple(row.requested for row in rows[1:])

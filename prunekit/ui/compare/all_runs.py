@@ -45,7 +45,7 @@ def frame_of(store: RunStore, loaded: Loaded | None = None) -> pd.DataFrame:
     rows = []
     for one in every:
         run, label, seen = one.run, one.label, one.accuracy
-        value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.images)
+        value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.n)
         rows.append(
             (
                 *_first(one), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing,

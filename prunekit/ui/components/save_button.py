@@ -123,7 +123,7 @@ def _accuracy(run: Run) -> str:
     seen = None if kept is None else best_accuracy(kept.measurements(run.id))
     if seen is None:
         return "Accuracy not measured."
-    found = seen.accuracy
+    found = seen.evaluation
     return f"Accuracy {show.plus_minus(found.value, found.low, found.high)} on {found.n:,} {seen.split} images."
 
 

@@ -225,7 +225,7 @@ def figures(run: Run, store: RunStore) -> None:
     parts = [run.kind]
     if best is not None:
         value = best.value
-        parts.append(f"{show.plus_minus(value['value'], value['low'], value['high'])} accuracy ({best.split}, n = {best.images:,})")
+        parts.append(f"{show.plus_minus(value['value'], value['low'], value['high'])} accuracy ({best.split}, n = {best.n:,})")
         parts += [EARLIER] if best.earlier else []
     else:
         parts.append("accuracy not measured")

@@ -1,0 +1,162 @@
+"""A metric and its observations as they lie in the store: shown without the task that made them, compared in pairs with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from prunekit.errors import DataError, PrunekitError, TaskError
+from prunekit.evaluation.quality import Evaluation
+from prunekit.statistics.difference import Difference
+from prunekit.tasks.base import BaseTask, Task
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import Metric, Proportion, proportion
+from prunekit.tasks.observations import Observations
+from prunekit.tasks.registry import TASKS, task
+
+SHOWN = ("name", "title", "unit", "better", "decimals")
+"""What is needed to show a value."""
+
+
+class Shown(Metric):
+    """A metric of which values can be shown and not computed."""
+
+    def compare(self, a: Observations, b: Observations) -> Difference:
+        """Say why not."""
+        self.reduce(a)
+        raise DataError(f"{self.title} cannot be compared")
+
+
+def described(metric: Metric, of: Task | None = None, packed: bool = False) -> dict[str, Any]:
+    """Return a metric as plain values.
+
+    Parameters
+    ----------
+    metric : Metric
+        Any.
+    of : Task, optional
+        Whose it is; left out, a registered task that has it.
+    packed : bool
+        Whether its observations are one column of a yes or no, eight samples to a byte.
+    """
+    told: dict[str, Any] = {name: getattr(metric, name) for name in SHOWN}
+    if packed and isinstance(metric, Proportion):
+        return told | {"bits": metric.column}
+    owner = of or next((each for each in TASKS.values() if metric.name in {m.name for m in each.metrics}), None)
+    if owner is None:
+        return told
+    every = [{name: getattr(each, name) for name in SHOWN} for each in owner.metrics]
+    return told | {"task": owner.name, "identity": owner.identity, "metrics": every}
+
+
+def pack_all(found: Sequence[Evaluation]) -> bytes:
+    """Return what was observed of several evaluations on the same samples, one after the other."""
+    if is_packed(found[0]):
+        return b"".join(pack(each) for each in found)
+    return Observations.concat(each.observations for each in found).to_bytes()
+
+
+def unpack_all(told: Mapping[str, Any], payload: bytes, n: int, count: int) -> list[Observations]:
+    """Return what was observed of ``count`` evaluations on ``n`` samples.
+
+    Raises
+    ------
+    DataError
+        If the bytes are damaged, or not of so many.
+    """
+    if "bits" in told:
+        width = (n + 7) // 8
+        whole = len(payload) == count * width
+        found = [unpack(told, payload[k * width : (k + 1) * width], n) for k in range(count)] if whole else []
+    else:
+        every = Observations.from_bytes(payload)
+        found = [every.take(np.arange(k * n, (k + 1) * n)) for k in range(count)] if every.n == count * n else []
+    if not found:
+        raise DataError(f"these observations are damaged, or not of {count} times {n} samples: measure again")
+    return found
+
+
+def is_packed(found: Evaluation) -> bool:
+    """Whether what was observed is kept as bits: a share of samples that belong to no groups."""
+    return isinstance(found.metric, Proportion) and found.observations.groups is None
+
+
+def pack(found: Evaluation) -> bytes:
+    """Return what was observed, in few bytes."""
+    if is_packed(found) and isinstance(found.metric, Proportion):
+        return np.packbits(found.observations[found.metric.column] != 0).tobytes()
+    return found.observations.to_bytes()
+
+
+def unpack(told: Mapping[str, Any], payload: bytes, n: int) -> Observations:
+    """Return what was observed of ``n`` samples.
+
+    Raises
+    ------
+    DataError
+        If the bytes are damaged.
+    """
+    if "bits" not in told:
+        return Observations.from_bytes(payload)
+    right = np.unpackbits(np.frombuffer(payload, dtype=np.uint8), count=n).astype(bool)
+    return Observations(right.reshape(-1, 1), (str(told["bits"]),))
+
+
+def opened(told: Mapping[str, Any], value: Mapping[str, Any], payload: bytes, n: int) -> Evaluation:
+    """Return a stored evaluation.
+
+    Where the task is gone, or is another one by now, the value and its interval are what was noted, and it is compared with nothing.
+    """
+    return evaluated(told, value, unpack(told, payload, n))
+
+
+def evaluated(told: Mapping[str, Any], value: Mapping[str, Any], seen: Observations) -> Evaluation:
+    """Return what `opened` does, of observations that are unpacked already."""
+    about: dict[str, Any] = {"chance": value.get("chance"), "guesses": tuple(value.get("guesses", ()))}
+    owner: Task | None = None
+    if "bits" in told:
+        metric = _share(told)
+    else:
+        try:
+            owner = _owner(told)
+            metric = replace(owner.metric(str(told["name"])), **{name: told[name] for name in SHOWN})
+        except (PrunekitError, OSError) as error:
+            owner = None
+            metric = shown(told, f"{told['title']} cannot be compared here: {error}")
+    if owner is None and "bits" not in told:
+        low, high = (float("nan") if value.get(name) is None else float(value[name]) for name in ("low", "high"))
+        return Evaluation(float(value["value"]), low, high, seen.n, seen, metric, **about)
+    return Evaluation.of(seen, metric, **about, task=owner)
+
+
+def _share(told: Mapping[str, Any]) -> Metric:
+    """Return the metric of a column of a yes or no."""
+    plain = {name: told[name] for name in SHOWN}
+    if told["bits"] == ACCURACY.column and all(getattr(ACCURACY, name) == value for name, value in plain.items()):
+        return ACCURACY
+    return replace(proportion(plain["name"], plain["title"], str(told["bits"])), **plain)
+
+
+def _owner(told: Mapping[str, Any]) -> Task:
+    """Return the task that measured it, if it is still what it was."""
+    if "task" not in told:
+        raise TaskError("nobody noted which task it is of")
+    found = task(str(told["task"]))
+    scaled = getattr(found, "scaled", None) is not None and str(told["identity"]).startswith(found.name)
+    if found.identity != told["identity"] and not scaled:  # standardised targets: observed in their own unit
+        raise TaskError(f"the task {told['task']} is another one by now")
+    named = {each["name"]: {name: each[name] for name in SHOWN} for each in told.get("metrics", ())}
+    every = tuple(replace(each, **named.get(each.name, {})) for each in found.metrics)
+    return replace(found, metrics=every) if isinstance(found, BaseTask) else found
+
+
+def shown(told: Mapping[str, Any], why: str) -> Metric:
+    """Return a metric of which values can be shown and not computed, because of ``why``."""
+
+    def figure(_: Observations) -> float:
+        raise DataError(f"{why}. Measure again")
+
+    return Shown(**{name: told[name] for name in SHOWN}, figure=figure)
