@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,9 +10,32 @@ from torch import Tensor, nn
 
 from prunekit.errors import ModelError
 from prunekit.models.outputs import choice_of, scores_in, tensors_of
-from prunekit.tasks.classification import checked_labels
+from prunekit.tasks.base import Task
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.classification import IMAGES, Classification, checked_labels
+from prunekit.tasks.resolver import resolve
 
-__all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "tensors_of"]
+__all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "task_of", "tensors_of"]
+
+
+def task_of(model: nn.Module, data: Any = None, asked: str | Task | None = None) -> Task:
+    """Return the task of a model and its data; of a classifier it knows which of the model's tensors holds the class scores.
+
+    Parameters
+    ----------
+    model, data, asked
+        As for :func:`prunekit.tasks.resolve`.
+
+    Raises
+    ------
+    TaskError
+        If two of them name different tasks.
+    """
+    task = resolve(model, data, asked)
+    if not isinstance(task, Classification):
+        return task
+    choice = choice_of(model, classes_of(data))
+    return replace(task, scores_of=lambda output, samples: scores_in(output, samples, choice))
 
 
 def run(model: nn.Module, x: Tensor) -> Any:
@@ -22,17 +46,7 @@ def run(model: nn.Module, x: Tensor) -> Any:
     ModelError
         If the model does not run on such an input.
     """
-    place = next(model.parameters(), x)
-    if x.is_floating_point() and place.is_floating_point():
-        x = x.to(place.dtype)
-    try:
-        return model(x.to(place.device))
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(
-            f"the model does not run on samples of shape {list(x.shape[1:])}: {lines[0]}. "
-            "Choose data of the shape that it was made for, or give the input size"
-        ) from error
+    return IMAGES.forward(model, Batch((x,)))
 
 
 def outputs_of(model: nn.Module, x: Tensor) -> dict[str, Tensor]:

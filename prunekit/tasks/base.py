@@ -166,11 +166,14 @@ class BaseTask:
         try:
             return model(*batch.args, **batch.kwargs)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError) as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            inputs = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in batch.named_tensors())
-            raise ModelError(
-                f"the model does not run on inputs of this form ({inputs}): {lines[0]}. Choose data of the form that it was made for"
-            ) from error
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            inputs = dict(batch.named_tensors())
+            if list(inputs) == ["input"]:
+                form, advice = f"samples of shape {list(inputs['input'].shape[1:])}", "shape that it was made for, or give the input size"
+            else:
+                form = f"inputs of this form ({', '.join(f'{name} {list(tensor.shape)}' for name, tensor in inputs.items())})"
+                advice = "form that it was made for"
+            raise ModelError(f"the model does not run on {form}: {line}. Choose data of the {advice}") from error
 
     def tensors(self, output: Any) -> dict[str, Tensor]:
         """Return every tensor of an output by its dotted path; one alone is called ``output``."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+import torch
 from torch.utils.data import Dataset, IterableDataset
 
 from prunekit.errors import DataError
@@ -40,7 +42,12 @@ def batches_of(split: Any, batch_size: int, own: Collate | None = None) -> Itera
     else:
         raise DataError(f"cannot read samples from {type(split).__name__}: give a split such as data.test, a dataset or batches")
     for part in parts:
-        yield part if isinstance(part, Batch) else Batch.of(*_pair(part, "a batch"))
+        if isinstance(part, Batch):
+            yield part
+            continue
+        inputs, targets = _pair(part, "a batch")
+        plain = isinstance(targets, (list, tuple)) and all(isinstance(each, (bool, int, float)) for each in targets)
+        yield Batch.of(inputs, torch.as_tensor(targets) if plain or isinstance(targets, np.ndarray) else targets)
 
 
 def length_of(split: Any) -> int | None:
