@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset
 
 from prunekit.errors import DataError
@@ -48,6 +49,15 @@ def batches_of(split: Any, batch_size: int, own: Collate | None = None) -> Itera
         inputs, targets = _pair(part, "a batch")
         plain = isinstance(targets, (list, tuple)) and all(isinstance(each, (bool, int, float)) for each in targets)
         yield Batch.of(inputs, torch.as_tensor(targets) if plain or isinstance(targets, np.ndarray) else targets)
+
+
+def samples_at(split: Any, indices: NDArray[np.int64]) -> Batch:
+    """Return the samples of a split at some places, in that order, as one batch."""
+    if hasattr(split, "images") and hasattr(split, "labels"):  # prepared all at once
+        return Batch.of(split.images(indices), torch.as_tensor(split.labels[indices]))
+    if hasattr(split, "take"):
+        return next(batches_of(split.take(indices), len(indices)))
+    return collate([_pair(split[int(i)], "a sample") for i in indices], getattr(split, "collate", None))
 
 
 def length_of(split: Any) -> int | None:
