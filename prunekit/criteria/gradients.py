@@ -1,6 +1,6 @@
-"""Gradients of the loss by the weights of some layers, for the criteria that score by them.
+"""Gradients of the task's loss by the weights of some layers, for the criteria that score by them.
 
-The loss is the cross-entropy of the class scores, the model in eval mode, so that BatchNorm keeps its statistics.
+The model is in eval mode, so that BatchNorm keeps its statistics.
 """
 
 from __future__ import annotations
@@ -9,31 +9,40 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from prunekit.criteria.samples import BATCH
 from prunekit.criteria.scoring_copy import scoring_copy
 from prunekit.criteria.scoring_task import Scores, Task
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
-from prunekit.models.running import checked_labels, class_scores, classes_of
+from prunekit.models.running import finite as finite_scores
+from prunekit.models.running import task_of
+from prunekit.tasks.batches import batches_of
 
 
 def gradients(task: Task, reduction: str) -> Iterator[Scores]:
-    """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives."""
-    assert task.images is not None
-    model, classes = scoring_copy(task.model), classes_of(task.images)
+    """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives.
+
+    Parameters
+    ----------
+    task : Task
+        What is scored, and on which samples.
+    reduction : {"mean", "sum"}
+        Of the loss over the samples of a mini-batch.
+    """
+    assert task.samples is not None
+    model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
     weights = [model.get_parameter(weight_name(model, name)) for name in task.layers]
-    for x, y in task.images.batches(BATCH):
+    for batch in batches_of(task.samples, BATCH):
         with torch.enable_grad():
-            scores = class_scores(model, x, classes)
-            loss = F.cross_entropy(scores.float(), checked_labels(y, scores), reduction=reduction)
+            loss = finite_scores(judge.loss(judge.forward(model, batch), batch))
             if not loss.requires_grad:
                 raise ModelError(
                     "the model's forward pass lets no gradient through (torch.no_grad, or detach): take that out of it, "
                     "or choose a criterion that needs no gradient, such as l1"
                 )
-            found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+            whole = loss * batch.samples if reduction == "sum" else loss
+            found = torch.autograd.grad(whole, weights, allow_unused=True, materialize_grads=True)
         yield {name: gradient.float().cpu() for name, gradient in zip(task.layers, found, strict=True)}
 
 

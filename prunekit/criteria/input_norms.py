@@ -20,7 +20,8 @@ from prunekit.criteria.scoring_copy import scoring_copy
 from prunekit.criteria.scoring_task import Task
 from prunekit.errors import ModelError
 from prunekit.models.meta_copy import Seeing
-from prunekit.models.running import run
+from prunekit.models.running import task_of
+from prunekit.tasks.batches import batches_of
 
 aten = torch.ops.aten
 PRODUCTS = {aten.mm: 1, aten.bmm: 1, aten.addmm: 2, aten.baddbmm: 2}  # which argument is the second matrix; the first comes before it
@@ -31,14 +32,14 @@ def input_norms(task: Task) -> Iterator[tuple[str, Tensor]]:
 
     Float32 on the CPU, of a shape that broadcasts to the weight's; 0 for a layer that the forward pass does not reach.
     """
-    assert task.images is not None
-    model = scoring_copy(task.model)
+    assert task.samples is not None
+    model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
     weights = {name: model.get_submodule(name).get_parameter("weight") for name in task.layers}
     inputs = _Inputs(weights)
-    for x, _ in task.images.batches(BATCH):
+    for batch in batches_of(task.samples, BATCH):
         # with any torch-function mode on, attention takes the path whose single operations can be seen
         with torch.no_grad(), BaseTorchFunctionMode(), inputs:
-            run(model, x)
+            judge.forward(model, batch)
     for name, weight in weights.items():
         yield name, inputs.norm(name, weight)
 

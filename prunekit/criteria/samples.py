@@ -4,56 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch.utils.data import Dataset
 
 from prunekit.errors import DataError
 from prunekit.models.running import classes_of
-
-if TYPE_CHECKING:
-    from prunekit.data.dataset import Batch  # only for its name: the catalog loads torchvision, which a bare model does not need
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of
 
 BATCH = 32
 """Images in a mini-batch: Taylor averages over mini-batches of this size, and nothing holds the activations of more images at once."""
 
 
-class Images(Protocol):
-    """Labelled images in mini-batches, and how many classes there are (0 where nobody knows)."""
-
-    classes: int
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yield (images, labels)."""
+OF_TASK = ("task", "target_scale")
+"""What a split may say of its task: a choice of its samples says the same."""
 
 
 @dataclass(eq=False)
-class _Held:
-    """Images in memory, for data that can only be read in order."""
+class Held:
+    """Samples in memory, for data that can only be read in order or one by one."""
 
-    xs: Tensor
-    ys: Tensor
+    batch: Batch
     classes: int = 0
 
     def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.ys)
+        """Return the number of samples."""
+        return self.batch.samples
 
     @property
-    def labels(self) -> Tensor:
-        """Class of each image."""
-        return self.ys
+    def targets(self) -> Any:
+        """What the model should answer."""
+        return self.batch.targets
 
-    def take(self, indices: NDArray[np.int64]) -> _Held:
-        """Return the images at ``indices``, in that order."""
-        return _Held(self.xs[indices], self.ys[indices])
+    def take(self, indices: NDArray[np.int64]) -> Held:
+        """Return the samples at ``indices``, in that order."""
+        return Held(self.batch.take(indices), self.classes)
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yield (images, labels)."""
-        yield from zip(torch.split(self.xs, batch_size), torch.split(self.ys, batch_size), strict=True)
+    def batches(self, batch_size: int) -> Iterator[Any]:
+        """Yield the samples in order: as pairs where they are one tensor, as any split does."""
+        for start in range(0, len(self), batch_size):
+            part = self.batch.take(np.arange(start, min(start + batch_size, len(self))))
+            yield (part.args[0], part.targets) if len(part.args) == 1 and not part.kwargs else part
 
 
 def scoring_split(data: Any) -> tuple[Any, str]:
@@ -75,7 +70,7 @@ def scoring_split(data: Any) -> tuple[Any, str]:
     DataError
         If ``data`` is neither.
     """
-    if hasattr(data, "batches"):
+    if hasattr(data, "batches") or isinstance(data, Dataset):
         return data, "given"
     for field, name in (("train", "training"), ("validation", "validation"), ("test", "test")):
         split = getattr(data, field, None)
@@ -103,7 +98,7 @@ def scored_on(data: Any, samples: int = 512) -> str | None:
     )
 
 
-def mixed(data: Any, samples: int, seed: int) -> Images:
+def mixed(data: Any, samples: int, seed: int) -> Any:
     """Return the images to score on, in an order that the seed alone decides.
 
     A stratified choice may be grouped by class, and a mini-batch of one class has another gradient than a mixed one: hence the shuffle.
@@ -126,18 +121,24 @@ def mixed(data: Any, samples: int, seed: int) -> Images:
     chosen = split.subset(samples) if hasattr(split, "subset") and hasattr(split, "take") else _first(split, samples)
     if not len(chosen):
         raise DataError(f"there are no {name} images to score on: choose data that are not empty")
-    images: Images = chosen.take(np.argsort(np.random.default_rng(seed).random(len(chosen)), kind="stable"))
-    images.classes = classes_of(split) or classes_of(images)
-    return images
+    samples_of = chosen.take(np.argsort(np.random.default_rng(seed).random(len(chosen)), kind="stable"))
+    samples_of.classes = classes_of(split) or classes_of(samples_of)
+    for name in OF_TASK:
+        said = getattr(split, name, getattr(data, name, None))
+        if said is not None:
+            setattr(samples_of, name, said)
+    return samples_of
 
 
-def _first(split: Any, samples: int) -> _Held:
-    """Read the first images of anything that has batches."""
-    xs: list[Tensor] = []
-    ys: list[Tensor] = []
-    for x, y in split.batches(BATCH):
-        xs.append(x)
-        ys.append(torch.as_tensor(y))
-        if sum(len(part) for part in ys) >= samples:
+def _first(split: Any, samples: int) -> Held:
+    """Read the first samples of anything that has batches."""
+    found, count = list[Batch](), 0
+    for batch in batches_of(split, BATCH):
+        found.append(batch)
+        count += batch.samples
+        if count >= samples:
             break
-    return _Held(torch.cat(xs)[:samples], torch.cat(ys)[:samples]) if xs else _Held(torch.empty(0), torch.empty(0))
+    if not found:
+        return Held(Batch((torch.empty(0),), {}, torch.empty(0, dtype=torch.int64)))
+    whole = Batch.concat(found)
+    return Held(whole if count <= samples else whole.take(samples))

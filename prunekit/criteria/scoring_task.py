@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from prunekit.criteria.samples import Images
 
 Scores: TypeAlias = "dict[str, Tensor]"
 OfLayer: TypeAlias = "Callable[[Tensor, str, int], Tensor]"
@@ -28,14 +26,14 @@ class Task:
         Modules to score.
     seed : int
         Seed of whatever is random.
-    images : Images, optional
-        Labelled images, already mixed, for the criteria that look at data.
+    samples : split, optional
+        Samples with targets, already mixed, for the criteria that look at data.
     """
 
     model: nn.Module
     layers: tuple[str, ...]
     seed: int = 0
-    images: Images | None = None
+    samples: Any = None
 
     def weight(self, name: str) -> Tensor:
         """Return a layer's weight in float32 on the CPU."""

@@ -31,12 +31,16 @@ class TableSplit(Dataset[tuple[Tensor, Tensor]]):
         Standardised.
     targets : Tensor of float32, shape [n]
         Standardised.
+    target_scale : mapping, optional
+        As of the `TableData` that they are part of.
     """
 
-    def __init__(self, rows: Tensor, targets: Tensor) -> None:
+    task = "table-regression"
+
+    def __init__(self, rows: Tensor, targets: Tensor, target_scale: dict[str, float | str] | None = None) -> None:
         if rows.ndim != 2 or targets.shape != rows.shape[:1]:
             raise DataError(f"a table needs rows [n, features] and a target each; got {list(rows.shape)} and {list(targets.shape)}")
-        self.rows, self.targets = rows, targets
+        self.rows, self.targets, self.target_scale = rows, targets, target_scale
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -56,7 +60,7 @@ class TableSplit(Dataset[tuple[Tensor, Tensor]]):
     def take(self, indices: Indices) -> TableSplit:
         """Return the rows at ``indices``, in that order, as a split of its own."""
         places = torch.from_numpy(np.asarray(indices, dtype=np.int64))
-        return TableSplit(self.rows[places], self.targets[places])
+        return TableSplit(self.rows[places], self.targets[places], self.target_scale)
 
     def subset(self, n: int) -> TableSplit:
         """Return the first ``n`` rows, which lie in a random order, or the split itself if it has no more than that."""
@@ -149,7 +153,8 @@ def load_diabetes() -> TableData:
     order = np.random.default_rng(1).permutation(len(x))
     test, validation, train = np.split(order, [DIABETES_TEST, DIABETES_TEST + DIABETES_VALIDATION])
     whole, (mean, std, middle, spread) = _standardised(x, y, train)
-    rows, held, last = (whole.take(indices) for indices in (train, validation, test))
     values = "scikit-learn's 442 patients, ten numbers each, less the mean and divided by the standard deviation of the training rows."
     unit: dict[str, float | str] = {"mean": middle[0], "std": spread[0], "unit": ""}
+    whole.target_scale = unit
+    rows, held, last = (whole.take(indices) for indices in (train, validation, test))
     return TableData("diabetes", rows, held, last, DIABETES, "disease progression after one year", mean, std, unit, values)

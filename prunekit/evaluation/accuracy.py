@@ -1,9 +1,9 @@
-"""Accuracy, always with its interval and its number of samples."""
+"""Evaluation of a model on samples: its task's headline metric, always with its interval and the number of samples."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,42 +12,41 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from prunekit.evaluation.batches import Progress, batches_of, check_cancel, eval_mode, length_of
+from prunekit.errors import DataError
+from prunekit.evaluation.batches import Progress, check_cancel, eval_mode
 from prunekit.evaluation.quality import Evaluation, accuracy_of
-from prunekit.models.running import checked_labels, class_scores, classes_of
+from prunekit.models.running import class_scores, task_of
 from prunekit.statistics.proportions import Z95, wilson
+from prunekit.tasks.base import Task
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of, length_of
+from prunekit.tasks.metrics import Metric
+from prunekit.tasks.observations import Observations
 
-__all__ = ["Z95", "Evaluation", "Predictions", "accuracy_of", "evaluate", "predict", "wilson"]
-
-
-def _outputs(model: nn.Module, split: Any, batch_size: int, cancel: threading.Event | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield ``(logits, labels)`` batch by batch on the CPU, the model in eval mode and without gradients."""
-    classes = classes_of(split)
-    for x, y in batches_of(split, batch_size):
-        check_cancel(cancel)
-        # entered for each batch: a generator must not leave a thread's inference mode on while its consumer runs
-        with eval_mode(model), torch.inference_mode():
-            logits = class_scores(model, x, classes).cpu()
-        yield logits, checked_labels(y.detach().cpu(), logits)
+__all__ = ["Z95", "Evaluation", "Predictions", "accuracy_of", "evaluate", "evaluated", "evaluation_of", "predict", "wilson"]
 
 
 def evaluate(
     model: nn.Module,
     split: Any,
     *,
+    task: Task | str | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Evaluation:
-    """Measure the share of samples whose highest score is their label's.
+    """Measure the headline metric of a model's task: of a classifier the share of samples whose highest score is their label's.
 
     Parameters
     ----------
     model : nn.Module
-        A classifier; runs in eval mode and is given its training flags back. Of several tensors that it returns the class scores are told
+        Runs in eval mode and is given its training flags back. Of several tensors that a classifier returns the class scores are told
         by the attribute ``output`` of its factory, by their name (``logits``, ``scores``, ``out``) or by the number of classes.
     split : Split, Dataset or iterable of batches
-        A split of the catalog such as ``data.test``, a torch dataset of ``(x, int)``, or batches ``(x, labels)``.
+        A split of the catalog such as ``data.test``, a torch dataset of ``(inputs, target)``, or batches ``(inputs, targets)``; inputs are
+        a tensor, a tuple or a dict.
+    task : Task or str, optional
+        Left out, that of the model and its data (:func:`prunekit.tasks.resolve`).
     batch_size : int
         Samples at a time (ignored for an iterable of batches).
     progress : callable, optional
@@ -58,30 +57,55 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Accuracy, fractions in 0..1.
+        In the metric's own unit; accuracy is a fraction in 0..1.
 
     Raises
     ------
     DataError
-        If there are no samples, or a label is outside the model's classes.
+        If there are no samples, or their targets are not such as the task needs, as a label outside the model's classes.
     ModelError
-        If the model does not run on the samples, does not return finite ``[N, classes]``, or returns several tensors that may be meant.
+        If the model does not run on the samples, or does not return what the task needs, or NaN or infinity.
+    TaskError
+        If model and data name different tasks.
     Cancelled
         If ``cancel`` was set.
     """
-    total = length_of(split)
-    right: list[NDArray[np.bool_]] = []
-    seen: list[NDArray[np.int64]] = []
-    done = 0
-    for logits, labels in _outputs(model, split, batch_size, cancel):
-        right.append((logits.argmax(1) == labels).numpy())
-        seen.append(labels.numpy())
-        done += len(labels)
+    judge = task_of(model, split, task)
+
+    def forward(batch: Batch) -> Any:
+        with eval_mode(model):
+            return judge.forward(model, batch)
+
+    return evaluated(forward, judge, split, batch_size=batch_size, progress=progress, cancel=cancel)
+
+
+def evaluated(
+    forward: Callable[[Batch], Any],
+    task: Task,
+    split: Any,
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Evaluation:
+    """Measure the headline metric of whatever answers batches; parameters and errors as for :func:`evaluate`."""
+    total, done, seen = length_of(split), 0, list[Observations]()
+    for batch in batches_of(split, batch_size):
+        check_cancel(cancel)
+        with torch.inference_mode():
+            seen.append(task.observe(forward(batch), batch))
+        done += batch.samples
         if progress is not None:
             progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
-    if not right:
-        return accuracy_of(np.zeros(0, dtype=bool))
-    return accuracy_of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
+    if not seen:
+        raise DataError(f"there are no samples to measure {task.headline.title} on: choose data that are not empty")
+    return evaluation_of(Observations.concat(seen), task.headline, getattr(split, "guesses", ()))
+
+
+def evaluation_of(seen: Observations, metric: Metric, guesses: Sequence[str] = ()) -> Evaluation:
+    """Return a metric of what was observed, beside that of the best answer that does not look at the input."""
+    chance = float("nan") if metric.chance is None else metric.chance(seen)
+    return Evaluation.of(seen, metric, None if np.isnan(chance) else chance, guesses)
 
 
 def chance_of(labels: ArrayLike) -> float | None:

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
+from prunekit.statistics.proportions import Z95
+from prunekit.tasks.metrics import Proportion
 
 LOW, HIGH = 0.0, 0.99
 STEP = 0.001  # points lie on this grid, so that sweeps of one setting share them
@@ -94,8 +96,8 @@ def next_point(xs: ArrayLike, ys: ArrayLike, noise: float = 0.0, low: float = LO
     """
     if not 0 <= low < high < 1:
         raise PrunekitError(f"the range must be 0 <= low < high < 1; got {low!r} and {high!r}")
-    if not 0 <= noise < 1:
-        raise PrunekitError(f"noise is a standard error, a fraction at least 0; got {noise!r}")
+    if not 0 <= noise < np.inf:
+        raise PrunekitError(f"noise is a standard error, at least 0; got {noise!r}")
     x, y = _checked(xs, ys)
     inside = (x >= low - 1e-9) & (x <= high + 1e-9)
     x, y = x[inside], y[inside]
@@ -110,7 +112,9 @@ def next_point(xs: ArrayLike, ys: ArrayLike, noise: float = 0.0, low: float = LO
 
 
 def standard_error(accuracies: Sequence[Evaluation]) -> float:
-    """Return the standard error of the noisiest of some accuracies: the binomial one, with one more right and one more wrong."""
+    """Return the standard error of the noisiest of some figures; of proportions with one more right and one more wrong."""
+    if any(not isinstance(a.metric, Proportion) for a in accuracies):
+        return max((width / (2 * Z95) for a in accuracies if np.isfinite(width := a.high - a.low)), default=0.0)
     shares = ((a.value * a.n + 1) / (a.n + 2) for a in accuracies)
     return max((float(np.sqrt(p * (1 - p) / (a.n + 2))) for p, a in zip(shares, accuracies, strict=True)), default=0.0)
 

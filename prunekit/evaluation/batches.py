@@ -1,20 +1,16 @@
-"""Running a model over data: batches from whatever is given, and errors that a person can act on."""
+"""Progress and cancellation of long work, and a model in eval mode for its time."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.data import Dataset, IterableDataset
+from torch import nn
 
-from prunekit.errors import DataError, PrunekitError
+from prunekit.errors import PrunekitError
 
 Progress = Callable[[float, str], object]
-Batch = tuple[Tensor, Tensor]
 
 
 class Cancelled(PrunekitError):
@@ -46,45 +42,3 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def _from_samples(samples: Iterable[Any], batch_size: int) -> Iterator[Batch]:
-    """Stack single ``(x, label)`` samples into batches."""
-    xs: list[Tensor] = []
-    ys: list[int] = []
-    for x, y in samples:
-        xs.append(torch.as_tensor(x))
-        ys.append(int(y))
-        if len(xs) == batch_size:
-            yield torch.stack(xs), torch.tensor(ys)
-            xs, ys = [], []
-    if xs:
-        yield torch.stack(xs), torch.tensor(ys)
-
-
-def batches_of(split: Any, batch_size: int) -> Iterator[Batch]:
-    """Return ``(x, labels)`` batches of a catalog split, a torch dataset of ``(x, int)`` or an iterable of batches.
-
-    Raises
-    ------
-    DataError
-        If ``split`` is none of these.
-    """
-    if batch_size < 1:
-        raise DataError(f"batch_size must be at least 1; got {batch_size}")
-    if hasattr(split, "batches"):
-        yield from split.batches(batch_size)
-    elif isinstance(split, Dataset):
-        indexed = not isinstance(split, IterableDataset)
-        yield from _from_samples((split[i] for i in range(len(split))) if indexed else split, batch_size)  # type: ignore[arg-type]
-    elif hasattr(split, "__iter__"):
-        for x, y in split:
-            yield x, torch.as_tensor(y)
-    else:
-        raise DataError(f"cannot read samples from {type(split).__name__}: give a split such as data.test, a dataset or batches")
-
-
-def length_of(split: Any) -> int | None:
-    """Return the number of samples where it is known before reading (not for bare iterables of batches)."""
-    known = hasattr(split, "batches") or isinstance(split, Dataset)
-    return len(split) if known and hasattr(split, "__len__") else None

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.adaptive_points import HIGH
 from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import lost, ordinary, percent
+from prunekit.tasks.metrics import PERCENT, Metric, Proportion
 
 RESOLUTION = 0.005
 SCOUTS = (0.5, 0.75, 0.9)  # where to look first where nothing is measured: accuracy may recover beyond a dent
@@ -65,20 +68,24 @@ class Confirmation:
     sentence: str
 
 
-def _check(allowed: float) -> None:
-    """Raise unless an allowed drop is a fraction."""
-    if not 0 <= allowed < 1:
-        raise PrunekitError(f"the allowed drop is a fraction, 0 <= drop < 1 (0.01 is one point); got {allowed!r}")
+def _check(allowed: float, metric: Metric) -> None:
+    """Raise unless an allowed drop is one of the metric."""
+    if not 0 <= allowed < np.inf or (metric.unit == PERCENT and allowed >= 1):
+        form = "a fraction, 0 <= drop < 1 (0.01 is one point)" if metric.unit == PERCENT else f"at least 0, in {metric.unit or 'its unit'}"
+        raise PrunekitError(f"the allowed drop is {form}; got {allowed!r}")
 
 
 def _within(difference: Difference, allowed: float) -> bool:
-    """Return whether a drop is allowed; counted in images, so that rounding decides nothing."""
-    return round(-difference.value * difference.n) <= allowed * difference.n + 1e-9
+    """Return whether a drop is allowed; of a proportion counted in samples, so that rounding decides nothing."""
+    drop = difference.metric.lost(difference).value
+    if isinstance(difference.metric, Proportion):
+        return round(drop * difference.n) <= allowed * difference.n + 1e-9
+    return drop <= allowed + 1e-12
 
 
 def _confident(difference: Difference, allowed: float) -> bool:
     """Return whether the larger end of the drop's interval is allowed."""
-    return -difference.low <= allowed + 1e-12
+    return bool(difference.metric.lost(difference).high <= allowed + 1e-12)
 
 
 def furthest(
@@ -122,7 +129,7 @@ def furthest(
     DataError
         If the points are not of the same images.
     """
-    _check(allowed)
+    _check(allowed, dense.metric)
     if not 0 < high < 1 or not 0 < resolution < 1:
         raise PrunekitError(f"high and resolution must be fractions, 0 < share < 1; got {high!r} and {resolution!r}")
     points = {float(s): a for s, a in (known or {}).items() if 0 < s <= high}
@@ -173,24 +180,41 @@ class _Search:
 def _found(sparsity: float, drop: Difference, allowed: float, confident: bool, all_the_way: bool) -> str:
     """Say how far it goes."""
     if sparsity == 0:
-        return f"No sparsity that was looked at keeps the drop within {100 * allowed:g} points on {drop.n:,} images."
+        return f"No sparsity that was looked at keeps the drop within {_allowed(allowed, drop)} on {drop.n:,} {_units(drop)}."
     reach = ", the highest that was looked at," if all_the_way else ""
     sure = (
         "so that it holds with 95 % confidence"
         if confident
-        else "so that chance may be behind it: more images, or a lower sparsity, would make it sure"
+        else f"so that chance may be behind it: more {_units(drop)}, or a lower sparsity, would make it sure"
     )
     return (
-        f"Up to {ordinary(percent(sparsity))}{reach} the drop is within {100 * allowed:g} points: {_points(drop)} on {drop.n:,} images, "
-        f"at worst {lost(max(-drop.low, 0))}, {sure}."
+        f"Up to {ordinary(percent(sparsity))}{reach} the drop is within {_allowed(allowed, drop)}: "
+        f"{_points(drop)} on {drop.n:,} {_units(drop)}, "
+        f"at worst {_figure(max(drop.metric.lost(drop).high, 0), drop)}, {sure}."
     )
+
+
+def _figure(value: float, drop: Difference) -> str:
+    """Return a loss without "points"; of a metric with another unit with that."""
+    return lost(value) if drop.metric.unit == PERCENT else drop.metric.format(value)
+
+
+def _allowed(allowed: float, drop: Difference) -> str:
+    """Return what is allowed."""
+    return f"{100 * allowed:g} points" if drop.metric.unit == PERCENT else drop.metric.format(allowed)
+
+
+def _units(drop: Difference) -> str:
+    """Return what samples are called."""
+    return "images" if drop.metric.unit == PERCENT else "samples"
 
 
 def _points(drop: Difference) -> str:
     """Say how large a drop is."""
-    if lost(drop.value) == lost(0.0):
+    value = drop.metric.lost(drop).value
+    if _figure(abs(value), drop) == _figure(0.0, drop):
         return "nothing lost"
-    return f"{lost(abs(drop.value))} points {'lost' if drop.value < 0 else 'gained'}"
+    return f"{_figure(abs(value), drop)}{' points' if drop.metric.unit == PERCENT else ''} {'lost' if value > 0 else 'gained'}"
 
 
 def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmation:
@@ -212,15 +236,15 @@ def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmati
     DataError
         If the two are not of the same images.
     """
-    _check(allowed)
+    _check(allowed, dense.metric)
     drop = compare(dense, pruned)
     holds, confident = _within(drop, allowed), _confident(drop, allowed)
-    measured = f"on {drop.n:,} test images, {_points(drop)}, 95 % interval {lost(-drop.high)} to {lost(-drop.low)}"
+    away, within = drop.metric.lost(drop), _allowed(allowed, drop)
+    interval = f"{_figure(away.low, drop)} to {_figure(away.high, drop)}"
+    measured = f"on {drop.n:,} test {_units(drop)}, {_points(drop)}, 95 % interval {interval}"
     if confident:
-        return Confirmation(drop, True, True, f"Confirmed: {measured}, all of it within {100 * allowed:g} points.")
+        return Confirmation(drop, True, True, f"Confirmed: {measured}, all of it within {within}.")
     if holds:
-        return Confirmation(drop, True, False, f"Likely, but not sure: {measured}; the interval reaches beyond {100 * allowed:g} points.")
-    beyond = "clearly more" if -drop.high > allowed else "a little more"
-    return Confirmation(
-        drop, False, False, f"Not confirmed: {measured}; that is {beyond} than {100 * allowed:g} points. Take a lower sparsity."
-    )
+        return Confirmation(drop, True, False, f"Likely, but not sure: {measured}; the interval reaches beyond {within}.")
+    beyond = "clearly more" if away.low > allowed else "a little more"
+    return Confirmation(drop, False, False, f"Not confirmed: {measured}; that is {beyond} than {within}. Take a lower sparsity.")

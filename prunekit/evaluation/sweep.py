@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, one_of
@@ -19,11 +20,14 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
 from prunekit.models.layers import weight_of
+from prunekit.models.running import task_of
 from prunekit.pruning.api import carry_out
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
+from prunekit.tasks.base import Task
+from prunekit.tasks.input_form import form_of, form_of_data
 
 
 class Made(NamedTuple):
@@ -93,14 +97,14 @@ def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
     DataError
         If there are no samples, or their shape is not known.
     """
-    if hasattr(part, "__getitem__") and hasattr(part, "__len__") and hasattr(part, "batches"):
+    if hasattr(part, "__getitem__") and hasattr(part, "__len__") and (hasattr(part, "batches") or isinstance(part, Dataset)):
         if not len(part):
             raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
-        return tuple(part[0][0].shape)
+        return form_of_data(part)
     shape = info(model).input_shape
     if shape is None:
         raise DataError("the shape of a sample is not known: give a split such as data.test")
-    return tuple(shape)
+    return form_of(model, shape)
 
 
 def points_of(spec: PruneSpec, sparsities: Iterable[float]) -> list[float]:
@@ -187,6 +191,7 @@ def sweep(
     data: Any,
     *,
     split: str = "test",
+    task: Task | str | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
@@ -205,6 +210,8 @@ def sweep(
         What accuracy is measured on.
     split : {"test", "validation", "train"}
         Which part of the data. To choose a sparsity use the validation part and keep the test part for the last word.
+    task : Task or str, optional
+        Whose headline metric is measured; left out, that of the model and its data.
     batch_size : int
         Samples at a time.
     progress : callable, optional
@@ -224,7 +231,7 @@ def sweep(
     """
     points = points_of(spec, sparsities)
     part = split_of(data, split)
-    scored = Scored(model, spec, shape_of(model, part), data)
+    scored, judge = Scored(model, spec, shape_of(model, part), data), task_of(model, data if task is None else part, task)
     for requested in points:
         scored.check(requested)
 
@@ -232,7 +239,7 @@ def sweep(
         check_cancel(cancel)
         made = scored.at(requested)
         share = part_of(progress, index, len(points), requested)
-        accuracy = evaluate(made.model, part, batch_size=batch_size, progress=share, cancel=cancel)
+        accuracy = evaluate(made.model, part, task=judge, batch_size=batch_size, progress=share, cancel=cancel)
         return SweepPoint(requested, made.sparsity, accuracy, made.counts, seed=spec.seed)
 
     return (measure(index, requested) for index, requested in enumerate(points))

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import DataError, StoreError
-from prunekit.evaluation.batches import Progress, batches_of, check_cancel
+from prunekit.evaluation.batches import Progress, check_cancel
 from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.measured_samples import Images, how
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.store import RunStore
 from prunekit.models.running import classes_of
+from prunekit.tasks.batches import batches_of
 from prunekit.tasks.classification import Classification
 
 WHAT = "predictions"
@@ -133,12 +134,12 @@ def ask(opened: Opened, part: object, progress: Progress | None = None, cancel: 
     """
     classes, confidence, done = list[Tensor](), list[Tensor](), 0
     total = len(part)  # type: ignore[arg-type]
-    for x, _ in batches_of(part, BATCH):
+    for batch in batches_of(part, BATCH):
         check_cancel(cancel)
-        best = opened.scores(x, classes_of(part)).double().softmax(1).max(1)
+        best = opened.scores(batch.args[0], classes_of(part)).double().softmax(1).max(1)
         classes.append(best.indices)
         confidence.append(best.values)
-        done += len(x)
+        done += batch.samples
         if progress is not None:
             progress(done / total, f"{done} of {total} images")
     if not classes:

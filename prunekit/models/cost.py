@@ -19,6 +19,7 @@ from prunekit.models.layers import channel_layers, prunable_layers, weight_name
 from prunekit.models.meta_copy import Seeing, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.structure_key import Cache, likeness, remembered
+from prunekit.tasks.input_form import answer, form_of, zeros
 
 Masks = Mapping[str, Tensor]
 COUNTED = (torch.float32, torch.float64, torch.bool)
@@ -116,12 +117,11 @@ class _Counter(Seeing):
 
 def _run(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     """Count the MACs of one forward pass of a copy, by layer."""
-    first = next(model.parameters(), torch.zeros(()))
     names = {id(model.get_parameter(weight_name(model, name))): name for name in channel_layers(model)}
     counter = _Counter(names)
-    dtype = first.dtype if first.is_floating_point() else torch.float32
+    batch = zeros(model, input_shape, 1)
     with torch.no_grad(), counter:
-        model(torch.zeros(1, *input_shape, dtype=dtype, device=first.device))
+        answer(model, batch)
     return counter.macs
 
 
@@ -159,7 +159,7 @@ def costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     ModelError
         If the model does not run on such an input.
     """
-    shape = tuple(input_shape)
+    shape = form_of(model, input_shape)
     return remembered(_cache, model, (shape, likeness(model)), lambda: _measure(model, shape))
 
 
@@ -175,7 +175,7 @@ def count_on(model: nn.Module, meta: nn.Module, input_shape: tuple[int, ...]) ->
     input_shape : tuple of int
         Shape of one sample.
     """
-    shape = tuple(input_shape)
+    shape = form_of(model, input_shape)
     with suppress(Exception):  # whoever asks for them is told what is wrong
         remembered(_cache, model, (shape, likeness(model)), lambda: _run(meta, shape))
 

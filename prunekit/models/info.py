@@ -16,6 +16,7 @@ from prunekit.errors import ModelError
 from prunekit.local_code.contract import wrong
 from prunekit.models.input_shape import input_shape_of
 from prunekit.tasks.base import note
+from prunekit.tasks.input_form import InputForm
 
 _TABLE: WeakKeyDictionary[nn.Module, ModelInfo] = WeakKeyDictionary()
 _LOCK = threading.Lock()
@@ -122,7 +123,7 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
     """
     told = {field: _told(field, factory, model) for field in ("input_shape", "mean", "std", "data", "classes")}
     given = shape = told["input_shape"]
-    if shape is None:
+    if shape is None and getattr(factory, "example", None) is None:
         try:
             shape = input_shape_of(model)
         except ModelError:
@@ -135,6 +136,10 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
     said = {name: getattr(factory, name, None) for name in ("task", "example")}
     if maker is None:
         said = {name: None if callable(value) else value for name, value in said.items()}
+    if said["example"] is not None:
+        made = said["example"]() if callable(said["example"]) else said["example"]
+        form = InputForm.of(made)
+        known = replace(known, input_shape=tuple(form) if form.plain else form, size=known.size, guessed=False)
     return replace(known, task=said["task"], example=said["example"])
 
 

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
-from prunekit.models.outputs import choice_of, scores_in, tensors_of
-from prunekit.tasks.classification import checked_labels
+from prunekit.models.outputs import Choice, choice_of, scores_in, tensors_of
+from prunekit.tasks.base import PLAIN, Task
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.classification import Classification, checked_labels
+from prunekit.tasks.resolver import resolve
 
-__all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "tensors_of"]
+__all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "task_of", "tensors_of"]
+
+
+def task_of(model: nn.Module | None, data: Any = None, asked: str | Task | None = None) -> Task:
+    """Return the task of a model and its data; of a classifier it knows which of the model's tensors holds the class scores.
+
+    Parameters
+    ----------
+    model, data, asked
+        As for :func:`prunekit.tasks.resolve`.
+
+    Raises
+    ------
+    TaskError
+        If two of them name different tasks.
+    """
+    task = resolve(model, data, asked) if asked is None or isinstance(asked, str) else asked
+    if not isinstance(task, Classification):
+        return task
+    known = classes_of(data)
+    choice = Choice(None, (known,) if known else ()) if model is None else choice_of(model, known)
+    return replace(task, scores_of=lambda output, samples: scores_in(output, samples, choice))
 
 
 def run(model: nn.Module, x: Tensor) -> Any:
@@ -22,17 +47,7 @@ def run(model: nn.Module, x: Tensor) -> Any:
     ModelError
         If the model does not run on such an input.
     """
-    place = next(model.parameters(), x)
-    if x.is_floating_point() and place.is_floating_point():
-        x = x.to(place.dtype)
-    try:
-        return model(x.to(place.device))
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(
-            f"the model does not run on samples of shape {list(x.shape[1:])}: {lines[0]}. "
-            "Choose data of the shape that it was made for, or give the input size"
-        ) from error
+    return PLAIN.forward(model, Batch((x,)))
 
 
 def outputs_of(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -82,5 +97,11 @@ def classes_of(data: Any) -> int:
     told = getattr(data, "classes", None) or 0
     if isinstance(told, int):
         known = getattr(data, "labels", getattr(data, "targets", None))
-        return told or (0 if known is None or not len(known) else int(torch.as_tensor(known).max()) + 1)
+        if told or known is None or not len(known):
+            return told
+        try:
+            labels = torch.as_tensor(known)
+        except (TypeError, ValueError, RuntimeError):  # no numbers: boxes, say
+            return 0
+        return 0 if labels.is_floating_point() else int(labels.max()) + 1
     return len(told)

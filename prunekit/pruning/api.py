@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,11 @@ from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
+from prunekit.tasks.base import told
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import InputForm, form_of, form_of_data
+
+Inputs: TypeAlias = tuple[int, ...] | Tensor | tuple[Any, ...] | dict[str, Any] | Batch
 
 
 class HasTest(Protocol):
@@ -33,20 +38,27 @@ class HasTest(Protocol):
         """The test split."""
 
 
-def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
-    """Return the shape of one sample: as given, of the data, as the catalog knows it, or guessed."""
+def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inputs | None = None) -> tuple[int, ...]:
+    """Return what one sample is: as given, of the data, as the model's factory or the catalog knows it, or guessed."""
+    if isinstance(input_shape, (dict, Batch, Tensor)):
+        form = InputForm.of(input_shape)
+        return tuple(form) if form.plain else form
+    if isinstance(input_shape, tuple) and any(isinstance(each, Tensor) for each in input_shape):
+        return InputForm.of(input_shape)
     if input_shape is not None:
         if isinstance(input_shape, int) or not all(isinstance(side, int) and side > 0 for side in input_shape):
             raise SpecError(f"input_shape must be the shape of one sample, as in (3, 32, 32); got {input_shape!r}")
-        return tuple(input_shape)
+        return form_of(model, input_shape)
     if data is not None:
-        return tuple(data.test[0][0].shape)
+        return form_of_data(data)
+    if told(model, "example") is not None:
+        return form_of(model)
     from prunekit.models.info import info  # noqa: PLC0415 (the catalog loads torchvision, which a bare model does not need)
 
     shape = info(model).input_shape
     if shape is None:
         raise ModelError("cannot tell what input this model takes: pass data for it, or input_shape")
-    return shape
+    return form_of(model, shape)
 
 
 def prune(
@@ -54,7 +66,7 @@ def prune(
     spec: PruneSpec,
     data: HasTest | None = None,
     *,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: Inputs | None = None,
 ) -> PruneResult:
     """Prune a copy of a model.
 
@@ -66,8 +78,8 @@ def prune(
         What to remove.
     data : Data, optional
         The model's data; tells the shape of a sample, and its training part serves the criteria that look at data.
-    input_shape : tuple of int, optional
-        Shape of one sample, where there are no data.
+    input_shape : tuple of int, Tensor, tuple or dict of tensors, or Batch, optional
+        Shape of one sample, where there are no data; or, of a model that takes something else than one float tensor, inputs it accepts.
 
     Returns
     -------

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -24,7 +25,10 @@ from prunekit.models.meta_copy import Seeing
 from prunekit.models.outputs import tensors_of
 from prunekit.models.probe import LARGE, at_rest, index_limit, rounding
 from prunekit.models.probe_answers import KINDS, noise
-from prunekit.models.running import run
+from prunekit.tasks.base import PLAIN
+from prunekit.tasks.batch import Batch, collate
+from prunekit.tasks.batches import batches_of
+from prunekit.tasks.input_form import InputForm
 
 MORE = 64
 """Samples in the second look: models that choose their way by the sample use other weights for others."""
@@ -47,7 +51,7 @@ def check_influence(model: nn.Module, layers: Iterable[str], shape: Sequence[int
         Those that lose something.
     shape : sequence of int or None
         Of one sample.
-    data : Data, split or Tensor, optional
+    data : Data, split, Batch or Tensor, optional
         Whose first samples are taken; noise where there are none.
 
     Returns
@@ -71,13 +75,15 @@ def check_influence(model: nn.Module, layers: Iterable[str], shape: Sequence[int
         return _Look(model, own, names, rounding(model)).carry_out(shape, _samples(data))
 
 
-def _samples(data: Any) -> Tensor | None:
+def _samples(data: Any) -> Batch | None:
     """Return the first samples of data, of a split or of a batch; None where they cannot be had."""
-    if isinstance(data, Tensor):
-        return data
+    if isinstance(data, (Tensor, Batch)):
+        return Batch.of(data)
     split = getattr(data, "test", data)
     try:
-        return torch.stack([torch.as_tensor(split[i][0]) for i in range(min(2, len(split)))])
+        if hasattr(split, "take") and hasattr(split, "batches"):
+            return next(batches_of(split.take(np.arange(min(2, len(split)))), 2))
+        return collate([split[i] for i in range(min(2, len(split)))], getattr(split, "collate", None))
     except Exception:  # no data, or data that can only be read in order
         return None
 
@@ -89,12 +95,11 @@ class _Look:
         self.model, self.own, self.layers, self.allowed = model, own, layers, 10 * allowed
         self.large = sum(p.numel() for p in model.parameters()) > LARGE
 
-    def carry_out(self, shape: Sequence[int] | None, samples: Tensor | None) -> tuple[str, ...]:
+    def carry_out(self, shape: Sequence[int] | None, samples: Batch | None) -> tuple[str, ...]:
         """Look as far as is needed."""
         n, why = (1 if self.large else 2), "nobody knows which input the model takes"
-        given = [] if samples is None else [samples[:n]]
-        made = () if shape is None else (noise(kind, n, tuple(shape), index_limit(self.model)) for kind in KINDS[:-1])
-        for inputs in (*given, *made):
+        given = [] if samples is None else [samples.take(n)]
+        for inputs in (*given, *self._made(shape, n)):
             own = {id(_weight(self.own, name)): name for name in self.layers}
             tracing = _Tracing(own, self._dense(), frozenset(map(_memory, self.own.parameters())))
             try:
@@ -123,6 +128,13 @@ class _Look:
             id(tensor): name.rpartition(".")[0] or name for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]
         }
 
+    def _made(self, shape: Sequence[int] | None, n: int) -> Iterator[Batch]:
+        """Yield inputs of a shape, or such as the model's example, that nobody gave."""
+        if isinstance(shape, InputForm):
+            yield shape.inputs(n)
+        elif shape is not None:
+            yield from (Batch.of(noise(kind, n, tuple(shape), index_limit(self.model))) for kind in KINDS[:-1])
+
     def _told(self, unused: list[str]) -> tuple[str, ...]:
         """Return the sentence on layers that have no part in the output; raise where none has."""
         if unused and len(unused) == len(self.layers):
@@ -133,7 +145,7 @@ class _Look:
         verb = "have" if len(unused) > 1 else "has"
         return (f"{_listed(unused)} {verb} no part in the output: what is removed there changes nothing",) if unused else ()
 
-    def _compare(self, inputs: Tensor, found: list[Tensor] | ModelError) -> None:
+    def _compare(self, inputs: Batch, found: list[Tensor] | ModelError) -> None:
         """Raise where a copy with the same weights gives something else than the model, which gives the same each time."""
         with torch.no_grad():
             try:
@@ -153,22 +165,20 @@ class _Look:
         raise PruningError(f"a copy with the same weights gives other outputs ({by}): {HOLDS}")
 
     @staticmethod
-    def _more(inputs: Tensor, samples: Tensor | None, n: int) -> Tensor:
+    def _more(inputs: Batch, samples: Batch | None, n: int) -> Batch:
         """Return more inputs of the same kind."""
         if samples is not None and len(samples) > len(inputs):
-            return samples[:n]
+            return samples.take(min(n, len(samples)))
         source = torch.Generator().manual_seed(1)
-        if inputs.is_floating_point():
-            return torch.randn(n, *inputs.shape[1:], generator=source)
-        return torch.randint(int(inputs.max()) + 1, (n, *inputs.shape[1:]), generator=source)
+        return InputForm.of(inputs).inputs(n, source)
 
     @staticmethod
-    def _asked(model: nn.Module, inputs: Tensor) -> list[Tensor]:
+    def _asked(model: nn.Module, inputs: Batch) -> list[Tensor]:
         """Return all finite tensors that a model gives, torch's random numbers being the same each time."""
         with at_rest(model):
             torch.manual_seed(0)
             try:
-                found = list(tensors_of(run(model, inputs.clone())).values())
+                found = list(tensors_of(PLAIN.forward(model, inputs.map(Tensor.clone))).values())
             except ModelError:
                 raise
             except Exception as error:  # whatever a model's own code raises
@@ -177,7 +187,7 @@ class _Look:
             raise ModelError("its answers hold NaN or infinity" if found else "it gives no tensor")
         return found
 
-    def _without(self, layers: list[str], inputs: Tensor) -> list[str]:
+    def _without(self, layers: list[str], inputs: Batch) -> list[str]:
         """Return which layers have no part in the output for these inputs; raise where the copy reads the model's own weights."""
         dense = {_place(_weight(self.model, name)): name for name in layers}
         with torch.no_grad():

@@ -20,6 +20,8 @@ from prunekit.models.outputs import tensors_of
 from prunekit.pruning.structured.axis_tracker import Calls
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import answer
 
 aten = torch.ops.aten
 
@@ -114,7 +116,7 @@ if hasattr(aten, "_fused_rms_norm"):
     NORMS[aten._fused_rms_norm] = _rms_norm
 
 
-def reference(zeroed: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
+def reference(zeroed: nn.Module, plan: Removal, x: Batch | Tensor) -> list[Tensor]:
     """Return the outputs that the smaller model has to give.
 
     Parameters
@@ -123,7 +125,7 @@ def reference(zeroed: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
         The dense model with everything that goes set to zero, in evaluation mode.
     plan : Removal
         What goes.
-    x : Tensor
+    x : Batch or Tensor
         The input.
 
     Returns
@@ -132,7 +134,7 @@ def reference(zeroed: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
         As the model's outputs.
     """
     with torch.no_grad(), as_smaller(zeroed, plan):
-        return list(tensors_of(zeroed(x)).values())
+        return list(tensors_of(answer(zeroed, x)).values())
 
 
 @contextmanager

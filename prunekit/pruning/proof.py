@@ -24,6 +24,8 @@ from prunekit.pruning.masked_reference import reference
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of
 from prunekit.pruning.structured.trace_errors import place
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import InputForm, answer, noise
 
 TOLERANCE = 1e-4
 LEAST_CHANGE = 0.01
@@ -151,12 +153,12 @@ def _amplify(model: nn.Module, plan: Removal, factor: float) -> None:
                 tensor[gone] *= factor
 
 
-def _output(model: nn.Module, x: Tensor, plan: Removal | None = None) -> list[Tensor]:
+def _output(model: nn.Module, x: Batch, plan: Removal | None = None) -> list[Tensor]:
     """Return all output tensors of a model; those of the zeroed dense one where a plan is given."""
     if plan is not None:
         return reference(model, plan, x)
     with torch.inference_mode():
-        return list(tensors_of(model(x)).values())
+        return list(tensors_of(answer(model, x)).values())
 
 
 def _relative(a: list[Tensor], b: list[Tensor]) -> float:
@@ -214,11 +216,11 @@ def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = consuming, seed
     return Proof(error_size, change, error_size < TOLERANCE and LEAST_CHANGE <= change < float("inf"))
 
 
-def _first(dense: nn.Module, plan: Removal, batch: int, noise: torch.Generator) -> tuple[Tensor, list[Tensor]]:
+def _first(dense: nn.Module, plan: Removal, batch: int, source: torch.Generator) -> tuple[Batch, list[Tensor]]:
     """Return an input and what the dense model makes of it; a smaller image than its own where a large model takes that too."""
     shapes = list(dict.fromkeys((_cheaper(plan), plan.graph.input_shape)))
     for shape in shapes:
-        x = torch.randn(batch, *shape, generator=noise).to(next(dense.parameters()).device)
+        x = noise(dense, shape, batch, source)
         try:
             return x, _output(dense, x)
         except (RuntimeError, AssertionError, ValueError, TypeError, IndexError):
@@ -230,12 +232,12 @@ def _first(dense: nn.Module, plan: Removal, batch: int, noise: torch.Generator) 
 def _cheaper(plan: Removal) -> tuple[int, ...]:
     """Return the shape of a sample, its height and width halved until a forward pass is no longer dear, or they are small."""
     shape, macs = plan.graph.input_shape, sum(plan.graph.macs.values())
-    while len(shape) == 3 and macs > MOST_MACS and min(shape[1:]) // 2 >= LEAST_SIDE:
+    while not isinstance(shape, InputForm) and len(shape) == 3 and macs > MOST_MACS and min(shape[1:]) // 2 >= LEAST_SIDE:
         shape, macs = (shape[0], shape[1] // 2, shape[2] // 2), macs // 4
     return shape
 
 
-def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Removal, x: Tensor) -> list[Tensor]:
+def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Removal, x: Batch) -> list[Tensor]:
     """Return what the smaller model gives, which lives no longer than this: a large one need not fit beside its proof."""
     small = dense
     try:

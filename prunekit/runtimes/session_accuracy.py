@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit.evaluation.accuracy import chance_of
-from prunekit.evaluation.batches import Progress, batches_of, check_cancel, length_of
-from prunekit.evaluation.quality import Evaluation, accuracy_of
-from prunekit.models.running import checked_labels, classes_of, finite
+from prunekit.errors import DataError
+from prunekit.evaluation.accuracy import evaluated
+from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.quality import Evaluation
+from prunekit.models.outputs import joined
+from prunekit.models.running import classes_of, finite
 from prunekit.runtimes.session import Session
+from prunekit.tasks.base import Task
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.classification import Classification
+from prunekit.tasks.resolver import resolve
 
 MOST_BYTES = 2**24  # of input at a time: what a runtime needs beside it is many times more, and here there is no process to lose
 
@@ -22,11 +28,12 @@ def evaluate_session(
     session: Session,
     split: Any,
     *,
+    task: Task | str | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Evaluation:
-    """Measure the share of samples whose highest score is their label's, in the runtime that the session belongs to.
+    """Measure the headline metric of the data's task, as the accuracy of a classifier, in the runtime that the session belongs to.
 
     Parameters
     ----------
@@ -34,6 +41,8 @@ def evaluate_session(
         An opened model.
     split : Split, Dataset or iterable of batches
         As for :func:`prunekit.evaluate`.
+    task : Task or str, optional
+        Left out, that of the data.
     batch_size : int
         Samples at a time; fewer where they are large.
     progress : callable, optional
@@ -43,7 +52,7 @@ def evaluate_session(
 
     Returns
     -------
-    Accuracy
+    Evaluation
         As :func:`prunekit.evaluate` gives it: both can be compared in pairs.
 
     Raises
@@ -55,19 +64,31 @@ def evaluate_session(
     Cancelled
         If ``cancel`` was set.
     """
-    total, done, right, seen = length_of(split), 0, [], []
-    for x, y in batches_of(split, batch_size):
-        check_cancel(cancel)
-        scores = scores_of(session, x, classes_of(split))
-        labels = checked_labels(y.detach().cpu(), scores)
-        right.append((scores.argmax(1) == labels).numpy())
-        seen.append(labels.numpy())
-        done += len(x)
-        if progress is not None:
-            progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
-    if not right:
-        return accuracy_of(np.zeros(0, dtype=bool))
-    return accuracy_of(np.concatenate(right), chance_of(np.concatenate(seen)), getattr(split, "guesses", ()))
+    hooks: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "cancel": cancel}
+    judge, classes = resolve(None, split, task), classes_of(split)
+    if isinstance(judge, Classification):
+        told = replace(judge, scores_of=lambda scores, _: scores)
+        return evaluated(lambda batch: scores_of(session, _only(batch), classes), told, split, **hooks)
+    return evaluated(lambda batch: _outputs_of(session, _only(batch)), judge, split, **hooks)
+
+
+def _only(batch: Batch) -> Tensor:
+    """Return the one tensor that runtimes take."""
+    inputs = [tensor for _, tensor in batch.named_tensors()]
+    if len(inputs) != 1:
+        raise DataError(f"a runtime takes one tensor, and these samples hold {len(inputs)}: measure them in PyTorch")
+    return inputs[0]
+
+
+def _parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Return samples in parts of at most 16 MiB, one sample at least."""
+    return torch.split(x, max(1, MOST_BYTES * len(x) // max(x.nbytes, 1))) if len(x) else (x,)
+
+
+def _outputs_of(session: Session, x: Tensor) -> dict[str, Tensor]:
+    """Return all that a model gives for a batch, however large its samples are."""
+    parts = _parts(x)
+    return joined([session.outputs(part) for part in parts], [len(part) for part in parts])
 
 
 def scores_of(session: Session, x: Tensor, classes: int = 0) -> Tensor:
@@ -87,5 +108,4 @@ def scores_of(session: Session, x: Tensor, classes: int = 0) -> Tensor:
     ModelError
         If the model gives something else than finite scores for each sample.
     """
-    parts = torch.split(x, max(1, MOST_BYTES * len(x) // max(x.nbytes, 1))) if len(x) else (x,)
-    return finite(torch.cat([session.scores(part, classes) for part in parts]))
+    return finite(torch.cat([session.scores(part, classes) for part in _parts(x)]))

@@ -166,11 +166,14 @@ class BaseTask:
         try:
             return model(*batch.args, **batch.kwargs)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError) as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            inputs = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in batch.named_tensors())
-            raise ModelError(
-                f"the model does not run on inputs of this form ({inputs}): {lines[0]}. Choose data of the form that it was made for"
-            ) from error
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            inputs = dict(batch.named_tensors())
+            if list(inputs) == ["input"]:
+                form, advice = f"samples of shape {list(inputs['input'].shape[1:])}", "shape that it was made for, or give the input size"
+            else:
+                form = f"inputs of this form ({', '.join(f'{name} {list(tensor.shape)}' for name, tensor in inputs.items())})"
+                advice = "form that it was made for"
+            raise ModelError(f"the model does not run on {form}: {line}. Choose data of the {advice}") from error
 
     def tensors(self, output: Any) -> dict[str, Tensor]:
         """Return every tensor of an output by its dotted path; one alone is called ``output``."""
@@ -206,19 +209,41 @@ class BaseTask:
         raise NotImplementedError
 
 
+PLAIN = BaseTask("plain", "plain", ())
+"""Calls a model and names its tensors, for whoever judges nothing."""
 _NOTED: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
 _LOCK = threading.Lock()
+
+
+CARRIED = "_prunekit_told"
+
+
+class _Carried:
+    """What a model's factory says of its task, where copies of the model find it too."""
+
+    def __init__(self, known: object = None) -> None:
+        self.known = known
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Carried:
+        return self
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _Carried, ()  # a user's task need not be such as can be pickled
 
 
 def note(model: nn.Module, known: object) -> None:
     """Keep what whoever loaded a model knows of it, as attributes: ``input_shape``, ``example``, ``task``, ``card``, ``code``."""
     with _LOCK:
         _NOTED[model] = known
+    if getattr(known, "task", None) is not None or getattr(known, "example", None) is not None:
+        model.__dict__[CARRIED] = _Carried(known)
 
 
 def told(model: nn.Module, attribute: str) -> Any:
-    """Return what was noted of a model, or what it says of itself; None where neither says anything."""
+    """Return what was noted of a model, or of the one that it is a copy of, or what it says of itself; None where nobody says anything."""
     with _LOCK:
         noted = getattr(_NOTED.get(model), attribute, None)
+    if noted is None and CARRIED in model.__dict__:
+        noted = getattr(model.__dict__[CARRIED].known, attribute, None)
     own = getattr(model, attribute, None)  # a module may use the name for a layer or a method
     return noted if noted is not None else None if callable(own) else own

@@ -95,6 +95,10 @@ class Batch:
         targets = map_tensors(lambda tensor: tensor.to(device=device), self.targets)
         return replace(self, args=map_tensors(moved, self.args), kwargs=map_tensors(moved, self.kwargs), targets=targets)
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch with every tensor of its inputs changed."""
+        return replace(self, args=map_tensors(change, self.args), kwargs=map_tensors(change, self.kwargs))
+
     def take(self, indices: int | ArrayLike | Tensor) -> Batch:
         """Return the samples at ``indices``, or the first so many."""
         places = np.arange(self.samples)
@@ -105,6 +109,26 @@ class Batch:
 
         args, kwargs = tuple(pick(part) for part in self.args), {key: pick(part) for key, part in self.kwargs.items()}
         return Batch(args, kwargs, pick(self.targets), len(chosen))
+
+    @classmethod
+    def concat(cls, batches: Sequence[Batch]) -> Batch:
+        """Return several batches of one form as one, in order.
+
+        Raises
+        ------
+        DataError
+            If there are none, or they differ in form.
+        """
+        if len(batches) == 1:
+            return batches[0]
+        if not batches:
+            raise DataError("there are no samples to put into a batch")
+        sizes = [batch.samples for batch in batches]
+        try:
+            args, kwargs, targets = (_joined([getattr(batch, part) for batch in batches], sizes) for part in ("args", "kwargs", "targets"))
+        except (RuntimeError, KeyError, AttributeError, TypeError) as error:
+            raise DataError(f"these batches are not of one form, and cannot be held together: {str(error).splitlines()[0]}") from None
+        return cls(args, kwargs, targets, sum(sizes))
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -130,6 +154,20 @@ def _picked(tree: Any, chosen: NDArray[np.int64], samples: int) -> Any:
     if isinstance(tree, PerSample):
         return PerSample(tree[i] for i in chosen)
     return rebuilt(tree, lambda part: _picked(part, chosen, samples))
+
+
+def _joined(trees: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """Return trees of one form as one: rows behind rows, and what belongs to all samples once."""
+    first = trees[0]
+    if isinstance(first, (Tensor, np.ndarray)):
+        if not first.ndim or any(len(tree) != size for tree, size in zip(trees, sizes, strict=True)):
+            return first
+        return torch.cat(list(trees)) if isinstance(first, Tensor) else np.concatenate(list(trees))
+    if isinstance(first, PerSample):
+        return PerSample(entry for tree in trees for entry in tree)
+    parts = [dict(parts_of(tree)) for tree in trees]
+    joined = iter([_joined([part[key] for part in parts], sizes) for key in parts[0]])
+    return rebuilt(first, lambda _: next(joined))
 
 
 def collate(samples: Sequence[tuple[Any, Any]], own: Collate | None = None) -> Batch:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset
 
 from prunekit.errors import DataError
@@ -40,7 +43,21 @@ def batches_of(split: Any, batch_size: int, own: Collate | None = None) -> Itera
     else:
         raise DataError(f"cannot read samples from {type(split).__name__}: give a split such as data.test, a dataset or batches")
     for part in parts:
-        yield part if isinstance(part, Batch) else Batch.of(*_pair(part, "a batch"))
+        if isinstance(part, Batch):
+            yield part
+            continue
+        inputs, targets = _pair(part, "a batch")
+        plain = isinstance(targets, (list, tuple)) and all(isinstance(each, (bool, int, float)) for each in targets)
+        yield Batch.of(inputs, torch.as_tensor(targets) if plain or isinstance(targets, np.ndarray) else targets)
+
+
+def samples_at(split: Any, indices: NDArray[np.int64]) -> Batch:
+    """Return the samples of a split at some places, in that order, as one batch."""
+    if hasattr(split, "images") and hasattr(split, "labels"):  # prepared all at once
+        return Batch.of(split.images(indices), torch.as_tensor(split.labels[indices]))
+    if hasattr(split, "take"):
+        return next(batches_of(split.take(indices), len(indices)))
+    return collate([_pair(split[int(i)], "a sample") for i in indices], getattr(split, "collate", None))
 
 
 def length_of(split: Any) -> int | None:

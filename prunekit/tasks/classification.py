@@ -58,8 +58,11 @@ def checked_labels(labels: Tensor, scores: Tensor) -> Tensor:
 
 
 def _most_frequent(seen: Observations) -> float:
-    """Return the accuracy of always naming the most frequent class."""
-    return float(np.unique(seen["label"], return_counts=True)[1].max() / seen.n)
+    """Return the accuracy of always naming the most frequent class; NaN where there is one class only, or nobody kept the labels."""
+    if "label" not in seen.columns:
+        return float("nan")
+    counts = np.unique(seen["label"], return_counts=True)[1]
+    return float(counts.max() / seen.n) if len(counts) > 1 else float("nan")
 
 
 ACCURACY = proportion("accuracy", "Accuracy", "correct", _most_frequent)
@@ -91,7 +94,9 @@ class Classification(BaseTask):
         from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         scores = self.scores_of(output, batch.samples)
-        return functional.cross_entropy(scores, self._labels(batch, scores), label_smoothing=self.smoothing)
+        labels = self._labels(batch, scores)
+        scores = scores.float() if scores.itemsize < 4 else scores  # halves would round the loss away
+        return functional.cross_entropy(scores, labels, label_smoothing=self.smoothing)
 
     def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Return the Kullback-Leibler divergence from the teacher's softened classes, times temperature squared (Hinton et al. 2015)."""

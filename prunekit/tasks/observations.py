@@ -132,11 +132,11 @@ class Observations:
 
     def same_samples(self, other: Observations) -> bool:
         """Tell whether both can be of the same samples in the same order: by their number, groups, and what belongs to the data."""
-        if self.n != other.n or self.columns != other.columns or (self.groups is None) != (other.groups is None):
+        if self.n != other.n or (self.groups is None) != (other.groups is None):
             return False
-        own = [k for k, column in enumerate(self.columns) if column.partition(".")[0] in OF_DATA]
+        of_data = [column for column in self.columns if column.partition(".")[0] in OF_DATA and column in other.columns]
         groups = self.groups is None or other.groups is None or np.array_equal(self.groups, other.groups)
-        return groups and np.array_equal(self.values[:, own], other.values[:, own], equal_nan=True)
+        return groups and all(np.array_equal(self[column], other[column], equal_nan=True) for column in of_data)
 
     def to_bytes(self) -> bytes:
         """Return everything, to the last bit, in few bytes: each column in the narrowest type that holds it exactly, compressed."""

@@ -59,7 +59,7 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         raise TaskError(f"which task is it? {listed}. {ONE}")
     kind = kind_of_targets(data)
     if not found:
-        return _scaled(REGRESSION, data) if kind == "numbers" else TASKS[DEFAULT]
+        return _scaled(REGRESSION, data) if kind == "numbers" and not getattr(data, "classes", None) else TASKS[DEFAULT]
     who, chosen = next(iter(found.items()))
     if isinstance(chosen, Classification) and kind == "numbers":
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are numbers, as for 'regression'. {ONE}")

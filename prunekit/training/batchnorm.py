@@ -14,8 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prunekit.criteria.samples import mixed
 from prunekit.errors import RecoveryError
 from prunekit.evaluation.batches import Progress, check_cancel
-from prunekit.models.running import run
+from prunekit.models.running import task_of
 from prunekit.models.training_recipe import training_of
+from prunekit.tasks.batches import batches_of
 from prunekit.training.images import Augmentation, black, training_split
 
 NONE_LEFT = "BatchNorm was not recalibrated: all of it went with the blocks that were removed"
@@ -104,8 +105,8 @@ def recalibrate(
     total = min(images, len(split))
     moves = Augmentation.of(training_of(model, dense) if augment else None)
     generator = torch.Generator().manual_seed(seed)
-    fill = black(split, split[0][0].shape[0])
-    batches = mixed(split, total, seed).batches(math.ceil(total / math.ceil(total / batch_size)))  # equal ones: each counts the same
+    fill, task = black(split, split[0][0]), task_of(model, data)
+    chosen, size = mixed(split, total, seed), math.ceil(total / math.ceil(total / batch_size))  # equal ones: each counts the same
     fresh = copy.deepcopy(model).eval().requires_grad_(False)
     norms = norms_of(fresh)
     momenta = [norm.momentum for norm in norms]
@@ -114,11 +115,11 @@ def recalibrate(
         norm.momentum = None  # torch's sign for a plain mean over all batches
         norm.train()
     done = 0
-    for x, _ in batches:
+    for batch in batches_of(chosen, size):
         check_cancel(cancel)
         with torch.no_grad():
-            run(fresh, moves.apply(x, fill, generator))
-        done += len(x)
+            task.forward(fresh, moves.moved(batch, fill, generator))
+        done += batch.samples
         if progress is not None:
             progress(done / total, f"recalibrating: {done} of {total} images")
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -15,7 +15,8 @@ from prunekit.errors import ModelError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress, check_cancel
 from prunekit.evaluation.quality import Evaluation
-from prunekit.training.images import TrainingImages
+from prunekit.tasks.base import Task
+from prunekit.training.images import TrainingSamples
 from prunekit.training.result import Epoch, Tuned
 from prunekit.training.train_config import Course
 from prunekit.training.trainer import Loop
@@ -27,7 +28,7 @@ LAST_KEPT = "there is no validation part to choose an epoch by: the last one is 
 
 def fit(
     model: nn.Module,
-    images: TrainingImages,
+    images: TrainingSamples,
     course: Course,
     *,
     masks: Mapping[str, Tensor] | None = None,
@@ -60,7 +61,7 @@ def fit(
     """
     loop = Loop(model, images, course, masks)
     kept, best, history, stopped = _copied(model), 0, list[Epoch](), ""
-    top = -1.0
+    top: float | None = None
     with torch.random.fork_rng(devices=[]):  # dropout draws from torch's one generator
         for index in range(course.epochs):
             torch.manual_seed((course.seed * 100_003 + course.first + index) % 2**63)
@@ -69,8 +70,8 @@ def fit(
                 stopped = _diverged(course, index, best)
                 break
             history.append(done)
-            value = 0.0 if done.validation is None else done.validation.value
-            if value >= top:
+            value = None if done.validation is None else done.validation.value
+            if value is None or top is None or not loop.task.headline.is_better(top, value):
                 kept, best, top = _copied(model), done.number, value
             if report is not None:
                 report(done)
@@ -91,17 +92,17 @@ def _one(loop: Loop, index: int, validation: Any, progress: Progress | None, can
     found = loop.epoch(index, tick)
     if found is None or not loop.works():
         return None
-    measured = None if validation is None else _measured(loop.model, validation, cancel)
+    measured = None if validation is None else _measured(loop.model, validation, loop.task, cancel)
     if validation is not None and measured is None:
         return None
     rate = course.rates[index * loop.steps]
     return Epoch(course.first + index + 1, course.sparsity, rate, *found, measured, time.monotonic() - begin)
 
 
-def _measured(model: nn.Module, validation: Any, cancel: threading.Event | None) -> Evaluation | None:
-    """Return the accuracy on the validation part, or None where the model no longer gives finite numbers."""
+def _measured(model: nn.Module, validation: Any, task: Task, cancel: threading.Event | None) -> Evaluation | None:
+    """Return the headline metric on the validation part, or None where the model no longer gives finite numbers."""
     try:
-        return evaluate(model, validation, cancel=cancel)
+        return evaluate(model, validation, task=task, cancel=cancel)
     except ModelError:
         return None
 

@@ -16,10 +16,12 @@ from prunekit.errors import RecoveryError
 from prunekit.evaluation.batches import Progress
 from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import check_plain
+from prunekit.models.running import task_of
 from prunekit.models.training_recipe import training_of
 from prunekit.pruning.influence import check_influence
+from prunekit.tasks.base import Task
 from prunekit.training.epochs import Report, fit
-from prunekit.training.images import Augmentation, TrainingImages, training_split
+from prunekit.training.images import Augmentation, TrainingSamples, training_split
 from prunekit.training.learning_rate import rates_of
 from prunekit.training.result import Tuned
 from prunekit.training.train_config import Course, steps_of
@@ -36,7 +38,7 @@ class Tuner:
     ----------
     recovery : Recovery
         The setting.
-    images : TrainingImages
+    images : TrainingSamples
         What is learned from.
     validation : Split or None
         What the epoch is chosen by.
@@ -44,13 +46,16 @@ class Tuner:
         How the model was trained.
     teacher : nn.Module or None
         An own copy of the dense model, where its predictions are learned from.
+    task : Task
+        Whose loss is made small, and whose headline metric chooses the epoch.
     """
 
     recovery: Recovery
-    images: TrainingImages
+    images: TrainingSamples
     validation: Any
     recipe: TrainRecipe | None
     teacher: nn.Module | None
+    task: Task
 
     @classmethod
     def of(cls, recovery: Recovery, data: Any, dense: nn.Module | None, *others: nn.Module) -> Tuner:
@@ -70,7 +75,8 @@ class Tuner:
             raise RecoveryError("distillation learns from the dense model: pass it as teacher, or set distill to 0")
         split = training_split(data, recovery.train_images)
         teacher = _teacher(dense) if recovery.distill and dense is not None else None
-        return cls(recovery, TrainingImages.of(split), getattr(data, "validation", None), recipe, teacher)
+        known = dense if dense is not None else others[-1] if others else None
+        return cls(recovery, TrainingSamples.of(split), getattr(data, "validation", None), recipe, teacher, task_of(known, data))
 
     def course(self, epochs: int, first: int = 0, sparsity: float = 0.0) -> Course:
         """Return how some epochs are trained."""
@@ -86,6 +92,7 @@ class Tuner:
             teacher=self.teacher,
             teaching=Teaching((), temperature=setting.temperature, share=setting.distill) if self.teacher is not None else None,
             seed=setting.seed,
+            task=self.task,
             first=first,
             sparsity=sparsity,
         )

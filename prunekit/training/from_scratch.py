@@ -16,7 +16,7 @@ from prunekit.evaluation.batches import Progress
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.meta_copy import check_plain
 from prunekit.training.epochs import Report, fit
-from prunekit.training.images import Augmentation, TrainingImages, training_split
+from prunekit.training.images import Augmentation, TrainingSamples, training_split
 from prunekit.training.learning_rate import one_cycle
 from prunekit.training.result import Tuned
 from prunekit.training.train_config import Course, steps_of
@@ -75,7 +75,7 @@ def train(
     """
     settings, sample = settings or Training(), _sample(what)
     recipe = _recipe(settings, PLAIN if sample is None else sample.recipe)
-    images = TrainingImages.of(training_split(data, settings.train_images))
+    images = TrainingSamples.of(training_split(data, settings.train_images))
     model = _built(what if sample is None else sample.build, settings.seed)
     validation = getattr(data, "validation", None)
     course = _course(recipe, settings, len(images))

@@ -1,9 +1,9 @@
-"""The images that training looks at: which, in memory where they fit, and moved at random."""
+"""The samples that training looks at: which, in memory where they fit, and images moved at random."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunekit.errors import DataError
-from prunekit.models.running import classes_of
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of
 from sample_models.augment import Moves
 from sample_models.recipes import TrainRecipe
 
@@ -43,7 +44,9 @@ def training_split(data: Any, images: int = 0) -> Any:
             "these data have no training images, and recalibration and training learn from nothing else: "
             "choose data with a training part (digits, mnist, cifar10, or an image folder with one)"
         )
-    part = split.subset(images) if images else split
+    part = split.subset(images) if images and hasattr(split, "subset") else split
+    if not hasattr(split, "labels"):
+        return part  # targets that are no classes
     classes = len(getattr(data, "classes", ()) or ()) or int(np.max(split.labels, initial=-1)) + 1
     missing = np.setdiff1d(np.arange(classes), part.labels)
     if missing.size:
@@ -60,41 +63,52 @@ def _class_name(data: Any, label: int) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingImages:
-    """Labelled training images, by index.
+class TrainingSamples:
+    """Training samples with their targets, by index.
 
     Attributes
     ----------
-    labels : Tensor of int64, shape [N]
-        Class of each image.
-    take : callable
-        From indices (int64, [n]) to normalised images, float32 [n, C, H, W].
-    fill : Tensor, shape [C]
-        Normalised black: what comes in at the border of a shifted image.
-    classes : int
+    size : int
         How many there are.
+    take : callable
+        From indices (int64, [n]) to a batch.
+    fill : Tensor, shape [C]
+        Of images, normalised black: what comes in at the border of a shifted one.
+    source : split
+        Whose samples they are: it may name a task, or how many classes there are.
     """
 
-    labels: Tensor
-    take: Callable[[Tensor], Tensor]
+    size: int
+    take: Callable[[Tensor], Batch]
     fill: Tensor
-    classes: int = 0
+    source: Any = None
 
     @classmethod
-    def of(cls, split: Any) -> TrainingImages:
-        """Read a split; at most ``HELD_BYTES`` of it are held in memory, and one that is in memory already is not copied."""
-        labels = torch.from_numpy(np.asarray(split.labels, dtype=np.int64))
+    def of(cls, split: Any) -> TrainingSamples:
+        """Read a split; at most ``HELD_BYTES`` of it are held in memory, and images that are in memory already are not copied."""
+        if not len(split):
+            raise DataError("there are no training samples: choose data that are not empty")
         first = split[0][0]
-        fill = black(split, first.shape[0])
-        # pixels in memory are normalised batch by batch, which costs next to nothing beside a training step
-        if not hasattr(split, "pixels") and len(labels) * first.numel() * first.element_size() <= HELD_BYTES:
-            held = torch.cat([x for x, _ in split.batches(512)])
-            return cls(labels, lambda chosen: held[chosen], fill, classes_of(split))
-        return cls(labels, lambda chosen: split.images(_indices(chosen)), fill, classes_of(split))
+        fill = black(split, first)
+        if hasattr(split, "labels") and hasattr(split, "images"):
+            labels, images = torch.from_numpy(np.asarray(split.labels, dtype=np.int64)), split.images
+            # pixels in memory are normalised batch by batch, which costs next to nothing beside a training step
+            if not hasattr(split, "pixels") and len(labels) * first.numel() * first.element_size() <= HELD_BYTES:
+                held = torch.cat([x for x, _ in split.batches(512)])
+                return cls(len(labels), lambda chosen: Batch((held[chosen],), {}, labels[chosen]), fill, split)
+            return cls(len(labels), lambda chosen: Batch((images(_indices(chosen)),), {}, labels[chosen]), fill, split)
+        parts, kept = list[Batch](), 0
+        for part in batches_of(split, 512):
+            parts.append(part)
+            kept += sum(tensor.nbytes for _, tensor in part.named_tensors())
+            if kept > HELD_BYTES and hasattr(split, "take"):
+                return cls(len(split), lambda chosen: next(batches_of(split.take(_indices(chosen)), len(chosen))), fill, split)
+        whole = Batch.concat(parts)
+        return cls(whole.samples, whole.take, fill, split)
 
     def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.labels)
+        """Return the number of samples."""
+        return self.size
 
 
 def _indices(chosen: Tensor) -> NDArray[np.int64]:
@@ -102,11 +116,13 @@ def _indices(chosen: Tensor) -> NDArray[np.int64]:
     return np.asarray(chosen.numpy(), dtype=np.int64)
 
 
-def black(split: Any, channels: int) -> Tensor:
-    """Return what black is after normalisation; the mean colour where that is not known."""
+def black(split: Any, first: Any) -> Tensor:
+    """Return what black is in images like the first, after normalisation; the mean colour where that is not known."""
+    if not isinstance(first, Tensor) or not first.dim():
+        return torch.zeros(0)
     normal = getattr(split, "normal", None)
-    if normal is None or len(normal.mean) != channels:
-        return torch.zeros(channels)
+    if normal is None or len(normal.mean) != len(first):
+        return torch.zeros(len(first))
     return torch.tensor([-mean / std for mean, std in zip(normal.mean, normal.std, strict=True)], dtype=torch.float32)
 
 
@@ -135,3 +151,14 @@ class Augmentation:
         if not self.shift and not self.flip:
             return x
         return Moves.draw(len(x), self.shift, self.flip, generator).apply(x, self.shift, fill)
+
+    def moved(self, batch: Batch, fill: Tensor, generator: torch.Generator) -> Batch:
+        """Return a batch whose images are moved, where it holds images and nothing else."""
+        return with_images(batch, lambda x: self.apply(x, fill, generator))
+
+
+def with_images(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """Return a batch whose images are changed, where it is one tensor of them."""
+    if len(batch.args) != 1 or batch.kwargs or not isinstance(batch.args[0], Tensor) or batch.args[0].dim() != 4:
+        return batch
+    return replace(batch, args=(change(batch.args[0]),))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from prunekit.tasks.base import Task
 from prunekit.training.images import Augmentation
 from sample_models.recipes import Teaching
 
@@ -40,6 +41,8 @@ class Course:
         Epochs that went before, for the numbering and the seed.
     sparsity : float
         Share removed, for the history.
+    task : Task, optional
+        Whose loss is made small; left out, that of the model and its samples.
     """
 
     epochs: int
@@ -56,6 +59,7 @@ class Course:
     seed: int = 0
     first: int = 0
     sparsity: float = 0.0
+    task: Task | None = None
 
 
 def steps_of(images: int, batch_size: int) -> int:

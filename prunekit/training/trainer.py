@@ -1,20 +1,25 @@
-"""The training loop: one owned model, its images, and a course that says everything else."""
+"""The training loop: one owned model, its samples, and a course that says everything else."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.batches import eval_mode
-from prunekit.models.running import checked_labels, raw_scores
+from prunekit.models.running import task_of
 from prunekit.models.state import tensor_state
-from prunekit.training.images import TrainingImages
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.classification import Classification
+from prunekit.tasks.observations import Observations
+from prunekit.training.images import TrainingSamples, with_images
 from prunekit.training.train_config import Course, steps_of
-from sample_models.teaching import taught_loss
 
 
 class Loop:
@@ -24,7 +29,7 @@ class Loop:
     ----------
     model : nn.Module
         Written to.
-    images : TrainingImages
+    images : TrainingSamples
         What is learned from.
     course : Course
         How.
@@ -32,10 +37,12 @@ class Loop:
         Layer name to mask; weights where it is False are held at zero.
     """
 
-    def __init__(self, model: nn.Module, images: TrainingImages, course: Course, masks: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(self, model: nn.Module, images: TrainingSamples, course: Course, masks: Mapping[str, Tensor] | None = None) -> None:
         flat = any(isinstance(module, nn.Conv2d) for module in model.modules())
         self.layout = torch.channels_last if flat else torch.contiguous_format
         self.model, self.images, self.course = model.to(memory_format=self.layout), images, course
+        task = course.task or task_of(model, images.source)
+        self.task = replace(task, smoothing=course.smoothing) if isinstance(task, Classification) else task
         for parameter in model.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
         self.held = [(_weight(model, name), ~mask.to(_weight(model, name).device)) for name, mask in (masks or {}).items()]
@@ -50,28 +57,39 @@ class Loop:
                 weight.masked_fill_(gone, 0)
 
     def epoch(self, index: int, tick: Callable[[float], None]) -> tuple[float, float] | None:
-        """Pass once over the images and return mean loss and accuracy, or None as soon as the loss is not finite."""
+        """Pass once over the samples and return mean loss and the headline metric, or None as soon as the loss is not finite."""
         course = self.course
         generator = torch.Generator().manual_seed((course.seed * 100_003 + course.first + index) % 2**63)
         size = min(course.batch_size, len(self.images))
         order = torch.randperm(len(self.images), generator=generator)[: self.steps * size]
         self.model.train()
-        total, right = 0.0, 0
+        total, seen = 0.0, list[Observations]()
         for step, take in enumerate(torch.split(order, size)):
             tick(step / self.steps)
-            loss, hits = self.step(take, index, course.rates[index * self.steps + step], generator)
-            if not math.isfinite(loss):
+            loss, found = self.step(take, index, course.rates[index * self.steps + step], generator)
+            if found is None:
                 return None
-            total, right = total + loss, right + hits
+            total += loss
+            seen.append(found)
         self.model.eval()
-        return total / self.steps, right / len(order)
+        try:
+            return total / self.steps, self.task.headline.reduce(Observations.concat(seen))
+        except DataError:  # it may be undefined on what came by
+            return total / self.steps, math.nan
 
-    def step(self, take: Tensor, index: int, rate: float, generator: torch.Generator) -> tuple[float, int]:
-        """Take one step on some images; return the loss and how many were right. A loss that is not finite moves nothing."""
-        loss, hits = self._loss(take, index, generator)
+    def step(self, take: Tensor, index: int, rate: float, generator: torch.Generator) -> tuple[float, Observations | None]:
+        """Take one step on some samples; return the loss and what was observed. What is not finite moves nothing, and observes None."""
+        batch = self._batch(take, index, generator)
+        output = self.task.forward(self.model, batch)
+        loss = self._loss(output, batch)
         value = float(loss.detach())
         if not math.isfinite(value):
-            return value, 0
+            return value, None
+        try:
+            with torch.no_grad():
+                seen = self.task.observe(output, batch)
+        except ModelError:  # a finite loss of an output that is not
+            return value, None
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -81,24 +99,24 @@ class Loop:
                 weight.grad.masked_fill_(gone, 0)
         self.optimizer.step()
         self.hold()  # whatever an optimizer remembers or adds, nothing comes back
-        return value, hits
+        return value, seen
 
-    def _loss(self, take: Tensor, index: int, generator: torch.Generator) -> tuple[Tensor, int]:
-        """Return the loss of one batch and how many of it are right."""
-        course = self.course
-        x = course.augmentation.apply(self.images.take(take), self.images.fill, generator)
-        size, until = course.small
+    def _batch(self, take: Tensor, index: int, generator: torch.Generator) -> Batch:
+        """Return some samples; images moved, in the epoch's size and in the layout of training."""
+        batch = self.course.augmentation.moved(self.images.take(take), self.images.fill, generator)
+        size, until = self.course.small
         if index < until:
-            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-        x = x.contiguous(memory_format=self.layout) if x.dim() == 4 else x
-        scores = raw_scores(self.model, x, self.images.classes)
-        y = checked_labels(self.images.labels[take], scores)
-        hits = int((scores.detach().argmax(1) == y).sum())
-        if course.teacher is None or course.teaching is None:
-            return F.cross_entropy(scores, y, label_smoothing=course.smoothing), hits
+            batch = with_images(batch, lambda x: F.interpolate(x, size=(size, size), mode="bilinear", antialias=True))
+        return with_images(batch, lambda x: x.contiguous(memory_format=self.layout))
+
+    def _loss(self, output: Any, batch: Batch) -> Tensor:
+        """Return the loss of one batch: of its targets, and of what the teacher says of it."""
+        loss, teaching = self.task.loss(output, batch), self.course.teaching
+        if self.course.teacher is None or teaching is None:
+            return loss
         with torch.no_grad():
-            soft = F.softmax(raw_scores(course.teacher, x, self.images.classes) / course.teaching.temperature, dim=1)
-        return taught_loss(scores, y, soft, course.teaching), hits
+            said = self.task.forward(self.course.teacher, batch)
+        return (1 - teaching.share) * loss + teaching.share * self.task.distance(output, said, batch, teaching.temperature)
 
     def works(self) -> bool:
         """Return whether the model still gives finite numbers."""
@@ -106,7 +124,8 @@ class Loop:
             return False
         first = self.images.take(torch.arange(min(2, len(self.images))))
         with eval_mode(self.model), torch.no_grad():
-            return bool(torch.isfinite(raw_scores(self.model, first, self.images.classes)).all())
+            found = self.task.tensors(self.task.forward(self.model, first)).values()
+        return all(bool(torch.isfinite(tensor).all()) for tensor in found if tensor.is_floating_point())
 
 
 def _weight(model: nn.Module, name: str) -> Tensor:

@@ -234,7 +234,7 @@ def test_labels_beyond_the_models_classes_are_refused(net):
     with pytest.raises(DataError, match=r"label -1 is outside 0..4"):
         channel_scores(net, ["0"], "taylor", data=data)
     data.y = torch.rand(10)
-    with pytest.raises(DataError, match="need one integer label for each of 10 samples"):
+    with pytest.raises(ModelError, match=r"the targets are \[10\], and the model returns no tensor of that shape"):
         weight_scores(net, ["0"], "taylor", data=data)
 
 

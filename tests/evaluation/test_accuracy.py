@@ -129,7 +129,7 @@ def test_cancel_stops_before_the_next_batch() -> None:
         (torch.zeros(3, 4), [0, 1, 4], DataError, "label 4 is outside 0..3"),
         (torch.zeros(3, 4), [0, -1, 2], DataError, "label -1"),
         (torch.zeros(3, 4), [0, 1], DataError, "one integer label"),
-        (torch.zeros(3, 4), [0.5, 1.0, 2.0], DataError, "one integer label"),
+        (torch.zeros(3, 4), [0.5, 1.0, 2.0], ModelError, r"the targets are \[3\], and the model returns no tensor of that shape"),
     ],
 )
 def test_bad_outputs_and_labels(x: torch.Tensor, y: list[float], error: type[PrunekitError], says: str) -> None:

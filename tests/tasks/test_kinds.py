@@ -158,7 +158,7 @@ def test_an_example_runs_and_a_failure_says_with_what() -> None:
     model = load_model("digits_cnn")
     batch = IMAGES.example(model)
     assert IMAGES.tensors(IMAGES.forward(model, batch))["output"].shape == (batch.samples, 10)
-    with pytest.raises(ModelError, match=r"does not run on inputs of this form \(input \[2, 3, 8, 8\]\)"):
+    with pytest.raises(ModelError, match=r"does not run on samples of shape \[3, 8, 8\]"):
         IMAGES.forward(model, Batch.of(torch.zeros(2, 3, 8, 8)))
 
 

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 import prunekit
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
-from prunekit.training.images import Augmentation, TrainingImages
+from prunekit.training.images import Augmentation, TrainingSamples
 from prunekit.training.learning_rate import one_cycle, rates_of, trained_by
 from prunekit.training.train_config import Course, steps_of
 from prunekit.training.trainer import Loop
@@ -22,7 +22,7 @@ from sample_models.recipes import Teaching
 from tests.training.drawn import bits, data_of, net, same
 
 DATA = data_of()
-IMAGES = TrainingImages.of(DATA.train)
+IMAGES = TrainingSamples.of(DATA.train)
 
 
 def course(**values):
@@ -73,17 +73,18 @@ def test_steps_are_those_of_torch_on_weights_that_are_masked_by_hand(momentum, w
     optimizer = torch.optim.SGD(groups, lr=0.1, momentum=momentum, nesterov=momentum > 0)
     for step in range(3):
         take = torch.randperm(len(IMAGES), generator=torch.Generator().manual_seed(seed + step))[:16]
-        loss, hits = loop.step(take, 0, 0.1, torch.Generator())
+        loss, seen = loop.step(take, 0, 0.1, torch.Generator())
         optimizer.zero_grad()
-        scores = hand(IMAGES.take(take).contiguous(memory_format=torch.channels_last))
-        expected = F.cross_entropy(scores, IMAGES.labels[take])
+        scores = hand(IMAGES.take(take).args[0].contiguous(memory_format=torch.channels_last))
+        labels = IMAGES.take(take).targets
+        expected = F.cross_entropy(scores, labels)
         expected.backward()
         optimizer.step()
         with torch.no_grad():
             for name, weight in weights_in(hand).items():
                 weight.mul_(masks[name])
         assert loss == pytest.approx(float(expected.detach()))
-        assert hits == int((scores.argmax(1) == IMAGES.labels[take]).sum())
+        assert seen["correct"].sum() == int((scores.argmax(1) == labels).sum())
     for a, b in zip(loop.model.parameters(), hand.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 
@@ -94,7 +95,7 @@ def test_the_loss_of_distillation_is_its_formula(share, temperature, seed):
     loop = Loop(copy.deepcopy(student), IMAGES, course(teacher=teacher, teaching=Teaching((), temperature=temperature, share=share)))
     loop.model.eval()
     take = torch.arange(16)
-    x, y = IMAGES.take(take), IMAGES.labels[take]
+    x, y = IMAGES.take(take).args[0], IMAGES.take(take).targets
     p = torch.softmax(teacher(x).double() / temperature, 1)
     q = torch.log_softmax(student(x).double() / temperature, 1)
     divergence = (p * (p.log() - q)).sum(1).mean()

@@ -18,6 +18,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from prunekit.models.meta_copy import Seeing
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import answer
 
 Path = tuple[int, ...]  # the place in the tree of calls: (0, 2, 1) is the second call within the third call of the model's own
 Storages = frozenset[int]
@@ -218,14 +220,14 @@ def _cost(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) ->
     return 0.0 if formula is None else float(formula(*args, **kwargs, out_val=out))
 
 
-def watch(working: Working, x: Tensor) -> Watched:
+def watch(working: Working, x: Batch | Tensor) -> Watched:
     """Run a model once and note what it does.
 
     Parameters
     ----------
     working : Working
         The copy to run.
-    x : Tensor, shape [N, ...]
+    x : Batch or Tensor
         A few samples, on the model's device.
 
     Returns
@@ -235,7 +237,8 @@ def watch(working: Working, x: Tensor) -> Watched:
     watcher = _Watcher()
     entries = [*working.model.named_parameters(remove_duplicate=False), *working.model.named_buffers(remove_duplicate=False)]
     state = {name: watcher.storage(tensor) for name, tensor in entries}
-    inputs = frozenset({watcher.storage(x)})
+    batch = Batch.of(x)
+    inputs = frozenset(watcher.storage(tensor) for _, tensor in batch.named_tensors())
     with torch.no_grad(), working.listening(watcher.call) as model, watcher:
-        model(x)
-    return Watched(tuple(watcher.calls), tuple(watcher.ops), state, inputs, len(x))
+        answer(model, batch)
+    return Watched(tuple(watcher.calls), tuple(watcher.ops), state, inputs, batch.samples)

@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from prunekit.evaluation.sensitivity.measure import LayerSensitivity, Sensitivity
 from prunekit.formatting import lost
+from prunekit.tasks.metrics import PERCENT
 
 Floats = NDArray[np.float64]
 
 DEVIATIONS = 3.0  # robust standard deviations above the median
-LEAST = 0.02  # and so much more accuracy than the median layer
+LEAST = 0.02  # and so much more than the median layer: of accuracy points, of another metric a share of the dense model's value
 
 
 @dataclass(frozen=True)
 class DropCurve:
-    """Accuracy that one layer costs, which never falls as more of it goes.
+    """Quality that one layer costs, in the headline metric's own unit, which never falls as more of it goes.
 
     Attributes
     ----------
@@ -27,7 +28,7 @@ class DropCurve:
     sparsities : ndarray of float, shape [k]
         What was measured, ascending from 0: shares of the layer's weights or of the group's channels.
     drops : ndarray of float, shape [k]
-        Accuracy lost against the dense model on the same images, 0..1, not falling.
+        What is lost against the dense model on the same samples, not falling, whichever direction is better.
     measured : ndarray of float, shape [k]
         The same as it was measured: chance makes it fall here and there, and negative where a model answers better.
     params, macs : ndarray of float, shape [k]
@@ -70,7 +71,7 @@ def drop_curve(layer: LayerSensitivity, dense: float) -> DropCurve:
     from scipy.optimize import isotonic_regression  # noqa: PLC0415 (slow to import)
 
     sparsities, places = np.unique([0.0, *(p.sparsity for p in layer.points)], return_index=True)
-    raw = np.array([0.0, *(dense - p.accuracy.value for p in layer.points)])[places]
+    raw = np.array([0.0, *(p.accuracy.metric.loss(dense, p.accuracy.value) for p in layer.points)])[places]
     params = np.array([0.0, *(float(p.params) for p in layer.points)])[places]
     macs = np.array([0.0, *(float(p.macs) for p in layer.points)])[places]
     weights = np.array([1e6, *np.ones(raw.size - 1)])  # nothing removed costs nothing
@@ -109,10 +110,13 @@ def fragile(found: Sensitivity) -> dict[str, str]:
     means = np.array([curve.mean for curve in curves])
     middle = float(np.median(means)) if means.size else 0.0
     spread = 1.4826 * float(np.median(np.abs(means - middle))) if means.size else 0.0
-    bound = middle + max(DEVIATIONS * spread, LEAST)
+    metric = found.dense.metric
+    least = LEAST if metric.unit == PERCENT else LEAST * abs(found.dense.value)
+    bound = middle + max(DEVIATIONS * spread, least)
+    said = (lambda value: f"{lost(value)} points", lost) if metric.unit == PERCENT else (metric.format, metric.format)
     return {
-        curve.name: f"{curve.name} is unusually fragile: pruned alone it loses {lost(curve.mean)} points on average, the median layer "
-        f"{lost(middle)}"
+        curve.name: f"{curve.name} is unusually fragile: pruned alone it loses {said[0](curve.mean)} on average, the median layer "
+        f"{said[1](middle)}"
         for curve in curves
         if curve.mean > bound
     }

@@ -9,17 +9,22 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.utils.data import Subset
 
 from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, one_of
-from prunekit.evaluation.accuracy import chance_of
+from prunekit.evaluation.accuracy import chance_of, evaluation_of
 from prunekit.evaluation.batches import Progress
-from prunekit.evaluation.quality import Evaluation, accuracy_of
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
-from prunekit.evaluation.sensitivity.scan import Bits, Scan, stages
-from prunekit.models.running import classes_of
+from prunekit.evaluation.sensitivity.scan import Scan, Seen, stages
+from prunekit.models.running import task_of
+from prunekit.tasks.base import Task
+from prunekit.tasks.batches import samples_at
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.input_form import form_of_data
 
 SPARSITIES = tuple(round(0.1 * i, 1) for i in range(1, 10))
 BATCH = 128
@@ -150,6 +155,7 @@ def sensitivity(
     images: int = 0,
     budget_bytes: int = BUDGET,
     batch_size: int = BATCH,
+    task: Task | str | None = None,
     start: Sensitivity | None = None,
     report: Callable[[Sensitivity], object] | None = None,
     progress: Progress | None = None,
@@ -180,6 +186,8 @@ def sensitivity(
         Most memory for what is replayed: 2 GiB.
     batch_size : int
         Most images at a time.
+    task : Task or str, optional
+        Whose headline metric is told; left out, that of the model and its data.
     start : Sensitivity, optional
         What was measured before, to go on from.
     report : callable
@@ -204,18 +212,20 @@ def sensitivity(
     spec = spec or PruneSpec()
     part, name, notes = chosen_split(data, split)
     part = _limited(part, images)
-    rows = alone(model, spec, sparsities, tuple(part[0][0].shape), data)
-    bits = Bits(np.asarray(part.labels), len(rows), len(rows[0].cuttings))
-    picture = _Picture(spec, name, notes, rows, bits)
+    judge = task_of(model, part, task)
+    rows = alone(model, spec, sparsities, form_of_data(part), data)
+    labels = np.asarray(part.labels) if hasattr(part, "labels") else None
+    seen = Seen(len(part), len(rows), len(rows[0].cuttings), judge.headline, labels)
+    picture = _Picture(spec, name, notes, rows, seen)
     if start is not None:
         picture.take_over(start)
-    x = part.images(np.arange(min(2, len(part))))
+    x = samples_at(part, np.arange(min(2, len(part))))
     limits: dict[str, Any] = {"budget_bytes": budget_bytes, "batch_size": batch_size}
-    replay = Replay(model, x, [row.touched for row in rows], **limits, classes=classes_of(part))
+    replay = Replay(model, x, [row.touched for row in rows], lambda net, batch: judge.observe(judge.forward(net, batch), batch), **limits)
     picture = replace(picture, notes=(*notes, replay.reason) if replay.reason else notes)
-    todo = Scan(replay, part, rows, bits)
+    todo = Scan(replay, part, rows, seen)
     for n in stages(len(part)):
-        missing = bits.missing(n)
+        missing = seen.missing(n)
         if missing.size:
             todo.run(missing, progress, cancel)
             if report is not None:
@@ -225,47 +235,51 @@ def sensitivity(
 
 def _limited(part: Any, images: int) -> Any:
     """Return the images to look at."""
-    if not all(hasattr(part, name) for name in ("labels", "take", "subset", "images")):
-        raise DataError("sensitivity needs images that can be chosen: give a split such as data.validation")
+    if not hasattr(part, "__getitem__") or not hasattr(part, "__len__") or isinstance(part, (list, tuple)):
+        raise DataError("sensitivity needs samples that can be chosen: give a split such as data.validation")
     if images < 0:
         raise DataError(f"images must be at least 0 (0 for all); got {images!r}")
     if not len(part):
         raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
-    return part.subset(images) if images else part
+    if not images or images >= len(part):
+        return part
+    return part.subset(images) if hasattr(part, "subset") else Subset(part, range(images))
 
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """What the bits tell after some images."""
+    """What is told after some samples."""
 
     spec: PruneSpec
     split: str
     notes: tuple[str, ...]
     rows: tuple[Alone, ...]
-    bits: Bits
+    seen: Seen
 
     def take_over(self, start: Sensitivity) -> None:
         """Go on from what was measured before, if it is of the same setting."""
         mine = [(row.name, [(c.requested, c.removed) for c in row.cuttings]) for row in self.rows]
         theirs = [(layer.name, [(p.requested, p.removed) for p in layer.points]) for layer in start.layers]
-        setting = (self.spec.mode, self.spec.criterion, self.split, self.bits.labels.size)
+        setting = (self.spec.mode, self.spec.criterion, self.split, self.seen.size)
         if mine != theirs or (start.mode, start.criterion, start.split, start.total) != setting:
             raise PrunekitError("what was measured before is of another setting, other layers or other images: start anew")
-        correct = [[point.accuracy.correct for point in layer.points] for layer in start.layers]
-        self.bits.load(start.images, start.dense.correct, correct)
+        layers = [[point.accuracy.observations for point in layer.points] for layer in start.layers]
+        self.seen.note(self.seen.first(start.images), start.dense.observations, layers)
 
     def at(self, n: int) -> Sensitivity:
-        """Return what the first ``n`` images tell."""
-        where = self.bits.first(n)
+        """Return what the first ``n`` samples tell."""
+        where, metric = self.seen.first(n), self.seen.metric
         layers = tuple(self._layer(i, row, where) for i, row in enumerate(self.rows))
-        dense = accuracy_of(self.bits.dense[where] == 1, chance_of(self.bits.labels[where]))
-        return Sensitivity(self.spec.mode, self.spec.criterion, self.split, n, self.bits.labels.size, dense, layers, self.notes)
+        dense = evaluation_of(self.seen.dense(where), metric)
+        if metric is ACCURACY and self.seen.labels is not None:
+            dense = replace(dense, chance=chance_of(self.seen.labels[where]))
+        return Sensitivity(self.spec.mode, self.spec.criterion, self.split, n, self.seen.size, dense, layers, self.notes)
 
     def _layer(self, index: int, row: Alone, where: Indices) -> LayerSensitivity:
         """Return one layer or group."""
-        right = self.bits.layers[index][:, where] == 1
+        metric = self.seen.metric
         points = (
-            SensitivityPoint(c.requested, c.sparsity, accuracy_of(right[j]), c.removed, c.params, c.macs)
+            SensitivityPoint(c.requested, c.sparsity, Evaluation.of(self.seen.layer(index, j, where), metric), c.removed, c.params, c.macs)
             for j, c in enumerate(row.cuttings)
         )
         return LayerSensitivity(row.name, row.layers, row.params, row.macs, tuple(points))

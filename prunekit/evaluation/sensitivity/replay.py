@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +20,18 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from prunekit.errors import ModelError
 from prunekit.evaluation.sensitivity.call_trace import Path, Watched, Working, watch
 from prunekit.evaluation.sensitivity.reusable_outputs import Kept, Reuse, frontier, rewritten_later, stateful, within
-from prunekit.models.running import class_scores
 from prunekit.pruning.masked_reference import as_smaller
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import owner_of
+from prunekit.tasks.base import PLAIN
+from prunekit.tasks.batch import Batch
 
 BUDGET = 2 * 1024**3
 FLOOR = 16  # samples in a batch below which outputs are computed again rather than the batch made smaller
 WATCHED = 2  # samples that are looked at to see what the model does
 
 Gone = Iterable[tuple[str, Tensor]]
+Found = TypeVar("Found")
 Outputs = tuple[list[Any], Any, frozenset[int]]  # leaves, their structure, and places of those that must be copied when handed out
 
 
@@ -62,15 +64,17 @@ class _Keep:
         return leaves, structure, frozenset(place for place, rewritten in zip(places, self.rewritten, strict=True) if rewritten)
 
 
-class Replay:
+class Replay(Generic[Found]):
     """A model of which single parts are zeroed, over and over, on the same batches.
 
     Parameters
     ----------
     model : nn.Module
         The dense model; never written to, a copy does the work.
-    x : Tensor, shape [N, ...]
+    x : Batch or Tensor
         Some samples as the model takes them: they show what it does.
+    ask : callable
+        ``(model, batch)`` -> what is wanted of the model's answer, such as its class scores or what a task observes.
     changes : sequence of iterables of str
         For each change the names, in the state dict, of what it zeroes.
     budget_bytes : int
@@ -78,8 +82,6 @@ class Replay:
         bytes is computed again instead of being kept. What a pass itself takes comes on top.
     batch_size : int
         Most samples at a time.
-    classes : int
-        How many the data have; 0 where nobody knows.
 
     Attributes
     ----------
@@ -97,19 +99,20 @@ class Replay:
     def __init__(
         self,
         model: nn.Module,
-        x: Tensor,
+        x: Batch | Tensor,
         changes: Sequence[Iterable[str]],
+        ask: Callable[[nn.Module, Batch], Found] = PLAIN.forward,  # type: ignore[assignment]
         *,
         budget_bytes: int = BUDGET,
         batch_size: int = 256,
-        classes: int = 0,
     ) -> None:
-        self._classes = classes
+        self._ask = ask
         self._dense, self._working, self.batch_size, self.reason = model, Working(model), batch_size, ""
         self._plans: list[Reuse | None] = [None] * len(changes)
         self._keeps: dict[Path, _Keep] = {}
         self._kept: dict[Path, Outputs] = {}
-        self._whole, self._x = True, x[:WATCHED]
+        batch = Batch.of(x)
+        self._whole, self._x = True, batch.take(min(WATCHED, batch.samples))
         self._writes_input = True
         self._run()  # says what is wrong with model or samples
         try:
@@ -120,9 +123,9 @@ class Replay:
 
     def _look(self, changes: list[list[str]], budget_bytes: int) -> None:
         """Watch one pass and decide what to keep."""
-        place = next(self._working.model.parameters(), self._x)
-        x = self._x.to(place.device, place.dtype if self._x.is_floating_point() else self._x.dtype).clone()
-        watched = watch(self._working, x)
+        place = next(self._working.model.parameters(), torch.zeros(()))
+        x = self._x.to(place.device, place.dtype if place.is_floating_point() else None)
+        watched = watch(self._working, x.map(Tensor.clone))
         if stateful(watched):
             self.reason = "a pass changes the model's own state, so that no two passes are alike and every one is a whole one"
             return
@@ -144,20 +147,20 @@ class Replay:
         storages = {leaf.untyped_storage() for leaves, _, _ in self._kept.values() for leaf in leaves if isinstance(leaf, Tensor)}
         return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
-    def load(self, x: Tensor) -> Tensor:
+    def load(self, x: Batch | Tensor) -> Found:
         """Run the dense model on a batch and keep what the changes need.
 
         Parameters
         ----------
-        x : Tensor, shape [N, ...]
+        x : Batch or Tensor
             At most ``batch_size`` samples.
 
         Returns
         -------
-        Tensor, shape [N, classes]
-            The dense model's class scores.
+        object
+            What is asked of the dense model.
         """
-        self._x, self._kept, self._whole = x, {}, True
+        self._x, self._kept, self._whole = Batch.of(x), {}, True
         if self.reason:
             return self._run()
         order: list[tuple[Path, str]] = []
@@ -177,8 +180,8 @@ class Replay:
         self._kept = {} if self._whole else self._kept
         return scores
 
-    def predict(self, change: int, gone: Gone, removal: Removal | None = None) -> Tensor:
-        """Return the class scores of the loaded batch when a part of the model is zero.
+    def predict(self, change: int, gone: Gone, removal: Removal | None = None) -> Found:
+        """Return what is asked of the loaded batch when a part of the model is zero.
 
         Parameters
         ----------
@@ -191,7 +194,7 @@ class Replay:
 
         Returns
         -------
-        Tensor, shape [N, classes]
+        object
             What a whole pass of the changed model gives.
 
         Raises
@@ -215,7 +218,7 @@ class Replay:
         looking = {module for module, _, _ in (*notes.norms, *notes.inputs, *notes.outputs)}
         return any(times > 1 and name in looking for name, times in Counter(name for _, name in self._sequence).items())
 
-    def _replayed(self, plan: Reuse, removal: Removal | None) -> Tensor:
+    def _replayed(self, plan: Reuse, removal: Removal | None) -> Found:
         """Run only what is not replayed."""
         calls = self._watched.calls
         picked = {calls[index].path for index in plan.calls}
@@ -237,12 +240,12 @@ class Replay:
             raise _Other
         return scores
 
-    def _run(self, handler: Any = None, removal: Removal | None = None) -> Tensor:
+    def _run(self, handler: Any = None, removal: Removal | None = None) -> Found:
         """Run the copy on the loaded batch."""
-        x = self._x.clone() if self._writes_input else self._x
+        x = self._x.map(Tensor.clone) if self._writes_input else self._x
         looking = nullcontext() if removal is None else as_smaller(self._working.model, removal)
         with torch.no_grad(), looking, self._working.listening(handler) as model:
-            return class_scores(model, x, self._classes)
+            return self._ask(model, x)
 
     @contextmanager
     def _zeroed(self, gone: Gone) -> Iterator[None]:

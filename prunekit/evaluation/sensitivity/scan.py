@@ -1,4 +1,4 @@
-"""Measuring every variant of a model on a growing, stratified part of the images."""
+"""Measuring every variant of a model on a growing, stratified part of the samples."""
 
 from __future__ import annotations
 
@@ -8,61 +8,89 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from prunekit.data.stratified import Indices, stratified
 from prunekit.evaluation.batches import Progress, check_cancel
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone
 from prunekit.evaluation.sensitivity.replay import Replay
-from prunekit.models.running import checked_labels
+from prunekit.tasks.batches import samples_at
+from prunekit.tasks.metrics import Metric, Proportion
+from prunekit.tasks.observations import Observations
 
-FIRST, CHUNK = 128, 1024  # images until the first picture; most images from one picture to the next
-UNKNOWN = -1
-Right = NDArray[np.bool_]
+FIRST, CHUNK = 128, 1024  # samples until the first picture; most samples from one picture to the next
 
 
-class Bits:
-    """Which images each variant gets right, 1 or 0, and -1 where nobody has looked.
+class Seen:
+    """What is observed of each sample, of the dense model and of each variant, as far as anybody has looked.
 
     Parameters
     ----------
-    labels : ndarray of int64, shape [N]
-        Of all images.
+    size : int
+        Samples in all.
     layers, points : int
         Number of layers or groups, and of sparsities.
+    metric : Metric
+        What is told of them; of a proportion its one column is kept, else all that is observed.
+    labels : ndarray of int64, shape [size], optional
+        Of a classifier's samples: a first part of them is a stratified choice.
 
     Attributes
     ----------
-    dense : ndarray of int8, shape [N]
-        Of the dense model.
-    layers : ndarray of int8, shape [layers, points, N]
-        Of each layer at each sparsity.
+    known : ndarray of bool, shape [size]
+        Where somebody has looked.
     """
 
-    def __init__(self, labels: Indices, layers: int, points: int) -> None:
-        self.labels = labels
-        self.dense = np.full(labels.size, UNKNOWN, np.int8)
-        self.layers = np.full((layers, points, labels.size), UNKNOWN, np.int8)
+    def __init__(self, size: int, layers: int, points: int, metric: Metric, labels: Indices | None = None) -> None:
+        self.size, self.metric, self.labels = size, metric, labels
+        self.known = np.zeros(size, bool)
+        self._shape = (layers, points)
+        self._columns: tuple[str, ...] = ()
+        self._groups: NDArray[np.int64] | None = None
+        self._dense = self._layers = np.zeros(0)
 
     def first(self, n: int) -> Indices:
-        """Return which images ``subset(n)`` of the split takes."""
-        return stratified(self.labels, n)
+        """Return which samples the first picture of ``n`` takes: those that ``subset(n)`` of the split does."""
+        return np.arange(min(n, self.size)) if self.labels is None else stratified(self.labels, n)
 
     def missing(self, n: int) -> Indices:
         """Return which of them nobody has looked at."""
         wanted = self.first(n)
-        unseen: Indices = wanted[self.dense[wanted] == UNKNOWN]
+        unseen: Indices = wanted[~self.known[wanted]]
         return unseen
 
-    def load(self, n: int, dense: Right, layers: Sequence[Sequence[Right]]) -> None:
-        """Take over what was measured on the first ``n`` images."""
-        where = self.first(n)
-        self.dense[where] = dense
+    def note(self, where: Indices, dense: Observations, layers: Sequence[Sequence[Observations]]) -> None:
+        """Take over what was observed of some samples."""
+        if not self._columns:
+            narrow = isinstance(self.metric, Proportion)
+            self._columns = (self.metric.column,) if isinstance(self.metric, Proportion) else dense.columns
+            kind, wide = (np.bool_ if narrow else np.float64), len(self._columns)
+            self._dense = np.zeros((self.size, wide), kind)
+            self._layers = np.zeros((*self._shape, self.size, wide), kind)
+            self._groups = None if dense.groups is None else np.zeros(self.size, np.int64)
+        self._dense[where] = self._values(dense)
         for i, points in enumerate(layers):
-            for j, right in enumerate(points):
-                self.layers[i, j, where] = right
+            for j, seen in enumerate(points):
+                self._layers[i, j, where] = self._values(seen)
+        if self._groups is not None and dense.groups is not None:
+            self._groups[where] = dense.groups
+        self.known[where] = True
+
+    def _values(self, seen: Observations) -> NDArray[Any]:
+        """Return the columns that are kept."""
+        return np.column_stack([seen[column] for column in self._columns])
+
+    def dense(self, where: Indices) -> Observations:
+        """Return what was observed of the dense model."""
+        return self._read(self._dense[where], where)
+
+    def layer(self, i: int, j: int, where: Indices) -> Observations:
+        """Return what was observed of a layer at a sparsity."""
+        return self._read(self._layers[i, j][where], where)
+
+    def _read(self, values: NDArray[Any], where: Indices) -> Observations:
+        """Return rows as observations."""
+        return Observations(values, self._columns, None if self._groups is None else self._groups[where])
 
 
 def stages(total: int) -> Iterator[int]:
@@ -82,27 +110,27 @@ def stages(total: int) -> Iterator[int]:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """The dense model and every variant of it on some images.
+    """The dense model and every variant of it on some samples.
 
     Attributes
     ----------
     replay : Replay
-        Of the model, with a change for each row.
+        Of the model, with a change for each row; it gives what the task observes.
     part : Split
-        All images.
+        All samples.
     rows : tuple of Alone
         What loses what.
-    bits : Bits
+    seen : Seen
         Where it is noted.
     """
 
-    replay: Replay
+    replay: Replay[Observations]
     part: Any
     rows: tuple[Alone, ...]
-    bits: Bits
+    seen: Seen
 
     def run(self, which: Indices, progress: Progress | None, cancel: threading.Event | None) -> None:
-        """Measure some images; a batch is noted as a whole or not at all.
+        """Measure some samples; a batch is noted as a whole or not at all.
 
         Parameters
         ----------
@@ -111,23 +139,21 @@ class Scan:
         progress, cancel
             As for :func:`prunekit.evaluation.sensitivity.measure.sensitivity`.
         """
-        total, size = self.bits.labels.size, self.replay.batch_size
+        total, size = self.seen.size, self.replay.batch_size
         for here in (which[start : start + size] for start in range(0, which.size, size)):
             check_cancel(cancel)
-            done, scores = int((self.bits.dense != UNKNOWN).sum()), self.replay.load(self.part.images(here))
-            truth = checked_labels(torch.from_numpy(self.bits.labels[here]), scores)
-            dense = _right(scores, truth)
-            found = np.empty((*self.bits.layers.shape[:2], here.size), bool)
+            done, dense = int(self.seen.known.sum()), self.replay.load(samples_at(self.part, here))
+            found = []
             for i, row in enumerate(self.rows):
-                found[i] = self._row(i, truth, dense, cancel)
+                found.append(self._row(i, dense, cancel))
                 if progress is not None:
                     now = done + here.size * (i + 1) / len(self.rows)
                     progress(now / total, f"{row.name}, {now:.0f} of {total} images")
-            self.bits.dense[here], self.bits.layers[:, :, here] = dense, found
+            self.seen.note(here, dense, found)
 
-    def _row(self, change: int, truth: Tensor, dense: Right, cancel: threading.Event | None) -> Right:
+    def _row(self, change: int, dense: Observations, cancel: threading.Event | None) -> list[Observations]:
         """Measure one layer or group at every sparsity; where two remove the same, once."""
-        row, found = self.rows[change], list[Right]()
+        row, found = self.rows[change], list[Observations]()
         for j, cutting in enumerate(row.cuttings):
             check_cancel(cancel)
             if not cutting.params:  # nothing new goes
@@ -135,10 +161,5 @@ class Scan:
             elif j and row.cuttings[j - 1].removed == cutting.removed:
                 found.append(found[-1])
             else:
-                found.append(_right(self.replay.predict(change, row.gone(j), row.removal(j)), truth))
-        return np.array(found)
-
-
-def _right(scores: Tensor, truth: Tensor) -> Right:
-    """Return where the highest score is the label's."""
-    return np.asarray((scores.argmax(1) == truth).cpu().numpy(), dtype=bool)
+                found.append(self.replay.predict(change, row.gone(j), row.removal(j)))
+        return found

@@ -15,6 +15,8 @@ from prunekit.evaluation.sensitivity.drop_curves import DropCurve, drop_curves
 from prunekit.evaluation.sensitivity.knapsack import Floats, Ints, least_for, most_within
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.formatting import asked, lost, ordinary, percent
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import PERCENT, Metric
 
 Counter = Callable[[Mapping[str, float]], tuple[float, float]]
 
@@ -128,7 +130,7 @@ def suggest(
     found : Sensitivity
         What each layer costs alone.
     drop : float, optional
-        Allowed drop in accuracy, a fraction: as much as possible goes.
+        Allowed loss of the headline metric, in its own unit (of accuracy a fraction): as much as possible goes.
     params, macs : float, optional
         Goal instead: share of the whole model's parameters, or of its MACs, that is to go, 0 < share < 1, at the least drop.
     save : {"params", "macs"}
@@ -154,10 +156,11 @@ def suggest(
         raise PrunekitError("give one of an allowed drop, a goal in parameters or a goal in MACs")
     one_of("save", save, ("params", "macs"))
     ((what, amount),) = given.items()
-    if not 0 <= amount < 1 or (what != "drop" and amount == 0):
+    fraction = what != "drop" or found.dense.metric.unit == PERCENT
+    if amount < 0 or (fraction and amount >= 1) or (what != "drop" and amount == 0):
         raise PrunekitError(f"{what} must be a fraction, {'0 <=' if what == 'drop' else '0 <'} share < 1; got {amount!r}")
     options = [_Options.of(curve) for curve in drop_curves(found)]
-    problem = _Problem(options, totals, counter)
+    problem = _Problem(options, totals, counter, found.dense.metric)
     picked = problem.within(amount, save) if what == "drop" else problem.for_goal(what, amount)
     return problem.suggestion(picked, found.images)
 
@@ -169,6 +172,7 @@ class _Problem:
     options: Sequence[_Options]
     totals: tuple[int, int]
     counter: Counter | None
+    metric: Metric = ACCURACY
 
     def within(self, allowed: float, save: str) -> Ints:
         """Return the options that save most within an allowed drop."""
@@ -240,19 +244,22 @@ class _Problem:
         drops = [float(o.drops[k]) for o, k in zip(self.options, picked, strict=True)]
         shares = [float(o.sparsities[k]) for o, k in zip(self.options, picked, strict=True)]
         targets = tuple(
-            LayerTarget(o.curve.name, s, d, measured_at(o.curve, s), reason(o.curve, s, d))
+            LayerTarget(o.curve.name, s, d, measured_at(o.curve, s), reason(o.curve, s, d, self.metric))
             for o, s, d in zip(self.options, shares, drops, strict=True)
         )
         params, macs = (count / max(total, 1) for count, total in zip(self.saved(picked), self.totals, strict=True))
         saved = f"{ordinary(percent(params))} of the parameters and {ordinary(percent(macs))} of the MACs"
+        title = self.metric.title
+        what = title[0].lower() + title[1:] if title[1:2].islower() else title
         sentence = (
-            f"{saved} would go, for {lost(sum(drops))} points of accuracy: estimated, as the sum of what each layer costs alone on "
+            f"{saved} would go, for {_points(sum(drops), self.metric)} of {what}: "
+            f"estimated, as the sum of what each layer costs alone on "
             f"{images:,} images. Measure the whole before you rely on it"
         )
         return Suggestion(targets, sum(drops), params, macs, self.counter is not None, images, sentence)
 
 
-def reason(curve: DropCurve, sparsity: float, drop: float) -> str:
+def reason(curve: DropCurve, sparsity: float, drop: float, metric: Metric = ACCURACY) -> str:
     """Say in one sentence why a layer gets its target, from its curve.
 
     Parameters
@@ -261,13 +268,15 @@ def reason(curve: DropCurve, sparsity: float, drop: float) -> str:
         What the layer costs.
     sparsity, drop : float
         Its target, and what that costs.
+    metric : Metric
+        What is lost.
     """
     beyond = np.flatnonzero(curve.sparsities > sparsity + 1e-9)
-    costs = f"costs {_cost(curve, sparsity, drop)}"
+    costs = f"costs {_cost(curve, sparsity, drop, metric)}"
     if not beyond.size:
         return f"even at {ordinary(asked(sparsity))}, the most that was measured, it {costs}"
     following = float(curve.sparsities[int(beyond[0])])
-    ahead = f"{ordinary(asked(following))} would cost {_cost(curve, following, float(curve.drops[int(beyond[0])]))}"
+    ahead = f"{ordinary(asked(following))} would cost {_cost(curve, following, float(curve.drops[int(beyond[0])]), metric)}"
     return f"stays whole: {ahead}" if sparsity == 0 else f"{costs}; {ahead}"
 
 
@@ -277,9 +286,15 @@ def measured_at(curve: DropCurve, sparsity: float) -> float | None:
     return float(curve.measured[place[0]]) if place.size and sparsity > 0 else None
 
 
-def _cost(curve: DropCurve, sparsity: float, drop: float) -> str:
-    """Return points of accuracy as they count, and as they were measured where that is not the same."""
+def _points(drop: float, metric: Metric) -> str:
+    """Return a loss of quality in words."""
+    return f"{lost(drop)} points" if metric.unit == PERCENT else metric.format(drop)
+
+
+def _cost(curve: DropCurve, sparsity: float, drop: float, metric: Metric) -> str:
+    """Return what is lost as it counts, and as it was measured where that is not the same."""
     measured = measured_at(curve, sparsity)
     if measured is None:
-        return f"about {lost(drop)} points, between measured ones"
-    return f"{lost(drop)} points" if lost(measured) == lost(drop) else f"{lost(measured)} points as measured, {lost(drop)} as it counts"
+        return f"about {_points(drop, metric)}, between measured ones"
+    told, counted = _points(measured, metric), _points(drop, metric)
+    return told if told == counted else f"{told} as measured, {counted.removesuffix(' points')} as it counts"

@@ -11,6 +11,7 @@ from prunekit.models.identity_blocks import replace_module, stand_in
 from prunekit.models.meta_copy import Seeing
 from prunekit.models.meta_operations import without_values
 from prunekit.pruning.structured.residual_blocks import Block
+from prunekit.tasks.input_form import answer, zeros
 
 
 class _Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
@@ -39,13 +40,12 @@ def without_which_it_runs(meta: nn.Module, blocks: tuple[Block, ...], input_shap
 
 def _runs(meta: nn.Module, blocks: tuple[Block, ...], input_shape: tuple[int, ...]) -> bool:
     """Return whether a model runs without some blocks."""
-    dtype = next((p.dtype for p in meta.parameters()), torch.float32)
     old = {block.name: meta.get_submodule(block.name) for block in blocks}
     try:
         for block in blocks:
             replace_module(meta, block.name, stand_in(block.becomes))
         with torch.no_grad(), _Quick():  # type: ignore[no-untyped-call]
-            meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
+            answer(meta, zeros(meta, input_shape, 2).to("meta"))
     except Exception:  # whatever stops it: the block has to stay
         return False
     finally:

@@ -18,6 +18,7 @@ from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.structured.trace_errors import modules_of
+from prunekit.tasks.input_form import answer, zeros
 
 ROUNDS = 20
 
@@ -59,12 +60,11 @@ def _own(model: nn.Module, splits: Iterable[str]) -> frozenset[str]:
 def _failure(model: nn.Module, graph: ChannelGraph) -> list[str] | None:
     """Return the modules, innermost first, in whose forward a smaller copy fails; None where it runs."""
     copy = meta_copy(model)
-    dtype = next((p.dtype for p in copy.parameters()), torch.float32)
     for seed in (0, 1):
         small = shrink(copy, _uneven(graph, seed))
         try:
             with torch.no_grad():
-                small(torch.zeros(2, *graph.input_shape, dtype=dtype, device="meta"))
+                answer(small, zeros(small, graph.input_shape, 2).to("meta"))
         except Exception as error:
             return modules_of(error, small)
     return None

@@ -22,6 +22,8 @@ from prunekit.pruning.structured.dry_run import rehearsed
 from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.pruning.structured.trace import Facts, observe
 from prunekit.pruning.structured.unit_kinds import kinds_of
+from prunekit.tasks.base import told
+from prunekit.tasks.input_form import form_of
 
 
 def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> ChannelGraph:
@@ -44,7 +46,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Chann
     PruningError, ModelError
         If the model cannot be run without values, or on this shape.
     """
-    shape = tuple(input_shape) if input_shape else input_shape_of(model)
+    shape = form_of(model, input_shape or (None if told(model, "example") is not None else input_shape_of(model)))
     key = shape, likeness(model)
     return remembered(_traced, model, key, lambda: rehearsed(model, lambda closed: _build(model, shape, closed)))
 

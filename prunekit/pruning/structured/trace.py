@@ -29,6 +29,7 @@ from prunekit.pruning.structured.coupling_solver import Ids, Variables
 from prunekit.pruning.structured.residual_blocks import Block, Blocks
 from prunekit.pruning.structured.rules import RULES
 from prunekit.pruning.structured.trace_errors import stopped
+from prunekit.tasks.input_form import answer, zeros
 
 Axis = tuple[str, int]
 
@@ -188,10 +189,10 @@ def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
 
 def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watcher: _Watcher) -> None:
     """Run one forward pass and freeze what comes out."""
-    dtype = next((p.dtype for p in meta.parameters()), torch.float32)
+    batch = zeros(meta, input_shape, 2).to("meta")
     try:
         with torch.no_grad(), locating(meta, tracker.calls.enter), watcher:
-            out = meta(torch.zeros(2, *input_shape, dtype=dtype, device="meta"))
+            out = answer(meta, batch)
     except Exception as error:
         raise stopped(error, meta, input_shape) from error
     outputs = list(tensors_of(out).values())

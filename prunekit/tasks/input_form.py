@@ -1,0 +1,130 @@
+"""`InputForm`: what a model takes, where the shape of one float tensor does not say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.errors import ModelError
+from prunekit.tasks.base import told
+from prunekit.tasks.batch import Batch
+
+
+class InputForm(tuple[int, ...]):
+    """Inputs of any form; it reads as the shape of one sample of the first floating tensor among them.
+
+    Two forms are equal where names, shapes and types of their tensors are.
+
+    Attributes
+    ----------
+    example : Batch
+        Inputs that the model accepts.
+
+    Examples
+    --------
+    >>> form = InputForm.of({"x": torch.zeros(2, 5), "kind": torch.tensor([0, 3])})
+    >>> tuple(form), form.inputs(4)
+    ((5,), Batch(4 samples: x [4, 5] float32, kind [4] int64))
+    """
+
+    example: Batch
+
+    @classmethod
+    def of(cls, inputs: Any) -> InputForm:
+        """Return the form of a batch, a tensor, a tuple or a dict."""
+        batch = Batch.of(inputs)
+        tensors = [tensor for _, tensor in batch.named_tensors()]
+        first = next((tensor for tensor in tensors if tensor.is_floating_point()), tensors[0])
+        form = cls(first.shape[1:])
+        form.example = batch
+        return form
+
+    def _key(self) -> tuple[Any, ...]:
+        """Return what makes two forms equal."""
+        n = self.example.samples
+        return tuple(
+            (name, tuple(tensor.shape[1:] if tensor.ndim and len(tensor) == n else tensor.shape), tensor.dtype)
+            for name, tensor in self.example.named_tensors()
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Compare names, shapes and types."""
+        return isinstance(other, InputForm) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Hash names, shapes and types."""
+        return hash(self._key())
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one float tensor."""
+        tensors = list(self.example.named_tensors())
+        return len(self.example.args) == 1 and isinstance(self.example.args[0], Tensor) and tensors[0][1].is_floating_point()
+
+    def inputs(self, n: int, source: torch.Generator | None = None) -> Batch:
+        """Return samples of this form: noise where it is floating, else rows of the example, drawn at random."""
+        source = source or torch.Generator().manual_seed(0)
+        own = self.example.samples
+        rows = self.example.take(torch.randint(own, (n,), generator=source))
+
+        def noise(tensor: Tensor) -> Tensor:
+            return torch.randn(tensor.shape, generator=source, dtype=tensor.dtype) if tensor.is_floating_point() and tensor.ndim else tensor
+
+        return rows.map(noise)
+
+
+def form_of(model: nn.Module, shape: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Return what a model takes: as its factory's example says, else as the shape of one float tensor.
+
+    Raises
+    ------
+    ModelError
+        If nobody says it.
+    """
+    if isinstance(shape, InputForm):
+        return shape
+    given = told(model, "example")
+    if given is not None:
+        form = InputForm.of(given() if callable(given) else given)
+        if not form.plain:
+            return form
+        shape = tuple(form) if shape is None else shape
+    if shape is None:
+        raise ModelError("nobody says what the model takes: give its factory an attribute example or input_shape, or pass data")
+    return tuple(shape)
+
+
+def form_of_data(data: Any) -> tuple[int, ...]:
+    """Return what the samples of data are: the shape of one where they are float tensors, else their whole form."""
+    from prunekit.tasks.batches import batches_of  # noqa: PLC0415 (most shapes come without data)
+
+    split = getattr(data, "test", data)
+    inputs = split[0][0]
+    if isinstance(inputs, Tensor) and inputs.is_floating_point():
+        return tuple(inputs.shape)
+    return InputForm.of(next(batches_of(split, 2)))
+
+
+def zeros(model: nn.Module, shape: Sequence[int], n: int) -> Batch:
+    """Return samples without content, on the model's device and in its type; integers are the example's own."""
+    place = next(model.parameters(), torch.zeros(()))
+    dtype = place.dtype if place.is_floating_point() else torch.float32
+    if not isinstance(shape, InputForm):
+        return Batch((torch.zeros(n, *shape, dtype=dtype, device=place.device),))
+    return shape.inputs(n).map(lambda tensor: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor).to(place.device, dtype)
+
+
+def noise(model: nn.Module, shape: Sequence[int], n: int, source: torch.Generator) -> Batch:
+    """Return samples of normal noise on the model's device; integers are the example's own."""
+    place = next(model.parameters(), torch.zeros(()))
+    batch = shape.inputs(n, source) if isinstance(shape, InputForm) else Batch((torch.randn(n, *shape, generator=source),))
+    return batch.to(place.device)
+
+
+def answer(model: nn.Module, inputs: Batch | Tensor) -> Any:
+    """Return what a model makes of a batch; whatever goes wrong is raised as it is."""
+    batch = Batch.of(inputs)
+    return model(*batch.args, **batch.kwargs)
