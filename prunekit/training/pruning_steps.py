@@ -13,7 +13,7 @@ from torch import nn
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import ProofError, RecoveryError
-from prunekit.formatting import ordinary, percent
+from prunekit.formatting import asked, ordinary, percent
 from prunekit.models.cost import count
 from prunekit.models.layers import channel_layers
 from prunekit.models.state import tensor_state
@@ -204,9 +204,8 @@ class Shrinking:
             return emptied
         reasons = (sentence.partition(" go: ")[2] for sentence in told if " go: " in sentence)
         reason = NOTHING_LEFT if self.spent else next(reasons, NOTHING_NEARER)
-        asked, gone = (ordinary(percent(number / plan.total)) for number in (plan.wanted, plan.removed))
-        shares = f"{asked} of the {UNITS[plan.unit]} were asked for and {gone} go"
-        return (*emptied, f"{shares}: {reason}")
+        shares = f"{asked(plan.spec.sparsity or 0.0)} of the {UNITS[plan.unit]} were asked for and {percent(plan.removed / plan.total)} go"
+        return (*emptied, ordinary(f"{shares}: {reason}"))
 
 
 def _check_same(expected: nn.Module, actual: nn.Module) -> None:
