@@ -13,6 +13,7 @@ from prunekit.cli.tables import byte_text, percent, quality_text, shape_text, sh
 from prunekit.config.ids import DataId
 from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
+from prunekit.errors import PrunekitError
 from prunekit.evaluation.before_after import Snapshot
 from prunekit.evaluation.sizes import sizes
 from prunekit.models.cost import count
@@ -84,7 +85,10 @@ def _layers(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, Any]]:
 
 def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return what shrinks together, what cannot shrink, and the limits met."""
-    graph = trace(model, shape)
+    try:
+        graph = trace(model, shape)
+    except PrunekitError as error:  # it can be looked at, and pruned without structure
+        return {"groups": [], "blocks": [], "immovable": {}, "limits": [str(error)]}
     groups = [{"id": g.id, "kind": g.kind, "layers": list(g.layers), "size": g.size, "reasons": list(g.reasons)} for g in graph.groups]
     blocks = [{"name": b.name, "becomes": b.becomes, "layers": list(b.layers)} for b in graph.blocks]
     return {"groups": groups, "blocks": blocks, "immovable": dict(graph.immovable), "limits": list(graph.limits)}
@@ -114,9 +118,8 @@ def _page(found: dict[str, Any]) -> str:
     lines += asked_text(found)
     lines += ["", table(["layer", "type", "shape", "params", "share", "MACs", "outputs"], rows)]
     lines += skipped_table(found["skipped"], found["params"])
-    lines += ["", "What shrinks together:"]
     groups = [(g["id"], g["size"], g["kind"], _shortened(g["layers"])) for g in found["groups"]]
-    lines.append(table(["group", "size", "of", "layers"], groups))
+    lines += ["", "What shrinks together:", table(["group", "size", "of", "layers"], groups)] if groups else [""]
     lines += _blocks(found["blocks"])
     lines += [f"! {sentence}" for sentence in found["limits"]]
     return "\n".join(lines)

@@ -7,13 +7,14 @@ import sys
 
 from prunekit.cli.arguments import to_json
 from prunekit.cli.tables import byte_text, short, table
+from prunekit.comparison.shown_figures import shipped
 from prunekit.errors import PrunekitError
 from prunekit.experiments.delete_run import forget
 from prunekit.experiments.home import store
 from prunekit.experiments.records import Label, Run
 from prunekit.experiments.run_list import EARLIER, Listed, in_passing, listed, value_of
 
-HEADER = ["run", "name", "kind", "title", "accuracy", "n", "non-zero", "size", "tags", "note"]
+HEADER = ["run", "name", "kind", "title", "accuracy", "n", "non-zero", "to ship", "tags", "note"]
 YES = ("y", "yes")
 MARK = " *"
 MARKED = f"* {EARLIER}: what it was measured of and on cannot be vouched for. Asked for again, it is measured again"
@@ -38,10 +39,10 @@ def _row(each: Listed) -> tuple[object, ...]:
     seen, info = each.accuracy, each.run.info
     mark = MARK if each.earlier else ""
     accuracy = (f"not measured{mark}", None) if seen is None else (f"{value_of(seen)}{mark}", f"{seen.n:,} {seen.split}")
-    size = (info.get("sizes") or {}).get("surgery") or info.get("bytes")
+    size = shipped(each.run)
     label, who = each.label, (each.run.id[:12], each.label.name or None, each.run.kind, each.run.title)
     told = (", ".join(label.tags), " ".join(label.note.split())[:40])
-    return *who, *accuracy, short(info.get("nonzero")), byte_text(size), *told
+    return *who, *accuracy, short(info.get("nonzero")), size and byte_text(size.bytes), *told
 
 
 def name(args: argparse.Namespace) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from prunekit.formatting import asked, ordinary, percent
 from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import Counts
 from prunekit.models.guesses import guesses
+from prunekit.models.info import info
 from prunekit.models.state import state_hash
 
 
@@ -91,15 +93,17 @@ def facts(model: nn.Module, spec: PruneSpec | None, counts: Counts, achieved: fl
     return {**asdict(counts), "achieved": achieved, "bytes": size, "state": state_hash(model), "input_shape": list(shape)}
 
 
-def guessed(model: nn.Module, data: Any) -> dict[str, Any]:
+def guessed(model: nn.Module, data: Any, shape: Sequence[int]) -> dict[str, Any]:
     """Return what is noted of a shape that was guessed; what was guessed of samples is noted of what is measured on them.
 
     Parameters
     ----------
     model, data : nn.Module, Data or None
         The dense model, and what it was measured on.
+    shape : sequence of int
+        Of one sample, as it was used: where somebody gave it, it is not the one that was guessed.
     """
-    found = guesses(model) if data is None else ()
+    found = guesses(model) if data is None and tuple(shape) == info(model).input_shape else ()
     return {"guesses": list(found)} if found else {}
 
 

@@ -182,8 +182,8 @@ def keep_made(
     on = trained_on(data, spec, recovery) if data is not None else ""
     noted = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
     dense = dense_run(model_id, weights)
-    noted |= guessed(model, data)
-    before = facts(model, None, found.before.counts, 0.0, shape) | guessed(model, data)
+    noted |= guessed(model, data, shape)
+    before = facts(model, None, found.before.counts, 0.0, shape) | guessed(model, data, shape)
     dense = replace(dense, info={**before, **_sizes(found.before), **vouched(model, model_id, shape)})
     run = pruned_run(model_id, weights, spec, recovery, on)
     told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **noted}

@@ -247,14 +247,15 @@ def _row(row: Row) -> str:
 
 def _style(dark: bool, wide: int) -> str:
     """Return the style of the table."""
+    first = 11 if wide < 7 else 8.5
     colours = {"ink": theme.ink(dark), "muted": theme.muted(dark), "line": theme.grid(dark), "gone": theme.removed(dark, 1.0)}
     return STYLE.substitute(
         colours,
         dense=theme.fade(theme.dense(dark), 0.09),
         mark=theme.fade("#e69f00", 0.14),
-        wide=5 * wide,
+        wide=round(first + (6.6 if wide < 7 else 5.6) * (wide - 1), 1),  # a word of its own needs that; on a phone the table slides
         font=0.93 if wide < 7 else 0.84,
-        first=11 if wide < 7 else 8.5,
+        first=first,
     )
 
 

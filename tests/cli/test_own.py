@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from prunekit.cli import main
+from prunekit.experiments.home import store
 from prunekit.local_code import contract
 from tests import own_nets
 from tests.tables import case
@@ -37,6 +38,12 @@ def test_a_guess_is_called_one_in_text_and_json_and_stays_one_in_a_folder(run, o
         with case(words):
             assert "3 × 32 × 32 is a guess" in run(*words)
     assert "is a guess" not in run("inspect", f"{own}:net", "--size", 24)
+
+
+def test_a_run_of_a_size_that_was_given_notes_no_guess(run, own: str) -> None:
+    for words, guessed in (((), True), (("--size", 24), False)):
+        saved = json.loads(run("prune", f"{own}:net", "--data", "none", "--sparsity", 0.5, "--save", "--json", *words))["run"]
+        assert ("is a guess" in str(store().find(saved).info.get("guesses"))) == guessed, words
 
 
 def test_no_better_than_chance_asks_about_the_preprocessing(run, own: str, pictures: str) -> None:

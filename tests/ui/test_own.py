@@ -112,6 +112,16 @@ def test_no_better_than_chance_asks_and_the_fields_answer(tab, launch, own, pict
     assert saved.info["data"]["mean"] == [0.49] * 3 and saved.info["input_shape"] == [3, 12, 12]
 
 
+def test_every_page_that_measures_says_what_is_no_better_than_chance(tab, launch, own, pictures):
+    launch(f"{own}:net", data=[pictures])
+    one = tab("sensitivity")
+    one.click("measure_sensitivity").wait(lambda: "no better than chance" in one.text)
+    targets = one.table("remove")["remove"]
+    assert list(targets) == [round(share, 1) for share in targets], "a cell cuts digits off"
+    other = tab("accuracy")
+    other.click("measure_curves").wait(lambda: "no better than chance" in other.text)
+
+
 def test_what_cannot_be_is_one_sentence_on_every_page(tab, launch, own, pictures):
     launch(f"{own}:net", data=[pictures])
     for given, said in (

@@ -19,7 +19,7 @@ from prunekit.models.outputs import SCORES
 
 ABOUT = {
     WEIGHTS: "the weights, and in its metadata how wide each module is",
-    BESIDE: "buffers that are in no state dict, which load.py puts in their place",
+    BESIDE: "buffers that are in no state dict$placed",
     SAMPLES: "a few inputs with the outputs of this network, and which test samples the accuracy is of",
     LOADER: "rebuilds the network from them: `from load import load_model, predict`",
     ONNX: "the network for ONNX Runtime and others: input `images`, $outputs, float32, any batch",
@@ -64,12 +64,12 @@ def readme(
     parts = [
         f"# {name or _line(run['title'])}\n\n{about}Run `{run['id'][:12]}` of prunekit, as files that need no prunekit.",
         "## Figures\n\n" + "\n".join(_figures(told)),
-        "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"))).replace("$outputs", _outputs(samples)),
+        "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"), _outputs(samples))),
         f"Before this archive was offered, every form of the model in it was opened in a process without prunekit and gave the "
         f"{_same(gathered)}.\n\n"
-        f"`{LOADER}` is a program: read it before you run it. It was tried with {_versions()}.",
-        "## Whether it is still the same\n\n" + "\n\n".join(_again(told, samples)),
-        "## Input\n\n" + _input(gathered.pixels),
+        f"{f'`{LOADER}` is a program: read it before you run it. ' if LOADER in files else ''}It was tried with {_versions()}.",
+        "## Whether it is still the same\n\n" + "\n\n".join(_again(told, samples, LOADER in files)),
+        "## Input\n\n" + _input(gathered.pixels, LOADER in files),
     ]
     parts += ["## Notes\n\n" + "\n".join(f"- {_line(note)}" for note in notes)] if notes else []
     return "\n\n".join(parts) + "\n"
@@ -135,11 +135,13 @@ def _latencies(told: Mapping[str, Any]) -> Iterator[str]:
                     yield f"| times as fast as {_line(name)} ({_line(where)}) | | {faster} |"
 
 
-def _files(files: Mapping[str, int], code: str, sizes: Mapping[str, Any] | None) -> Iterator[str]:
+def _files(files: Mapping[str, int], code: str, sizes: Mapping[str, Any] | None, outputs: str) -> Iterator[str]:
     """Yield the table of files."""
     yield "| file | bytes | what it is |"
     yield "|---|---|---|"
-    about = {**ABOUT, code: "the architecture, which `load.py` imports"}
+    imported, placed = (", which `load.py` imports", ", which `load.py` puts in their place") if LOADER in files else ("", "")
+    about = {name: text.replace("$outputs", outputs).replace("$placed", placed) for name, text in ABOUT.items()}
+    about[code] = f"the architecture{imported}"
     if sizes is not None and sizes.get("surgery") is not None and files.get(WEIGHTS, 0) >= sizes["surgery"]:
         rest = files[WEIGHTS] - sizes["surgery"]
         about[WEIGHTS] += f": {FORMS['surgery']} is {sizes['surgery']:,} bytes, the metadata {rest:,}"
@@ -162,12 +164,13 @@ def _same(gathered: Gathered) -> str:
     return f"predictions of the run on {gathered.what}: scores within 0.001 of the largest score{others}"
 
 
-def _again(told: Mapping[str, Any], samples: Samples) -> Iterator[str]:
+def _again(told: Mapping[str, Any], samples: Samples, loads: bool) -> Iterator[str]:
     """Say how a stranger knows the model, and measures its accuracy again."""
     what = f"test samples of {_line(samples.data)}" if samples.data else "samples of noise"
+    refused = f"`{LOADER}` refuses a network" if loads else "It is another network"
     yield (
-        f"`{SAMPLES}` holds {len(samples.inputs)} {what} (`inputs`) and what this network gives for them ({_held(samples)}). `{LOADER}` "
-        f"refuses a network whose outputs differ by more than {samples.allowed:g} of the largest."
+        f"`{SAMPLES}` holds {len(samples.inputs)} {what} (`inputs`) and what this network gives for them ({_held(samples)}). {refused} "
+        f"whose outputs differ by more than {samples.allowed:g} of the largest."
     )
     if not samples.scores:
         yield "It gives no class scores that can be told from other outputs, so no accuracy was measured."
@@ -187,6 +190,8 @@ def _again(told: Mapping[str, Any], samples: Samples) -> Iterator[str]:
         "at the positions `indices` of its test part, whose classes are `labels`. This measures it again, with prunekit:"
     )
     yield "```\nprunekit check ARCHIVE.zip\n```"
+    if not loads:
+        return
     yield (
         "And this without prunekit, on the same samples in a file of numpy with `images` (normalised as below) and `labels`, which "
         "`prunekit check ARCHIVE.zip --samples test.npz` writes:"
@@ -199,7 +204,7 @@ def _held(samples: Samples) -> str:
     return "`outputs`" if not samples.others else f"`outputs` for `{samples.path}`, and `outputs.` with the name of each other one"
 
 
-def _input(pixels: Pixels) -> str:
+def _input(pixels: Pixels, loads: bool) -> str:
     """Return what the model expects, in words."""
     shape = " × ".join(map(str, pixels.shape))
     lines = [f"float32, {shape} for each sample" + (" (channels, height, width)." if len(pixels.shape) == 3 else ".")]
@@ -207,7 +212,7 @@ def _input(pixels: Pixels) -> str:
         lines.append(f"It was measured on {pixels.sentence}")
     if pixels.image:
         lines.append(f"Pixels in 0..1, then for each channel minus the mean {list(pixels.mean or ())}, by {list(pixels.std or ())}.")
-        lines.append("`normalise` in `load.py` does this.")
+        lines += ["`normalise` in `load.py` does this."] if loads else []
     else:
         lines.append("Nobody said how pixels are normalised: pass what the network was trained on.")
     if pixels.classes:

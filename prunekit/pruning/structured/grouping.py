@@ -94,7 +94,7 @@ def _immovable(facts: Facts, loose: Ids, weights: dict[str, str], incidence: dic
                 why.setdefault(label, reason)
         for name in set(stuck) - found.keys():
             labels = np.unique(classes[facts.axes[weights[name], 0]]).tolist()
-            found.update([(name, why[label]) for label in labels if label in why][:1])
+            found.update([(name, why[label].rstrip(",:")) for label in labels if label in why][:1])
     return {name: found.get(name, "its outputs are tied to something that cannot shrink") for name in stuck}
 
 

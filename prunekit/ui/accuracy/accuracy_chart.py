@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from prunekit.evaluation.chance import chance_sentence
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.formatting import percent
 from prunekit.models.cost import Counts
@@ -72,6 +73,8 @@ def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, busy: boo
             )
     else:
         base = float(frame.loc[frame["requested"] == 0, "value"].iloc[0])
+        with show.slot():
+            show.doubts([chance_sentence(next(point.accuracy for line in lines for point in line.points() if not point.requested))])
         fig = accuracy_curves(
             frame, x=now.across, dense=base, drop=now.down == "drop", within=now.drop, names=[line.name for line in lines], dark=show.dark()
         )

@@ -94,7 +94,7 @@ def _frame(now: Settings, loaded: Loaded, view: View | None, rows: tuple[Row, ..
             "tied": [operations(row.entries[0].group) for row in rows],
             "units": [_units(row, plan) for row in rows],
             "removed": [100 * _removed(row, plan) for row in rows],
-            "override": [100 * share for share in shares],
+            "override": [round(100 * share, 1) for share in shares],
         }
     )
 

@@ -110,8 +110,9 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
             "shape": [_change(before, left) for before, left in zip(base["shape"], after, strict=True)],
             "removed": 100 * frame["removed"] if frame is not None else 0.0,
             "inputs": 100 * frame["inputs"] if frame is not None and "inputs" in frame else 0.0,
-            "override": [100 * fixed[place] if place in fixed else math.nan for place in base.index],
-            "cap": [100 * caps[place] if place in caps else math.nan for place in base.index],
+            # a cell cuts off what stands behind its last digit
+            "override": [round(100 * fixed[place], 1) if place in fixed else math.nan for place in base.index],
+            "cap": [round(100 * caps[place], 1) if place in caps else math.nan for place in base.index],
             "note": [reasons.get(place, "") or whole.get(name, "") for place, name in base["name"].items()],
         }
     )

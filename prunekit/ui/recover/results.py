@@ -12,6 +12,7 @@ import streamlit as st
 from prunekit import evaluation
 from prunekit.config.recovery import Recovery
 from prunekit.data.dataset import Data
+from prunekit.evaluation.chance import chance_sentence
 from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.jobs import board
@@ -151,6 +152,8 @@ def _verdict(stages: list[Stage]) -> None:
         f"**{percent(found.value)}** {show.tag('measured')} on {found.n:,} test images, against {percent(dense.value)} dense: "
         f"**{evaluation.compare(dense, found).sentence()}**.{after}"
     )
+    with show.slot():
+        show.doubts([chance_sentence(dense, found)])
 
 
 def stage_frame(stages: list[Stage]) -> pd.DataFrame:

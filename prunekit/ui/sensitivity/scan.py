@@ -9,6 +9,7 @@ from prunekit.config.choices import criteria_of, default_scope
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError, StoreError
+from prunekit.evaluation.chance import chance_sentence
 from prunekit.evaluation.sensitivity.drop_curves import drop_curves, fragile
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.experiments.jobs import board
@@ -138,6 +139,8 @@ def panels(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None)
 
 def pictures(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None) -> None:
     """Draw everything that was measured."""
+    with show.slot():
+        show.doubts([chance_sentence(so_far.dense)])
     show.section("How does each layer take it?")
     control("drop", "Mark a loss of so many points of accuracy", max_value=50.0, width=320)
     panels(now, so_far, targets)

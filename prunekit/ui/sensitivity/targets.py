@@ -76,7 +76,10 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     """Show the targets to edit, and take them to the Prune page."""
     costs = {layer.name: layer for layer in found.layers}
     frame = pd.DataFrame(
-        [(t.name, 100 * t.sparsity, _points(t.measured), _points(t.drop), costs[t.name].params, t.reason) for t in suggestion.targets],
+        [
+            (t.name, round(100 * t.sparsity, 1), _points(t.measured), _points(t.drop), costs[t.name].params, t.reason)
+            for t in suggestion.targets
+        ],
         columns=["layer", "remove", "measured", "drop", "params", "reason"],
     )
     key = f"{_EDITS}_{measuring.key_of(suggestion.targets)}"
@@ -93,7 +96,11 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
         },
     )  # fmt: skip
     st.caption(f"{show.tag('estimated')} {suggestion.sentence}.")
-    wanted = {str(name): round(float(share) / 100, 8) for name, share in zip(edited["layer"], edited["remove"].fillna(0.0), strict=True)}
+    # a cell cuts digits off, so it holds rounded shares; where nobody changed it, the target itself is meant
+    wanted = {
+        target.name: round(target.sparsity if share == shown else share / 100, 8)
+        for target, shown, share in zip(suggestion.targets, frame["remove"], edited["remove"].fillna(0.0).astype(float), strict=True)
+    }
     if st.button(
         "Use on the Prune page", key="use_targets", type="primary", icon=":material/content_cut:", disabled=not any(wanted.values()),
         help="Each layer gets its target, and the slider there scales them; measure there what all of them cost together.",

@@ -158,6 +158,25 @@ def test_what_cannot_be_made_is_named_and_the_rest_is_offered(kept, run, home, t
     assert set(read_manifest(found.path).files) == set(files) - {"manifest.json"}
 
 
+def test_a_readme_speaks_of_no_program_that_is_left_out(kept, run, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNEKIT_HOME", str(home))
+    whole = exporting.assemble
+
+    def other_code(*args):
+        made = whole(*args)
+        text = (made.folder / LOADER).read_text()
+        (made.folder / LOADER).write_text(text.replace("return model(images)", "return model(images) * 1.01"))
+        return made
+
+    monkeypatch.setattr(exporting, "assemble", other_code)
+    found = export_run(run[:12], tmp_path / "it.zip", kept)
+    files = files_of(found.path.read_bytes())
+    text = files["README.md"].decode()
+    assert LOADER not in files and "model.onnx" in files
+    said = text.partition("## Notes")[0]
+    assert LOADER not in said and "prunekit check ARCHIVE.zip\n" in said
+
+
 def test_where_no_form_agrees_there_is_no_archive(kept, run, home, target, quick):
     quick.setenv("PRUNEKIT_HOME", str(home))
     quick.setattr("prunekit.experiments.archive.assembling.program", lambda *_: "def load_model():\n    raise ValueError('no')\n")
