@@ -15,7 +15,7 @@ from prunekit.errors import SpecError
 from prunekit.local_code import contract
 
 MODEL_HELP = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
-DATA_HELP = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
+DATA_HELP = "digits, mnist, cifar10, diabetes, imagefolder:PATH or path/to/file.py:factory"
 
 
 TAKE_OWN = ("app", "inspect", "prune", "sweep", "sensitivity", "latency")
