@@ -60,7 +60,7 @@ def _card(sample: TableSample, data: TableData, model: nn.Module, minutes: float
         "task": sample.task,
         "about": sample.about,
         "data": sample.data,
-        "values": data.values,
+        "values": data.pixels,
         "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
         "input_shape": list(sample.input_shape),
         "features": list(data.features),

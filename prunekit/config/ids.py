@@ -82,7 +82,7 @@ class DataId:
     """
 
     name: str = setting(
-        MISSING, Text("data"), "Data", "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory", flag="", address=""
+        MISSING, Text("data"), "Data", "digits, mnist, cifar10, diabetes, imagefolder:PATH or path/to/file.py:factory", flag="", address=""
     )
     limit: int | None = setting(
         None, Whole(1, (0, 10_000_000), 500), "Limit", "at most so many images in each split, by a fixed stratified choice"

@@ -6,6 +6,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,12 +36,15 @@ class Split(Dataset[tuple[Tensor, int]]):
         As of the `Data` that they are part of: what is measured on them hangs on that.
     classes : int
         How many classes there are, those too that no image here is of; 0 where nobody said.
+    task : Task or str, optional
+        As of the `Data` that they are part of.
     """
 
     labels: NDArray[np.int64]
     code: str = ""
     guesses: tuple[str, ...] = ()
     classes: int = 0
+    task: Any = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -91,7 +95,7 @@ class Split(Dataset[tuple[Tensor, int]]):
         if n >= len(self):
             return self
         part = self.take(stratified(self.labels, n))
-        part.code, part.guesses, part.classes = self.code, self.guesses, self.classes
+        part.code, part.guesses, part.classes, part.task = self.code, self.guesses, self.classes, self.task
         return part
 
     def fingerprint(self) -> str:
@@ -205,6 +209,8 @@ class Data:
         What served as what, where there is no training data; "" otherwise.
     guesses : tuple of str
         What nobody gave and was guessed to prepare the samples, in sentences.
+    task : Task or str, optional
+        What they are for; None leaves that to the model and to the kind of their targets.
     """
 
     id: DataId
@@ -215,12 +221,16 @@ class Data:
     pixels: str = ""
     note: str = ""
     guesses: tuple[str, ...] = ()
+    task: Any = None
 
     def __post_init__(self) -> None:
         """Let each split know what was guessed of it, and how many classes there are: a part of the samples need not hold all."""
         splits = [split for split in (self.train, self.validation, self.test) if split is not None]
-        known = len(self.classes) or max((int(split.labels.max()) + 1 for split in splits if len(split)), default=0)
+        labelled = [split for split in splits if hasattr(split, "labels") and len(split)]
+        known = len(self.classes) or max((int(split.labels.max()) + 1 for split in labelled), default=0)
         for split in splits:
+            if self.task is not None and getattr(split, "task", None) is None:
+                split.task = self.task
             if self.guesses:
                 split.guesses = self.guesses
             split.classes = getattr(split, "classes", 0) or known  # a split of somebody's own need not have heard of it

@@ -22,6 +22,7 @@ from prunekit.data.image_folder import PREFIX as FOLDER
 from prunekit.data.image_folder import load_imagefolder
 from prunekit.data.own_data import load_own
 from prunekit.data.stratified import held_out
+from prunekit.data.tables import load_diabetes
 from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
 from prunekit.models.guesses import normalisation
@@ -30,13 +31,14 @@ from sample_models import SAMPLES
 
 VALIDATION = 0.1
 DIGITS_TEST = 360
-KINDS = "digits, mnist, cifar10, imagefolder:PATH or path/to/file.py:factory"
+KINDS = "digits, mnist, cifar10, diabetes, imagefolder:PATH or path/to/file.py:factory"
 
 
 DATASETS: dict[str, str] = {
     "digits": "Digits: 1,797 small handwritten digits that come with scikit-learn",
     "mnist": "MNIST: 70,000 handwritten digits, downloaded at first use",
     "cifar10": "CIFAR-10: 60,000 small colour photographs, downloaded at first use",
+    "diabetes": "Diabetes: ten numbers of 442 patients, and how far the disease had come a year later; they come with scikit-learn",
 }
 
 
@@ -55,7 +57,7 @@ def load_data(
     Parameters
     ----------
     name : str or DataId
-        ``digits``, ``mnist``, ``cifar10``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
+        ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
     limit : int, optional
         At most so many images in each split, by a fixed stratified choice.
     size : int, optional
@@ -163,4 +165,16 @@ def _cifar10(data_id: DataId, known: ModelInfo) -> Data:
     return _parted(data_id, known, cifar10(quality), pixels, note)
 
 
-BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {"digits": _digits, "mnist": _mnist, "cifar10": _cifar10}
+def _diabetes(data_id: DataId, known: ModelInfo) -> Data:
+    """Return scikit-learn's diabetes data."""
+    if data_id.size or data_id.mean or data_id.std or data_id.classes:
+        raise DataError("diabetes is a table of numbers that are standardised already: leave size, mean, std and classes out")
+    return replace(load_diabetes(), id=data_id)
+
+
+BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {
+    "digits": _digits,
+    "mnist": _mnist,
+    "cifar10": _cifar10,
+    "diabetes": _diabetes,
+}

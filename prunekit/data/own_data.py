@@ -20,6 +20,7 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Picture, Split, centre
 from prunekit.data.fingerprints import Inputs, chosen, in_memory, known_by, sentence, varies
 from prunekit.data.image_folder import SAME, VALIDATION
+from prunekit.data.own_samples import OwnSamples, of_its_own_form
 from prunekit.data.stratified import Indices, held_out
 from prunekit.errors import DataError
 from prunekit.local_code.contract import wrong
@@ -234,6 +235,8 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
             raise DataError(f"{data_id.name} returns data that prunekit has prepared: give size, mean and std where it loads them")
         return _coded(replace(made, id=data_id), code)
     parts = _parts(made, data_id.name)
+    if any(getattr(factory, name, None) is not None for name in ("task", "collate")) or any(map(of_its_own_form, parts.values())):
+        return _coded(_of_its_own_form(data_id, factory, parts), code)
     splits = {name: part if isinstance(part, Split) else OwnSplit(part, f"{data_id.name} ({name})") for name, part in parts.items()}
     told = {field: _attribute(field, factory) for field in ("mean", "std", "classes")}
     prepared, guesses = _preparation(data_id, splits["test"], known, told)
@@ -250,6 +253,23 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
     restless = [_restless(splits[part], part) for part in ("validation", "test") if part in splits]
     note = " ".join(filter(None, ("" if "train" in splits else SAME, *restless)))
     return _coded(Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, note, guesses), code)
+
+
+def _of_its_own_form(data_id: DataId, factory: Any, parts: Mapping[str, Any]) -> Data:
+    """Return data whose samples are as the user's own task takes them: nothing is done to them."""
+    if data_id.size or data_id.mean or data_id.std:
+        raise DataError(f"{data_id.name} holds inputs of its own form, and nothing is done to them: leave size, mean and std out")
+    own, task = (getattr(factory, name, None) for name in ("collate", "task"))
+    splits: dict[str, Any] = {
+        name: part if isinstance(part, Split) else OwnSamples(part, f"{data_id.name} ({name})", own=own) for name, part in parts.items()
+    }
+    if "train" in splits and "validation" not in splits and len(splits["train"]) > 1:
+        order = np.random.default_rng(0).permutation(len(splits["train"]))
+        out = np.sort(order[: max(1, round(VALIDATION * len(order)))])
+        splits |= {"train": splits["train"].take(np.setdiff1d(order, out)), "validation": splits["train"].take(out)}
+    made_by, note = f"As {data_id.name} makes them.", "" if "train" in splits else SAME
+    named = task if task is not None else splits["test"].task
+    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), (), made_by, note, task=named)
 
 
 def _preparation(data_id: DataId, test: Split, known: ModelInfo, told: Mapping[str, Any]) -> tuple[Preparation, tuple[str, ...]]:

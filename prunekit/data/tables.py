@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from prunekit.config.ids import DataId
+from prunekit.data.dataset import Data, Picture, Split
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError
 
@@ -22,7 +23,7 @@ DIABETES = ("age", "sex", "body mass index", "blood pressure", "s1", "s2", "s3",
 DIABETES_TEST, DIABETES_VALIDATION = 100, 72
 
 
-class TableSplit(Dataset[tuple[Tensor, Tensor]]):
+class TableSplit(Split):
     """Rows in a fixed order, with a number each.
 
     Parameters
@@ -46,7 +47,7 @@ class TableSplit(Dataset[tuple[Tensor, Tensor]]):
         """Return the number of rows."""
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Return a row, float32 [features], and its target."""
         i = range(len(self))[index]  # negative indices count from the end; beyond it is an IndexError
         return self.rows[i], self.targets[i]
@@ -57,6 +58,16 @@ class TableSplit(Dataset[tuple[Tensor, Tensor]]):
             raise DataError(f"batch_size must be at least 1; got {batch_size!r}")
         yield from zip(torch.split(self.rows, batch_size), torch.split(self.targets, batch_size), strict=True)
 
+    def images(self, indices: Indices) -> Tensor:
+        """Return rows, float32 [n, features]."""
+        return self.rows[torch.from_numpy(np.asarray(indices, dtype=np.int64))]
+
+    def picture(self, i: int) -> Picture:
+        """Return a row for the screen: a strip of grey levels, uint8 (1, features, 1)."""
+        row = self.rows[i]
+        levels = (row - row.min()) * (255 / (float(row.max() - row.min()) or 1.0))
+        return levels.round().to(torch.uint8).reshape(1, -1, 1).numpy()
+
     def take(self, indices: Indices) -> TableSplit:
         """Return the rows at ``indices``, in that order, as a split of its own."""
         places = torch.from_numpy(np.asarray(indices, dtype=np.int64))
@@ -66,25 +77,30 @@ class TableSplit(Dataset[tuple[Tensor, Tensor]]):
         """Return the first ``n`` rows, which lie in a random order, or the split itself if it has no more than that."""
         if n < 1:
             raise DataError(f"a limit must be at least 1 row; got {n!r}")
-        return self if n >= len(self) else self.take(np.arange(n))
+        if n >= len(self):
+            return self
+        part = self.take(np.arange(n))
+        part.code, part.guesses = self.code, self.guesses
+        return part
 
     def fingerprint(self) -> str:
         """Return a sha256 over rows and targets in their order."""
         digest = hashlib.sha256(repr((tuple(self.rows.shape), str(self.rows.dtype))).encode())
         digest.update(self.rows.contiguous().numpy().tobytes())
         digest.update(self.targets.contiguous().numpy().tobytes())
+        digest.update(self.code.encode())
         return digest.hexdigest()
+
+    def _identity(self) -> Iterator[bytes]:
+        yield self.fingerprint().encode()
 
 
 @dataclass(frozen=True, eq=False)
-class TableData:
-    """A table by name.
+class TableData(Data):
+    """A table by name: rows to learn from, to choose by, and for the last word only.
 
     Parameters
     ----------
-    name : str
-    train, validation, test : TableSplit
-        To learn from, to choose by, and for the last word only.
     features : tuple of str
         Names of the columns.
     target : str
@@ -93,30 +109,16 @@ class TableData:
         Of each column of the training rows: what was subtracted and divided by.
     target_scale : mapping
         ``mean``, ``std`` and ``unit`` of the target, by which `prunekit.tasks.Regression.scaled` speaks in its own unit.
-    values : str
-        One sentence: which numbers exactly.
-    task : str
-        Name of the task.
     """
 
-    name: str
+    test: TableSplit
     train: TableSplit
     validation: TableSplit
-    test: TableSplit
-    features: tuple[str, ...]
-    target: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    target_scale: dict[str, float | str]
-    values: str = ""
-    task: str = "table-regression"
-
-    def limited(self, n: int | None) -> TableData:
-        """Return the data with at most ``n`` rows in each split."""
-        if n is None:
-            return self
-        train, validation, test = (split.subset(n) for split in (self.train, self.validation, self.test))
-        return replace(self, train=train, validation=validation, test=test)
+    features: tuple[str, ...] = ()
+    target: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    target_scale: dict[str, float | str] = field(default_factory=dict)
 
 
 def _standardised(x: NDArray[np.float64], y: NDArray[np.float64], train: Indices) -> tuple[TableSplit, list[tuple[float, ...]]]:
@@ -157,4 +159,7 @@ def load_diabetes() -> TableData:
     unit: dict[str, float | str] = {"mean": middle[0], "std": spread[0], "unit": ""}
     whole.target_scale = unit
     rows, held, last = (whole.take(indices) for indices in (train, validation, test))
-    return TableData("diabetes", rows, held, last, DIABETES, "disease progression after one year", mean, std, unit, values)
+    return TableData(
+        DataId("diabetes"), last, rows, held, pixels=values, task=whole.task,
+        features=DIABETES, target="disease progression after one year", mean=mean, std=std, target_scale=unit,
+    )  # fmt: skip

@@ -14,13 +14,15 @@ MODEL = (
     "or a module. Attributes of the function may tell the rest: input_shape (of one sample, without the batch), mean and std (one number "
     "for each channel, of pixels in 0..1), classes (names, or how many), data (the name of its data), output (of several tensors that "
     "it returns, the name or the index of the class scores; else they are told by the names logits, scores or "
-    "out, or by the number of classes)."
+    "out, or by the number of classes), example (inputs that it accepts, where these are not one float tensor: a tensor, a tuple or a dict), "
+    "and task (a name such as regression, or an object with metrics, loss and observe)."
 )
 DATA = (
     "Data of your own are path/to/file.py:NAME, where NAME is a function without arguments that returns a dataset (test samples alone), "
     '(train, test), or a dict with "train", "validation" and "test". A dataset has len() and gives (x, y) for an index: x a float tensor '
     "just as the model takes it, or uint8 pixels (channels, height, width), which are divided by 255 and normalised by mean and std; all "
-    "x of one shape, y a class index from 0. Attributes of the function may tell classes, and mean and std of uint8 pixels."
+    "x of one shape, y a class index from 0. Or x is a tensor of another type, a tuple or a dict of tensors, and y a number or whatever "
+    "the task needs. Attributes of the function may tell classes, mean and std of uint8 pixels, task, and collate (puts samples together)."
 )
 UNTOLD = (
     "What nobody tells is read from the data: samples go in at their own size, and are resized only to a size that somebody gave. "

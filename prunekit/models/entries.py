@@ -12,9 +12,11 @@ from prunekit.config.ids import ModelId
 from prunekit.config.registered import registered_models
 from prunekit.models.torchvision_models import PREFIX, torchvision_names
 from sample_models import SAMPLES, card
+from sample_models.tables import TABLES
 
 DESCRIPTIONS: dict[str, str] = {
     **{s.name: s.description for s in SAMPLES.values()},
+    **{s.name: s.description for s in TABLES.values()},
     "torchvision": "An architecture of torchvision: its structure and cost are real, its weights random unless you load some.",
     "own": "A model that you named when you started prunekit.",
 }
@@ -63,7 +65,8 @@ def list_models(*kinds: str) -> list[ModelEntry]:
 
 def _samples() -> Iterable[ModelEntry]:
     """Return the entries of the samples."""
-    return (ModelEntry(s.name, "sample", s.title, s.task, s.description, card(s.name) or None, ModelId(s.name)) for s in SAMPLES.values())
+    told: list[tuple[Any, str]] = [(s, s.task) for s in SAMPLES.values()] + [(s, s.about) for s in TABLES.values()]
+    return (ModelEntry(s.name, "sample", s.title, task, s.description, card(s.name) or None, ModelId(s.name)) for s, task in told)
 
 
 def _own() -> Iterable[ModelEntry]:

@@ -96,6 +96,8 @@ def classes_of(data: Any) -> int:
     """Return how many classes data or one of their splits have; 0 where nobody knows before reading them."""
     told = getattr(data, "classes", None) or 0
     if isinstance(told, int):
+        if not told and getattr(data, "test", None) is not None:
+            return classes_of(data.test)
         known = getattr(data, "labels", getattr(data, "targets", None))
         if told or known is None or not len(known):
             return told

@@ -12,7 +12,7 @@ from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
 from prunekit.tasks.base import Task, told
 from prunekit.tasks.classification import Classification
-from prunekit.tasks.from_file import as_task
+from prunekit.tasks.from_file import OwnTask, as_task
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 
@@ -53,7 +53,7 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
             found["the model's factory says"] = _task(own, "the task of the factory", told(model, "code") or "")
     if getattr(data, "task", None) is not None:
         found["the data say"] = _task(data.task, "the task of the data")
-    names = {each.identity for each in found.values()}
+    names = {_identity(each) for each in found.values()}
     if len(names) > 1:
         listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
         raise TaskError(f"which task is it? {listed}. {ONE}")
@@ -66,6 +66,11 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     if isinstance(chosen, Regression) and kind == "classes" and getattr(data, "classes", None):  # counts are integers, too
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are classes, as for 'image-classification'. {ONE}")
     return _scaled(chosen, data)
+
+
+def _identity(each: Task) -> str:
+    """Return what two must share to be one: of the user's own the class, for a model's file and a data's file may both import it."""
+    return f"own task {type(each.own).__qualname__}" if isinstance(each, OwnTask) else each.identity
 
 
 def _task(value: Any, name: str, code: str = "") -> Task:

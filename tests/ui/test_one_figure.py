@@ -87,7 +87,7 @@ def known_of(home):
             known.add("params", counts.params)
             known.add("macs", counts.macs)
             known.add("bytes", file_bytes(sample))
-            if entry.card:
+            if entry.card and "test_accuracy" in entry.card:
                 known.accuracies.setdefault("test", set()).update(entry.card["test_accuracy"][name] for name in ("value", "low", "high"))
     runs = home.runs(limit=10_000)
     whole = {run.weights: run.info for run in runs if run.kind == "dense"}
