@@ -119,13 +119,7 @@ def _qualities(told: Mapping[str, Any]) -> dict[str, str]:
             metric, n = told_metric(seen["value"]), f"{seen['images']:,} {seen['split']}"
             where = f"{metric.phrase} on {n} {'images' if metric is ACCURACY else 'samples'} of {_data(seen['data'])}"
             value, low, high = (seen["value"][name] for name in ("value", "low", "high"))
-            interval = (
-                "no interval"
-                if low is None
-                else span(low, high)
-                if metric.unit == PERCENT
-                else " to ".join(map(metric.format, (low, high)))
-            )
+            interval = "no interval" if low is None else (span if metric.unit == PERCENT else metric.span)(low, high)
             text = f"{written(metric, value)} ({interval})" + ("" if seen["runtime"] == "eager" else f", {seen['runtime']}")
             found[where] = ordinary(text)
     return found
