@@ -10,6 +10,7 @@ from prunekit.cli.tables import byte_text, quality_text, short, table
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.repeating import repeat
+from prunekit.experiments.records import QUALITY
 
 
 def export(args: argparse.Namespace) -> str:
@@ -30,8 +31,9 @@ def import_(args: argparse.Namespace) -> str:
     lines = [f"run {run.id[:12]}   {run.title}"]
     lines += [f"{short(run.info['params'])} parameters, {short(run.info['macs'])} MACs"] if "params" in run.info else []
     for seen in run.info["told"]["measurements"]:
-        if seen.get("what") == "accuracy" and {"value", "low", "high", "n"} <= set(seen):
-            lines.append(f"accuracy {quality_text(seen)}, {seen.get('split')} images of {seen.get('data')}: measured elsewhere, not here")
+        if seen.get("what") in QUALITY and {"value", "low", "high", "n"} <= set(seen):
+            noun, units = (seen["title"], "samples") if "title" in seen else ("accuracy", "images")
+            lines.append(f"{noun} {quality_text(seen)}, {seen.get('split')} {units} of {seen.get('data')}: measured elsewhere, not here")
     return "\n".join(lines)
 
 

@@ -74,8 +74,8 @@ def quality_text(told: Mapping[str, Any] | None) -> str:
         value, between = percent(told["value"]), formatting.span(told["low"], told["high"])
     else:
         metric = Metric("", "", lambda _: 0.0, told["unit"], decimals=told.get("decimals"))
-        value, *ends = (None if told[name] is None else metric.format(told[name]) for name in ("value", "low", "high"))
-        between = f"{ends[0]} to {ends[1]}" if None not in ends else "no interval"
+        value, ends = metric.format(told["value"]), (told["low"], told["high"])
+        between = "no interval" if None in ends else metric.span(*ends)
     return ordinary(f"{value} ({between}, n = {told['n']:,})")
 
 

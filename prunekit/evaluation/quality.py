@@ -113,11 +113,7 @@ class Evaluation:
         """Return the interval as people read it, as in ``96.1 to 98.0 %``; nothing where none can be said."""
         if np.isnan(self.low):
             return ""
-        return (
-            span(self.low, self.high)
-            if self.metric.unit == PERCENT
-            else f"{self.metric.format(self.low)} to {written(self.metric, self.high)}"
-        )
+        return span(self.low, self.high) if self.metric.unit == PERCENT else self.metric.span(self.low, self.high)
 
 
 def written(metric: Metric, value: float) -> str:

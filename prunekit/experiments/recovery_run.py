@@ -27,11 +27,10 @@ from prunekit.experiments.records import Measurement
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.stored_metric import shown
+from prunekit.experiments.stored_metric import told_metric
 from prunekit.models.folder import is_folder, write_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.result import PruneResult
-from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.observations import Observations
 from prunekit.training.batchnorm import NONE_LEFT
 from prunekit.training.gradual import recover
@@ -250,5 +249,4 @@ def epoch_of(row: dict[str, Any]) -> Epoch:
 def _untold(told: dict[str, Any]) -> Evaluation:
     """Return a quality of which only its interval was noted."""
     low, high = (float("nan") if told[name] is None else told[name] for name in ("low", "high"))
-    metric = shown(told | {"name": told["metric"]}, "what was seen of each sample is not kept") if "metric" in told else ACCURACY
-    return Evaluation(told["value"], low, high, int(told["n"]), _UNSEEN, metric)
+    return Evaluation(told["value"], low, high, int(told["n"]), _UNSEEN, told_metric(told))

@@ -153,6 +153,11 @@ def _owner(told: Mapping[str, Any]) -> Task:
     return replace(found, metrics=every) if isinstance(found, BaseTask) else found
 
 
+def told_metric(value: Mapping[str, Any]) -> Metric:
+    """Return the metric of a plain value (`prunekit.evaluation.Evaluation.to_dict`), to show it; one that names none is an accuracy."""
+    return shown({**value, "name": value["metric"]}, "what was seen of each sample is not kept") if "metric" in value else ACCURACY
+
+
 def shown(told: Mapping[str, Any], why: str) -> Metric:
     """Return a metric of which values can be shown and not computed, because of ``why``."""
 

@@ -143,7 +143,8 @@ def path_of_scores(tensors: Mapping[str, Tensor], samples: int, choice: Choice =
     if not tables:
         got = _listed(tensors).removeprefix("output ") if list(tensors) == [""] else f"{kind} with {_listed(tensors)}"
         raise ModelError(
-            f"the model must return [N, classes], here [{samples}, classes]; got {got}. It has to be a classifier, and its scores floating numbers"
+            f"the model must return [N, classes], here [{samples}, classes]; got {got}. It has to be a classifier, and its scores floating "
+            "numbers"
         )
     if len({id(t) for t in tensors.values() if t.is_floating_point() and t.ndim}) == 1:  # whatever names it has
         return next(iter(tables))

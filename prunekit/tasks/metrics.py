@@ -114,6 +114,10 @@ class Metric:
         """Return a value as people read it, as in ``97.2 %``, ``0.512`` or ``21.4 kWh``."""
         return f"{self._number(value)}{self._suffix()}"
 
+    def span(self, low: float, high: float) -> str:
+        """Return an interval as people read it, as in ``96.1 to 98.0 %`` or ``1.24 to 1.31 kWh``."""
+        return f"{self._number(low)} to {self.format(high)}"
+
     def format_difference(self, difference: Difference | float) -> str:
         """Return a difference as people read it, as in ``−0.6 points, not significant`` or ``+0.013``."""
         value = difference if isinstance(difference, (int, float)) else difference.value

@@ -53,8 +53,8 @@ def test_each_row_is_kept_with_what_it_was_compared_with(store):
     assert small.value["median_ms"] == 1.0 and small.value["ratio"]["value"] == 0.5 and "samples_ms" not in small.value
     assert small.value["baseline"] == {"name": "dense", "run": DENSE.id, "runtime": "eager"}
     assert (small.value["batch"], small.value["threads"], small.value["device"], small.value["input_shape"]) == (1, 1, "cpu", [1, 8, 8])
-    with pytest.raises(StoreError, match="no accuracy but latency"):
-        _ = small.accuracy
+    with pytest.raises(StoreError, match="no quality but latency"):
+        _ = small.evaluation
 
 
 def test_measured_again_it_replaces_and_measured_otherwise_it_stands_beside(store):

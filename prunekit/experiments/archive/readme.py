@@ -7,15 +7,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prunekit.evaluation.compression import BY
+from prunekit.evaluation.quality import written
 from prunekit.evaluation.sizes import FORMS, comparable, gzip_note
 from prunekit.experiments.archive.gathering import Gathered, Pixels
 from prunekit.experiments.archive.manifest import BESIDE, EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, SAMPLES, WEIGHTS
 from prunekit.experiments.archive.reported_metrics import stated_in
 from prunekit.experiments.archive.samples import Samples
+from prunekit.experiments.records import QUALITY
 from prunekit.experiments.run_list import zero_or_gone
+from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import milliseconds, ordinary, percent, ratio_span, span, times
 from prunekit.models.cost import share_of_all
 from prunekit.models.outputs import SCORES
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import PERCENT
 
 ABOUT = {
     WEIGHTS: "the weights, and in its metadata how wide each module is",
@@ -80,10 +85,10 @@ def _figures(told: Mapping[str, Any]) -> Iterator[str]:
     info, dense = told["run"]["info"], told["dense"] or {"info": {}, "measurements": []}
     yield "| | dense | this run |"
     yield "|---|---|---|"
-    accuracies = {where: _accuracies(each).get(where) for each in (told, dense) for where in _accuracies(each)}
-    for where in accuracies:
-        yield f"| accuracy on {where} | {_accuracies(dense).get(where, '–')} | {_accuracies(told).get(where, '–')} |"
-    if not accuracies:
+    before, after = _qualities(dense), _qualities(told)
+    for where in after | before:
+        yield f"| {where} | {before.get(where, '–')} | {after.get(where, '–')} |"
+    if not after | before:
         yield "| accuracy | not measured | not measured |"
     for name, title in COUNTED.items():
         if name in info:
@@ -106,15 +111,17 @@ def _figures(told: Mapping[str, Any]) -> Iterator[str]:
     yield from _latencies(told)
 
 
-def _accuracies(told: Mapping[str, Any]) -> dict[str, str]:
-    """Return each accuracy by what it was measured on."""
+def _qualities(told: Mapping[str, Any]) -> dict[str, str]:
+    """Return each quality by its name and what it was measured on."""
     found = {}
     for seen in told["measurements"]:
-        if seen["what"] == "accuracy":
-            value = seen["value"]
-            where = f"{seen['images']:,} {seen['split']} images of {_data(seen['data'])}"
-            interval = ordinary(span(value["low"], value["high"]))
-            found[where] = f"{_percent(value['value'])} ({interval})" + ("" if seen["runtime"] == "eager" else f", {seen['runtime']}")
+        if seen["what"] in QUALITY:
+            metric, n = told_metric(seen["value"]), f"{seen['images']:,} {seen['split']}"
+            where = f"{metric.phrase} on {n} {'images' if metric is ACCURACY else 'samples'} of {_data(seen['data'])}"
+            value, low, high = (seen["value"][name] for name in ("value", "low", "high"))
+            interval = "no interval" if low is None else (span if metric.unit == PERCENT else metric.span)(low, high)
+            text = f"{written(metric, value)} ({interval})" + ("" if seen["runtime"] == "eager" else f", {seen['runtime']}")
+            found[where] = ordinary(text)
     return found
 
 
@@ -165,17 +172,23 @@ def _same(gathered: Gathered) -> str:
 
 
 def _again(told: Mapping[str, Any], samples: Samples, loads: bool) -> Iterator[str]:
-    """Say how a stranger knows the model, and measures its accuracy again."""
+    """Say how a stranger knows the model, and measures its quality again."""
     what = f"test samples of {_line(samples.data)}" if samples.data else "samples of noise"
     refused = f"`{LOADER}` refuses a network" if loads else "It is another network"
     yield (
         f"`{SAMPLES}` holds {len(samples.inputs)} {what} (`inputs`) and what this network gives for them ({_held(samples)}). {refused} "
         f"whose outputs differ by more than {samples.allowed:g} of the largest."
     )
+    stated = stated_in(told)
+    if stated is not None and "metric" in stated["value"]:
+        metric, value = told_metric(stated["value"]), stated["value"]
+        figure = f"{ordinary(written(metric, value['value']))} on {value['n']:,} test samples of {_data(stated['data'])}"
+        yield f"The {metric.phrase} is {figure}. This measures it again, with prunekit, where the task and the data are at hand:"
+        yield "```\nprunekit check ARCHIVE.zip\n```"
+        return
     if not samples.scores:
         yield "It gives no class scores that can be told from other outputs, so no accuracy was measured."
         return
-    stated = stated_in(told)
     if stated is None or not len(samples.indices):
         yield (
             "The accuracy of this run on test samples was not measured. With data of your own, `prunekit check ARCHIVE.zip --data DATA` "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from prunekit.data.load import load_data
 from prunekit.errors import DataError, PrunekitError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.batches import Progress
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.experiments.archive.importing import NEEDED, built
 from prunekit.experiments.archive.manifest import INT8, ArchiveError
 from prunekit.experiments.archive.reader import recipe_in, unpack
@@ -33,8 +34,11 @@ from prunekit.models.load import load_model
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Files, Session
 from prunekit.runtimes.session_accuracy import evaluate_session
+from prunekit.tasks.classification import ACCURACY
 
 Watch = Mapping[str, Any]
+
+ROUNDING = 1e-5  # by which sums of floats may differ between machines
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +64,19 @@ class Repeated:
 
     @property
     def same(self) -> bool | None:
-        """Whether as many samples are right as stated; None where there is nothing to compare."""
+        """Whether as many samples are right as stated, or another metric is the same up to rounding; None where nothing is stated."""
         if self.accuracy is None or self.stated is None:
             return None
-        return (self.accuracy.n, _right(self.accuracy.to_dict())) == (int(self.stated["n"]), _right(self.stated))
+        if self.accuracy.metric.name != self.stated.get("metric", ACCURACY.name) or self.accuracy.n != int(self.stated["n"]):
+            return False
+        if not self.accuracy.is_accuracy:
+            return math.isclose(self.accuracy.value, float(self.stated["value"]), rel_tol=ROUNDING, abs_tol=ROUNDING)
+        return _right(self.accuracy.to_dict()) == _right(self.stated)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        accuracy = None if self.accuracy is None else self.accuracy.to_dict()
         stated = None if self.stated is None else dict(self.stated)
-        return {"accuracy": accuracy, "stated": stated, "same": self.same, "data": self.data, "sentence": self.sentence}
+        return {**quality_document(self.accuracy), "stated": stated, "same": self.same, "data": self.data, "sentence": self.sentence}
 
 
 def repeat(
@@ -190,6 +197,9 @@ def _of_folder(folder: Path) -> Mapping[str, Any] | None:
     """Return the accuracy in what ``prunekit prune`` wrote."""
     after = read_result(folder).get("after")
     told = after.get("accuracy") if isinstance(after, dict) else None
+    if told is None and isinstance(after, dict) and isinstance(after.get("metrics"), dict):
+        found = after["metrics"].get(after.get("metric"))
+        told = {**found, "metric": after["metric"]} if isinstance(found, dict) else None
     return told if isinstance(told, dict) and {"value", "n"} <= told.keys() else None
 
 
@@ -201,6 +211,8 @@ def _right(told: Mapping[str, Any]) -> int:
 def _compared(told: Repeated) -> str:
     """Say how what was measured compares with what is stated."""
     assert told.accuracy is not None
+    if not told.accuracy.is_accuracy or (told.stated or {}).get("metric", ACCURACY.name) != ACCURACY.name:
+        return _compared_values(told.accuracy, told.stated, bool(told.same))
     here = f"{ordinary(percent(told.accuracy.value))}: {_right(told.accuracy.to_dict()):,} of {told.accuracy.n:,} test samples are right"
     if told.stated is None:
         return f"Accuracy {here}; none is stated"
@@ -208,3 +220,15 @@ def _compared(told: Repeated) -> str:
         return f"Accuracy {here}, as stated"
     stated = ordinary(percent(float(told.stated["value"])))
     return f"Accuracy {here}; stated are {stated}, {_right(told.stated):,} of {int(told.stated['n']):,}"
+
+
+def _compared_values(found: Evaluation, stated: Mapping[str, Any] | None, same: bool) -> str:
+    """Say the same of any other metric."""
+    here = f"{found.metric.title} {found.metric.format(found.value)} on {found.n:,} test samples"
+    if stated is None:
+        return f"{here}; none is stated"
+    if same:
+        return f"{here}, as stated"
+    if stated.get("metric", ACCURACY.name) != found.metric.name:
+        return f"{here}; stated is {stated.get('title', stated.get('metric', ACCURACY.name))}, which is another metric"
+    return f"{here}; stated is {found.metric.format(float(stated['value']))} on {int(stated['n']):,}"

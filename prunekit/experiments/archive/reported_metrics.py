@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.experiments.archive.manifest import RESULT, ArchiveError, Manifest
-from prunekit.experiments.records import LONGEST_NAME
+from prunekit.experiments.records import LONGEST_NAME, QUALITY
 
 MOST_ROWS, MOST_TEXT = 64, 200
 COUNTS = ("params", "nonzero", "macs", "effective_macs", "sparsity", "achieved", "bytes")
 SIZES = ("dense", "gzip", "sparse", "surgery", "gzip_low", "gzip_high")
+NAMED = ("metric", "title", "unit", "better")
 SEEN = ("what", "split", "runtime", "created")
 VALUES = ("value", "low", "high", "n", "median_ms", "q1_ms", "q3_ms", "batch", "threads")
 
@@ -61,13 +62,15 @@ def name_in(result: Mapping[str, Any]) -> str:
 
 
 def stated_in(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the accuracy that a result states, on the most test images: ``value`` (with ``n``) and ``data``; None where it has none."""
+    """Return the quality that a result states, on the most test images: ``value`` (with ``n``) and ``data``; None where it has none."""
     rows = result.get("measurements")
     found = []
     for row in rows if isinstance(rows, list) else ():
         value = _mapping(_mapping(row).get("value"))
         good = all(_number(value.get(name)) for name in ("value", "n")) and isinstance(_mapping(row).get("data"), dict)
-        if good and row.get("what") == "accuracy" and row.get("split") == "test":
+        sound = "metric" not in value or all(isinstance(value.get(name), str) for name in ("metric", "title", "unit", "better"))
+        sound = sound and all(len(value.get(name, "")) <= MOST_TEXT for name in ("metric", "title", "unit") if "metric" in value)
+        if good and sound and row.get("what") in QUALITY and row.get("split") == "test":
             found.append({"value": value, "data": row["data"]})
     return max(found, key=lambda each: float(each["value"]["n"]), default=None)
 
@@ -77,7 +80,8 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     data, machine, value = (_mapping(row.get(name)) for name in ("data", "machine", "value"))
     texts = {**{name: row.get(name) for name in SEEN}, "data": data.get("name"), "cpu": machine.get("cpu"), "device": value.get("device")}
     short = {name: text for name, text in texts.items() if isinstance(text, str) and len(text) <= MOST_TEXT}
-    return {**short, **_figures(row, ("images",)), **_figures(value, VALUES)}
+    named = {name: text for name in NAMED if isinstance(text := value.get(name), str) and len(text) <= MOST_TEXT}
+    return {**short, **named, **_figures(row, ("images",)), **_figures(value, VALUES)}
 
 
 def _figures(plain: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from prunekit.experiments.run_list import ALL, EARLIER, Listed, in_passing, list
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import plural
 from prunekit.reports.table import model_name, short_title
+from prunekit.tasks.classification import ACCURACY
 from prunekit.ui import routes
 from prunekit.ui.compare import own_runs, picked_runs
 from prunekit.ui.components import run_labels, show
@@ -45,7 +46,7 @@ def frame_of(store: RunStore, loaded: Loaded | None = None) -> pd.DataFrame:
     rows = []
     for one in every:
         run, label, seen = one.run, one.label, one.accuracy
-        value, n = (float("nan"), 0) if seen is None else (100 * float(seen.value["value"]), seen.n)
+        value, n = (float("nan"), 0) if seen is None or seen.what != ACCURACY.name else (100 * float(seen.value["value"]), seen.n)
         rows.append(
             (
                 *_first(one), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing,

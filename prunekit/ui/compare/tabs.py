@@ -49,8 +49,12 @@ def numbers(now: Settings, found: Comparison, store: RunStore) -> None:
 
 def numbers_caption(found: Comparison) -> str:
     """Say what was measured on what, and how many settings differ."""
-    images = f"{found.images:,} {found.split} images of {show.plain(found.data)}"
-    on = f"Accuracy on the same {images}, 95 % intervals, paired differences." if found.data else "Accuracy was not measured yet."
+    images = f"{found.images:,} {found.split} {found.units} of {show.plain(found.data)}"
+    on = (
+        f"{found.quality.title} on the same {images}, 95 % intervals, paired differences."
+        if found.data
+        else "Accuracy was not measured yet."
+    )
     if not found.differing:
         return f"{on} The runs have the same settings."
     many = plural(len(found.differing), "setting")

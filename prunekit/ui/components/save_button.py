@@ -124,7 +124,8 @@ def _accuracy(run: Run) -> str:
     if seen is None:
         return "Accuracy not measured."
     found = seen.evaluation
-    return f"Accuracy {show.plus_minus(found.value, found.low, found.high)} on {found.n:,} {seen.split} images."
+    units = "images" if found.is_accuracy else "samples"
+    return f"{found.metric.title} {show.plus_minus(found.value, found.low, found.high, found.metric)} on {found.n:,} {seen.split} {units}."
 
 
 def _asked(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from math import isnan
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,6 +17,8 @@ from prunekit.config.recovery_fields import RecoveryFields
 from prunekit.errors import PrunekitError
 from prunekit.formatting import percent, span
 from prunekit.reports.pictures import Picture
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import PERCENT, Metric, Proportion
 from prunekit.ui.page import Page
 
 TAGS = {
@@ -163,13 +166,22 @@ def plain(text: str) -> str:
     return "".join("\\" + c if c in "\\`*_[]<>$#:~|" else c for c in text)
 
 
-def interval(low: float, high: float, n: int) -> str:
-    """Return an accuracy's 95 % interval and its number of samples, short enough for a tile."""
-    return f"{span(low, high)}, n = {n:,}"
+def interval(low: float, high: float, n: int, metric: Metric = ACCURACY) -> str:
+    """Return a quality's 95 % interval and its number of samples, short enough for a tile."""
+    if isnan(low):
+        return f"no interval, n = {n:,}"
+    return f"{span(low, high) if metric.unit == PERCENT else metric.span(low, high)}, n = {n:,}"
 
 
-def plus_minus(value: float, low: float, high: float) -> str:
-    """Return an accuracy with half the width of its interval, ``98.1 % ± 0.7``."""
+def interval_by(metric: Metric) -> str:
+    """Return how a metric's interval is made."""
+    return "Wilson" if isinstance(metric, Proportion) else "bootstrap"
+
+
+def plus_minus(value: float, low: float, high: float, metric: Metric = ACCURACY) -> str:
+    """Return a share with half the width of its interval, ``98.1 % ± 0.7``; any other metric with its interval."""
+    if metric.unit != PERCENT:
+        return metric.format(value) + ("" if isnan(low) else f" ({metric.span(low, high)})")
     return f"{percent(value)} ± {50 * (high - low):.1f}"
 
 

@@ -44,7 +44,11 @@ def _model() -> None:
             st.markdown(f"**{plain(title_of(now.model))}**" + (" :gray[uploaded weights]" if now.upload else ""))
             figure = measuring.baseline(now, loaded)
             st.caption(
-                (f"{plus_minus(figure.value, figure.low, figure.high)} accuracy (n = {figure.n:,})" if figure else "accuracy not measured")
+                (
+                    f"{plus_minus(figure.value, figure.low, figure.high, figure.metric)} {figure.metric.phrase} (n = {figure.n:,})"
+                    if figure
+                    else "accuracy not measured"
+                )
                 + f"  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}"
                 + f"  \ndata: {plain(model_cache.data_name(now, loaded))}"
                 + _guessed(now, loaded)

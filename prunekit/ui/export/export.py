@@ -19,6 +19,7 @@ from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.records import Label, Run
 from prunekit.experiments.run_list import ALL, EARLIER, best_accuracy, in_passing
 from prunekit.experiments.store import RunStore
+from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import count, size
 from prunekit.reports.table import model_name, short_title
 from prunekit.ui import routes
@@ -224,8 +225,9 @@ def figures(run: Run, store: RunStore) -> None:
         best = None
     parts = [run.kind]
     if best is not None:
-        value = best.value
-        parts.append(f"{show.plus_minus(value['value'], value['low'], value['high'])} accuracy ({best.split}, n = {best.n:,})")
+        value, metric = best.value, told_metric(best.value)
+        low, high = (float("nan") if value[end] is None else value[end] for end in ("low", "high"))
+        parts.append(f"{show.plus_minus(value['value'], low, high, metric)} {metric.phrase} ({best.split}, n = {best.n:,})")
         parts += [EARLIER] if best.earlier else []
     else:
         parts.append("accuracy not measured")

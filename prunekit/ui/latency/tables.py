@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.evaluation.sizes import FORMS, gzip_note
-from prunekit.formatting import milliseconds, percent, plural, ratio_span, size, span, times
+from prunekit.formatting import milliseconds, plural, ratio_span, size, times
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots.latency import speed_grid
@@ -37,7 +37,10 @@ def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
     st.dataframe(table(rows), hide_index=True, width="stretch")
     energy = f"Energy: {report.energy}." if report.energy else "Energy is that of the whole processor, by its own counter."
     judged = next((row.accuracy for row in rows if row.accuracy), None)
-    on = f" Accuracy on {judged.n:,} test images, with fewer bits in the runtime itself." if judged else ""
+    on = ""
+    if judged is not None:
+        units = "images" if judged.is_accuracy else "samples"
+        on = f" {judged.metric.title} on {judged.n:,} test {units}, with fewer bits in the runtime itself."
     st.caption(
         "Memory is the most that a process of its own needed for inference: weights, activations and the runtime's own. "
         f"Opens: the file that the runtime loads.{on} In its runtime: as fast as {rows[0].name} there. By MACs: those of non-zero weights. "
@@ -50,7 +53,7 @@ def table(rows: list[CandidateLatency]) -> pd.DataFrame:
     found = []
     for row in rows:
         good = row.error is None
-        accuracy = f"{percent(row.accuracy.value)} ({span(row.accuracy.low, row.accuracy.high)})" if row.accuracy else "–"
+        accuracy = f"{row.accuracy.text()} ({row.accuracy.interval()})" if row.accuracy else "–"
         checked = "–" if row.check is None or row.runtime == "eager" else row.check.sentence
         found.append(
             {

@@ -151,8 +151,16 @@ def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None, 
 
 
 def verdict(before: Evaluation, after: Evaluation) -> None:
-    """Say what pruning did to accuracy, in one sentence."""
-    gap = evaluation.compare(before, after)
+    """Say what pruning did to quality, in one sentence."""
+    gap, metric = evaluation.compare(before, after), after.metric
+    if not after.is_accuracy:
+        change = f"{metric.format_difference(gap.value)} (95 % interval {metric.span(gap.low, gap.high)})"
+        text = f"**No significant difference**: {before.text()} dense, {after.text()} pruned, {change}."
+        if gap.significant:
+            worse = "worse" if metric.lost(gap).value > 0 else "better"
+            text = f"**{metric.title} got {worse}**, from {before.text()} to {after.text()}: {change}."
+        st.markdown(f"{text} Paired on the same {gap.n:,} test samples, by the bootstrap. {show.tag('measured')}")
+        return
     change = f"{points(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"
     if not gap.significant:
         text = f"**No significant difference**: {percent(before.value)} dense, {percent(after.value)} pruned, {change}."

@@ -85,18 +85,18 @@ def _unit(view: View) -> str:
 def _accuracy(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
     """Show the accuracy afterwards, empty until it is measured."""
     figure = measuring.baseline(now, loaded)
-    dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high)}" if figure else "dense not measured"
+    dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high, figure.metric)}" if figure else "dense not measured"
     if model_cache.data_name(now, loaded) == model_cache.NO_DATA:
         show.tile("Accuracy", "—", "", "not measured: there are no data here")
         return
     if judged is None:
-        show.tile("Accuracy", "—", "", f"not measured yet; {dense}")
+        show.tile(figure.metric.title if figure else "Accuracy", "—", "", f"not measured yet; {dense}")
         return
     before, after = judged
-    below = f"{show.interval(after.low, after.high, after.n)}; dense {percent(before.value)}"
-    show.tile(
-        "Accuracy", percent(after.value), "measured", below, "95 % interval (Wilson), on the test split; dense measured on the same images."
-    )
+    metric, same = after.metric, "images" if after.is_accuracy else "samples"
+    below = f"{show.interval(after.low, after.high, after.n, metric)}; dense {before.text()}"
+    note = f"95 % interval ({show.interval_by(metric)}), on the test split; dense measured on the same {same}."
+    show.tile(metric.title, after.text(), "measured", below, note)
 
 
 def _second_line(view: View, of_all: str) -> str:

@@ -45,9 +45,12 @@ def stage_table(stages: list[Stage], found: Quantised) -> pd.DataFrame:
     """Return every stage, the quantised model last, as people read it."""
 
     def words(accuracy: evaluation.Evaluation | None) -> str:
-        return "–" if accuracy is None else f"{show.plus_minus(accuracy.value, accuracy.low, accuracy.high)}"
+        return "–" if accuracy is None else show.plus_minus(accuracy.value, accuracy.low, accuracy.high, accuracy.metric)
 
     rows = [(TITLES[s.name], words(s.accuracy), words(s.test), "–", s.run[:12]) for s in stages]
     rows[-1] = (*rows[-1][:3], size(found.before_bytes), rows[-1][4])
     rows.append(("Quantised to int8", words(found.accuracy), words(found.test), size(found.bytes), found.run[:12]))
-    return pd.DataFrame(rows, columns=["step", f"accuracy (n = {found.accuracy.n:,})", f"test (n = {found.test.n:,})", "ONNX file", "run"])
+    return pd.DataFrame(
+        rows,
+        columns=["step", f"{found.accuracy.metric.phrase} (n = {found.accuracy.n:,})", f"test (n = {found.test.n:,})", "ONNX file", "run"],
+    )

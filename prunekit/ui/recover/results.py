@@ -180,9 +180,9 @@ def _table(loaded: Loaded, stages: list[Stage]) -> None:
     """Show each step on the test images and on those that choose, what it brought, and where recalibration brought nothing, why."""
     rows = []
     for place, stage in enumerate(stages):
-        found, chosen = stage.last_word, "–" if stage.test is None else show.plus_minus(*_three(stage.accuracy))
+        found, chosen = stage.last_word, "–" if stage.test is None else _told(stage.accuracy)
         change = "–" if not place else evaluation.compare(stages[place - 1].last_word, found).sentence()
-        rows.append((TITLES[stage.name], show.plus_minus(*_three(found)), change, chosen))
+        rows.append((TITLES[stage.name], _told(found), change, chosen))
     names = ["step", "on test images", "against the step before", "on the images that choose the epoch"]
     frame = pd.DataFrame(rows, columns=names).set_index("step")
     st.table(frame if stages[0].test is not None else frame.drop(columns=names[-1]))
@@ -192,9 +192,9 @@ def _table(loaded: Loaded, stages: list[Stage]) -> None:
         st.caption(show.plain(sentence))
 
 
-def _three(found: Evaluation) -> tuple[float, float, float]:
-    """Return an accuracy and its interval."""
-    return found.value, found.low, found.high
+def _told(found: Evaluation) -> str:
+    """Return a quality with its interval."""
+    return show.plus_minus(found.value, found.low, found.high, found.metric)
 
 
 def _curves(job: Job, request: dict[str, Any]) -> None:
@@ -207,7 +207,7 @@ def _curves(job: Job, request: dict[str, Any]) -> None:
     best = _best(epochs) if not job.active else None
     last = epochs[-1]
     note = f"Epoch {last.number}: training loss {last.loss:.3f}"
-    note += f", validation accuracy {percent(last.validation.value)}." if last.validation is not None else "."
+    note += f", validation {last.validation.metric.phrase} {last.validation.text()}." if last.validation is not None else "."
     if best is not None:
         note += f" Kept: epoch {best}, the best on validation." if last.validation is not None else " Kept: the last epoch."
     total = int((request.get("recovery") or {}).get("epochs", 0))

@@ -18,6 +18,8 @@ from prunekit.experiments.jobs.board import key_of as job_key
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.jobs.queue import Work
 from prunekit.formatting import plural
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import Metric
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
@@ -29,18 +31,20 @@ QUICK = 3e9  # multiply-accumulates that are measured at once, without a job: ab
 
 @dataclass(frozen=True)
 class Figure:
-    """An accuracy with its interval and where it comes from.
+    """A quality with its interval and where it comes from.
 
     Attributes
     ----------
     value, low, high : float
-        Fractions in 0..1.
+        In the metric's unit: of accuracy fractions in 0..1.
     n : int
         Number of samples.
     where : str
         Which data, in a few words.
     chance : float or None
-        As in an `Accuracy`.
+        As in an `Evaluation`.
+    metric : Metric
+        What was measured.
     """
 
     value: float
@@ -49,6 +53,7 @@ class Figure:
     n: int
     where: str
     chance: float | None = None
+    metric: Metric = ACCURACY
 
 
 def session() -> str:
@@ -152,7 +157,8 @@ def baseline(settings: Settings, loaded: Loaded) -> Figure | None:
     found = finished(baseline_key(settings, loaded))
     if found is None:
         return None
-    return Figure(found.value, found.low, found.high, found.n, f"test split of {model_cache.data_name(settings, loaded)}", found.chance)
+    where = f"test split of {model_cache.data_name(settings, loaded)}"
+    return Figure(found.value, found.low, found.high, found.n, where, found.chance, found.metric)
 
 
 def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:

@@ -9,6 +9,7 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.chance import chance_sentence
+from prunekit.evaluation.quality import written
 from prunekit.formatting import count, percent, plural, size
 from prunekit.ui.components import show
 from prunekit.ui.components.field_controls import control
@@ -29,8 +30,9 @@ def baseline() -> None:
     tiles = st.columns(4)
     with tiles[0]:
         if figure:
-            below = show.interval(figure.low, figure.high, figure.n)
-            show.tile("Accuracy", percent(figure.value), "measured", below, f"95 % interval (Wilson), on the {figure.where}.")
+            metric, below = figure.metric, show.interval(figure.low, figure.high, figure.n, figure.metric)
+            note = f"95 % interval ({show.interval_by(metric)}), on the {figure.where}."
+            show.tile(metric.title, written(metric, figure.value), "measured", below, note)
         else:
             nothing = model_cache.data_name(now, loaded) == model_cache.NO_DATA
             show.tile("Accuracy", "—", "", "no data to measure it on" if nothing else "not measured yet")

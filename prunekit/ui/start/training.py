@@ -15,7 +15,7 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.records import Run
 from prunekit.experiments.training_run import Trained, TrainRequest
-from prunekit.formatting import percent, plural
+from prunekit.formatting import plural
 from prunekit.plots.learning_curves import learning_curves
 from prunekit.training.result import Epoch
 from prunekit.ui.classroom import limits, rules
@@ -90,7 +90,7 @@ def _live(job: Job) -> None:
     if not epochs:
         return
     last = epochs[-1]
-    seen = f", validation accuracy {percent(last.validation.value)}" if last.validation is not None else ""
+    seen = f", validation {last.validation.metric.phrase} {last.validation.text()}" if last.validation is not None else ""
     total = int(job.request.get("training", {}).get("epochs") or 0)
     fig = learning_curves(epoch_frame(epochs), epochs=total, best=None if job.active else _best(job), dark=show.dark())
     show.chart(fig, "training", f"Epoch {last.number}: training loss {last.loss:.3f}{seen}.")
