@@ -14,9 +14,8 @@ MODEL = (
     "or a module. Attributes of the function may tell the rest: input_shape (of one sample, without the batch), mean and std (one number "
     "for each channel, of pixels in 0..1), classes (names, or how many), data (the name of its data), output (of several tensors that "
     "it returns, the name or the index of the class scores; else they are told by the names logits, scores or "
-    "out, or by the number of classes), example (inputs that it accepts, where these are not one float tensor: a tensor, a "
-    "tuple or a dict), "
-    "and task (a name such as regression, or an object with metrics, loss and observe)."
+    "out, or by the number of classes), example (inputs that it accepts, where these are not one float tensor: a tensor, a tuple or a "
+    "dict), and task (a name such as regression, or an object with metrics, loss and observe)."
 )
 DATA = (
     "Data of your own are path/to/file.py:NAME, where NAME is a function without arguments that returns a dataset (test samples alone), "
