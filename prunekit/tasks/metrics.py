@@ -181,6 +181,11 @@ class Proportion(Metric):
         self._check(a, b)
         return paired_proportions(a[self.column] != 0, b[self.column] != 0)
 
+    def _check(self, a: Observations, b: Observations) -> None:
+        """Raise unless both are of the same samples, by the columns that both have: one that was stored has the share's alone."""
+        both = [name for name in a.columns if name in b.columns]
+        super()._check(*(Observations(np.column_stack([each[name] for name in both]), tuple(both), each.groups) for each in (a, b)))
+
 
 def proportion(name: str, title: str, column: str, chance: Callable[[Observations], float] | None = None) -> Proportion:
     """Return the metric "share of samples where a column is not 0", in percent, more is better."""

@@ -102,6 +102,15 @@ def test_accuracy_lies_there_as_it_did(store):
         replace(row, what="predictions").evaluation  # noqa: B018 (it raises)
 
 
+def test_a_stored_accuracy_is_compared_with_one_that_was_measured_now(store):
+    of, seen = task("image-classification"), {"label": [0, 1, 1, 0], "predicted": [0, 1, 0, 1]}
+    fresh = Evaluation.of(Observations.of(correct=[1, 1, 0, 0], **seen), of.headline, task=of)
+    kept = through(store, fresh).evaluation
+    assert kept.observations.columns == ("correct",) and compare(kept, fresh).value == 0 and compare(fresh, kept).value == 0
+    with pytest.raises(DataError, match="same samples"):
+        compare(kept, accuracy_of([True] * 5))
+
+
 def test_an_epoch_keeps_what_its_quality_is_called():
     epoch = Epoch(1, 0.0, 0.1, 0.5, 0.5, regression(0.1, metric="mae"), 0.0)
     read = epoch_of(epoch.to_dict())
