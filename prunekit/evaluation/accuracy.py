@@ -99,13 +99,13 @@ def evaluated(
             progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
     if not seen:
         raise DataError(f"there are no samples to measure {task.headline.title} on: choose data that are not empty")
-    return evaluation_of(Observations.concat(seen), task.headline, getattr(split, "guesses", ()))
+    return evaluation_of(Observations.concat(seen), task.headline, getattr(split, "guesses", ()), task)
 
 
-def evaluation_of(seen: Observations, metric: Metric, guesses: Sequence[str] = ()) -> Evaluation:
+def evaluation_of(seen: Observations, metric: Metric, guesses: Sequence[str] = (), task: Task | None = None) -> Evaluation:
     """Return a metric of what was observed, beside that of the best answer that does not look at the input."""
     chance = float("nan") if metric.chance is None else metric.chance(seen)
-    return Evaluation.of(seen, metric, None if np.isnan(chance) else chance, guesses)
+    return Evaluation.of(seen, metric, None if np.isnan(chance) else chance, guesses, task=task)
 
 
 def chance_of(labels: ArrayLike) -> float | None:
