@@ -215,7 +215,7 @@ def test_class_scores_are_found_in_what_the_model_returns(wrap):
 
 def test_what_is_no_classifier_is_refused():
     data = Noise(10, (2, 6))
-    with pytest.raises(ModelError, match=r"must return \[N, classes\], here \[10, classes\]; got \[10, 2, 5\]. It has to be a classifier"):
+    with pytest.raises(ModelError, match=r"must return \[N, classes\], here \[10, classes\]; got \[10, 2, 5\] float32. It has to be"):
         weight_scores(nn.Sequential(nn.Linear(6, 5)), ["0"], "taylor", data=data)
 
 

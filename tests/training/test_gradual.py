@@ -203,8 +203,7 @@ def test_multiples_of_channels_hold_after_every_cut():
 def test_a_share_out_of_reach_is_said_in_terms_of_the_dense_model():
     spec = prunekit.PruneSpec(mode="structured", sparsity=0.99)
     found = recover(DENSE, spec, STEPS["linear"], DATA).result
-    total = found.achieved.total
-    said = f"{100 * round(0.99 * total) / total:.1f} % of the channels were asked for and {100 * found.achieved.sparsity:.1f} % go"
+    said = f"99 % of the channels were asked for and {100 * found.achieved.sparsity:.1f} % go"
     assert any(sentence.startswith(said) for sentence in found.limits)
     assert min(len(kept) for kept in found.kept.values()) == 1
 

@@ -11,6 +11,8 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.chance import chance_sentence
 from prunekit.evaluation.quality import written
 from prunekit.formatting import count, percent, plural, size
+from prunekit.tasks.classification import Classification
+from prunekit.tasks.resolver import resolve
 from prunekit.ui.components import show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
@@ -96,18 +98,20 @@ def _take_data() -> None:
 
 
 def predictions() -> Data | None:
-    """Show pictures from the data, each with what the dense model says; return the data."""
+    """Show pictures from the data of a classifier, each with what the dense model says; return the data."""
     now, loaded = model_in_use(link=False)
     show.section("What does it see, and what does it say?")
     data = data_in_use(now, loaded)
     if data is None:
         return None
+    task = resolve(loaded.model, data)
     with show.plain_errors(stop=False):
-        _pictures(now, loaded, data)
+        if isinstance(task, Classification):
+            _pictures(now, loaded, data)
     st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
     key = measuring.baseline_key(now, loaded)
     if measuring.baseline(now, loaded) is None:
-        label = f"Measure the dense model on {len(data.test):,} test images"
+        label = f"Measure the dense model on {len(data.test):,} test {task.units_of_data}"
         st.button(label, key="measure_baseline", icon=":material/speed:", on_click=measuring.measure_baseline, args=(now, loaded, data))
     measuring.panel(key)
     return data

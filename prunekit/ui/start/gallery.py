@@ -19,6 +19,7 @@ from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
 from sample_models import SAMPLES
+from sample_models.tables import TABLES
 
 Picture = NDArray[np.uint8]
 
@@ -87,21 +88,21 @@ def cards(entries: list[ModelEntry]) -> None:
 
 def _card(entry: ModelEntry) -> None:
     """Show one sample: pictures, what it does, what it costs."""
-    source, data = Source(entry.name), SAMPLES[entry.name].data
+    source, data = Source(entry.name), _data_of(entry)
     try:
         counts, file_size = model_cache.counts_of(source), model_cache.size_of(source)
         here = model_cache.at_hand(data)
-        strip = thumbnails(data) if here else first_weights(source)
+        strip = None if entry.name in TABLES else thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:
         st.markdown(f"**{entry.title}**")
         st.markdown(f":gray[{entry.task}]")
         st.caption(f":material/hourglass_empty: {said(error)}")
         return
-    st.image(
-        strip, width="stretch", alt=f"Six pictures from the data of {entry.title}" if here else f"Six first-layer units of {entry.title}"
-    )
+    if strip is not None:
+        alt = f"Six pictures from the data of {entry.title}" if here else f"Six first-layer units of {entry.title}"
+        st.image(strip, width="stretch", alt=alt)
     st.markdown(f"**{entry.title}**  \n:gray[{entry.task}]")
-    st.caption(entry.description + ("" if here else " (Pictures: units of its first layer.)"))
+    st.caption(entry.description + ("" if here or strip is None else " (Pictures: units of its first layer.)"))
     figure = measuring.card_figure(entry.card, data)
     accuracy = f"**{plus_minus(figure.value, figure.low, figure.high)}** accuracy, n = {figure.n:,} {tag('measured')}  \n" if figure else ""
     st.markdown(f"{accuracy}{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
@@ -115,9 +116,14 @@ def _card(entry: ModelEntry) -> None:
         st.markdown(_availability(entry))
 
 
+def _data_of(entry: ModelEntry) -> str:
+    """Return the name of a sample's data."""
+    return TABLES[entry.name].data if entry.name in TABLES else SAMPLES[entry.name].data
+
+
 def _availability(entry: ModelEntry) -> str:
     """Say whether the model's data have to be downloaded."""
-    name = SAMPLES[entry.name].data
+    name = _data_of(entry)
     return ":green-badge[no download]" if model_cache.at_hand(name) else f":gray-badge[{name} is downloaded at first use]"
 
 
