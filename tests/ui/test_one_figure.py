@@ -44,12 +44,12 @@ def seen(tab, monkeypatch, tmp_path, capsys):
     """All that is shown of one saved run, and of what was measured on the way."""
     monkeypatch.setattr(sys.modules["prunekit.latency.measure"], "run_child", pretended.run_child)
     one = tab("prune", **SETTING)
-    one.click("save_run").wait(lambda: one.app.button(key="save_run").label == "Saved as a run")
+    one.ask("save_run").wait(lambda: one.app.button(key="save_run").label == "Saved as a run")
     pages = [one]
     for page, key in (("sensitivity", "measure_sensitivity"), ("recover", "recover_start"), ("latency", "measure_latency")):
         other = tab(page, budget="2", **SETTING)
-        pages.append(idle(other.click(key)))
-    idle(pages[-1].set("why_whose", "masked").click("why_start"))
+        pages.append(idle(other.ask(key)))
+    idle(pages[-1].set("why_whose", "masked").ask("why_start"))
     odd = save(AccuracyRequest(ModelId(MODEL), DataId("digits"), ODD, split="test"), store())
     run = next(run for run in store().runs() if run.spec == SPEC.to_dict() and run.kind == "pruned")
     tuned = next(r for r in store().runs() if r.spec == run.spec and (r.recovery or {}).get("epochs"))

@@ -90,6 +90,12 @@ def test_a_guessed_shape_is_called_one_wherever_it_counts(tab, launch, own):
     assert "size" not in one.address and "is a guess" in one.text
 
 
+def saved_of(own):
+    """Runs of a model of one's own that jobs have saved."""
+    done = [job.result for job in board().all() if job.state == "done" and job.title.startswith("Save")]
+    return [run for run in done if run.model["name"].startswith(str(own))]
+
+
 def test_no_better_than_chance_asks_and_the_fields_answer(tab, launch, own, pictures):
     launch(f"{own}:net", data=[pictures])
     one = tab()
@@ -107,8 +113,8 @@ def test_no_better_than_chance_asks_and_the_fields_answer(tab, launch, own, pict
     again.click("measure_baseline").wait(lambda: again.metric("Accuracy").value != "—")
     assert again.metric("Accuracy").value.startswith("0") and again.address["classes"] == "b~a" and "chance" in again.text
     again.set("pick_classes", "").go("prune").click("save_run")
-    again.wait(lambda: any(job.state == "done" and job.title.startswith("Save") for job in board().all()))
-    saved = next(job.result for job in board().all() if job.state == "done" and job.title.startswith("Save"))
+    again.wait(lambda: saved_of(own))
+    (saved,) = saved_of(own)
     assert saved.info["data"]["mean"] == [0.49] * 3 and saved.info["input_shape"] == [3, 12, 12]
 
 
