@@ -75,7 +75,7 @@ def test_sensitivity_draws_its_pictures_and_brings_targets_to_the_prune_page(tab
     assert tab.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     tab.page.get_by_role("button", name="Use on the Prune page").click()
     tab.page.get_by_text("What goes, what stays").first.wait_for()
-    tab.address("overrides=")
+    tab.address("targets=")
     assert not tab.page.locator('[data-testid="stAlert"]').count()
 
 
