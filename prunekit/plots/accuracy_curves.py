@@ -146,7 +146,7 @@ def _line(rows: pd.DataFrame, place: int, colour: str, x: str) -> go.Scatter:
     about = rows["about"] if "about" in rows else rows["setting"]
     removed = [reached(float(r.requested), float(r.sparsity)) for r in rows.itertuples()]
     kept = [f"{percent(r.value)}, 95 % interval {span(r.low, r.high)}" for r in rows.itertuples()]
-    data = list(zip([place] * len(rows), removed, kept, rows["n"], map(percent, rows["macs"]), about, strict=True))
+    data = list(zip([place] * len(rows), rows["requested"], removed, kept, rows["n"], map(percent, rows["macs"]), about, strict=True))
     extra = "" if x == "sparsity" else f"<br>{AXES[x].title.partition(' (')[0]} %{{x:{AXES[x].form}}}"
     return go.Scatter(
         x=rows[x],
@@ -158,8 +158,8 @@ def _line(rows: pd.DataFrame, place: int, colour: str, x: str) -> go.Scatter:
         customdata=data,
         text=[percent(float(v)) for v in rows["sparsity"]],
         hovertemplate=(
-            "<b>%{customdata[5]}</b><br>removed: %{customdata[1]}" + extra + "<br>accuracy %{customdata[2]}"
-            "<br>n = %{customdata[3]:,}, MACs of non-zero weights %{customdata[4]} of dense"
+            "<b>%{customdata[6]}</b><br>removed: %{customdata[2]}" + extra + "<br>accuracy %{customdata[3]}"
+            "<br>n = %{customdata[4]:,}, MACs of non-zero weights %{customdata[5]} of dense"
             "<br><i>click: open on the Prune page</i><extra></extra>"
         ),
     )

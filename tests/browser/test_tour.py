@@ -58,7 +58,7 @@ def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     tab.go("prune?mode=unstructured&sparsity=90")
     press(tab, "Save as run", "Saved as run")
     tab.go(f"prune?{SETTING}")
-    press(tab, "Measure accuracy", "Accuracy measured")
+    tab.page.get_by_role("button", name="Accuracy measured").wait_for()  # when the run was saved
     camera.take("prune", 1250)
     tab.go(f"sensitivity?{SETTING}")
     press(tab, "Measure", "Use on the Prune page")

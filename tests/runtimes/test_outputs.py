@@ -107,7 +107,7 @@ def segmenter(tmp_path):
 def test_latency_times_a_model_that_gives_no_class_scores(segmenter):
     small = prunekit.prune(segmenter, prunekit.PruneSpec(mode="structured", sparsity=0.5)).model
     candidates = [Candidate("dense", segmenter), Candidate("smaller", small)]
-    report = prunekit.latency.measure(candidates, input_shape=SHAPE, runtimes=("eager", "onnxruntime"), budget_s=0.2)
+    report = prunekit.measure_latency(candidates, input_shape=SHAPE, runtimes=("eager", "onnxruntime"), budget_s=0.2)
     for row in report.candidates:
         assert row.error is None and row.accuracy is None and row.check.passed and row.check.agreement is None
         assert row.check.sentence.startswith("within")
