@@ -82,7 +82,8 @@ def _number(row: Setting, label: str, slider: bool, bound: dict[str, Any], how: 
         bound |= {"show": lambda share: round(100 * share, 4), "take": lambda value: round(value / 100, 8)}
     limits = {"min_value": low, "max_value": high, "step": row.kind.step, "format": "%g %%" if slider else NUMBERS[type(row.kind)]}
     if not isinstance(row.kind, Whole):
-        bound.setdefault("show", float)  # a setting may hold it as a whole number, and the widget takes one type alone
+        shown = bound.get("show", session.same)  # a setting may hold it as a whole number, and the widget takes one type alone
+        bound |= {"show": lambda value: float(shown(value))}
         limits = {name: float(value) if name != "format" else value for name, value in limits.items()}  # type: ignore[arg-type]
     widget = st.slider if slider else st.number_input
     widget(label, **{"width": max(120, 8 * len(label) + 20), **limits, **how}, **session.bind(row.name, **bound))  # type: ignore[call-overload]
