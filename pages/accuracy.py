@@ -5,11 +5,11 @@ import streamlit as st
 from prunekit.ui.accuracy import PAGE, accuracy_chart, max_sparsity_panel, sweeps
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
-from prunekit.ui.state.current_model import data_in_use, model_in_use
+from prunekit.ui.state.current_model import accuracy_data_in_use, model_in_use
 
 show.heading(PAGE)
 now, loaded = model_in_use()
-data = data_in_use(now, loaded)
+data = accuracy_data_in_use(now, loaded, "sweep")
 if data is None:
     st.stop()
 with show.plain_errors():

@@ -4,11 +4,11 @@ import streamlit as st
 
 from prunekit.ui.components import show
 from prunekit.ui.sensitivity import PAGE, scan, targets
-from prunekit.ui.state.current_model import data_in_use, model_in_use
+from prunekit.ui.state.current_model import accuracy_data_in_use, model_in_use
 
 show.heading(PAGE)
 now, loaded = model_in_use()
-data = data_in_use(now, loaded)
+data = accuracy_data_in_use(now, loaded, "sensitivity")
 if data is None:
     st.stop()
 with show.plain_errors():

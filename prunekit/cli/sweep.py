@@ -20,8 +20,9 @@ from prunekit.experiments.home import store
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import carry_out
+from prunekit.tasks.metrics import PERCENT, Metric
 
-HEADER = ["requested", "achieved", "accuracy", "parameters", "not zero", "MACs", "effective MACs"]
+COUNTED = ["parameters", "not zero", "MACs", "effective MACs"]
 
 
 def sweep(args: argparse.Namespace) -> str:
@@ -38,7 +39,7 @@ def sweep(args: argparse.Namespace) -> str:
     found: dict[str, Any] = {"model": model_id.to_dict(), "data": absolute(data), "spec": setting, "split": args.split}
     found |= {"images": args.images, "recovery": request.recovery.to_dict() if request.recovery.active else None}
     sweeps = _repeated(request, args, model, data)
-    found |= {"dense": sweeps[0][0].to_dict()["accuracy"], "points": [point.to_dict() for point in _asked(sweeps[0], args.sparsities)]}
+    found |= {"dense": sweeps[0][0].accuracy.to_dict(), "points": [point.to_dict() for point in _asked(sweeps[0], args.sparsities)]}
     found |= asking(model, data, args.size, sweeps[0][0].accuracy)
     if args.repeats > 1:
         found |= _spread(sweeps, args)
@@ -111,19 +112,26 @@ def _page(found: dict[str, Any], recovered: str) -> str:
     """Return the points as text."""
     lines = [f"{found['model']['name']}   {setting_text(found['spec'])}, {recovered or 'no recovery'}"]
     lines += [f"dense: {quality_text(found['dense'])} on {found['split']} images", ""]
-    lines.append(table(HEADER, [_point(point) for point in found["points"]]))
+    quality = found["dense"].get("metric", "accuracy")
+    lines.append(table(["requested", "achieved", quality, *COUNTED], [_point(point, quality) for point in found["points"]]))
     if "spread" in found:
         header = ["requested", "mean", "lowest", "highest", "sd"]
-        lines += ["", f"over {len(found['repeats'])} seeds", table(header, [_row(row) for row in found["spread"]])]
+        lines += [
+            "",
+            f"over {len(found['repeats'])} seeds",
+            table(header, [_row(row, found["dense"].get("unit", PERCENT)) for row in found["spread"]]),
+        ]
     return "\n".join([*lines, *asked_text(found)])
 
 
-def _point(point: dict[str, Any]) -> tuple[object, ...]:
+def _point(point: dict[str, Any], quality: str) -> tuple[object, ...]:
     """Return one sparsity's row."""
-    shares = (percent(point["requested"]), percent(point["sparsity"]), quality_text(point["accuracy"]))
+    shares = (percent(point["requested"]), percent(point["sparsity"]), quality_text(point[quality]))
     return *shares, f"{point['params']:,}", f"{point['nonzero']:,}", short(point["macs"]), short(point["effective_macs"])
 
 
-def _row(row: dict[str, Any]) -> tuple[object, ...]:
-    """Return one sparsity's spread."""
-    return percent(row["requested"]), *(percent(row[key]) for key in ("mean", "min", "max", "sd"))
+def _row(row: dict[str, Any], unit: str) -> tuple[object, ...]:
+    """Return one sparsity's spread, in the unit of the quality."""
+    metric = Metric("", "", lambda _: 0.0, unit)
+    values = (row[key] for key in ("mean", "min", "max", "sd"))
+    return percent(row["requested"]), *(percent(value) if unit == PERCENT else metric.format(value) for value in values)

@@ -69,7 +69,7 @@ class SweepPoint:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         counts = {name: getattr(self.counts, name) for name in ("params", "nonzero", "macs", "effective_macs")}
-        return {"requested": self.requested, "sparsity": self.sparsity, "accuracy": self.accuracy.to_dict(), **counts}
+        return {"requested": self.requested, "sparsity": self.sparsity, self.accuracy.metric.name: self.accuracy.to_dict(), **counts}
 
 
 def split_of(data: Any, split: str) -> Any:

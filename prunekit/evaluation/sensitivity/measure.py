@@ -52,7 +52,7 @@ class SensitivityPoint:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         counts = {"removed": self.removed, "removed_params": self.params, "removed_macs": self.macs}
-        return {"requested": self.requested, "sparsity": self.sparsity, "accuracy": self.accuracy.to_dict(), **counts}
+        return {"requested": self.requested, "sparsity": self.sparsity, self.accuracy.metric.name: self.accuracy.to_dict(), **counts}
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def _accuracy(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluatio
         show.tile("Accuracy", "—", "", "not measured: there are no data here")
         return
     if judged is None:
-        show.tile(figure.metric.title if figure else "Accuracy", "—", "", f"not measured yet; {dense}")
+        show.tile(measuring.quality_title(now, loaded), "—", "", f"not measured yet; {dense}")
         return
     before, after = judged
     metric, same = after.metric, "images" if after.is_accuracy else "samples"

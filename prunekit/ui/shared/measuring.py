@@ -20,6 +20,7 @@ from prunekit.experiments.jobs.queue import Work
 from prunekit.formatting import plural
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric
+from prunekit.tasks.resolver import resolve
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
@@ -131,6 +132,12 @@ def finished(key: str) -> Any:
 def baseline_key(settings: Settings, loaded: Loaded) -> str:
     """Return the key of the dense model's accuracy on the test split."""
     return key_of("baseline", *of_data(settings, loaded))
+
+
+def quality_title(settings: Settings, loaded: Loaded) -> str:
+    """Return what the quality of a model on the data in use is called; that of a classifier's where there are no data."""
+    data = model_cache.data_here(settings, loaded)
+    return (ACCURACY if data is None else resolve(loaded.model, data).headline).title
 
 
 def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:

@@ -37,7 +37,7 @@ def baseline() -> None:
             show.tile(metric.title, written(metric, figure.value), "measured", below, note)
         else:
             nothing = model_cache.data_name(now, loaded) == model_cache.NO_DATA
-            show.tile("Accuracy", "—", "", "no data to measure it on" if nothing else "not measured yet")
+            show.tile(measuring.quality_title(now, loaded), "—", "", "no data to measure it on" if nothing else "not measured yet")
     with tiles[1]:
         show.tile("Parameters", count(counts.params), "counted", f"in {plural(len(loaded.layers), 'prunable layer')}")
     with tiles[2]:

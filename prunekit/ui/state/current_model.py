@@ -6,6 +6,8 @@ import streamlit as st
 
 from prunekit.data.dataset import Data
 from prunekit.errors import CheckpointError, PrunekitError
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.resolver import resolve
 from prunekit.ui import routes
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
@@ -49,6 +51,22 @@ def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
     with show.plain_errors(stop=False):
         return model_cache.data_of(now, loaded)
     st.session_state.pop(_wish(name), None)  # it failed: ask again rather than try at every click
+    return None
+
+
+def accuracy_data_in_use(now: Settings, loaded: Loaded, command: str) -> Data | None:
+    """Return the data of a classifier, or None after saying why there are none: the page draws accuracies, and would call anything one."""
+    data = data_in_use(now, loaded)
+    if data is None:
+        return None
+    metric = resolve(loaded.model, data).headline
+    if metric.name == ACCURACY.name:
+        return data
+    show.empty(
+        f"The quality of this model is told as {metric.title}, and this page draws accuracies alone so far. "
+        f"`prunekit {command} {show.plain(now.model)}` measures the same in its own terms.",
+        "terminal",
+    )
     return None
 
 
