@@ -14,7 +14,7 @@ from prunekit.cli.prune import setting_text
 from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.config.choices import SEEDED
 from prunekit.errors import DataError, SpecError, StoreError
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.home import store
 from prunekit.experiments.requests import SweepRequest

@@ -17,8 +17,8 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import NEEDS_DATA, Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
-from prunekit.evaluation.batches import Progress, part_of
 from prunekit.evaluation.before_after import assess, document
+from prunekit.evaluation.progress import Progress, part_of
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of

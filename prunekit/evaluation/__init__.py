@@ -1,9 +1,9 @@
 """Evaluation: accuracy with its interval, paired comparison, sizes, sweeps, sensitivity, how far a setting can go."""
 
 from prunekit.evaluation.accuracy import Predictions, evaluate, predict, wilson
-from prunekit.evaluation.batches import Cancelled
 from prunekit.evaluation.before_after import Assessment, Snapshot, assess, document
 from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.evaluation.sizes import Sizes, file_bytes, sizes
 from prunekit.evaluation.sweep import SweepPoint, sweep

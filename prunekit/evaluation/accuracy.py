@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from prunekit.errors import DataError
-from prunekit.evaluation.batches import Progress, check_cancel, eval_mode
+from prunekit.evaluation.progress import Progress, check_cancel, eval_mode
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.models.running import class_scores, task_of
 from prunekit.statistics.proportions import Z95, wilson

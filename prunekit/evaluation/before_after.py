@@ -10,9 +10,9 @@ from typing import Any
 from torch import nn
 
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.file_layout import widened
 from prunekit.evaluation.paired import Difference, compare
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.evaluation.sizes import Sizes, sizes
 from prunekit.models.cost import Counts

@@ -14,7 +14,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from prunekit.evaluation.batches import check_cancel
+from prunekit.evaluation.progress import check_cancel
 
 LEVEL = 2
 BY = f"igzip -{LEVEL}"

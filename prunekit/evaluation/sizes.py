@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit.evaluation.batches import check_cancel
 from prunekit.evaluation.compression import BY, LARGE, Squeeze, squeeze
 from prunekit.evaluation.file_layout import Layout, Masks, header, stored
+from prunekit.evaluation.progress import check_cancel
 from prunekit.evaluation.sparse_formats import FORMATS, format_bytes, smallest
 
 FOUR = ("dense", "gzip", "sparse", "surgery")

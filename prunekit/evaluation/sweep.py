@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info

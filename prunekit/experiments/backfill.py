@@ -10,9 +10,9 @@ from typing import Any
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import DataError, PrunekitError, RunGone, StoreError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Cancelled, Progress, check_cancel, part_of
 from prunekit.evaluation.compression import BY, gzipped
 from prunekit.evaluation.file_layout import widened
+from prunekit.evaluation.progress import Cancelled, Progress, check_cancel, part_of
 from prunekit.evaluation.sizes import file_bytes, outdated
 from prunekit.evaluation.sizes import sizes as sizes_of_model
 from prunekit.experiments.experiment import Warn

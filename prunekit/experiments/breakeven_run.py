@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.experiments.home import home
 from prunekit.experiments.identity import digest, installed, this_machine
 from prunekit.latency.diagnosis.breakeven import BUDGET_S, BreakEven, break_even

@@ -14,7 +14,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, StoreError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made, Scored, SweepPoint, shape_of, split_of
 from prunekit.experiments.identity import data_hash, installed, measurement_id, trained_on, weights_of

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import ModelError, PrunekitError, RunGone
-from prunekit.evaluation.batches import eval_mode
+from prunekit.evaluation.progress import eval_mode
 from prunekit.experiments.home import checkpoints, weights_folder
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.identity import weights_of

@@ -13,8 +13,8 @@ from prunekit.config import validation as check
 from prunekit.config.kinds import Share
 from prunekit.config.recovery import Recovery
 from prunekit.errors import SpecError
-from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.max_sparsity import Confirmation, Furthest, confirm, furthest
+from prunekit.evaluation.progress import Progress
 from prunekit.experiments.experiment import Bench, Keeper, Warn, point_of
 from prunekit.experiments.identity import digest
 from prunekit.experiments.loading import load

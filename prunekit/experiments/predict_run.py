@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import DataError, StoreError
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.measured_samples import Images, how
 from prunekit.experiments.records import Measurement

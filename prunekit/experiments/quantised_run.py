@@ -13,7 +13,7 @@ from torch import nn
 from prunekit.config.recovery import Recovery
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress, part_of
+from prunekit.evaluation.progress import Progress, part_of
 from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Bench, Keeper, Warn
 from prunekit.experiments.home import weights_folder

@@ -15,7 +15,7 @@ from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import samples_of
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress, part_of
+from prunekit.evaluation.progress import Progress, part_of
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made
 from prunekit.experiments.experiment import Bench, Keeper, Warn

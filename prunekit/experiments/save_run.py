@@ -13,8 +13,8 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import Recipe
 from prunekit.data.dataset import samples_of
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.batches import Progress, part_of
 from prunekit.evaluation.before_after import Assessment, Snapshot, assess
+from prunekit.evaluation.progress import Progress, part_of
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import outdated, sizes
 from prunekit.experiments.backfill import fill

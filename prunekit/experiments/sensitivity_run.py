@@ -15,7 +15,7 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.kinds import Share
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
 from prunekit.evaluation.sweep import split_of
 from prunekit.experiments.experiment import Keeper, Warn

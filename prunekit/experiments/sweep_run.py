@@ -12,7 +12,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
 from prunekit.evaluation.adaptive_points import HIGH, LOW, next_point, standard_error
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.experiment import Bench, Keeper, Request, Warn
 from prunekit.experiments.identity import installed

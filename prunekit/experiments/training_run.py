@@ -17,7 +17,7 @@ from prunekit.config.recovery import Training
 from prunekit.data.load import load_data
 from prunekit.errors import SpecError, StoreError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Keeper, Warn
 from prunekit.experiments.home import checkpoints

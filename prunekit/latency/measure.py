@@ -12,7 +12,7 @@ from typing import Any
 
 from prunekit.config.choices import DEVICES
 from prunekit.errors import LatencyError
-from prunekit.evaluation.batches import Progress, part_of
+from prunekit.evaluation.progress import Progress, part_of
 from prunekit.latency.measurement_lock import check_numbers, my_turn
 from prunekit.latency.report import Candidate, LatencyReport, Turns
 from prunekit.latency.rows import Findings, with_accuracy

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prunekit.errors import LatencyError
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 
 TURN = threading.Lock()
 """Held by the measurement that runs: two would slow each other down and both be wrong."""

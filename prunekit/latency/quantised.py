@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.errors import DataError, LatencyError, RuntimeFault
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.latency.worker import run_child
 from prunekit.latency.worker_payload import Request, known_ids, pack_images, pack_model
 from prunekit.runtimes.session import Files

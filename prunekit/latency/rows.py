@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import file_bytes
 from prunekit.latency.ratio import ratio

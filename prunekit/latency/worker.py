@@ -15,7 +15,7 @@ from time import monotonic
 from typing import IO, Any
 
 from prunekit.errors import LatencyError
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 
 
 class ChildDied(LatencyError):

@@ -11,8 +11,8 @@ from torch import nn
 
 from prunekit.errors import PrunekitError, one_of
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress, check_cancel, part_of
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.progress import Progress, check_cancel, part_of
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import sizes
 from prunekit.latency.measure import measure_latency

@@ -6,8 +6,8 @@ import threading
 
 import pandas as pd
 
-from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.paired import ALPHA
+from prunekit.evaluation.progress import Progress
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.settings import CNN, digits, model_of

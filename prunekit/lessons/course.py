@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.lessons import choose, cliff, faster, filters, fragile, heal, layer, matrix, weights
 from prunekit.lessons.lesson import Answer, Lesson
 from prunekit.lessons.settings import one_thread

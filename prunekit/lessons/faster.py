@@ -7,7 +7,7 @@ import threading
 import pandas as pd
 from torch import nn
 
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sizes import sizes
 from prunekit.latency.diagnosis.wording import ms
 from prunekit.latency.measure import measure_latency

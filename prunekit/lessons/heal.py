@@ -7,8 +7,8 @@ import threading
 import pandas as pd
 
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
 from prunekit.lessons.settings import CNN, digits, model_of, recovery_of, spec_of

@@ -9,8 +9,8 @@ from typing import Any
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress, check_cancel, part_of
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.progress import Progress, check_cancel, part_of
 from prunekit.lessons import reasons
 from prunekit.lessons.reasons import Measured
 from prunekit.lessons.settings import CNN, digits, model_of, one_thread, recovery_of, spec_of

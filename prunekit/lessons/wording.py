@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from prunekit.evaluation.batches import Progress
 from prunekit.evaluation.paired import Difference
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.runtimes.backends import RUNTIMES
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prunekit.errors import DataError
 from prunekit.evaluation.accuracy import evaluated
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.outputs import joined
 from prunekit.models.running import classes_of, finite

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.criteria.samples import mixed
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.models.running import task_of
 from prunekit.models.training_recipe import training_of
 from prunekit.tasks.batches import batches_of

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import ModelError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.evaluation.quality import Evaluation
 from prunekit.tasks.base import Task
 from prunekit.training.images import TrainingSamples

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import check_plain
 from prunekit.models.running import task_of

@@ -12,7 +12,7 @@ from torch import nn
 
 from prunekit.config.recovery import Training
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.meta_copy import check_plain
 from prunekit.training.epochs import Report, fit

@@ -10,7 +10,7 @@ from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.evaluation.batches import Progress, check_cancel, part_of
+from prunekit.evaluation.progress import Progress, check_cancel, part_of
 from prunekit.models.cost import count
 from prunekit.models.info import info, remember
 from prunekit.pruning.api import prune, sample_shape

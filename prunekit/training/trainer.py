@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunekit.errors import DataError, ModelError
-from prunekit.evaluation.batches import eval_mode
+from prunekit.evaluation.progress import eval_mode
 from prunekit.models.running import task_of
 from prunekit.models.state import tensor_state
 from prunekit.tasks.batch import Batch

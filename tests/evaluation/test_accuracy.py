@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from prunekit.errors import DataError, ModelError, PrunekitError
 from prunekit.evaluation.accuracy import evaluate, predict, wilson
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.quality import accuracy_of
 
 

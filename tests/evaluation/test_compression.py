@@ -16,10 +16,10 @@ from torch import nn
 import prunekit
 from prunekit.errors import PrunekitError
 from prunekit.evaluation import compression
-from prunekit.evaluation.batches import Cancelled
 from prunekit.evaluation.before_after import assess
 from prunekit.evaluation.compression import Sampled, Whole
 from prunekit.evaluation.file_layout import widened
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.sizes import comparable, gzip_bytes, outdated, sizes
 from tests.evaluation.test_sizes import igzipped
 

@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Normal, TensorSplit
 from prunekit.errors import DataError, PrunekitError, PruningError, SpecError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, Sensitivity, sensitivity
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.sizes import file_bytes, gzip_bytes, sizes, sparse_bytes
 from prunekit.evaluation.sparse_formats import format_bytes, smallest
 

@@ -13,7 +13,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Normal, TensorSplit
 from prunekit.errors import DataError, PrunekitError, PruningError, SpecError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.sweep import Scored, sweep
 from prunekit.models.cost import count
 from prunekit.models.state import state_hash

@@ -13,8 +13,8 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import RunGone, StoreError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Cancelled
 from prunekit.evaluation.before_after import assess
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.sizes import file_bytes, gzip_bytes
 from prunekit.experiments import backfill, predict_run, quantised_run
 from prunekit.experiments.backfill import fill

@@ -11,7 +11,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.experiments import recovery_run, training_run
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.load_run import open_run

@@ -14,8 +14,8 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, RunGone, StoreError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Cancelled
 from prunekit.evaluation.before_after import assess
+from prunekit.evaluation.progress import Cancelled
 from prunekit.experiments import save_run
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.home import store, weights_folder

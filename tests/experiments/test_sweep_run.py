@@ -17,8 +17,8 @@ from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, PruningError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Cancelled
 from prunekit.evaluation.paired import compare
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.sweep import sweep
 from prunekit.experiments import experiment, loading
 from prunekit.experiments.loading import use_loader

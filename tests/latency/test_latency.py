@@ -16,7 +16,7 @@ from torch import nn
 
 import prunekit
 from prunekit.errors import LatencyError
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.latency import worker
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.measurement_lock import TURN

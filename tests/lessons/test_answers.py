@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prunekit
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.lessons import cliff, fragile, layer
 from prunekit.lessons.course import LESSONS, answer_of
 from prunekit.models.layers import prunable_layers

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 import prunekit
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.sizes import file_bytes, sparse_bytes
 from prunekit.latency.report import Candidate, LatencyReport
 from prunekit.lessons import budgets, choose

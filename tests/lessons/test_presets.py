@@ -9,7 +9,7 @@ import pytest
 
 import prunekit
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.lessons.presets import PRESETS, Preset, measure, preset
 from prunekit.lessons.reasons import Measured

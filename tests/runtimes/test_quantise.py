@@ -12,7 +12,7 @@ import prunekit
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Normal, Split, TensorSplit
 from prunekit.errors import DataError, ModelError, RuntimeFault
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx

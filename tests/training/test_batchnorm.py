@@ -10,7 +10,7 @@ from torch import nn
 import prunekit
 from prunekit.criteria.samples import mixed
 from prunekit.errors import DataError, RecoveryError
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.models.state import state_hash
 from prunekit.training.batchnorm import recalibrate
 from sample_models.augment import Moves

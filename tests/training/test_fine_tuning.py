@@ -10,7 +10,7 @@ from torch import nn
 import prunekit
 from prunekit.config.recovery import Recovery
 from prunekit.errors import DataError, ModelError, RecoveryError
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.models.state import state_hash
 from prunekit.training.fine_tuning import fine_tune
 from prunekit.training.result import Epoch

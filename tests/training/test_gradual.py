@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import prunekit
 from prunekit.config.recovery import Recovery
 from prunekit.errors import DataError, PruningError, RecoveryError
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.models.cost import count
 from prunekit.models.info import info
 from prunekit.models.state import state_hash

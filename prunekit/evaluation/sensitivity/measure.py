@@ -15,7 +15,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import chance_of, evaluation_of
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay

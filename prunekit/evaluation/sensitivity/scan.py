@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.data.stratified import Indices, stratified
-from prunekit.evaluation.batches import Progress, check_cancel
+from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone
 from prunekit.evaluation.sensitivity.replay import Replay
 from prunekit.tasks.batches import samples_at

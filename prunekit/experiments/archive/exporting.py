@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from prunekit.evaluation.batches import Progress, check_cancel, part_of
+from prunekit.evaluation.progress import Progress, check_cancel, part_of
 from prunekit.experiments.archive.assembling import Assembled, assemble, complete
 from prunekit.experiments.archive.forms import make_forms
 from prunekit.experiments.archive.gathering import gather

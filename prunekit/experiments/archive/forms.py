@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.errors import LatencyError
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.experiments.archive.manifest import EXPORTED, ONNX
 from prunekit.latency.worker import run_child
 

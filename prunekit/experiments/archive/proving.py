@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit.evaluation.batches import check_cancel
+from prunekit.evaluation.progress import check_cancel
 from prunekit.experiments.archive.gathering import BATCH, Gathered
 from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ONNX, WEIGHTS, FormatCheck
 from prunekit.runtimes.checking import MOST_ERROR, apart

@@ -18,7 +18,7 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.experiments.archive.importing import NEEDED, built
 from prunekit.experiments.archive.manifest import INT8, ArchiveError

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from prunekit.evaluation.batches import check_cancel
+from prunekit.evaluation.progress import check_cancel
 from prunekit.experiments.archive.manifest import MANIFEST, MB, MOST_RATIO, ArchiveError
 from prunekit.models.drafts import draft as beside
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from prunekit.evaluation.batches import check_cancel
+from prunekit.evaluation.progress import check_cancel
 from prunekit.experiments.store import RunStore
 
 TELLING = 0.01

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.batches import Cancelled, check_cancel
+from prunekit.evaluation.progress import Cancelled, check_cancel
 from prunekit.experiments.jobs.job import MOST_FINISHED, Job, workers
 
 LOOK_S = 0.2

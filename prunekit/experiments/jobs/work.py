@@ -7,7 +7,7 @@ from typing import Any
 from prunekit.config import validation as check
 from prunekit.config.ids import DataId
 from prunekit.errors import StoreError
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.backfill import fill as fill_through

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prunekit.errors import LatencyError
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.latency.diagnosis.request import ask, check_settings
 from prunekit.latency.ratio import Ratio, ratio
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prunekit.errors import LatencyError, one_of
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.latency.diagnosis.breakeven import BreakEven
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Machine, Rounded, Spread
 from prunekit.latency.diagnosis.explain import Cause, explain

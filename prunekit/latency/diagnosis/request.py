@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.evaluation.batches import Progress
+from prunekit.evaluation.progress import Progress
 from prunekit.latency.measurement_lock import check_numbers, my_turn
 from prunekit.latency.worker import run_child
 from prunekit.latency.worker_payload import known_ids, pack_model

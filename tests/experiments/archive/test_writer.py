@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.experiments.archive import exporting, forms
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.manifest import LOADER, MOST_RATIO, ArchiveError

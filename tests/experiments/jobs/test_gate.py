@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.experiments.jobs.queue import Gate, Queue
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 import prunekit
 from prunekit.errors import LatencyError
-from prunekit.evaluation.batches import Cancelled
+from prunekit.evaluation.progress import Cancelled
 from prunekit.latency.diagnosis.explain import TITLES
 from prunekit.latency.diagnosis.layer_capture import capture, layers_of
 from prunekit.latency.diagnosis.layer_runtimes import RUNTIMES, prepare
