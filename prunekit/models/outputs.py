@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
+from prunekit.tasks.nested import named_tensors, parts_of
 
 NAMES = ("logits", "scores", "out")
 """What class scores are called in a dict, a named tuple or a dataclass."""
@@ -64,27 +65,13 @@ def choice_of(model: nn.Module, classes: int = 0) -> Choice:
 
 def tensors_of(out: Any) -> dict[str, Tensor]:
     """Return the tensors of an output by their path in it, such as ``logits``, ``1`` or ``hidden.0``; "" for a tensor alone."""
-    return dict(_tensors(out, "", frozenset()))
-
-
-def _tensors(out: Any, path: str, above: frozenset[int]) -> Iterator[tuple[str, Tensor]]:
-    """Yield path and tensor; what holds itself is entered once."""
-    if isinstance(out, Tensor):
-        yield path, out
-    elif id(out) not in above:
-        for key, part in _parts(out):
-            yield from _tensors(part, f"{path}.{key}" if path else str(key), above | {id(out)})
+    return dict(named_tensors(out, "", _parts))
 
 
 def _parts(out: Any) -> Iterable[tuple[Any, Any]]:
-    """Return what a dict, named tuple, dataclass, list, tuple or plain object holds, by name or index."""
-    if isinstance(out, Mapping):
-        return out.items()
-    if is_dataclass(out) and not isinstance(out, type):
-        return [(field.name, getattr(out, field.name)) for field in fields(out)]
-    if isinstance(out, (list, tuple)):
-        return zip(getattr(out, "_fields", range(len(out))), out, strict=True)
-    return vars(out).items() if hasattr(out, "__dict__") and not isinstance(out, PLAIN) else ()
+    """Return what a container or a plain object holds, by name or index."""
+    found = parts_of(out)
+    return found if found != () else vars(out).items() if hasattr(out, "__dict__") and not isinstance(out, PLAIN) else ()
 
 
 def joined(parts: Sequence[Mapping[str, Tensor]], sizes: Sequence[int]) -> dict[str, Tensor]:

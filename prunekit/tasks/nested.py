@@ -21,20 +21,21 @@ def parts_of(tree: Any) -> Iterable[tuple[Any, Any]]:
     return ()
 
 
-def named_tensors(tree: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+Parts = Callable[[Any], Iterable[tuple[Any, Any]]]
+
+
+def named_tensors(tree: Any, name: str, parts: Parts = parts_of) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor with its dotted path, such as ``logits`` or ``hidden.0``; a tensor alone is called ``name``."""
-    if isinstance(tree, Tensor):
-        yield name, tree
-    for key, part in parts_of(tree):
-        yield from _below(part, str(key))
+    yield from _below(tree, "", name, parts, frozenset())
 
 
-def _below(tree: Any, path: str) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors under a path."""
+def _below(tree: Any, path: str, alone: str, parts: Parts, above: frozenset[int]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors under a path; what holds itself is entered once."""
     if isinstance(tree, Tensor):
-        yield path, tree
-    for key, part in parts_of(tree):
-        yield from _below(part, f"{path}.{key}")
+        yield path or alone, tree
+    elif id(tree) not in above:
+        for key, part in parts(tree):
+            yield from _below(part, f"{path}.{key}" if path else str(key), alone, parts, above | {id(tree)})
 
 
 def map_tensors(change: Callable[[Tensor], Any], tree: Any) -> Any:
