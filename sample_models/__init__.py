@@ -162,6 +162,6 @@ def _read_card(path: Path, modified: int) -> dict[str, Any]:
 
 
 def card(name: str) -> dict[str, Any]:
-    """Return the card of the sample ``name``, as ``sample_models.train`` wrote it; empty before its first training."""
+    """Return the card of the sample ``name``, as its training wrote it; empty before its first training."""
     path = card_path(name)
     return dict(_read_card(path, path.stat().st_mtime_ns)) if path.is_file() else {}

@@ -90,7 +90,8 @@ def _sample(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
     )
     if model_id.weights is None:
         if not path.is_file():
-            raise ModelError(f"the sample {sample.name} has no weights yet: train it with python -m sample_models.train {sample.name}")
+            how = f"python -m prunekit.training.samples {sample.name}"
+            raise ModelError(f"the sample {sample.name} has no weights yet: train it with {how}")
         fit_state(model, read_checkpoint(path), path.name)
     return model, known
 
