@@ -30,7 +30,7 @@ from prunekit.models.torchvision_models import (
     torchvision_models,
     torchvision_names,
 )
-from sample_models import SAMPLES, card, weights_path
+from sample_models import FOLDERS, SAMPLES, card, weights_path
 from sample_models.tables import TABLES
 
 SEED = 0
@@ -60,7 +60,7 @@ def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]
         return model, timm_info(model_id, model)
     if is_factory(name):
         return _own(model_id)
-    known = [*SAMPLES, *TABLES, *(PREFIX + n for n in torchvision_names())]
+    known = [*SAMPLES, *TABLES, *FOLDERS, *(PREFIX + n for n in torchvision_names())]
     raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models'} A model is {KINDS}")
 
 
