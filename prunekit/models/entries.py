@@ -73,8 +73,8 @@ def _samples() -> Iterable[ModelEntry]:
         yield ModelEntry(s.name, "sample", s.title, task, s.description, card(s.name) or None, ModelId(s.name), s.data)
     for name in FOLDERS:
         words = {"title": name, "about": "", "description": "", **card(name)}
-        said = (str(words[key]) for key in ("title", "about", "description"))
-        yield ModelEntry(name, "sample", *said, card(name) or None, with_folder(ModelId(name)), name)
+        title, about, description = (str(words[key]) for key in ("title", "about", "description"))
+        yield ModelEntry(name, "sample", title, about, description, card(name) or None, with_folder(ModelId(name)), name)
 
 
 def with_folder(model_id: ModelId) -> ModelId:
