@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -69,9 +70,15 @@ class OutOfReach(PruningError):
     nearest: float = 0.0
 
     @classmethod
-    def at(cls, nearest: float, message: str) -> OutOfReach:
-        """Return the error that says so, and what could be asked for instead."""
-        error = cls(message)
+    def at(cls, nearest: float, unit: str, *, more: bool) -> OutOfReach:
+        """Return the error that says what could be asked for; ``more`` where overrides alone take more than was asked for."""
+        said, bound = ("take more than that", "at least") if more else ("leave no more to give", "at most")
+        do, other = ("Raise", "lower") if more else ("Lower", "raise")
+        shown = (math.ceil if more else math.floor)(round(1e4 * nearest, 6)) / 100  # asked for as it stands there, it is in reach
+        error = cls(
+            f"the overrides of single layers {said}: with them {bound} {shown:.2f} % of the {unit} go. "
+            f"{do} {named('sparsity')} to that, or {other} an override"
+        )
         error.nearest = nearest
         return error
 

@@ -145,14 +145,23 @@ SAMPLES: dict[str, Sample] = {
 }
 
 
+FOLDERS: dict[str, Path] = {path.parent.name: path.parent for path in sorted(HERE.glob("*/sample.py"))}
+"""Samples in a folder of their own, found by being there: ``sample.py`` with ``model``, ``data`` and ``task``; weights and a card."""
+
+
+def in_folder(name: str, what: str) -> str:
+    """Return ``path/to/sample.py:what`` for a sample with a folder of its own, and any other name as it is."""
+    return f"{FOLDERS[name] / 'sample.py'}:{what}" if name in FOLDERS else name
+
+
 def weights_path(name: str) -> Path:
     """Return where the weights of the sample ``name`` lie, whether or not they are there."""
-    return HERE / "weights" / f"{name}.safetensors"
+    return FOLDERS[name] / "weights.safetensors" if name in FOLDERS else HERE / "weights" / f"{name}.safetensors"
 
 
 def card_path(name: str) -> Path:
     """Return where the card of the sample ``name`` lies, whether or not it is there."""
-    return HERE / "cards" / f"{name}.yaml"
+    return FOLDERS[name] / "card.yaml" if name in FOLDERS else HERE / "cards" / f"{name}.yaml"
 
 
 @cache
@@ -162,6 +171,6 @@ def _read_card(path: Path, modified: int) -> dict[str, Any]:
 
 
 def card(name: str) -> dict[str, Any]:
-    """Return the card of the sample ``name``, as ``sample_models.train`` wrote it; empty before its first training."""
+    """Return the card of the sample ``name``, as its training wrote it; empty before its first training."""
     path = card_path(name)
     return dict(_read_card(path, path.stat().st_mtime_ns)) if path.is_file() else {}

@@ -13,7 +13,7 @@ from prunekit.discovery import discovered
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## How to add\n")[2].partition("\n## ")[0]
-FILES = re.compile(r"```python\n# (\S+)\n(.*?)```", re.DOTALL)
+FILES = re.compile(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", re.DOTALL)
 
 USED = """
 import sys
@@ -46,6 +46,21 @@ write_folder(folder, model, prunekit.Recipe({"name": "digits_mlp"}, None, spec))
 scores = RUNTIMES["float64"].open(Files(folder)).scores(x)
 assert torch.allclose(scores, model(x), atol=1e-5) and list(RUNTIMES)[-1] == "float64"
 
+import json
+from contextlib import redirect_stdout
+from io import StringIO
+from prunekit.cli import main
+model, data = prunekit.load_model("counting"), prunekit.load_data("counting")
+dense = prunekit.evaluate(model, data.test)
+assert (dense.metric.name, dense.metric.better, dense.n) == ("miscount", "lower", 300) and dense.value < 3
+assert prunekit.tasks.task("counting").unit_of_data == "hour"
+assert "counting" in [entry.name for entry in prunekit.list_models("sample")]
+with redirect_stdout(StringIO()) as said:
+    assert not main(["prune", "counting", "--mode", "structured", "--sparsity", "0.5", "--out", "fewer", "--json"])
+after = json.loads(said.getvalue())["after"]
+again = prunekit.evaluate(prunekit.load_model("fewer"), data.test)
+assert after["metric"] == "miscount" and abs(after["metrics"]["miscount"]["value"] - again.value) < 1e-6
+
 from prunekit.ui import MAIN, routes
 from prunekit.ui.shared import warm_up
 from prunekit.ui.state import address
@@ -56,24 +71,31 @@ app.query_params.update(model="digits_mlp", mode="structured", criterion="linf",
 app.switch_page(str(routes.PAGES / "biggest.py")).run()
 assert not app.exception and not app.warning, (app.exception, app.warning)
 assert app.title[0].value == "Which layers hold the weights?" and app.get("vega_lite_chart")
+app = AppTest.from_file(str(MAIN), default_timeout=300)
+app.query_params.update(model="counting", mode="structured")
+for page, shown in (("prune", "data: counting"), ("start", "Two linear layers that give a rate.")):
+    app.switch_page(str(routes.PAGES / f"{page}.py")).run()
+    texts = [element.value for kind in ("markdown", "metric", "caption") for element in app.get(kind) if isinstance(element.value, str)]
+    assert not app.exception and any(shown in text for text in texts), (page, app.exception, texts)
 print(prunekit.__file__)
 """
 
 
 def test_each_takes_the_files_that_the_map_says_and_is_at_hand_everywhere(tmp_path):
-    for name in ("prunekit", "pages"):
+    for name in ("prunekit", "pages", "sample_models"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "sample_models").symlink_to(ROOT / "sample_models")
-    sections = re.findall(r"^### ([^\n]*?): (\d+) files?\n(.*?)(?=^### |\Z)", WAYS, re.DOTALL | re.MULTILINE)
-    assert {what for what, _, _ in sections} >= {"A criterion", "A runtime", "An operator's rule", "A page"}
-    for what, count, text in sections:
+    sections = re.findall(r"^### ([^\n]*?): (\d+) (file|folder)s?\n(.*?)(?=^### |\Z)", WAYS, re.DOTALL | re.MULTILINE)
+    assert {what for what, *_ in sections} == {"A criterion", "A runtime", "An operator's rule", "A task with its sample", "A page"}
+    for what, count, unit, text in sections:
         files = FILES.findall(text)
-        assert len(files) == int(count), what
+        assert len(files if unit == "file" else {Path(path).parent for path, _ in files}) == int(count), what
+        assert unit == "file" or not any((tmp_path / path).parent.exists() for path, _ in files), f"{what} changes a folder"
         for path, code in files:
             assert not (tmp_path / path).exists(), f"{what} changes {path}"
             (tmp_path / path).parent.mkdir(exist_ok=True)
             (tmp_path / path).write_text(code, encoding="utf-8")
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "PRUNEKIT_HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "sample_models/counting/sample.py"], cwd=tmp_path, env=env, timeout=600, check=True)
     done = subprocess.run([sys.executable, "-c", USED], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(tmp_path / "prunekit" / "__init__.py")]

@@ -18,7 +18,8 @@ from prunekit.data.load import load_data
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.models.info import info
 from prunekit.models.load import load_model
-from sample_models import SAMPLES, card, card_path, train, weights_path
+from prunekit.training import samples
+from sample_models import SAMPLES, card, card_path, weights_path
 from sample_models.augment import cut_out
 from sample_models.fit import augment, fit
 from sample_models.recipes import Teaching, TrainRecipe
@@ -255,7 +256,7 @@ def test_a_recipe_with_teachers_needs_them():
 
 
 def test_the_command_trains_and_writes_weights_and_card(tmp_path, capsys):
-    train.main(["digits_mlp", "--epochs", "2", "--out", str(tmp_path)])
+    samples.main(["digits_mlp", "--epochs", "2", "--out", str(tmp_path)])
     told = yaml.safe_load((tmp_path / "cards" / "digits_mlp.yaml").read_text())
     assert told["recipe"]["epochs"] == 2 and told["splits"] == {"train": 1293, "validation": 144, "test": 360}
     model = load_model("digits_mlp", weights=tmp_path / "weights" / "digits_mlp.safetensors")

@@ -19,7 +19,8 @@ from prunekit.data.tables import load_diabetes
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.resolver import resolve
-from sample_models import card, train_tables, weights_path
+from prunekit.training import samples
+from sample_models import card, weights_path
 from sample_models.tables import TABLES, fit_table
 
 DATA = {"diabetes": load_diabetes()}
@@ -76,7 +77,7 @@ def test_training_again_gives_the_same_model_and_it_can_be_traced(name: str) -> 
 
 def test_the_command_writes_weights_and_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
-    train_tables.main(["diabetes_mlp", "--out", str(tmp_path)])
+    samples.main(["diabetes_mlp", "--out", str(tmp_path)])
     told = yaml.safe_load((tmp_path / "cards" / "diabetes_mlp.yaml").read_text())
     assert told["test_metrics"]["r2"]["value"] == pytest.approx(card("diabetes_mlp")["test_metrics"]["r2"]["value"], abs=1e-2)
     assert load_file(tmp_path / "weights" / "diabetes_mlp.safetensors").keys() == trained("diabetes_mlp").state_dict().keys()

@@ -13,6 +13,7 @@ from prunekit.experiments.delete_run import forget
 from prunekit.experiments.home import store
 from prunekit.experiments.records import Label, Run
 from prunekit.experiments.run_list import EARLIER, Listed, in_passing, listed, value_of
+from prunekit.formatting import ordinary, plural
 
 HEADER = ["run", "name", "kind", "title", "accuracy", "n", "non-zero", "to ship", "tags", "note"]
 YES = ("y", "yes")
@@ -31,7 +32,7 @@ def runs(args: argparse.Namespace) -> str:
         [table(HEADER, [_row(each) for each in found])] if found else ["no runs: `prunekit prune MODEL --sparsity 0.5 --save` keeps one"]
     )
     lines += [MARKED] if any(each.earlier for each in found) else []
-    return "\n".join([*lines, *([f"{hidden} points of curves left out: see them with --all"] if hidden else [])])
+    return "\n".join([*lines, *([f"{ordinary(plural(hidden, 'point'))} of curves left out: see them with --all"] if hidden else [])])
 
 
 def _row(each: Listed) -> tuple[object, ...]:

@@ -244,9 +244,12 @@ class Data:
 
 
 def samples_of(data: object, n: int = 2) -> Tensor | None:
-    """Return the first few test samples of data, as a model takes them; None where there are none."""
+    """Return the first few test samples of data, as a model takes them; None where there are none, or they are no single tensor."""
     test = getattr(data, "test", None)
     if test is None or not hasattr(test, "images") or not len(test):
         return None
-    samples: Tensor = test.images(np.arange(min(n, len(test))))
+    try:
+        samples: Tensor = test.images(np.arange(min(n, len(test))))
+    except DataError:
+        return None
     return samples

@@ -27,7 +27,7 @@ from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
 from prunekit.models.guesses import normalisation
 from prunekit.models.info import ModelInfo, info
-from sample_models import SAMPLES
+from sample_models import FOLDERS, SAMPLES, in_folder
 
 VALIDATION = 0.1
 DIGITS_TEST = 360
@@ -101,9 +101,9 @@ def _load(data_id: DataId, known: ModelInfo) -> Data:
         return BUILT_IN[data_id.name](data_id, known)
     if data_id.name.startswith(FOLDER):
         return load_imagefolder(data_id, known)
-    if is_factory(data_id.name):
-        return load_own(data_id, known)
-    hint = closest(data_id.name, BUILT_IN) or ";"
+    if is_factory(name := in_folder(data_id.name, "data")):
+        return replace(load_own(replace(data_id, name=name), known), id=data_id)
+    hint = closest(data_id.name, [*BUILT_IN, *FOLDERS]) or ";"
     raise DataError(f"there is no data set {data_id.name!r}{hint} it must be {KINDS}")
 
 

@@ -20,7 +20,7 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Picture, Split, centre
 from prunekit.data.fingerprints import Inputs, chosen, in_memory, known_by, sentence, varies
 from prunekit.data.image_folder import SAME, VALIDATION
-from prunekit.data.own_samples import OwnSamples, of_its_own_form
+from prunekit.data.own_samples import OwnSamples, of_its_own_form, whole
 from prunekit.data.stratified import Indices, held_out
 from prunekit.errors import DataError
 from prunekit.local_code.contract import wrong
@@ -120,6 +120,7 @@ class OwnSplit(Split):
         """Return the samples as the user's transforms made them, float32 (n, ...)."""
         samples = [self._sample(int(i))[0] for i in indices]
         for i, x in zip(indices, samples, strict=True):
+            whole(x, f"{self.name}[{int(self._indices[i])}]")
             if x.shape != samples[0].shape:
                 raise DataError(f"{self.name}: sample {i} is {tuple(x.shape)}, others {tuple(samples[0].shape)}; bring them to one size")
         return self.prepared.apply(torch.stack(samples))
@@ -261,7 +262,8 @@ def _of_its_own_form(data_id: DataId, factory: Any, parts: Mapping[str, Any]) ->
         raise DataError(f"{data_id.name} holds inputs of its own form, and nothing is done to them: leave size, mean and std out")
     own, task = (getattr(factory, name, None) for name in ("collate", "task"))
     splits: dict[str, Any] = {
-        name: part if isinstance(part, Split) else OwnSamples(part, f"{data_id.name} ({name})", own=own) for name, part in parts.items()
+        name: part if isinstance(part, Split) else OwnSamples(part, f"{data_id.name} ({name})", own=own, task=task)
+        for name, part in parts.items()
     }
     if "train" in splits and "validation" not in splits and len(splits["train"]) > 1:
         order = np.random.default_rng(0).permutation(len(splits["train"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +16,18 @@ from prunekit.data.stratified import Indices
 from prunekit.errors import DataError
 from prunekit.local_code.contract import wrong
 from prunekit.tasks.batch import Batch, Collate, collate
+from prunekit.tasks.nested import named_tensors
+from prunekit.tasks.registry import TASKS
 
 MOST_HASHED = 4096
 """So many samples, evenly spaced, tell a split from another."""
+
+
+def whole(value: Any, where: str) -> None:
+    """Raise if a tensor among inputs or targets holds NaN: an average over samples would hide which one it was."""
+    tensors = [tensor for _, tensor in named_tensors(value, "") if tensor.is_floating_point()]
+    if any(bool(tensor.isnan().any()) for tensor in tensors) or (isinstance(value, float) and math.isnan(value)):
+        raise DataError(f"{where} holds NaN: repair that sample, or leave it out")
 
 
 class OwnSamples(Split):
@@ -33,14 +43,16 @@ class OwnSamples(Split):
         Which of its samples; all by default.
     own : callable, optional
         Puts samples together, as `prunekit.tasks.collate` takes it; left out, the dataset's attribute ``collate``.
+    task : object, optional
+        Of the data. One of the user's own knows what NaN stands for among its samples; for any other it is an error.
     """
 
-    def __init__(self, dataset: Any, name: str, indices: Indices | None = None, own: Collate | None = None) -> None:
+    def __init__(self, dataset: Any, name: str, indices: Indices | None = None, own: Collate | None = None, task: Any = None) -> None:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise wrong(f"{name} is a {type(dataset).__name__}, which has no len() or no [i]", DataError)
         self.dataset, self.name = dataset, name
         self.collate = own or getattr(dataset, "collate", None)
-        self.task = getattr(dataset, "task", None)
+        self.task = getattr(dataset, "task", None) or task
         self._indices = np.arange(len(dataset)) if indices is None else indices
         if not self._indices.size:
             raise DataError(f"{name} is empty: it needs at least one sample")
@@ -58,6 +70,9 @@ class OwnSamples(Split):
             raise wrong(f"{self.name}[{place}] is not a pair (inputs, target): {' '.join(str(error).split())}", DataError) from error
         except Exception as error:
             raise DataError(f"{self.name}[{place}] failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        if self.collate is None and (self.task is None or self.task in list(TASKS)):
+            for part in (inputs, target):
+                whole(part, f"{self.name}[{place}]")
         return inputs, target
 
     def batches(self, batch_size: int = 256) -> Iterator[Batch]:  # type: ignore[override]

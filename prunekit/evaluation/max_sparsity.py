@@ -201,7 +201,10 @@ def _figure(value: float, drop: Difference) -> str:
 
 def _allowed(allowed: float, drop: Difference) -> str:
     """Return what is allowed."""
-    return f"{100 * allowed:g} points" if drop.metric.unit == PERCENT else drop.metric.format(allowed)
+    if drop.metric.unit != PERCENT:
+        return drop.metric.format(allowed)
+    shown = f"{100 * allowed:g}"
+    return f"{shown} point{'' if shown == '1' else 's'}"
 
 
 def _units(drop: Difference) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from prunekit.errors import StoreError
 from prunekit.experiments.home import VARIABLE as HOME
 from prunekit.experiments.store import RunStore
-from prunekit.lessons.course import LESSONS
+from prunekit.lessons.lesson import LESSONS
 
 VARIABLE, KEY = "PRUNEKIT_CLASSROOM", "PRUNEKIT_CLASSROOM_KEY"
 MARK = ".prunekit-classroom"

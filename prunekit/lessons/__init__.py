@@ -1,9 +1,9 @@
 """Nine short lessons on pruning. Every figure is computed when it is asked for, on the embedded digits."""
 
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
-from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.course import answer_of
 from prunekit.lessons.glossary import TERMS, Paper, Term, term
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson, Verdict
+from prunekit.lessons.lesson import LESSONS, Answer, Control, Guess, Lesson, Verdict
 from prunekit.lessons.presets import PRESETS, Preset, measure, preset
 from prunekit.lessons.reasons import Measured
 

@@ -9,13 +9,9 @@ import pandas as pd
 from prunekit.evaluation.paired import ALPHA
 from prunekit.evaluation.progress import Progress
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, digits, model_of
 from prunekit.lessons.wording import percent, points, small
-
-WEIGHTS = "The one that lost single weights"
-CHANNELS = "The one that lost whole channels"
-EQUAL = "No difference that can be told"
 
 PLACES = {
     "maximum compression": "a small file",
@@ -34,42 +30,12 @@ LESS = {
 PICKS = {"unstructured": "single weights", "structured": "whole channels", "neither": "neither"}
 NUMBERS = ("params", "macs", "bytes", "ms", "ms_one", "accuracy", "sparsity")
 
-LESSON = Lesson(
-    9,
-    "choose",
-    "Which one for a phone, a server, a paper?",
-    "Two copies of the network may keep the same share of {budget}, {share} % of the original. "
-    "One lost single weights, the other whole channels. Which one reads more digits right?",
-    "Single weights or whole channels: which is better depends on what is scarce. Compare them at an equal budget, and see where each "
-    "is at home.",
-    Guess("choice", "More digits read right", options=(WEIGHTS, CHANNELS, EQUAL)),
-    (
-        Control(
-            "budget",
-            "What is scarce",
-            "choice",
-            options=(("params", "weights"), ("macs", "multiplications"), ("bytes", "storage"), ("ms", "time")),
-            start="params",
-        ),
-        Control("share", "How much may stay", "slider", 10, 60, 10, start=20, unit="%"),
-    ),
-    "accuracy",
-    ("unstructured pruning", "structured pruning", "N:M sparsity", "sparse accelerator", "compression ratio", "latency", "significant"),
-)
+LESSON = lesson("choose")
+WEIGHTS, CHANNELS, EQUAL = LESSON.guess.options
 
 
 def answer(budget: str, share: int, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
-    """Prune to the same budget twice, measure, and read off which copy is at home where.
-
-    Parameters
-    ----------
-    budget : str
-        What is scarce.
-    share : int
-        How much of it may stay, in percent.
-    progress, cancel
-        As for :func:`prunekit.lessons.answer_of`.
-    """
+    """Prune to the same budget twice, measure, and read off which copy is at home where."""
     frame = at_equal_budgets(model_of({"model": CNN}), digits(), budget, share / 100, progress=progress, cancel=cancel)
     advice = when_to_use(frame)
     rows = frame.set_index("kind")

@@ -8,46 +8,18 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint, sweep
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, digits, model_of, spec_of
 from prunekit.lessons.wording import change, percent, points
 from prunekit.pruning.api import prune
 
 GRID = (*range(0, 60, 5), *range(60, 100, 2), 99)  # percent: closer where small networks break
 
-LESSON = Lesson(
-    4,
-    "cliff",
-    "All layers, to the cliff",
-    "Remove {criterion} from all layers at once and repair nothing. What share can go before accuracy falls by more than {drop} points?",
-    "Accuracy is the share of images that the network reads right; a point is one image in a hundred. A network holds weights that nobody "
-    "misses, but not only such: the edge behind which it stops working is called the cliff.",
-    Guess("number", "Share that can go", "%"),
-    (
-        Control(
-            "criterion",
-            "What goes first",
-            "choice",
-            options=(("l1", "the smallest weights"), ("random", "weights drawn by lot")),
-            start="l1",
-        ),
-        Control("drop", "Accuracy that may be lost", "slider", 1, 20, 1, start=5, unit="points"),
-    ),
-    "accuracy",
-    ("accuracy", "sparsity", "global scope", "criterion", "interval", "validation images", "significant"),
-)
+LESSON = lesson("cliff")
 
 
 def answer(criterion: str, drop: int) -> Answer:
-    """Measure the curve on the validation images, find the cliff, and confirm it on the test images.
-
-    Parameters
-    ----------
-    criterion : str
-        What goes first.
-    drop : int
-        Accuracy that may be lost, in points.
-    """
+    """Measure the curve on the validation images, find the cliff, and confirm it on the test images."""
     settings = {"model": CNN, "criterion": criterion, "drop": drop / 100, "split": "validation"}
     model, data = model_of(settings), digits()
     curve = list(sweep(model, spec_of(settings, model), [share / 100 for share in GRID], data, split="validation"))
@@ -59,7 +31,7 @@ def answer(criterion: str, drop: int) -> Answer:
     numbers |= {"images": curve[0].accuracy.n, "test_change": confirmed.value, "test_p": confirmed.p_value}
     value = 100 * curve[last].requested
     frames = {"curve": _frame(curve)}
-    return Answer(value, percent(value / 100), _said(curve, last, confirmed), frames, numbers, settings, LESSON.guess, near=5)
+    return Answer(value, percent(value / 100), _said(curve, last, confirmed), frames, numbers, settings, LESSON.guess)
 
 
 def _last_before(curve: list[SweepPoint], drop: int) -> int:

@@ -1,4 +1,4 @@
-"""The nine lessons in order, and the answer to each."""
+"""The answer to each lesson, and which module measures it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Progress, check_cancel
 from prunekit.lessons import choose, cliff, faster, filters, fragile, heal, layer, matrix, weights
-from prunekit.lessons.lesson import Answer, Lesson
+from prunekit.lessons.lesson import LESSONS, Answer
 from prunekit.lessons.settings import one_thread
 
-MODULES = (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose)
-LONG = (heal, faster, choose)  # train or time
-LESSONS: tuple[Lesson, ...] = tuple(module.LESSON for module in MODULES)
+MEASURED_BY = {module.LESSON.key: module for module in (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose)}
 
 
 def answer_of(number: int, *, progress: Progress | None = None, cancel: threading.Event | None = None, **controls: Any) -> Answer:
@@ -42,12 +40,12 @@ def answer_of(number: int, *, progress: Progress | None = None, cancel: threadin
     Cancelled
         If ``cancel`` was set.
     """
-    if isinstance(number, bool) or number not in range(1, len(MODULES) + 1):
-        raise PrunekitError(f"there are lessons 1 to {len(MODULES)}; got {number!r}")
-    module = MODULES[number - 1]
-    values = module.LESSON.checked(**controls)
+    if isinstance(number, bool) or number not in range(1, len(LESSONS) + 1):
+        raise PrunekitError(f"there are lessons 1 to {len(LESSONS)}; got {number!r}")
+    lesson = LESSONS[number - 1]
+    module, values = MEASURED_BY[lesson.key], lesson.checked(**controls)
     check_cancel(cancel)
-    watch = {"progress": progress, "cancel": cancel} if module in LONG else {}
+    watch = {"progress": progress, "cancel": cancel} if lesson.long else {}
     with one_thread():
         answer: Answer = module.answer(**values, **watch)
     return answer

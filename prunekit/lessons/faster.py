@@ -13,50 +13,22 @@ from prunekit.latency.diagnosis.wording import ms
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate, CandidateLatency
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, model_of, spec_of
 from prunekit.lessons.wording import percent, timing
 from prunekit.pruning.api import prune
 from prunekit.pruning.result import PruneResult
 
-ZEROS = "The copy with the zeros"
-SMALLER = "The copy with fewer channels"
-BOTH = "Both"
-NEITHER = "Neither"
-
 NAMES = ("original", "zeros", "smaller")
 BUDGET_S = 2
 BLURRED = 0.3  # an interval that is wider than this says little about a ratio
 
-LESSON = Lesson(
-    8,
-    "faster",
-    "Measure: smaller or faster?",
-    "In one copy of the network {sparsity} % of the weights are set to zero, from another {sparsity} % of the channels are cut out. "
-    "Which copy is faster on this machine ({batch})?",
-    "Fewer numbers to multiply should mean less time. Whether it does is measured here and now, the copies taking turns with the original.",
-    Guess("choice", "Faster than the original", options=(ZEROS, SMALLER, BOTH, NEITHER)),
-    (
-        Control("sparsity", "Share to remove", "slider", 50, 90, 10, start=70, unit="%"),
-        Control("batch", "Images at a time", "choice", options=(("1", "one image at a time"), ("64", "64 images at a time")), start="64"),
-    ),
-    "latency",
-    ("latency", "MACs", "mask", "channel", "structured pruning", "batch", "interval"),
-)
+LESSON = lesson("faster")
+ZEROS, SMALLER, BOTH, NEITHER = LESSON.guess.options
 
 
 def answer(sparsity: int, batch: str, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
-    """Time the original, a masked copy and a smaller copy in turns, in a process of their own.
-
-    Parameters
-    ----------
-    sparsity : int
-        Share of the weights, and of the channels, in percent.
-    batch : str
-        Images at a time.
-    progress, cancel
-        As for :func:`prunekit.lessons.answer_of`.
-    """
+    """Time the original, a masked copy and a smaller copy in turns, in a process of their own."""
     settings = {"model": CNN, "mode": "structured", "sparsity": sparsity / 100, "batch": (int(batch),), "threads": (1,)}
     settings |= {"runtimes": ("eager",), "budget": BUDGET_S}
     model = model_of(settings)

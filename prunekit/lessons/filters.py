@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, model_of, spec_of
 from prunekit.lessons.wording import percent, shape
 from prunekit.models.histograms import filter_norms
@@ -16,27 +16,11 @@ from prunekit.pruning.result import LayerResult, PruneResult
 
 LAYER, PLACE, NEXT = "conv2", 1, "fc1"
 
-LESSON = Lesson(
-    7,
-    "filters",
-    "Remove filters",
-    "The layer conv2 has 64 filters. Cut {gone} out: what share of the weights of the next layer, fc1, goes too?",
-    "A filter makes one picture, a channel, out of what enters the layer. The next layer has weights for every channel that it is given.",
-    Guess("number", "Share of fc1 that goes too", "%"),
-    (Control("gone", "Filters to cut out of conv2", "slider", 1, 60, 1, start=20),),
-    "prune",
-    ("structured pruning", "filter", "channel", "coupling", "surgery", "proof"),
-)
+LESSON = lesson("filters")
 
 
 def answer(gone: int) -> Answer:
-    """Cut the weakest filters out of conv2, and look at the layer behind it.
-
-    Parameters
-    ----------
-    gone : int
-        Filters that go.
-    """
+    """Cut the weakest filters out of conv2, and look at the layer behind it."""
     model = model_of({"model": CNN})
     weight = weight_of(model, LAYER)
     settings = {"model": CNN, "mode": "structured", "layers": (PLACE,), "sparsity": gone / len(weight), "focus": PLACE}
@@ -51,7 +35,7 @@ def answer(gone: int) -> Answer:
     kept = set(result.kept[LAYER])
     filters = pd.DataFrame({"filter": range(len(weight)), "norm": filter_norms(weight), "kept": [i in kept for i in range(len(weight))]})
     frames = {"filters": filters, "layers": _layers(result)}
-    return Answer(100 * share, percent(share), _said(result, layers), frames, numbers, settings, LESSON.guess, near=3)
+    return Answer(100 * share, percent(share), _said(result, layers), frames, numbers, settings, LESSON.guess)
 
 
 def _layers(result: PruneResult) -> pd.DataFrame:

@@ -10,33 +10,15 @@ import pandas as pd
 from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import sensitivity
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, digits, model_of, spec_of
 from prunekit.lessons.wording import change, percent, plural, points
 from prunekit.models.info import info
 from prunekit.models.layer_table import layer_table
 
-OPTIONS = {
-    "conv1": "conv1, the first: it looks at the pixels",
-    "conv2": "conv2: it combines what conv1 has seen",
-    "fc1": "fc1, the largest: it weighs all up",
-    "fc2": "fc2, the last: it names the digit",
-}
-NONE = "None of them: no layer stands out"
-
-LESSON = Lesson(
-    5,
-    "fragile",
-    "Which layers are fragile",
-    "One layer at a time loses its smallest {sparsity} % of weights while the other three stay whole. "
-    "Which layer does the network miss most?",
-    "A network has four layers with weights here, very different in size. A layer is fragile if accuracy falls when only "
-    "this layer is pruned.",
-    Guess("choice", "The most fragile layer", options=(*OPTIONS.values(), NONE)),
-    (Control("sparsity", "Share of the layer's weights to remove", "slider", 50, 95, 5, start=90, unit="%"),),
-    "sensitivity",
-    ("sensitivity", "layer", "accuracy", "interval", "validation images", "significant"),
-)
+LESSON = lesson("fragile")
+*_, NONE = LESSON.guess.options
+OPTIONS = dict(zip(("conv1", "conv2", "fc1", "fc2"), LESSON.guess.options, strict=False))
 
 
 @dataclass(frozen=True)
@@ -50,13 +32,7 @@ class _Alone:
 
 
 def answer(sparsity: int) -> Answer:
-    """Prune each layer alone and measure what it costs on the validation images.
-
-    Parameters
-    ----------
-    sparsity : int
-        Of each layer's weights, in percent.
-    """
+    """Prune each layer alone and measure what it costs on the validation images."""
     settings = {"model": CNN, "sparsity": sparsity / 100}
     model, data = model_of(settings), digits()
     found = sensitivity(model, data, spec_of(settings, model), [sparsity / 100])

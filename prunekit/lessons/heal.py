@@ -10,42 +10,17 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, digits, model_of, recovery_of, spec_of
 from prunekit.lessons.wording import change, percent, points, told
 from prunekit.training import prune_and_recover
 from prunekit.training.result import Recovered
 
-LESSON = Lesson(
-    6,
-    "heal",
-    "Fine-tune and see it come back",
-    "{sparsity} % of the channels are cut out; then the network trains on for a moment (passes over its images: {epochs}). "
-    "How many of a hundred test images does it read right afterwards?",
-    "A channel is one of the pictures that a layer hands to the next one. A network that has lost some can learn again: training goes on "
-    "from the weights that are left, which is called fine-tuning.",
-    Guess("number", "Accuracy after fine-tuning", "%"),
-    (
-        Control("sparsity", "Share of the channels to cut out", "slider", 30, 80, 10, start=70, unit="%"),
-        Control("epochs", "Passes over the training images", "slider", 1, 3, 1, start=2),
-    ),
-    "recover",
-    ("fine-tuning", "epoch", "structured pruning", "channel", "one-shot", "accuracy", "significant"),
-)
+LESSON = lesson("heal")
 
 
 def answer(sparsity: int, epochs: int, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
-    """Cut channels out, fine-tune, and read the test images before, after the cut and at the end.
-
-    Parameters
-    ----------
-    sparsity : int
-        Share of the channels, in percent.
-    epochs : int
-        Passes over the training images.
-    progress, cancel
-        As for :func:`prunekit.lessons.answer_of`.
-    """
+    """Cut channels out, fine-tune, and read the test images before, after the cut and at the end."""
     settings = {"model": CNN, "mode": "structured", "sparsity": sparsity / 100, "recalibrate": False, "epochs": epochs}
     model, data = model_of(settings), digits()
     found = prune_and_recover(model, spec_of(settings, model), recovery_of(settings), data, progress=progress, cancel=cancel)
@@ -54,7 +29,7 @@ def answer(sparsity: int, epochs: int, *, progress: Progress | None = None, canc
     numbers = {"dense": dense.value, "cut": cut.value, "healed": healed.value, "images": dense.n}
     frames = {"course": _course({"original": dense, "after the cut": cut, "after fine-tuning": healed}), "epochs": _epochs(found)}
     value = 100 * healed.value
-    return Answer(value, percent(healed.value), _said(dense, cut, healed, epochs), frames, numbers, settings, LESSON.guess, near=3)
+    return Answer(value, percent(healed.value), _said(dense, cut, healed, epochs), frames, numbers, settings, LESSON.guess)
 
 
 def _course(steps: dict[str, Evaluation]) -> pd.DataFrame:

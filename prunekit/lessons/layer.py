@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prunekit.evaluation.compression import squeeze
 from prunekit.evaluation.sparse_formats import format_bytes, smallest
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import MLP, model_of, spec_of
 from prunekit.lessons.wording import percent, plural, shape
 from prunekit.models.layers import weight_of
@@ -24,32 +24,12 @@ TITLES = {
     "gzip": "gzip: every number, then compressed",
 }
 
-SAME = "It stays as it is"
-NARROWER = "It gets narrower: columns disappear"
-SHORTER = "It gets shorter: rows disappear"
-
-LESSON = Lesson(
-    3,
-    "layer",
-    "One layer, weight by weight",
-    "The last layer of this network is a matrix of 10 x 100 weights. The smallest {sparsity} % of them are removed, one by one. "
-    "What happens to the shape of the matrix?",
-    "Removing single weights is called unstructured pruning. It takes the least important weights, wherever they stand.",
-    Guess("choice", "The shape afterwards", options=(SAME, NARROWER, SHORTER)),
-    (Control("sparsity", "Share of the weights to remove", "slider", 0, 95, 5, start=70, unit="%"),),
-    "prune",
-    ("unstructured pruning", "sparsity", "mask", "sparse format"),
-)
+LESSON = lesson("layer")
+SAME, NARROWER, SHORTER = LESSON.guess.options
 
 
 def answer(sparsity: int) -> Answer:
-    """Remove a share of one layer's weights.
-
-    Parameters
-    ----------
-    sparsity : int
-        In percent.
-    """
+    """Remove a share of one layer's weights."""
     settings = {"model": MLP, "layers": (PLACE,), "sparsity": sparsity / 100, "focus": PLACE}
     model = model_of(settings)
     result = prune(model, spec_of(settings, model))

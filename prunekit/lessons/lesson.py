@@ -1,9 +1,11 @@
-"""What a lesson is made of: a question, a guess, a few controls, and an answer that was measured a moment ago."""
+"""Lessons as `content/lessons.toml` has them: a question, a guess, a few controls; and the answer that was measured."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
@@ -29,6 +31,8 @@ class Guess:
         The scale of a number.
     options : tuple of str
         The sentences of a choice.
+    near : float
+        How far off a number may be and still be right; what is shown has one decimal.
     """
 
     kind: str
@@ -38,6 +42,7 @@ class Guess:
     high: float = 100
     step: float = 1
     options: tuple[str, ...] = ()
+    near: float = 0.05
 
     def checked(self, guess: object) -> Value:
         """Return a guess in its one canonical form.
@@ -139,6 +144,8 @@ class Lesson:
         The page of the dashboard that does the same with any model.
     terms : tuple of str
         Words of the glossary.
+    long, timed : bool
+        Whether it trains or times, and is measured in the background; whether it times, and comes out a little different each time.
     """
 
     number: int
@@ -150,6 +157,8 @@ class Lesson:
     controls: tuple[Control, ...]
     page: str
     terms: tuple[str, ...]
+    long: bool = False
+    timed: bool = False
 
     @property
     def starts(self) -> dict[str, Any]:
@@ -216,8 +225,6 @@ class Answer:
         Fields of the dashboard's settings: the same thing on the real page.
     guess : Guess
         The scale that a guess is judged on.
-    near : float
-        How far off a number may be and still be right; what is shown has one decimal.
     """
 
     value: Value
@@ -227,7 +234,6 @@ class Answer:
     numbers: Mapping[str, float] = field(repr=False)
     settings: Mapping[str, Any] = field(repr=False)
     guess: Guess = field(repr=False)
-    near: float = 0.05
 
     def verdict(self, guess: object) -> Verdict:
         """Return what is to be said about a guess.
@@ -249,7 +255,7 @@ class Answer:
         distance = said_number(abs(off), "points" if self.guess.unit == "%" else self.guess.unit)
         distance = "1 point" if distance == "1 points" else distance
         yours = said_number(said, self.guess.unit)
-        if abs(off) <= self.near:
+        if abs(off) <= self.guess.near:
             exact = abs(off) < 0.05  # what is shown has one decimal
             return Verdict(True, f"Exactly: {self.shown}." if exact else f"Close: {self.shown}, {distance} from your {yours}.")
         return Verdict(False, f"You said {yours}, it is {self.shown}: you were {distance} too {'high' if off > 0 else 'low'}.")
@@ -266,3 +272,28 @@ def _on_scale(name: str, value: object, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise PrunekitError(f"{name} must be a number from {low:g} to {high:g}; got {value!r}")
     return float(value)
+
+
+def content(name: str) -> dict[str, Any]:
+    """Return a file of the lessons' content."""
+    return tomllib.loads(files("prunekit.lessons").joinpath("content", f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _tuples(value: Any) -> Any:
+    """Return lists, and lists in them, as tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _made(number: int, told: dict[str, Any]) -> Lesson:
+    """Return a lesson as its table says."""
+    guess, *controls = ({name: _tuples(value) for name, value in part.items()} for part in (told.pop("guess"), *told.pop("controls")))
+    rest = {name: _tuples(value) for name, value in told.items()}
+    return Lesson(number, **rest, guess=Guess(**guess), controls=tuple(Control(**each) for each in controls))
+
+
+LESSONS: tuple[Lesson, ...] = tuple(_made(number, told) for number, told in enumerate(content("lessons")["lesson"], 1))
+
+
+def lesson(key: str) -> Lesson:
+    """Return a lesson by its short name."""
+    return next(each for each in LESSONS if each.key == key)

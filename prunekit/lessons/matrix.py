@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import MLP, model_of
 from prunekit.lessons.wording import percent, plural, points
 from prunekit.models.layers import weight_of
@@ -19,27 +19,11 @@ from prunekit.pruning.unstructured.masks import masks_at
 
 LAYER, PLACE, SIDE = "fc3", 2, 5
 
-LESSON = Lesson(
-    2,
-    "matrix",
-    "Prune a 5 x 5 matrix by hand",
-    "These are 25 real weights of a trained network, and {cells} of them must go. How much of their strength can stay at best?",
-    "The strength of a matrix is the sum of its squared weights. Tick the weights that you would set to zero, and see what is left of it.",
-    Guess("number", "Strength that can stay", "%"),
-    (Control("cells", "Weights to set to zero", "cells", 0, 24, start=tuple(range(15))),),
-    "prune",
-    ("weight", "mask", "magnitude", "criterion"),
-)
+LESSON = lesson("matrix")
 
 
 def answer(cells: Sequence[int]) -> Answer:
-    """Compare the ticked weights with as many of the smallest.
-
-    Parameters
-    ----------
-    cells : sequence of int
-        What goes, counted row by row from 0.
-    """
+    """Compare the ticked weights with as many of the smallest."""
     block = weight_of(model_of({"model": MLP}), LAYER)[:SIDE, :SIDE].clone()
     yours = np.ones(SIDE * SIDE, bool)
     yours[list(cells)] = False
@@ -51,19 +35,11 @@ def answer(cells: Sequence[int]) -> Answer:
     frame = pd.DataFrame({"row": rows, "column": columns, "weight": weights, "yours": yours, "best": best})
     settings = {"model": MLP, "layers": (PLACE,), "sparsity": min(len(cells), SIDE * SIDE - 1) / SIDE**2, "focus": PLACE}
     shown = percent(kept["best"])
-    return Answer(100 * kept["best"], shown, _said(numbers), {"cells": frame}, numbers, settings, LESSON.guess, near=5)
+    return Answer(100 * kept["best"], shown, _said(numbers), {"cells": frame}, numbers, settings, LESSON.guess)
 
 
 def smallest_gone(block: Tensor, gone: int) -> NDArray[np.bool_]:
-    """Return which weights of a matrix stay when the smallest go, row by row.
-
-    Parameters
-    ----------
-    block : Tensor, shape [rows, columns]
-        Weights.
-    gone : int
-        How many go.
-    """
+    """Return which weights of a matrix stay when the smallest go, row by row."""
     if gone == block.numel():
         return np.zeros(gone, bool)
     layer = nn.Linear(block.shape[1], block.shape[0], bias=False)

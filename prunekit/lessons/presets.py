@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,9 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import Progress, check_cancel, part_of
 from prunekit.lessons import reasons
+from prunekit.lessons.lesson import content
 from prunekit.lessons.reasons import Measured
-from prunekit.lessons.settings import CNN, digits, model_of, one_thread, recovery_of, spec_of
+from prunekit.lessons.settings import digits, model_of, one_thread, recovery_of, spec_of
 from prunekit.lessons.wording import percent, told
 from prunekit.pruning.result import PruneResult
 from prunekit.training import prune_and_recover
@@ -146,56 +147,18 @@ def preset(key: str) -> Preset:
     raise PrunekitError(f"there is no preset {key!r}; there are {', '.join(found.key for found in PRESETS)}")
 
 
-_BASE = {"model": CNN, "mode": "unstructured", "criterion": "l1", "sparsity": 0.5, "recalibrate": False, "epochs": 0}
-_LOT = _BASE | {"criterion": "random"}
-_NINE_TENTHS = _BASE | {"sparsity": 0.9}
-_NEARLY_ALL = _BASE | {"sparsity": 0.99}
-_CHANNELS = _BASE | {"mode": "structured", "sparsity": 0.7}
-_SPARSE = _BASE | {"sparsity": 0.95}
-_GRADUAL = {"epochs": 3, "schedule": "agp", "steps": 3}
+def _presets() -> Iterator[Preset]:
+    """Yield the presets of `content/presets.toml`: each is the base with its own settings."""
+    told = content("presets")
+    for each in told["preset"]:
+        ours, other = (told["base"] | each.pop(name) for name in ("settings", "other"))
+        yield Preset(**each, settings=_as_settings(ours), other=_as_settings(other), point=reasons.OF_PRESETS[each["key"]])
 
-PRESETS: tuple[Preset, ...] = (
-    Preset("magnitude", "Global magnitude on a small network", True, _BASE, "as many drawn by lot", _LOT, "prune", reasons.magnitude),
-    Preset("random", "Weights drawn by lot", False, _LOT, "as many of the smallest", _BASE, "prune", reasons.by_lot),
-    Preset(
-        "first",
-        "Pruning the first layer",
-        False,
-        _NINE_TENTHS | {"layers": (0,)},
-        "the same share of the largest layer",
-        _NINE_TENTHS | {"layers": (2,)},
-        "prune",
-        reasons.first_layer,
-    ),
-    Preset(
-        "oneshot",
-        "99 % in one cut",
-        False,
-        _NEARLY_ALL,
-        "the same sparsity in three steps, trained after each",
-        _NEARLY_ALL | _GRADUAL,
-        "prune",
-        reasons.oneshot,
-    ),
-    Preset(
-        "untuned",
-        "Channels cut, no fine-tuning",
-        False,
-        _CHANNELS,
-        "two epochs of fine-tuning",
-        _CHANNELS | {"epochs": 2},
-        "recover",
-        reasons.untuned,
-    ),
-    Preset(
-        "stale",
-        "BatchNorm not recalibrated",
-        False,
-        _SPARSE,
-        "BatchNorm recalibrated",
-        _SPARSE | {"recalibrate": True},
-        "recover",
-        reasons.stale,
-    ),
-)
+
+def _as_settings(told: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of the dashboard's settings: lists are tuples there."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+
+
+PRESETS: tuple[Preset, ...] = tuple(_presets())
 """In the order in which they are shown."""

@@ -123,3 +123,7 @@ def stale(measured: Measured) -> str:
     if _harmed(measured):
         return "Not one weight differs, and new means and variances for BatchNorm do not bring back what the cut has cost."
     return "Not one weight differs, and BatchNorm's old mean and variance still serve after this change."
+
+
+OF_PRESETS = {"magnitude": magnitude, "random": by_lot, "first": first_layer, "oneshot": oneshot, "untuned": untuned, "stale": stale}
+"""By the key of a preset."""

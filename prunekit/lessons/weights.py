@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.lessons.lesson import Answer, Control, Guess, Lesson
+from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, model_of
 from prunekit.lessons.wording import percent
 from prunekit.models.histograms import histogram
@@ -15,45 +15,11 @@ from prunekit.models.layers import prunable_layers, weight_of
 
 BINS = 100
 
-LESSON = Lesson(
-    1,
-    "weights",
-    "Look at the weights",
-    "Call a weight small if it is less than {below} % of the largest one. What share of the weights in {layer} is small?",
-    "This network reads handwritten digits. All that it has learnt is a list of plain numbers, its weights: some large, some close to "
-    "zero. Before anything is removed, look at them.",
-    Guess("number", "Share of small weights", "%"),
-    (
-        Control("below", "Small means less than … of the largest weight", "slider", 1, 50, 1, start=10, unit="%"),
-        Control(
-            "layer",
-            "Which weights",
-            "choice",
-            options=(
-                ("all", "all layers"),
-                ("conv1", "conv1 (the first layer)"),
-                ("conv2", "conv2"),
-                ("fc1", "fc1"),
-                ("fc2", "fc2 (the last layer)"),
-            ),
-            start="all",
-        ),
-    ),
-    "layers",
-    ("weight", "magnitude", "histogram", "layer"),
-)
+LESSON = lesson("weights")
 
 
 def answer(below: int, layer: str) -> Answer:
-    """Count the weights that are smaller than a share of the largest.
-
-    Parameters
-    ----------
-    below : int
-        In percent of the largest weight.
-    layer : str
-        A layer's name, or ``all``.
-    """
+    """Count the weights that are smaller than a share of the largest."""
     model = model_of({"model": CNN})
     names = prunable_layers(model)
     chosen = names if layer == "all" else (layer,)
@@ -67,7 +33,7 @@ def answer(below: int, layer: str) -> Answer:
     frames = {"histogram": _bins(values, bound), "layers": _layers(model, names, bound)}
     settings = {"model": CNN, "pick": () if layer == "all" else (names.index(layer),)}
     share = numbers["share"]
-    return Answer(100 * share, percent(share), _said(numbers), frames, numbers, settings, LESSON.guess, near=5)
+    return Answer(100 * share, percent(share), _said(numbers), frames, numbers, settings, LESSON.guess)
 
 
 def _flat(model: nn.Module, names: tuple[str, ...]) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ from prunekit.models.torchvision_models import (
     torchvision_models,
     torchvision_names,
 )
-from sample_models import SAMPLES, card, weights_path
+from sample_models import FOLDERS, SAMPLES, card, weights_path
 from sample_models.tables import TABLES
 
 SEED = 0
@@ -60,7 +60,7 @@ def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]
         return model, timm_info(model_id, model)
     if is_factory(name):
         return _own(model_id)
-    known = [*SAMPLES, *TABLES, *(PREFIX + n for n in torchvision_names())]
+    known = [*SAMPLES, *TABLES, *FOLDERS, *(PREFIX + n for n in torchvision_names())]
     raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models'} A model is {KINDS}")
 
 
@@ -90,7 +90,8 @@ def _sample(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
     )
     if model_id.weights is None:
         if not path.is_file():
-            raise ModelError(f"the sample {sample.name} has no weights yet: train it with python -m sample_models.train {sample.name}")
+            how = f"python -m prunekit.training.samples {sample.name}"
+            raise ModelError(f"the sample {sample.name} has no weights yet: train it with {how}")
         fit_state(model, read_checkpoint(path), path.name)
     return model, known
 

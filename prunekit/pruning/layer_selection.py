@@ -112,16 +112,7 @@ def share_out(total: int, sizes: dict[str, int], fixed: dict[str, int], what: st
     if not free and abs(rest) <= SAME * everything:
         return 0  # every layer has an override: what they make up is the total, and asked for but for rounding
     if rest < 0:
-        raise OutOfReach.at(
-            taken / everything,
-            f"the overrides alone remove {taken:,} of {everything:,} {what} ({taken / everything:.2%}), more than the "
-            f"{total:,} asked for: raise the sparsity to at least {taken / everything:.4f} or lower an override",
-        )
+        raise OutOfReach.at(taken / everything, what, more=True)
     if rest > free:
-        limit = (taken + free) / everything
-        raise OutOfReach.at(
-            limit,
-            f"with these overrides at most {taken + free:,} of {everything:,} {what} ({limit:.2%}) can go, and {total:,} were "
-            f"asked for: lower the sparsity to at most {limit:.4f} or raise an override",
-        )
+        raise OutOfReach.at((taken + free) / everything, what, more=False)
     return rest

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from html import escape
-from string import Template
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
 from prunekit.comparison.columns import Column, SettingRow, Speed
 from prunekit.comparison.comparison import Comparison
@@ -196,87 +197,23 @@ def _marked(cells: list[Cell], best: int) -> tuple[Cell, ...]:
     return tuple(Cell(c.text, c.note, place == best + 1 and best >= 0) for place, c in enumerate(cells))
 
 
-def table_html(comparison: Comparison, *, relative: bool = False, dark: bool = False) -> str:
-    """Return the table with its own style.
+TEMPLATES = Environment(loader=PackageLoader("prunekit.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+TEMPLATES.filters.update(called=called, colour=letter_colour, short_title=short_title)
+
+
+def table_html(comparison: Comparison, *, relative: bool = False, dark: bool = False) -> Markup:
+    """Return the table with its own style: HTML without any script, foreign text in it escaped.
 
     Parameters
     ----------
     comparison : Comparison
-        What to show; foreign text in it is escaped.
+        What to show.
     relative : bool
         As for `groups`.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    str
-        HTML without any script.
     """
-    head = "".join(_head(column, dark) for column in comparison.all)
-    wide = len(comparison.all) + 1
-    body = "".join(
-        f'<tr class="g"><th colspan="{wide}" scope="colgroup">{escape(name)}</th></tr>' + "".join(map(_row, rows))
-        for name, rows in groups(comparison, relative=relative).items()
-    )
-    top = f"<colgroup>{'<col>' * wide}</colgroup><thead><tr><td></td>{head}</tr></thead>"
-    return f'<div class="pk">{_style(dark, wide)}<table>{top}<tbody>{body}</tbody></table></div>'
-
-
-def _head(column: Column, dark: bool) -> str:
-    """Return the head of a column: its colour, letter, title and id."""
-    colour = letter_colour(column.letter, dark)
-    about = f"<small>{escape(short_title(column.run))}</small>" if column.name else ""
-    gone = f'<span class="gone" title="{escape(column.gone)}">weights gone</span>' if column.gone else ""
-    return (
-        f'<th scope="col" style="border-top:3px solid {colour}"><b style="color:{colour}">{escape(column.letter)}</b>'
-        f'<span class="t">{escape(called(column))}</span>{about}<code>{escape(column.run.id[:12])}</code>{gone}</th>'
-    )
-
-
-def _row(row: Row) -> str:
-    """Return one row."""
-    tag = f'<i class="{row.how}">{row.how}</i>' if row.how else ""
-    mark = f"<em>{row.mark}</em> " if row.mark else ""
-    cells = "".join(
-        f"<td{' class=best' if cell.best else ''}>{escape(cell.text)}{f'<small>{escape(cell.note)}</small>' if cell.note else ''}</td>"
-        for cell in row.cells
-    )
-    return f'<tr{" class=differs" if row.mark else ""}><th scope="row">{mark}{escape(row.label)}{tag}</th>{cells}</tr>'
-
-
-def _style(dark: bool, wide: int) -> str:
-    """Return the style of the table."""
-    first = 11 if wide < 7 else 8.5
     colours = {"ink": theme.ink(dark), "muted": theme.muted(dark), "line": theme.grid(dark), "gone": theme.removed(dark, 1.0)}
-    return STYLE.substitute(
-        colours,
-        dense=theme.fade(theme.dense(dark), 0.09),
-        mark=theme.fade("#e69f00", 0.14),
-        wide=round(first + (6.6 if wide < 7 else 5.6) * (wide - 1), 1),  # a word of its own needs that; on a phone the table slides
-        font=0.93 if wide < 7 else 0.84,
-        first=first,
-    )
-
-
-STYLE = Template("""<style>
-.pk {overflow-x: auto; color: $ink; font-size: ${font}rem; font-variant-numeric: tabular-nums}
-.pk table {border-collapse: collapse; width: 100%; table-layout: fixed; min-width: ${wide}rem}
-.pk col:first-child {width: ${first}rem}
-.pk th, .pk td {padding: .32rem .45rem; border: 0; border-bottom: 1px solid $line; text-align: right; vertical-align: top; font-weight: 400}
-.pk thead td {border: 0}
-.pk thead th {padding-top: .5rem; line-height: 1.25}
-.pk thead b {font-size: 1.1rem; display: block}
-.pk .t {display: block; font-weight: 500}
-.pk code {font-size: .7em; color: $muted; background: none; padding: 0}
-.pk .gone {display: block; color: $gone; font-size: .8rem}
-.pk tbody th {text-align: left}
-.pk thead th, .pk td {overflow-wrap: break-word}
-.pk tr.g th {padding-top: 1.1rem; font-weight: 600; color: $muted; font-size: .82rem; border-bottom: 2px solid $line}
-.pk tr > :nth-child(2) {background: $dense; border-right: 3px double $muted}
-.pk small {display: block; color: $muted; font-size: .86em; line-height: 1.25; font-weight: 400}
-.pk td.best {font-weight: 650}
-.pk i {font-style: normal; font-size: .72rem; color: $muted; margin-left: .45rem}
-.pk tr.differs > * {background: $mark}
-.pk em {font-style: normal; font-weight: 650}
-</style>""")
+    colours |= {"dense": theme.fade(theme.dense(dark), 0.09), "mark": theme.fade("#e69f00", 0.14)}
+    template, rows = TEMPLATES.get_template("table.html"), groups(comparison, relative=relative)
+    return Markup(template.render(colours, columns=comparison.all, groups=rows, dark=dark))

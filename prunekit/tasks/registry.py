@@ -25,7 +25,7 @@ def register(added: Task) -> Task:
 
 
 def task(name: str) -> Task:
-    """Return a task by name, or the user's own by ``path/to/file.py:task``.
+    """Return a task by name, that of a sample with a folder of its own, or the user's own by ``path/to/file.py:task``.
 
     Raises
     ------
@@ -42,7 +42,9 @@ def task(name: str) -> Task:
     from prunekit.errors import closest  # noqa: PLC0415
     from prunekit.local_code.factories import is_factory  # noqa: PLC0415 (a task's name and metrics need no torch)
     from prunekit.tasks.from_file import load_task  # noqa: PLC0415
+    from sample_models import FOLDERS, in_folder  # noqa: PLC0415
 
-    if is_factory(name):
+    if is_factory(name := in_folder(name, "task")):
         return load_task(name)
-    raise TaskError(f"there is no task {name!r}{closest(name, TASKS) or ':'} it must be {', '.join(TASKS)} or path/to/file.py:task")
+    known = [*TASKS, *FOLDERS]
+    raise TaskError(f"there is no task {name!r}{closest(name, known) or ':'} it must be {', '.join(known)} or path/to/file.py:task")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from prunekit.lessons.course import LESSONS
+from prunekit.lessons.lesson import LESSONS
 from tests.browser.tabs import WIDE
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

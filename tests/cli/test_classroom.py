@@ -15,7 +15,7 @@ import pytest
 import prunekit
 from prunekit.cli import app, classroom, main
 from prunekit.experiments.classroom import KEY, MARK, VARIABLE, Classroom, from_environment
-from prunekit.lessons.course import LESSONS
+from prunekit.lessons.lesson import LESSONS
 
 
 @pytest.fixture

@@ -175,3 +175,38 @@ def test_classes_may_be_named_by_whoever_asks(own):
     assert own("named", classes=("p", "q", "r")).classes == ("p", "q", "r") and own("named").classes == ("x", "y", "z")
     with pytest.raises(DataError, match="different names"):
         own("named", classes=("p", "p"))
+
+
+HOLES = """
+import torch
+from torch.utils.data import TensorDataset
+from prunekit.tasks import metric
+
+x, y, hollow = torch.rand(60, 10), torch.rand(60), torch.rand(60)
+x[17, 3] = hollow[5] = torch.nan
+
+@metric(better="lower")
+def error(seen): return seen["error"].mean()
+
+class Filled:
+    metrics = [error]
+    def loss(self, output, batch): return (output[:, 0] - batch.targets).square().mean()
+    def observe(self, output, batch): return {"error": (output[:, 0] - batch.targets).abs()}
+
+def pixels(): return TensorDataset(x.view(60, 1, 2, 5), torch.arange(60) % 5)
+def rows(): return TensorDataset(x, y)
+def targets(): return TensorDataset(torch.rand(60, 10), hollow)
+def theirs(): return TensorDataset(x, y)
+theirs.task = Filled()
+"""
+
+
+@pytest.mark.parametrize(("name", "place"), [("pixels", 17), ("rows", 17), ("targets", 5), ("theirs", None)])
+def test_a_sample_that_holds_nan_is_named_unless_the_users_own_task_judges_it(tmp_path, name, place):
+    (tmp_path / "holes.py").write_text(HOLES)
+    test = load_data(f"{tmp_path / 'holes.py'}:{name}").test
+    if place is None:
+        assert sum(batch.samples for batch in test.batches(16)) == 60
+        return
+    with pytest.raises(DataError, match=rf"{name} \(test\)\[{place}\] holds NaN: repair that sample, or leave it out"):
+        list(test.take(np.arange(1, 60)).batches(16))

@@ -104,7 +104,7 @@ def test_a_curve_that_never_falls_goes_all_the_way_and_one_that_falls_at_once_no
     steep = furthest(measured(lambda s: 0.1), DENSE, 0.01)
     assert steep.sparsity == 0
     assert steep.drop.value == 0
-    assert "No sparsity" in steep.sentence
+    assert "keeps the drop within 1 point on" in steep.sentence
 
 
 def test_it_is_confident_only_with_enough_images() -> None:

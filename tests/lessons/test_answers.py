@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import prunekit
 from prunekit.evaluation.progress import Cancelled
 from prunekit.lessons import cliff, fragile, layer
-from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.course import answer_of
+from prunekit.lessons.lesson import LESSONS
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
 from prunekit.pruning.unstructured.masks import masked_copy

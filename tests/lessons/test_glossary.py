@@ -8,11 +8,8 @@ import pytest
 
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
-from prunekit.lessons import glossary
-from prunekit.lessons.course import LESSONS
-from prunekit.lessons.glossary import TERMS, term
-
-PAPERS = [value for value in vars(glossary).values() if isinstance(value, glossary.Paper)]
+from prunekit.lessons.glossary import PAPERS, TERMS, Paper, term
+from prunekit.lessons.lesson import LESSONS
 
 
 def test_every_word_stands_once_in_order_with_an_address_of_its_own() -> None:
@@ -39,8 +36,8 @@ def test_a_criterion_has_the_paper_that_the_core_cites(word: str, criterion: str
     assert f"{paper.authors.split(',')[0].removesuffix(' et al.')} et al. {paper.year}" in CRITERIA[criterion].source
 
 
-@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: f"{paper.authors} {paper.year}")
-def test_a_paper_has_a_number_on_arxiv_of_its_time_or_a_place(paper: glossary.Paper) -> None:
+@pytest.mark.parametrize("paper", PAPERS.values(), ids=lambda paper: f"{paper.authors} {paper.year}")
+def test_a_paper_has_a_number_on_arxiv_of_its_time_or_a_place(paper: Paper) -> None:
     assert bool(paper.arxiv) != bool(paper.place)
     if paper.arxiv:
         assert re.fullmatch(r"\d{4}\.\d{5}", paper.arxiv)
@@ -52,4 +49,4 @@ def test_a_paper_has_a_number_on_arxiv_of_its_time_or_a_place(paper: glossary.Pa
 
 
 def test_every_paper_belongs_to_a_word() -> None:
-    assert set(PAPERS) == {found.paper for found in TERMS if found.paper is not None}
+    assert set(PAPERS.values()) == {found.paper for found in TERMS if found.paper is not None}

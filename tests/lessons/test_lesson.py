@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import PrunekitError
-from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.course import answer_of
 from prunekit.lessons.glossary import TERMS
-from prunekit.lessons.lesson import Answer, Control, Guess
+from prunekit.lessons.lesson import LESSONS, Answer, Control, Guess
 from prunekit.lessons.wording import percent
 
 SCALE = Guess("number", "Share", "%")
@@ -19,7 +21,7 @@ CELLS = Control("cells", "Cells", "cells", 0, 24, start=(0, 1))
 
 def answer(value: float | str, guess: Guess, near: float = 0.05) -> Answer:
     shown = value if isinstance(value, str) else percent(value / 100)
-    return Answer(value, shown, ("", ""), {}, {}, {}, guess, near)
+    return Answer(value, shown, ("", ""), {}, {}, {}, replace(guess, near=near))
 
 
 @given(st.floats(0, 100), st.floats(0, 100), st.floats(0, 10))

@@ -15,7 +15,8 @@ from prunekit.evaluation.sweep import SweepPoint
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.lessons import cliff, faster, fragile, heal
-from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.course import answer_of
+from prunekit.lessons.lesson import LESSONS
 from prunekit.lessons.wording import change, percent, plural, points, told
 from prunekit.models.cost import Counts
 

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from prunekit.comparison.comparison import Comparison
-from prunekit.reports.page import _script
+from prunekit.reports.page import html
 from prunekit.reports.pictures import Picture
 from prunekit.reports.table import groups
 from tests.comparison import made
@@ -18,7 +18,10 @@ def test_the_run_of_the_least_time_is_the_best():
 
 
 def test_no_text_of_a_picture_ends_the_script():
+    base = [True] * 100
     figure = go.Figure(go.Scatter(x=[1], y=[1], name="</script><script>alert(1)</script>"))
-    script = _script([Picture("</script>", "</script>", figure, "")])
-    assert "</script" not in script.lower()
-    assert "alert(1)" in script
+    found = Comparison(
+        made.column("Dense", base, None, 100), (made.column("A", base, base, 50),), (), (), "", "", "", "", None, "test", 1, ()
+    )
+    page = html(found, [Picture("</script>", "</script>", figure, "")])
+    assert page.lower().count("</script") == page.count("<script>") == 2 and "alert(1)" in page

@@ -15,7 +15,7 @@ from prunekit.config.several_kinds import Numbers
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.experiments.records import KINDS
-from prunekit.lessons.course import LESSONS
+from prunekit.lessons.lesson import LESSONS
 from prunekit.plots.accuracy_curves import AXES
 from prunekit.ui.state.address import decode, encode
 from prunekit.ui.state.compare_settings import SORTS, TABS

@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 
 from prunekit.lessons import budgets
-from prunekit.lessons.course import LESSONS, answer_of
+from prunekit.lessons.course import answer_of
 from prunekit.lessons.glossary import TERMS
+from prunekit.lessons.lesson import LESSONS
 from prunekit.lessons.presets import PRESETS
 from prunekit.ui.learn import answers, glossary, onwards, versus
 from prunekit.ui.state import learn_settings
 from prunekit.ui.state.settings import Settings
 from tests.lessons.clock import latency_by_macs
 
-QUICK = [lesson.number for lesson in LESSONS if not answers.is_long(lesson)]
+QUICK = [lesson.number for lesson in LESSONS if not lesson.long]
 CHANGED = {1: {"below": 20, "layer": "fc2"}, 2: {"cells": (3, 4)}, 3: {"sparsity": 50}, 4: {"criterion": "random", "drop": 10}}
 CHANGED |= {5: {"sparsity": 50}, 6: {"sparsity": 30, "epochs": 1}, 7: {"gone": 32}, 8: {"sparsity": 50, "batch": "1"}}
 CHANGED |= {9: {"budget": "macs", "share": 40}}
@@ -195,7 +196,7 @@ def test_a_time_stands_with_its_share_of_the_original_s_time():
 
 
 def test_only_what_is_timed_is_worth_measuring_again(tab):
-    assert [lesson.number for lesson in LESSONS if answers.is_timed(lesson)] == [8, 9]
+    assert [lesson.number for lesson in LESSONS if lesson.timed] == [8, 9]
     values = {"sparsity": 30, "epochs": 1}
     one = tab("learn", lesson=6, knobs="30_1", shown=1)
     if answers.found(LESSONS[5], values) is None:

@@ -135,7 +135,7 @@ def test_prune_measures_accuracy_with_a_paired_difference(tab):
 def test_prune_says_what_is_out_of_reach_and_keeps_the_table(tab):
     one = tab("prune", sparsity="10", overrides="0~99_1~99_2~99")
     assert not one.app.error
-    assert "with them the share to remove is at least 98.3\u202f%" in one.app.warning[0].value
+    assert "with them at least 98.26 % of the weights go. Raise “Removed”" in one.app.warning[0].value
     assert len(one.app.dataframe[0].value) == 4
     one.set("pick_sparsity", 98.5)
     assert not one.app.warning

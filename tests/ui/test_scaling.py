@@ -75,9 +75,9 @@ def test_overrides_on_every_layer_make_up_the_total_but_for_rounding():
     exact = (0.6 * 12800 + 0.4 * 20000 + 0.2 * 1000) / 33800
     for share in (exact, round(exact, 3)):
         assert prunekit.prune(model, PruneSpec(sparsity=share, overrides=overrides)).achieved.removed == 15880
-    with pytest.raises(OutOfReach, match="raise the sparsity") as low:
+    with pytest.raises(OutOfReach, match="Raise sparsity") as low:
         prunekit.prune(model, PruneSpec(sparsity=0.2, overrides=overrides))
-    with pytest.raises(OutOfReach, match="lower the sparsity") as high:
+    with pytest.raises(OutOfReach, match="Lower sparsity") as high:
         prunekit.prune(model, PruneSpec(sparsity=0.8, overrides=overrides))
     assert low.value.nearest == high.value.nearest == pytest.approx(exact)
 
@@ -120,7 +120,7 @@ def test_overrides_that_leave_no_room_are_said_in_the_words_of_the_page_and_mend
     one = tab("prune", model="digits_mlp", data="none", overrides="0~60_1~40_2~20", sparsity="20")
     assert not one.app.error
     (warning,) = one.app.warning
-    assert "at least 47.0" in warning.value
+    assert "at least 46.99 %" in warning.value
     assert not any(word in warning.value for word in LIBRARY)
     one.click("nearest_total")
     assert not one.app.warning

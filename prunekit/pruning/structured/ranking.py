@@ -64,12 +64,7 @@ class ChannelRanking(RemovalOrder):
             taken |= {name: int(fixed.atoms.size) for name, fixed in self.fixed.items()}
             return share_out(wanted, sizes, taken, "channels")
         if self.by_fixed > wanted + TOLERANCE * self.meter.total:
-            share, word = self.by_fixed / self.meter.total, UNITS[self.meter.unit]
-            raise OutOfReach.at(
-                share,
-                f"the overrides alone remove {share:.1%} of the {word}, more than the {wanted / self.meter.total:.1%} asked for: "
-                f"raise the sparsity to at least {share:.4f} or lower one",
-            )
+            raise OutOfReach.at(self.by_fixed / self.meter.total, UNITS[self.meter.unit], more=True)
         return 0
 
     def _evenly(self, spec: PruneSpec, wanted: int, rest: int, fixed: Ids, limits: list[str]) -> Plan:

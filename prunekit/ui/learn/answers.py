@@ -12,19 +12,6 @@ from prunekit.lessons.course import answer_of
 from prunekit.lessons.lesson import Answer, Lesson
 from prunekit.ui.shared import measuring
 
-LONG = (6, 8, 9)  # train or time
-TIMED = (8, 9)
-
-
-def is_long(lesson: Lesson) -> bool:
-    """Return whether a lesson is measured in the background."""
-    return lesson.number in LONG
-
-
-def is_timed(lesson: Lesson) -> bool:
-    """Return whether a lesson measures time, which comes out a little different each time."""
-    return lesson.number in TIMED
-
 
 def found(lesson: Lesson, values: dict[str, Any]) -> Answer | None:
     """Return the answer: computed now where that is quick, otherwise what a background job has found, or None.
@@ -36,7 +23,7 @@ def found(lesson: Lesson, values: dict[str, Any]) -> Answer | None:
     values : dict
         A value for each control.
     """
-    if is_long(lesson):
+    if lesson.long:
         answer: Answer | None = measuring.finished(key_of(lesson, values))
         return answer
     return _quick(lesson.number, tuple(values.items()))
@@ -72,4 +59,4 @@ def ask(lesson: Lesson, values: dict[str, Any], *, anew: bool = False) -> None:
     def work(job: Job) -> Answer:
         return answer_of(lesson.number, progress=job.progress, cancel=job.cancel, **values)
 
-    measuring.start(key, f"Lesson {lesson.number}: {lesson.title}", work, alone=lesson.number in TIMED)
+    measuring.start(key, f"Lesson {lesson.number}: {lesson.title}", work, alone=lesson.timed)

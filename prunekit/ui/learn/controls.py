@@ -6,8 +6,7 @@ from typing import Any, cast
 
 import streamlit as st
 
-from prunekit.lessons.course import LESSONS
-from prunekit.lessons.lesson import Control, Lesson
+from prunekit.lessons.lesson import LESSONS, Control, Lesson
 from prunekit.plots.lessons import signed_number
 from prunekit.ui.learn import pictures
 from prunekit.ui.state import learn_settings, session

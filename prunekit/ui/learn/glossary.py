@@ -6,9 +6,8 @@ from html import escape
 
 import streamlit as st
 
-from prunekit.lessons.course import LESSONS
 from prunekit.lessons.glossary import TERMS, Term
-from prunekit.lessons.lesson import Lesson
+from prunekit.lessons.lesson import LESSONS, Lesson
 from prunekit.plots.lessons import signed_number
 from prunekit.ui.components import show
 from prunekit.ui.learn.pictures import by_hand

@@ -47,7 +47,7 @@ def _commit(lesson: Lesson, values: dict[str, Any], key: str) -> None:
         st.session_state[_MISSING] = lesson.number
         return
     controls.commit(int(said) if lesson.guess.kind == "number" else lesson.guess.options.index(said))
-    if answers.is_long(lesson):
+    if lesson.long:
         answers.ask(lesson, values)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from prunekit.lessons.course import LESSONS
+from prunekit.lessons.lesson import LESSONS
 from prunekit.ui.learn import controls
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings

@@ -35,7 +35,7 @@ def bar(now: Settings, lesson: Lesson, values: dict[str, Any], answer: Answer | 
                       on_click=controls.go_to, args=(lesson.number + 1,))  # fmt: skip
         if answer is not None:
             open_button(lesson.page, answer.settings, "open_real")
-            if answers.is_timed(lesson):
+            if lesson.timed:
                 st.button("Measure again", key="measure_again", icon=":material/replay:", on_click=answers.ask, args=(lesson, values),
                           kwargs={"anew": True}, help="Figures of time differ a little from one measurement to the next.")  # fmt: skip
         if now.shown:

@@ -19,7 +19,6 @@ from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
 from sample_models import SAMPLES
-from sample_models.tables import TABLES
 
 Picture = NDArray[np.uint8]
 
@@ -88,11 +87,11 @@ def cards(entries: list[ModelEntry]) -> None:
 
 def _card(entry: ModelEntry) -> None:
     """Show one sample: pictures, what it does, what it costs."""
-    source, data = Source(entry.name), _data_of(entry)
+    source, data = Source(entry.name), entry.data
     try:
         counts, file_size = model_cache.counts_of(source), model_cache.size_of(source)
         here = model_cache.at_hand(data)
-        strip = None if entry.name in TABLES else thumbnails(data) if here else first_weights(source)
+        strip = None if entry.name not in SAMPLES else thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:
         st.markdown(f"**{entry.title}**")
         st.markdown(f":gray[{entry.task}]")
@@ -116,15 +115,9 @@ def _card(entry: ModelEntry) -> None:
         st.markdown(_availability(entry))
 
 
-def _data_of(entry: ModelEntry) -> str:
-    """Return the name of a sample's data."""
-    return TABLES[entry.name].data if entry.name in TABLES else SAMPLES[entry.name].data
-
-
 def _availability(entry: ModelEntry) -> str:
     """Say whether the model's data have to be downloaded."""
-    name = _data_of(entry)
-    return ":green-badge[no download]" if model_cache.at_hand(name) else f":gray-badge[{name} is downloaded at first use]"
+    return ":green-badge[no download]" if model_cache.at_hand(entry.data) else f":gray-badge[{entry.data} is downloaded at first use]"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunekit.errors import PrunekitError
-from prunekit.lessons.course import LESSONS
-from prunekit.lessons.lesson import Control, Lesson
+from prunekit.lessons.lesson import LESSONS, Control, Lesson
 from prunekit.ui.state import codecs
 from prunekit.ui.state.codecs import pick
 

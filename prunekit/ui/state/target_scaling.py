@@ -15,6 +15,7 @@ from prunekit.errors import OutOfReach, PrunekitError
 from prunekit.formatting import percent, plural
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
+from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Source
@@ -174,17 +175,11 @@ def _caption(found: Scaled, layers: int) -> str:
 
 @contextmanager
 def out_of_reach() -> Iterator[None]:
-    """Say in the words of the page where overrides of single layers leave no room for the total, and offer the nearest."""
+    """Say where overrides of single layers leave no room for the total, and offer the nearest."""
     try:
         yield
     except OutOfReach as error:
-        more = error.nearest > (session.settings().sparsity or 0.0)
-        said = "take more than that" if more else "leave no more to give"
-        st.warning(
-            f"The overrides of single layers {said}: with them the share to remove is {'at least' if more else 'at most'} "
-            f"{percent(error.nearest)}. Move the slider there, or change an override in the table below.",
-            icon=":material/block:",
-        )  # fmt: skip
+        st.warning(show.said(error), icon=":material/block:")
         st.button(
             f"Remove {percent(error.nearest)}", key="nearest_total", icon=":material/straighten:", on_click=session.change,
             kwargs={"sparsity": round(error.nearest, 8)},
