@@ -80,7 +80,7 @@ def _architecture(recipe: Recipe) -> str:
     """Return the name to rebuild the model from: that of the recipe, or what its own folder was built from."""
     name = str((recipe.model or {}).get("name") or "")
     if not name:
-        raise ModelError("only a model that the catalog can build again can be written to a folder: load it with load_model")
+        raise ModelError("only a model that can be built again can be written to a folder: load it with load_model")
     return stored_architecture(name) if not is_factory(name) and is_folder(Path(name).expanduser()) else name
 
 

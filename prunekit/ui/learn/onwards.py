@@ -66,14 +66,6 @@ def take(setting: Mapping[str, Any]) -> None:
 
 
 def opened(now: Settings, setting: Mapping[str, Any]) -> Settings:
-    """Return a lesson's setting as the pages understand it: exactly it, with what belongs to other pages left as it is.
-
-    Parameters
-    ----------
-    now : Settings
-        What is picked.
-    setting : mapping
-        Fields of the settings, from an answer or a preset.
-    """
+    """Return a lesson's setting as the pages understand it: exactly it, with what belongs to other pages left as it is."""
     kept = {name: getattr(now, name) for name in CARRIED}
     return Settings(**kept).change(scope=default_scope(str(setting.get("mode", Settings.mode)))).change(**setting)
