@@ -20,7 +20,6 @@ from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.evaluation.chance import chance_sentence
 from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation
-from prunekit.models.entries import with_folder
 from prunekit.models.guesses import guesses
 from prunekit.models.info import info
 from prunekit.models.input_shape import with_side
@@ -32,7 +31,7 @@ NO_DATA = "none"
 
 def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
     """Load the model that was named."""
-    model_id = with_folder(ModelId(args.model, **given(args, ModelId)))
+    model_id = ModelId(args.model, **given(args, ModelId))
     return model_id, load_model(model_id)
 
 

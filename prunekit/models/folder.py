@@ -20,7 +20,7 @@ from prunekit.models.drafts import bring_back, draft, put
 from prunekit.models.earlier_versions import RESULT, read_result
 from prunekit.models.info import ModelInfo, info, remember, side_of
 from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
-from sample_models import SAMPLES
+from sample_models import FOLDERS, SAMPLES
 
 IMAGES = "imagefolder:"
 Plain = Mapping[str, Any] | None
@@ -50,7 +50,7 @@ def _named(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     if name.startswith(IMAGES):
         return {**plain, "name": f"{IMAGES}{Path(name.removeprefix(IMAGES)).expanduser().resolve()}"}
     folder = Path(name).expanduser()
-    written = name not in SAMPLES and (folder / "model.safetensors").is_file()
+    written = name not in SAMPLES and name not in FOLDERS and (folder / "model.safetensors").is_file()
     return {**plain, "name": str(folder.resolve())} if written else plain
 
 

@@ -28,7 +28,6 @@ from prunekit.ui.shared import named_data
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given, Settings
 from prunekit.ui.state.uploads import uploads
-from sample_models import in_folder
 
 NO_DATA, BUILT_IN, TORCHVISION = named_data.NO_DATA, named_data.BUILT_IN, "torchvision/"
 at_hand, registered_data = named_data.at_hand, named_data.registered_data
@@ -57,7 +56,7 @@ class Source:
     def of(cls, settings: Settings) -> Source:
         """Return the model that was picked, with the data that are picked for it."""
         names = (entry.id.name for entry in models.list_models("own") if public_name(entry) == settings.model)
-        code = code_of(next(names, in_folder(settings.model, "model")))
+        code = code_of(next(names, settings.model))
         found = cls(settings.model, settings.pretrained, settings.upload, code, settings.given)
         return replace(found, shape=_shape_told(settings, found))
 
