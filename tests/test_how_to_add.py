@@ -57,7 +57,8 @@ assert prunekit.tasks.task("counting").unit_of_data == "hour"
 assert "counting" in [entry.name for entry in prunekit.list_models("sample")]
 with redirect_stdout(StringIO()) as said:
     assert not main(["prune", "counting", "--mode", "structured", "--sparsity", "0.5", "--out", "fewer", "--json"])
-after = json.loads(said.getvalue())["after"]
+after, recipe = json.loads(said.getvalue())["after"], Path("fewer", "recipe.yaml").read_text()
+assert "name: counting" in recipe and "sample.py" not in recipe
 again = prunekit.evaluate(prunekit.load_model("fewer"), data.test)
 assert after["metric"] == "miscount" and abs(after["metrics"]["miscount"]["value"] - again.value) < 1e-6
 

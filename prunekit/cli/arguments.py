@@ -20,7 +20,6 @@ from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.evaluation.chance import chance_sentence
 from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation
-from prunekit.models.entries import with_folder
 from prunekit.models.guesses import guesses
 from prunekit.models.info import info
 from prunekit.models.input_shape import with_side
@@ -32,16 +31,16 @@ NO_DATA = "none"
 
 def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
     """Load the model that was named."""
-    model_id = with_folder(ModelId(args.model, **given(args, ModelId)))
+    model_id = ModelId(args.model, **given(args, ModelId))
     return model_id, load_model(model_id)
 
 
 def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
     """Load the data that were named, or the model's own; None for no data."""
-    asked = {name: getattr(args, name) for name in table(DataId) if name != "name"}
-    wanted, measured = asked, info(model).measured
+    asked, measured = given(args, DataId), info(model).measured
+    wanted = asked
     if args.data is None and measured is not None:  # a folder is looked at as it was
-        wanted = {key: getattr(measured, key) if value is None else value for key, value in asked.items()}
+        wanted = {**{name: getattr(measured, name) for name in table(DataId) if name != "name"}, **asked}
     named = args.data or (info(model).data if measured is None else measured.name)
     if named is None or named == NO_DATA:
         needless = [f"--{key}" for key in wanted if key != "size" and wanted[key]]
@@ -51,7 +50,7 @@ def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
     try:
         return load_data(DataId(named, **wanted), model=model)
     except DataError as error:
-        if args.data is not None or any(value is not None for value in asked.values()):
+        if args.data is not None or asked:
             raise
         # nobody asked for these data: prune without them, and say so
         print(f"prunekit: note: accuracy is not measured: {' '.join(str(error).split())}", file=sys.stderr)

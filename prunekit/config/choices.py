@@ -41,18 +41,7 @@ def default_scope(mode: str) -> str:
 
 
 def refusal(mode: str, criterion: str, scope: str) -> str | None:
-    """Return why three choices do not go together, or None where they do.
-
-    Parameters
-    ----------
-    mode, criterion, scope : str
-        Each one valid by itself.
-
-    Returns
-    -------
-    str or None
-        A sentence that says what to choose instead.
-    """
+    """Return why three choices do not go together, or None where they do."""
     what, known = ("channels", CHANNEL_CRITERIA) if mode == "structured" else ("single weights", WEIGHT_CRITERIA)
     if criterion not in known:
         why = f": {_CRITERIA[criterion].only}" if _CRITERIA[criterion].only else ""

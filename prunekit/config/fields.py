@@ -124,13 +124,7 @@ def _read(cls: type) -> dict[str, Setting]:
 
 
 def check_fields(values: Any, error: type[PrunekitError] = SpecError) -> None:
-    """Bring every field of a frozen dataclass into its one canonical form; nothing is a value where it is the default.
-
-    Raises
-    ------
-    SpecError
-        Or ``error``: naming the field and what is allowed.
-    """
+    """Bring every field of a frozen dataclass into its one canonical form; nothing is a value where it is the default."""
     for name, row in table(type(values)).items():
         value = getattr(values, name)
         if value is None and row.default is None:

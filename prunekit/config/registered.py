@@ -23,13 +23,7 @@ def to_environment(models: Sequence[ModelId], data: Sequence[DataId]) -> dict[st
 
 
 def from_environment() -> tuple[list[ModelId], list[DataId]]:
-    """Return the models and data that were registered when this process was started.
-
-    Raises
-    ------
-    PrunekitError
-        If the variable does not hold what `to_environment` wrote.
-    """
+    """Return the models and data that were registered when this process was started."""
     text = os.environ.get(VARIABLE, "")
     if not text:
         return [], []

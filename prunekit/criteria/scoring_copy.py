@@ -14,11 +14,6 @@ def scoring_copy(model: nn.Module) -> nn.Module:
 
     The model itself may serve other threads meanwhile: nothing of it is changed, not even for the time of a call (which is what
     ``torch.func.functional_call`` does). Buffers are copied: a forward pass could write to them.
-
-    Raises
-    ------
-    ModelError
-        If a layer's weight is not a plain parameter.
     """
     check_plain(model)
     memo: dict[int, object] = {}

@@ -44,13 +44,7 @@ def mnist() -> Raw:
 
 
 def cifar10(jpeg_quality: int | None = None) -> Raw:
-    """Return CIFAR-10, 50,000 and 10,000 colour images of 32 x 32.
-
-    Parameters
-    ----------
-    jpeg_quality : int, optional
-        Re-encode every image as JPEG of this quality, as the cards of models trained on such pixels ask for.
-    """
+    """Return CIFAR-10, 50,000 and 10,000 colour images of 32 x 32."""
     from torchvision import datasets  # noqa: PLC0415
 
     train, test = _both(datasets.CIFAR10, "CIFAR-10", "cifar-10-batches-py")

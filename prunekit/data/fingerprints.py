@@ -48,13 +48,7 @@ class Inputs:
 
 
 def sentence(seen: int, total: int) -> str:
-    """Say which samples tell data from others, where not all of them do.
-
-    Parameters
-    ----------
-    seen, total : int
-        How many are read, and how many there are.
-    """
+    """Say which samples tell data from others, where not all of them do."""
     if seen == total:
         return ""
     return f"They are told from other data by {seen:,} of {total:,} and all labels: a change in the other inputs alone is not seen."
@@ -70,17 +64,7 @@ def in_memory(dataset: Any, indices: Indices) -> Tensor | None:
 
 
 def chosen(dataset: Any, total: int, first: Tensor) -> Indices:
-    """Return which of so many samples are read: all, or a fixed choice.
-
-    Parameters
-    ----------
-    dataset : object
-        What they are read from.
-    total : int
-        How many there are.
-    first : Tensor
-        The first of them.
-    """
+    """Return which of so many samples are read: all, or a fixed choice."""
     most = MANY if isinstance(dataset, (list, tuple)) or _holds_arrays(dataset, total) else FEW
     return np.arange(total) if total <= most and total * first.numel() <= MOST_VALUES else spread(total, CHOSEN)
 
@@ -99,13 +83,6 @@ def known_by(read: Read, dataset: Any, indices: Indices) -> Inputs:
     """Read what tells the samples of a split from others.
 
     Random transforms are read from a fixed random state, so that they too come out alike.
-
-    Parameters
-    ----------
-    read : callable
-        Sample at a place of the split -> its input.
-    dataset, indices
-        What the split is made of, and which of it.
     """
     total, held = len(indices), in_memory(dataset, indices)
     if held is not None:
@@ -120,15 +97,7 @@ def known_by(read: Read, dataset: Any, indices: Indices) -> Inputs:
 
 
 def varies(read: Read, total: int) -> bool:
-    """Whether samples come out otherwise when they are read again: a random transform.
-
-    Parameters
-    ----------
-    read : callable
-        As for `known_by`.
-    total : int
-        How many there are.
-    """
+    """Whether samples come out otherwise when they are read again: a random transform."""
     with _own_random_state():
         return any(not _equal(_from(0, read, i), _from(1, read, i)) for i in spread(total, ASKED_TWICE))
 

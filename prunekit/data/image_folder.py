@@ -178,11 +178,6 @@ def load_imagefolder(data_id: DataId, known: ModelInfo) -> Data:
     The folder holds ``train/`` beside ``test/`` or ``val/`` (or both: then ``val/`` is the validation split), or the class folders
     themselves, which are then test images only. Where the names of all class folders are names of the model's classes, images count
     as those; otherwise the folders are numbered in alphabetical order.
-
-    Raises
-    ------
-    DataError
-        If the folder is missing, holds no images, or its parts have different classes.
     """
     root = Path(data_id.name.removeprefix(PREFIX)).expanduser()
     if not data_id.name.removeprefix(PREFIX) or not root.is_dir():

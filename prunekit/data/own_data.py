@@ -220,13 +220,7 @@ def _label(value: Any, where: str) -> int:
 
 
 def load_own(data_id: DataId, known: ModelInfo) -> Data:
-    """Return the data that the user's factory returns.
-
-    Raises
-    ------
-    DataError
-        If the factory fails or returns something else.
-    """
+    """Return the data that the user's factory returns."""
     with LOCK:  # one edition of the file makes them and names them
         factory = load_factory(data_id.name, DataError)
         made = call(data_id.name, factory, DataError) if callable(factory) else factory

@@ -32,20 +32,6 @@ def stratified(labels: ArrayLike, n: int, seed: int = 0) -> Indices:
     The choice depends on the labels, ``n`` and ``seed`` alone (no random generator whose stream may change), and within
     a class a smaller choice is part of every larger one.
 
-    Parameters
-    ----------
-    labels : array_like of int
-        Class of each sample.
-    n : int
-        How many to choose; at most ``len(labels)`` are.
-    seed : int
-        Another seed is another choice.
-
-    Returns
-    -------
-    ndarray of int64
-        Sorted indices.
-
     Examples
     --------
     >>> stratified([0, 0, 1, 1], 2).size

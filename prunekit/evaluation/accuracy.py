@@ -43,7 +43,7 @@ def evaluate(
         Runs in eval mode and is given its training flags back. Of several tensors that a classifier returns the class scores are told
         by the attribute ``output`` of its factory, by their name (``logits``, ``scores``, ``out``) or by the number of classes.
     split : Split, Dataset or iterable of batches
-        A split of the catalog such as ``data.test``, a torch dataset of ``(inputs, target)``, or batches ``(inputs, targets)``; inputs are
+        A split of `load_data` such as ``data.test``, a torch dataset of ``(inputs, target)``, or batches ``(inputs, targets)``; inputs are
         a tensor, a tuple or a dict.
     task : Task or str, optional
         Left out, that of the model and its data (:func:`prunekit.tasks.resolve`).

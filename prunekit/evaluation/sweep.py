@@ -90,7 +90,7 @@ def split_of(data: Any, split: str) -> Any:
 
 
 def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
-    """Return the shape of one sample: of the data, or as the catalog knows it where the data cannot be indexed.
+    """Return the shape of one sample: of the data, or as is known of the model where the data cannot be indexed.
 
     Raises
     ------

@@ -52,7 +52,7 @@ def at_equal_budgets(
     Parameters
     ----------
     model : nn.Module
-        The dense model, from the catalog; not modified.
+        The dense model, as `load_model` returns it; not modified.
     data : Data
         Accuracy is measured on its test part.
     budget : {"params", "macs", "bytes", "ms"}

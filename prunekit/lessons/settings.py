@@ -33,15 +33,7 @@ def digits() -> Data:
 
 
 def spec_of(settings: Mapping[str, Any], model: nn.Module) -> PruneSpec:
-    """Return the pruning setting.
-
-    Parameters
-    ----------
-    settings : mapping
-        Fields of the dashboard's settings; what is left out has the core's default, which is the dashboard's too.
-    model : nn.Module
-        Whose layers are meant by the numbers in ``layers``.
-    """
+    """Return the pruning setting."""
     names, places = prunable_layers(model), settings.get("layers")
     chosen = {name: settings[name] for name in SPEC if name in settings}
     return PruneSpec(layers=None if places is None else tuple(names[place] for place in places), **chosen)

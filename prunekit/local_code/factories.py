@@ -17,6 +17,7 @@ from prunekit.errors import PrunekitError, closest
 from prunekit.local_code.code import Code, sha256, walk
 from prunekit.local_code.contract import wrong
 from prunekit.local_code.local_imports import LOCK, Ran, digest_of, neighbours
+from sample_models import in_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +131,14 @@ def code_of(name: str) -> str:
     Parameters
     ----------
     name : str
-        ``path/to/file.py:factory``.
+        ``path/to/file.py:factory``, or a sample with a folder of its own.
 
     Returns
     -------
     str
         A sha256; "" for a name of another form, or where there is no such file.
     """
+    name = in_folder(name, "model")
     file, _, attribute = name.rpartition(":")
     path = Path(file).expanduser()
     if not is_factory(name) or not path.is_file():
@@ -169,6 +171,7 @@ def packages_of(name: str) -> tuple[str, ...]:
     name : str
         ``path/to/file.py:factory``; other names import none.
     """
+    name = in_folder(name, "model")
     path = Path(name.rpartition(":")[0]).expanduser()
     return walk(path.resolve()).packages if is_factory(name) and path.is_file() else ()
 

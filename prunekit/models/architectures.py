@@ -30,7 +30,7 @@ from prunekit.models.torchvision_models import (
     torchvision_models,
     torchvision_names,
 )
-from sample_models import FOLDERS, SAMPLES, card, weights_path
+from sample_models import FOLDERS, SAMPLES, card, in_folder, weights_path
 from sample_models.tables import TABLES
 
 SEED = 0
@@ -41,7 +41,7 @@ Made = TypeVar("Made")
 
 def is_named(name: str) -> bool:
     """Whether a name is that of an architecture, whatever lies in the folder."""
-    return name in SAMPLES or name in TABLES or name.startswith((PREFIX, TIMM)) or is_factory(name)
+    return name in SAMPLES or name in TABLES or name in FOLDERS or name.startswith((PREFIX, TIMM)) or is_factory(name)
 
 
 def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:
@@ -53,6 +53,8 @@ def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]
         return _sample(model_id)
     if name in TABLES:
         return _table(model_id)
+    if name in FOLDERS:
+        return _in_folder(model_id)
     if name.startswith(PREFIX):
         return _torchvision(model_id, state)
     if name.startswith(TIMM):
@@ -104,6 +106,15 @@ def _table(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
         fit_state(model, read_checkpoint(path), path.name)
     told = card(sample.name) or None
     return model, ModelInfo(model_id, sample.input_shape, data=sample.data, card=told, task=sample.task)
+
+
+def _in_folder(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
+    """Return a sample that has a folder of its own with its trained weights."""
+    name = model_id.name
+    model, known = _own(replace(model_id, name=in_folder(name, "model")))
+    if model_id.weights is None:
+        fit_state(model, read_checkpoint(weights_path(name)), name)
+    return model, replace(known, id=model_id, card=card(name) or None)
 
 
 def _own(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from prunekit.config.ids import ModelId
 from prunekit.config.registered import registered_models
 from prunekit.models.torchvision_models import PREFIX, torchvision_names
-from sample_models import FOLDERS, SAMPLES, card, in_folder, weights_path
+from sample_models import FOLDERS, SAMPLES, card
 from sample_models.tables import TABLES
 
 DESCRIPTIONS: dict[str, str] = {
@@ -74,14 +74,7 @@ def _samples() -> Iterable[ModelEntry]:
     for name in FOLDERS:
         words = {"title": name, "about": "", "description": "", **card(name)}
         title, about, description = (str(words[key]) for key in ("title", "about", "description"))
-        yield ModelEntry(name, "sample", title, about, description, card(name) or None, with_folder(ModelId(name)), name)
-
-
-def with_folder(model_id: ModelId) -> ModelId:
-    """Return a sample that has a folder of its own by its file and its weights; any other model as it is."""
-    if model_id.name not in FOLDERS:
-        return model_id
-    return replace(model_id, name=in_folder(model_id.name, "model"), weights=model_id.weights or str(weights_path(model_id.name)))
+        yield ModelEntry(name, "sample", title, about, description, card(name) or None, ModelId(name), name)
 
 
 def _own() -> Iterable[ModelEntry]:

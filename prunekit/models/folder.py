@@ -20,7 +20,7 @@ from prunekit.models.drafts import bring_back, draft, put
 from prunekit.models.earlier_versions import RESULT, read_result
 from prunekit.models.info import ModelInfo, info, remember, side_of
 from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
-from sample_models import SAMPLES
+from sample_models import FOLDERS, SAMPLES
 
 IMAGES = "imagefolder:"
 Plain = Mapping[str, Any] | None
@@ -50,7 +50,7 @@ def _named(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     if name.startswith(IMAGES):
         return {**plain, "name": f"{IMAGES}{Path(name.removeprefix(IMAGES)).expanduser().resolve()}"}
     folder = Path(name).expanduser()
-    written = name not in SAMPLES and (folder / "model.safetensors").is_file()
+    written = name not in SAMPLES and name not in FOLDERS and (folder / "model.safetensors").is_file()
     return {**plain, "name": str(folder.resolve())} if written else plain
 
 
@@ -80,7 +80,7 @@ def _architecture(recipe: Recipe) -> str:
     """Return the name to rebuild the model from: that of the recipe, or what its own folder was built from."""
     name = str((recipe.model or {}).get("name") or "")
     if not name:
-        raise ModelError("only a model that the catalog can build again can be written to a folder: load it with load_model")
+        raise ModelError("only a model that can be built again can be written to a folder: load it with load_model")
     return stored_architecture(name) if not is_factory(name) and is_folder(Path(name).expanduser()) else name
 
 

@@ -15,7 +15,7 @@ from prunekit.config.ids import ModelId
 from prunekit.errors import CheckpointError, ModelError, TaskError, closest
 from prunekit.models.architectures import build, frozen, is_named
 from prunekit.models.checkpoints import State, fit_state, read_checkpoint
-from prunekit.models.entries import list_models, with_folder
+from prunekit.models.entries import list_models
 from prunekit.models.folder import read_folder
 from prunekit.models.info import ModelInfo, info
 
@@ -51,7 +51,7 @@ def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[s
     >>> load_model("digits_mlp").fc3.weight.shape
     torch.Size([10, 100])
     """
-    model_id = with_folder(name if isinstance(name, ModelId) else ModelId(str(name) if isinstance(name, PathLike) else name))
+    model_id = name if isinstance(name, ModelId) else ModelId(str(name) if isinstance(name, PathLike) else name)
     if weights is not None or pretrained:
         model_id = replace(model_id, weights=None if weights is None else str(weights), pretrained=pretrained)
     if model_id.weights is not None and model_id.weights.startswith(UPLOAD):
@@ -87,7 +87,7 @@ def load_upload(name: str, payload: bytes, filename: str) -> nn.Module:
     if name not in entries:
         raise ModelError(f"no architecture named {name!r} takes an upload{closest(name, entries)}")
     state = read_checkpoint(payload, filename)
-    model, known = _made(replace(entries[name].id, weights=None), state)
+    model, known = _made(ModelId(name), state)
     fit_state(model, state, filename)
     content = hashlib.sha256(payload).hexdigest()[:16]
     return frozen(model, replace(known, id=ModelId(name, weights=UPLOAD + content), card=_prepared(known.card)))

@@ -39,7 +39,7 @@ class HasTest(Protocol):
 
 
 def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inputs | None = None) -> tuple[int, ...]:
-    """Return what one sample is: as given, of the data, as the model's factory or the catalog knows it, or guessed."""
+    """Return what one sample is: as given, of the data, as the model's card or factory says, or guessed."""
     if isinstance(input_shape, (dict, Batch, Tensor)):
         form = InputForm.of(input_shape)
         return tuple(form) if form.plain else form
@@ -53,7 +53,7 @@ def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inp
         return form_of_data(data)
     if told(model, "example") is not None:
         return form_of(model)
-    from prunekit.models.info import info  # noqa: PLC0415 (the catalog loads torchvision, which a bare model does not need)
+    from prunekit.models.info import info  # noqa: PLC0415 (it loads torchvision, which a bare model does not need)
 
     shape = info(model).input_shape
     if shape is None:
@@ -203,7 +203,7 @@ def layer_results(model: nn.Module, plan: Plan) -> tuple[LayerResult, ...]:
 
 
 def graph_of(model: nn.Module, data: HasTest | None = None) -> ChannelGraph:
-    """Return the couplings of a model, with the sample shape of its data or of the catalog."""
+    """Return the couplings of a model, with the sample shape of its data, card or factory."""
     return trace(model, sample_shape(model, data))
 
 

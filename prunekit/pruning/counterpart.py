@@ -34,22 +34,6 @@ def counterpart(model: nn.Module, spec: PruneSpec, like: PruneSpec, graph: Chann
     """Return a setting with the ticks, overrides and caps of one of another mode.
 
     The same share of each layer goes, be it of its weights or of its outputs. Layers that shrink together lose the mean of their shares.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model.
-    spec : PruneSpec
-        Whose layers, overrides and caps are taken.
-    like : PruneSpec
-        All else: mode, criterion, scope, total.
-    graph : ChannelGraph
-        The model's couplings.
-
-    Raises
-    ------
-    PruningError
-        If with these layers nothing can go.
     """
     known = set(channel_layers(model) if like.mode == "structured" else prunable_layers(model))
     layers = None if spec.layers is None else tuple(name for name in spec.layers if name in known)

@@ -77,13 +77,7 @@ def title_of(comparison: Comparison) -> str:
 
 
 def big_three(column: Column, baseline: Column) -> tuple[tuple[str, str, str], ...]:
-    """Return the three big numbers of a run: label, value, and what stands below; a dash until it was measured.
-
-    Parameters
-    ----------
-    column, baseline : Column
-        The run, and the dense model.
-    """
+    """Return the three big numbers of a run: label, value, and what stands below; a dash until it was measured."""
     kept, before, faster = column.accuracy, baseline.accuracy, column.speed
     small, dense = column.shipped, baseline.shipped
     ratio = times(dense.bytes / small.bytes) if small and dense and small.bytes else ""

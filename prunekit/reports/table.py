@@ -84,15 +84,7 @@ class Row:
 
 
 def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[Row]]:
-    """Return the rows of the table by what they are about.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        What to show.
-    relative : bool
-        Counts, sizes and times as shares of the dense model's, accuracies as differences from it.
-    """
+    """Return the rows of the table by what they are about."""
     settings = [
         Row(row.name[:1].upper() + row.name[1:], (Cell(""), *map(Cell, row.values)), mark=_mark(row)) for row in comparison.settings
     ]
@@ -202,17 +194,7 @@ TEMPLATES.filters.update(called=called, colour=letter_colour, short_title=short_
 
 
 def table_html(comparison: Comparison, *, relative: bool = False, dark: bool = False) -> Markup:
-    """Return the table with its own style: HTML without any script, foreign text in it escaped.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        What to show.
-    relative : bool
-        As for `groups`.
-    dark : bool
-        For a dark page.
-    """
+    """Return the table with its own style: HTML without any script, foreign text in it escaped."""
     colours = {"ink": theme.ink(dark), "muted": theme.muted(dark), "line": theme.grid(dark), "gone": theme.removed(dark, 1.0)}
     colours |= {"dense": theme.fade(theme.dense(dark), 0.09), "mark": theme.fade("#e69f00", 0.14)}
     template, rows = TEMPLATES.get_template("table.html"), groups(comparison, relative=relative)

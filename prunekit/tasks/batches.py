@@ -19,7 +19,7 @@ def batches_of(split: Any, batch_size: int, own: Collate | None = None) -> Itera
 
     Parameters
     ----------
-    split : split of the catalog, Dataset or iterable of batches
+    split : split of `load_data`, Dataset or iterable of batches
         What has ``batches(batch_size)``; a torch dataset of ``(inputs, target)``; or an iterable (a ``DataLoader``) of batches: each
         ``(inputs, targets)`` or a `Batch`. Inputs are a tensor, a tuple or a dict.
     batch_size : int

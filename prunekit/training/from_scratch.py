@@ -55,7 +55,7 @@ def train(
     Returns
     -------
     Tuned
-        The best epoch on the validation part; without one the last. The catalog knows how its images are prepared, and no name of it.
+        The best epoch on the validation part; without one the last. `info` tells how its images are prepared, and no name of it.
 
     Raises
     ------

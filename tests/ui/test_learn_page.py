@@ -11,7 +11,8 @@ from prunekit.lessons.course import answer_of
 from prunekit.lessons.glossary import TERMS
 from prunekit.lessons.lesson import LESSONS
 from prunekit.lessons.presets import PRESETS
-from prunekit.ui.learn import answers, glossary, onwards, versus
+from prunekit.ui.learn import answers, glossary, versus
+from prunekit.ui.learn import lesson as lesson_page
 from prunekit.ui.state import learn_settings
 from prunekit.ui.state.settings import Settings
 from tests.lessons.clock import latency_by_macs
@@ -143,7 +144,7 @@ def test_opening_on_the_real_page_takes_exactly_the_lessons_setting(tab):
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.key)
 def test_a_preset_opens_as_it_is_and_leaves_the_other_pages_alone(preset):
     now = Settings(model="digits_mlp", layers=(0,), caps=((1, 0.5),), runs=("0123456789ab",), done=(1, 2))
-    found = onwards.opened(now, preset.settings)
+    found = lesson_page.opened(now, preset.settings)
     assert {name: getattr(found, name) for name in preset.settings} == dict(preset.settings)
     assert (found.runs, found.done) == (now.runs, now.done)
     assert found.caps == () and (found.layers == preset.settings.get("layers"))

@@ -14,7 +14,7 @@ from prunekit.experiments.archive.manifest import INT8, ArchiveError, Manifest
 from prunekit.experiments.store import RunStore
 from prunekit.local_code.factories import is_factory, split_name
 from prunekit.models.torchvision_models import PREFIX, torchvision_names
-from sample_models import SAMPLES
+from sample_models import FOLDERS, SAMPLES
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Whose operators a quantised model uses; others would be code of somebody's own."""
@@ -81,7 +81,7 @@ def architecture_of(manifest: Manifest, store: RunStore, factory: str | None = N
         If the architecture is unknown, or its code is not here already: what lies in an archive is never run.
     """
     name = manifest.architecture
-    if name in SAMPLES or (name.startswith(PREFIX) and name.removeprefix(PREFIX) in torchvision_names()):
+    if name in SAMPLES or name in FOLDERS or (name.startswith(PREFIX) and name.removeprefix(PREFIX) in torchvision_names()):
         return name
     if not is_factory(name):
         raise ArchiveError(

@@ -12,7 +12,7 @@ from prunekit.errors import ModelError
 from prunekit.experiments.archive.manifest import CODE, LOADER
 from prunekit.local_code.factories import is_factory, load_factory, split_name
 from prunekit.models.torchvision_models import INITIALISED, PREFIX
-from sample_models import SAMPLES, architectures
+from sample_models import SAMPLES, architectures, in_folder
 
 OWN_NAME = "architecture.py"
 TAKEN = {LOADER.removesuffix(".py"), "torch", "torchvision", "timm", "numpy", "safetensors", "onnxruntime"}
@@ -62,7 +62,7 @@ def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
         return _beside(OWN_NAME, SAMPLES[architecture].build.__name__, True, Path(architectures.__file__).read_bytes())
     if architecture.startswith(PREFIX):
         return _torchvision(architecture.removeprefix(PREFIX), model, classes)
-    if is_factory(architecture):
+    if is_factory(architecture := in_folder(architecture, "model")):
         path, name = split_name(architecture, ModelError)
         built = not isinstance(load_factory(architecture, ModelError), nn.Module)
         return _beside(path.name if _free(path) else OWN_NAME, name, built, path.read_bytes())

@@ -60,30 +60,12 @@ def erk_densities(shapes: Mapping[str, Sequence[int]], density: float) -> dict[s
 
 
 def erk_counts(total: int, shapes: Mapping[str, Sequence[int]], low: Counts, high: Counts) -> Counts:
-    """Return how many weights go from each layer, by Erdos-Renyi kernel, so that ``total`` go in all.
-
-    Parameters
-    ----------
-    total : int
-        From ``sum(low)`` to ``sum(high)``.
-    shapes : mapping of str to sequence of int
-        Layer name to the shape of its weight.
-    low, high : dict of str to int
-        The fewest and the most that may go from each layer.
-    """
+    """Return how many weights go from each layer, by Erdos-Renyi kernel, so that ``total`` go in all."""
     return _shared(total, {name: sum(shape) for name, shape in shapes.items()}, {n: math.prod(s) for n, s in shapes.items()}, low, high)
 
 
 def uniform_counts(total: int, sizes: Counts, low: Counts, high: Counts) -> Counts:
-    """Return how many weights go from each layer: the same share of each, but within bounds, so that ``total`` go in all.
-
-    Parameters
-    ----------
-    total, low, high
-        As for :func:`erk_counts`.
-    sizes : dict of str to int
-        Number of weights in each layer.
-    """
+    """Return how many weights go from each layer: the same share of each, but within bounds, so that ``total`` go in all."""
     return _shared(total, sizes, sizes, low, high)
 
 

@@ -96,26 +96,7 @@ class ScoredWeights:
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, data: Any = None, *, once: bool = False) -> Self:
-        """Score the layers that ``spec`` chooses.
-
-        Parameters
-        ----------
-        model : nn.Module
-            Not modified. Weights that are zero already stay zero: they rank below all others.
-        spec : PruneSpec
-            A setting of this ranking's mode.
-        data : Data or Split, optional
-            For criteria that look at training data.
-        once : bool
-            For a single cut of a model that may be large: the same cut to the bit, without a copy of all weights as scores, or in order.
-
-        Raises
-        ------
-        PruningError, ModelError
-            For another mode, unknown layers, nothing to prune, or weights that are not finite.
-        DataError
-            If the criterion needs data and there are none.
-        """
+        """Score the layers that ``spec`` chooses."""
         if spec.mode != cls.mode:
             raise PruningError(f"{cls.__name__} ranks mode {cls.mode!r}; got mode {spec.mode!r}. Set the mode, or call prune()")
         names = chosen_layers(model, spec)
@@ -160,13 +141,7 @@ class ScoredWeights:
         return {name: rule.removed(self, name) for name, rule in cut.items()}
 
     def masks(self, cut: Cut) -> dict[str, Tensor]:
-        """Return the masks of a cut.
-
-        Returns
-        -------
-        dict of str to BoolTensor
-            Of the weights' shapes; True where a weight stays. No weight that is zero already stays.
-        """
+        """Return the masks of a cut."""
         return dict(self.each_mask(cut))
 
     def each_mask(self, cut: Cut) -> Iterator[tuple[str, Tensor]]:

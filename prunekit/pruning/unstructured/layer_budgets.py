@@ -72,13 +72,7 @@ class Budget:
         return rest + sum(self._overridden.values()) - sum(self.fixed.values())
 
     def rest(self, spec: PruneSpec) -> int:
-        """Return how many weights the free layers give: what is asked of them, or the nearest that their bounds allow.
-
-        Raises
-        ------
-        PruningError
-            If the overrides make the total impossible.
-        """
+        """Return how many weights the free layers give: what is asked of them, or the nearest that their bounds allow."""
         fewest, most = (sum(bound[name] for name in self.free) for bound in (self.zeros, self.most))
         return min(max(self._wish(spec), fewest), most)
 

@@ -87,17 +87,7 @@ def within(pieces: Iterable[Flat], low: np.float32, high: np.float32) -> Order:
 
 
 def guess(sample: Flat, share: float, reach: float = 1.0) -> tuple[np.float32, np.float32]:
-    """Return bounds between which the quantile ``share`` almost certainly lies.
-
-    Parameters
-    ----------
-    sample : ndarray of float32
-        Drawn at random, ascending.
-    share : float
-        From 0 to 1.
-    reach : float
-        A multiple of the usual width.
-    """
+    """Return bounds between which the quantile ``share`` almost certainly lies."""
     n = sample.size
     error = SPREADS * reach * ((share * (1 - share) * n) ** 0.5 + 1)
     first, last = int(np.floor(share * n - error)), int(np.ceil(share * n + error))

@@ -30,13 +30,7 @@ WHY = "so that everybody gets a turn"
 
 
 def hold(settings: Settings) -> tuple[Settings, list[str]]:
-    """Return settings that suit a class, and a sentence for each that was lowered; the same where there is no class.
-
-    Parameters
-    ----------
-    settings : Settings
-        As they were picked.
-    """
+    """Return settings that suit a class, and a sentence for each that was lowered; the same where there is no class."""
     if from_environment() is None:
         return settings, []
     changes = {**_numbers(settings), **_several(settings), **_data(settings)}
@@ -89,15 +83,7 @@ def _fewer_epochs(code: str) -> str:
 
 
 def training_epochs(usual: int, data: str) -> int:
-    """Return the most epochs that a sample may be trained for from random weights.
-
-    Parameters
-    ----------
-    usual : int
-        As many as its recipe says.
-    data : str
-        On which data.
-    """
+    """Return the most epochs that a sample may be trained for from random weights."""
     if from_environment() is None:
         return 200
     return usual if data in SMALL_DATA else min(usual, MOST["epochs"])

@@ -103,11 +103,6 @@ def takes(key: str) -> bool:
     """Return whether this browser may start a job now, and note that it asked for it; only to be called from callbacks.
 
     What somebody else has asked for already costs nobody anything, so it is never refused.
-
-    Parameters
-    ----------
-    key : str
-        Of the job.
     """
     if not active():
         return True
@@ -135,13 +130,7 @@ def _shows(job: Job) -> bool:
 
 
 def view(store: RunStore) -> RunStore:
-    """Return the store of runs as this browser sees it; the store itself where there is no class.
-
-    Parameters
-    ----------
-    store : RunStore
-        The store.
-    """
+    """Return the store of runs as this browser sees it; the store itself where there is no class."""
     if not active():
         return store
     now = session.settings()

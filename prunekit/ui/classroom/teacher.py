@@ -71,13 +71,7 @@ def _restart() -> None:
 
 
 def restart() -> None:
-    """Stop what runs, remove the runs of the class and forget its seats.
-
-    Raises
-    ------
-    PrunekitError
-        If this browser is not the teacher's, or the runs do not belong to a class alone: then nothing is removed.
-    """
+    """Stop what runs, remove the runs of the class and forget its seats."""
     if not rules.is_teacher():
         raise PrunekitError("only the teacher's browser can start afresh: open the address that stands on the console of the server")
     shared = board()

@@ -66,7 +66,7 @@ def _guessed(now: Settings, loaded: Loaded) -> str:
 
 
 def title_of(name: str) -> str:
-    """Return a model's title, or its name where the catalog does not know it."""
+    """Return a model's title, or its name where it is not in the list."""
     try:
         return str(model_cache.entry_of(name).title)
     except PrunekitError:

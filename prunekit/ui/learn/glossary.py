@@ -57,13 +57,7 @@ def glossary(now: Settings) -> None:
 
 
 def matching(looked: str) -> list[Term]:
-    """Return the words that contain some letters in their name or meaning, in the order of the alphabet; all where nothing is looked for.
-
-    Parameters
-    ----------
-    looked : str
-        Letters, large or small.
-    """
+    """Return the words that contain some letters in their name or meaning, by alphabet; all where nothing is looked for."""
     letters = looked.strip().lower()
     return [term for term in TERMS if letters in term.word.lower()] or [term for term in TERMS if letters in term.meaning.lower()]
 

@@ -10,7 +10,7 @@ from prunekit.formatting import percent
 from prunekit.lessons.presets import PRESETS, Preset, measure
 from prunekit.lessons.reasons import Measured
 from prunekit.ui.components import show
-from prunekit.ui.learn import onwards
+from prunekit.ui.learn import lesson
 from prunekit.ui.shared import measuring
 from prunekit.ui.state.settings import Settings
 
@@ -70,7 +70,7 @@ def _card(preset: Preset) -> None:
             st.button("Measure", key=f"measure_{preset.key}", icon=":material/play_arrow:", on_click=_ask, args=(preset,))
     else:
         _result(preset, found)
-    onwards.open_button(preset.page, preset.settings, f"open_{preset.key}")
+    lesson.open_button(preset.page, preset.settings, f"open_{preset.key}")
 
 
 def _result(preset: Preset, found: Measured) -> None:

@@ -1,18 +1,29 @@
-"""One lesson on one screen: the question, the guess, the controls, the picture, the point, and onwards."""
+"""One lesson on one screen: the question, the guess, the controls, the picture, the point, and the way on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import streamlit as st
 
+from prunekit.config.choices import default_scope
 from prunekit.experiments.jobs import board
+from prunekit.lessons.glossary import term
 from prunekit.lessons.lesson import Answer, Lesson
+from prunekit.ui import routes
 from prunekit.ui.components import show
-from prunekit.ui.learn import answers, controls, guess, look, onwards, pictures
+from prunekit.ui.learn import answers, controls, look, pictures
 from prunekit.ui.shared import measuring
-from prunekit.ui.state import learn_settings
+from prunekit.ui.state import learn_settings, session
+from prunekit.ui.state.compare_settings import Compared
+from prunekit.ui.state.learn_settings import Learned
 from prunekit.ui.state.settings import Settings
+
+CARRIED = tuple(field.name for kind in (Compared, Learned) for field in fields(kind))
+"""What stays when a lesson's setting is opened elsewhere: the picks of other pages, and the progress."""
+_MISSING = "guess_missing"
 
 
 def draw(now: Settings) -> None:
@@ -27,17 +38,17 @@ def draw(now: Settings) -> None:
         st.container(key="lesson_question").markdown(lesson.asked(**values))
         controls.controls(lesson, values)
         if not now.shown:
-            guess.form(lesson, values)
+            _form(lesson, values)
     with right:  # where the picture will be, a spinner says that it is being measured
         answer = answers.found(lesson, values) if now.shown else None
         _picture(now, lesson, values, answer)
     with left:
         if answer is not None:
-            guess.verdict(now, lesson, answer)
+            _verdict(now, lesson, answer)
     if answer is not None:
         with st.container(border=True, key="lesson_point"):
             st.markdown(" ".join(map(show.plain, answer.sentences)))
-    onwards.bar(now, lesson, values, answer)
+    steps(now, lesson, values, answer)
 
 
 def _picture(now: Settings, lesson: Lesson, values: dict[str, Any], answer: Answer | None) -> None:
@@ -67,3 +78,101 @@ def _wait(lesson: Lesson, values: dict[str, Any]) -> None:
     measuring.panel(key)
     if measuring.finished(key) is not None:
         st.rerun()  # it ended while the page was being drawn: nothing would tell the page later
+
+
+def _form(lesson: Lesson, values: dict[str, Any]) -> None:
+    """Ask for a guess; nothing is measured before it is made."""
+    key = f"guess_{lesson.number}"
+    with st.form(f"guess_form_{lesson.number}", border=True):
+        guess = lesson.guess
+        if guess.kind == "number":
+            label = f"Your guess: {guess.label}" + (f" ({guess.unit})" if guess.unit else "")
+            st.number_input(
+                label, min_value=int(guess.low), max_value=int(guess.high), step=int(guess.step), value=None, key=key,
+                placeholder=f"{guess.low:g} to {guess.high:g}",
+            )  # fmt: skip
+        else:
+            st.radio(f"Your guess: {guess.label}", guess.options, index=None, key=key)
+        if st.session_state.pop(_MISSING, None) == lesson.number:
+            st.markdown(":orange[A guess first, then the measurement: any will do.]")
+        st.form_submit_button(
+            "That is my guess: measure",
+            type="primary",
+            icon=":material/visibility:",
+            on_click=_commit,
+            args=(lesson, values, key),
+            key="commit",
+        )
+
+
+def _commit(lesson: Lesson, values: dict[str, Any], key: str) -> None:
+    """Take the guess, and start measuring what takes a while; a callback."""
+    said = st.session_state.get(key)
+    if said is None:
+        st.session_state[_MISSING] = lesson.number
+        return
+    controls.commit(int(said) if lesson.guess.kind == "number" else lesson.guess.options.index(said))
+    if lesson.long:
+        answers.ask(lesson, values)
+
+
+def _verdict(now: Settings, lesson: Lesson, answer: Answer) -> None:
+    """Say how good the guess was, if it was made for what is in view."""
+    if now.guess < 0:
+        st.info(f"**{show.plain(answer.shown)}**", icon=":material/monitoring:")
+        return
+    guess = learn_settings.guessed(lesson, now.guess)
+    if not controls.same_setting(now):
+        said = f"{guess:g} {lesson.guess.unit}".strip() if isinstance(guess, float) else guess
+        st.info(
+            f"Now it is **{show.plain(answer.shown)}**. Your guess ({show.plain(said)}) was for another setting.", icon=":material/tune:"
+        )
+        return
+    found = answer.verdict(guess)
+    (st.success if found.right else st.warning)(
+        show.plain(found.sentence), icon=":material/check_circle:" if found.right else ":material/lightbulb:"
+    )
+
+
+def steps(now: Settings, lesson: Lesson, values: dict[str, Any], answer: Answer | None) -> None:
+    """Show the buttons below a lesson, and the words that it uses."""
+    kind: Any = "secondary" if answer is None else "primary"  # the way on stands out once the answer is there
+    with st.container(horizontal=True, vertical_alignment="center", key="lesson_steps"):
+        if lesson.number > 1:
+            st.button("Back", key="back", icon=":material/arrow_back:", on_click=controls.go_to, args=(lesson.number - 1,))
+        if controls.is_last(lesson.number):
+            st.button("Structured or unstructured?", key="next", type=kind, on_click=session.change, kwargs={"part": "versus"})
+        else:
+            st.button("Next lesson", key="next", icon=":material/arrow_forward:", icon_position="right", type=kind,
+                      on_click=controls.go_to, args=(lesson.number + 1,))  # fmt: skip
+        if answer is not None:
+            open_button(lesson.page, answer.settings, "open_real")
+            if lesson.timed:
+                st.button("Measure again", key="measure_again", icon=":material/replay:", on_click=answers.ask, args=(lesson, values),
+                          kwargs={"anew": True}, help="Figures of time differ a little from one measurement to the next.")  # fmt: skip
+        if now.shown:
+            st.button("Guess again", key="guess_again", icon=":material/casino:", on_click=controls.guess_again)
+        if now.done:
+            st.button(
+                "Start over", key="start_over", type="tertiary", on_click=controls.start_over, help="Forget all guesses and what is done."
+            )
+    with st.expander("Words in this lesson", icon=":material/menu_book:"):
+        for word in lesson.terms:
+            st.markdown(f"**{word}**: {show.plain(term(word).meaning)}")
+
+
+def open_button(page: str, setting: Mapping[str, Any], key: str) -> None:
+    """Show a button that opens a setting on the page that does the same with any model."""
+    if st.button("Open this on the real page", key=key, icon=":material/open_in_new:", on_click=take, args=(setting,)):
+        st.switch_page(routes.page(page))
+
+
+def take(setting: Mapping[str, Any]) -> None:
+    """Put a lesson's setting in place of what was picked; a callback."""
+    session.put(opened(session.settings(), setting))
+
+
+def opened(now: Settings, setting: Mapping[str, Any]) -> Settings:
+    """Return a lesson's setting as the pages understand it: exactly it, with what belongs to other pages left as it is."""
+    kept = {name: getattr(now, name) for name in CARRIED}
+    return Settings(**kept).change(scope=default_scope(str(setting.get("mode", Settings.mode)))).change(**setting)

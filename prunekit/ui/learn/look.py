@@ -44,13 +44,7 @@ html {font-size: 20px !important;}
 
 
 def style(*, large: bool) -> None:
-    """Give the page its look.
-
-    Parameters
-    ----------
-    large : bool
-        Large type, for people far from the screen.
-    """
+    """Give the page its look."""
     st.html(f"<style>{_BASE}{_LARGE if large else ''}</style>")
 
 

@@ -28,7 +28,6 @@ from prunekit.ui.shared import named_data
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given, Settings
 from prunekit.ui.state.uploads import uploads
-from sample_models import in_folder
 
 NO_DATA, BUILT_IN, TORCHVISION = named_data.NO_DATA, named_data.BUILT_IN, "torchvision/"
 at_hand, registered_data = named_data.at_hand, named_data.registered_data
@@ -36,14 +35,14 @@ at_hand, registered_data = named_data.at_hand, named_data.registered_data
 
 @dataclass(frozen=True)
 class Source:
-    """Which model: a public name of the catalog, where its weights come from, its user's code (an edit is another model), and its inputs.
+    """Which model: its public name, where its weights come from, its user's code (an edit is another model), and its inputs.
 
     Attributes
     ----------
     given : Given
         What somebody said of its inputs.
     shape : tuple of int
-        Of one sample, where data or somebody tell it otherwise than the catalog; the catalog's guess does not count.
+        Of one sample, where data or somebody tell it otherwise than the model's card or factory; a guess does not count.
     """
 
     name: str
@@ -57,7 +56,7 @@ class Source:
     def of(cls, settings: Settings) -> Source:
         """Return the model that was picked, with the data that are picked for it."""
         names = (entry.id.name for entry in models.list_models("own") if public_name(entry) == settings.model)
-        code = code_of(next(names, in_folder(settings.model, "model")))
+        code = code_of(next(names, settings.model))
         found = cls(settings.model, settings.pretrained, settings.upload, code, settings.given)
         return replace(found, shape=_shape_told(settings, found))
 
@@ -100,7 +99,7 @@ class Loaded:
     model : nn.Module
         Shared: never write to it.
     info : ModelInfo
-        What the catalog knows about it.
+        What is known about it.
     layers : tuple of str
         Its prunable layers.
     attention : tuple of str
@@ -160,9 +159,9 @@ def public_name(entry: ModelEntry) -> str:
 
 
 def entry_of(name: str) -> ModelEntry:
-    """Return the catalog's entry of a public name.
+    """Return the entry of the list of models that has a public name.
 
-    An address may only name what the catalog lists: never a path of the server.
+    An address may only name what is listed: never a path of the server.
 
     Raises
     ------
@@ -193,7 +192,7 @@ def load(source: Source) -> Loaded:
 
 @shared(6, "Loading the model …")
 def dense(source: Source) -> Loaded:
-    """Return a dense model as the catalog knows it.
+    """Return a dense model as `load_model` gives it.
 
     Raises
     ------
@@ -310,7 +309,7 @@ def data_here(settings: Settings, loaded: Loaded) -> Data | None:
 
 
 def _shape_told(settings: Settings, source: Source) -> tuple[int, ...]:
-    """Return the shape of a sample by the data or by whoever gave it, where that is not what the catalog says."""
+    """Return the shape of a sample by the data or by whoever gave it, where that is not what card or factory say."""
     try:
         loaded = load(source)
     except PrunekitError:

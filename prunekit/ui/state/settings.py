@@ -61,7 +61,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     Layers are held by their place in ``Loaded.every``: short in the address, and the same for every visitor.
     """
 
-    model: str = codecs.pick(DEFAULT_MODEL, codecs.matching(NAME, "the name of a model on the Start page"))  # a name of the catalog
+    model: str = codecs.pick(DEFAULT_MODEL, codecs.matching(NAME, "the name of a model on the Start page"))  # of the list of models
     pretrained: bool = codecs.pick(False, codecs.YES_NO)  # whether torchvision's trained weights are used
     # content hash of an uploaded checkpoint, or empty
     upload: str = codecs.pick("", codecs.matching(r"[0-9a-f]{20}", "the fingerprint of an uploaded file (20 hexadecimal digits)"))
