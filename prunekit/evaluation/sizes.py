@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from prunekit.evaluation.compression import BY, LARGE, Squeeze, squeeze
 from prunekit.evaluation.file_layout import Layout, Masks, header, stored
-from prunekit.evaluation.progress import check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sparse_formats import FORMATS, format_bytes, smallest
 
 FOUR = ("dense", "gzip", "sparse", "surgery")
@@ -108,7 +107,7 @@ def _length(layout: Layout, metadata: Mapping[str, str] | None = None) -> int:
     return len(header(layout, metadata)) + sum(entry.bytes for entry in layout)
 
 
-def gzip_bytes(model: nn.Module, masks: Masks | None = None, cancel: threading.Event | None = None) -> int:
+def gzip_bytes(model: nn.Module, masks: Masks | None = None, progress: Progress = QUIET) -> int:
     """Return the measured size of the model's safetensors file after gzip.
 
     Parameters
@@ -117,8 +116,8 @@ def gzip_bytes(model: nn.Module, masks: Masks | None = None, cancel: threading.E
         In the layout to store.
     masks : mapping of str to BoolTensor, optional
         Layer name to mask: what it removes is stored as zeros.
-    cancel : threading.Event, optional
-        Looked at before each megabyte.
+    progress : Progress, optional
+        Cancelled, it stops before the next part.
 
     Returns
     -------
@@ -126,19 +125,19 @@ def gzip_bytes(model: nn.Module, masks: Masks | None = None, cancel: threading.E
         Bytes. Nothing is written, and the file is never in memory as a whole.
     """
     layout = stored(model, masks)
-    packer = squeeze(_length(layout), exact=True, cancel=cancel)
-    _walk(layout, packer, cancel)
+    packer = squeeze(_length(layout), exact=True, progress=progress)
+    _walk(layout, packer, progress)
     return packer.finish().bytes
 
 
-def _walk(layout: Layout, packer: Squeeze | None, cancel: threading.Event | None = None) -> tuple[int, str]:
+def _walk(layout: Layout, packer: Squeeze | None, progress: Progress = QUIET) -> tuple[int, str]:
     """Go through a file once: compress it, and return its size with each weight tensor in its smallest format, and the formats."""
     head = header(layout)
     total, used = len(head), Counter[str]()
     if packer is not None:
         packer.add(np.frombuffer(head, np.uint8))
     for entry in layout:
-        check_cancel(cancel)
+        progress.check()
         item = entry.dtype.itemsize
         weighs = len(entry.shape) > 1 and entry.dtype.is_floating_point and entry.bytes > 0
         if not weighs:
@@ -189,7 +188,7 @@ def sizes(
     gzip: bool = True,
     exact: bool = False,
     above: int = LARGE,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Sizes:
     """Return the four sizes of a pruned network.
 
@@ -222,12 +221,12 @@ def sizes(
     PrunekitError
         If a tensor has a type that a safetensors file cannot hold.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
     full = zeroed if isinstance(zeroed, list) else stored(model if zeroed is None else zeroed, masks)
     dense = _length(full)
-    packer = squeeze(dense, exact=exact, above=above, cancel=cancel) if gzip else None
-    sparse, used = _walk(full, packer, cancel)
+    packer = squeeze(dense, exact=exact, above=above, progress=progress) if gzip else None
+    sparse, used = _walk(full, packer, progress)
     packed = None if packer is None else packer.finish()
     told = (None, None, None) if packed is None else (packed.bytes, packed.low, packed.high)
     return Sizes(dense, told[0], sparse, file_bytes(model) if surgery_bytes is None else surgery_bytes, used, *told[1:])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.home import home
 from prunekit.experiments.identity import digest, installed, this_machine
 from prunekit.latency.diagnosis.breakeven import BUDGET_S, BreakEven, break_even
@@ -50,8 +49,7 @@ def break_even_here(
     *,
     again: bool = False,
     budget_s: float = BUDGET_S,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> BreakEven:
     """Return the break-even of sparse kernels on this machine, measured only where it is not known yet.
 
@@ -63,7 +61,7 @@ def break_even_here(
         Measure again, whatever is kept.
     budget_s : float
         Seconds, about.
-    progress, cancel
+    progress
         As for :func:`prunekit.latency.diagnosis.break_even`.
 
     Returns
@@ -79,7 +77,7 @@ def break_even_here(
     known = None if again else kept(threads)
     if known is not None:
         return known
-    table = break_even(threads, budget_s, progress=progress, cancel=cancel)
+    table = break_even(threads, budget_s, progress=progress, cancel=progress.cancel)
     _keep(where(threads), {"here": _here(threads), "table": table.to_dict()})
     return table
 

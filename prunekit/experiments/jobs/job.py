@@ -7,9 +7,10 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from prunekit.evaluation.progress import check_cancel
+from prunekit.evaluation.progress import Progress
 from prunekit.experiments.store import RunStore
 
 TELLING = 0.01
@@ -90,9 +91,13 @@ class Job:
         seconds = (last[0] - first[0]) / (last[1] - first[1]) * (1 - last[1])
         return max(0.0, seconds - (time.monotonic() - last[0]))
 
-    def progress(self, fraction: float, text: str = "") -> None:
-        """Report progress; raises `Cancelled` if the job is no longer wanted."""
-        check_cancel(self.cancel)
+    @cached_property
+    def progress(self) -> Progress:
+        """What the work is given."""
+        return Progress(self._tell, self.cancel, self.warn)
+
+    def _tell(self, fraction: float, text: str) -> None:
+        """Note how far it is."""
         self.fraction, self.text = min(max(fraction, 0.0), 1.0), text
         # what was read from the store took no time, so the pace is counted from the first report on
         self._last = (time.monotonic(), self.fraction)

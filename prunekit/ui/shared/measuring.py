@@ -173,7 +173,7 @@ def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:
     model, test = loaded.model, data.test
 
     def work(job: Job) -> evaluation.Evaluation:
-        return evaluation.evaluate(model, test, progress=job.progress, cancel=job.cancel)
+        return evaluation.evaluate(model, test, progress=job.progress)
 
     start(baseline_key(settings, loaded), f"Accuracy of {loaded.source.name}", work)
 
