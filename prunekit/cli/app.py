@@ -18,13 +18,7 @@ from prunekit.errors import PrunekitError
 
 
 def script() -> Path:
-    """Return the dashboard's ``app.py``: inside an installed package, or beside the package in a source checkout.
-
-    Raises
-    ------
-    PrunekitError
-        If it is in neither place.
-    """
+    """Return the dashboard's ``app.py``: inside an installed package, or beside the package in a source checkout."""
     package = Path(prunekit.__file__).resolve().parent
     for home in (package / "dashboard", package.parent):
         if (home / "app.py").is_file() and (home / "pages").is_dir():

@@ -58,13 +58,7 @@ def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
 
 
 def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int, ...]:
-    """Return the shape of one sample.
-
-    Raises
-    ------
-    ModelError
-        If it is not known.
-    """
+    """Return the shape of one sample."""
     if data is not None:
         return tuple(data.test[0][0].shape)
     known = info(model).input_shape

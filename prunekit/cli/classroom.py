@@ -59,13 +59,7 @@ def lan_address() -> str | None:
 
 
 def port_of(host: str, port: int | None) -> int:
-    """Return the port to listen on: the given one, or the first free one from 8501 on.
-
-    Raises
-    ------
-    PrunekitError
-        If this machine does not have the address, or the port is taken.
-    """
+    """Return the port to listen on: the given one, or the first free one from 8501 on."""
     if port is not None:
         if _free(host, port):
             return port
@@ -105,15 +99,7 @@ def shown_host(host: str) -> str:
 
 @contextmanager
 def opened(host: str | None, port: int | None) -> Iterator[Room]:
-    """Have a folder for the runs of a class, which goes in the end, and all that its server is told.
-
-    Parameters
-    ----------
-    host : str or None
-        What to listen on; this machine's address on its network when left out.
-    port : int or None
-        The first free one from 8501 on when left out.
-    """
+    """Have a folder for the runs of a class, which goes in the end, and all that its server is told."""
     listen = host or lan_address() or ALONE
     number, shown = port_of(listen, port), shown_host(listen)
     classroom = Classroom(f"http://{shown}:{number}", new_key())

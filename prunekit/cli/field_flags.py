@@ -142,13 +142,7 @@ def recovery_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def recovery_of(args: argparse.Namespace) -> Recovery:
-    """Return the recovery that was asked for.
-
-    Raises
-    ------
-    SpecError
-        If a value is not valid, two of them do not go together, or one has no effect without another: it would be passed over in silence.
-    """
+    """Return the recovery that was asked for."""
     said, rows = given(args, Recovery), table(Recovery)
     for name in said:
         needed = [other for condition in rows[name].when for other in list(condition)[:1]]

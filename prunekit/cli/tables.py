@@ -13,15 +13,7 @@ from prunekit.tasks.metrics import PERCENT, Metric
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return aligned columns: the first to the left, numbers to the right.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Names of the columns.
-    rows : sequence of sequences
-        Cells; ``None`` is shown as a dash.
-    """
+    """Return aligned columns: the first to the left, numbers to the right."""
     cells = [list(header), *[["–" if cell is None else str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     left = [i == 0 or not any(row[i][:1].isdigit() for row in cells[1:]) for i in range(len(header))]

@@ -103,13 +103,7 @@ def evaluation_of(seen: Observations, metric: Metric, guesses: Sequence[str] = (
 
 
 def chance_of(labels: ArrayLike) -> float | None:
-    """Return the accuracy of always answering the commonest class; None where there is one class only.
-
-    Parameters
-    ----------
-    labels : array_like of int
-        Class of each sample.
-    """
+    """Return the accuracy of always answering the commonest class; None where there is one class only."""
     counts = np.unique(np.asarray(labels), return_counts=True)[1]
     return float(counts.max() / counts.sum()) if counts.size > 1 else None
 

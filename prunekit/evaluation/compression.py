@@ -65,19 +65,7 @@ class Squeeze(Protocol):
 
 
 def squeeze(total: int, *, exact: bool = False, above: int = LARGE, progress: Progress = QUIET) -> Squeeze:
-    """Return what tells the gzipped size of a file.
-
-    Parameters
-    ----------
-    total : int
-        Bytes of the file.
-    exact : bool
-        Compress a large file whole too.
-    above : int
-        From how many bytes on a file is large.
-    progress : Progress, optional
-        Cancelled, it stops before the next part.
-    """
+    """Return what tells the gzipped size of a file."""
     return Whole(progress) if exact or total <= above else Sampled(total, progress)
 
 

@@ -108,22 +108,7 @@ def _length(layout: Layout, metadata: Mapping[str, str] | None = None) -> int:
 
 
 def gzip_bytes(model: nn.Module, masks: Masks | None = None, progress: Progress = QUIET) -> int:
-    """Return the measured size of the model's safetensors file after gzip.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In the layout to store.
-    masks : mapping of str to BoolTensor, optional
-        Layer name to mask: what it removes is stored as zeros.
-    progress : Progress, optional
-        Cancelled, it stops before the next part.
-
-    Returns
-    -------
-    int
-        Bytes. Nothing is written, and the file is never in memory as a whole.
-    """
+    """Return the measured size of the model's safetensors file after gzip."""
     layout = stored(model, masks)
     packer = squeeze(_length(layout), exact=True, progress=progress)
     _walk(layout, packer, progress)
@@ -160,22 +145,7 @@ def _alive(values: Tensor) -> Any:
 
 
 def sparse_bytes(model: nn.Module, masks: Masks | None = None) -> tuple[int, str]:
-    """Return the size of the file with each weight tensor in its smallest format, and the formats used.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In the layout to store.
-    masks : mapping of str to BoolTensor, optional
-        Layer name to mask (or what broadcasts to the weight's shape): what it removes counts as zero.
-
-    Returns
-    -------
-    int
-        Bytes: the header of the dense file, the weight tensors (floating, two axes or more) each in the smallest format, the rest dense.
-    str
-        Formats by number of weight tensors, as in ``bitmap, dense``.
-    """
+    """Return the size of the file with each weight tensor in its smallest format, and the formats used."""
     return _walk(stored(model, masks), None)
 
 

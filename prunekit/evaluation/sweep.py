@@ -72,13 +72,7 @@ class SweepPoint:
 
 
 def split_of(data: Any, split: str) -> Any:
-    """Return the named part of the data; a bare split stands for itself.
-
-    Raises
-    ------
-    DataError
-        If there is no such part.
-    """
+    """Return the named part of the data; a bare split stands for itself."""
     if not hasattr(data, "test"):
         return data
     one_of("split", split, ("train", "validation", "test"), DataError)
@@ -89,13 +83,7 @@ def split_of(data: Any, split: str) -> Any:
 
 
 def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
-    """Return the shape of one sample: of the data, or as the catalog knows it where the data cannot be indexed.
-
-    Raises
-    ------
-    DataError
-        If there are no samples, or their shape is not known.
-    """
+    """Return the shape of one sample: of the data, or as the catalog knows it where the data cannot be indexed."""
     if hasattr(part, "__getitem__") and hasattr(part, "__len__") and (hasattr(part, "batches") or isinstance(part, Dataset)):
         if not len(part):
             raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
@@ -107,13 +95,7 @@ def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
 
 
 def points_of(spec: PruneSpec, sparsities: Iterable[float]) -> list[float]:
-    """Return checked sparsities of a sweep.
-
-    Raises
-    ------
-    PrunekitError
-        If there are none, one is not valid, or the setting is a pattern.
-    """
+    """Return checked sparsities of a sweep."""
     if spec.mode == "nm":
         raise PrunekitError(f"a pattern has one sparsity, {spec.sparsity:g}: prune with it once instead of sweeping")
     points = [float(spec.at(sparsity).sparsity or 0.0) for sparsity in sparsities]

@@ -27,13 +27,7 @@ def _here(threads: int) -> dict[str, Any]:
 
 
 def kept(threads: int = 1) -> BreakEven | None:
-    """Return the table that was measured here before; None where there is none that can be read.
-
-    Parameters
-    ----------
-    threads : int
-        Of torch.
-    """
+    """Return the table that was measured here before; None where there is none that can be read."""
     try:
         told = json.loads(where(threads).read_text(encoding="utf-8"))
         if not isinstance(told, dict) or told.get("here") != _here(threads):
@@ -51,29 +45,7 @@ def break_even_here(
     budget_s: float = BUDGET_S,
     progress: Progress = QUIET,
 ) -> BreakEven:
-    """Return the break-even of sparse kernels on this machine, measured only where it is not known yet.
-
-    Parameters
-    ----------
-    threads : int
-        Of torch.
-    again : bool
-        Measure again, whatever is kept.
-    budget_s : float
-        Seconds, about.
-    progress
-        As for :func:`prunekit.latency.diagnosis.break_even`.
-
-    Returns
-    -------
-    BreakEven
-        Kept for the next time where the folder can be written; a folder that cannot be costs nothing but the keeping.
-
-    Raises
-    ------
-    LatencyError, Cancelled
-        As for :func:`prunekit.latency.diagnosis.break_even`.
-    """
+    """Return the break-even of sparse kernels on this machine, measured only where it is not known yet."""
     known = None if again else kept(threads)
     if known is not None:
         return known

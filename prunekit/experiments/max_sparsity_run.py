@@ -95,15 +95,7 @@ def find_furthest(
     model: nn.Module | None = None,
     data: Any = None,
 ) -> Answer:
-    """Find how far a setting can go, and confirm it.
-
-    Parameters
-    ----------
-    request : FurthestRequest
-        The setting, and what may be lost.
-    store, progress, model, data
-        As for :func:`prunekit.experiments.sweep_through`.
-    """
+    """Find how far a setting can go, and confirm it."""
     sweep = request.sweep
     if model is None or data is None:
         model, data = load(sweep.model, sweep.data)

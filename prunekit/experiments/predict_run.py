@@ -69,37 +69,7 @@ def predictions(
     progress: Progress = QUIET,
     stored: bool = False,
 ) -> Predictions | None:
-    """Return what a run says about every image of a split: from the store, or computed and kept.
-
-    Parameters
-    ----------
-    run : str
-        Its id.
-    data_id : DataId
-        The data.
-    split : {"train", "validation", "test"}
-        Which part of them.
-    store : RunStore
-        Where the run is, and where predictions are kept.
-    progress
-        As for :func:`prunekit.experiments.sweep_through`.
-    stored : bool
-        Only read: None where they are not there.
-
-    Returns
-    -------
-    Predictions or None
-        In the order of the images; a quantised run is asked in its runtime.
-
-    Raises
-    ------
-    DataError
-        If the task is no classification.
-    RunGone
-        As for :func:`prunekit.experiments.load_run.open_run`.
-    Cancelled
-        If ``progress`` was cancelled.
-    """
+    """Return what a run says about every image of a split: from the store, or computed and kept."""
     known = store.find(run)
     images = Images.of(ModelId.from_dict(known.model), data_id, split)
     if not isinstance(images.task, Classification):
@@ -119,17 +89,7 @@ def predictions(
 
 
 def ask(opened: Opened, part: object, progress: Progress = QUIET) -> Predictions:
-    """Return what an opened run says about images.
-
-    Parameters
-    ----------
-    opened : Opened
-        The run.
-    part : Split
-        The images.
-    progress
-        As for :func:`prunekit.evaluate`.
-    """
+    """Return what an opened run says about images."""
     classes, confidence, done = list[Tensor](), list[Tensor](), 0
     total = len(part)  # type: ignore[arg-type]
     for batch in batches_of(part, BATCH):

@@ -74,22 +74,6 @@ def quantise_through(
     """Quantise the model that a setting and a recovery lead to, and measure it in its runtime.
 
     What the store holds is read: a model that was quantised before, and a recovery whose weights are still there.
-
-    Parameters
-    ----------
-    request : AccuracyRequest
-        Model, data, setting (None for the dense model) and recovery; ``split`` and ``images`` say what accuracy is measured on.
-    store, progress, model, data
-        As for :func:`prunekit.experiments.sweep_through`.
-
-    Returns
-    -------
-    Quantised
-
-    Raises
-    ------
-    RuntimeFault, DataError
-        If the model cannot be quantised, or there is nothing to calibrate on.
     """
     if model is None or data is None:
         model, data = load(request.model, request.data)

@@ -86,25 +86,6 @@ def recover_through(
 
     What the store holds is read: stages that were measured before, and the learning curve of a recovery that was carried out before
     and whose weights are still there.
-
-    Parameters
-    ----------
-    request : AccuracyRequest
-        Model, data, setting and recovery; ``split`` and ``images`` say what the stages are measured on.
-    store, progress, model, data
-        As for :func:`prunekit.experiments.sweep_through`.
-    report : callable, optional
-        Gets each stage and each epoch as it ends.
-
-    Returns
-    -------
-    list of Stage
-        Dense, pruned, recalibrated where that is a step of its own, recovered.
-
-    Raises
-    ------
-    PrunekitError
-        If there is nothing to recover, or a setting is not valid.
     """
     if request.spec is None or not request.recovery.active:
         raise PrunekitError("choose what to do after pruning: recalibrate BatchNorm, or at least one epoch of fine-tuning")

@@ -49,31 +49,6 @@ def save(
     """Make what a setting leads to, measure it and the dense model on all test images, and mark it as saved.
 
     What the store holds is not made again: only what is not known of it is measured. Without data all but the accuracy is kept.
-
-    Parameters
-    ----------
-    request : AccuracyRequest
-        Model, data (None for none), setting (None for the dense model) and recovery; its ``split`` and ``images`` do not count.
-    store : RunStore
-        Where to.
-    progress, model, data
-        As for :func:`prunekit.experiments.sweep_through`.
-    called : str
-        A name for the run; "" leaves it with the one that it has.
-
-    Returns
-    -------
-    Run
-        As it is kept.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be kept; `RunGone` where it was made before and its weights are damaged.
-    PrunekitError
-        If the model, the data or the setting is not valid.
-    Cancelled
-        If ``progress`` was cancelled.
     """
     named = Label("", name=called).name  # too long a one is refused before any work
     if model is None or (data is None and request.data is not None):
@@ -148,31 +123,7 @@ def keep_made(
     data_id: DataId | None = None,
     data: Any = None,
 ) -> Run:
-    """Keep what was made already, with the dense model that it was made from: weights, counts, sizes and accuracy on test images.
-
-    Parameters
-    ----------
-    model_id, model : ModelId, nn.Module
-        The dense model.
-    made : Recovered
-        What :func:`prunekit.prune_and_recover` made of it, with or without recovery.
-    found : Assessment
-        What was measured of both on all test images; without accuracies where there are no data.
-    store : RunStore
-        Where to.
-    data_id, data : DataId, Data, optional
-        The data.
-
-    Returns
-    -------
-    Run
-        What is kept; it is not marked as saved.
-
-    Raises
-    ------
-    StoreError, PrunekitError
-        If the run, or recovered weights, cannot be written.
-    """
+    """Keep what was made already, with the dense model that it was made from: weights, counts, sizes and accuracy on test images."""
     shape, spec, recovery = made.result.input_shape, made.result.spec, made.recovery
     weights = weights_of(model, shape)
     on = trained_on(data, spec, recovery) if data is not None else ""

@@ -95,22 +95,7 @@ def sense(
     model: nn.Module | None = None,
     data: Any = None,
 ) -> Sensitivity:
-    """Measure sensitivity through the store.
-
-    Parameters
-    ----------
-    request : SensitivityRequest
-        What to measure.
-    store, progress, model, data
-        As for :func:`prunekit.experiments.sweep_through`.
-    report : callable, optional
-        Gets the picture so far after each chunk of images, the stored one first.
-
-    Returns
-    -------
-    Sensitivity
-        Over all images that were asked for.
-    """
+    """Measure sensitivity through the store."""
     if model is None or data is None:
         model, data = load(request.model, request.data)
     place, keeper = _Place(request, model, data), Keeper(store, progress)

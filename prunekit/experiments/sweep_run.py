@@ -126,15 +126,6 @@ def known_points(request: SweepRequest, store: RunStore, weights: str, hashed: s
     """Return the points of a sweep that a store holds of this very model and these very images, the dense model first.
 
     A sweep is called by what was asked for, by names; what these stood for when a point was measured, the point itself tells.
-
-    Parameters
-    ----------
-    request : SweepRequest
-        What is asked for.
-    store : RunStore
-        Where to look.
-    weights, hashed : str
-        Model and part of the data, as `weights_of` and `data_hash` say.
     """
     here = _decisive(installed(request.model.name))
     return [

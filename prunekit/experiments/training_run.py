@@ -104,22 +104,7 @@ def train_through(
     *,
     report: Report | None = None,
 ) -> Trained:
-    """Train a sample and keep it as a root run.
-
-    Parameters
-    ----------
-    request : TrainRequest
-        What to train.
-    store : RunStore or None
-        Where the run is kept.
-    progress, report
-        As for :func:`prunekit.training.train`.
-
-    Returns
-    -------
-    Trained
-        Its weights load with ``load_model(name, weights=FILE)``.
-    """
+    """Train a sample and keep it as a root run."""
     known = load_model(ModelId(request.model.name))
     data = load_data(request.data, model=known)
     tuned = train(request.model.name, data, request.training, report=report, progress=progress)

@@ -27,13 +27,7 @@ def norms_left(model: nn.Module) -> list[_BatchNorm]:
 
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
-    """Return the BatchNorm modules that keep statistics.
-
-    Raises
-    ------
-    RecoveryError
-        If there are none.
-    """
+    """Return the BatchNorm modules that keep statistics."""
     found = norms_left(model)
     if not found:
         raise RecoveryError("the model has no BatchNorm, so there are no statistics to measure again: leave recalibration out")

@@ -35,26 +35,7 @@ def fit(
     report: Report | None = None,
     progress: Progress = QUIET,
 ) -> Tuned:
-    """Train an owned model and return it with the weights of its best epoch on the validation part, of equal ones the later.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Written to: pass a copy.
-    images, course, masks
-        As for :class:`Loop`.
-    validation : Split, optional
-        What the epoch is chosen by; without it the last one is kept.
-    report : callable, optional
-        Gets each epoch as it ends.
-    progress : Progress, optional
-        Told how far the work is; cancelled, it stops before the next batch.
-
-    Raises
-    ------
-    Cancelled
-        If ``progress`` was cancelled.
-    """
+    """Train an owned model and return it with the weights of its best epoch on the validation part, of equal ones the later."""
     loop = Loop(model, images, course, masks)
     kept, best, history, stopped = _copied(model), 0, list[Epoch](), ""
     top: float | None = None

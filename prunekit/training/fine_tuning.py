@@ -58,15 +58,7 @@ class Tuner:
 
     @classmethod
     def of(cls, recovery: Recovery, data: Any, dense: nn.Module | None, *others: nn.Module) -> Tuner:
-        """Gather what fine-tuning needs; everything that can be refused is refused here, before any work.
-
-        Raises
-        ------
-        DataError
-            If there are no training images, or none of some class.
-        RecoveryError
-            If there is nobody to learn from, or no learning rate to rewind to.
-        """
+        """Gather what fine-tuning needs; everything that can be refused is refused here, before any work."""
         recipe = training_of(*others, dense)
         for epochs in set(recovery.shares()):
             rates_of(recovery, epochs, 1, recipe)

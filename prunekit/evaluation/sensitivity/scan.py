@@ -93,13 +93,7 @@ class Seen:
 
 
 def stages(total: int) -> Iterator[int]:
-    """Yield after how many images there is a picture: soon the first, then more and more at a time.
-
-    Parameters
-    ----------
-    total : int
-        Images in all; the last that comes.
-    """
+    """Yield after how many images there is a picture: soon the first, then more and more at a time."""
     n, step = 0, FIRST
     while n < total:
         n = min(total, n + step)
@@ -129,15 +123,7 @@ class Scan:
     seen: Seen
 
     def run(self, which: Indices, progress: Progress) -> None:
-        """Measure some samples; a batch is noted as a whole or not at all.
-
-        Parameters
-        ----------
-        which : ndarray of int64
-            Those to look at.
-        progress
-            As for :func:`prunekit.evaluation.sensitivity.measure.sensitivity`.
-        """
+        """Measure some samples; a batch is noted as a whole or not at all."""
         total, size = self.seen.size, self.replay.batch_size
         for here in (which[start : start + size] for start in range(0, which.size, size)):
             progress.check()
