@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prunekit.errors import PrunekitError
     from prunekit.evaluation import (  # type: ignore[no-redef]  # functions that share their module's name
         Evaluation,
+        Progress,
         compare,
         evaluate,
         predict,
@@ -43,7 +44,7 @@ _HOME = {
     "prunekit.config": ("DataId", "ModelId", "PruneSpec", "Recipe", "Recovery", "Training", "register_data", "register_model"),
     "prunekit.data": ("load_data",),
     "prunekit.errors": ("PrunekitError",),
-    "prunekit.evaluation": ("Evaluation", "compare", "evaluate", "predict", "sizes", "sweep"),
+    "prunekit.evaluation": ("Evaluation", "Progress", "compare", "evaluate", "predict", "sizes", "sweep"),
     "prunekit.latency": ("Candidate", "measure_latency"),
     "prunekit.models": ("info", "list_models", "load_model", "read_folder", "write_folder"),
     "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
@@ -56,6 +57,7 @@ __all__ = [
     "DataId",
     "Evaluation",
     "ModelId",
+    "Progress",
     "PruneResult",
     "PruneSpec",
     "PrunekitError",

@@ -16,18 +16,7 @@ BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments without the program's name; those of the process when left out.
-
-    Returns
-    -------
-    int
-        0; 2 for bad input, which is said in one line on stderr; 1 for anything unforeseen; 130 when interrupted.
-    """
+    """Run one command."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what libraries want to say to developers is no answer to the person who asked

@@ -58,13 +58,7 @@ def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
 
 
 def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int, ...]:
-    """Return the shape of one sample.
-
-    Raises
-    ------
-    ModelError
-        If it is not known.
-    """
+    """Return the shape of one sample."""
     if data is not None:
         return tuple(data.test[0][0].shape)
     known = info(model).input_shape
@@ -112,16 +106,19 @@ def absolute(data: Data | None) -> dict[str, Any] | None:
     return None if data is None else data.id.to_dict()
 
 
-def progress_to(stream: Any) -> Progress | None:
-    """Return a progress line for a terminal; None where nobody watches."""
-    if not stream.isatty():
-        return None
+def progress_to(stream: Any) -> Progress:
+    """Return what draws a progress line in a terminal, and prints warnings; nothing is drawn where nobody watches."""
 
     def show(fraction: float, text: str) -> None:
         stream.write(f"\r\033[K{fraction:4.0%}  {text}" if fraction < 1 else "\r\033[K")
         stream.flush()
 
-    return show
+    return Progress(show if stream.isatty() else None, warn=lambda text: say("warning", text))
+
+
+def say(kind: str, text: str) -> None:
+    """Print one line on stderr."""
+    print(f"prunekit: {kind}: {' '.join(text.split())}", file=sys.stderr)
 
 
 def to_json(value: dict[str, Any]) -> str:

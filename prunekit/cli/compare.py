@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prunekit.cli.arguments import progress_to, to_json
+from prunekit.cli.arguments import progress_to, say, to_json
 from prunekit.cli.tables import percent, table
 from prunekit.comparison.apply_recipe import apply_recipe
 from prunekit.comparison.columns import Column
@@ -47,9 +48,9 @@ def _filled(found: Comparison, args: argparse.Namespace, store: RunStore) -> Com
     """Measure what is missing on the images of the comparison, and compare again."""
     data = _data(found, args.data)
     if data is None:
-        _note("accuracy is not measured: the model names no data of its own. Give --data")
+        say("note", "accuracy is not measured: the model names no data of its own. Give --data")
         return found
-    fill(found.to_fill, data, found.split, store, progress=progress_to(sys.stderr), warn=_note)
+    fill(found.to_fill, data, found.split, store, progress=progress_to(sys.stderr), warn=partial(say, "note"))
     return compare_runs(args.runs, store, data=data, split=args.split)
 
 
@@ -59,11 +60,6 @@ def _data(found: Comparison, named: str | None) -> DataId | None:
         return DataId.from_dict(found.data_id)
     own = named or info(load_model(ModelId.from_dict(found.baseline.run.model))).data
     return None if own is None else DataId(own)
-
-
-def _note(text: str) -> None:
-    """Say something beside the answer."""
-    print(f"prunekit: note: {' '.join(text.split())}", file=sys.stderr)
 
 
 def _written(path: str, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import asked_text, asking, data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.arguments import asked_text, asking, data_of, model_of, progress_to, say, shape_of, spec_of, to_json
 from prunekit.cli.field_flags import given
 from prunekit.cli.tables import byte_text, percent, table
 from prunekit.config.fields import table as rows
@@ -97,17 +97,12 @@ def _name(spec: PruneSpec) -> str:
 def _kept(report: LatencyReport, model_id: ModelId, model: nn.Module, made: dict[str, PruneResult], data: Data | None) -> dict[str, str]:
     """Keep what was timed, and return the runs by name; what cannot be kept is said and costs nothing else."""
     try:
-        keeper = Keeper(store(), _warn)
+        keeper = Keeper(store(), progress_to(sys.stderr))
     except StoreError as error:
-        _warn(str(error))
+        say("warning", str(error))
         return {}
     timed = {name: Timed(result, assess(model, result, gzip=False)) for name, result in made.items()}
     return keep_timed(report, model_id, model, timed, keeper, data=data, data_id=None if data is None else data.id)
-
-
-def _warn(sentence: str) -> None:
-    """Say what could not be kept."""
-    print(f"prunekit: warning: {sentence}", file=sys.stderr)
 
 
 def _page(name: str, report: LatencyReport) -> str:

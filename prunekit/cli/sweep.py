@@ -8,18 +8,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, spec_of, to_json
+from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, say, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.prune import setting_text
 from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.config.choices import SEEDED
 from prunekit.errors import DataError, SpecError, StoreError
-from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.home import store
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import carry_out
+from prunekit.experiments.sweep_run import sweep_seeds
 from prunekit.tasks.metrics import PERCENT, Metric
 
 COUNTED = ["parameters", "not zero", "MACs", "effective MACs"]
@@ -51,14 +50,9 @@ def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data:
     if args.repeats < 1:
         raise SpecError(f"--repeats must be at least 1; got {args.repeats}")
     if args.repeats > 1 and request.spec.criterion not in SEEDED and not request.recovery.active:
-        _say("note", "nothing in this setting depends on the seed: all repeats come out the same")
-    kept, progress = None if args.no_store else _store(), progress_to(sys.stderr)
-    sweeps: list[list[SweepPoint]] = []
-    for place in range(args.repeats):
-        seeded = request.seeded(args.seed + place, _places(sweeps[0]) if sweeps else request.sparsities)
-        share = _part(progress, place, args.repeats)
-        sweeps.append(carry_out(seeded, kept, share, warn=lambda text: _say("warning", text), model=model, data=data))
-    return sweeps
+        say("note", "nothing in this setting depends on the seed: all repeats come out the same")
+    kept = None if args.no_store else _store()
+    return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data)
 
 
 def _store() -> RunStore | None:
@@ -66,26 +60,8 @@ def _store() -> RunStore | None:
     try:
         return store()
     except StoreError as error:
-        _say("warning", f"{error}. Results are shown, and not kept")
+        say("warning", f"{error}. Results are shown, and not kept")
         return None
-
-
-def _say(kind: str, text: str) -> None:
-    """Print one line on stderr."""
-    print(f"prunekit: {kind}: {' '.join(text.split())}", file=sys.stderr)
-
-
-def _part(progress: Progress | None, place: int, total: int) -> Progress | None:
-    """Return the progress of one sweep as a part of all of them."""
-    if progress is None:
-        return None
-    repeat = f"repeat {place + 1} of {total}, " if total > 1 else ""
-    return lambda share, text: progress((place + share) / total, repeat + text)
-
-
-def _places(points: Sequence[SweepPoint]) -> tuple[float, ...]:
-    """Return where a sweep measured; the dense model alone stands for 0."""
-    return tuple(point.requested for point in points[1:]) or (0.0,)
 
 
 def _asked(points: Sequence[SweepPoint], sparsities: Sequence[float] | None) -> list[SweepPoint]:

@@ -28,13 +28,6 @@ def answer(baseline: Column, columns: Sequence[Column]) -> Answer:
     The rule: among the runs that can still be opened, whose figures can be vouched for, and that are not significantly worse than the
     dense model in their metric (paired, 5 %), the one with the fewest bytes to ship; where all are, the best in it. The sentence then says
     who else wins on what.
-
-    Parameters
-    ----------
-    baseline : Column
-        The dense model.
-    columns : sequence of Column
-        The runs.
     """
     open_ = [column for column in columns if not column.gone and not (column.earlier or baseline.earlier)]
     measured = [column for column in open_ if column.accuracy is not None]

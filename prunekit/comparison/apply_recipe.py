@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
@@ -18,7 +17,7 @@ from prunekit.config.spec import NEEDS_DATA, Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.evaluation.before_after import assess, document
-from prunekit.evaluation.progress import Progress, part_of
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
@@ -85,17 +84,15 @@ class Applied:
         }
 
 
-def apply_recipe(path: str | PathLike[str], *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Applied:
+def apply_recipe(path: str | PathLike[str], *, progress: Progress = QUIET) -> Applied:
     """Repeat a run from its recipe, and compare with what was recorded beside it.
 
     Parameters
     ----------
     path : path
         A ``recipe.yaml`` alone, a folder of ``prunekit prune --out``, or an exported archive.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
 
     Returns
     -------
@@ -112,10 +109,10 @@ def apply_recipe(path: str | PathLike[str], *, progress: Progress | None = None,
     data, silent = _data(told.recipe, data_id, model)
     shape = told.recipe.input_shape if data is None else shape_of(model, data.test)
     recipe = told.recipe
-    share = part_of(progress, 0.0, RECOVERING)
-    made = recover(model, recipe.prune, recipe.recovery, data, input_shape=shape, progress=share, cancel=cancel)
+    share = progress.part(0.0, RECOVERING)
+    made = recover(model, recipe.prune, recipe.recovery, data, input_shape=shape, progress=share)
     split = None if data is None else data.test
-    seen = assess(model, made.result, split, progress=part_of(progress, RECOVERING, 1.0), cancel=cancel)
+    seen = assess(model, made.result, split, progress=progress.part(RECOVERING, 1.0))
     plain = document(made.result, seen, model_id.to_dict(), None if data is None else data.id.to_dict())
     found = _Found(told, made, seen.after.accuracy, _changed(told, model, shape))
     notes = tuple(filter(None, (silent, told.note, found.changed, _answers(told, made.model))))

@@ -75,13 +75,7 @@ def compare_runs(run_ids: Sequence[str], store: RunStore, *, data: DataId | str 
 
 
 def picked(run_ids: Sequence[str], store: RunStore) -> list[Run]:
-    """Return the runs of some ids or prefixes, each once.
-
-    Raises
-    ------
-    PrunekitError
-        If there are too few or too many, or they do not belong to one dense model.
-    """
+    """Return the runs of some ids or prefixes, each once."""
     runs = list({run.id: run for run in map(store.find, run_ids)}.values())
     if not FEWEST <= len(runs) <= MOST:
         raise PrunekitError(f"pick {FEWEST} to {MOST} different runs to compare; got {len(runs)}")

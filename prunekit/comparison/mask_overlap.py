@@ -126,11 +126,6 @@ def shared(parts: Iterable[Counts]) -> Overlap:
 
     By chance alone, what both keep of a part follows a hypergeometric distribution. Over a single small part the mean of the ratio is
     summed out; else the ratio of the means stands for it.
-
-    Parameters
-    ----------
-    parts : iterable of Counts
-        Layers or groups.
     """
     parts = list(parts)
     both, kept = sum(part.both for part in parts), sum(part.first + part.second for part in parts)

@@ -62,18 +62,7 @@ class Recorded:
 
 
 def recorded(path: str | PathLike[str]) -> Recorded:
-    """Read what was recorded of a run.
-
-    Parameters
-    ----------
-    path : path
-        A recipe, a folder or an archive.
-
-    Raises
-    ------
-    PrunekitError
-        If it is none of them, or damaged; an archive is checked as `prunekit.experiments.archive` says.
-    """
+    """Read what was recorded of a run."""
     place = Path(path).expanduser()
     if place.is_dir():
         if not is_folder(place):

@@ -32,20 +32,7 @@ Values = dict[str, Value | None]
 
 
 def setting_rows(runs: Sequence[Run], letters: Mapping[str, str]) -> tuple[SettingRow, ...]:
-    """Return a row for each setting that differs, or is not the default wherever it applies.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        In the order of the columns.
-    letters : mapping of str to str
-        Id of a run to its letter, the dense model's among them.
-
-    Returns
-    -------
-    tuple of SettingRow
-        A difference counts where two runs to which the setting applies have other values of it.
-    """
+    """Return a row for each setting that differs, or is not the default wherever it applies."""
     told = [_values(run, letters) for run in runs]
     names = list(dict.fromkeys(name for values in told for name in values))
     columns = {name: [values.get(name) for values in told] for name in names}
@@ -80,15 +67,7 @@ def differing(rows: Sequence[SettingRow]) -> tuple[str, ...]:
 
 
 def caution(names: Sequence[str], letters: Sequence[str]) -> str:
-    """Return why a difference in outcome says nothing of any one setting, "" where it does.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Settings that differ.
-    letters : sequence of str
-        Of the runs.
-    """
+    """Return why a difference in outcome says nothing of any one setting, "" where it does."""
     if len(names) <= MOST_DIFFERING:
         return ""
     which = f"{', '.join(letters[:-1])} and {letters[-1]}"
@@ -138,13 +117,7 @@ def _each_has_its_own(spec: Mapping[str, Any]) -> bool:
 
 
 def amount(spec: Mapping[str, Any]) -> Value:
-    """Return how much goes: a pattern, a threshold or a share.
-
-    Parameters
-    ----------
-    spec : mapping
-        Plain fields of a ``PruneSpec``.
-    """
+    """Return how much goes: a pattern, a threshold or a share."""
     spec = {**PruneSpec().to_dict(), **spec}
     if spec["mode"] == "nm":
         return Value(("pattern", spec["pattern"]), str(spec["pattern"]))

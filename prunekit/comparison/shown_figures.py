@@ -22,19 +22,7 @@ class Images(NamedTuple):
 
 
 def eligible(run: Run, seen: Iterable[Measurement], data: DataId | str | None, split: str) -> list[Measurement]:
-    """Return the accuracies of a run that could stand in a comparison, those that can be vouched for and those of this machine first.
-
-    Parameters
-    ----------
-    run : Run
-        Of a quantised one, those in its own runtime count.
-    seen : iterable of Measurement
-        All of it.
-    data : DataId or str or None
-        Only on these data.
-    split : str
-        Only on this part of them.
-    """
+    """Return the accuracies of a run that could stand in a comparison, those that can be vouched for and those of this machine first."""
     found = [m for m in seen if m.what in QUALITY and m.split == split and m.observations is not None and _is_of(m.data, data)]
     own = "int8" if run.info.get("file") == INT8 else "eager"
     found = [m for m in found if m.runtime == own]
@@ -50,13 +38,7 @@ def _is_of(plain: Mapping[str, Any], data: DataId | str | None) -> bool:
 
 
 def most_measured(seen: Sequence[Sequence[Measurement]]) -> Measurement | None:
-    """Return a measurement on the images that most runs were measured on; among equals the most images, then the latest.
-
-    Parameters
-    ----------
-    seen : sequence of sequence of Measurement
-        One for each run.
-    """
+    """Return a measurement on the images that most runs were measured on; among equals the most images, then the latest."""
     counts: dict[Images, int] = {}
     for each in seen:
         for images in {_images(m) for m in each}:
@@ -83,11 +65,6 @@ def shipped(run: Run) -> Shipped | None:
 
     That is the file after surgery where channels were removed, the best sparse format where single weights were, the int8 file of a
     quantised model, and the plain file otherwise.
-
-    Parameters
-    ----------
-    run : Run
-        Its ``info`` has the four ``sizes``, or the ``bytes`` of the one that counts.
     """
     mode = None if run.spec is None else run.spec.get("mode")
     if run.info.get("file") == FILE:
@@ -114,31 +91,12 @@ Timed = dict[Setting, dict[str, Measurement]]
 
 
 def speeds(latency: Mapping[str, Sequence[Measurement]], dense: str) -> dict[str, Speed]:
-    """Return the speed of each run under the one setting in which most of them were timed on this machine.
-
-    Parameters
-    ----------
-    latency : mapping of str to sequence of Measurement
-        Id of a run to all that was timed of it.
-    dense : str
-        The dense model's run. Only ratios to it, in the same runtime, at the same batch and threads and on the same device, count.
-
-    Returns
-    -------
-    dict of str to Speed
-        Of those that were timed so; the dense model itself is 1 where anything was.
-    """
+    """Return the speed of each run under the one setting in which most of them were timed on this machine."""
     return _under(_timed(latency, dense), dense, latency.get(dense, ()))
 
 
 def by_runtime(latency: Mapping[str, Sequence[Measurement]], dense: str) -> dict[str, tuple[Speed, ...]]:
-    """Return the speeds of each run in every runtime that it was timed in, as `speeds` does for one.
-
-    Parameters
-    ----------
-    latency, dense
-        As for `speeds`.
-    """
+    """Return the speeds of each run in every runtime that it was timed in, as `speeds` does for one."""
     timed, found = _timed(latency, dense), dict[str, tuple[Speed, ...]]()
     for runtime in sorted({setting.runtime for setting in timed}, key=lambda name: (name != "eager", name)):
         for run, speed in _under({s: runs for s, runs in timed.items() if s.runtime == runtime}, dense, latency.get(dense, ())).items():

@@ -3,7 +3,7 @@
 from prunekit.evaluation.accuracy import Predictions, evaluate, predict, wilson
 from prunekit.evaluation.before_after import Assessment, Snapshot, assess, document
 from prunekit.evaluation.paired import Difference, compare
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.evaluation.sizes import Sizes, file_bytes, sizes
 from prunekit.evaluation.sweep import SweepPoint, sweep
@@ -14,6 +14,7 @@ __all__ = [
     "Difference",
     "Evaluation",
     "Predictions",
+    "Progress",
     "Sizes",
     "Snapshot",
     "SweepPoint",

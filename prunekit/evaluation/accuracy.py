@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from prunekit.errors import DataError
-from prunekit.evaluation.progress import Progress, check_cancel, eval_mode
+from prunekit.evaluation.progress import QUIET, Progress, eval_mode
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.models.running import class_scores, task_of
 from prunekit.statistics.proportions import Z95, wilson
@@ -32,8 +31,7 @@ def evaluate(
     *,
     task: Task | str | None = None,
     batch_size: int = 256,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Evaluation:
     """Measure the headline metric of a model's task: of a classifier the share of samples whose highest score is their label's.
 
@@ -49,10 +47,8 @@ def evaluate(
         Left out, that of the model and its data (:func:`prunekit.tasks.resolve`).
     batch_size : int
         Samples at a time (ignored for an iterable of batches).
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` after each batch; the fraction stays 0 where the length is unknown.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
 
     Returns
     -------
@@ -68,7 +64,7 @@ def evaluate(
     TaskError
         If model and data name different tasks.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
     judge = task_of(model, split, task)
 
@@ -76,7 +72,7 @@ def evaluate(
         with eval_mode(model):
             return judge.forward(model, batch)
 
-    return evaluated(forward, judge, split, batch_size=batch_size, progress=progress, cancel=cancel)
+    return evaluated(forward, judge, split, batch_size=batch_size, progress=progress)
 
 
 def evaluated(
@@ -85,18 +81,16 @@ def evaluated(
     split: Any,
     *,
     batch_size: int = 256,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Evaluation:
     """Measure the headline metric of whatever answers batches; parameters and errors as for :func:`evaluate`."""
     total, done, seen = length_of(split), 0, list[Observations]()
     for batch in batches_of(split, batch_size):
-        check_cancel(cancel)
+        progress.check()
         with torch.inference_mode():
             seen.append(task.observe(forward(batch), batch))
         done += batch.samples
-        if progress is not None:
-            progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
+        progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
     if not seen:
         raise DataError(f"there are no samples to measure {task.headline.title} on: choose data that are not empty")
     return evaluation_of(Observations.concat(seen), task.headline, getattr(split, "guesses", ()), task)
@@ -109,13 +103,7 @@ def evaluation_of(seen: Observations, metric: Metric, guesses: Sequence[str] = (
 
 
 def chance_of(labels: ArrayLike) -> float | None:
-    """Return the accuracy of always answering the commonest class; None where there is one class only.
-
-    Parameters
-    ----------
-    labels : array_like of int
-        Class of each sample.
-    """
+    """Return the accuracy of always answering the commonest class; None where there is one class only."""
     counts = np.unique(np.asarray(labels), return_counts=True)[1]
     return float(counts.max() / counts.sum()) if counts.size > 1 else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from torch import nn
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.file_layout import widened
 from prunekit.evaluation.paired import Difference, compare
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.evaluation.sizes import Sizes, sizes
 from prunekit.models.cost import Counts
@@ -59,8 +58,7 @@ def assess(
     gzip: bool = True,
     exact: bool = False,
     baseline: Evaluation | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     known: Sizes | None = None,
 ) -> Assessment:
     """Measure a pruned model against the dense one.
@@ -79,7 +77,7 @@ def assess(
         Compress files of more than 64 MB whole too; their gzipped sizes are estimated from a sample of blocks otherwise.
     baseline : Accuracy, optional
         The dense model's, measured on the same samples before.
-    progress, cancel
+    progress
         As for :func:`prunekit.evaluate`.
     known : Sizes, optional
         The dense model's, measured before.
@@ -89,18 +87,14 @@ def assess(
     Assessment
         Every number measured, except MACs, which are counted, and gzipped sizes of large files, which are estimated.
     """
-
-    def half(start: float) -> Progress | None:
-        return None if progress is None else lambda share, text: progress(start + share / 2, text)
-
     dense, pruned = None, None
     if split is not None:
-        dense = baseline or evaluate(model, split, progress=half(0.0), cancel=cancel)
-        pruned = evaluate(result.model, split, progress=half(0.5), cancel=cancel)
+        dense = baseline or evaluate(model, split, progress=progress.step(0, 2))
+        pruned = evaluate(result.model, split, progress=progress.step(1, 2))
     wide = None if result.plan is None else widened(model, result.model, result.plan)
-    after = sizes(result.model, zeroed=wide, gzip=gzip, exact=exact, cancel=cancel)
+    after = sizes(result.model, zeroed=wide, gzip=gzip, exact=exact, progress=progress)
     return Assessment(
-        Snapshot(result.before, known or sizes(model, gzip=gzip, exact=exact, cancel=cancel), dense),
+        Snapshot(result.before, known or sizes(model, gzip=gzip, exact=exact, progress=progress), dense),
         Snapshot(result.after, after, pruned),
         compare(dense, pruned) if dense is not None and pruned is not None else None,
     )

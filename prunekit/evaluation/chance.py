@@ -27,13 +27,7 @@ class Quality(Protocol):
 
 
 def by_chance(accuracy: Quality | None) -> bool:
-    """Whether the interval of a quality includes chance, or lies on the worse side of it.
-
-    Parameters
-    ----------
-    accuracy : Accuracy or Figure, or None
-        What was measured, and what chance is; nothing is said where that is not known.
-    """
+    """Whether the interval of a quality includes chance, or lies on the worse side of it."""
     if accuracy is None or accuracy.chance is None:
         return False
     higher = getattr(accuracy, "metric", ACCURACY).better == HIGHER
@@ -41,13 +35,7 @@ def by_chance(accuracy: Quality | None) -> bool:
 
 
 def chance_sentence(dense: Quality | None, pruned: Quality | None = None) -> str:
-    """Say which of two accuracies are no better than chance; of the dense model's, ask about the preprocessing. "" where both are.
-
-    Parameters
-    ----------
-    dense, pruned : Accuracy or None
-        Of the model as it is, and of what pruning left of it.
-    """
+    """Say which of two accuracies are no better than chance; of the dense model's, ask about the preprocessing. "" where both are."""
     if dense is not None and by_chance(dense):
         return f"{_told(dense, 'dense')}. {ASK}"
     if pruned is not None and by_chance(pruned):

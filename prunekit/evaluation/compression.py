@@ -6,7 +6,6 @@ within a few percent of its size. Any gzip can unpack the file.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +13,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from prunekit.evaluation.progress import check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 
 LEVEL = 2
 BY = f"igzip -{LEVEL}"
@@ -65,28 +64,16 @@ class Squeeze(Protocol):
         """Return the size of all."""
 
 
-def squeeze(total: int, *, exact: bool = False, above: int = LARGE, cancel: threading.Event | None = None) -> Squeeze:
-    """Return what tells the gzipped size of a file.
-
-    Parameters
-    ----------
-    total : int
-        Bytes of the file.
-    exact : bool
-        Compress a large file whole too.
-    above : int
-        From how many bytes on a file is large.
-    cancel : threading.Event, optional
-        Looked at before each megabyte.
-    """
-    return Whole(cancel) if exact or total <= above else Sampled(total, cancel)
+def squeeze(total: int, *, exact: bool = False, above: int = LARGE, progress: Progress = QUIET) -> Squeeze:
+    """Return what tells the gzipped size of a file."""
+    return Whole(progress) if exact or total <= above else Sampled(total, progress)
 
 
 class Whole:
     """Compresses everything, a megabyte at a time; nothing is kept."""
 
-    def __init__(self, cancel: threading.Event | None = None) -> None:
-        self._deflate, self._size, self._cancel = _deflate(31), 0, cancel  # 31: with gzip's head and sum
+    def __init__(self, progress: Progress = QUIET) -> None:
+        self._deflate, self._size, self._progress = _deflate(31), 0, progress  # 31: with gzip's head and sum
         self._rest = bytearray()  # the compressor is fed whole steps, so that the parts of a file make no difference
 
     def add(self, part: Bytes) -> None:
@@ -106,7 +93,7 @@ class Whole:
 
     def _step(self, content: Any) -> None:
         """Compress a megabyte."""
-        check_cancel(self._cancel)
+        self._progress.check()
         self._size += len(self._deflate.compress(content))
 
     def finish(self) -> Gzipped:
@@ -143,8 +130,8 @@ class Sampled:
     (Cochran 1977, Sampling Techniques, chapters 5A and 7), and a small allowance for compressing blocks by themselves.
     """
 
-    def __init__(self, total: int, cancel: threading.Event | None = None) -> None:
-        self._rate, self._cancel = min(SAMPLE / max(total, 1), 1.0), cancel
+    def __init__(self, total: int, progress: Progress = QUIET) -> None:
+        self._rate, self._progress = min(SAMPLE / max(total, 1), 1.0), progress
         self._noise = np.random.default_rng(SEED)
         self._small: list[Bytes] = []
         self._waiting = self._mixed = 0
@@ -199,7 +186,7 @@ class Sampled:
             return
         words, groups = _nonzeros(part, blocks), []
         for group in np.array_split(np.argsort(words, kind="stable"), max(round(blocks * self._rate / 2), 1)):
-            check_cancel(self._cancel)
+            self._progress.check()
             drawn = group if len(group) <= 2 else self._noise.choice(group, 2, replace=False)
             found = [float(_alone(part, int(block))) for block in drawn]
             if len(group) <= 2:

@@ -60,15 +60,7 @@ def stored(model: nn.Module, masks: Masks | None = None) -> Layout:
 
 
 def widened(model: nn.Module, small: nn.Module, plan: Removal) -> Layout:
-    """Return the layout of a smaller model in the dense shape, zeros for what went.
-
-    Parameters
-    ----------
-    model, small : nn.Module
-        The dense model, and what surgery made of it; recovery may have changed its weights since. Not modified.
-    plan : Removal
-        What went.
-    """
+    """Return the layout of a smaller model in the dense shape, zeros for what went."""
     keeps, left = by_tensor(plan.masks), dict((*small.named_parameters(), *small.named_buffers()))
     first = {id(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())}  # tied ones under one name
     found = []

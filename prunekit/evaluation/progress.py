@@ -1,31 +1,101 @@
-"""Progress and cancellation of long work, and a model in eval mode for its time."""
+"""`Progress`: how long work tells where it stands, and how it is stopped; and a model in eval mode for its time."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from prunekit.errors import PrunekitError
 
-Progress = Callable[[float, str], object]
+Tell = Callable[[float, str], object]
+Warn = Callable[[str], object]
 
 
 class Cancelled(PrunekitError):
     """The work was stopped on request."""
 
 
+@dataclass(frozen=True)
+class Progress:
+    """What long work is given: whom it tells how far it is, and whether it is still wanted.
+
+    Parameters
+    ----------
+    tell : callable, optional
+        Called as ``tell(fraction, text)``, the fraction of the whole work; nobody is told when left out.
+    cancel : threading.Event, optional
+        Set to stop the work: it is looked at before each batch.
+    warn : callable, optional
+        Gets sentences that a person should know beside the result.
+
+    Examples
+    --------
+    >>> progress = Progress(lambda fraction, text: print(f"{fraction:.0%} {text}"))
+    >>> progress(0.5, "halfway")
+    50% halfway
+    >>> progress.part(0.5, 1.0, "second half: ")(0.5, "going on")
+    75% second half: going on
+    """
+
+    tell: Tell | None = None
+    cancel: threading.Event | None = None
+    warn: Warn = lambda _: None
+    _begin: float = 0.0
+    _end: float = 1.0
+    _prefix: str = ""
+
+    @classmethod
+    def of(cls, tell: Tell | None, cancel: threading.Event | None) -> Progress:
+        """Return the progress that two arguments stand for."""
+        return replace(tell, cancel=cancel or tell.cancel) if isinstance(tell, Progress) else cls(tell, cancel)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the work is to stop."""
+        return self.cancel is not None and self.cancel.is_set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if the work is to stop."""
+        if self.cancelled:
+            raise Cancelled("stopped on request")
+
+    def __call__(self, fraction: float, text: str = "") -> None:
+        """Tell how far the work is; raise `Cancelled` if it is to stop."""
+        self.check()
+        if self.tell is not None:
+            self.tell(self._begin + (self._end - self._begin) * fraction, self._prefix + text)
+
+    @property
+    def silent(self) -> Progress:
+        """The same work without a word on how far it is: still stopped where it is not wanted."""
+        return replace(self, tell=None)
+
+    def part(self, begin: float, end: float, prefix: str = "") -> Progress:
+        """Return the progress of a part of the work, from and to shares of the whole, its texts behind a prefix."""
+        length = self._end - self._begin
+        return replace(self, _begin=self._begin + length * begin, _end=self._begin + length * end, _prefix=self._prefix + prefix)
+
+    def step(self, index: int, total: int, prefix: str = "") -> Progress:
+        """Return the progress of one of ``total`` equal parts."""
+        return self.part(index / total, (index + 1) / total, prefix)
+
+
+QUIET = Progress()
+"""Tells nobody, and is never cancelled."""
+
+
 def check_cancel(cancel: threading.Event | None) -> None:
     """Raise `Cancelled` if the event is set."""
-    if cancel is not None and cancel.is_set():
-        raise Cancelled("stopped on request")
+    Progress(cancel=cancel).check()
 
 
-def part_of(progress: Progress | None, begin: float, end: float) -> Progress | None:
-    """Return the progress of a part of the work, from and to shares of the whole; None where nobody watches."""
-    return None if progress is None else lambda share, text: progress(begin + (end - begin) * share, text)
+def part_of(tell: Tell | None, begin: float, end: float) -> Progress | None:
+    """Return the progress of a part of the work; None where nobody watches."""
+    return None if tell is None else Progress.of(tell, None).part(begin, end)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from prunekit.evaluation.compression import BY, LARGE, Squeeze, squeeze
 from prunekit.evaluation.file_layout import Layout, Masks, header, stored
-from prunekit.evaluation.progress import check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sparse_formats import FORMATS, format_bytes, smallest
 
 FOUR = ("dense", "gzip", "sparse", "surgery")
@@ -108,37 +107,22 @@ def _length(layout: Layout, metadata: Mapping[str, str] | None = None) -> int:
     return len(header(layout, metadata)) + sum(entry.bytes for entry in layout)
 
 
-def gzip_bytes(model: nn.Module, masks: Masks | None = None, cancel: threading.Event | None = None) -> int:
-    """Return the measured size of the model's safetensors file after gzip.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In the layout to store.
-    masks : mapping of str to BoolTensor, optional
-        Layer name to mask: what it removes is stored as zeros.
-    cancel : threading.Event, optional
-        Looked at before each megabyte.
-
-    Returns
-    -------
-    int
-        Bytes. Nothing is written, and the file is never in memory as a whole.
-    """
+def gzip_bytes(model: nn.Module, masks: Masks | None = None, progress: Progress = QUIET) -> int:
+    """Return the measured size of the model's safetensors file after gzip."""
     layout = stored(model, masks)
-    packer = squeeze(_length(layout), exact=True, cancel=cancel)
-    _walk(layout, packer, cancel)
+    packer = squeeze(_length(layout), exact=True, progress=progress)
+    _walk(layout, packer, progress)
     return packer.finish().bytes
 
 
-def _walk(layout: Layout, packer: Squeeze | None, cancel: threading.Event | None = None) -> tuple[int, str]:
+def _walk(layout: Layout, packer: Squeeze | None, progress: Progress = QUIET) -> tuple[int, str]:
     """Go through a file once: compress it, and return its size with each weight tensor in its smallest format, and the formats."""
     head = header(layout)
     total, used = len(head), Counter[str]()
     if packer is not None:
         packer.add(np.frombuffer(head, np.uint8))
     for entry in layout:
-        check_cancel(cancel)
+        progress.check()
         item = entry.dtype.itemsize
         weighs = len(entry.shape) > 1 and entry.dtype.is_floating_point and entry.bytes > 0
         if not weighs:
@@ -161,22 +145,7 @@ def _alive(values: Tensor) -> Any:
 
 
 def sparse_bytes(model: nn.Module, masks: Masks | None = None) -> tuple[int, str]:
-    """Return the size of the file with each weight tensor in its smallest format, and the formats used.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In the layout to store.
-    masks : mapping of str to BoolTensor, optional
-        Layer name to mask (or what broadcasts to the weight's shape): what it removes counts as zero.
-
-    Returns
-    -------
-    int
-        Bytes: the header of the dense file, the weight tensors (floating, two axes or more) each in the smallest format, the rest dense.
-    str
-        Formats by number of weight tensors, as in ``bitmap, dense``.
-    """
+    """Return the size of the file with each weight tensor in its smallest format, and the formats used."""
     return _walk(stored(model, masks), None)
 
 
@@ -189,7 +158,7 @@ def sizes(
     gzip: bool = True,
     exact: bool = False,
     above: int = LARGE,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Sizes:
     """Return the four sizes of a pruned network.
 
@@ -222,12 +191,12 @@ def sizes(
     PrunekitError
         If a tensor has a type that a safetensors file cannot hold.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
     full = zeroed if isinstance(zeroed, list) else stored(model if zeroed is None else zeroed, masks)
     dense = _length(full)
-    packer = squeeze(dense, exact=exact, above=above, cancel=cancel) if gzip else None
-    sparse, used = _walk(full, packer, cancel)
+    packer = squeeze(dense, exact=exact, above=above, progress=progress) if gzip else None
+    sparse, used = _walk(full, packer, progress)
     packed = None if packer is None else packer.finish()
     told = (None, None, None) if packed is None else (packed.bytes, packed.low, packed.high)
     return Sizes(dense, told[0], sparse, file_bytes(model) if surgery_bytes is None else surgery_bytes, used, *told[1:])

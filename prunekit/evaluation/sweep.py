@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from torch.utils.data import Dataset
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
@@ -73,13 +72,7 @@ class SweepPoint:
 
 
 def split_of(data: Any, split: str) -> Any:
-    """Return the named part of the data; a bare split stands for itself.
-
-    Raises
-    ------
-    DataError
-        If there is no such part.
-    """
+    """Return the named part of the data; a bare split stands for itself."""
     if not hasattr(data, "test"):
         return data
     one_of("split", split, ("train", "validation", "test"), DataError)
@@ -90,13 +83,7 @@ def split_of(data: Any, split: str) -> Any:
 
 
 def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
-    """Return the shape of one sample: of the data, or as is known of the model where the data cannot be indexed.
-
-    Raises
-    ------
-    DataError
-        If there are no samples, or their shape is not known.
-    """
+    """Return the shape of one sample: of the data, or as is known of the model where the data cannot be indexed."""
     if hasattr(part, "__getitem__") and hasattr(part, "__len__") and (hasattr(part, "batches") or isinstance(part, Dataset)):
         if not len(part):
             raise DataError("there are no samples to measure accuracy on: choose data that are not empty")
@@ -108,13 +95,7 @@ def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
 
 
 def points_of(spec: PruneSpec, sparsities: Iterable[float]) -> list[float]:
-    """Return checked sparsities of a sweep.
-
-    Raises
-    ------
-    PrunekitError
-        If there are none, one is not valid, or the setting is a pattern.
-    """
+    """Return checked sparsities of a sweep."""
     if spec.mode == "nm":
         raise PrunekitError(f"a pattern has one sparsity, {spec.sparsity:g}: prune with it once instead of sweeping")
     points = [float(spec.at(sparsity).sparsity or 0.0) for sparsity in sparsities]
@@ -193,8 +174,7 @@ def sweep(
     split: str = "test",
     task: Task | str | None = None,
     batch_size: int = 256,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Iterator[SweepPoint]:
     """Measure one setting at several sparsities, without recovery.
 
@@ -214,10 +194,8 @@ def sweep(
         Whose headline metric is measured; left out, that of the model and its data.
     batch_size : int
         Samples at a time.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` over all points.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
 
     Yields
     ------
@@ -235,18 +213,20 @@ def sweep(
     for requested in points:
         scored.check(requested)
 
-    def measure(index: int, requested: float) -> SweepPoint:
-        check_cancel(cancel)
+    def measure(requested: float | None, progress: Progress) -> SweepPoint:
+        assert requested is not None
         made = scored.at(requested)
-        share = part_of(progress, index, len(points), requested)
-        accuracy = evaluate(made.model, part, task=judge, batch_size=batch_size, progress=share, cancel=cancel)
+        accuracy = evaluate(made.model, part, task=judge, batch_size=batch_size, progress=progress)
         return SweepPoint(requested, made.sparsity, accuracy, made.counts, seed=spec.seed)
 
-    return (measure(index, requested) for index, requested in enumerate(points))
+    return measured(points, len(points), measure, progress)
 
 
-def part_of(progress: Progress | None, index: int, total: int, requested: float) -> Progress | None:
-    """Return the progress of one point as a part of the whole."""
-    if progress is None:
-        return None
-    return lambda share, text: progress((index + share) / total, f"sparsity {requested:.0%}: {text}")
+def measured(
+    sparsities: Iterable[float | None], total: int, measure: Callable[[float | None, Progress], SweepPoint], progress: Progress
+) -> Iterator[SweepPoint]:
+    """Yield one point after the other, None standing for the dense model: the loop of every sweep."""
+    for index, requested in enumerate(sparsities):
+        progress.check()
+        what = "dense model" if requested is None else f"sparsity {requested:.1%}"
+        yield measure(requested, progress.step(index, total, f"{what}: "))

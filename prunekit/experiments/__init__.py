@@ -6,7 +6,7 @@ from prunekit.experiments.loading import use_loader
 from prunekit.experiments.records import Label, Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.store import RunStore, Stored
-from prunekit.experiments.sweep_run import carry_out, measure_one
+from prunekit.experiments.sweep_run import measure_one, sweep_through
 
 __all__ = [
     "AccuracyRequest",
@@ -16,13 +16,13 @@ __all__ = [
     "RunStore",
     "Stored",
     "SweepRequest",
-    "carry_out",
     "data_hash",
     "home",
     "measure_one",
     "measurement_id",
     "run_id",
     "store",
+    "sweep_through",
     "trained_on",
     "use_loader",
     "weights_of",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,10 +11,9 @@ from prunekit.errors import DataError, PrunekitError, RunGone, StoreError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.compression import BY, gzipped
 from prunekit.evaluation.file_layout import widened
-from prunekit.evaluation.progress import Cancelled, Progress, check_cancel, part_of
+from prunekit.evaluation.progress import QUIET, Cancelled, Progress, Warn
 from prunekit.evaluation.sizes import file_bytes, outdated
 from prunekit.evaluation.sizes import sizes as sizes_of_model
-from prunekit.experiments.experiment import Warn
 from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.measured_samples import Images, how
 from prunekit.experiments.records import Measurement, Run
@@ -31,8 +29,7 @@ def fill(
     store: RunStore,
     *,
     sizes: bool = True,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     warn: Warn | None = None,
 ) -> None:
     """Measure the accuracy on a whole split of those runs that lack it, and the sizes of those that lack them.
@@ -51,8 +48,10 @@ def fill(
         is (under ``surgery``) and gzipped.
     sizes : bool
         Whether to measure sizes too.
-    progress, cancel, warn
-        As for :func:`prunekit.experiments.carry_out`.
+    progress
+        As for :func:`prunekit.experiments.sweep_through`.
+    warn : callable, optional
+        Gets a sentence on each run that is skipped; left out, what is wrong with a run is raised.
 
     Raises
     ------
@@ -61,15 +60,14 @@ def fill(
     DataError, ModelError
         If the data or, for the size of the images, the dense model cannot be loaded.
     Cancelled
-        If ``cancel`` was set; what was measured before is kept.
+        If ``progress`` was cancelled; what was measured before is kept.
     """
     runs = [store.find(name) for name in dict.fromkeys(run_ids)]
     lacking = _Lacking(data_id, split, store, sizes)
     for place, run in enumerate(runs):
-        check_cancel(cancel)
-        share = part_of(progress, place / len(runs), (place + 1) / len(runs))
+        progress.check()
         try:
-            lacking.fill(run, None if share is None else _titled(share, run), cancel)
+            lacking.fill(run, progress.step(place, len(runs), f"{run.title}: "))
         except (RunGone, PrunekitError) as error:
             if isinstance(error, Cancelled) or (isinstance(error, StoreError) and not isinstance(error, RunGone)) or warn is None:
                 raise
@@ -83,7 +81,7 @@ class _Lacking:
         self.data_id, self.split, self.store, self.sizes = data_id, split, store, sizes
         self._loaded: dict[ModelId, Images] = {}
 
-    def fill(self, run: Run, progress: Progress | None, cancel: threading.Event | None) -> None:
+    def fill(self, run: Run, progress: Progress) -> None:
         """Measure what a run lacks."""
         model_id = ModelId.from_dict(run.model)
         if model_id not in self._loaded:
@@ -98,11 +96,10 @@ class _Lacking:
             _fits(run, images)
         opened = open_run(run, self.store, data=images.data)
         if not seen:
-            self.store.put_measurement(accuracy_of(opened, images, part_of(progress, 0.0, 0.9), cancel))
+            self.store.put_measurement(accuracy_of(opened, images, progress.part(0.0, 0.9)))
         if not sized:
-            if progress is not None:
-                progress(0.9, "sizes")
-            self.store.put_run(replace(run, info={"sizes": sizes_of(opened, self.store, cancel)}))
+            progress(0.9, "sizes")
+            self.store.put_run(replace(run, info={"sizes": sizes_of(opened, self.store, progress)}))
 
 
 def _fits(run: Run, images: Images) -> None:
@@ -113,12 +110,7 @@ def _fits(run: Run, images: Images) -> None:
         raise DataError(f"{run.title} was made for samples of {was}, and those of {images.data_id.name} are {are}: name other data")
 
 
-def _titled(progress: Progress, run: Run) -> Progress:
-    """Return a progress that says which run it is about."""
-    return lambda share, text: progress(share, f"{run.title}: {text}")
-
-
-def accuracy_of(opened: Opened, images: Images, progress: Progress | None = None, cancel: threading.Event | None = None) -> Measurement:
+def accuracy_of(opened: Opened, images: Images, progress: Progress = QUIET) -> Measurement:
     """Measure the accuracy of a run in its runtime.
 
     Parameters
@@ -127,19 +119,19 @@ def accuracy_of(opened: Opened, images: Images, progress: Progress | None = None
         The run.
     images : Images
         On what.
-    progress, cancel
+    progress
         As for :func:`prunekit.evaluate`.
     """
     if opened.session is not None:
-        found = evaluate_session(opened.session, images.part, progress=progress, cancel=cancel)
+        found = evaluate_session(opened.session, images.part, progress=progress, cancel=progress.cancel)
     else:
         assert opened.model is not None
-        found = evaluate(opened.model, images.part, progress=progress, cancel=cancel)
+        found = evaluate(opened.model, images.part, progress=progress)
     seen = Measurement.of(opened.run.id, found, images.data_id.to_dict(), images.hashed, images.split)
     return replace(seen, id=images.name_of(opened.run), **how(opened.run))
 
 
-def sizes_of(opened: Opened, store: RunStore, cancel: threading.Event | None = None) -> dict[str, Any]:
+def sizes_of(opened: Opened, store: RunStore, progress: Progress = QUIET) -> dict[str, Any]:
     """Return the four sizes of a run in bytes; None for what cannot be told."""
     if opened.model is None:
         assert opened.file is not None
@@ -149,4 +141,4 @@ def sizes_of(opened: Opened, store: RunStore, cancel: threading.Event | None = N
     if removal is None and not same_shapes(dense, opened.model):
         return {"dense": file_bytes(dense), "gzip": None, "sparse": None, "surgery": file_bytes(opened.model)}
     wide = None if removal is None else widened(dense, opened.model, removal)
-    return sizes_of_model(opened.model, zeroed=wide, cancel=cancel).to_dict()
+    return sizes_of_model(opened.model, zeroed=wide, progress=progress).to_dict()

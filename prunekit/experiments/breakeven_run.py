@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.home import home
 from prunekit.experiments.identity import digest, installed, this_machine
 from prunekit.latency.diagnosis.breakeven import BUDGET_S, BreakEven, break_even
@@ -28,13 +27,7 @@ def _here(threads: int) -> dict[str, Any]:
 
 
 def kept(threads: int = 1) -> BreakEven | None:
-    """Return the table that was measured here before; None where there is none that can be read.
-
-    Parameters
-    ----------
-    threads : int
-        Of torch.
-    """
+    """Return the table that was measured here before; None where there is none that can be read."""
     try:
         told = json.loads(where(threads).read_text(encoding="utf-8"))
         if not isinstance(told, dict) or told.get("here") != _here(threads):
@@ -50,36 +43,13 @@ def break_even_here(
     *,
     again: bool = False,
     budget_s: float = BUDGET_S,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> BreakEven:
-    """Return the break-even of sparse kernels on this machine, measured only where it is not known yet.
-
-    Parameters
-    ----------
-    threads : int
-        Of torch.
-    again : bool
-        Measure again, whatever is kept.
-    budget_s : float
-        Seconds, about.
-    progress, cancel
-        As for :func:`prunekit.latency.diagnosis.break_even`.
-
-    Returns
-    -------
-    BreakEven
-        Kept for the next time where the folder can be written; a folder that cannot be costs nothing but the keeping.
-
-    Raises
-    ------
-    LatencyError, Cancelled
-        As for :func:`prunekit.latency.diagnosis.break_even`.
-    """
+    """Return the break-even of sparse kernels on this machine, measured only where it is not known yet."""
     known = None if again else kept(threads)
     if known is not None:
         return known
-    table = break_even(threads, budget_s, progress=progress, cancel=cancel)
+    table = break_even(threads, budget_s, progress=progress, cancel=progress.cancel)
     _keep(where(threads), {"here": _here(threads), "table": table.to_dict()})
     return table
 

@@ -47,24 +47,12 @@ class Classroom:
         return f"{self.address}/?teacher={self.key}"
 
     def to_environment(self, folder: Path) -> dict[str, str]:
-        """Return the variables for the server.
-
-        Parameters
-        ----------
-        folder : Path
-            Where the runs of the class live.
-        """
+        """Return the variables for the server."""
         return {VARIABLE: self.address or "1", KEY: self.key, HOME: str(folder)}
 
 
 def from_environment(variables: Mapping[str, str] | None = None) -> Classroom | None:
-    """Return what this server was told, or None where it serves no class.
-
-    Parameters
-    ----------
-    variables : mapping, optional
-        Those of the process when left out.
-    """
+    """Return what this server was told, or None where it serves no class."""
     found = os.environ if variables is None else variables
     told = found.get(VARIABLE, "").strip()
     if not told:
@@ -78,13 +66,7 @@ def new_key() -> str:
 
 
 def mark(folder: Path) -> None:
-    """Say that a folder, empty now, belongs to a class.
-
-    Raises
-    ------
-    StoreError
-        If there is something in it.
-    """
+    """Say that a folder, empty now, belongs to a class."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise StoreError(f"{folder} is not empty: the runs of a class need a folder of their own")
@@ -92,18 +74,7 @@ def mark(folder: Path) -> None:
 
 
 def clear(store: RunStore) -> None:
-    """Remove every run, what was seen of it and its files, for the next class.
-
-    Parameters
-    ----------
-    store : RunStore
-        In a folder that `mark` made a class's own.
-
-    Raises
-    ------
-    StoreError
-        If the folder is not a class's own, or the store cannot be written.
-    """
+    """Remove every run, what was seen of it and its files, for the next class."""
     folder = store.path.parent
     if not (folder / MARK).is_file():
         raise StoreError(

@@ -147,13 +147,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection whose statements are committed together, or not at all.
-
-        Raises
-        ------
-        StoreError
-            If the file cannot be written.
-        """
+        """Give a connection whose statements are committed together, or not at all."""
         with self._lock, self._plainly("written"):
             if self.read_only:
                 raise StoreError(f"the store of runs {self.path} cannot be written, only read: {MOVE}, or make it writable")

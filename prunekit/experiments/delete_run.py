@@ -17,23 +17,6 @@ def forget(store: RunStore, run: str) -> Run:
     """Remove a run, what was seen of it, what people say of it, and the files that were kept of it.
 
     The files are moved aside first and removed once the store has forgotten the run; where it cannot, they are put back.
-
-    Parameters
-    ----------
-    store : RunStore
-        Where it is kept.
-    run : str
-        Its id, or the beginning of it.
-
-    Returns
-    -------
-    Run
-        What is forgotten.
-
-    Raises
-    ------
-    StoreError
-        If there is no such run, other runs were made from it, or it cannot be removed.
     """
     known = store.find(run)
     children = store.runs(parent=known.id)

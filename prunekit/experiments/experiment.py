@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, StoreError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made, Scored, SweepPoint, shape_of, split_of
 from prunekit.experiments.identity import data_hash, installed, measurement_id, trained_on, weights_of
@@ -27,7 +26,6 @@ from prunekit.models.cost import Counts, count
 from prunekit.pruning.api import prune
 from prunekit.tasks.resolver import resolve
 
-Warn = Callable[[str], object]
 Request = SweepRequest | AccuracyRequest
 Place = tuple[str, int, float]
 RECOVERING = 0.9  # share of a point's progress that recovery takes; the rest is measuring
@@ -40,17 +38,12 @@ class Keeper:
     ----------
     store : RunStore or None
         None keeps nothing.
-    warn : callable, optional
-        Called once, with a sentence, when the store fails.
+    progress : Progress, optional
+        Warned once, when the store fails.
     """
 
-    def __init__(self, store: RunStore | None, warn: Warn | None = None) -> None:
-        self.store, self._tell, self._failed = store, warn, False
-
-    def warn(self, sentence: str) -> None:
-        """Tell whoever wants to know."""
-        if self._tell is not None:
-            self._tell(sentence)
+    def __init__(self, store: RunStore | None, progress: Progress = QUIET) -> None:
+        self.store, self.progress, self._failed = store, progress, False
 
     def ask(self, question: Callable[[RunStore], Any]) -> Any:
         """Return what the store answers, or None where there is none or it fails."""
@@ -61,7 +54,7 @@ class Keeper:
         except StoreError as error:
             if not self._failed:
                 self._failed = True
-                self.warn(f"{error}. Results are shown, and not kept")
+                self.progress.warn(f"{error}. Results are shown, and not kept")
             return None
 
 
@@ -75,16 +68,14 @@ class Bench:
     model, data : nn.Module, Data
         What it names; not modified.
     keeper : Keeper
-        Where points are kept.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+        Where points are kept, and whether they are still wanted.
     """
 
-    def __init__(self, request: Request, model: nn.Module, data: Any, keeper: Keeper, cancel: threading.Event | None = None) -> None:
+    def __init__(self, request: Request, model: nn.Module, data: Any, keeper: Keeper) -> None:
         if request.data is None or data is None:
             raise DataError(f"there are no data to measure {request.model.name} on: name some")
         self.model_id, self.data_id, self.split = request.model, request.data, request.split
-        self.model, self.data, self.keeper, self.cancel = model, data, keeper, cancel
+        self.model, self.data, self.keeper, self.progress = model, data, keeper, keeper.progress.silent
         whole = split_of(data, request.split)
         self.shape = shape_of(model, whole)
         self.part = whole.subset(request.images) if request.images else whole
@@ -117,15 +108,15 @@ class Bench:
         """Return what a store holds of a run on these images."""
         return store.quality(run, self.data_hash, self.split, self.images, self.versions, self.task.headline.name)
 
-    def point(self, spec: PruneSpec | None, recovery: Recovery, place: Place | None = None, progress: Progress | None = None) -> SweepPoint:
+    def point(self, spec: PruneSpec | None, recovery: Recovery, place: Place | None = None, progress: Progress = QUIET) -> SweepPoint:
         """Return a point: from the store, or made, measured and kept, its place in a sweep with it."""
         known = self.stored(spec, recovery)
         if known is not None:
             self._link(known, place)
             return known
-        check_cancel(self.cancel)
+        progress.check()
         made, extra = self._make(spec, recovery, progress)
-        accuracy = evaluate(made.model, self.part, progress=_later(progress, recovery), cancel=self.cancel)
+        accuracy = evaluate(made.model, self.part, progress=progress.part(RECOVERING if recovery.active else 0.0, 1.0))
         told = facts(made.model, spec, made.counts, made.sparsity, self.shape)
         told |= vouched(made.model, self.model_id, self.shape)
         run = dataclasses.replace(self.run(spec, recovery), info={**told, **extra})
@@ -152,22 +143,21 @@ class Bench:
         """Return the dense model, counted."""
         return Made(self.model, 0.0, count(self.model, self.shape))
 
-    def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+    def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress) -> tuple[Made, dict[str, Any]]:
         """Return the model of a setting, and what else is worth knowing of the run."""
         if spec is None:
             return self.made_dense(), {}
         if recovery.active:
-            return self._recovered(spec, recovery, progress)
+            return self._recovered(spec, recovery, progress.part(0.0, RECOVERING))
         if spec.mode == "nm" or spec.threshold is not None:
             result = prune(self.model, spec, self.data, input_shape=self.shape)
             return Made(result.model, result.achieved.sparsity, result.after), {}
         return self._scorer(spec).at(float(spec.sparsity or 0.0)), {}
 
-    def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+    def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress) -> tuple[Made, dict[str, Any]]:
         """Prune and recover."""
         recover = importlib.import_module("prunekit.training").recover  # loaded by those who recover only
-        share = None if progress is None else lambda part, text: progress(RECOVERING * part, text)
-        found = recover(self.model, spec, recovery, self.data, progress=share, cancel=self.cancel)
+        found = recover(self.model, spec, recovery, self.data, progress=progress)
         return Made(found.model, found.result.achieved.sparsity, found.result.after), course(found)
 
     def _keep(self, run: Run, accuracy: Evaluation, place: Place | None) -> None:
@@ -191,10 +181,3 @@ def point_of(run: Run, accuracy: Evaluation, requested: float | None = None) -> 
     seed = 0 if run.spec is None else int(run.spec["seed"])
     size = int(run.info.get("bytes", 0))
     return SweepPoint(achieved if requested is None else requested, achieved, accuracy, counts, run.id, seed, size)
-
-
-def _later(progress: Progress | None, recovery: Recovery) -> Progress | None:
-    """Return the progress of measuring, behind that of recovery."""
-    if progress is None or not recovery.active:
-        return progress
-    return lambda part, text: progress(RECOVERING + (1 - RECOVERING) * part, text)

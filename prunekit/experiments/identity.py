@@ -29,13 +29,7 @@ IDENTITY = 2
 
 
 def canonical(value: Any) -> str:
-    """Return JSON that is the same for equal values: keys sorted, no spaces, no negative zero.
-
-    Parameters
-    ----------
-    value : plain values
-        None, booleans, finite numbers, text, lists and mappings with text as keys.
-    """
+    """Return JSON that is the same for equal values: keys sorted, no spaces, no negative zero."""
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -135,13 +129,7 @@ def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
 
 
 def earlier_weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
-    """Return what told a dense model from others until version 0.4.0: of the code its own file alone.
-
-    Parameters
-    ----------
-    model, shape
-        As for `weights_of`.
-    """
+    """Return what told a dense model from others until version 0.4.0: of the code its own file alone."""
     known = info(model)
     parts: dict[str, Any] = {"state": state_hash(model)}
     name = "" if known.id is None else known.id.name
@@ -200,13 +188,7 @@ def _cpu() -> str:
 
 
 def installed(model: str = "") -> dict[str, str]:
-    """Return the versions of what decides a number.
-
-    Parameters
-    ----------
-    model : str
-        Name of a model: the installed packages that its code comes from, or that its own code imports, count too.
-    """
+    """Return the versions of what decides a number."""
     theirs = ("timm",) if model.startswith(TIMM) else packages_of(model)
     found = {name: _version(name) for name in (*PACKAGES, *theirs)}
     return {name: told for name, told in found.items() if told or name in PACKAGES}

@@ -78,20 +78,7 @@ class JobRows:
         return [_row(row) for row in self._database.read("SELECT * FROM jobs WHERE state IN (?, ?) ORDER BY created, key", ACTIVE)]
 
     def take(self, job: JobRow, instead_of: JobRow | None) -> bool:
-        """Make a job its owner's, unless another process was faster.
-
-        Parameters
-        ----------
-        job : JobRow
-            As it is to be.
-        instead_of : JobRow or None
-            The row as it was when it was decided to take it; None where there was none.
-
-        Returns
-        -------
-        bool
-            False where the row has become another's meanwhile.
-        """
+        """Make a job its owner's, unless another process was faster."""
         with self._database.write() as connection:
             rows = connection.execute("SELECT * FROM jobs WHERE key = ?", (job.key,)).fetchall()
             there = _row(rows[0]) if rows else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,8 +13,8 @@ from prunekit.config.kinds import Share
 from prunekit.config.recovery import Recovery
 from prunekit.errors import SpecError
 from prunekit.evaluation.max_sparsity import Confirmation, Furthest, confirm, furthest
-from prunekit.evaluation.progress import Progress
-from prunekit.experiments.experiment import Bench, Keeper, Warn, point_of
+from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.experiments.experiment import Bench, Keeper, point_of
 from prunekit.experiments.identity import digest
 from prunekit.experiments.loading import load
 from prunekit.experiments.requests import SweepRequest
@@ -91,27 +90,17 @@ class Answer:
 def find_furthest(
     request: FurthestRequest,
     store: RunStore | None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     *,
-    warn: Warn | None = None,
     model: nn.Module | None = None,
     data: Any = None,
 ) -> Answer:
-    """Find how far a setting can go, and confirm it.
-
-    Parameters
-    ----------
-    request : FurthestRequest
-        The setting, and what may be lost.
-    store, progress, cancel, warn, model, data
-        As for :func:`prunekit.experiments.carry_out`.
-    """
+    """Find how far a setting can go, and confirm it."""
     sweep = request.sweep
     if model is None or data is None:
         model, data = load(sweep.model, sweep.data)
-    keeper = Keeper(store, warn)
-    bench = Bench(sweep, model, data, keeper, cancel)
+    keeper = Keeper(store, progress)
+    bench = Bench(sweep, model, data, keeper)
     rows = keeper.ask(lambda kept: known_points(sweep, kept, bench.weights, bench.data_hash)) or []
     known = [point_of(row.run, row.measurement.evaluation, row.requested) for row in rows if "achieved" in row.run.info]
     asked = _Counted(progress)
@@ -127,7 +116,7 @@ def find_furthest(
     run = bench.run(chosen, recovery).id
     if sweep.split == "test":
         return Answer(found, run, None)
-    last = Bench(replace(sweep, split="test", images=0), model, data, keeper, cancel)
+    last = Bench(replace(sweep, split="test", images=0), model, data, keeper)
     whole = last.point(None, Recovery(), None, asked.next("test images, dense")).accuracy
     pruned = last.point(chosen, recovery, None, asked.next("test images")).accuracy
     return Answer(found, run, confirm(whole, pruned, request.allowed))
@@ -136,14 +125,10 @@ def find_furthest(
 class _Counted:
     """Progress over evaluations whose number is not known: each takes its part of what is left."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress, self._done = progress, 0.0
 
-    def next(self, what: str) -> Progress | None:
+    def next(self, what: str) -> Progress:
         """Return the progress of the next evaluation."""
-        tell, begin = self._progress, self._done
-        if tell is None:
-            return None
-        share = (1 - begin) / EXPECTED if begin else 1 / EXPECTED
-        self._done = begin + share
-        return lambda part, text: tell(begin + share * part, f"{what}: {text}")
+        begin, self._done = self._done, self._done + (1 - self._done) / EXPECTED
+        return self._progress.part(begin, self._done, f"{what}: ")

@@ -24,30 +24,12 @@ from prunekit.models.state import state_hash
 
 
 def dense_run(model_id: ModelId, weights: str) -> Run:
-    """Return the run of a dense model, before anything is known of it.
-
-    Parameters
-    ----------
-    model_id : ModelId
-        The model.
-    weights : str
-        What tells it from others, as `weights_of` says.
-    """
+    """Return the run of a dense model, before anything is known of it."""
     return Run(run_id(weights, None, None), "dense", model_id.name, placed(model_id), weights)
 
 
 def pruned_run(model_id: ModelId, weights: str, spec: PruneSpec, recovery: Recovery, trained_on: str) -> Run:
-    """Return the run that a setting and a recovery lead to, before anything is known of it.
-
-    Parameters
-    ----------
-    model_id, weights
-        The dense model, as for `dense_run`.
-    spec, recovery : PruneSpec, Recovery
-        What is done to it.
-    trained_on : str
-        Which images decide the outcome, as `trained_on` says.
-    """
+    """Return the run that a setting and a recovery lead to, before anything is known of it."""
     kind, plain = ("recovered", recovery.to_dict()) if recovery.active else ("pruned", None)
     words = [model_id.name, spec.mode, spec.criterion, shares_text(spec), _amount(spec), whole_text(spec), recovery.title()]
     name, parent = run_id(weights, spec, recovery, trained_on), run_id(weights, None, None)
@@ -76,33 +58,13 @@ def _absolute(name: str) -> str:
 
 
 def facts(model: nn.Module, spec: PruneSpec | None, counts: Counts, achieved: float, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return what is noted of a model that was made.
-
-    Parameters
-    ----------
-    model : nn.Module
-        As it was made.
-    spec : PruneSpec or None
-        The setting; None for the dense model.
-    counts, achieved
-        What is left of it, and the share that was removed.
-    shape : tuple of int
-        Of one sample.
-    """
+    """Return what is noted of a model that was made."""
     size = file_bytes(model) if spec is None or spec.mode == "structured" else sparse_bytes(model)[0]
     return {**asdict(counts), "achieved": achieved, "bytes": size, "state": state_hash(model), "input_shape": list(shape)}
 
 
 def guessed(model: nn.Module, data: Any, shape: Sequence[int]) -> dict[str, Any]:
-    """Return what is noted of a shape that was guessed; what was guessed of samples is noted of what is measured on them.
-
-    Parameters
-    ----------
-    model, data : nn.Module, Data or None
-        The dense model, and what it was measured on.
-    shape : sequence of int
-        Of one sample, as it was used: where somebody gave it, it is not the one that was guessed.
-    """
+    """Return what is noted of a shape that was guessed; what was guessed of samples is noted of what is measured on them."""
     found = guesses(model) if data is None and tuple(shape) == info(model).input_shape else ()
     return {"guesses": list(found)} if found else {}
 
@@ -114,13 +76,7 @@ def course(recovered: Any) -> dict[str, Any]:
 
 
 def shares_text(spec: PruneSpec) -> str:
-    """Return what shares come from: a pattern, a scope, or what somebody set layer by layer.
-
-    Parameters
-    ----------
-    spec : PruneSpec
-        The setting.
-    """
+    """Return what shares come from: a pattern, a scope, or what somebody set layer by layer."""
     if not spec.overrides:
         return spec.pattern or spec.scope
     return f"own shares of {len(spec.overrides)} layer{'s' if spec.overrides[1:] else ''}"
@@ -138,13 +94,7 @@ def _amount(spec: PruneSpec) -> str:
 
 
 def whole_text(spec: PruneSpec) -> str:
-    """Return in a few words what a setting says of whole blocks and of kinds of units; nothing where it says nothing.
-
-    Parameters
-    ----------
-    spec : PruneSpec
-        The setting.
-    """
+    """Return in a few words what a setting says of whole blocks and of kinds of units; nothing where it says nothing."""
     units = "" if spec.units is None else " and ".join(spec.units) + " alone"
     return ", ".join(filter(None, (units, _blocks(spec))))
 

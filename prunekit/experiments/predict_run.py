@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import DataError, StoreError
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.measured_samples import Images, how
 from prunekit.experiments.records import Measurement
@@ -67,41 +66,10 @@ def predictions(
     split: str,
     store: RunStore,
     *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     stored: bool = False,
 ) -> Predictions | None:
-    """Return what a run says about every image of a split: from the store, or computed and kept.
-
-    Parameters
-    ----------
-    run : str
-        Its id.
-    data_id : DataId
-        The data.
-    split : {"train", "validation", "test"}
-        Which part of them.
-    store : RunStore
-        Where the run is, and where predictions are kept.
-    progress, cancel
-        As for :func:`prunekit.experiments.carry_out`.
-    stored : bool
-        Only read: None where they are not there.
-
-    Returns
-    -------
-    Predictions or None
-        In the order of the images; a quantised run is asked in its runtime.
-
-    Raises
-    ------
-    DataError
-        If the task is no classification.
-    RunGone
-        As for :func:`prunekit.experiments.load_run.open_run`.
-    Cancelled
-        If ``cancel`` was set.
-    """
+    """Return what a run says about every image of a split: from the store, or computed and kept."""
     known = store.find(run)
     images = Images.of(ModelId.from_dict(known.model), data_id, split)
     if not isinstance(images.task, Classification):
@@ -114,34 +82,23 @@ def predictions(
         return Predictions.unpacked(seen.observations, len(images))
     if stored:
         return None
-    found = ask(open_run(known, store, data=images.data), images.part, progress, cancel)
+    found = ask(open_run(known, store, data=images.data), images.part, progress)
     where = (data_id.to_dict(), images.hashed, split, len(images))
     store.put_measurement(Measurement(name, known.id, *where, {"n": len(images)}, found.packed(), WHAT, **how(known)))
     return found
 
 
-def ask(opened: Opened, part: object, progress: Progress | None = None, cancel: threading.Event | None = None) -> Predictions:
-    """Return what an opened run says about images.
-
-    Parameters
-    ----------
-    opened : Opened
-        The run.
-    part : Split
-        The images.
-    progress, cancel
-        As for :func:`prunekit.evaluate`.
-    """
+def ask(opened: Opened, part: object, progress: Progress = QUIET) -> Predictions:
+    """Return what an opened run says about images."""
     classes, confidence, done = list[Tensor](), list[Tensor](), 0
     total = len(part)  # type: ignore[arg-type]
     for batch in batches_of(part, BATCH):
-        check_cancel(cancel)
+        progress.check()
         best = opened.scores(batch.args[0], classes_of(part)).double().softmax(1).max(1)
         classes.append(best.indices)
         confidence.append(best.values)
         done += batch.samples
-        if progress is not None:
-            progress(done / total, f"{done} of {total} images")
+        progress(done / total, f"{done} of {total} images")
     if not classes:
         raise DataError("there are no images to ask about: choose data that are not empty")
     return Predictions(torch.cat(classes).numpy().astype(np.int16), torch.cat(confidence).numpy().astype(np.float32))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,9 @@ from torch import nn
 from prunekit.config.recovery import Recovery
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Progress, part_of
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
-from prunekit.experiments.experiment import Bench, Keeper, Warn
+from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, digest, measurement_id
 from prunekit.experiments.loading import load
@@ -67,62 +66,44 @@ class Quantised:
 def quantise_through(
     request: AccuracyRequest,
     store: RunStore | None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     *,
-    warn: Warn | None = None,
     model: nn.Module | None = None,
     data: Any = None,
 ) -> Quantised:
     """Quantise the model that a setting and a recovery lead to, and measure it in its runtime.
 
     What the store holds is read: a model that was quantised before, and a recovery whose weights are still there.
-
-    Parameters
-    ----------
-    request : AccuracyRequest
-        Model, data, setting (None for the dense model) and recovery; ``split`` and ``images`` say what accuracy is measured on.
-    store, progress, cancel, warn, model, data
-        As for :func:`prunekit.experiments.carry_out`.
-
-    Returns
-    -------
-    Quantised
-
-    Raises
-    ------
-    RuntimeFault, DataError
-        If the model cannot be quantised, or there is nothing to calibrate on.
     """
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    return _Quantising(request, model, data, Keeper(store, warn), cancel).carry_out(store, progress)
+    return _Quantising(request, model, data, Keeper(store, progress)).carry_out(store, progress)
 
 
 class _Quantising(Bench):
     """A bench that quantises what it makes."""
 
-    def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper, cancel: threading.Event | None) -> None:
-        super().__init__(request, model, data, keeper, cancel)
+    def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper) -> None:
+        super().__init__(request, model, data, keeper)
         self.request = request
 
-    def carry_out(self, store: RunStore | None, progress: Progress | None) -> Quantised:
+    def carry_out(self, store: RunStore | None, progress: Progress) -> Quantised:
         """Make, quantise and measure."""
-        source = self._source(store, part_of(progress, 0.0, 0.5))
+        source = self._source(store, progress.part(0.0, 0.5))
         parent = self.run(self.request.spec, self.request.recovery)
         run = self._run(parent, source)
         folder, shape = weights_folder(run.id), self.shape
         files = Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
         if not (folder / "model.int8.onnx").is_file():
             files = quantise(
-                source, self.data, folder, input_shape=shape, like=self.model, progress=part_of(progress, 0.5, 0.8), cancel=self.cancel
+                source, self.data, folder, input_shape=shape, like=self.model, progress=progress.part(0.5, 0.8), cancel=progress.cancel
             )
         assert files.int8 is not None and files.onnx is not None
         sizes = files.int8.stat().st_size, files.onnx.stat().st_size
         run = replace(run, info={**run.info, "file": files.int8.name, "bytes": sizes[0], "float32_bytes": sizes[1]})
         for each in (self.run(None, Recovery()), parent, run):
             self.keeper.ask(partial(_put, each))
-        tell = part_of(progress, 0.8, 1.0)
+        tell = progress.part(0.8, 1.0)
         whole = self.data.test
         return Quantised(
             run.id, parent.id, files.int8, *sizes,
@@ -130,7 +111,7 @@ class _Quantising(Bench):
             self._before(parent, source, self.part, self.split), self._before(parent, source, whole, "test"),
         )  # fmt: skip
 
-    def _source(self, store: RunStore | None, progress: Progress | None) -> nn.Module:
+    def _source(self, store: RunStore | None, progress: Progress) -> nn.Module:
         """Return the model to quantise."""
         spec, recovery = self.request.spec, self.request.recovery
         if spec is None:
@@ -139,7 +120,7 @@ class _Quantising(Bench):
             return prune(self.model, spec, self.data, input_shape=self.shape).model
         folder = weights_folder(self.run(spec, recovery).id)
         if not is_folder(folder):
-            recover_through(self.request, store, progress, self.cancel, warn=self.keeper.warn, model=self.model, data=self.data)
+            recover_through(self.request, store, progress, model=self.model, data=self.data)
         if not is_folder(folder):
             raise PrunekitError("the recovered weights could not be kept, so there is nothing to quantise: free some space and try again")
         return load_model(str(folder))
@@ -158,7 +139,7 @@ class _Quantising(Bench):
             parent, id=name, kind="quantised", title=f"{parent.title}, int8", parent=parent.id, trained_on=calibrated, info=counts
         )
 
-    def _int8(self, run: Run, files: Files, part: Any, split: str, progress: Progress | None) -> Evaluation:
+    def _int8(self, run: Run, files: Files, part: Any, split: str, progress: Progress) -> Evaluation:
         """Return the accuracy of the quantised model in its runtime, from the store or measured."""
         hashed = self._hash(split)
         versions = {**self.versions, "runtime": RUNTIMES[RUNTIME].version()}
@@ -168,7 +149,7 @@ class _Quantising(Bench):
         if kept is not None and not kept.earlier:
             return kept.evaluation  # type: ignore[no-any-return]
         session = RUNTIMES[RUNTIME].open(files)
-        found = evaluate_session(session, part, progress=progress, cancel=self.cancel)
+        found = evaluate_session(session, part, progress=progress, cancel=progress.cancel)
         seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME, versions=versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found
@@ -179,7 +160,7 @@ class _Quantising(Bench):
         kept = self.keeper.ask(lambda store: store.quality(parent.id, hashed, split, len(part), self.versions, self.task.headline.name))
         if kept is not None:
             return kept  # type: ignore[no-any-return]
-        found = evaluate(source, part, cancel=self.cancel)
+        found = evaluate(source, part, progress=self.progress)
         seen = Measurement.of(parent.id, found, self.data_id.to_dict(), hashed, split, versions=self.versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found

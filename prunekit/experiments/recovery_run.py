@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,10 +14,10 @@ from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import samples_of
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Progress, part_of
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made
-from prunekit.experiments.experiment import Bench, Keeper, Warn
+from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash
 from prunekit.experiments.loading import load
@@ -77,10 +76,8 @@ Report = Callable[[Stage | Epoch], object]
 def recover_through(
     request: AccuracyRequest,
     store: RunStore | None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     *,
-    warn: Warn | None = None,
     report: Report | None = None,
     model: nn.Module | None = None,
     data: Any = None,
@@ -89,32 +86,12 @@ def recover_through(
 
     What the store holds is read: stages that were measured before, and the learning curve of a recovery that was carried out before
     and whose weights are still there.
-
-    Parameters
-    ----------
-    request : AccuracyRequest
-        Model, data, setting and recovery; ``split`` and ``images`` say what the stages are measured on.
-    store, progress, cancel, warn, model, data
-        As for :func:`prunekit.experiments.carry_out`.
-    report : callable, optional
-        Gets each stage and each epoch as it ends.
-
-    Returns
-    -------
-    list of Stage
-        Dense, pruned, recalibrated where that is a step of its own, recovered.
-
-    Raises
-    ------
-    PrunekitError
-        If there is nothing to recover, or a setting is not valid.
     """
     if request.spec is None or not request.recovery.active:
         raise PrunekitError("choose what to do after pruning: recalibrate BatchNorm, or at least one epoch of fine-tuning")
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    bench = _Recovering(request, model, data, Keeper(store, warn), report)
-    bench.cancel = cancel
+    bench = _Recovering(request, model, data, Keeper(store, progress), report)
     return bench.stages(request.spec, request.recovery, progress)
 
 
@@ -128,14 +105,14 @@ class _Recovering(Bench):
         self._made: tuple[str, nn.Module] | None = None
         self._told: dict[str, dict[str, Any]] = {}
 
-    def stages(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> list[Stage]:
+    def stages(self, spec: PruneSpec, recovery: Recovery, progress: Progress) -> list[Stage]:
         """Measure all stages in order."""
         steps = self.steps(spec, recovery)
         found: list[Stage] = []
         for place, (name, setting, after) in enumerate(steps):
             last = place == len(steps) - 1
             # fine-tuning takes nearly all of the time
-            share = part_of(progress, (0.3 if last else 0.3 * place / len(steps)), 1.0 if last else 0.3 * (place + 1) / len(steps))
+            share = progress.part((0.3 if last else 0.3 * place / len(steps)), 1.0 if last else 0.3 * (place + 1) / len(steps))
             stage = self._stage(name, setting, after, share)
             found.append(replace(stage, note=self._brought(found[0], found[1], stage)) if name == "recalibrated" else stage)
             self.report(found[-1])
@@ -159,7 +136,7 @@ class _Recovering(Bench):
             steps.append(("recalibrated", spec, alone))
         return [*steps, ("recovered", spec, recovery)] if recovery.epochs else steps
 
-    def _stage(self, name: str, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> Stage:
+    def _stage(self, name: str, spec: PruneSpec | None, recovery: Recovery, progress: Progress) -> Stage:
         """Measure one stage, on the images that choose and on the test images."""
         run = self.run(spec, recovery).id
         whole = recovery.active and recovery == self._whole
@@ -187,9 +164,9 @@ class _Recovering(Bench):
         for row in kept.info.get("history", ()) if kept is not None else ():
             self.report(epoch_of(row))
 
-    def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+    def _recovered(self, spec: PruneSpec, recovery: Recovery, progress: Progress) -> tuple[Made, dict[str, Any]]:
         """Prune and recover, tell of each epoch, and keep the weights."""
-        found = recover(self.model, spec, recovery, self.data, report=self.report, progress=progress, cancel=self.cancel)
+        found = recover(self.model, spec, recovery, self.data, report=self.report, progress=progress)
         run = self.run(spec, recovery).id
         # the steps on the way are runs too, which can be compared and taken away
         extra = course(found) | self._weights(run, found.result, recovery)
@@ -208,10 +185,10 @@ class _Recovering(Bench):
             told, samples = layers_of(result), samples_of(self.data)
             return {"file": write_folder(weights_folder(run), result.model, recipe, told, samples=samples).name}
         except (PrunekitError, OSError) as error:
-            self.keeper.warn(f"the recovered weights could not be kept: {error}")
+            self.keeper.progress.warn(f"the recovered weights could not be kept: {error}")
             return {}
 
-    def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress | None) -> tuple[Made, dict[str, Any]]:
+    def _make(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress) -> tuple[Made, dict[str, Any]]:
         """Make a model, and hold it: it meets the test images next."""
         made, extra = super()._make(spec, recovery, progress)
         self._made = self.run(spec, recovery).id, made.model
@@ -231,8 +208,8 @@ class _Recovering(Bench):
         elif is_folder(weights_folder(run)):
             model = load_model(str(weights_folder(run)))
         else:  # its accuracy on other images was stored
-            model = self._make(spec, recovery, None)[0].model
-        found = evaluate(model, test, cancel=self.cancel)
+            model = self._make(spec, recovery, self.progress)[0].model
+        found = evaluate(model, test, progress=self.progress)
         seen = Measurement.of(run, found, self.data_id.to_dict(), hashed, "test", versions=self.versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found

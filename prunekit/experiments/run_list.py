@@ -63,17 +63,7 @@ class Listed:
 
 
 def listed(store: RunStore, *, kind: str | None = None, tag: str | None = None, every: bool = False) -> list[Listed]:
-    """Return runs, the latest first.
-
-    Parameters
-    ----------
-    store : RunStore
-        Where they are kept.
-    kind, tag : str, optional
-        Only those of this kind, or with this tag.
-    every : bool
-        Those of `in_passing`, too.
-    """
+    """Return runs, the latest first."""
     labels, seen, passing = store.labels(), store.all_measurements(), set() if every else in_passing(store)
     found = []
     for run in store.runs(kind=kind, limit=ALL):
@@ -99,13 +89,7 @@ def value_of(seen: Measurement) -> str:
 
 
 def zero_or_gone(info: Mapping[str, Any], dense: Mapping[str, Any]) -> float | None:
-    """Return the share of the dense model's prunable weights that are zero or gone; None where that is not known.
-
-    Parameters
-    ----------
-    info, dense : mapping
-        What is noted of a run, and of the dense model that it was made from.
-    """
+    """Return the share of the dense model's prunable weights that are zero or gone; None where that is not known."""
     whole, left, zeros = dense.get("prunable"), info.get("prunable"), info.get("sparsity")
     return None if not whole or left is None or zeros is None else 1 - left * (1 - float(zeros)) / whole
 

@@ -18,17 +18,7 @@ FEW = 256
 
 
 def vouched(model: nn.Module, model_id: ModelId, shape: Sequence[int]) -> dict[str, Any]:
-    """Return what is noted of a model's answers; its tensors are told by the hash that is noted too.
-
-    Parameters
-    ----------
-    model : nn.Module
-        As it was measured.
-    model_id : ModelId
-        The dense model.
-    shape : sequence of int
-        Of one sample.
-    """
+    """Return what is noted of a model's answers; its tensors are told by the hash that is noted too."""
     return {"probe": take(model, shape, code=code_of(model_id.name), most=FEW, hashed=False).to_dict()}
 
 

@@ -83,11 +83,6 @@ def cut_of(opened: Opened, store: RunStore) -> tuple[nn.Module, Removal | None]:
     """Return a model of the dense shape, and which channels of it went: None where none did, or it is not known which.
 
     The weights of the former may be others than when the run was made, where the latter is known without them.
-
-    Raises
-    ------
-    RunGone
-        If the dense model or the images that chose the channels are not there any more.
     """
     assert opened.model is not None
     if opened.dense is not None:
@@ -144,23 +139,6 @@ def structure_of(opened: Opened, store: RunStore | None = None) -> Structure:
     """Return what is left of each layer of a run.
 
     A quantised run has the structure of the float32 model that it was made from.
-
-    Parameters
-    ----------
-    opened : Opened
-        Of `open_run`.
-    store : RunStore, optional
-        As for `open_run`.
-
-    Returns
-    -------
-    Structure
-        Without masks where channels were removed step by step and nobody noted which.
-
-    Raises
-    ------
-    RunGone
-        As for `open_run`.
     """
     where = usual_store() if store is None else store
     if opened.model is None:

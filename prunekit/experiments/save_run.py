@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from prunekit.config.spec import Recipe
 from prunekit.data.dataset import samples_of
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.before_after import Assessment, Snapshot, assess
-from prunekit.evaluation.progress import Progress, part_of
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import outdated, sizes
 from prunekit.experiments.backfill import fill
@@ -41,8 +40,7 @@ MAKING = 0.8  # share of the progress that recovery takes, where there is one
 def save(
     request: AccuracyRequest,
     store: RunStore,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     *,
     model: nn.Module | None = None,
     data: Any = None,
@@ -51,79 +49,52 @@ def save(
     """Make what a setting leads to, measure it and the dense model on all test images, and mark it as saved.
 
     What the store holds is not made again: only what is not known of it is measured. Without data all but the accuracy is kept.
-
-    Parameters
-    ----------
-    request : AccuracyRequest
-        Model, data (None for none), setting (None for the dense model) and recovery; its ``split`` and ``images`` do not count.
-    store : RunStore
-        Where to.
-    progress, cancel, model, data
-        As for :func:`prunekit.experiments.carry_out`.
-    called : str
-        A name for the run; "" leaves it with the one that it has.
-
-    Returns
-    -------
-    Run
-        As it is kept.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be kept; `RunGone` where it was made before and its weights are damaged.
-    PrunekitError
-        If the model, the data or the setting is not valid.
-    Cancelled
-        If ``cancel`` was set.
     """
     named = Label("", name=called).name  # too long a one is refused before any work
     if model is None or (data is None and request.data is not None):
         model, data = load(request.model, request.data)
-    run = _alone(request, model, store, progress, cancel) if data is None else _measured(request, model, data, store, progress, cancel)
+    run = _alone(request, model, store, progress) if data is None else _measured(request, model, data, store, progress)
     store.relabel(run, saved=True, **({"name": named} if named else {}))
     return store.find(run)
 
 
-def _measured(  # noqa: PLR0917 (what was asked for, and who watches)
-    request: AccuracyRequest, model: nn.Module, data: Any, store: RunStore, progress: Progress | None, cancel: threading.Event | None
-) -> str:
+def _measured(request: AccuracyRequest, model: nn.Module, data: Any, store: RunStore, progress: Progress) -> str:
     """Make a run where it is not there, measure what is not known of it, and return its id."""
     assert request.data is not None
-    bench = Bench(replace(request, split="test", images=0), model, data, Keeper(None), cancel)
+    bench = Bench(replace(request, split="test", images=0), model, data, Keeper(None, progress))
     run = bench.run(request.spec, request.recovery)
     if request.spec is not None and not _is_here(run, store):
         _make(request, bench, store, progress)
     else:
         dense = _dense(bench, store)
-        fill([dense.id, run.id], request.data, "test", store, progress=progress, cancel=cancel)
+        fill([dense.id, run.id], request.data, "test", store, progress=progress)
     return run.id
 
 
-def _alone(request: AccuracyRequest, model: nn.Module, store: RunStore, progress: Progress | None, cancel: threading.Event | None) -> str:
+def _alone(request: AccuracyRequest, model: nn.Module, store: RunStore, progress: Progress) -> str:
     """Make a run without data, and return its id: counts and sizes are known of it, and no accuracy."""
     shape = sample_shape(model)
     if request.spec is None:
-        run, size = dense_run(request.model, weights_of(model, shape)), sizes(model, cancel=cancel)
+        run, size = dense_run(request.model, weights_of(model, shape)), sizes(model, progress=progress)
         told = {**facts(model, None, count(model, shape), 0.0, shape), "sizes": size.to_dict(), **vouched(model, request.model, shape)}
         store.put_run(replace(run, info=told))
         return run.id
     known = store.get_run(pruned_run(request.model, weights_of(model, shape), request.spec, request.recovery, "").id)
     if known is not None and not known.earlier and not outdated(known.info.get("sizes")) and _is_here(known, store):
         return known.id
-    made = recover(model, request.spec, request.recovery, None, input_shape=shape, progress=progress, cancel=cancel)
-    found = assess(model, made.result, progress=progress, cancel=cancel)
+    made = recover(model, request.spec, request.recovery, None, input_shape=shape, progress=progress)
+    found = assess(model, made.result, progress=progress)
     return keep_made(request.model, model, made, found, store).id
 
 
-def _make(request: AccuracyRequest, bench: Bench, store: RunStore, progress: Progress | None) -> None:
+def _make(request: AccuracyRequest, bench: Bench, store: RunStore, progress: Progress) -> None:
     """Make, measure and keep a run."""
     assert request.spec is not None
-    share, shape, cancel = MAKING if request.recovery.active else 0.0, bench.shape, bench.cancel
-    making, measuring = part_of(progress, 0.0, share), part_of(progress, share, 1.0)
-    made = recover(bench.model, request.spec, request.recovery, bench.data, input_shape=shape, progress=making, cancel=cancel)
+    share, shape = MAKING if request.recovery.active else 0.0, bench.shape
+    making, measuring = progress.part(0.0, share), progress.part(share, 1.0)
+    made = recover(bench.model, request.spec, request.recovery, bench.data, input_shape=shape, progress=making)
     known = bench.accuracy_in(store, bench.run(None, Recovery()).id)
-    found = assess(bench.model, made.result, bench.part, baseline=known, progress=measuring, cancel=cancel)
+    found = assess(bench.model, made.result, bench.part, baseline=known, progress=measuring)
     keep_made(request.model, bench.model, made, found, store, data_id=request.data, data=bench.data)
 
 
@@ -152,31 +123,7 @@ def keep_made(
     data_id: DataId | None = None,
     data: Any = None,
 ) -> Run:
-    """Keep what was made already, with the dense model that it was made from: weights, counts, sizes and accuracy on test images.
-
-    Parameters
-    ----------
-    model_id, model : ModelId, nn.Module
-        The dense model.
-    made : Recovered
-        What :func:`prunekit.prune_and_recover` made of it, with or without recovery.
-    found : Assessment
-        What was measured of both on all test images; without accuracies where there are no data.
-    store : RunStore
-        Where to.
-    data_id, data : DataId, Data, optional
-        The data.
-
-    Returns
-    -------
-    Run
-        What is kept; it is not marked as saved.
-
-    Raises
-    ------
-    StoreError, PrunekitError
-        If the run, or recovered weights, cannot be written.
-    """
+    """Keep what was made already, with the dense model that it was made from: weights, counts, sizes and accuracy on test images."""
     shape, spec, recovery = made.result.input_shape, made.result.spec, made.recovery
     weights = weights_of(model, shape)
     on = trained_on(data, spec, recovery) if data is not None else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +14,10 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.kinds import Share
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
 from prunekit.evaluation.sweep import split_of
-from prunekit.experiments.experiment import Keeper, Warn
+from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.identity import data_hash, digest, installed, this_machine, trained_on, weights_of
 from prunekit.experiments.loading import load
 from prunekit.experiments.naming import dense_run
@@ -90,33 +89,16 @@ class SensitivityRequest:
 def sense(
     request: SensitivityRequest,
     store: RunStore | None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     *,
-    warn: Warn | None = None,
     report: Callable[[Sensitivity], object] | None = None,
     model: nn.Module | None = None,
     data: Any = None,
 ) -> Sensitivity:
-    """Measure sensitivity through the store.
-
-    Parameters
-    ----------
-    request : SensitivityRequest
-        What to measure.
-    store, progress, cancel, warn, model, data
-        As for :func:`prunekit.experiments.carry_out`.
-    report : callable, optional
-        Gets the picture so far after each chunk of images, the stored one first.
-
-    Returns
-    -------
-    Sensitivity
-        Over all images that were asked for.
-    """
+    """Measure sensitivity through the store."""
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    place, keeper = _Place(request, model, data), Keeper(store, warn)
+    place, keeper = _Place(request, model, data), Keeper(store, progress)
     before: Sensitivity | None = keeper.ask(place.read)
     if before is not None and report is not None:
         report(before)
@@ -130,7 +112,7 @@ def sense(
 
     return sensitivity(
         model, data, request.spec, request.sparsities, split=request.split, images=request.images, start=before, report=keep,
-        progress=progress, cancel=cancel,
+        progress=progress,
     )  # fmt: skip
 
 

@@ -68,13 +68,7 @@ class Source:
         return list(dict.fromkeys(DataId.from_dict(plain) for plain in told if plain))
 
     def dense(self) -> tuple[nn.Module, Shape]:
-        """Return the dense model and the shape of a sample.
-
-        Raises
-        ------
-        RunGone
-            If it cannot be loaded, or has become another model.
-        """
+        """Return the dense model and the shape of a sample."""
         try:
             model = load_model(self.model_id)
             for shape in self._shapes(model):
@@ -113,13 +107,7 @@ class Source:
                 continue
 
     def images(self) -> Any:
-        """Return the data that decided what the run became; None where none did.
-
-        Raises
-        ------
-        RunGone
-            If they cannot be loaded, or have changed.
-        """
+        """Return the data that decided what the run became; None where none did."""
         if not self.run.trained_on:
             return None
         for data in self.datas():

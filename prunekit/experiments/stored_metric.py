@@ -31,17 +31,7 @@ class Shown(Metric):
 
 
 def described(metric: Metric, of: Task | None = None, packed: bool = False) -> dict[str, Any]:
-    """Return a metric as plain values.
-
-    Parameters
-    ----------
-    metric : Metric
-        Any.
-    of : Task, optional
-        Whose it is; left out, a registered task that has it.
-    packed : bool
-        Whether its observations are one column of a yes or no, eight samples to a byte.
-    """
+    """Return a metric as plain values."""
     told: dict[str, Any] = {name: getattr(metric, name) for name in SHOWN}
     if packed and isinstance(metric, Proportion):
         return told | {"bits": metric.column}
@@ -60,13 +50,7 @@ def pack_all(found: Sequence[Evaluation]) -> bytes:
 
 
 def unpack_all(told: Mapping[str, Any], payload: bytes, n: int, count: int) -> list[Observations]:
-    """Return what was observed of ``count`` evaluations on ``n`` samples.
-
-    Raises
-    ------
-    DataError
-        If the bytes are damaged, or not of so many.
-    """
+    """Return what was observed of ``count`` evaluations on ``n`` samples."""
     if "bits" in told:
         width = (n + 7) // 8
         whole = len(payload) == count * width
@@ -92,13 +76,7 @@ def pack(found: Evaluation) -> bytes:
 
 
 def unpack(told: Mapping[str, Any], payload: bytes, n: int) -> Observations:
-    """Return what was observed of ``n`` samples.
-
-    Raises
-    ------
-    DataError
-        If the bytes are damaged.
-    """
+    """Return what was observed of ``n`` samples."""
     if "bits" not in told:
         return Observations.from_bytes(payload)
     right = np.unpackbits(np.frombuffer(payload, dtype=np.uint8), count=n).astype(bool)

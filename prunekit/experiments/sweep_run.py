@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -12,9 +12,9 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
 from prunekit.evaluation.adaptive_points import HIGH, LOW, next_point, standard_error
-from prunekit.evaluation.progress import Progress
-from prunekit.evaluation.sweep import SweepPoint
-from prunekit.experiments.experiment import Bench, Keeper, Request, Warn
+from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.sweep import SweepPoint, measured
+from prunekit.experiments.experiment import Bench, Keeper, Request, point_of
 from prunekit.experiments.identity import installed
 from prunekit.experiments.loading import load
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
@@ -23,14 +23,12 @@ from prunekit.experiments.store import RunStore, Stored
 Report = Callable[[SweepPoint], object]
 
 
-def carry_out(
+def sweep_through(
     request: SweepRequest,
     store: RunStore | None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     report: Report | None = None,
     *,
-    warn: Warn | None = None,
     model: nn.Module | None = None,
     data: Any = None,
 ) -> list[SweepPoint]:
@@ -44,10 +42,8 @@ def carry_out(
         What to measure.
     store : RunStore or None
         Where points are kept; None keeps nothing. A store that fails does not stop the sweep.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` over all points.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
     report : callable, optional
         Gets each point as it is there.
     warn : callable, optional
@@ -65,42 +61,71 @@ def carry_out(
     PrunekitError
         If the model, the data or the setting is not valid.
     Cancelled
-        If ``cancel`` was set; what was measured before is kept.
+        If ``progress`` was cancelled; what was measured before is kept.
     """
-    bench = _bench(request, Keeper(store, warn), cancel, model, data)
+    bench = _bench(request, Keeper(store, progress), model, data)
     bench.keeper.ask(lambda kept: kept.put_sweep(request.id, request.to_dict(), bench.weights))
     _check(bench, request)
     total = _total(request)
     points: list[SweepPoint] = []
 
-    def add(requested: float) -> None:
-        spec = None if not points else request.spec.at(requested)
-        recovery = Recovery() if spec is None else request.recovery
-        place = (request.id, len(points), requested)
-        points.append(bench.point(spec, recovery, place, _part(progress, len(points), total, requested if points else None)))
-        if report is not None:
-            report(points[-1])
+    def measure(requested: float | None, progress: Progress) -> SweepPoint:
+        spec, recovery = (None, Recovery()) if requested is None else (request.spec.at(requested), request.recovery)
+        return bench.point(spec, recovery, (request.id, len(points), requested or 0.0), progress)
 
-    add(0.0)
-    for requested in _chosen(bench, request, points):
-        add(requested)
+    for point in measured(chain([None], _chosen(bench, request, points)), total, measure, progress):
+        points.append(point)
+        if report is not None:
+            report(point)
     bench.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
     return points
+
+
+def sweep_seeds(
+    request: SweepRequest,
+    count: int,
+    store: RunStore | None,
+    progress: Progress = QUIET,
+    report: Report | None = None,
+    *,
+    model: nn.Module | None = None,
+    data: Any = None,
+) -> list[list[SweepPoint]]:
+    """Carry out a sweep with so many seeds, from its own on; the later ones measure where the first one did."""
+
+    def carry_out(seeded: SweepRequest, place: int) -> list[SweepPoint]:
+        title = f"seed {place + 1} of {count}, " if count > 1 else ""
+        return sweep_through(seeded, store, progress.step(place, count, title), report, model=model, data=data)
+
+    return _seed_by_seed(request, count, carry_out)
+
+
+def known_seeds(request: SweepRequest, count: int, store: RunStore, weights: str, hashed: str) -> list[SweepPoint]:
+    """Return the points that a store holds of so many seeds of a sweep; what else counts is as for `known_points`."""
+
+    def look(seeded: SweepRequest, _: int) -> list[SweepPoint]:
+        rows = known_points(seeded, store, weights, hashed)
+        return [point_of(row.run, row.measurement.evaluation, row.requested) for row in rows if "achieved" in row.run.info]
+
+    return list(chain.from_iterable(_seed_by_seed(request, count, look)))
+
+
+def _seed_by_seed(request: SweepRequest, count: int, ask: Callable[[SweepRequest, int], list[SweepPoint]]) -> list[list[SweepPoint]]:
+    """Ask for one seed after the other, until it is not known where the next one is measured."""
+    found: list[list[SweepPoint]] = []
+    places = request.sparsities
+    for place in range(count):
+        found.append(ask(request.seeded(request.spec.seed + place, places), place))
+        places = places or tuple(point.requested for point in found[0][1:])
+        if not places:
+            break
+    return found
 
 
 def known_points(request: SweepRequest, store: RunStore, weights: str, hashed: str) -> list[Stored]:
     """Return the points of a sweep that a store holds of this very model and these very images, the dense model first.
 
     A sweep is called by what was asked for, by names; what these stood for when a point was measured, the point itself tells.
-
-    Parameters
-    ----------
-    request : SweepRequest
-        What is asked for.
-    store : RunStore
-        Where to look.
-    weights, hashed : str
-        Model and part of the data, as `weights_of` and `data_hash` say.
     """
     here = _decisive(installed(request.model.name))
     return [
@@ -121,10 +146,8 @@ def _decisive(versions: Mapping[str, str]) -> dict[str, str]:
 def measure_one(
     request: AccuracyRequest,
     store: RunStore | None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     *,
-    warn: Warn | None = None,
     model: nn.Module | None = None,
     data: Any = None,
 ) -> SweepPoint:
@@ -134,23 +157,23 @@ def measure_one(
     ----------
     request : AccuracyRequest
         What to measure.
-    store, progress, cancel, warn, model, data
-        As for `carry_out`.
+    store, progress, model, data
+        As for `sweep_through`.
 
     Returns
     -------
     SweepPoint
         Under a threshold, what was reached stands for what was asked.
     """
-    bench = _bench(request, Keeper(store, warn), cancel, model, data)
+    bench = _bench(request, Keeper(store, progress), model, data)
     return bench.point(request.spec, request.recovery, None, progress)
 
 
-def _bench(request: Request, keeper: Keeper, cancel: threading.Event | None, model: nn.Module | None, data: Any) -> Bench:
+def _bench(request: Request, keeper: Keeper, model: nn.Module | None, data: Any) -> Bench:
     """Load what a request names, unless it is there."""
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    return Bench(request, model, data, keeper, cancel)
+    return Bench(request, model, data, keeper)
 
 
 def _is_dense(request: SweepRequest, requested: float) -> bool:
@@ -206,11 +229,3 @@ def _is_able(bench: Bench, spec: PruneSpec) -> bool:
     except PruningError:
         return False
     return True
-
-
-def _part(progress: Progress | None, index: int, total: int, requested: float | None) -> Progress | None:
-    """Return the progress of one point as a part of the whole."""
-    if progress is None:
-        return None
-    what = "dense model" if requested is None else f"sparsity {requested:.1%}"
-    return lambda share, text: progress((index + share) / total, f"{what}: {text}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,11 +14,11 @@ from prunekit.config import validation as check
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Training
 from prunekit.data.load import load_data
-from prunekit.errors import SpecError, StoreError
+from prunekit.errors import SpecError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
-from prunekit.experiments.experiment import Keeper, Warn
+from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import checkpoints
 from prunekit.experiments.identity import data_hash, digest, run_id, weights_of
 from prunekit.experiments.records import Measurement, Run
@@ -101,35 +100,16 @@ class Trained:
 def train_through(
     request: TrainRequest,
     store: RunStore | None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
     *,
-    warn: Warn | None = None,
     report: Report | None = None,
 ) -> Trained:
-    """Train a sample and keep it as a root run.
-
-    Parameters
-    ----------
-    request : TrainRequest
-        What to train.
-    store : RunStore or None
-        Where the run is kept.
-    progress, cancel, report
-        As for :func:`prunekit.training.train`.
-    warn : callable, optional
-        Gets a sentence when something could not be kept.
-
-    Returns
-    -------
-    Trained
-        Its weights load with ``load_model(name, weights=FILE)``.
-    """
+    """Train a sample and keep it as a root run."""
     known = load_model(ModelId(request.model.name))
     data = load_data(request.data, model=known)
-    tuned = train(request.model.name, data, request.training, report=report, progress=progress, cancel=cancel)
+    tuned = train(request.model.name, data, request.training, report=report, progress=progress)
     payload = save({name: value.contiguous() for name, value in tensor_state(tuned.model).items()})
-    keeper = Keeper(store, warn)
+    keeper = Keeper(store, progress)
     path = keep(payload, keeper) if store is not None else None
     shape = tuple(data.test[0][0].shape)
     told = {**asdict(count(tuned.model, shape)), "state": state_hash(tuned.model), "input_shape": list(shape)}
@@ -139,7 +119,7 @@ def train_through(
     for split in ("validation", "test"):
         part = getattr(data, split)
         if part is not None:
-            found[split] = evaluate(tuned.model, part, cancel=cancel)
+            found[split] = evaluate(tuned.model, part, progress=progress)
             seen = Measurement.of(run.id, found[split], request.data.to_dict(), data_hash(part), split)
             keeper.ask(_kept(run, seen))
     return Trained(run.id, "" if path is None else path.stem, payload, found.get("validation"), found["test"], tuned)
@@ -170,6 +150,6 @@ def keep(payload: bytes, keeper: Keeper) -> Path | None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        keeper.warn(str(StoreError(f"the trained weights could not be kept in {path.parent}: {error.strerror or error}. Free some space")))
+        keeper.progress.warn(f"the trained weights could not be kept in {path.parent}: {error.strerror or error}. Free some space")
         return None
     return path

@@ -117,7 +117,7 @@ def _accuracy(
 ) -> Evaluation | str:
     """Return the accuracy of a candidate in a runtime, or why there is none."""
     words = f"accuracy of {row.name}, {RUNTIMES[runtime].title}"
-    tell = None if progress is None else lambda _, text: progress(1.0, f"{words}: {text}")
+    tell = None if progress is None else Progress(lambda _, text: progress(1.0, f"{words}: {text}"))
     threads = torch.get_num_threads()  # opening a torch runtime sets them for the whole process
     try:
         files = request.files(request.names.index(row.name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,7 @@ from torch import nn
 from prunekit.errors import PrunekitError, one_of
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
-from prunekit.evaluation.progress import Progress, check_cancel, part_of
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import sizes
 from prunekit.latency.measure import measure_latency
@@ -40,8 +39,7 @@ def at_equal_budgets(
     share: float = 0.2,
     *,
     seconds: float = SECONDS,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> pd.DataFrame:
     """Prune a model twice to the same budget, by single weights and by channels, and measure both and the original.
 
@@ -62,8 +60,8 @@ def at_equal_budgets(
         Of the original's, 0 < share < 1.
     seconds : float
         Of turns for each batch, when timing.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
+    progress : Progress, optional
+        Told how far the work is.
     cancel : threading.Event, optional
         Kills the process that times.
 
@@ -83,13 +81,10 @@ def at_equal_budgets(
     one_of("budget", budget, BUDGETS, PrunekitError)
     if isinstance(share, bool) or not 0 < share < 1:
         raise PrunekitError(f"share must be above 0 and below 1, the part of the original that may stay; got {share!r}")
-    check_cancel(cancel)
-    if progress is not None:
-        progress(0.0, "pruning to the budget")
+    progress(0.0, "pruning to the budget")
     pair = Pair(model, data)
     fits = pair.ladder(share) if budget == "ms" else [pair.at(budget, share)]
-    watch = timing(part_of(progress, 0.1, 0.95))
-    times = _times(model, fits, pair.shape, budget_s=seconds, progress=watch, cancel=cancel)
+    times = _times(model, fits, pair.shape, budget_s=seconds, progress=timing(progress.part(0.1, 0.95)), cancel=progress.cancel)
     place = _first_within(times, len(fits), share) if budget == "ms" else 0
     copies = fits[place].by_kind
     rows = [_original(pair, times), *(_pruned(kind, copies[kind], times, _name(kind, place)) for kind in copies)]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import pandas as pd
 
 from prunekit.evaluation.paired import ALPHA
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, digits, model_of
@@ -34,9 +32,9 @@ LESSON = lesson("choose")
 WEIGHTS, CHANNELS, EQUAL = LESSON.guess.options
 
 
-def answer(budget: str, share: int, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
+def answer(budget: str, share: int, *, progress: Progress = QUIET) -> Answer:
     """Prune to the same budget twice, measure, and read off which copy is at home where."""
-    frame = at_equal_budgets(model_of({"model": CNN}), digits(), budget, share / 100, progress=progress, cancel=cancel)
+    frame = at_equal_budgets(model_of({"model": CNN}), digits(), budget, share / 100, progress=progress)
     advice = when_to_use(frame)
     rows = frame.set_index("kind")
     apart = float(rows.accuracy["unstructured"] - rows.accuracy["structured"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.lessons import choose, cliff, faster, filters, fragile, heal, layer, matrix, weights
 from prunekit.lessons.lesson import LESSONS, Answer
 from prunekit.lessons.settings import one_thread
@@ -14,15 +13,15 @@ from prunekit.lessons.settings import one_thread
 MEASURED_BY = {module.LESSON.key: module for module in (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose)}
 
 
-def answer_of(number: int, *, progress: Progress | None = None, cancel: threading.Event | None = None, **controls: Any) -> Answer:
+def answer_of(number: int, *, progress: Progress = QUIET, **controls: Any) -> Answer:
     """Measure what a lesson asks.
 
     Parameters
     ----------
     number : int
         Of the lesson, from 1.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` by the lessons that take a while.
+    progress : Progress, optional
+        Told how far the work is by the lessons that take a while.
     cancel : threading.Event, optional
         Stops these.
     **controls
@@ -38,14 +37,14 @@ def answer_of(number: int, *, progress: Progress | None = None, cancel: threadin
     PrunekitError
         If there is no such lesson or control, or a control cannot stand there.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
     if isinstance(number, bool) or number not in range(1, len(LESSONS) + 1):
         raise PrunekitError(f"there are lessons 1 to {len(LESSONS)}; got {number!r}")
     lesson = LESSONS[number - 1]
     module, values = MEASURED_BY[lesson.key], lesson.checked(**controls)
-    check_cancel(cancel)
-    watch = {"progress": progress, "cancel": cancel} if lesson.long else {}
+    progress.check()
+    watch = {"progress": progress} if lesson.long else {}
     with one_thread():
         answer: Answer = module.answer(**values, **watch)
     return answer

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import pandas as pd
 from torch import nn
 
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sizes import sizes
 from prunekit.latency.diagnosis.wording import ms
 from prunekit.latency.measure import measure_latency
@@ -27,7 +25,7 @@ LESSON = lesson("faster")
 ZEROS, SMALLER, BOTH, NEITHER = LESSON.guess.options
 
 
-def answer(sparsity: int, batch: str, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
+def answer(sparsity: int, batch: str, *, progress: Progress = QUIET) -> Answer:
     """Time the original, a masked copy and a smaller copy in turns, in a process of their own."""
     settings = {"model": CNN, "mode": "structured", "sparsity": sparsity / 100, "batch": (int(batch),), "threads": (1,)}
     settings |= {"runtimes": ("eager",), "budget": BUDGET_S}
@@ -35,7 +33,7 @@ def answer(sparsity: int, batch: str, *, progress: Progress | None = None, cance
     zeros, small = (prune(model, spec_of(settings | {"mode": mode}, model)) for mode in ("unstructured", "structured"))
     candidates = _candidates(model, zeros, small)
     rows = measure_latency(
-        candidates, input_shape=zeros.input_shape, batch=int(batch), budget_s=BUDGET_S, progress=timing(progress), cancel=cancel
+        candidates, input_shape=zeros.input_shape, batch=int(batch), budget_s=BUDGET_S, progress=timing(progress), cancel=progress.cancel
     ).candidates
     frame = _frame(rows, zeros, small)
     columns = ("ms", "macs", "effective_macs", "bytes")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import pandas as pd
 
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import CNN, digits, model_of, recovery_of, spec_of
@@ -19,11 +17,11 @@ from prunekit.training.result import Recovered
 LESSON = lesson("heal")
 
 
-def answer(sparsity: int, epochs: int, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Answer:
+def answer(sparsity: int, epochs: int, *, progress: Progress = QUIET) -> Answer:
     """Cut channels out, fine-tune, and read the test images before, after the cut and at the end."""
     settings = {"model": CNN, "mode": "structured", "sparsity": sparsity / 100, "recalibrate": False, "epochs": epochs}
     model, data = model_of(settings), digits()
-    found = prune_and_recover(model, spec_of(settings, model), recovery_of(settings), data, progress=progress, cancel=cancel)
+    found = prune_and_recover(model, spec_of(settings, model), recovery_of(settings), data, progress=progress)
     assert found.before is not None
     dense, cut, healed = (evaluate(net, data.test) for net in (model, found.before, found.model))
     numbers = {"dense": dense.value, "cut": cut.value, "healed": healed.value, "images": dense.n}

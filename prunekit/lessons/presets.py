@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
-from prunekit.evaluation.progress import Progress, check_cancel, part_of
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.lessons import reasons
 from prunekit.lessons.lesson import content
 from prunekit.lessons.reasons import Measured
@@ -76,17 +75,15 @@ class Preset:
 
 
 @one_thread()
-def measure(preset: Preset, *, progress: Progress | None = None, cancel: threading.Event | None = None) -> Measured:
+def measure(preset: Preset, *, progress: Progress = QUIET) -> Measured:
     """Carry out a preset and what it is held against, and read the test images.
 
     Parameters
     ----------
     preset : Preset
         One of :data:`PRESETS`.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Looked at before each batch of training.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
 
     Returns
     -------
@@ -96,25 +93,23 @@ def measure(preset: Preset, *, progress: Progress | None = None, cancel: threadi
     Raises
     ------
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
     data, model = digits(), model_of(preset.settings)
-    ours = _made(preset.settings, part_of(progress, 0.0, 0.45), cancel)
-    other = _made(preset.other, part_of(progress, 0.45, 0.9), cancel)
-    if progress is not None:
-        progress(0.9, "reading the test images")
-    check_cancel(cancel)
+    ours = _made(preset.settings, progress.part(0.0, 0.45))
+    other = _made(preset.other, progress.part(0.45, 0.9))
+    progress(0.9, "reading the test images")
+    progress.check()
     dense, found, beside = (evaluate(net, data.test) for net in (model, ours.model, other.model))
     return Measured(dense, found, beside, ours, other)
 
 
-def _made(settings: Mapping[str, Any], progress: Progress | None, cancel: threading.Event | None) -> PruneResult:
+def _made(settings: Mapping[str, Any], progress: Progress) -> PruneResult:
     """Return what a setting makes of its model."""
-    check_cancel(cancel)
-    if progress is not None:
-        progress(0.0, "pruning")
+    progress.check()
+    progress(0.0, "pruning")
     model = model_of(settings)
-    return prune_and_recover(model, spec_of(settings, model), recovery_of(settings), digits(), progress=progress, cancel=cancel).result
+    return prune_and_recover(model, spec_of(settings, model), recovery_of(settings), digits(), progress=progress).result
 
 
 def done_by(settings: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def plural(number: int, one: str) -> str:
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
-def timing(progress: Progress | None) -> Progress | None:
+def timing(progress: Progress) -> Progress:
     """Return the progress of a measurement of time without the name of the runtime: there is only one in the lessons."""
     ending = f" in {RUNTIMES['eager'].title}"
-    return None if progress is None else lambda share, text: progress(share, text.replace(ending, ""))
+    return Progress(lambda share, text: progress(share, text.replace(ending, "")), progress.cancel)

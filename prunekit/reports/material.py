@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from prunekit.comparison.lineage import Node, lineage
 from prunekit.comparison.mask_overlap import ALL, channel_overlap, overlap
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.loading import load
 from prunekit.experiments.predict_run import predictions
@@ -27,7 +27,6 @@ from prunekit.models.layers import prunable_layers
 from prunekit.models.load import load_model
 
 BINS = 200  # most of them lie where hardly any weights are
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ class Shapes:
     notes: tuple[str, ...] = ()
 
 
-def shapes(comparison: Comparison, store: RunStore, *, progress: Progress | None = None) -> Shapes:
+def shapes(comparison: Comparison, store: RunStore, *, progress: Progress = QUIET) -> Shapes:
     """Open all runs of a comparison and look at their weights.
 
     Parameters
@@ -65,8 +64,8 @@ def shapes(comparison: Comparison, store: RunStore, *, progress: Progress | None
         Which runs.
     store : RunStore
         Where they are.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` before each run.
+    progress : Progress, optional
+        Told how far the work is before each run.
 
     Returns
     -------
@@ -77,8 +76,7 @@ def shapes(comparison: Comparison, store: RunStore, *, progress: Progress | None
     built: dict[str, Any] = {}
     gone: dict[str, str] = {}
     for place, column in enumerate(comparison.all):
-        if progress is not None:
-            progress(place / len(comparison.all), f"opening {column.letter}")
+        progress(place / len(comparison.all), f"opening {column.letter}")
         try:
             opened[column.letter] = open_run(column.run, store)
             built[column.letter] = structure_of(opened[column.letter], store)
@@ -127,9 +125,7 @@ def split_of(comparison: Comparison) -> Any:
     return getattr(data, comparison.split), data.classes
 
 
-def said(
-    comparison: Comparison, store: RunStore, *, stored: bool = True, progress: Progress | None = None, cancel: threading.Event | None = None
-) -> Behaviour | None:
+def said(comparison: Comparison, store: RunStore, *, stored: bool = True, progress: Progress = QUIET) -> Behaviour | None:
     """Return what runs say about the same images.
 
     Parameters
@@ -140,7 +136,7 @@ def said(
         Where they are, and where predictions are kept.
     stored : bool
         Only read what is there; otherwise what is missing is computed.
-    progress, cancel
+    progress
         As for `prunekit.experiments.predict_run.predictions`.
 
     Returns
@@ -154,23 +150,12 @@ def said(
     found: dict[str, Any] = {}
     here = [column for column in comparison.all if not column.gone]
     for place, column in enumerate(here):
-        part = _part(progress, place, len(here), column.letter)
-        found[column.letter] = predictions(column.run.id, name, comparison.split, store, progress=part, cancel=cancel, stored=stored)
+        part = progress.step(place, len(here), f"{column.letter}: ")
+        found[column.letter] = predictions(column.run.id, name, comparison.split, store, progress=part, stored=stored)
     if any(value is None for value in found.values()) or comparison.baseline.letter not in found:
         return None
     split, classes = split_of(comparison)
     return behaviour(found, split.labels, classes)
-
-
-def _part(progress: Progress | None, place: int, whole: int, letter: str) -> Progress | None:
-    """Return what reports the progress of one run as a part of all."""
-    if progress is None:
-        return None
-
-    def report(fraction: float, text: str = "") -> None:
-        progress((place + fraction) / whole, f"{letter}: {text}" if text else letter)
-
-    return report
 
 
 COLUMNS = ["key", "parent", "depth", "step", "title", "letter", "accuracy", "note"]

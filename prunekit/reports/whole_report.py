@@ -6,17 +6,18 @@ from dataclasses import replace
 
 from prunekit.comparison.comparison import Comparison
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.records import QUALITY
 from prunekit.experiments.store import RunStore
 from prunekit.reports import pictures
-from prunekit.reports.material import Progress, Shapes, family, said, shapes
+from prunekit.reports.material import Shapes, family, said, shapes
 from prunekit.reports.page import html
 from prunekit.reports.pictures import Picture, View
 
 
 def report(
     comparison: Comparison, store: RunStore, view: View | None = None, *, found: Shapes | None = None, address: str = "",
-    progress: Progress | None = None,
+    progress: Progress = QUIET,
 ) -> str:  # fmt: skip
     """Return the HTML report of a comparison.
 
@@ -32,8 +33,8 @@ def report(
         What the runs look like, where that is known already.
     address : str
         Where the same comparison shows in the dashboard.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
+    progress : Progress, optional
+        Told how far the work is.
 
     Returns
     -------

@@ -64,7 +64,7 @@ def evaluate_session(
     Cancelled
         If ``cancel`` was set.
     """
-    hooks: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "cancel": cancel}
+    hooks: dict[str, Any] = {"batch_size": batch_size, "progress": Progress.of(progress, cancel)}
     judge, classes = resolve(None, split, task), classes_of(split)
     if isinstance(judge, Classification):
         told = replace(judge, scores_of=lambda scores, _: scores)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.criteria.samples import mixed
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.models.running import task_of
 from prunekit.models.training_recipe import training_of
 from prunekit.tasks.batches import batches_of
@@ -28,13 +27,7 @@ def norms_left(model: nn.Module) -> list[_BatchNorm]:
 
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
-    """Return the BatchNorm modules that keep statistics.
-
-    Raises
-    ------
-    RecoveryError
-        If there are none.
-    """
+    """Return the BatchNorm modules that keep statistics."""
     found = norms_left(model)
     if not found:
         raise RecoveryError("the model has no BatchNorm, so there are no statistics to measure again: leave recalibration out")
@@ -50,8 +43,7 @@ def recalibrate(
     augment: bool = True,
     dense: nn.Module | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> nn.Module:
     """Return a copy whose BatchNorm statistics are measured again; no weight changes.
 
@@ -77,10 +69,8 @@ def recalibrate(
         The model that was pruned: its card tells the augmentation where the pruned copy has none.
     seed : int
         Of the order of the images and of their augmentation.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` after each batch.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
 
     Returns
     -------
@@ -94,7 +84,7 @@ def recalibrate(
     DataError
         If there are no training images, or none of some class.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
 
     References
     ----------
@@ -116,12 +106,11 @@ def recalibrate(
         norm.train()
     done = 0
     for batch in batches_of(chosen, size):
-        check_cancel(cancel)
+        progress.check()
         with torch.no_grad():
             task.forward(fresh, moves.moved(batch, fill, generator))
         done += batch.samples
-        if progress is not None:
-            progress(done / total, f"recalibrating: {done} of {total} images")
+        progress(done / total, f"recalibrating: {done} of {total} images")
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return fresh.eval()

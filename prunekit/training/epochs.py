@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import ModelError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.tasks.base import Task
 from prunekit.training.images import TrainingSamples
@@ -34,38 +33,16 @@ def fit(
     masks: Mapping[str, Tensor] | None = None,
     validation: Any = None,
     report: Report | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Tuned:
-    """Train an owned model and return it with the weights of its best epoch on the validation part, of equal ones the later.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Written to: pass a copy.
-    images, course, masks
-        As for :class:`Loop`.
-    validation : Split, optional
-        What the epoch is chosen by; without it the last one is kept.
-    report : callable, optional
-        Gets each epoch as it ends.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` before each batch.
-    cancel : threading.Event, optional
-        Looked at before each batch.
-
-    Raises
-    ------
-    Cancelled
-        If ``cancel`` was set.
-    """
+    """Train an owned model and return it with the weights of its best epoch on the validation part, of equal ones the later."""
     loop = Loop(model, images, course, masks)
     kept, best, history, stopped = _copied(model), 0, list[Epoch](), ""
     top: float | None = None
     with torch.random.fork_rng(devices=[]):  # dropout draws from torch's one generator
         for index in range(course.epochs):
             torch.manual_seed((course.seed * 100_003 + course.first + index) % 2**63)
-            done = _one(loop, index, validation, progress, cancel)
+            done = _one(loop, index, validation, progress)
             if done is None:
                 stopped = _diverged(course, index, best)
                 break
@@ -80,29 +57,27 @@ def fit(
     return Tuned(model.to(memory_format=torch.contiguous_format).eval().requires_grad_(False), tuple(history), best, stopped, notes)
 
 
-def _one(loop: Loop, index: int, validation: Any, progress: Progress | None, cancel: threading.Event | None) -> Epoch | None:
+def _one(loop: Loop, index: int, validation: Any, progress: Progress) -> Epoch | None:
     """Train for one epoch and measure it; None where the numbers are no longer finite."""
     course, begin = loop.course, time.monotonic()
 
     def tick(share: float) -> None:
-        check_cancel(cancel)
-        if progress is not None:
-            progress((index + share) / course.epochs, f"epoch {index + 1} of {course.epochs}")
+        progress((index + share) / course.epochs, f"epoch {index + 1} of {course.epochs}")
 
     found = loop.epoch(index, tick)
     if found is None or not loop.works():
         return None
-    measured = None if validation is None else _measured(loop.model, validation, loop.task, cancel)
+    measured = None if validation is None else _measured(loop.model, validation, loop.task, progress.silent)
     if validation is not None and measured is None:
         return None
     rate = course.rates[index * loop.steps]
     return Epoch(course.first + index + 1, course.sparsity, rate, *found, measured, time.monotonic() - begin)
 
 
-def _measured(model: nn.Module, validation: Any, task: Task, cancel: threading.Event | None) -> Evaluation | None:
+def _measured(model: nn.Module, validation: Any, task: Task, progress: Progress) -> Evaluation | None:
     """Return the headline metric on the validation part, or None where the model no longer gives finite numbers."""
     try:
-        return evaluate(model, validation, task=task, cancel=cancel)
+        return evaluate(model, validation, task=task, progress=progress)
     except ModelError:
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import check_plain
 from prunekit.models.running import task_of
@@ -59,15 +58,7 @@ class Tuner:
 
     @classmethod
     def of(cls, recovery: Recovery, data: Any, dense: nn.Module | None, *others: nn.Module) -> Tuner:
-        """Gather what fine-tuning needs; everything that can be refused is refused here, before any work.
-
-        Raises
-        ------
-        DataError
-            If there are no training images, or none of some class.
-        RecoveryError
-            If there is nobody to learn from, or no learning rate to rewind to.
-        """
+        """Gather what fine-tuning needs; everything that can be refused is refused here, before any work."""
         recipe = training_of(*others, dense)
         for epochs in set(recovery.shares()):
             rates_of(recovery, epochs, 1, recipe)
@@ -114,12 +105,11 @@ class Tuner:
         masks: Mapping[str, Tensor] | None = None,
         *,
         report: Report | None = None,
-        progress: Progress | None = None,
-        cancel: threading.Event | None = None,
+        progress: Progress = QUIET,
     ) -> Tuned:
         """Train a copy of a model."""
         check_influence(model, prunable_layers(model), None, self.images.take(torch.arange(min(2, len(self.images)))))
-        hooks: dict[str, Any] = {"report": report, "progress": progress, "cancel": cancel}
+        hooks: dict[str, Any] = {"report": report, "progress": progress}
         tuned = fit(_own(model), self.images, course, masks=masks, validation=self.validation, **hooks)
         return replace(tuned, notes=(*self.notes, *tuned.notes))
 
@@ -145,8 +135,7 @@ def fine_tune(
     masks: Mapping[str, Tensor] | None = None,
     teacher: nn.Module | None = None,
     report: Report | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Tuned:
     """Train a pruned model further on the training part of its data.
 
@@ -165,10 +154,8 @@ def fine_tune(
         where the pruned copy has none.
     report : callable, optional
         Gets an :class:`Epoch` as each ends.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` before each batch.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
 
     Returns
     -------
@@ -183,7 +170,7 @@ def fine_tune(
     RecoveryError
         If the setting asks for what there is not: a teacher, or a training schedule to rewind to.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
 
     Examples
     --------
@@ -195,4 +182,4 @@ def fine_tune(
     2
     """
     tuner = Tuner.of(replace(recovery, schedule="one-shot", steps=1), data, teacher, model)
-    return tuner.run(model, tuner.course(recovery.epochs), masks, report=report, progress=progress, cancel=cancel)
+    return tuner.run(model, tuner.course(recovery.epochs), masks, report=report, progress=progress)

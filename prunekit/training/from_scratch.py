@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from torch import nn
 
 from prunekit.config.recovery import Training
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.meta_copy import check_plain
 from prunekit.training.epochs import Report, fit
@@ -33,8 +32,7 @@ def train(
     settings: Training | None = None,
     *,
     report: Report | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Tuned:
     """Train a new model from random weights.
 
@@ -49,7 +47,7 @@ def train(
         Its training part is learned from; its validation part chooses the epoch.
     settings : Training, optional
         Epochs, peak, seed; the recipe's own where left out.
-    report, progress, cancel
+    report, progress
         As for :func:`prunekit.fine_tune`.
 
     Returns
@@ -64,7 +62,7 @@ def train(
     DataError
         If there are no training images, or none of some class.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
 
     Examples
     --------
@@ -79,7 +77,7 @@ def train(
     model = _built(what if sample is None else sample.build, settings.seed)
     validation = getattr(data, "validation", None)
     course = _course(recipe, settings, len(images))
-    tuned = fit(model, images, course, validation=validation, report=report, progress=progress, cancel=cancel)
+    tuned = fit(model, images, course, validation=validation, report=report, progress=progress)
     if sample is not None:
         remember(tuned.model, _known(sample))
     return tuned

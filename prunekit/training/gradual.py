@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.evaluation.progress import Progress, check_cancel, part_of
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.models.cost import count
 from prunekit.models.info import info, remember
 from prunekit.pruning.api import prune, sample_shape
@@ -23,19 +22,6 @@ from prunekit.training.pruning_steps import Cut, cutter, settings_of
 from prunekit.training.result import Recovered
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Whom to tell, and what to look at before each batch."""
-
-    report: Report | None
-    progress: Progress | None
-    cancel: threading.Event | None
-
-    def part(self, begin: float, end: float) -> Progress | None:
-        """Return the progress of a part of the work, from and to shares of the whole."""
-        return part_of(self.progress, begin, end)
-
-
 def recover(
     model: nn.Module,
     spec: PruneSpec,
@@ -44,8 +30,7 @@ def recover(
     *,
     input_shape: tuple[int, ...] | None = None,
     report: Report | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Recovered:
     """Prune a dense model and bring its accuracy back.
 
@@ -68,10 +53,8 @@ def recover(
         Shape of one sample, where there are no data.
     report : callable, optional
         Gets an :class:`Epoch` as each ends.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` over the whole work.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
 
     Returns
     -------
@@ -85,7 +68,7 @@ def recover(
     PruningError, ProofError
         As for :func:`prunekit.prune`.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
 
     Examples
     --------
@@ -105,7 +88,7 @@ def recover(
     cut = cutter(model, spec, recovery, data, sample_shape(model, data, input_shape))
     # a forward pass is about a third of a training step; without any epochs recalibration is the whole work
     pass_ = recovery.recalibrate * min(recovery.images / max(len(split), 1), 1.0) / 3
-    work = _Work(model, recovery, data, tuner, Watch(report, progress, cancel), pass_)
+    work = _Work(model, recovery, data, tuner, report, progress, pass_)
     return work.carry_out(cut, settings)
 
 
@@ -123,19 +106,20 @@ class _Work:
     recovery: Recovery
     data: Any
     tuner: Tuner | None
-    watch: Watch
+    report: Report | None
+    progress: Progress
     extra: float
 
-    def part(self, begin: float, length: float) -> Progress | None:
+    def part(self, begin: float, length: float) -> Progress:
         """Return the progress of a part of the work, told in epochs."""
         total = self.recovery.epochs + self.extra
-        return self.watch.part(begin / total, (begin + length) / total)
+        return self.progress.part(begin / total, (begin + length) / total)
 
     def carry_out(self, cut: Cut, settings: tuple[PruneSpec, ...]) -> Recovered:
         """Cut and train in turns."""
         now, found, done = self.dense, None, 0
         for setting, epochs in zip(settings, self.recovery.shares(), strict=True):
-            check_cancel(self.watch.cancel)
+            self.progress.check()
             result = cut(now, setting)
             found = replace(found or Recovered(result, self.recovery), result=result)
             if setting is settings[-1]:
@@ -156,7 +140,7 @@ class _Work:
         setting = self.recovery
         fresh = recalibrate(
             found.model, self.data, images=setting.images, augment=setting.augment, dense=self.dense, seed=setting.seed,
-            progress=self.part(done, self.extra), cancel=self.watch.cancel,
+            progress=self.part(done, self.extra),
         )  # fmt: skip
         return replace(found, recalibrated=fresh, result=replace(found.result, model=fresh))
 
@@ -164,9 +148,9 @@ class _Work:
         """Fine-tune after one cut; once training has gone astray, the cuts that follow are made on what was kept."""
         if self.tuner is None or not epochs or found.stopped:
             return found
-        result, watch = found.result, self.watch
+        result = found.result
         course = self.tuner.course(epochs, done, result.achieved.sparsity)
         part = self.part(done + (0.0 if found.before is None else self.extra), epochs)
-        tuned = self.tuner.run(result.model, course, result.masks, report=watch.report, progress=part, cancel=watch.cancel)
+        tuned = self.tuner.run(result.model, course, result.masks, report=self.report, progress=part)
         found = replace(found, result=replace(result, model=tuned.model), history=(*found.history, *tuned.history))
         return replace(found, best=tuned.best, stopped=tuned.stopped).noting(*tuned.notes)

@@ -22,20 +22,7 @@ HELD_BYTES = 2**30
 
 
 def training_split(data: Any, images: int = 0) -> Any:
-    """Return the training part of the data, or a fixed stratified subset of it.
-
-    Parameters
-    ----------
-    data : Data
-        As ``load_data`` returns it. Neither the validation nor the test part is ever learned from.
-    images : int
-        Size of the subset; 0 for all.
-
-    Raises
-    ------
-    DataError
-        If there are no training images, or none of some class.
-    """
+    """Return the training part of the data, or a fixed stratified subset of it."""
     if data is None:
         raise DataError("recalibration and training learn from training images: give the data (--data)")
     split = getattr(data, "train", None)

@@ -36,27 +36,7 @@ def trained_by(recipe: TrainRecipe, steps: int) -> Rates:
 
 
 def rates_of(recovery: Recovery, epochs: int, steps: int, recipe: TrainRecipe | None) -> Rates:
-    """Return the learning rate of every step of some epochs of fine-tuning.
-
-    Parameters
-    ----------
-    recovery : Recovery
-        The peak, and how the rate falls.
-    epochs, steps : int
-        Epochs, and steps an epoch.
-    recipe : TrainRecipe or None
-        How the model was trained, for a rewound rate.
-
-    Returns
-    -------
-    tuple of float
-        ``epochs * steps`` rates.
-
-    Raises
-    ------
-    RecoveryError
-        If the rate is to be rewound and there is nothing to rewind, or less than asked for.
-    """
+    """Return the learning rate of every step of some epochs of fine-tuning."""
     total = epochs * steps
     if recovery.rate == "constant":
         return (recovery.lr,) * total

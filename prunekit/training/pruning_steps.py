@@ -64,19 +64,7 @@ class Shrinking:
         self.spent = False  # whether the last cut asked for more and found nothing
 
     def cut(self, now: nn.Module, setting: PruneSpec) -> PruneResult:
-        """Cut the model as it is now, so that as much has gone from the dense one as a setting asks for.
-
-        Returns
-        -------
-        PruneResult
-            In terms of the dense model; its ``model`` has the weights of ``now``. The surgery of this cut is proved, and so is that of
-            all cuts at once on the dense model, whose proof it holds.
-
-        Raises
-        ------
-        ProofError
-            If one of them does not pass.
-        """
+        """Cut the model as it is now, so that as much has gone from the dense one as a setting asks for."""
         missing = self._wanted(setting) - self._all_gone(setting).removed
         small = now
         more = missing > 0 or self.blocks != self.whole.blocks
@@ -172,13 +160,7 @@ class Shrinking:
         return np.setdiff1d(np.concatenate([*everything, np.empty(0, np.int64)]), np.concatenate([*alive, np.empty(0, np.int64)]))
 
     def _all_gone(self, setting: PruneSpec) -> Plan:
-        """Return the plan that removes from the dense model at once what all cuts together have removed.
-
-        Raises
-        ------
-        ProofError
-            If there is none.
-        """
+        """Return the plan that removes from the dense model at once what all cuts together have removed."""
         atoms, whole = self._atoms(), self.whole
         if Removal(whole.graph, atoms, blocks=self.blocks).kept != self.kept:
             raise ProofError(
@@ -220,13 +202,7 @@ Cut = Callable[[nn.Module, PruneSpec], PruneResult]
 
 
 def settings_of(spec: PruneSpec, recovery: Recovery) -> tuple[PruneSpec, ...]:
-    """Return the pruning setting of each cut; what overrides ask for rises with the total.
-
-    Raises
-    ------
-    RecoveryError
-        If a gradual schedule is asked for where there is no sparsity to rise to.
-    """
+    """Return the pruning setting of each cut; what overrides ask for rises with the total."""
     if recovery.schedule == "one-shot":
         return (spec,)
     if spec.mode == "nm":

@@ -75,13 +75,6 @@ class Shift:
 def brought(dense: Evaluation, pruned: Evaluation, recalibrated: Evaluation, shift: Shift | None) -> str:
     """Say what recalibration brought and, where that is nothing, why.
 
-    Parameters
-    ----------
-    dense, pruned, recalibrated : Accuracy
-        On the same images.
-    shift : Shift or None
-        Of the statistics; None where it is not known.
-
     Examples
     --------
     >>> import numpy as np

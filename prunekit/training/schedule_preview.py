@@ -36,29 +36,7 @@ class Moment:
 
 
 def planned(model: nn.Module, spec: PruneSpec, recovery: Recovery, images: int) -> list[Moment]:
-    """Return the moments of a recovery in order of time.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; its card says what a rewound learning rate is.
-    spec : PruneSpec
-        The setting.
-    recovery : Recovery
-        What follows the cut; without epochs there are no moments.
-    images : int
-        Training images of an epoch.
-
-    Returns
-    -------
-    list of Moment
-        At most 40 an epoch.
-
-    Raises
-    ------
-    RecoveryError
-        If the setting and the schedule do not go together.
-    """
+    """Return the moments of a recovery in order of time."""
     settings, recipe, steps = settings_of(spec, recovery), training_of(model), steps_of(images, recovery.batch_size)
     found, begin = list[Moment](), 0
     stride = max(1, steps // MOST_POINTS)

@@ -46,7 +46,7 @@ from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import carry_out
+from prunekit.experiments.sweep_run import sweep_through
 from prunekit.models.drafts import clear
 from prunekit.models.load import load_model
 
@@ -79,7 +79,7 @@ def work(kind: str, number: int, store: RunStore, home: Path, say: Say) -> None:
     """Do one piece of work, and say of each part that it is committed."""
     if kind == "sweep":
         request = SweepRequest(MODEL, DATA, spec_of(number), sparsities=tuple(i / 10 for i in range(1, 10)))
-        carry_out(request, store, report=lambda point: say("runs", str(point.run)))
+        sweep_through(request, store, report=lambda point: say("runs", str(point.run)))
     elif kind == "sensitivity":
         sense(SensitivityRequest(MODEL, DATA, spec_of(number), images=150, sparsities=(0.3, 0.6, 0.9)), store)
     elif kind == "fine-tuning":

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from prunekit.errors import DataError, ModelError, PrunekitError
 from prunekit.evaluation.accuracy import evaluate, predict, wilson
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.quality import accuracy_of
 
 
@@ -102,7 +102,7 @@ def test_a_named_tuple_counts_by_its_logits() -> None:
 
 def test_progress_ends_at_one() -> None:
     seen: list[float] = []
-    evaluate(small_model(), samples(), batch_size=20, progress=lambda fraction, text: seen.append(fraction))
+    evaluate(small_model(), samples(), batch_size=20, progress=Progress(lambda fraction, text: seen.append(fraction)))
     assert seen == sorted(seen)
     assert len(seen) == 4
     assert seen[-1] == 1.0
@@ -116,7 +116,7 @@ def test_cancel_stops_before_the_next_batch() -> None:
         cancel.set()
 
     with pytest.raises(Cancelled):
-        evaluate(small_model(), samples(), batch_size=10, progress=stop, cancel=cancel)
+        evaluate(small_model(), samples(), batch_size=10, progress=Progress(stop, cancel))
     assert len(ran) == 1
 
 

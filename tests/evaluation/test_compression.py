@@ -19,7 +19,7 @@ from prunekit.evaluation import compression
 from prunekit.evaluation.before_after import assess
 from prunekit.evaluation.compression import Sampled, Whole
 from prunekit.evaluation.file_layout import widened
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sizes import comparable, gzip_bytes, outdated, sizes
 from tests.evaluation.test_sizes import igzipped
 
@@ -120,7 +120,7 @@ def test_a_sample_can_be_stopped() -> None:
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        sizes(nn.Linear(3000, 3000), above=0, cancel=cancel)
+        sizes(nn.Linear(3000, 3000), above=0, progress=Progress(cancel=cancel))
 
 
 def test_a_size_of_another_compressor_is_not_compared() -> None:

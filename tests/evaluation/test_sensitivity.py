@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Normal, TensorSplit
 from prunekit.errors import DataError, PrunekitError, PruningError, SpecError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, Sensitivity, sensitivity
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
@@ -174,13 +174,13 @@ def test_a_tight_budget_changes_nothing_but_the_time(model: nn.Module) -> None:
 
 def test_progress_rises_and_cancel_stops_at_once(model: nn.Module) -> None:
     seen: list[float] = []
-    sensitivity(model, data(), sparsities=[0.5], progress=lambda share, text: seen.append(share))
+    sensitivity(model, data(), sparsities=[0.5], progress=Progress(lambda share, text: seen.append(share)))
     assert seen == sorted(seen)
     assert seen[-1] == 1
     cancel, pictures = threading.Event(), list[Sensitivity]()
     images = data(validation=split(1000))
     with pytest.raises(Cancelled):
-        sensitivity(model, images, sparsities=[0.5], cancel=cancel, report=lambda s: pictures.append(s) or cancel.set())
+        sensitivity(model, images, sparsities=[0.5], progress=Progress(cancel=cancel), report=lambda s: pictures.append(s) or cancel.set())
     assert len(pictures) == 1
 
 

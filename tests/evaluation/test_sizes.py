@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sizes import file_bytes, gzip_bytes, sizes, sparse_bytes
 from prunekit.evaluation.sparse_formats import format_bytes, smallest
 
@@ -117,7 +117,7 @@ def test_gzip_can_be_stopped() -> None:
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        sizes(network(), cancel=cancel)
+        sizes(network(), progress=Progress(cancel=cancel))
 
 
 def test_a_type_without_a_file_form_is_an_error() -> None:

@@ -13,7 +13,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Normal, TensorSplit
 from prunekit.errors import DataError, PrunekitError, PruningError, SpecError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sweep import Scored, sweep
 from prunekit.models.cost import count
 from prunekit.models.state import state_hash
@@ -87,7 +87,7 @@ def test_a_scored_model_gives_any_sparsity_in_any_order(model: nn.Module, spec: 
 
 def test_points_come_one_by_one(model: nn.Module) -> None:
     seen: list[float] = []
-    points = sweep(model, PruneSpec(), POINTS, split(), progress=lambda share, text: seen.append(share))
+    points = sweep(model, PruneSpec(), POINTS, split(), progress=Progress(lambda share, text: seen.append(share)))
     assert seen == []
     next(points)
     assert max(seen) == 0.25
@@ -108,7 +108,7 @@ def test_the_chosen_part_of_the_data_is_used(model: nn.Module) -> None:
 
 def test_cancel_stops_between_points(model: nn.Module) -> None:
     cancel = threading.Event()
-    points = sweep(model, PruneSpec(), POINTS, split(), cancel=cancel)
+    points = sweep(model, PruneSpec(), POINTS, split(), progress=Progress(cancel=cancel))
     next(points)
     cancel.set()
     with pytest.raises(Cancelled):

@@ -14,7 +14,7 @@ from prunekit.data.load import load_data
 from prunekit.errors import RunGone, StoreError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import assess
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sizes import file_bytes, gzip_bytes
 from prunekit.experiments import backfill, predict_run, quantised_run
 from prunekit.experiments.backfill import fill
@@ -95,7 +95,7 @@ def test_stopping_keeps_what_was_measured_before(kept):
             cancel.set()
 
     with pytest.raises(Cancelled):
-        fill(runs, DIGITS, "test", kept, progress=stop, cancel=cancel)
+        fill(runs, DIGITS, "test", kept, progress=Progress(stop, cancel))
     assert len(kept.measurements(runs[0])) == 2 and len(kept.measurements(runs[1])) == 1
 
 

@@ -12,7 +12,7 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import PrunekitError
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.run_structure import of_removal, removal_of, widths_of
-from prunekit.experiments.sweep_run import carry_out
+from prunekit.experiments.sweep_run import sweep_through
 from prunekit.models.layers import prunable_layers, weight_of
 from tests.transformers import SHAPE, build
 
@@ -84,7 +84,7 @@ def test_a_sweep_with_a_depth_is_without_its_blocks_from_the_first_point_on(tmp_
     file = tmp_path / "own.py"
     file.write_text(OWN)
     spec = PruneSpec(mode="structured", depth=0.5)
-    points = list(carry_out(SweepRequest(ModelId(f"{file}:make"), DataId("digits"), spec, images=40, sparsities=(0.0, 0.75)), None))
+    points = list(sweep_through(SweepRequest(ModelId(f"{file}:make"), DataId("digits"), spec, images=40, sparsities=(0.0, 0.75)), None))
     dense, first, second = points
     model = load_model(f"{file}:make")
     expected = prune(model, spec.at(0.0), input_shape=(1, 8, 8))

@@ -23,7 +23,7 @@ from prunekit.experiments.load_run import open_run
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.run_list import listed
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import carry_out, known_points, measure_one
+from prunekit.experiments.sweep_run import known_points, measure_one, sweep_through
 from prunekit.models.load import load_model
 from prunekit.models.state import state_hash
 
@@ -102,7 +102,7 @@ def test_asked_again_ones_own_model_is_measured_again(home, project):
     data = load_data(data_id, model=model)
     old, before = set(own(home).values()), {row.id for rows in home.all_measurements().values() for row in rows}
     assert not known_points(sweep, home, weights_of(model, (6,)), data_hash(data.test))
-    points = carry_out(sweep, home)
+    points = sweep_through(sweep, home)
     assert [point.accuracy.value for point in points] == [0.425, 0.42], "nothing was edited: the same comes out"
     new = [row for rows in home.all_measurements().values() for row in rows if row.id not in before]
     assert len(new) == 2 and not any(row.earlier for row in new)

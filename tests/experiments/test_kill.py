@@ -104,7 +104,7 @@ def left_behind(path: Path, request: SweepRequest) -> None:
     store = RunStore(path)
     board = Board(store, Left(), beat_s=3600)
     board.submit("sweep", request.to_dict(), "a sweep", "somebody")
-    store.database.read("UPDATE jobs SET owner = replace(owner, ?, ?) RETURNING key", ('"began": "', '"began": "before '))
+    store.database.read("UPDATE jobs SET owner = replace(owner, ?, ?) RETURNING key", ('"began": ', '"began": -'))
     store.close()
 
 

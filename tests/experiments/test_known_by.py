@@ -26,7 +26,7 @@ from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.save_run import save
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense, stored
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import carry_out, known_points, measure_one
+from prunekit.experiments.sweep_run import known_points, measure_one, sweep_through
 from prunekit.models.load import load_model
 
 NETS = """
@@ -136,7 +136,7 @@ def figures(project: Project, store: RunStore) -> dict[str, list[float]]:
     found = {
         "page": [row.measurement.evaluation.value for row in page],
         "layers": [] if layers is None else [layers.dense.value],
-        "curve": [point.accuracy.value for point in carry_out(sweep, store, **given)],
+        "curve": [point.accuracy.value for point in sweep_through(sweep, store, **given)],
         "dense": [measure_one(AccuracyRequest(model_id, data_id, None, split=project.split), store, **given).accuracy.value],
         "sensitivity": [sense(alone, store, **given).dense.value],
     }

@@ -10,6 +10,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import StoreError
 from prunekit.evaluation.before_after import assess
+from prunekit.evaluation.progress import Progress
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.latency_run import Timed, keep_latency, keep_timed, latencies
 from prunekit.experiments.load_run import open_run
@@ -98,5 +99,5 @@ def test_a_store_that_fails_costs_the_keeping_alone(store):
     store.put_run = lambda _: (_ for _ in ()).throw(StoreError("the disk is full"))
     timed = {"masked": Timed(result, assess(model, result, gzip=False))}
     rows = report(row("dense", 1.0), row("masked", 1.0))
-    assert keep_timed(rows, ModelId("digits_mlp"), model, timed, Keeper(store, said.append)) == {}
+    assert keep_timed(rows, ModelId("digits_mlp"), model, timed, Keeper(store, Progress(warn=said.append))) == {}
     assert len(said) == 1 and "disk is full" in said[0]

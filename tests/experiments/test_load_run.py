@@ -22,7 +22,7 @@ from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.run_structure import structure_of
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import carry_out, measure_one
+from prunekit.experiments.sweep_run import measure_one, sweep_through
 from prunekit.experiments.training_run import TrainRequest, train_through
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.models.load import load_model
@@ -57,7 +57,7 @@ def test_a_pruned_run_has_the_very_weights_that_were_measured(kept, spec):
 
 
 def test_every_point_of_a_sweep_can_be_opened(kept):
-    points = carry_out(SweepRequest(CNN, DIGITS, PruneSpec(), images=32, sparsities=(0.3, 0.9)), kept)
+    points = sweep_through(SweepRequest(CNN, DIGITS, PruneSpec(), images=32, sparsities=(0.3, 0.9)), kept)
     states = [state_hash(open_run(point.run, kept).model) for point in points]
     assert states == [kept.get_run(point.run).info["state"] for point in points] and len(set(states)) == 3
     assert states[0] == state_hash(load_model(CNN))

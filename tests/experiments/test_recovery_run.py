@@ -11,7 +11,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments import recovery_run, training_run
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.load_run import open_run
@@ -107,7 +107,7 @@ def test_cancel_ends_a_recovery_and_keeps_what_was_measured(kept):
             cancel.set()
 
     with pytest.raises(Cancelled):
-        recover_through(asked(Recovery(epochs=3)), kept, cancel=cancel, report=tell)
+        recover_through(asked(Recovery(epochs=3)), kept, progress=Progress(cancel=cancel), report=tell)
     assert [item.name for item in told if isinstance(item, Stage)] == ["dense", "pruned"]
     assert len(kept.runs()) == 2
 
@@ -118,7 +118,7 @@ def test_without_a_place_for_weights_the_result_stands_and_a_warning_says_so(kep
 
     monkeypatch.setattr(recovery_run, "write_folder", full)
     said = []
-    stages = recover_through(asked(Recovery(epochs=1)), kept, warn=said.append)
+    stages = recover_through(asked(Recovery(epochs=1)), kept, progress=Progress(warn=said.append))
     assert len(stages) == 3 and "could not be kept" in said[0]
 
 
@@ -143,7 +143,9 @@ def test_a_trained_sample_is_a_root_run_whose_weights_load_again(kept, tmp_path)
 def test_training_survives_a_full_disk(kept, monkeypatch):
     said = []
     monkeypatch.setattr(training_run.Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    found = train_through(TrainRequest(ModelId("digits_mlp"), DataId("digits"), Training(epochs=1)), kept, warn=said.append)
+    found = train_through(
+        TrainRequest(ModelId("digits_mlp"), DataId("digits"), Training(epochs=1)), kept, progress=Progress(warn=said.append)
+    )
     assert not found.checkpoint and found.test.n == 360 and "No space left" in said[0]
 
 

@@ -15,7 +15,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, RunGone, StoreError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import assess
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments import save_run
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.home import store, weights_folder
@@ -96,7 +96,7 @@ def test_stopping_keeps_nothing(kept):
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        save(asked(recovery=Recovery(epochs=1)), kept, cancel=cancel)
+        save(asked(recovery=Recovery(epochs=1)), kept, progress=Progress(cancel=cancel))
     assert kept.runs() == [] and kept.labels() == {}
 
 

@@ -14,7 +14,7 @@ from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense, stored
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import carry_out
+from prunekit.experiments.sweep_run import sweep_through
 from prunekit.models.load import load_model
 from prunekit.pruning.unstructured.masks import masked_copy, masks_at
 
@@ -92,7 +92,7 @@ def test_sensitivity_requests_are_read_back_and_refuse_what_makes_no_sense():
 
 def test_how_far_is_found_on_validation_and_confirmed_on_test(kept):
     sweep = SweepRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5, 0.8, 0.95))
-    carry_out(sweep, kept)
+    sweep_through(sweep, kept)
     answer = find_furthest(FurthestRequest(sweep, 0.02), kept)
     model = load_model("digits_mlp")
     data = load_data("digits", model=model)
@@ -108,7 +108,7 @@ def test_how_far_is_found_on_validation_and_confirmed_on_test(kept):
 
 def test_how_far_uses_what_a_sweep_has_measured(kept, monkeypatch):
     sweep = SweepRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5, 0.8, 0.9, 0.99))
-    points = carry_out(sweep, kept)
+    points = sweep_through(sweep, kept)
     made, make = [], Bench._make
 
     def spy(self, spec, *more):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prunekit
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.lessons import cliff, fragile, layer
 from prunekit.lessons.course import answer_of
 from prunekit.lessons.lesson import LESSONS
@@ -178,7 +178,7 @@ def test_a_lesson_that_was_cancelled_gives_no_answer(number: int) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
-        answer_of(number, cancel=stop)
+        answer_of(number, progress=Progress(cancel=stop))
 
 
 def test_fine_tuning_says_how_far_it_is_and_stops_on_request() -> None:
@@ -190,7 +190,7 @@ def test_fine_tuning_says_how_far_it_is_and_stops_on_request() -> None:
             stop.set()
 
     with pytest.raises(Cancelled):
-        answer_of(6, progress=progress, cancel=stop)
+        answer_of(6, progress=Progress(progress, stop))
     assert heard == sorted(heard)
     assert 0.2 < heard[-1] < 1
 

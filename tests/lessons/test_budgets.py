@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 import prunekit
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sizes import file_bytes, sparse_bytes
 from prunekit.latency.report import Candidate, LatencyReport
 from prunekit.lessons import budgets, choose
@@ -187,7 +187,7 @@ def test_progress_begins_at_once_and_names_the_copies(cnn, data, monkeypatch) ->
 
     monkeypatch.setattr(budgets, "measure_latency", latency)
     with pytest.raises(Cancelled):
-        at_equal_budgets(cnn, data, "params", 0.3, progress=lambda share, text: heard.append((share, text)))
+        at_equal_budgets(cnn, data, "params", 0.3, progress=Progress(lambda share, text: heard.append((share, text))))
     assert heard[0][0] == 0
     assert heard[-1][1] == "trying single weights gone, batch 64"
     assert [share for share, _ in heard] == sorted(share for share, _ in heard)

@@ -9,7 +9,7 @@ import pytest
 
 import prunekit
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.lessons.presets import PRESETS, Preset, measure, preset
 from prunekit.lessons.reasons import Measured
@@ -90,7 +90,7 @@ def test_a_preset_that_trains_says_how_far_it_is_and_stops_on_request() -> None:
             stop.set()
 
     with pytest.raises(Cancelled):
-        measure(preset("oneshot"), progress=progress, cancel=stop)
+        measure(preset("oneshot"), progress=Progress(progress, stop))
     shares = [share for share, _ in heard]
     assert shares == sorted(shares)
     assert 0.45 < shares[-1] < 0.9
@@ -99,7 +99,7 @@ def test_a_preset_that_trains_says_how_far_it_is_and_stops_on_request() -> None:
 
 def test_progress_goes_from_nothing_to_nearly_all() -> None:
     heard = list[float]()
-    measure(preset("random"), progress=lambda share, _: heard.append(share))
+    measure(preset("random"), progress=Progress(lambda share, _: heard.append(share)))
     assert heard == sorted(heard)
     assert heard[0] == 0
     assert heard[-1] == 0.9

@@ -10,7 +10,7 @@ from torch import nn
 import prunekit
 from prunekit.criteria.samples import mixed
 from prunekit.errors import DataError, RecoveryError
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.models.state import state_hash
 from prunekit.training.batchnorm import recalibrate
 from sample_models.augment import Moves
@@ -149,5 +149,5 @@ def test_cancel_stops_before_the_next_batch():
         cancel.set()
 
     with pytest.raises(Cancelled):
-        recalibrate(net(), data_of(), batch_size=16, progress=progress, cancel=cancel)
+        recalibrate(net(), data_of(), batch_size=16, progress=Progress(progress, cancel))
     assert len(seen) == 1

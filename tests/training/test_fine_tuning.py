@@ -10,7 +10,7 @@ from torch import nn
 import prunekit
 from prunekit.config.recovery import Recovery
 from prunekit.errors import DataError, ModelError, RecoveryError
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.models.state import state_hash
 from prunekit.training.fine_tuning import fine_tune
 from prunekit.training.result import Epoch
@@ -116,7 +116,7 @@ def test_cancel_stops_before_the_next_batch():
             cancel.set()
 
     with pytest.raises(Cancelled):
-        fine_tune(net(), DATA, QUICK, progress=progress, cancel=cancel)
+        fine_tune(net(), DATA, QUICK, progress=Progress(progress, cancel))
     assert len(seen) == 9
     assert seen == sorted(seen)
 

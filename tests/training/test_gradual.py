@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import prunekit
 from prunekit.config.recovery import Recovery
 from prunekit.errors import DataError, PruningError, RecoveryError
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.models.cost import count
 from prunekit.models.info import info
 from prunekit.models.state import state_hash
@@ -264,7 +264,7 @@ def test_training_that_goes_astray_still_ends_at_the_sparsity_that_was_asked_for
 def test_progress_rises_from_start_to_end():
     seen = []
     recovery = Recovery(recalibrate=True, epochs=2, batch_size=16, schedule="linear", steps=2)
-    recover(DENSE, SPECS["channels"], recovery, DATA, progress=lambda fraction, _: seen.append(fraction))
+    recover(DENSE, SPECS["channels"], recovery, DATA, progress=Progress(lambda fraction, _: seen.append(fraction)))
     assert seen == sorted(seen)
     assert seen[0] >= 0
     assert 0.8 < seen[-1] <= 1
@@ -274,10 +274,10 @@ def test_cancel_stops_between_and_within_cuts():
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        recover(DENSE, SPECS["channels"], STEPS["agp"], DATA, cancel=cancel)
+        recover(DENSE, SPECS["channels"], STEPS["agp"], DATA, progress=Progress(cancel=cancel))
     cancel.clear()
     with pytest.raises(Cancelled):
-        recover(DENSE, SPECS["channels"], STEPS["agp"], DATA, report=lambda _: cancel.set(), cancel=cancel)
+        recover(DENSE, SPECS["channels"], STEPS["agp"], DATA, report=lambda _: cancel.set(), progress=Progress(cancel=cancel))
 
 
 def test_what_a_schedule_or_the_data_cannot_give_is_refused_before_any_work():

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from prunekit.ui.shared.cache import shared
+from prunekit.ui.shared.cache import LRU, shared
 
 
 def test_thirty_who_ask_the_same_at_once_have_it_computed_once():
@@ -61,7 +61,7 @@ def test_the_latest_stay_and_an_unhashed_argument_does_not_tell_values_apart():
 def test_heavy_values_go_but_for_the_latest_two_and_light_ones_stay():
     made = []
 
-    @shared(10, weigh=lambda weight: weight, budget=10)
+    @shared(LRU(10, budget=10), weigh=lambda weight: weight)
     def ask(weight):
         made.append(weight)
         return weight
@@ -87,3 +87,21 @@ def test_an_error_is_not_kept():
     with pytest.raises(ValueError):
         ask("a")
     assert ask("a") == "a" and made == ["a", "a"]
+
+
+def test_what_was_computed_elsewhere_is_found_and_functions_share_one_place():
+    kept, made = LRU(2), []
+
+    @shared(kept)
+    def first(question):
+        made.append(question)
+        return question
+
+    @shared(kept)
+    def second(question):
+        return -question
+
+    first.put(7, question=1)
+    assert first(1) == 7 == first.known(1) and second(1) == -1 and second.known(2) is None and made == []
+    assert first.known(1) == 7 and second(2) == -2, "two are kept in all, and the second one's first went"
+    assert second.known(1) is None and first(1) == 7

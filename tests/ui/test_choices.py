@@ -180,18 +180,9 @@ def test_scoring_that_takes_long_waits_for_a_button_and_then_every_sparsity_is_t
     for percent in (30.0, 80.0):
         one.set("pick_sparsity", percent)
         assert one.metric("Weights removed").value.startswith(f"{percent:.1f}")
-    monkeypatch.setattr(scores.shelf(), "_held", type(scores.shelf()._held)())
+    scores.HELD.clear()
     one.app.run()
     assert one.check().app.button(key="score"), "what was dropped from memory can be scored again"
-
-
-def test_the_shelf_of_rankings_is_bounded():
-    shelf = scores.Shelf(most=2)
-    shelf.put("a", 1)
-    shelf.put("b", 2)
-    assert shelf.get("a") == 1
-    shelf.put("c", 3)
-    assert [shelf.get(key) for key in "abc"] == [1, None, 3], "the one that nobody asked for goes"
 
 
 def test_the_amount_caps_and_scopes_do_not_score_again(monkeypatch):

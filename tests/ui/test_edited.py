@@ -12,7 +12,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import carry_out
+from prunekit.experiments.sweep_run import sweep_through
 from prunekit.models import list_models
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.shared import model_cache
@@ -64,7 +64,7 @@ def test_an_edited_file_is_another_model_other_data_and_another_job(own, monkeyp
 
     source, loaded, job, points = drawn()
     assert points == []
-    carry_out(request, kept)
+    sweep_through(request, kept)
     same, again, as_before, points = drawn()
     assert (same, as_before) == (source, job) and again.model is loaded.model and len(points) == 2
     (own / "scales.py").write_text("SCALE = -1.0\n")

@@ -1,20 +1,15 @@
 """The pages that measure in the background: Sensitivity, Accuracy vs sparsity, Recover, and training on Start."""
 
-from types import SimpleNamespace
-
 import pytest
 
-from prunekit.config.ids import DataId, ModelId
-from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.home import store
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.kinds import KINDS, work_of
 from prunekit.experiments.quantised_run import Quantised
-from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.requests import AccuracyRequest
 from prunekit.plots.accuracy_curves import AXES
-from prunekit.ui.accuracy import sweeps
 
 
 def words(one):
@@ -74,13 +69,6 @@ def test_a_subset_says_how_many_and_seeds_show_their_spread(tab):
     one = tab("accuracy", model="digits_mlp", images="60", repeats="3", evaluations="4", curves="unstructured-random-global")
     measured(one, "measure_curves")
     assert "Measured on 60 validation images" in one.text and "Bars span 3 seeds" in one.text
-
-
-def test_a_sweep_of_which_the_dense_point_alone_is_there_is_drawn(monkeypatch):
-    asked, dense = [], SimpleNamespace(requested=0.0, run=SimpleNamespace(info={}))
-    monkeypatch.setattr(sweeps, "known_points", lambda request, *_: asked.append(request) or [dense])
-    request = SweepRequest(ModelId("digits_mlp"), DataId("digits"), PruneSpec(criterion="random"), evaluations=4)
-    assert sweeps.stored(sweeps.Line(None, "", request, 3, "", "")) == [] and len(asked) == 1
 
 
 def test_a_curve_with_recovery_is_measured_after_it(tab):

@@ -221,19 +221,7 @@ def _cost(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) ->
 
 
 def watch(working: Working, x: Batch | Tensor) -> Watched:
-    """Run a model once and note what it does.
-
-    Parameters
-    ----------
-    working : Working
-        The copy to run.
-    x : Batch or Tensor
-        A few samples, on the model's device.
-
-    Returns
-    -------
-    Watched
-    """
+    """Run a model once and note what it does."""
     watcher = _Watcher()
     entries = [*working.model.named_parameters(remove_duplicate=False), *working.model.named_buffers(remove_duplicate=False)]
     state = {name: watcher.storage(tensor) for name, tensor in entries}

@@ -57,13 +57,6 @@ def drop_curve(layer: LayerSensitivity, dense: float) -> DropCurve:
     Noise makes accuracy rise here and there as more is removed. The regression pools such points, so that no lucky point is taken for a
     gain, and a drop below 0 counts as none.
 
-    Parameters
-    ----------
-    layer : LayerSensitivity
-        Measured points.
-    dense : float
-        Accuracy of the dense model on the same images.
-
     References
     ----------
     Barlow, Bartholomew, Bremner, Brunk 1972, Statistical inference under order restrictions (pool adjacent violators).
@@ -90,16 +83,6 @@ def fragile(found: Sensitivity) -> dict[str, str]:
 
     A layer stands out where its drop, on average over the measured sparsities, is more than three robust standard deviations (1.4826
     times the median absolute deviation) and at least 2 points of accuracy above that of the median layer.
-
-    Parameters
-    ----------
-    found : Sensitivity
-        Of all layers or groups.
-
-    Returns
-    -------
-    dict of str to str
-        In order of definition; empty where no layer stands out.
 
     References
     ----------

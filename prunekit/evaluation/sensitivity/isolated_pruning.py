@@ -141,41 +141,13 @@ def _lengths(plan: Plan, name: str) -> list[int]:
 
 
 def for_each(model: nn.Module, spec: PruneSpec) -> PruneSpec:
-    """Return the setting under which every layer or group is cut by its own scores alone.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model.
-    spec : PruneSpec
-        Mode, criterion, seed, samples and layers count; without layers all prunable ones.
-    """
+    """Return the setting under which every layer or group is cut by its own scores alone."""
     layers = spec.layers or prunable_layers(model) or None
     return PruneSpec(mode=spec.mode, criterion=spec.criterion, scope="uniform", seed=spec.seed, samples=spec.samples, layers=layers)
 
 
 def alone(model: nn.Module, spec: PruneSpec, sparsities: Sequence[float], shape: tuple[int, ...], data: Any = None) -> tuple[Alone, ...]:
-    """Return each layer or group of a setting with what it loses when it is pruned alone.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; scored once, not modified.
-    spec : PruneSpec
-        Mode, criterion, seed, samples and layers count; without layers all prunable ones are looked at, those too that a setting
-        leaves alone by default. Scope, overrides, caps and multiples have no meaning for one layer alone.
-    sparsities : sequence of float
-        Each at least 0 and below 1.
-    shape : tuple of int
-        Shape of one sample.
-    data : Data, optional
-        For criteria that look at training data.
-
-    Raises
-    ------
-    PrunekitError
-        If the mode is "nm", a sparsity is not valid, or nothing can be pruned.
-    """
+    """Return each layer or group of a setting with what it loses when it is pruned alone."""
     if spec.mode == "nm":
         raise PrunekitError("a pattern has one sparsity: choose mode unstructured or structured to see how sensitive each layer is")
     plain = for_each(model, spec)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import chance_of, evaluation_of
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
@@ -158,8 +157,7 @@ def sensitivity(
     task: Task | str | None = None,
     start: Sensitivity | None = None,
     report: Callable[[Sensitivity], object] | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> Sensitivity:
     """Prune each layer or group alone and measure what it costs.
 
@@ -192,10 +190,8 @@ def sensitivity(
         What was measured before, to go on from.
     report : callable
         Called with the picture so far after each chunk.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Looked at before each pass.
+    progress : Progress, optional
+        Told how far the work is; cancelled, it stops before the next batch.
 
     Returns
     -------
@@ -207,7 +203,7 @@ def sensitivity(
     PrunekitError
         If the setting or the data do not fit the model, or ``start`` is of another setting.
     Cancelled
-        If ``cancel`` was set; what was reported stands.
+        If ``progress`` was cancelled; what was reported stands.
     """
     spec = spec or PruneSpec()
     part, name, notes = chosen_split(data, split)
@@ -227,7 +223,7 @@ def sensitivity(
     for n in stages(len(part)):
         missing = seen.missing(n)
         if missing.size:
-            todo.run(missing, progress, cancel)
+            todo.run(missing, progress)
             if report is not None:
                 report(picture.at(n))
     return picture.at(len(part))

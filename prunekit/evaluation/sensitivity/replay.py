@@ -148,18 +148,7 @@ class Replay(Generic[Found]):
         return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
     def load(self, x: Batch | Tensor) -> Found:
-        """Run the dense model on a batch and keep what the changes need.
-
-        Parameters
-        ----------
-        x : Batch or Tensor
-            At most ``batch_size`` samples.
-
-        Returns
-        -------
-        object
-            What is asked of the dense model.
-        """
+        """Run the dense model on a batch and keep what the changes need."""
         self._x, self._kept, self._whole = Batch.of(x), {}, True
         if self.reason:
             return self._run()
@@ -181,27 +170,7 @@ class Replay(Generic[Found]):
         return scores
 
     def predict(self, change: int, gone: Gone, removal: Removal | None = None) -> Found:
-        """Return what is asked of the loaded batch when a part of the model is zero.
-
-        Parameters
-        ----------
-        change : int
-            Which of the ``changes``.
-        gone : iterable of (str, BoolTensor)
-            Name in the state dict, and True where its values become zero.
-        removal : Removal, optional
-            The same change as channels that go, where norms have to look at what stays only.
-
-        Returns
-        -------
-        object
-            What a whole pass of the changed model gives.
-
-        Raises
-        ------
-        ModelError
-            As for :func:`prunekit.evaluate`.
-        """
+        """Return what is asked of the loaded batch when a part of the model is zero."""
         plan = self._plans[change]
         with self._zeroed(gone):
             if plan is None or self._whole or (removal is not None and self._repeats(removal)):

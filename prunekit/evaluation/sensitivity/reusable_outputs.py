@@ -32,15 +32,7 @@ class Reuse:
 
 
 def frontier(watched: Watched, names: Iterable[str]) -> int | None:
-    """Return the moment of the first operation that sees any of some parameters or buffers; None where none does.
-
-    Parameters
-    ----------
-    watched : Watched
-        The dense pass.
-    names : iterable of str
-        Names in the state dict.
-    """
+    """Return the moment of the first operation that sees any of some parameters or buffers; None where none does."""
     changed = {watched.state[name] for name in names}
     owners = {name.rpartition(".")[0] for name in names}
     times = [op.time for op in watched.ops if changed & op.touched]
@@ -67,17 +59,7 @@ def _shows(watched: Watched, index: int, used: set[int], rewritten: set[int]) ->
 
 
 def reuse(watched: Watched, moment: int, forced: Storages = frozenset()) -> Reuse:
-    """Return what can be replayed when something that is first seen at a moment changes.
-
-    Parameters
-    ----------
-    watched : Watched
-        The dense pass.
-    moment : int
-        From :func:`frontier`.
-    forced : frozenset of int
-        Indices of calls that have to run.
-    """
+    """Return what can be replayed when something that is first seen at a moment changes."""
     rewritten = {storage for op in watched.ops for storage in op.written}
     result = {storage for storage, _ in watched.calls[0].outputs or ()}
     while True:
@@ -132,15 +114,6 @@ def within(watched: Watched, moments: list[int], most: float) -> list[Reuse]:
     """Return what to replay for each of several changes, so that what is kept takes at most some bytes for each sample.
 
     What saves least for its bytes runs again instead.
-
-    Parameters
-    ----------
-    watched : Watched
-        The dense pass.
-    moments : list of int
-        From :func:`frontier`, one for each change.
-    most : float
-        Bytes for one sample.
     """
     forced: Storages = frozenset()
     plans = {moment: reuse(watched, moment) for moment in set(moments)}

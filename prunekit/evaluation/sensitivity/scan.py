@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.data.stratified import Indices, stratified
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone
 from prunekit.evaluation.sensitivity.replay import Replay
 from prunekit.tasks.batches import samples_at
@@ -94,13 +93,7 @@ class Seen:
 
 
 def stages(total: int) -> Iterator[int]:
-    """Yield after how many images there is a picture: soon the first, then more and more at a time.
-
-    Parameters
-    ----------
-    total : int
-        Images in all; the last that comes.
-    """
+    """Yield after how many images there is a picture: soon the first, then more and more at a time."""
     n, step = 0, FIRST
     while n < total:
         n = min(total, n + step)
@@ -129,33 +122,24 @@ class Scan:
     rows: tuple[Alone, ...]
     seen: Seen
 
-    def run(self, which: Indices, progress: Progress | None, cancel: threading.Event | None) -> None:
-        """Measure some samples; a batch is noted as a whole or not at all.
-
-        Parameters
-        ----------
-        which : ndarray of int64
-            Those to look at.
-        progress, cancel
-            As for :func:`prunekit.evaluation.sensitivity.measure.sensitivity`.
-        """
+    def run(self, which: Indices, progress: Progress) -> None:
+        """Measure some samples; a batch is noted as a whole or not at all."""
         total, size = self.seen.size, self.replay.batch_size
         for here in (which[start : start + size] for start in range(0, which.size, size)):
-            check_cancel(cancel)
+            progress.check()
             done, dense = int(self.seen.known.sum()), self.replay.load(samples_at(self.part, here))
             found = []
             for i, row in enumerate(self.rows):
-                found.append(self._row(i, dense, cancel))
-                if progress is not None:
-                    now = done + here.size * (i + 1) / len(self.rows)
-                    progress(now / total, f"{row.name}, {now:.0f} of {total} images")
+                found.append(self._row(i, dense, progress))
+                now = done + here.size * (i + 1) / len(self.rows)
+                progress(now / total, f"{row.name}, {now:.0f} of {total} images")
             self.seen.note(here, dense, found)
 
-    def _row(self, change: int, dense: Observations, cancel: threading.Event | None) -> list[Observations]:
+    def _row(self, change: int, dense: Observations, progress: Progress) -> list[Observations]:
         """Measure one layer or group at every sparsity; where two remove the same, once."""
         row, found = self.rows[change], list[Observations]()
         for j, cutting in enumerate(row.cuttings):
-            check_cancel(cancel)
+            progress.check()
             if not cutting.params:  # nothing new goes
                 found.append(dense)
             elif j and row.cuttings[j - 1].removed == cutting.removed:

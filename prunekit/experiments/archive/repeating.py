@@ -149,7 +149,7 @@ class _Opened:
             found = evaluate_session(self.session, test, **watch)
         else:
             assert self.model is not None
-            found = evaluate(self.model, test, **watch)
+            found = evaluate(self.model, test, progress=Progress.of(*watch.values()))
         told = Repeated(found, self.stated, data_id.to_dict(), "")
         return replace(told, sentence=f"{_compared(told)}. {self.checked[:1].upper()}{self.checked[1:]}.")
 

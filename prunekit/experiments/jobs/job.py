@@ -6,12 +6,17 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from prunekit.evaluation.progress import check_cancel
+from prunekit.evaluation.progress import Progress
 from prunekit.experiments.store import RunStore
 
+_LOG = logging.getLogger("prunekit.experiments.jobs")
+Work = Callable[["Job"], Any]
 TELLING = 0.01
 """Share of the work after which the time left can be told."""
 
@@ -26,38 +31,41 @@ class Job:
         What it does, as a hash and as people read it; "local" for work that no other process can do.
     request : dict
         What was asked for, as plain values.
+    work : callable or None
+        Gets the job and returns the result; gone once it has begun.
+    alone : bool
+        Whether nothing else may run in this process meanwhile: a measurement of time.
+    number : int
+        Place in the order of asking.
     state : {"waiting", "running", "done", "failed", "cancelled"}
         Where it stands.
     fraction, text : float, str
         Progress, 0 to 1, and in words.
-    partial : list
-        Results so far.
-    result : Any
-        What the work returned; None until it is done.
+    partial, result : list, Any
+        Results so far; what the work returned.
     error, warning : str
         Why it failed, in words fit for the page; what else a person should know.
     started : float
         When it began, on the monotonic clock; 0 before.
-    owner : str
-        Which process does it.
-    elsewhere : bool
-        Whether that is another process; of its results only the store knows.
+    owner, elsewhere : str, bool
+        Which process does it, and whether that is another one; of its results only the store knows.
     wanted_by : set of str
         Who waits for it.
     cancel : threading.Event
         Set to stop it.
     store : RunStore or None
         Where the work keeps its results.
-    number : int
-        Place in the order of asking.
-    alone : bool
-        Whether nothing else may run in this process meanwhile: a measurement of time.
+    future : Future or None
+        Of the executor, until it has ended.
     """
 
     key: str
     title: str
     kind: str = "local"
     request: dict[str, Any] = field(default_factory=dict)
+    work: Work | None = field(default=None, repr=False)
+    alone: bool = False
+    number: int = 0
     state: str = "waiting"
     fraction: float = 0.0
     text: str = ""
@@ -71,8 +79,7 @@ class Job:
     wanted_by: set[str] = field(default_factory=set)
     cancel: threading.Event = field(default_factory=threading.Event)
     store: RunStore | None = field(default=None, repr=False)
-    number: int = 0
-    alone: bool = False
+    future: Future[Any] | None = field(default=None, repr=False)
     _first: tuple[float, float] | None = field(default=None, repr=False)
     _last: tuple[float, float] | None = field(default=None, repr=False)
 
@@ -90,9 +97,13 @@ class Job:
         seconds = (last[0] - first[0]) / (last[1] - first[1]) * (1 - last[1])
         return max(0.0, seconds - (time.monotonic() - last[0]))
 
-    def progress(self, fraction: float, text: str = "") -> None:
-        """Report progress; raises `Cancelled` if the job is no longer wanted."""
-        check_cancel(self.cancel)
+    @cached_property
+    def progress(self) -> Progress:
+        """What the work is given."""
+        return Progress(self._tell, self.cancel, self.warn)
+
+    def _tell(self, fraction: float, text: str) -> None:
+        """Note how far it is."""
         self.fraction, self.text = min(max(fraction, 0.0), 1.0), text
         # what was read from the store took no time, so the pace is counted from the first report on
         self._last = (time.monotonic(), self.fraction)
@@ -108,10 +119,6 @@ class Job:
 
 
 VARIABLE = "PRUNEKIT_JOBS"
-MOST_FINISHED = 64
-BEAT_S = 5.0
-
-_LOG = logging.getLogger("prunekit.experiments.jobs")
 
 
 def workers() -> int:

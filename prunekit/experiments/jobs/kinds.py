@@ -35,13 +35,7 @@ def kind(name: str) -> Callable[[Kind], Kind]:
 
 
 def work_of(name: str) -> Kind:
-    """Return the function of a kind.
-
-    Raises
-    ------
-    PrunekitError
-        If there is none.
-    """
+    """Return the function of a kind."""
     if name not in KINDS:
         importlib.import_module(MODULE)
     if name not in KINDS:

@@ -7,7 +7,6 @@ from typing import Any
 from prunekit.config import validation as check
 from prunekit.config.ids import DataId
 from prunekit.errors import StoreError
-from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.backfill import fill as fill_through
@@ -21,7 +20,7 @@ from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.save_run import save as save_through
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import carry_out, measure_one
+from prunekit.experiments.sweep_run import measure_one, sweep_seeds, sweep_through
 from prunekit.experiments.training_run import Trained, TrainRequest, train_through
 
 
@@ -29,19 +28,19 @@ from prunekit.experiments.training_run import Trained, TrainRequest, train_throu
 def recover(request: dict[str, Any], job: Job) -> list[Stage]:
     """Carry out an `AccuracyRequest` with its recovery, stage by stage; stages and epochs are the partial results."""
     asked = AccuracyRequest.from_dict(request)
-    return recover_through(asked, job.store, job.progress, job.cancel, warn=job.warn, report=job.add)
+    return recover_through(asked, job.store, job.progress, report=job.add)
 
 
 @kind("train")
 def train(request: dict[str, Any], job: Job) -> Trained:
     """Carry out a `TrainRequest`; epochs are the partial results."""
-    return train_through(TrainRequest.from_dict(request), job.store, job.progress, job.cancel, warn=job.warn, report=job.add)
+    return train_through(TrainRequest.from_dict(request), job.store, job.progress, report=job.add)
 
 
 @kind("quantise")
 def quantise(request: dict[str, Any], job: Job) -> Quantised:
     """Carry out an `AccuracyRequest` and quantise the model that it leads to."""
-    return quantise_through(AccuracyRequest.from_dict(request), job.store, job.progress, job.cancel, warn=job.warn)
+    return quantise_through(AccuracyRequest.from_dict(request), job.store, job.progress)
 
 
 @kind("save")
@@ -49,7 +48,7 @@ def save(request: dict[str, Any], job: Job) -> Run:
     """Save what an `AccuracyRequest` leads to as a run, ``called`` as somebody wished."""
     asked = {name: value for name, value in request.items() if name != "called"}
     called = str(request.get("called", ""))
-    return save_through(AccuracyRequest.from_dict(asked), _store(job), job.progress, job.cancel, called=called)
+    return save_through(AccuracyRequest.from_dict(asked), _store(job), job.progress, called=called)
 
 
 @kind("fill")
@@ -63,7 +62,7 @@ def fill(request: dict[str, Any], job: Job) -> None:
         job.warn("; ".join(said))
 
     asked = (request["runs"], DataId.from_dict(request["data"]), request["split"], _store(job))
-    fill_through(*asked, sizes=request.get("sizes", True), progress=job.progress, cancel=job.cancel, warn=warn)
+    fill_through(*asked, sizes=request.get("sizes", True), progress=job.progress, warn=warn)
 
 
 def _store(job: Job) -> RunStore:
@@ -80,40 +79,31 @@ def sensitivity(request: dict[str, Any], job: Job) -> Sensitivity:
     def tell(so_far: Sensitivity) -> None:
         job.partial[:] = [so_far]
 
-    return sense(SensitivityRequest.from_dict(request), job.store, job.progress, job.cancel, warn=job.warn, report=tell)
+    return sense(SensitivityRequest.from_dict(request), job.store, job.progress, report=tell)
 
 
 @kind("sweep")
 def sweep(request: dict[str, Any], job: Job) -> list[SweepPoint]:
     """Carry out a `SweepRequest`; its points are the partial results."""
-    return carry_out(SweepRequest.from_dict(request), job.store, job.progress, job.cancel, job.add, warn=job.warn)
+    return sweep_through(SweepRequest.from_dict(request), job.store, job.progress, job.add)
 
 
 @kind("repeats")
 def repeats(request: dict[str, Any], job: Job) -> list[SweepPoint]:
     """Carry out the ``sweep`` of a request with ``repeats`` seeds; the later ones measure where the first one did."""
     check.known_keys("repeats", request, ["sweep", "repeats"])
-    asked, count = SweepRequest.from_dict(request["sweep"]), check.whole("repeats", request["repeats"], 1)
-    places, found = asked.sparsities, list[SweepPoint]()
-    for place in range(count):
-        seeded = asked.seeded(asked.spec.seed + place, places)
-        found += carry_out(seeded, job.store, _part(job, place, count), job.cancel, job.add, warn=job.warn)
-        places = places or tuple(point.requested for point in found[1:])
-    return found
-
-
-def _part(job: Job, place: int, count: int) -> Progress:
-    """Return the progress of one seed as a part of all."""
-    return lambda share, text: job.progress((place + share) / count, text if count == 1 else f"seed {place + 1} of {count}, {text}")
+    count = check.whole("repeats", request["repeats"], 1)
+    sweeps = sweep_seeds(SweepRequest.from_dict(request["sweep"]), count, job.store, job.progress, job.add)
+    return [point for points in sweeps for point in points]
 
 
 @kind("furthest")
 def furthest(request: dict[str, Any], job: Job) -> Answer:
     """Carry out a `FurthestRequest`."""
-    return find_furthest(FurthestRequest.from_dict(request), job.store, job.progress, job.cancel, warn=job.warn)
+    return find_furthest(FurthestRequest.from_dict(request), job.store, job.progress)
 
 
 @kind("accuracy")
 def accuracy(request: dict[str, Any], job: Job) -> SweepPoint:
     """Carry out an `AccuracyRequest`."""
-    return measure_one(AccuracyRequest.from_dict(request), job.store, job.progress, job.cancel, warn=job.warn)
+    return measure_one(AccuracyRequest.from_dict(request), job.store, job.progress)

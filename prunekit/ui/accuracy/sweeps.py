@@ -11,12 +11,11 @@ from prunekit.config.choices import SEEDED, criteria_of, scopes_of
 from prunekit.data.dataset import Data
 from prunekit.errors import StoreError
 from prunekit.evaluation.sweep import SweepPoint
-from prunekit.experiments.experiment import point_of
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.requests import SweepRequest
-from prunekit.experiments.sweep_run import known_points
+from prunekit.experiments.sweep_run import known_seeds
 from prunekit.plots.accuracy_curves import AXES
 from prunekit.plots.theme import run_colour
 from prunekit.ui.classroom import rules
@@ -98,18 +97,10 @@ def stored(line: Line) -> list[SweepPoint]:
     kept = board().store
     if kept is None:
         return []
-    found: list[SweepPoint] = []
-    request, places = line.request, line.request.sparsities
     try:
-        for place in range(line.repeats):
-            rows = known_points(request.seeded(request.spec.seed + place, places), kept, line.weights, line.hashed)
-            found += [point_of(row.run, row.measurement.evaluation, row.requested) for row in rows if "achieved" in row.run.info]
-            if len(rows) < 2:  # the dense model alone says nothing of where later seeds are measured
-                break
-            places = places or tuple(row.requested for row in rows[1:])
+        return known_seeds(line.request, line.repeats, kept, line.weights, line.hashed)
     except StoreError:
-        return found
-    return found
+        return []
 
 
 def curves_of(now: Settings) -> tuple[Curve, ...]:

@@ -162,7 +162,7 @@ def _measure(found: Comparison, store: RunStore, data: DataId) -> None:
     """Start measuring what is missing; a button's callback."""
 
     def work(job: Job) -> bool:
-        fill(found.to_fill, data, found.split, store, progress=job.progress, cancel=job.cancel, warn=job.warn)
+        fill(found.to_fill, data, found.split, store, progress=job.progress, warn=job.warn)
         return True
 
     measuring.start(fill_key(found), f"What is missing of {plural(len(found.missing), 'run')}", work)
@@ -200,6 +200,6 @@ def predict(found: Comparison, store: RunStore) -> None:
     """Start predicting; a button's callback."""
 
     def work(job: Job) -> bool:
-        return said(found, store, stored=False, progress=job.progress, cancel=job.cancel) is not None
+        return said(found, store, stored=False, progress=job.progress) is not None
 
     measuring.start(predict_key(found), f"Predictions of {plural(len(found.all), 'run')}", work)

@@ -150,5 +150,5 @@ def _start_break_even(key: str, threads: int) -> None:
     board().drop(key)
     measuring.start(
         key, "Break-even of sparse kernels", alone=True,
-        work=lambda job: break_even_here(threads, again=True, progress=job.progress, cancel=job.cancel),
+        work=lambda job: break_even_here(threads, again=True, progress=job.progress),
     )  # fmt: skip

@@ -225,7 +225,7 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             job.progress(0.01, f"making the {name} model")
             result = pruning.prune(loaded.model, spec, data, input_shape=loaded.input_shape)
             candidates.append(Candidate(name, result.model, result.after.effective_macs))
-            assessed = evaluation.assess(loaded.model, result, cancel=job.cancel)
+            assessed = evaluation.assess(loaded.model, result, progress=job.progress)
             kept |= {"dense": assessed.before.sizes, name: assessed.after.sizes}
             made[name] = Made(result, assessed)
         for number, run in enumerate((runs[k] for k in now.also if k in runs), 1):
@@ -239,7 +239,7 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             data=data, accuracy_on=judged, budget_s=float(now.budget), progress=job.progress, cancel=job.cancel,
         )  # fmt: skip
         also = {f"run {number}": runs[k].id for number, k in enumerate((k for k in now.also if k in runs), 1)}
-        keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.warn), runs=also, data=data, data_id=data_id)
+        keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.progress), runs=also, data=data, data_id=data_id)
         return Timed(report, kept, {name: share_of(each.result) for name, each in made.items()}, wanted)
 
     measuring.start(key, f"Latency of {loaded.source.name} at {percent(now.sparsity)}", work, alone=True)

@@ -57,6 +57,6 @@ def ask(lesson: Lesson, values: dict[str, Any], *, anew: bool = False) -> None:
         board().drop(key)
 
     def work(job: Job) -> Answer:
-        return answer_of(lesson.number, progress=job.progress, cancel=job.cancel, **values)
+        return answer_of(lesson.number, progress=job.progress, **values)
 
     measuring.start(key, f"Lesson {lesson.number}: {lesson.title}", work, alone=lesson.timed)

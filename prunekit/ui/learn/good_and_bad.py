@@ -52,7 +52,7 @@ def _ask(preset: Preset) -> None:
     """Measure one; a callback."""
 
     def work(job: Job) -> Measured:
-        return measure(preset, progress=job.progress, cancel=job.cancel)
+        return measure(preset, progress=job.progress)
 
     measuring.start(key_of(preset), preset.title, work)
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.progress import Cancelled
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import percent, plural
@@ -96,13 +97,11 @@ def measured(job: Job, keep: int) -> list[Budgeted]:
     """Measure at one budget after the other; the job's work."""
     model, data, budgets = model_cache.load(Source(MODEL)).model, load_data(DATA), list(BUDGETS)
     for place, budget in enumerate(budgets):
-
-        def progress(fraction: float, text: str = "", place: int = place, budget: str = budget) -> None:
-            job.progress((place + fraction) / len(budgets), f"{BUDGETS[budget]}: {text}")
-
+        progress = job.progress.step(place, len(budgets), f"{BUDGETS[budget]}: ")
         try:
-            frame = at_equal_budgets(model, data, budget, keep / 100, progress=progress, cancel=job.cancel)
-            job.add(Budgeted(budget, frame))
+            job.add(Budgeted(budget, at_equal_budgets(model, data, budget, keep / 100, progress=progress)))
+        except Cancelled:
+            raise
         except PrunekitError as refusal:
             job.add(Budgeted(budget, None, str(refusal)))
     return list(job.partial)

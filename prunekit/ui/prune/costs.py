@@ -122,7 +122,7 @@ def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly:
         job.progress(0.02, "pruning a copy")
         result = make()
         split = None if data is None else data.test
-        found = evaluation.assess(loaded.model, result, split, exact=exactly, baseline=dense, progress=job.progress, cancel=job.cancel)
+        found = evaluation.assess(loaded.model, result, split, exact=exactly, baseline=dense, progress=job.progress)
         return Measured(found, result.proof)
 
     name = f"{loaded.source.name}, {view.spec.pattern or view.spec.mode}, {percent(view.spec.sparsity or 0)}"

@@ -7,8 +7,8 @@ a page asks some thirty times in every run. Here the question is a key of a dict
 from __future__ import annotations
 
 import inspect
+import math
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import nullcontext
 from functools import update_wrapper
@@ -18,68 +18,38 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 P = ParamSpec("P")
+K = TypeVar("K")
 R = TypeVar("R")
 
 
-class Shared(Generic[P, R]):
-    """A function whose values are kept and shared: never write to them.
+_NOTHING: Any = object()
 
-    Parameters
-    ----------
-    function : callable
-        Its arguments are hashable; those whose names begin with an underscore do not tell values apart.
-    most : int
-        So many values are kept, the latest used.
-    saying : str
-        What a visitor reads meanwhile; nothing where it is quick.
-    weigh : callable, optional
-        From the arguments to what a value weighs.
-    budget : float
-        Values that together weigh more are not kept, but for the latest two.
-    """
 
-    def __init__(
-        self, function: Callable[P, R], most: int, saying: str = "", weigh: Callable[..., float] | None = None, budget: float = 0.0
-    ) -> None:
-        update_wrapper(self, function)
-        self._function, self._most, self._saying = function, most, saying
-        self._weigh, self._budget = weigh, budget
-        self._signature = inspect.signature(function)
-        self._told = [i for i, name in enumerate(self._signature.parameters) if not name.startswith("_")]
-        self._kept: OrderedDict[Hashable, tuple[R, float]] = OrderedDict()
-        self._asked: dict[Hashable, threading.Lock] = {}
+class LRU(Generic[K, R]):
+    """The latest used values, safe for threads: so many, and so heavy together, but for the latest few whatever they weigh."""
+
+    def __init__(self, most: int, budget: float = math.inf, least: int = 2) -> None:
+        self._most, self._budget, self._least = most, budget, least
+        self._kept: dict[K, tuple[R, float]] = {}  # the latest used last
         self._lock = threading.Lock()
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return the value: the kept one, or that which somebody else is computing, or a new one."""
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        values = tuple(bound.arguments.values())
-        key = tuple(values[i] for i in self._told)
+    def get(self, key: K, otherwise: Any = None) -> R | Any:
+        """Return a value, which is the latest used now."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
-            mine = self._asked.setdefault(key, threading.Lock())
-        with mine:
-            with self._lock:
-                if key in self._kept:
-                    return self._kept[key][0]
-            try:
-                with st.spinner(self._saying) if self._saying and get_script_run_ctx(suppress_warning=True) else nullcontext():
-                    value = self._function(*args, **kwargs)
-                self._keep(key, value, 0.0 if self._weigh is None else self._weigh(*key))
-            finally:
-                with self._lock:
-                    self._asked.pop(key, None)
-            return value
+            if key not in self._kept:
+                return otherwise
+            self._kept[key] = found = self._kept.pop(key)
+            return found[0]
 
-    def _keep(self, key: Hashable, value: R, weight: float) -> None:
-        """Keep a value, and let the oldest go where there are too many."""
+    def put(self, key: K, value: R, weight: float = 0.0) -> None:
+        """Keep a value, and let the oldest go where there are too many or they are too heavy."""
         with self._lock:
+            self._kept.pop(key, None)
             self._kept[key] = value, weight
-            while len(self._kept) > self._most or (len(self._kept) > 2 and sum(w for _, w in self._kept.values()) > self._budget > 0):
-                self._kept.popitem(last=False)
+            while len(self._kept) > self._most or (
+                len(self._kept) > self._least and sum(heavy for _, heavy in self._kept.values()) > self._budget
+            ):
+                del self._kept[next(iter(self._kept))]
 
     def clear(self) -> None:
         """Forget all values."""
@@ -87,6 +57,76 @@ class Shared(Generic[P, R]):
             self._kept.clear()
 
 
-def shared(most: int, saying: str = "", **weights: Any) -> Callable[[Callable[P, R]], Shared[P, R]]:
-    """Return a decorator that makes a function :class:`Shared`."""
-    return lambda function: Shared(function, most, saying, **weights)
+class Shared(Generic[P, R]):
+    """A function whose values are kept and shared: never write to them.
+
+    Its arguments are hashable; those whose names begin with an underscore do not tell values apart.
+
+    Parameters
+    ----------
+    function : callable
+        What computes a value.
+    kept : LRU
+        Where values are kept; functions may share one.
+    saying : str
+        What a visitor reads meanwhile; nothing where it is quick.
+    weigh : callable, optional
+        From the arguments to what a value weighs.
+    """
+
+    def __init__(
+        self, function: Callable[P, R], kept: LRU[Hashable, Any], saying: str = "", weigh: Callable[..., float] = lambda *_: 0.0
+    ) -> None:
+        update_wrapper(self, function)
+        self._function, self._kept, self._saying, self._weigh = function, kept, saying, weigh
+        self._signature = inspect.signature(function)
+        self._told = [i for i, name in enumerate(self._signature.parameters) if not name.startswith("_")]
+        self._asked: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def _key(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Hashable, ...]:
+        """Return what tells a value from others, behind the function itself."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        values = tuple(bound.arguments.values())
+        return (self._function, *(values[i] for i in self._told))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the value: the kept one, or that which somebody else is computing, or a new one."""
+        key = self._key(*args, **kwargs)
+        found: R = self._kept.get(key, _NOTHING)
+        if found is not _NOTHING:
+            return found
+        with self._lock:
+            mine = self._asked.setdefault(key, threading.Lock())
+        with mine:
+            found = self._kept.get(key, _NOTHING)
+            if found is not _NOTHING:
+                return found
+            try:
+                with st.spinner(self._saying) if self._saying and get_script_run_ctx(suppress_warning=True) else nullcontext():
+                    value = self._function(*args, **kwargs)
+                self._kept.put(key, value, self._weigh(*key[1:]))
+            finally:
+                with self._lock:
+                    self._asked.pop(key, None)
+            return value
+
+    def known(self, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Return the kept value, or None."""
+        found: R | None = self._kept.get(self._key(*args, **kwargs))
+        return found
+
+    def put(self, value: R, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Keep a value that was computed elsewhere."""
+        key = self._key(*args, **kwargs)
+        self._kept.put(key, value, self._weigh(*key[1:]))
+
+    def clear(self) -> None:
+        """Forget all values, also of functions that keep theirs in the same place."""
+        self._kept.clear()
+
+
+def shared(kept: int | LRU[Hashable, Any], saying: str = "", **weights: Any) -> Callable[[Callable[P, R]], Shared[P, R]]:
+    """Return a decorator that makes a function :class:`Shared`, its latest values kept: so many, or in a place that exists."""
+    return lambda function: Shared(function, LRU(kept) if isinstance(kept, int) else kept, saying, **weights)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import Any
 
 from torch import nn
@@ -12,14 +10,12 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import DataError
 from prunekit.experiments.loading import fresh, use_loader
 from prunekit.ui.shared import model_cache
+from prunekit.ui.shared.cache import LRU
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 from prunekit.ui.state.uploads import uploads
 
-MOST = 6
-Key = tuple[ModelId, DataId | None]
-_LENT: OrderedDict[Key, tuple[nn.Module, Any]] = OrderedDict()
-_LOCK = threading.Lock()
+_LENT = LRU[tuple[ModelId, DataId | None], tuple[nn.Module, Any]](6)
 
 
 def names(now: Settings, loaded: Loaded) -> tuple[ModelId, DataId]:
@@ -48,31 +44,20 @@ def model_of(loaded: Loaded) -> ModelId:
 def lend(now: Settings, loaded: Loaded, data: Any) -> tuple[ModelId, DataId]:
     """Return what `names` does, and let jobs of this server use what is loaded already."""
     key = names(now, loaded)
-    _lend(key, loaded, data)
+    _LENT.put(key, (loaded.model, data))
     return key
 
 
 def lend_alone(loaded: Loaded) -> ModelId:
     """Return what the core calls a model that has no data here, and let jobs of this server use it."""
     name = model_of(loaded)
-    _lend((name, None), loaded, None)
+    _LENT.put((name, None), (loaded.model, None))
     return name
-
-
-def _lend(key: Key, loaded: Loaded, data: Any) -> None:
-    """Hold what is loaded for the jobs that ask for it next."""
-    with _LOCK:
-        _LENT[key] = (loaded.model, data)
-        _LENT.move_to_end(key)
-        while len(_LENT) > MOST:
-            _LENT.popitem(last=False)
 
 
 def _loader(model_id: ModelId, data_id: DataId | None) -> tuple[nn.Module, Any]:
     """Return what was lent, else load it."""
-    with _LOCK:
-        lent = _LENT.get((model_id, data_id))
-    return fresh(model_id, data_id) if lent is None else lent
+    return _LENT.get((model_id, data_id)) or fresh(model_id, data_id)
 
 
 use_loader(_loader)

@@ -15,8 +15,7 @@ from prunekit import evaluation
 from prunekit.config.ids import DataId
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of as job_key
-from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.jobs.queue import Work
+from prunekit.experiments.jobs.job import Job, Work
 from prunekit.formatting import plural
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric
@@ -173,7 +172,7 @@ def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:
     model, test = loaded.model, data.test
 
     def work(job: Job) -> evaluation.Evaluation:
-        return evaluation.evaluate(model, test, progress=job.progress, cancel=job.cancel)
+        return evaluation.evaluate(model, test, progress=job.progress)
 
     start(baseline_key(settings, loaded), f"Accuracy of {loaded.source.name}", work)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -22,45 +21,17 @@ from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring, model_cache
-from prunekit.ui.shared.cache import shared
+from prunekit.ui.shared.cache import LRU, shared
 from prunekit.ui.shared.model_cache import NO_IMAGES, Images, Loaded, Source
 from prunekit.ui.state import session
 
 SMALL = 2_000_000  # parameters; below this whatever works on weights alone is quick enough to be there at once
 PATIENCE = 1e11  # multiply-accumulates of scoring on images that a page waits for: some seconds
 BACKWARD = 3  # a gradient costs about two forward passes more
-MOST_HELD = 3
-HELD = 20e6  # parameters of the models whose rankings are held, each a number for every weight: many small ones, or the latest two
+HELD = LRU[Hashable, Any](48, budget=40e6, least=6)
+"""Scores and the rankings made of them, each a number for every weight of a model: many small ones, or three settings of a large one."""
 
 Ranked = Ranking | PatternRanking | ChannelRanking
-
-
-class Shelf:
-    """The latest rankings that jobs made; older ones go, for they hold a number for every weight."""
-
-    def __init__(self, most: int = MOST_HELD) -> None:
-        self._held: OrderedDict[Hashable, Ranked] = OrderedDict()
-        self._lock, self._most = threading.Lock(), most
-
-    def put(self, key: Hashable, ranking: Ranked) -> None:
-        """Keep a ranking."""
-        with self._lock:
-            self._held[key] = ranking
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-
-    def get(self, key: Hashable) -> Ranked | None:
-        """Return a ranking, if it is still here."""
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
-
-
-@st.cache_resource
-def shelf() -> Shelf:
-    """Return the one shelf of this server."""
-    return Shelf()
 
 
 @shared(12, "Finding what shrinks together, once …")
@@ -105,9 +76,9 @@ def _maker(source: Source, spec: PruneSpec, images: Images) -> Callable[[], Rank
     return partial(rank, model, spec, data)
 
 
-@shared(24, "Scoring, once …", weigh=_weight, budget=HELD)
-def _quick(source: Source, spec: PruneSpec, images: Images) -> Ranked:
-    """Return scores that a page can wait for."""
+@shared(HELD, "Scoring, once …", weigh=_weight)
+def scored(source: Source, spec: PruneSpec, images: Images) -> Ranked:
+    """Return the scores of a setting, without what does not change them: kept by a job where a page could not wait for them."""
     return _maker(source, spec, images)()
 
 
@@ -117,12 +88,10 @@ def is_slow(source: Source, spec: PruneSpec) -> bool:
     return spec.criterion in NEEDS_DATA and (counts.params > SMALL or BACKWARD * counts.macs * spec.samples > PATIENCE)
 
 
-@shared(24, "Ranking, once …", weigh=_weight, budget=HELD)
+@shared(HELD, "Ranking, once …", weigh=_weight)
 def _ranking(source: Source, spec: PruneSpec, images: Images) -> Ranked:
     """Return the ranking of a setting at every sparsity, sorted."""
-    plain = _plain(source, spec)
-    scored = shelf().get((source, plain, images)) or _quick(source, plain, images)
-    ranking = replace(scored, spec=spec)
+    ranking = replace(scored(source, _plain(source, spec), images), spec=spec)
     if isinstance(ranking, Ranking):
         for name in ranking.scores:
             ranking.order(name)  # sorts now rather than at the first move
@@ -158,12 +127,12 @@ def job_key(source: Source, spec: PruneSpec, images: Images) -> str:
 def begin(source: Source, spec: PruneSpec, images: Images) -> None:
     """Start scoring as a job; a button's callback."""
     plain, key = _plain(source, spec), job_key(source, spec, images)
-    make, kept = _maker(source, plain, images), shelf()
-    board().drop(key)  # done once, but its ranking may have left the shelf
+    make = _maker(source, plain, images)
+    board().drop(key)  # done once, but its scores may be gone
 
     def work(job: Job) -> bool:
         job.progress(0.05, f"looking at {plural(spec.samples, 'image')}")
-        kept.put((source, plain, images), make())
+        scored.put(make(), source, plain, images)
         job.progress(1.0)
         return True
 
@@ -188,7 +157,7 @@ def ready(loaded: Loaded, spec: PruneSpec, images: Images) -> bool:
     if images == NO_IMAGES:
         without_data(spec.criterion)
         return False
-    if not is_slow(loaded.source, spec) or shelf().get((loaded.source, _plain(loaded.source, spec), images)) is not None:
+    if not is_slow(loaded.source, spec) or scored.known(loaded.source, _plain(loaded.source, spec), images) is not None:
         return True
     key = job_key(loaded.source, spec, images)
     job = board().get(key)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import streamlit as st
 
 from prunekit.errors import CheckpointError
 from prunekit.experiments.home import checkpoints
+from prunekit.ui.shared.cache import LRU
 
 SUFFIXES = ("safetensors", "pt", "pth", "th")
 MOST_FILES = 8
@@ -54,9 +53,8 @@ class Store:
     """
 
     def __init__(self, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES, folder: Path | None = None) -> None:
-        self._files: OrderedDict[str, Upload] = OrderedDict()
-        self._lock = threading.Lock()
-        self._most_files, self._most_bytes, self._folder = most_files, most_bytes, folder
+        self._files = LRU[str, Upload](most_files, most_bytes, least=1)
+        self._most_bytes, self._folder = most_bytes, folder
 
     def put(self, name: str, payload: bytes) -> str:
         """Keep a file and return its fingerprint.
@@ -72,23 +70,14 @@ class Store:
             raise CheckpointError(f"the file has {len(payload):,} bytes; at most {self._most_bytes:,} are kept")
         key = fingerprint(payload)
         self._write(key, name, payload)
-        self._hold(key, Upload(name, payload))
+        self._files.put(key, Upload(name, payload), len(payload))
         return key
-
-    def _hold(self, key: str, upload: Upload) -> None:
-        """Keep a file in memory, and drop the oldest beyond the bounds."""
-        with self._lock:
-            self._files[key] = upload
-            self._files.move_to_end(key)
-            while len(self._files) > self._most_files or sum(len(f.payload) for f in self._files.values()) > self._most_bytes:
-                self._files.popitem(last=False)
 
     def get(self, key: str) -> Upload | None:
         """Return a file, or None where it was never seen or has been dropped."""
-        with self._lock:
-            if key in self._files:
-                self._files.move_to_end(key)
-                return self._files[key]
+        held: Upload | None = self._files.get(key)
+        if held is not None:
+            return held
         path = self.path(key)
         try:
             payload = b"" if path is None else path.read_bytes()
@@ -97,7 +86,7 @@ class Store:
         if path is None or fingerprint(payload) != key:
             return None
         upload = Upload(path.name, payload)
-        self._hold(key, upload)
+        self._files.put(key, upload, len(payload))
         return upload
 
     def path(self, key: str) -> Path | None:

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from prunekit.evaluation.progress import Cancelled
-from prunekit.experiments.jobs.queue import Gate, Queue
+from prunekit.evaluation.progress import QUIET, Cancelled, Progress
+from prunekit.experiments.jobs.gate import Gate
+from prunekit.experiments.jobs.queue import Queue
 
 
 class Beside:
@@ -51,14 +52,14 @@ def test_whoever_waits_to_be_alone_is_let_in_before_those_who_come_later():
     gate, order, inside = Gate(), [], threading.Event()
 
     def alone():
-        with gate.enter(True, threading.Event()):
+        with gate.enter(True, QUIET):
             order.append("alone")
 
     def late():
-        with gate.enter(False, threading.Event()):
+        with gate.enter(False, QUIET):
             order.append("late")
 
-    with gate.enter(False, threading.Event()):
+    with gate.enter(False, QUIET):
         first = threading.Thread(target=alone)
         first.start()
         while not gate._asking:
@@ -75,9 +76,9 @@ def test_whoever_waits_to_be_alone_is_let_in_before_those_who_come_later():
 def test_waiting_ends_when_it_is_cancelled_and_leaves_the_gate_open():
     gate, cancel = Gate(), threading.Event()
     cancel.set()
-    with gate.enter(False, threading.Event()), pytest.raises(Cancelled), gate.enter(True, cancel):
+    with gate.enter(False, QUIET), pytest.raises(Cancelled), gate.enter(True, Progress(cancel=cancel)):
         pytest.fail("let in")
-    with gate.enter(False, threading.Event()), gate.enter(False, threading.Event()):
+    with gate.enter(False, QUIET), gate.enter(False, QUIET):
         pass
-    with gate.enter(True, threading.Event()):
+    with gate.enter(True, QUIET):
         pass

@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from prunekit.config.ids import DataId, ModelId
-from prunekit.experiments.jobs import ledger
 from prunekit.experiments.jobs.board import Board, key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.jobs.kinds import KINDS
-from prunekit.experiments.jobs.ledger import STALE_S, alive, new_owner
+from prunekit.experiments.jobs.owner import STALE_S, alive, new_owner
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.store import RunStore
 from tests.experiments.jobs.another import Server, context
@@ -69,7 +69,7 @@ def test_a_process_is_known_by_its_id_and_its_beginning() -> None:
     assert new_owner() != me  # each board has a name of its own
     assert alive(me, 0.0)
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    told = {**json.loads(me), "pid": child.pid, "began": ledger._began(child.pid)}
+    told = {**json.loads(me), "pid": child.pid, "began": psutil.Process(child.pid).create_time()}
     assert alive(json.dumps(told), 0.0)
     child.kill()
     child.wait()
