@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from prunekit.config.ids import DataId
 from prunekit.data.stratified import Indices, stratified
 from prunekit.errors import DataError
+from prunekit.tasks.batches import samples_at
 
 Batch = tuple[Tensor, Tensor]
 Picture = NDArray[np.uint8]
@@ -244,9 +245,9 @@ class Data:
 
 
 def samples_of(data: object, n: int = 2) -> Tensor | None:
-    """Return the first few test samples of data, as a model takes them; None where there are none."""
+    """Return the first few test samples of data, as a model takes them; None where there are none, or they are no float tensors."""
     test = getattr(data, "test", None)
-    if test is None or not hasattr(test, "images") or not len(test):
+    if test is None or not len(test):
         return None
-    samples: Tensor = test.images(np.arange(min(n, len(test))))
-    return samples
+    inputs = samples_at(test, np.arange(min(n, len(test)))).args
+    return inputs[0] if len(inputs) == 1 and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point() else None
