@@ -95,9 +95,13 @@ class Split(Dataset[tuple[Tensor, int]]):
             raise DataError(f"a limit must be at least 1 image; got {n!r}")
         if n >= len(self):
             return self
-        part = self.take(stratified(self.labels, n))
+        part = self.take(self.choice(n))
         part.code, part.guesses, part.classes, part.task = self.code, self.guesses, self.classes, self.task
         return part
+
+    def choice(self, n: int) -> Indices:
+        """Return which samples `subset` chooses."""
+        return stratified(self.labels, n)
 
     def fingerprint(self) -> str:
         """Return a sha256 over labels, inputs and normalisation, all in their order, and over the code that made them.

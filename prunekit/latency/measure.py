@@ -45,9 +45,9 @@ def measure_latency(
 
     Inference mode, random input. Each row (candidate, runtime, batch) is first tried in a process forked for it: it must open, run, and
     give the outputs of eager mode, all by name (float32 within 1e-3 of the largest; with fewer bits the share of equal top classes is
-    reported); there its peak memory is taken. A row that fails says why, and the others are measured. After warm-up every row of a batch gives one sample in
-    each round, in an order that is shuffled for each round; a sample is as many forward passes as last 2 ms. It stops when every ratio is
-    known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
+    reported); there its peak memory is taken. A row that fails says why, and the others are measured. After warm-up every row of a batch
+    gives one sample in each round, in an order that is shuffled for each round; a sample is as many forward passes as last 2 ms. It stops
+    when every ratio is known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
 
     Parameters
     ----------

@@ -113,6 +113,16 @@ def samples_like(shape: Sequence[int], n: int, source: torch.Generator) -> Batch
     return shape.inputs(n, source) if isinstance(shape, InputForm) else Batch((torch.randn(n, *shape, generator=source),))
 
 
+def form_words(inputs: Batch) -> str:
+    """Say what a model takes: every tensor with its shape and type, as in ``load [N, 5] float32, kind [N] int64``."""
+    n = inputs.samples
+
+    def sides(tensor: Tensor) -> str:
+        return ", ".join(["N", *map(str, tensor.shape[1:])] if tensor.ndim and len(tensor) == n else map(str, tensor.shape))
+
+    return ", ".join(f"{name} [{sides(each)}] {str(each.dtype).removeprefix('torch.')}" for name, each in inputs.named_tensors())
+
+
 def noted(shape: Sequence[int]) -> tuple[int, ...] | None:
     """Return a shape as it is kept with a run or in a recipe; None for other forms, which the model's factory or the data tell."""
     return None if isinstance(shape, InputForm) else tuple(shape)
