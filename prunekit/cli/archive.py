@@ -25,7 +25,7 @@ def export(args: argparse.Namespace) -> str:
 
 def import_(args: argparse.Namespace) -> str:
     """Take an archive in as a run; nothing in it is executed."""
-    run = import_archive(args.file, factory=args.model, called=args.name or "")
+    run = import_archive(args.file, factory=args.model, task=args.task, called=args.name or "")
     if args.json:
         return to_json({"run": run.id, "title": run.title, "kind": run.kind, "model": run.model, "parent": run.parent, "info": run.info})
     lines = [f"run {run.id[:12]}   {run.title}"]
@@ -39,7 +39,8 @@ def import_(args: argparse.Namespace) -> str:
 
 def check(args: argparse.Namespace) -> str:
     """Open a folder or an archive, and measure the accuracy that it states again."""
-    found = repeat(args.file, factory=args.model, data=args.data, samples_to=args.samples, progress=progress_to(sys.stderr))
+    trust = {"factory": args.model, "task": args.task, "data": args.data}
+    found = repeat(args.file, **trust, samples_to=args.samples, progress=progress_to(sys.stderr))
     if args.json:
         return to_json(found.to_dict())
     return found.sentence + (f"\nits test samples were written to {args.samples}" if args.samples and found.accuracy else "")

@@ -27,6 +27,7 @@ from prunekit.formatting import ordinary
 from prunekit.models.folder import write_folder
 from prunekit.models.info import info
 from prunekit.models.load import load_model
+from prunekit.tasks.input_form import noted
 
 
 def compare(args: argparse.Namespace) -> str:
@@ -113,8 +114,9 @@ def apply(args: argparse.Namespace) -> str:
     """Repeat a run from its recipe, and say whether the same came out."""
     found = apply_recipe(args.recipe, progress=progress_to(sys.stderr))
     if args.out is not None:
-        noted = found.recipe.data is not None or found.recipe.input_shape is not None  # a guess is none of the recipe's
-        recipe = replace(found.recipe, input_shape=found.recovered.result.input_shape if noted else None)
+        told = found.recipe.data is not None or found.recipe.input_shape is not None  # a guess is none of the recipe's
+        shape = noted(found.recovered.result.input_shape) if told else None
+        recipe = replace(found.recipe, input_shape=shape)
         write_folder(args.out, found.recovered.model, recipe, found.document)
     if args.json:
         return to_json(found.to_dict())

@@ -141,11 +141,14 @@ def _archives(commands: Any) -> None:
     own = "builds the architecture, where it is your own: a file of yours that is the same, to the byte, as the one in the archive"
     taking.add_argument("--name", metavar="TEXT", help="a name for the run (default: that of the archive)")
     taking.add_argument("--model", metavar="path/to/file.py:factory", help=own)
+    judged = f"{table(ModelId)['task'].help}; a file that an archive names is not run unless it is named here, or was used here before"
+    taking.add_argument("--task", metavar="TASK", help=judged)
     _json_flag(taking)
     again = _command(commands, "check", "archive", "Open a folder or an archive; measure the accuracy that it states again.")
     again.add_argument("file", metavar="PATH", help="what prunekit export or prunekit prune --out wrote")
     again.add_argument("--model", metavar="path/to/file.py:factory", help=own)
-    again.add_argument("--data", metavar="DATA", help="the data here, where they have another name than there")
+    again.add_argument("--task", metavar="TASK", help=judged)
+    again.add_argument("--data", metavar="DATA", help="the data here, where they have another name than there, or are your own")
     again.add_argument("--samples", metavar="F.npz", help="write the test samples, as load.py of an archive reads them, into this file")
     _json_flag(again)
 

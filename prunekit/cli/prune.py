@@ -23,6 +23,7 @@ from prunekit.experiments.records import Label
 from prunekit.experiments.save_run import keep_made
 from prunekit.models.folder import write_folder
 from prunekit.models.info import info
+from prunekit.tasks.input_form import noted
 from prunekit.training.gradual import recover
 from prunekit.training.recalibration_gain import Shift, brought
 from prunekit.training.result import Recovered
@@ -47,7 +48,7 @@ def prune(args: argparse.Namespace) -> str:
         found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
         guess = data is None and args.size is None and info(model).guessed  # which stays one when the folder is opened
-        shape = None if guess else recovered.result.input_shape
+        shape = None if guess else noted(recovered.result.input_shape)
         recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), shape)
         write_folder(args.out, recovered.model, recipe, found, samples=samples_of(data))
     if args.save or args.name:

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from prunekit.config.ids import DataId
 from prunekit.data.stratified import Indices, stratified
 from prunekit.errors import DataError
+from prunekit.tasks.batches import samples_at
 
 Batch = tuple[Tensor, Tensor]
 Picture = NDArray[np.uint8]
@@ -94,9 +95,13 @@ class Split(Dataset[tuple[Tensor, int]]):
             raise DataError(f"a limit must be at least 1 image; got {n!r}")
         if n >= len(self):
             return self
-        part = self.take(stratified(self.labels, n))
+        part = self.take(self.choice(n))
         part.code, part.guesses, part.classes, part.task = self.code, self.guesses, self.classes, self.task
         return part
+
+    def choice(self, n: int) -> Indices:
+        """Return which samples `subset` chooses."""
+        return stratified(self.labels, n)
 
     def fingerprint(self) -> str:
         """Return a sha256 over labels, inputs and normalisation, all in their order, and over the code that made them.
@@ -244,12 +249,9 @@ class Data:
 
 
 def samples_of(data: object, n: int = 2) -> Tensor | None:
-    """Return the first few test samples of data, as a model takes them; None where there are none, or they are no single tensor."""
+    """Return the first few test samples of data, as a model takes them; None where there are none, or they are no float tensors."""
     test = getattr(data, "test", None)
-    if test is None or not hasattr(test, "images") or not len(test):
+    if test is None or not len(test):
         return None
-    try:
-        samples: Tensor = test.images(np.arange(min(n, len(test))))
-    except DataError:
-        return None
-    return samples
+    inputs = samples_at(test, np.arange(min(n, len(test)))).args
+    return inputs[0] if len(inputs) == 1 and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point() else None

@@ -100,7 +100,11 @@ class OwnSamples(Split):
         """Return a fixed random choice of ``n`` samples in their order, or the split itself; a smaller choice is part of a larger one."""
         if n < 1:
             raise DataError(f"a limit must be at least 1 sample; got {n!r}")
-        return self if n >= len(self) else self.take(np.sort(np.random.default_rng(0).permutation(len(self))[:n]))
+        return self if n >= len(self) else self.take(self.choice(n))
+
+    def choice(self, n: int) -> Indices:
+        """Return which samples `subset` chooses."""
+        return np.sort(np.random.default_rng(0).permutation(len(self))[:n])
 
     def fingerprint(self) -> str:
         """Return a sha256 over inputs and targets in their order; of many samples over a fixed choice."""

@@ -79,9 +79,13 @@ class TableSplit(Split):
             raise DataError(f"a limit must be at least 1 row; got {n!r}")
         if n >= len(self):
             return self
-        part = self.take(np.arange(n))
+        part = self.take(self.choice(n))
         part.code, part.guesses = self.code, self.guesses
         return part
+
+    def choice(self, n: int) -> Indices:
+        """Return which rows `subset` chooses."""
+        return np.arange(min(n, len(self)))
 
     def fingerprint(self) -> str:
         """Return a sha256 over rows and targets in their order."""

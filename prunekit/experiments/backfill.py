@@ -20,6 +20,7 @@ from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.run_structure import cut_of, same_shapes
 from prunekit.experiments.store import RunStore
 from prunekit.runtimes.session_accuracy import evaluate_session
+from prunekit.tasks.input_form import form_of_data
 
 
 def fill(
@@ -104,8 +105,8 @@ class _Lacking:
 
 def _fits(run: Run, images: Images) -> None:
     """Raise where a run was made for samples of another shape, as one without data may have been."""
-    made, here = run.info.get("input_shape"), list(images.part[0][0].shape)
-    if made and list(made) != here:
+    made, here = run.info.get("input_shape"), form_of_data(images.part)
+    if made and tuple(made) != tuple(here):
         was, are = (" × ".join(map(str, shape)) for shape in (made, here))
         raise DataError(f"{run.title} was made for samples of {was}, and those of {images.data_id.name} are {are}: name other data")
 
@@ -123,7 +124,7 @@ def accuracy_of(opened: Opened, images: Images, progress: Progress = QUIET) -> M
         As for :func:`prunekit.evaluate`.
     """
     if opened.session is not None:
-        found = evaluate_session(opened.session, images.part, progress=progress, cancel=progress.cancel)
+        found = evaluate_session(opened.session, images.part, model=opened.base(), progress=progress, cancel=progress.cancel)
     else:
         assert opened.model is not None
         found = evaluate(opened.model, images.part, progress=progress)

@@ -31,6 +31,7 @@ from prunekit.pruning.result import PruneResult
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Files, Session
 from prunekit.runtimes.session_accuracy import scores_of
+from prunekit.tasks.batch import Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,14 @@ class Opened:
     dense: nn.Module | None = field(default=None, repr=False)
     result: PruneResult | None = field(default=None, repr=False)
 
-    def scores(self, x: Tensor, classes: int = 0) -> Tensor:
+    def base(self) -> nn.Module | None:
+        """Return the model itself, or the dense one behind a quantised run, where that can be loaded: it tells the nest of outputs."""
+        try:
+            return load_model(ModelId.from_dict(self.run.model)) if self.model is None else self.model
+        except (PrunekitError, OSError):
+            return None
+
+    def scores(self, x: Tensor | Batch, classes: int = 0) -> Tensor:
         """Return the class scores of a batch, [N, classes], on the CPU; a quantised run is asked in its runtime.
 
         ``classes`` is how many the data have; 0 where nobody knows.
@@ -80,7 +88,7 @@ class Opened:
         with eval_mode(self.model), torch.inference_mode():
             return class_scores(self.model, x, classes).cpu()
 
-    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+    def outputs(self, x: Tensor | Batch) -> dict[str, Tensor]:
         """Return all tensors that it gives for a batch, by their path, on the CPU."""
         if self.session is not None:
             return self.session.outputs(x)

@@ -21,6 +21,7 @@ from prunekit.models.cost import Counts
 from prunekit.models.guesses import guesses
 from prunekit.models.info import info
 from prunekit.models.state import state_hash
+from prunekit.tasks.input_form import noted
 
 
 def dense_run(model_id: ModelId, weights: str) -> Run:
@@ -60,7 +61,7 @@ def _absolute(name: str) -> str:
 def facts(model: nn.Module, spec: PruneSpec | None, counts: Counts, achieved: float, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return what is noted of a model that was made."""
     size = file_bytes(model) if spec is None or spec.mode == "structured" else sparse_bytes(model)[0]
-    return {**asdict(counts), "achieved": achieved, "bytes": size, "state": state_hash(model), "input_shape": list(shape)}
+    return {**asdict(counts), "achieved": achieved, "bytes": size, "state": state_hash(model), "input_shape": noted(shape)}
 
 
 def guessed(model: nn.Module, data: Any, shape: Sequence[int]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def ask(opened: Opened, part: object, progress: Progress = QUIET) -> Predictions
     total = len(part)  # type: ignore[arg-type]
     for batch in batches_of(part, BATCH):
         progress.check()
-        best = opened.scores(batch.args[0], classes_of(part)).double().softmax(1).max(1)
+        best = opened.scores(batch, classes_of(part)).double().softmax(1).max(1)
         classes.append(best.indices)
         confidence.append(best.values)
         done += batch.samples

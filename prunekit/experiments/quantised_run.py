@@ -30,6 +30,7 @@ from prunekit.pruning.api import prune
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Files
 from prunekit.runtimes.session_accuracy import evaluate_session
+from prunekit.tasks.input_form import noted
 
 RUNTIME = "int8"
 
@@ -133,7 +134,7 @@ class _Quantising(Bench):
             **asdict(count(source, self.shape)),
             "achieved": count(source, self.shape).sparsity,
             "runtime": RUNTIMES[RUNTIME].version(),
-            "input_shape": list(self.shape),
+            "input_shape": noted(self.shape),
         }
         return replace(
             parent, id=name, kind="quantised", title=f"{parent.title}, int8", parent=parent.id, trained_on=calibrated, info=counts
@@ -149,7 +150,7 @@ class _Quantising(Bench):
         if kept is not None and not kept.earlier:
             return kept.evaluation  # type: ignore[no-any-return]
         session = RUNTIMES[RUNTIME].open(files)
-        found = evaluate_session(session, part, progress=progress, cancel=progress.cancel)
+        found = evaluate_session(session, part, model=self.model, progress=progress, cancel=progress.cancel)
         seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME, versions=versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found

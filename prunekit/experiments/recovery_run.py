@@ -30,6 +30,7 @@ from prunekit.experiments.stored_metric import told_metric
 from prunekit.models.folder import is_folder, write_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.result import PruneResult
+from prunekit.tasks.input_form import noted
 from prunekit.tasks.observations import Observations
 from prunekit.training.batchnorm import NONE_LEFT
 from prunekit.training.gradual import recover
@@ -181,7 +182,7 @@ class _Recovering(Bench):
         if self.keeper.store is None:
             return {}
         try:
-            recipe = replace(self.recipe, recover=recovery.to_dict(), input_shape=result.input_shape)
+            recipe = replace(self.recipe, recover=recovery.to_dict(), input_shape=noted(result.input_shape))
             told, samples = layers_of(result), samples_of(self.data)
             return {"file": write_folder(weights_folder(run), result.model, recipe, told, samples=samples).name}
         except (PrunekitError, OSError) as error:

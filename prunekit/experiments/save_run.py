@@ -31,6 +31,7 @@ from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder, placed_data, write_folder
 from prunekit.pruning.api import sample_shape
+from prunekit.tasks.input_form import noted
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
 
@@ -127,18 +128,18 @@ def keep_made(
     shape, spec, recovery = made.result.input_shape, made.result.spec, made.recovery
     weights = weights_of(model, shape)
     on = trained_on(data, spec, recovery) if data is not None else ""
-    noted = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
+    kept = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
     dense = dense_run(model_id, weights)
-    noted |= guessed(model, data, shape)
+    kept |= guessed(model, data, shape)
     before = facts(model, None, found.before.counts, 0.0, shape) | guessed(model, data, shape)
     dense = replace(dense, info={**before, **_sizes(found.before), **vouched(model, model_id, shape)})
     run = pruned_run(model_id, weights, spec, recovery, on)
-    told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **noted}
+    told = {**facts(made.model, spec, found.after.counts, made.result.achieved.sparsity, shape), **_sizes(found.after), **kept}
     told |= vouched(made.model, model_id, shape)
     if recovery.active:
         told |= {
             **course(made),
-            "file": _keep_weights(run, made, Recipe(placed(model_id), noted.get("data"), spec, recovery.to_dict(), shape), data),
+            "file": _keep_weights(run, made, Recipe(placed(model_id), kept.get("data"), spec, recovery.to_dict(), noted(shape)), data),
         }
     run = replace(run, info=told)
     store.put_run(dense)

@@ -27,6 +27,7 @@ from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
 from prunekit.models.load import load_model
 from prunekit.models.state import state_hash, tensor_state
+from prunekit.tasks.input_form import form_of_data, noted
 from prunekit.training.from_scratch import train
 from prunekit.training.result import Epoch, Tuned
 
@@ -111,8 +112,8 @@ def train_through(
     payload = save({name: value.contiguous() for name, value in tensor_state(tuned.model).items()})
     keeper = Keeper(store, progress)
     path = keep(payload, keeper) if store is not None else None
-    shape = tuple(data.test[0][0].shape)
-    told = {**asdict(count(tuned.model, shape)), "state": state_hash(tuned.model), "input_shape": list(shape)}
+    shape = form_of_data(data)
+    told = {**asdict(count(tuned.model, shape)), "state": state_hash(tuned.model), "input_shape": noted(shape)}
     told |= vouched(tuned.model, request.model, shape)
     run = _run(request, tuned, weights_of(tuned.model), path, told)
     found = {}

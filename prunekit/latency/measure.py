@@ -17,8 +17,9 @@ from prunekit.latency.measurement_lock import check_numbers, my_turn
 from prunekit.latency.report import Candidate, LatencyReport, Turns
 from prunekit.latency.rows import Findings, with_accuracy
 from prunekit.latency.worker import ChildDied, run_child
-from prunekit.latency.worker_payload import Request, pack, pack_images
+from prunekit.latency.worker_payload import Request, pack, pack_samples
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.input_form import InputForm
 
 MOST_CANDIDATES = 8
 MOST_ROWS = 64
@@ -43,17 +44,17 @@ def measure_latency(
     """Time some models in turns, round by round, in one fresh child process for each number of threads.
 
     Inference mode, random input. Each row (candidate, runtime, batch) is first tried in a process forked for it: it must open, run, and
-    give the scores of eager mode (float32 within 1e-3 of the largest; with fewer bits the share of equal top classes is reported); there
-    its peak memory is taken. A row that fails says why, and the others are measured. After warm-up every row of a batch gives one sample in
-    each round, in an order that is shuffled for each round; a sample is as many forward passes as last 2 ms. It stops when every ratio is
-    known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
+    give the outputs of eager mode, all by name (float32 within 1e-3 of the largest; with fewer bits the share of equal top classes is
+    reported); there its peak memory is taken. A row that fails says why, and the others are measured. After warm-up every row of a batch
+    gives one sample in each round, in an order that is shuffled for each round; a sample is as many forward passes as last 2 ms. It stops
+    when every ratio is known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
 
     Parameters
     ----------
     candidates : sequence of Candidate
         The baseline first.
     input_shape : sequence of int
-        Shape of one sample.
+        Shape of one sample, or an `InputForm`.
     runtimes : sequence of str
         Names of :data:`prunekit.runtimes.RUNTIMES`; rows are compared with the first candidate in the first of them.
     batch, threads : int or sequence of int
@@ -62,9 +63,9 @@ def measure_latency(
     device : {"cpu", "cuda"}
         Where; on CUDA by the GPU's own events.
     data : Data, optional
-        Its training images calibrate int8, which is not measured without; some of its validation images compare the runtimes.
+        Its training samples calibrate int8, which is not measured without; some of its validation samples compare the runtimes.
     accuracy_on : Split, optional
-        Images to measure accuracy on: of each candidate in eager mode, and again in runtimes with fewer bits.
+        Samples to measure the headline metric on: of each candidate in eager mode, and again in runtimes with fewer bits.
     budget_s : float
         Seconds of warm-up and rounds for each batch and number of threads; only ``min_rounds`` may take longer. Starting, exporting,
         compiling and trying come on top.
@@ -94,12 +95,12 @@ def measure_latency(
     check_numbers(batches, counts, budget_s, min_rounds)
     if len(names) * len(runtimes) * len(batches) * len(counts) > MOST_ROWS:
         raise LatencyError(f"this is more than {MOST_ROWS} rows: choose fewer candidates, runtimes, batches or threads")
-    shape = tuple(input_shape)
+    shape = input_shape if isinstance(input_shape, InputForm) else tuple(input_shape)
     with tempfile.TemporaryDirectory(prefix="prunekit-latency-") as private:
         folder = Path(private)
         pack(candidates, folder)
-        checked_on, uncalibrated = pack_images(folder, shape, runtimes, data, seed)
-        base = Request(private, names, tuple(runtimes), batches, 1, device, shape, budget_s, min_rounds, seed, uncalibrated)
+        checked_on, uncalibrated = pack_samples(folder, shape, runtimes, data, seed)
+        base = Request(private, names, tuple(runtimes), batches, 1, device, tuple(shape), budget_s, min_rounds, seed, uncalibrated)
         with my_turn(progress, cancel):
             results = [
                 (n, _carried_out(replace(base, threads=n), part_of(progress, place / len(counts), (place + 1) / len(counts)), cancel))
@@ -109,7 +110,7 @@ def measure_latency(
         if all(row.error for row in rows):
             raise LatencyError(f"nothing could be measured: {rows[0].name}: {rows[0].error}")
         if accuracy_on is not None:
-            rows = with_accuracy(rows, base, accuracy_on, progress=progress, cancel=cancel)
+            rows = with_accuracy(rows, candidates, base, accuracy_on, progress=progress, cancel=cancel)
     turns = tuple(_turns(turn, n) for n, result in results for turn in result["turns"])
     versions = {name: RUNTIMES[name].version() for name in runtimes}
     return LatencyReport(tuple(rows), shape, device, turns, versions, str(results[0][1]["energy"]), checked_on)

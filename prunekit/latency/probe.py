@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from prunekit.errors import LatencyError, PrunekitError
 from prunekit.latency import counters
 from prunekit.latency.interleaved_timing import Run
-from prunekit.latency.worker_payload import Request, Row
+from prunekit.latency.worker_payload import CALIBRATION, COMPARED, Request, Row
 from prunekit.local_code.factories import is_factory
 from prunekit.models.architectures import load_code
 from prunekit.models.folder import stored_architecture
@@ -28,7 +27,10 @@ from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx, load_exporter
 from prunekit.runtimes.quantise import quantise_onnx
 from prunekit.runtimes.runtime import Runtime
-from prunekit.runtimes.session import Session
+from prunekit.runtimes.session import Session, words_of
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import InputForm, samples_like
+from prunekit.tasks.stored_batch import read
 
 EAGER = "eager"
 
@@ -50,12 +52,12 @@ def make(request: Request, candidate: int, file: str) -> None:
     counters.volunteer()
     try:
         if file == "onnx" and files.onnx is not None:
-            export_onnx(load_model(str(files.folder)), request.input_shape, files.onnx)
+            export_onnx(load_model(str(files.folder)), request.form, files.onnx)
         elif files.onnx is not None and files.int8 is not None:
             if request.uncalibrated:
                 raise LatencyError(request.uncalibrated)
-            images = np.load(Path(request.folder) / "calibration.npy")
-            quantise_onnx(files.onnx, np.array_split(images, max(1, len(images) // 32)), files.int8)
+            samples = read(Path(request.folder) / CALIBRATION)
+            quantise_onnx(files.onnx, parts(samples, 32), files.int8)
     except Exception as error:
         reason.write_text(_words(error))
 
@@ -75,7 +77,12 @@ def result_of(request: Request, row: Row) -> Path:
     return Path(request.folder) / f"trial-{request.threads}-{row.key}.json"
 
 
-def noise(request: Request, batch: int) -> Tensor:
+def parts(samples: Batch, size: int) -> list[Batch]:
+    """Return samples in parts of at most so many."""
+    return [samples.take(np.arange(start, min(start + size, samples.samples))) for start in range(0, samples.samples, size)]
+
+
+def noise(request: Request, batch: int) -> Batch:
     """Return the input that is timed.
 
     Raises
@@ -83,10 +90,13 @@ def noise(request: Request, batch: int) -> Tensor:
     LatencyError
         If it would not fit into memory.
     """
-    need, free = 4 * batch * prod(request.input_shape), counters.available()
+    form, free = request.form, counters.available()
+    one = samples_like(form, 1, torch.Generator()) if isinstance(form, InputForm) else None
+    each = 4 * prod(form) if one is None else sum(tensor.nbytes for _, tensor in one.named_tensors())
+    need = batch * each
     if free is not None and need > free:
         raise LatencyError(f"a batch of {batch} does not fit in memory: its input alone takes {need / 2**30:.1f} GiB; take a smaller batch")
-    return torch.randn(batch, *request.input_shape, generator=torch.Generator().manual_seed(request.seed))
+    return samples_like(form, batch, torch.Generator().manual_seed(request.seed))
 
 
 def _tried(request: Request, row: Row) -> dict[str, Any]:
@@ -121,7 +131,7 @@ def _run(run: Run, request: Request) -> None:
         if isinstance(error, PrunekitError) or _memory(error):
             raise
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise LatencyError(f"it does not run on samples of shape {list(request.input_shape)}: {line[:300]}") from error
+        raise LatencyError(f"it does not run on {words_of(noise(request, 1))}: {line[:300]}") from error
 
 
 def _settled(device: str) -> int | None:
@@ -152,9 +162,9 @@ def _file_bytes(request: Request, candidate: int, runtime: Runtime) -> int:
 def _compared(request: Request, row: Row, session: Session) -> dict[str, Any]:
     """Compare all outputs with those of eager mode, which the first trial of a candidate leaves."""
     reference = Path(request.folder) / f"outputs-{row.candidate}.npz"
-    images = torch.from_numpy(np.load(Path(request.folder) / "images.npy"))
-    parts = torch.split(images, row.batch)  # what fits is what is timed, not more
-    found = joined([session.outputs(part) for part in parts], [len(part) for part in parts])
+    samples = read(Path(request.folder) / COMPARED)
+    some = parts(samples, row.batch)  # what fits is what is timed, not more
+    found = joined([session.outputs(part) for part in some], [len(part) for part in some])
     if not found:
         raise LatencyError("it gives nothing that has an entry for each sample, so that there is nothing to compare")
     if not reference.is_file():
@@ -163,7 +173,7 @@ def _compared(request: Request, row: Row, session: Session) -> dict[str, Any]:
         np.savez(reference, **{name: tensor.numpy() for name, tensor in found.items()})  # type: ignore[arg-type]
     with np.load(reference) as kept:
         expected = {name: torch.from_numpy(kept[name]) for name in kept.files}
-    checked = check(RUNTIMES[row.runtime], expected, found, len(images))
+    checked = check(RUNTIMES[row.runtime], expected, found, samples.samples)
     return {"check": asdict(checked), **({} if checked.passed else {"error": f"not timed: {checked.sentence}"})}
 
 

@@ -14,8 +14,9 @@ from torch import nn
 from prunekit.errors import DataError, LatencyError, RuntimeFault
 from prunekit.evaluation.progress import Progress
 from prunekit.latency.worker import run_child
-from prunekit.latency.worker_payload import Request, known_ids, pack_images, pack_model
+from prunekit.latency.worker_payload import Request, known_ids, pack_model, pack_samples
 from prunekit.runtimes.session import Files
+from prunekit.tasks.input_form import InputForm
 
 WORK = "prunekit.latency.quantise_worker:quantise"
 
@@ -32,18 +33,18 @@ def quantise(
 ) -> Files:
     """Write a model as ONNX, and quantised to int8.
 
-    Weights and activations in int8 by ONNX Runtime's static quantisation, calibrated on training images, a scale for each channel.
+    Weights and activations in int8 by ONNX Runtime's static quantisation, calibrated on training samples, a scale for each channel.
 
     Parameters
     ----------
     model : nn.Module
         Pruned or not; not modified.
     data : Data
-        Its training images calibrate.
+        Its training samples calibrate.
     folder : Path or str
         Where ``model.onnx`` and ``model.int8.onnx`` go; it is made where it is not there, and nothing is left in it where this fails.
     input_shape : sequence of int
-        Shape of one sample.
+        Shape of one sample, or an `InputForm`.
     like : nn.Module, optional
         The dense model that ``model`` was pruned from, where that was not loaded by name itself.
     progress : callable, optional
@@ -61,18 +62,18 @@ def quantise(
     RuntimeFault
         If the model cannot be exported or quantised.
     DataError
-        If there are no training images.
+        If there are no training samples.
     Cancelled
         If ``cancel`` was set.
     """
-    shape, target = tuple(input_shape), Path(folder)
+    shape, target = input_shape if isinstance(input_shape, InputForm) else tuple(input_shape), Path(folder)
     with tempfile.TemporaryDirectory(prefix="prunekit-int8-") as private:
         named = {"the model": model} if like is None else {"the dense model": like, "the model": model}
         pack_model(model, known_ids(named)["the model"], Path(private) / "0")
-        uncalibrated = pack_images(Path(private), shape, ("int8",), data, 0)[1]
+        uncalibrated = pack_samples(Path(private), shape, ("int8",), data, 0)[1]
         if uncalibrated:
             raise DataError(uncalibrated)
-        request = Request(private, ("model",), ("int8",), (1,), 1, "cpu", shape, 1.0, 1, 0)
+        request = Request(private, ("model",), ("int8",), (1,), 1, "cpu", tuple(shape), 1.0, 1, 0)
         try:
             run_child(request.write(), 1, progress=progress, cancel=cancel, work=WORK)
         except LatencyError as error:

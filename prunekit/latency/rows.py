@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Progress, check_cancel
@@ -79,31 +80,34 @@ class Findings:
 
 def with_accuracy(
     rows: Sequence[CandidateLatency],
+    candidates: Sequence[Candidate],
     request: Request,
     split: Any,
     *,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> list[CandidateLatency]:
-    """Measure accuracy: in eager mode, whose scores every float32 runtime gives, and in each runtime with fewer bits.
+    """Measure the headline metric: in eager mode, whose outputs every float32 runtime gives, and in each runtime with fewer bits.
 
     Parameters
     ----------
     rows : sequence of CandidateLatency
         Rows that failed are left as they are.
+    candidates : sequence of Candidate
+        What they are of.
     request : Request
         Where the files are.
     split : Split
-        The images.
+        The samples.
     progress, cancel
         As for :func:`prunekit.latency.measure`.
     """
-    known = dict[tuple[str, str], Evaluation | str]()
+    known, models = dict[tuple[str, str], Evaluation | str](), {candidate.name: candidate.model for candidate in candidates}
     found = []
     for row in rows:
         key = (row.name, "eager" if RUNTIMES[row.runtime].precision == "float32" else row.runtime)
         if row.error is None and key not in known:
-            known[key] = _accuracy(row, key[1], request, split, progress=progress, cancel=cancel)
+            known[key] = _accuracy(row, key[1], request, split, models[row.name], progress=progress, cancel=cancel)
         seen = known.get(key) if row.error is None else None
         if isinstance(seen, str):
             found.append(replace(row, notes=(*row.notes, seen)))
@@ -113,16 +117,23 @@ def with_accuracy(
 
 
 def _accuracy(
-    row: CandidateLatency, runtime: str, request: Request, split: Any, *, progress: Progress | None, cancel: threading.Event | None
+    row: CandidateLatency,
+    runtime: str,
+    request: Request,
+    split: Any,
+    model: nn.Module,
+    *,
+    progress: Progress | None,
+    cancel: threading.Event | None,
 ) -> Evaluation | str:
-    """Return the accuracy of a candidate in a runtime, or why there is none."""
+    """Return the quality of a candidate in a runtime, or why there is none."""
     words = f"accuracy of {row.name}, {RUNTIMES[runtime].title}"
     tell = None if progress is None else Progress(lambda _, text: progress(1.0, f"{words}: {text}"))
     threads = torch.get_num_threads()  # opening a torch runtime sets them for the whole process
     try:
         files = request.files(request.names.index(row.name))
         session = RUNTIMES[runtime].open(files, threads=row.threads, device=request.device)
-        return evaluate_session(session, split, progress=tell, cancel=cancel)
+        return evaluate_session(session, split, model=model, progress=tell, cancel=cancel)
     except (PrunekitError, OSError) as error:
         check_cancel(cancel)
         return f"its accuracy could not be measured: {error}"

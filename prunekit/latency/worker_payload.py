@@ -1,16 +1,15 @@
-"""What travels to the processes that measure: models as folders, images as arrays, the request as JSON."""
+"""What travels to the processes that measure: models as folders, samples in safetensors files, the request as JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe
@@ -19,12 +18,18 @@ from prunekit.latency.report import Candidate
 from prunekit.models.folder import write_folder
 from prunekit.models.info import info
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.runtimes.quantise import calibration_images
+from prunekit.runtimes.quantise import calibration_samples
 from prunekit.runtimes.session import Files
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of
+from prunekit.tasks.input_form import InputForm, form_of_data, samples_like
+from prunekit.tasks.resolver import resolve
+from prunekit.tasks.stored_batch import read, write
 
 CHECKED = 64
-"""Images on which the scores of the runtimes are compared; a quarter of it for large ones."""
+"""Samples on which the outputs of the runtimes are compared; a quarter of it for large images."""
 LARGE = 96 * 96
+FORM, COMPARED, CALIBRATION = "form.safetensors", "compared.safetensors", "calibration.safetensors"
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Request:
     Attributes
     ----------
     folder : str
-        The private folder: ``0``, ``1``, ... hold the candidates, ``images.npy`` and ``calibration.npy`` the images.
+        The private folder: ``0``, ``1``, ... hold the candidates, and the files named above samples and the form of the inputs.
     names, runtimes : tuple of str
         Candidates and runtimes; the first of both is the baseline.
     batches : tuple of int
@@ -44,7 +49,7 @@ class Request:
     device : str
         ``cpu`` or ``cuda``.
     input_shape : tuple of int
-        Of one sample.
+        Of one sample, or of the first floating tensor in it.
     budget_s : float
         Seconds of turns for each batch.
     min_rounds, seed : int
@@ -80,6 +85,12 @@ class Request:
         found: dict[str, Any] = json.loads(path.read_text())
         kept: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
         return cls(**kept)
+
+    @property
+    def form(self) -> tuple[int, ...]:
+        """What the models take: the shape of one float tensor, or an `InputForm`."""
+        path = Path(self.folder) / FORM
+        return InputForm.of(read(path)) if path.is_file() else tuple(self.input_shape)
 
     def files(self, candidate: int) -> Files:
         """Return where a candidate's files are, or will be."""
@@ -148,33 +159,36 @@ def pack(candidates: Sequence[Candidate], private: Path) -> None:
         pack_model(candidate.model, known[candidate.name], private / str(index))
 
 
-def pack_images(private: Path, shape: tuple[int, ...], runtimes: Sequence[str], data: Any, seed: int) -> tuple[str, str]:
-    """Write the images that runtimes are compared and calibrated on.
+def pack_samples(private: Path, shape: tuple[int, ...], runtimes: Sequence[str], data: Any, seed: int) -> tuple[str, str]:
+    """Write the form of the inputs, and the samples that runtimes are compared and calibrated on.
 
     Returns
     -------
     tuple of str
-        What the images are, in a few words; and why nothing can be quantised, "" where it can.
+        What the samples are, in a few words; and why nothing can be quantised, "" where it can.
     """
-    x, what = _to_compare(shape, data, seed)
-    np.save(private / "images.npy", x.numpy())
+    if isinstance(shape, InputForm):
+        write(shape.example, private / FORM)
+    compared, what = _to_compare(shape, data, seed)
+    write(compared, private / COMPARED)
     if not any(RUNTIMES[name].file == "int8" for name in runtimes):
         return what, ""
     try:
         if data is None:
-            raise LatencyError("int8 is calibrated on training images: give the data")
-        np.save(private / "calibration.npy", np.concatenate(calibration_images(data)))
+            raise LatencyError("int8 is calibrated on training data: give the data")
+        write(Batch.concat(calibration_samples(data)), private / CALIBRATION)
     except PrunekitError as error:
         return what, str(error)
     return what, ""
 
 
-def _to_compare(shape: tuple[int, ...], data: Any, seed: int) -> tuple[Tensor, str]:
-    """Return images of the data where there are some that fit, otherwise noise, and what they are."""
+def _to_compare(shape: tuple[int, ...], data: Any, seed: int) -> tuple[Batch, str]:
+    """Return samples of the data where there are some that fit, otherwise noise, and what they are."""
     n = CHECKED if len(shape) != 3 or shape[1] * shape[2] <= LARGE else CHECKED // 4
     for name in ("validation", "test"):
         split = getattr(data, name, None)
-        if split is not None and len(split) and tuple(split[0][0].shape) == tuple(shape):
-            x = next(iter(split.subset(min(n, len(split))).batches(n)))[0]
-            return x, f"{len(x)} {name} images"
-    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)), f"{n} samples of noise"
+        if split is not None and len(split) and form_of_data(split) == shape:
+            chosen = next(batches_of(split.subset(min(n, len(split))), n))
+            task = resolve(None, data)
+            return replace(chosen, targets=None), f"{chosen.samples} {name} {task.units_of_data}"
+    return samples_like(shape, n, torch.Generator().manual_seed(seed)), f"{n} samples of noise"

@@ -16,6 +16,7 @@ from prunekit.errors import ModelError
 from prunekit.local_code.contract import wrong
 from prunekit.models.input_shape import input_shape_of
 from prunekit.tasks.base import note
+from prunekit.tasks.base import told as carried
 from prunekit.tasks.input_form import InputForm
 
 _TABLE: WeakKeyDictionary[nn.Module, ModelInfo] = WeakKeyDictionary()
@@ -136,6 +137,8 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
     said = {name: getattr(factory, name, None) for name in ("task", "example")}
     if maker is None:
         said = {name: None if callable(value) else value for name, value in said.items()}
+    if factory is None:  # a copy carries what the factory of its original said
+        said = {name: carried(model, name) if value is None else value for name, value in said.items()}
     if said["example"] is not None:
         made = said["example"]() if callable(said["example"]) else said["example"]
         form = InputForm.of(made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
-from prunekit.tasks.nested import named_tensors, parts_of
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.nested import map_tensors, named_tensors, parts_of
 
 NAMES = ("logits", "scores", "out")
 """What class scores are called in a dict, a named tuple or a dataclass."""
@@ -39,6 +40,33 @@ class Choice:
     output: str | int | None = None
     classes: tuple[int, ...] = ()
     sure: bool = True
+
+
+PICTURES, INPUT = "images", "input"
+"""What a model's one floating input is called in a file: of pictures [N, C, H, W], and any other."""
+
+
+def input_names(batch: Batch) -> list[str]:
+    """Return what a batch's tensors are called in a file: by keyword or place, one float tensor alone ``images`` or ``input``."""
+    named = dict(batch.named_tensors())
+    if list(named) == [INPUT] and named[INPUT].ndim == 4 and named[INPUT].is_floating_point():
+        return [PICTURES]
+    return list(named)
+
+
+def refilled(out: Any, tensors: Iterable[Tensor]) -> Any:
+    """Return an output of the same nest with other tensors, in the order of `tensors_of`.
+
+    Raises
+    ------
+    ModelError
+        If there are not as many.
+    """
+    given = list(tensors)
+    if len(given) != len(tensors_of(out)):
+        raise ModelError(f"the model gives {len(tensors_of(out))} tensors, and its file {len(given)}")
+    following = iter(given)
+    return map_tensors(lambda _: next(following), out)
 
 
 def note(model: nn.Module, choice: Choice) -> None:
@@ -146,18 +174,23 @@ def path_of_scores(tensors: Mapping[str, Tensor], samples: int, choice: Choice =
     raise ModelError(_ambiguous(tensors, choice))
 
 
-def export_names(tensors: Mapping[str, Tensor], samples: int, choice: Choice = Choice()) -> list[str]:
-    """Return what tensors are called outside of Python: ``scores`` where it is told which holds them, the others by their path."""
+def export_names(
+    tensors: Mapping[str, Tensor], samples: int, choice: Choice | None = Choice(), taken: Collection[str] = (PICTURES,)
+) -> list[str]:
+    """Return what tensors are called outside of Python: ``scores`` where it is told which holds them, the others by their path.
+
+    Without a choice none of them are class scores; names of inputs are taken.
+    """
     try:
-        chosen = path_of_scores(tensors, samples, choice)
+        chosen = None if choice is None else path_of_scores(tensors, samples, choice)
     except ModelError:
         chosen = None
-    return [SCORES if path == chosen else _outside(path) for path in tensors]
+    return [SCORES if path == chosen else _outside(path, taken) for path in tensors]
 
 
-def _outside(path: str) -> str:
+def _outside(path: str, taken: Collection[str]) -> str:
     """Return a path as the name of an output in a file."""
-    return f"{INDEXED}{path}".rstrip("_") if not path or path[0].isdigit() or path in (SCORES, "images") else path
+    return f"{INDEXED}{path}".rstrip("_") if not path or path[0].isdigit() or path in (SCORES, *taken) else path
 
 
 def _stated(tensors: Mapping[str, Tensor], choice: Choice) -> str | None:

@@ -16,9 +16,12 @@ from torch import Tensor, nn
 
 from prunekit.errors import ModelError
 from prunekit.models.outputs import tensors_of
-from prunekit.models.probe_answers import KINDS, MOST_TENSORS, MOST_VALUES, Answer, Probe, noise
+from prunekit.models.probe_answers import FORM, KINDS, MOST_TENSORS, MOST_VALUES, SEED, Answer, Probe, noise
 from prunekit.models.running import run
 from prunekit.models.state import digests
+from prunekit.tasks.base import told as told_of
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import InputForm, form_of
 
 __all__ = ["Answer", "Probe", "difference", "rounding", "take"]
 
@@ -63,6 +66,8 @@ def take(
     told: dict[str, Any] = {"tensors": digests(model) if hashed else {}, "code": code, "torch": str(torch.__version__)}
     if shape is None:
         return Probe(**told, why="nobody knows which input it takes")
+    if isinstance(shape, InputForm):
+        return _of_form(model, shape, told, most)
     large = sum(p.numel() for p in model.parameters()) > LARGE
     sides, limit, why = tuple(int(side) for side in shape), index_limit(model), ""
     for kind in KINDS if samples is not None else KINDS[:-1]:
@@ -79,7 +84,32 @@ def take(
     return Probe(sides, **told, why=why)
 
 
-def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, code: str = "") -> str:
+def _of_form(model: nn.Module, form: InputForm, told: dict[str, Any], most: int) -> Probe:
+    """Note what a model answers to inputs of its own example."""
+    own = _form(model)
+    if own is None or own != form:
+        return Probe(tuple(form), **told, why="its factory has no example of what it takes")
+    try:
+        first, second = (_asked(model, own.inputs(SAMPLES, _source()), most, turn) for turn in range(2))
+    except ModelError as error:
+        return Probe(tuple(form), **told, why=str(error))
+    if _apart(first, second) > rounding(model):
+        return Probe(tuple(form), **told, why="it answers differently each time that it is asked the same")
+    return Probe(tuple(form), FORM, SAMPLES, 0, first, **told)
+
+
+def _form(model: nn.Module) -> InputForm | None:
+    """Return the form of a model's own example; None where it is one float tensor, or there is none."""
+    form = form_of(model, ()) if told_of(model, "example") is not None else None
+    return form if isinstance(form, InputForm) else None
+
+
+def _source() -> torch.Generator:
+    """Return the random numbers of inputs."""
+    return torch.Generator().manual_seed(SEED)
+
+
+def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, code: str = "", shape: Sequence[int] | None = None) -> str:
     """Say by what a model differs from the one that a probe was taken of; "" where it is the same.
 
     Parameters
@@ -92,25 +122,35 @@ def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, co
         The inputs, where the probe is on samples.
     code : str
         What tells the code of its own file today.
+    shape : InputForm, optional
+        Of its factory's example, where the model does not tell yet.
     """
     changed = _changed(digests(model), probe.tensors) if probe.tensors else ""
     if changed:
         return f"other values than those that were saved in {changed}: a file was changed or damaged, so take it from where it came"
     if not probe.kind:
         return ""
+    inputs: Tensor | Batch
+    if probe.kind == FORM:
+        form = shape if isinstance(shape, InputForm) else _form(model)
+        if form is None or tuple(form) != probe.shape:
+            return f"its factory has another example of what it takes{_source_of(probe, code)}"
+        inputs = form.inputs(probe.samples, _source())
+    else:
+        inputs = probe.inputs(samples)
     try:
-        found = _asked(model, probe.inputs(samples), [len(answer.values) for answer in probe.answers])
+        found = _asked(model, inputs, [len(answer.values) for answer in probe.answers])
     except ModelError as error:
-        return f"it does not run any more ({error}){_source(probe, code)}"
+        return f"it does not run any more ({error}){_source_of(probe, code)}"
     off, allowed = _apart(probe.answers, found), rounding(model)
     if off <= allowed:
         return ""
     by = f"by {off:.2g} of the largest output ({allowed:g} is allowed)" if math.isfinite(off) else "in the shape of its outputs"
     same = "its weights and buffers are those that were saved, and " if probe.tensors else ""
-    return f"{same}its answers differ {by}{_source(probe, code)}"
+    return f"{same}its answers differ {by}{_source_of(probe, code)}"
 
 
-def _source(probe: Probe, code: str) -> str:
+def _source_of(probe: Probe, code: str) -> str:
     """Say what can have changed where no tensor has."""
     now = str(torch.__version__)
     versions = "" if probe.torch == now else f", or the version of torch ({probe.torch} then, {now} now)"
@@ -133,7 +173,7 @@ def index_limit(model: nn.Module) -> int:
     return min((module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)), default=2)
 
 
-def _asked(model: nn.Module, inputs: Tensor, most: int | Sequence[int], turn: int = 0) -> tuple[Answer, ...]:
+def _asked(model: nn.Module, inputs: Tensor | Batch, most: int | Sequence[int], turn: int = 0) -> tuple[Answer, ...]:
     """Return what a model answers and leave it as it was.
 
     Values are noted at most so many, or so many of each tensor; torch's random numbers are those of a turn.
@@ -146,7 +186,8 @@ def _asked(model: nn.Module, inputs: Tensor, most: int | Sequence[int], turn: in
     with at_rest(model), torch.no_grad():
         try:
             torch.manual_seed(turn)
-            found = list(tensors_of(run(model, inputs.clone())).values())[:MOST_TENSORS]
+            given = Batch.of(inputs).map(Tensor.clone)
+            found = list(tensors_of(run(model, given)).values())[:MOST_TENSORS]
         except ModelError:
             raise
         except Exception as error:  # whatever a model's own code raises

@@ -17,6 +17,8 @@ from prunekit.errors import CheckpointError
 SEED = 20_260_611
 MOST_VALUES, MOST_TENSORS, MOST_INPUT = 2048, 16, 2**26
 KINDS = ("normal", "uniform", "indices", "samples")
+FORM = "form"
+"""The kind of inputs that the model's own example tells: floats by seed, whole numbers of the example."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Probe:
     shape : tuple of int
         Of one sample.
     kind : str
-        What the inputs are: ``normal`` or ``uniform`` noise, ``indices``, or ``samples`` that are kept beside; "" where there are none.
+        What the inputs are: ``normal`` or ``uniform`` noise, ``indices``, ``samples`` that are kept beside, or of the ``form`` of the
+        model's own example; "" where there are none.
     samples, limit : int
         How many, and below which number indices lie.
     answers : tuple of Answer
@@ -104,7 +107,7 @@ class Probe:
             assert isinstance(told, Mapping) and told["seed"] == SEED
             shape = _shape(told["shape"], MOST_INPUT)
             samples, kind = int(told["samples"]), str(told["kind"])
-            assert kind in ("", *KINDS) and 0 <= samples <= 8 and bool(kind) == bool(told["answers"])
+            assert kind in ("", *KINDS, FORM) and 0 <= samples <= 8 and bool(kind) == bool(told["answers"])
             answers = tuple(_answer(each) for each in told["answers"][:MOST_TENSORS])
             tensors = {str(name): str(digest) for name, digest in told["tensors"].items()}
             return cls(shape, kind, samples, int(told["limit"]), answers, tensors, *(str(told[key]) for key in ("code", "torch", "why")))

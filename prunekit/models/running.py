@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
-from prunekit.models.outputs import Choice, choice_of, scores_in, tensors_of
+from prunekit.models.outputs import Choice, choice_of, export_names, input_names, scores_in, tensors_of
 from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.classification import Classification, checked_labels
+from prunekit.tasks.from_file import OwnTask
 from prunekit.tasks.resolver import resolve
 
 __all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "task_of", "tensors_of"]
@@ -39,7 +40,7 @@ def task_of(model: nn.Module | None, data: Any = None, asked: str | Task | None 
     return replace(task, scores_of=lambda output, samples: scores_in(output, samples, choice))
 
 
-def run(model: nn.Module, x: Tensor) -> Any:
+def run(model: nn.Module, x: Tensor | Batch) -> Any:
     """Return what a model makes of one batch, moved to its device and type.
 
     Raises
@@ -47,28 +48,47 @@ def run(model: nn.Module, x: Tensor) -> Any:
     ModelError
         If the model does not run on such an input.
     """
-    return PLAIN.forward(model, Batch((x,)))
+    return PLAIN.forward(model, Batch.of(x))
 
 
-def outputs_of(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+def own_task(model: nn.Module) -> OwnTask | None:
+    """Return the user's own task of a model, where it calls the model or names its tensors in a way of its own."""
+    task = resolve(model)
+    return task if isinstance(task, OwnTask) and (task.has("forward") or task.has("tensors")) else None
+
+
+def task_tensors(out: Any, own: OwnTask | None) -> dict[str, Tensor]:
+    """Return the tensors of an output as the user's own task names them, else by their path in it."""
+    return own.tensors(out) if own is not None and own.has("tensors") else tensors_of(out)
+
+
+def file_outputs(model: nn.Module, out: Any, inputs: Batch) -> dict[str, Tensor]:
+    """Return the tensors of an output by what they are called in a file: a classifier's scores ``scores``, else as its task names them."""
+    found = task_tensors(out, own_task(model))
+    choice = choice_of(model) if isinstance(resolve(model), Classification) else None
+    names = export_names(found, inputs.samples, choice, input_names(inputs))
+    return dict(zip(names, found.values(), strict=True))
+
+
+def outputs_of(model: nn.Module, x: Tensor | Batch) -> dict[str, Tensor]:
     """Return all tensors that a model gives for one batch, by path, on the CPU and without gradients; the model is in eval mode."""
     with torch.no_grad():
         return {path: tensor.cpu() for path, tensor in tensors_of(run(model, x)).items()}
 
 
-def raw_scores(model: nn.Module, x: Tensor, classes: int = 0) -> Tensor:
+def raw_scores(model: nn.Module, x: Tensor | Batch, classes: int = 0) -> Tensor:
     """Return a model's class scores for one batch, finite or not; parameters and errors as for :func:`class_scores`."""
     return scores_in(run(model, x), len(x), choice_of(model, classes))
 
 
-def class_scores(model: nn.Module, x: Tensor, classes: int = 0) -> Tensor:
+def class_scores(model: nn.Module, x: Tensor | Batch, classes: int = 0) -> Tensor:
     """Return a model's class scores for one batch.
 
     Parameters
     ----------
     model : nn.Module
         Run as it is; which of several tensors are the scores is told by :mod:`prunekit.models.outputs`.
-    x : Tensor, shape [N, ...]
+    x : Tensor, shape [N, ...], or Batch
         Moved to the model's device and type.
     classes : int
         How many the data have; 0 where nobody knows.

@@ -129,7 +129,7 @@ def restore(model: nn.Module, folder: Path, told: Mapping[str, Any], shape: tupl
     _tell(model, told.get("extra", {}), str(path))
     if earlier:
         return "not checked: it was written by an earlier version, which noted no answers"
-    return "" if told["probe"] is None else _checked(model, Probe.from_dict(told["probe"]), kept.get(SAMPLES), told, folder)
+    return "" if told["probe"] is None else _checked(model, Probe.from_dict(told["probe"]), kept.get(SAMPLES), told, folder, shape)
 
 
 def _kept(folder: Path, told: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -156,17 +156,21 @@ def _tell(model: nn.Module, extra: Mapping[str, Any], name: str) -> None:
         raise CheckpointError(f"{name} holds a state that its modules do not take ({type(error).__name__}: {error})") from error
 
 
-def _checked(model: nn.Module, probe: Probe, samples: Tensor | None, told: Mapping[str, Any], folder: Path) -> str:
+def _checked(  # noqa: PLR0917 (a model, and all that is known of it)
+    model: nn.Module, probe: Probe, samples: Tensor | None, told: Mapping[str, Any], folder: Path, shape: tuple[int, ...] | None
+) -> str:
     """Compare a model with the one that was saved."""
     architecture = str(told["architecture"])
-    differs = difference(model, probe, samples, code_of(architecture))
+    differs = difference(model, probe, samples, code_of(architecture), shape)
     if differs:
         raise CheckpointError(
             f"the model in {folder}, built from {architecture}, is not the one that was saved: {differs}. It is not opened"
         )
     if not probe.kind:
         return f"its weights and buffers are those that were saved; its answers were not noted: {probe.why}"
-    what = {"samples": "samples of its data", "indices": "indices by seed"}.get(probe.kind, "inputs by seed")
+    what = {"samples": "samples of its data", "indices": "indices by seed", "form": "inputs of its own example"}.get(
+        probe.kind, "inputs by seed"
+    )
     return f"it answers as the model that was saved, on {probe.samples} {what}"
 
 

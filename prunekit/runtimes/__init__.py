@@ -11,14 +11,14 @@ from prunekit.runtimes.runtime import Runtime
 if TYPE_CHECKING:
     from prunekit.runtimes.checking import Check, check
     from prunekit.runtimes.export import export_onnx, load_exporter
-    from prunekit.runtimes.quantise import calibration_images, quantise_onnx
+    from prunekit.runtimes.quantise import calibration_samples, quantise_onnx
     from prunekit.runtimes.session import Files, Session
     from prunekit.runtimes.session_accuracy import evaluate_session
 
 _HOME = {
     "checking": ("Check", "check"),
     "export": ("export_onnx", "load_exporter"),
-    "quantise": ("calibration_images", "quantise_onnx"),
+    "quantise": ("calibration_samples", "quantise_onnx"),
     "session": ("Files", "Session"),
     "session_accuracy": ("evaluate_session",),
 }
@@ -29,7 +29,7 @@ __all__ = [
     "Files",
     "Runtime",
     "Session",
-    "calibration_images",
+    "calibration_samples",
     "check",
     "evaluate_session",
     "export_onnx",

@@ -69,12 +69,15 @@ def check(runtime: Runtime, expected: Outputs, found: Outputs, n: int | None = N
         In float32 outputs must be within ``1e-3`` of eager's, relative to the largest value; with fewer bits the agreement of the highest
         score is reported, and only a wrong shape, NaN or infinity is refused.
     expected, found : mapping of str to Tensor, or Tensor
-        Outputs of eager torch and of the runtime, in the same order; class scores are called ``scores``, and a tensor alone holds them.
+        Outputs of eager torch and of the runtime by name, else in the same order; class scores are called ``scores``, and a tensor alone
+        holds them.
     n : int, optional
         Samples compared; as many as the first output is long when left out.
     """
     expected, found = ({SCORES: each} if isinstance(each, Tensor) else each for each in (expected, found))
     n = len(next(iter(expected.values()))) if n is None else n
+    if found.keys() == expected.keys():
+        found = {name: found[name] for name in expected}
     if not all(_finite(tensor) for tensor in expected.values()):
         return Check(None, None, n, False, "eager itself gives outputs that hold NaN or infinity: the model's weights are damaged")
     shapes = [[list(tensor.shape) for tensor in outputs.values()] for outputs in (found, expected)]

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, PrunekitError, RuntimeFault
-from prunekit.models.outputs import choice_of, export_names, tensors_of
-from prunekit.models.running import run
+from prunekit.models.outputs import input_names
+from prunekit.models.running import file_outputs, own_task, run, task_tensors
 from prunekit.runtimes.checking import MOST_ERROR, apart
 from prunekit.runtimes.faults import silence, traced_reason
 from prunekit.runtimes.onnx_session import OnnxSession
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import samples_like
 
-INPUT = "images"
 _ONE_BATCH = (
     "the exported file works for one batch only: the model's code fixes the number of samples "
     "(by a number instead of x.size(0), or by computing outside of torch)"
@@ -26,15 +27,27 @@ _ONE_BATCH = (
 
 
 class Flat(nn.Module):
-    """A model whose tensors come as one tuple, out of whatever it returns: exporters know few kinds of containers."""
+    """A model that takes its tensors one by one and gives them as one tuple, whatever nest it knows: exporters know few containers.
 
-    def __init__(self, model: nn.Module) -> None:
+    Parameters
+    ----------
+    model : nn.Module
+        As it is called by its task.
+    inputs : Batch
+        The nest that it takes.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Batch) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.inputs = model, inputs
+        self.task = own_task(model)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return all tensors in order."""
-        return tuple(tensors_of(self.model(x)).values())
+        following = iter(tensors)
+        given = self.inputs.map(lambda _: next(following))
+        out = self.model(*given.args, **given.kwargs) if self.task is None else self.task.forward(self.model, given)
+        return tuple(task_tensors(out, self.task).values())
 
 
 def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, *, batch: int = 2) -> Path:
@@ -47,7 +60,7 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
     model : nn.Module
         In float32; it is copied, not changed. Of an output that is no tensor alone all tensors are written.
     input_shape : sequence of int
-        Shape of one sample, (C, H, W).
+        Shape of one sample, (C, H, W), or an `InputForm`.
     path : str or Path
         The file to write.
     batch : int
@@ -56,8 +69,9 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
     Returns
     -------
     Path
-        The file: input ``images`` [batch, C, H, W], float32; output ``scores`` [batch, classes] where the model gives class scores, and
-        others by their path in what it returns (``hidden``, ``output_1``; ``output`` for a tensor alone).
+        The file: input ``images`` [batch, C, H, W], float32, or ``input`` of any other shape; of several, each by its keyword or place
+        (``input.0``) and in its own type. Output ``scores`` [batch, classes] where a classifier gives class scores, and others as the
+        model's task names them: by their path in what it returns (``hidden``, ``output_1``; ``output`` for a tensor alone).
 
     Raises
     ------
@@ -67,19 +81,20 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
         If the model cannot be exported, or the file does not give its outputs for another batch; the message names what stops it.
     """
     path, part = Path(path), Path(f"{path}.part")
-    own = copy.deepcopy(model).to("cpu", torch.float32).eval()
+    own, inputs = copy.deepcopy(model).to("cpu", torch.float32).eval(), _noise(batch, input_shape)
+    task = own_task(own)
     with torch.inference_mode():
-        found = tensors_of(run(own, _noise(batch, input_shape)))  # what does not run is told by its own error
+        out = run(own, inputs) if task is None else task.forward(own, inputs)  # what does not run is told by its own error
+    found = file_outputs(own, out, inputs)
     if not found:
         raise ModelError("the model returns no tensor that can be found: return tensors, a tuple, a dict or a dataclass")
-    names = export_names(found, batch, choice_of(own))
-    own = own if list(found) == [""] else Flat(own)
+    plain = isinstance(out, Tensor) and task is None and _alone(inputs)
     try:
         with silence():
-            program = _exported(own, torch.zeros(batch, *input_shape), names)
+            program = _exported(own if plain else Flat(own, inputs), zeros_like(inputs), list(found))
             program.save(str(part), external_data=False)
             _strip(part)
-        _verify(own, part, input_shape, batch + 1)
+        _verify(own, part, _noise(batch + 1, input_shape))
         part.replace(path)
     except PrunekitError:
         raise
@@ -96,11 +111,33 @@ def load_exporter() -> None:
         import_module(package)
 
 
-def _exported(model: nn.Module, example: Tensor, outputs: list[str]) -> Any:
+def zeros_like(inputs: Batch) -> Batch:
+    """Return inputs whose floats are zero: nothing is traced but the shapes of these, and whole numbers may be the places of something."""
+    return inputs.map(lambda tensor: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor)
+
+
+def open_batch(inputs: Batch) -> tuple[dict[int, Any], ...]:
+    """Return for each tensor of a batch which of its axes is left open: the first, where it has an entry for each sample."""
+    samples = torch.export.Dim("batch", min=1)
+    return tuple({0: samples} if tensor.ndim and len(tensor) == inputs.samples else {} for tensor in _tensors(inputs))
+
+
+def _alone(inputs: Batch) -> bool:
+    """Whether one tensor is the whole input."""
+    return len(inputs.args) == 1 and not inputs.kwargs and isinstance(inputs.args[0], Tensor)
+
+
+def _tensors(inputs: Batch) -> list[Tensor]:
+    """Return a batch's tensors in order."""
+    return [tensor for _, tensor in inputs.named_tensors()]
+
+
+def _exported(model: nn.Module, example: Batch, outputs: list[str]) -> Any:
     """Trace the model with an open batch."""
-    open_batch = ({0: torch.export.Dim("batch", min=1)},)
-    names = {"input_names": [INPUT], "output_names": outputs}
-    return torch.onnx.export(model, (example,), dynamo=True, dynamic_shapes=open_batch, verbose=False, **names)  # type: ignore[arg-type]
+    axes = open_batch(example)
+    names = {"input_names": input_names(example), "output_names": outputs}
+    shapes = (axes,) if isinstance(model, Flat) else axes
+    return torch.onnx.export(model, tuple(_tensors(example)), dynamo=True, dynamic_shapes=shapes, verbose=False, **names)  # type: ignore[arg-type]
 
 
 def _strip(path: Path) -> None:
@@ -116,21 +153,20 @@ def _strip(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def _noise(batch: int, input_shape: Sequence[int]) -> Tensor:
+def _noise(batch: int, input_shape: Sequence[int]) -> Batch:
     """Return samples that are the same each time."""
-    return torch.randn(batch, *input_shape, generator=torch.Generator().manual_seed(0))
+    return samples_like(input_shape, batch, torch.Generator().manual_seed(0)).to("cpu", torch.float32)
 
 
-def _verify(model: nn.Module, path: Path, input_shape: Sequence[int], batch: int) -> None:
+def _verify(model: nn.Module, path: Path, inputs: Batch) -> None:
     """Raise unless the file gives the model's outputs for another batch than the one that was traced.
 
     Tracing takes for a constant what is computed outside of torch, and a number of samples that the code spells out.
     """
-    x = _noise(batch, input_shape)
     try:
         with torch.inference_mode():
-            expected = list(tensors_of(run(model, x)).values())
-        found = OnnxSession(path, 1).outputs(x)
+            expected = list(Flat(model, inputs)(*_tensors(inputs)))
+        found = OnnxSession(path, 1).outputs(inputs)
     except PrunekitError as error:
         raise RuntimeFault(_ONE_BATCH) from error
     if [tensor.shape for tensor in found.values()] != [tensor.shape for tensor in expected]:

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from prunekit.errors import RuntimeFault
 from prunekit.runtimes.faults import first_line
-from prunekit.runtimes.session import Session
+from prunekit.runtimes.onnx_session import fed
+from prunekit.runtimes.session import Session, words_of
+
+if TYPE_CHECKING:
+    from prunekit.runtimes.session import Inputs
 
 TELEMETRY = "openvino_telemetry"
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def _shapes(feed: Mapping[str, NDArray[Any]]) -> Shapes:
+    """Return the shapes of arrays."""
+    return tuple(array.shape for array in feed.values())
 
 
 def load_openvino() -> Any:
@@ -52,44 +63,47 @@ class OpenVinoSession(Session):
         self.openvino = load_openvino()
         self.path, self.threads = path, threads
         self.core = self.openvino.Core()
-        self.core.read_model(str(path))  # a file that cannot be read is refused when it is opened
-        self.requests: dict[tuple[int, ...], Any] = {}
+        graph = self.core.read_model(str(path))  # a file that cannot be read is refused when it is opened
+        self.inputs: list[str] = [each.any_name for each in graph.inputs]
+        self.requests: dict[Shapes, Any] = {}
         self.notes: tuple[str, ...] = ()
         self.compile_s: float | None = None
 
-    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+    def outputs(self, x: Inputs) -> dict[str, Tensor]:
         """Return all outputs of the file by name."""
         try:
             self.bind(x)()
-            request = self.requests[tuple(x.shape)]
+            request = self.requests[_shapes(fed(x, self.inputs))]
             places = enumerate(request.model_outputs)
             return {output.any_name: torch.from_numpy(np.array(request.get_output_tensor(i).data)) for i, output in places}
         except RuntimeFault:
             raise
         except Exception as error:
-            raise RuntimeFault(f"OpenVINO does not run the model on samples of shape {list(x.shape[1:])}: {first_line(error)}") from error
+            raise RuntimeFault(f"OpenVINO does not run the model on {words_of(x)}: {first_line(error)}") from error
 
-    def bind(self, x: Tensor) -> Callable[[], object]:
-        """Return a function that makes one forward pass of ``x``; a shape not seen before is compiled here."""
-        shape = tuple(x.shape)
-        if shape not in self.requests:
-            self.requests[shape] = self._compile(shape)
-        request = self.requests[shape]
-        images = self.openvino.Tensor(np.ascontiguousarray(x.numpy(), dtype=np.float32))
+    def bind(self, x: Inputs) -> Callable[[], object]:
+        """Return a function that makes one forward pass of ``x``; shapes not seen before are compiled here."""
+        feed = fed(x, self.inputs)
+        shapes = _shapes(feed)
+        if shapes not in self.requests:
+            self.requests[shapes] = self._compile(shapes)
+        request = self.requests[shapes]
+        given = [(place, self.openvino.Tensor(array)) for place, array in enumerate(feed.values())]
         start, wait = request.start_async, request.wait
 
         def forward() -> object:
-            request.set_input_tensor(images)
+            for place, tensor in given:
+                request.set_input_tensor(place, tensor)
             start()
             return wait()
 
         return forward
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
-        """Return a request for inputs of one shape: a fixed batch lets OpenVINO choose its kernels and plan its memory."""
+    def _compile(self, shapes: Shapes) -> Any:
+        """Return a request for inputs of these shapes: a fixed batch lets OpenVINO choose its kernels and plan its memory."""
         began = perf_counter()
         model = self.core.read_model(str(self.path))
-        model.reshape({0: list(shape)})
+        model.reshape({place: list(shape) for place, shape in enumerate(shapes)})
         # f32 by name: by itself it takes bfloat16 where the processor has it
         settings = {
             "PERFORMANCE_HINT": "LATENCY",

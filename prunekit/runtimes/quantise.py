@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from prunekit.criteria.samples import mixed
 from prunekit.errors import DataError, PrunekitError, RuntimeFault
-from prunekit.runtimes.export import INPUT
 from prunekit.runtimes.faults import first_line, silence
-from prunekit.runtimes.onnx_session import load_onnxruntime
+from prunekit.runtimes.onnx_session import OnnxSession, fed, load_onnxruntime
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of
+from prunekit.tasks.resolver import resolve
 
-Images = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
-def quantise_onnx(onnx: str | Path, images: Iterable[Images], path: str | Path, *, per_channel: bool = True) -> Path:
+def quantise_onnx(onnx: str | Path, samples: Iterable[Batch | Floats], path: str | Path, *, per_channel: bool = True) -> Path:
     """Write an ONNX file whose weights and activations are int8 (ONNX Runtime's static quantisation).
 
     Normalisation is folded into the convolutions first; then each quantised tensor gets a pair of QuantizeLinear and DequantizeLinear,
@@ -32,8 +36,8 @@ def quantise_onnx(onnx: str | Path, images: Iterable[Images], path: str | Path, 
     ----------
     onnx : str or Path
         As :func:`prunekit.runtimes.export_onnx` writes it.
-    images : iterable of ndarray, float32, shape [n, C, H, W]
-        Batches of training images, normalised, as :func:`prunekit.runtimes.calibration_images` returns them.
+    samples : iterable of Batch, or of ndarray, float32, shape [n, ...]
+        Training samples, as :func:`prunekit.runtimes.calibration_samples` returns them.
     path : str or Path
         The file to write.
     per_channel : bool
@@ -47,13 +51,13 @@ def quantise_onnx(onnx: str | Path, images: Iterable[Images], path: str | Path, 
     Raises
     ------
     DataError
-        If there are no images, or they hold NaN or infinity.
+        If there are no samples, or they hold NaN or infinity.
     RuntimeFault
         If the model cannot be quantised; the message says why.
     """
     if not Path(onnx).is_file():
         raise RuntimeFault(f"there is no file {onnx} to quantise: export the model to ONNX first")
-    reader = _reader(images)
+    reader = _reader(samples, Path(onnx))
     try:
         with silence(), tempfile.TemporaryDirectory(prefix="prunekit-int8-") as private:
             return _quantised(Path(onnx), reader, Path(path), Path(private), per_channel)
@@ -63,12 +67,12 @@ def quantise_onnx(onnx: str | Path, images: Iterable[Images], path: str | Path, 
         raise RuntimeFault(f"this model cannot be quantised: {first_line(error)}") from error
 
 
-def _reader(images: Iterable[Images]) -> Any:
-    """Return the images in the form that the calibration reads."""
-    batches = _checked(images)
+def _reader(samples: Iterable[Batch | Floats], onnx: Path) -> Any:
+    """Return the samples in the form that the calibration reads."""
+    batches = _checked(samples, OnnxSession(onnx, 1).inputs)
     first = next(batches, None)
     if first is None:
-        raise DataError("there are no images to calibrate int8 on: give some training images")
+        raise DataError("there are no samples to calibrate int8 on: give some training data")
 
     from onnxruntime.quantization import CalibrationDataReader  # noqa: PLC0415  # loaded only where it is used
 
@@ -76,24 +80,25 @@ def _reader(images: Iterable[Images]) -> Any:
         """One batch after the other."""
 
         def __init__(self) -> None:
-            self.ready: Images | None = first
+            self.ready: dict[str, Any] | None = first
 
-        def get_next(self) -> dict[str, Images] | None:
+        def get_next(self) -> dict[str, Any] | None:
             """Return the next batch, None after the last."""
             batch = self.ready
             self.ready = None if batch is None else next(batches, None)
-            return None if batch is None else {INPUT: batch}
+            return batch
 
     return Reader()
 
 
-def _checked(images: Iterable[Images]) -> Iterator[Images]:
-    """Yield the batches that hold something, as float32, and refuse numbers that would spoil every range."""
-    for batch in images:
-        given = np.ascontiguousarray(batch, dtype=np.float32)
-        if not np.isfinite(given).all():
-            raise DataError("the images to calibrate int8 on hold NaN or infinity: choose others, or check how they are normalised")
-        if len(given):
+def _checked(samples: Iterable[Batch | Floats], names: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the batches that hold something, and refuse numbers that would spoil every range."""
+    for part in samples:
+        batch = part if isinstance(part, Batch) else Batch.of(torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)))
+        given = fed(batch, names)
+        if not all(np.isfinite(array).all() for array in given.values() if array.dtype.kind == "f"):
+            raise DataError("the samples to calibrate int8 on hold NaN or infinity: choose others, or check how they are normalised")
+        if batch.samples:
             yield given
 
 
@@ -127,34 +132,34 @@ def _quantised(onnx: Path, reader: Any, path: Path, private: Path, per_channel: 
 BATCH = 32
 
 
-def calibration_images(data: Any, n: int = 256, seed: int = 0) -> list[NDArray[np.float32]]:
-    """Return training images to calibrate on, mixed, in batches.
+def calibration_samples(data: Any, n: int = 256, seed: int = 0) -> list[Batch]:
+    """Return training samples to calibrate on, mixed, in batches.
 
     Parameters
     ----------
     data : Data
         As ``load_data`` returns it; only its training part is read.
     n : int
-        How many images; all of them where there are no more.
+        How many; all of them where there are no more.
     seed : int
         Of their order.
 
     Returns
     -------
-    list of ndarray, float32, shape [n, C, H, W]
-        Normalised as the model expects them.
+    list of Batch
+        Inputs as the model expects them, without targets.
 
     Raises
     ------
     DataError
-        If there are no training images.
+        If there are no training samples.
     """
     split = getattr(data, "train", None)
     if split is None:
         raise DataError(
-            "int8 is calibrated on training images, and these data have none: "
+            f"int8 is calibrated on training {resolve(None, data).units_of_data}, and these data have none: "
             "choose data with a training part (digits, mnist, cifar10, or an image folder with one)"
         )
     if n < 1:
-        raise DataError(f"calibration needs at least 1 image; got {n!r}")
-    return [np.ascontiguousarray(x.numpy(), dtype=np.float32) for x, _ in mixed(split, n, seed).batches(BATCH)]
+        raise DataError(f"calibration needs at least 1 sample; got {n!r}")
+    return [replace(batch, targets=None) for batch in batches_of(mixed(split, n, seed), BATCH)]

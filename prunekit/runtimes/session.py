@@ -13,6 +13,20 @@ from prunekit.errors import RuntimeFault
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from prunekit.tasks.batch import Batch
+
+    Inputs = Tensor | Batch
+
+
+def words_of(x: Inputs) -> str:
+    """Say which inputs a model was given: the shape of one sample, or every tensor."""
+    from prunekit.tasks.batch import Batch  # noqa: PLC0415 (runtimes are listed without loading torch)
+
+    named = dict(Batch.of(x).named_tensors())
+    if list(named) == ["input"]:
+        return f"samples of shape {list(named['input'].shape[1:])}"
+    return f"inputs of this form ({', '.join(f'{name} {list(tensor.shape)}' for name, tensor in named.items())})"
+
 
 @dataclass(frozen=True)
 class Files:
@@ -62,10 +76,16 @@ class Session(ABC):
     compile_s: float | None = None
 
     @abstractmethod
-    def outputs(self, x: Tensor) -> dict[str, Tensor]:
-        """Return all that a model gives for float32 inputs [N, ...], on the CPU, by name; floats as float32."""
+    def outputs(self, x: Inputs) -> dict[str, Tensor]:
+        """Return all that a model gives for a batch on the CPU, or one tensor [N, ...], by name and on the CPU; floats as float32."""
 
-    def scores(self, x: Tensor, classes: int = 0) -> Tensor:
+    def answer(self, x: Inputs, like: object = None) -> object:
+        """Return the same in the nest that the model itself gives: ``like`` is one output of it, of any batch."""
+        from prunekit.models.outputs import refilled  # noqa: PLC0415 (runtimes are listed without loading torch)
+
+        return refilled(like, self.outputs(x).values())
+
+    def scores(self, x: Inputs, classes: int = 0) -> Tensor:
         """Return class scores on the CPU, float32 [N, classes]; ``classes`` is how many the data have, 0 where nobody knows."""
         from prunekit.models.outputs import SCORES, Choice, scores_in  # noqa: PLC0415 (runtimes are listed without loading torch)
 
@@ -73,7 +93,7 @@ class Session(ABC):
         return scores_in(found, len(x), Choice(SCORES) if SCORES in found else Choice(None, (classes,) if classes else ()))
 
     @abstractmethod
-    def bind(self, x: Tensor) -> Callable[[], object]:
+    def bind(self, x: Inputs) -> Callable[[], object]:
         """Return a function that makes one forward pass of ``x`` and nothing else; ``x`` is converted here, once.
 
         On CUDA the pass is only enqueued: whoever times it synchronises.

@@ -6,18 +6,19 @@ import threading
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.errors import DataError
 from prunekit.evaluation.accuracy import evaluated
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import Progress, eval_mode
 from prunekit.evaluation.quality import Evaluation
-from prunekit.models.outputs import joined
 from prunekit.models.running import classes_of, finite
 from prunekit.runtimes.session import Session
 from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of, length_of
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.resolver import resolve
 
@@ -29,6 +30,7 @@ def evaluate_session(
     split: Any,
     *,
     task: Task | str | None = None,
+    model: nn.Module | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
@@ -42,7 +44,9 @@ def evaluate_session(
     split : Split, Dataset or iterable of batches
         As for :func:`prunekit.evaluate`.
     task : Task or str, optional
-        Left out, that of the data.
+        Left out, that of the model and the data.
+    model : nn.Module, optional
+        What the session was made from: it tells in which nest a file's outputs come. Classifiers need none.
     batch_size : int
         Samples at a time; fewer where they are large.
     progress : callable, optional
@@ -65,40 +69,38 @@ def evaluate_session(
         If ``cancel`` was set.
     """
     hooks: dict[str, Any] = {"batch_size": batch_size, "progress": Progress.of(progress, cancel)}
-    judge, classes = resolve(None, split, task), classes_of(split)
+    judge, classes = resolve(model, split, task), classes_of(split)
     if isinstance(judge, Classification):
         told = replace(judge, scores_of=lambda scores, _: scores)
-        return evaluated(lambda batch: scores_of(session, _only(batch), classes), told, split, **hooks)
-    return evaluated(lambda batch: _outputs_of(session, _only(batch)), judge, split, **hooks)
+        return evaluated(lambda batch: scores_of(session, batch, classes), told, split, **hooks)
+    first = next(batches_of(split, 1), None) if length_of(split) else None
+    if first is None or model is None:
+        raise DataError(f"{judge.title} is measured in a runtime on data that can be indexed, and beside the model itself: give both")
+    with eval_mode(model), torch.inference_mode():
+        like = judge.forward(model, first)
+    hooks["batch_size"] = max(1, min(batch_size, MOST_BYTES // max(_bytes(first), 1)))
+    return evaluated(lambda batch: session.answer(batch, like), judge, split, **hooks)
 
 
-def _only(batch: Batch) -> Tensor:
-    """Return the one tensor that runtimes take."""
-    inputs = [tensor for _, tensor in batch.named_tensors()]
-    if len(inputs) != 1:
-        raise DataError(f"a runtime takes one tensor, and these samples hold {len(inputs)}: measure them in PyTorch")
-    return inputs[0]
+def _bytes(batch: Batch) -> int:
+    """Return what a batch's inputs weigh."""
+    return sum(tensor.nbytes for _, tensor in batch.named_tensors())
 
 
-def _parts(x: Tensor) -> tuple[Tensor, ...]:
+def _parts(x: Batch) -> list[Batch]:
     """Return samples in parts of at most 16 MiB, one sample at least."""
-    return torch.split(x, max(1, MOST_BYTES * len(x) // max(x.nbytes, 1))) if len(x) else (x,)
+    step = max(1, MOST_BYTES * x.samples // max(_bytes(x), 1))
+    return [x.take(np.arange(start, min(start + step, x.samples))) for start in range(0, x.samples, step)] if step < x.samples else [x]
 
 
-def _outputs_of(session: Session, x: Tensor) -> dict[str, Tensor]:
-    """Return all that a model gives for a batch, however large its samples are."""
-    parts = _parts(x)
-    return joined([session.outputs(part) for part in parts], [len(part) for part in parts])
-
-
-def scores_of(session: Session, x: Tensor, classes: int = 0) -> Tensor:
+def scores_of(session: Session, x: Batch | Tensor, classes: int = 0) -> Tensor:
     """Return the class scores of a batch, [N, classes], however large its samples are.
 
     Parameters
     ----------
     session : Session
         An opened model.
-    x : Tensor, shape [N, ...]
+    x : Tensor, shape [N, ...], or Batch
         It is passed on in parts of at most 16 MiB, one sample at least.
     classes : int
         How many the data have; 0 where nobody knows.
@@ -108,4 +110,4 @@ def scores_of(session: Session, x: Tensor, classes: int = 0) -> Tensor:
     ModelError
         If the model gives something else than finite scores for each sample.
     """
-    return finite(torch.cat([session.scores(part, classes) for part in _parts(x)]))
+    return finite(torch.cat([session.scores(part, classes) for part in _parts(Batch.of(x))]))

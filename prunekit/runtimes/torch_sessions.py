@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, RuntimeFault
 from prunekit.models.load import load_model
-from prunekit.models.outputs import choice_of, export_names, scores_in, tensors_of
+from prunekit.models.outputs import choice_of, scores_in
+from prunekit.models.running import file_outputs, own_task
 from prunekit.runtimes.faults import causes, first_line, silence
-from prunekit.runtimes.session import Files, Session
+from prunekit.runtimes.session import Files, Session, words_of
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.nested import map_tensors
+
+if TYPE_CHECKING:
+    from prunekit.runtimes.session import Inputs
 
 
 class TorchSession(Session):
@@ -39,42 +46,46 @@ class TorchSession(Session):
     ) -> None:
         self.model = model.to(device, dtype).to(memory_format=memory_format)
         self.device, self.dtype, self.memory_format = device, dtype, memory_format
+        self.task = own_task(model)
         self.notes: tuple[str, ...] = ()
         self.compile_s: float | None = None
 
-    def outputs(self, x: Tensor) -> dict[str, Tensor]:
+    def outputs(self, x: Inputs) -> dict[str, Tensor]:
         """Return all tensors that the model gives, by the names that they have in a file."""
-        found = tensors_of(self._run(x))
-        names = export_names(found, len(x), choice_of(self.model))
-        return {name: _plain(tensor) for name, tensor in zip(names, found.values(), strict=True)}
+        return {name: _plain(tensor) for name, tensor in file_outputs(self.model, self._run(x), Batch.of(x)).items()}
 
-    def scores(self, x: Tensor, classes: int = 0) -> Tensor:
+    def answer(self, x: Inputs, like: object = None) -> object:
+        """Return what the model gives."""
+        return map_tensors(_plain, self._run(x))
+
+    def scores(self, x: Inputs, classes: int = 0) -> Tensor:
         """Return class scores on the CPU, float32 [N, classes]."""
         return _plain(scores_in(self._run(x), len(x), choice_of(self.model, classes)))
 
-    def _run(self, x: Tensor) -> object:
+    def _run(self, x: Inputs) -> object:
         """Make one pass, and say in plain words what is wrong with it."""
         try:
             return self.bind(x)()
         except ModelError:
             raise
         except Exception as error:
-            raise RuntimeFault(f"the model does not run on samples of shape {list(x.shape[1:])}: {first_line(error)}") from error
+            raise RuntimeFault(f"the model does not run on {words_of(x)}: {first_line(error)}") from error
 
-    def bind(self, x: Tensor) -> Callable[[], object]:
+    def bind(self, x: Inputs) -> Callable[[], object]:
         """Return a function that makes one forward pass of ``x``."""
-        model, given = self.model, self.convert(x)
+        model, given, task = self.model, Batch.of(x).map(self.convert), self.task
+        args, kwargs = given.args, given.kwargs
 
         def forward() -> object:
             with torch.inference_mode():
-                return model(given)
+                return model(*args, **kwargs) if task is None else task.forward(model, given)
 
         return forward
 
     def convert(self, x: Tensor) -> Tensor:
-        """Return the input as the model takes it."""
+        """Return an input as the model takes it; whole numbers keep their type."""
         known = self.memory_format if x.ndim == 4 else torch.preserve_format
-        return x.to(device=self.device, dtype=self.dtype, memory_format=known)
+        return x.to(device=self.device, dtype=self.dtype if x.is_floating_point() else None, memory_format=known)
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -105,17 +116,17 @@ class CompiledSession(TorchSession):
         super().__init__(model, device)
         # shapes are fixed: kernels for any batch are slower, and each candidate is timed at one
         self.model.compile(dynamic=False)
-        self.shapes: set[torch.Size] = set()
+        self.shapes: set[tuple[torch.Size, ...]] = set()
 
-    def bind(self, x: Tensor) -> Callable[[], object]:
-        """Return a function that makes one forward pass of ``x``; a shape not seen before is compiled here."""
-        forward = super().bind(x)
-        if x.shape not in self.shapes:
-            self._compile(forward, x.shape)
+    def bind(self, x: Inputs) -> Callable[[], object]:
+        """Return a function that makes one forward pass of ``x``; shapes not seen before are compiled here."""
+        forward, shapes = super().bind(x), tuple(tensor.shape for _, tensor in Batch.of(x).named_tensors())
+        if shapes not in self.shapes:
+            self._compile(forward, shapes)
         return forward
 
-    def _compile(self, forward: Callable[[], object], shape: torch.Size) -> None:
-        """Compile for one shape and note how long it took."""
+    def _compile(self, forward: Callable[[], object], shapes: tuple[torch.Size, ...]) -> None:
+        """Compile for these shapes and note how long it took."""
         start = perf_counter()
         try:
             # frozen: weights are constants, so that normalisation is folded and fewer kernels are left to compile;
@@ -125,7 +136,7 @@ class CompiledSession(TorchSession):
                 forward()
         except Exception as error:
             raise RuntimeFault(f"torch.compile cannot compile this model: {reason(error)}") from error
-        self.shapes.add(shape)
+        self.shapes.add(shapes)
         self.compile_s = (self.compile_s or 0.0) + perf_counter() - start
         self.notes = (f"compiled in {self.compile_s:.1f} s",)
 

@@ -65,21 +65,21 @@ class OwnTask(BaseTask):
 
     def collate(self, samples: Sequence[tuple[Any, Any]]) -> Batch:
         """Return samples as one batch, by the user's ``collate`` where there is one."""
-        return collate(samples, (lambda each: self._ask("collate", each)) if self._has("collate") else None)
+        return collate(samples, (lambda each: self._ask("collate", each)) if self.has("collate") else None)
 
     def example(self, model: nn.Module) -> Batch:
         """Return the user's example (a function of the model, or inputs), else the default."""
-        if not self._has("example"):
+        if not self.has("example"):
             return super().example(model)
         return Batch.of(self._ask("example", model) if callable(self.own.example) else self.own.example)
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """Return what the model makes of a batch."""
-        return self._ask("forward", model, batch) if self._has("forward") else super().forward(model, batch)
+        return self._ask("forward", model, batch) if self.has("forward") else super().forward(model, batch)
 
     def tensors(self, output: Any) -> dict[str, Tensor]:
         """Return an output's tensors by name."""
-        return dict(self._ask("tensors", output)) if self._has("tensors") else super().tensors(output)
+        return dict(self._ask("tensors", output)) if self.has("tensors") else super().tensors(output)
 
     def loss(self, output: Any, batch: Batch) -> Tensor:
         """Return the user's loss.
@@ -93,7 +93,7 @@ class OwnTask(BaseTask):
 
     def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Return how far a student's output is from a teacher's."""
-        if not self._has("distance"):
+        if not self.has("distance"):
             return super().distance(output, teacher, batch, temperature)
         return self._scalar("distance", output, teacher, batch, temperature)
 
@@ -115,7 +115,7 @@ class OwnTask(BaseTask):
             raise TaskError(f"observe of {self.name} must return a row for each of {batch.samples} samples; it returned {made.n}")
         return made
 
-    def _has(self, method: str) -> bool:
+    def has(self, method: str) -> bool:
         """Whether the user's task defines something that has a default."""
         return getattr(self.own, method, None) is not None
 

@@ -108,6 +108,26 @@ def form_of_data(data: Any) -> tuple[int, ...]:
     return InputForm.of(next(batches_of(split, 2)))
 
 
+def samples_like(shape: Sequence[int], n: int, source: torch.Generator) -> Batch:
+    """Return samples of normal noise on the CPU, float32 where a shape alone says what they are; integers are the example's own."""
+    return shape.inputs(n, source) if isinstance(shape, InputForm) else Batch((torch.randn(n, *shape, generator=source),))
+
+
+def form_words(inputs: Batch) -> str:
+    """Say what a model takes: every tensor with its shape and type, as in ``load [N, 5] float32, kind [N] int64``."""
+    n = inputs.samples
+
+    def sides(tensor: Tensor) -> str:
+        return ", ".join(["N", *map(str, tensor.shape[1:])] if tensor.ndim and len(tensor) == n else map(str, tensor.shape))
+
+    return ", ".join(f"{name} [{sides(each)}] {str(each.dtype).removeprefix('torch.')}" for name, each in inputs.named_tensors())
+
+
+def noted(shape: Sequence[int]) -> tuple[int, ...] | None:
+    """Return a shape as it is kept with a run or in a recipe; None for other forms, which the model's factory or the data tell."""
+    return None if isinstance(shape, InputForm) else tuple(shape)
+
+
 def zeros(model: nn.Module, shape: Sequence[int], n: int) -> Batch:
     """Return samples without content, on the model's device and in its type; integers are the example's own."""
     place = next(model.parameters(), torch.zeros(()))
@@ -120,8 +140,7 @@ def zeros(model: nn.Module, shape: Sequence[int], n: int) -> Batch:
 def noise(model: nn.Module, shape: Sequence[int], n: int, source: torch.Generator) -> Batch:
     """Return samples of normal noise on the model's device; integers are the example's own."""
     place = next(model.parameters(), torch.zeros(()))
-    batch = shape.inputs(n, source) if isinstance(shape, InputForm) else Batch((torch.randn(n, *shape, generator=source),))
-    return batch.to(place.device)
+    return samples_like(shape, n, source).to(place.device)
 
 
 def answer(model: nn.Module, inputs: Batch | Tensor) -> Any:

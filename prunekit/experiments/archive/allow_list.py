@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prunekit.config.ids import ModelId
-from prunekit.config.registered import registered_models
+from prunekit.config.registered import registered_data, registered_models
+from prunekit.config.spec import Recipe
 from prunekit.errors import ModelError, PrunekitError
 from prunekit.experiments.archive.manifest import INT8, ArchiveError, Manifest
 from prunekit.experiments.store import RunStore
@@ -117,6 +119,32 @@ def _known(store: RunStore) -> Iterator[str]:
         name = str(run.model.get("name", ""))
         if is_factory(name):
             yield ModelId(name).name
+
+
+def trusted_recipe(recipe: Recipe, store: RunStore, factory: str | None = None, task: str | None = None) -> Recipe:
+    """Return a recipe that names no code but what a person named here: a stranger's word makes none run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Out of an archive.
+    store : RunStore
+        Whose runs tell which models, tasks and data were used here before.
+    factory, task : str, optional
+        The model and the task that the person names.
+    """
+    runs = [run for run in store.runs(limit=100_000) if run.kind != "imported"]
+    model, named = dict(recipe.model or {}), str((recipe.model or {}).get("task") or "")
+    tasks = {str(run.model.get("task") or "") for run in runs} | {str(known.task or "") for known in registered_models()}
+    model.pop("task", None)
+    name = str(model.get("name", ""))
+    if is_factory(name) and name not in {factory, *_known(store)}:
+        model["name"] = f"{name.rpartition('/')[2].replace('.py:', '.')} of another machine"
+    kept = task or (named if named and (not is_factory(named) or named in tasks) else None)
+    data = {known.name for known in registered_data()} | {str((run.info.get("data") or {}).get("name", "")) for run in runs}
+    strange = recipe.data is not None and is_factory(str(recipe.data["name"])) and str(recipe.data["name"]) not in data
+    told = {**model, **({"task": kept} if kept else {})} if recipe.model is not None else None
+    return replace(recipe, model=told, data=None if strange else recipe.data)
 
 
 def _digest(name: str) -> str:

@@ -22,6 +22,7 @@ from prunekit.experiments.archive.writer import described
 from prunekit.experiments.load_run import Opened
 from prunekit.experiments.store import RunStore
 from prunekit.models.folder import is_folder, read_recipe, stored_architecture, write_folder
+from prunekit.tasks.input_form import InputForm, noted
 
 NOTHING = PruneSpec(sparsity=0.0)
 """The setting of what was not pruned."""
@@ -78,7 +79,8 @@ def assemble(folder: Path, opened: Opened, gathered: Gathered, store: RunStore) 
         shutil.copyfile(opened.file, folder / INT8)
         (folder / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
     else:
-        write_folder(folder, opened.model, recipe, samples=gathered.images[:SHOWN])
+        first = gathered.inputs.args[0] if not isinstance(gathered.pixels.shape, InputForm) else None
+        write_folder(folder, opened.model, recipe, samples=None if first is None else first[:SHOWN])
         _settle(folder / WEIGHTS)
         architecture = stored_architecture(folder)
         source = source_of(architecture, opened.model, gathered.classes)
@@ -102,7 +104,7 @@ def complete(made: Assembled, notes: Sequence[str]) -> None:
     (made.folder / README).write_text(text, encoding="utf-8")
     run = made.opened.run
     manifest = Manifest(
-        run.id, run.kind, run.title[:500], run.weights, run.trained_on, made.architecture, code, made.gathered.pixels.shape,
+        run.id, run.kind, run.title[:500], run.weights, run.trained_on, made.architecture, code, tuple(made.gathered.pixels.shape),
         described(made.folder),
     )  # fmt: skip
     (made.folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
@@ -129,6 +131,12 @@ def _recipe(opened: Opened) -> Recipe:
     run = opened.run
     try:
         spec = NOTHING if run.spec is None else PruneSpec.from_dict(run.spec)
-        return Recipe(run.model, None if opened.data_id is None else opened.data_id.to_dict(), spec, run.recovery, opened.shape)
+        return Recipe(
+            run.model,
+            None if opened.data_id is None else opened.data_id.to_dict(),
+            spec,
+            run.recovery,
+            None if opened.shape is None else noted(opened.shape),
+        )
     except PrunekitError as error:
         raise ArchiveError(f"the setting of run {run.id[:12]} cannot be read: {error}") from error

@@ -12,10 +12,12 @@ from prunekit.errors import LatencyError
 from prunekit.evaluation.progress import Progress
 from prunekit.experiments.archive.manifest import EXPORTED, ONNX
 from prunekit.latency.worker import run_child
+from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.stored_batch import write
 
 WORK = "prunekit.experiments.archive.forms_worker:make_all"
 FORMS = (ONNX, EXPORTED)
-REQUEST = "request.json"
+REQUEST, FORM = "request.json", "form.safetensors"
 
 
 def make_forms(
@@ -28,7 +30,7 @@ def make_forms(
     folder : Path
         As `write_folder` wrote it, ``load.py`` with it. Files of its own go into the folder above it, which is private.
     shape : sequence of int
-        Of one sample.
+        Of one sample, or an `InputForm`.
     progress, cancel
         As for :func:`prunekit.experiments.archive.export_run`.
 
@@ -38,6 +40,8 @@ def make_forms(
         Name of the file -> ``error`` (why it could not be made; "") and ``batch`` (1 where it takes one sample at a time; 0 for any).
     """
     request = folder.parent / REQUEST
+    if isinstance(shape, InputForm):
+        write(shape.example, folder.parent / FORM)
     request.write_text(json.dumps({"folder": str(folder), "shape": list(shape)}), encoding="utf-8")
     died = ""
     try:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import runpy
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from prunekit.errors import RuntimeFault
-from prunekit.experiments.archive.forms import FORMS, note_of
+from prunekit.experiments.archive.forms import FORM, FORMS, note_of
 from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
 from prunekit.latency import counters
 from prunekit.latency.forked import in_a_process
@@ -23,8 +25,11 @@ from prunekit.models.load import load_model
 from prunekit.models.outputs import tensors_of
 from prunekit.models.running import run
 from prunekit.runtimes.checking import MOST_ERROR, apart
-from prunekit.runtimes.export import Flat, export_onnx, load_exporter
+from prunekit.runtimes.export import Flat, export_onnx, load_exporter, open_batch, zeros_like
 from prunekit.runtimes.faults import silence, traced_reason
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import InputForm, samples_like
+from prunekit.tasks.stored_batch import read
 
 WORDS = {ONNX: "writing model.onnx", EXPORTED: "writing model.pt2"}
 
@@ -71,24 +76,35 @@ def export_program(model: nn.Module, shape: tuple[int, ...], path: Path) -> int:
 
 def _save(model: nn.Module, shape: tuple[int, ...], batch: int, path: Path) -> None:
     """Trace with samples of zeros, compare on others, and save; paths of this machine are left out."""
-    open_batch = ({0: torch.export.Dim("batch", min=1)},) if batch > 1 else None
+    inputs = zeros_like(samples_like(shape, batch, torch.Generator().manual_seed(0)))
     with torch.no_grad():
         # an exporter knows lists, tuples and dicts; what stands in another container comes as one tuple
-        known = all(
-            isinstance(leaf, (Tensor, int, float, str, bool, type(None))) for leaf in tree_leaves(model(torch.zeros(batch, *shape)))
-        )
-        model = model if known else Flat(model)
-        program = torch.export.export(model, (torch.zeros(batch, *shape),), dynamic_shapes=open_batch)
-    _compare(model, program.module(), torch.randn(2 * batch - 1, *shape, generator=torch.Generator().manual_seed(0)))
+        known = all(isinstance(leaf, (Tensor, int, float, str, bool, type(None))) for leaf in tree_leaves(run(model, inputs)))
+        if known:
+            axes = _axes(model, inputs) if batch > 1 else None
+            program = torch.export.export(model, inputs.args, inputs.kwargs, dynamic_shapes=axes)
+        else:
+            tensors = tuple(tensor for _, tensor in inputs.named_tensors())
+            program = torch.export.export(Flat(model, inputs), tensors, dynamic_shapes=(open_batch(inputs),) if batch > 1 else None)
+    _compare(model, program.module(), known, samples_like(shape, 2 * batch - 1, torch.Generator().manual_seed(0)))
     for node in program.graph_module.graph.nodes:
         node.meta.pop("stack_trace", None)
     torch.export.save(program, path)
 
 
-def _compare(model: nn.Module, exported: nn.Module, x: Tensor) -> None:
+def _axes(model: nn.Module, inputs: Batch) -> Any:
+    """Return which axes of a batch's tensors are left open, in the nest that they are passed in."""
+    following = iter(open_batch(inputs))
+    nest = inputs.map(lambda _: next(following))  # type: ignore[arg-type,return-value]
+    return dict(inspect.signature(model.forward).bind(*nest.args, **nest.kwargs).arguments) if nest.kwargs else nest.args
+
+
+def _compare(model: nn.Module, exported: nn.Module, nested: bool, x: Batch) -> None:
     """Raise unless the program gives the model's outputs for another batch than the one that was traced."""
     with torch.inference_mode():
-        expected, found = (list(tensors_of(run(each, x)).values()) for each in (model, exported))
+        expected = list(tensors_of(run(model, x)).values())
+        flat = tuple(tensor for _, tensor in x.named_tensors())
+        found = list(tensors_of(run(exported, x if nested else Batch(flat, {}, None, x.samples))).values())
     off = max(map(apart, expected, found), default=math.inf) if len(expected) == len(found) else math.inf
     if not off <= MOST_ERROR:
         raise RuntimeFault(f"the exported program gives other outputs than the model ({off:.1e} of the largest)")
@@ -108,7 +124,8 @@ def _model(folder: Path) -> nn.Module:
 def make_all(path: Path, say: Say) -> dict[str, object]:
     """Make all forms, one after the other."""
     told = json.loads(path.read_text(encoding="utf-8"))
-    folder, shape = Path(told["folder"]), tuple(told["shape"])
+    folder, form = Path(told["folder"]), Path(told["folder"]).parent / FORM
+    shape = InputForm.of(read(form)) if form.is_file() else tuple(told["shape"])
     load_exporter()
     for place, name in enumerate(FORMS):
         ended = in_a_process(make, folder, shape, name, alive=partial(say, place / len(FORMS), WORDS[name]))

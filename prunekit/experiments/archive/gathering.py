@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.progress import eval_mode
 from prunekit.experiments.archive.manifest import ArchiveError
 from prunekit.experiments.load_run import Opened
 from prunekit.experiments.loading import load
 from prunekit.models.info import ModelInfo, info
 from prunekit.models.load import load_model
 from prunekit.models.outputs import joined
-from prunekit.models.running import classes_of
+from prunekit.models.running import classes_of, file_outputs, own_task
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of
+from prunekit.tasks.classification import Classification
+from prunekit.tasks.input_form import InputForm, form_of_data, samples_like
+from prunekit.tasks.resolver import resolve
 
 COMPARED, COMPARED_LARGE, LARGE = 256, 32, 96 * 96
 """Images that forms are compared on; for large images; from how many pixels on an image is large."""
@@ -33,7 +40,7 @@ class Pixels:
     Attributes
     ----------
     shape : tuple of int
-        Of one sample.
+        Of one sample, or an `InputForm`.
     mean, std : tuple of float or None
         Of each channel, for pixels in 0..1; None where nobody said.
     classes : tuple of str
@@ -63,7 +70,7 @@ class Gathered:
     ----------
     pixels : Pixels
         What the run expects.
-    images : Tensor
+    inputs : Batch
         Samples.
     outputs : dict of str to Tensor
         What the run itself gives for them, by path: all tensors with an entry for each sample.
@@ -75,15 +82,18 @@ class Gathered:
         What the samples are, in a few words.
     notes : tuple of str
         What a person should know.
+    filed : dict of str to Tensor, optional
+        What ``model.onnx`` gives, by name and in order, where the user's own task calls the model or names its tensors in its own way.
     """
 
     pixels: Pixels
-    images: Tensor
+    inputs: Batch
     outputs: dict[str, Tensor]
     places: dict[str, int]
     path: str | None
     what: str
     notes: tuple[str, ...] = ()
+    filed: dict[str, Tensor] | None = None
 
     @property
     def classes(self) -> int:
@@ -101,19 +111,28 @@ def gather(opened: Opened) -> Gathered:
     """
     known = _known(opened)
     data, notes = _data(opened, known)
-    if data is not None and opened.shape is not None and tuple(data.test[0][0].shape) != tuple(opened.shape):
+    if data is not None and opened.shape is not None and tuple(form_of_data(data)) != tuple(opened.shape):
         # nobody measured it on these: a run without data is of the size that it was made for
         notes = (f"The forms were compared on noise: {data.id.name} has samples of another shape than the run.",)
         data = None
     pixels = _pixels(opened, known, data)
-    images, what = _images(pixels.shape, data)
-    parts = torch.split(images, BATCH)
+    inputs, what = _inputs(pixels.shape, data)
+    parts = [inputs.take(np.arange(start, min(start + BATCH, inputs.samples))) for start in range(0, inputs.samples, BATCH)]
+    sizes = [len(part) for part in parts]
     found = [opened.outputs(part) for part in parts]
-    outputs, places = joined(found, [len(part) for part in parts]), {path: place for place, path in enumerate(found[0])}
+    outputs, places = joined(found, sizes), {path: place for place, path in enumerate(found[0])}
     if not outputs:
         raise ArchiveError("the model gives no tensor with an entry for each sample, so that nothing can be compared")
-    path = opened.path_of_scores(outputs, len(pixels.classes) or classes_of(getattr(data, "test", None)))
-    return Gathered(pixels, images, outputs, {name: places[name] for name in outputs}, path, what, notes)
+    path = None
+    if isinstance(resolve(opened.model, data), Classification):
+        path = opened.path_of_scores(outputs, len(pixels.classes) or classes_of(getattr(data, "test", None)))
+    filed = None
+    task = None if opened.model is None else own_task(opened.model)
+    if opened.model is not None and task is not None:
+        with eval_mode(opened.model), torch.inference_mode():
+            each = [file_outputs(opened.model, task.forward(opened.model, part), part) for part in parts]
+        filed = joined(each, sizes)
+    return Gathered(pixels, inputs, outputs, {name: places[name] for name in outputs}, path, what, notes, filed)
 
 
 def _known(opened: Opened) -> ModelInfo:
@@ -147,7 +166,7 @@ def _pixels(opened: Opened, known: ModelInfo, data: Any) -> Pixels:
     """Return what the model expects: as the images were made that it was measured on, else as the catalog says."""
     test = getattr(data, "test", None)
     normal = getattr(test, "normal", None)
-    shape = tuple(test[0][0].shape) if test is not None else _shape(opened, known)
+    shape = form_of_data(test) if test is not None else _shape(opened, known)
     mean, std = (known.mean, known.std) if normal is None else (normal.mean, normal.std)
     classes = tuple(getattr(data, "classes", ())) or known.classes
     return Pixels(shape, _floats(mean), _floats(std), classes, str(getattr(data, "pixels", "")))
@@ -158,7 +177,7 @@ def _shape(opened: Opened, known: ModelInfo) -> tuple[int, ...]:
     shape = opened.shape or known.input_shape
     if shape is None:
         raise ArchiveError("nobody knows what input this model takes: set input_shape on its factory, or measure the run on data first")
-    return tuple(int(side) for side in shape)
+    return shape if isinstance(shape, InputForm) else tuple(int(side) for side in shape)
 
 
 def _floats(values: Floats | None) -> Floats | None:
@@ -166,10 +185,11 @@ def _floats(values: Floats | None) -> Floats | None:
     return None if values is None else tuple(float(value) for value in values)
 
 
-def _images(shape: tuple[int, ...], data: Any) -> tuple[Tensor, str]:
-    """Return test images where there are data, otherwise noise, and what they are."""
+def _inputs(shape: tuple[int, ...], data: Any) -> tuple[Batch, str]:
+    """Return test samples where there are data, otherwise noise, and what they are."""
     n = COMPARED_LARGE if len(shape) == 3 and shape[1] * shape[2] > LARGE else COMPARED
     if data is not None and len(data.test):
         split = data.test.subset(n)
-        return torch.cat([images for images, _ in split.batches(BATCH)]), f"{len(split)} test images of {data.id.name}"
-    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(0)), f"{n} samples of noise"
+        whole = Batch.concat([replace(batch, targets=None) for batch in batches_of(split, BATCH)])
+        return whole, f"{len(split)} test {resolve(None, data).units_of_data} of {data.id.name}"
+    return samples_like(shape, n, torch.Generator().manual_seed(0)), f"{n} samples of noise"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -16,9 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from prunekit.config.ids import ModelId
-from prunekit.config.registered import registered_data
 from prunekit.config.spec import Recipe
-from prunekit.experiments.archive.allow_list import architecture_of, check_graph
+from prunekit.experiments.archive.allow_list import architecture_of, check_graph, trusted_recipe
 from prunekit.experiments.archive.assembling import NOTHING
 from prunekit.experiments.archive.manifest import BESIDE, INT8, RECIPE, RESULT, SAMPLES, WEIGHTS, ArchiveError, Manifest
 from prunekit.experiments.archive.reader import recipe_in, unpack
@@ -29,19 +28,25 @@ from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import digest, run_id
 from prunekit.experiments.records import Label, Run
 from prunekit.experiments.store import RunStore
-from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import count
 from prunekit.models.drafts import draft, put
 from prunekit.models.folder import stored_architecture, write_folder
+from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.models.running import outputs_of
 from prunekit.models.state import state_hash
+from prunekit.tasks.input_form import form_of
 
 NEEDED = (WEIGHTS, BESIDE, INT8, RECIPE, RESULT, SAMPLES)
 
 
 def import_archive(
-    source: str | PathLike[str] | bytes, store: RunStore | None = None, *, factory: str | None = None, called: str = ""
+    source: str | PathLike[str] | bytes,
+    store: RunStore | None = None,
+    *,
+    factory: str | None = None,
+    task: str | None = None,
+    called: str = "",
 ) -> Run:
     """Keep the model of an archive as a run of its own.
 
@@ -57,6 +62,9 @@ def import_archive(
     factory : str, optional
         ``path/to/file.py:factory`` that builds the architecture, where that is neither a sample nor torchvision's. Without it a factory is
         looked for among what was registered or used here before.
+    task : str, optional
+        What it is for, where that is a task of the user's own: a file that an archive names is not run unless it is named here, too, or
+        was used here before.
     called : str
         A name for the run; "" for the one that it had where it was exported, unless it has one here.
 
@@ -76,7 +84,7 @@ def import_archive(
     where = usual_store() if store is None else store
     try:
         with tempfile.TemporaryDirectory(prefix="prunekit-import-") as private:
-            return _Import(Path(private), where, factory, Label("", name=called).name).carry_out(source)
+            return _Import(Path(private), where, factory, task, Label("", name=called).name).carry_out(source)
     except OSError as error:
         raise ArchiveError(f"the archive cannot be taken in: {error.strerror or error}. Nothing of it is kept; free some space") from None
 
@@ -88,13 +96,16 @@ class _Import:
     private: Path
     store: RunStore
     factory: str | None
+    task: str | None
     called: str
 
     def carry_out(self, source: str | PathLike[str] | bytes) -> Run:
         """Check, build, keep."""
         manifest = unpack(source, self.private, NEEDED)
-        recipe, result = recipe_in(self.private), result_in(self.private)
-        told = {"told": told_of(result, manifest), "input_shape": list(manifest.input_shape)}
+        recipe, result = trusted(self.private, self.store, self.factory, self.task), result_in(self.private)
+        samples = Samples.read(self.private)
+        nested = samples is not None and samples.nest is not None
+        told = {"told": told_of(result, manifest), "input_shape": None if nested else list(manifest.input_shape)}
         if INT8 in manifest.files:
             check_graph(self.private / INT8)
             run = self._run(manifest, recipe, {**told, "file": INT8, "bytes": manifest.files[INT8][1]})
@@ -116,7 +127,7 @@ class _Import:
     def _counts(model: nn.Module, manifest: Manifest) -> dict[str, Any]:
         """Count what was built: what the archive tells of it is only told."""
         try:
-            return asdict(count(model, manifest.input_shape))
+            return asdict(count(model, form_of(model, info(model).input_shape or manifest.input_shape)))
         except (RuntimeError, MemoryError) as error:
             raise ArchiveError(f"the model in the archive does not run: {' '.join(str(error).split())[:200]}") from None
 
@@ -175,14 +186,18 @@ def built(folder: Path, manifest: Manifest, recipe: Recipe, store: RunStore, fac
     samples = Samples.read(folder)
     if samples is not None:
         samples.check(lambda x: outputs_of(model, x))
-    named = recipe.model if (recipe.model or {}).get("name") == here else ModelId(here).to_dict()
-    return model, replace(recipe, model=named, data=_known_data(recipe.data), input_shape=recipe.input_shape or manifest.input_shape)
+    for_ = {key: value for key, value in (recipe.model or {}).items() if key == "task"}
+    named = recipe.model if (recipe.model or {}).get("name") == here else {**ModelId(here).to_dict(), **for_}
+    nested = samples is not None and samples.nest is not None
+    shape = recipe.input_shape or (None if nested else manifest.input_shape)
+    return model, replace(recipe, model=named, input_shape=shape)
 
 
-def _known_data(plain: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the data of a recipe; none where they are code that was not named here: a stranger's word makes none run."""
-    strange = plain is not None and is_factory(str(plain["name"])) and str(plain["name"]) not in {data.name for data in registered_data()}
-    return None if strange else plain
+def trusted(folder: Path, store: RunStore, factory: str | None, task: str | None) -> Recipe:
+    """Return the recipe of an unpacked archive, without code that nobody named here; what opens the folder reads the same."""
+    recipe = trusted_recipe(recipe_in(folder), store, factory, task)
+    (folder / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
+    return recipe
 
 
 def _rename(path: Path, architecture: str) -> None:

@@ -119,7 +119,7 @@ class Manifest:
     code : str
         Name of the Python file with the architecture that lies in the archive; "" where there is none.
     input_shape : tuple of int
-        Of one sample.
+        Of one sample; of several inputs, of the first float one, which may be a number alone.
     files : dict of str to (str, int)
         Every other file in it: sha256 and bytes.
 
@@ -147,7 +147,7 @@ class Manifest:
         _need(all(text == "" or _HASH.fullmatch(text) for text in (self.weights, self.trained_on)), "its hashes are no hashes")
         _need(self.code == "" or bool(CODE.fullmatch(self.code)), "it names no Python file as its code")
         shape = self.input_shape
-        _need(0 < len(shape) <= 8 and all(type(side) is int and 0 < side < 2**20 for side in shape), "its input_shape is not a shape")
+        _need(len(shape) <= 8 and all(type(side) is int and 0 < side < 2**20 for side in shape), "its input_shape is not a shape")
         for name, (digest, size) in self.files.items():
             _need(most_bytes(name) is not None and name != MANIFEST, f"it lists a file that an archive does not hold, {name[:80]!r}")
             _need(isinstance(digest, str) and bool(_HASH.fullmatch(digest)), f"the hash of {name} is no hash")

@@ -7,7 +7,9 @@ from string import Template
 
 from prunekit.experiments.archive.architecture import Source
 from prunekit.experiments.archive.gathering import Pixels
-from prunekit.experiments.archive.samples import Samples
+from prunekit.experiments.archive.samples import INPUTS, NESTED, Samples
+from prunekit.tasks.input_form import form_words
+from prunekit.tasks.stored_batch import flattened
 
 TORCH = Template('''\
 """$title
@@ -91,8 +93,8 @@ def compare(model, told, tensors):
         raise ValueError("this is not the network that was saved: other values in " + ", ".join(changed[:4]))
     kept = read(HERE / "samples.safetensors")[1]
     wanted = {OUTPUT if name == "outputs" else name[len("outputs."):]: kept[name] for name in kept if name.startswith("outputs")}
-    for place, sample in enumerate(kept["inputs"]):
-        found = tensors_in(predict(model, sample[None].to(dtype_of(model))))
+    for place in range(SAMPLES):
+        found = tensors_in($ask)
         off = max(difference(found.get(path), values[place]) for path, values in wanted.items())
         if not off <= ALLOWED:
             raise ValueError(
@@ -139,11 +141,72 @@ def tensors_in(out, path=""):
     return found
 
 
+$predict$normalise$accuracy
+
+if __name__ == "__main__":
+    model = load_model()
+$judge    found = tensors_in($first)
+    print("first prediction:", *(f"{path} {tuple(tensor.shape)}".strip() for path, tensor in found.items()))
+''')
+
+PREDICT = {
+    "torch": '''\
 def predict(model, images):
-    """Return $gives of images [N, *INPUT_SHAPE], float32, normalised."""
+    """Return $gives of $samples."""
     with torch.inference_mode():
         return model(images)
-$normalise
+''',
+    "nested": '''\
+def predict(model, *args, **kwargs):
+    """Return $gives of samples: $samples."""
+    with torch.inference_mode():
+        return model(*args, **kwargs)
+
+
+def samples(kept, place):
+    """Return one of the inputs in samples.safetensors as the network takes it: positional and keyword arguments."""
+    one = {name: kept[name][place : place + 1] if kept[name].shape[:1] == (SAMPLES,) else kept[name] for name in kept}
+    return [grown(part, one) for part in NEST["args"]], {key: grown(part, one) for key, part in NEST["kwargs"].items()}
+
+
+def grown(plain, parts):
+    """Return what a nest of names holds."""
+    ((kind, held),) = plain.items()
+    if kind == "tensor":
+        return parts[held]
+    if kind == "dict":
+        return {key: grown(part, parts) for key, part in held.items()}
+    return held if kind == "value" else (tuple if kind == "tuple" else list)(grown(part, parts) for part in held)
+
+
+def asked(model, kept, place):
+    """Return what the network gives for one of the inputs in samples.safetensors."""
+    args, kwargs = samples(kept, place)
+    return predict(model, *args, **kwargs)
+''',
+}
+ASK = {"torch": 'predict(model, kept["inputs"][place][None].to(dtype_of(model)))', "nested": "asked(model, kept, place)"}
+FIRST = {
+    "torch": "predict(model, torch.zeros(1, *INPUT_SHAPE))",
+    "nested": 'asked(model, read(HERE / "samples.safetensors")[1], 0)',
+}
+JUDGE = """\
+    if len(sys.argv) > 1:
+        right, samples = accuracy(model, sys.argv[1])
+        print(f"accuracy: {right} of {samples}, {100 * right / samples:.1f} %")
+        sys.exit()
+"""
+ACCURACY = {
+    "int8": '''
+
+def accuracy(model, path):
+    """Return how many samples of a file are right, and how many there are: `images`, normalised, and `labels`."""
+    with np.load(path) as file:
+        images, labels = file["images"], file["labels"]
+    parts = [predict(model, images[at : at + 64]).argmax(1) for at in range(0, len(labels), 64)]
+    return int((np.concatenate(parts) == labels).sum()), len(labels)
+''',
+    "torch": '''
 
 def accuracy(model, path):
     """Return how many samples of a file are right, and how many there are: `images`, normalised, and `labels`."""
@@ -155,17 +218,8 @@ def accuracy(model, path):
     for part, known in zip(images.split(64), labels.split(64)):
         right += int((tensors_in(predict(model, part))[OUTPUT].argmax(1) == known).sum())
     return right, len(labels)
-
-
-if __name__ == "__main__":
-    model = load_model()
-    if len(sys.argv) > 1:
-        right, samples = accuracy(model, sys.argv[1])
-        print(f"accuracy: {right} of {samples}, {100 * right / samples:.1f} %")
-    else:
-        found = tensors_in(predict(model, torch.zeros(1, *INPUT_SHAPE)))
-        print("first prediction:", *(f"{path} {tuple(tensor.shape)}".strip() for path, tensor in found.items()))
-''')
+''',
+}
 
 INT8 = Template('''\
 """$title
@@ -192,8 +246,8 @@ def load_model(path=HERE / "model.int8.onnx", check=True):
     model = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     kept = load_file(str(HERE / "samples.safetensors")) if check else {}
     wanted = {OUTPUT if name == "outputs" else name[len("outputs."):]: kept[name] for name in kept if name.startswith("outputs")}
-    for place, sample in enumerate(kept.get("inputs", ())):
-        found = outputs(model, sample[None])
+    for place in range(SAMPLES if check else 0):
+        found = outputs(model, *(kept[name][place : place + 1] if len(kept[name]) == SAMPLES else kept[name] for name in INPUTS))
         for name, values in wanted.items():
             off = float(np.abs(found[name][0] - values[place]).max() / max(np.abs(values[place]).max(), 1e-30))
             if not off <= ALLOWED:
@@ -201,32 +255,22 @@ def load_model(path=HERE / "model.int8.onnx", check=True):
     return model
 
 
-def outputs(model, images):
-    """Return all that the network gives, by name."""
-    found = model.run(None, {model.get_inputs()[0].name: np.asarray(images, dtype=np.float32)})
+def outputs(model, *arrays):
+    """Return all that the network gives, by name; inputs in the order of the file, floats as float32."""
+    given = [array.astype(np.float32) if array.dtype.kind == "f" else array for array in map(np.asarray, arrays)]
+    found = model.run(None, dict(zip([each.name for each in model.get_inputs()], given)))
     return dict(zip([output.name for output in model.get_outputs()], found))
 
 
-def predict(model, images):
-    """Return $gives of images [N, *INPUT_SHAPE], float32, normalised."""
-    return outputs(model, images)[OUTPUT]
-$normalise
-
-def accuracy(model, path):
-    """Return how many samples of a file are right, and how many there are: `images`, normalised, and `labels`."""
-    with np.load(path) as file:
-        images, labels = file["images"], file["labels"]
-    parts = [predict(model, images[at : at + 64]).argmax(1) for at in range(0, len(labels), 64)]
-    return int((np.concatenate(parts) == labels).sum()), len(labels)
-
+def predict(model, *arrays):
+    """Return $gives of $samples."""
+    return outputs(model, *arrays)[OUTPUT]
+$normalise$accuracy
 
 if __name__ == "__main__":
     model = load_model()
-    if len(sys.argv) > 1:
-        right, samples = accuracy(model, sys.argv[1])
-        print(f"accuracy: {right} of {samples}, {100 * right / samples:.1f} %")
-    else:
-        print("first prediction:", predict(model, np.zeros((1, *INPUT_SHAPE))).shape)
+$judge    kept = load_file(str(HERE / "samples.safetensors"))
+    print("first prediction:", predict(model, *(kept[name][:1] if len(kept[name]) == SAMPLES else kept[name] for name in INPUTS)).shape)
 ''')
 
 NORMALISE = {
@@ -262,18 +306,39 @@ def program(title: str, pixels: Pixels, source: Source | None, samples: Samples)
         What the model is known by, and where its class scores stand in what it returns.
     """
     kind = "int8" if source is None else "torch"
-    parts = {"title": _quoted(title), "constants": _constants(pixels, samples), "normalise": NORMALISE[kind] if pixels.image else ""}
+    parts = {
+        "title": _quoted(title),
+        "constants": _constants(pixels, samples, source is None),
+        "normalise": NORMALISE[kind] if pixels.image else "",
+    }
+    judged = samples.scores and samples.nest is None
+    parts |= {"accuracy": ACCURACY[kind] if judged else "", "judge": JUDGE if judged else "", "samples": _taken(pixels, samples)}
     alone = "class scores [N, classes]" if samples.scores else "the output"
     if source is None:
         return INT8.substitute(parts, gives=alone)
     gives = alone if not samples.path else f"what the network gives ({'class scores' if samples.scores else 'its first tensor'} at OUTPUT)"
     package = f", safetensors and {source.package}" if source.package else " and safetensors"
-    return TORCH.substitute(parts, gives=gives, package=package, build=textwrap.indent("\n".join(source.lines), "    "))
+    form = "torch" if samples.nest is None else "nested"
+    parts |= {"predict": Template(PREDICT[form]).substitute(parts, gives=gives), "ask": ASK[form], "first": FIRST[form]}
+    return TORCH.substitute(parts, package=package, build=textwrap.indent("\n".join(source.lines), "    "))
 
 
-def _constants(pixels: Pixels, samples: Samples) -> str:
+def _taken(pixels: Pixels, samples: Samples) -> str:
+    """Say what the network takes."""
+    if samples.nest is None:
+        return f"{'images' if len(pixels.shape) == 3 else 'samples'} [N, *INPUT_SHAPE], float32, normalised"
+    return form_words(samples.inputs)
+
+
+def _constants(pixels: Pixels, samples: Samples, int8: bool) -> str:
     """Return what is known of the input as lines of Python."""
-    lines = [f"INPUT_SHAPE = {pixels.shape!r}  # of one sample" + (": channels, height, width" if len(pixels.shape) == 3 else "")]
+    shape, nest = tuple(pixels.shape), samples.nest
+    lines = [f"INPUT_SHAPE = {shape!r}  # of one sample" + (": channels, height, width" if len(shape) == 3 else "")] if nest is None else []
+    lines.append(f"SAMPLES = {samples.inputs.samples}  # inputs in samples.safetensors")
+    if int8:
+        lines.append(f"INPUTS = {tuple(flattened(samples.inputs, NESTED)[0]) if nest is not None else (INPUTS,)!r}  # their names there")
+    elif nest is not None:
+        lines.append(f"NEST = {nest!r}  # by their names there")
     if pixels.image:
         lines.append(f"MEAN, STD = {pixels.mean!r}, {pixels.std!r}  # of each channel, for pixels in 0..1")
     where = "the class scores" if samples.scores else "the outputs in samples.safetensors"

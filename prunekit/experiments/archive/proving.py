@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -22,6 +23,7 @@ from prunekit.evaluation.progress import check_cancel
 from prunekit.experiments.archive.gathering import BATCH, Gathered
 from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ONNX, WEIGHTS, FormatCheck
 from prunekit.runtimes.checking import MOST_ERROR, apart
+from prunekit.tasks.stored_batch import flattened
 
 CHECKER = Path(__file__).with_name("checker.py")
 NAMES = {LOADER: "safetensors", ONNX: "ONNX", EXPORTED: "torch.export"}
@@ -67,16 +69,21 @@ def prove(
     quantised = (folder / INT8).is_file()
     name = name_of(file, quantised)
     shown = INT8 if quantised else WEIGHTS if file == LOADER else file
-    images, scores = private / "images.npy", private / f"{file}.npz"
-    if not images.is_file():
-        np.save(images, gathered.images.numpy())
+    inputs, scores = private / "inputs.npz", private / f"{file}.npz"
+    tensors, nest = flattened(gathered.inputs)
+    if not inputs.is_file():
+        np.savez(inputs, **{name: tensor.numpy() for name, tensor in tensors.items()})  # type: ignore[arg-type]
     scores.unlink(missing_ok=True)
-    told = {"folder": str(folder), "file": file, "batch": batch or BATCH, "images": str(images), "scores": str(scores), "path": sys.path}
+    told = {"folder": str(folder), "file": file, "batch": batch or BATCH, "inputs": str(inputs), "scores": str(scores), "path": sys.path}
+    told |= {"nest": nest}
     said = _run(told, private, cancel)
     if said:
         return FormatCheck(name, shown, False, None, f"left out: {_hint(said, code)}")
     with np.load(scores) as kept:
         found = {int(place): torch.from_numpy(kept[place]) for place in kept.files}
+    if file == ONNX and gathered.filed is not None:  # the task of the user's own is in its graph
+        places = {path: place for place, path in enumerate(gathered.filed)}
+        gathered = replace(gathered, outputs=gathered.filed, places=places, path=None)
     return compared(name, shown, gathered, found, batch)
 
 
@@ -103,7 +110,7 @@ def compared(name: str, file: str, gathered: Gathered, found: Mapping[int, Tenso
             what = "scores" if path == gathered.path else path or "output"
             return FormatCheck(name, file, False, None, f"left out: it gives no {what} of shape {list(expected.shape)}")
         error = max(error, apart(expected, got))
-    n, same = len(gathered.images), len(gathered.images)
+    n, same = len(gathered.inputs), len(gathered.inputs)
     if gathered.path is None:
         each = "all outputs" if len(gathered.outputs) > 1 else "the output"
         close = f"within {error:.1e} of the largest value" if error else "the same to the bit"

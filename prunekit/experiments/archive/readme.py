@@ -17,9 +17,11 @@ from prunekit.experiments.records import QUALITY
 from prunekit.experiments.run_list import zero_or_gone
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import milliseconds, ordinary, percent, ratio_span, span, times
+from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import share_of_all
-from prunekit.models.outputs import SCORES
+from prunekit.models.outputs import SCORES, input_names
 from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.input_form import form_words
 from prunekit.tasks.metrics import PERCENT
 
 ABOUT = {
@@ -27,7 +29,7 @@ ABOUT = {
     BESIDE: "buffers that are in no state dict$placed",
     SAMPLES: "a few inputs with the outputs of this network, and which test samples the accuracy is of",
     LOADER: "rebuilds the network from them: `from load import load_model, predict`",
-    ONNX: "the network for ONNX Runtime and others: input `images`, $outputs, float32, any batch",
+    ONNX: "the network for ONNX Runtime and others: $inputs, $outputs, any batch",
     EXPORTED: 'the network of `torch.export`: `torch.export.load("model.pt2").module()`, needs torch alone',
     INT8: "the network quantised to int8, for ONNX Runtime: any batch",
     RECIPE: "the setting that made it: `prunekit apply recipe.yaml`",
@@ -69,12 +71,12 @@ def readme(
     parts = [
         f"# {name or _line(run['title'])}\n\n{about}Run `{run['id'][:12]}` of prunekit, as files that need no prunekit.",
         "## Figures\n\n" + "\n".join(_figures(told)),
-        "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"), _outputs(samples))),
+        "## Files\n\n" + "\n".join(_files(files, code, told["run"]["info"].get("sizes"), samples)),
         f"Before this archive was offered, every form of the model in it was opened in a process without prunekit and gave the "
         f"{_same(gathered)}.\n\n"
         f"{f'`{LOADER}` is a program: read it before you run it. ' if LOADER in files else ''}It was tried with {_versions()}.",
         "## Whether it is still the same\n\n" + "\n\n".join(_again(told, samples, LOADER in files)),
-        "## Input\n\n" + _input(gathered.pixels, LOADER in files),
+        "## Input\n\n" + _input(gathered.pixels, samples, LOADER in files),
     ]
     parts += ["## Notes\n\n" + "\n".join(f"- {_line(note)}" for note in notes)] if notes else []
     return "\n\n".join(parts) + "\n"
@@ -142,12 +144,14 @@ def _latencies(told: Mapping[str, Any]) -> Iterator[str]:
                     yield f"| times as fast as {_line(name)} ({_line(where)}) | | {faster} |"
 
 
-def _files(files: Mapping[str, int], code: str, sizes: Mapping[str, Any] | None, outputs: str) -> Iterator[str]:
+def _files(files: Mapping[str, int], code: str, sizes: Mapping[str, Any] | None, samples: Samples) -> Iterator[str]:
     """Yield the table of files."""
+    inputs, nest, outputs = samples.inputs, samples.nest, _outputs(samples)
     yield "| file | bytes | what it is |"
     yield "|---|---|---|"
     imported, placed = (", which `load.py` imports", ", which `load.py` puts in their place") if LOADER in files else ("", "")
-    about = {name: text.replace("$outputs", outputs).replace("$placed", placed) for name, text in ABOUT.items()}
+    taken = f"input `{input_names(inputs)[0]}`, float32" if nest is None else f"inputs {form_words(inputs)}"
+    about = {name: text.replace("$inputs", taken).replace("$outputs", outputs).replace("$placed", placed) for name, text in ABOUT.items()}
     about[code] = f"the architecture{imported}"
     if sizes is not None and sizes.get("surgery") is not None and files.get(WEIGHTS, 0) >= sizes["surgery"]:
         rest = files[WEIGHTS] - sizes["surgery"]
@@ -184,7 +188,7 @@ def _again(told: Mapping[str, Any], samples: Samples, loads: bool) -> Iterator[s
         metric, value = told_metric(stated["value"]), stated["value"]
         figure = f"{ordinary(written(metric, value['value']))} on {value['n']:,} test samples of {_data(stated['data'])}"
         yield f"The {metric.phrase} is {figure}. This measures it again, with prunekit, where the task and the data are at hand:"
-        yield "```\nprunekit check ARCHIVE.zip\n```"
+        yield f"```\nprunekit check ARCHIVE.zip{_needed(told, stated['data'])}\n```"
         return
     if not samples.scores:
         yield "It gives no class scores that can be told from other outputs, so no accuracy was measured."
@@ -212,13 +216,22 @@ def _again(told: Mapping[str, Any], samples: Samples, loads: bool) -> Iterator[s
     yield "```\npython load.py test.npz\n```"
 
 
+def _needed(told: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Return the flags that name code of somebody's own: an archive makes none run by itself."""
+    task, flags = str(told["run"]["model"].get("task") or ""), ""
+    flags += f" --data path/to/{_data(data)}" if is_factory(str(data.get("name", ""))) else ""
+    return flags + (f" --task path/to/{task.rpartition('/')[2]}" if is_factory(task) else "")
+
+
 def _held(samples: Samples) -> str:
     """Name the tensors of outputs."""
     return "`outputs`" if not samples.others else f"`outputs` for `{samples.path}`, and `outputs.` with the name of each other one"
 
 
-def _input(pixels: Pixels, loads: bool) -> str:
+def _input(pixels: Pixels, samples: Samples, loads: bool) -> str:
     """Return what the model expects, in words."""
+    if samples.nest is not None:
+        return f"{form_words(samples.inputs)}. `{SAMPLES}` holds some, and `samples` in `{LOADER}` reads them as the network takes them."
     shape = " × ".join(map(str, pixels.shape))
     lines = [f"float32, {shape} for each sample" + (" (channels, height, width)." if len(pixels.shape) == 3 else ".")]
     if pixels.sentence:

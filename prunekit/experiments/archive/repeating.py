@@ -12,28 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from prunekit.config.ids import DataId, ModelId
+from prunekit.config.spec import Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, PrunekitError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation, quality_document
-from prunekit.experiments.archive.importing import NEEDED, built
+from prunekit.experiments.archive.allow_list import trusted_recipe
+from prunekit.experiments.archive.importing import NEEDED, built, trusted
 from prunekit.experiments.archive.manifest import INT8, ArchiveError
 from prunekit.experiments.archive.reader import recipe_in, unpack
 from prunekit.experiments.archive.reported_metrics import result_in, stated_in
-from prunekit.experiments.archive.samples import Samples
+from prunekit.experiments.archive.samples import Samples, targets_of
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import ordinary, percent
+from prunekit.local_code.factories import is_factory
 from prunekit.models.folder import is_folder, read_result
 from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Files, Session
 from prunekit.runtimes.session_accuracy import evaluate_session
+from prunekit.tasks.batches import samples_at
 from prunekit.tasks.classification import ACCURACY
 
 Watch = Mapping[str, Any]
@@ -84,12 +89,13 @@ def repeat(
     store: RunStore | None = None,
     *,
     factory: str | None = None,
+    task: str | None = None,
     data: str | None = None,
     samples_to: str | PathLike[str] | None = None,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Repeated:
-    """Open an archive or a folder, and measure the accuracy that it states again. Nothing of it is kept.
+    """Open an archive or a folder, and measure the headline metric that it states again. Nothing of it is kept, and no code in it is run.
 
     Parameters
     ----------
@@ -99,8 +105,10 @@ def repeat(
         Whose runs tell which factories were used here before; `prunekit.experiments.store` when left out.
     factory : str, optional
         ``path/to/file.py:factory`` that builds the architecture, as for `import_archive`.
+    task : str, optional
+        What it is for: the name of a task, or the user's own. A file that an archive names is not run unless it is named here, too.
     data : str, optional
-        Name of the data here, where it is another one than there.
+        Name of the data here, where it is another one than there; data of the user's own must be named.
     samples_to : path, optional
         A file for the test samples, as ``load.py`` of an archive reads them.
     progress, cancel
@@ -116,11 +124,11 @@ def repeat(
         if not is_folder(place):
             raise ArchiveError(f"{place} is no folder that prunekit wrote: name what `prunekit prune --out` or `prunekit export` made")
         model = load_model(place)
-        opened = _Opened(model, None, None, info(model).measured, _of_folder(place), info(model).checked)
+        opened = _Opened(model, None, None, info(model).measured, _of_folder(place), info(model).checked, task=task)
         return opened.again(data, samples_to, watch)
     where = usual_store() if store is None else store
     with tempfile.TemporaryDirectory(prefix="prunekit-check-") as private:
-        return _unpacked(place, Path(private), where, factory).again(data, samples_to, watch)
+        return _unpacked(place, Path(private), where, factory, task).again(data, samples_to, watch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,23 +141,28 @@ class _Opened:
     data_id: DataId | None
     stated: Mapping[str, Any] | None
     checked: str
+    task: str | None = None
+    needed: str = ""
 
     def again(self, data: str | None, samples_to: str | PathLike[str] | None, watch: Watch) -> Repeated:
         """Measure."""
         if data is None and self.data_id is None:
-            why = "Accuracy: not measured, and no data are named: give --data to measure it"
+            noun = "Accuracy" if self.stated is None else str(self.stated.get("title", "Accuracy"))
+            why = f"{noun}: not measured, and {self.needed or 'no data are named: give --data to measure it'}"
             return Repeated(None, self.stated, None, f"{why}. {self.checked[:1].upper()}{self.checked[1:]}.")
         data_id = self.data_id or DataId(str(data))
         data_id = data_id if data is None else replace(data_id, name=data)
         test = self._test(data_id)
         if samples_to is not None:
+            if not hasattr(test, "labels"):
+                raise DataError("only images with a class each are written into a file: load.py measures no other metric")
             images = np.concatenate([x.numpy() for x, _ in test.batches(256)])
             np.savez(Path(samples_to).expanduser(), images=images, labels=np.asarray(test.labels))
         if self.session is not None:
-            found = evaluate_session(self.session, test, **watch)
+            found = evaluate_session(self.session, test, task=self.task, model=self.model, **watch)
         else:
             assert self.model is not None
-            found = evaluate(self.model, test, progress=Progress.of(*watch.values()))
+            found = evaluate(self.model, test, task=self.task, progress=Progress.of(*watch.values()))
         told = Repeated(found, self.stated, data_id.to_dict(), "")
         return replace(told, sentence=f"{_compared(told)}. {self.checked[:1].upper()}{self.checked[1:]}.")
 
@@ -159,38 +172,64 @@ class _Opened:
             return load_data(data_id, model=self.model).test
         whole = load_data(replace(data_id, limit=None), model=self.model).test
         places, labels = self.samples.indices.numpy(), self.samples.labels.numpy()
-        if places.min() < 0 or places.max() >= len(whole) or not np.array_equal(np.asarray(whole.labels)[places], labels):
-            raise DataError(f"the test part of {data_id.name} here is not the one that was measured: its samples have other classes")
-        test = whole.take(places)
+        test = whole.take(places) if places.min() >= 0 and places.max() < len(whole) else None
+        if test is None or (len(labels) and not same_tensors(targets_of(test), self.samples.labels)):
+            other = "classes" if labels.dtype.kind == "i" else "targets"
+            raise DataError(f"the test part of {data_id.name} here is not the one that was measured: its samples have other {other}")
         test.classes = whole.classes
-        mine = test.images(np.arange(len(self.samples.inputs)))
-        if mine.shape != self.samples.inputs.shape or float((mine - self.samples.inputs).abs().max()) > 1e-4:
+        mine, theirs = (
+            dict(each.named_tensors()) for each in (samples_at(test, np.arange(self.samples.inputs.samples)), self.samples.inputs)
+        )
+        if mine.keys() != theirs.keys() or not all(same_tensors(mine[name], theirs[name]) for name in theirs):
             raise DataError(
                 f"the test samples of {data_id.name} here are not those that were measured: other pixels or another normalisation"
             )
         return test
 
 
-def _unpacked(place: Path, folder: Path, store: RunStore, factory: str | None) -> _Opened:
-    """Open an archive in a private folder."""
+def same_tensors(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same, floats up to rounding."""
+    if one.shape != other.shape or one.is_floating_point() != other.is_floating_point():
+        return False
+    return torch.allclose(one.double(), other.double(), rtol=1e-4, atol=1e-4) if one.is_floating_point() else torch.equal(one, other)
+
+
+def _unpacked(place: Path, folder: Path, store: RunStore, factory: str | None, task: str | None) -> _Opened:
+    """Open an archive in a private folder; files of somebody's own that it names are not run."""
     manifest = unpack(place, folder, NEEDED)
-    recipe, samples, stated = recipe_in(folder), Samples.read(folder), stated_in(result_in(folder))
-    told = None if stated is None else stated.get("data")
+    asked, samples, stated = recipe_in(folder), Samples.read(folder), stated_in(result_in(folder))
+    recipe, needed = trusted(folder, store, factory, task), _needed(asked, stated)
+    told = None if stated is None else stated["data"]
+    if told is not None:
+        told = trusted_recipe(replace(asked, data=told), store).data
     if INT8 not in manifest.files:
         model, recipe = built(folder, manifest, recipe, store, factory)
         data = told if told is not None and recipe.data is not None else recipe.data
         data_id = None if data is None else DataId.from_dict(data)
-        return _Opened(model, None, samples, data_id, None if stated is None else stated["value"], info(model).checked)
+        value = None if stated is None else stated["value"]
+        return _Opened(model, None, samples, data_id, value, info(model).checked, task, needed)
     session = RUNTIMES["int8"].open(Files(folder, folder / "model.onnx", folder / INT8))
     if samples is not None:
         samples.check(session.outputs)
-    data_id = None if recipe.data is None else DataId.from_dict(told or recipe.data)
+    data = told or recipe.data
+    data_id = None if data is None else DataId.from_dict(data)
     try:
-        base = load_model(ModelId.from_dict(recipe.model or {}))
+        base = load_model(ModelId.from_dict(dict(recipe.model or {})))
     except (PrunekitError, OSError):
         base = None  # it knows how pixels are prepared; the pixels are compared in any case
     checked = "it gives the outputs that were saved with its samples" if samples is not None else "its outputs were not noted"
-    return _Opened(base, session, samples, data_id, None if stated is None else stated["value"], checked)
+    return _Opened(base, session, samples, data_id, None if stated is None else stated["value"], checked, task, needed)
+
+
+def _needed(recipe: Recipe, stated: Mapping[str, Any] | None) -> str:
+    """Say which code of somebody's own it would take to measure again; "" where it takes none."""
+    data = (recipe.data if stated is None else stated.get("data")) or {}
+    task, name = str((recipe.model or {}).get("task") or ""), str(data.get("name") or "")
+    wanted = [f"--data path/to/{name.rpartition('/')[2]}"] if is_factory(name) else []
+    wanted += [f"--task path/to/{task.rpartition('/')[2]}"] if is_factory(task) else []
+    if not wanted:
+        return ""
+    return f"code that an archive names is not run by itself: if you trust it give {' '.join(wanted)}"
 
 
 def _of_folder(folder: Path) -> Mapping[str, Any] | None:

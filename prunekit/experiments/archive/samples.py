@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from prunekit.config.ids import DataId, ModelId
-from prunekit.data.stratified import Indices, stratified
-from prunekit.errors import PrunekitError
+from prunekit.data.stratified import Indices
+from prunekit.errors import DataError, PrunekitError
 from prunekit.experiments.archive.gathering import Gathered
 from prunekit.experiments.archive.manifest import SAMPLES, ArchiveError
 from prunekit.experiments.load_run import Opened
@@ -27,10 +27,16 @@ from prunekit.experiments.store import RunStore
 from prunekit.models.outputs import joined
 from prunekit.models.probe import rounding
 from prunekit.runtimes.checking import apart
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of, samples_at
+from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.stored_batch import flattened, nested
 
-Asked = Callable[[Tensor], Mapping[str, Tensor]]
+Asked = Callable[[Batch], Mapping[str, Tensor]]
 SHOWN = 3
-TENSORS = ("inputs", "outputs", "indices", "labels")
+INPUTS, TENSORS = "inputs", ("outputs", "indices", "labels")
+NESTED = "inputs."
+"""How the names of inputs begin where they are no tensor alone; how they are nested stands in the metadata."""
 OTHERS = "outputs."
 """How the names of outputs begin that are no class scores; their path follows."""
 ROUNDING_INT8 = 0.05
@@ -43,10 +49,11 @@ class Samples:
 
     Attributes
     ----------
-    inputs, outputs : Tensor
+    inputs, outputs : Batch, Tensor
         A few samples, and what the model gives for them, one sample at a time: the class scores, or its first output where it gives none.
     indices, labels : Tensor
-        Positions in the test part of the data of those samples that the accuracy is of, and their classes; empty without data.
+        Positions in the test part of the data of those samples that the quality is of, and their targets, classes or numbers; empty where
+        there are no data, or targets that are no table.
     allowed : float
         Largest difference of outputs, by the largest output, that is put down to rounding.
     data : str
@@ -59,7 +66,7 @@ class Samples:
         What else the model gives, by path.
     """
 
-    inputs: Tensor
+    inputs: Batch
     outputs: Tensor
     indices: Tensor
     labels: Tensor
@@ -69,10 +76,24 @@ class Samples:
     scores: bool = True
     others: Mapping[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def alone(self) -> Tensor | None:
+        """The inputs where they are one float tensor."""
+        form = InputForm.of(self.inputs)
+        return self.inputs.args[0] if form.plain and not self.inputs.kwargs else None
+
+    @property
+    def nest(self) -> dict[str, Any] | None:
+        """How the inputs are nested, by the names of their tensors; None for one float tensor."""
+        return None if self.alone is not None else flattened(self.inputs, NESTED)[1]
+
     def write(self, folder: Path) -> None:
         """Write them into a folder."""
         told = {"allowed": self.allowed, "data": self.data, "path": self.path, "scores": self.scores}
+        told |= {} if self.nest is None else {"nest": self.nest}
         tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
+        inputs = flattened(self.inputs, NESTED)[0] if self.alone is None else {INPUTS: self.alone}
+        tensors |= {name: tensor.clone().contiguous() for name, tensor in inputs.items()}
         tensors |= {OTHERS + path: tensor.contiguous() for path, tensor in self.others.items()}
         save_file(tensors, str(folder / SAMPLES), metadata={"prunekit": json.dumps(told)})
         (folder / SAMPLES).chmod(0o644)
@@ -95,9 +116,10 @@ class Samples:
                 tensors = {name: file.get_tensor(name) for name in TENSORS}
                 extra = [name for name in file.keys() if name.startswith(OTHERS)]  # noqa: SIM118 (it is no mapping)
                 others = {name.removeprefix(OTHERS): file.get_tensor(name) for name in extra}
+                inputs = _inputs_in(file, told.get("nest"))
             where, scores = str(told.get("path", "")), bool(told.get("scores", True))
-            return cls(**tensors, allowed=float(told["allowed"]), data=str(told["data"]), path=where, scores=scores, others=others)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            return cls(inputs, **tensors, allowed=float(told["allowed"]), data=str(told["data"]), path=where, scores=scores, others=others)
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError, DataError) as error:
             raise ArchiveError(f"{SAMPLES} in the archive is damaged ({' '.join(str(error).split())[:120]}): it is not taken in") from None
 
     def check(self, ask: Asked) -> None:
@@ -122,9 +144,16 @@ class Samples:
             )
 
 
-def answers(ask: Asked, inputs: Tensor) -> dict[str, Tensor]:
+def _inputs_in(file: Any, nest: Any) -> Batch:
+    """Return the inputs in a file."""
+    if nest is None:
+        return Batch.of(file.get_tensor(INPUTS))
+    return nested({name: file.get_tensor(name) for name in file.keys() if name.startswith(NESTED)}, nest)  # noqa: SIM118 (it is no mapping)
+
+
+def answers(ask: Asked, inputs: Batch) -> dict[str, Tensor]:
     """Return the outputs of samples by path, one sample at a time."""
-    found = [ask(one) for one in torch.split(inputs, 1)]
+    found = [ask(inputs.take(np.array([place]))) for place in range(inputs.samples)]
     kept = joined(found, [1] * len(found))
     return {path: tensor.float() if tensor.is_floating_point() else tensor for path, tensor in kept.items()}
 
@@ -141,11 +170,11 @@ def samples_of(opened: Opened, gathered: Gathered, store: RunStore) -> Samples:
     seen = stated(opened.run.id, store)
     data_id = opened.data_id if seen is None else DataId.from_dict(seen.data)
     found = None if data_id is None else chosen(opened, data_id, 0 if seen is None else seen.n)
-    inputs, indices, labels, name = gathered.images[:SHOWN], torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), ""
+    inputs, indices, labels, name = gathered.inputs.take(SHOWN), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), ""
     if found is not None and data_id is not None:
         test, places = found
-        inputs, name = test.images(places[:SHOWN]), _short(data_id.name)
-        indices, labels = torch.from_numpy(places), torch.from_numpy(np.asarray(test.labels)[places])
+        inputs, name = replace(samples_at(test, places[:SHOWN]), targets=None), _short(data_id.name)
+        indices, labels = torch.from_numpy(places), targets_of(test.take(places))
     outputs = answers(opened.outputs, inputs)
     if not outputs:
         raise ArchiveError("the model gives no tensor with an entry for each sample, so that nothing can be compared")
@@ -162,8 +191,17 @@ def chosen(opened: Opened, data_id: DataId, images: int) -> tuple[Any, Indices] 
         return None
     places = np.arange(len(test))
     for n in (data_id.limit, images):  # in the order in which they were taken
-        places = places[stratified(test.labels[places], n)] if n else places
+        places = places[test.take(places).choice(n)] if n and n < len(places) else places
     return test, places
+
+
+def targets_of(part: Any) -> Tensor:
+    """Return the targets of samples as one tensor; an empty one where they are none."""
+    labels = getattr(part, "labels", None)
+    if labels is not None:
+        return torch.from_numpy(np.asarray(labels))
+    each = [batch.targets for batch in batches_of(part, 256)]
+    return torch.cat(each) if all(isinstance(targets, Tensor) for targets in each) else torch.zeros(0, dtype=torch.int64)
 
 
 def _short(name: str) -> str:
