@@ -16,7 +16,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.experiments.records import KINDS
 from prunekit.lessons.course import LESSONS
-from prunekit.plots.accuracy_curves import AXES
+from prunekit.plots.quality_curves import AXES
 from prunekit.ui.state.address import decode, encode
 from prunekit.ui.state.compare_settings import SORTS, TABS
 from prunekit.ui.state.compatible import fit

@@ -13,7 +13,7 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.kinds import KINDS, work_of
 from prunekit.experiments.quantised_run import Quantised
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
-from prunekit.plots.accuracy_curves import AXES
+from prunekit.plots.quality_curves import AXES
 from prunekit.ui.accuracy import sweeps
 
 

@@ -1,4 +1,4 @@
-"""A model whose quality is no accuracy: it is told by its own metric, and pages that draw accuracies alone say so."""
+"""A model whose quality is no accuracy: every page tells it by its own metric, and calls nothing an accuracy or an image."""
 
 import pytest
 

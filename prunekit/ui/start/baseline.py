@@ -9,10 +9,10 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.chance import chance_sentence
-from prunekit.evaluation.quality import written
 from prunekit.formatting import count, percent, plural, size
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.resolver import resolve
+from prunekit.tasks.wording import written
 from prunekit.ui.components import show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
