@@ -1,4 +1,4 @@
-"""Accuracy vs sparsity: how far can it go?"""
+"""Quality vs sparsity: how far can it go?"""
 
 import streamlit as st
 

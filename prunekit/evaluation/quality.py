@@ -105,6 +105,11 @@ class Evaluation:
                 continue
         return {"accuracy": self.to_dict() if self.is_accuracy else None, "metric": self.metric.name, "metrics": told}
 
+    @property
+    def units(self) -> str:
+        """What several samples are called."""
+        return self.task.units_of_data if self.task is not None else "images" if self.is_accuracy else "samples"
+
     def text(self) -> str:
         """Return the value as people read it, as in ``97.2 %`` or ``21.4 kWh``."""
         return written(self.metric, self.value)

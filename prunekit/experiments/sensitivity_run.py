@@ -183,7 +183,8 @@ def _opened(row: Measurement) -> Sensitivity:
             layer["name"], tuple(layer["layers"]), layer["params"], layer["macs"],
             tuple(
                 SensitivityPoint(
-                    p["requested"], p["sparsity"], evaluated(metric, p.get("accuracy") or p["metrics"][metric["name"]], next(seen)),
+                    p["requested"], p["sparsity"],
+                    evaluated(metric, p.get("accuracy") or p.get(metric["name"]) or p["metrics"][metric["name"]], next(seen)),
                     p["removed"], p["removed_params"], p["removed_macs"],
                 )
                 for p in layer["points"]

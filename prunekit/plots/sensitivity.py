@@ -220,9 +220,10 @@ def sensitivity_caption(lost_by: Mapping[str, float], fragile: Sequence[str], me
     worst, best = max(lost_by, key=lost_by.__getitem__), min(lost_by, key=lost_by.__getitem__)
     most, least = lost_by[worst], lost_by[best]
     if most < seen:
-        text = f"No layer makes {metric.phrase} worse when it is pruned alone, on average over its points."
+        verb = "loses" if metric.better == HIGHER else "raises"
+        text = f"No layer {verb} {metric.phrase} when it is pruned alone, on average over its points."
     elif len(lost_by) > 1 and most - least < seen:
-        text = f"All layers are about alike: pruned alone each {loses(metric, most)} on average over its points."
+        text = f"All layers do about the same when pruned alone: each {loses(metric, most)} on average over its points."
     else:
         text = f"**{worst}** gives way first: pruned alone it {loses(metric, most)} on average over its points."
         words = "hardly notices" if least < little else "loses least" if metric.better == HIGHER else "raises it least"

@@ -1,4 +1,4 @@
-"""The pages that measure in the background: Sensitivity, Accuracy vs sparsity, Recover, and training on Start."""
+"""The pages that measure in the background: Sensitivity, Quality vs sparsity, Recover, and training on Start."""
 
 from types import SimpleNamespace
 

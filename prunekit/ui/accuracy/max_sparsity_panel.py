@@ -1,4 +1,4 @@
-"""What the curves of "Accuracy vs sparsity" say: how far each setting can go, and every point in a table."""
+"""What the curves of "Quality vs sparsity" say: how far each setting can go, and every point in a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of "Accuracy vs sparsity": live while points arrive, and what to notice in it."""
+"""The picture of "Quality vs sparsity": live while points arrive, and what to notice in it."""
 
 from __future__ import annotations
 

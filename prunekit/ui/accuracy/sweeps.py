@@ -1,4 +1,4 @@
-"""The page "Accuracy vs sparsity": which settings are on the picture, and the jobs that measure them."""
+"""The page "Quality vs sparsity": which settings are on the picture, and the jobs that measure them."""
 
 from __future__ import annotations
 

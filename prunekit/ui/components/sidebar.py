@@ -47,7 +47,7 @@ def _model() -> None:
                 (
                     f"{plus_minus(figure.value, figure.low, figure.high, figure.metric)} {figure.metric.phrase} (n = {figure.n:,})"
                     if figure
-                    else "accuracy not measured"
+                    else f"{measuring.task_here(now, loaded).headline.phrase} not measured"
                 )
                 + f"  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}"
                 + f"  \ndata: {plain(model_cache.data_name(now, loaded))}"

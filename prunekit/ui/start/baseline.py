@@ -37,7 +37,9 @@ def baseline() -> None:
             show.tile(metric.title, written(metric, figure.value), "measured", below, note)
         else:
             nothing = model_cache.data_name(now, loaded) == model_cache.NO_DATA
-            show.tile(measuring.quality_title(now, loaded), "—", "", "no data to measure it on" if nothing else "not measured yet")
+            show.tile(
+                measuring.task_here(now, loaded).headline.title, "—", "", "no data to measure it on" if nothing else "not measured yet"
+            )
     with tiles[1]:
         show.tile("Parameters", count(counts.params), "counted", f"in {plural(len(loaded.layers), 'prunable layer')}")
     with tiles[2]:
@@ -134,6 +136,6 @@ def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
 
 
 def _splits(data: Data) -> str:
-    """Say how many pictures each split has."""
+    """Say how many samples each split has."""
     parts = [(data.train, "to train"), (data.validation, "to choose by (validation)"), (data.test, "to confirm (test)")]
     return ", ".join(f"{len(split):,} {what}" for split, what in parts if split is not None) + "."

@@ -104,8 +104,11 @@ def _card(entry: ModelEntry) -> None:
     st.markdown(f"**{entry.title}**  \n:gray[{entry.task}]")
     st.caption(entry.description + ("" if here or strip is None else " (Pictures: units of its first layer.)"))
     figure = measuring.card_figure(entry.card, data)
-    accuracy = f"**{plus_minus(figure.value, figure.low, figure.high)}** accuracy, n = {figure.n:,} {tag('measured')}  \n" if figure else ""
-    st.markdown(f"{accuracy}{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
+    quality = ""
+    if figure:
+        told = plus_minus(figure.value, figure.low, figure.high, figure.metric)
+        quality = f"**{told}** {figure.metric.phrase}, n = {figure.n:,} {tag('measured')}  \n"
+    st.markdown(f"{quality}{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
     now = session.settings()
     used = now.model == entry.name and not now.upload
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -101,13 +101,13 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     view: str = codecs.pick("overlay", codecs.choice("overlay", "multiples"))  # view, scale: how the Layers page draws distributions
     scale: str = codecs.pick("linear", codecs.choice("linear", "log"))
     focus: int = codecs.pick(-1, codecs.PLACE)  # the layer whose cut the Prune page shows; -1 for all together
-    # curves of "Accuracy vs sparsity"; empty for the current setting alone
+    # curves of "Quality vs sparsity"; empty for the current setting alone
     curves: tuple[Curve, ...] = codecs.pick((), codecs.Codec(curve.write, curve.read))
     # the split that curves are measured on; empty for validation where there is one
     split: str = codecs.pick("", codecs.choice("validation", "test"))
     # of the Latency page: stored runs that are timed beside, by the first 12 digits of their names
     also: tuple[str, ...] = codecs.pick((), codecs.several(codecs.RUN, 4))
-    # what "Accuracy vs sparsity" has on its x-axis: a key of plots.AXES
+    # what "Quality vs sparsity" has on its x-axis: a key of plots.AXES
     across: str = codecs.pick("sparsity", codecs.choice("sparsity", "ratio", "params", "macs", "bytes"))
     down: str = codecs.pick("accuracy", codecs.choice("accuracy", "drop"))  # what it has on its y-axis: accuracy or drop
 
