@@ -43,7 +43,8 @@ with show.slot():
     if view is not None:
         measuring.panel(costs.quality_key(now, loaded, view.spec))
         if judged is not None:
-            costs.verdict(*judged, measuring.task_here(now, loaded))
+            with show.plain_errors(stop=False):
+                costs.verdict(*judged, measuring.task_here(now, loaded))
         pictures.limits(view)
 if view is not None:
     pictures.pictures(now, loaded, view)

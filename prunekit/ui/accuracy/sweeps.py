@@ -20,6 +20,7 @@ from prunekit.experiments.sweep_run import known_points
 from prunekit.plots.quality_curves import AXES
 from prunekit.plots.theme import run_colour
 from prunekit.tasks.base import Task
+from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
@@ -138,7 +139,7 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     model, of_data = job_sources.lend(now, loaded, data)
     whole = getattr(data, split)
     images = 0 if now.measured_images >= len(whole) else now.measured_images
-    weights, hashed = model_cache.weights_known(loaded.source, tuple(whole[0][0].shape)), model_cache.images_known(whole)
+    weights, hashed = model_cache.weights_known(loaded.source, form_of_data(whole)), model_cache.images_known(whole)
     found, free = [], now.change(overrides=()) if now.targets else now  # targets leave no room but for one total
     for curve in curves_of(now):
         request = SweepRequest(

@@ -24,6 +24,7 @@ from prunekit.local_code.factories import code_of
 from prunekit.models.entries import ModelEntry
 from prunekit.models.guesses import shape_guess
 from prunekit.models.info import ModelInfo
+from prunekit.tasks.input_form import form_of_data
 from prunekit.ui.shared import named_data
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given, Settings
@@ -328,7 +329,7 @@ def _sample_shape(images: Images, source: Source) -> tuple[int, ...]:
     """Return the shape of the first test sample; nothing where it cannot be had, which whoever asks for the data is told."""
     try:
         data = data_at(images, source)
-        return () if data is None else tuple(data.test[0][0].shape)
+        return () if data is None else form_of_data(data)
     except (PrunekitError, OSError):
         return ()
 
