@@ -225,4 +225,5 @@ def metric(
     if figure is None:
         return lambda function: metric(function, better=better, unit=unit, name=name, title=title, decimals=decimals)
     called = name or str(getattr(figure, "__name__", type(figure).__name__))
-    return Metric(called, title or called.replace("_", " "), figure, unit, better, None, decimals)
+    words = called.replace("_", " ")
+    return Metric(called, title or (words.capitalize() if words.islower() else words), figure, unit, better, None, decimals)

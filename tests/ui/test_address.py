@@ -82,6 +82,7 @@ whatever = st.builds(
     steps=st.integers(2, 100),
     train_images=st.integers(0, 50_000),
     measured_images=st.integers(0, 50_000),
+    task=st.sampled_from(["", "regression", "mine.py:task"]),
     across=st.sampled_from(list(AXES)),
     down=st.sampled_from(["accuracy", "drop"]),
     evaluations=st.integers(3, 100),

@@ -28,7 +28,9 @@ def test_the_quality_of_a_regression_is_called_and_written_as_what_it_is(tab):
     assert not [word for word in said(one) if WRONG.search(word)]
 
 
-@pytest.mark.parametrize("page, button", [("sensitivity", "measure_sensitivity"), ("accuracy", "measure_curves"), ("recover", "recover_start")])
+@pytest.mark.parametrize(
+    "page, button", [("sensitivity", "measure_sensitivity"), ("accuracy", "measure_curves"), ("recover", "recover_start")]
+)
 def test_a_page_that_measures_does_so_by_the_headline_metric(tab, page, button):
     one = tab(page, model="diabetes_mlp", evaluations="4", epochs="1").ask(button)
     one.wait(quiet)

@@ -65,6 +65,8 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     pretrained: bool = codecs.pick(False, codecs.YES_NO)  # whether torchvision's trained weights are used
     # content hash of an uploaded checkpoint, or empty
     upload: str = codecs.pick("", codecs.matching(r"[0-9a-f]{20}", "the fingerprint of an uploaded file (20 hexadecimal digits)"))
+    # a task's name; empty for what the model and the data say
+    task: str = codecs.pick("", codecs.matching(NAME, "the name of a task"))
     # a data set's name; empty for the model's own, none for none
     data: str = codecs.pick("", codecs.matching(NAME, "the name of a data set"))
     limit: int = again(
@@ -127,6 +129,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "blocks": None,
             "pick": (),
             "focus": -1,
+            "task": "",
             "data": "",
             "limit": 0,
             "size": (),
