@@ -1,31 +1,29 @@
-"""Accuracy vs sparsity: how far can it go?"""
+"""Quality vs sparsity: how far can it go?"""
 
 import streamlit as st
 
-from prunekit.ui.accuracy import PAGE, accuracy_chart, max_sparsity_panel, sweeps
+from prunekit.ui.accuracy import PAGE, max_sparsity_panel, quality_chart, sweeps
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
-from prunekit.ui.state.current_model import accuracy_data_in_use, model_in_use
+from prunekit.ui.state.current_model import judged_data_in_use, model_in_use
 
 show.heading(PAGE)
 now, loaded = model_in_use()
-data = accuracy_data_in_use(now, loaded, "sweep")
-if data is None:
-    st.stop()
+data, task = judged_data_in_use(now, loaded)
 with show.plain_errors():
     dense = model_cache.counts_of(loaded.source)
     left, right = st.columns([4, 11], gap="medium")
     with left:
         sweeps.choose(now, loaded)
-        split = sweeps.how(now, data)
+        split = sweeps.how(now, data, task)
         lines = sweeps.lines_of(now, loaded, data, split)
         sweeps.button(lines)
     with right:
-        sweeps.axes()
-        accuracy_chart.picture(now, lines, split, dense)
-    frame = accuracy_chart.frame_of(lines, dense)
+        sweeps.axes(task.headline)
+        quality_chart.picture(now, lines, split, dense, task)
+    frame = quality_chart.frame_of(lines, dense)
     if any(line.busy for line in lines):
         st.caption("What the curves say follows here when they are measured.")
     elif len(frame) > 1:
-        max_sparsity_panel.read_off(now, loaded, data, lines)
-        max_sparsity_panel.table(loaded, frame, split)
+        max_sparsity_panel.read_off(now, lines, task)
+        max_sparsity_panel.table(loaded, frame, split, task.headline)

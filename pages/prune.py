@@ -30,7 +30,7 @@ with show.slot(), show.plain_errors(stop=False), target_scaling.out_of_reach():
     spec = now.spec(loaded.every)
     if scores.ready(loaded, spec, images):
         view = cuts.view(loaded.source, spec, images)
-judged = costs.accuracies(now, loaded, spec, data) if spec is not None else None
+judged = costs.qualities(now, loaded, spec, data) if spec is not None else None
 pictures.numbers(now, loaded, view, judged)
 with st.container(horizontal=True):
     costs.button(now, loaded, view, data, judged)
@@ -41,9 +41,10 @@ with st.container(horizontal=True):
 with show.slot():
     save_button.panel(now, loaded, view, data)
     if view is not None:
-        measuring.panel(costs.accuracy_key(now, loaded, view.spec))
+        measuring.panel(costs.quality_key(now, loaded, view.spec))
         if judged is not None:
-            costs.verdict(*judged)
+            with show.plain_errors(stop=False):
+                costs.verdict(*judged, measuring.task_here(now, loaded))
         pictures.limits(view)
 if view is not None:
     pictures.pictures(now, loaded, view)

@@ -4,33 +4,31 @@ import streamlit as st
 
 from prunekit.ui.components import show
 from prunekit.ui.sensitivity import PAGE, scan, targets
-from prunekit.ui.state.current_model import accuracy_data_in_use, model_in_use
+from prunekit.ui.state.current_model import judged_data_in_use, model_in_use
 
 show.heading(PAGE)
 now, loaded = model_in_use()
-data = accuracy_data_in_use(now, loaded, "sensitivity")
-if data is None:
-    st.stop()
+data, task = judged_data_in_use(now, loaded)
 with show.plain_errors():
     with show.slot():
-        scan.setting(now, data)
+        scan.setting(now, data, task)
     request = scan.request_of(now, loaded, data)
     found = scan.found(request, loaded, data)
     scan.button(request, found)
-    if scan.live(now, request):
+    if scan.live(now, request, task):
         st.stop()
     if found is None:
         show.empty(
             "Nothing has been measured with this choice yet. Press **Measure**: a first picture comes soon, and it sharpens as more "
-            "images are looked at.",
+            f"{task.units_of_data} are looked at.",
             "monitor_heart",
         )
         st.stop()
     pictures = st.container()
     show.section("How much should each layer give?", "Targets from these curves, each with its reason; change what you know better.")
-    targets.goal(now)
+    targets.goal(now, found.dense)
     suggestion = targets.suggested(now, loaded, data, found, request.spec)
     if suggestion is not None:
         targets.table(now, loaded, data, found, request.spec, suggestion)
     with pictures:
-        scan.pictures(now, found, None if suggestion is None else suggestion.overrides)
+        scan.pictures(now, found, task, None if suggestion is None else suggestion.overrides)

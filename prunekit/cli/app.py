@@ -34,12 +34,16 @@ def registered(args: argparse.Namespace) -> dict[str, str]:
     from prunekit.config.registered import to_environment  # noqa: PLC0415
     from prunekit.data.load import load_data  # noqa: PLC0415
     from prunekit.models.load import load_model  # noqa: PLC0415
+    from prunekit.tasks.resolver import resolve  # noqa: PLC0415
 
-    models = [ModelId(name, weights) for name, weights in args.models or []]
+    models = [ModelId(**told) for told in args.models or []]
     data = [DataId(name) for name in args.data or []]
     loaded = [load_model(model_id) for model_id in models]
     for place, data_id in enumerate(data):
-        load_data(data_id, model=loaded[place] if len(loaded) == len(data) else loaded[0] if loaded and not place else None)
+        model = loaded[place] if len(loaded) == len(data) else loaded[0] if loaded and not place else None
+        found = load_data(data_id, model=model)
+        if model is not None:
+            resolve(model, found)
     return to_environment(models, data)
 
 

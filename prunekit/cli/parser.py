@@ -45,20 +45,21 @@ class _Model(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        """Append the model without weights."""
-        namespace.models = [*(namespace.models or []), (values, None)]
+        """Append the model without weights and task."""
+        namespace.models = [*(namespace.models or []), {"name": values}]
 
 
-class _Weights(argparse.Action):
-    """``--weights F``: belongs to the ``--model`` before it."""
+class _OfModel(argparse.Action):
+    """``--weights F``, ``--task T``: belongs to the ``--model`` before it."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        """Put the file with the last model."""
-        if not namespace.models or namespace.models[-1][1] is not None:
-            parser.error(f"--weights {values} must stand behind the one --model that it belongs to")
-        namespace.models = [*namespace.models[:-1], (namespace.models[-1][0], values)]
+        """Put it with the last model."""
+        field = str(option_string).removeprefix("--")
+        if not namespace.models or field in namespace.models[-1]:
+            parser.error(f"{option_string} {values} must stand behind the one --model that it belongs to")
+        namespace.models = [*namespace.models[:-1], {**namespace.models[-1], field: values}]
 
 
 def _model_flags(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +158,9 @@ def _app(parser: argparse.ArgumentParser) -> None:
     """Add the flags of ``app``."""
     about = f"{table(ModelId)['name'].help}; repeatable; listed under 'Your own'"
     parser.add_argument("--model", dest="models", action=_Model, metavar="MODEL", help=about)
-    parser.add_argument("--weights", dest="models", action=_Weights, metavar="F", help="checkpoint of the --model before it")
+    parser.add_argument("--weights", dest="models", action=_OfModel, metavar="F", help="checkpoint of the --model before it")
+    about = "what the --model before it is for: the name of a task, or path/to/file.py:task"
+    parser.add_argument("--task", dest="models", action=_OfModel, metavar="T", help=about)
     pairs = "the first --model is opened with the first of them, each with its own where there are as many"
     parser.add_argument("--data", action="append", metavar="DATA", help=f"{table(DataId)['name'].help}; repeatable; {pairs}")
     parser.add_argument("--port", type=WHOLE, metavar="N", help="port of the server (default: 8501, or the next free one)")

@@ -21,9 +21,13 @@ from prunekit.experiments.home import store
 from prunekit.experiments.naming import shares_text, whole_text
 from prunekit.experiments.records import Label
 from prunekit.experiments.save_run import keep_made
+from prunekit.experiments.stored_metric import told_metric
+from prunekit.formatting import ordinary
 from prunekit.models.folder import write_folder
 from prunekit.models.info import info
 from prunekit.tasks.input_form import noted
+from prunekit.tasks.metrics import Metric
+from prunekit.tasks.wording import written
 from prunekit.training.gradual import recover
 from prunekit.training.recalibration_gain import Shift, brought
 from prunekit.training.result import Recovered
@@ -126,15 +130,16 @@ def _healing(recovery: dict[str, Any]) -> list[str]:
     accuracy = recovery["accuracy"]
     lines = ["", recovery["title"], *(f"  {stage:13}{quality_text(value)}" for stage, value in accuracy.items() if value)]
     if recovery["history"]:
-        rows = [_epoch(epoch, epoch["number"] == recovery["best"]) for epoch in recovery["history"]]
+        metric = told_metric(recovery["history"][-1]["validation"] or next(filter(None, accuracy.values()), {}))
+        rows = [_epoch(epoch, metric, epoch["number"] == recovery["best"]) for epoch in recovery["history"]]
         lines += ["", table(["epoch", "removed", "learning rate", "loss", "training", "validation", ""], rows)]
     said = [recovery["recalibration"]] if "recalibration" in recovery else []
     return lines + said + [f"! {sentence}" for sentence in (*recovery["notes"], recovery["stopped"]) if sentence]
 
 
-def _epoch(epoch: dict[str, Any], kept: bool) -> tuple[object, ...]:
+def _epoch(epoch: dict[str, Any], metric: Metric, kept: bool) -> tuple[object, ...]:
     """Return one epoch's row."""
-    numbers = (f"{epoch['lr']:.2g}", f"{epoch['loss']:.4f}", percent(epoch["train_accuracy"]))
+    numbers = (f"{epoch['lr']:.2g}", f"{epoch['loss']:.4f}", ordinary(written(metric, epoch["train_quality"])))
     return epoch["number"], percent(epoch["sparsity"]), *numbers, quality_text(epoch["validation"]), "kept" if kept else ""
 
 

@@ -15,7 +15,6 @@ from prunekit.comparison.quality_words import quality_of
 from prunekit.evaluation.chance import by_chance, chance_sentence
 from prunekit.formatting import listed
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.tasks.classification import ACCURACY
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,7 @@ class Comparison:
     @property
     def units(self) -> str:
         """What several samples are called: ``images``, ``rows``."""
-        task = next((column.accuracy.task for column in self.all if column.accuracy is not None), None)
-        return "images" if self.quality.name == ACCURACY.name else "samples" if task is None else task.units_of_data
+        return next((column.accuracy.units for column in self.all if column.accuracy is not None), "samples")
 
     @property
     def metrics(self) -> dict[str, Metric]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from prunekit import tasks
 from prunekit.comparison.columns import Column
 from prunekit.comparison.quality_words import QualityWords
-from prunekit.evaluation.quality import written
 from prunekit.evaluation.sizes import FORMS
 from prunekit.formatting import count, ordinary, percent, size, times
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT
+from prunekit.tasks.wording import written
 
 WRITTEN: dict[str, Callable[[float], str]] = {"share": percent, "ratio": times, "count": count, "bytes": size}
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prunekit.evaluation.quality import Evaluation, written
+from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import ordinary
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric
+from prunekit.tasks.wording import written
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class DataId:
         MISSING, Text("data"), "Data", "digits, mnist, cifar10, diabetes, imagefolder:PATH or path/to/file.py:factory", flag="", address=""
     )
     limit: int | None = setting(
-        None, Whole(1, (0, 10_000_000), 500), "Limit", "at most so many images in each split, by a fixed stratified choice"
+        None, Whole(1, (0, 10_000_000), 500), "Limit", "at most so many samples in each split, by a fixed stratified choice"
     )
     size: int | None = setting(
         None, Whole(1, (1, 100_000)), "Input size",

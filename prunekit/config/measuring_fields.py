@@ -34,7 +34,7 @@ class SamplingFields:
     """On how many images, in how many points and with how many seeds accuracy is measured."""
 
     measured_images: int = setting(
-        0, Whole(0, (0, 10_000_000), 500), "Images", "a fixed stratified subset of the images to measure on",
+        0, Whole(0, (0, 10_000_000), 500), "Samples to measure on", "a fixed stratified subset of the samples to measure on",
         flag="images", address="images", usual="all",
     )  # fmt: skip
     evaluations: int = setting(
@@ -58,8 +58,8 @@ class GoalFields:
     drop: float = setting(
         0.01,
         Share("0.01 is one point of accuracy", step=0.5),
-        "Loss of accuracy",
-        "suggest targets that lose at most so much: 0.01 is one point",
+        "Loss of quality",
+        "suggest targets that lose at most so much: 0.01 is one point of accuracy",
     )
     goal: str = setting(
         "drop", OneOf({"drop": "Lose at most so many points", "params": "Remove parameters", "macs": "Remove MACs"}), "Goal",

@@ -97,7 +97,7 @@ class PruneFields(Generic[Layer]):
         flag="round", when=STRUCTURED,
     )  # fmt: skip
     samples: int = setting(
-        512, Whole(1, (1, 100_000), 128), "Images to score on", "training images to score on, a fixed stratified choice", when=BY_DATA
+        512, Whole(1, (1, 100_000), 128), "Samples to score on", "training samples to score on, a fixed stratified choice", when=BY_DATA
     )
     units: tuple[str, ...] | None = setting(
         None, Several(UNITS, len(UNITS.titles), all_is_none=True), "Units that may go",

@@ -34,11 +34,11 @@ class RecoveryFields:
 
     recalibrate: bool = setting(
         False, YesNo(), "Recalibrate BatchNorm",
-        "measure the statistics of BatchNorm again, on training images, after the last cut and before the fine-tuning that follows it: "
+        "measure the statistics of BatchNorm again, on training samples, after the last cut and before the fine-tuning that follows it: "
         "cheap, and often most of the way back",
     )  # fmt: skip
     images: int = setting(
-        2048, Whole(1, (1, 10_000_000), 512), "Images to recalibrate on", "how many training images recalibration looks at",
+        2048, Whole(1, (1, 10_000_000), 512), "Samples to recalibrate on", "how many training samples recalibration looks at",
         flag="recalibration-images", address="recalibration_images", when={"recalibrate": None},
     )  # fmt: skip
     epochs: int = setting(
@@ -60,9 +60,9 @@ class RecoveryFields:
     weight_decay: float = setting(
         5e-4, Number(least=0, screen=(0, 10), step=0.0001), "Weight decay", "L2 penalty on weights; biases and norms have none", when=TUNED
     )
-    batch_size: int = setting(128, Whole(2, (2, 65_536), 32), "Batch size", "images a step", when=TUNED)
+    batch_size: int = setting(128, Whole(2, (2, 65_536), 32), "Batch size", "samples a step", when=TUNED)
     augment: bool = setting(
-        True, YesNo(), "Augmentation", "shift and mirror the images as in the model's own training; models without a card have none",
+        True, YesNo(), "Augmentation", "shift and mirror pictures as in the model's own training; models without a card have none",
         when=ACTIVE,
     )  # fmt: skip
     distill: float = setting(
@@ -77,10 +77,10 @@ class RecoveryFields:
     schedule: str = setting("one-shot", SCHEDULE, "Schedule", "cut once, or ever further with fine-tuning after each cut", when=TUNED)
     steps: int = setting(1, Whole(1, (2, 100)), "Steps", "cuts of a gradual schedule", when=GRADUAL)
     train_images: int = setting(
-        0, IMAGES, "Images to train on", "fine-tune on a fixed stratified subset: quicker, and not as good", usual="all", when=TUNED
+        0, IMAGES, "Samples to train on", "fine-tune on a fixed stratified subset: quicker, and not as good", usual="all", when=TUNED
     )
     seed: int = setting(
-        0, SEED, "Seed of training", "seed of the order of images and their augmentation", flag="recovery-seed", address="", when=ACTIVE,
+        0, SEED, "Seed of training", "seed of the order of samples and their augmentation", flag="recovery-seed", address="", when=ACTIVE,
     )  # fmt: skip
 
 
@@ -89,13 +89,15 @@ class TrainingFields:
     """Every field of training from random weights; None is what the sample's own recipe says."""
 
     epochs: int | None = setting(
-        None, Whole(1, (1, 200)), "Epochs", "passes over the training images: one cycle of the learning rate", **NOWHERE
+        None, Whole(1, (1, 200)), "Epochs", "passes over the training samples: one cycle of the learning rate", **NOWHERE
     )
     lr: float | None = setting(None, Number(least=0, screen=(0, 10), step=0.001), "Learning rate", "peak learning rate", **NOWHERE)
-    batch_size: int | None = setting(None, Whole(2, (2, 65_536), 32), "Batch size", "images a step", **NOWHERE)
+    batch_size: int | None = setting(None, Whole(2, (2, 65_536), 32), "Batch size", "samples a step", **NOWHERE)
     weight_decay: float | None = setting(
         None, Number(least=0, screen=(0, 10)), "Weight decay", "L2 penalty on weights, not on biases and norms", **NOWHERE
     )
-    augment: bool = setting(True, YesNo(), "Augmentation", "shift and mirror the images as the recipe says", **NOWHERE)
-    train_images: int = setting(0, IMAGES, "Images to train on", "a fixed stratified subset of the training images", usual="all", **NOWHERE)
-    seed: int = setting(0, SEED, "Seed", "seed of the first weights, the order of the images and their augmentation", **NOWHERE)
+    augment: bool = setting(True, YesNo(), "Augmentation", "shift and mirror pictures as the recipe says", **NOWHERE)
+    train_images: int = setting(
+        0, IMAGES, "Samples to train on", "a fixed stratified subset of the training samples", usual="all", **NOWHERE
+    )
+    seed: int = setting(0, SEED, "Seed", "seed of the first weights, the order of the samples and their augmentation", **NOWHERE)

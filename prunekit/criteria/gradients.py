@@ -51,6 +51,6 @@ def finite(name: str, product: Tensor) -> Tensor:
     if bool(torch.isfinite(product).all()):
         return product
     raise ModelError(
-        f"the gradient of layer {name} holds NaN or infinity on these images: choose a criterion that needs no gradient, such as l1, "
-        "or images normalised as the model expects them"
+        f"the gradient of layer {name} holds NaN or infinity on these samples: choose a criterion that needs no gradient, such as l1, "
+        "or inputs normalised as the model expects them"
     )

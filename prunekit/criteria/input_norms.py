@@ -122,5 +122,5 @@ def finite(name: str, score: Tensor) -> Tensor:
     if bool(torch.isfinite(score).all()):
         return score
     raise ModelError(
-        f"the inputs of layer {name} hold NaN or infinity: the model's weights are damaged, or the images are not normalised as it expects"
+        f"the inputs of layer {name} hold NaN or infinity: the model's weights are damaged, or the samples are not normalised as it expects"
     )

@@ -76,7 +76,7 @@ def scoring_split(data: Any) -> tuple[Any, str]:
         split = getattr(data, field, None)
         if split is not None:
             return split, name
-    raise DataError(f"a criterion cannot read images from {type(data).__name__}: pass data as load_data returns it, or one of its splits")
+    raise DataError(f"a criterion cannot read samples from {type(data).__name__}: pass data as load_data returns it, or one of its splits")
 
 
 def scored_on(data: Any, samples: int = 512) -> str | None:
@@ -93,8 +93,8 @@ def scored_on(data: Any, samples: int = 512) -> str | None:
     if name in ("training", "given"):
         return None
     return (
-        f"There are no training images: the criterion looked at {min(samples, len(split)):,} {name} images, so accuracy on the "
-        f"{name} images is not independent of what was removed"
+        f"There are no training samples: the criterion looked at {min(samples, len(split)):,} {name} samples, so quality on the "
+        f"{name} samples is not independent of what was removed"
     )
 
 
@@ -120,7 +120,7 @@ def mixed(data: Any, samples: int, seed: int) -> Any:
     split, name = scoring_split(data)
     chosen = split.subset(samples) if hasattr(split, "subset") and hasattr(split, "take") else _first(split, samples)
     if not len(chosen):
-        raise DataError(f"there are no {name} images to score on: choose data that are not empty")
+        raise DataError(f"there are no {name} samples to score on: choose data that are not empty")
     samples_of = chosen.take(np.argsort(np.random.default_rng(seed).random(len(chosen)), kind="stable"))
     samples_of.classes = classes_of(split) or classes_of(samples_of)
     for name in OF_TASK:

@@ -180,16 +180,16 @@ class _Search:
 def _found(sparsity: float, drop: Difference, allowed: float, confident: bool, all_the_way: bool) -> str:
     """Say how far it goes."""
     if sparsity == 0:
-        return f"No sparsity that was looked at keeps the drop within {_allowed(allowed, drop)} on {drop.n:,} {_units(drop)}."
+        return f"No sparsity that was looked at keeps the drop within {_allowed(allowed, drop)} on {drop.n:,} {drop.units}."
     reach = ", the highest that was looked at," if all_the_way else ""
     sure = (
         "so that it holds with 95 % confidence"
         if confident
-        else f"so that chance may be behind it: more {_units(drop)}, or a lower sparsity, would make it sure"
+        else f"so that chance may be behind it: more {drop.units}, or a lower sparsity, would make it sure"
     )
     return (
         f"Up to {ordinary(percent(sparsity))}{reach} the drop is within {_allowed(allowed, drop)}: "
-        f"{_points(drop)} on {drop.n:,} {_units(drop)}, "
+        f"{_points(drop)} on {drop.n:,} {drop.units}, "
         f"at worst {_figure(max(drop.metric.lost(drop).high, 0), drop)}, {sure}."
     )
 
@@ -205,11 +205,6 @@ def _allowed(allowed: float, drop: Difference) -> str:
         return drop.metric.format(allowed)
     shown = f"{100 * allowed:g}"
     return f"{shown} point{'' if shown == '1' else 's'}"
-
-
-def _units(drop: Difference) -> str:
-    """Return what samples are called."""
-    return "images" if drop.metric.unit == PERCENT else "samples"
 
 
 def _points(drop: Difference) -> str:
@@ -244,7 +239,7 @@ def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmati
     holds, confident = _within(drop, allowed), _confident(drop, allowed)
     away, within = drop.metric.lost(drop), _allowed(allowed, drop)
     interval = f"{_figure(away.low, drop)} to {_figure(away.high, drop)}"
-    measured = f"on {drop.n:,} test {_units(drop)}, {_points(drop)}, 95 % interval {interval}"
+    measured = f"on {drop.n:,} test {drop.units}, {_points(drop)}, 95 % interval {interval}"
     if confident:
         return Confirmation(drop, True, True, f"Confirmed: {measured}, all of it within {within}.")
     if holds:

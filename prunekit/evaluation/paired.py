@@ -17,9 +17,10 @@ __all__ = ["ALPHA", "Difference", "compare", "difference_interval"]
 
 @dataclass(frozen=True)
 class Difference(statistics.Difference):
-    """How far apart two models are on the same samples, in the metric's own unit."""
+    """How far apart two models are on the same samples, called ``units``, in the metric's own unit."""
 
     metric: Metric = field(default=ACCURACY, repr=False, compare=False)
+    units: str = field(default="images", repr=False, compare=False)
 
     def sentence(self) -> str:
         """Say it in plain words, as in ``−0.6 points, not significant``."""
@@ -27,7 +28,7 @@ class Difference(statistics.Difference):
 
     def to_dict(self) -> dict[str, float | bool]:
         """Return plain values for JSON."""
-        return {name: value for name, value in vars(self).items() if name != "metric"}
+        return {name: value for name, value in vars(self).items() if name not in ("metric", "units")}
 
 
 def compare(a: Evaluation, b: Evaluation) -> Difference:
@@ -50,4 +51,4 @@ def compare(a: Evaluation, b: Evaluation) -> Difference:
     """
     if a.metric.name != b.metric.name:
         raise DataError(f"{a.metric.title} and {b.metric.title} cannot be compared: measure the same of both")
-    return Difference(**a.metric.compare(a.observations, b.observations).to_dict(), metric=a.metric)  # type: ignore[arg-type]
+    return Difference(**a.metric.compare(a.observations, b.observations).to_dict(), metric=a.metric, units=a.units)  # type: ignore[arg-type]

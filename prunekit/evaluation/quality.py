@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prunekit.errors import DataError
-from prunekit.formatting import percent, span
 from prunekit.tasks.base import Task
 from prunekit.tasks.classification import ACCURACY
-from prunekit.tasks.metrics import PERCENT, Metric
+from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.wording import interval, written
 
 
 @dataclass(frozen=True)
@@ -105,20 +105,18 @@ class Evaluation:
                 continue
         return {"accuracy": self.to_dict() if self.is_accuracy else None, "metric": self.metric.name, "metrics": told}
 
+    @property
+    def units(self) -> str:
+        """What several samples are called."""
+        return self.task.units_of_data if self.task is not None else "images" if self.is_accuracy else "samples"
+
     def text(self) -> str:
         """Return the value as people read it, as in ``97.2 %`` or ``21.4 kWh``."""
         return written(self.metric, self.value)
 
     def interval(self) -> str:
         """Return the interval as people read it, as in ``96.1 to 98.0 %``; nothing where none can be said."""
-        if np.isnan(self.low):
-            return ""
-        return span(self.low, self.high) if self.metric.unit == PERCENT else self.metric.span(self.low, self.high)
-
-
-def written(metric: Metric, value: float) -> str:
-    """Return a value of a metric as people read it."""
-    return percent(value) if metric.unit == PERCENT else metric.format(value)
+        return interval(self.metric, self.low, self.high)
 
 
 def quality_document(found: Evaluation | None, every: bool = True) -> dict[str, Any]:

@@ -220,8 +220,9 @@ def epoch_of(row: dict[str, Any]) -> Epoch:
     """Return an epoch from the learning curve of a run; which images were right is not kept."""
     told = row.get("validation")
     accuracy = None if told is None else _untold(told)
-    plain = {name: row[name] for name in ("number", "sparsity", "lr", "loss", "train_accuracy")}
-    return Epoch(**plain, validation=accuracy, seconds=float(row.get("seconds", 0.0)))
+    plain = {name: row[name] for name in ("number", "sparsity", "lr", "loss")}
+    trained = row["train_accuracy"] if "train_accuracy" in row else row["train_quality"]  # as it was called earlier
+    return Epoch(**plain, train_quality=trained, validation=accuracy, seconds=float(row.get("seconds", 0.0)))
 
 
 def _untold(told: dict[str, Any]) -> Evaluation:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunekit.evaluation.quality import written
 from prunekit.experiments.records import QUALITY, Label, Measurement, Run
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import shown
 from prunekit.formatting import ordinary, percent
+from prunekit.tasks.wording import written
 
 ALL = 1_000_000
 EARLIER = "measured by an earlier version"

@@ -24,6 +24,7 @@ from prunekit.experiments.naming import dense_run
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import described, evaluated, is_packed, pack_all, unpack_all
+from prunekit.tasks.input_form import form_of_data
 
 WHAT = "sensitivity"
 
@@ -128,7 +129,7 @@ class _Place:
         whole = split_of(data, request.split)
         self.request, self.hash = request, data_hash(whole)
         self.images = min(request.images or len(whole), len(whole))
-        weights = weights_of(model, tuple(whole[0][0].shape))
+        weights = weights_of(model, form_of_data(whole))
         self.run = dense_run(request.model, weights)
         setting = {"spec": request.spec.to_dict(), "sparsities": list(request.sparsities), "scored": trained_on(data, request.spec, None)}
         self.versions = installed(request.model.name)
@@ -165,7 +166,8 @@ def _opened(row: Measurement) -> Sensitivity:
             layer["name"], tuple(layer["layers"]), layer["params"], layer["macs"],
             tuple(
                 SensitivityPoint(
-                    p["requested"], p["sparsity"], evaluated(metric, p.get("accuracy") or p["metrics"][metric["name"]], next(seen)),
+                    p["requested"], p["sparsity"],
+                    evaluated(metric, p.get("accuracy") or p.get(metric["name"]) or p["metrics"][metric["name"]], next(seen)),
                     p["removed"], p["removed_params"], p["removed_macs"],
                 )
                 for p in layer["points"]

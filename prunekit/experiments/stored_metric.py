@@ -15,7 +15,7 @@ from prunekit.tasks.base import BaseTask, Task
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric, Proportion, proportion
 from prunekit.tasks.observations import Observations
-from prunekit.tasks.registry import TASKS, task
+from prunekit.tasks.registry import DEFAULT, TASKS, task
 
 SHOWN = ("name", "title", "unit", "better", "decimals")
 """What is needed to show a value."""
@@ -34,7 +34,8 @@ def described(metric: Metric, of: Task | None = None, packed: bool = False) -> d
     """Return a metric as plain values."""
     told: dict[str, Any] = {name: getattr(metric, name) for name in SHOWN}
     if packed and isinstance(metric, Proportion):
-        return told | {"bits": metric.column}
+        named = {"task": of.name} if of is not None and of.name in TASKS and of.name != DEFAULT else {}
+        return told | {"bits": metric.column} | named
     owner = of or next((each for each in TASKS.values() if metric.name in {m.name for m in each.metrics}), None)
     if owner is None:
         return told
@@ -96,7 +97,7 @@ def evaluated(told: Mapping[str, Any], value: Mapping[str, Any], seen: Observati
     about: dict[str, Any] = {"chance": value.get("chance"), "guesses": tuple(value.get("guesses", ()))}
     owner: Task | None = None
     if "bits" in told:
-        metric = _share(told)
+        metric, owner = _share(told), TASKS.get(str(told.get("task")))
     else:
         try:
             owner = _owner(told)

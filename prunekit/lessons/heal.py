@@ -38,7 +38,7 @@ def _course(steps: dict[str, Evaluation]) -> pd.DataFrame:
 
 def _epochs(found: Recovered) -> pd.DataFrame:
     """Return the course of training: the validation images after each pass."""
-    rows = [(e.number, e.loss, e.train_accuracy, e.validation.value if e.validation else None) for e in found.history]
+    rows = [(e.number, e.loss, e.train_quality, e.validation.value if e.validation else None) for e in found.history]
     return pd.DataFrame(rows, columns=["epoch", "loss", "train_accuracy", "validation_accuracy"])
 
 

@@ -1,6 +1,5 @@
 """Charts: DataFrames and arrays in, plotly figures out. Nothing here knows of Streamlit."""
 
-from prunekit.plots.accuracy_curves import AXES, accuracy_curves, thumbnail_curve
 from prunekit.plots.breakeven import break_even_lines, break_even_map
 from prunekit.plots.channel_groups import coupled
 from prunekit.plots.compare_classes import class_dumbbells, classes_caption, confusion_caption, confusion_change, most_changed
@@ -16,6 +15,7 @@ from prunekit.plots.latency_causes import time_by_layer
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer, sizes
 from prunekit.plots.learning_curves import learning_curves, recovery_steps, schedule_chart
 from prunekit.plots.mask_density import blocks, share_map
+from prunekit.plots.quality_curves import AXES, quality_curves, thumbnail_curve
 from prunekit.plots.sensitivity import sensitivity_caption, sensitivity_map, sensitivity_panels
 from prunekit.plots.theme import DENSE, KEPT, REMOVED, run_colour, template
 from prunekit.plots.weight_histograms import Bins, multiples, norms, overlay
@@ -30,7 +30,6 @@ __all__ = [
     "REMOVED",
     "Bins",
     "CutBins",
-    "accuracy_curves",
     "blocks",
     "break_even_lines",
     "break_even_map",
@@ -61,6 +60,7 @@ __all__ = [
     "overlay",
     "parts",
     "planes",
+    "quality_curves",
     "ranked",
     "ratios",
     "recovery_steps",

@@ -1,4 +1,4 @@
-"""Training as it goes: accuracy and loss by epoch, the schedule behind them, and what each step of recovery brought back."""
+"""Training as it goes: quality and loss by epoch, the schedule behind them, and what each step of recovery brought back."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from prunekit.formatting import percent, span
+from prunekit.formatting import percent
 from prunekit.plots import theme
+from prunekit.plots.quality_axis import axis, axis_title, quality_range, tick_form
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import PERCENT, Metric
+from prunekit.tasks.wording import interval, written
 
 
 def learning_curves(
-    frame: pd.DataFrame, *, dense: float | None = None, best: int | None = None, epochs: int = 0, dark: bool = False
-) -> go.Figure:
-    """Draw accuracy and loss against the epoch, one above the other.
+    frame: pd.DataFrame, *, dense: float | None = None, best: int | None = None, epochs: int = 0, metric: Metric = ACCURACY,
+    units: str = "images", dark: bool = False,
+) -> go.Figure:  # fmt: skip
+    """Draw quality and loss against the epoch, one above the other.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns ``epoch`` (from 1), ``loss``, ``train_accuracy``, ``value``, ``low``, ``high`` (of the validation split, NaN without one).
+        Columns ``epoch`` (from 1), ``loss``, ``train_quality``, ``value``, ``low``, ``high`` (of the validation split, NaN without one).
     dense : float, optional
-        Accuracy of the dense model on the same images.
+        Value of the dense model on the same samples.
     best : int, optional
         The epoch that is kept.
     epochs : int
         How many there will be, so that the axis stays while points arrive.
+    metric : Metric
+        What was measured.
+    units : str
+        What samples are called.
     dark : bool
         For a dark page.
 
@@ -32,20 +41,21 @@ def learning_curves(
     -------
     plotly.graph_objects.Figure
     """
-    fig = _stacked(("accuracy", "training loss"), (0.68, 0.32), 400, dark)
+    fig = _stacked((axis_title(metric), "training loss"), (0.68, 0.32), 400, dark)
     if frame["value"].notna().any():
-        fig.add_traces([_band(frame), _line(frame, "value", "validation", colour=theme.KEPT, form="%")], rows=[1, 1], cols=[1, 1])
-    fig.add_trace(_line(frame, "train_accuracy", "training images, as seen", colour=theme.dense(dark), form="%", dash="dot"), row=1, col=1)
+        fig.add_traces([_band(frame), _line(frame, "value", "validation", colour=theme.KEPT, form=metric)], rows=[1, 1], cols=[1, 1])
+    seen = _line(frame, "train_quality", f"training {units}, as seen", colour=theme.dense(dark), form=metric, dash="dot")
+    fig.add_trace(seen, row=1, col=1)
     fig.add_trace(_line(frame, "loss", "loss", colour=theme.run_colour(1, dark), form=".4f"), row=2, col=1)
     if dense is not None:
         fig.add_hline(y=dense, row=1, col=1, line={"color": theme.dense(dark), "width": 1.5, "dash": "dash"})
         fig.add_annotation(
-            x=1, xref="paper", y=dense, xanchor="right", yanchor="bottom", text=f"dense {percent(dense)}", showarrow=False,
+            x=1, xref="paper", y=dense, xanchor="right", yanchor="bottom", text=f"dense {written(metric, dense)}", showarrow=False,
             font={"color": theme.dense(dark), "size": 12},
         )  # fmt: skip
     if best is not None and (frame["epoch"] == best).any():
         _kept(fig, frame, best, dark)
-    fig.update_yaxes(tickformat=".0%", row=1, col=1)
+    fig.update_yaxes(tickformat=tick_form(metric), row=1, col=1)
     last = max(epochs, int(frame["epoch"].max()) if len(frame) else 1)
     fig.update_xaxes(range=[0.6, last + 0.4], **({"dtick": 1} if last <= 12 else {}))
     fig.update_xaxes(title_text="epoch", row=2, col=1)
@@ -62,17 +72,17 @@ def _stacked(titles: tuple[str, str], heights: tuple[float, float], height: int,
     return fig
 
 
-def _line(frame: pd.DataFrame, column: str, name: str, *, colour: str, form: str, dash: str = "solid") -> go.Scatter:
+def _line(frame: pd.DataFrame, column: str, name: str, *, colour: str, form: str | Metric, dash: str = "solid") -> go.Scatter:
     """Return one column against the epoch."""
     return go.Scatter(
         x=frame["epoch"], y=frame[column], mode="lines+markers", name=name, line={"color": colour, "width": 2, "dash": dash},
-        marker={"size": 6}, customdata=[percent(v) if form == "%" else f"{v:{form}}" for v in frame[column]],
+        marker={"size": 6}, customdata=[f"{v:{form}}" if isinstance(form, str) else written(form, v) for v in frame[column]],
         hovertemplate=f"epoch %{{x}}<br>{name} %{{customdata}}<extra></extra>", showlegend=column != "loss",
     )  # fmt: skip
 
 
 def _band(frame: pd.DataFrame) -> go.Scatter:
-    """Return the 95 % interval of the validation accuracy."""
+    """Return the 95 % interval on the validation part."""
     rows = frame[frame["value"].notna()]
     return go.Scatter(
         x=[*rows["epoch"], *rows["epoch"][::-1]], y=[*rows["high"], *rows["low"][::-1]], mode="lines", line={"width": 0}, fill="toself",
@@ -83,7 +93,7 @@ def _band(frame: pd.DataFrame) -> go.Scatter:
 def _kept(fig: go.Figure, frame: pd.DataFrame, best: int, dark: bool) -> None:
     """Mark the epoch whose weights are kept."""
     row = frame[frame["epoch"] == best].iloc[-1]
-    y = row["train_accuracy"] if pd.isna(row["value"]) else row["value"]
+    y = row["train_quality"] if pd.isna(row["value"]) else row["value"]
     marker = {"size": 13, "symbol": "circle-open", "color": theme.ink(dark), "line": {"width": 2}}
     fig.add_trace(
         go.Scatter(x=[best], y=[y], mode="markers", marker=marker, name="kept", hovertemplate="kept: epoch %{x}<extra></extra>"),
@@ -124,13 +134,17 @@ def schedule_chart(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     return fig
 
 
-def recovery_steps(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
-    """Draw accuracy after each step: dense, pruned, recalibrated, fine-tuned, with 95 % intervals.
+def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, chance: float | None = None, dark: bool = False) -> go.Figure:
+    """Draw quality after each step: dense, pruned, recalibrated, fine-tuned, with 95 % intervals.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``step``, ``value``, ``low``, ``high``, ``n``; the dense model first.
+    metric : Metric
+        What was measured.
+    chance : float, optional
+        As for `quality_curves`.
     dark : bool
         For a dark page.
 
@@ -143,15 +157,21 @@ def recovery_steps(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         x=frame["value"], y=frame["step"], mode="markers+text", marker={"size": 12, "color": colours},
         error_x={"type": "data", "array": frame["high"] - frame["value"], "arrayminus": frame["value"] - frame["low"], "thickness": 1.5,
                  "color": theme.muted(dark)},
-        text=[percent(float(v)) for v in frame["value"]], textposition="top center",
-        customdata=[(span(r.low, r.high), r.n) for r in frame.itertuples()],
-        hovertemplate="<b>%{y}</b><br>accuracy %{text}, 95 % interval %{customdata[0]}, n = %{customdata[1]:,}<extra></extra>",
+        text=[written(metric, float(v)) for v in frame["value"]], textposition="top center",
+        customdata=[(interval(metric, float(r.low), float(r.high)) or "not known", r.n) for r in frame.itertuples()],
+        hovertemplate=f"<b>%{{y}}</b><br>{metric.phrase} %{{text}}, 95 % interval "
+        "%{customdata[0]}, n = %{customdata[1]:,}<extra></extra>",
         cliponaxis=False,
     )  # fmt: skip
     fig = theme.figure([marks], dark=dark, height=70 + 58 * max(len(frame), 1), showlegend=False, margin={"t": 18, "r": 24})
     fig.update_yaxes(autorange="reversed", showgrid=False)
-    low = float(frame["low"].min()) if len(frame) else 0.0
-    fig.update_xaxes(tickformat=".0%", title_text="accuracy", range=[max(0.0, low - 0.08), 1.02])
+    if metric.unit == PERCENT:
+        low = float(frame["low"].min()) if len(frame) else 0.0
+        shown = [max(0.0, low - 0.08), 1.02]
+    else:
+        ends = frame[["value", "low", "high"]].to_numpy(dtype=float).ravel()
+        shown = quality_range(metric, ends, float(frame["value"].iloc[0]) if len(frame) else 0.0, chance=chance, pad=(0.12, 0.12))
+    fig.update_xaxes(**axis(metric), range=shown)
     if len(frame):
         theme.reference(fig, x=float(frame["value"].iloc[0]), colour=theme.dense(dark))
     return fig

@@ -10,12 +10,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from prunekit.formatting import lost, percent, reached, short, span
+from prunekit.formatting import percent, reached, short
 from prunekit.plots import theme
+from prunekit.plots.quality_axis import WORST, quality_range, tick_form
+from prunekit.plots.quality_curves import told
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+from prunekit.tasks.wording import capital, loses, loss_number, lost_of, written
 
 COLUMNS = 5
 PANEL = 118  # pixels a row of panels
-SEEN, LITTLE = 0.0005, 0.01  # of accuracy: what is shown has one decimal of a point; and what hardly counts
+SEEN, LITTLE = 0.0005, 0.01  # of a share, or of the dense value: what is shown has one decimal of a point; and what hardly counts
 
 
 def sensitivity_panels(
@@ -25,22 +30,28 @@ def sensitivity_panels(
     threshold: float | None = None,
     fragile: Collection[str] = (),
     targets: dict[str, float] | None = None,
+    metric: Metric = ACCURACY,
+    chance: float | None = None,
     dark: bool = False,
 ) -> go.Figure:
-    """Draw accuracy against sparsity for each layer pruned alone: small multiples on the same axes.
+    """Draw quality against sparsity for each layer pruned alone: small multiples on the same axes.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``layer``, ``requested``, ``sparsity``, ``value``, ``low``, ``high``; layers in the order of depth.
     dense : float
-        Accuracy of the dense model.
+        Value of the dense model.
     threshold : float, optional
-        Accuracy that should not be undercut, drawn in every panel.
+        The worst value that is allowed, drawn in every panel.
     fragile : collection of str
         Layers to mark.
     targets : dict of str to float, optional
         Suggested sparsity by layer, marked on its curve's axis.
+    metric : Metric
+        What was measured.
+    chance : float, optional
+        As for `quality_curves`.
     dark : bool
         For a dark page.
 
@@ -57,18 +68,19 @@ def sensitivity_panels(
         horizontal_spacing=0.022, vertical_spacing=min(0.09, 30 / height),
     )  # fmt: skip
     fig.update_layout(**_look(dark, height), showlegend=False, margin={"t": 24, "l": 8, "r": 8, "b": 8})
+    shown = quality_range(metric, frame[["value", "low", "high"]].to_numpy(dtype=float).ravel(), dense, chance=chance)
     for place, name in enumerate(layers):
         where = {"row": place // columns + 1, "col": place % columns + 1}
         colour = theme.removed(dark, 1.0) if name in fragile else theme.KEPT
-        fig.add_traces(_curve(frame[frame["layer"] == name], name, dense, colour), rows=where["row"], cols=where["col"])
+        fig.add_traces(_curve(frame[frame["layer"] == name], name, dense, colour, metric), rows=where["row"], cols=where["col"])
         if targets and targets.get(name):
-            fig.add_trace(_target(targets[name], _range(frame, dense)[0], dark), **where)
+            fig.add_trace(_target(targets[name], shown[0], dark), **where)
     _lines(fig, dense, threshold, dark)
     # no mark at the ends: 100 % of one panel would run into 0 % of the next
     fig.update_xaxes(range=[0, 1.02], tickvals=[0.25, 0.5, 0.75], tickformat=".0%", showticklabels=False)
     for place in range(max(len(layers) - columns, 0), len(layers)):  # the lowest panel of each column
         fig.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
-    fig.update_yaxes(range=_range(frame, dense), nticks=4, tickformat=".0%")
+    fig.update_yaxes(range=shown, nticks=4, tickformat=tick_form(metric))
     fig.update_annotations(font={"size": 12, "color": theme.ink(dark)}, selector={"yanchor": "bottom"})
     return fig
 
@@ -78,23 +90,15 @@ def _look(dark: bool, height: int) -> dict[str, object]:
     return {"template": "prunekit_dark" if dark else "prunekit", "height": height, "uirevision": "prunekit"}
 
 
-def _range(frame: pd.DataFrame, dense: float) -> list[float]:
-    """Return the range of accuracies that all panels share."""
-    low = float(frame["low"].min()) if len(frame) else 0.0
-    span = max(dense - low, 0.02)
-    return [max(0.0, low - 0.06 * span), min(1.02, dense + 0.12 * span)]
-
-
-def _curve(rows: pd.DataFrame, name: str, dense: float, colour: str) -> list[go.Scatter]:
+def _curve(rows: pd.DataFrame, name: str, dense: float, colour: str, metric: Metric) -> list[go.Scatter]:
     """Return the band and the line of one layer, beginning at the dense model."""
     rows = rows.sort_values("sparsity")
     x = [0.0, *rows["sparsity"]]
     y, low, high = ([dense, *rows[column]] for column in ("value", "low", "high"))
-    said = [("nothing removed", percent(dense), "")]
-    for _, r in rows.iterrows():
-        said.append(
-            (f"removed: {reached(r['requested'], r['sparsity'])}", percent(r["value"]), f", 95 % interval {span(r['low'], r['high'])}")
-        )
+    said = [("nothing removed", written(metric, dense))]
+    said += [
+        (f"removed: {reached(r['requested'], r['sparsity'])}", told(metric, r["value"], r["low"], r["high"])) for _, r in rows.iterrows()
+    ]
     band = go.Scatter(
         x=[*x, *x[::-1]], y=[*high, *low[::-1]], mode="lines", line={"width": 0}, fill="toself", fillcolor=theme.fade_any(colour, 0.16),
         hoverinfo="skip",
@@ -102,7 +106,7 @@ def _curve(rows: pd.DataFrame, name: str, dense: float, colour: str) -> list[go.
     line = go.Scatter(
         x=x, y=y, mode="lines+markers", line={"color": colour, "width": 2}, marker={"size": 4}, name=name,
         customdata=said,
-        hovertemplate=f"<b>{name}</b> alone<br>%{{customdata[0]}}<br>accuracy %{{customdata[1]}}%{{customdata[2]}}<extra></extra>",
+        hovertemplate=f"<b>{name}</b> alone<br>%{{customdata[0]}}<br>{metric.phrase} %{{customdata[1]}}<extra></extra>",
     )  # fmt: skip
     return [band, line]
 
@@ -121,8 +125,8 @@ def _lines(fig: go.Figure, dense: float, threshold: float | None, dark: bool) ->
         fig.add_hline(y=threshold, line={"color": theme.removed(dark, 0.9), "width": 1, "dash": "dot"}, exclude_empty_subplots=True)
 
 
-def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, dark: bool = False) -> go.Figure:
-    """Draw what each layer costs in accuracy at each sparsity, with its parameters and MACs on the same rows.
+def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, metric: Metric = ACCURACY, dark: bool = False) -> go.Figure:
+    """Draw what each layer costs in quality at each sparsity, with its parameters and MACs on the same rows.
 
     Parameters
     ----------
@@ -131,7 +135,9 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, d
     costs : DataFrame
         Columns ``layer``, ``params``, ``macs``.
     dense : float
-        Accuracy of the dense model.
+        Value of the dense model.
+    metric : Metric
+        What was measured.
     dark : bool
         For a dark page.
 
@@ -142,10 +148,10 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, d
     layers = list(dict.fromkeys(frame["layer"]))
     table = frame.pivot_table(index="layer", columns="requested", values=["value", "sparsity"], sort=True).reindex(layers)
     height = 74 + len(layers) * max(19, min(44, 420 // max(len(layers), 1)))
-    titles = ["Points of accuracy lost, by the share that was asked for", "Parameters", "MACs"]
+    titles = [f"{capital(lost_of(metric))}, by the share that was asked for", "Parameters", "MACs"]
     fig = make_subplots(1, 3, shared_yaxes=True, column_widths=[0.64, 0.18, 0.18], horizontal_spacing=0.02, subplot_titles=titles)
     fig.update_layout(**_look(dark, height), showlegend=False, margin={"t": 28, "l": 8, "r": 8, "b": 8}, bargap=0.25)
-    fig.add_trace(_cells(table, dense, dark), row=1, col=1)
+    fig.add_trace(_cells(table, dense, metric, dark), row=1, col=1)
     known = costs.set_index("layer").reindex(layers)
     for place, (column, unit) in enumerate((("params", "parameters"), ("macs", "MACs")), start=2):
         fig.add_trace(_bar(known[column], unit, dark), row=1, col=place)
@@ -157,22 +163,30 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, d
     return fig
 
 
-def _cells(table: pd.DataFrame, dense: float, dark: bool) -> go.Heatmap:
+def _cells(table: pd.DataFrame, dense: float, metric: Metric, dark: bool) -> go.Heatmap:
     """Return the heat map; lost points are written into the cells where there is room."""
     values, shares = table["value"], table["sparsity"]
-    gap = np.asarray(dense - values.to_numpy(dtype=float))
+    gap = np.asarray(metric.loss(dense, values.to_numpy(dtype=float)))
+    least = 0.05 if metric.unit == PERCENT else 0.05 * abs(dense) or 1.0
+    far = float(np.nanmax(gap)) if gap.size and np.isfinite(gap).any() else least
+    if metric.unit != PERCENT:  # one layer that breaks would leave all others white
+        far = min(far, WORST * (abs(dense) or 1.0))
     few = values.shape[0] <= 40 and values.shape[1] <= 12
     scale = [[place, theme.faded(dark, opacity)] for place, opacity in ((0.0, 0.0), (0.12, 0.28), (1.0, 0.76 if dark else 1.0))]
-    text = [["" if np.isnan(v) else lost(v) for v in row] for row in gap]
+    text = [["" if np.isnan(v) else loss_number(metric, v) for v in row] for row in gap]
     said = [
-        [("", "") if np.isnan(v) else (reached(float(wanted), s), percent(v)) for wanted, s, v in zip(values.columns, *rows, strict=True)]
+        [
+            ("", "") if np.isnan(v) else (reached(float(wanted), s), written(metric, v))
+            for wanted, s, v in zip(values.columns, *rows, strict=True)
+        ]
         for rows in zip(shares.to_numpy(dtype=float), values.to_numpy(dtype=float), strict=True)
     ]
+    hover = f"{metric.phrase} %{{customdata[1]}}, {lost_of(metric)}: %{{text}}<extra></extra>"
     return go.Heatmap(
-        x=list(values.columns), y=list(values.index), z=gap, zmin=0.0, zmax=max(0.05, float(np.nanmax(gap)) if gap.size else 0.05),
+        x=list(values.columns), y=list(values.index), z=gap, zmin=0.0, zmax=max(least, far),
         colorscale=scale, showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}" if few else None,
         textfont={"size": 11}, customdata=said,
-        hovertemplate="<b>%{y}</b> alone, removed: %{customdata[0]}<br>accuracy %{customdata[1]}, points lost: %{text}<extra></extra>",
+        hovertemplate="<b>%{y}</b> alone, removed: %{customdata[0]}<br>" + hover,
         hoverongaps=False,
     )  # fmt: skip
 
@@ -185,28 +199,35 @@ def _bar(values: pd.Series, unit: str, dark: bool) -> go.Bar:
     )  # fmt: skip
 
 
-def sensitivity_caption(lost_by: Mapping[str, float], fragile: Sequence[str]) -> str:
+def sensitivity_caption(lost_by: Mapping[str, float], fragile: Sequence[str], metric: Metric = ACCURACY, dense: float = 1.0) -> str:
     """Say which layer gives way first and which hardly notices.
 
     Parameters
     ----------
     lost_by : mapping of str to float
-        Layer to accuracy lost on average over its points, 0..1 (:attr:`prunekit.evaluation.sensitivity.drop_curves.DropCurve.mean`).
+        Layer to quality lost on average over its points (:attr:`prunekit.evaluation.sensitivity.drop_curves.DropCurve.mean`).
     fragile : sequence of str
         Layers named as fragile.
+    metric : Metric
+        What is lost.
+    dense : float
+        Value of the dense model: what hardly counts of a metric that is no share is measured by it.
     """
+    scale = 1.0 if metric.unit == PERCENT else abs(dense) or 1.0
+    seen, little = SEEN * scale, LITTLE * scale
     if not lost_by:
         return "Points follow."
     worst, best = max(lost_by, key=lost_by.__getitem__), min(lost_by, key=lost_by.__getitem__)
     most, least = lost_by[worst], lost_by[best]
-    if most < SEEN:
-        text = "No layer loses accuracy when it is pruned alone, on average over its points."
-    elif len(lost_by) > 1 and most - least < SEEN:
-        text = f"All layers lose about the same when pruned alone: {lost(most)} points of accuracy on average over their points."
+    if most < seen:
+        verb = "loses" if metric.better == HIGHER else "raises"
+        text = f"No layer {verb} {metric.phrase} when it is pruned alone, on average over its points."
+    elif len(lost_by) > 1 and most - least < seen:
+        text = f"All layers do about the same when pruned alone: each {loses(metric, most)} on average over its points."
     else:
-        text = f"**{worst}** gives way first: pruned alone it loses {lost(most)} points of accuracy on average over its points."
-        words = "hardly notices" if least < LITTLE else "loses least"
-        text += f" **{best}** {words} ({lost(least)})." if best != worst else ""
+        text = f"**{worst}** gives way first: pruned alone it {loses(metric, most)} on average over its points."
+        words = "hardly notices" if least < little else "loses least" if metric.better == HIGHER else "raises it least"
+        text += f" **{best}** {words} ({loss_number(metric, least)})." if best != worst else ""
     if fragile:
         text += f" Unusually fragile: {', '.join(fragile)}."
     return text

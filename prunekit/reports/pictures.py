@@ -13,6 +13,8 @@ from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.mask_overlap import ALL
 from prunekit.comparison.tradeoff import best_within, metric_frame
 from prunekit.reports.material import Shapes
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ def of_tradeoff(comparison: Comparison, view: View, dark: bool = False) -> tuple
     return (Picture(f"{view.y}-{view.x}", title, fig, words),)
 
 
-def of_family(frame: pd.DataFrame, dark: bool = False) -> tuple[Picture, ...]:
+def of_family(frame: pd.DataFrame, metric: Metric = ACCURACY, dark: bool = False) -> tuple[Picture, ...]:
     """Return where the runs come from."""
-    return (Picture("lineage", "Where do they come from?", plots.family_tree(frame, dark=dark), plots.lineage_caption(frame)),)
+    fig, words = plots.family_tree(frame, metric=metric, dark=dark), plots.lineage_caption(frame, metric)
+    return (Picture("lineage", "Where do they come from?", fig, words),)

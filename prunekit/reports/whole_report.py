@@ -51,7 +51,7 @@ def report(
         told = None
     if told is not None:
         drawn += pictures.of_behaviour(told, look)
-    drawn += pictures.of_family(family(comparison, store.runs(), accuracies(store, comparison)))
+    drawn += pictures.of_family(family(comparison, store.runs(), accuracies(store, comparison)), comparison.quality)
     return html(comparison, drawn, relative=look.relative, address=address)
 
 

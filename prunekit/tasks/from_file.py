@@ -143,8 +143,9 @@ def load_task(name: str) -> OwnTask:
     Parameters
     ----------
     name : str
-        ``path/to/file.py:task``: an object with ``metrics``, ``loss`` and ``observe``, a class of such objects, or a function that returns
-        one. What else a `Task` has may be defined too. Metrics are `Metric`, or functions of observations with an attribute ``better``.
+        ``path/to/file.py:task``, or ``path/to/file.py:factory.task`` of what a factory holds. That is an
+        object with ``metrics``, ``loss`` and ``observe``, a class of such objects, or a function that returns one. What else a `Task`
+        has may be defined too. Metrics are `Metric`, or functions of observations with an attribute ``better``.
 
     Returns
     -------
@@ -156,10 +157,14 @@ def load_task(name: str) -> OwnTask:
         If the file fails, or what it names is no task; the message shows a whole example.
     """
     with LOCK:  # one edition of the file makes it and names it
-        own = load_factory(name, TaskError)
-        if isinstance(own, type) or (callable(own) and not hasattr(own, "loss")):
+        factory, _, inner = name.rpartition(":")[2].partition(".")
+        place = f"{name.rpartition(':')[0]}:{factory}"
+        own = load_factory(place, TaskError)
+        if inner:
+            own = getattr(own, inner, None)
+        elif isinstance(own, type) or (callable(own) and not hasattr(own, "loss")):
             own = call(name, own, TaskError)
-        code = code_that_ran(name)
+        code = code_that_ran(place)
     return as_task(own, name, code)
 
 

@@ -112,16 +112,16 @@ class Metric:
 
     def format(self, value: float) -> str:
         """Return a value as people read it, as in ``97.2 %``, ``0.512`` or ``21.4 kWh``."""
-        return f"{self._number(value)}{self._suffix()}"
+        return f"{self.number(value)}{self._suffix()}"
 
     def span(self, low: float, high: float) -> str:
         """Return an interval as people read it, as in ``96.1 to 98.0 %`` or ``1.24 to 1.31 kWh``."""
-        return f"{self._number(low)} to {self.format(high)}"
+        return f"{self.number(low)} to {self.format(high)}"
 
     def format_difference(self, difference: Difference | float) -> str:
         """Return a difference as people read it, as in ``−0.6 points, not significant`` or ``+0.013``."""
         value = difference if isinstance(difference, (int, float)) else difference.value
-        number = self._number(abs(value))
+        number = self.number(abs(value))
         sign = "" if not float(number.replace(",", "")) else ("+" if value > 0 else "−")
         text = f"{sign}{number}{' points' if self.unit == PERCENT else self._suffix()}"
         if isinstance(difference, (int, float)):
@@ -132,7 +132,7 @@ class Metric:
         """Return the unit behind a number."""
         return f" {self.unit}" if self.unit else ""
 
-    def _number(self, value: float) -> str:
+    def number(self, value: float) -> str:
         """Return a value without its unit."""
         shown, decimals = (100 * value, 1) if self.unit == PERCENT else (value, self.decimals)
         if self.decimals is not None:
@@ -225,4 +225,5 @@ def metric(
     if figure is None:
         return lambda function: metric(function, better=better, unit=unit, name=name, title=title, decimals=decimals)
     called = name or str(getattr(figure, "__name__", type(figure).__name__))
-    return Metric(called, title or called.replace("_", " "), figure, unit, better, None, decimals)
+    words = called.replace("_", " ")
+    return Metric(called, title or (words.capitalize() if words.islower() else words), figure, unit, better, None, decimals)

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.errors import TaskError
-from prunekit.local_code.factories import is_factory
+from prunekit.local_code.factories import code_that_ran, is_factory
 from prunekit.tasks.base import Task, told
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.from_file import OwnTask, as_task
@@ -50,9 +50,9 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         if isinstance(card, str) and (card in TASKS or is_factory(card)):  # cards may describe in words, there, what a model does
             found["the model's card says"] = task(card)
         if own is not None:
-            found["the model's factory says"] = _task(own, "the task of the factory", told(model, "code") or "")
+            found["the model's factory says"] = _held(own, told(model, "id"), "the task of the factory", told(model, "code") or "")
     if getattr(data, "task", None) is not None:
-        found["the data say"] = _task(data.task, "the task of the data")
+        found["the data say"] = _held(data.task, getattr(data, "id", None), "the task of the data")
     names = {_identity(each) for each in found.values()}
     if len(names) > 1:
         listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
@@ -71,6 +71,14 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
 def _identity(each: Task) -> str:
     """Return what two must share to be one: of the user's own the class, for a model's file and a data's file may both import it."""
     return f"own task {type(each.own).__qualname__}" if isinstance(each, OwnTask) else each.identity
+
+
+def _held(own: Any, by: Any, name: str, code: str = "") -> Task:
+    """Return the task that a factory holds; of one in a file under a name by which it is found again: ``file.py:factory.task``."""
+    place = getattr(by, "name", "")
+    if isinstance(place, str) and is_factory(place) and not isinstance(own, str):
+        name, code = f"{place}.task", code_that_ran(place)
+    return _task(own, name, code)
 
 
 def _task(value: Any, name: str, code: str = "") -> Task:

@@ -14,7 +14,7 @@ from prunekit.pruning.result import PruneResult
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training images.
+    """One pass over the training samples.
 
     Attributes
     ----------
@@ -24,9 +24,9 @@ class Epoch:
         Share that had been removed, in the unit of the pruning setting.
     lr : float
         Learning rate of its first step.
-    loss, train_accuracy : float
-        Means over the images as they came by, augmented, while the weights moved; fractions in 0..1 for the accuracy.
-    validation : Accuracy or None
+    loss, train_quality : float
+        Mean loss, and the headline metric, over the samples as they came by, augmented, while the weights moved.
+    validation : Evaluation or None
         On the validation part, afterwards; None where the data have none.
     seconds : float
         Measured, validation included. Not part of ``==``.
@@ -36,7 +36,7 @@ class Epoch:
     sparsity: float
     lr: float
     loss: float
-    train_accuracy: float
+    train_quality: float
     validation: Evaluation | None
     seconds: float
 
@@ -50,13 +50,13 @@ class Epoch:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain = {name: getattr(self, name) for name in ("number", "sparsity", "lr", "loss", "train_accuracy")}
+        plain = {name: getattr(self, name) for name in ("number", "sparsity", "lr", "loss", "train_quality")}
         return {**plain, "validation": self.validation and self.validation.to_dict(), "seconds": self.seconds}
 
 
 def _timeless(epoch: Epoch) -> tuple[object, ...]:
     """Return everything that the same seed gives again."""
-    return epoch.number, epoch.sparsity, epoch.lr, epoch.loss, epoch.train_accuracy, epoch.validation
+    return epoch.number, epoch.sparsity, epoch.lr, epoch.loss, epoch.train_quality, epoch.validation
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Tuned:
 
 @dataclass(frozen=True, eq=False)
 class Recovered:
-    """A pruned model and what brought its accuracy back.
+    """A pruned model and what brought its quality back.
 
     Attributes
     ----------

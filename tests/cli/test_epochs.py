@@ -7,7 +7,7 @@ import pytest
 from prunekit.cli import prune
 from prunekit.cli.prune import _healing
 
-EPOCH = {"sparsity": 0.5, "lr": 0.1, "loss": 1.0, "train_accuracy": 0.9, "validation": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 50}}
+EPOCH = {"sparsity": 0.5, "lr": 0.1, "loss": 1.0, "train_quality": 0.9, "validation": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 50}}
 
 
 @pytest.mark.parametrize("best", [1, 2, 3])

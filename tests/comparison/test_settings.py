@@ -29,13 +29,13 @@ SPECS: dict[str, PruneSpec] = {
     "own shares": replace(BASE, overrides=(("fc1", 0.3),)),
     "caps": replace(BASE, caps=(("fc1", 0.7),)),
     "cap of every layer": replace(BASE, cap_all=0.9),
-    "images to score on": replace(BASE, samples=64),
+    "samples to score on": replace(BASE, samples=64),
     "seed": replace(BASE, seed=3),
 }
 RECOVERIES: dict[str, Recovery] = {
     "recalibrate BatchNorm": replace(TUNED, recalibrate=False),
     "epochs of fine-tuning": replace(TUNED, epochs=7),
-    "images to recalibrate on": replace(TUNED, images=100),
+    "samples to recalibrate on": replace(TUNED, images=100),
     "schedule": replace(TUNED, schedule="linear"),
     "steps": replace(TUNED, steps=3),
     "optimizer": replace(TUNED, optimizer="adam"),
@@ -44,7 +44,7 @@ RECOVERIES: dict[str, Recovery] = {
     "momentum": replace(TUNED, momentum=0.5),
     "weight decay": replace(TUNED, weight_decay=0.1),
     "batch size": replace(TUNED, batch_size=8),
-    "images to train on": replace(TUNED, train_images=10),
+    "samples to train on": replace(TUNED, train_images=10),
     "distillation": replace(TUNED, distill=0.25),
     "temperature": replace(TUNED, temperature=4.0),
     "augmentation": replace(TUNED, augment=False),
@@ -63,7 +63,7 @@ def test_one_field_of_the_setting_that_differs_is_the_one_that_is_marked(name: s
     assert differing(rows) == (name,)
     marked = {row.name for row in rows if row.differs}
     # what a criterion looks at goes with the criterion
-    assert marked <= {name, "images to score on"} and name in marked
+    assert marked <= {name, "samples to score on"} and name in marked
 
 
 def test_blocks_that_may_go_are_told_apart_and_named() -> None:

@@ -35,21 +35,21 @@ def test_training_images_serve_and_what_serves_instead_is_said(digits):
     assert scored_on(digits) is None
     held_out = replace(digits, train=None)
     assert scoring_split(held_out) == (digits.validation, "validation")
-    assert "looked at 100 validation images" in scored_on(held_out, 100)
+    assert "looked at 100 validation samples" in scored_on(held_out, 100)
     only_test = replace(digits, train=None, validation=None)
     assert scoring_split(only_test) == (digits.test, "test")
-    assert f"looked at {len(digits.test)} test images" in scored_on(only_test, 10_000)
+    assert f"looked at {len(digits.test)} test samples" in scored_on(only_test, 10_000)
     assert scoring_split(digits.test) == (digits.test, "given")
     assert scored_on(digits.test) is None
 
 
 def test_what_is_no_data_is_refused():
-    with pytest.raises(DataError, match="cannot read images from list: pass data as load_data returns it"):
+    with pytest.raises(DataError, match="cannot read samples from list: pass data as load_data returns it"):
         scoring_split([1, 2])
 
 
 def test_no_images_are_an_error():
-    with pytest.raises(DataError, match="no given images to score on"):
+    with pytest.raises(DataError, match="no given samples to score on"):
         mixed(Noise(0, (1,)), 10, 0)
 
 

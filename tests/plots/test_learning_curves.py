@@ -9,7 +9,7 @@ from prunekit import plots
 
 def epochs(n=5, validation=True):
     value = np.linspace(0.5, 0.9, n) if validation else np.full(n, np.nan)
-    frame = pd.DataFrame({"epoch": range(1, n + 1), "loss": np.linspace(2, 0.1, n), "train_accuracy": np.linspace(0.4, 0.95, n)})
+    frame = pd.DataFrame({"epoch": range(1, n + 1), "loss": np.linspace(2, 0.1, n), "train_quality": np.linspace(0.4, 0.95, n)})
     return frame.assign(value=value, low=value - 0.02, high=value + 0.02)
 
 

@@ -87,7 +87,7 @@ ALL = {
     "ranked": lambda **k: plots.ranked(CHANNELS, **k),
     "matrix": lambda **k: plots.matrix(RNG.normal(size=(3, 4)), RNG.random((3, 4)) > 0.5, **k),
     "kernels": lambda **k: plots.kernels(RNG.normal(size=(10, 3, 3)), [i % 2 == 0 for i in range(10)], **k),
-    "accuracy_curves": lambda **k: plots.accuracy_curves(curve_frame(), dense=0.95, **k),
+    "quality_curves": lambda **k: plots.quality_curves(curve_frame(), dense=0.95, **k),
     "thumbnail_curve": lambda **k: plots.thumbnail_curve(curve_frame()[:3], dense=0.95, **k),
     "samples": lambda **k: plots.samples(latency_frame(), colours=COLOURS, **k),
     "ratios": lambda **k: plots.ratios(RATIOS, colours=COLOURS, **k),
@@ -183,13 +183,13 @@ def test_kernels_cross_out_exactly_the_removed_filters():
 
 def test_curves_are_sorted_keep_their_colours_and_carry_bands_and_the_dense_line():
     frame = curve_frame()
-    fig = plots.accuracy_curves(frame, dense=0.95, names=["b", "a"])
+    fig = plots.quality_curves(frame, dense=0.95, names=["b", "a"])
     lines = {t.name: t for t in fig.data if t.mode == "lines+markers"}
     assert list(lines["a"].x) == [0.0, 0.5, 0.9]
     assert list(lines["a"].y) == [0.95, 0.9, 0.3]
     assert lines["b"].line.color == plots.run_colour(0)
     assert lines["a"].line.color == plots.run_colour(1)
-    partial = plots.accuracy_curves(frame[frame["setting"] == "a"], dense=0.95, names=["b", "a"])
+    partial = plots.quality_curves(frame[frame["setting"] == "a"], dense=0.95, names=["b", "a"])
     assert partial.data[-1].line.color == plots.run_colour(1), "a colour stays while points arrive"
     assert sum(t.fill == "toself" for t in fig.data) == 2
     assert fig.layout.shapes[0].y0 == 0.95 and fig.layout.shapes[0].line.dash == "dash"

@@ -89,10 +89,10 @@ def test_curves_stand_on_every_axis_with_the_best_of_all_behind(x):
     frame = frame.assign(
         low=frame["value"] - 0.01, high=frame["value"] + 0.01, n=50, ratio=1 / left, params=left * 10, macs=left, bytes=left * 99
     )
-    fig = plots.accuracy_curves(frame, x=x, dense=0.9, within=0.05)
+    fig = plots.quality_curves(frame, x=x, dense=0.9, within=0.05)
     lines = {trace.name: trace for trace in fig.data if trace.mode == "lines+markers"}
     assert sorted(lines["a"].x) == pytest.approx(sorted(frame[frame["setting"] == "a"][x]))
     front = next(trace for trace in fig.data if "Pareto" in (trace.name or ""))
     assert set(np.round(front.y, 6)) == {0.9, 0.8, 0.5}  # b never beats a
-    lost = plots.accuracy_curves(frame, x=x, dense=0.9, drop=True)
+    lost = plots.quality_curves(frame, x=x, dense=0.9, drop=True)
     assert sorted(next(t for t in lost.data if t.name == "a").y) == pytest.approx([-0.4, -0.1, 0.0])

@@ -145,7 +145,7 @@ def test_a_function_becomes_a_metric() -> None:
         return float(np.abs(observed["prediction"] - observed["target"]).max())
 
     observed = seen(0, 50)
-    assert (worst_error.name, worst_error.title, worst_error.unit, worst_error.better) == ("worst_error", "worst error", "kWh", "lower")
+    assert (worst_error.name, worst_error.title, worst_error.unit, worst_error.better) == ("worst_error", "Worst error", "kWh", "lower")
     low, high = worst_error.interval(observed)
     assert low <= worst_error.reduce(observed) <= high
     told = worst_error.summary(observed)

@@ -47,9 +47,9 @@ def test_every_epoch_is_reported_as_it_ends_with_its_numbers():
     tuned = fine_tune(net(), DATA, QUICK, report=seen.append)
     assert tuple(seen) == tuned.history
     assert [epoch.number for epoch in seen] == [1, 2, 3, 4]
-    assert all(epoch.validation.n == 30 and 0 <= epoch.train_accuracy <= 1 and epoch.seconds > 0 for epoch in seen)
+    assert all(epoch.validation.n == 30 and 0 <= epoch.train_quality <= 1 and epoch.seconds > 0 for epoch in seen)
     assert [epoch.lr for epoch in seen] == pytest.approx([0.05 * (1 + np.cos(np.pi * k / 4)) / 2 for k in range(4)])
-    assert set(seen[0].to_dict()) == {"number", "sparsity", "lr", "loss", "train_accuracy", "validation", "seconds"}
+    assert set(seen[0].to_dict()) == {"number", "sparsity", "lr", "loss", "train_quality", "validation", "seconds"}
 
 
 def test_two_epochs_that_took_another_time_are_equal():

@@ -16,7 +16,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.experiments.records import KINDS
 from prunekit.lessons.lesson import LESSONS
-from prunekit.plots.accuracy_curves import AXES
+from prunekit.plots.quality_curves import AXES
 from prunekit.ui.state.address import decode, encode
 from prunekit.ui.state.compare_settings import SORTS, TABS
 from prunekit.ui.state.compatible import fit
@@ -82,6 +82,7 @@ whatever = st.builds(
     steps=st.integers(2, 100),
     train_images=st.integers(0, 50_000),
     measured_images=st.integers(0, 50_000),
+    task=st.sampled_from(["", "regression", "mine.py:task"]),
     across=st.sampled_from(list(AXES)),
     down=st.sampled_from(["accuracy", "drop"]),
     evaluations=st.integers(3, 100),

@@ -8,7 +8,7 @@ import pytest
 
 from prunekit.plots.compare_masks import ALL, overlap_caption
 from prunekit.plots.sensitivity import sensitivity_caption
-from prunekit.ui.accuracy import accuracy_chart
+from prunekit.ui.accuracy import quality_chart
 from prunekit.ui.layers import table as layers
 from prunekit.ui.prune import costs
 from prunekit.ui.sensitivity import scan
@@ -73,10 +73,10 @@ def curves(first, second, half):
 
 def test_the_setting_that_keeps_most_is_named_only_beyond_the_intervals():
     high, low = (0.9, 0.8, 0.7), (0.8, 0.5, 0.2)
-    assert "x keeps most on average and y least" in accuracy_chart.caption(curves(high, low, 0.02), "validation")
-    assert "y keeps most on average and x least" in accuracy_chart.caption(curves(low, high, 0.02), "validation")
-    assert "about as much" in accuracy_chart.caption(curves(high, low, 0.5), "validation")
-    assert "about as much" in accuracy_chart.caption(curves(high, high, 0.02), "validation")
+    assert "x keeps most on average and y least" in quality_chart.caption(curves(high, low, 0.02), "validation")
+    assert "y keeps most on average and x least" in quality_chart.caption(curves(low, high, 0.02), "validation")
+    assert "about as much" in quality_chart.caption(curves(high, low, 0.5), "validation")
+    assert "about as much" in quality_chart.caption(curves(high, high, 0.02), "validation")
 
 
 @pytest.mark.parametrize(("number", "words"), [(50, "smaller"), (100, "same"), (200, "2.00× as large")])

@@ -199,11 +199,13 @@ def test_the_table_is_narrowed_down_and_put_in_order(ids):
 
 def test_columns_that_hold_nothing_leave_their_room_to_others(ids):
     frame = frame_of(store()).assign(size=[None, *[1.0] * (len(store().runs()) - 1)], note="", name="mine")
-    frame["tags"] = [[]] * len(frame)
-    assert set(all_runs._free(frame)) == {"tags", "note"}
-    assert set(all_runs._free(frame.assign(size=float("nan"), note="mine"))) == {"tags", "size"}
+    frame["tags"], frame["accuracy"] = [[]] * len(frame), 50.0
+    assert set(all_runs._free(frame)) == {"tags", "note", "quality"}
+    assert set(all_runs._free(frame.assign(size=float("nan"), note="mine"))) == {"tags", "size", "quality"}
     frame.at[0, "tags"] = ["mine"]
-    assert set(all_runs._free(frame)) == {"note"}
+    assert set(all_runs._free(frame)) == {"note", "quality"}
+    other = frame.assign(accuracy=float("nan"), quality="R² 0.5")
+    assert set(all_runs._free(other)) == {"note", "accuracy"}, "figures of another metric stand in words"
 
 
 def test_what_was_said_of_a_run_is_saved_from_the_page(tab, ids):

@@ -34,5 +34,5 @@ def test_the_setting_of_the_greatest_sparsity_is_said_to_go_furthest(monkeypatch
     said = []
     monkeypatch.setattr(max_sparsity_panel.st, "caption", said.append)
     lines = [SimpleNamespace(name=name, curve=SimpleNamespace(mode="unstructured")) for name in ("near", "far", "nearer")]
-    max_sparsity_panel._say(None, lines, [found(reach) for reach in (0.5, 0.8, 0.3)], [None] * 3)
+    max_sparsity_panel._say(lines, [found(reach) for reach in (0.5, 0.8, 0.3)], [None] * 3, "images")
     assert said[0].startswith("**far** goes furthest: ")

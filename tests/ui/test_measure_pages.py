@@ -1,4 +1,4 @@
-"""The pages that measure in the background: Sensitivity, Accuracy vs sparsity, Recover, and training on Start."""
+"""The pages that measure in the background: Sensitivity, Quality vs sparsity, Recover, and training on Start."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.kinds import KINDS, work_of
 from prunekit.experiments.quantised_run import Quantised
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.plots.accuracy_curves import AXES
+from prunekit.plots.quality_curves import AXES
 
 
 def words(one):

@@ -10,7 +10,7 @@ import pytest
 from prunekit.evaluation.quality import accuracy_of
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.models.cost import Counts
-from prunekit.ui.accuracy import accuracy_chart
+from prunekit.ui.accuracy import quality_chart
 from prunekit.ui.compare import behaviour
 from prunekit.ui.state.settings import Settings
 
@@ -19,7 +19,7 @@ COUNTS = Counts(100, 50, 1000, 500, 0.5, 80)
 
 def test_the_interval_of_several_seeds_moves_with_their_mean():
     points = [SweepPoint(0.5, 0.5, accuracy_of(np.arange(200) < right), COUNTS, seed=seed) for seed, right in enumerate((150, 170))]
-    row = dict(zip(accuracy_chart.COLUMNS, accuracy_chart._row(SimpleNamespace(name="a line"), points, COUNTS), strict=True))
+    row = dict(zip(quality_chart.COLUMNS, quality_chart._row(SimpleNamespace(name="a line"), points, COUNTS), strict=True))
     first = points[0].accuracy
     assert row["value"] == pytest.approx(0.8) and (row["least"], row["most"], row["seeds"]) == (0.75, 0.85, 2)
     assert (row["low"], row["high"]) == (pytest.approx(first.low + 0.05), pytest.approx(first.high + 0.05))

@@ -160,7 +160,7 @@ def suggest(
     if amount < 0 or (fraction and amount >= 1) or (what != "drop" and amount == 0):
         raise PrunekitError(f"{what} must be a fraction, {'0 <=' if what == 'drop' else '0 <'} share < 1; got {amount!r}")
     options = [_Options.of(curve) for curve in drop_curves(found)]
-    problem = _Problem(options, totals, counter, found.dense.metric)
+    problem = _Problem(options, totals, counter, found.dense.metric, found.dense.units)
     picked = problem.within(amount, save) if what == "drop" else problem.for_goal(what, amount)
     return problem.suggestion(picked, found.images)
 
@@ -173,6 +173,7 @@ class _Problem:
     totals: tuple[int, int]
     counter: Counter | None
     metric: Metric = ACCURACY
+    units: str = "images"
 
     def within(self, allowed: float, save: str) -> Ints:
         """Return the options that save most within an allowed drop."""
@@ -249,12 +250,10 @@ class _Problem:
         )
         params, macs = (count / max(total, 1) for count, total in zip(self.saved(picked), self.totals, strict=True))
         saved = f"{ordinary(percent(params))} of the parameters and {ordinary(percent(macs))} of the MACs"
-        title = self.metric.title
-        what = title[0].lower() + title[1:] if title[1:2].islower() else title
         sentence = (
-            f"{saved} would go, for {_points(sum(drops), self.metric)} of {what}: "
+            f"{saved} would go, for {_points(sum(drops), self.metric)} of {self.metric.phrase}: "
             f"estimated, as the sum of what each layer costs alone on "
-            f"{images:,} images. Measure the whole before you rely on it"
+            f"{images:,} {self.units}. Measure the whole before you rely on it"
         )
         return Suggestion(targets, sum(drops), params, macs, self.counter is not None, images, sentence)
 

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prunekit.evaluation.compression import BY
-from prunekit.evaluation.quality import written
 from prunekit.evaluation.sizes import FORMS, comparable, gzip_note
 from prunekit.experiments.archive.gathering import Gathered, Pixels
 from prunekit.experiments.archive.manifest import BESIDE, EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, SAMPLES, WEIGHTS
@@ -23,6 +22,7 @@ from prunekit.models.outputs import SCORES, input_names
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import form_words
 from prunekit.tasks.metrics import PERCENT
+from prunekit.tasks.wording import written
 
 ABOUT = {
     WEIGHTS: "the weights, and in its metadata how wide each module is",

@@ -1,4 +1,4 @@
-"""What the curves of "Accuracy vs sparsity" say: how far each setting can go, and every point in a table."""
+"""What the curves of "Quality vs sparsity" say: how far each setting can go, and every point in a table."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from prunekit.data.dataset import Data
 from prunekit.evaluation.max_sparsity import Furthest, furthest
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.max_sparsity_run import Answer, FurthestRequest
 from prunekit.formatting import plural
+from prunekit.tasks.base import Task
+from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.ui.accuracy.sweeps import Line
 from prunekit.ui.components import show
-from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import allowed_loss, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
 
-def read_off(now: Settings, loaded: Loaded, data: Data, lines: list[Line]) -> None:
+def read_off(now: Settings, lines: list[Line], task: Task) -> None:
     """Say how far each setting can go for a given loss, and offer to find it exactly and to confirm it."""
     show.section("How far can it go?")
+    dense = next(point.accuracy for line in lines for point in line.points() if not point.requested)
+    units, loss = task.units_of_data, allowed_loss.allowed(now, dense.metric, dense.value)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        control("drop", "Lose at most so many points of accuracy", max_value=50.0, width=320)
-        requests = [FurthestRequest(line.request, now.drop) for line in lines]
+        allowed_loss.ask(allowed_loss.phrase(dense.metric), dense.metric, dense.value)
+        requests = [FurthestRequest(line.request, loss) for line in lines]
         jobs = [board().get(key_of("furthest", request.to_dict())) for request in requests]
         open_ = [i for i, job in enumerate(jobs) if job is None or job.state in ("failed", "cancelled")]
         st.button(
-            "Find it to half a percent, confirm on test images", key="find_furthest", icon=":material/my_location:", disabled=not open_,
+            f"Find it to half a percent, confirm on test {units}", key="find_furthest", icon=":material/my_location:", disabled=not open_,
             on_click=_find, args=([(lines[i], requests[i]) for i in open_],),
-            help="Measures between the points, on the same images, then once on all test images, which have chosen nothing.",
+            help=f"Measures between the points, on the same {units}, then once on all test {units}, which have chosen nothing.",
         )  # fmt: skip
     with show.slot():
         for job in jobs:
             if job is not None and job.active:
                 measuring.panel(job.key)
     answers = [job.result if job is not None and job.state == "done" else None for job in jobs]
-    found = [answer.found if answer is not None else _from_points(line, now.drop) for line, answer in zip(lines, answers, strict=True)]
+    found = [answer.found if answer is not None else _from_points(line, loss) for line, answer in zip(lines, answers, strict=True)]
     rows = [_row(line, f, answer) for line, f, answer in zip(lines, found, answers, strict=True) if f is not None]
     if rows:
         frame = pd.DataFrame(rows, columns=["setting", "sparsity", "drop", "confident", "test"])
-        st.dataframe(frame, column_config=_columns(), hide_index=True, alt="Greatest sparsity within the allowed loss, by setting")
-        _say(now, lines, found, answers)
+        st.dataframe(frame, column_config=_columns(units), hide_index=True, alt="Greatest sparsity within the allowed loss, by setting")
+        _say(lines, found, answers, units)
 
 
 def _find(asked: list[tuple[Line, FurthestRequest]]) -> None:
@@ -72,19 +74,19 @@ def _row(line: Line, found: Furthest, answer: Answer | None) -> tuple[Any, ...]:
     return line.name, 100 * found.sparsity, found.drop.sentence(), "yes" if found.confident else "open", test
 
 
-def _columns() -> dict[str, Any]:
+def _columns(units: str) -> dict[str, Any]:
     """Return how the columns of the answers look."""
     column = st.column_config
     return {
         "setting": column.TextColumn("Setting", width="medium"),
         "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
-        "drop": column.TextColumn("Against dense, same images"),
+        "drop": column.TextColumn(f"Against dense, same {units}"),
         "confident": column.TextColumn("95 % sure", help="Whether the whole interval is within what you allow."),
-        "test": column.TextColumn("On all test images"),
+        "test": column.TextColumn(f"On all test {units}"),
     }
 
 
-def _say(now: Settings, lines: list[Line], found: list[Furthest | None], answers: list[Answer | None]) -> None:
+def _say(lines: list[Line], found: list[Furthest | None], answers: list[Answer | None], units: str) -> None:
     """Say which setting goes furthest, and how that is known."""
     known = [(f.sparsity, place) for place, f in enumerate(found) if f is not None]
     best = max(known)[1]
@@ -96,32 +98,35 @@ def _say(now: Settings, lines: list[Line], found: list[Furthest | None], answers
     elif answer.confirmation is not None:
         text += f" {answer.confirmation.sentence}"
     else:
-        text += " The same images chose and confirm here: there is no validation split, or the test split was picked."
+        text += f" The same {units} chose and confirm here: there is no validation split, or the test split was picked."
     unlike = {line.curve.mode for line in lines} == {"structured", "unstructured"}
     st.caption(text + (" Shares are of weights here and of channels there: compare the two by MACs or parameters." if unlike else ""))
 
 
-def _percent(frame: pd.DataFrame) -> pd.DataFrame:
+def _percent(frame: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return a table with its fractions as percent, for showing."""
-    shares = [name for name in ("requested", "sparsity", "value", "low", "high", "macs", "least", "most") if name in frame]
+    quality = ("value", "low", "high", "least", "most") if metric.unit == PERCENT else ()
+    shares = [name for name in ("requested", "sparsity", "macs", *quality) if name in frame]
     return frame.assign(**{name: 100 * frame[name] for name in shares})
 
 
-def _config() -> dict[str, Any]:
+def _config(metric: Metric) -> dict[str, Any]:
     """Return how the columns of the table of points look."""
     column = st.column_config
+    form = "%.1f %%" if metric.unit == PERCENT else "%.4g"
+    unit = f", {metric.unit}" if metric.unit not in ("", PERCENT) else ""
     return {
         "setting": column.TextColumn("Setting"),
         "requested": column.NumberColumn("Requested", format="%.1f %%"),
         "sparsity": column.NumberColumn("Removed", format="%.1f %%"),
         "ratio": column.NumberColumn("Compression ratio", format="%.2f×"),
-        "value": column.NumberColumn("Accuracy", format="%.1f %%"),
-        "low": column.NumberColumn("95 % from", format="%.1f %%"),
-        "high": column.NumberColumn("to", format="%.1f %%"),
+        "value": column.NumberColumn(f"{metric.title}{unit}", format=form),
+        "low": column.NumberColumn("95 % from", format=form),
+        "high": column.NumberColumn("to", format=form),
         "n": column.NumberColumn("n"),
         "seeds": column.NumberColumn("Seeds"),
-        "least": column.NumberColumn("Lowest seed", format="%.1f %%"),
-        "most": column.NumberColumn("Highest seed", format="%.1f %%"),
+        "least": column.NumberColumn("Lowest seed", format=form),
+        "most": column.NumberColumn("Highest seed", format=form),
         "params": column.NumberColumn("Non-zero parameters", format="localized"),
         "bytes": column.NumberColumn("Bytes", format="localized"),
         "macs": column.NumberColumn("Effective MACs, of dense", format="%.1f %%"),
@@ -129,14 +134,14 @@ def _config() -> dict[str, Any]:
     }
 
 
-def table(loaded: Loaded, frame: pd.DataFrame, split: str) -> None:
+def table(loaded: Loaded, frame: pd.DataFrame, split: str, metric: Metric) -> None:
     """Show every point, and hand them out."""
     ordered = frame.sort_values(["setting", "requested"], kind="stable")
     with st.expander(f"All {plural(len(frame), 'point')}", icon=":material/table:"):
-        st.dataframe(_percent(ordered), column_config=_config(), hide_index=True, alt="Every measured point")
+        st.dataframe(_percent(ordered, metric), column_config=_config(metric), hide_index=True, alt="Every measured point")
     name = loaded.source.name.rpartition("/")[2]
     st.download_button(
-        "Download as CSV", data=ordered.assign(split=split).to_csv(index=False), file_name=f"{name}-accuracy-vs-sparsity.csv",
+        "Download as CSV", data=ordered.assign(split=split).to_csv(index=False), file_name=f"{name}-{metric.name}-vs-sparsity.csv",
         mime="text/csv",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The page "Accuracy vs sparsity": which settings are on the picture, and the jobs that measure them."""
+"""The page "Quality vs sparsity": which settings are on the picture, and the jobs that measure them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.sweep_run import known_seeds
-from prunekit.plots.accuracy_curves import AXES
+from prunekit.plots.quality_curves import AXES
 from prunekit.plots.theme import run_colour
+from prunekit.tasks.base import Task
+from prunekit.tasks.input_form import form_of_data
+from prunekit.tasks.metrics import Metric
+from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.components.field_controls import control
@@ -126,7 +130,7 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     model, of_data = job_sources.lend(now, loaded, data)
     whole = getattr(data, split)
     images = 0 if now.measured_images >= len(whole) else now.measured_images
-    weights, hashed = model_cache.weights_known(loaded.source, tuple(whole[0][0].shape)), model_cache.images_known(whole)
+    weights, hashed = model_cache.weights_known(loaded.source, form_of_data(whole)), model_cache.images_known(whole)
     found, free = [], now.change(overrides=()) if now.targets else now  # targets leave no room but for one total
     for curve in curves_of(now):
         request = SweepRequest(
@@ -185,11 +189,11 @@ def choose(now: Settings, loaded: Loaded) -> None:
     if now.targets and any(curve.chosen for curve in curves_of(now)):
         st.caption(
             "Targets from Sensitivity share out one total, and a curve has many: here the scope decides what each of their layers gives. "
-            "Measure the accuracy with the targets on the Prune page."
+            "Measure what the targets cost together on the Prune page."
         )
     if now.mode not in DRAWN:
         instead = "" if now.curves else " Here its criterion is applied to single weights, the same share of each layer."
-        st.caption(f"A pattern N:M has one sparsity, so it has no curve: measure its accuracy on the Prune page.{instead}")
+        st.caption(f"A pattern N:M has one sparsity, so it has no curve: measure it on the Prune page.{instead}")
 
 
 def _new(now: Settings) -> Curve:
@@ -223,14 +227,14 @@ def split_of(now: Settings, data: Data) -> str:
     return "test" if now.split == "test" or data.validation is None else "validation"
 
 
-def how(now: Settings, data: Data) -> str:
-    """Show on which images, how many points and how many seeds; return the split."""
-    split = _split(now, data)
+def how(now: Settings, data: Data, task: Task) -> str:
+    """Show on which samples, how many points and how many seeds; return the split."""
+    split = _split(now, data, task)
     whole = len(getattr(data, split))
     offered = list(dict.fromkeys([n for n in SUBSETS if n and n < whole] + [0, now.measured_images if now.measured_images < whole else 0]))
     offered = sorted(offered, key=lambda n: n or whole)
     st.selectbox(
-        "Images", offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}",
+        capital(task.units_of_data), offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}",
         help="A fixed, stratified subset first: quick, with wider bands. All of them when it matters.",
         **session.bind("measured_images", start=offered, show=lambda n: 0 if n >= whole else n),
     )  # fmt: skip
@@ -240,11 +244,12 @@ def how(now: Settings, data: Data) -> str:
     return split
 
 
-def _split(now: Settings, data: Data) -> str:
+def _split(now: Settings, data: Data, task: Task) -> str:
     """Show which split is used, and why."""
     if data.validation is None:
         st.caption(
-            f"Measured on {len(data.test):,} test images: these data have no validation split, so the same images choose and confirm."
+            f"Measured on {len(data.test):,} test {task.units_of_data}: these data have no validation split, so the same "
+            f"{task.units_of_data} choose and confirm."
         )
         return "test"
     sizes = {"validation": f"Validation ({len(data.validation):,})", "test": f"Test ({len(data.test):,})"}
@@ -259,7 +264,7 @@ def _split(now: Settings, data: Data) -> str:
     return str(chosen)
 
 
-def axes() -> None:
+def axes(metric: Metric) -> None:
     """Show what is drawn against what."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         assert set(ACROSS) == set(AXES)
@@ -267,7 +272,7 @@ def axes() -> None:
             "Across", list(ACROSS), format_func=ACROSS.__getitem__, required=True, **session.bind("across", start="default")
         )
         st.segmented_control(
-            "Up", ["accuracy", "drop"], format_func={"accuracy": "Accuracy", "drop": "Against dense"}.__getitem__, required=True,
+            "Up", ["accuracy", "drop"], format_func={"accuracy": metric.title, "drop": "Against dense"}.__getitem__, required=True,
             **session.bind("down", start="default"),
         )  # fmt: skip
         st.segmented_control(

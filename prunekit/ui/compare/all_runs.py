@@ -11,12 +11,13 @@ import streamlit as st
 from prunekit.comparison.compare_runs import sparsity_of
 from prunekit.comparison.letters import FEWEST
 from prunekit.evaluation.sizes import FOUR, comparable
-from prunekit.experiments.records import KINDS, Run
-from prunekit.experiments.run_list import ALL, EARLIER, Listed, in_passing, listed
+from prunekit.experiments.records import KINDS, Measurement, Run
+from prunekit.experiments.run_list import ALL, EARLIER, Listed, in_passing, listed, value_of
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import plural
 from prunekit.reports.table import model_name, short_title
 from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import LOWER
 from prunekit.ui import routes
 from prunekit.ui.compare import own_runs, picked_runs
 from prunekit.ui.components import run_labels, show
@@ -25,35 +26,45 @@ from prunekit.ui.state import session
 from prunekit.ui.state.compare_settings import MOST_RUNS, SORTS
 from prunekit.ui.state.settings import Settings
 
-COLUMNS = ["id", "name", "run", "model", "kind", "accuracy", "n", "size", "params", "sparsity", "tags", "note", "made", "passing", "mine"]
-ORDER = ["name", "run", "model", "accuracy", "size", "sparsity", "tags", "note", "kind", "params", "n", "made", "id"]
+COLUMNS = ["id", "name", "run", "model", "kind", "accuracy", "quality", "good", "n", "size", "params", "sparsity", "tags", "note", "made"]
+COLUMNS += ["passing", "mine"]
+ORDER = ["name", "run", "model", "accuracy", "quality", "size", "sparsity", "tags", "note", "kind", "params", "n", "made", "id"]
 ORDERS = {
     "newest": "Newest first",
-    "accuracy": "Most accurate first",
+    "accuracy": "Best first",
     "size": "Smallest first",
     "params": "Fewest parameters first",
     "sparsity": "Sparsest first",
     "name": "By name",
 }
-_BY = {"newest": ("made", False), "accuracy": ("accuracy", False), "size": ("size", True), "params": ("params", True)}
+_BY = {"newest": ("made", False), "accuracy": ("good", False), "size": ("size", True), "params": ("params", True)}
 _BY |= {"sparsity": ("sparsity", False), "name": ("run", True)}
 
 
 def frame_of(store: RunStore, loaded: Loaded | None = None) -> pd.DataFrame:
-    """Return every run as a row, with its best-founded accuracy, what people say of it, and whether it is of a model (any, without one)."""
+    """Return every run as a row, with its best-founded quality, what people say of it, and whether it is of a model (any, without one)."""
     passing, every = in_passing(store), listed(store, every=True)
     dense = {one.run.weights: one.run for one in every if one.run.kind == "dense"}
     rows = []
     for one in every:
         run, label, seen = one.run, one.label, one.accuracy
-        value, n = (float("nan"), 0) if seen is None or seen.what != ACCURACY.name else (100 * float(seen.value["value"]), seen.n)
         rows.append(
             (
-                *_first(one), value, n, *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created, run.id in passing,
+                *_first(one), *_quality(seen), *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created,
+                run.id in passing,
                 loaded is None or own_runs.is_of(run, loaded),
             )
         )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _quality(seen: Measurement | None) -> tuple[float, str, float, int]:
+    """Return an accuracy in percent (NaN of other metrics), any quality in words, as a number of which more is better, and n."""
+    if seen is None:
+        return float("nan"), "", float("nan"), 0
+    value, metric = float(seen.value["value"]), seen.metric or {}
+    good = -value if metric.get("better") == LOWER else value
+    return 100 * value if seen.what == ACCURACY.name else float("nan"), value_of(seen), good, seen.n
 
 
 def _first(one: Listed) -> tuple[str, str, str, str, str]:
@@ -182,14 +193,15 @@ def _table(now: Settings, shown: pd.DataFrame, several: bool) -> None:
         shown.assign(id=ids), column_config=_columns(several), hide_index=True, height=height, key=key,
         column_order=[name for name in ORDER if name not in free], placeholder="not measured",
         on_select=partial(_take_rows, key, tuple(ids)), selection_mode="multi-row", selection_default={"selection": {"rows": rows}},
-        alt="All runs with accuracy, size, tags and notes; selected rows stand beside each other below",
+        alt="All runs with quality, size, tags and notes; selected rows stand beside each other below",
     )  # fmt: skip
 
 
 def _free(shown: pd.DataFrame) -> set[str]:
     """Return the columns that nobody wrote or measured anything for: others have their room."""
     said = {name for name in ("name", "tags", "note") if not shown[name].astype(bool).any()}
-    return said | ({"size"} if shown["size"].isna().all() else set())
+    other = (shown["accuracy"].isna() & (shown["quality"] != "")).any()  # figures of several metrics stand in words
+    return said | ({"size"} if shown["size"].isna().all() else set()) | {"accuracy" if other else "quality"}
 
 
 def _take_rows(key: str, ids: tuple[str, ...]) -> None:
@@ -213,6 +225,8 @@ def _columns(several: bool) -> dict[str, Any]:
         "accuracy": column.NumberColumn(
             "Accuracy", format="%.1f %%", width=95, help="On most images that it was measured on; test images first."
         ),
+        "quality": column.TextColumn("Quality", width=130, help="On most samples that it was measured on; test samples first."),
+        "good": None,
         "n": column.NumberColumn("n", format="localized", width=60),
         "size": column.NumberColumn("Smallest file", format="%.1f kB", width=95),
         "params": column.NumberColumn("Non-zero", format="localized", width=80),

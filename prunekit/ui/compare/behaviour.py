@@ -13,7 +13,8 @@ from prunekit.experiments.jobs import board
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import percent, plural
 from prunekit.reports import pictures
-from prunekit.ui.compare import picked_runs
+from prunekit.tasks.classification import ACCURACY
+from prunekit.ui.compare import changed, picked_runs
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
 from prunekit.ui.start import gallery
@@ -25,7 +26,10 @@ KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, the
 
 
 def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:
-    """Show what the runs say about the same images, or offer to ask them."""
+    """Show what the runs say about the same images, or offer to ask them; of other tasks the samples that changed most."""
+    if found.quality.name != ACCURACY.name:
+        changed.samples(now, found)
+        return
     told = picked_runs.behaviour_of(found, store)
     if told is None:
         _ask(found, store)
@@ -94,10 +98,24 @@ def _flips(now: Settings, found: Comparison, told: Behaviour, letter: str) -> No
 def _sheet(found: Comparison, told: Behaviour, rows: pd.DataFrame) -> None:
     """Show some images with their label, both predictions and how sure they were."""
     split, _ = picked_runs.split_with_names(found)
+    if not hasattr(split, "picture"):
+        _rows(rows, told.classes)
+        return
     with st.grid(6, min_column_width=120, gap="small"):
         for row in rows.to_dict("records"):
             with st.container(border=True, gap="xsmall"):
                 _tile(split, row, told.classes)
+
+
+def _rows(rows: pd.DataFrame, classes: tuple[str, ...]) -> None:
+    """Show samples that are no pictures as a table."""
+    named = {name: rows[name].map(lambda k: classes[int(k)]) for name in ("label", "before", "after")}
+    sure = {f"{side} sure, %": 100 * rows[f"{side}_confidence"] for side in ("before", "after")}
+    form = st.column_config.NumberColumn(format="%.0f")
+    st.dataframe(
+        pd.DataFrame({"no.": rows["image"], **named, **sure}), hide_index=True, column_config=dict.fromkeys(sure, form),
+        alt="Samples whose prediction flips",
+    )  # fmt: skip
 
 
 def _tile(split: Any, row: dict[Any, Any], classes: tuple[str, ...]) -> None:

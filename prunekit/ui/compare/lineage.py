@@ -12,10 +12,11 @@ from prunekit.comparison.settings import setting_rows
 from prunekit.errors import StoreError
 from prunekit.experiments.records import Run
 from prunekit.experiments.store import RunStore
-from prunekit.formatting import percent
 from prunekit.reports import pictures
 from prunekit.reports.material import family
 from prunekit.reports.whole_report import accuracies
+from prunekit.tasks.metrics import Metric
+from prunekit.tasks.wording import written
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
 from prunekit.ui.state import session
@@ -26,14 +27,14 @@ def lineage(now: Settings, found: Comparison, store: RunStore) -> None:
     """Show the tree, and the run that was clicked."""
     known = store.runs(weights=found.baseline.run.weights, limit=5000)
     frame = family(found, known, accuracies(store, found))
-    (drawn,) = pictures.of_family(frame, show.dark())
+    (drawn,) = pictures.of_family(frame, found.quality, show.dark())
     show.section(drawn.title)
     key = "tree_" + "_".join(run[:4] for run in now.runs)
     show.chart(
         drawn.figure, key, drawn.caption + " Click a run to open it.", config=show.saved_as("png", drawn.name),
         on_select=partial(_take, key, tuple(frame["key"])), selection_mode="points",
     )  # fmt: skip
-    _opened(now, frame, store)
+    _opened(now, frame, found.quality, store)
 
 
 def _take(key: str, keys: tuple[str, ...]) -> None:
@@ -43,14 +44,14 @@ def _take(key: str, keys: tuple[str, ...]) -> None:
     session.change(opened="" if place is None or place >= len(keys) else keys[place][: picked_runs.DIGITS])
 
 
-def _opened(now: Settings, frame: pd.DataFrame, store: RunStore) -> None:
+def _opened(now: Settings, frame: pd.DataFrame, metric: Metric, store: RunStore) -> None:
     """Show what is known of the clicked run."""
     rows = frame[frame["key"].str[: picked_runs.DIGITS] == now.opened]
     if not now.opened or rows.empty:
         return
     row = rows.iloc[0]
     with st.container(border=True):
-        st.markdown(f"**{show.plain(row['title'])}**" + (f" · {percent(row['accuracy'])}" if pd.notna(row["accuracy"]) else ""))
+        st.markdown(f"**{show.plain(row['title'])}**" + (f" · {written(metric, row['accuracy'])}" if pd.notna(row["accuracy"]) else ""))
         try:
             run = store.find(now.opened)
         except StoreError:

@@ -120,14 +120,14 @@ def behaviour_of(found: Comparison, store: RunStore) -> Behaviour | None:
     return told
 
 
-@st.cache_resource(max_entries=3, show_spinner="Loading the images …")
+@st.cache_resource(max_entries=3, show_spinner="Loading the data …")
 def _split(model: str, data: str, split: str, _found: Comparison) -> Any:
-    """Return the images of a comparison."""
+    """Return the samples of a comparison."""
     return split_of(_found)
 
 
 def split_with_names(found: Comparison) -> Any:
-    """Return the images on which runs are compared and the names of their classes."""
+    """Return the samples on which runs are compared and the names of their classes."""
     return _split(repr(found.baseline.run.model), repr(found.data_id), found.split, found)
 
 
@@ -178,8 +178,8 @@ def missing(now: Settings, found: Comparison, store: RunStore) -> None:
     data = own_runs.data_of(now, found) if lacking else None
     if lacking and data is None:
         st.info(
-            "The accuracy of these runs was not measured: their model has no data here. Choose data on the Start page, and it can be "
-            "measured here.",
+            f"{found.quality.title} of these runs was not measured: their model has no data here. Choose data on the Start page, and it "
+            "can be measured here.",
             icon=":material/database_off:",
         )
     elif lacking and data is not None and (job is None or job.state in ("failed", "cancelled")):
@@ -187,7 +187,10 @@ def missing(now: Settings, found: Comparison, store: RunStore) -> None:
             st.button(
                 "Measure what is missing", key="fill", type="primary", icon=":material/speed:", on_click=_measure, args=(found, store, data)
             )
-            st.caption(f"Accuracy on the same {found.split} images of {show.plain(data.name)}, or sizes, of {', '.join(lacking)}.")
+            st.caption(
+                f"{found.quality.title} on the same {found.split} {found.units} of {show.plain(data.name)}, or sizes, of "
+                f"{', '.join(lacking)}."
+            )
     measuring.panel(key)
 
 

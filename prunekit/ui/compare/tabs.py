@@ -53,7 +53,7 @@ def numbers_caption(found: Comparison) -> str:
     on = (
         f"{found.quality.title} on the same {images}, 95 % intervals, paired differences."
         if found.data
-        else "Accuracy was not measured yet."
+        else f"{found.quality.title} was not measured yet."
     )
     if not found.differing:
         return f"{on} The runs have the same settings."

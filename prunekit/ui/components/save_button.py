@@ -28,11 +28,11 @@ from prunekit.ui.state.settings import Settings
 
 CALLED = "called"
 HELP = (
-    "Keeps this setting with its accuracy on all test images and its sizes, so that it can be compared, exported and found again. "
+    "Keeps this setting with its {metric} on all test {units} and its sizes, so that it can be compared, exported and found again. "
     "The same setting is the same run."
 )
 WITHOUT = (
-    "Keeps this setting with its sizes, so that it can be compared, exported and found again. There are no data here, so its accuracy is "
+    "Keeps this setting with its sizes, so that it can be compared, exported and found again. There are no data here, so its {metric} is "
     "noted as not measured; with data it can be measured later, on the Compare page."
 )
 
@@ -48,13 +48,19 @@ def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) 
     st.button(
         words, key="save_run", icon=":material/check:" if done and not renamed else ":material/bookmark_add:",
         disabled=asked is None or no_place or busy or (done and not renamed),
-        help=board().warning if no_place else WITHOUT if data is None else HELP,
+        help=board().warning if no_place else (WITHOUT if data is None else HELP).format(**words_of(now, loaded)),
         on_click=_rename if renamed else _start, args=(job.result.id,) if renamed and job is not None else (now, loaded, view, data),
     )  # fmt: skip
     st.text_input(
         "Name of the run", key=NAME, max_chars=LONGEST_NAME, placeholder="Name of the run, if you like", width=220,
         label_visibility="collapsed",
     )  # fmt: skip
+
+
+def words_of(now: Settings, loaded: Loaded) -> dict[str, str]:
+    """Return what quality and samples are called."""
+    task = measuring.task_here(now, loaded)
+    return {"metric": task.headline.phrase, "units": task.units_of_data}
 
 
 NAME = "save_name"
@@ -93,7 +99,7 @@ def panel(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -
         name = _name(job.result)
         told = f"{f'**{show.plain(name)}**, ' if name else ''}`{job.result.id[:12]}`: {show.plain(job.result.title)}"
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Saved as run {told}. {_accuracy(job.result)}", width="content")
+            st.caption(f"Saved as run {told}. {_quality(job.result, now, loaded)}", width="content")
             button = st.button(
                 "Compare it with others", key="compare_saved", type="tertiary", icon=":material/compare_arrows:", on_click=_pick,
                 args=(job.result.id[: picked_runs.DIGITS],),
@@ -117,14 +123,14 @@ def _is_kept(job: Job) -> bool:
         return False
 
 
-def _accuracy(run: Run) -> str:
+def _quality(run: Run, now: Settings, loaded: Loaded) -> str:
     """Return what was measured of a run, in a few words."""
     kept = board().store
+    task = measuring.task_here(now, loaded)
     seen = None if kept is None else best_accuracy(kept.measurements(run.id))
     if seen is None:
-        return "Accuracy not measured."
-    found = seen.evaluation
-    units = "images" if found.is_accuracy else "samples"
+        return f"{task.headline.title} not measured."
+    found, units = seen.evaluation, task.units_of_data
     return f"{found.metric.title} {show.plus_minus(found.value, found.low, found.high, found.metric)} on {found.n:,} {seen.split} {units}."
 
 

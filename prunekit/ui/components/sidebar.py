@@ -47,7 +47,7 @@ def _model() -> None:
                 (
                     f"{plus_minus(figure.value, figure.low, figure.high, figure.metric)} {figure.metric.phrase} (n = {figure.n:,})"
                     if figure
-                    else "accuracy not measured"
+                    else f"{measuring.task_here(now, loaded).headline.phrase} not measured"
                 )
                 + f"  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}"
                 + f"  \ndata: {plain(model_cache.data_name(now, loaded))}"
@@ -61,7 +61,7 @@ def _guessed(now: Settings, loaded: Loaded) -> str:
     if not input_fields.are_asked(now):
         return ""
     data = model_cache.data_here(now, loaded)
-    what = f"input size {' × '.join(map(str, loaded.input_shape))}" if loaded.guessed else "mean and std of pixels"
+    what = f"input size {loaded.input_words}" if loaded.guessed else "mean and std of pixels"
     return f"  \n:orange[a guess: {what}]" if loaded.guesses(data) or loaded.guessed else ""
 
 

@@ -16,12 +16,13 @@ from prunekit.experiments.archive.manifest import Exported
 from prunekit.experiments.home import home
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.records import Label, Run
+from prunekit.experiments.records import QUALITY, Label, Run
 from prunekit.experiments.run_list import ALL, EARLIER, best_accuracy, in_passing
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import count, size
 from prunekit.reports.table import model_name, short_title
+from prunekit.tasks.classification import ACCURACY
 from prunekit.ui import routes
 from prunekit.ui.classroom import rules
 from prunekit.ui.compare.picked_runs import DIGITS
@@ -203,10 +204,13 @@ def _taken(run: Run) -> None:
     counts = f": {count(info['params'])} parameters, {count(info['macs'])} MACs, counted here" if "params" in info else ""
     st.success(f"Run `{run.id[:DIGITS]}`, {show.plain(run.title)}{counts}.", icon=":material/check:")
     for seen in info["told"]["measurements"]:
-        if seen.get("what") == "accuracy" and {"value", "low", "high", "n"} <= set(seen):
-            told = show.plus_minus(seen["value"], seen["low"], seen["high"])
-            where = show.plain(f"{seen.get('split', '')} images of {seen.get('data', 'unknown data')}")
-            st.caption(f"The archive says: accuracy {told} (n = {int(seen['n']):,}, {where}). That was measured elsewhere, not here.")
+        if seen.get("what") in QUALITY and {"value", "n"} <= set(seen):
+            metric = told_metric({"decimals": None, **seen})
+            low, high = (float(seen.get(end, "nan")) for end in ("low", "high"))
+            told = f"{metric.phrase} {show.plus_minus(seen['value'], low, high, metric)}"
+            units = "images" if metric.name == ACCURACY.name else "samples"
+            where = show.plain(f"{seen.get('split', '')} {units} of {seen.get('data', 'unknown data')}")
+            st.caption(f"The archive says: {told} (n = {int(seen['n']):,}, {where}). That was measured elsewhere, not here.")
     with st.container(horizontal=True):
         st.button("Export it", key="export_imported", on_click=_open, args=(run.id[:DIGITS],), icon=":material/archive:")
         routes.link("compare", "Compare it with others")
@@ -230,7 +234,7 @@ def figures(run: Run, store: RunStore) -> None:
         parts.append(f"{show.plus_minus(value['value'], low, high, metric)} {metric.phrase} ({best.split}, n = {best.n:,})")
         parts += [EARLIER] if best.earlier else []
     else:
-        parts.append("accuracy not measured")
+        parts.append("quality not measured")
     if "params" in run.info:
         parts += [f"{count(run.info['params'])} parameters", f"{count(run.info['macs'])} MACs"]
     st.caption(" · ".join(parts))

@@ -39,8 +39,7 @@ def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
     judged = next((row.accuracy for row in rows if row.accuracy), None)
     on = ""
     if judged is not None:
-        units = "images" if judged.is_accuracy else "samples"
-        on = f" {judged.metric.title} on {judged.n:,} test {units}, with fewer bits in the runtime itself."
+        on = f" {judged.metric.title} on {judged.n:,} test {judged.units}, with fewer bits in the runtime itself."
     st.caption(
         "Memory is the most that a process of its own needed for inference: weights, activations and the runtime's own. "
         f"Opens: the file that the runtime loads.{on} In its runtime: as fast as {rows[0].name} there. By MACs: those of non-zero weights. "
@@ -51,9 +50,10 @@ def figures(report: LatencyReport, rows: list[CandidateLatency]) -> None:
 def table(rows: list[CandidateLatency]) -> pd.DataFrame:
     """Return the figures as people read them."""
     found = []
+    quality = next((row.accuracy.metric.phrase for row in rows if row.accuracy), "accuracy")
     for row in rows:
         good = row.error is None
-        accuracy = f"{row.accuracy.text()} ({row.accuracy.interval()})" if row.accuracy else "–"
+        told = f"{row.accuracy.text()} ({row.accuracy.interval() or 'no interval'})" if row.accuracy else "–"
         checked = "–" if row.check is None or row.runtime == "eager" else row.check.sentence
         found.append(
             {
@@ -64,7 +64,7 @@ def table(rows: list[CandidateLatency]) -> pd.DataFrame:
                 "in its runtime": speed(row.within),
                 "by MACs": times(1 / row.macs_ratio) if row.macs_ratio else "–",
                 "samples/s": f"{row.throughput:,.0f}" if row.throughput else "–",
-                "accuracy": accuracy,
+                quality: told,
                 "memory": size(row.peak_bytes) if row.peak_bytes is not None else "–",
                 "opens": size(row.file_bytes) if row.file_bytes is not None else "–",
                 "energy": f"{1000 * row.energy_j:.3g} mJ" if row.energy_j is not None else "–",
@@ -73,7 +73,7 @@ def table(rows: list[CandidateLatency]) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(found)
-    empty = [name for name in ("energy", "notes", "accuracy") if (frame[name] == "–").all()]
+    empty = [name for name in ("energy", "notes", quality) if (frame[name] == "–").all()]
     return frame.drop(columns=empty)
 
 

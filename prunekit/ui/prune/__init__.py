@@ -8,7 +8,7 @@ PAGE = Page(
     about="Choose what goes; see what stays and what it costs.",
     section="Explore",
     question="What goes, what stays, what does it cost?",
-    sentence="Choose how much to remove; what stays is counted at once, and what it costs in accuracy is measured when you ask.",
+    sentence="Choose how much to remove; what stays is counted at once, and what it costs in quality is measured when you ask.",
     visits=("", "mode=structured", "mode=nm"),
     order=30,
 )

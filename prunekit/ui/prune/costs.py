@@ -1,4 +1,4 @@
-"""What a setting costs, measured: accuracy before and after, the four sizes, the proof. Quick ones at once, others as a job."""
+"""What a setting costs, measured: quality before and after, the four sizes, the proof. Quick ones at once, others as a job."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from prunekit.pruning.proof import Proof
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.tasks.base import Task
+from prunekit.tasks.metrics import Proportion
 from prunekit.ui.components import show
-from prunekit.ui.prune import stored_accuracy
+from prunekit.ui.prune import stored_quality
 from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.cuts import SMALL, View
@@ -88,8 +90,8 @@ def _dense_sizes(source: Source) -> Sizes:
     return evaluation.sizes(model_cache.load(source).model)
 
 
-def accuracy_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
-    """Return the key of an accuracy before and after."""
+def quality_key(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
+    """Return the key of a quality before and after."""
     return measuring.key_of("assess", *measuring.of_data(now, loaded), spec)
 
 
@@ -100,7 +102,7 @@ def sizes_key(loaded: Loaded, view: View, *, exact: bool = False) -> str:
 
 def measured(now: Settings, loaded: Loaded, spec: PruneSpec) -> Measured | None:
     """Return what has been measured with this setting, if anything."""
-    found = measuring.finished(accuracy_key(now, loaded, spec))
+    found = measuring.finished(quality_key(now, loaded, spec))
     return found if isinstance(found, Measured) else None
 
 
@@ -114,7 +116,7 @@ def known(now: Settings, loaded: Loaded, view: View) -> Measured | None:
 
 
 def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly: bool = False) -> None:
-    """Start measuring a setting: with data its accuracy, without its sizes and proof; a button's callback."""
+    """Start measuring a setting: with data its quality, without its sizes and proof; a button's callback."""
     dense = measuring.finished(measuring.baseline_key(now, loaded)) if data is not None else None
     make = maker(loaded, view)
 
@@ -129,44 +131,46 @@ def begin(now: Settings, loaded: Loaded, view: View, data: Data | None, exactly:
     if data is None:
         measuring.start(sizes_key(loaded, view, exact=exactly), f"{'Exact sizes' if exactly else 'Sizes and proof'}: {name}", work)
     else:
-        measuring.start(accuracy_key(now, loaded, view.spec), f"Accuracy: {name}", work)
+        measuring.start(quality_key(now, loaded, view.spec), f"{measuring.task_here(now, loaded).headline.title}: {name}", work)
 
 
-def accuracies(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Evaluation, Evaluation] | None:
-    """Return the accuracy before and after on the same test images: measured here, or kept when a run was saved."""
+def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Evaluation, Evaluation] | None:
+    """Return the quality before and after on the same test images: measured here, or kept when a run was saved."""
     found = measured(now, loaded, spec)
-    return found.accuracy if found is not None and found.accuracy is not None else stored_accuracy.accuracies(now, loaded, spec, data)
+    return found.accuracy if found is not None and found.accuracy is not None else stored_quality.qualities(now, loaded, spec, data)
 
 
 def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None, judged: tuple[Evaluation, Evaluation] | None) -> None:
-    """Show the button that measures accuracy."""
-    job = board().get(accuracy_key(now, loaded, view.spec)) if view is not None else None
+    """Show the button that measures quality."""
+    task = measuring.task_here(now, loaded)
+    job = board().get(quality_key(now, loaded, view.spec)) if view is not None else None
     done, busy = judged is not None, job is not None and job.active
     st.button(
-        "Accuracy measured" if done else "Measure accuracy", key="measure", type="primary",
+        f"{task.headline.title} measured" if done else f"Measure {task.headline.phrase}", key="measure", type="primary",
         disabled=view is None or data is None or done or busy,
         icon=":material/check:" if done else ":material/speed:", on_click=begin, args=(now, loaded, view, data),
-        help=f"Dense and pruned on the same {len(data.test):,} test images." if data is not None else "This model has no data here.",
+        help="This model has no data here." if data is None
+        else f"Dense and pruned on the same {len(data.test):,} test {task.units_of_data}.",
     )  # fmt: skip
 
 
-def verdict(before: Evaluation, after: Evaluation) -> None:
+def verdict(before: Evaluation, after: Evaluation, task: Task) -> None:
     """Say what pruning did to quality, in one sentence."""
     gap, metric = evaluation.compare(before, after), after.metric
-    if not after.is_accuracy:
+    if not isinstance(metric, Proportion):
         change = f"{metric.format_difference(gap.value)} (95 % interval {metric.span(gap.low, gap.high)})"
         text = f"**No significant difference**: {before.text()} dense, {after.text()} pruned, {change}."
         if gap.significant:
             worse = "worse" if metric.lost(gap).value > 0 else "better"
             text = f"**{metric.title} got {worse}**, from {before.text()} to {after.text()}: {change}."
-        st.markdown(f"{text} Paired on the same {gap.n:,} test samples, by the bootstrap. {show.tag('measured')}")
+        st.markdown(f"{text} Paired on the same {gap.n:,} test {task.units_of_data}, by the bootstrap. {show.tag('measured')}")
         return
     change = f"{points(gap.value)} points (95 % interval {points(gap.low)} to {points(gap.high)})"
     if not gap.significant:
         text = f"**No significant difference**: {percent(before.value)} dense, {percent(after.value)} pruned, {change}."
     else:
-        text = f"**Accuracy {'fell' if gap.value < 0 else 'rose'}** from {percent(before.value)} to {percent(after.value)}: {change}."
-    st.markdown(f"{text} Paired on the same {gap.n:,} test images, McNemar {_p(gap.p_value)}. {show.tag('measured')}")
+        text = f"**{metric.title} {'fell' if gap.value < 0 else 'rose'}** from {percent(before.value)} to {percent(after.value)}: {change}."
+    st.markdown(f"{text} Paired on the same {gap.n:,} test {task.units_of_data}, McNemar {_p(gap.p_value)}. {show.tag('measured')}")
 
 
 def _p(value: float) -> str:

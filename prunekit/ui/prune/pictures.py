@@ -39,7 +39,7 @@ def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Eval
             label = "Non-zero parameters" if view.what == "weights" else "Parameters"
             show.tile(label, count(after), "counted", f"dense {count(before)}, {percent(1 - after / before)} fewer")
     with third:
-        _accuracy(now, loaded, judged)
+        _quality(now, loaded, judged)
     if view is not None:
         st.caption(_second_line(view, left_out.of_all(loaded.source, view)))
     with show.slot():
@@ -47,7 +47,7 @@ def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Eval
 
 
 def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
-    """Say what was guessed, and which accuracies are no better than chance."""
+    """Say what was guessed, and which qualities are no better than chance."""
     before, after = judged or (measuring.baseline(now, loaded), None)
     guessed = loaded.guesses(model_cache.data_here(now, loaded)) if input_fields.are_asked(now) else ()
     show.doubts([chance_sentence(before, after), *guessed])
@@ -82,20 +82,20 @@ def _unit(view: View) -> str:
     return "channels and heads" if "channels" in kinds else "heads and dimensions" if kinds - {"heads"} else "heads"
 
 
-def _accuracy(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
-    """Show the accuracy afterwards, empty until it is measured."""
-    figure = measuring.baseline(now, loaded)
+def _quality(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
+    """Show the quality afterwards, empty until it is measured."""
+    figure, task = measuring.baseline(now, loaded), measuring.task_here(now, loaded)
     dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high, figure.metric)}" if figure else "dense not measured"
     if model_cache.data_name(now, loaded) == model_cache.NO_DATA:
-        show.tile("Accuracy", "—", "", "not measured: there are no data here")
+        show.tile(task.headline.title, "—", "", "not measured: there are no data here")
         return
     if judged is None:
-        show.tile(measuring.quality_title(now, loaded), "—", "", f"not measured yet; {dense}")
+        show.tile(task.headline.title, "—", "", f"not measured yet; {dense}")
         return
     before, after = judged
-    metric, same = after.metric, "images" if after.is_accuracy else "samples"
+    metric = after.metric
     below = f"{show.interval(after.low, after.high, after.n, metric)}; dense {before.text()}"
-    note = f"95 % interval ({show.interval_by(metric)}), on the test split; dense measured on the same {same}."
+    note = f"95 % interval ({show.interval_by(metric)}), on the test split; dense measured on the same {task.units_of_data}."
     show.tile(metric.title, after.text(), "measured", below, note)
 
 

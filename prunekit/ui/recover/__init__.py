@@ -7,7 +7,7 @@ PAGE = Page(
     icon="healing",
     about="What recalibration and fine-tuning bring back.",
     section="Measure",
-    question="How much accuracy comes back after pruning?",
+    question="How much comes back after pruning?",
     sentence="Recalibrate BatchNorm or fine-tune what the cut left over, in one go or step by step, and see what each step brings.",
     order=60,
 )

@@ -15,6 +15,7 @@ from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.formatting import percent, plural
 from prunekit.plots.learning_curves import schedule_chart
+from prunekit.tasks.base import Task
 from prunekit.training.batchnorm import norms_left
 from prunekit.training.recalibration_gain import NO_NORMS
 from prunekit.training.schedule_preview import planned
@@ -112,7 +113,7 @@ def problem(now: Settings, loaded: Loaded) -> str:
     return ""
 
 
-def plan(now: Settings, loaded: Loaded, data: Data) -> None:
+def plan(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     """Draw the schedule against epochs before anything is run."""
     if not now.epochs or data.train is None or problem(now, loaded):
         return
@@ -127,6 +128,6 @@ def plan(now: Settings, loaded: Loaded, data: Data) -> None:
     cuts = [percent(share, 0) for share in dict.fromkeys(frame["sparsity"])]
     words = f"{plural(recovery.steps, 'cut')} to {', '.join(cuts)}" if len(cuts) > 1 else f"one cut to {cuts[0]}"
     peak = float(frame["lr"].max())
-    note = f"The plan: {words} over {plural(recovery.epochs, 'epoch')} of {images:,} images; the learning rate peaks at {peak:.3g}."
+    note = f"The plan: {words} over {plural(recovery.epochs, 'epoch')} of {task.count(images)}; the learning rate peaks at {peak:.3g}."
     with st.expander("The plan: sparsity and learning rate against epochs", icon=":material/timeline:", expanded=len(cuts) > 1):
         show.chart(schedule_chart(frame, dark=show.dark()), "schedule", note)

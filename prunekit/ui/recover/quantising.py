@@ -12,13 +12,17 @@ from prunekit.experiments.quantised_run import Quantised
 from prunekit.experiments.recovery_run import TITLES, Stage
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.formatting import size, times
+from prunekit.tasks.base import Task
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
 
 
-def offer(stages: list[Stage], request: AccuracyRequest) -> None:
+def offer(stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
     """Offer to quantise what was recovered, and show every stage in one table."""
-    show.section("And in int8?", "Quantised for ONNX Runtime, calibrated on training images; accuracy measured in that runtime.")
+    units = task.units_of_data
+    show.section(
+        "And in int8?", f"Quantised for ONNX Runtime, calibrated on training {units}; {task.headline.phrase} measured in that runtime."
+    )
     key = key_of("quantise", request.to_dict())
     job, found = board().get(key), measuring.finished(key)
     st.button(
@@ -32,7 +36,7 @@ def offer(stages: list[Stage], request: AccuracyRequest) -> None:
     st.dataframe(stage_table(stages, found), hide_index=True, width="stretch")
     difference = evaluation.compare(found.before_test, found.test)
     st.caption(
-        f"int8 against the same model in float32, on {found.test.n:,} test images: {difference.sentence()}; the file is "
+        f"int8 against the same model in float32, on {found.test.n:,} test {units}: {difference.sentence()}; the file is "
         f"{times(found.before_bytes / found.bytes)} smaller."
     )
     name = f"{request.model.name.rpartition('/')[2].replace(':', '-')}-int8.onnx"

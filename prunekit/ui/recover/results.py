@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -20,8 +21,10 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.recovery_run import TITLES, Stage
 from prunekit.experiments.requests import AccuracyRequest
-from prunekit.formatting import percent, points
 from prunekit.plots.learning_curves import learning_curves, recovery_steps
+from prunekit.tasks.base import Task
+from prunekit.tasks.metrics import HIGHER
+from prunekit.tasks.wording import change_text
 from prunekit.training.recalibration_gain import NO_NORMS
 from prunekit.training.result import Epoch
 from prunekit.ui.components import show
@@ -30,11 +33,11 @@ from prunekit.ui.shared import job_sources, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
-EPOCHS = ["epoch", "loss", "train_accuracy", "value", "low", "high", "sparsity", "lr"]
+EPOCHS = ["epoch", "loss", "train_quality", "value", "low", "high", "sparsity", "lr"]
 
 
 def request_of(now: Settings, loaded: Loaded, data: Data, recovery: Recovery) -> AccuracyRequest:
-    """Return what is asked of the core: stages are judged by validation images, where there are some."""
+    """Return what is asked of the core: stages are judged by validation samples, where there are some."""
     model, of_data = job_sources.lend(now, loaded, data)
     split = "validation" if data.validation is not None else "test"
     return AccuracyRequest(model, of_data, now.spec(loaded.every), recovery, split)
@@ -48,7 +51,7 @@ def start(request: AccuracyRequest, title: str) -> None:
     measuring.ask("recover", request.to_dict(), title)
 
 
-def buttons(now: Settings, loaded: Loaded, data: Data, problem: str) -> AccuracyRequest | None:
+def buttons(now: Settings, loaded: Loaded, data: Data, task: Task, problem: str) -> AccuracyRequest | None:
     """Show the two buttons, and return the request whose results are shown."""
     whole = options.recovery_of(now, loaded)
     alone = Recovery(recalibrate=True, augment=now.augment, seed=now.seed)
@@ -66,7 +69,8 @@ def buttons(now: Settings, loaded: Loaded, data: Data, problem: str) -> Accuracy
         st.button(
             "Only recalibrate BatchNorm", key="recalibrate_start", icon=":material/tune:", disabled=quick is None or _active(quick),
             on_click=start, args=(quick, f"Recalibrate {loaded.source.name}"),
-            help="One click: before and after, on a few seconds of training images." if has_norms else "This model has no BatchNorm.",
+            help=f"One click: before and after, on a few seconds of training {task.units_of_data}." if has_norms
+            else "This model has no BatchNorm.",
         )  # fmt: skip
     if problem:
         st.caption(f":orange[{problem}]")
@@ -88,7 +92,7 @@ def _latest(*requests: AccuracyRequest | None) -> AccuracyRequest | None:
     return next((request for request in requests if request is not None), None)
 
 
-def results(now: Settings, loaded: Loaded, request: AccuracyRequest) -> None:
+def results(loaded: Loaded, request: AccuracyRequest, task: Task) -> None:
     """Show what came back, live while it runs."""
     key = key_of("recover", request.to_dict())
     job = board().get(key)
@@ -100,39 +104,39 @@ def results(now: Settings, loaded: Loaded, request: AccuracyRequest) -> None:
         )
         return
     busy = job.active  # asked once: a job may end while its panel is drawn
-    measuring.panel(key, _live)
+    measuring.panel(key, partial(_live, task))
     if job.warning:
         st.warning(show.plain(job.warning), icon=":material/save_as:")
     if not busy:
-        _draw(loaded, job, request)
+        _draw(loaded, job, request, task)
     elif not job.active:
         st.rerun()  # it ended meanwhile: its results belong on the page at once
 
 
-def _live(job: Job) -> None:
+def _live(task: Task, job: Job) -> None:
     """Draw what is there so far; inside the panel's fragment."""
     if job.elsewhere:
         st.caption("Another server on the same store does this; its results appear here when it is done.")
         return
-    _stages(_split(job)[0])
-    _curves(job, job.request)
+    _stages(_split(job)[0], task)
+    _curves(job, job.request, task)
 
 
-def _draw(loaded: Loaded, job: Job, request: AccuracyRequest) -> None:
+def _draw(loaded: Loaded, job: Job, request: AccuracyRequest, task: Task) -> None:
     """Draw the results of a job that is over."""
     stages, epochs = _split(job)
     if not stages:
         return
     show.section("What does each step bring back?")
-    _verdict(stages)
-    _stages(stages)
-    _table(loaded, stages)
+    _verdict(stages, task)
+    _stages(stages, task)
+    _table(loaded, stages, task)
     if epochs:
         show.section("How did it learn?")
-        _curves(job, job.request)
+        _curves(job, job.request, task)
     if job.state == "done":
         _take(stages[-1], request)
-        quantising.offer(stages, request)
+        quantising.offer(stages, request, task)
 
 
 def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
@@ -141,15 +145,16 @@ def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
     return [item for item in items if isinstance(item, Stage)], [item for item in items if isinstance(item, Epoch)]
 
 
-def _verdict(stages: list[Stage]) -> None:
-    """Say what is left of the loss, on the images that have the last word."""
+def _verdict(stages: list[Stage], task: Task) -> None:
+    """Say what is left of the loss, on the samples that have the last word."""
     first, last = stages[0], stages[-1]
     if first is last:
         return
     dense, pruned, found = first.last_word, stages[1].last_word, last.last_word
-    after = "" if last is stages[1] else f" Pruning alone left {percent(pruned.value)}: {evaluation.compare(dense, pruned).sentence()}."
+    named = "" if found.is_accuracy else f"{found.metric.phrase} "
+    after = "" if last is stages[1] else f" Pruning alone left {pruned.text()}: {evaluation.compare(dense, pruned).sentence()}."
     st.markdown(
-        f"**{percent(found.value)}** {show.tag('measured')} on {found.n:,} test images, against {percent(dense.value)} dense: "
+        f"**{named}{found.text()}** {show.tag('measured')} on {found.n:,} test {task.units_of_data}, against {dense.text()} dense: "
         f"**{evaluation.compare(dense, found).sentence()}**.{after}"
     )
     with show.slot():
@@ -157,33 +162,36 @@ def _verdict(stages: list[Stage]) -> None:
 
 
 def stage_frame(stages: list[Stage]) -> pd.DataFrame:
-    """Return stages as rows for the picture: all on the test images."""
+    """Return stages as rows for the picture: all on the test samples."""
     rows = [(TITLES[s.name], s.last_word.value, s.last_word.low, s.last_word.high, s.last_word.n) for s in stages]
     return pd.DataFrame(rows, columns=["step", "value", "low", "high", "n"])
 
 
-def _stages(stages: list[Stage]) -> None:
-    """Draw accuracy after each step."""
+def _stages(stages: list[Stage], task: Task) -> None:
+    """Draw quality after each step."""
     if not stages:
         return
     frame = stage_frame(stages)
-    gains = frame["value"].diff().iloc[2:]
-    best = "" if gains.empty else f" {frame['step'][gains.idxmax()]}: {points(float(gains.max()))} points."
+    dense = stages[0].last_word
+    changes = frame["value"].diff().iloc[2:]
+    most = None if changes.empty else changes.idxmax() if dense.metric.better == HIGHER else changes.idxmin()
+    best = "" if most is None else f" {frame['step'][most]}: {change_text(dense.metric, float(changes[most]))}."
     show.chart(
-        recovery_steps(frame, dark=show.dark()), "recovery_steps",
-        f"Accuracy after each step with its 95 % interval, on the same {int(frame['n'].iloc[0]):,} test images; dashed: the dense "
-        f"model.{best}",
+        recovery_steps(frame, metric=dense.metric, chance=dense.chance, dark=show.dark()), "recovery_steps",
+        f"{dense.metric.title} after each step with its 95 % interval, on the same {dense.n:,} test {task.units_of_data}; dashed: the "
+        f"dense model.{best}",
     )  # fmt: skip
 
 
-def _table(loaded: Loaded, stages: list[Stage]) -> None:
-    """Show each step on the test images and on those that choose, what it brought, and where recalibration brought nothing, why."""
+def _table(loaded: Loaded, stages: list[Stage], task: Task) -> None:
+    """Show each step on the test samples and on those that choose, what it brought, and where recalibration brought nothing, why."""
     rows = []
     for place, stage in enumerate(stages):
         found, chosen = stage.last_word, "–" if stage.test is None else _told(stage.accuracy)
         change = "–" if not place else evaluation.compare(stages[place - 1].last_word, found).sentence()
         rows.append((TITLES[stage.name], _told(found), change, chosen))
-    names = ["step", "on test images", "against the step before", "on the images that choose the epoch"]
+    units = task.units_of_data
+    names = ["step", f"on test {units}", "against the step before", f"on the {units} that choose the epoch"]
     frame = pd.DataFrame(rows, columns=names).set_index("step")
     st.table(frame if stages[0].test is not None else frame.drop(columns=names[-1]))
     said = [f"{stage.note}." for stage in stages if stage.note]
@@ -197,7 +205,7 @@ def _told(found: Evaluation) -> str:
     return show.plus_minus(found.value, found.low, found.high, found.metric)
 
 
-def _curves(job: Job, request: dict[str, Any]) -> None:
+def _curves(job: Job, request: dict[str, Any], task: Task) -> None:
     """Draw the learning curves."""
     stages, epochs = _split(job)
     if not epochs:
@@ -211,13 +219,16 @@ def _curves(job: Job, request: dict[str, Any]) -> None:
     if best is not None:
         note += f" Kept: epoch {best}, the best on validation." if last.validation is not None else " Kept: the last epoch."
     total = int((request.get("recovery") or {}).get("epochs", 0))
-    show.chart(learning_curves(frame, dense=dense, best=best, epochs=total, dark=show.dark()), "learning", note)
+    metric = task.headline if last.validation is None else last.validation.metric
+    fig = learning_curves(frame, dense=dense, best=best, epochs=total, metric=metric, units=task.units_of_data, dark=show.dark())
+    show.chart(fig, "learning", note)
 
 
 def _best(epochs: list[Epoch]) -> int:
     """Return the epoch that is kept: of those after the last cut the best on validation, of equal ones the later."""
     last = [epoch for epoch in epochs if epoch.sparsity == epochs[-1].sparsity]
-    return max(last, key=lambda epoch: (epoch.validation.value if epoch.validation is not None else 0.0, epoch.number)).number
+    better = lambda epoch: 0.0 if epoch.validation is None else -epoch.validation.metric.loss(0.0, epoch.validation.value)  # noqa: E731
+    return max(last, key=lambda epoch: (better(epoch), epoch.number)).number
 
 
 def epoch_frame(epochs: list[Epoch]) -> pd.DataFrame:
@@ -225,7 +236,7 @@ def epoch_frame(epochs: list[Epoch]) -> pd.DataFrame:
     rows = []
     for e in epochs:
         seen = (e.validation.value, e.validation.low, e.validation.high) if e.validation is not None else (None, None, None)
-        rows.append((e.number, e.loss, e.train_accuracy, *seen, e.sparsity, e.lr))
+        rows.append((e.number, e.loss, e.train_quality, *seen, e.sparsity, e.lr))
     return pd.DataFrame(rows, columns=EPOCHS).astype({"value": float, "low": float, "high": float})
 
 

@@ -17,12 +17,16 @@ from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.sensitivity_run import SensitivityRequest, stored
 from prunekit.formatting import percent
+from prunekit.plots.quality_curves import allowed
 from prunekit.plots.sensitivity import sensitivity_caption, sensitivity_map, sensitivity_panels
+from prunekit.tasks.base import Task
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+from prunekit.tasks.wording import capital, loss_text, lost_of, worse_by
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
-from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import job_sources, measuring
+from prunekit.ui.shared import allowed_loss, job_sources, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
@@ -36,8 +40,8 @@ def mode_of(now: Settings) -> str:
     return now.mode if now.mode in sweeps.DRAWN else "unstructured"
 
 
-def setting(now: Settings, data: Data) -> None:
-    """Show what is pruned alone, and on how many images."""
+def setting(now: Settings, data: Data, task: Task) -> None:
+    """Show what is pruned alone, and on how many samples."""
     mode = mode_of(now)
     split = "validation" if data.validation is not None else "test"
     whole = len(getattr(data, split))
@@ -55,7 +59,8 @@ def setting(now: Settings, data: Data) -> None:
         )  # fmt: skip
         offered = sorted({n for n in sweeps.SUBSETS if n and n < whole} | {0}, key=lambda n: n or whole)
         st.selectbox(
-            f"Images ({split})", offered, format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}", width=180,
+            f"{capital(task.units_of_data)} ({split})", offered, width=180,
+            format_func=lambda n: f"all {whole:,}" if not n else f"{n:,} of {whole:,}",
             help="Measured in stratified parts: the whole picture comes first, then its intervals shrink.",
             **session.bind("measured_images", start=offered, show=lambda n: n if n in offered else 0),
         )  # fmt: skip
@@ -99,7 +104,7 @@ def button(request: SensitivityRequest, so_far: Sensitivity | None) -> None:
     )  # fmt: skip
 
 
-def live(now: Settings, request: SensitivityRequest) -> bool:
+def live(now: Settings, request: SensitivityRequest, task: Task) -> bool:
     """Show progress and the picture so far while it is measured; return whether it is."""
     job = board().get(key_of("sensitivity", request.to_dict()))
     if job is None:
@@ -109,7 +114,7 @@ def live(now: Settings, request: SensitivityRequest) -> bool:
 
     def draw(job: Job) -> None:
         if job.partial:
-            panels(now, job.partial[-1], None)
+            panels(now, job.partial[-1], task, None)
 
     busy = job.active  # asked once: a job may end while its panel is drawn
     measuring.panel(job.key, draw)
@@ -126,24 +131,30 @@ def points_of(so_far: Sensitivity) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "requested", "sparsity", "value", "low", "high", "n"])
 
 
-def panels(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None) -> None:
+def panels(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, float] | None) -> None:
     """Draw a small curve for each layer."""
-    frame, dense = points_of(so_far), so_far.dense.value
-    stands_out = fragile(so_far)
-    fig = sensitivity_panels(frame, dense=dense, threshold=dense - now.drop, fragile=stands_out, targets=targets, dark=show.dark())
+    frame, dense, metric = points_of(so_far), so_far.dense.value, so_far.dense.metric
+    stands_out, loss = fragile(so_far), allowed_loss.allowed(now, metric, dense)
+    fig = sensitivity_panels(
+        frame, dense=dense, threshold=worse_by(metric, dense, loss), fragile=stands_out, targets=targets, metric=metric,
+        chance=so_far.dense.chance, dark=show.dark(),
+    )  # fmt: skip
     seen = f"{so_far.images:,} of {so_far.total:,}" if not so_far.done else f"{so_far.images:,}"
-    unit = "point" if now.drop == 0.01 else "points"
-    where = f" Measured on {seen} {so_far.split} images; dotted: {100 * now.drop:.3g} {unit} below dense."
-    show.chart(fig, "sensitivity_panels", sensitivity_caption({c.name: c.mean for c in drop_curves(so_far)}, ()) + where)
+    where = f" Measured on {seen} {so_far.split} {task.units_of_data}; dotted: {allowed(metric, loss)}, against dense."
+    words = sensitivity_caption({c.name: c.mean for c in drop_curves(so_far)}, (), metric, dense)
+    show.chart(fig, "sensitivity_panels", words + where)
 
 
-def pictures(now: Settings, so_far: Sensitivity, targets: dict[str, float] | None) -> None:
+def pictures(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, float] | None) -> None:
     """Draw everything that was measured."""
+    dense = so_far.dense
     with show.slot():
-        show.doubts([chance_sentence(so_far.dense)])
+        show.doubts([chance_sentence(dense)])
     show.section("How does each layer take it?")
-    control("drop", "Mark a loss of so many points of accuracy", max_value=50.0, width=320)
-    panels(now, so_far, targets)
+    points = f"Mark a loss of so many points of {dense.metric.phrase}"
+    other = f"Mark {dense.metric.phrase} that is worse by so much" + (f", {dense.metric.unit}" if dense.metric.unit else "")
+    allowed_loss.ask(points if dense.metric.unit == PERCENT else other, dense.metric, dense.value)
+    panels(now, so_far, task, targets)
     for sentence in fragile(so_far).values():
         st.warning(show.plain(sentence) + ".", icon=":material/warning:")
     for note in so_far.notes:
@@ -156,15 +167,17 @@ def _map(so_far: Sensitivity) -> None:
     """Draw the heat map; of very many layers those that hurt most."""
     frame = points_of(so_far)
     costs = pd.DataFrame([(layer.name, layer.params, layer.macs) for layer in so_far.layers], columns=["layer", "params", "macs"])
-    dense, note = so_far.dense.value, ""
+    dense, metric, note = so_far.dense.value, so_far.dense.metric, ""
     if len(costs) > MAPPED:
-        worst = set(frame.groupby("layer")["value"].mean().nsmallest(MAPPED).index)
+        means = frame.groupby("layer")["value"].mean()
+        worst = set((means.nsmallest if metric.better == HIGHER else means.nlargest)(MAPPED).index)
         frame, costs = frame[frame["layer"].isin(worst)], costs[costs["layer"].isin(worst)]
         note = f" Of {len(so_far.layers)} layers the {MAPPED} that lose most."
-    words = spared(costs.assign(lost=dense - frame.groupby("layer", sort=False)["value"].mean().reindex(costs["layer"]).to_numpy()))
+    means = frame.groupby("layer", sort=False)["value"].mean().reindex(costs["layer"]).to_numpy()
+    words, what = spared(costs.assign(lost=metric.loss(dense, means)), metric), lost_of(metric)
     show.chart(
-        sensitivity_map(frame, costs, dense=dense, dark=show.dark()), "sensitivity_map",
-        f"Points of accuracy lost, as measured, when so much of this layer alone is asked for; below zero it answers better.{words}{note}",
+        sensitivity_map(frame, costs, dense=dense, metric=metric, dark=show.dark()), "sensitivity_map",
+        f"{capital(what)}, as measured, when so much of this layer alone is asked for; below zero it answers better.{words}{note}",
     )  # fmt: skip
     csv = points_of(so_far).to_csv(index=False)
     st.download_button(
@@ -172,18 +185,20 @@ def _map(so_far: Sensitivity) -> None:
     )
 
 
-def spared(costs: pd.DataFrame) -> str:
+def spared(costs: pd.DataFrame, metric: Metric = ACCURACY) -> str:
     """Say which of the layers that hurt less than the others holds most parameters; nothing where none hurts less.
 
     Parameters
     ----------
     costs : DataFrame
-        Columns ``layer``, ``params`` and ``lost`` (accuracy, on average over its points).
+        Columns ``layer``, ``params`` and ``lost`` (quality, on average over its points).
+    metric : Metric
+        What is lost.
     """
     easy = costs[costs["lost"] < costs["lost"].max()]
     easy = easy[easy["lost"] <= costs["lost"].median()].nlargest(1, "params")
     if easy.empty:
         return ""
     row = easy.iloc[0]
-    held, lost = percent(row["params"] / max(int(costs["params"].sum()), 1)), f"{100 * max(float(row['lost']), 0.0):.1f}"
-    return f" Of the half that hurts less **{row['layer']}** holds most: {held} of these layers' parameters, for {lost} points on average."
+    held, lost = percent(row["params"] / max(int(costs["params"].sum()), 1)), loss_text(metric, max(float(row["lost"]), 0.0))
+    return f" Of the half that hurts less **{row['layer']}** holds most: {held} of these layers' parameters, for {lost} on average."

@@ -10,14 +10,17 @@ import streamlit as st
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
-from prunekit.formatting import lost
+from prunekit.plots.quality_axis import axis_title
+from prunekit.tasks.metrics import PERCENT, Metric
+from prunekit.tasks.wording import capital, loss_number, lost_of
 from prunekit.ui import routes
 from prunekit.ui.components import show
-from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.components.field_controls import ROWS, control
+from prunekit.ui.shared import allowed_loss, measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import OWN, PLAIN, Settings
@@ -30,23 +33,28 @@ COUNTS = (
 )
 
 
-def goal(now: Settings) -> None:
+def goal(now: Settings, dense: Evaluation) -> None:
     """Show what the targets are for."""
+    metric = dense.metric
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        control("goal", segmented=True)
+        titles = ROWS["goal"].kind.titles
+        own = titles if metric.unit == PERCENT else {**titles, "drop": allowed_loss.phrase(metric)}
+        control("goal", segmented=True, format_func=own.__getitem__)
         if now.goal == "drop":
             st.number_input(
-                "Points of accuracy", min_value=0.0, max_value=50.0, step=0.5, width=170,
-                on_change=_take_drop, **session.mirror("goal_drop", round(100 * now.drop, 4)),
+                f"Points of {metric.phrase}" if metric.unit == PERCENT else axis_title(metric), width=170,
+                **allowed_loss.limits(metric, dense.value),
+                on_change=_take_drop, args=(metric, dense.value),
+                **session.mirror("goal_drop", allowed_loss.shown(now, metric, dense.value)),
             )  # fmt: skip
         else:
             what = "parameters" if now.goal == "params" else "MACs"
             control("goal_share", f"Share of all {what}, %", min_value=1.0, max_value=99.0, width=220)
 
 
-def _take_drop() -> None:
+def _take_drop(metric: Metric, dense: float) -> None:
     """Take the allowed loss; it is the same as the mark in the pictures."""
-    session.change(drop=round(float(st.session_state["goal_drop"]) / 100, 6))
+    session.change(drop=allowed_loss.taken(float(st.session_state["goal_drop"]), metric, dense))
 
 
 def suggested(now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spec: PruneSpec) -> Suggestion | None:
@@ -55,7 +63,8 @@ def suggested(now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spe
     key = measuring.key_of("suggest", loaded.source, spec, found.images, found.dense, now.goal, now.drop, now.goal_share)
     known: dict[str, Any] = st.session_state.setdefault("suggestions", {})
     if key not in known:
-        wish = {now.goal: now.drop if now.goal == "drop" else now.goal_share}
+        loss = allowed_loss.allowed(now, found.dense.metric, found.dense.value)
+        wish = {now.goal: loss if now.goal == "drop" else now.goal_share}
         try:
             count = counter(loaded.model, spec, loaded.input_shape, data) if spec.mode == "structured" else None
             answer: Suggestion | str = suggest(found, **wish, totals=(counts.params, counts.macs), counter=count)  # type: ignore[arg-type]
@@ -74,10 +83,10 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spec: PruneSpec, suggestion: Suggestion
 ) -> None:
     """Show the targets to edit, and take them to the Prune page."""
-    costs = {layer.name: layer for layer in found.layers}
+    costs, metric = {layer.name: layer for layer in found.layers}, found.dense.metric
     frame = pd.DataFrame(
         [
-            (t.name, round(100 * t.sparsity, 1), _points(t.measured), _points(t.drop), costs[t.name].params, t.reason)
+            (t.name, round(100 * t.sparsity, 1), _lost(metric, t.measured), _lost(metric, t.drop), costs[t.name].params, t.reason)
             for t in suggestion.targets
         ],
         columns=["layer", "remove", "measured", "drop", "params", "reason"],
@@ -89,7 +98,7 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
         column_config={
             "layer": column.TextColumn("Layer or group"),
             "remove": column.NumberColumn("Remove", format="%.1f %%", min_value=0.0, max_value=99.0, step=0.1, width="small"),
-            "measured": column.TextColumn("Points lost, measured", help=MEASURED),
+            "measured": column.TextColumn(_measured(metric), help=MEASURED),
             "drop": column.TextColumn("As it counts", width="small", help=COUNTS),
             "params": column.NumberColumn("Parameters", format="localized", width="small"),
             "reason": column.TextColumn("Why", width="large"),
@@ -109,9 +118,16 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
         st.switch_page(routes.page("prune"))
 
 
-def _points(share: float | None) -> str:
-    """Return points of accuracy as the picture shows them, or a dash."""
-    return "–" if share is None else lost(share)
+def _lost(metric: Metric, loss: float | None) -> str:
+    """Return a loss as the picture shows it, or a dash."""
+    return "–" if loss is None else loss_number(metric, loss)
+
+
+def _measured(metric: Metric) -> str:
+    """Return the title of the column of what was lost."""
+    if metric.unit == PERCENT:
+        return "Points lost, measured"
+    return f"{capital(lost_of(metric))}, measured"
 
 
 def adopt(loaded: Loaded, spec: PruneSpec) -> None:

@@ -38,7 +38,7 @@ def model_of(loaded: Loaded) -> ModelId:
     entry, source = model_cache.entry_of(loaded.source.name), loaded.source
     path = uploads().path(source.upload) if source.upload else None
     weights = str(path) if path is not None else (f"upload:{source.upload}" if source.upload else entry.id.weights)
-    return ModelId(entry.id.name, weights, source.pretrained or entry.id.pretrained)
+    return ModelId(entry.id.name, weights, source.pretrained or entry.id.pretrained, model_cache.task_of(source, entry))
 
 
 def lend(now: Settings, loaded: Loaded, data: Any) -> tuple[ModelId, DataId]:

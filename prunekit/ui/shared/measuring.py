@@ -13,12 +13,15 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from prunekit import evaluation
 from prunekit.config.ids import DataId
+from prunekit.errors import PrunekitError
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of as job_key
 from prunekit.experiments.jobs.job import Job, Work
 from prunekit.formatting import plural
+from prunekit.tasks.base import Task
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import Metric
+from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.resolver import resolve
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
@@ -129,26 +132,31 @@ def finished(key: str) -> Any:
 
 
 def baseline_key(settings: Settings, loaded: Loaded) -> str:
-    """Return the key of the dense model's accuracy on the test split."""
+    """Return the key of the dense model's quality on the test split."""
     return key_of("baseline", *of_data(settings, loaded))
 
 
-def quality_title(settings: Settings, loaded: Loaded) -> str:
-    """Return what the quality of a model on the data in use is called; that of a classifier's where there are no data."""
-    data = model_cache.data_here(settings, loaded)
-    return (ACCURACY if data is None else resolve(loaded.model, data).headline).title
+def task_here(settings: Settings, loaded: Loaded) -> Task:
+    """Return the task of a model on the data in use, so far as it can be told at once: what a quality is called before it is measured."""
+    try:
+        return resolve(loaded.model, model_cache.data_here(settings, loaded))
+    except PrunekitError:  # whoever measures is told
+        return task(DEFAULT)
 
 
 def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
-    """Return the test accuracy that a sample's card holds, measured when it was trained."""
-    found = (card or {}).get("test_accuracy")
+    """Return the headline metric on test data that a sample's card holds, measured when it was trained."""
+    name = (card or {}).get("task")
+    metric = task(name).headline if name in TASKS else ACCURACY
+    found = (card or {}).get("test_accuracy") if metric == ACCURACY else (card or {}).get("test_metrics", {}).get(metric.name)
     if not isinstance(found, Mapping) or not {"value", "low", "high", "n"} <= set(found):
         return None
-    return Figure(float(found["value"]), float(found["low"]), float(found["high"]), int(found["n"]), f"test split of {data}")
+    low, high = float(found["low"]), float(found["high"])
+    return Figure(float(found["value"]), low, high, int(found["n"]), f"test split of {data}", metric=metric)
 
 
 def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
-    """Return the card's accuracy where the sample's own weights and its own data, all of them, are in use."""
+    """Return the card's figure where the sample's own weights and its own data, all of them, are in use."""
     data = loaded.info.data
     own = loaded.source == loaded.source.plain and data is not None and model_cache.known_data(loaded).get(data) == DataId(data)
     usual = own and model_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
@@ -156,7 +164,7 @@ def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
 
 
 def baseline(settings: Settings, loaded: Loaded) -> Figure | None:
-    """Return the dense model's accuracy on test data, if it has been measured: by the card, or here."""
+    """Return the dense model's quality on test data, if it has been measured: by the card, or here."""
     card = from_card(settings, loaded)
     if card is not None:
         return card
@@ -174,7 +182,7 @@ def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:
     def work(job: Job) -> evaluation.Evaluation:
         return evaluation.evaluate(model, test, progress=job.progress)
 
-    start(baseline_key(settings, loaded), f"Accuracy of {loaded.source.name}", work)
+    start(baseline_key(settings, loaded), f"{task_here(settings, loaded).headline.title} of {loaded.source.name}", work)
 
 
 def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:

@@ -18,12 +18,14 @@ from prunekit import config, data, evaluation, models
 from prunekit.config.ids import DataId
 from prunekit.config.registered import from_environment
 from prunekit.data.dataset import Data, Split, TensorSplit
-from prunekit.errors import CheckpointError, ModelError, PrunekitError
+from prunekit.errors import CheckpointError, ModelError, PrunekitError, TaskError, one_of
 from prunekit.experiments.identity import data_hash, earlier_weights_of, weights_of
 from prunekit.local_code.factories import code_of
 from prunekit.models.entries import ModelEntry
 from prunekit.models.guesses import shape_guess
 from prunekit.models.info import ModelInfo
+from prunekit.tasks.input_form import InputForm, form_of_data
+from prunekit.tasks.registry import TASKS
 from prunekit.ui.shared import named_data
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given, Settings
@@ -43,6 +45,8 @@ class Source:
         What somebody said of its inputs.
     shape : tuple of int
         Of one sample, where data or somebody tell it otherwise than the model's card or factory; a guess does not count.
+    task : str
+        Public name of what it is for, where somebody chose otherwise than model and data say.
     """
 
     name: str
@@ -51,13 +55,14 @@ class Source:
     code: str = ""
     given: Given = NOTHING
     shape: tuple[int, ...] = ()
+    task: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> Source:
         """Return the model that was picked, with the data that are picked for it."""
         names = (entry.id.name for entry in models.list_models("own") if public_name(entry) == settings.model)
         code = code_of(next(names, settings.model))
-        found = cls(settings.model, settings.pretrained, settings.upload, code, settings.given)
+        found = cls(settings.model, settings.pretrained, settings.upload, code, settings.given, task=settings.task)
         return replace(found, shape=_shape_told(settings, found))
 
     @property
@@ -132,6 +137,21 @@ class Loaded:
         return shape
 
     @property
+    def own_form(self) -> bool:
+        """Whether it takes something else than one float tensor."""
+        return isinstance(self.source.shape or self.info.input_shape, InputForm)
+
+    @property
+    def input_words(self) -> str:
+        """What one sample is: ``3 × 32 × 32``, or ``load 5, kind`` of inputs with names."""
+        shape = self.input_shape
+        if not isinstance(shape, InputForm):
+            return " × ".join(map(str, shape))
+        n = shape.example.samples
+        told = [(name, each.shape[1:] if each.ndim and len(each) == n else each.shape) for name, each in shape.example.named_tensors()]
+        return ", ".join(f"{name} {' × '.join(map(str, sides))}".rstrip() for name, sides in told)
+
+    @property
     def guessed(self) -> bool:
         """Whether the shape of a sample is a guess."""
         return self.info.guessed and not self.source.shape
@@ -158,6 +178,11 @@ def public_name(entry: ModelEntry) -> str:
     return re.sub(r"[^\w./:-]+", "-", entry.title).strip("-") if entry.kind == "own" else entry.name
 
 
+def public_path(name: str) -> str:
+    """Return what an address may say about a place in a file: no folder of this machine."""
+    return re.sub(r"[^\w./:-]+", "-", name.rpartition("/")[2]).strip("-")
+
+
 def entry_of(name: str) -> ModelEntry:
     """Return the entry of the list of models that has a public name.
 
@@ -172,6 +197,27 @@ def entry_of(name: str) -> ModelEntry:
         if public_name(entry) == name:
             return entry
     raise ModelError(f"there is no model named {name!r} here: choose one on the Start page, or register it with `prunekit app --model`")
+
+
+def task_names() -> dict[str, str]:
+    """Return the tasks that an address may name, as the core names them: those of prunekit, and those named at launch."""
+    named = [each.task for each in config.registered_models() if each.task]
+    return {name: name for name in TASKS} | {public_path(name): name for name in named}
+
+
+def task_of(source: Source, entry: ModelEntry) -> str | None:
+    """Return the task that was chosen for a model, as the core names it.
+
+    Raises
+    ------
+    TaskError
+        If there is no such task here.
+    """
+    if not source.task:
+        return entry.id.task
+    known = task_names()
+    one_of("task", source.task, list(known), TaskError)
+    return known[source.task]
 
 
 def opening_model() -> str:
@@ -208,7 +254,7 @@ def dense(source: Source) -> Loaded:
             )
         model = models.load_upload(entry.name, file.payload, file.name)
     else:
-        model = models.load_model(entry.id, pretrained=source.pretrained)
+        model = models.load_model(replace(entry.id, task=task_of(source, entry)), pretrained=source.pretrained)
     layers = models.prunable_layers(model)
     attention = tuple(name for name in models.channel_layers(model) if name not in layers)
     return Loaded(source, model, models.info(model), layers, attention)
@@ -329,7 +375,7 @@ def _sample_shape(images: Images, source: Source) -> tuple[int, ...]:
     """Return the shape of the first test sample; nothing where it cannot be had, which whoever asks for the data is told."""
     try:
         data = data_at(images, source)
-        return () if data is None else tuple(data.test[0][0].shape)
+        return () if data is None else form_of_data(data)
     except (PrunekitError, OSError):
         return ()
 

@@ -9,10 +9,11 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.chance import chance_sentence
-from prunekit.evaluation.quality import written
 from prunekit.formatting import count, percent, plural, size
+from prunekit.tasks.base import Task
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.resolver import resolve
+from prunekit.tasks.wording import written
 from prunekit.ui.components import show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
@@ -37,12 +38,14 @@ def baseline() -> None:
             show.tile(metric.title, written(metric, figure.value), "measured", below, note)
         else:
             nothing = model_cache.data_name(now, loaded) == model_cache.NO_DATA
-            show.tile(measuring.quality_title(now, loaded), "—", "", "no data to measure it on" if nothing else "not measured yet")
+            show.tile(
+                measuring.task_here(now, loaded).headline.title, "—", "", "no data to measure it on" if nothing else "not measured yet"
+            )
     with tiles[1]:
         show.tile("Parameters", count(counts.params), "counted", f"in {plural(len(loaded.layers), 'prunable layer')}")
     with tiles[2]:
         guess = ", a guess" if loaded.guessed else ""
-        show.tile("MACs", count(counts.macs), "counted", f"for one input of {' × '.join(map(str, loaded.input_shape))}{guess}")
+        show.tile("MACs", count(counts.macs), "counted", f"for one input of {loaded.input_words}{guess}")
     with tiles[3]:
         show.tile("File", size(model_cache.size_of(loaded.source)), "counted", "safetensors, dense")
     with show.slot():
@@ -62,6 +65,7 @@ def choose_inputs() -> None:
         _choose_data(now)
         if own:
             input_fields.fields(now)
+            input_fields.choose_task(now)
 
 
 def _choose_data(now: Settings) -> None:
@@ -106,8 +110,10 @@ def predictions() -> Data | None:
         return None
     task = resolve(loaded.model, data)
     with show.plain_errors(stop=False):
-        if isinstance(task, Classification):
+        if isinstance(task, Classification) and not loaded.own_form:
             _pictures(now, loaded, data)
+        else:
+            _answers(now, loaded, data, task)
     st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
     key = measuring.baseline_key(now, loaded)
     if measuring.baseline(now, loaded) is None:
@@ -133,7 +139,15 @@ def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
     st.caption(f"Test pictures with the dense model's answer. {note}")
 
 
+def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
+    """Show what the task observes of the first test samples."""
+    frame = gallery.answers(loaded.source, model_cache.images_of(now, loaded, data))
+    forms = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns}
+    st.dataframe(frame, column_config=forms, width="content", alt=f"What is observed of the first test {task.units_of_data}")
+    st.caption(f"The first {len(frame)} test {task.units_of_data}, and what is observed of the dense model's answers to them.")
+
+
 def _splits(data: Data) -> str:
-    """Say how many pictures each split has."""
+    """Say how many samples each split has."""
     parts = [(data.train, "to train"), (data.validation, "to choose by (validation)"), (data.test, "to confirm (test)")]
     return ", ".join(f"{len(split):,} {what}" for split, what in parts if split is not None) + "."

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import streamlit as st
+import torch
 from numpy.typing import NDArray
 
 from prunekit import data, evaluation
@@ -13,6 +15,8 @@ from prunekit.errors import PrunekitError
 from prunekit.formatting import count, size
 from prunekit.models.entries import ModelEntry
 from prunekit.models.layers import weight_of
+from prunekit.tasks.batches import batches_of
+from prunekit.tasks.resolver import resolve
 from prunekit.ui import routes
 from prunekit.ui.components.show import plus_minus, said, tag
 from prunekit.ui.shared import measuring, model_cache
@@ -103,8 +107,11 @@ def _card(entry: ModelEntry) -> None:
     st.markdown(f"**{entry.title}**  \n:gray[{entry.task}]")
     st.caption(entry.description + ("" if here or strip is None else " (Pictures: units of its first layer.)"))
     figure = measuring.card_figure(entry.card, data)
-    accuracy = f"**{plus_minus(figure.value, figure.low, figure.high)}** accuracy, n = {figure.n:,} {tag('measured')}  \n" if figure else ""
-    st.markdown(f"{accuracy}{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
+    quality = ""
+    if figure:
+        told = plus_minus(figure.value, figure.low, figure.high, figure.metric)
+        quality = f"**{told}** {figure.metric.phrase}, n = {figure.n:,} {tag('measured')}  \n"
+    st.markdown(f"{quality}{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
     now = session.settings()
     used = now.model == entry.name and not now.upload
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -165,6 +172,17 @@ def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
         Guess(enlarge(split.picture(int(i)), 64), _name(names, split.labels[i]), _name(names, said.classes[i]), float(said.confidences[i]))
         for i in chosen
     ]
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def answers(source: Source, images: Images, how_many: int = 8) -> pd.DataFrame:
+    """Return what the task observes of the first test samples, one a row."""
+    loaded, everything = model_cache.load(source), model_cache.data_at(images, source)
+    assert everything is not None
+    task, batch = resolve(loaded.model, everything), next(batches_of(everything.test, how_many))
+    with torch.inference_mode():
+        seen = task.observe(task.forward(loaded.model, batch), batch)
+    return pd.DataFrame(np.asarray(seen), columns=list(seen.columns))
 
 
 def _name(names: tuple[str, ...], index: int) -> str:

@@ -11,8 +11,10 @@ from prunekit.config.fields import table
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.models.info import numbered
+from prunekit.tasks.classification import Classification
+from prunekit.tasks.registry import TASKS
 from prunekit.ui.components import show
-from prunekit.ui.shared import model_cache
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
@@ -40,10 +42,14 @@ def fields(now: Settings) -> None:
         loaded = model_cache.load(Source.of(now))
     except PrunekitError:  # the page says why
         return
+    if loaded.own_form:
+        st.caption(f"It takes inputs of its own form: {show.plain(loaded.input_words)}. Nothing is done to them.")
+        return
     data = model_cache.data_here(now, loaded)
     known = _known(loaded, data)
+    asked = list(FORMS) if isinstance(measuring.task_here(now, loaded), Classification) else ["size"]
     boxes = st.columns([2, 2, 2, 3])
-    for box, field in zip(boxes, FORMS, strict=True):
+    for box, field in zip(boxes, asked, strict=False):
         given = getattr(now, field)
         value = _text(field, given or known[field])
         with box:
@@ -55,6 +61,28 @@ def fields(now: Settings) -> None:
     wrong = _disagreement(now, loaded, data)
     if wrong:
         st.warning(wrong, icon=":material/help:")
+
+
+def choose_task(now: Settings) -> None:
+    """Show what the model is for, and let people choose where model and data leave it open."""
+    offered = list(dict.fromkeys(["", *model_cache.task_names(), now.task]))
+    told = ""
+    if not now.task:
+        try:
+            loaded = model_cache.load(Source.of(now))
+            told = f": {measuring.task_here(now, loaded).title}"
+        except PrunekitError:  # the page says why
+            told = ""
+    st.selectbox(
+        "Task", offered, format_func=lambda name: title_of(name) if name else f"as the model and the data say{told}", width=420,
+        help="What the model answers, and how that is judged. A task of your own is named at launch: `prunekit app --model M --task F`.",
+        **session.bind("task", start=offered),
+    )  # fmt: skip
+
+
+def title_of(name: str) -> str:
+    """Return a task's title; one of somebody's own is called by its place."""
+    return TASKS[name].title if name in TASKS else name
 
 
 def _known(loaded: Loaded, data: Data | None) -> dict[str, tuple[Any, ...]]:
@@ -95,10 +123,10 @@ def _placeholder(field: str, known: tuple[Any, ...], data: Data | None) -> str:
 def _help(field: str) -> str:
     """Say what to write, and what it does."""
     does = {
-        "size": "The shorter side of images is resized to this, then the centre is cropped. Empty: images keep their own size.",
+        "size": "The shorter side of pictures is resized to this, then the centre is cropped. Empty: they keep their own size.",
         "mean": "Subtracted from each channel: from pixels in 0 to 1, or from what your data's own transforms make.",
         "std": "What each channel is divided by, after the mean is subtracted.",
-        "classes": "Folders of images are numbered by these names, and answers are called by them.",
+        "classes": "Folders of pictures are numbered by these names, and answers are called by them.",
     }
     return f"{FORMS[field][0].upper()}{FORMS[field][1:]}. {does[field]}"
 

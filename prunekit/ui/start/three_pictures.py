@@ -14,8 +14,8 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.formatting import percent, plural
 from prunekit.models.layers import weight_of
-from prunekit.plots.accuracy_curves import thumbnail_curve
 from prunekit.plots.filters import kernels, matrix
+from prunekit.plots.quality_curves import thumbnail_curve
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.model_cache import Source

@@ -6,7 +6,7 @@ import streamlit as st
 
 from prunekit.data.dataset import Data
 from prunekit.errors import CheckpointError, PrunekitError
-from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.base import Task
 from prunekit.tasks.resolver import resolve
 from prunekit.ui import routes
 from prunekit.ui.components import show
@@ -36,7 +36,7 @@ def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
     name = model_cache.data_name(now, loaded)
     if name == model_cache.NO_DATA:
         show.empty(
-            "This model has no data here, so no accuracy can be measured. Register some with `prunekit app --data imagefolder:PATH`, "
+            "This model has no data here, so its quality cannot be measured. Register some with `prunekit app --data imagefolder:PATH`, "
             "then choose them on the Start page.",
             "database_off",
         )
@@ -54,20 +54,14 @@ def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
     return None
 
 
-def accuracy_data_in_use(now: Settings, loaded: Loaded, command: str) -> Data | None:
-    """Return the data of a classifier, or None after saying why there are none: the page draws accuracies, and would call anything one."""
+def judged_data_in_use(now: Settings, loaded: Loaded) -> tuple[Data, Task]:
+    """Return the data and the task that judges the model on them; stop the page after saying why there are none."""
     data = data_in_use(now, loaded)
     if data is None:
-        return None
-    metric = resolve(loaded.model, data).headline
-    if metric.name == ACCURACY.name:
-        return data
-    show.empty(
-        f"The quality of this model is told as {metric.title}, and this page draws accuracies alone so far. "
-        f"`prunekit {command} {show.plain(now.model)}` measures the same in its own terms.",
-        "terminal",
-    )
-    return None
+        st.stop()
+    with show.plain_errors():
+        return data, resolve(loaded.model, data)
+    raise AssertionError("an error stops the page")
 
 
 def _wish(name: str) -> str:

@@ -1,4 +1,4 @@
-"""One curve of the page "Accuracy vs sparsity", and how curves stand in the address."""
+"""One curve of the page "Quality vs sparsity", and how curves stand in the address."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RECOVERY = r"r|p|f(?:[1-9]\d?|1\d\d|200)"
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of the page "Accuracy vs sparsity".
+    """One curve of the page "Quality vs sparsity".
 
     Attributes
     ----------

@@ -65,6 +65,8 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     pretrained: bool = codecs.pick(False, codecs.YES_NO)  # whether torchvision's trained weights are used
     # content hash of an uploaded checkpoint, or empty
     upload: str = codecs.pick("", codecs.matching(r"[0-9a-f]{20}", "the fingerprint of an uploaded file (20 hexadecimal digits)"))
+    # a task's name; empty for what the model and the data say
+    task: str = codecs.pick("", codecs.matching(NAME, "the name of a task"))
     # a data set's name; empty for the model's own, none for none
     data: str = codecs.pick("", codecs.matching(NAME, "the name of a data set"))
     limit: int = again(
@@ -101,13 +103,13 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     view: str = codecs.pick("overlay", codecs.choice("overlay", "multiples"))  # view, scale: how the Layers page draws distributions
     scale: str = codecs.pick("linear", codecs.choice("linear", "log"))
     focus: int = codecs.pick(-1, codecs.PLACE)  # the layer whose cut the Prune page shows; -1 for all together
-    # curves of "Accuracy vs sparsity"; empty for the current setting alone
+    # curves of "Quality vs sparsity"; empty for the current setting alone
     curves: tuple[Curve, ...] = codecs.pick((), codecs.Codec(curve.write, curve.read))
     # the split that curves are measured on; empty for validation where there is one
     split: str = codecs.pick("", codecs.choice("validation", "test"))
     # of the Latency page: stored runs that are timed beside, by the first 12 digits of their names
     also: tuple[str, ...] = codecs.pick((), codecs.several(codecs.RUN, 4))
-    # what "Accuracy vs sparsity" has on its x-axis: a key of plots.AXES
+    # what "Quality vs sparsity" has on its x-axis: a key of plots.AXES
     across: str = codecs.pick("sparsity", codecs.choice("sparsity", "ratio", "params", "macs", "bytes"))
     down: str = codecs.pick("accuracy", codecs.choice("accuracy", "drop"))  # what it has on its y-axis: accuracy or drop
 
@@ -127,6 +129,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "blocks": None,
             "pick": (),
             "focus": -1,
+            "task": "",
             "data": "",
             "limit": 0,
             "size": (),

@@ -1,4 +1,4 @@
-"""What the store holds of the setting in view: its accuracy beside the dense model's, on all test images."""
+"""What the store holds of the setting in view: its quality beside the dense model's, on all test images."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
 
-def accuracies(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Evaluation, Evaluation] | None:
-    """Return the accuracy of the dense model and of the pruned one as they were kept, by whichever page; None where they were not."""
+def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None) -> tuple[Evaluation, Evaluation] | None:
+    """Return the quality of the dense model and of the pruned one as they were kept, by whichever page; None where they were not."""
     home = board().store
     if home is None or data is None:
         return None

@@ -1,4 +1,4 @@
-"""Accuracy against sparsity: lines with bands, the dense model as a dashed line."""
+"""Quality against sparsity: lines with bands, the dense model as a dashed line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.formatting import percent, reached, span
+from prunekit.formatting import percent, reached
 from prunekit.plots import theme
+from prunekit.plots.quality_axis import axis, quality_range
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+from prunekit.tasks.wording import interval, worse_by, written
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ AXES = {
 }
 
 
-def accuracy_curves(
+def quality_curves(
     frame: pd.DataFrame,
     *,
     x: str = "sparsity",
@@ -51,27 +55,33 @@ def accuracy_curves(
     drop: bool = False,
     within: float | None = None,
     names: Sequence[str] = (),
+    metric: Metric = ACCURACY,
+    chance: float | None = None,
     dark: bool = False,
     height: int = 460,
 ) -> go.Figure:
-    """Draw accuracy against what was removed, one line a setting, with 95 % intervals as bands.
+    """Draw quality against what was removed, one line a setting, with 95 % intervals as bands.
 
     Parameters
     ----------
     frame : DataFrame
         Columns ``setting``, ``requested``, ``sparsity``, ``ratio``, ``params``, ``macs`` (share of the dense model's), ``bytes``,
         ``value``, ``low``, ``high``, ``n``, and ``about`` (the whole setting in words); points of a setting in any order. With
-        ``least`` and ``most``, accuracies over several seeds, the spread is drawn too (NaN where there is one seed).
+        ``least`` and ``most``, values over several seeds, the spread is drawn too (NaN where there is one seed).
     x : {"sparsity", "ratio", "params", "macs", "bytes"}
         What is on the x-axis.
     dense : float, optional
-        Accuracy of the dense model.
+        Value of the dense model.
     drop : bool
-        Whether the y-axis is the drop from the dense model instead of the accuracy.
+        Whether the y-axis is the change from the dense model instead of the value.
     within : float, optional
-        A loss of accuracy to mark, 0 to 1.
+        A loss to mark, in the metric's own unit (of a share 0 to 1).
     names : sequence of str, optional
         Settings in the order of their colours, so that a colour stays with its setting while points arrive.
+    metric : Metric
+        What was measured: its name, unit, and which way is better.
+    chance : float, optional
+        What the best answer that does not look at the input reaches: of a metric without bounds the picture ends there.
     dark : bool
         For a dark page.
     height : int
@@ -87,31 +97,45 @@ def accuracy_curves(
     shown = frame.assign(**{column: frame[column] - base for column in ("value", "low", "high", "least", "most") if column in frame})
     traces: list[object] = []
     if len(order) > 1:
-        traces.append(_front(shown, x, dark))
+        traces.append(_front(shown, x, metric, dark))
     for place, name in enumerate(order):
         rows = shown[shown["setting"] == name].sort_values(x)
         if len(rows):
             colour = theme.run_colour(place, dark)
-            traces += [_band(rows, colour, x), *_spread(rows, colour, x), _line(rows, place, colour, x)]
+            traces += [_band(rows, colour, x), *_spread(rows, colour, x), _line(rows, place, x, dark, metric=metric, base=base)]
     fig = theme.figure(traces, dark=dark, height=height, hovermode="closest", margin={"t": 30, "r": 12})
-    _axes(fig, x, base)
+    _axes(fig, x)
+    if metric.unit == PERCENT or dense is None:
+        fig.update_yaxes(**_up(metric, base), **({"range": [0, 1.02]} if metric.unit == PERCENT and not base else {}))
+    else:
+        ends = quality_range(metric, frame[["value", "low", "high"]].to_numpy(dtype=float).ravel(), dense, chance=chance)
+        fig.update_yaxes(**_up(metric, base), range=[end - base for end in ends])
     if dense is not None:
-        theme.reference(fig, y=dense - base, text=f"dense {percent(dense)}", colour=theme.dense(dark))
+        theme.reference(fig, y=dense - base, text=f"dense {written(metric, dense)}", colour=theme.dense(dark))
         if within:
-            note = f"at most {100 * within:.3g} point{'' if round(100 * within, 6) == 1 else 's'} lost"
-            theme.reference(fig, y=dense - base - within, text="", colour=theme.removed(dark, 0.8), dash="dot")
+            y = worse_by(metric, dense - base, within)
+            theme.reference(fig, y=y, text="", colour=theme.removed(dark, 0.8), dash="dot")
             fig.add_annotation(
-                x=0, xref="paper", xanchor="left", y=dense - base - within, yanchor="top", text=note, showarrow=False,
-                font={"color": theme.removed(dark, 1.0), "size": 12},
+                x=0, xref="paper", xanchor="left", y=y, yanchor="top" if metric.better == HIGHER else "bottom",
+                text=f"at most {allowed(metric, within)}", showarrow=False, font={"color": theme.removed(dark, 1.0), "size": 12},
             )  # fmt: skip
     if len(order) <= 4:
         fig.update_layout(showlegend=False)
-        _direct_labels(fig, frame, order, dark, right=AXES[x].smaller)
+        _direct_labels(fig, frame, order, dark, right=AXES[x].smaller, top=metric.better != HIGHER)
     return fig
 
 
-def _axes(fig: go.Figure, x: str, base: float) -> None:
-    """Give both axes their title, unit and range."""
+def allowed(metric: Metric, loss: float) -> str:
+    """Return a loss that is allowed: ``1 point lost``, ``0.5 kWh added``."""
+    if metric.unit == PERCENT:
+        amount = f"{100 * loss:.3g} point{'' if round(100 * loss, 6) == 1 else 's'}"
+    else:
+        amount = f"{loss:.3g} {metric.unit}".rstrip()
+    return f"{amount} {'lost' if metric.better == HIGHER else 'added'}"
+
+
+def _axes(fig: go.Figure, x: str) -> None:
+    """Give the x-axis its title, unit and range."""
     axis = AXES[x]
     form = ".0%" if axis.form.endswith("%") else "~s" if axis.form.endswith("s") else "~g"
     fig.update_xaxes(title_text=axis.title, tickformat=form, **({"type": "log", "dtick": "D2"} if axis.log else {}))
@@ -119,18 +143,23 @@ def _axes(fig: go.Figure, x: str, base: float) -> None:
         fig.update_xaxes(range=[-0.02, 1.03], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 0.9, 1])
     elif not axis.log:
         fig.update_xaxes(rangemode="tozero")
-    if base:
-        fig.update_yaxes(title_text="accuracy against dense", tickformat=".0%")
-    else:
-        fig.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.02])
 
 
-def _front(frame: pd.DataFrame, x: str, dark: bool) -> go.Scatter:
+def _up(metric: Metric, base: float) -> dict[str, object]:
+    """Return title and ticks of the y-axis."""
+    if not base:
+        return axis(metric)
+    unit = f" ({metric.unit})" if metric.unit not in ("", PERCENT) else ""
+    return {**axis(metric), "title_text": f"{metric.phrase} against dense{unit}"}
+
+
+def _front(frame: pd.DataFrame, x: str, metric: Metric, dark: bool) -> go.Scatter:
     """Return the Pareto front over all settings: the points that no other beats in both."""
-    rows = frame.sort_values([x, "value"], ascending=[AXES[x].smaller, False])
-    best, kept = float("-inf"), []
+    rows = frame.sort_values([x, "value"], ascending=[AXES[x].smaller, metric.better != HIGHER])
+    best: float | None = None
+    kept = []
     for place, value in zip(rows.index, rows["value"], strict=True):
-        if value > best:
+        if best is None or metric.is_better(value, best):
             best = value
             kept.append(place)
     rows = rows.loc[kept]
@@ -140,25 +169,25 @@ def _front(frame: pd.DataFrame, x: str, dark: bool) -> go.Scatter:
     )  # fmt: skip
 
 
-def _line(rows: pd.DataFrame, place: int, colour: str, x: str) -> go.Scatter:
+def _line(rows: pd.DataFrame, place: int, x: str, dark: bool, *, metric: Metric, base: float) -> go.Scatter:
     """Return the measured points of one setting."""
     name = str(rows["setting"].iloc[0])
     about = rows["about"] if "about" in rows else rows["setting"]
     removed = [reached(float(r.requested), float(r.sparsity)) for r in rows.itertuples()]
-    kept = [f"{percent(r.value)}, 95 % interval {span(r.low, r.high)}" for r in rows.itertuples()]
+    kept = [told(metric, float(r.value) + base, float(r.low) + base, float(r.high) + base) for r in rows.itertuples()]
     data = list(zip([place] * len(rows), rows["requested"], removed, kept, rows["n"], map(percent, rows["macs"]), about, strict=True))
     extra = "" if x == "sparsity" else f"<br>{AXES[x].title.partition(' (')[0]} %{{x:{AXES[x].form}}}"
     return go.Scatter(
         x=rows[x],
         y=rows["value"],
         mode="lines+markers",
-        line={"color": colour, "width": 2},
+        line={"color": theme.run_colour(place, dark), "width": 2},
         marker={"size": 8},
         name=name,
         customdata=data,
         text=[percent(float(v)) for v in rows["sparsity"]],
         hovertemplate=(
-            "<b>%{customdata[6]}</b><br>removed: %{customdata[2]}" + extra + "<br>accuracy %{customdata[3]}"
+            "<b>%{customdata[6]}</b><br>removed: %{customdata[2]}" + extra + f"<br>{metric.phrase} %{{customdata[3]}}"
             "<br>n = %{customdata[4]:,}, MACs of non-zero weights %{customdata[5]} of dense"
             "<br><i>click: open on the Prune page</i><extra></extra>"
         ),
@@ -205,12 +234,20 @@ def _band(rows: pd.DataFrame, colour: str, x: str = "sparsity") -> go.Scatter:
     )
 
 
-def _direct_labels(fig: go.Figure, frame: pd.DataFrame, order: Sequence[str], dark: bool, *, right: bool = False) -> None:
-    """Write each setting's name where the lines do not go: low, at the end where little was removed; one height a setting."""
+def told(metric: Metric, value: float, low: float, high: float) -> str:
+    """Return a value with its interval, as a hover says it."""
+    between = interval(metric, low, high)
+    return written(metric, value) + (f", 95 % interval {between}" if between else "")
+
+
+def _direct_labels(
+    fig: go.Figure, frame: pd.DataFrame, order: Sequence[str], dark: bool, *, right: bool = False, top: bool = False
+) -> None:
+    """Write each setting's name where the lines do not go: on the worse side, at the end where little was removed; one height a setting."""
     for place, name in enumerate(order):
         if not (frame["setting"] == name).any():
             continue
-        y = 0.03 + 0.062 * (len(order) - 1 - place)
+        y = 0.9 - 0.062 * place if top else 0.03 + 0.062 * (len(order) - 1 - place)
         label = {"text": f"<b>—</b> {name}", "font": {"color": theme.run_colour(place, dark), "size": 13}, "showarrow": False}
         label["bgcolor"] = theme.fade(theme.paper(dark), 0.75)
         side = {"x": 0.99, "xanchor": "right"} if right else {"x": 0.01, "xanchor": "left"}
@@ -225,7 +262,7 @@ def thumbnail_curve(frame: pd.DataFrame, *, dense: float, dark: bool = False, he
     frame : DataFrame
         Columns ``sparsity``, ``value``, ``low``, ``high``.
     dense : float
-        Accuracy of the dense model.
+        Value of the dense model.
     dark : bool
         For a dark page.
     height : int

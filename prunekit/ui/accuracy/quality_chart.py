@@ -1,4 +1,4 @@
-"""The picture of "Accuracy vs sparsity": live while points arrive, and what to notice in it."""
+"""The picture of "Quality vs sparsity": live while points arrive, and what to notice in it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from prunekit.evaluation.chance import chance_sentence
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.formatting import percent
 from prunekit.models.cost import Counts
-from prunekit.plots.accuracy_curves import accuracy_curves
+from prunekit.plots.quality_curves import quality_curves
+from prunekit.tasks.base import Task
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+from prunekit.tasks.wording import loss_text, written
 from prunekit.ui import routes
 from prunekit.ui.accuracy.sweeps import Line
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
+from prunekit.ui.shared.allowed_loss import allowed
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import OWN, PLAIN, Settings
 
@@ -43,24 +48,25 @@ def _row(line: Line, found: list[SweepPoint], dense: Counts) -> tuple[Any, ...]:
     """Return one row; the interval is that of the images, about the mean of the seeds."""
     first = found[0]
     values = np.array([point.accuracy.value for point in found])
-    shift = float(values.mean()) - first.accuracy.value
+    shift, share = float(values.mean()) - first.accuracy.value, first.accuracy.metric.unit == PERCENT
+    low, high = first.accuracy.low + shift, first.accuracy.high + shift
     several = len(found) > 1
     counts, at = first.counts, percent(first.requested)
     return (
         line.name, first.requested, first.sparsity, dense.params / max(counts.nonzero, 1), counts.nonzero,
-        counts.effective_macs / max(dense.macs, 1), first.bytes, float(values.mean()), max(0.0, first.accuracy.low + shift),
-        min(1.0, first.accuracy.high + shift), first.accuracy.n, len(found), float(values.min()) if several else np.nan,
+        counts.effective_macs / max(dense.macs, 1), first.bytes, float(values.mean()), max(0.0, low) if share else low,
+        min(1.0, high) if share else high, first.accuracy.n, len(found), float(values.min()) if several else np.nan,
         float(values.max()) if several else np.nan, "dense" if not first.requested else f"{line.name} at {at}",
     )  # fmt: skip
 
 
-def picture(now: Settings, lines: list[Line], split: str, dense: Counts) -> None:
+def picture(now: Settings, lines: list[Line], split: str, dense: Counts, task: Task) -> None:
     """Draw the curves; while something is measured, again and again."""
     busy = any(line.busy for line in lines)
-    st.fragment(_draw, run_every=1.0 if busy else None, key="sweep_picture")(now, lines, split, dense, busy)
+    st.fragment(_draw, run_every=1.0 if busy else None, key="sweep_picture")(now, lines, split, dense, task=task, busy=busy)
 
 
-def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, busy: bool) -> None:
+def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, *, task: Task, busy: bool) -> None:
     """Draw progress and what has been measured so far."""
     with show.slot():
         _progress(lines)
@@ -73,15 +79,17 @@ def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, busy: boo
             )
     else:
         base = float(frame.loc[frame["requested"] == 0, "value"].iloc[0])
+        whole = next(point.accuracy for line in lines for point in line.points() if not point.requested)
         with show.slot():
-            show.doubts([chance_sentence(next(point.accuracy for line in lines for point in line.points() if not point.requested))])
-        fig = accuracy_curves(
-            frame, x=now.across, dense=base, drop=now.down == "drop", within=now.drop, names=[line.name for line in lines], dark=show.dark()
-        )
+            show.doubts([chance_sentence(whole)])
+        fig = quality_curves(
+            frame, x=now.across, dense=base, drop=now.down == "drop", within=allowed(now, whole.metric, base), metric=whole.metric,
+            chance=whole.chance, names=[line.name for line in lines], dark=show.dark(),
+        )  # fmt: skip
         form = str(st.session_state.get("picture_form") or "PNG")
         event = show.chart(
-            fig, "curves", caption(frame, split), config=show.saved_as(PICTURES[form], "accuracy-vs-sparsity"), on_select="rerun",
-            selection_mode="points",
+            fig, "curves", caption(frame, split, whole.metric, task.units_of_data),
+            config=show.saved_as(PICTURES[form], f"{whole.metric.name}-vs-sparsity"), on_select="rerun", selection_mode="points",
         )  # fmt: skip
         _open(event, lines)
     if busy and not any(line.busy for line in lines):
@@ -125,35 +133,36 @@ def adopt(line: Line, requested: float) -> None:
     session.change(criterion=curve.criterion, scope=curve.scope, sparsity=min(round(requested, 6), 0.995), **own)
 
 
-def caption(frame: pd.DataFrame, split: str) -> str:
+def caption(frame: pd.DataFrame, split: str, metric: Metric = ACCURACY, units: str = "images") -> str:
     """Say what to notice in the curves."""
     n = int(frame["n"].iloc[0])
     last = frame[frame["requested"] > 0]
     if last.empty:
-        return f"The dense model, measured on {n:,} {split} images; points follow."
-    low = last.loc[last["value"].idxmin()]
+        return f"The dense model, measured on {n:,} {split} {units}; points follow."
+    higher = metric.better == HIGHER
+    low = last.loc[last["value"].idxmin() if higher else last["value"].idxmax()]
     text = (
-        f"Measured on {n:,} {split} images; bands are 95 % intervals. Lowest: {percent(low['value'])} at {percent(low['sparsity'])} "
-        f"({low['setting']})."
+        f"Measured on {n:,} {split} {units}; bands are 95 % intervals. {'Lowest' if higher else 'Highest'}: "
+        f"{written(metric, float(low['value']))} at {percent(low['sparsity'])} ({low['setting']})."
     )
     if last["least"].notna().any():
         wide = (last["most"] - last["least"]).max()
-        text += f" Bars span {int(last['seeds'].max())} seeds, at most {100 * wide:.1f} points."
-    order = _by_average(last)
+        text += f" Bars span {int(last['seeds'].max())} seeds, at most {loss_text(metric, float(wide))}."
+    order = _by_average(last, metric)
     if len(order) > 1:
         (least, low_average), (most, high_average) = order[0], order[-1]
-        if high_average - low_average <= float((last["high"] - last["low"]).mean()) / 2:
+        if abs(high_average - low_average) <= float((last["high"] - last["low"]).mean()) / 2:
             return f"{text} From 50 % on the settings keep about as much on average: their intervals overlap."
         text += f" From 50 % on, {most} keeps most on average and {least} least, as far as both were measured."
     return text
 
 
-def _by_average(points: pd.DataFrame) -> list[tuple[str, float]]:
-    """Return the settings with their average accuracy over the sparsities from 50 % on that all of them cover, worst first."""
+def _by_average(points: pd.DataFrame, metric: Metric) -> list[tuple[str, float]]:
+    """Return the settings with their average quality over the sparsities from 50 % on that all of them cover, worst first."""
     groups = {str(name): rows.sort_values("sparsity") for name, rows in points.groupby("setting", sort=False)}
     last = min(float(rows["sparsity"].max()) for rows in groups.values())
     if last <= 0.5:
         return []
     grid = np.linspace(0.5, last, 50)
     averages = {name: float(np.interp(grid, rows["sparsity"], rows["value"]).mean()) for name, rows in groups.items()}
-    return sorted(averages.items(), key=lambda pair: pair[1])
+    return sorted(averages.items(), key=lambda pair: pair[1], reverse=metric.better != HIGHER)

@@ -1,0 +1,62 @@
+"""The axis of a metric: its title, the form of its ticks, and a range that one broken model does not decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+from prunekit.tasks.wording import worse_by
+
+WORST = 2.0  # times the dense value: further losses of a metric without bounds lie outside the picture, where no chance is known
+BEYOND_CHANCE = 1.3
+
+
+def axis_title(metric: Metric) -> str:
+    """Return the title of an axis: ``accuracy``, ``R²``, ``mean error (kWh, lower is better)``."""
+    unit = "" if metric.unit == PERCENT else metric.unit
+    told = ", ".join(filter(None, [unit, "" if metric.better == HIGHER else "lower is better"]))
+    return f"{metric.phrase} ({told})" if told else metric.phrase
+
+
+def tick_form(metric: Metric) -> str | None:
+    """Return the d3 format of the ticks: percent where the metric is a share."""
+    return ".0%" if metric.unit == PERCENT else None
+
+
+def quality_range(
+    metric: Metric, ends: Iterable[float], dense: float, *, chance: float | None = None, pad: tuple[float, float] = (0.06, 0.12)
+) -> list[float]:
+    """Return the range that shows values and intervals beside the dense model.
+
+    Parameters
+    ----------
+    metric : Metric
+        A share stays within 0..1; of others, which may have no bounds, what lies far on the worse side of chance is left outside.
+    ends : iterable of float
+        Values and ends of intervals; NaN counts as none.
+    dense : float
+        Of the dense model.
+    chance : float, optional
+        Of the best answer that does not look at the input.
+    pad : (float, float)
+        Free room on the worse and on the better side, as shares of the range.
+    """
+    losses = np.array([metric.loss(dense, end) for end in ends if np.isfinite(end)] or [0.0])
+    worst, best = max(float(losses.max()), 0.0), min(float(losses.min()), 0.0)
+    if metric.unit != PERCENT:
+        known = chance is not None and metric.loss(dense, chance) > 0
+        limit = BEYOND_CHANCE * metric.loss(dense, float(chance or 0.0)) if known else WORST * (abs(dense) or 1.0)
+        worst, best = min(worst, limit), max(best, -limit)
+    least = 0.02 if metric.unit == PERCENT else 0.02 * abs(dense) or 1.0
+    width = max(worst - best, least)
+    far, near = worse_by(metric, dense, worst + pad[0] * width), worse_by(metric, dense, best - pad[1] * width)
+    low, high = min(far, near), max(far, near)
+    return [max(0.0, low), min(1.02, high)] if metric.unit == PERCENT else [low, high]
+
+
+def axis(metric: Metric) -> dict[str, Any]:
+    """Return title and form of ticks."""
+    return {"title_text": axis_title(metric), "tickformat": tick_form(metric)}

@@ -1,0 +1,66 @@
+"""How a metric is written where people read it: values, intervals, and what is lost of it."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from prunekit.formatting import lost, percent, span
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+
+
+def written(metric: Metric, value: float) -> str:
+    """Return a value as people read it: ``97.2 %``, ``21.4 kWh``."""
+    return percent(value) if metric.unit == PERCENT else metric.format(value)
+
+
+def interval(metric: Metric, low: float, high: float) -> str:
+    """Return an interval as people read it: ``96.1 to 98.0 %``; nothing where none can be said."""
+    if isnan(low):
+        return ""
+    return span(low, high) if metric.unit == PERCENT else metric.span(low, high)
+
+
+def loss_number(metric: Metric, loss: float) -> str:
+    """Return a loss of quality without its unit: ``0.6`` (points), ``1.31``; a gain with a minus before it."""
+    text = lost(loss) if metric.unit == PERCENT else metric.number(loss)
+    return text if any(digit in "123456789" for digit in text) else text.removeprefix("−")
+
+
+def loss_unit(metric: Metric) -> str:
+    """Return what stands behind a loss: ``points``, ``kWh``, or nothing."""
+    return "points" if metric.unit == PERCENT else metric.unit
+
+
+def loss_text(metric: Metric, loss: float) -> str:
+    """Return a loss of quality: ``0.6 points``, ``1.31 kWh``, ``0.021``."""
+    return f"{loss_number(metric, loss)} {loss_unit(metric)}".rstrip()
+
+
+def change_text(metric: Metric, change: float) -> str:
+    """Return a change of the value itself with its sign: ``−0.6 points``, ``+1.31 kWh``."""
+    return metric.format_difference(change)
+
+
+def loses(metric: Metric, loss: float) -> str:
+    """Return what a loss does: ``loses 0.6 points of accuracy``, ``loses 0.021 of R²``, ``raises mean error by 1.31 kWh``."""
+    if metric.better == HIGHER:
+        return f"loses {loss_text(metric, loss)} of {metric.phrase}"
+    return f"raises {metric.phrase} by {loss_text(metric, loss)}"
+
+
+def lost_of(metric: Metric) -> str:
+    """Return what a column of losses holds: ``points of accuracy lost``, ``R² lost``, ``mean error added (kWh)``."""
+    if metric.unit == PERCENT:
+        return f"points of {metric.phrase} lost" if metric.better == HIGHER else f"points of {metric.phrase} added"
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.phrase} {'lost' if metric.better == HIGHER else 'added'}{unit}"
+
+
+def worse_by(metric: Metric, value: float, loss: float) -> float:
+    """Return the value that is worse by a loss."""
+    return value - loss if metric.better == HIGHER else value + loss
+
+
+def capital(words: str) -> str:
+    """Return words with a capital in front, as they begin a sentence or a label."""
+    return f"{words[:1].upper()}{words[1:]}"

@@ -1,0 +1,69 @@
+"""How much quality may be lost: one setting for all metrics, a share of accuracy itself and of any other metric a share of the dense value.
+
+The screen shows and takes it in the metric's own unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+from prunekit.tasks.wording import loss_unit
+from prunekit.ui.components.field_controls import control
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+
+MOST = 0.99  # of the dense value
+
+
+def _scale(metric: Metric, dense: float) -> float:
+    """Return what a loss of 1 is in the metric's own unit."""
+    return 1.0 if metric.unit == PERCENT else abs(dense) or 1.0
+
+
+def allowed(now: Settings, metric: Metric, dense: float) -> float:
+    """Return the allowed loss in the metric's own unit (of a share a fraction)."""
+    return now.drop if metric.unit == PERCENT else float(f"{now.drop * _scale(metric, dense):.4g}")
+
+
+def shown(now: Settings, metric: Metric, dense: float) -> float:
+    """Return it as the screen shows it: points, or the metric's own unit."""
+    return round(100 * now.drop, 4) if metric.unit == PERCENT else allowed(now, metric, dense)
+
+
+def taken(value: float, metric: Metric, dense: float) -> float:
+    """Return what the setting is for what somebody gave."""
+    share = value / 100 if metric.unit == PERCENT else value / _scale(metric, dense)
+    return round(min(max(share, 0.0), MOST), 8)
+
+
+def limits(metric: Metric, dense: float) -> dict[str, Any]:
+    """Return range, step and form of the widget."""
+    if metric.unit == PERCENT:
+        return {"min_value": 0.0, "max_value": 50.0, "step": 0.5, "format": "%g"}
+    most = MOST * _scale(metric, dense)
+    return {"min_value": 0.0, "max_value": float(f"{most:.4g}"), "step": float(f"{most / 200:.1g}"), "format": "%.4g"}
+
+
+def phrase(metric: Metric, verb: str = "Lose") -> str:
+    """Return what a widget asks: ``Lose at most so many points of accuracy``, ``Raise mean error at most by so many kWh``."""
+    unit = loss_unit(metric)
+    if metric.better == HIGHER:
+        return f"{verb} at most so many points of {metric.phrase}" if unit == "points" else f"{verb} at most so much {metric.phrase}"
+    return f"Raise {metric.phrase} at most by so " + (f"many {unit}" if unit else "much")
+
+
+def ask(label: str, metric: Metric, dense: float) -> None:
+    """Show the widget."""
+    if metric.unit == PERCENT:
+        control("drop", label, max_value=50.0, width=320)
+        return
+    st.number_input(
+        label, width=320, **limits(metric, dense),
+        help="In the unit of the metric; the address holds it as a share of the dense model's value.",
+        **session.bind(
+            "drop", show=lambda share: float(f"{share * _scale(metric, dense):.4g}"), take=lambda value: taken(value, metric, dense)
+        ),
+    )  # fmt: skip
