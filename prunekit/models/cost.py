@@ -103,6 +103,8 @@ class _Counter(Seeing):
         self.macs: dict[str, int] = {"": 0}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if torch.is_inference_mode_enabled():
+            return self.outside_inference(func, args, kwargs)
         kwargs = kwargs or {}
         out = without_values(func, args, kwargs)
         if func.overloadpacket in flop_registry:

@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -113,6 +113,8 @@ def _copied_value(value: Any, memo: dict[int, object]) -> Any:
         return value
     if id(value) in memo:
         return memo[id(value)]
+    if isinstance(value, Tensor) and not value.is_leaf:  # kept of a forward pass: what it comes of does not matter
+        return memo.setdefault(id(value), value.detach().clone())
     if kind in {OrderedDict, set} and not value:
         return memo.setdefault(id(value), kind())
     if kind is dict and all(type(key) is str for key in value):
@@ -152,3 +154,10 @@ class Seeing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
+
+    def outside_inference(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Any:
+        """Run an operation of a forward pass that is in inference mode out of it, taken apart as it is elsewhere."""
+        with torch.inference_mode(False):
+            with self:
+                found = func.decompose(*args, **(kwargs or {}))
+            return found if found is not NotImplemented else self.__torch_dispatch__(func, (), args, kwargs)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import ModelError, SpecError
+from prunekit.errors import ModelError, ProofError, SpecError
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.layers import prunable_layers, weight_of
 from prunekit.pruning.influence import check_influence
@@ -20,6 +20,7 @@ from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.stubborn import hold_stubborn
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
@@ -28,6 +29,9 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, form_of, form_of_data
 
 Inputs: TypeAlias = tuple[int, ...] | Tensor | tuple[Any, ...] | dict[str, Any] | Batch
+
+
+MOST_HELD = 16  # kinds of groups that are held one after another before a model is given up
 
 
 class HasTest(Protocol):
@@ -108,6 +112,13 @@ def prune(
     with torch.inference_mode(False):
         shape = sample_shape(model, data, input_shape)
         if spec.mode == "structured":
+            for _ in range(MOST_HELD):
+                plan = plan_of(model, spec, shape, data)
+                try:
+                    return carry_out(model, plan, spec)
+                except ProofError:
+                    if not hold_stubborn(model, plan):
+                        raise
             return carry_out(model, plan_of(model, spec, shape, data), spec)
         return mask(model, rank(model, spec, data, once=True), spec, shape, data)
 
@@ -185,6 +196,7 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     small = shrink(model, plan)
     before, after = count(model, plan.graph.input_shape), count(small, plan.graph.input_shape)
     limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
+    limits += (proof.note,) if proof is not None and proof.note else ()
     achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
     return PruneResult(
         small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan,

@@ -46,6 +46,8 @@ class _Reference(Seeing):
         return self._gone[torch.from_numpy(self._label[ids])]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if torch.is_inference_mode_enabled():
+            return self.outside_inference(func, args, kwargs)
         if not self._inside:
             return func(*args, **(kwargs or {}))
         call = self.calls.next(func.overloadpacket.__name__, args)

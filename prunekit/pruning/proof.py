@@ -9,33 +9,40 @@ channels), :mod:`prunekit.pruning.masked_reference` does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from prunekit.errors import ProofError
+from prunekit.errors import ModelError, ProofError
+from prunekit.models.input_noise import inputs_for
 from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import tensors_of
+from prunekit.models.probe import rounding
 from prunekit.pruning.masked_reference import reference
+from prunekit.pruning.random_copy import SEED, randomise
+from prunekit.pruning.repeatable import fresh, repeatable
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of
 from prunekit.pruning.structured.trace_errors import place
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import InputForm, answer, noise
+from prunekit.tasks.input_form import InputForm, answer
 
 TOLERANCE = 1e-4
 LEAST_CHANGE = 0.01
 ATTEMPTS = 6
-SEED = 20_240_917
 MOST_MACS, LEAST_SIDE = 2**34, 96  # a proof of more work than this takes smaller images, down to so many pixels
 
 SIZES = "A size written into forward() does this, such as view(-1, 400): read sizes from the input, or use flatten(1)"
+TAKES = "Give inputs that it takes: data, or the attribute example of its factory"
+CHANCE = (
+    "Draw random numbers by torch, numpy or random, without a generator of the model's own, let dropout follow self.training, and keep no "
+    "state from call to call"
+)
+DRAWS = "both models were given the same. Where that is dropout, let it follow self.training"
 READS = "forward() uses something of a layer or block that has changed: leave that one out"
-NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 Surgery = Callable[[nn.Module, Any], nn.Module]
 
 
@@ -51,58 +58,18 @@ class Proof:
         max|a - d| / max|d|, d from the dense model: how far pruning moved the output. Under 1 % the proof is void.
     passed : bool
         Error under 1e-4 and the output moved by at least 1 %.
+    note : str
+        What is to be known of the model, such as random numbers that it draws; mostly "".
     """
 
     max_relative_error: float
     output_change: float
     passed: bool
+    note: str = field(default="", repr=False)
 
     def to_dict(self) -> dict[str, float | bool]:
-        """Return plain values."""
-        return asdict(self)
-
-
-def _fill(tensor: Tensor, noise: torch.Generator, centre: float, spread: float) -> None:
-    """Fill with uniform noise of a mean and a standard deviation."""
-    half = spread * 3**0.5
-    if tensor.is_cpu and tensor.is_contiguous() and tensor.dtype == torch.float32:
-        tensor.uniform_(centre - half, centre + half, generator=noise)
-    else:
-        tensor.copy_(torch.empty(tensor.shape).uniform_(centre - half, centre + half, generator=noise))
-
-
-def randomise(model: nn.Module, seed: int = SEED) -> nn.Module:
-    """Return a copy whose every floating-point parameter and statistic is random.
-
-    Weights have the standard deviation sqrt(1 / fan-in), so that activations neither explode nor die through a hundred layers (at twice the
-    variance a deep residual network reaches 1e8, and float32 no longer tells right from wrong); norms and statistics are far from neutral.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Not modified.
-    seed : int
-        Of the noise.
-    """
-    # parameters are filled below: their values are not copied first
-    memo: dict[int, object] = {
-        id(p): nn.Parameter(torch.empty_like(p), requires_grad=False) for p in model.parameters() if p.is_floating_point()
-    }
-    other, noise = copied(model, memo).eval(), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for module in other.modules():
-            own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-            for name, tensor in own:
-                if not tensor.is_floating_point():
-                    continue
-                if isinstance(module, NORMS):
-                    positive = name in ("weight", "running_var")
-                    _fill(tensor, noise, 1.0 if positive else 0.0, 0.25 if positive else 0.3)
-                elif tensor.dim() > 1 and tensor.shape[0] > 1:
-                    _fill(tensor, noise, 0.0, (1 / max(tensor[0].numel(), 1)) ** 0.5)
-                else:
-                    _fill(tensor, noise, 0.0, 0.3)
-    return other
+        """Return the plain values that were measured."""
+        return {name: value for name, value in asdict(self).items() if name != "note"}
 
 
 def removed_mask(shape: tuple[int, ...], keeps: dict[int, np.ndarray[tuple[int], np.dtype[np.bool_]]]) -> Tensor:
@@ -153,32 +120,64 @@ def _amplify(model: nn.Module, plan: Removal, factor: float) -> None:
                 tensor[gone] *= factor
 
 
-def _output(model: nn.Module, x: Batch, plan: Removal | None = None) -> list[Tensor]:
-    """Return all output tensors of a model; those of the zeroed dense one where a plan is given."""
-    if plan is not None:
-        return reference(model, plan, x)
-    with torch.inference_mode():
-        return list(tensors_of(answer(model, x)).values())
-
-
 def _relative(a: list[Tensor], b: list[Tensor]) -> float:
     """Return the largest max|a - b| / max|a| of any output; infinite where shapes or values do not allow it."""
-    if [t.shape for t in a] != [t.shape for t in b] or not all(bool(torch.isfinite(t).all()) for t in (*a, *b)):
+    if [t.shape for t in a] != [t.shape for t in b] or not _finite([*a, *b]):
         return float("inf")
     pairs = [(s, t) for s, t in zip(a, b, strict=True) if s.numel()]
     # an index or a truth value tells of scores that are compared themselves, and turns where two of them are nearly equal
-    pairs = [pair for pair in pairs if pair[0].is_floating_point()] or [(s.double(), t.double()) for s, t in pairs]
+    pairs = [pair for pair in pairs if _measured(pair[0])] or [(s.double(), t.double()) for s, t in pairs]
     found = [(float((s - t).abs().max()), float(s.abs().max())) for s, t in pairs]
     return max((difference / scale if scale > 0 else float("inf") for difference, scale in found if difference > 0), default=0.0)
 
 
-def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = consuming, seed: int = SEED, batch: int = 1) -> Proof:
+def _finite(outputs: list[Tensor]) -> bool:
+    """Return whether all values are finite."""
+    return all(bool(torch.isfinite(t).all()) for t in outputs)
+
+
+def _measured(output: Tensor) -> bool:
+    """Return whether an output is of numbers that are measured, not counted."""
+    return output.is_floating_point() or output.is_complex()
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How both models are run.
+
+    Attributes
+    ----------
+    kind : torch.dtype or None
+        What they compute in; None for what they are.
+    repeatable : bool
+        Whether each pass starts from the same state and draws the same random numbers.
+    like_own : bool
+        Whether the random weights are of the size of the model's own.
+    """
+
+    kind: torch.dtype | None = torch.float32
+    repeatable: bool = False
+    like_own: bool = False
+
+
+PLAIN = _Way()
+WAYS = (PLAIN, _Way(repeatable=True), _Way(torch.float64, repeatable=True, like_own=True), _Way(None, repeatable=True, like_own=True))
+FAR = 0.01  # by so much rounding never differs
+
+
+class _ItsOwn(Exception):
+    """What the dense model does wrong by itself."""
+
+
+def prove(
+    model: nn.Module, plan: Removal, *, surgery: Surgery = consuming, seed: int = SEED, batch: int = 1, samples: Batch | None = None
+) -> Proof:
     """Compare removing with zeroing.
 
     Parameters
     ----------
     model : nn.Module
-        The dense model; only its structure matters, and it is not modified.
+        The dense model; only its structure and the range of its values matter, and it is not modified.
     plan : Removal
         What goes. A plan that removes nothing proves nothing: its proof does not pass.
     surgery : callable
@@ -187,46 +186,143 @@ def prove(model: nn.Module, plan: Removal, *, surgery: Surgery = consuming, seed
         Of weights and input.
     batch : int
         Samples in the input.
+    samples : Batch, optional
+        Real ones, for a model that takes no noise.
 
     Returns
     -------
     Proof
         In float32, evaluation mode, on random input: of the model's own size, or a half or quarter of it where a large model takes that
-        too.
+        too. What draws random numbers, keeps state, needs float64 or computes in several types is run accordingly.
 
     Raises
     ------
     ProofError
         If the smaller model does not run at all.
+    ModelError
+        If the dense one does not run by itself, or gives something else each time.
     """
-    for attempt in range(ATTEMPTS):
-        # a draw in which what goes happens to be silent (a dead ReLU, one channel of thousands) proves nothing: draw again, louder
-        dense = randomise(model, seed + attempt).float()
-        if attempt:
-            _amplify(dense, plan, 4.0**attempt)
-        x, before = _first(dense, plan, batch, torch.Generator().manual_seed(seed + attempt))
-        _zero(dense, plan)
-        expected = _output(dense, x, plan)
-        change = _relative(before, expected)
-        if change >= LEAST_CHANGE or plan.empty:
-            break
-    # what goes is far from zero again before the surgery: something that it wrongly left would show
-    _zero(dense, plan, 1.0)
-    error_size = _relative(expected, _of_smaller(surgery, dense, plan, x))
-    return Proof(error_size, change, error_size < TOLERANCE and LEAST_CHANGE <= change < float("inf"))
-
-
-def _first(dense: nn.Module, plan: Removal, batch: int, source: torch.Generator) -> tuple[Batch, list[Tensor]]:
-    """Return an input and what the dense model makes of it; a smaller image than its own where a large model takes that too."""
-    shapes = list(dict.fromkeys((_cheaper(plan), plan.graph.input_shape)))
-    for shape in shapes:
-        x = noise(dense, shape, batch, source)
+    own: _ItsOwn | None = None
+    failed: Proof | ProofError | None = None
+    for way in WAYS:
+        trial = _Trial(model, plan, surgery, (seed, batch, samples), way)
         try:
-            return x, _output(dense, x)
-        except (RuntimeError, AssertionError, ValueError, TypeError, IndexError):
-            if shape == shapes[-1]:
+            proof = trial.carry_out()
+        except _ItsOwn as error:
+            own = error
+            continue
+        except ProofError as error:
+            failed = error
+            if not trial.uneven():
                 raise
-    raise AssertionError("there is always the model's own shape")
+            continue
+        if proof.passed or plan.empty or (way is not PLAIN and trial.uneven()):
+            return trial.told(proof)
+        failed = proof
+        if proof.max_relative_error > FAR and not trial.uneven():
+            break
+    if isinstance(failed, Proof):
+        return failed
+    raise failed or ModelError(str(own)) from own
+
+
+class _Trial:
+    """A dense copy with other values, its smaller copy, and what both give, in one way of running them."""
+
+    def __init__(self, model: nn.Module, plan: Removal, surgery: Surgery, inputs: tuple[int, int, Batch | None], way: _Way) -> None:
+        self.model, self.plan, self.surgery, self.way = model, plan, surgery, way
+        self.seed, self.batch, self.samples = inputs
+        self.drawn: list[str] = []
+        self.x: Batch | None = None
+
+    def carry_out(self) -> Proof:
+        """Compare."""
+        plan = self.plan
+        for attempt in range(ATTEMPTS):
+            # a draw in which what goes happens to be silent (a dead ReLU, one channel of thousands) proves nothing: draw again, louder
+            dense = self._dense(self.seed + attempt)
+            if attempt:
+                _amplify(dense, plan, 4.0**attempt)
+            x, before = self._first(dense, torch.Generator().manual_seed(self.seed + attempt))
+            _zero(dense, plan)
+            expected = self._asked(dense, x, plan)
+            change = _relative(before, expected)
+            if change >= LEAST_CHANGE or plan.empty:
+                break
+        # what goes is far from zero again before the surgery: something that it wrongly left would show
+        _zero(dense, plan, 1.0)
+        allowed = TOLERANCE if self.way.kind is not None else rounding(self.model)
+        error_size = _relative(expected, self._of_smaller(dense, x))
+        return Proof(error_size, change, error_size < allowed and LEAST_CHANGE <= change < float("inf"))
+
+    def _dense(self, seed: int) -> nn.Module:
+        """Return a copy with other values."""
+        other = randomise(self.model, seed, like_own=self.way.like_own)
+        return other if self.way.kind is None else other.to(self.way.kind)
+
+    def _asked(self, model: nn.Module, x: Batch, plan: Removal | None = None) -> list[Tensor]:
+        """Return all output tensors of a model; those that the smaller one has to give where a plan is given."""
+        if self.way.repeatable:
+            one = fresh(model)
+            with repeatable(self.way.kind) as mode:
+                found = reference(one, plan, x) if plan is not None else list(tensors_of(answer(one, x)).values())
+            self.drawn += mode.drawn
+            return found
+        if plan is not None:
+            return reference(model, plan, x)
+        with torch.inference_mode():
+            return list(tensors_of(answer(model, x)).values())
+
+    def _first(self, dense: nn.Module, source: torch.Generator) -> tuple[Batch, list[Tensor]]:
+        """Return an input that the dense model takes, and what it makes of it."""
+        said = ""
+        for shape in dict.fromkeys((_cheaper(self.plan), self.plan.graph.input_shape)):
+            for made in inputs_for(dense, shape, self.batch, source, self.samples):
+                x = made if self.way.kind is None else made.to(None, self.way.kind)
+                try:
+                    state, before = torch.get_rng_state(), self._asked(dense, x)
+                except Exception as error:  # whatever a model's own code raises
+                    lines = str(error).strip().splitlines() or [type(error).__name__]
+                    said = said or f"stops in {place(error, dense)}: {lines[0].rstrip('.')}"
+                    continue
+                if before and _finite(before):
+                    if not torch.equal(state, torch.get_rng_state()):
+                        self.drawn.append("")
+                    self.x = x
+                    return x, before
+                said = said or ("gives NaN or infinity" if before else "gives no tensor")
+        raise _ItsOwn(f"the dense model itself {said}. {TAKES}")
+
+    def uneven(self) -> bool:
+        """Return whether the dense model draws random numbers, or gives something else each time; raise where no seed helps."""
+        if self.x is None:
+            return False
+        dense = self._dense(self.seed)
+        apart = _relative(*(self._asked(dense, self.x) for _ in range(2)))
+        if self.way.repeatable and apart > TOLERANCE:
+            raise ModelError(f"the dense model differs from itself: asked the same twice, its outputs are {apart:.2g} apart. {CHANCE}")
+        return bool(self.drawn) or apart > TOLERANCE
+
+    def told(self, proof: Proof) -> Proof:
+        """Return a proof that says where the model draws random numbers."""
+        if self.way.repeatable and self.drawn and proof.passed:
+            return replace(proof, note=f"forward() draws random numbers ({', '.join(dict.fromkeys(filter(None, self.drawn)))}): {DRAWS}")
+        return proof
+
+    def _of_smaller(self, dense: nn.Module, x: Batch) -> list[Tensor]:
+        """Return what the smaller model gives, which lives no longer than this: a large one need not fit beside its proof."""
+        small = dense
+        try:
+            small = self.surgery(dense, self.plan).eval()
+            return self._asked(small, x)
+        except ProofError:
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            reads = isinstance(error, (AttributeError, KeyError, TypeError))
+            raise ProofError(
+                f"the smaller model does not run, and stops in {place(error, small)}: {lines[0]}. {READS if reads else SIZES}"
+            ) from error
 
 
 def _cheaper(plan: Removal) -> tuple[int, ...]:
@@ -235,22 +331,6 @@ def _cheaper(plan: Removal) -> tuple[int, ...]:
     while not isinstance(shape, InputForm) and len(shape) == 3 and macs > MOST_MACS and min(shape[1:]) // 2 >= LEAST_SIDE:
         shape, macs = (shape[0], shape[1] // 2, shape[2] // 2), macs // 4
     return shape
-
-
-def _of_smaller(surgery: Surgery, dense: nn.Module, plan: Removal, x: Batch) -> list[Tensor]:
-    """Return what the smaller model gives, which lives no longer than this: a large one need not fit beside its proof."""
-    small = dense
-    try:
-        small = surgery(dense, plan).eval()
-        return _output(small, x)
-    except ProofError:
-        raise
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reads = isinstance(error, (AttributeError, KeyError, TypeError))
-        raise ProofError(
-            f"the smaller model does not run, and stops in {place(error, small)}: {lines[0]}. {READS if reads else SIZES}"
-        ) from error
 
 
 def require(proof: Proof) -> Proof:

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -12,7 +13,8 @@ import torch
 from torch import nn
 
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import ProofError, PruningError
+from prunekit.errors import PruningError
+from prunekit.models.layers import weight_of
 from prunekit.pruning.api import prune
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
@@ -186,9 +188,12 @@ class Flat(Base):
         return self.fc(self.features(x).view(-1, 256))
 
 
-def test_a_smaller_model_that_does_not_run_is_told_with_its_line():
-    with pytest.raises(ProofError, match=r"stops in .*, test_forwards.py:\d+, `return self.fc\(self.features\(x\).view\(-1, 256\)\)`"):
-        prune(Flat(), HALF, input_shape=SHAPE)
+def test_a_size_written_into_forward_limits_its_layer_alone_and_is_told_with_its_line():
+    graph = trace(Flat().eval(), SHAPE)
+    (stuck,) = {name for name, why in graph.immovable.items() if "written" in why}
+    assert re.search(r"in .*test_forwards.py:\d+, `return self.fc\(self.features\(x\).view\(-1, 256\)\)`", graph.immovable[stuck])
+    result = prune(Flat(), HALF, input_shape=SHAPE)
+    assert result.proof.passed and len(result.kept[stuck]) == len(weight_of(Flat(), stuck))
 
 
 CONFIG = SimpleNamespace(hidden_size=24, num_attention_heads=4, intermediate_size=40, layers=2, patches=9)

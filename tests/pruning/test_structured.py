@@ -205,9 +205,10 @@ class Rolled(HardCoded):
         return self.fc(torch.cumprod(self.conv(self.first(x)), 1).flatten(1))
 
 
-def test_a_size_written_into_forward_is_an_error_that_says_so():
-    with pytest.raises(ProofError, match=r"flatten\(1\)"):
-        prune(HardCoded().eval(), PruneSpec(mode="structured"), input_shape=(1, 8, 8))
+def test_a_size_written_into_forward_is_said_of_the_layer_that_it_keeps():
+    result = prune(HardCoded().eval(), PruneSpec(mode="structured", layers=("first", "conv")), input_shape=(1, 8, 8))
+    assert len(result.kept["conv"]) == 8 and len(result.kept["first"]) < 4 and result.proof.passed
+    assert any(limit.startswith("conv stays whole: a size written into forward()") and ".view(-1, 128)" in limit for limit in result.limits)
 
 
 def test_control_flow_on_values_is_an_error_that_says_so():

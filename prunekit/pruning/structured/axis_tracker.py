@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -11,14 +12,34 @@ from torch import Tensor, nn
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
 
 Axes = tuple[Ids | None, ...]
-Closed = Mapping[str, int]  # module -> what of the axes that it takes apart stays whole; ALL: whatever it or a part of it touches
-OUTER, LAST, SPLITS, ALL = 1, 2, 3, 4  # all parts but the last (heads, but not their dimensions); the last alone; all parts; all
 Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
 Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
 
 PLAIN = {int, float, bool, str, type(None)}
+ARITHMETIC = frozenset({"add", "sub", "rsub", "mul", "div", "true_divide", "floor_divide", "pow", "remainder", "addcmul", "addcdiv"})
 WRITTEN = "a size written into forward()"
 RULES: dict[str, Rule] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a call was in the dense model: its place in its module, the variables of each tensor that it made, and its numbers."""
+
+    step: int
+    axes: tuple[Axes, ...]
+    numbers: tuple[float, ...]
+
+
+def numbers_in(name: str, args: Any, kwargs: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the numbers that an operation computes with: floating ones, tensors of a single value too, and of arithmetic whole ones."""
+    whole, found = name.rstrip("_") in ARITHMETIC, []
+    for value in (*args, *kwargs.values()):
+        kind = type(value)
+        if kind is float or (kind is int and whole):
+            found.append(0.0 if math.isnan(value) else value)
+        elif isinstance(value, Tensor) and not value.dim() and value.device.type == "cpu" and value.is_floating_point():
+            found.append(float(value))
+    return tuple(found)
 
 
 @dataclass
@@ -56,10 +77,16 @@ class Calls:
     def __init__(self) -> None:
         self.where = ""
         self._times: dict[tuple[str, str], int] = {}
+        self._steps: dict[str, int] = {}
 
     def enter(self, name: str) -> None:
         """Note which module runs."""
         self.where = name
+
+    @property
+    def step(self) -> int:
+        """Return how many operations the running module has begun."""
+        return self._steps.get(self.where, 0)
 
     def next(self, operation: str, args: Sequence[Any] = ()) -> Call:
         """Return the name of a call that is about to be made.
@@ -69,6 +96,7 @@ class Calls:
         """
         key = self.where, f"{operation} with a weight" if operation in PRODUCTS and any(map(is_weight, args)) else operation
         self._times[key] = self._times.get(key, -1) + 1
+        self._steps[self.where] = self.step + 1
         return *key, self._times[key]
 
 
@@ -81,7 +109,6 @@ class Tracker:
         self.calls = Calls()
         self.call: Call = ("", "", 0)
         self.grouped: dict[str, Ids] = {}
-        self.closed: Closed = {}
         self.splits: set[str] = set()
         self._waiting: dict[int, tuple[Tensor, list[tuple[Ids, str]]]] = {}
         self.notes: Notes | None = Notes()
@@ -101,23 +128,10 @@ class Tracker:
         for found, reason in self._waiting.pop(id(tensor), (tensor, []))[1]:
             self.variables.freeze(found, reason)
 
-    def written(self) -> slice:
-        """Return which parts of what the running module takes apart stay whole, where not all do."""
-        return {OUTER: slice(-1), LAST: slice(-1, None)}.get(self.closed.get(self.where, 0), slice(0))
-
-    def shut(self) -> bool:
-        """Return whether all that the running module touches stays whole."""
-        shut = (name for name, level in self.closed.items() if level == ALL)
-        return any(self.where == name or not name or self.where.startswith(f"{name}.") for name in shut)
-
-    def may_split(self, axis: Ids) -> bool:
-        """Return whether an axis may be taken apart into a grid in the running module; where its Python cannot, the axis stays whole."""
-        if self.closed.get(self.where, 0) >= SPLITS:
-            self.variables.freeze(axis, self.at(WRITTEN))
-            return False
+    def splitting(self, axis: Ids) -> None:
+        """Note that the running module takes an axis apart into a grid."""
         if axis.any():
             self.splits.add(self.where)
-        return True
 
     def mask_input(self, argument: int, axis: int, found: Ids | None) -> None:
         """Note that what goes has to be zero in an argument of the running call."""

@@ -1,90 +1,261 @@
-"""A rehearsal without values: where a module's Python holds sizes that surgery cannot change, what it takes apart stays whole.
+"""A rehearsal without values: what a smaller copy's Python does not carry stays whole, group by group, with the line that is in the way.
 
-Attention written by hand computes the width of a head from the embedding's, or cuts an axis at a number. Whether a smaller copy runs is
-seen on the meta device, at uneven random counts, before anyone is offered channels that cannot go.
+Attention written by hand computes the width of a head from the embedding's, cuts an axis at a number, or scales by a width. A smaller copy
+is run on the meta device, operation by operation beside the dense model's own pass: each axis has to be as long as the couplings say, and
+no number that is computed with may change. What fails is found by bisection over the groups, and held; all others may go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from prunekit.models.meta_copy import meta_copy
-from prunekit.pruning.structured.axis_tracker import ALL, LAST, OUTER, SPLITS, Closed
-from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.models.attention.heads import DENSE
+from prunekit.models.meta_copy import Seeing, locating, meta_copy
+from prunekit.models.meta_operations import without_values
+from prunekit.models.widths import ATTRIBUTES
+from prunekit.pruning.structured.axis_tracker import WRITTEN, Calls, Record, numbers_in, tensors_in
+from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
+from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.structured.trace_errors import modules_of
+from prunekit.pruning.structured.trace_errors import modules_of, place
 from prunekit.tasks.input_form import answer, zeros
 
-ROUNDS = 20
+SCALED = "a number that follows the width"
+PROVED = ("torch", "torchvision")  # libraries whose layers read all sizes from what they get, but for those that take an axis apart
+Hold = Callable[[Ids, str], ChannelGraph]
+Draw = Callable[[Group], Ids]
 
 
-def rehearsed(model: nn.Module, build: Callable[[Closed], ChannelGraph]) -> ChannelGraph:
-    """Return a model's couplings, with what its smaller copies cannot take apart kept whole.
+class _Scaled(Exception):
+    """A number that is computed with follows a width."""
+
+
+class _Written(Exception):
+    """An axis is not as long as the couplings say."""
+
+
+def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph:
+    """Return a model's couplings, with what its smaller copies do not carry kept whole.
 
     Parameters
     ----------
     model : nn.Module
         Not modified.
-    build : callable
-        From the modules that are closed, and how far, to the couplings.
+    graph : ChannelGraph
+        As its operations say.
+    hold : callable
+        ``(atoms, reason) -> ChannelGraph``: the couplings without these units.
     """
-    closed: dict[str, int] = {}
-    graph = build(closed)
-    for _ in range(ROUNDS if _own(model, graph.facts.splits) else 0):
-        chain = _failure(model, graph)
-        if chain is None:
-            break
-        more = _culprits(model, chain, _own(model, graph.facts.splits), closed)
-        if not more:
-            break  # nothing that is taken apart stands in the way: the proof says what does
-        closed |= more
-        graph = build(closed)
+    if not graph.groups or not _may_hold_sizes(model, graph):
+        return graph
+    stage = _Stage(model)
+    for draw in (_one_each, _uneven):
+        while (failed := stage.failure(graph, graph.groups, draw)) is not None:
+            culprit, (reason, where) = _culprit(stage, graph, draw, failed)
+            alike = [group for group in alike_groups(model, graph, culprit, where) if stage.failure(graph, (group,), draw) is not None]
+            graph = hold(np.concatenate([group.atoms for group in (culprit, *alike)]), reason)
+            if not graph.groups:
+                return graph
     return graph
 
 
-def _own(model: nn.Module, splits: Iterable[str]) -> frozenset[str]:
-    """Return the modules that may hold sizes: torch's own layers read them from what they get."""
-    return frozenset(
-        name
-        for name in splits
-        if isinstance(module := model.get_submodule(name), (nn.MultiheadAttention, nn.Unflatten))
-        or not type(module).__module__.startswith("torch.nn.")
-    )
+def _may_hold_sizes(model: nn.Module, graph: ChannelGraph) -> bool:
+    """Return whether a module may hold sizes: of somebody's own class, or one of torch's that takes an axis apart at a number."""
+    for name, module in model.named_modules():
+        library = type(module).__module__.partition(".")[0]
+        if library not in PROVED or (name in graph.facts.splits and not type(module).__module__.startswith("torch.nn.")):
+            return True
+        if name in graph.facts.splits and isinstance(module, (nn.MultiheadAttention, nn.Unflatten)):
+            return True
+        if module._parameters and library == "torch" and not isinstance(module, (*(kind for kind, _ in ATTRIBUTES), nn.MultiheadAttention)):
+            return True
+    return False
 
 
-def _failure(model: nn.Module, graph: ChannelGraph) -> list[str] | None:
-    """Return the modules, innermost first, in whose forward a smaller copy fails; None where it runs."""
-    copy = meta_copy(model)
-    for seed in (0, 1):
-        small = shrink(copy, _uneven(graph, seed))
+class _Stage:
+    """A copy without values, of which smaller ones are made and run."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.meta = meta_copy(model)
+        self.forms: dict[str, bool] = {}
+
+    def failure(self, graph: ChannelGraph, groups: Sequence[Group], draw: Draw) -> tuple[str, str] | None:
+        """Return why a copy without a share of some groups does not do what it should, and in which module; None where it does."""
+        removal = _sparing(graph, np.concatenate([np.zeros(0, np.int64), *map(draw, groups)]))
+        if removal.empty:
+            return None
+        small = self.meta
         try:
-            with torch.no_grad():
+            small = shrink(self.meta, removal)
+            check = _Check(self.meta, small, removal)
+            with torch.no_grad(), locating(small, check.calls.enter), check:
                 answer(small, zeros(small, graph.input_shape, 2).to("meta"))
+            self._other_forms(small, graph)
         except Exception as error:
-            return modules_of(error, small)
-    return None
+            return f"{SCALED if isinstance(error, _Scaled) else WRITTEN} in {place(error, small)}", next(iter(modules_of(error, small)), "")
+        return None
+
+    def _other_forms(self, small: nn.Module, graph: ChannelGraph) -> None:
+        """Run the smaller copy in the other ways in which its class runs: what stops it there, and not the dense model, is raised."""
+        for form in FORMS:
+            if self.forms.setdefault(form, self._runs(form, graph)):
+                with in_form(small, form):
+                    _answered(small, graph)
+
+    def _runs(self, form: str, graph: ChannelGraph) -> bool:
+        """Return whether the dense model has this form, and runs in it."""
+        try:
+            with in_form(self.meta, form) as has:
+                return has and _answered(self.meta, graph)
+        except Exception:
+            return False
 
 
-def _uneven(graph: ChannelGraph, seed: int) -> Removal:
-    """Return the removal of another random share of every group."""
-    noise = np.random.default_rng(seed)
-    picked = [noise.permutation(g.atoms)[: int(noise.uniform(0.1, 0.8) * g.size)] for g in graph.groups]
-    return Removal(graph, np.concatenate([np.zeros(0, np.int64), *picked]))
+def _answered(model: nn.Module, graph: ChannelGraph) -> bool:
+    """Run a model without values."""
+    with torch.no_grad(), _Quick():  # type: ignore[no-untyped-call]
+        answer(model, zeros(model, graph.input_shape, 2).to("meta"))
+    return True
 
 
-def _culprits(model: nn.Module, chain: list[str], splits: frozenset[str], closed: Closed) -> dict[str, int]:
-    """Return what to close, with all of its class, one level more: from within, a module's own splits, then those of its parts."""
-    open_to = {*splits, *closed}
-    for name in chain:
-        inside = [split for split in open_to if split == name or not name or split.startswith(f"{name}.")]
-        steps = [([name] if name in open_to else [], level) for level in (OUTER, LAST, SPLITS)]
-        for these, level in (*steps, *((inside, level) for level in (OUTER, LAST, SPLITS, ALL))):
-            kinds = {type(model.get_submodule(split)) for split in these if closed.get(split, 0) < level}
-            if kinds:
-                return {split: level for split in open_to if type(model.get_submodule(split)) in kinds}
-    return {}
+FORMS = ("eager", "sdpa")
+CHOICE = "_attn_implementation"
+
+
+@contextmanager
+def in_form(model: nn.Module, form: str) -> Iterator[bool]:
+    """Let a model of transformers attend by another of its implementations; yields whether it has that choice."""
+    configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None and hasattr(c, CHOICE)}
+    before = {key: getattr(config, CHOICE) for key, config in configs.items()}
+    try:
+        for config in configs.values():
+            setattr(config, CHOICE, form)
+        yield any(known != form for known in before.values())
+    finally:
+        for key, config in configs.items():
+            setattr(config, CHOICE, before[key])
+
+
+class _Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+    """Runs operations on meta tensors, their shapes alone."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return without_values(func, args, kwargs or {})
+
+
+class _Check(Seeing):
+    """Compares every operation of a smaller model with the same one of the dense model."""
+
+    def __init__(self, dense: nn.Module, small: nn.Module, removal: Removal) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls, self.records = Calls(), removal.graph.facts.records
+        self._gone, self._label = removal.gone, removal.graph.solution.label
+        self._counts: dict[int, int] = {}
+        # an adapter computes the same by other operations, or lets the module take another path
+        kinds = {name: type(module) for name, module in dense.named_modules()}
+        changed = (n for n, module in small.named_modules() if kinds.get(n) is not type(module) or hasattr(module, DENSE))
+        self.adapted = tuple(changed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.is_inference_mode_enabled():
+            return self.outside_inference(func, args, kwargs)
+        kwargs = kwargs or {}
+        name = func.overloadpacket.__name__
+        call = self.calls.next(name, args)
+        record = self.records.get(call)
+        if record is not None and (record.step != self.calls.step or self._is_adapted(call[0])):
+            record = None  # for axes of length one torch takes other operations: from there on nothing of this module can be compared
+        if record is not None and numbers_in(name, args, kwargs) != record.numbers:
+            raise _Scaled
+        out = without_values(func, args, kwargs)
+        if record is not None:
+            self._compare(record, out)
+        return out
+
+    def _is_adapted(self, name: str) -> bool:
+        """Return whether a module, or one that it stands in, is an adapter."""
+        return any(name == adapter or name.startswith(f"{adapter}.") for adapter in self.adapted)
+
+    def _compare(self, record: Record, out: Any) -> None:
+        """Raise where an axis that is known has another length than it should."""
+        found = tensors_in(out)
+        if len(found) != len(record.axes):
+            return
+        for tensor, axes in zip(found, record.axes, strict=True):
+            if axes and len(axes) != tensor.dim():
+                raise _Written
+            if any(ids is not None and self._count(ids) != tensor.shape[place] for place, ids in enumerate(axes)):
+                raise _Written
+
+    def _count(self, ids: Ids) -> int:
+        """Return how many elements of an axis stay."""
+        key = id(ids)
+        if key not in self._counts:
+            self._counts[key] = int((~self._gone[self._label[ids]]).sum())
+        return self._counts[key]
+
+
+def _one_each(group: Group) -> Ids:
+    """Return one unit of a group: the count that stays has no divisor in common with the dense one."""
+    return group.atoms[-1:] if group.size > 1 else group.atoms[:0]
+
+
+def _uneven(group: Group) -> Ids:
+    """Return a random share of a group, always the same."""
+    noise = np.random.default_rng(int(group.atoms[0]))
+    return noise.permutation(group.atoms)[: int(noise.uniform(0.1, 0.8) * group.size)]
+
+
+def _sparing(graph: ChannelGraph, atoms: Ids) -> Removal:
+    """Return a removal without those units that would empty a layer."""
+    removal = Removal(graph, atoms)
+    empty = [name for name, classes in graph.outputs.items() if removal.gone[classes].all()] if atoms.size else []
+    spared = [found[positions == positions[0]] for positions, found, _ in (graph.incidence[name] for name in empty)]
+    return Removal(graph, np.setdiff1d(atoms, np.concatenate(spared))) if spared else removal
+
+
+def _culprit(stage: _Stage, graph: ChannelGraph, draw: Draw, failed: tuple[str, str]) -> tuple[Group, tuple[str, str]]:
+    """Return the group at which the first groups together begin to fail, and how."""
+    culprit, found = first_failing(graph.groups, lambda some: stage.failure(graph, some, draw))
+    return culprit, stage.failure(graph, (culprit,), draw) or found or failed
+
+
+Failure = TypeVar("Failure")
+
+
+def first_failing(groups: Sequence[Group], failure: Callable[[Sequence[Group]], Failure | None]) -> tuple[Group, Failure | None]:
+    """Return the group at which the first groups together begin to fail, and how; all together do."""
+    runs, fails, how = 0, len(groups), None
+    while fails - runs > 1:
+        middle = (runs + fails) // 2
+        found = failure(groups[:middle])
+        if found is None:
+            runs = middle
+        else:
+            fails, how = middle, found
+    return groups[fails - 1], how
+
+
+def alike_groups(model: nn.Module, graph: ChannelGraph, culprit: Group, where: str) -> Iterator[Group]:
+    """Yield the groups that are to other modules of a class what the culprit is to the one in which it fails."""
+    below = f"{where}." if where else ""
+    if not all(layer.startswith(below) or layer == where for layer in culprit.layers):
+        return
+    kind, parts, role = type(model.get_submodule(where)), [layer.removeprefix(below) for layer in culprit.layers], _role(culprit)
+    for group in graph.groups:
+        for name in {layer.removesuffix(parts[0]).rstrip(".") for layer in group.layers if layer.endswith(parts[0])} - {where}:
+            there = tuple(f"{name}.{part}" if name else part for part in parts)
+            if group.layers == there and _role(group) == role and type(model.get_submodule(name)) is kind:
+                yield group
+
+
+def _role(group: Group) -> str:
+    """Return what tells a group from others of its layers."""
+    return group.id.removeprefix(group.layers[0])

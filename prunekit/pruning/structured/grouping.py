@@ -14,7 +14,6 @@ from prunekit.models.input_shape import input_shape_of
 from prunekit.models.layers import channel_layers
 from prunekit.models.layers import weight_name as weight_in
 from prunekit.models.structure_key import Cache, likeness, remembered
-from prunekit.pruning.structured.axis_tracker import Closed
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_reasons import couplings_of
 from prunekit.pruning.structured.coupling_solver import Ids, Solution, components
@@ -48,15 +47,49 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Chann
     """
     shape = form_of(model, input_shape or (None if told(model, "example") is not None else input_shape_of(model)))
     key = shape, likeness(model)
-    return remembered(_traced, model, key, lambda: rehearsed(model, lambda closed: _build(model, shape, closed)))
+    return remembered(_traced, model, key, lambda: _found(model, shape))
 
 
 _traced: Cache[ChannelGraph] = WeakKeyDictionary()
 
 
-def _build(model: nn.Module, shape: tuple[int, ...], closed: Closed) -> ChannelGraph:
-    """Observe, solve and name."""
-    facts = observe(model, shape, closed)
+def _found(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
+    """Observe, solve and name; then rehearse."""
+    facts = observe(model, shape)
+
+    return rehearsed(model, _solved(model, shape, facts), lambda atoms, reason: _held(model, shape, facts, atoms, reason))
+
+
+def _held(model: nn.Module, shape: tuple[int, ...], facts: Facts, atoms: Ids, reason: str) -> ChannelGraph:
+    """Keep some units whole and solve again."""
+    facts.variables.freeze(atoms, reason)
+    return _solved(model, shape, facts)
+
+
+def hold(model: nn.Module, graph: ChannelGraph, atoms: Ids, reason: str) -> ChannelGraph:
+    """Return couplings in which some units stay, and let :func:`trace` return the same from now on.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Whose couplings they are.
+    graph : ChannelGraph
+        As found so far.
+    atoms : ndarray of int
+        The units.
+    reason : str
+        Why they stay.
+    """
+    variables = graph.facts.variables
+    variables = replace(variables, ties=list(variables.ties), ors=list(variables.ors), frozen=list(variables.frozen))
+    found = _held(model, graph.input_shape, replace(graph.facts, variables=variables), atoms, reason)
+    known = _traced.get(model, {})
+    known.update({key: found for key, value in known.items() if value is graph})
+    return found
+
+
+def _solved(model: nn.Module, shape: tuple[int, ...], facts: Facts) -> ChannelGraph:
+    """Solve and name."""
     solution = facts.variables.solve()
     weights = {name: weight_in(model, name) for name in channel_layers(model)}
     weights = {name: weight for name, weight in weights.items() if (weight, 0) in facts.axes}

@@ -23,7 +23,7 @@ from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.outputs import tensors_of
 from prunekit.pruning.structured.axis_products import Product, product
-from prunekit.pruning.structured.axis_tracker import WRITTEN, Closed, Notes, Tracker, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import Call, Notes, Record, Tracker, numbers_in, tensors_in, unknown
 from prunekit.pruning.structured.block_dry_run import without_which_it_runs
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
 from prunekit.pruning.structured.residual_blocks import Block, Blocks
@@ -58,6 +58,8 @@ class Facts:
         Modules that take an axis apart into a grid, such as heads and their dimensions.
     blocks : tuple of Block
         Residual blocks that can go as a whole.
+    records : dict of Call to Record
+        Every call in evaluation mode: what a smaller model's has to be like.
     """
 
     variables: Variables
@@ -69,6 +71,7 @@ class Facts:
     products: tuple[Product, ...]
     splits: frozenset[str]
     blocks: tuple[Block, ...]
+    records: dict[Call, Record]
 
 
 class _Watcher(Seeing):
@@ -80,8 +83,11 @@ class _Watcher(Seeing):
         self.seen: set[str] = set()
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
+        self.records: dict[Call, Record] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if torch.is_inference_mode_enabled():
+            return self.outside_inference(func, args, kwargs)
         kwargs = kwargs or {}
         self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__, args)
         out = without_values(func, args, kwargs)
@@ -90,9 +96,6 @@ class _Watcher(Seeing):
             self.tracker.used(tensor)
         self.seen |= {self.names[id(t)] for t in inputs if id(t) in self.names}
         if any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
-            if self.tracker.shut():
-                for tensor in inputs:
-                    self.tracker.freeze(tensor, WRITTEN)
             name = func.overloadpacket.__name__
             known = RULES.get(name) or RULES.get(name.rstrip("_"))
             if known is None:
@@ -102,6 +105,9 @@ class _Watcher(Seeing):
                 known(self.tracker, args, kwargs, out)
         if self.tracker.notes is not None:
             self.blocks.see(func.overloadpacket, args, kwargs, out)
+            made = tensors_in(out)
+            numbers = numbers_in(func.overloadpacket.__name__, args, kwargs)
+            self.records[self.tracker.call] = Record(self.tracker.calls.step, tuple(map(self.tracker.axes, made)), numbers)
         if self.tracker.notes is not None and func.overloadpacket in flop_registry:
             macs = macs_of(func, args, kwargs, out)
             self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))
@@ -113,7 +119,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
-def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | None = None) -> Facts:
+def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     """Run the model on the meta device and collect what its operations say about its channels.
 
     Parameters
@@ -122,8 +128,6 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
         Not modified: a copy without values is run.
     input_shape : tuple of int
         Shape of one sample.
-    closed : dict of str to int, optional
-        Modules whose Python holds sizes, and how much of what they touch stays whole.
 
     Returns
     -------
@@ -140,7 +144,6 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
     state = _state(meta)
     axes = {(name, axis): variables.fresh(size) for name, tensor in state.items() for axis, size in enumerate(tensor.shape)}
     tracker = Tracker(variables)
-    tracker.closed = closed or {}
     for name, tensor in state.items():
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
     blocks = Blocks(meta)
@@ -162,7 +165,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...], closed: Closed | Non
         variables.freeze(axes[name, axis], reason)
     assert notes is not None
     products, splits = tuple(watcher.products), frozenset(tracker.splits)
-    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered)
+    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, watcher.records)
 
 
 def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:

@@ -36,6 +36,7 @@ CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
         "it takes whole numbers, and a batch is a batch of images here. Wrap it in a module that is given what its embedding makes of them",
     ),
 )
+MOST = 120  # characters of a line of code
 OTHERWISE = (
     "{said}. If samples of shape {shape} are not what it takes, give their shape; if they are, keep what it does independent of values and "
     "read sizes from the input"
@@ -111,7 +112,8 @@ def _line(error: BaseException, packages: Iterable[str]) -> str | None:
 def _said(frame: FrameType, number: int) -> str:
     """Return a line with its file."""
     source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
-    return f"{Path(frame.f_code.co_filename).name}:{number}" + (f", `{source}`" if source else "")
+    shown = source if len(source) <= MOST else f"{source[:MOST]} ..."
+    return f"{Path(frame.f_code.co_filename).name}:{number}" + (f", `{shown}`" if shown else "")
 
 
 def _package(module: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import WRITTEN, Axes, Tracker, rule, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import Axes, Tracker, rule, tensors_in, unknown
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids, Variables
 
 
@@ -60,15 +60,12 @@ def _split(tracker: Tracker, flat: Ids, sizes: list[int]) -> list[Ids | None]:
         if (grid == first).all():
             grid = first  # what goes does not depend on this axis
     wide = [size for size in grid.shape if size > 1]
-    if len(sizes) > 1 and not tracker.may_split(grid.reshape(-1)):
-        return [None] * len(sizes)
+    if len(sizes) > 1:
+        tracker.splitting(grid.reshape(-1))
     if len(wide) <= 1:
         return [grid.reshape(-1) if size > 1 else None for size in grid.shape] if wide else _same(whole, sizes)
     variables = tracker.variables
     parts: list[Ids | None] = [_reshaping_part(variables, grid, axis) if size > 1 else None for axis, size in enumerate(grid.shape)]
-    for part in parts[tracker.written()]:
-        if part is not None:
-            variables.freeze(part, tracker.at(WRITTEN))
     variables.tie(grid.reshape(-1), _flatten(variables, parts, list(grid.shape)))
     return parts
 
@@ -138,7 +135,7 @@ def view(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
     if out.dim() > args[0].dim():  # an axis is taken apart, or a shape is written out
         for axis in tracker.axes(args[0]):
             if axis is not None:
-                tracker.may_split(axis)
+                tracker.splitting(axis)
     tracker.put(out, reshaped(tracker, tracker.axes(args[0]), tuple(args[0].shape), tuple(out.shape)))
 
 
@@ -220,8 +217,9 @@ def _part(operation: str, args: tuple[Any, ...], results: list[Tensor], axis: in
 
 def _places(tracker: Tracker, axis: Ids | None, part: int) -> Ids | None:
     """Return the variables of the places within equal parts of an axis: the parts themselves stay."""
-    if axis is None or part < 2 or not tracker.may_split(axis):
+    if axis is None or part < 2:
         return None
+    tracker.splitting(axis)
     places = tracker.variables.fresh(part)
     tracker.variables.tie(axis, np.tile(places, axis.size // part), tracker.at("equal parts of an axis"))
     return places

@@ -1,0 +1,94 @@
+"""A copy of a model with other values, all of them within what they mean: variances stay positive, and what is looked up stays as it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from prunekit.models.meta_copy import copied
+
+SEED = 20_240_917
+NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+LOOKED_AT = 2**16  # values: of a larger parameter nobody asks whether all are positive
+LEAST_CENTRE = 0.05
+
+
+def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False) -> nn.Module:
+    """Return a copy whose every floating-point parameter and statistic is random.
+
+    Weights have the standard deviation sqrt(1 / fan-in), so that activations neither explode nor die through a hundred layers (at twice the
+    variance a deep residual network reaches 1e8, and float32 no longer tells right from wrong); norms and statistics are far from neutral.
+    What is positive stays positive. Buffers of whole numbers or in order (places, masks, borders) are left alone.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not modified.
+    seed : int
+        Of the noise.
+    like_own : bool
+        Give each tensor its own mean and deviation instead: for models that are made for small weights.
+    """
+    # parameters are filled below: their values are not copied first
+    memo: dict[int, object] = {
+        id(p): nn.Parameter(torch.empty_like(p), requires_grad=False) for p in model.parameters() if p.is_floating_point()
+    }
+    other, noise = copied(model, memo).eval(), torch.Generator().manual_seed(seed)
+    done = set[int]()  # a parameter that several modules share is one
+    with torch.no_grad():
+        for old_module, module in zip(model.modules(), other.modules(), strict=True):
+            own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+            for name, tensor in own:
+                if tensor.is_floating_point() and id(tensor) not in done:
+                    done.add(id(tensor))
+                    _draw((old_module, module), name, noise, like_own=like_own)
+    return other
+
+
+def _draw(modules: tuple[nn.Module, nn.Module], name: str, noise: torch.Generator, *, like_own: bool) -> None:
+    """Fill one tensor of the second module."""
+    old, new = (getattr(module, name).detach() for module in modules)
+    weight = isinstance(getattr(modules[1], name), nn.Parameter)
+    if isinstance(modules[1], NORMS):
+        positive = name in ("weight", "running_var")
+        _fill(new, noise, 1.0 if positive else 0.0, 0.25 if positive else 0.3)
+        return
+    if not weight and _looked_up(old):
+        return
+    matrix = new.dim() > 1 and new.shape[0] > 1
+    if not (weight and matrix and not like_own) and 0 < old.numel() <= LOOKED_AT and _positive(old):
+        mean = float(old.float().mean())
+        centre = mean if mean >= LEAST_CENTRE else 0.3
+        _fill(new, noise, centre, 0.25 * centre)
+    elif like_own and old.numel() > 1:
+        centre, spread = float(old.float().mean()), float(old.float().std())
+        _fill(new, noise, centre, spread if spread > 0 else 0.02)
+    elif matrix:
+        _fill(new, noise, 0.0, (1 / max(new[0].numel(), 1)) ** 0.5)
+    else:
+        _fill(new, noise, 0.0, 0.3)
+
+
+def _fill(tensor: Tensor, noise: torch.Generator, centre: float, spread: float) -> None:
+    """Fill with uniform noise of a mean and a standard deviation."""
+    half = spread * 3**0.5
+    if tensor.is_cpu and tensor.is_contiguous() and tensor.dtype == torch.float32:
+        tensor.uniform_(centre - half, centre + half, generator=noise)
+    else:
+        tensor.copy_(torch.empty(tensor.shape).uniform_(centre - half, centre + half, generator=noise))
+
+
+def _positive(values: Tensor) -> bool:
+    """Return whether no value is negative, and not all are zero."""
+    low, high = values.float().aminmax()
+    return bool(low >= 0) and 0 < float(high) < float("inf")
+
+
+def _looked_up(values: Tensor) -> bool:
+    """Return whether a buffer holds places, a mask or borders: whole numbers, an order, or infinities, but not one number all over."""
+    flat = values.detach().float().reshape(-1)
+    if flat.numel() < 2 or bool((flat == flat[0]).all()):
+        return False
+    steps = flat.diff()
+    return not bool(torch.isfinite(flat).all()) or bool((flat == flat.round()).all()) or bool((steps > 0).all() or (steps < 0).all())
