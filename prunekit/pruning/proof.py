@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 from prunekit.errors import ProofError
 from prunekit.models.meta_copy import copied
@@ -35,7 +35,7 @@ MOST_MACS, LEAST_SIDE = 2**34, 96  # a proof of more work than this takes smalle
 
 SIZES = "A size written into forward() does this, such as view(-1, 400): read sizes from the input, or use flatten(1)"
 READS = "forward() uses something of a layer or block that has changed: leave that one out"
-NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 Surgery = Callable[[nn.Module, Any], nn.Module]
 
 

@@ -73,7 +73,7 @@ def _failure(model: nn.Module, graph: ChannelGraph) -> list[str] | None:
 def _uneven(graph: ChannelGraph, seed: int) -> Removal:
     """Return the removal of another random share of every group."""
     noise = np.random.default_rng(seed)
-    picked = [noise.permutation(g.atoms)[: int(noise.uniform(0.1, 0.8) * g.size)] for g in graph.groups]
+    picked = [noise.permutation(g.atoms)[: max(g.size > 1, int(noise.uniform(0.1, 0.8) * g.size))] for g in graph.groups]
     return Removal(graph, np.concatenate([np.zeros(0, np.int64), *picked]))
 
 
