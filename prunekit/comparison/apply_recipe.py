@@ -22,11 +22,10 @@ from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
 from prunekit.formatting import ordinary, percent
-from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.models.layers import prunable_layers, weight_name, weight_of
 from prunekit.models.load import load_model
 from prunekit.models.probe import difference
 from prunekit.models.state import digests
-from prunekit.pruning.structured.channel_groups import weight_name
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
 
@@ -184,7 +183,7 @@ class _Found:
         model, state = self.made.model, self.told.state
         found = []
         for layer in prunable_layers(model):
-            here, there = weight_of(model, layer), state.get(weight_name(layer))
+            here, there = weight_of(model, layer), state.get(weight_name(model, layer))
             if there is None or there.shape != here.shape:
                 return None
             found.append(counted(*((torch.as_tensor(w) != 0).reshape(-1).numpy() for w in (there, here))))

@@ -43,7 +43,7 @@ def gradients(task: Task, reduction: str) -> Iterator[Scores]:
                 )
             whole = loss * batch.samples if reduction == "sum" else loss
             found = torch.autograd.grad(whole, weights, allow_unused=True, materialize_grads=True)
-        yield {name: gradient.float().cpu() for name, gradient in zip(task.layers, found, strict=True)}
+        yield {name: task.outputs_first(name, gradient).float().cpu() for name, gradient in zip(task.layers, found, strict=True)}
 
 
 def finite(name: str, product: Tensor) -> Tensor:

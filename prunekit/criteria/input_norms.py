@@ -19,12 +19,16 @@ from prunekit.criteria.samples import BATCH
 from prunekit.criteria.scoring_copy import scoring_copy
 from prunekit.criteria.scoring_task import Task
 from prunekit.errors import ModelError
+from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing
 from prunekit.models.running import task_of
 from prunekit.tasks.batches import batches_of
 
 aten = torch.ops.aten
 PRODUCTS = {aten.mm: 1, aten.bmm: 1, aten.addmm: 2, aten.baddbmm: 2}  # which argument is the second matrix; the first comes before it
+
+
+LOOK_UPS = {aten.embedding, aten._embedding_bag, aten._embedding_bag_forward_only}
 
 
 def input_norms(task: Task) -> Iterator[tuple[str, Tensor]]:
@@ -34,7 +38,7 @@ def input_norms(task: Task) -> Iterator[tuple[str, Tensor]]:
     """
     assert task.samples is not None
     model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
-    weights = {name: model.get_submodule(name).get_parameter("weight") for name in task.layers}
+    weights = {name: model.get_parameter(weight_name(model, name)) for name in task.layers}
     inputs = _Inputs(weights)
     for batch in batches_of(task.samples, BATCH):
         # with any torch-function mode on, attention takes the path whose single operations can be seen
@@ -58,16 +62,25 @@ class _Inputs(Seeing):
         for position, value in enumerate(() if func.is_view else args):
             base = value if not isinstance(value, Tensor) or value._base is None else value._base  # a transposed weight is a view of it
             if id(base) in self.weights:
-                self._see(func, args, position, self.weights[id(base)])
+                self._see(func, args, position, self.weights[id(base)], out)
         return out
 
-    def _see(self, func: Any, args: tuple[Any, ...], position: int, weight: Tensor) -> None:
+    def _see(self, func: Any, args: tuple[Any, ...], position: int, weight: Tensor, out: Any) -> None:
         """Take in one operation that uses a weight."""
         operation, value = func.overloadpacket, args[position]
-        if operation is aten.convolution and position == 1 and value is weight and not args[6]:
+        if operation is aten.convolution and position == 1 and value is weight and args[6]:  # each input meets the whole kernel
+            energy = _energy(args[0].transpose(0, 1).flatten(1).t()).reshape(-1, *[1] * (weight.dim() - 1))
+        elif operation is aten.convolution and position == 1 and value is weight:
             energy = _convolved(args[0], weight.shape, stride=args[3], padding=args[4], dilation=args[5], groups=args[8])
         elif PRODUCTS.get(operation) == position and _is_transposed(value, weight):
             energy = _energy(args[position - 1].flatten(0, -2)).reshape(1, *weight.shape[1:])
+        elif PRODUCTS.get(operation) == position and value.shape == weight.shape and value.stride() == weight.stride():
+            energy = _energy(args[position - 1].flatten(0, -2)).reshape(-1, 1)  # a weight of [in, out]
+        elif operation in LOOK_UPS and position == 0:
+            energy = torch.bincount(args[1].flatten(), minlength=len(weight)).double().reshape(-1, 1)  # each row meets a one
+        elif operation is aten.mkldnn_rnn_layer and position in {1, 2}:
+            states = torch.cat([args[5][None], out[0][1:] if args[7] else out[0][:-1]])
+            energy = _energy((args[0] if position == 1 else states).flatten(0, -2)).reshape(1, -1)
         else:
             self.unclear[id(weight)] = str(operation)
             return

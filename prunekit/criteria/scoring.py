@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -86,7 +86,13 @@ def score_pieces(model: nn.Module, layers: Iterable[str], criterion: str, seed: 
 
 
 def channel_scores(  # noqa: PLR0917 (as weight_scores)
-    model: nn.Module, layers: Iterable[str], criterion: str = "l1", seed: int = 0, data: Any = None, samples: int = 512
+    model: nn.Module,
+    layers: Iterable[str],
+    criterion: str = "l1",
+    seed: int = 0,
+    data: Any = None,
+    samples: int = 512,
+    layouts: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Score every output channel of some layers.
 
@@ -96,6 +102,8 @@ def channel_scores(  # noqa: PLR0917 (as weight_scores)
         As for :func:`weight_scores`.
     layers : iterable of str
         Prunable layers; BatchNorm modules for a criterion whose ``carrier`` is ``"norm"``.
+    layouts : mapping of str to tuple of int, optional
+        As :attr:`~prunekit.criteria.scoring_task.Task.layouts`.
 
     Returns
     -------
@@ -108,7 +116,7 @@ def channel_scores(  # noqa: PLR0917 (as weight_scores)
         As for :func:`weight_scores`.
     """
     chosen = _chosen(criterion, "structured")
-    scores = _scores(chosen, chosen.channel, model, layers, seed=seed, data=data, samples=samples)
+    scores = _scores(chosen, chosen.channel, model, layers, seed=seed, data=data, samples=samples, layouts=layouts)
     return {name: score.double().numpy() for name, score in scores.items()}
 
 
@@ -122,7 +130,15 @@ def _chosen(criterion: str, mode: str) -> Criterion:
 
 
 def _scores(
-    chosen: Criterion, score: Score | None, model: nn.Module, layers: Iterable[str], *, seed: int, data: Any, samples: int
+    chosen: Criterion,
+    score: Score | None,
+    model: nn.Module,
+    layers: Iterable[str],
+    *,
+    seed: int,
+    data: Any,
+    samples: int,
+    layouts: Mapping[str, tuple[int, int]] | None = None,
 ) -> Scores:
     """Check what was given and score it."""
     assert score is not None  # by _chosen
@@ -136,4 +152,4 @@ def _scores(
     # out of a caller's inference mode: tensors that are made in it can take no part in a gradient
     with torch.inference_mode(False), torch.no_grad():
         images = mixed(data, samples, seed) if chosen.needs_data else None
-        return score(Task(model, names, seed, images))
+        return score(Task(model, names, seed, images, layouts or {}))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -28,18 +28,28 @@ class Task:
         Seed of whatever is random.
     samples : split, optional
         Samples with targets, already mixed, for the criteria that look at data.
+    layouts : mapping of str to tuple of int
+        Layers whose outputs are not along the first axis of the weight -> that axis, and the number of groups of a transposed convolution.
     """
 
     model: nn.Module
     layers: tuple[str, ...]
     seed: int = 0
     samples: Any = None
+    layouts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def weight(self, name: str) -> Tensor:
         """Return a layer's weight in float32 on the CPU."""
         from prunekit.models.layers import weight_of  # noqa: PLC0415 (criteria are declared without torch)
 
-        return weight_of(self.model, name).float().cpu()
+        return self.outputs_first(name, weight_of(self.model, name)).float().cpu()
+
+    def outputs_first(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a layer's weight, or what has its shape, with the outputs along its first axis."""
+        axis, groups = self.layouts.get(name, (0, 1))
+        if groups > 1:  # a transposed convolution: [in, out / groups, ...]
+            return tensor.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+        return tensor.movedim(axis, 0) if axis else tensor
 
 
 class EachLayer:

@@ -19,12 +19,11 @@ from prunekit.experiments.sources import Source, gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.earlier_versions import kept_in
 from prunekit.models.folder import stored_architecture
-from prunekit.models.layers import channel_layers, prunable_layers, weight_of
+from prunekit.models.layers import channel_layers, outputs_of, prunable_layers, weight_name, weight_of
 from prunekit.models.load import load_model
 from prunekit.pruning.api import prune
 from prunekit.pruning.proof import removed_mask
 from prunekit.pruning.result import PruneResult
-from prunekit.pruning.structured.channel_groups import weight_name
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.kept_outputs import sound
 from prunekit.pruning.structured.plan import Removal
@@ -73,9 +72,9 @@ def of_removal(dense: nn.Module, removal: Removal) -> Structure:
     """Return the structure of a model that lost channels."""
     keeps, masks = by_tensor(removal.masks), dict[str, Tensor]()
     for name in prunable_layers(dense):
-        masks[name] = ~removed_mask(tuple(weight_of(dense, name).shape), keeps.get(weight_name(name), {}))
+        masks[name] = ~removed_mask(tuple(weight_of(dense, name).shape), keeps.get(weight_name(dense, name), {}))
     kept = {name: np.asarray(stay, dtype=np.int64) for name, stay in removal.kept.items()}
-    widths = {name: (len(weight_of(dense, name)), len(kept[name])) for name in kept}
+    widths = {name: (removal.graph.outputs[name].size, len(kept[name])) for name in kept}
     return Structure(masks, kept, widths)
 
 
@@ -120,9 +119,10 @@ def removal_of(
     dense: nn.Module, small: nn.Module, kept: Mapping[str, Sequence[int]] | None, shape: tuple[int, ...] | None
 ) -> Removal | None:
     """Return what was removed, or None where what was noted does not lead to the shapes of the smaller model."""
-    if kept is None or not sound(dense, kept):
+    graph = None if kept is None else trace(dense, shape)
+    if graph is None or kept is None or not sound(graph, kept):
         return None
-    removal = Removal.leaving(trace(dense, shape), kept)
+    removal = Removal.leaving(graph, kept)
     there = {name: tuple(weight_of(small, name).shape) for name in channel_layers(small)}
     left = {name: after for name, (_, after) in removal.layer_shapes.items() if after[0]}  # without those of blocks that went
     return removal if left == {name: size for name, size in there.items() if name in removal.layer_shapes} else None
@@ -131,8 +131,8 @@ def removal_of(
 def widths_of(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:
     """Return the output channels of each layer before and after; none where its block went."""
     there = set(prunable_layers(model))
-    left = {name: len(weight_of(model, name)) if name in there else 0 for name in prunable_layers(dense)}
-    return {name: (len(weight_of(dense, name)), after) for name, after in left.items()}
+    left = {name: outputs_of(model, name) if name in there else 0 for name in prunable_layers(dense)}
+    return {name: (outputs_of(dense, name), after) for name, after in left.items()}
 
 
 def structure_of(opened: Opened, store: RunStore | None = None) -> Structure:

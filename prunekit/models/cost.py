@@ -243,8 +243,7 @@ def count(model: nn.Module, input_shape: tuple[int, ...], masks: Masks | None = 
     nonzero = sum(counted.values())
     effective, zeros, prunable = float(total), 0, 0
     for name in prunable_layers(model):
-        weight = model.get_submodule(name).weight
-        assert isinstance(weight, Tensor)
+        weight = model.get_parameter(weight_name(model, name))
         alive = counted[id(weight)]
         left = nonzeros(weight * masks[name]) if name in masks else alive
         nonzero -= alive - left

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from torch import nn
 
+from prunekit.models.attention.heads import packed_weight
 from prunekit.models.cost import layer_macs
-from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.models.layers import outputs_of, owner_of_layer, prunable_layers, weight_of
+from prunekit.models.meta_copy import PRUNABLE_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +41,9 @@ def layer_table(model: nn.Module, input_shape: tuple[int, ...], names: Iterable[
     macs = layer_macs(model, input_shape)
     rows = []
     for name in prunable_layers(model) if names is None else names:
-        module = model.get_submodule(name)
-        params = sum(p.numel() for p in module.parameters(recurse=False))
+        module = owner_of_layer(model, name)
         shape = tuple(weight_of(model, name).shape)
-        rows.append((name, type(module).__name__, shape, params, params / total, macs.get(name, 0), shape[0]))
+        alone = isinstance(module, PRUNABLE_TYPES) or packed_weight(module) is not None
+        params = sum(p.numel() for p in module.parameters(recurse=False)) if alone else math.prod(shape)
+        rows.append((name, type(module).__name__, shape, params, params / total, macs.get(name, 0), outputs_of(model, name)))
     return pd.DataFrame(rows, columns=["name", "type", "shape", "params", "share", "macs", "out_channels"])

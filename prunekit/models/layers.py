@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from prunekit.errors import ModelError, PruningError
 from prunekit.models.attention.heads import packed_weight
@@ -16,10 +18,19 @@ if TYPE_CHECKING:
     pass
 
 
-def prunable_layers(model: nn.Module) -> tuple[str, ...]:
-    """Return the convolution and linear layers by module name, in order of definition.
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+LOOKED_UP = (nn.Embedding, nn.EmbeddingBag)
+# what a parameter is called that adds, scales or places, and multiplies nothing
+NO_PRODUCT = re.compile("bias|pos|token|table|embed|scale|gamma|mask|anchor|grid|temperature|query$|queries|prompt|latent")
 
-    A module that stands under two names, or whose weight is tied to an earlier layer's, is listed once.
+
+def prunable_layers(model: nn.Module) -> tuple[str, ...]:
+    """Return what holds weights that are multiplied with inputs, in order of definition.
+
+    Convolution (transposed too), linear and bilinear layers and embeddings by module name; the weights of recurrent layers by the name of
+    the parameter (``rnn.weight_ih_l0``). A class of someone else's that holds a weight of its own is listed by module name where it is
+    called ``weight``, else by the name of the parameter. A module that stands under two names, or whose weight is tied to an earlier
+    layer's, is listed once; an embedding that is tied to a linear layer under that layer's name.
 
     Parameters
     ----------
@@ -29,15 +40,37 @@ def prunable_layers(model: nn.Module) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Dotted module names.
+        Dotted names.
     """
-    seen: set[int] = set()
-    names = []
+    return _listed(model, packed=False)
+
+
+def _listed(model: nn.Module, *, packed: bool) -> tuple[str, ...]:
+    """Return the prunable layers, with attention modules that hold packed rows among them or without."""
+    tied = {id(module.weight) for module in model.modules() if type(module) is nn.Linear and "weight" in module._parameters}
+    names, seen = [], set[int]()
     for name, module in model.named_modules():
-        if isinstance(module, PRUNABLE_TYPES) and "weight" in module._parameters and id(module.weight) not in seen:
-            seen.add(id(module.weight))
+        if packed and packed_weight(module) is not None:
             names.append(name)
+        for own in _weights_in(module):
+            weight = module._parameters[own]
+            if id(weight) not in seen and not (isinstance(module, LOOKED_UP) and id(weight) in tied):
+                seen.add(id(weight))
+                names.append(name if own == "weight" else f"{name}.{own}" if name else own)
     return tuple(names)
+
+
+def _weights_in(module: nn.Module) -> Iterator[str]:
+    """Yield the parameters of a module itself that are multiplied with inputs."""
+    if isinstance(module, PRUNABLE_TYPES):
+        yield from (name for name in ("weight",) if name in module._parameters)
+    elif isinstance(module, RECURRENT):
+        yield from (name for name, weight in module._parameters.items() if weight is not None and name.startswith("weight"))
+    elif not type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.MultiheadAttention):
+        for name, weight in module._parameters.items():
+            many = weight is not None and weight.is_floating_point() and sum(size > 1 for size in weight.shape) > 1
+            if many and not NO_PRODUCT.search(name):
+                yield name
 
 
 def channel_layers(model: nn.Module) -> tuple[str, ...]:
@@ -56,14 +89,29 @@ def channel_layers(model: nn.Module) -> tuple[str, ...]:
     tuple of str
         Dotted module names.
     """
-    plain = set(prunable_layers(model))
-    return tuple(name for name, module in model.named_modules() if name in plain or packed_weight(module) is not None)
+    return _listed(model, packed=True)
 
 
 def weight_name(model: nn.Module, layer: str) -> str:
     """Return the name in the state dict of the weight of one of the :func:`channel_layers`."""
-    own = "in_proj_weight" if packed_weight(model.get_submodule(layer)) is not None else "weight"
+    module = _module(model, layer)
+    if module is None:
+        return layer
+    own = "in_proj_weight" if packed_weight(module) is not None else "weight"
     return f"{layer}.{own}" if layer else own
+
+
+def owner_of_layer(model: nn.Module, layer: str) -> nn.Module:
+    """Return the module that holds the weight of one of the :func:`channel_layers`."""
+    return model.get_submodule(weight_name(model, layer).rpartition(".")[0])
+
+
+def _module(model: nn.Module, name: str) -> nn.Module | None:
+    """Return a module by name; None where it is the name of a parameter, or of nothing."""
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        return None
 
 
 def weight_of(model: nn.Module, name: str) -> Tensor:
@@ -74,28 +122,53 @@ def weight_of(model: nn.Module, name: str) -> Tensor:
     model : nn.Module
         Any model.
     name : str
-        Module name of a convolution or linear layer.
+        One of the :func:`channel_layers`.
 
     Returns
     -------
     Tensor
-        ``[out, in / groups, *kernel]`` for a convolution, ``[out, in]`` for a linear layer or packed attention; detached.
+        As it is stored: ``[out, in / groups, *kernel]`` for a convolution, ``[in, out / groups, *kernel]`` for a transposed one,
+        ``[out, in]`` for a linear layer or packed attention; detached.
 
     Raises
     ------
     PruningError
         If there is no such layer or it cannot be pruned.
     """
-    try:
-        module = model.get_submodule(name)
-    except AttributeError:
-        module = None
+    module = _module(model, name)
     packed = None if module is None else packed_weight(module)
     if packed is not None:
         return packed.detach()
-    if not isinstance(module, PRUNABLE_TYPES):
+    path, _, own = (f"{name}.weight" if name else "weight").rpartition(".") if module is not None else name.rpartition(".")
+    module = _module(model, path)
+    if module is None or own not in _weights_in(module):
         raise PruningError(unknown_layers([name], prunable_layers(model)))
-    return module.weight.detach()
+    weight: Tensor = module._parameters[own]
+    return weight.detach()
+
+
+def outputs_of(model: nn.Module, name: str) -> int:
+    """Return how many outputs one of the :func:`channel_layers` has, as its class tells it."""
+    module, weight = owner_of_layer(model, name), weight_of(model, name)
+    if isinstance(module, _ConvTransposeNd):
+        return module.out_channels
+    return weight.shape[1 if isinstance(module, LOOKED_UP) or inputs_first(module) else 0]
+
+
+def inputs_of(model: nn.Module, name: str) -> int:
+    """Return how many inputs, in one group, one of the :func:`channel_layers` has, as its class tells it."""
+    return weight_of(model, name).shape[input_axis(model, name)]
+
+
+def input_axis(model: nn.Module, name: str) -> int:
+    """Return the axis of a layer's stored weight along which its inputs lie, as its class tells it."""
+    module = owner_of_layer(model, name)
+    return 0 if isinstance(module, _ConvTransposeNd) or inputs_first(module) else 1
+
+
+def inputs_first(module: nn.Module) -> bool:
+    """Return whether a class stores its weight as ``[in, out]``, as GPT-2's ``Conv1D`` does."""
+    return any(kind.__name__ == "Conv1D" for kind in type(module).__mro__)
 
 
 def unknown_layers(names: Iterable[str], known: tuple[str, ...]) -> str:

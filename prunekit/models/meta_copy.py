@@ -16,7 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunekit.errors import ModelError
 
-PRUNABLE_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+PRUNABLE_TYPES = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    *(nn.Linear, nn.Bilinear, nn.Embedding, nn.EmbeddingBag),
+)
 
 
 def check_plain(model: nn.Module) -> None:

@@ -7,35 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from prunekit.errors import CheckpointError
 from prunekit.models.attention.heads import DENSE, adapt, adapter_of
 from prunekit.models.identity_blocks import replace_module, stand_in
+from prunekit.models.shapes_at_widths import Shapes, shapes_at
 from prunekit.models.widths import BECOMES, own_tensors, widths_of
 
 MOST = 2**24
-Shapes = dict[str, tuple[int, ...]]
-
-
-def _shapes(module: nn.Module, new: Mapping[str, Any]) -> Shapes:
-    """Return the shapes of a module's tensors at new widths."""
-    if isinstance(module, _ConvNd):
-        out, into, groups = new["out_channels"], new["in_channels"], new["groups"]
-        if into % groups or out % groups:
-            raise CheckpointError(f"widths do not fit: {into} -> {out} channels in {groups} groups")
-        shape = (into, out // groups) if module.transposed else (out, into // groups)
-        return {"weight": (*shape, *module.kernel_size), "bias": (out,)}
-    if isinstance(module, nn.Linear):
-        return {"weight": (new["out_features"], new["in_features"]), "bias": (new["out_features"],)}
-    if isinstance(module, nn.LayerNorm):
-        return dict.fromkeys(("weight", "bias"), tuple(new["normalized_shape"]))
-    if isinstance(module, nn.GroupNorm):
-        return dict.fromkeys(("weight", "bias"), (new["num_channels"],))
-    if isinstance(module, _BatchNorm):
-        return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (new["num_features"],))
-    return {name: tuple(value) for name, value in new.items() if isinstance(value, list)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +53,7 @@ def _like(old: Tensor, value: Tensor) -> Tensor:
 
 def _resize(name: str, module: nn.Module, new: Mapping[str, Any], values: _Values) -> None:
     """Give a module its new widths, and tensors of the new shapes with their values."""
-    for attribute, shape in _shapes(module, new).items():
+    for attribute, shape in shapes_at(module, new).items():
         old = getattr(module, attribute, None)
         if old is not None and tuple(old.shape) != shape:
             setattr(module, attribute, values.of(f"{name}.{attribute}" if name else attribute, old, shape))
@@ -138,7 +117,7 @@ def resized(model: nn.Module, new: Mapping[str, Mapping[str, Any]]) -> Shapes:
     found = {}
     for name, module in model.named_modules():
         told = new.get(name)
-        for attribute, shape in _shapes(module, told).items() if isinstance(told, Mapping) and _fits(module, told) else ():
+        for attribute, shape in shapes_at(module, told).items() if isinstance(told, Mapping) and _fits(module, told) else ():
             tensor = getattr(module, attribute, None)
             if tensor is not None and tuple(tensor.shape) != shape:
                 found[f"{name}.{attribute}" if name else attribute] = shape
@@ -184,7 +163,7 @@ def _sized(model: nn.Module, name: str) -> bool:
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
     told = widths_of(module)
-    return BECOMES not in told and leaf in _shapes(module, told)
+    return BECOMES not in told and leaf in shapes_at(module, told)
 
 
 def _replace(model: nn.Module, old: Tensor, new: Tensor) -> None:

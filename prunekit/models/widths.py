@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from prunekit.errors import PruningError
 from prunekit.models.attention.heads import DENSE, adapt, adapter_of, heads_of, kept_heads
+from prunekit.models.attention.transformers_sizes import sizes_in_step
 from prunekit.models.identity_blocks import standing_in
 
 Value = int | str | list[int]
@@ -19,12 +21,16 @@ Widths = dict[str, dict[str, Value]]
 Kept = Mapping[str, Mapping[int, NDArray[np.bool_]]]
 
 # attributes that describe a module's width, for each type whose tensors' shapes follow from them
-ATTRIBUTES: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
+ATTRIBUTES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], tuple[str, ...]], ...] = (
     (_ConvNd, ("in_channels", "out_channels", "groups")),
     (nn.Linear, ("in_features", "out_features")),
-    (_BatchNorm, ("num_features",)),
+    (_NormBase, ("num_features",)),
     (nn.GroupNorm, ("num_groups", "num_channels")),
-    (nn.LayerNorm, ("normalized_shape",)),
+    ((nn.LayerNorm, nn.RMSNorm), ("normalized_shape",)),
+    (nn.Bilinear, ("out_features", "in1_features", "in2_features")),
+    ((nn.Embedding, nn.EmbeddingBag), ("num_embeddings", "embedding_dim")),
+    (nn.RNNBase, ("input_size", "hidden_size", "proj_size")),
+    (nn.RNNCellBase, ("input_size", "hidden_size")),
 )
 # numbers that other classes keep beside their tensors: attribute -> the tensor and the axis that tell it
 BESIDE: dict[str, dict[str, tuple[str, int]]] = {
@@ -35,6 +41,7 @@ BESIDE: dict[str, dict[str, tuple[str, int]]] = {
     },
     "torchvision.models.vision_transformer.VisionTransformer": {"hidden_dim": ("class_token", 2)},
     "timm.layers.blur_pool.BlurPool2d": {"channels": ("filt", 0)},
+    "Conv1D": {"nf": ("weight", 1), "nx": ("weight", 0)},  # GPT-2's, and those written like it
 }
 BECOMES = "becomes"
 
@@ -44,15 +51,15 @@ def _attributes(module: nn.Module) -> tuple[str, ...]:
     return next((names for kind, names in ATTRIBUTES if isinstance(module, kind)), ())
 
 
-def _beside(module: nn.Module) -> dict[str, tuple[str, int]]:
-    """Return the numbers that a module keeps beside its tensors."""
-    found = (BESIDE.get(f"{kind.__module__}.{kind.__qualname__}") for kind in type(module).__mro__)
+def _beside(module: nn.Module) -> dict[str, int]:
+    """Return the numbers that a module keeps beside its tensors, as those are."""
+    found = (BESIDE.get(f"{kind.__module__}.{kind.__qualname__}") or BESIDE.get(kind.__name__) for kind in type(module).__mro__)
     told = next((known for known in found if known), {})
     return {
-        name: (tensor, axis)
+        name: getattr(module, tensor).shape[axis]
         for name, (tensor, axis) in told.items()
         if getattr(module, tensor, None) is not None and getattr(module, name, None) is not None  # None: read from the input
-    }
+    } | sizes_in_step(module)
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -92,7 +99,8 @@ def widths_of(module: nn.Module) -> dict[str, Value]:
         return {BECOMES: instead}
     attributes = _attributes(module)
     if attributes:
-        return {attribute: _plain(getattr(module, attribute)) for attribute in attributes}
+        told = {attribute: _plain(getattr(module, attribute)) for attribute in attributes}
+        return {attribute: value for attribute, value in told.items() if value != 0}  # a recurrent layer without a projection
     values: dict[str, Value] = {name: list(tensor.shape) for name, tensor in own_tensors(module).items()}
     values |= {attribute: int(getattr(module, attribute)) for attribute in _beside(module)}
     known = adapter_of(module)
@@ -119,27 +127,55 @@ def fix_attributes(module: nn.Module, groups: int | None = None, length: int | N
         _fix_grouped(module, groups)
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
-    elif isinstance(module, _BatchNorm):
+    elif isinstance(module, _NormBase):
         tensor = module.running_mean if module.running_mean is not None else module.weight
-        if tensor is not None:
-            module.num_features = tensor.shape[0]
-    elif isinstance(module, nn.LayerNorm):
+        module.num_features = tensor.shape[0] if tensor is not None else module.num_features if length is None else length
+    elif isinstance(module, nn.Bilinear):
+        module.out_features, module.in1_features, module.in2_features = module.weight.shape
+    elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        module.num_embeddings, module.embedding_dim = module.weight.shape
+    elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+        _fix_recurrent(module)
+    elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
         shape = None if module.weight is None else tuple(module.weight.shape)
         module.normalized_shape = shape or (module.normalized_shape if length is None else (length,))
     else:
         _fix_heads(module, kept or {})
-        for attribute, (source, axis) in _beside(module).items():
-            setattr(module, attribute, getattr(module, source).shape[axis])
+        for attribute, value in _beside(module).items():
+            setattr(module, attribute, value)
 
 
 def _fix_grouped(module: nn.Module, groups: int | None) -> None:
     """Set the channels of a module whose channels come in groups."""
     if isinstance(module, _ConvNd):
         module.groups = module.groups if groups is None else groups
-        module.out_channels, module.in_channels = module.weight.shape[0], module.weight.shape[1] * module.groups
+        first, second = module.weight.shape[0], module.weight.shape[1] * module.groups
+        module.out_channels, module.in_channels = (second, first) if module.transposed else (first, second)
     elif isinstance(module, nn.GroupNorm):
         module.num_groups = module.num_groups if groups is None else groups
         module.num_channels = module.num_channels if module.weight is None else module.weight.shape[0]
+
+
+def gates_of(module: nn.Module) -> int:
+    """Return how many rows of a recurrent layer's weights belong to one hidden unit."""
+    return 4 if isinstance(module, (nn.LSTM, nn.LSTMCell)) else 3 if isinstance(module, (nn.GRU, nn.GRUCell)) else 1
+
+
+def _fix_recurrent(module: nn.RNNBase | nn.RNNCellBase) -> None:
+    """Set the widths of a recurrent layer; it holds its weights in a list, too."""
+    first, again = (
+        (module.weight_ih, module.weight_hh) if isinstance(module, nn.RNNCellBase) else (module.weight_ih_l0, module.weight_hh_l0)
+    )
+    assert isinstance(first, Tensor) and isinstance(again, Tensor)
+    module.input_size, module.hidden_size = first.shape[1], first.shape[0] // gates_of(module)
+    if isinstance(module, nn.RNNBase):
+        if module.proj_size:
+            module.proj_size = again.shape[1]
+            if module.proj_size >= module.hidden_size:
+                raise PruningError(
+                    "a projected recurrent layer has to keep more hidden units than its projection has: remove fewer of them"
+                )
+        module._init_flat_weights()
 
 
 def _fix_heads(module: nn.Module, kept: Kept) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, ProofError, SpecError
 from prunekit.models.cost import Counts, count, nonzeros
-from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
@@ -169,7 +169,7 @@ def _masked_layer(pruned: nn.Module, name: str, requested: float | None) -> Laye
     """Describe one layer of a masked model."""
     weight = weight_of(pruned, name)
     zeros = 1 - nonzeros(weight) / max(weight.numel(), 1)
-    kind = type(pruned.get_submodule(name)).__name__
+    kind = type(owner_of_layer(pruned, name)).__name__
     return LayerResult(name, kind, tuple(weight.shape), tuple(weight.shape), requested, zeros, None)
 
 
@@ -209,8 +209,12 @@ def layer_results(model: nn.Module, plan: Plan) -> tuple[LayerResult, ...]:
     asked = {layer: plan.requested[group.id] for group in plan.groups for layer in group.layers}
     found = []
     for name, (before, after) in plan.layer_shapes.items():
-        kind = type(model.get_submodule(name)).__name__
-        found.append(LayerResult(name, kind, before, after, asked.get(name), 1 - after[0] / before[0], plan.kept[name]))
+        kind = type(owner_of_layer(model, name)).__name__
+        found.append(
+            LayerResult(
+                name, kind, before, after, asked.get(name), 1 - len(plan.kept[name]) / plan.graph.outputs[name].size, plan.kept[name]
+            )
+        )
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import OutOfReach, PruningError
-from prunekit.models.layers import channel_layers, prunable_layers, unknown_layers
+from prunekit.models.layers import channel_layers, owner_of_layer, prunable_layers, unknown_layers
 from prunekit.models.meta_copy import check_plain
 
 STEM_REASON = "the stem sees the raw input and has few channels: each one feeds everything that follows"
@@ -36,7 +36,7 @@ def protected_layers(model: nn.Module, mode: str) -> dict[str, str]:
     layers = prunable_layers(model)
     if mode != "structured" or not layers:
         return {}
-    first = {layers[0]: STEM_REASON} if isinstance(model.get_submodule(layers[0]), _ConvNd) else {}
+    first = {layers[0]: STEM_REASON} if isinstance(owner_of_layer(model, layers[0]), _ConvNd) else {}
     return {**first, layers[-1]: CLASSIFIER_REASON}
 
 

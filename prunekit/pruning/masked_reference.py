@@ -54,6 +54,9 @@ class _Reference(Seeing):
         found = list(args)
         for place, axis, ids in self.notes.inputs.get(call, ()):
             found[place] = _without(found[place], axis, self.gone(ids))
+        if call in self.notes.statistics:
+            axis, ids = self.notes.statistics[call]
+            found[0] = found[0].index_select(axis, (~self.gone(ids)).nonzero()[:, 0].to(found[0].device))
         if call in self.notes.norms:
             ids, groups = self.notes.norms[call]
             gone = self.gone(ids)
@@ -160,6 +163,7 @@ def zeroes_do(plan: Removal) -> bool:
     """Return whether zeroing what goes is all that tells the dense model from the smaller one: no norm is over it, for one."""
     notes = plan.graph.facts.notes
     looked_at = [ids for ids, _ in notes.norms.values()]
+    looked_at += [ids for _, ids in notes.statistics.values()]
     looked_at += [ids for found in notes.inputs.values() for _, _, ids in found]
     looked_at += [ids for found in notes.outputs.values() for _, ids in found]
     return not any(plan.gone[plan.graph.solution.label[ids]].any() for ids in looked_at)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 from prunekit.models.meta_copy import copied
 
 SEED = 20_240_917
-NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 LOOKED_AT = 2**16  # values: of a larger parameter nobody asks whether all are positive
 LEAST_CENTRE = 0.05
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils.parametrize import ParametrizationList
 
 from prunekit.config import validation as check
 from prunekit.config.spec import PruneSpec
 from prunekit.models.attention.heads import packed_weight
-from prunekit.models.layers import channel_layers, prunable_layers, weight_name, weight_of
+from prunekit.models.layers import channel_layers, inputs_of, prunable_layers, weight_name
 from prunekit.models.meta_copy import PRUNABLE_TYPES
 from prunekit.pruning.layer_selection import protected_layers
 from prunekit.pruning.structured.axis_sizes import within
@@ -23,14 +22,8 @@ from prunekit.pruning.structured.plan import Plan, Removal
 
 NOT_CHOSEN, INPUTS = "not chosen", "only its inputs go along"
 STAYS = " stays whole: "
-KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
-    ((nn.RNNBase, nn.RNNCellBase), "recurrent layers are not pruned"),
-    ((_ConvTransposeNd,), "transposed convolutions are not pruned"),
-    ((nn.Bilinear,), "bilinear layers are not pruned"),
-    ((nn.Embedding, nn.EmbeddingBag), "embeddings are not pruned"),
-)
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-OTHER = "weights of its own, outside the convolution and linear layers of torch.nn"
+OTHER = "weights of its own that are multiplied with nothing as a matrix"
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Pl
         reasons = {**protected_layers(model, spec.mode), **reasons}
     if spec.mode == "nm":  # a layer of fewer inputs than a block stays whole
         m = check.pattern(spec.pattern)[1]
-        short = {name: inputs for name in chosen if (inputs := weight_of(model, name).shape[1]) < m}
+        short = {name: inputs for name in chosen if (inputs := inputs_of(model, name)) < m}
         reasons |= {name: f"{inputs} input{'s' * (inputs > 1)} make{'s' * (inputs == 1)} no block of {m}" for name, inputs in short.items()}
         chosen = set(chosen) - short.keys()
     part = _masked(model, chosen) if plan is None else _moving(plan)
@@ -87,19 +80,27 @@ def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Pl
     found = []
     for name, module, own in _owners(model):
         fresh = {key: parameter for key, parameter in own.items() if first.get(id(parameter)) == key}
-        layer = isinstance(module, PRUNABLE_TYPES) or packed_weight(module) is not None
-        weight = next((key for key in own if key.endswith("weight")), "")
+        named = [known for known in (name, *own) if known in layers]
+        made = [pair for known in named for pair in _outputs(model, known, plan)]
         moves = [(first.get(id(parameter), ""), axis) for parameter in own.values() for axis in range(parameter.dim())]
-        taking = (first.get(id(own[weight])), 0) in part if layer and weight else any(axis in part for axis in moves)
+        taking = any(pair in part for pair in (made or moves))
         if taking or not fresh or (plan is not None and within(name, plan.blocks)):
             continue
-        reason = reasons.get(name, NOT_CHOSEN) if name in layers else _kind(module, plan is not None)
-        if layer and any(axis in part for axis in moves):
+        reason = reasons.get(named[0], NOT_CHOSEN) if named else _kind(module, plan is not None)
+        if named and any(axis in part for axis in moves):
             reason = f"{reason}; {INPUTS}"
-        rows = {name: fresh} if name else {key: {key: parameter} for key, parameter in fresh.items()}
-        kind = type(module).__name__ if name else "Parameter"
-        found += [Skipped(label, kind, sum(p.numel() for p in held.values()), reason) for label, held in rows.items()]
+        kind = type(module).__name__ if name or named == [""] else "Parameter"
+        found.append(Skipped(name or next(iter(fresh)), kind, sum(p.numel() for p in fresh.values()), reason))
     return tuple(found)
+
+
+def _outputs(model: nn.Module, layer: str, plan: Plan | None) -> list[tuple[str, int]]:
+    """Return the axes of a layer's weight along which its outputs lie; all of them where single weights go."""
+    weight = weight_name(model, layer)
+    if plan is None:
+        return [(weight, axis) for axis in range(model.get_parameter(weight).dim())]
+    axis, groups = plan.graph.layouts.get(layer, (0, 1))
+    return [(weight, axis), *([(weight, 0)] if groups > 1 else [])]
 
 
 def _masked(model: nn.Module, chosen: Collection[str]) -> set[tuple[str, int]]:
@@ -122,6 +123,10 @@ def _owners(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[str, nn.Par
         if isinstance(module, ParametrizationList) or name.endswith(".parametrizations"):
             continue
         own = dict(module.named_parameters(name, recurse=False, remove_duplicate=False))
+        if not name and type(module).__module__.partition(".")[0] != "torch":  # what the model itself holds: one by one
+            for key, parameter in own.items():
+                yield name, module, {key: parameter}
+            continue
         if "parametrizations" in module._modules:
             inner = f"{name}.parametrizations" if name else "parametrizations"
             own |= dict(module.get_submodule("parametrizations").named_parameters(inner))
@@ -137,7 +142,7 @@ def _kind(module: nn.Module, structured: bool) -> str:
         return "its weight is computed from other parameters"
     if isinstance(module, NORMS) or type(module).__name__.endswith("Norm"):
         return "it scales channels that stay" if structured else "norms are not pruned"
-    return next((reason for kinds, reason in KINDS if isinstance(module, kinds)), OTHER)
+    return OTHER
 
 
 def grouped(modules: Sequence[Skipped]) -> list[tuple[str, str, int, str]]:

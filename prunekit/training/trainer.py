@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.progress import eval_mode
+from prunekit.models.layers import weight_name
 from prunekit.models.running import task_of
 from prunekit.models.state import tensor_state
 from prunekit.tasks.batch import Batch
@@ -130,9 +131,7 @@ class Loop:
 
 def _weight(model: nn.Module, name: str) -> Tensor:
     """Return the weight of a layer, as a parameter."""
-    weight = model.get_submodule(name).weight
-    assert isinstance(weight, Tensor)
-    return weight
+    return model.get_parameter(weight_name(model, name))
 
 
 def _optimizer(model: nn.Module, course: Course) -> torch.optim.Optimizer:

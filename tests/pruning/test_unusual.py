@@ -183,26 +183,6 @@ def test_what_is_stacked_or_repeated_goes_together(how, seed):
     assert prove(model, Removal(graph, noise.permutation(group.atoms)[: noise.integers(1, 8)]), batch=2).passed
 
 
-class Recurrent(nn.Module):
-    def __init__(self, kind):
-        super().__init__()
-        self.a, self.b, self.out = nn.Linear(6, 9), nn.Linear(9, 8), nn.Linear(5, 3)
-        self.recurrent = kind(8, 5, batch_first=True)
-        self.eval()
-
-    def forward(self, x):
-        return self.out(self.recurrent(torch.relu(self.b(torch.relu(self.a(x)))))[0][:, -1])
-
-
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
-def test_what_a_recurrent_layer_reads_stays_whole_and_the_rest_goes(kind):
-    model = Recurrent(kind)
-    graph = trace(model, (4, 6))
-    assert [group.layers for group in graph.groups] == [("a",)]
-    assert "the recurrent layer recurrent" in graph.immovable["b"]
-    assert prove(model, Removal(graph, graph.groups[0].atoms[[0, 3, 4]])).passed
-
-
 class Doubled(nn.Module):
     def __init__(self):
         super().__init__()

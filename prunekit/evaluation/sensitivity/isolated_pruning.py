@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
 from prunekit.models.layer_table import layer_table
-from prunekit.models.layers import prunable_layers
+from prunekit.models.layers import prunable_layers, weight_name
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.masked_reference import zeroes_do
 from prunekit.pruning.proof import removed_mask
-from prunekit.pruning.structured.channel_groups import weight_name
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan, Removal
 from prunekit.pruning.structured.ranking import ChannelRanking
@@ -92,15 +91,16 @@ class AloneWeights(Alone):
     macs: int
     cuttings: tuple[Cutting, ...]
     stays: Tensor
+    weight: str
 
     @property
     def touched(self) -> tuple[str, ...]:
         """Name of the weight."""
-        return (weight_name(self.name),)
+        return (self.weight,)
 
     def gone(self, index: int) -> Iterator[tuple[str, Tensor]]:
         """Yield the one mask."""
-        yield weight_name(self.name), self.stays <= index
+        yield self.weight, self.stays <= index
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,14 +159,14 @@ def alone(model: nn.Module, spec: PruneSpec, sparsities: Sequence[float], shape:
     if spec.mode == "unstructured":
         ranking = Ranking.of(model, plain, data)
         check_influence(model, ranking.shapes, shape, data)
-        return _weights(ranking, points, costs)
+        return _weights(model, ranking, points, costs)
     return _channels(ChannelRanking.of(model, plain, trace(model, shape), data), points, costs)
 
 
 Costs = dict[str, tuple[int, int]]
 
 
-def _weights(ranking: Ranking, points: list[float], costs: Costs) -> tuple[Alone, ...]:
+def _weights(model: nn.Module, ranking: Ranking, points: list[float], costs: Costs) -> tuple[Alone, ...]:
     """Each layer takes its own share of its own weights."""
     stays = {name: torch.zeros(size, dtype=torch.uint8 if len(points) < 256 else torch.int16) for name, size in ranking.shapes.items()}
     removed = []
@@ -183,7 +183,7 @@ def _weights(ranking: Ranking, points: list[float], costs: Costs) -> tuple[Alone
             Cutting(s, counts[name] / size, counts[name], fresh, round(macs * fresh / size))
             for s, counts, fresh in zip(points, removed, new, strict=True)
         )
-        found.append(AloneWeights(name, (name,), params, macs, tuple(cuttings), stays[name]))
+        found.append(AloneWeights(name, (name,), params, macs, tuple(cuttings), stays[name], weight_name(model, name)))
     return tuple(found)
 
 

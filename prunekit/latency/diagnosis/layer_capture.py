@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from prunekit.models.meta_copy import PRUNABLE_TYPES
+MEASURED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 Pool = dict[tuple[Any, ...], Tensor]  # one tensor for all inputs of one layout: values do not matter to a dense kernel's time
@@ -76,7 +77,7 @@ def layers_of(model: nn.Module) -> list[Captured]:
     """
     found = []
     for name, module in model.named_modules():
-        if isinstance(module, PRUNABLE_TYPES):
+        if isinstance(module, MEASURED):
             weight = module.weight.detach()
             channels = (
                 (module.in_features, module.out_features) if isinstance(module, nn.Linear) else (module.in_channels, module.out_channels)

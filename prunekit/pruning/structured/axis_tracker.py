@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
+from prunekit.pruning.structured.hand_written_norms import Pending
 
 Axes = tuple[Ids | None, ...]
 Call = tuple[str, str, int]  # module, operation, which of the module's calls of it
@@ -56,11 +57,14 @@ class Notes:
         sigmoid of zero).
     outputs : dict
         Call of an operation that is not finite at zero -> (axis, variables).
+    statistics : dict
+        Call of a mean or variance that a norm is written with -> (axis, variables): it is that of the channels that stay.
     """
 
     norms: dict[Call, tuple[Ids, int]] = field(default_factory=dict)
     inputs: dict[Call, list[tuple[int, int, Ids]]] = field(default_factory=dict)
     outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
+    statistics: dict[Call, tuple[int, Ids]] = field(default_factory=dict)
 
 
 PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm"})
@@ -110,7 +114,10 @@ class Tracker:
         self.call: Call = ("", "", 0)
         self.grouped: dict[str, Ids] = {}
         self.splits: set[str] = set()
-        self._waiting: dict[int, tuple[Tensor, list[tuple[Ids, str]]]] = {}
+        self.pending = Pending(self.variables)
+        self.made: dict[int, tuple[Tensor, Ids]] = {}
+        self.lengths: dict[str, Ids] = {}
+        self.heads: list[Ids] = []
         self.notes: Notes | None = Notes()
 
     @property
@@ -118,15 +125,11 @@ class Tracker:
         """The module that runs."""
         return self.calls.where
 
-    def freeze_if_used(self, tensor: Tensor, found: Ids | None, reason: str) -> None:
-        """Make variables immovable as soon as something reads a tensor: many weights of attention are averaged and thrown away."""
-        if found is not None:
-            self._waiting.setdefault(id(tensor), (tensor, []))[1].append((found, self.at(reason)))
-
-    def used(self, tensor: Tensor) -> None:
-        """Note that something reads a tensor."""
-        for found, reason in self._waiting.pop(id(tensor), (tensor, []))[1]:
-            self.variables.freeze(found, reason)
+    def makes(self, weight: Tensor, outputs: Ids | None) -> None:
+        """Note the outputs that a weight makes, where it is a whole parameter, or a view of one."""
+        base = weight if weight._base is None else weight._base
+        if is_weight(weight) and outputs is not None and weight.numel() == base.numel():
+            self.made.setdefault(id(base), (base, outputs))
 
     def splitting(self, axis: Ids) -> None:
         """Note that the running module takes an axis apart into a grid."""
@@ -147,6 +150,11 @@ class Tracker:
         """Note that the running call takes statistics over channels."""
         if self.notes is not None and channels is not None:
             self.notes.norms[self.call] = channels, groups
+
+    def statistic(self, axis: int, found: Ids) -> None:
+        """Note that the running call's mean or variance is over the channels of an axis that stay."""
+        if self.notes is not None:
+            self.notes.statistics[self.call] = axis, found
 
     def axes(self, tensor: Tensor) -> Axes:
         """Return the variables of each axis; all None for a tensor that carries no channels."""

@@ -102,7 +102,21 @@ class ChannelGraph:
     @cached_property
     def outputs(self) -> dict[str, Ids]:
         """Layer -> class of each output channel."""
-        return {name: self.classes((self.weights[name], 0)) for name in self.layers}
+        return {name: np.asarray(self.solution.label[self.facts.made_by(self.weights[name])]) for name in self.layers}
+
+    @cached_property
+    def layouts(self) -> dict[str, tuple[int, int]]:
+        """Layer whose outputs are not along the first axis of its weight -> that axis, and the groups of a transposed convolution."""
+        found = {}
+        for name, weight in self.weights.items():
+            made, axis = self.facts.made_by(weight), 0
+            while (weight, axis) in self.facts.axes and not np.array_equal(self.facts.axes[weight, axis], made):
+                axis += 1
+            if (weight, axis) not in self.facts.axes:
+                found[name] = 1, made.size // self.facts.axes[weight, 1].size
+            elif axis:
+                found[name] = axis, 1
+        return found
 
     def kept(self, gone: Bools) -> dict[Axis, Bools]:
         """Return for every axis that loses elements which of them stay.
@@ -120,8 +134,8 @@ class ChannelGraph:
         return {name: int((~gone[self.solution.label[ids]]).sum()) for name, ids in self.facts.grouped.items()}
 
     def kept_lengths(self, gone: Bools) -> dict[str, int]:
-        """Return the new length of the axis that every layer norm works on, by module."""
-        return {call[0]: int((~gone[self.solution.label[ids]]).sum()) for call, (ids, _) in self.facts.notes.norms.items()}
+        """Return the new length of the axis that every norm works on, by module."""
+        return {name: int((~gone[self.solution.label[ids]]).sum()) for name, ids in self.facts.lengths.items()}
 
 
 def weight_name(layer: str) -> str:

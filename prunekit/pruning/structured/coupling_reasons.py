@@ -80,7 +80,7 @@ def _met(facts: Facts, weights: dict[str, str]) -> tuple[list[str], Ids, Ids, Id
     """
     whose = np.full(facts.variables.count, -1)
     for place, name in enumerate(weights.values()):
-        whose[facts.axes[name, 0]] = place
+        whose[facts.made_by(name)] = place
     order: dict[str, int] = {"": 0}
     sides = [(order.setdefault(reason, len(order)), side) for a, b, reason in facts.variables.ties for side in (a, b)]
     said = np.repeat([reason for reason, _ in sides], [side.size for _, side in sides])

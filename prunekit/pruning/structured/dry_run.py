@@ -210,7 +210,7 @@ def _one_each(group: Group) -> Ids:
 def _uneven(group: Group) -> Ids:
     """Return a random share of a group, always the same."""
     noise = np.random.default_rng(int(group.atoms[0]))
-    return noise.permutation(group.atoms)[: int(noise.uniform(0.1, 0.8) * group.size)]
+    return noise.permutation(group.atoms)[: max(group.size > 1, int(noise.uniform(0.1, 0.8) * group.size))]
 
 
 def _sparing(graph: ChannelGraph, atoms: Ids) -> Removal:

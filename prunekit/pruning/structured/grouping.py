@@ -94,13 +94,13 @@ def _solved(model: nn.Module, shape: tuple[int, ...], facts: Facts) -> ChannelGr
     weights = {name: weight_in(model, name) for name in channel_layers(model)}
     weights = {name: weight for name, weight in weights.items() if (weight, 0) in facts.axes}
     layers = tuple(weights)
-    incidence = {name: solution.atoms(solution.label[facts.axes[weight, 0]]) for name, weight in weights.items()}
+    incidence = {name: solution.atoms(solution.label[facts.made_by(weight)]) for name, weight in weights.items()}
     immovable = _immovable(facts, solution.loose, weights, incidence)
     limits = [
         f"operation '{op}' in {place} is not supported yet: the channels it touches stay whole" for op, place in facts.unknown.items()
     ]
     kinds = kinds_of(model, facts, solution)
-    groups = tuple(_named(group, kinds) for group in _groups(facts, solution, incidence, weights))
+    groups = _named(_groups(facts, solution, incidence, weights), kinds)
     macs = dict(costs(model, shape))
     macs[""] = 2 * macs[""] - sum(macs.values())  # what no layer does
     blocks = _with_layers(facts.blocks, layers)
@@ -126,7 +126,7 @@ def _immovable(facts: Facts, loose: Ids, weights: dict[str, str], incidence: dic
             for label in np.unique(classes[ids]).tolist():
                 why.setdefault(label, reason)
         for name in set(stuck) - found.keys():
-            labels = np.unique(classes[facts.axes[weights[name], 0]]).tolist()
+            labels = np.unique(classes[facts.made_by(weights[name])]).tolist()
             found.update([(name, why[label].rstrip(",:")) for label in labels if label in why][:1])
     return {name: found.get(name, "its outputs are tied to something that cannot shrink") for name in stuck}
 
@@ -164,7 +164,16 @@ def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Id
     return tuple(groups)
 
 
-def _named(group: Group, kinds: dict[int, str]) -> Group:
-    """Say what a group's units are, where they are no channels."""
-    kind = kinds.get(int(group.atoms[0]))
-    return group if kind is None else replace(group, kind=kind, id=f"{group.layers[0]} ({kind})")
+def _named(groups: tuple[Group, ...], kinds: dict[int, str]) -> tuple[Group, ...]:
+    """Say what the units of groups are, where they are no channels; key-value heads and query heads of one layer are told apart."""
+    times: dict[tuple[str, str], int] = defaultdict(int)
+    found = []
+    for group in groups:
+        kind, first = kinds.get(int(group.atoms[0])), group.layers[0]
+        if kind is None:
+            found.append(group)
+            continue
+        times[first, kind] += 1
+        count = times[first, kind]
+        found.append(replace(group, kind=kind, id=f"{first} ({kind}{f', {count}' if count > 1 else ''})"))
+    return tuple(found)

@@ -53,7 +53,7 @@ def atom_scores(  # noqa: PLR0917 (what to score by, then on what)
     carriers = {name: found for name, found in _carriers(model, spec, graph, groups).items() if not within(name, blocks)}
     if not carriers:
         return {}
-    raw = channel_scores(model, list(carriers), spec.criterion, spec.seed, data, spec.samples)
+    raw = channel_scores(model, list(carriers), spec.criterion, spec.seed, data, spec.samples, graph.layouts)
     return _joined(carriers, raw, first_only=CRITERIA[spec.criterion].random)
 
 

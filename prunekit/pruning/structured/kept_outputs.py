@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import PrunekitError
 from prunekit.models.earlier_versions import use_cutter
-from prunekit.models.layers import channel_layers, weight_of
+from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, sliced
@@ -16,16 +16,17 @@ from prunekit.pruning.structured.surgery import by_tensor, sliced
 Kept = Mapping[str, Sequence[int]]
 
 
-def sound(dense: nn.Module, kept: Kept) -> bool:
+def sound(graph: ChannelGraph, kept: Kept) -> bool:
     """Whether indices can be those of the layers' outputs; they may come from a file of somebody else."""
-    layers = channel_layers(dense)
-    return all(name in layers and all(0 <= i < len(weight_of(dense, name)) for i in stay) for name, stay in kept.items())
+    outputs = graph.outputs
+    return all(name in outputs and all(0 <= i < outputs[name].size for i in stay) for name, stay in kept.items())
 
 
 def cut_by(dense: nn.Module, shape: tuple[int, ...], kept: Kept) -> dict[str, Tensor]:
     """Return those parameters and buffers of a dense model that become smaller, cut; none where the indices do not fit it."""
     try:
-        removal = Removal.leaving(trace(dense, shape), kept) if sound(dense, kept) else None
+        graph = trace(dense, shape)
+        removal = Removal.leaving(graph, kept) if sound(graph, kept) else None
     except PrunekitError:
         removal = None
     if removal is None or any(removal.kept.get(name) != tuple(stay) for name, stay in kept.items()):

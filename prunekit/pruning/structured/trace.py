@@ -58,6 +58,12 @@ class Facts:
         Modules that take an axis apart into a grid, such as heads and their dimensions.
     blocks : tuple of Block
         Residual blocks that can go as a whole.
+    outputs : dict of str to ndarray
+        State name of a weight that takes part in a product -> variables of the outputs that it makes.
+    lengths : dict of str to ndarray
+        Norms by module name -> variables of the axis that they work on.
+    heads : tuple of ndarray
+        Variables of the axes of products of activations along which each index has a product of its own: heads of attention.
     records : dict of Call to Record
         Every call in evaluation mode: what a smaller model's has to be like.
     """
@@ -71,15 +77,22 @@ class Facts:
     products: tuple[Product, ...]
     splits: frozenset[str]
     blocks: tuple[Block, ...]
+    outputs: dict[str, Ids]
+    lengths: dict[str, Ids]
+    heads: tuple[Ids, ...]
     records: dict[Call, Record]
+
+    def made_by(self, weight: str) -> Ids:
+        """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
+        return self.outputs.get(weight, self.axes[weight, 0])
 
 
 class _Watcher(Seeing):
     """Applies the rule of every operation that runs."""
 
-    def __init__(self, tracker: Tracker, names: dict[int, str], blocks: Blocks) -> None:
+    def __init__(self, tracker: Tracker, names: dict[int, str], blocks: Blocks, recurrent: set[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.tracker, self.names, self.blocks = tracker, names, blocks
+        self.tracker, self.names, self.blocks, self.recurrent = tracker, names, blocks, recurrent
         self.seen: set[str] = set()
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
@@ -92,11 +105,12 @@ class _Watcher(Seeing):
         self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__, args)
         out = without_values(func, args, kwargs)
         inputs = tensors_in((args, kwargs))
-        for tensor in inputs:
-            self.tracker.used(tensor)
+        self.tracker.pending.seen(func.overloadpacket.__name__, args, inputs, out)
         self.seen |= {self.names[id(t)] for t in inputs if id(t) in self.names}
-        if any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
-            name = func.overloadpacket.__name__
+        name = func.overloadpacket.__name__
+        if name == "zeros" and isinstance(out, Tensor) and self.tracker.where in self.recurrent:  # the state before the first step
+            self.tracker.put(out, [*[None] * (out.dim() - 1), self.tracker.variables.fresh(out.shape[-1])])
+        elif name == "expand" or any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
             known = RULES.get(name) or RULES.get(name.rstrip("_"))
             if known is None:
                 self.unknown.setdefault(name, self.tracker.where or "the model")
@@ -147,7 +161,8 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     for name, tensor in state.items():
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
     blocks = Blocks(meta)
-    watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks)
+    recurrent = {name for name, module in meta.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
+    watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks, recurrent)
     with blocks.watching():
         _pass(meta, input_shape, tracker, watcher)
     count_on(model, meta, input_shape)
@@ -165,7 +180,12 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         variables.freeze(axes[name, axis], reason)
     assert notes is not None
     products, splits = tuple(watcher.products), frozenset(tracker.splits)
-    return Facts(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, watcher.records)
+    names = watcher.names
+    outputs = {names[key]: found for key, (_, found) in tracker.made.items() if key in names}
+    return Facts(
+        *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
+        *(tracker.lengths, tuple(tracker.heads), watcher.records),
+    )
 
 
 def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
@@ -174,8 +194,6 @@ def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
     for path, module in meta.named_modules():
         if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
             reason = "attention with keys of another width, or with added keys, is not supported yet:"
-        elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
-            reason = f"the recurrent layer {path}, which is not supported yet,"
         else:
             continue
         for name, parameter in module.named_parameters(path):
@@ -202,6 +220,6 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
     if not outputs:
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
     tracker.calls.enter("")
+    tracker.pending.seen("", (), outputs, None)
     for tensor in outputs:
-        tracker.used(tensor)
         tracker.freeze(tensor, "these are the model's outputs")

@@ -13,7 +13,9 @@ HEADS, DIMENSIONS = "heads", "head dimensions"
 
 
 def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, str]:
-    """Return the kind of every atom that stands on packed queries, keys and values.
+    """Return the kind of every atom that stands on packed queries, keys and values, or for whole heads of any attention.
+
+    Heads are what products of activations are apart by: a key-value head goes with its query heads, or of query heads one in each group.
 
     Parameters
     ----------
@@ -38,7 +40,18 @@ def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, st
                 found[atom] = HEADS
             elif heads[atom] == count and places[atom] < width:
                 found[atom] = DIMENSIONS
+    wide = {atom for ids in facts.outputs.values() for atom in _repeated(solution.atoms(solution.label[ids])[1])}
+    for ids in facts.heads:
+        for atom in np.unique(solution.atoms(np.unique(solution.label[ids]))[1]).tolist():
+            if atom in wide:  # one that takes along a single output of every layer is a channel
+                found.setdefault(atom, HEADS)
     return found
+
+
+def _repeated(atoms: Ids) -> list[int]:
+    """Return the atoms that stand for several outputs."""
+    unique, times = np.unique(atoms, return_counts=True)
+    return list(unique[times > 1].tolist())
 
 
 def _touched(atoms: Ids, where: Ids) -> dict[int, int]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
+from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import copied
 from prunekit.pruning.unstructured.allocation import Counts
 from prunekit.pruning.unstructured.cut_rules import Cut, LayerCut, ScoredWeights
@@ -239,8 +240,7 @@ def masked_copy(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     memo: dict[int, object] = {}  # what is masked is not copied first
     with torch.no_grad():
         for name, mask in masks.items():
-            weight = model.get_submodule(name).weight
-            assert isinstance(weight, nn.Parameter)
+            weight = model.get_parameter(weight_name(model, name))
             dense = memo.get(id(weight), weight)  # a weight of two layers is masked for both
             assert isinstance(dense, Tensor)
             new = torch.where(mask.to(weight.device), dense, torch.zeros((), dtype=weight.dtype, device=weight.device))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -15,7 +15,7 @@ from torch import nn
 from prunekit.config import validation as check
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
-from prunekit.models.layers import weight_of
+from prunekit.models.layers import input_axis, inputs_of
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.unstructured.allocation import named
 from prunekit.pruning.unstructured.cut_rules import Bools, Cut, ScoredWeights, Shape
@@ -29,17 +29,23 @@ FEW = 16  # up to so many weights in a block, comparing all pairs is faster than
 class PatternCut:
     """Of every ``m`` consecutive inputs the ``n`` best-scoring weights stay; of equal ones the first go.
 
-    Blocks lie along the input dimension (axis 1), for a convolution within each position of the kernel, as in the sparse tensor cores that
-    the pattern is made for (Mishra et al. 2021, Accelerating Sparse Deep Neural Networks; arXiv:2104.08378). What is left over beyond the
-    last whole block stays. Weights that are zero already go wherever they stand.
+    Blocks lie along the input dimension (``axis``: 1, but for layers that store their weight the other way round), for a convolution within
+    each position of the kernel, as in the sparse tensor cores that the pattern is made for (Mishra et al. 2021, Accelerating Sparse Deep
+    Neural Networks; arXiv:2104.08378). What is left over beyond the last whole block stays. Weights that are zero already go wherever they
+    stand.
     """
 
     n: int
     m: int
+    axis: int = 1
 
     def keep(self, pieces: Iterable[Flat], shape: Shape) -> Bools:
         """Return which of some flat scores, given piece by piece, stay, for a weight of this shape."""
         scores = _joined(pieces)
+        if self.axis == 0:  # a weight of [in, out, ...]: as one of [out, in, ...]
+            turned = scores.reshape(shape[0], -1).T.reshape(-1)
+            kept = replace(self, axis=1).keep([turned], (turned.size // shape[0], shape[0]))
+            return kept.reshape(-1, shape[0]).T.reshape(-1)
         out, inputs, kernel = shape[0], shape[1], math.prod(shape[2:])
         whole = inputs - inputs % self.m
         by_input = scores.reshape(out, inputs, kernel)[:, :whole].swapaxes(1, 2).reshape(-1, self.m)
@@ -82,11 +88,14 @@ class PatternRanking(ScoredWeights):
     ----------
     spec : PruneSpec
         A setting of mode "nm".
+    input_axes : dict of str to int
+        Along which axis of each weight its inputs lie.
     scores, shapes, notes
         As in :class:`~prunekit.pruning.unstructured.cut_rules.ScoredWeights`.
     """
 
     mode: ClassVar[str] = "nm"
+    input_axes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, data: Any = None, *, once: bool = False) -> Self:
@@ -98,8 +107,13 @@ class PatternRanking(ScoredWeights):
             If no chosen layer has a whole block.
         """
         if spec.mode == cls.mode:
-            _check_blocks({name: weight_of(model, name).shape[1] for name in chosen_layers(model, spec)}, check.pattern(spec.pattern)[1])
-        return super().of(model, spec, data, once=once)
+            _check_blocks({name: inputs_of(model, name) for name in chosen_layers(model, spec)}, check.pattern(spec.pattern)[1])
+        found = super().of(model, spec, data, once=once)
+        return replace(found, input_axes={name: input_axis(model, name) for name in found.shapes})
+
+    def inputs(self, name: str) -> int:
+        """Return how many inputs a layer has."""
+        return self.shapes[name][self.input_axes.get(name, 1)]
 
     @property
     def pattern(self) -> tuple[int, int]:
@@ -126,7 +140,7 @@ class PatternRanking(ScoredWeights):
         """
         if sparsity is not None:
             self.spec.at(sparsity)
-        return dict.fromkeys(self.shapes, PatternCut(*self.pattern))
+        return {name: PatternCut(*self.pattern, self.input_axes.get(name, 1)) for name in self.shapes}
 
     def removed(self, cut: Cut) -> dict[str, int]:
         """Return how many weights a cut removes from each layer, those that are zero already among them."""
@@ -135,14 +149,14 @@ class PatternRanking(ScoredWeights):
     def requested(self, spec: PruneSpec) -> dict[str, float | None]:
         """Return the pattern's sparsity for each chosen layer that has a whole block, None for the others."""
         n, m = self.pattern
-        return {name: 1 - n / m if shape[1] >= m else None for name, shape in self.shapes.items()}
+        return {name: 1 - n / m if self.inputs(name) >= m else None for name in self.shapes}
 
     def limits(self, spec: PruneSpec) -> tuple[str, ...]:
         """Say in plain sentences which inputs the pattern leaves whole."""
         groups: dict[int, list[str]] = {}
-        for name, shape in self.shapes.items():
-            if shape[1] % self.pattern[1]:
-                groups.setdefault(shape[1], []).append(name)
+        for name in self.shapes:
+            if self.inputs(name) % self.pattern[1]:
+                groups.setdefault(self.inputs(name), []).append(name)
         return (*self.notes, *(_left_whole(names, inputs, self.pattern[1]) for inputs, names in groups.items()))
 
 

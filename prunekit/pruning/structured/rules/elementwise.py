@@ -12,15 +12,18 @@ from prunekit.pruning.structured.coupling_solver import Ids
 # fmt: off
 POINTWISE = (
     "relu", "hardtanh", "relu6", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "elu", "celu", "selu",
-    "softplus", "mish", "threshold", "clamp", "clamp_min", "clamp_max", "clone", "detach", "alias", "_to_copy", "contiguous", "neg", "abs",
+    "softplus", "mish", "threshold", "clone", "detach", "alias", "_to_copy", "contiguous", "neg", "abs",
     "square", "sqrt", "exp", "erf", "sign", "sin", "cos", "rrelu",
     "hardshrink", "softshrink", "log_sigmoid_forward", "log1p", "expm1", "dropout", "native_dropout", "lift_fresh",
-    "empty_like", "zeros_like", "ones_like", "rand_like", "randn_like", "bernoulli",
+    "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "bernoulli", "round", "floor", "ceil", "trunc",
+    "frac", "sinh", "cosh", "asinh", "atan", "tan", "sinc", "erfc", "sgn", "nan_to_num", "isnan", "isinf", "isfinite", "logical_not",
+    "bitwise_not", "positive", "exp2", "special_erf", "_conj", "resolve_conj", "angle", "real", "imag", "conj_physical", "fill", "zero",
 )
-NOT_FINITE_AT_ZERO = ("log", "log2", "rsqrt", "reciprocal", "pow")
-VALUES_ONLY = (  # what comes out has nothing of the channels that went in
-    "new_zeros", "new_ones", "new_empty", "new_full", "fill", "zero", "ne", "eq", "lt", "gt", "le", "ge", "isnan", "sym_size",
+NOT_FINITE_AT_ZERO = ("log", "log2", "log10", "rsqrt", "reciprocal", "logit", "digamma", "lgamma", "acosh")
+COMPARISONS = (
+    "ne", "eq", "lt", "gt", "le", "ge", "logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor",
 )
+NEW = ("new_zeros", "new_ones", "new_empty", "new_full")
 # fmt: on
 
 
@@ -37,7 +40,7 @@ def broadcast(reason: str) -> Rule:
     """Return the rule of an operation on two tensors: tie their axes, aligned from the right; one of length one follows the other."""
 
     def apply(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-        operands = [a for a in args[:2] if isinstance(a, Tensor)]
+        operands = [a for a in args if isinstance(a, Tensor)]
         axes: list[Ids | None] = []
         for back in range(out.dim(), 0, -1):
             here = [(t.shape[-back], tracker.axes(t)[-back]) for t in operands if t.dim() >= back]
@@ -54,7 +57,10 @@ def broadcast(reason: str) -> Rule:
 
 
 rule("add", "sub", "rsub")(broadcast("addition"))
-rule("mul", "maximum", "minimum")(broadcast("product"))
+rule("mul", "maximum", "minimum", "fmax", "fmin", "_prelu_kernel", "lerp", "hypot", "copysign", "complex")(broadcast("product"))
+rule("atan2", "remainder", "fmod", "floor_divide")(broadcast("division"))
+rule(*COMPARISONS)(broadcast("comparison"))
+rule("copy")(broadcast("values written into a tensor"))
 
 
 @rule(*NOT_FINITE_AT_ZERO)
@@ -65,9 +71,24 @@ def not_finite_at_zero(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str
         tracker.mask_output(axis, found)
 
 
-@rule(*VALUES_ONLY)
-def values_only(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Take nothing along."""
+@rule("pow", "xlogy")
+def power(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Zero to a power may be anything but zero."""
+    if isinstance(args[0], Tensor) and not (isinstance(args[1], (int, float)) and args[1] > 0):
+        broadcast("power")(tracker, args, kwargs, out)
+        for axis, found in enumerate(tracker.axes(out)):
+            tracker.mask_output(axis, found)
+    else:
+        broadcast("power")(tracker, args, kwargs, out)
+
+
+@rule(*NEW)
+def made_like(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Take the length of an axis where the new tensor has as many axes; its values are nobody's."""
+    known = tracker.axes(args[0])
+    if out.dim() == len(known):
+        same = [found is not None and size == own for found, size, own in zip(known, out.shape, args[0].shape, strict=True)]
+        tracker.put(out, [tracker.variables.fresh(size) if here else None for here, size in zip(same, out.shape, strict=True)])
 
 
 @rule("div", "true_divide")
@@ -82,20 +103,13 @@ def divide(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
         pointwise(tracker, args, kwargs, out)
 
 
-@rule("masked_fill", "where")
+@rule("masked_fill", "where", "clamp", "clamp_min", "clamp_max")
 def choose(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Tie all that is as long as the result, along every axis."""
-    operands = tuple(a for a in args if isinstance(a, Tensor) and a.dim() and any(x is not None for x in tracker.axes(a)))
-    first = broadcast("a choice between values")
-    if len(operands) == 2:
-        first(tracker, operands, kwargs, out)
-    elif len(operands) == 1 and operands[0].shape == out.shape:
-        # a mask without channels must not tell channels apart
-        others = [a for a in args if isinstance(a, Tensor) and a is not operands[0]]
-        for axis in range(out.dim()):
-            if any(o.dim() >= out.dim() - axis and o.shape[axis - out.dim()] > 1 for o in others):
-                tracker.freeze(operands[0], "a choice that looks at this axis", [axis])
-        pointwise(tracker, operands, kwargs, out)
+    """Tie all that is as long as the result, along every axis: a mask without channels must not tell channels apart."""
+    if isinstance(out, Tensor) and isinstance(args[0], Tensor) and len(tensors_in(args)) + len(tensors_in(kwargs)) > 1:
+        broadcast("a choice between values")(tracker, (*args, *kwargs.values()), {}, out)
+    elif isinstance(out, Tensor):
+        pointwise(tracker, args, kwargs, out)
     else:
         unknown(tracker, "where", args, kwargs)
 
@@ -112,6 +126,12 @@ def restride(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], ou
 @rule("addcmul")
 def addcmul(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """``x + a * b``, all of which may broadcast."""
-    product = args[1] * args[2]
-    broadcast("product")(tracker, args[1:3], kwargs, product)
-    broadcast("addition")(tracker, (args[0], product), kwargs, out)
+    broadcast("addition")(tracker, args, {}, out)
+
+
+@rule("addcdiv")
+def addcdiv(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """``x + a / b``: a removed divisor would be zero."""
+    addcmul(tracker, args, kwargs, out)
+    for axis, found in enumerate(tracker.axes(out)):
+        tracker.mask_output(axis, found)

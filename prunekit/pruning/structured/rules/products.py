@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Tracker, is_weight, rule, unknown
+from prunekit.pruning.structured.axis_tracker import Axes, Tracker, is_weight, rule
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids
 from prunekit.pruning.structured.rules.elementwise import broadcast
 
@@ -17,18 +17,34 @@ def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
     """Take rows of the weight as outputs, columns as inputs; groups go whole, or one position goes from each of them."""
     x, weight, bias, transposed, groups = args[0], args[1], args[2], args[6], args[8]
     x_axes, weight_axes = tracker.axes(x), tracker.axes(weight)
-    if transposed:
-        unknown(tracker, "transposed convolution", args, kwargs)
-        return
     tracker.freeze(x, "a convolution over this axis", [0, *range(2, x.dim())])
-    rows, columns = weight_axes[0], weight_axes[1]
-    if groups > 1 and rows is not None and columns is not None:
-        _grouped(tracker, x_axes[1], rows, columns, groups)
+    if transposed:
+        outputs = _transposed(tracker, x_axes[1], weight_axes, groups)
     else:
-        tracker.tie(x_axes[1], columns, "input of")
+        outputs = weight_axes[0]
+        if groups > 1 and outputs is not None and weight_axes[1] is not None:
+            _grouped(tracker, x_axes[1], outputs, weight_axes[1], groups)
+        else:
+            tracker.tie(x_axes[1], weight_axes[1], "input of")
+    tracker.makes(weight, outputs)
     if bias is not None:
-        tracker.tie(rows, tracker.axes(bias)[0], "bias")
-    tracker.put(out, [None, rows, *[None] * (out.dim() - 2)])
+        tracker.tie(outputs, tracker.axes(bias)[0], "bias")
+    tracker.put(out, [None, outputs, *[None] * (out.dim() - 2)])
+
+
+def _transposed(tracker: Tracker, x: Ids | None, weight: Axes, groups: int) -> Ids | None:
+    """Relate the input and the weight of a transposed convolution, ``[in, out / groups, ...]``, and return its outputs."""
+    rows, columns = weight[:2]
+    if groups == 1 or rows is None or columns is None:
+        tracker.tie(x, rows, "input of")
+        return columns
+    variables, reason = tracker.variables, tracker.at("grouped convolution")
+    group, inner = tracker.grouped.setdefault(tracker.where, variables.fresh(groups)), rows.size // groups
+    variables.tie(rows, variables.outer(group, variables.fresh(inner) if inner > 1 else np.full(1, IMMOVABLE)), reason)
+    tracker.tie(x, rows, "input of")
+    if columns.size == 1:
+        variables.freeze(columns, reason)
+    return variables.outer(group, columns if columns.size > 1 else np.full(1, IMMOVABLE))
 
 
 def _grouped(tracker: Tracker, x: Ids | None, rows: Ids, columns: Ids, groups: int) -> None:
@@ -62,6 +78,7 @@ def linear(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     tracker.tie(x_axes[-1], columns, "input of")
     if len(args) > 2 and args[2] is not None:
         tracker.tie(rows, tracker.axes(args[2])[0], "bias")
+    tracker.makes(args[1], rows)
     tracker.put(out, [*x_axes[:-1], rows])
 
 
@@ -70,6 +87,7 @@ def matmul(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     """``x @ w``: the inner axes are one, those of a batch too."""
     _product(tracker, args[0], args[1], out)
     if not is_weight(args[1]):  # a weight's own columns are zero where what they read goes
+        tracker.heads += [found for found in tracker.axes(out)[:-2] if found is not None]
         tracker.mask_input(0, args[0].dim() - 1, tracker.axes(args[0])[-1])
 
 
@@ -78,6 +96,7 @@ def baddbmm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out
     """``bias + x @ w`` for a batch."""
     _product(tracker, args[1], args[2], out)
     if not is_weight(args[2]):
+        tracker.heads += [found for found in tracker.axes(args[1])[:1] if found is not None]
         tracker.mask_input(1, 2, tracker.axes(args[1])[-1])
     broadcast("addition")(tracker, (args[0], out), kwargs, out)
 
@@ -86,5 +105,43 @@ def _product(tracker: Tracker, x: Tensor, w: Tensor, out: Tensor) -> None:
     """Relate the axes of a matrix product."""
     left, right = tracker.axes(x), tracker.axes(w)
     tracker.tie(left[-1], right[-2], "input of")
+    tracker.makes(w, right[-1])
     batch = [tracker.tie(a, b, "batch of a product") for a, b in zip(left[:-2], right[:-2], strict=True)]
     tracker.put(out, [*batch, left[-2], right[-1]])
+
+
+@rule("_trilinear")
+def trilinear(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Multiply three tensors that are brought to the same axes, and add up along some: a bilinear layer."""
+    spread = [list(tracker.axes(factor)) for factor in args[:3]]
+    for axes, new in zip(spread, args[3:6], strict=True):
+        for place in sorted(new):
+            axes.insert(place, None)
+    lengths = [[axis for axis in range(len(spread[0])) if axis not in new] for new in args[3:6]]
+    joined: list[Ids | None] = []
+    for axis in range(len(spread[0])):
+        first, *rest = [axes[axis] for axes, own in zip(spread, lengths, strict=True) if axis in own]
+        for other in rest:
+            first = tracker.tie(first, other, "input of")
+        joined.append(first)
+    tracker.makes(args[1], joined[1])
+    tracker.put(out, [found for axis, found in enumerate(joined) if axis not in args[6]])
+
+
+@rule("mv", "dot", "vdot")
+def vector(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """``x @ w`` with a vector."""
+    axes = tracker.axes(args[0])
+    tracker.tie(axes[-1], tracker.axes(args[1])[0], "input of")
+    tracker.mask_input(0, args[0].dim() - 1, axes[-1])
+    tracker.put(out, axes[:-1])
+
+
+@rule("_cdist_forward")
+def distance(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Distances between rows: what is zero in both adds nothing."""
+    left, right = tracker.axes(args[0]), tracker.axes(args[1])
+    same = tracker.tie(left[-1], right[-1], "distance")
+    for argument in (0, 1):
+        tracker.mask_input(argument, args[argument].dim() - 1, same)
+    tracker.put(out, [*[None] * (out.dim() - 2), left[-2], right[-2]])

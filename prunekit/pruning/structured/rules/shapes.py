@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Axes, Tracker, rule, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import Axes, Tracker, rule, tensors_in
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids, Variables
 
 
@@ -183,16 +183,7 @@ def expand(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     tracker.put(out, axes)
 
 
-@rule("select", "unbind")
-def pick(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Keep an axis whole of which single elements are picked; the others pass."""
-    x, dim = args[0], (args[1] if len(args) > 1 else 0) % args[0].dim()
-    tracker.freeze(x, "single elements are picked from this axis", [dim])
-    for result in tensors_in(out):
-        tracker.put(result, [f for a, f in enumerate(tracker.axes(x)) if a != dim])
-
-
-@rule("slice", "split", "split_with_sizes", "constant_pad_nd")
+@rule("slice", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk", "narrow", "constant_pad_nd")
 def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Axes that keep their length pass; equal parts of an axis go in the same places; what is cut otherwise or padded stays whole."""
     x, results, axes = args[0], tensors_in(out), tracker.axes(args[0])
@@ -215,6 +206,11 @@ def _part(operation: str, args: tuple[Any, ...], results: list[Tensor], axis: in
     return part if whole // part <= MOST_PARTS else 0
 
 
+def halves(tracker: Tracker, axis: Ids | None, parts: int) -> Ids | None:
+    """Return the variables of the places within equal parts of an axis."""
+    return None if axis is None else _places(tracker, axis, axis.size // parts)
+
+
 def _places(tracker: Tracker, axis: Ids | None, part: int) -> Ids | None:
     """Return the variables of the places within equal parts of an axis: the parts themselves stay."""
     if axis is None or part < 2:
@@ -225,25 +221,9 @@ def _places(tracker: Tracker, axis: Ids | None, part: int) -> Ids | None:
     return places
 
 
-@rule("index", "embedding")
-def look_up(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Rows are picked by a table of numbers: that axis stays whole, the others pass."""
+@rule("tril", "triu")
+def triangle(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Keep two axes whole whose places count; the others pass."""
     x = args[0]
-    told = [args[1]] if isinstance(args[1], Tensor) else list(args[1])
-    places = [a for a, index in enumerate(told) if index is not None]
-    if len(places) != 1 or not told[places[0]].dtype.is_signed or told[places[0]].dtype.is_floating_point:
-        unknown(tracker, "index", args, kwargs)
-        return
-    (dim,), axes = places, list(tracker.axes(x))
-    tracker.freeze(x, "rows are picked by number", [dim])
-    tracker.put(out, [*axes[:dim], *[None] * told[dim].dim(), *axes[dim + 1 :]])
-
-
-@rule("flip", "roll", "index_select")
-def reorder(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Keep an axis whole whose elements change places; the others pass."""
-    x = args[0]
-    told = args[2] if len(args) > 2 and out.shape == x.shape and not isinstance(args[2], Tensor) else args[1]
-    dims = {d % x.dim() for d in (told if isinstance(told, (list, tuple)) else [told])} or set(range(x.dim()))
-    tracker.freeze(x, "a change of order along this axis", sorted(dims))
-    tracker.put(out, [None if a in dims else found for a, found in enumerate(tracker.axes(x))])
+    tracker.freeze(x, "a triangle of this axis", [x.dim() - 2, x.dim() - 1])
+    tracker.put(out, [*tracker.axes(x)[:-2], None, None])

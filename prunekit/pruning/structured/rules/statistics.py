@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Rule, Tracker, rule, tensors_in
+from prunekit.pruning.structured.axis_tracker import Tracker, rule, tensors_in
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE
+from prunekit.pruning.structured.hand_written_norms import MEAN, SPREAD, SQUARE
+from prunekit.pruning.structured.rules.elementwise import broadcast
+from prunekit.pruning.structured.rules.shapes import halves
 
 # fmt: off
 BATCH_NORM = (
@@ -27,6 +30,8 @@ def batch_norm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], 
             tracker.tie(x_axes[1], tracker.axes(parameter)[0], "batch norm")
     if args[3] is None:  # statistics of this very tensor, such as a weight that is standardised before it is used
         tracker.freeze(args[0], "statistics over this axis", [a for a in range(args[0].dim()) if a != 1])
+    if x_axes[1] is not None:
+        tracker.lengths.setdefault(tracker.where, np.unique(x_axes[1]))
     tracker.put(out[0], tracker.axes(args[0]))
 
 
@@ -43,6 +48,8 @@ def layer_norm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], 
     for parameter in parameters if len(shape) == 1 else []:
         axes[-1] = tracker.tie(axes[-1], tracker.axes(parameter)[0], "layer norm")
     tracker.norm(axes[-1])
+    if axes[-1] is not None:
+        tracker.lengths.setdefault(tracker.where, axes[-1])
     tracker.put(out[0] if isinstance(out, (tuple, list)) else out, axes)
 
 
@@ -64,27 +71,6 @@ def group_norm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], 
     tracker.put(out[0], [tracker.axes(x)[0], channels, *tracker.axes(x)[2:]])
 
 
-def _pool(spatial: int) -> Rule:
-    """Return the rule of a window over ``spatial`` axes: channels pass, positions mix."""
-
-    def pool(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-        x = args[0]
-        passing = range(x.dim() - spatial)
-        tracker.freeze(x, "a pooling window", [a for a in range(x.dim()) if a not in passing])
-        for result in tensors_in(out):
-            tracker.put(result, [tracker.axes(x)[a] if a in passing else None for a in range(result.dim())])
-
-    return pool
-
-
-rule("avg_pool1d", "adaptive_avg_pool1d", "upsample_nearest1d", "upsample_linear1d")(_pool(1))
-rule(
-    *("max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "upsample_nearest2d", "upsample_bilinear2d"),
-    *("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "reflection_pad2d", "replication_pad2d"),
-)(_pool(2))
-rule("max_pool3d_with_indices", "avg_pool3d", "_adaptive_avg_pool3d", "adaptive_max_pool3d", "upsample_nearest3d")(_pool(3))
-
-
 def _reduced(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[int]:
     """Return the axes that a reduction takes together."""
     dims = next((a for a in args[1:] if isinstance(a, (list, tuple))), kwargs.get("dim"))
@@ -101,14 +87,44 @@ def _left(tracker: Tracker, x: Tensor, gone: set[int], out: Any) -> None:
         tracker.put(tensor, keep if tensor.dim() == x.dim() else [f for a, f in enumerate(keep) if a not in gone])
 
 
-@rule("mean", "amax", "amin", "max", "min", "var_mean", "var", "std", "std_mean", "argmax", "logsumexp")
+SPREADS = {"var": SQUARE, "std": SPREAD, "var_mean": SQUARE, "std_mean": SPREAD}
+
+
+@rule(
+    "mean",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "var_mean",
+    "var",
+    "std",
+    "std_mean",
+    "argmax",
+    "argmin",
+    "logsumexp",
+    "prod",
+    "median",
+    "all",
+    "any",
+)
 def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Reduced axes mix all their elements: they stay."""
-    gone = _reduced(args[0], args, kwargs)
-    for axis in sorted(gone):
-        for result in tensors_in(out):
-            tracker.freeze_if_used(result, tracker.axes(args[0])[axis], "a mean over this axis")
-    _left(tracker, args[0], gone, out)
+    """Reduced axes mix all their elements: they stay, but where a norm is written with a mean or a variance."""
+    x, name = args[0], tracker.call[1]
+    if isinstance(out, Tensor) and len(args) > 1 and isinstance(args[1], Tensor):
+        broadcast("product")(tracker, args, kwargs, out)
+        return
+    gone = _reduced(x, args, kwargs)
+    carrying = [axis for axis in sorted(gone) if tracker.axes(x)[axis] is not None]
+    for axis in carrying:
+        found = tracker.axes(x)[axis]
+        for place, result in enumerate(tensors_in(out)):
+            kind = MEAN if name == "mean" or place else SPREADS.get(name, "")
+            tracker.pending.add(result, found, tracker.at("a mean over this axis"), x, kind if len(carrying) == 1 else "")
+        if len(carrying) == 1 and found is not None and (name == "mean" or name in SPREADS):
+            tracker.statistic(axis, found)
+            tracker.lengths.setdefault(tracker.where, found)
+    _left(tracker, x, gone, out)
 
 
 @rule("sum", "linalg_vector_norm", "norm")
@@ -120,10 +136,29 @@ def add_up(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     _left(tracker, args[0], gone, out)
 
 
-@rule("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax", "cumsum", "sort", "topk", "glu")
-def normalise(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """One axis mixes and stays; the others pass."""
-    x, dim = args[0], (args[1] if len(args) > 1 and isinstance(args[1], int) else -1) % args[0].dim()
-    tracker.freeze(x, "a softmax over this axis", [dim])
-    for result in tensors_in(out):
-        tracker.put(result, [None if a == dim else found for a, found in enumerate(tracker.axes(x))])
+def _along(told: str, names: tuple[str, ...], place: int = 1) -> None:
+    """Register operations that mix one axis, which stays, and let the others pass; ``place`` is where the axis stands."""
+
+    def normalise(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        x, given = args[0], kwargs.get("dim", args[place] if len(args) > place else None)
+        dim = (-1 if given is None or isinstance(given, bool) else given) % x.dim()
+        tracker.freeze(x, f"{told} over this axis", [dim])
+        for result in tensors_in(out):
+            tracker.put(result, [None if a == dim else found for a, found in enumerate(tracker.axes(x))])
+
+    rule(*names)(normalise)
+
+
+_along("a softmax", ("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax"))
+_along("a running sum", ("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"))
+_along("a sort", ("sort", "argsort", "kthvalue_values"))
+_along("a choice of the largest", ("topk",), place=2)
+
+
+@rule("glu")
+def gated(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """One half of an axis gates the other: the same places go in both."""
+    x, dim = args[0], (args[1] if len(args) > 1 else -1) % args[0].dim()
+    axes = list(tracker.axes(x))
+    axes[dim] = halves(tracker, axes[dim], 2)
+    tracker.put(out, axes)

@@ -1,0 +1,44 @@
+"""Numbers that Hugging Face's attention keeps beside its layers: how many heads there are, and what follows from that."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+WIDTH = ("head_dim", "attention_head_size", "key_value_proj_dim", "head_size")
+QUERIES = ("q_proj", "query", "q_lin", "q", "query_proj")
+KEYS = ("k_proj", "key", "k_lin", "k", "key_proj")
+PACKED = ("c_attn", "query_key_value", "Wqkv", "qkv")  # queries, keys and values of as many heads
+HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
+KEY_HEADS = ("num_key_value_heads", "num_kv_heads")
+WHOLE = ("all_head_size", "split_size", "inner_dim")
+
+
+def sizes_in_step(module: nn.Module) -> dict[str, int]:
+    """Return those numbers of an attention module of transformers, as its layers have them; none for any other module."""
+    if not type(module).__module__.startswith("transformers.models."):
+        return {}
+    width = _number(module, WIDTH)
+    queries, keys, packed = (_outputs(module, names) for names in (QUERIES, KEYS, PACKED))
+    if not width or not (queries or packed) or getattr(module, "multi_query", False) or getattr(module, "new_decoder_architecture", False):
+        return {}
+    whole = queries or packed // 3
+    heads, key_heads = whole // width, (keys or whole) // width
+    values = {**dict.fromkeys(HEADS, heads), **dict.fromkeys(KEY_HEADS, key_heads), **dict.fromkeys(WHOLE, whole)}
+    if key_heads:
+        values["num_key_value_groups"] = heads // key_heads
+    return {name: value for name, value in values.items() if type(getattr(module, name, None)) is int}
+
+
+def _number(module: nn.Module, names: tuple[str, ...]) -> int:
+    """Return the first of some attributes that is a number, 0 where none is."""
+    return next((value for name in names if type(value := getattr(module, name, None)) is int), 0)
+
+
+def _outputs(module: nn.Module, names: tuple[str, ...]) -> int:
+    """Return how many outputs the first of some layers has that is there, 0 where none is."""
+    for name in names:
+        layer = module._modules.get(name)
+        weight = None if layer is None else layer._parameters.get("weight")
+        if isinstance(weight, Tensor) and weight.dim() == 2:
+            return weight.shape[1 if type(layer).__name__ == "Conv1D" else 0]
+    return 0

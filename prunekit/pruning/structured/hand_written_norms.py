@@ -1,0 +1,85 @@
+"""Means over channels that a norm is written with, and all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from prunekit.pruning.structured.coupling_solver import Ids, Variables
+
+
+@dataclass
+class Statistic:
+    """A mean over channels of which it is not known yet whether a norm is written with it."""
+
+    tensor: Tensor  # held so that its id stays its own
+    found: Ids
+    reason: str
+    source: Tensor
+    kind: str
+
+
+MEAN, SQUARE, SPREAD = "mean", "mean of squares", "deviation"
+ROOTS, MOVING = {"rsqrt", "sqrt"}, {"_to_copy", "unsqueeze", "view", "expand", "detach", "alias", "clone"}
+KEEPING = {*MOVING, "add", "clamp", "clamp_min"}
+
+
+class Pending:
+    """Means over channels: those of a norm that is written by hand are let be, all others keep the channels whole.
+
+    A norm subtracts the mean from what it is of, or divides by the root of the mean of squares; the numbers of the channels that stay then
+    take the place of those of all, as in torch's own norms.
+    """
+
+    def __init__(self, variables: Variables) -> None:
+        self.variables = variables
+        self._found: dict[int, list[Statistic]] = {}
+        self._squares: dict[int, Tensor] = {}
+
+    def add(self, tensor: Tensor, found: Ids | None, reason: str, source: Tensor, kind: str) -> None:
+        """Remember a mean."""
+        if found is not None and found.any():
+            kind = SQUARE if kind == MEAN and id(source) in self._squares else kind
+            self._found.setdefault(id(tensor), []).append(Statistic(tensor, found, reason, source, kind))
+
+    def seen(self, name: str, args: Sequence[Any], inputs: list[Tensor], out: Any) -> None:
+        """Decide on the means that an operation reads."""
+        name = name.rstrip("_")
+        if isinstance(out, Tensor) and (
+            (name == "pow" and isinstance(args[1], (int, float)) and args[1] == 2)
+            or name == "square"
+            or (name == "mul" and args[0] is args[1])
+        ):
+            self._squares[id(out)] = out
+        for tensor in inputs:
+            for each in self._found.get(id(tensor), []):
+                self._decide(each, name, args, out)
+
+    def _decide(self, each: Statistic, name: str, args: Sequence[Any], out: Any) -> None:
+        """Let a mean be, follow it, or keep its channels whole."""
+        first = args[0] if args else None
+        divides = name == "div" and first is not each.tensor
+        if (each.kind == MEAN and name == "sub" and first is each.source) or (each.kind == SPREAD and divides):
+            return
+        if each.kind == SQUARE and (name in ROOTS or (name == "pow" and isinstance(args[1], float) and abs(args[1]) == 0.5)):
+            if name == "sqrt" or (name == "pow" and args[1] > 0):
+                self._follow(each, out, SPREAD)
+            return
+        if (
+            each.kind
+            and name in (MOVING if each.kind == MEAN else KEEPING)
+            and isinstance(out, Tensor)
+            and out.numel() >= each.tensor.numel()
+        ):
+            self._follow(each, out, each.kind)
+            return
+        self.variables.freeze(each.found, each.reason)
+
+    def _follow(self, each: Statistic, out: Tensor, kind: str) -> None:
+        """Go on with what was made of a mean."""
+        if out is not each.tensor:
+            self._found.setdefault(id(out), []).append(Statistic(out, each.found, each.reason, each.source, kind))
+        each.kind = kind if out is each.tensor else each.kind

@@ -1,0 +1,269 @@
+"""Every kind of operation carries channels: a few-line network each, pruned at uneven random counts, proved, and looked at by values."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from prunekit.models.rebuilding import apply_widths
+from prunekit.models.widths import widths
+from prunekit.pruning.proof import prove
+from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Removal
+from prunekit.pruning.structured.surgery import shrink
+from tests.pruning.by_values import differences, scattered
+
+
+class Net(nn.Module):
+    """Modules by name, and what forward() does with them."""
+
+    def __init__(self, forward, **modules):
+        super().__init__()
+        self.run = forward
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+def between(middle, width=8, dims=2, after=None, **modules):
+    """Return a network with something between two convolutions."""
+    conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
+
+    def forward(net, x):
+        return net.b(middle(net, net.a(x))).flatten(2).amax(2)
+
+    return Net(forward, a=conv(2, width, 3, padding=1), b=conv(after or width, 5, 1), **modules), (2, *[6] * dims)
+
+
+def seq(middle, width=8, after=None, **modules):
+    """Return a network with something between two linear layers on a sequence."""
+    return Net(lambda net, x: net.b(middle(net, net.a(x))), a=nn.Linear(5, width), b=nn.Linear(after or width, 4), **modules), (6, 5)
+
+
+class T5Norm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        spread = x.to(torch.float32).pow(2).mean(-1, keepdim=True)
+        return self.weight * (x * torch.rsqrt(spread + 1e-6))
+
+
+class OwnNorm(nn.Module):
+    """A layer norm written by hand."""
+
+    def __init__(self, width, axis=-1, spelling="pow"):
+        super().__init__()
+        self.weight, self.bias, self.axis, self.spelling = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width)), axis, spelling
+
+    def forward(self, x):
+        mean = x.mean(self.axis, keepdim=True)
+        if self.spelling == "pow":
+            scaled = (x - mean) / torch.sqrt((x - mean).pow(2).mean(self.axis, keepdim=True) + 1e-5)
+        elif self.spelling == "var":
+            scaled = (x - mean) / (x.var(self.axis, keepdim=True, unbiased=False) + 1e-5).sqrt()
+        else:
+            scaled = (x - mean) / (x.std(self.axis, keepdim=True) + 1e-5)
+        shape = [1] * x.dim()
+        shape[self.axis] = -1
+        return scaled * self.weight.view(shape) + self.bias.view(shape)
+
+
+class Conv1D(nn.Module):
+    """GPT-2's."""
+
+    def __init__(self, outputs, inputs):
+        super().__init__()
+        self.nf, self.nx = outputs, inputs
+        self.weight, self.bias = nn.Parameter(torch.empty(inputs, outputs)), nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view(*x.shape[:-1], self.nf)
+
+
+class Sequence(nn.Module):
+    def __init__(self, kind, **options):
+        super().__init__()
+        self.a, self.rnn = nn.Linear(5, 6), kind(6, 9, batch_first=True, **options)
+        self.b = nn.Linear((options.get("proj_size") or 9) * (1 + options.get("bidirectional", False)), 4)
+
+    def forward(self, x):
+        return self.b(self.rnn(self.a(x))[0])
+
+
+class Cells(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.cell, self.b = kind(5, 7), nn.Linear(7, 4)
+
+    def forward(self, x):
+        state = None
+        for step in x.unbind(1):
+            state = self.cell(step, state)
+        return self.b(state[0] if isinstance(state, tuple) else state)
+
+
+class Words(nn.Module):
+    def __init__(self, bag=False):
+        super().__init__()
+        self.words = nn.EmbeddingBag(9, 8) if bag else nn.Embedding(9, 8)
+        self.b = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.b(self.words((x * 2).long().clamp(0, 8)))
+
+
+class Bare(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w1, self.w2, self.w3 = (nn.Parameter(torch.zeros(*size)) for size in ((7, 5), (7, 6), (4, 6)))
+        self.b1 = nn.Parameter(torch.zeros(7))
+
+    def forward(self, x):
+        return torch.einsum("bti,oi->bto", F.linear(x, self.w1, self.b1).tanh() @ self.w2, self.w3)
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.pair, self.out = nn.Linear(5, 6), nn.Linear(5, 7), nn.Bilinear(6, 7, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.out(self.pair(self.a(x), self.b(x)))
+
+
+def up(dims, groups=1):
+    kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[dims - 1]
+    return between(lambda net, x: net.norm(net.up(x)), 8, dims, 12, up=kind(8, 12, 2, 2, groups=groups), norm=nn.GroupNorm(1, 12))
+
+
+def shape_of_pad(dims, mode):
+    return between(lambda net, x: F.pad(x, (1, 2) * dims, mode=mode), dims=dims)
+
+
+def normed(net, x):
+    return net.norm(x)
+
+
+def unfolded(net, x):
+    return net.b(F.unfold(net.a(x), 3).transpose(1, 2))
+
+
+def folded(net, x):
+    return net.b(F.fold(net.a(x), (7, 7), 2)).mean((2, 3))
+
+
+def gathered(net, x):
+    return x.gather(1, torch.tensor([3, 1], device=x.device)[None, :, None].expand(len(x), -1, x.shape[2]))
+
+
+def sampled(net, x):
+    return F.grid_sample(x, torch.full((len(x), 3, 3, 2), 0.1, device=x.device), align_corners=False)
+
+
+def shuffled(net, x):
+    return F.pixel_shuffle(x, 2)
+
+
+NETS = {
+    "prelu": lambda: between(lambda net, x: net.act(x), act=nn.PReLU(8)),
+    "one prelu": lambda: between(lambda net, x: net.act(x), act=nn.PReLU()),
+    "pixel shuffle": lambda: between(shuffled, 12, after=3),
+    "pixel unshuffle": lambda: between(lambda net, x: F.pixel_unshuffle(x, 2), 4, after=16),
+    "channel shuffle": lambda: between(lambda net, x: F.channel_shuffle(x, 2)),
+    **{f"transposed {dims}-d": lambda dims=dims: up(dims) for dims in (1, 2, 3)},
+    "grouped transposed": lambda: up(2, 4),
+    "depthwise transposed": lambda: between(lambda net, x: net.up(x), after=8, up=nn.ConvTranspose2d(8, 8, 2, 2, groups=8)),
+    "instance norm": lambda: between(normed, norm=nn.InstanceNorm2d(8)),
+    "affine instance norm": lambda: between(normed, dims=1, norm=nn.InstanceNorm1d(8, affine=True)),
+    "tracking instance norm": lambda: between(normed, dims=3, norm=nn.InstanceNorm3d(8, affine=True, track_running_stats=True)),
+    "rms norm": lambda: seq(normed, norm=nn.RMSNorm(8)),
+    "rms norm without weight": lambda: seq(normed, norm=nn.RMSNorm(8, elementwise_affine=False)),
+    "T5's norm": lambda: seq(normed, norm=T5Norm(8)),
+    "mean of squares": lambda: seq(lambda net, x: x / (x.square().mean(-1, keepdim=True) + 1e-5) ** 0.5),
+    "squares by product": lambda: seq(lambda net, x: x * ((x * x).mean(-1, keepdim=True) + 1e-5) ** -0.5),
+    **{f"own layer norm, {how}": lambda how=how: seq(normed, norm=OwnNorm(8, -1, how)) for how in ("pow", "var", "std")},
+    "own layer norm over channels": lambda: between(normed, norm=OwnNorm(8, 1)),
+    "var_mean": lambda: seq(lambda net, x: (x - torch.var_mean(x, -1, keepdim=True)[1]) * (torch.var(x, -1, keepdim=True) + 1).rsqrt()),
+    **{f"{mode} padding in {dims}-d": lambda dims=dims, mode=mode: shape_of_pad(dims, mode)
+       for dims in (1, 2, 3) for mode in ("constant", "reflect", "replicate", "circular")},
+    **{f"{mode} interpolation": lambda dims=dims, mode=mode: between(lambda net, x: F.interpolate(x, scale_factor=2, mode=mode), dims=dims)
+       for dims, modes in ((1, ("linear",)), (2, ("nearest", "nearest-exact", "bilinear", "bicubic", "area")), (3, ("trilinear",)))
+       for mode in modes},
+    "nearest-exact in 3-d": lambda: between(lambda net, x: F.interpolate(x, scale_factor=2, mode="nearest-exact"), dims=3),
+    "unfold": lambda: (Net(unfolded, a=nn.Conv2d(2, 6, 1), b=nn.Linear(54, 4)), (2, 6, 6)),
+    "fold": lambda: (Net(folded, a=nn.Conv1d(2, 24, 1), b=nn.Conv2d(6, 4, 1)), (2, 36)),
+    "windows": lambda: between(lambda net, x: x.unfold(2, 3, 1).sum(-1)),
+    "grid_sample": lambda: between(sampled),
+    "gather": lambda: seq(gathered),
+    "comparison": lambda: between(lambda net, x: (x > 0.1).float() * x + ((x < 0) & (x > -1)).float()),
+    "where": lambda: between(lambda net, x: torch.where(x > 0, x * 2, x.exp())),
+    "where against a number": lambda: between(lambda net, x: torch.where(x > 0, x, 0.5)),
+    "masked_fill": lambda: between(lambda net, x: x.masked_fill(x < 0, 0.3)),
+    "topk along positions": lambda: seq(lambda net, x: x.topk(2, dim=1).values),
+    "sort along positions": lambda: seq(lambda net, x: x.sort(dim=1, descending=True).values),
+    "glu": lambda: seq(lambda net, x: F.glu(x), after=4),
+    "einsum": lambda: seq(lambda net, x: torch.einsum("bth,bsh->bts", x, x) @ x),
+    "fft along positions": lambda: seq(lambda net, x: torch.fft.fft(x, dim=1).real),
+    "rfft2": lambda: between(lambda net, x: torch.fft.irfft2(torch.fft.rfft2(x) * 2, s=x.shape[-2:])),
+    "rounding": lambda: between(lambda net, x: ((x * 8).round() / 8 - x).detach() + x.sign() * x.floor()),
+    "distances": lambda: seq(lambda net, x: torch.cdist(x, x.flip(1)) @ x),
+    "normalised": lambda: seq(lambda net, x: F.normalize(x, dim=-1)),
+    "LSTM": lambda: (Sequence(nn.LSTM), (6, 5)),
+    "deep LSTM both ways": lambda: (Sequence(nn.LSTM, num_layers=2, bidirectional=True), (6, 5)),
+    "projected LSTM": lambda: (Sequence(nn.LSTM, proj_size=3, bidirectional=True), (6, 5)),
+    "GRU": lambda: (Sequence(nn.GRU, num_layers=2), (6, 5)),
+    "RNN": lambda: (Sequence(nn.RNN, bidirectional=True, nonlinearity="relu"), (6, 5)),
+    **{kind.__name__: lambda kind=kind: (Cells(kind), (6, 5)) for kind in (nn.LSTMCell, nn.GRUCell, nn.RNNCell)},
+    "embedding": lambda: (Words(), (6,)),
+    "bag of words": lambda: (Words(bag=True), (6,)),
+    "Conv1D": lambda: (Net(lambda net, x: net.b(net.a(x).tanh()), a=Conv1D(8, 5), b=Conv1D(4, 8)), (6, 5)),
+    "bare parameters": lambda: (Bare(), (6, 5)),
+    "bilinear": lambda: (Pair(), (5,)),
+}  # fmt: skip
+NOT_BY_VALUES = {  # statistics are those of what stays, and ones beside what went are no zeros
+    name
+    for name in NETS
+    if "norm" in name.lower() or "square" in name or name in {"var_mean", "where", "distances"} or "transposed" in name
+} - {"instance norm", "affine instance norm", "tracking instance norm", "normalised", "depthwise transposed"}
+
+
+def built(name):
+    torch.manual_seed(0)
+    net, shape = NETS[name]()
+    return scattered(net), shape
+
+
+def uneven(graph, seed):
+    """Return the removal of another random share of every group, at least one unit of each."""
+    noise = np.random.default_rng(seed)
+    return Removal(
+        graph, np.concatenate([noise.permutation(g.atoms)[: max(1, int(noise.uniform(0.1, 0.8) * g.size))] for g in graph.groups])
+    )
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_channels_are_carried_through(name):
+    net, shape = built(name)
+    graph = trace(net, shape)
+    assert not graph.limits and len(graph.immovable) == 1 and graph.groups
+    samples = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
+    for seed in (0, 1):
+        removal = uneven(graph, seed)
+        proof = prove(net, removal)
+        assert proof.passed, proof
+        small = shrink(net, removal)
+        if name not in NOT_BY_VALUES:
+            error, moved = differences(net, small, samples)
+            assert error < 1e-5 and moved > 1e-3
+    again = built(name)[0]
+    apply_widths(again, widths(small), {**small.state_dict(), **dict(small.named_buffers())})
+    again.load_state_dict(small.state_dict())
+    assert torch.equal(again(samples), small(samples))
+    small.train().requires_grad_(True)
+    small(samples).square().mean().backward()
+    assert any(p.grad is not None for p in small.parameters())
