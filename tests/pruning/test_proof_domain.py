@@ -109,7 +109,7 @@ class Dropout(Base):
 
 class Chance(Base):
     def middle(self, x):
-        return x * (2.0 if random.random() > 0.5 else 1.0) * float(np.random.rand() + 1)
+        return x * (2.0 if random.random() > 0.5 else 1.0) * float(np.random.rand() + 1)  # noqa: NPY002  (what a model of somebody else does)
 
 
 class State(Base):
