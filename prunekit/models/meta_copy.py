@@ -163,4 +163,4 @@ class Seeing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         with torch.inference_mode(False):
             with self:
                 found = func.decompose(*args, **(kwargs or {}))
-            return found if found is not NotImplemented else self.__torch_dispatch__(func, (), args, kwargs)
+            return found if found is not NotImplemented else self.__torch_dispatch__(func, (), args, kwargs)  # type: ignore[no-untyped-call]

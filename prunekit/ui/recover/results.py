@@ -227,8 +227,11 @@ def _curves(job: Job, request: dict[str, Any], task: Task) -> None:
 def _best(epochs: list[Epoch]) -> int:
     """Return the epoch that is kept: of those after the last cut the best on validation, of equal ones the later."""
     last = [epoch for epoch in epochs if epoch.sparsity == epochs[-1].sparsity]
-    better = lambda epoch: 0.0 if epoch.validation is None else -epoch.validation.metric.loss(0.0, epoch.validation.value)  # noqa: E731
-    return max(last, key=lambda epoch: (better(epoch), epoch.number)).number
+
+    def worth(epoch: Epoch) -> tuple[float, int]:
+        return (0.0 if epoch.validation is None else -epoch.validation.metric.loss(0.0, epoch.validation.value), epoch.number)
+
+    return max(last, key=worth).number
 
 
 def epoch_frame(epochs: list[Epoch]) -> pd.DataFrame:
