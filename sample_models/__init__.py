@@ -146,7 +146,7 @@ SAMPLES: dict[str, Sample] = {
 
 
 FOLDERS: dict[str, Path] = {path.parent.name: path.parent for path in sorted(HERE.glob("*/sample.py"))}
-"""Samples in a folder of their own, found by being there: ``sample.py`` with ``model``, ``data`` and ``task``; weights and a card."""
+"""Samples in a folder of their own, found by being there: ``sample.py`` with ``model`` (and its ``data`` and ``task``), weights, card."""
 
 
 def in_folder(name: str, what: str) -> str:

@@ -44,21 +44,6 @@ def mnist_lenet300() -> nn.Sequential:
     return _perceptron(784, (300, 100), 10)
 
 
-def diabetes_mlp() -> nn.Sequential:
-    """Return the perceptron 10-64-32-1 for the ten numbers of a patient; dropout, since there are few patients to learn from."""
-    return _sequence(
-        [
-            ("fc1", nn.Linear(10, 64)),
-            ("relu1", nn.ReLU()),
-            ("drop1", nn.Dropout(0.3)),
-            ("fc2", nn.Linear(64, 32)),
-            ("relu2", nn.ReLU()),
-            ("drop2", nn.Dropout(0.3)),
-            ("fc3", nn.Linear(32, 1)),
-        ]
-    )
-
-
 def digits_cnn() -> nn.Sequential:
     """Return a small convolutional network for 8 x 8 digits; its second convolution has 64 filters."""
     return _sequence(

@@ -36,6 +36,7 @@ def test_it_is_the_installed_one_and_prunes_a_sample(elsewhere):
     assert str(folder / "site") in run("-c", "import prunekit; print(prunekit.__file__)", env=env, cwd=folder)
     out = run("-m", "prunekit", "prune", "digits_cnn", "--mode", "structured", "--sparsity", "0.5", env=env, cwd=folder)
     assert "proved" in out
+    assert "when it was trained: r2 0.491" in run("-m", "prunekit", "inspect", "diabetes_mlp", env=env, cwd=folder)
     imports = "from prunekit.reports.table import TEMPLATES; from prunekit.lessons import LESSONS"
     files = f"{imports}; print(*TEMPLATES.list_templates(), len(LESSONS))"
     assert run("-c", files, env=env, cwd=folder).split() == ["page.html", "table.html", "9"]

@@ -45,12 +45,14 @@ def inspect(args: argparse.Namespace) -> str:
     named = args.data or (known.data if known.guessed and args.size is None else None)  # only data tell what nobody gave
     data = load_data(DataId(named, size=args.size), model=model) if named and named != NO_DATA else None
     shape = shape_of(model, data, args.size)
-    found = {"model": model_id.to_dict(), **_known(known), "input_shape": list(shape), **_costs(model, shape, args.exact_sizes)}
+    folder = Path(args.model).expanduser()
+    found = {"model": model_id.to_dict(), **_known(known), "input_shape": list(shape)}
+    found |= Snapshot(count(model, shape), sizes(model, exact=args.exact_sizes), None).to_dict()
     found |= {
         "layers": _layers(model, shape),
         "skipped": [module.to_dict() for module in skipped(model, PruneSpec(), prunable_layers(model))],
         **_couplings(model, shape),
-        **_history(Path(args.model).expanduser()),
+        **({"recipe": read_recipe(folder).to_dict(), "result": read_result(folder)} if is_folder(folder) else {}),
         **asking(model, data, args.size),
     }
     return to_json(found) if args.json else _page(found)
@@ -66,11 +68,6 @@ def _known(known: ModelInfo) -> dict[str, Any]:
         "card": None if known.card is None else dict(known.card),
         "checked": known.checked or None,
     }
-
-
-def _costs(model: nn.Module, shape: tuple[int, ...], exact: bool) -> dict[str, Any]:
-    """Return counts and sizes."""
-    return Snapshot(count(model, shape), sizes(model, exact=exact), None).to_dict()
 
 
 def _layers(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, Any]]:
@@ -94,11 +91,6 @@ def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"groups": groups, "blocks": blocks, "immovable": dict(graph.immovable), "limits": list(graph.limits)}
 
 
-def _history(folder: Path) -> dict[str, Any]:
-    """Return how a folder of prunekit came about; nothing for other models."""
-    return {"recipe": read_recipe(folder).to_dict(), "result": read_result(folder)} if is_folder(folder) else {}
-
-
 def _page(found: dict[str, Any]) -> str:
     """Return everything as text."""
     size = found["sizes"]
@@ -108,8 +100,8 @@ def _page(found: dict[str, Any]) -> str:
         f"{percent(found['sparsity'])} of the prunable weights are zero",
         f"file {byte_text(size['dense'])}, gzipped {size_text(size, 'gzip')}, best sparse format {byte_text(size['sparse'])}",
     ]
-    if found["card"] and found["card"].get("accuracy"):
-        lines.append(f"measured when it was trained: {_card_accuracy(found['card']['accuracy'])}")
+    measured = "; ".join(f"{name} {told}" for name, told in _qualities(found["card"] or {}))
+    lines += [f"when it was trained: {measured}"] if measured else []
     lines += [f"opened from its folder: {found['checked']}"] if found["checked"] else []
     rows = [
         (r["name"], r["type"], shape_text(r["shape"]), f"{r['params']:,}", percent(r["share"]), short(r["macs"]), r["out_channels"])
@@ -120,20 +112,17 @@ def _page(found: dict[str, Any]) -> str:
     lines += skipped_table(found["skipped"], found["params"])
     groups = [(g["id"], g["size"], g["kind"], _shortened(g["layers"])) for g in found["groups"]]
     lines += ["", "What shrinks together:", table(["group", "size", "of", "layers"], groups)] if groups else [""]
-    lines += _blocks(found["blocks"])
+    blocks = [(b["name"], b["becomes"], _shortened(b["layers"])) for b in found["blocks"]]
+    lines += ["", "What can go as a whole:", table(["block", "becomes", "layers"], blocks)] if blocks else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
     return "\n".join(lines)
 
 
-def _blocks(blocks: list[dict[str, Any]]) -> list[str]:
-    """Return the blocks that can go as text; nothing where there are none."""
-    rows = [(b["name"], b["becomes"], _shortened(b["layers"])) for b in blocks]
-    return ["", "What can go as a whole:", table(["block", "becomes", "layers"], rows)] if rows else []
-
-
-def _card_accuracy(value: Any) -> str:
-    """Return a card's accuracy, whether it holds an interval or not."""
-    return quality_text(value) if isinstance(value, dict) and {"value", "low", "high", "n"} <= set(value) else str(value)
+def _qualities(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what a card says of the quality on test samples: a classifier's accuracy, or each metric of another task."""
+    told = {"accuracy": card["test_accuracy"]} if "test_accuracy" in card else {}
+    told |= {name: {"unit": "", **value} for name, value in card.get("test_metrics", {}).items()}
+    return [(name, quality_text(value)) for name, value in told.items()]
 
 
 def _shortened(layers: list[str]) -> str:

@@ -14,7 +14,7 @@ from prunekit.errors import DataError
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.experiments.predict_run import Predictions
-from prunekit.statistics.multiple import holm
+from prunekit.statistics.difference import holm
 
 CLASS_COLUMNS = [
     "class", "name", "letter", "n", "correct", "accuracy", "low", "high", "change", "change_low", "change_high", "p_value", "significant"

@@ -99,12 +99,8 @@ def known_by(read: Read, dataset: Any, indices: Indices) -> Inputs:
 def varies(read: Read, total: int) -> bool:
     """Whether samples come out otherwise when they are read again: a random transform."""
     with _own_random_state():
-        return any(not _equal(_from(0, read, i), _from(1, read, i)) for i in spread(total, ASKED_TWICE))
-
-
-def _equal(one: Tensor, two: Tensor) -> bool:
-    """Whether two inputs are the same, not-a-number included."""
-    return one.shape == two.shape and torch.equal(one.nan_to_num(), two.nan_to_num())
+        pairs = ((_from(0, read, i).nan_to_num(), _from(1, read, i).nan_to_num()) for i in spread(total, ASKED_TWICE))
+        return any(not torch.equal(one, two) for one, two in pairs)
 
 
 def _digest(tensors: Iterator[Tensor] | list[Tensor]) -> str:

@@ -31,6 +31,8 @@ from sample_models import FOLDERS, SAMPLES, in_folder
 
 VALIDATION = 0.1
 DIGITS_TEST = 360
+DIGITS_PIXELS = "scikit-learn's 1,797 grey digits of 8 x 8 pixels, values 0 to 16 divided by 16."
+MNIST_PIXELS = "MNIST's own grey images of 28 x 28 pixels, values 0 to 255 divided by 255."
 KINDS = "digits, mnist, cifar10, diabetes, imagefolder:PATH or path/to/file.py:factory"
 
 
@@ -140,16 +142,6 @@ def _digits_raw() -> Raw:
     return Raw(images[torch.from_numpy(kept)], labels[kept], images[torch.from_numpy(out)], labels[out], 16.0)
 
 
-def _digits(data_id: DataId, known: ModelInfo) -> Data:
-    """Return scikit-learn's digits."""
-    return _parted(data_id, known, _digits_raw(), "scikit-learn's 1,797 grey digits of 8 x 8 pixels, values 0 to 16 divided by 16.")
-
-
-def _mnist(data_id: DataId, known: ModelInfo) -> Data:
-    """Return MNIST."""
-    return _parted(data_id, known, mnist(), "MNIST's own grey images of 28 x 28 pixels, values 0 to 255 divided by 255.")
-
-
 def _cifar10(data_id: DataId, known: ModelInfo) -> Data:
     """Return CIFAR-10, re-encoded as JPEG where the model's card says that it was trained on such pixels."""
     card = known.card or {}
@@ -173,8 +165,8 @@ def _diabetes(data_id: DataId, known: ModelInfo) -> Data:
 
 
 BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {
-    "digits": _digits,
-    "mnist": _mnist,
+    "digits": lambda data_id, known: _parted(data_id, known, _digits_raw(), DIGITS_PIXELS),
+    "mnist": lambda data_id, known: _parted(data_id, known, mnist(), MNIST_PIXELS),
     "cifar10": _cifar10,
     "diabetes": _diabetes,
 }

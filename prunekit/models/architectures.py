@@ -31,7 +31,6 @@ from prunekit.models.torchvision_models import (
     torchvision_names,
 )
 from sample_models import FOLDERS, SAMPLES, card, in_folder, weights_path
-from sample_models.tables import TABLES
 
 SEED = 0
 KINDS = "a sample, torchvision/NAME, timm/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
@@ -41,7 +40,7 @@ Made = TypeVar("Made")
 
 def is_named(name: str) -> bool:
     """Whether a name is that of an architecture, whatever lies in the folder."""
-    return name in SAMPLES or name in TABLES or name in FOLDERS or name.startswith((PREFIX, TIMM)) or is_factory(name)
+    return name in SAMPLES or name in FOLDERS or name.startswith((PREFIX, TIMM)) or is_factory(name)
 
 
 def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:
@@ -51,8 +50,6 @@ def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]
         raise ModelError(f"pretrained weights are downloaded for torchvision models only; {name!r} is none: leave pretrained out")
     if name in SAMPLES:
         return _sample(model_id)
-    if name in TABLES:
-        return _table(model_id)
     if name in FOLDERS:
         return _in_folder(model_id)
     if name.startswith(PREFIX):
@@ -62,7 +59,7 @@ def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]
         return model, timm_info(model_id, model)
     if is_factory(name):
         return _own(model_id)
-    known = [*SAMPLES, *TABLES, *FOLDERS, *(PREFIX + n for n in torchvision_names())]
+    known = [*SAMPLES, *FOLDERS, *(PREFIX + n for n in torchvision_names())]
     raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models'} A model is {KINDS}")
 
 
@@ -96,16 +93,6 @@ def _sample(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
             raise ModelError(f"the sample {sample.name} has no weights yet: train it with {how}")
         fit_state(model, read_checkpoint(path), path.name)
     return model, known
-
-
-def _table(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
-    """Return a sample for a table with its trained weights."""
-    sample, path = TABLES[model_id.name], weights_path(model_id.name)
-    model = _seeded(sample.build)
-    if model_id.weights is None:
-        fit_state(model, read_checkpoint(path), path.name)
-    told = card(sample.name) or None
-    return model, ModelInfo(model_id, sample.input_shape, data=sample.data, card=told, task=sample.task)
 
 
 def _in_folder(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:

@@ -12,11 +12,10 @@ from prunekit.config.ids import ModelId
 from prunekit.config.registered import registered_models
 from prunekit.models.torchvision_models import PREFIX, torchvision_names
 from sample_models import FOLDERS, SAMPLES, card
-from sample_models.tables import TABLES
 
 DESCRIPTIONS: dict[str, str] = {
     **{s.name: s.description for s in SAMPLES.values()},
-    **{s.name: s.description for s in TABLES.values()},
+    **{name: str(card(name).get("description", "")) for name in FOLDERS},
     "torchvision": "An architecture of torchvision: its structure and cost are real, its weights random unless you load some.",
     "own": "A model that you named when you started prunekit.",
 }
@@ -68,13 +67,12 @@ def list_models(*kinds: str) -> list[ModelEntry]:
 
 def _samples() -> Iterable[ModelEntry]:
     """Return the entries of the samples."""
-    told: list[tuple[Any, str]] = [(s, s.task) for s in SAMPLES.values()] + [(s, s.about) for s in TABLES.values()]
-    for s, task in told:
-        yield ModelEntry(s.name, "sample", s.title, task, s.description, card(s.name) or None, ModelId(s.name), s.data)
+    for s in SAMPLES.values():
+        yield ModelEntry(s.name, "sample", s.title, s.task, s.description, card(s.name) or None, ModelId(s.name), s.data)
     for name in FOLDERS:
-        words = {"title": name, "about": "", "description": "", **card(name)}
-        title, about, description = (str(words[key]) for key in ("title", "about", "description"))
-        yield ModelEntry(name, "sample", title, about, description, card(name) or None, ModelId(name), name)
+        words = {"title": name, "about": "", "description": "", "data": name, **card(name)}
+        title, about, description, data = (str(words[key]) for key in ("title", "about", "description", "data"))
+        yield ModelEntry(name, "sample", title, about, description, card(name) or None, ModelId(name), data)
 
 
 def _own() -> Iterable[ModelEntry]:

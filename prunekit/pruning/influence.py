@@ -41,29 +41,7 @@ HOLDS = (
 
 
 def check_influence(model: nn.Module, layers: Iterable[str], shape: Sequence[int] | None, data: Any = None) -> tuple[str, ...]:
-    """Raise unless pruning these layers of a copy can move its output.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The dense model; not modified.
-    layers : iterable of str
-        Those that lose something.
-    shape : sequence of int or None
-        Of one sample.
-    data : Data, split, Batch or Tensor, optional
-        Whose first samples are taken; noise where there are none.
-
-    Returns
-    -------
-    tuple of str
-        Sentences on layers that have no part in the output, while others have; or why nothing could be checked.
-
-    Raises
-    ------
-    PruningError
-        If a copy goes on using the model's own weights or what they computed, or the output depends on none of the layers.
-    """
+    """Raise unless pruning these layers of a copy can move its output."""
     names = list(layers)
     if not names:
         return ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from prunekit.comparison.columns import Column, SettingRow, Speed
+from prunekit.comparison.columns import Column, Speed
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.metrics import METRICS
 from prunekit.evaluation.sizes import gzip_note
@@ -85,8 +85,10 @@ class Row:
 
 def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[Row]]:
     """Return the rows of the table by what they are about."""
+    marks = ["" if not row.differs else "≠" if row.counts else "(≠)" for row in comparison.settings]
     settings = [
-        Row(row.name[:1].upper() + row.name[1:], (Cell(""), *map(Cell, row.values)), mark=_mark(row)) for row in comparison.settings
+        Row(row.name[:1].upper() + row.name[1:], (Cell(""), *map(Cell, row.values)), mark=mark)
+        for row, mark in zip(comparison.settings, marks, strict=True)
     ]
     found = {
         comparison.quality.title: _quality(comparison, relative),
@@ -96,11 +98,6 @@ def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[
         "Settings": settings,
     }
     return {name: rows for name, rows in found.items() if rows}
-
-
-def _mark(row: SettingRow) -> str:
-    """Return how a setting is marked."""
-    return "" if not row.differs else "≠" if row.counts else "(≠)"
 
 
 def _quality(comparison: Comparison, relative: bool) -> list[Row]:

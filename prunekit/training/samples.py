@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,41 +21,41 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prunekit.data.dataset import Data, Split
 from prunekit.data.load import load_data
-from prunekit.data.tables import TableData, TableSplit, load_diabetes
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.load import load_model
-from prunekit.tasks.base import Task
-from prunekit.tasks.batch import Batch
-from prunekit.tasks.resolver import resolve
-from sample_models import HERE, SAMPLES, Sample, weights_path
+from prunekit.training import table_samples
+from sample_models import FOLDERS, HERE, SAMPLES, Sample, weights_path
 from sample_models.fit import fit
-from sample_models.tables import TABLES, TableSample, fit_table
 
 MOST_BYTES = 5_000_000
-TABLE_DATA: dict[str, Callable[[], TableData]] = {"diabetes": load_diabetes}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Train one sample as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m prunekit.training.samples", description="Train a sample model again.")
-    parser.add_argument("name", choices=[*SAMPLES, *TABLES], metavar="NAME", help=", ".join([*SAMPLES, *TABLES]))
+    names = [*SAMPLES, *table_samples.NAMES]
+    parser.add_argument("name", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--data", help="images to train on: the sample's own (the default), or imagefolder:PATH with the same classes")
     parser.add_argument("--epochs", type=int, help="passes over the training split (default: the recipe's)")
     parser.add_argument("--checkpoint-dir", type=Path, help="of images: write a checkpoint there after each epoch, and go on from it")
     parser.add_argument("--threads", type=int, help="threads that torch uses (default: torch's own number; 1 for tables)")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder that gets weights/NAME.safetensors and cards/NAME.yaml")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder that gets weights and card, where sample_models has them")
     options = parser.parse_args(arguments)
-    table = options.name in TABLES
-    if table and (options.data or options.checkpoint_dir):
-        parser.error("--data and --checkpoint-dir are for samples of images")
-    if options.threads or table:
+    if options.name in table_samples.NAMES:
+        if options.data or options.checkpoint_dir:
+            parser.error("--data and --checkpoint-dir are for samples of images")
         torch.set_num_threads(options.threads or 1)
-    sample: Any = TABLES[options.name] if table else SAMPLES[options.name]
-    if options.epochs:
-        sample = replace(sample, recipe=replace(sample.recipe, epochs=options.epochs))
-    card = train_table(sample, options.out) if table else train(sample, options.data or sample.data, options.out, options.checkpoint_dir)
+        model, told, minutes = table_samples.trained(options.name, options.epochs)
+        card = write(options.out, options.name, model, {**told, **cost(model, tuple(told["input_shape"]), minutes)})
+    else:
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        sample = SAMPLES[options.name]
+        if options.epochs:
+            sample = replace(sample, recipe=replace(sample.recipe, epochs=options.epochs))
+        card = train(sample, options.data or sample.data, options.out, options.checkpoint_dir)
     print(yaml.safe_dump(card, sort_keys=False, allow_unicode=True))
 
 
@@ -75,14 +74,7 @@ def train(sample: Sample, data_name: str, out: Path, checkpoint_dir: Path | None
     card = _card(sample, data, model, minutes, data_name)
     if taught_by:
         card["recipe"]["teaching"]["teachers"] = taught_by
-    return _write(out, sample.name, model, card)
-
-
-def train_table(sample: TableSample, out: Path) -> dict[str, Any]:
-    """Train a sample of a table, write its weights and its card under ``out``, and return the card."""
-    data = TABLE_DATA[sample.data]()
-    model, minutes = fit_table(sample.build, data.train.rows, data.train.targets, sample.recipe)
-    return _write(out, sample.name, model, _table_card(sample, data, model, minutes))
+    return write(out, sample.name, model, card)
 
 
 def _teachers(sample: Sample) -> list[dict[str, str]]:
@@ -133,45 +125,8 @@ def _card(sample: Sample, data: Data, model: nn.Module, minutes: float, data_nam
         "selection": "the last epoch; the validation split was not trained on, the test set only confirms",
         "test_accuracy": _accuracy(evaluate(model, data.test)),
         "validation_accuracy": None if data.validation is None else _accuracy(evaluate(model, data.validation)),
-        **_cost(model, sample.input_shape, minutes),
+        **cost(model, sample.input_shape, minutes),
     }
-
-
-def _table_card(sample: TableSample, data: TableData, model: nn.Module, minutes: float) -> dict[str, Any]:
-    """Return the card of a table's sample."""
-    task, recipe = resolve(data=data, asked=sample.task), sample.recipe.to_dict()
-    seed = recipe.pop("seed")
-    return {
-        "name": sample.name,
-        "title": sample.title,
-        "task": sample.task,
-        "about": sample.about,
-        "data": sample.data,
-        "values": data.pixels,
-        "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
-        "input_shape": list(sample.input_shape),
-        "features": list(data.features),
-        "mean": [round(value, 6) for value in data.mean],
-        "std": [round(value, 6) for value in data.std],
-        "target": data.target,
-        "target_scale": {key: round(value, 6) if isinstance(value, float) else value for key, value in data.target_scale.items()},
-        "recipe": recipe,
-        "seed": seed,
-        "selection": "settings by the validation rows, which were not trained on; the last epoch; the test rows only confirm",
-        "test_metrics": _measured(task, model, data.test),
-        "validation_metrics": _measured(task, model, data.validation),
-        **_cost(model, sample.input_shape, minutes),
-    }
-
-
-def _measured(task: Task, model: nn.Module, split: TableSplit) -> dict[str, dict[str, float | int]]:
-    """Return each metric with its 95 % interval, as it stands in a card."""
-    batch = Batch.of(split.rows, split.targets)
-    with torch.inference_mode():
-        seen = task.observe(task.forward(model, batch), batch)
-    found = {each.name: (each.reduce(seen), *each.interval(seen)) for each in task.metrics}
-    keys = ("value", "low", "high")
-    return {name: {**{k: round(v, 6) for k, v in zip(keys, three, strict=True)}, "n": seen.n} for name, three in found.items()}
 
 
 def _pixels(sample: Sample, data: Data, data_name: str) -> str:
@@ -185,7 +140,7 @@ def _pixels(sample: Sample, data: Data, data_name: str) -> str:
     )
 
 
-def _cost(model: nn.Module, input_shape: tuple[int, ...], minutes: float) -> dict[str, Any]:
+def cost(model: nn.Module, input_shape: tuple[int, ...], minutes: float) -> dict[str, Any]:
     """Return what the model and its training cost; MACs are half of what torch's own counter calls FLOPs."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, *input_shape))
@@ -199,9 +154,11 @@ def _cost(model: nn.Module, input_shape: tuple[int, ...], minutes: float) -> dic
     }
 
 
-def _write(out: Path, name: str, model: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
+def write(out: Path, name: str, model: nn.Module, card: dict[str, Any]) -> dict[str, Any]:
     """Write weights and card, and return the card, which says whose it is."""
     weights, cards = out / "weights" / f"{name}.safetensors", out / "cards" / f"{name}.yaml"
+    if name in FOLDERS:
+        weights, cards = out / name / "weights.safetensors", out / name / "card.yaml"
     for path in (weights, cards):
         path.parent.mkdir(parents=True, exist_ok=True)
     payload = save({key: value.contiguous() for key, value in model.state_dict().items()})

@@ -40,3 +40,8 @@ def test_a_model_that_cannot_be_traced_can_be_looked_at(run, tmp_path: Path) -> 
     )
     text = run("inspect", f"{tmp_path / 'own.py'}:net")
     assert "21 parameters" in text and "! structured pruning has to see" in text and "What shrinks together" not in text
+
+
+def test_what_a_card_measured_is_said(run) -> None:
+    assert "when it was trained: accuracy 98.6 % (96.8 to 99.4 %, n = 360)" in run("inspect", "digits_mlp")
+    assert "when it was trained: r2 0.491 (0.356 to 0.610, n = 100); mae 45.6" in run("inspect", "diabetes_mlp")

@@ -125,18 +125,13 @@ def _faster(answer: Answer) -> list[Drawn]:
             value, timed = float(rows.loc[copy, column]), column == "ms"
             share = float(rows.loc[copy, "ratio"]) if timed else value / float(rows.loc["original", column])
             low, high = (float(rows.loc[copy, side]) if timed else np.nan for side in ("low", "high"))
-            found.append((measure, kind, share, low, high, f"{value:.3g} ms" if timed else _amount(column, value)))
+            found.append((measure, kind, share, low, high, f"{value:.3g} ms" if timed else (size if column == "bytes" else count)(value)))
     frame = pd.DataFrame(found, columns=["measure", "kind", "share", "low", "high", "text"])
     caption = (
         f"Blue: zeros in place, stored in the best sparse format, multiplications by zero left out of the count. Orange: fewer channels. "
         f"The original takes {float(rows.loc['original', 'ms']):.3g} ms."
     )
     return [(lessons_measured.against_original(frame, dark=show.dark()), caption)]
-
-
-def _amount(column: str, value: float) -> str:
-    """Return bytes or a count of work."""
-    return size(value) if column == "bytes" else count(value)
 
 
 def _choose(answer: Answer) -> list[Drawn]:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.statistics.multiple import holm
+from prunekit.statistics.difference import holm
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
