@@ -82,8 +82,9 @@ class DataId:
     """
 
     name: str = setting(
-        MISSING, Text("data"), "Data", "digits, mnist, cifar10, diabetes, imagefolder:PATH or path/to/file.py:factory", flag="", address=""
-    )
+        MISSING, Text("data"), "Data", "digits, mnist, cifar10, diabetes, housing, table:PATH, imagefolder:PATH or path/to/file.py:factory",
+        flag="", address="",
+    )  # fmt: skip
     limit: int | None = setting(
         None, Whole(1, (0, 10_000_000), 500), "Limit", "at most so many samples in each split, by a fixed stratified choice"
     )

@@ -20,6 +20,8 @@ from prunekit.data.dataset import Data, Normal, TensorSplit
 from prunekit.data.downloads import Raw, cifar10, mnist
 from prunekit.data.image_folder import PREFIX as FOLDER
 from prunekit.data.image_folder import load_imagefolder
+from prunekit.data.numbers_table import PREFIX as TABLE
+from prunekit.data.numbers_table import load_housing, load_table
 from prunekit.data.own_data import load_own
 from prunekit.data.stratified import held_out
 from prunekit.data.tables import load_diabetes
@@ -33,7 +35,7 @@ VALIDATION = 0.1
 DIGITS_TEST = 360
 DIGITS_PIXELS = "scikit-learn's 1,797 grey digits of 8 x 8 pixels, values 0 to 16 divided by 16."
 MNIST_PIXELS = "MNIST's own grey images of 28 x 28 pixels, values 0 to 255 divided by 255."
-KINDS = "digits, mnist, cifar10, diabetes, imagefolder:PATH or path/to/file.py:factory"
+KINDS = "digits, mnist, cifar10, diabetes, housing, table:PATH, imagefolder:PATH or path/to/file.py:factory"
 
 
 DATASETS: dict[str, str] = {
@@ -41,6 +43,7 @@ DATASETS: dict[str, str] = {
     "mnist": "MNIST: 70,000 handwritten digits, downloaded at first use",
     "cifar10": "CIFAR-10: 60,000 small colour photographs, downloaded at first use",
     "diabetes": "Diabetes: ten numbers of 442 patients, and how far the disease had come a year later; they come with scikit-learn",
+    "housing": "Housing: eight numbers of 20,640 districts of California, and the median value of a house; read where it lies",
 }
 
 
@@ -59,7 +62,7 @@ def load_data(
     Parameters
     ----------
     name : str or DataId
-        ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
+        ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``housing``, ``table:PATH``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
     limit : int, optional
         At most so many images in each split, by a fixed stratified choice.
     size : int, optional
@@ -103,6 +106,8 @@ def _load(data_id: DataId, known: ModelInfo) -> Data:
         return BUILT_IN[data_id.name](data_id, known)
     if data_id.name.startswith(FOLDER):
         return load_imagefolder(data_id, known)
+    if data_id.name.startswith(TABLE):
+        return load_table(data_id)
     if is_factory(name := in_folder(data_id.name, "data")):
         return replace(load_own(replace(data_id, name=name), known), id=data_id)
     hint = closest(data_id.name, [*BUILT_IN, *FOLDERS]) or ";"
@@ -169,4 +174,5 @@ BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {
     "mnist": lambda data_id, known: _parted(data_id, known, mnist(), MNIST_PIXELS),
     "cifar10": _cifar10,
     "diabetes": _diabetes,
+    "housing": lambda data_id, known: load_housing(data_id),
 }

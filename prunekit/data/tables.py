@@ -128,8 +128,23 @@ class TableData(Data):
 def _standardised(x: NDArray[np.float64], y: NDArray[np.float64], train: Indices) -> tuple[TableSplit, list[tuple[float, ...]]]:
     """Return all rows, and mean and standard deviation of the columns and of the target: those of the training rows alone."""
     scale = [np.atleast_1d(each) for each in (x[train].mean(0), x[train].std(0), y[train].mean(), y[train].std())]
+    for spread in (scale[1], scale[3]):
+        spread[spread == 0] = 1.0  # a column that is always the same
     rows, targets = (x - scale[0]) / scale[1], (y - scale[2]) / scale[3]
     return TableSplit(torch.from_numpy(rows).float(), torch.from_numpy(targets).float()), [tuple(each.tolist()) for each in scale]
+
+
+def standardised_parts(
+    data_id: DataId, x: NDArray[np.float64], y: NDArray[np.float64], parts: tuple[Indices, Indices, Indices], *, features: tuple[str, ...],
+    target: str, unit: str, pixels: str,
+) -> TableData:  # fmt: skip
+    """Return a table in its parts, to train on, for validation and for the test: standardised by the first."""
+    whole, (mean, std, middle, spread) = _standardised(x, y, parts[0])
+    whole.target_scale = scale = {"mean": middle[0], "std": spread[0], "unit": unit}
+    rows, held, last = (whole.take(indices) for indices in parts)
+    return TableData(
+        data_id, last, rows, held, pixels=pixels, task=whole.task, features=features, target=target, mean=mean, std=std, target_scale=scale
+    )
 
 
 @cache
@@ -158,12 +173,8 @@ def load_diabetes() -> TableData:
     x, y = np.loadtxt(folder / "diabetes_data_raw.csv.gz"), np.loadtxt(folder / "diabetes_target.csv.gz")
     order = np.random.default_rng(1).permutation(len(x))
     test, validation, train = np.split(order, [DIABETES_TEST, DIABETES_TEST + DIABETES_VALIDATION])
-    whole, (mean, std, middle, spread) = _standardised(x, y, train)
     values = "scikit-learn's 442 patients, ten numbers each, less the mean and divided by the standard deviation of the training rows."
-    unit: dict[str, float | str] = {"mean": middle[0], "std": spread[0], "unit": ""}
-    whole.target_scale = unit
-    rows, held, last = (whole.take(indices) for indices in (train, validation, test))
-    return TableData(
-        DataId("diabetes"), last, rows, held, pixels=values, task=whole.task,
-        features=DIABETES, target="disease progression after one year", mean=mean, std=std, target_scale=unit,
+    return standardised_parts(
+        DataId("diabetes"), x, y, (train, validation, test), features=DIABETES, target="disease progression after one year", unit="",
+        pixels=values,
     )  # fmt: skip

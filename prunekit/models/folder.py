@@ -22,7 +22,7 @@ from prunekit.models.info import ModelInfo, info, remember, side_of
 from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
 from sample_models import FOLDERS, SAMPLES
 
-IMAGES = "imagefolder:"
+PREFIXES = ("imagefolder:", "table:")
 Plain = Mapping[str, Any] | None
 
 
@@ -47,8 +47,9 @@ def _named(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     if is_factory(name):
         file, _, factory = name.rpartition(":")
         return {**plain, "name": f"{Path(file).expanduser().resolve()}:{factory}"}
-    if name.startswith(IMAGES):
-        return {**plain, "name": f"{IMAGES}{Path(name.removeprefix(IMAGES)).expanduser().resolve()}"}
+    for prefix in PREFIXES:
+        if name.startswith(prefix):
+            return {**plain, "name": f"{prefix}{Path(name.removeprefix(prefix)).expanduser().resolve()}"}
     folder = Path(name).expanduser()
     written = name not in SAMPLES and name not in FOLDERS and (folder / "model.safetensors").is_file()
     return {**plain, "name": str(folder.resolve())} if written else plain
