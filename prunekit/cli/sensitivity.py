@@ -21,6 +21,7 @@ from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, sugges
 from prunekit.formatting import asked, ordinary
 from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
+from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import PERCENT
 
 MEGABYTE = 2**20
@@ -60,7 +61,7 @@ def _suggested(args: argparse.Namespace, model: nn.Module, spec: PruneSpec, data
     wish = {"drop": args.drop, "params": args.target_params, "macs": args.target_macs}
     if all(value is None for value in wish.values()):
         return None
-    shape = tuple(chosen_split(data, found.split)[0][0][0].shape)
+    shape = form_of_data(chosen_split(data, found.split)[0])
     dense = count(model, shape)
     counted = counter(model, spec, shape, data) if spec.mode == "structured" else None
     return suggest(found, **wish, totals=(dense.params, dense.macs), counter=counted)

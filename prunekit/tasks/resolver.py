@@ -12,7 +12,7 @@ from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
 from prunekit.tasks.base import Task, told
 from prunekit.tasks.classification import Classification
-from prunekit.tasks.from_file import OwnTask, as_task
+from prunekit.tasks.from_file import as_task
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 
@@ -50,10 +50,10 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         if isinstance(card, str) and (card in TASKS or is_factory(card)):  # cards may describe in words, there, what a model does
             found["the model's card says"] = task(card)
         if own is not None:
-            found["the model's factory says"] = _task(own, "the task of the factory", told(model, "code") or "")
+            found["the model's factory says"] = _task(own, "the task of the factory")
     if getattr(data, "task", None) is not None:
         found["the data say"] = _task(data.task, "the task of the data")
-    names = {_identity(each) for each in found.values()}
+    names = {each.identity for each in found.values()}
     if len(names) > 1:
         listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
         raise TaskError(f"which task is it? {listed}. {ONE}")
@@ -68,16 +68,11 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     return _scaled(chosen, data)
 
 
-def _identity(each: Task) -> str:
-    """Return what two must share to be one: of the user's own the class, for a model's file and a data's file may both import it."""
-    return f"own task {type(each.own).__qualname__}" if isinstance(each, OwnTask) else each.identity
-
-
-def _task(value: Any, name: str, code: str = "") -> Task:
+def _task(value: Any, name: str) -> Task:
     """Return a task by its name, itself, or made of an object of the user's."""
     if isinstance(value, str):
         return task(value)
-    return value if isinstance(value, Task) else as_task(value, name, code)
+    return value if isinstance(value, Task) else as_task(value, name)
 
 
 def _scaled(chosen: Task, data: Any) -> Task:
