@@ -16,7 +16,7 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made, Scored, SweepPoint, shape_of, split_of
-from prunekit.experiments.identity import data_hash, installed, measurement_id, trained_on, weights_of
+from prunekit.experiments.identity import data_hash, for_task, installed, measurement_id, trained_on, weights_of
 from prunekit.experiments.naming import course, dense_run, facts, pruned_run
 from prunekit.experiments.records import Measurement, Run, what_of
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
@@ -74,14 +74,14 @@ class Bench:
     def __init__(self, request: Request, model: nn.Module, data: Any, keeper: Keeper) -> None:
         if request.data is None or data is None:
             raise DataError(f"there are no data to measure {request.model.name} on: name some")
-        self.model_id, self.data_id, self.split = request.model, request.data, request.split
+        self.model_id, self.data_id, self.split = for_task(request.model, model, data), request.data, request.split
         self.model, self.data, self.keeper, self.progress = model, data, keeper, keeper.progress.silent
         whole = split_of(data, request.split)
         self.shape = shape_of(model, whole)
         self.part = whole.subset(request.images) if request.images else whole
         self.images = len(self.part)
         self.data_hash = data_hash(whole)
-        self.weights = weights_of(model, self.shape)
+        self.weights = weights_of(model, self.shape, self.model_id.task)
         self.versions = installed(request.model.name)
         self.task = resolve(model, data)
         self._trained_on: dict[tuple[str, Recovery], str] = {}

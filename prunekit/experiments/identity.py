@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from prunekit.config.ids import ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
 from prunekit.criteria.samples import scoring_split
@@ -20,7 +22,7 @@ from prunekit.local_code.factories import is_factory, packages_of
 from prunekit.models.info import info
 from prunekit.models.state import state_hash
 from prunekit.models.timm_models import PREFIX as TIMM
-from prunekit.tasks.registry import DEFAULT
+from prunekit.tasks.registry import DEFAULT, TASKS
 from prunekit.tasks.resolver import resolve
 
 PACKAGES = ("prunekit", "torch", "torchvision", "numpy")
@@ -100,7 +102,14 @@ def measurement_id(
     return digest({"run": run, "data": data_hash, "split": split, "images": images, "what": what, "runtime": runtime} | there | with_these)
 
 
-def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
+def for_task(model_id: ModelId, model: nn.Module, data: Any) -> ModelId:
+    """Return a model's identity with the task that its data alone tell, where neither card, factory nor anybody else does."""
+    own, both = resolve(model), resolve(model, data)
+    alike = own.name == both.name if both.name in TASKS else own.identity == both.identity  # the scale of targets is the data's matter
+    return model_id if alike or not (both.name in TASKS or is_factory(both.name)) else replace(model_id, task=both.name)
+
+
+def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None, task: str | None = None) -> str:
     """Return what tells a dense model from every other one.
 
     That is the hash of its weights. The code of a model of one's own counts too, as it was when the model was loaded, since the same
@@ -115,6 +124,8 @@ def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
         The dense model, as ``load_model`` returns it.
     shape : tuple of int, optional
         Shape of one sample.
+    task : str, optional
+        Its name, where `for_task` found it in the data; left out, as the model itself tells.
     """
     known = info(model)
     parts: dict[str, Any] = {"state": state_hash(model)}
@@ -122,7 +133,7 @@ def weights_of(model: nn.Module, shape: tuple[int, ...] | None = None) -> str:
         parts["code"] = known.code
     if shape is not None and known.input_shape is not None and tuple(shape) != tuple(known.input_shape):
         parts["shape"] = list(shape)
-    of = resolve(model).identity
+    of = resolve(model, None, task).identity
     if of != DEFAULT:
         parts["task"] = of
     return str(parts["state"]) if len(parts) == 1 else digest(parts)

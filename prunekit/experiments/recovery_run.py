@@ -101,7 +101,7 @@ class _Recovering(Bench):
 
     def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper, report: Report | None) -> None:
         super().__init__(request, model, data, keeper)
-        self.recipe = Recipe(request.model.to_dict(), self.data_id.to_dict(), request.spec or PruneSpec(), request.recovery.to_dict())
+        self.recipe = Recipe(self.model_id.to_dict(), self.data_id.to_dict(), request.spec or PruneSpec(), request.recovery.to_dict())
         self.report = report or (lambda _: None)
         self._made: tuple[str, nn.Module] | None = None
         self._told: dict[str, dict[str, Any]] = {}

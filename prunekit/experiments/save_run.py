@@ -19,7 +19,7 @@ from prunekit.evaluation.sizes import outdated, sizes
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.home import weights_folder
-from prunekit.experiments.identity import data_hash, trained_on, weights_of
+from prunekit.experiments.identity import data_hash, for_task, trained_on, weights_of
 from prunekit.experiments.loading import load
 from prunekit.experiments.measured_samples import how
 from prunekit.experiments.naming import course, dense_run, facts, guessed, placed, pruned_run
@@ -126,7 +126,8 @@ def keep_made(
 ) -> Run:
     """Keep what was made already, with the dense model that it was made from: weights, counts, sizes and accuracy on test images."""
     shape, spec, recovery = made.result.input_shape, made.result.spec, made.recovery
-    weights = weights_of(model, shape)
+    model_id = model_id if data is None else for_task(model_id, model, data)
+    weights = weights_of(model, shape, model_id.task)
     on = trained_on(data, spec, recovery) if data is not None else ""
     kept = {} if data_id is None else {"data": placed_data(data_id.to_dict())}
     dense = dense_run(model_id, weights)

@@ -16,9 +16,9 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
-from prunekit.evaluation.sweep import split_of
+from prunekit.evaluation.sweep import shape_of, split_of
 from prunekit.experiments.experiment import Keeper
-from prunekit.experiments.identity import data_hash, digest, installed, this_machine, trained_on, weights_of
+from prunekit.experiments.identity import data_hash, digest, for_task, installed, this_machine, trained_on, weights_of
 from prunekit.experiments.loading import load
 from prunekit.experiments.naming import dense_run
 from prunekit.experiments.records import Measurement
@@ -129,8 +129,8 @@ class _Place:
         whole = split_of(data, request.split)
         self.request, self.hash = request, data_hash(whole)
         self.images = min(request.images or len(whole), len(whole))
-        weights = weights_of(model, form_of_data(whole))
-        self.run = dense_run(request.model, weights)
+        model_id = for_task(request.model, model, data)
+        self.run = dense_run(model_id, weights_of(model, shape_of(model, whole), model_id.task))
         setting = {"spec": request.spec.to_dict(), "sparsities": list(request.sparsities), "scored": trained_on(data, request.spec, None)}
         self.versions = installed(request.model.name)
         here = {"machine": dict(this_machine()), "versions": self.versions}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
 from prunekit.errors import PrunekitError, TaskError
-from prunekit.local_code.factories import call, code_that_ran, load_factory
+from prunekit.local_code.code import sha256, walk
+from prunekit.local_code.factories import call, is_factory, load_factory, split_name
 from prunekit.local_code.local_imports import LOCK
 from prunekit.statistics.bootstrap import Sums, Weighted
 from prunekit.tasks.base import BaseTask
@@ -52,7 +57,8 @@ class OwnTask(BaseTask):
     own : object
         The user's, with `loss`, `observe` and what else it defines of a task.
     code : str
-        Hash of the code that made it (`prunekit.local_code.factories.code_that_ran`).
+        What tells it from any other: its class, its plain attributes, and the code of the class's file and of the local modules that this
+        imports, wherever they lie.
     """
 
     own: Any = field(default=None, compare=False, repr=False)
@@ -60,7 +66,7 @@ class OwnTask(BaseTask):
 
     @property
     def identity(self) -> str:
-        """The code, wherever it lies."""
+        """What it is, wherever it lies."""
         return f"own task {self.code or self.name}"
 
     def collate(self, samples: Sequence[tuple[Any, Any]]) -> Batch:
@@ -164,11 +170,11 @@ def load_task(name: str) -> OwnTask:
             own = getattr(own, inner, None)
         elif isinstance(own, type) or (callable(own) and not hasattr(own, "loss")):
             own = call(name, own, TaskError)
-        code = code_that_ran(place)
-    return as_task(own, name, code)
+        path, attribute = split_name(place, TaskError)
+    return as_task(own, f"{path}:{attribute}{inner and f'.{inner}'}")
 
 
-def as_task(own: Any, name: str, code: str = "") -> OwnTask:
+def as_task(own: Any, name: str) -> OwnTask:
     """Return an object that defines at least ``metrics``, ``loss`` and ``observe`` as a task.
 
     Parameters
@@ -176,9 +182,7 @@ def as_task(own: Any, name: str, code: str = "") -> OwnTask:
     own : object
         As for `load_task`.
     name : str
-        What to call it.
-    code : str
-        Hash of the code that made it.
+        What to call it, where it cannot be found again in its file.
 
     Raises
     ------
@@ -191,10 +195,49 @@ def as_task(own: Any, name: str, code: str = "") -> OwnTask:
     metrics = own.metrics if isinstance(own.metrics, (list, tuple)) else (own.metrics,)
     if not metrics:
         raise TaskError(f"{name} has no metric: it needs at least one. {SHOWN}")
-    title = str(getattr(own, "title", None) or name.rpartition(":")[2])
+    called = name if is_factory(name) else place_of(own) or name
+    title = str(getattr(own, "title", None) or called.rpartition(":")[2])
     unit = str(getattr(own, "unit_of_data", None) or "sample")
     units = str(getattr(own, "units_of_data", None) or f"{unit}s")
-    return OwnTask(name, title, tuple(_metric(each, name) for each in metrics), unit, units, own, code)
+    every = tuple(_metric(each, name) for each in metrics)
+    return OwnTask(called, title, every, unit, units, own, _code_of(own, every))
+
+
+def place_of(own: Any) -> str:
+    """Return ``path/to/file.py:task`` of an object: the name that it has there, or its class where it keeps nothing; "" for neither."""
+    kind, file = type(own), _file_of(own)
+    module = sys.modules.get(kind.__module__)
+    if file is None or module is None or getattr(module, "__file__", None) != str(file):
+        return ""
+    named = next((each for each, value in vars(module).items() if value is own), None)
+    if named is None and vars(module).get(kind.__name__) is kind and not getattr(own, "__dict__", {}):
+        named = kind.__name__
+    return f"{file}:{named}" if named is not None else ""
+
+
+def _file_of(own: Any) -> Path | None:
+    """Return the file that an object's class, or its loss, was written in."""
+    module = sys.modules.get(type(own).__module__)
+    loss = getattr(own, "loss", None)
+    code = getattr(getattr(loss, "__func__", loss), "__code__", None)
+    for place in (getattr(module, "__file__", None) if type(own).__module__ != "types" else None, getattr(code, "co_filename", None)):
+        if place and Path(place).is_file():
+            return Path(place).resolve()
+    return None
+
+
+_FILES: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()
+
+
+def _code_of(own: Any, metrics: Sequence[Metric]) -> str:
+    """Return a hash of what a task is."""
+    kind = type(own)
+    if kind not in _FILES:  # as it was when it was first asked: the file may change later, and the class does not
+        file = _file_of(own)
+        _FILES[kind] = {} if file is None else walk(file).files
+    plain = {key: value for key, value in getattr(own, "__dict__", {}).items() if isinstance(value, (bool, int, float, str, type(None)))}
+    told = [kind.__qualname__, sorted(_FILES[kind].items()), sorted(plain.items()), [[m.name, m.unit, m.better] for m in metrics]]
+    return sha256(json.dumps(told).encode())
 
 
 def _metric(each: Any, name: str) -> Metric:

@@ -9,10 +9,10 @@ import numpy as np
 from torch import nn
 
 from prunekit.errors import TaskError
-from prunekit.local_code.factories import code_that_ran, is_factory
+from prunekit.local_code.factories import is_factory
 from prunekit.tasks.base import Task, told
 from prunekit.tasks.classification import Classification
-from prunekit.tasks.from_file import OwnTask, as_task
+from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 
@@ -50,10 +50,10 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         if isinstance(card, str) and (card in TASKS or is_factory(card)):  # cards may describe in words, there, what a model does
             found["the model's card says"] = task(card)
         if own is not None:
-            found["the model's factory says"] = _held(own, told(model, "id"), "the task of the factory", told(model, "code") or "")
+            found["the model's factory says"] = _held(own, told(model, "id"), "the task of the factory")
     if getattr(data, "task", None) is not None:
         found["the data say"] = _held(data.task, getattr(data, "id", None), "the task of the data")
-    names = {_identity(each) for each in found.values()}
+    names = {each.identity for each in found.values()}
     if len(names) > 1:
         listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
         raise TaskError(f"which task is it? {listed}. {ONE}")
@@ -68,24 +68,19 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     return _scaled(chosen, data)
 
 
-def _identity(each: Task) -> str:
-    """Return what two must share to be one: of the user's own the class, for a model's file and a data's file may both import it."""
-    return f"own task {type(each.own).__qualname__}" if isinstance(each, OwnTask) else each.identity
-
-
-def _held(own: Any, by: Any, name: str, code: str = "") -> Task:
-    """Return the task that a factory holds; of one in a file under a name by which it is found again: ``file.py:factory.task``."""
+def _held(own: Any, by: Any, name: str) -> Task:
+    """Return the task that a factory holds; of one that its file does not name, ``file.py:factory.task``, by which it is found again."""
     place = getattr(by, "name", "")
-    if isinstance(place, str) and is_factory(place) and not isinstance(own, str):
-        name, code = f"{place}.task", code_that_ran(place)
-    return _task(own, name, code)
+    if isinstance(place, str) and is_factory(place) and not isinstance(own, (str, Task)) and not place_of(own):
+        name = f"{place}.task"
+    return _task(own, name)
 
 
-def _task(value: Any, name: str, code: str = "") -> Task:
+def _task(value: Any, name: str) -> Task:
     """Return a task by its name, itself, or made of an object of the user's."""
     if isinstance(value, str):
         return task(value)
-    return value if isinstance(value, Task) else as_task(value, name, code)
+    return value if isinstance(value, Task) else as_task(value, name)
 
 
 def _scaled(chosen: Task, data: Any) -> Task:

@@ -17,7 +17,7 @@ from prunekit.experiments.requests import AccuracyRequest
 from prunekit.latency import quantised
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.export import export_onnx
-from prunekit.runtimes.quantise import calibration_images, quantise_onnx
+from prunekit.runtimes.quantise import calibration_samples, quantise_onnx
 from prunekit.runtimes.session import Files
 
 SPEC = PruneSpec(mode="structured", sparsity=0.5)
@@ -66,7 +66,7 @@ def quantised_here(model, data, folder, *, input_shape, **_):
     """Make the files in this process: another test has them made as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     onnx = export_onnx(model, input_shape, folder / "model.onnx")
-    return Files(folder, onnx, quantise_onnx(onnx, calibration_images(data), folder / "model.int8.onnx"))
+    return Files(folder, onnx, quantise_onnx(onnx, calibration_samples(data), folder / "model.int8.onnx"))
 
 
 def test_the_accuracy_is_that_of_the_file_in_its_runtime(kept, monkeypatch):

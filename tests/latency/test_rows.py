@@ -15,7 +15,7 @@ from prunekit.latency.counters import Meter
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate
 from prunekit.latency.timing_worker import by_events
-from prunekit.latency.worker_payload import Request, Row, pack, pack_images
+from prunekit.latency.worker_payload import Request, Row, pack, pack_samples
 from prunekit.local_code import factories
 
 FACTORY = """
@@ -164,7 +164,7 @@ def test_the_memory_of_code_is_not_the_models(monkeypatch, tmp_path):
     )
     model = prunekit.load_model(f"{tmp_path / 'code.py'}:Net")
     pack([Candidate("mine", model)], tmp_path / "asked")
-    pack_images(tmp_path / "asked", (3,), ("eager",), None, 0)
+    pack_samples(tmp_path / "asked", (3,), ("eager",), None, 0)
     request, read = Request(str(tmp_path / "asked"), ("mine",), ("eager",), (1,), 1, "cpu", (3,), 1.0, 3, 0), []
     factories._SEEN.clear()
     del sys.rows_were_read

@@ -16,7 +16,7 @@ from prunekit.evaluation.progress import Cancelled
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx
-from prunekit.runtimes.quantise import calibration_images, quantise_onnx
+from prunekit.runtimes.quantise import calibration_samples, quantise_onnx
 from prunekit.runtimes.session_accuracy import evaluate_session
 
 INT8 = ("int8", "openvino_int8")
@@ -43,21 +43,21 @@ def training_only(n=50):
 
 
 def test_calibration_looks_at_mixed_training_images_only():
-    batches = calibration_images(training_only(), 20, seed=3)
+    batches = calibration_samples(training_only(), 20, seed=3)
     firsts = np.concatenate([x[:, 0, 0, 0] for x in batches]) * 255
     assert all(x.dtype == np.float32 and x.ndim == 4 and len(x) <= 32 for x in batches)
     assert len(firsts) == 20 == len(set(firsts.round().tolist()))
     assert (np.diff(firsts) < 0).any()  # in an order of its own, not that of the data
-    again = calibration_images(training_only(), 20, seed=3)
+    again = calibration_samples(training_only(), 20, seed=3)
     assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
-    assert sum(map(len, calibration_images(training_only(), 1000))) == 50
+    assert sum(map(len, calibration_samples(training_only(), 1000))) == 50
 
 
 def test_calibration_without_training_images_is_refused():
     with pytest.raises(DataError, match="training"):
-        calibration_images(replace(training_only(), train=None))
+        calibration_samples(replace(training_only(), train=None))
     with pytest.raises(DataError, match="at least 1"):
-        calibration_images(training_only(), 0)
+        calibration_samples(training_only(), 0)
 
 
 def unfolded(path):
@@ -142,7 +142,7 @@ def test_what_cannot_be_calibrated_is_refused_in_words(cases, tmp_path):
 
 def test_int8_keeps_the_accuracy_of_digits_in_its_runtime(cases, tmp_path):
     case, data = cases("digits_cnn"), prunekit.load_data("digits")
-    path = quantise_onnx(case.files.onnx, calibration_images(data), tmp_path / "q.onnx")
+    path = quantise_onnx(case.files.onnx, calibration_samples(data), tmp_path / "q.onnx")
     dense = prunekit.evaluate(case.model, data.test)
     for runtime in INT8:
         found = evaluate_session(RUNTIMES[runtime].open(replace(case.files, int8=path)), data.test)
