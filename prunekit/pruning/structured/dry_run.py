@@ -14,7 +14,7 @@ from torch import nn
 
 from prunekit.models.meta_copy import meta_copy
 from prunekit.pruning.structured.axis_tracker import ALL, LAST, OUTER, SPLITS, Closed
-from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.structured.trace_errors import modules_of
@@ -73,8 +73,13 @@ def _failure(model: nn.Module, graph: ChannelGraph) -> list[str] | None:
 def _uneven(graph: ChannelGraph, seed: int) -> Removal:
     """Return the removal of another random share of every group."""
     noise = np.random.default_rng(seed)
-    picked = [noise.permutation(g.atoms)[: max(g.size > 1, int(noise.uniform(0.1, 0.8) * g.size))] for g in graph.groups]
+    picked = [noise.permutation(g.atoms)[: _some(noise, g)] for g in graph.groups]
     return Removal(graph, np.concatenate([np.zeros(0, np.int64), *picked]))
+
+
+def _some(noise: np.random.Generator, group: Group) -> int:
+    """Return how many units of a group go: at least one, where one can."""
+    return group.allowed(max(group.multiple, int(noise.uniform(0.1, 0.8) * group.size)))
 
 
 def _culprits(model: nn.Module, chain: list[str], splits: frozenset[str], closed: Closed) -> dict[str, int]:
