@@ -78,6 +78,8 @@ class _Inputs(Seeing):
             energy = _energy(args[position - 1].flatten(0, -2)).reshape(-1, 1)  # a weight of [in, out]
         elif operation in LOOK_UPS and position == 0:
             energy = torch.bincount(args[1].flatten(), minlength=len(weight)).double().reshape(-1, 1)  # each row meets a one
+        elif operation is aten._trilinear and position == 1:
+            energy = (args[0].double().square().t() @ args[2].double().square())[None]
         elif operation is aten.mkldnn_rnn_layer and position in {1, 2}:
             states = torch.cat([args[5][None], out[0][1:] if args[7] else out[0][:-1]])
             energy = _energy((args[0] if position == 1 else states).flatten(0, -2)).reshape(1, -1)

@@ -57,6 +57,9 @@ class _Reference(Seeing):
         if call in self.notes.statistics:
             axis, ids = self.notes.statistics[call]
             found[0] = found[0].index_select(axis, (~self.gone(ids)).nonzero()[:, 0].to(found[0].device))
+        if call in self.notes.choices:
+            axis, ids = self.notes.choices[call]
+            found[0] = _without(found[0], axis, self.gone(ids), float("-inf"))
         if call in self.notes.norms:
             ids, groups = self.notes.norms[call]
             gone = self.gone(ids)
@@ -68,13 +71,13 @@ class _Reference(Seeing):
         return out
 
 
-def _without(x: Tensor, axis: int, gone: Tensor) -> Tensor:
-    """Return a tensor with zeros where an axis's elements go."""
+def _without(x: Tensor, axis: int, gone: Tensor, value: float = 0.0) -> Tensor:
+    """Return a tensor with zeros, or another value, where an axis's elements go."""
     if not bool(gone.any()) or x.shape[axis] != gone.numel():
         return x
     shape = [1] * x.dim()
     shape[axis] = -1
-    return x.masked_fill(gone.to(x.device).view(shape), 0)
+    return x.masked_fill(gone.to(x.device).view(shape), value)
 
 
 def _layer_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -163,7 +166,7 @@ def zeroes_do(plan: Removal) -> bool:
     """Return whether zeroing what goes is all that tells the dense model from the smaller one: no norm is over it, for one."""
     notes = plan.graph.facts.notes
     looked_at = [ids for ids, _ in notes.norms.values()]
-    looked_at += [ids for _, ids in notes.statistics.values()]
+    looked_at += [ids for _, ids in (*notes.statistics.values(), *notes.choices.values())]
     looked_at += [ids for found in notes.inputs.values() for _, _, ids in found]
     looked_at += [ids for found in notes.outputs.values() for _, ids in found]
     return not any(plan.gone[plan.graph.solution.label[ids]].any() for ids in looked_at)

@@ -168,3 +168,81 @@ def test_a_dead_input_scores_zero():
     scores = weight_scores(nn.Sequential(nn.Linear(6, 5)), ["0"], "wanda", data=data)["0"]
     assert not scores[:, 2].any()
     assert float(scores[:, [0, 1, 3, 4, 5]].min()) > 0
+
+
+class Turned(nn.Module):
+    """A weight of [in, out]."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(5, 3))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+class Squared(nn.Module):
+    """A bilinear form of one input with itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Bilinear(5, 5, 3).weight
+
+    def forward(self, x):
+        return F.bilinear(x, x, self.weight)
+
+
+class Steps(nn.Module):
+    """A recurrent layer, and what its weights are multiplied with, by cells."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.rnn = kind(5, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+    def norms(self, x):
+        states = self.rnn(x)[0]
+        before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], 1)
+        return {"rnn.weight_ih_l0": x.square().sum((0, 1)).sqrt(), "rnn.weight_hh_l0": before.square().sum((0, 1)).sqrt()}
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_in_recurrent_layers_the_states_of_all_steps_count(kind):
+    net, data = Steps(kind).eval(), Noise(8, (6, 5), seed=1)
+    scores = weight_scores(net, prunable_layers(net), "wanda", data=data)
+    with torch.no_grad():
+        for name, norm in net.norms(data.x).items():
+            torch.testing.assert_close(scores[name], net.get_parameter(name).abs() * norm, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "norm"),
+    [
+        (Turned(), (6, 5), lambda x: x.square().sum((0, 1)).sqrt()[:, None]),
+        (Squared(), (5,), lambda x: torch.einsum("ni,nj->ij", x.square(), x.square()).sqrt()),
+        (nn.ConvTranspose1d(5, 3, 2), (5, 6), lambda x: x.square().sum((0, 2)).sqrt()[:, None, None]),
+    ],
+    ids=["in-out", "bilinear", "transposed"],
+)
+def test_other_products_count_what_each_weight_meets(net, shape, norm):
+    data, whole = Noise(8, shape, seed=2), nn.Sequential(net)
+    scores = weight_scores(whole, ["0"], "wanda", data=data)["0"]
+    torch.testing.assert_close(scores, net.weight.detach().abs() * norm(data.x), rtol=1e-4, atol=1e-6)
+
+
+def test_a_row_of_an_embedding_counts_as_often_as_it_is_looked_up():
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Embedding(4, 3)
+
+        def forward(self, x):
+            return self.words((x > 0).long() + (x > 1).long()).sum(1)
+
+    data = Noise(8, (6,), seed=3)
+    times = torch.bincount(((data.x > 0).long() + (data.x > 1).long()).flatten(), minlength=4).sqrt()
+    net = Words()
+    expected = net.words.weight.detach().abs() * times[:, None]
+    torch.testing.assert_close(weight_scores(net, ["words"], "wanda", data=data)["words"], expected, rtol=1e-4, atol=1e-6)

@@ -139,3 +139,29 @@ def test_the_mode_says_which_ranking_serves():
         rank(net(), PruneSpec(mode="structured"))
     with pytest.raises(PruningError, match="PatternRanking ranks mode 'nm'"):
         PatternRanking.of(net(), PruneSpec())
+
+
+class InputsFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.own = nn.ConvTranspose1d(6, 5, 3), Conv1D()
+
+    def forward(self, x):
+        return self.own(self.up(x))
+
+
+class Conv1D(nn.Module):
+    """GPT-2's linear layer, of [in, out]."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(9, 7))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+def test_blocks_lie_along_the_inputs_where_a_layer_stores_them_first():
+    masks = PatternRanking.of(InputsFirst(), setting((2, 4))).masks(PatternRanking.of(InputsFirst(), setting((2, 4))).cut())
+    assert (masks["up"][:4].sum(0) == 2).all() and masks["up"][4:].all()
+    assert (masks["own"][:8].unflatten(0, (2, 4)).sum(1) == 2).all() and masks["own"][8:].all()

@@ -6,8 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from prunekit.config.spec import PruneSpec
+from prunekit.models.cost import count
 from prunekit.models.rebuilding import apply_widths
 from prunekit.models.widths import widths
+from prunekit.pruning.api import planned_counts, prune
 from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
@@ -136,6 +139,39 @@ class Pair(nn.Module):
         return self.out(self.pair(self.a(x), self.b(x)))
 
 
+class GroupedQueries(nn.Module):
+    """Two query heads to each key-value head, repeated by the lengths themselves."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v, self.o = nn.Linear(5, 32), nn.Linear(5, 16), nn.Linear(5, 16), nn.Linear(32, 4)
+
+    def forward(self, x):
+        q, k, v = (layer(x).unflatten(-1, (-1, 4)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        times = q.shape[1] // k.shape[1]
+        k, v = (heads[:, :, None].expand(-1, -1, times, -1, -1).flatten(1, 2) for heads in (k, v))
+        return self.o((((q @ k.transpose(2, 3)) / 2).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Experts(nn.Module):
+    """Two of six experts for each token, packed as matrices of one parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.router, self.b = nn.Linear(5, 8), nn.Linear(8, 6), nn.Linear(8, 4)
+        self.up, self.down = nn.Parameter(torch.zeros(6, 12, 8)), nn.Parameter(torch.zeros(6, 8, 12))
+
+    def forward(self, x):
+        x = self.a(x.flatten(0, 1))
+        shares, numbers = self.router(x).softmax(-1).topk(2, -1)
+        order = numbers.flatten().argsort()
+        chosen = numbers.flatten()[order].float()
+        ends = torch.histc(chosen, len(self.up), 0, len(self.up) - 1).cumsum(0).int()
+        inner = F.grouped_mm(x[order // 2], self.up.transpose(1, 2), offs=ends).tanh()
+        outer = F.grouped_mm(inner, self.down.transpose(1, 2), offs=ends) * shares.flatten()[order, None]
+        return self.b(outer[order.argsort()].unflatten(0, (-1, 2)).sum(1))
+
+
 def up(dims, groups=1):
     kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[dims - 1]
     return between(lambda net, x: net.norm(net.up(x)), 8, dims, 12, up=kind(8, 12, 2, 2, groups=groups), norm=nn.GroupNorm(1, 12))
@@ -224,11 +260,13 @@ NETS = {
     "Conv1D": lambda: (Net(lambda net, x: net.b(net.a(x).tanh()), a=Conv1D(8, 5), b=Conv1D(4, 8)), (6, 5)),
     "bare parameters": lambda: (Bare(), (6, 5)),
     "bilinear": lambda: (Pair(), (5,)),
+    "grouped queries": lambda: (GroupedQueries(), (6, 5)),
+    "experts": lambda: (Experts(), (6, 5)),
 }  # fmt: skip
 NOT_BY_VALUES = {  # statistics are those of what stays, and ones beside what went are no zeros
     name
     for name in NETS
-    if "norm" in name.lower() or "square" in name or name in {"var_mean", "where", "distances"} or "transposed" in name
+    if "norm" in name.lower() or "square" in name or name in {"var_mean", "where", "distances", "experts"} or "transposed" in name
 } - {"instance norm", "affine instance norm", "tracking instance norm", "normalised", "depthwise transposed"}
 
 
@@ -242,7 +280,10 @@ def uneven(graph, seed):
     """Return the removal of another random share of every group, at least one unit of each."""
     noise = np.random.default_rng(seed)
     return Removal(
-        graph, np.concatenate([noise.permutation(g.atoms)[: max(1, int(noise.uniform(0.1, 0.8) * g.size))] for g in graph.groups])
+        graph,
+        np.concatenate(
+            [noise.permutation(g.atoms)[: g.allowed(max(g.multiple, int(noise.uniform(0.1, 0.8) * g.size)))] for g in graph.groups]
+        ),
     )
 
 
@@ -260,6 +301,8 @@ def test_channels_are_carried_through(name):
         if name not in NOT_BY_VALUES:
             error, moved = differences(net, small, samples)
             assert error < 1e-5 and moved > 1e-3
+    before, after = count(net, shape), count(small, shape)
+    assert planned_counts(net, removal, before) == (after.params, after.macs)
     again = built(name)[0]
     apply_widths(again, widths(small), {**small.state_dict(), **dict(small.named_buffers())})
     again.load_state_dict(small.state_dict())
@@ -267,3 +310,22 @@ def test_channels_are_carried_through(name):
     small.train().requires_grad_(True)
     small(samples).square().mean().backward()
     assert any(p.grad is not None for p in small.parameters())
+
+
+def test_key_value_heads_go_with_their_query_heads_and_query_heads_from_every_group():
+    net, shape = built("grouped queries")
+    groups = {group.layers: group for group in trace(net, shape).groups if group.kind == "heads"}
+    whole, places = groups["q", "k", "v"], groups[("q",)]
+    assert (whole.size, places.size) == (4, 2)
+    spec = PruneSpec(mode="structured", layers=("q", "k", "v"), units=("heads",), sparsity=0.5)
+    small = prune(net, spec, input_shape=shape).model
+    assert small.q.out_features % small.k.out_features == 0 and small.q.out_features < 32
+
+
+def test_so_many_experts_stay_as_every_token_is_given_to():
+    net, shape = built("experts")
+    spec = PruneSpec(mode="structured", layers=("router",), sparsity=0.9)
+    result = prune(net, spec, input_shape=shape)
+    assert len(result.kept["router"]) == 2 and tuple(result.model.up.shape) == (2, 12, 8) and result.proof.passed
+    spec = PruneSpec(mode="structured", layers=("a", "up", "down"), sparsity=0.4)
+    assert tuple(prune(net, spec, input_shape=shape).model.up.shape) == (6, 8, 4)

@@ -17,6 +17,8 @@ def sizes_in_step(module: nn.Module) -> dict[str, int]:
     """Return those numbers of an attention module of transformers, as its layers have them; none for any other module."""
     if not type(module).__module__.startswith("transformers.models."):
         return {}
+    if type(getattr(module, "num_experts", None)) is int:
+        return _experts(module)
     width = _number(module, WIDTH)
     queries, keys, packed = (_outputs(module, names) for names in (QUERIES, KEYS, PACKED))
     if not width or not (queries or packed) or getattr(module, "multi_query", False) or getattr(module, "new_decoder_architecture", False):
@@ -42,3 +44,18 @@ def _outputs(module: nn.Module, names: tuple[str, ...]) -> int:
         if isinstance(weight, Tensor) and weight.dim() == 2:
             return weight.shape[1 if type(layer).__name__ == "Conv1D" else 0]
     return 0
+
+
+def _experts(module: nn.Module) -> dict[str, int]:
+    """Return the sizes of packed experts, or of the router that chooses them."""
+    weights = {name: tuple(weight.shape) for name, weight in module._parameters.items() if weight is not None and weight.dim() > 1}
+    found: dict[str, int] = {}
+    for name, shape in weights.items():
+        if name == "weight" and len(shape) == 2:
+            found |= {"num_experts": shape[0], "hidden_dim": shape[1], "hidden_size": shape[1]}
+        elif name == "down_proj" and len(shape) == 3:
+            turned = bool(getattr(module, "is_transposed", False))
+            inner, outer = shape[1 if turned else 2], shape[2 if turned else 1]
+            found |= {"num_experts": shape[0], "hidden_dim": outer, "hidden_size": outer}
+            found |= dict.fromkeys(("intermediate_dim", "intermediate_size", "expert_dim"), inner)
+    return {name: value for name, value in found.items() if type(getattr(module, name, None)) is int}

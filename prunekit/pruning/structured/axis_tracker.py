@@ -59,12 +59,15 @@ class Notes:
         Call of an operation that is not finite at zero -> (axis, variables).
     statistics : dict
         Call of a mean or variance that a norm is written with -> (axis, variables): it is that of the channels that stay.
+    choices : dict
+        Call of a softmax or of a choice of the largest -> (axis, variables): what goes is never chosen.
     """
 
     norms: dict[Call, tuple[Ids, int]] = field(default_factory=dict)
     inputs: dict[Call, list[tuple[int, int, Ids]]] = field(default_factory=dict)
     outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
     statistics: dict[Call, tuple[int, Ids]] = field(default_factory=dict)
+    choices: dict[Call, tuple[int, Ids]] = field(default_factory=dict)
 
 
 PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm"})
@@ -118,6 +121,9 @@ class Tracker:
         self.made: dict[int, tuple[Tensor, Ids]] = {}
         self.lengths: dict[str, Ids] = {}
         self.heads: list[Ids] = []
+        self.routes: list[tuple[Ids, int]] = []
+        self.multiples: list[tuple[Ids, int]] = []
+        self._chosen: dict[int, tuple[Tensor, Ids]] = {}
         self.notes: Notes | None = Notes()
 
     @property
@@ -155,6 +161,27 @@ class Tracker:
         """Note that the running call's mean or variance is over the channels of an axis that stay."""
         if self.notes is not None:
             self.notes.statistics[self.call] = axis, found
+
+    def choose(self, axis: int, found: Ids, count: int = 0, numbers: Tensor | None = None) -> None:
+        """Note that the running call chooses along an axis among what stays: ``count`` of them, of which the numbers are told."""
+        if self.notes is not None:
+            self.notes.choices[self.call] = axis, found
+        if numbers is not None:
+            self.routes.append((found, count))
+            self._chosen[id(numbers)] = numbers, found
+
+    def chosen_by(self, numbers: Tensor) -> Ids | None:
+        """Return the axis from which numbers were chosen, if they were."""
+        return self._chosen[id(numbers)][1] if id(numbers) in self._chosen else None
+
+    def route(self, experts: Ids | None) -> bool:
+        """Tie the experts that weights are packed by to the axis from which experts were last chosen; return whether there is one."""
+        if experts is not None:
+            for found, _ in reversed(self.routes):
+                if found.size == experts.size:
+                    self.variables.tie(experts, found, self.at("choice of experts"))
+                    return True
+        return False
 
     def axes(self, tensor: Tensor) -> Axes:
         """Return the variables of each axis; all None for a tensor that carries no channels."""

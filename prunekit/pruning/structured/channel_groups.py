@@ -33,6 +33,10 @@ class Group:
         Operations that couple the layers, in the order in which they run; empty for a layer that shrinks alone.
     kind : {"channels", "heads", "head dimensions"}
         What one unit is: a channel of every layer, a whole head of attention, or the same dimension of each of its heads.
+    least : int
+        How many of the units have to stay, such as the experts that every token is given to.
+    multiple : int
+        Of what the number that stays has to be a multiple, for an operation that takes no other width.
     """
 
     id: str
@@ -40,6 +44,8 @@ class Group:
     atoms: Ids
     couplings: tuple[Coupling, ...]
     kind: str = "channels"
+    least: int = 1
+    multiple: int = 1
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -50,6 +56,11 @@ class Group:
     def size(self) -> int:
         """Number of removable units."""
         return int(self.atoms.size)
+
+    def allowed(self, wanted: int) -> int:
+        """Return how many units may go, of so many that are wanted to: enough have to stay, and a multiple of what has to."""
+        most = min(wanted, self.size - self.least)
+        return max(most - (self.multiple - (self.size - most) % self.multiple) % self.multiple, 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,7 +130,7 @@ def ladder(graph: ChannelGraph, spec: PruneSpec, group: Group, scores: Scores, r
     """
     shares = [_share(graph, spec, group, layer, open_to) for layer in group.layers]
     stands = np.stack([np.isin(group.atoms, share.atoms) for share in shares], 1)
-    chunks = _chunks(group, scores, reserved, *_cells(stands, np.array([share.step for share in shares])))
+    chunks = _chunks(group, scores, reserved, *_cells(stands, np.array([math.lcm(share.step, group.multiple) for share in shares])))
     picked = _within(chunks, stands * np.array([share.times for share in shares]), [share.budget for share in shares], spec)
     order = np.concatenate([*picked, np.empty(0, dtype=np.int64)]).astype(np.int64)
     return Ladder(group, group.atoms[order], scores[order], np.cumsum([0, *(chunk.size for chunk in picked)]))

@@ -203,14 +203,14 @@ class _Check(Seeing):
 
 
 def _one_each(group: Group) -> Ids:
-    """Return one unit of a group: the count that stays has no divisor in common with the dense one."""
-    return group.atoms[-1:] if group.size > 1 else group.atoms[:0]
+    """Return as little of a group as can go: of one unit the count that stays has no divisor in common with the dense one."""
+    return group.atoms[group.size - group.allowed(group.multiple) :]
 
 
 def _uneven(group: Group) -> Ids:
     """Return a random share of a group, always the same."""
     noise = np.random.default_rng(int(group.atoms[0]))
-    return noise.permutation(group.atoms)[: max(group.size > 1, int(noise.uniform(0.1, 0.8) * group.size))]
+    return noise.permutation(group.atoms)[: group.allowed(max(group.multiple, int(noise.uniform(0.1, 0.8) * group.size)))]
 
 
 def _sparing(graph: ChannelGraph, atoms: Ids) -> Removal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import replace
 from weakref import WeakKeyDictionary
@@ -101,10 +102,19 @@ def _solved(model: nn.Module, shape: tuple[int, ...], facts: Facts) -> ChannelGr
     ]
     kinds = kinds_of(model, facts, solution)
     groups = _named(_groups(facts, solution, incidence, weights), kinds)
+    groups = tuple(_bound(group, facts, solution) for group in groups)
     macs = dict(costs(model, shape))
     macs[""] = 2 * macs[""] - sum(macs.values())  # what no layer does
     blocks = _with_layers(facts.blocks, layers)
     return ChannelGraph(shape, facts, solution, layers, groups, incidence, immovable, tuple(limits), macs, weights, blocks)
+
+
+def _bound(group: Group, facts: Facts, solution: Solution) -> Group:
+    """Say how many units of a group have to stay, and of what their number has to be a multiple."""
+    least, multiple = (
+        [number for ids, number in told if np.isin(solution.label[ids], group.atoms).any()] for told in (facts.routes, facts.multiples)
+    )
+    return replace(group, least=max(least, default=1), multiple=math.lcm(*multiple)) if least or multiple else group
 
 
 def _with_layers(blocks: tuple[Block, ...], layers: tuple[str, ...]) -> tuple[Block, ...]:

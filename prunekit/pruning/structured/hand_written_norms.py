@@ -22,6 +22,7 @@ class Statistic:
     kind: str
 
 
+SHARES = "shares"  # of a softmax: what is chosen from them by the largest is chosen from those that stay
 MEAN, SQUARE, SPREAD = "mean", "mean of squares", "deviation"
 ROOTS, MOVING = {"rsqrt", "sqrt"}, {"_to_copy", "unsqueeze", "view", "expand", "detach", "alias", "clone"}
 KEEPING = {*MOVING, "add", "clamp", "clamp_min"}
@@ -64,16 +65,14 @@ class Pending:
         divides = name == "div" and first is not each.tensor
         if (each.kind == MEAN and name == "sub" and first is each.source) or (each.kind == SPREAD and divides):
             return
+        if each.kind == SHARES and name in {"topk", "gather"}:
+            return
         if each.kind == SQUARE and (name in ROOTS or (name == "pow" and isinstance(args[1], float) and abs(args[1]) == 0.5)):
             if name == "sqrt" or (name == "pow" and args[1] > 0):
                 self._follow(each, out, SPREAD)
             return
-        if (
-            each.kind
-            and name in (MOVING if each.kind == MEAN else KEEPING)
-            and isinstance(out, Tensor)
-            and out.numel() >= each.tensor.numel()
-        ):
+        passing = {MEAN: MOVING, SHARES: {"_to_copy", "detach", "alias", "clone"}, "": set[str]()}.get(each.kind, KEEPING)
+        if name in passing and isinstance(out, Tensor) and out.numel() >= each.tensor.numel():
             self._follow(each, out, each.kind)
             return
         self.variables.freeze(each.found, each.reason)

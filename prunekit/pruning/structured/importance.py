@@ -94,13 +94,18 @@ def _joined(carriers: Incidence, scores: dict[str, Scores], *, first_only: bool)
 
 def reserved_atoms(graph: ChannelGraph, names: Iterable[str], scores: dict[int, float]) -> Ids:
     """Return the best atom of every layer and role (the last one by index among equals): it never goes, so that no layer is emptied."""
-    best = set()
+    best = {atom for group in graph.groups if group.least > 1 for atom in _best(group.atoms, scores, group.least)}
     for name in names:
         positions, atoms, roles = graph.incidence[name]
         if not np.bincount(positions, minlength=graph.outputs[name].size).all():
             continue  # something of this layer stays in any case
         for role in np.unique(roles).tolist():
             mine = np.unique(atoms[roles == role])
-            values = np.array([scores.get(a, math.inf) for a in mine.tolist()])
-            best.add(int(mine[np.flatnonzero(values == values.max())[-1]]))
+            best.update(_best(mine, scores, 1))
     return np.array(sorted(best), dtype=np.int64)
+
+
+def _best(atoms: Ids, scores: dict[int, float], count: int) -> list[int]:
+    """Return so many of the best of some atoms, the last ones by index among equals."""
+    values = np.array([scores.get(atom, math.inf) for atom in atoms.tolist()])
+    return list(atoms[np.argsort(values, kind="stable")[-count:]].tolist())

@@ -132,4 +132,9 @@ class ScoredGroups:
     @property
     def plain(self) -> bool:
         """Whether channels are counted one by one, with nothing that stands in the way of an exact count."""
-        return self.spec.target == "channels" and self.spec.round_to == 1 and not self.spec.capped
+        return (
+            self.spec.target == "channels"
+            and self.spec.round_to == 1
+            and not self.spec.capped
+            and all(group.multiple == 1 for group in self.groups)
+        )

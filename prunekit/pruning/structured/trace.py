@@ -64,6 +64,10 @@ class Facts:
         Norms by module name -> variables of the axis that they work on.
     heads : tuple of ndarray
         Variables of the axes of products of activations along which each index has a product of its own: heads of attention.
+    routes : tuple of (ndarray, int)
+        Variables of the axes from which some are chosen, such as experts, and how many are: so many have to stay.
+    multiples : tuple of (ndarray, int)
+        Variables of the axes whose length an operation wants to be a multiple of a number.
     records : dict of Call to Record
         Every call in evaluation mode: what a smaller model's has to be like.
     """
@@ -80,6 +84,8 @@ class Facts:
     outputs: dict[str, Ids]
     lengths: dict[str, Ids]
     heads: tuple[Ids, ...]
+    routes: tuple[tuple[Ids, int], ...]
+    multiples: tuple[tuple[Ids, int], ...]
     records: dict[Call, Record]
 
     def made_by(self, weight: str) -> Ids:
@@ -184,7 +190,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     outputs = {names[key]: found for key, (_, found) in tracker.made.items() if key in names}
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
-        *(tracker.lengths, tuple(tracker.heads), watcher.records),
+        *(tracker.lengths, tuple(tracker.heads), tuple(tracker.routes), tuple(tracker.multiples), watcher.records),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Tracker, rule, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import Tracker, is_weight, rule, tensors_in, unknown
 from prunekit.pruning.structured.coupling_solver import Ids
 
 
@@ -29,7 +29,8 @@ def look_up(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out
         unknown(tracker, "index", args, kwargs)
         return
     (dim,), axes = places, list(tracker.axes(x))
-    tracker.freeze(x, "rows are picked by number", [dim])
+    if not (dim == 0 and x.dim() > 1 and is_weight(x) and tracker.route(axes[dim])):
+        tracker.freeze(x, "rows are picked by number", [dim])
     if x.dim() == 2:
         tracker.makes(x, axes[1 - dim])
     tracker.put(out, [*axes[:dim], *[None] * told[dim].dim(), *axes[dim + 1 :]])
@@ -47,7 +48,11 @@ def embedding_bag(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any
 def gather(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Elements are picked along one axis, which stays; along the others the table of numbers is as long."""
     x, dim, index = args[0], args[1] % args[0].dim(), args[2]
-    tracker.freeze(x, "elements are picked from this axis", [dim])
+    chosen, along = tracker.chosen_by(index), tracker.axes(x)[dim]
+    if chosen is not None and along is not None and chosen.size == along.size:
+        tracker.variables.tie(along, chosen, tracker.at("choice of the largest"))
+    else:
+        tracker.freeze(x, "elements are picked from this axis", [dim])
     axes: list[Ids | None] = []
     for axis, (found, wanted) in enumerate(zip(tracker.axes(x), tracker.axes(index), strict=True)):
         same = axis != dim and x.shape[axis] == index.shape[axis]

@@ -110,6 +110,18 @@ def _product(tracker: Tracker, x: Tensor, w: Tensor, out: Tensor) -> None:
     tracker.put(out, [*batch, left[-2], right[-1]])
 
 
+@rule("_grouped_mm", "grouped_mm_fallback")
+def experts(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Multiply runs of rows of ``x`` with one matrix each of ``w``: those of experts, which go with what chooses them."""
+    left, (packed, into, outputs) = tracker.axes(args[0]), tracker.axes(args[1])
+    if not tracker.route(packed):
+        tracker.freeze(args[1], "experts that are chosen otherwise than by the largest", [0])
+    tracker.tie(left[-1], into, "input of")
+    tracker.multiples += [(ids, 16 // args[0].element_size()) for ids in (into, outputs) if ids is not None]  # rows begin at whole 16 bytes
+    tracker.makes(args[1], outputs)
+    tracker.put(out, [left[0], outputs])
+
+
 @rule("_trilinear")
 def trilinear(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Multiply three tensors that are brought to the same axes, and add up along some: a bilinear layer."""

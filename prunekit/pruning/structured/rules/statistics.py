@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prunekit.pruning.structured.axis_tracker import Tracker, rule, tensors_in
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE
-from prunekit.pruning.structured.hand_written_norms import MEAN, SPREAD, SQUARE
+from prunekit.pruning.structured.hand_written_norms import MEAN, SHARES, SPREAD, SQUARE
 from prunekit.pruning.structured.rules.elementwise import broadcast
 from prunekit.pruning.structured.rules.shapes import halves
 
@@ -136,12 +136,22 @@ def add_up(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     _left(tracker, args[0], gone, out)
 
 
+SOFTMAX = "a softmax"
+
+
 def _along(told: str, names: tuple[str, ...], place: int = 1) -> None:
     """Register operations that mix one axis, which stays, and let the others pass; ``place`` is where the axis stands."""
 
     def normalise(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         x, given = args[0], kwargs.get("dim", args[place] if len(args) > place else None)
         dim = (-1 if given is None or isinstance(given, bool) else given) % x.dim()
+        if told == SOFTMAX:
+            found = tracker.axes(x)[dim]
+            if found is not None:
+                tracker.choose(dim, found)
+            tracker.pending.add(out, found, tracker.at(f"{told} over this axis"), x, SHARES)
+            tracker.put(out, tracker.axes(x))
+            return
         tracker.freeze(x, f"{told} over this axis", [dim])
         for result in tensors_in(out):
             tracker.put(result, [None if a == dim else found for a, found in enumerate(tracker.axes(x))])
@@ -149,10 +159,20 @@ def _along(told: str, names: tuple[str, ...], place: int = 1) -> None:
     rule(*names)(normalise)
 
 
-_along("a softmax", ("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax"))
+_along(SOFTMAX, ("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax"))
 _along("a running sum", ("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"))
 _along("a sort", ("sort", "argsort", "kthvalue_values"))
-_along("a choice of the largest", ("topk",), place=2)
+
+
+@rule("topk")
+def largest(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Choose along one axis from those that stay; the others pass."""
+    x, dim = args[0], (args[2] if len(args) > 2 else -1) % args[0].dim()
+    found = tracker.axes(x)[dim]
+    if found is not None:
+        tracker.choose(dim, found, args[1], out[1])
+    for result in out:
+        tracker.put(result, [None if a == dim else passing for a, passing in enumerate(tracker.axes(x))])
 
 
 @rule("glu")
