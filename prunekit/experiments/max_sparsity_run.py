@@ -12,8 +12,8 @@ from prunekit.config.recovery import Recovery
 from prunekit.evaluation.max_sparsity import Confirmation, Furthest, confirm, furthest
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.experiment import Bench, Keeper, point_of
-from prunekit.experiments.loading import load
 from prunekit.experiments.requests import Request, SweepRequest
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import known_points
 

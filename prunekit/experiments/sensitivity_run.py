@@ -19,10 +19,10 @@ from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity
 from prunekit.evaluation.sweep import split_of
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.identity import data_hash, digest, installed, this_machine, trained_on, weights_of
-from prunekit.experiments.loading import load
 from prunekit.experiments.naming import dense_run
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.requests import Request
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import described, evaluated, is_packed, pack_all, unpack_all
 

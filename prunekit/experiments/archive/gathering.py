@@ -13,7 +13,7 @@ from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
 from prunekit.experiments.archive.manifest import ArchiveError
 from prunekit.experiments.load_run import Opened
-from prunekit.experiments.loading import load
+from prunekit.experiments.sources import load
 from prunekit.models.info import ModelInfo, info
 from prunekit.models.load import load_model
 from prunekit.models.outputs import joined
