@@ -21,7 +21,7 @@ from prunekit.plots.theme import run_colour
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import data_cache, job_sources, measuring, model_cache
+from prunekit.ui.shared import job_sources, measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
@@ -126,7 +126,7 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     model, of_data = job_sources.lend(now, loaded, data)
     whole = getattr(data, split)
     images = 0 if now.measured_images >= len(whole) else now.measured_images
-    weights, hashed = model_cache.weights_known(loaded.source, tuple(whole[0][0].shape)), data_cache.images_known(whole)
+    weights, hashed = model_cache.weights_known(loaded.source, tuple(whole[0][0].shape)), model_cache.images_known(whole)
     found, free = [], now.change(overrides=()) if now.targets else now  # targets leave no room but for one total
     for curve in curves_of(now):
         request = SweepRequest(

@@ -22,7 +22,7 @@ from prunekit.tasks.metrics import Metric
 from prunekit.tasks.resolver import resolve
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
-from prunekit.ui.shared import data_cache
+from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
@@ -69,8 +69,8 @@ def key_of(*parts: object) -> str:
 
 def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
     """Return what identifies the model and the data of a measurement."""
-    name = data_cache.data_name(settings, loaded)
-    return (loaded.source, name, settings.limit, data_cache.data_code(name, loaded))
+    name = model_cache.data_name(settings, loaded)
+    return (loaded.source, name, settings.limit, model_cache.data_code(name, loaded))
 
 
 def start(key: str, title: str, work: Work, *, alone: bool = False) -> None:
@@ -135,7 +135,7 @@ def baseline_key(settings: Settings, loaded: Loaded) -> str:
 
 def quality_title(settings: Settings, loaded: Loaded) -> str:
     """Return what the quality of a model on the data in use is called; that of a classifier's where there are no data."""
-    data = data_cache.data_here(settings, loaded)
+    data = model_cache.data_here(settings, loaded)
     return (ACCURACY if data is None else resolve(loaded.model, data).headline).title
 
 
@@ -150,8 +150,8 @@ def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
 def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
     """Return the card's accuracy where the sample's own weights and its own data, all of them, are in use."""
     data = loaded.info.data
-    own = loaded.source == loaded.source.plain and data is not None and data_cache.known_data(loaded).get(data) == DataId(data)
-    usual = own and data_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
+    own = loaded.source == loaded.source.plain and data is not None and model_cache.known_data(loaded).get(data) == DataId(data)
+    usual = own and model_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
     return card_figure(loaded.info.card, data) if usual and data else None
 
 
@@ -163,7 +163,7 @@ def baseline(settings: Settings, loaded: Loaded) -> Figure | None:
     found = finished(baseline_key(settings, loaded))
     if found is None:
         return None
-    where = f"test split of {data_cache.data_name(settings, loaded)}"
+    where = f"test split of {model_cache.data_name(settings, loaded)}"
     return Figure(found.value, found.low, found.high, found.n, where, found.chance, found.metric)
 
 

@@ -15,7 +15,7 @@ from prunekit.models.entries import ModelEntry
 from prunekit.models.layers import weight_of
 from prunekit.ui import routes
 from prunekit.ui.components.show import plus_minus, said, tag
-from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
 from sample_models import SAMPLES
@@ -91,7 +91,7 @@ def _card(entry: ModelEntry) -> None:
     source, data = Source(entry.name), _data_of(entry)
     try:
         counts, file_size = model_cache.counts_of(source), model_cache.size_of(source)
-        here = data_cache.at_hand(data)
+        here = model_cache.at_hand(data)
         strip = None if entry.name in TABLES else thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:
         st.markdown(f"**{entry.title}**")
@@ -124,7 +124,7 @@ def _data_of(entry: ModelEntry) -> str:
 def _availability(entry: ModelEntry) -> str:
     """Say whether the model's data have to be downloaded."""
     name = _data_of(entry)
-    return ":green-badge[no download]" if data_cache.at_hand(name) else f":gray-badge[{name} is downloaded at first use]"
+    return ":green-badge[no download]" if model_cache.at_hand(name) else f":gray-badge[{name} is downloaded at first use]"
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
     Looks at the first 256 test samples: those it gets wrong come first, so that a good model still shows a mistake.
     """
     loaded = model_cache.load(source)
-    everything = data_cache.data_at(images, source)
+    everything = model_cache.data_at(images, source)
     if everything is None:
         return []
     split = everything.test

@@ -12,9 +12,8 @@ from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.models.info import numbered
 from prunekit.ui.components import show
-from prunekit.ui.shared import data_cache, model_cache
-from prunekit.ui.shared.data_cache import source_of
-from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.shared import model_cache
+from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
 from prunekit.ui.state.address import CODECS
@@ -38,10 +37,10 @@ def are_asked(now: Settings) -> bool:
 def fields(now: Settings) -> None:
     """Show the fields, each filled with what was given here, or with what model and data say."""
     try:
-        loaded = model_cache.load(source_of(now))
+        loaded = model_cache.load(Source.of(now))
     except PrunekitError:  # the page says why
         return
-    data = data_cache.data_here(now, loaded)
+    data = model_cache.data_here(now, loaded)
     known = _known(loaded, data)
     boxes = st.columns([2, 2, 2, 3])
     for box, field in zip(boxes, FORMS, strict=True):
