@@ -2,9 +2,9 @@
 
 from prunekit.experiments.home import home, store
 from prunekit.experiments.identity import data_hash, measurement_id, run_id, trained_on, weights_of
-from prunekit.experiments.loading import use_loader
 from prunekit.experiments.records import Label, Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.sources import use_loader
 from prunekit.experiments.store import RunStore, Stored
 from prunekit.experiments.sweep_run import measure_one, sweep_through
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
-from prunekit.config import validation as check
 from prunekit.config.kinds import Share
 from prunekit.config.recovery import Recovery
-from prunekit.errors import SpecError
 from prunekit.evaluation.max_sparsity import Confirmation, Furthest, confirm, furthest
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.experiment import Bench, Keeper, point_of
-from prunekit.experiments.identity import digest
-from prunekit.experiments.loading import load
-from prunekit.experiments.requests import SweepRequest
+from prunekit.experiments.requests import Request, SweepRequest
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import known_points
 
@@ -25,7 +21,7 @@ EXPECTED = 9  # evaluations, for the progress: a bracket of 0.1 narrowed to 0.00
 
 
 @dataclass(frozen=True)
-class FurthestRequest:
+class FurthestRequest(Request):
     """How far a setting can go.
 
     Parameters
@@ -36,29 +32,13 @@ class FurthestRequest:
         Loss of accuracy that is allowed, a fraction.
     """
 
+    what = "furthest"
     sweep: SweepRequest
     allowed: float
 
     def __post_init__(self) -> None:
         """Validate the loss."""
         object.__setattr__(self, "allowed", Share()("allowed", self.allowed))
-
-    @property
-    def id(self) -> str:
-        """What it is called: the same for equal requests."""
-        return digest(self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present."""
-        return {"sweep": self.sweep.to_dict(), "allowed": self.allowed}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> FurthestRequest:
-        """Build from plain values; unknown keys are refused."""
-        check.known_keys("furthest", values, ["sweep", "allowed"])
-        if set(values) != {"sweep", "allowed"}:
-            raise SpecError("furthest needs a sweep and an allowed loss: add what is missing")
-        return cls(SweepRequest.from_dict(values["sweep"]), values["allowed"])
 
 
 @dataclass(frozen=True)

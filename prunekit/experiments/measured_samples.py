@@ -8,8 +8,8 @@ from typing import Any
 from prunekit.config.ids import DataId, ModelId
 from prunekit.evaluation.sweep import split_of
 from prunekit.experiments.identity import data_hash, installed, measurement_id
-from prunekit.experiments.loading import load
 from prunekit.experiments.records import Run, what_of
+from prunekit.experiments.sources import load
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.tasks.base import Task
 from prunekit.tasks.resolver import resolve

@@ -17,10 +17,10 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, digest, measurement_id
-from prunekit.experiments.loading import load
 from prunekit.experiments.records import Measurement, Run, what_of
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.latency.quantised import quantise
 from prunekit.models.cost import count

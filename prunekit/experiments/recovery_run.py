@@ -20,11 +20,11 @@ from prunekit.evaluation.sweep import Made
 from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash
-from prunekit.experiments.loading import load
 from prunekit.experiments.naming import course
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_structure import layers_of
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.models.folder import is_folder, write_folder

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from prunekit.config import validation as check
 from prunekit.config.choices import SPLITS
@@ -17,20 +17,45 @@ from prunekit.evaluation.sweep import points_of
 from prunekit.experiments.identity import digest
 
 
-def _plain(request: Any) -> dict[str, Any]:
-    """Return the fields of a request as plain values."""
-    values = {f.name: getattr(request, f.name) for f in fields(request)}
-    return {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in values.items()}
+class Request:
+    """A frozen dataclass with a form in plain values, by which it is called and which a job's row holds."""
+
+    what: ClassVar[str]
+    """As messages call it."""
+
+    @property
+    def id(self) -> str:
+        """What it is called: the same for equal requests."""
+        return digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, every field present."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: _plain(value) for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from plain values; unknown keys are refused."""
+        known: tuple[Field[Any], ...] = fields(cls)  # type: ignore[arg-type]
+        check.known_keys(cls.what, values, [f.name for f in known])
+        missing = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING and f.name not in values]
+        if missing:
+            raise SpecError(f"{cls.what} has no {' and no '.join(missing)}: add it")
+        hints = get_type_hints(cls)
+        return cls(**{name: _built(hints[name], value) for name, value in values.items()})
 
 
-def _told(cls: Any, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain values as the fields of a request."""
-    check.known_keys(what, values, [f.name for f in fields(cls)])
-    missing = [name for name in ("model", "data", "spec") if name not in values]
-    if missing:
-        raise SpecError(f"{what} has no {' and no '.join(missing)}: add it")
-    parts: dict[str, Any] = {"model": ModelId, "data": DataId, "spec": PruneSpec, "recovery": Recovery}
-    return {name: parts[name].from_dict(value) if name in parts and value is not None else value for name, value in values.items()}
+def _plain(value: Any) -> Any:
+    """Return a field as plain values."""
+    return value.to_dict() if hasattr(value, "to_dict") else list(value) if isinstance(value, tuple) else value
+
+
+def _built(hint: Any, value: Any) -> Any:
+    """Return plain values as a field of some type, or that type or None, takes them."""
+    for kind in get_args(hint) or (hint,):
+        if hasattr(kind, "from_dict") and value is not None:
+            return kind.from_dict(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check(request: Any) -> None:
@@ -47,7 +72,7 @@ def _check(request: Any) -> None:
 
 
 @dataclass(frozen=True)
-class SweepRequest:
+class SweepRequest(Request):
     """Accuracy of one setting against sparsity.
 
     Parameters
@@ -75,6 +100,7 @@ class SweepRequest:
         If a field is not valid; the message says what to do.
     """
 
+    what = "sweep"
     model: ModelId
     data: DataId
     spec: PruneSpec
@@ -97,29 +123,27 @@ class SweepRequest:
             object.__setattr__(self, "sparsities", points)
         object.__setattr__(self, "spec", self.spec.at(0.0))
 
-    @property
-    def id(self) -> str:
-        """What it is called: the same for equal requests."""
-        return digest(self.to_dict())
-
     def seeded(self, seed: int, sparsities: tuple[float, ...] | None) -> SweepRequest:
         """Return the same request with another seed, measured where it is said; the seed of the recovery moves as far."""
         spec, recovery = replace(self.spec, seed=seed), replace(self.recovery, seed=self.recovery.seed + seed - self.spec.seed)
         return replace(self, spec=spec, recovery=recovery, sparsities=sparsities)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present."""
-        return {**_plain(self), "sparsities": None if self.sparsities is None else list(self.sparsities)}
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SweepRequest:
-        """Build from plain values; unknown keys are refused."""
-        told = _told(cls, "sweep", values)
-        return cls(**{**told, "sparsities": None if told.get("sparsities") is None else tuple(told["sparsities"])})
+@dataclass(frozen=True)
+class RepeatsRequest(Request):
+    """A sweep with so many seeds, from its own on."""
+
+    what = "repeats"
+    sweep: SweepRequest
+    repeats: int
+
+    def __post_init__(self) -> None:
+        """Validate their number."""
+        check.whole("repeats", self.repeats, 1)
 
 
 @dataclass(frozen=True)
-class AccuracyRequest:
+class AccuracyRequest(Request):
     """Accuracy of one model: pruned as a setting says, or dense.
 
     Parameters
@@ -132,6 +156,7 @@ class AccuracyRequest:
         The setting, with its own sparsity, threshold or pattern; None for the dense model.
     """
 
+    what = "accuracy"
     model: ModelId
     data: DataId | None
     spec: PruneSpec | None
@@ -147,16 +172,20 @@ class AccuracyRequest:
         if self.spec is not None and not isinstance(self.spec, PruneSpec):
             raise SpecError(f"spec must be a PruneSpec or None; got {self.spec!r}")
 
-    @property
-    def id(self) -> str:
-        """What it is called: the same for equal requests."""
-        return digest(self.to_dict())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present."""
-        return _plain(self)
+@dataclass(frozen=True)
+class SaveRequest(AccuracyRequest):
+    """What an `AccuracyRequest` leads to, to be saved as a run ``called`` as somebody wished."""
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> AccuracyRequest:
-        """Build from plain values; unknown keys are refused."""
-        return cls(**_told(cls, "accuracy", values))
+    called: str = ""
+
+
+@dataclass(frozen=True)
+class FillRequest(Request):
+    """What runs lack on a part of some data; ``sizes`` too unless it says no."""
+
+    what = "fill"
+    runs: tuple[str, ...]
+    data: DataId
+    split: str
+    sizes: bool = True

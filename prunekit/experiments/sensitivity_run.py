@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,18 +19,18 @@ from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity
 from prunekit.evaluation.sweep import shape_of, split_of
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.identity import data_hash, digest, for_task, installed, this_machine, trained_on, weights_of
-from prunekit.experiments.loading import load
 from prunekit.experiments.naming import dense_run
 from prunekit.experiments.records import Measurement
+from prunekit.experiments.requests import Request
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import described, evaluated, is_packed, pack_all, unpack_all
-from prunekit.tasks.input_form import form_of_data
 
 WHAT = "sensitivity"
 
 
 @dataclass(frozen=True)
-class SensitivityRequest:
+class SensitivityRequest(Request):
     """Each layer or group of a model pruned alone.
 
     Parameters
@@ -47,6 +47,7 @@ class SensitivityRequest:
         Of each layer or group.
     """
 
+    what = WHAT
     model: ModelId
     data: DataId
     spec: PruneSpec
@@ -64,27 +65,6 @@ class SensitivityRequest:
         plain = PruneSpec(mode=s.mode, criterion=s.criterion, seed=s.seed, samples=s.samples, layers=s.layers)
         object.__setattr__(self, "spec", plain)
         object.__setattr__(self, "sparsities", tuple(Share()("sparsities", share) for share in self.sparsities))
-
-    @property
-    def id(self) -> str:
-        """What it is called: the same for equal requests."""
-        return digest(self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present."""
-        parts = {"model": self.model.to_dict(), "data": self.data.to_dict(), "spec": self.spec.to_dict()}
-        return {**parts, "split": self.split, "images": self.images, "sparsities": list(self.sparsities)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SensitivityRequest:
-        """Build from plain values; unknown keys are refused."""
-        check.known_keys(WHAT, values, ["model", "data", "spec", "split", "images", "sparsities"])
-        missing = [name for name in ("model", "data", "spec") if name not in values]
-        if missing:
-            raise SpecError(f"{WHAT} has no {' and no '.join(missing)}: add it")
-        parts: dict[str, Any] = {"model": ModelId, "data": DataId, "spec": PruneSpec}
-        told = {name: parts[name].from_dict(value) if name in parts else value for name, value in values.items()}
-        return cls(**{**told, "sparsities": tuple(told.get("sparsities", SPARSITIES))})
 
 
 def sense(

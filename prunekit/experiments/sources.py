@@ -1,8 +1,8 @@
-"""What a run was made from: its dense model and its images, and that both are still what they were."""
+"""What work is done on: models and data loaded afresh or lent, and what a run was made from, that it is still what it was."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,43 @@ from torch import nn
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
+from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError, RunGone
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, run_id, trained_on, weights_of
-from prunekit.experiments.loading import load
 from prunekit.experiments.records import QUALITY, Run
 from prunekit.experiments.store import RunStore
 from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.models.state import state_hash
+
+Loader = Callable[[ModelId, DataId | None], tuple[nn.Module, Any]]
+
+
+def fresh(model_id: ModelId, data_id: DataId | None) -> tuple[nn.Module, Any]:
+    """Load a model and its data, where there are any; sizes and pixels come from the model's card."""
+    model = load_model(model_id)
+    return model, None if data_id is None else load_data(data_id, model=model)
+
+
+_LOADER: list[Loader] = [fresh]
+
+
+def load(model_id: ModelId, data_id: DataId | None) -> tuple[nn.Module, Any]:
+    """Return a dense model, never to be written to, and data; None for none."""
+    return _LOADER[-1](model_id, data_id)
+
+
+def use_loader(loader: Loader) -> None:
+    """Let another function give models and data in this process: the dashboard's server keeps them, uploads included.
+
+    Parameters
+    ----------
+    loader : callable
+        Takes a `ModelId` and a `DataId` or None; what it returns is shared and stays as it is.
+    """
+    _LOADER[:] = [loader]
+
 
 Shape = tuple[int, ...]
 

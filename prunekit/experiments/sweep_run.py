@@ -16,8 +16,8 @@ from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sweep import SweepPoint, measured
 from prunekit.experiments.experiment import Bench, Keeper, Request, point_of
 from prunekit.experiments.identity import installed
-from prunekit.experiments.loading import load
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore, Stored
 
 Report = Callable[[SweepPoint], object]

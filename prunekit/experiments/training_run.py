@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
 
-from prunekit.config import validation as check
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Training
 from prunekit.data.load import load_data
-from prunekit.errors import SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import checkpoints
-from prunekit.experiments.identity import data_hash, digest, run_id, weights_of
+from prunekit.experiments.identity import data_hash, run_id, weights_of
 from prunekit.experiments.records import Measurement, Run
+from prunekit.experiments.requests import Request
 from prunekit.experiments.run_probe import vouched
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
@@ -35,7 +34,7 @@ Report = Callable[[Epoch], object]
 
 
 @dataclass(frozen=True)
-class TrainRequest:
+class TrainRequest(Request):
     """A sample to train from scratch.
 
     Parameters
@@ -48,28 +47,10 @@ class TrainRequest:
         Epochs, rate, seed.
     """
 
+    what = "train"
     model: ModelId
     data: DataId
     training: Training = field(default_factory=Training)
-
-    @property
-    def id(self) -> str:
-        """What it is called: the same for equal requests."""
-        return digest(self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present."""
-        return {"model": self.model.to_dict(), "data": self.data.to_dict(), "training": self.training.to_dict()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrainRequest:
-        """Build from plain values; unknown keys are refused."""
-        check.known_keys("train", values, ["model", "data", "training"])
-        missing = [name for name in ("model", "data") if name not in values]
-        if missing:
-            raise SpecError(f"train has no {' and no '.join(missing)}: add it")
-        training = Training.from_dict(values.get("training") or {})
-        return cls(ModelId.from_dict(values["model"]), DataId.from_dict(values["data"]), training)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,10 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.load_run import Opened, open_run
-from prunekit.experiments.loading import load
 from prunekit.experiments.predict_run import predictions
 from prunekit.experiments.records import Run
 from prunekit.experiments.run_structure import structure_of
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers

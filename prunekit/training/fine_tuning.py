@@ -19,11 +19,11 @@ from prunekit.models.running import task_of
 from prunekit.models.training_recipe import training_of
 from prunekit.pruning.influence import check_influence
 from prunekit.tasks.base import Task
-from prunekit.training.epochs import Report, fit
 from prunekit.training.images import Augmentation, TrainingSamples, training_split
 from prunekit.training.learning_rate import rates_of
 from prunekit.training.result import Tuned
 from prunekit.training.train_config import Course, steps_of
+from prunekit.training.trainer import Report, fit
 from sample_models.recipes import Teaching, TrainRecipe
 
 PLAIN = "how this model was trained is not known: its images are not shifted or mirrored"

@@ -14,11 +14,11 @@ from prunekit.errors import RecoveryError
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.meta_copy import check_plain
-from prunekit.training.epochs import Report, fit
 from prunekit.training.images import Augmentation, TrainingSamples, training_split
 from prunekit.training.learning_rate import one_cycle
 from prunekit.training.result import Tuned
 from prunekit.training.train_config import Course, steps_of
+from prunekit.training.trainer import Report, fit
 from sample_models import SAMPLES, Sample
 from sample_models.recipes import TrainRecipe
 

@@ -15,11 +15,11 @@ from prunekit.models.info import info, remember
 from prunekit.pruning.api import prune, sample_shape
 from prunekit.pruning.result import PruneResult
 from prunekit.training.batchnorm import NONE_LEFT, norms_left, norms_of, recalibrate
-from prunekit.training.epochs import Report
 from prunekit.training.fine_tuning import Tuner
 from prunekit.training.images import training_split
 from prunekit.training.pruning_steps import Cut, cutter, settings_of
 from prunekit.training.result import Recovered
+from prunekit.training.trainer import Report
 
 
 def recover(

@@ -41,10 +41,10 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.importing import import_archive
-from prunekit.experiments.loading import use_loader
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
+from prunekit.experiments.sources import use_loader
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import sweep_through
 from prunekit.models.drafts import clear

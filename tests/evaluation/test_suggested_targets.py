@@ -273,3 +273,10 @@ def test_targets_for_weights_are_what_pruning_by_them_gives(model: nn.Module, go
     assert 1 - done.after.effective_macs / dense.macs == pytest.approx(given_.macs, abs=0.002)
     for target, row in zip(given_.targets, done.layers, strict=True):
         assert row.sparsity == pytest.approx(target.sparsity)
+
+
+def test_what_saves_nothing_more_is_not_removed():
+    drops, gains = [np.array([0.0, 0.01, 0.01])], [np.array([0.0, 5.0, 5.0])]
+    assert most_within(drops, gains, 0.02).tolist() == [1]
+    assert least_for(drops, gains, 5.0).tolist() == [1]
+    assert most_within([np.zeros(3), np.zeros(2)], [np.zeros(3), np.zeros(2)], 0.0).tolist() == [0, 0]

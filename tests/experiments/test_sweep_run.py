@@ -21,10 +21,10 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sweep import sweep
-from prunekit.experiments import experiment, loading, sweep_run
+from prunekit.experiments import experiment, sources, sweep_run
 from prunekit.experiments.identity import data_hash, weights_of
-from prunekit.experiments.loading import use_loader
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.sources import use_loader
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import known_seeds, measure_one, sweep_seeds, sweep_through
 from prunekit.models.load import load_model
@@ -223,7 +223,7 @@ def test_models_and_data_can_come_from_whoever_keeps_them(store: RunStore, model
     try:
         sweep_through(replace(REQUEST, model=ModelId("digits_mlp", weights="upload:abc")), store)
     finally:
-        use_loader(loading.fresh)
+        use_loader(sources.fresh)
     assert asked == [(ModelId("digits_mlp", weights="upload:abc"), DATA)]
 
 

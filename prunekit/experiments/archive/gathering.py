@@ -15,7 +15,7 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import eval_mode
 from prunekit.experiments.archive.manifest import ArchiveError
 from prunekit.experiments.load_run import Opened
-from prunekit.experiments.loading import load
+from prunekit.experiments.sources import load
 from prunekit.models.info import ModelInfo, info
 from prunekit.models.load import load_model
 from prunekit.models.outputs import joined

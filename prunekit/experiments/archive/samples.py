@@ -21,8 +21,8 @@ from prunekit.errors import DataError, PrunekitError
 from prunekit.experiments.archive.gathering import Gathered
 from prunekit.experiments.archive.manifest import SAMPLES, ArchiveError
 from prunekit.experiments.load_run import Opened
-from prunekit.experiments.loading import load
 from prunekit.experiments.records import QUALITY, Measurement
+from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.models.outputs import joined
 from prunekit.models.probe import rounding

@@ -6,13 +6,47 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.progress import Cancelled
-from prunekit.experiments.jobs.gate import Gate
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments.jobs.job import Job, Work, workers
+
+LOOK_S = 0.2
+
+
+class Gate:
+    """Lets work in: any number at a time, or one that has to be alone. Whoever waits to be alone keeps later ones out."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._alone = False
+        self._asking = 0
+
+    @contextmanager
+    def enter(self, alone: bool, progress: Progress) -> Iterator[None]:
+        """Wait until there is room, and hold it; `Cancelled` if the work is no longer wanted meanwhile."""
+        with self._changed:
+            self._asking += alone
+            try:
+                while self._alone or (self._inside if alone else self._asking):
+                    self._changed.wait(LOOK_S)
+                    progress.check()
+            finally:
+                self._asking -= alone
+            self._inside += 1
+            self._alone = alone
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._alone = False if alone else self._alone
+                self._changed.notify_all()
+
 
 MOST_FINISHED = 64
 

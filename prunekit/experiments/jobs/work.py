@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from prunekit.config import validation as check
-from prunekit.config.ids import DataId
 from prunekit.errors import StoreError
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import SweepPoint
@@ -16,7 +14,7 @@ from prunekit.experiments.max_sparsity_run import Answer, FurthestRequest, find_
 from prunekit.experiments.quantised_run import Quantised, quantise_through
 from prunekit.experiments.records import Run
 from prunekit.experiments.recovery_run import Stage, recover_through
-from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.requests import AccuracyRequest, FillRequest, RepeatsRequest, SaveRequest, SweepRequest
 from prunekit.experiments.save_run import save as save_through
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.store import RunStore
@@ -45,24 +43,21 @@ def quantise(request: dict[str, Any], job: Job) -> Quantised:
 
 @kind("save")
 def save(request: dict[str, Any], job: Job) -> Run:
-    """Save what an `AccuracyRequest` leads to as a run, ``called`` as somebody wished."""
-    asked = {name: value for name, value in request.items() if name != "called"}
-    called = str(request.get("called", ""))
-    return save_through(AccuracyRequest.from_dict(asked), _store(job), job.progress, called=called)
+    """Carry out a `SaveRequest`."""
+    asked = SaveRequest.from_dict(request)
+    return save_through(asked, _store(job), job.progress, called=asked.called)
 
 
 @kind("fill")
 def fill(request: dict[str, Any], job: Job) -> None:
-    """Measure what ``runs`` lack on the ``split`` of the ``data``; ``sizes`` too unless it says no."""
-    check.known_keys("fill", request, ["runs", "data", "split", "sizes"])
-    said: list[str] = []
+    """Carry out a `FillRequest`; what could not be measured is said together."""
+    asked, said = FillRequest.from_dict(request), list[str]()
 
     def warn(sentence: str) -> None:
         said.append(sentence)
         job.warn("; ".join(said))
 
-    asked = (request["runs"], DataId.from_dict(request["data"]), request["split"], _store(job))
-    fill_through(*asked, sizes=request.get("sizes", True), progress=job.progress, warn=warn)
+    fill_through(asked.runs, asked.data, asked.split, _store(job), sizes=asked.sizes, progress=job.progress, warn=warn)
 
 
 def _store(job: Job) -> RunStore:
@@ -91,9 +86,8 @@ def sweep(request: dict[str, Any], job: Job) -> list[SweepPoint]:
 @kind("repeats")
 def repeats(request: dict[str, Any], job: Job) -> list[SweepPoint]:
     """Carry out the ``sweep`` of a request with ``repeats`` seeds; the later ones measure where the first one did."""
-    check.known_keys("repeats", request, ["sweep", "repeats"])
-    count = check.whole("repeats", request["repeats"], 1)
-    sweeps = sweep_seeds(SweepRequest.from_dict(request["sweep"]), count, job.store, job.progress, job.add)
+    asked = RepeatsRequest.from_dict(request)
+    sweeps = sweep_seeds(asked.sweep, asked.repeats, job.store, job.progress, job.add)
     return [point for points in sweeps for point in points]
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import DataError
-from prunekit.experiments.loading import fresh, use_loader
+from prunekit.experiments.sources import fresh, use_loader
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.cache import LRU
 from prunekit.ui.shared.model_cache import Loaded

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -12,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from prunekit.config.ids import DataId, ModelId
+from prunekit.experiments.job_rows import STALE_S
 from prunekit.experiments.jobs.board import Board, key_of
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.jobs.kinds import KINDS
-from prunekit.experiments.jobs.owner import STALE_S, alive, new_owner
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.store import RunStore
 from tests.experiments.jobs.another import Server, context
@@ -62,30 +59,6 @@ def left_behind(store: RunStore, *names: str) -> None:
     for name in names:
         ask(board, name)
     rewrite(store, began="long ago")
-
-
-def test_a_process_is_known_by_its_id_and_its_beginning() -> None:
-    me = new_owner()
-    assert new_owner() != me  # each board has a name of its own
-    assert alive(me, 0.0)
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    told = {**json.loads(me), "pid": child.pid, "began": psutil.Process(child.pid).create_time()}
-    assert alive(json.dumps(told), 0.0)
-    child.kill()
-    child.wait()
-    assert not alive(json.dumps(told), time.time())
-    assert not alive(json.dumps({**json.loads(me), "began": "long ago"}), time.time())
-
-
-def test_a_process_on_another_machine_is_known_by_its_heartbeat() -> None:
-    told = json.dumps({**json.loads(new_owner()), "host": "another"})
-    assert alive(told, time.time())
-    assert not alive(told, time.time() - STALE_S - 1)
-
-
-@pytest.mark.parametrize("told", ["", "{}", "[]", "nonsense", '{"host": 1, "pid": "x", "began": ""}'])
-def test_nobody_is_dead(told: str) -> None:
-    assert not alive(told, time.time())
 
 
 def test_work_of_the_dead_is_taken_up_in_its_old_order_and_wanted_by_nobody(store: RunStore, gate: Gate) -> None:

@@ -101,3 +101,16 @@ def test_a_store_that_fails_costs_the_keeping_alone(store):
     rows = report(row("dense", 1.0), row("masked", 1.0))
     assert keep_timed(rows, ModelId("digits_mlp"), model, timed, Keeper(store, Progress(warn=said.append))) == {}
     assert len(said) == 1 and "disk is full" in said[0]
+
+
+SETTINGS = ({"batch": 1}, {"batch": 8}, {"threads": 2}, {"runtime": "compile"})
+
+
+def test_each_batch_number_of_threads_and_runtime_is_a_measurement_of_its_own(store):
+    rows = [replace(row("smaller", 1.0 + place), **setting) for place, setting in enumerate(SETTINGS)]
+    keep_latency(report(*rows), NAMES, store)
+    kept = {seen.value["median_ms"]: seen for seen in latencies(store, SMALL.id)}
+    assert len(kept) == len(SETTINGS)
+    for one in rows:
+        seen = kept[one.median_ms]
+        assert (seen.value["batch"], seen.value["threads"], seen.runtime) == (one.batch, one.threads, one.runtime)

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from prunekit.evaluation.progress import QUIET, Cancelled, Progress
-from prunekit.experiments.jobs.gate import Gate
-from prunekit.experiments.jobs.queue import Queue
+from prunekit.experiments.jobs.queue import Gate, Queue
 
 
 class Beside:
