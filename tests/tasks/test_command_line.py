@@ -14,7 +14,7 @@ from prunekit.cli import main
 from tests.tasks.test_seam import MINE
 from tests.tasks.test_walk import DATA
 
-TRAINED = '''def model():
+TRAINED = """def model():
     torch.manual_seed(0)
     made, days = Tariff(), Days(300, 1)
     step = torch.optim.Adam(made.parameters(), 0.02)
@@ -23,7 +23,7 @@ TRAINED = '''def model():
         torch.nn.functional.mse_loss(made(days.load, days.kind)["demand"], days.demand).backward()
         step.step()
     return made
-'''
+"""
 FILE = MINE.replace("def model():\n    return Tariff()\n", TRAINED) + DATA
 METRIC = "mean_error"
 
