@@ -149,8 +149,9 @@ class Metric:
         """Return the figure in a form that resamples groups as groups, and a plain function that is a mean over samples all at once."""
         if isinstance(self.figure, (Sums, Weighted)):
             return self.figure
-        each = {id(rows): by_sample(self.figure, rows) for rows in seen}
-        if all(values is not None for values in each.values()):
+        tried = {id(rows): by_sample(self.figure, rows) for rows in seen}
+        each = {place: values for place, values in tried.items() if values is not None}
+        if len(each) == len(tried):
             return Sums(lambda rows: np.column_stack([each[id(rows)], np.ones(rows.n)]), lambda sums: sums[..., 0] / sums[..., 1])
         return Weighted(lambda seen, weights: [self.figure(seen.repeat(row)) for row in weights])
 
