@@ -18,6 +18,7 @@ from prunekit.runtimes.checking import MOST_ERROR, apart
 from prunekit.runtimes.faults import silence, traced_reason
 from prunekit.runtimes.onnx_session import OnnxSession
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.from_file import OwnTask
 from prunekit.tasks.input_form import samples_like
 
 _ONE_BATCH = (
@@ -83,8 +84,7 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
     path, part = Path(path), Path(f"{path}.part")
     own, inputs = copy.deepcopy(model).to("cpu", torch.float32).eval(), _noise(batch, input_shape)
     task = own_task(own)
-    with torch.inference_mode():
-        out = run(own, inputs) if task is None else task.forward(own, inputs)  # what does not run is told by its own error
+    out = _answer(own, inputs, task)  # what does not run is told by its own error
     found = file_outputs(own, out, inputs)
     if not found:
         raise ModelError("the model returns no tensor that can be found: return tensors, a tuple, a dict or a dataclass")
@@ -158,14 +158,20 @@ def _noise(batch: int, input_shape: Sequence[int]) -> Batch:
     return samples_like(input_shape, batch, torch.Generator().manual_seed(0)).to("cpu", torch.float32)
 
 
+def _answer(model: nn.Module, inputs: Batch, task: OwnTask | None) -> Any:
+    """Return what the model makes of a batch."""
+    with torch.inference_mode():
+        return run(model, inputs) if task is None else task.forward(model, inputs)
+
+
 def _verify(model: nn.Module, path: Path, inputs: Batch) -> None:
     """Raise unless the file gives the model's outputs for another batch than the one that was traced.
 
     Tracing takes for a constant what is computed outside of torch, and a number of samples that the code spells out.
     """
     try:
-        with torch.inference_mode():
-            expected = list(Flat(model, inputs)(*_tensors(inputs)))
+        task = own_task(model)
+        expected = list(task_tensors(_answer(model, inputs, task), task).values())
         found = OnnxSession(path, 1).outputs(inputs)
     except PrunekitError as error:
         raise RuntimeFault(_ONE_BATCH) from error

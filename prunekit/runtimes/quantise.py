@@ -57,8 +57,8 @@ def quantise_onnx(onnx: str | Path, samples: Iterable[Batch | Floats], path: str
     """
     if not Path(onnx).is_file():
         raise RuntimeFault(f"there is no file {onnx} to quantise: export the model to ONNX first")
-    reader = _reader(samples, Path(onnx))
     try:
+        reader = _reader(samples, Path(onnx))
         with silence(), tempfile.TemporaryDirectory(prefix="prunekit-int8-") as private:
             return _quantised(Path(onnx), reader, Path(path), Path(private), per_channel)
     except PrunekitError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from prunekit.tasks.observations import Observations
 
 HIGHER, LOWER = "higher", "lower"
 PERCENT = "%"
+MOST_TRIED, ALIKE = 1024, 1e-9
 Figure: TypeAlias = Callable[[Observations], float] | Sums | Weighted
 
 
@@ -78,7 +80,8 @@ class Metric:
 
     def interval(self, observations: Observations) -> tuple[float, float]:
         """Return the 95 % interval: by the bootstrap over samples, or over groups where there are any; NaN where none can be said."""
-        return bootstrap_interval(observations, self._figure(), groups=observations.groups)
+        how = None if isinstance(self.figure, (Sums, Weighted)) else "percentile"
+        return bootstrap_interval(observations, self._figure(observations), groups=observations.groups, method=how)
 
     def compare(self, a: Observations, b: Observations) -> Difference:
         """Return the figure of ``b`` minus that of ``a``, paired on the same samples in the same order.
@@ -89,7 +92,7 @@ class Metric:
             If they are not of the same samples.
         """
         self._check(a, b)
-        return bootstrap_difference(a, b, self._figure(), groups=a.groups)
+        return bootstrap_difference(a, b, self._figure(a, b), groups=a.groups)
 
     def summary(self, observations: Observations) -> dict[str, float | int | str | None]:
         """Return value, interval (None where none can be said), n, unit and direction: plain values for JSON."""
@@ -142,10 +145,14 @@ class Metric:
         text = f"{abs(shown):,.{decimals}f}"
         return f"−{text}" if shown < 0 and any(digit in "123456789" for digit in text) else text
 
-    def _figure(self) -> Any:
-        """Return the figure in a form that resamples groups as groups."""
+    def _figure(self, *seen: Observations) -> Any:
+        """Return the figure in a form that resamples groups as groups, and a plain function that is a mean over samples all at once."""
         if isinstance(self.figure, (Sums, Weighted)):
             return self.figure
+        tried = {id(rows): by_sample(self.figure, rows) for rows in seen}
+        each = {place: values for place, values in tried.items() if values is not None}
+        if len(each) == len(tried):
+            return Sums(lambda rows: np.column_stack([each[id(rows)], np.ones(rows.n)]), lambda sums: sums[..., 0] / sums[..., 1])
         return Weighted(lambda seen, weights: [self.figure(seen.repeat(row)) for row in weights])
 
     def _check(self, a: Observations, b: Observations) -> None:
@@ -154,6 +161,32 @@ class Metric:
             raise DataError(f"a paired comparison needs the same samples; got {a.n} and {b.n}. Measure both on the same data")
         if not a.same_samples(b):
             raise DataError("a paired comparison needs the same samples in the same order, and these differ. Measure both on the same data")
+
+
+def by_sample(figure: Callable[[Observations], float], seen: Observations) -> NDArray[np.float64] | None:
+    """Return a figure of each sample alone, where it is the mean of these over any choice of samples: told by trying some choices.
+
+    None where it is not, or where trying every sample would take longer than resampling.
+    """
+    if seen.groups is not None or not 1 < seen.n <= MOST_TRIED:
+        return None
+
+    def of(places: NDArray[np.int64]) -> float:
+        return float(figure(seen.take(places)))
+
+    generator, found = np.random.default_rng(0), np.full(seen.n, np.nan)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            for place in range(seen.n):
+                found[place] = of(np.array([place]))
+                if place == 1 and not np.isclose(of(np.arange(2)), found[:2].mean(), rtol=ALIKE, atol=0):
+                    return None
+            chosen = [generator.integers(0, seen.n, size) for size in (seen.n, seen.n, 1 + seen.n // 2, 3)]
+            alike = all(np.isclose(of(places), found[places].mean(), rtol=ALIKE, atol=0) for places in (np.arange(seen.n), *chosen))
+    except Exception:  # whatever a user's own code makes of a single sample
+        return None
+    return found if alike else None
 
 
 @dataclass(frozen=True)

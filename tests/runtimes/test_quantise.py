@@ -44,12 +44,12 @@ def training_only(n=50):
 
 def test_calibration_looks_at_mixed_training_images_only():
     batches = calibration_samples(training_only(), 20, seed=3)
-    firsts = np.concatenate([x[:, 0, 0, 0] for x in batches]) * 255
-    assert all(x.dtype == np.float32 and x.ndim == 4 and len(x) <= 32 for x in batches)
+    firsts = np.concatenate([batch.args[0][:, 0, 0, 0] for batch in batches]) * 255
+    assert all(x.args[0].dtype == torch.float32 and x.args[0].ndim == 4 and len(x) <= 32 for x in batches)
     assert len(firsts) == 20 == len(set(firsts.round().tolist()))
     assert (np.diff(firsts) < 0).any()  # in an order of its own, not that of the data
     again = calibration_samples(training_only(), 20, seed=3)
-    assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
+    assert all(torch.equal(a.args[0], b.args[0]) for a, b in zip(batches, again, strict=True))
     assert sum(map(len, calibration_samples(training_only(), 1000))) == 50
 
 
@@ -125,7 +125,7 @@ def test_quantising_is_the_same_each_time_and_says_nothing(cases, tmp_path, capf
 
 def test_what_cannot_be_calibrated_is_refused_in_words(cases, tmp_path):
     case, target = cases("digits_cnn"), tmp_path / "q.onnx"
-    with pytest.raises(DataError, match="no images"):
+    with pytest.raises(DataError, match="no samples"):
         quantise_onnx(case.files.onnx, [], target)
     with pytest.raises(DataError, match="NaN"):
         quantise_onnx(case.files.onnx, [np.full((2, *case.shape), np.nan, np.float32)], target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,14 @@ import pytest
 import torch
 from torch import nn
 
+from prunekit.config.ids import ModelId
 from prunekit.errors import DataError, TaskError
+from prunekit.experiments.identity import for_task, weights_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.from_file import EXAMPLE, load_task
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.registry import task
+from prunekit.tasks.resolver import resolve
 
 
 def written(tmp_path: Path, text: str, name: str = "task") -> str:
@@ -191,3 +195,35 @@ def test_a_name_that_is_nowhere_is_close_to_one_that_is(tmp_path: Path) -> None:
         load_task(written(tmp_path, "def task(): ...", "tusk"))
     with pytest.raises(DataError, match="not observed"):
         task("regression").headline.reduce(Observations.of(value=[1.0]))
+
+
+def test_two_tasks_of_one_class_name_are_told_by_their_code_wherever_it_lies(tmp_path: Path) -> None:
+    """A model's file and a data's file may both hold a copy; another content, attribute or local module is another task."""
+    whole = EXAMPLE.replace("class Demand:", "class Demand:\n    scale = 1")
+    places = {name: tmp_path / name for name in ("here", "moved", "other", "kept")}
+    for place in places.values():
+        place.mkdir()
+    kept = EXAMPLE.replace("task = Demand()", "task = Demand()\ntask.weight = 2.0")
+    texts = {"here": EXAMPLE, "moved": EXAMPLE, "other": whole, "kept": kept}
+    made = {name: task(written(place, texts[name])) for name, place in places.items()}
+    assert made["here"].identity == made["moved"].identity
+    assert len({each.identity for each in made.values()}) == 3
+    model = nn.Linear(2, 1)
+    model.task = made["here"].own  # type: ignore[attr-defined,assignment]
+    data = SimpleNamespace(task=made["moved"].own)
+    found = resolve(model, data)
+    assert found.identity == made["here"].identity and task(found.name).identity == found.identity
+    data.task = made["other"].own
+    with pytest.raises(TaskError, match="which task is it"):
+        resolve(model, data)
+
+
+def test_the_task_that_data_alone_tell_is_part_of_the_run(tmp_path: Path) -> None:
+    own = task(written(tmp_path, EXAMPLE))
+    model = nn.Linear(2, 1)
+    silent, telling = SimpleNamespace(), SimpleNamespace(task=own.own)
+    name = ModelId("digits_cnn")
+    assert for_task(name, model, silent) is name and for_task(name, model, SimpleNamespace(task="image-classification")) is name
+    told = for_task(name, model, telling)
+    assert told.task == str(tmp_path / "mine.py") + ":task"
+    assert weights_of(model) != weights_of(model, None, told.task) == weights_of(model, None, own.name)

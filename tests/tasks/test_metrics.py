@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import DataError, TaskError
+from prunekit.statistics.bootstrap import Weighted, bootstrap_difference, bootstrap_interval
 from prunekit.statistics.difference import Difference
 from prunekit.statistics.proportions import paired_proportions, wilson
-from prunekit.tasks.metrics import Metric, mean_of, metric
+from prunekit.tasks.metrics import Metric, by_sample, mean_of, metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.registry import task
 
@@ -161,3 +162,23 @@ def test_the_mean_of_a_column() -> None:
     observed = seen(0, 50)
     figure = mean_of(lambda each: each["prediction"] ** 2)
     assert figure(observed) == pytest.approx((observed["prediction"] ** 2).mean())
+
+
+@pytest.mark.parametrize(
+    ("figure", "mean"),
+    [
+        (lambda seen: np.abs(seen["x"]).mean(), True),
+        (lambda seen: np.sqrt((seen["x"] ** 2).mean()), False),
+        (lambda seen: np.median(seen["x"]), False),
+        (lambda seen: np.corrcoef(seen["x"], np.arange(seen.n))[0, 1], False),
+        (lambda seen: seen["x"].sum(), False),
+    ],
+)
+def test_a_function_that_is_a_mean_is_resampled_at_once_with_the_same_interval(figure: Any, mean: bool) -> None:
+    a, b = (Observations.of(x=np.random.default_rng(seed).normal(size=40)) for seed in (1, 2))
+    assert (by_sample(figure, a) is not None) is mean
+    plain = Weighted(lambda rows, weights: [figure(rows.repeat(row)) for row in weights])
+    with np.errstate(all="ignore"):
+        made, want = metric(figure, better="lower", name="own"), bootstrap_interval(a, plain)
+        np.testing.assert_allclose(made.interval(a), want, rtol=1e-6)
+        assert made.compare(a, b).low == pytest.approx(bootstrap_difference(a, b, plain).low, rel=1e-6)

@@ -145,8 +145,7 @@ $predict$normalise$accuracy
 
 if __name__ == "__main__":
     model = load_model()
-$judge    found = tensors_in($first)
-    print("first prediction:", *(f"{path} {tuple(tensor.shape)}".strip() for path, tensor in found.items()))
+$main
 ''')
 
 PREDICT = {
@@ -190,11 +189,21 @@ FIRST = {
     "torch": "predict(model, torch.zeros(1, *INPUT_SHAPE))",
     "nested": 'asked(model, read(HERE / "samples.safetensors")[1], 0)',
 }
+SHOW = {
+    "torch": """\
+found = tensors_in($first)
+print("first prediction:", *(f"{path} {tuple(tensor.shape)}".strip() for path, tensor in found.items()))
+""",
+    "int8": """\
+kept = load_file(str(HERE / "samples.safetensors"))
+print("first prediction:", predict(model, *(kept[name][:1] if len(kept[name]) == SAMPLES else kept[name] for name in INPUTS)).shape)
+""",
+}
 JUDGE = """\
-    if len(sys.argv) > 1:
-        right, samples = accuracy(model, sys.argv[1])
-        print(f"accuracy: {right} of {samples}, {100 * right / samples:.1f} %")
-        sys.exit()
+if len(sys.argv) > 1:
+    right, samples = accuracy(model, sys.argv[1])
+    print(f"accuracy: {right} of {samples}, {100 * right / samples:.1f} %")
+else:
 """
 ACCURACY = {
     "int8": '''
@@ -269,8 +278,7 @@ $normalise$accuracy
 
 if __name__ == "__main__":
     model = load_model()
-$judge    kept = load_file(str(HERE / "samples.safetensors"))
-    print("first prediction:", predict(model, *(kept[name][:1] if len(kept[name]) == SAMPLES else kept[name] for name in INPUTS)).shape)
+$main
 ''')
 
 NORMALISE = {
@@ -305,21 +313,23 @@ def program(title: str, pixels: Pixels, source: Source | None, samples: Samples)
     samples : Samples
         What the model is known by, and where its class scores stand in what it returns.
     """
-    kind = "int8" if source is None else "torch"
+    kind, form = "int8" if source is None else "torch", "torch" if samples.nest is None else "nested"
+    judged = samples.scores and samples.nest is None
+    alone = "class scores [N, classes]" if samples.scores else "the output"
+    gives = alone if not samples.path else f"what the network gives ({'class scores' if samples.scores else 'its first tensor'} at OUTPUT)"
+    show = Template(SHOW[kind]).safe_substitute(first=FIRST[form])
     parts = {
         "title": _quoted(title),
         "constants": _constants(pixels, samples, source is None),
         "normalise": NORMALISE[kind] if pixels.image else "",
+        "accuracy": ACCURACY[kind] if judged else "",
+        "main": textwrap.indent(JUDGE + textwrap.indent(show, "    ") if judged else show, "    ").rstrip(),
+        "samples": _taken(pixels, samples),
     }
-    judged = samples.scores and samples.nest is None
-    parts |= {"accuracy": ACCURACY[kind] if judged else "", "judge": JUDGE if judged else "", "samples": _taken(pixels, samples)}
-    alone = "class scores [N, classes]" if samples.scores else "the output"
     if source is None:
         return INT8.substitute(parts, gives=alone)
-    gives = alone if not samples.path else f"what the network gives ({'class scores' if samples.scores else 'its first tensor'} at OUTPUT)"
     package = f", safetensors and {source.package}" if source.package else " and safetensors"
-    form = "torch" if samples.nest is None else "nested"
-    parts |= {"predict": Template(PREDICT[form]).substitute(parts, gives=gives), "ask": ASK[form], "first": FIRST[form]}
+    parts |= {"predict": Template(PREDICT[form]).substitute(parts, gives=gives), "ask": ASK[form]}
     return TORCH.substitute(parts, package=package, build=textwrap.indent("\n".join(source.lines), "    "))
 
 

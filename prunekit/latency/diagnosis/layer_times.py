@@ -20,6 +20,7 @@ from prunekit.latency.diagnosis.request import Source, ask, check_settings
 from prunekit.latency.diagnosis.wording import verdict
 from prunekit.latency.ratio import Ratio, ratio
 from prunekit.runtimes.backends import RUNTIMES as BACKENDS
+from prunekit.tasks.input_form import InputForm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,6 +204,8 @@ def layer_times(
     """
     one_of("runtime", runtime, RUNTIMES, LatencyError)
     check_settings(threads, budget_s, batch, min_rounds)
+    if isinstance(input_shape, InputForm):
+        raise LatencyError("layers are timed one by one for models of one float input alone: this one takes others, so time it as a whole")
     if not models or "" in models:
         raise LatencyError("give at least one model, each with a name")
     setting = {"what": "layers", "batch": batch, "threads": threads, "runtime": runtime}

@@ -23,6 +23,7 @@ from prunekit.experiments.load_run import open_run
 from prunekit.experiments.quantised_run import quantise_through
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest
+from prunekit.tasks.batch import Batch
 from tests.experiments.archive.made import STRUCTURED, files_of, run_of, store_in
 
 FLOAT = {"model.safetensors", ONNX, EXPORTED}
@@ -132,7 +133,7 @@ def test_prunekit_cannot_be_imported_where_forms_are_checked(whole, home, tmp_pa
     zipfile.ZipFile(whole.path).extractall(folder)
     for name in ("prunekit", "sample_models"):
         (folder / LOADER).write_text(f"import {name}\n")
-        gathered = proving.Gathered(None, torch.zeros(2, 1, 8, 8), {"": torch.zeros(2, 10)}, {"": 0}, "", "2 samples")
+        gathered = proving.Gathered(None, Batch.of(torch.zeros(2, 1, 8, 8)), {"": torch.zeros(2, 10)}, {"": 0}, "", "2 samples")
         found = proving.prove(folder, LOADER, gathered, tmp_path)
         assert not found.agrees and f"No module named '{name}'" in found.sentence
 

@@ -20,6 +20,7 @@ from prunekit.experiments.archive.proving import prove
 from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.save_run import keep_made
+from prunekit.tasks.batch import Batch
 from prunekit.training.result import Recovered
 from tests.experiments.archive.made import STRUCTURED, files_of, plain, run_of
 
@@ -119,6 +120,6 @@ def test_a_program_refuses_a_network_of_which_any_output_differs(kept, file, tmp
 
 def test_a_quantised_program_tells_its_outputs_by_name():
     zero = torch.zeros(1)
-    text = program("A net", Pixels((1, 8, 8), (0.5,), (0.2,)), None, Samples(zero, zero, zero, zero, 0.05, "", "scores"))
+    text = program("A net", Pixels((1, 8, 8), (0.5,), (0.2,)), None, Samples(Batch.of(zero), zero, zero, zero, 0.05, "", "scores"))
     compile(text, INT8, "exec")
-    assert "OUTPUT = 'scores'" in text and "outputs(model, images)[OUTPUT]" in text
+    assert "OUTPUT = 'scores'" in text and "outputs(model, *arrays)[OUTPUT]" in text
