@@ -191,7 +191,7 @@ def as_task(own: Any, name: str, code: str = "") -> OwnTask:
     metrics = own.metrics if isinstance(own.metrics, (list, tuple)) else (own.metrics,)
     if not metrics:
         raise TaskError(f"{name} has no metric: it needs at least one. {SHOWN}")
-    title = str(getattr(own, "title", None) or name.rpartition(":")[2])
+    title = str(getattr(own, "title", None) or type(own).__name__)
     unit = str(getattr(own, "unit_of_data", None) or "sample")
     units = str(getattr(own, "units_of_data", None) or f"{unit}s")
     return OwnTask(name, title, tuple(_metric(each, name) for each in metrics), unit, units, own, code)

@@ -122,12 +122,15 @@ class Scan:
         What loses what.
     seen : Seen
         Where it is noted.
+    units : str
+        What samples are called.
     """
 
     replay: Replay[Observations]
     part: Any
     rows: tuple[Alone, ...]
     seen: Seen
+    units: str = "images"
 
     def run(self, which: Indices, progress: Progress | None, cancel: threading.Event | None) -> None:
         """Measure some samples; a batch is noted as a whole or not at all.
@@ -148,7 +151,7 @@ class Scan:
                 found.append(self._row(i, dense, cancel))
                 if progress is not None:
                     now = done + here.size * (i + 1) / len(self.rows)
-                    progress(now / total, f"{row.name}, {now:.0f} of {total} images")
+                    progress(now / total, f"{row.name}, {now:.0f} of {total} {self.units}")
             self.seen.note(here, dense, found)
 
     def _row(self, change: int, dense: Observations, cancel: threading.Event | None) -> list[Observations]:

@@ -177,7 +177,7 @@ def _stages(stages: list[Stage], task: Task) -> None:
     most = None if changes.empty else changes.idxmax() if dense.metric.better == HIGHER else changes.idxmin()
     best = "" if most is None else f" {frame['step'][most]}: {change_text(dense.metric, float(changes[most]))}."
     show.chart(
-        recovery_steps(frame, metric=dense.metric, chance=dense.chance, dark=show.dark()), "recovery_steps",
+        recovery_steps(frame, metric=dense.metric, dark=show.dark()), "recovery_steps",
         f"{dense.metric.title} after each step with its 95 % interval, on the same {dense.n:,} test {task.units_of_data}; dashed: the "
         f"dense model.{best}",
     )  # fmt: skip
