@@ -136,7 +136,8 @@ def standardised_parts(
 ) -> TableData:  # fmt: skip
     """Return a table in its parts, to train on, for validation and for the test: standardised by the first."""
     whole, (mean, std, middle, spread) = _standardised(x, y, parts[0])
-    whole.target_scale = scale = {"mean": middle[0], "std": spread[0], "unit": unit}
+    scale: dict[str, float | str] = {"mean": middle[0], "std": spread[0], "unit": unit}
+    whole.target_scale = scale
     rows, held, last = (whole.take(indices) for indices in parts)
     return TableData(
         data_id, last, rows, held, pixels=pixels, task=whole.task, features=features, target=target, mean=mean, std=std, target_scale=scale

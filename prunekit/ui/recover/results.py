@@ -227,8 +227,8 @@ def _curves(job: Job, request: dict[str, Any], task: Task) -> None:
 def _best(epochs: list[Epoch]) -> int:
     """Return the epoch that is kept: of those after the last cut the best on validation, of equal ones the later."""
     last = [epoch for epoch in epochs if epoch.sparsity == epochs[-1].sparsity]
-    better = lambda epoch: 0.0 if epoch.validation is None else -epoch.validation.metric.loss(0.0, epoch.validation.value)  # noqa: E731
-    return max(last, key=lambda epoch: (better(epoch), epoch.number)).number
+    seen = [(0.0 if e.validation is None else -e.validation.metric.loss(0.0, e.validation.value), e.number) for e in last]
+    return max(seen)[1]
 
 
 def epoch_frame(epochs: list[Epoch]) -> pd.DataFrame:
