@@ -14,7 +14,7 @@ with show.plain_errors():
         scan.setting(now, data, task)
     request = scan.request_of(now, loaded, data)
     found = scan.found(request, loaded, data)
-    scan.button(request, found)
+    scan.button(loaded.source.name, request, found)
     if scan.live(now, request, task):
         st.stop()
     if found is None:

@@ -12,7 +12,7 @@ from prunekit.evaluation.adaptive_points import HIGH
 from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.formatting import lost, ordinary, percent
-from prunekit.tasks.metrics import PERCENT, Metric, Proportion
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric, Proportion
 
 RESOLUTION = 0.005
 SCOUTS = (0.5, 0.75, 0.9)  # where to look first where nothing is measured: accuracy may recover beyond a dent
@@ -180,7 +180,7 @@ class _Search:
 def _found(sparsity: float, drop: Difference, allowed: float, confident: bool, all_the_way: bool) -> str:
     """Say how far it goes."""
     if sparsity == 0:
-        return f"No sparsity that was looked at keeps the drop within {_allowed(allowed, drop)} on {drop.n:,} {drop.units}."
+        return f"No sparsity that was looked at keeps the {_change(drop)} within {_allowed(allowed, drop)} on {drop.n:,} {drop.units}."
     reach = ", the highest that was looked at," if all_the_way else ""
     sure = (
         "so that it holds with 95 % confidence"
@@ -188,7 +188,7 @@ def _found(sparsity: float, drop: Difference, allowed: float, confident: bool, a
         else f"so that chance may be behind it: more {drop.units}, or a lower sparsity, would make it sure"
     )
     return (
-        f"Up to {ordinary(percent(sparsity))}{reach} the drop is within {_allowed(allowed, drop)}: "
+        f"Up to {ordinary(percent(sparsity))}{reach} the {_change(drop)} is within {_allowed(allowed, drop)}: "
         f"{_points(drop)} on {drop.n:,} {drop.units}, "
         f"at worst {_figure(max(drop.metric.lost(drop).high, 0), drop)}, {sure}."
     )
@@ -207,12 +207,18 @@ def _allowed(allowed: float, drop: Difference) -> str:
     return f"{shown} point{'' if shown == '1' else 's'}"
 
 
+def _change(drop: Difference) -> str:
+    """Return what getting worse is called."""
+    return "drop" if drop.metric.better == HIGHER else "rise"
+
+
 def _points(drop: Difference) -> str:
     """Say how large a drop is."""
     value = drop.metric.lost(drop).value
     if _figure(abs(value), drop) == _figure(0.0, drop):
         return "nothing lost"
-    return f"{_figure(abs(value), drop)}{' points' if drop.metric.unit == PERCENT else ''} {'lost' if value > 0 else 'gained'}"
+    worse, better = ("lost", "gained") if drop.metric.better == HIGHER else ("more", "less")
+    return f"{_figure(abs(value), drop)}{' points' if drop.metric.unit == PERCENT else ''} {worse if value > 0 else better}"
 
 
 def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmation:

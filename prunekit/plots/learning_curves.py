@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from prunekit.formatting import percent
 from prunekit.plots import theme
-from prunekit.plots.quality_axis import axis, axis_title, quality_range, tick_form
+from prunekit.plots.quality_axis import axis, axis_title, tick_form
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.wording import interval, written
@@ -134,7 +135,7 @@ def schedule_chart(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     return fig
 
 
-def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, chance: float | None = None, dark: bool = False) -> go.Figure:
+def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, dark: bool = False) -> go.Figure:
     """Draw quality after each step: dense, pruned, recalibrated, fine-tuned, with 95 % intervals.
 
     Parameters
@@ -143,8 +144,6 @@ def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, chance: fl
         Columns ``step``, ``value``, ``low``, ``high``, ``n``; the dense model first.
     metric : Metric
         What was measured.
-    chance : float, optional
-        As for `quality_curves`.
     dark : bool
         For a dark page.
 
@@ -169,8 +168,10 @@ def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, chance: fl
         low = float(frame["low"].min()) if len(frame) else 0.0
         shown = [max(0.0, low - 0.08), 1.02]
     else:
-        ends = frame[["value", "low", "high"]].to_numpy(dtype=float).ravel()
-        shown = quality_range(metric, ends, float(frame["value"].iloc[0]) if len(frame) else 0.0, chance=chance, pad=(0.12, 0.12))
+        ends = frame[["value", "low", "high"]].to_numpy(dtype=float)
+        low, high = (float(np.nanmin(ends)), float(np.nanmax(ends))) if len(frame) else (0.0, 1.0)
+        room = 0.12 * ((high - low) or abs(high) or 1.0)
+        shown = [low - room, high + room]
     fig.update_xaxes(**axis(metric), range=shown)
     if len(frame):
         theme.reference(fig, x=float(frame["value"].iloc[0]), colour=theme.dense(dark))

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
 from prunekit.tasks.wording import worse_by
 
-WORST = 2.0  # times the dense value: further losses of a metric without bounds lie outside the picture, where no chance is known
-BEYOND_CHANCE = 1.3
+BEYOND_CHANCE = 1.3  # times what chance loses
+OUTLIER = 4.0  # times the upper quartile: losses beyond lie outside the picture where no chance is known
 
 
 def axis_title(metric: Metric) -> str:
@@ -47,14 +48,20 @@ def quality_range(
     losses = np.array([metric.loss(dense, end) for end in ends if np.isfinite(end)] or [0.0])
     worst, best = max(float(losses.max()), 0.0), min(float(losses.min()), 0.0)
     if metric.unit != PERCENT:
-        known = chance is not None and metric.loss(dense, chance) > 0
-        limit = BEYOND_CHANCE * metric.loss(dense, float(chance or 0.0)) if known else WORST * (abs(dense) or 1.0)
+        limit = most_shown(metric, losses, dense, chance)
         worst, best = min(worst, limit), max(best, -limit)
     least = 0.02 if metric.unit == PERCENT else 0.02 * abs(dense) or 1.0
     width = max(worst - best, least)
     far, near = worse_by(metric, dense, worst + pad[0] * width), worse_by(metric, dense, best - pad[1] * width)
     low, high = min(far, near), max(far, near)
     return [max(0.0, low), min(1.02, high)] if metric.unit == PERCENT else [low, high]
+
+
+def most_shown(metric: Metric, losses: NDArray[np.float64], dense: float, chance: float | None = None) -> float:
+    """Return the largest loss of a metric without bounds that is worth room: a little beyond chance, or what is no outlier."""
+    if chance is not None and metric.loss(dense, chance) > 0:
+        return BEYOND_CHANCE * metric.loss(dense, chance)
+    return max(2 * abs(dense), OUTLIER * float(np.nanquantile(losses, 0.75))) or 1.0
 
 
 def axis(metric: Metric) -> dict[str, Any]:

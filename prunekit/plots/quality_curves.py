@@ -127,11 +127,8 @@ def quality_curves(
 
 def allowed(metric: Metric, loss: float) -> str:
     """Return a loss that is allowed: ``1 point lost``, ``0.5 kWh added``."""
-    if metric.unit == PERCENT:
-        amount = f"{100 * loss:.3g} point{'' if round(100 * loss, 6) == 1 else 's'}"
-    else:
-        amount = f"{loss:.3g} {metric.unit}".rstrip()
-    return f"{amount} {'lost' if metric.better == HIGHER else 'added'}"
+    points = f"{100 * loss:.3g} point{'' if round(100 * loss, 6) == 1 else 's'}"
+    return f"{points if metric.unit == PERCENT else metric.format(loss)} {'lost' if metric.better == HIGHER else 'added'}"
 
 
 def _axes(fig: go.Figure, x: str) -> None:

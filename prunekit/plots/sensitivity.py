@@ -12,11 +12,11 @@ from plotly.subplots import make_subplots
 
 from prunekit.formatting import percent, reached, short
 from prunekit.plots import theme
-from prunekit.plots.quality_axis import WORST, quality_range, tick_form
+from prunekit.plots.quality_axis import most_shown, quality_range, tick_form
 from prunekit.plots.quality_curves import told
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
-from prunekit.tasks.wording import capital, loses, loss_number, lost_of, written
+from prunekit.tasks.wording import alike, capital, loses, loss_number, lost_of, written
 
 COLUMNS = 5
 PANEL = 118  # pixels a row of panels
@@ -170,10 +170,11 @@ def _cells(table: pd.DataFrame, dense: float, metric: Metric, dark: bool) -> go.
     least = 0.05 if metric.unit == PERCENT else 0.05 * abs(dense) or 1.0
     far = float(np.nanmax(gap)) if gap.size and np.isfinite(gap).any() else least
     if metric.unit != PERCENT:  # one layer that breaks would leave all others white
-        far = min(far, WORST * (abs(dense) or 1.0))
+        far = min(far, most_shown(metric, gap, dense))
     few = values.shape[0] <= 40 and values.shape[1] <= 12
     scale = [[place, theme.faded(dark, opacity)] for place, opacity in ((0.0, 0.0), (0.12, 0.28), (1.0, 0.76 if dark else 1.0))]
-    text = [["" if np.isnan(v) else loss_number(metric, v) for v in row] for row in gap]
+    shown = alike(metric, dense)
+    text = [["" if np.isnan(v) else loss_number(shown, v) for v in row] for row in gap]
     said = [
         [
             ("", "") if np.isnan(v) else (reached(float(wanted), s), written(metric, v))

@@ -196,7 +196,7 @@ def as_task(own: Any, name: str) -> OwnTask:
     if not metrics:
         raise TaskError(f"{name} has no metric: it needs at least one. {SHOWN}")
     called = name if is_factory(name) else place_of(own) or name
-    title = str(getattr(own, "title", None) or called.rpartition(":")[2])
+    title = str(getattr(own, "title", None) or type(own).__name__)
     unit = str(getattr(own, "unit_of_data", None) or "sample")
     units = str(getattr(own, "units_of_data", None) or f"{unit}s")
     every = tuple(_metric(each, name) for each in metrics)

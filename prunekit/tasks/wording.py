@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isnan
+
+import numpy as np
 
 from prunekit.formatting import lost, percent, span
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
@@ -64,3 +67,10 @@ def worse_by(metric: Metric, value: float, loss: float) -> float:
 def capital(words: str) -> str:
     """Return words with a capital in front, as they begin a sentence or a label."""
     return f"{words[:1].upper()}{words[1:]}"
+
+
+def alike(metric: Metric, value: float) -> Metric:
+    """Return a metric whose figures all have the places that one value needs, for figures that stand under each other."""
+    if metric.unit == PERCENT or metric.decimals is not None or not value:
+        return metric
+    return replace(metric, decimals=int(np.clip(2 - np.floor(np.log10(abs(value))), 0, 12)))

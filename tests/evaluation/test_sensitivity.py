@@ -161,7 +161,7 @@ def test_the_split_is_said(model: nn.Module) -> None:
     assert sensitivity(model, data(), sparsities=[0.5], split="test").dense.n == 50
     found = sensitivity(model, data(validation=None), sparsities=[0.5])
     assert found.split == "test"
-    assert "test images served" in found.notes[0]
+    assert "test samples served" in found.notes[0]
     assert sensitivity(model, split(40), sparsities=[0.5]).split == ""
     with pytest.raises(DataError, match="no validation part"):
         sensitivity(model, data(validation=None), split="validation")

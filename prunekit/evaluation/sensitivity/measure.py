@@ -135,7 +135,7 @@ def chosen_split(data: Any, split: str | None) -> tuple[Any, str, tuple[str, ...
     if not hasattr(data, "test"):
         return data, "", ()
     if split is None and data.validation is None:
-        note = "there is no validation part: the test images served, so that they cannot confirm what is chosen by them"
+        note = "there is no validation part: the test samples served, so that they cannot confirm what is chosen by them"
         return data.test, "test", (note,)
     name = split or "validation"
     one_of("split", name, ("train", "validation", "test"), DataError)
@@ -212,14 +212,14 @@ def sensitivity(
     rows = alone(model, spec, sparsities, form_of_data(part), data)
     labels = np.asarray(part.labels) if hasattr(part, "labels") else None
     seen = Seen(len(part), len(rows), len(rows[0].cuttings), judge.headline, labels)
-    picture = _Picture(spec, name, notes, rows, seen)
+    picture = _Picture(spec, name, notes, rows, seen, judge)
     if start is not None:
         picture.take_over(start)
     x = samples_at(part, np.arange(min(2, len(part))))
     limits: dict[str, Any] = {"budget_bytes": budget_bytes, "batch_size": batch_size}
     replay = Replay(model, x, [row.touched for row in rows], lambda net, batch: judge.observe(judge.forward(net, batch), batch), **limits)
     picture = replace(picture, notes=(*notes, replay.reason) if replay.reason else notes)
-    todo = Scan(replay, part, rows, seen)
+    todo = Scan(replay, part, rows, seen, judge.units_of_data)
     for n in stages(len(part)):
         missing = seen.missing(n)
         if missing.size:
@@ -251,6 +251,7 @@ class _Picture:
     notes: tuple[str, ...]
     rows: tuple[Alone, ...]
     seen: Seen
+    task: Task
 
     def take_over(self, start: Sensitivity) -> None:
         """Go on from what was measured before, if it is of the same setting."""
@@ -266,7 +267,7 @@ class _Picture:
         """Return what the first ``n`` samples tell."""
         where, metric = self.seen.first(n), self.seen.metric
         layers = tuple(self._layer(i, row, where) for i, row in enumerate(self.rows))
-        dense = evaluation_of(self.seen.dense(where), metric)
+        dense = evaluation_of(self.seen.dense(where), metric, task=self.task)
         if metric is ACCURACY and self.seen.labels is not None:
             dense = replace(dense, chance=chance_of(self.seen.labels[where]))
         return Sensitivity(self.spec.mode, self.spec.criterion, self.split, n, self.seen.size, dense, layers, self.notes)

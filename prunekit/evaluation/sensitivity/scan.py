@@ -115,12 +115,15 @@ class Scan:
         What loses what.
     seen : Seen
         Where it is noted.
+    units : str
+        What samples are called.
     """
 
     replay: Replay[Observations]
     part: Any
     rows: tuple[Alone, ...]
     seen: Seen
+    units: str = "images"
 
     def run(self, which: Indices, progress: Progress) -> None:
         """Measure some samples; a batch is noted as a whole or not at all."""
@@ -132,7 +135,7 @@ class Scan:
             for i, row in enumerate(self.rows):
                 found.append(self._row(i, dense, progress))
                 now = done + here.size * (i + 1) / len(self.rows)
-                progress(now / total, f"{row.name}, {now:.0f} of {total} images")
+                progress(now / total, f"{row.name}, {now:.0f} of {total} {self.units}")
             self.seen.note(here, dense, found)
 
     def _row(self, change: int, dense: Observations, progress: Progress) -> list[Observations]:

@@ -177,7 +177,7 @@ def _stages(stages: list[Stage], task: Task) -> None:
     most = None if changes.empty else changes.idxmax() if dense.metric.better == HIGHER else changes.idxmin()
     best = "" if most is None else f" {frame['step'][most]}: {change_text(dense.metric, float(changes[most]))}."
     show.chart(
-        recovery_steps(frame, metric=dense.metric, chance=dense.chance, dark=show.dark()), "recovery_steps",
+        recovery_steps(frame, metric=dense.metric, dark=show.dark()), "recovery_steps",
         f"{dense.metric.title} after each step with its 95 % interval, on the same {dense.n:,} test {task.units_of_data}; dashed: the "
         f"dense model.{best}",
     )  # fmt: skip
@@ -227,11 +227,8 @@ def _curves(job: Job, request: dict[str, Any], task: Task) -> None:
 def _best(epochs: list[Epoch]) -> int:
     """Return the epoch that is kept: of those after the last cut the best on validation, of equal ones the later."""
     last = [epoch for epoch in epochs if epoch.sparsity == epochs[-1].sparsity]
-
-    def worth(epoch: Epoch) -> tuple[float, int]:
-        return (0.0 if epoch.validation is None else -epoch.validation.metric.loss(0.0, epoch.validation.value), epoch.number)
-
-    return max(last, key=worth).number
+    seen = [(0.0 if e.validation is None else -e.validation.metric.loss(0.0, e.validation.value), e.number) for e in last]
+    return max(seen)[1]
 
 
 def epoch_frame(epochs: list[Epoch]) -> pd.DataFrame:

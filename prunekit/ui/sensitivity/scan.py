@@ -93,14 +93,14 @@ def found(request: SensitivityRequest, loaded: Loaded, data: Data) -> Sensitivit
         return None
 
 
-def button(request: SensitivityRequest, so_far: Sensitivity | None) -> None:
+def button(name: str, request: SensitivityRequest, so_far: Sensitivity | None) -> None:
     """Show the button that measures."""
     job = board().get(key_of("sensitivity", request.to_dict()))
     busy, done = job is not None and job.active, so_far is not None and so_far.done
     words, icon = ("Measuring …", "hourglass_top") if busy else ("Measured", "check") if done else ("Measure", "speed")
     st.button(
         words, key="measure_sensitivity", type="primary", icon=f":material/{icon}:", disabled=busy or done, on_click=measuring.ask,
-        args=("sensitivity", request.to_dict(), f"Sensitivity of {request.model.name}, {MODES[request.spec.mode].lower()}"),
+        args=("sensitivity", request.to_dict(), f"Sensitivity of {name}, {MODES[request.spec.mode].lower()}"),
     )  # fmt: skip
 
 

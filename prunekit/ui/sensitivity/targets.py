@@ -14,9 +14,8 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
-from prunekit.plots.quality_axis import axis_title
 from prunekit.tasks.metrics import PERCENT, Metric
-from prunekit.tasks.wording import capital, loss_number, lost_of
+from prunekit.tasks.wording import alike, capital, loss_number, lost_of
 from prunekit.ui import routes
 from prunekit.ui.components import show
 from prunekit.ui.components.field_controls import ROWS, control
@@ -42,7 +41,7 @@ def goal(now: Settings, dense: Evaluation) -> None:
         control("goal", segmented=True, format_func=own.__getitem__)
         if now.goal == "drop":
             st.number_input(
-                f"Points of {metric.phrase}" if metric.unit == PERCENT else axis_title(metric), width=170,
+                f"Points of {metric.phrase}" if metric.unit == PERCENT else ", ".join(filter(None, [metric.title, metric.unit])), width=170,
                 **allowed_loss.limits(metric, dense.value),
                 on_change=_take_drop, args=(metric, dense.value),
                 **session.mirror("goal_drop", allowed_loss.shown(now, metric, dense.value)),
@@ -83,7 +82,7 @@ def table(  # noqa: PLR0917 (what is picked, and what was found of it)
     now: Settings, loaded: Loaded, data: Data, found: Sensitivity, spec: PruneSpec, suggestion: Suggestion
 ) -> None:
     """Show the targets to edit, and take them to the Prune page."""
-    costs, metric = {layer.name: layer for layer in found.layers}, found.dense.metric
+    costs, metric = {layer.name: layer for layer in found.layers}, alike(found.dense.metric, found.dense.value)
     frame = pd.DataFrame(
         [
             (t.name, round(100 * t.sparsity, 1), _lost(metric, t.measured), _lost(metric, t.drop), costs[t.name].params, t.reason)

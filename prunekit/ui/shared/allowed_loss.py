@@ -25,7 +25,12 @@ def _scale(metric: Metric, dense: float) -> float:
 
 def allowed(now: Settings, metric: Metric, dense: float) -> float:
     """Return the allowed loss in the metric's own unit (of a share a fraction)."""
-    return now.drop if metric.unit == PERCENT else float(f"{now.drop * _scale(metric, dense):.4g}")
+    return now.drop if metric.unit == PERCENT else _rounded(now.drop * _scale(metric, dense), metric)
+
+
+def _rounded(loss: float, metric: Metric) -> float:
+    """Return a loss with the digits that people read of it, so that it is the same figure wherever it stands."""
+    return float(metric.number(loss).replace(",", "")) or float(f"{loss:.2g}")
 
 
 def shown(now: Settings, metric: Metric, dense: float) -> float:
@@ -64,6 +69,6 @@ def ask(label: str, metric: Metric, dense: float) -> None:
         label, width=320, **limits(metric, dense),
         help="In the unit of the metric; the address holds it as a share of the dense model's value.",
         **session.bind(
-            "drop", show=lambda share: float(f"{share * _scale(metric, dense):.4g}"), take=lambda value: taken(value, metric, dense)
+            "drop", show=lambda share: _rounded(share * _scale(metric, dense), metric), take=lambda value: taken(value, metric, dense)
         ),
     )  # fmt: skip
