@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunekit.errors import ModelError
+from prunekit.tasks.nested import named_tensors
 
 PRUNABLE_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -122,6 +123,9 @@ def _copied_value(value: Any, memo: dict[int, object]) -> Any:
         memo[id(value)] = new
         new.update((key, _copied_value(part, memo)) for key, part in value.items())
         return new
+    for _, tensor in named_tensors(value, ""):
+        if not tensor.is_leaf:
+            memo.setdefault(id(tensor), tensor.detach().clone())
     return deepcopy(value, memo)
 
 
