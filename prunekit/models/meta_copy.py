@@ -65,7 +65,7 @@ def meta_copy(model: nn.Module) -> nn.Module:
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
     for buffer in model.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copied(model, memo).eval()
+    return copied(model, memo).eval()  # a scripted part copies its parameters itself, with their values
 
 
 AS_IT_IS = {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device}
@@ -144,6 +144,8 @@ def locating(model: nn.Module, at: Callable[[str], None]) -> Iterator[None]:
             stack.pop()
             at(stack[-1] if stack else "")
 
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # a program takes no hooks
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True)]
     try:
         yield

@@ -12,6 +12,7 @@ from prunekit.errors import ModelError, ProofError, SpecError
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.input_form_for import form_for
 from prunekit.models.layers import prunable_layers, weight_of
+from prunekit.models.wrappers import unwrapped
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
@@ -110,6 +111,7 @@ def prune(
     """
     if not isinstance(spec, PruneSpec):
         raise SpecError(f"prune takes a PruneSpec, as in PruneSpec(sparsity=0.5); got {type(spec).__name__}")
+    model = unwrapped(model)
     # in inference mode fewer operations can be seen, so couplings would be missed, and the copy could never be trained
     with torch.inference_mode(False):
         shape = sample_shape(model, data, input_shape)

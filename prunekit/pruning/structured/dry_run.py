@@ -102,7 +102,8 @@ class _Stage:
                 if self.drawn is None:
                     self.drawn = set().union(*(self._compare(self.meta, Removal(graph, removal.atoms[:0])) for _ in range(TURNS)))
                     self._compare(small, removal)
-                raise
+                else:
+                    raise
             self._other_forms(small, graph)
         except Exception as error:
             return f"{SCALED if isinstance(error, _Scaled) else WRITTEN} in {place(error, small)}", next(iter(modules_of(error, small)), "")

@@ -176,6 +176,8 @@ def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
             reason = "attention with keys of another width, or with added keys, is not supported yet:"
         elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
             reason = f"the recurrent layer {path}, which is not supported yet,"
+        elif isinstance(module, torch.jit.ScriptModule):
+            reason = f"the scripted part {path}, a program that cannot be taken apart,"
         else:
             continue
         for name, parameter in module.named_parameters(path):
