@@ -68,7 +68,9 @@ def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int
             raise ModelError(f"--size must be at least 1; got {size}")
         return with_side(model, size, known)
     if known is None:
-        raise ModelError("the shape of the model's input is not known: give --size or --data, or set factory.input_shape in its file")
+        raise ModelError(
+            "the shape of the model's input is not known: give --size or --data, or set factory.input_shape or factory.example in its file"
+        )
     return known
 
 

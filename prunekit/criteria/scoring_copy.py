@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-
 from torch import nn
 
-from prunekit.models.meta_copy import check_plain
+from prunekit.models.meta_copy import check_plain, copied
 
 
 def scoring_copy(model: nn.Module) -> nn.Module:
@@ -23,4 +21,4 @@ def scoring_copy(model: nn.Module) -> nn.Module:
         memo[id(parameter)] = nn.Parameter(value, requires_grad=value.is_floating_point() or value.is_complex())
     for buffer in model.buffers():
         memo[id(buffer)] = buffer.detach().clone()
-    return copy.deepcopy(model, memo).eval()
+    return copied(model, memo).eval()

@@ -18,6 +18,7 @@ from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
+from prunekit.models.input_form_for import form_for
 from prunekit.models.layers import weight_of
 from prunekit.models.running import task_of
 from prunekit.pruning.api import carry_out
@@ -26,7 +27,7 @@ from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.tasks.base import Task
-from prunekit.tasks.input_form import form_of, form_of_data
+from prunekit.tasks.input_form import form_of_data
 
 
 class Made(NamedTuple):
@@ -91,7 +92,7 @@ def shape_of(model: nn.Module, part: Any) -> tuple[int, ...]:
     shape = info(model).input_shape
     if shape is None:
         raise DataError("the shape of a sample is not known: give a split such as data.test")
-    return form_of(model, shape)
+    return form_for(model, shape)
 
 
 def points_of(spec: PruneSpec, sparsities: Iterable[float]) -> list[float]:

@@ -11,7 +11,8 @@ Fault = TypeVar("Fault", bound=PrunekitError)
 
 MODEL = (
     "A model of your own is path/to/file.py:NAME, where NAME is a function without arguments that returns a torch.nn.Module, its class, "
-    "or a module. Attributes of the function may tell the rest: input_shape (of one sample, without the batch), mean and std (one number "
+    "or a module. Attributes of the function may tell the rest: input_shape (of one sample, without the batch; of several inputs a tuple "
+    "of shapes), mean and std (one number "
     "for each channel, of pixels in 0..1), classes (names, or how many), data (the name of its data), output (of several tensors that "
     "it returns, the name or the index of the class scores; else they are told by the names logits, scores or "
     "out, or by the number of classes), example (inputs that it accepts, where these are not one float tensor: a tensor, a tuple or a "

@@ -30,6 +30,7 @@ from prunekit.models.torchvision_models import (
     torchvision_models,
     torchvision_names,
 )
+from prunekit.models.wrappers import unwrapped
 from sample_models import FOLDERS, SAMPLES, card, in_folder, weights_path
 
 SEED = 0
@@ -127,6 +128,7 @@ def _built(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
     model = deepcopy(factory) if ready else _seeded(lambda: call(model_id.name, factory, ModelError))
     if not isinstance(model, nn.Module):
         raise wrong(f"{model_id.name} returned a {type(model).__name__}, which is no torch module", ModelError)
+    model = unwrapped(model)
     return model, described(model_id, model, factory)
 
 

@@ -10,6 +10,7 @@ import threading
 import warnings
 import zipfile
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,13 @@ from prunekit.errors import CheckpointError
 
 State = dict[str, Tensor]
 
-NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
+NESTED = (
+    *("state_dict", "state_dict_ema", "model_ema", "ema_state_dict", "ema", "model_state_dict", "model_state", "model", "net", "network"),
+    *("weights", "params"),
+)
 PREFIXES = ("module.", "_orig_mod.")
+# what training code puts before a model's names, where they fit without
+WRAPPERS = (*PREFIXES, "model.", "net.", "network.", "backbone.", "ema.", "ema_model.", "model_ema.", "encoder.", "student.")
 SHOWN = 8
 SAVE = "save it with safetensors.torch.save_file(model.state_dict(), ...) or torch.save(model.state_dict(), ...)"
 
@@ -200,6 +206,7 @@ def fit_state(model: nn.Module, state: State, name: str) -> None:
         With the missing, unexpected and mis-shaped keys.
     """
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
+    state = _renamed(state, own)
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = sorted(key for key in state if key not in own)
     both = [(key, tuple(state[key].shape), tuple(own[key].shape)) for key in own if key in state]
@@ -211,9 +218,26 @@ def fit_state(model: nn.Module, state: State, name: str) -> None:
     ]
     problems = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes), ("of another type", types)]
     told = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in problems if keys]
+    near = next(((key, found[0]) for key in missing[:SHOWN] if (found := get_close_matches(key, unexpected, 1))), None)
+    told += [f"nearest to {near[0]} is {near[1]}"] if near else []
     if told:
         raise CheckpointError(f"{name} does not fit this architecture; {'; '.join(told)}")
     model.load_state_dict(state, strict=False)
+
+
+def _renamed(state: State, own: Mapping[str, Tensor]) -> State:
+    """Return a state with the model's names, where a wrapper put a prefix before all of them, or the model is such a wrapper."""
+    needed = {key for key in own if not key.endswith("num_batches_tracked")}
+    if needed <= state.keys():
+        return state
+    for prefix in {key[: end + 1] for key in state for end in [key.find(".")] if end > 0 and key[: end + 1] in WRAPPERS}:
+        inner = _renamed({key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}, own)
+        if needed <= inner.keys():
+            return inner
+    outer = next((prefix for prefix in WRAPPERS if needed and all(key.startswith(prefix) for key in needed)), "")
+    return (
+        {f"{outer}{key}": value for key, value in state.items()} if outer and all(key[len(outer) :] in state for key in needed) else state
+    )
 
 
 def _some(keys: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -15,11 +14,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
 from prunekit.errors import ModelError, PrunekitError
+from prunekit.models.input_form_for import SEVERAL, form_for
 from prunekit.models.layers import channel_layers, prunable_layers, weight_name
-from prunekit.models.meta_copy import Seeing, meta_copy
+from prunekit.models.meta_copy import Seeing, copied, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.structure_key import Cache, likeness, remembered
-from prunekit.tasks.input_form import answer, form_of, zeros
+from prunekit.tasks.input_form import answer, zeros
 
 Masks = Mapping[str, Tensor]
 COUNTED = (torch.float32, torch.float64, torch.bool)
@@ -135,14 +135,14 @@ def _measure(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
         except (RuntimeError, NotImplementedError) as error:
             if "meta" not in str(error).lower():
                 raise
-            return _run(copy.deepcopy(model).eval(), input_shape)
+            return _run(copied(model).eval(), input_shape)
     except PrunekitError:
         raise
     except Exception as error:
         lines = str(error).strip().splitlines()
         raise ModelError(
             f"the model does not run on an input of shape {list(input_shape)}: {lines[0].rstrip('.') if lines else type(error).__name__}. "
-            "Give the input size that it was made for, or data that fit"
+            f"{SEVERAL if 'positional argument' in str(error) else 'Give the input size that it was made for, or data that fit'}"
         ) from error
 
 
@@ -161,7 +161,7 @@ def costs(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     ModelError
         If the model does not run on such an input.
     """
-    shape = form_of(model, input_shape)
+    shape = form_for(model, input_shape)
     return remembered(_cache, model, (shape, likeness(model)), lambda: _measure(model, shape))
 
 
@@ -177,7 +177,7 @@ def count_on(model: nn.Module, meta: nn.Module, input_shape: tuple[int, ...]) ->
     input_shape : tuple of int
         Shape of one sample.
     """
-    shape = form_of(model, input_shape)
+    shape = form_for(model, input_shape)
     with suppress(Exception):  # whoever asks for them is told what is wrong
         remembered(_cache, model, (shape, likeness(model)), lambda: _run(meta, shape))
 

@@ -76,7 +76,7 @@ class ModelInfo:
 
 def side_of(shape: tuple[int, ...] | None) -> int | None:
     """Return the side of square images of this shape, None for anything else."""
-    return shape[1] if shape is not None and len(shape) == 3 and shape[1] == shape[2] else None
+    return shape[1] if shape is not None and not isinstance(shape, InputForm) and len(shape) == 3 and shape[1] == shape[2] else None
 
 
 def remember(model: nn.Module, known: ModelInfo) -> nn.Module:
@@ -171,7 +171,7 @@ def _told(field: str, factory: object, model: nn.Module | None) -> Any:
 
 
 FORMS = {
-    "input_shape": "the shape of one input, as in (3, 32, 32)",
+    "input_shape": "the shape of one input, as in (3, 32, 32), or of each of several, as in ((3, 32, 32), (5,))",
     "mean": "one number for each channel",
     "std": "one number above 0 for each channel",
     "data": "the name of a data set",
@@ -182,12 +182,8 @@ FORMS = {
 
 def canonical(field: str, value: object) -> Any:
     """Return ``value`` in the form that the field has in `ModelInfo`."""
-    if field == "data":
-        if not isinstance(value, str):
-            raise TypeError
-        return value
-    if field == "output":
-        if type(value) not in (str, int):
+    if field in {"data", "output"}:
+        if not isinstance(value, str) and (field == "data" or type(value) is not int):
             raise TypeError
         return value
     if isinstance(value, (bool, str)):
@@ -197,6 +193,8 @@ def canonical(field: str, value: object) -> Any:
     items = value.flatten().tolist() if isinstance(value, Tensor) else list(cast("Iterable[Any]", value))
     if field == "classes":
         return tuple(str(item) for item in items)
+    if field == "input_shape" and all(isinstance(item, (tuple, list)) for item in items) and items:
+        return InputForm.of_shapes([canonical(field, item) for item in items])
     if field == "input_shape":
         shape = tuple(int(item) for item in items)
         if not shape or min(shape) < 1 or any(int(i) != i for i in items):

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunekit.errors import ModelError
+from prunekit.tasks.nested import named_tensors
 
 PRUNABLE_TYPES = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
@@ -67,7 +68,7 @@ def meta_copy(model: nn.Module) -> nn.Module:
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
     for buffer in model.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copied(model, memo).eval()
+    return copied(model, memo).eval()  # a scripted part copies its parameters itself, with their values
 
 
 AS_IT_IS = {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device}
@@ -125,6 +126,9 @@ def _copied_value(value: Any, memo: dict[int, object]) -> Any:
         memo[id(value)] = new
         new.update((key, _copied_value(part, memo)) for key, part in value.items())
         return new
+    for _, tensor in named_tensors(value, ""):
+        if not tensor.is_leaf:
+            memo.setdefault(id(tensor), tensor.detach().clone())
     return deepcopy(value, memo)
 
 
@@ -143,6 +147,8 @@ def locating(model: nn.Module, at: Callable[[str], None]) -> Iterator[None]:
             stack.pop()
             at(stack[-1] if stack else "")
 
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # a program takes no hooks
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True)]
     try:
         yield

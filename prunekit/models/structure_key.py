@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
 PLAIN = {int, float, bool, str}
@@ -24,11 +25,14 @@ def likeness(model: nn.Module) -> Hashable:
     model : nn.Module
         Any model; its weights' values do not count.
     """
-    left, seen, found = [model], set[int](), []
+    left, seen, found = [model], set[int](), list[tuple[object, ...]]()
     while left:  # as ``modules()`` does, which takes three times as long
         module = left.pop()
         if id(module) not in seen:
             seen.add(id(module))
+            if isinstance(module, torch.jit.ScriptModule):  # a program: its tables are no dicts
+                found.append((type(module), *((name, tuple(p.shape)) for name, p in module.named_parameters())))
+                continue
             found.append(_settings(module))
             left += [child for child in module._modules.values() if child is not None]
     return tuple(found)

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, ProofError, SpecError
 from prunekit.models.cost import Counts, count, nonzeros
+from prunekit.models.input_form_for import form_for
 from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
+from prunekit.models.wrappers import unwrapped
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
@@ -26,9 +28,9 @@ from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
 from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import InputForm, form_of, form_of_data
+from prunekit.tasks.input_form import InputForm, form_of_data
 
-Inputs: TypeAlias = tuple[int, ...] | Tensor | tuple[Any, ...] | dict[str, Any] | Batch
+Inputs: TypeAlias = tuple[int, ...] | tuple[tuple[int, ...], ...] | Tensor | tuple[Any, ...] | dict[str, Any] | Batch
 
 
 MOST_HELD = 16  # kinds of groups that are held one after another before a model is given up
@@ -44,25 +46,26 @@ class HasTest(Protocol):
 
 def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inputs | None = None) -> tuple[int, ...]:
     """Return what one sample is: as given, of the data, as the model's card or factory says, or guessed."""
-    if isinstance(input_shape, (dict, Batch, Tensor)):
-        form = InputForm.of(input_shape)
-        return tuple(form) if form.plain else form
-    if isinstance(input_shape, tuple) and any(isinstance(each, Tensor) for each in input_shape):
-        return InputForm.of(input_shape)
     if input_shape is not None:
+        several = input_shape if isinstance(input_shape, (tuple, list)) else ()
+        if isinstance(input_shape, (dict, Batch, Tensor)) or any(isinstance(each, Tensor) for each in several):
+            form = InputForm.of(input_shape)
+            return tuple(form) if form.plain and not several else form
+        if several and all(isinstance(each, (tuple, list)) for each in several):
+            return InputForm.of_shapes(several)
         if isinstance(input_shape, int) or not all(isinstance(side, int) and side > 0 for side in input_shape):
             raise SpecError(f"input_shape must be the shape of one sample, as in (3, 32, 32); got {input_shape!r}")
-        return form_of(model, input_shape)
+        return form_for(model, input_shape)
     if data is not None:
         return form_of_data(data)
     if told(model, "example") is not None:
-        return form_of(model)
+        return form_for(model)
     from prunekit.models.info import info  # noqa: PLC0415 (it loads torchvision, which a bare model does not need)
 
     shape = info(model).input_shape
     if shape is None:
         raise ModelError("cannot tell what input this model takes: pass data for it, or input_shape")
-    return form_of(model, shape)
+    return form_for(model, shape)
 
 
 def prune(
@@ -108,6 +111,7 @@ def prune(
     """
     if not isinstance(spec, PruneSpec):
         raise SpecError(f"prune takes a PruneSpec, as in PruneSpec(sparsity=0.5); got {type(spec).__name__}")
+    model = unwrapped(model)
     # in inference mode fewer operations can be seen, so couplings would be missed, and the copy could never be trained
     with torch.inference_mode(False):
         shape = sample_shape(model, data, input_shape)

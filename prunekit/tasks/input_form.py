@@ -12,6 +12,8 @@ from prunekit.errors import ModelError
 from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
 
+SAMPLES = 2
+
 
 class InputForm(tuple[int, ...]):
     """Inputs of any form; it reads as the shape of one sample of the first floating tensor among them.
@@ -41,6 +43,11 @@ class InputForm(tuple[int, ...]):
         form = cls(first.shape[1:])
         form.example = batch
         return form
+
+    @classmethod
+    def of_shapes(cls, shapes: Sequence[Sequence[int]]) -> InputForm:
+        """Return the form of several float tensors, one for each argument, from the shape of one sample of each."""
+        return cls.of(tuple(torch.zeros(SAMPLES, *shape) for shape in shapes))
 
     def _key(self) -> tuple[Any, ...]:
         """Return what makes two forms equal."""
@@ -76,6 +83,25 @@ class InputForm(tuple[int, ...]):
         return rows.map(noise)
 
 
+class SampleShape(tuple[int, ...]):
+    """The shape of one float sample of data, which it equals; it remembers a few samples, for models that take no noise.
+
+    Attributes
+    ----------
+    example : Batch
+        The first samples.
+    """
+
+    example: Batch
+
+    @classmethod
+    def of(cls, batch: Batch, shape: Sequence[int]) -> SampleShape:
+        """Return the shape of the samples of a batch."""
+        found = cls(shape)
+        found.example = batch
+        return found
+
+
 def form_of(model: nn.Module, shape: Sequence[int] | None = None) -> tuple[int, ...]:
     """Return what a model takes: as its factory's example says, else as the shape of one float tensor.
 
@@ -94,7 +120,7 @@ def form_of(model: nn.Module, shape: Sequence[int] | None = None) -> tuple[int, 
         shape = tuple(form) if shape is None else shape
     if shape is None:
         raise ModelError("nobody says what the model takes: give its factory an attribute example or input_shape, or pass data")
-    return tuple(shape)
+    return shape if isinstance(shape, SampleShape) else tuple(shape)
 
 
 def form_of_data(data: Any) -> tuple[int, ...]:
@@ -104,8 +130,9 @@ def form_of_data(data: Any) -> tuple[int, ...]:
     split = getattr(data, "test", data)
     inputs = split[0][0]
     if isinstance(inputs, Tensor) and inputs.is_floating_point():
-        return tuple(inputs.shape)
-    return InputForm.of(next(batches_of(split, 2)))
+        first = range(min(SAMPLES, len(split)))
+        return SampleShape.of(Batch((torch.stack([torch.as_tensor(split[i][0]) for i in first]),)), inputs.shape)
+    return InputForm.of(next(batches_of(split, SAMPLES)))
 
 
 def samples_like(shape: Sequence[int], n: int, source: torch.Generator) -> Batch:

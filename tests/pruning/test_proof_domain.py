@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import ModelError
+from prunekit.errors import ModelError, PruningError
 from prunekit.pruning import proof
 from prunekit.pruning.api import prune
 from prunekit.pruning.proof import prove, zeroed
@@ -109,7 +109,7 @@ class Dropout(Base):
 
 class Chance(Base):
     def middle(self, x):
-        return x * (2.0 if random.random() > 0.5 else 1.0) * float(np.random.rand() + 1)  # noqa: NPY002  (what a model of somebody else does)
+        return x * (2.0 if random.random() > 0.5 else 1.0) * float(np.random.rand() + 1)  # noqa: NPY002
 
 
 class State(Base):
@@ -206,3 +206,108 @@ def test_only_what_the_proof_does_not_let_go_is_held(monkeypatch):
     graph = trace(model, (1, 9, 9))
     assert "2" in graph.immovable and {group.layers[0] for group in graph.groups} == {"0", "4"}  # inspect and the pages say the same
     assert isinstance(result.plan, Removal)
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.fc = nn.Linear(4, 9), nn.Linear(6, 9), nn.Linear(9, 3)
+
+    def forward(self, x, y):
+        return self.fc(torch.relu(self.a(x)) + torch.relu(self.b(y)))
+
+
+def test_several_inputs_are_told_by_their_shapes_and_missing_ones_are_asked_for():
+    spec = PruneSpec(mode="structured", sparsity=0.5, layers=("a", "b"))
+    result = prune(Pair().eval(), spec, input_shape=((4,), (6,)))
+    assert result.proof.passed and result.kept["a"] == result.kept["b"]
+    for mode in ("structured", "unstructured"):
+        with pytest.raises((ModelError, PruningError), match=r"missing 1 required.*factory.example = \(x, y\)"):
+            prune(Pair().eval(), PruneSpec(mode=mode), input_shape=(4,))
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.a, self.out = nn.Embedding(20, 6), nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.a(self.table(x))).mean(1))
+
+
+def test_a_model_that_starts_with_a_table_gets_whole_numbers_below_its_length():
+    for mode in ("structured", "unstructured"):
+        result = prune(Words().eval(), PruneSpec(mode=mode, sparsity=0.5, layers=("a",)), input_shape=(5,))
+        assert result.achieved.removed and result.model(torch.tensor([[1, 2, 3, 4, 19]])).shape == (1, 3)
+
+
+class Narrow(Base):
+    """Takes nothing but what the data hold."""
+
+    def first(self, x):
+        if not x.is_meta and not bool((x.abs() > 50).all()):
+            raise ValueError("amplitudes above 50")
+        return x / 100
+
+
+def test_real_samples_serve_where_no_noise_does():
+    class Data:
+        test = torch.utils.data.TensorDataset(60 + torch.rand(6, *SHAPE), torch.zeros(6, dtype=torch.long))
+
+    assert prune(Narrow(), HALF, Data()).proof.passed
+    with pytest.raises(ModelError, match="amplitudes above 50"):
+        prune(Narrow(), HALF, input_shape=SHAPE)
+
+
+class Remembers(Base):
+    """Keeps what it computed, with its history, and a constant that no buffer holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.constant, self.seen = torch.full((1, 1, 1), 0.5), {}
+        self(torch.rand(1, *SHAPE))
+
+    def middle(self, x):
+        self.last, self.seen["features"] = x, [x]
+        return x.view(x.shape[0], 3, -1, *x.shape[2:]).flatten(1, 2) - self.constant
+
+
+def test_what_a_forward_pass_kept_and_constants_are_in_nobodys_way():
+    model = Remembers()
+    assert prune(model, HALF, input_shape=SHAPE).achieved.removed
+    assert prune(model, PruneSpec(sparsity=0.5), input_shape=SHAPE).achieved.removed
+    assert model.last.grad_fn is not None
+
+
+class Attention(nn.Module):
+    def __init__(self, cut, scale):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(16, 16) for _ in range(4))
+        self.cut, self.scale = cut, scale
+
+    def heads(self, x):
+        return x.view(*x.shape[:2], *((4, -1) if self.cut == "heads" else (-1, 4))).transpose(1, 2)
+
+    def forward(self, x):
+        q, k, v = map(self.heads, (self.q(x), self.k(x), self.v(x)))
+        factor = {"stored": 0.5, "shape": q.shape[-1] ** -0.5, "layer": self.q.out_features**-0.5}.get(self.scale)
+        out = F.scaled_dot_product_attention(q, k, v) if factor is None else (q @ k.transpose(-2, -1) * factor).softmax(-1) @ v
+        return self.o(out.transpose(1, 2).flatten(2)).mean(1)
+
+
+@pytest.mark.parametrize("cut", ["heads", "width"])
+@pytest.mark.parametrize("scale", ["stored", "shape", "layer", "sdpa"])
+def test_heads_in_the_code_and_scales_that_follow_a_width_are_found_as_such(cut, scale):
+    """Every count, fitting or not: 3 of 4 heads of 4 fill two heads of 6, and three of 4."""
+    model = Attention(cut, scale).eval()
+    graph = trace(model, (5, 16))
+    sizes = {group.layers: group.size for group in graph.groups}
+    follows = scale == "layer" or (cut == "heads" and scale in {"shape", "sdpa"})
+    if cut == "width":  # heads go from all of q, k and v
+        assert sizes == ({} if follows else {("q", "k", "v"): 4})
+    else:
+        assert sizes == {("v",): 4} if follows else {("q", "k"): 4, ("v",): 4}
+    for group in graph.groups:
+        for count in range(1, group.size):
+            assert prove(model, Removal(graph, group.atoms[:count])).passed
+    assert all("test_proof_domain.py" in why for name, why in graph.immovable.items() if name in "qkv")

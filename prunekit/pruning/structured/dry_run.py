@@ -19,7 +19,7 @@ from prunekit.models.attention.heads import DENSE
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.widths import ATTRIBUTES
-from prunekit.pruning.structured.axis_tracker import WRITTEN, Calls, Record, numbers_in, tensors_in
+from prunekit.pruning.structured.axis_tracker import WRITTEN, Call, Calls, Record, numbers_in, tensors_in
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
@@ -29,6 +29,7 @@ from prunekit.tasks.input_form import answer, zeros
 
 SCALED = "a number that follows the width"
 PROVED = ("torch", "torchvision")  # libraries whose layers read all sizes from what they get, but for those that take an axis apart
+TURNS = 8  # passes of the dense model, to see which numbers it draws by chance
 Hold = Callable[[Ids, str], ChannelGraph]
 Draw = Callable[[Group], Ids]
 
@@ -85,6 +86,7 @@ class _Stage:
     def __init__(self, model: nn.Module) -> None:
         self.meta = meta_copy(model)
         self.forms: dict[str, bool] = {}
+        self.drawn: set[Call] | None = None
 
     def failure(self, graph: ChannelGraph, groups: Sequence[Group], draw: Draw) -> tuple[str, str] | None:
         """Return why a copy without a share of some groups does not do what it should, and in which module; None where it does."""
@@ -94,13 +96,27 @@ class _Stage:
         small = self.meta
         try:
             small = shrink(self.meta, removal)
-            check = _Check(self.meta, small, removal)
-            with torch.no_grad(), locating(small, check.calls.enter), check:
-                answer(small, zeros(small, graph.input_shape, 2).to("meta"))
+            try:
+                self._compare(small, removal)
+            except _Scaled:
+                if self.drawn is None:
+                    self.drawn = set().union(*(self._compare(self.meta, Removal(graph, removal.atoms[:0])) for _ in range(TURNS)))
+                    self._compare(small, removal)
+                else:
+                    raise
             self._other_forms(small, graph)
         except Exception as error:
             return f"{SCALED if isinstance(error, _Scaled) else WRITTEN} in {place(error, small)}", next(iter(modules_of(error, small)), "")
         return None
+
+    def _compare(self, small: nn.Module, removal: Removal) -> set[Call]:
+        """Run a copy beside the dense model's pass; return the calls that take another number each time, if it is the dense one."""
+        same = small is self.meta
+        check = _Check(self.meta, small, removal, set() if same else self.drawn or set(), same)
+        batch = zeros(small, removal.graph.input_shape, 2).to("meta")
+        with torch.no_grad(), locating(small, check.calls.enter), check:
+            answer(small, batch)
+        return check.drawn
 
     def _other_forms(self, small: nn.Module, graph: ChannelGraph) -> None:
         """Run the smaller copy in the other ways in which its class runs: what stops it there, and not the dense model, is raised."""
@@ -153,8 +169,9 @@ class _Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook 
 class _Check(Seeing):
     """Compares every operation of a smaller model with the same one of the dense model."""
 
-    def __init__(self, dense: nn.Module, small: nn.Module, removal: Removal) -> None:
+    def __init__(self, dense: nn.Module, small: nn.Module, removal: Removal, drawn: set[Call], collecting: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.drawn, self.collecting = drawn, collecting
         self.calls, self.records = Calls(), removal.graph.facts.records
         self._gone, self._label = removal.gone, removal.graph.solution.label
         self._counts: dict[int, int] = {}
@@ -172,8 +189,10 @@ class _Check(Seeing):
         record = self.records.get(call)
         if record is not None and (record.step != self.calls.step or self._is_adapted(call[0])):
             record = None  # for axes of length one torch takes other operations: from there on nothing of this module can be compared
-        if record is not None and numbers_in(name, args, kwargs) != record.numbers:
-            raise _Scaled
+        if record is not None and call not in self.drawn and numbers_in(name, args, kwargs) != record.numbers:
+            if not self.collecting:
+                raise _Scaled
+            self.drawn.add(call)
         out = without_values(func, args, kwargs)
         if record is not None:
             self._compare(record, out)

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.models.cost import costs
+from prunekit.models.input_form_for import form_for
 from prunekit.models.input_shape import input_shape_of
 from prunekit.models.layers import channel_layers
 from prunekit.models.layers import weight_name as weight_in
@@ -23,7 +24,6 @@ from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.pruning.structured.trace import Facts, observe
 from prunekit.pruning.structured.unit_kinds import kinds_of
 from prunekit.tasks.base import told
-from prunekit.tasks.input_form import form_of
 
 
 def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> ChannelGraph:
@@ -46,7 +46,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Chann
     PruningError, ModelError
         If the model cannot be run without values, or on this shape.
     """
-    shape = form_of(model, input_shape or (None if told(model, "example") is not None else input_shape_of(model)))
+    shape = form_for(model, input_shape or (None if told(model, "example") is not None else input_shape_of(model)))
     key = shape, likeness(model)
     return remembered(_traced, model, key, lambda: _found(model, shape))
 

@@ -74,11 +74,12 @@ def shrink(model: nn.Module, plan: Removal, *, consume: bool = False) -> nn.Modu
     new = {block.name: stand_in(block.becomes) for block in plan.graph.blocks if block.name in plan.blocks}
     # what goes is not copied first, and nothing is copied whole: a large model need not fit twice
     memo: dict[int, object] = {id(model.get_submodule(name)): module for name, module in new.items()}
+    programs = tuple(name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule))
     with torch.no_grad():
         for name, tensor in state.items():
             if not within(name, plan.blocks):
                 memo[id(tensor)] = _smaller(tensor, keeps.get(name, {}))
-            if consume:
+            if consume and not within(name, programs):  # a scripted part is copied by itself, with its values
                 tensor.data = tensor.new_empty(0)
     small = copied(model, memo)
     for name, module in new.items():

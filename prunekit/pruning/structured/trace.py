@@ -200,6 +200,8 @@ def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
     for path, module in meta.named_modules():
         if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
             reason = "attention with keys of another width, or with added keys, is not supported yet:"
+        elif isinstance(module, torch.jit.ScriptModule):
+            reason = f"the scripted part {path}, a program that cannot be taken apart,"
         else:
             continue
         for name, parameter in module.named_parameters(path):

@@ -10,6 +10,7 @@ from types import FrameType
 from torch import nn
 
 from prunekit.errors import PruningError
+from prunekit.models.input_form_for import SEVERAL
 
 # what torch's message holds -> what it means, and what to do
 CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -29,11 +30,11 @@ CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     (
         ("positional argument", "keyword-only argument", "keyword argument"),
-        "{said}. A model is called as model(x), with one batch only: wrap it in a module whose forward(self, x) hands over the rest",
+        f"{{said}}. {SEVERAL}; or wrap it in a module whose forward(self, x) hands over the rest",
     ),
     (
         ("Long, Int", "scalar types", "indices to be", "used as indices", "indices must be"),
-        "it takes whole numbers, and a batch is a batch of images here. Wrap it in a module that is given what its embedding makes of them",
+        "it takes whole numbers, and was given others. Give inputs that it takes as attribute example of its factory, or data",
     ),
 )
 MOST = 120  # characters of a line of code
