@@ -48,7 +48,7 @@ class Task:
         """Return a layer's weight, or what has its shape, with the outputs along its first axis."""
         axis, groups = self.layouts.get(name, (0, 1))
         if groups > 1:  # a transposed convolution: [in, out / groups, ...]
-            return tensor.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+            return tensor.reshape(groups, -1, *tensor.shape[1:]).transpose(1, 2).flatten(0, 1)
         return tensor.movedim(axis, 0) if axis else tensor
 
 

@@ -143,7 +143,8 @@ def weight_of(model: nn.Module, name: str) -> Tensor:
     module = _module(model, path)
     if module is None or own not in _weights_in(module):
         raise PruningError(unknown_layers([name], prunable_layers(model)))
-    weight: Tensor = module._parameters[own]
+    weight = module._parameters[own]
+    assert weight is not None  # by _weights_in
     return weight.detach()
 
 

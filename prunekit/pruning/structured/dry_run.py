@@ -14,6 +14,7 @@ from torch import nn
 
 from prunekit.models.meta_copy import meta_copy
 from prunekit.pruning.structured.axis_tracker import ALL, LAST, OUTER, SPLITS, Closed
+from prunekit.pruning.structured.block_dry_run import Quick
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
@@ -63,7 +64,7 @@ def _failure(model: nn.Module, graph: ChannelGraph) -> list[str] | None:
     for seed in (0, 1):
         small = shrink(copy, _uneven(graph, seed))
         try:
-            with torch.no_grad():
+            with torch.no_grad(), Quick():  # type: ignore[no-untyped-call]
                 answer(small, zeros(small, graph.input_shape, 2).to("meta"))
         except Exception as error:
             return modules_of(error, small)
