@@ -144,7 +144,7 @@ def weight_of(model: nn.Module, name: str) -> Tensor:
     if module is None or own not in _weights_in(module):
         raise PruningError(unknown_layers([name], prunable_layers(model)))
     weight = module._parameters[own]
-    assert weight is not None
+    assert weight is not None  # by _weights_in
     return weight.detach()
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+from prunekit.models.meta_constants import constant_of, remember
+
 aten = torch.ops.aten
 Args = tuple[Any, ...]
 Shortcut = Callable[[Args], Any]
@@ -35,7 +37,14 @@ def without_values(func: Any, args: Args, kwargs: dict[str, Any]) -> Any:
     """
     shortcut = None if kwargs else SHORTCUTS.get(func.overloadpacket)
     found = None if shortcut is None or not _plain(args[0]) else shortcut(args)
-    return _with_constants(func, args, kwargs) if found is None else found
+    if found is not None:
+        return found
+    value = constant_of(func.overloadpacket, args)
+    if value is not None and func.overloadpacket is aten._local_scalar_dense:
+        return value
+    out = _with_constants(func, args, kwargs)
+    remember(func, args, out, value)
+    return out
 
 
 def _with_constants(func: Any, args: Args, kwargs: dict[str, Any]) -> Any:

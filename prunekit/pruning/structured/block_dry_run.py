@@ -14,7 +14,7 @@ from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.tasks.input_form import answer, zeros
 
 
-class _Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
+class Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
     """Runs operations on meta tensors, their shapes alone."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -44,7 +44,7 @@ def _runs(meta: nn.Module, blocks: tuple[Block, ...], input_shape: tuple[int, ..
     try:
         for block in blocks:
             replace_module(meta, block.name, stand_in(block.becomes))
-        with torch.no_grad(), _Quick():  # type: ignore[no-untyped-call]
+        with torch.no_grad(), Quick():  # type: ignore[no-untyped-call]
             answer(meta, zeros(meta, input_shape, 2).to("meta"))
     except Exception:  # whatever stops it: the block has to stay
         return False

@@ -20,6 +20,7 @@ from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.widths import ATTRIBUTES
 from prunekit.pruning.structured.axis_tracker import WRITTEN, Call, Calls, Record, numbers_in, tensors_in
+from prunekit.pruning.structured.block_dry_run import Quick
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
@@ -136,7 +137,7 @@ class _Stage:
 
 def _answered(model: nn.Module, graph: ChannelGraph) -> bool:
     """Run a model without values."""
-    with torch.no_grad(), _Quick():  # type: ignore[no-untyped-call]
+    with torch.no_grad(), Quick():  # type: ignore[no-untyped-call]
         answer(model, zeros(model, graph.input_shape, 2).to("meta"))
     return True
 
@@ -157,13 +158,6 @@ def in_form(model: nn.Module, form: str) -> Iterator[bool]:
     finally:
         for key, config in configs.items():
             setattr(config, CHOICE, before[key])
-
-
-class _Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook untyped
-    """Runs operations on meta tensors, their shapes alone."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return without_values(func, args, kwargs or {})
 
 
 class _Check(Seeing):
