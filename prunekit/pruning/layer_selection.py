@@ -62,8 +62,10 @@ def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
     check_plain(model)
     known = channel_layers(model) if spec.mode == "structured" else prunable_layers(model)
     fixed = [name for name, _ in spec.overrides]
-    named = with_attention(known, default_layers(model, spec.mode) if spec.layers is None else spec.layers) | set(fixed)
-    unknown = [name for name in (*(spec.layers or ()), *fixed, *dict(spec.caps)) if name not in known]
+    own = {name: [layer for layer in known if layer.rpartition(".")[0] == name and name not in known] for name in spec.layers or ()}
+    told = [layer for name, weights in own.items() for layer in weights or [name]]  # a recurrent layer's name stands for all its weights
+    named = with_attention(known, default_layers(model, spec.mode) if spec.layers is None else told) | set(fixed)
+    unknown = [name for name in (*told, *fixed, *dict(spec.caps)) if name not in known]
     if unknown:
         raise PruningError(unknown_layers(dict.fromkeys(unknown), known))
     if not named:

@@ -178,3 +178,9 @@ def test_modules_of_one_kind_with_one_reason_are_one_row(zoo):
     model = prunekit.load_model("digits_cnn")
     rows = grouped(prunekit.prune(model, PruneSpec(sparsity=0.5)).skipped)
     assert rows == [("bn1 and 1 more", "BatchNorm2d", 192, "norms are not pruned")]
+
+
+def test_the_name_of_a_recurrent_layer_stands_for_all_its_weights(zoo):
+    result = prunekit.prune(zoo, PruneSpec(sparsity=0.5, layers=("rnn", "first")), input_shape=(6,))
+    assert tuple(result.masks) == ("first", "rnn.weight_ih_l0", "rnn.weight_hh_l0")
+    assert {"words", "up", "pair", "own", "last"} < {module.name for module in result.skipped}
