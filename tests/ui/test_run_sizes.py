@@ -22,8 +22,8 @@ def test_the_size_is_that_of_the_smallest_file_in_kilobytes():
 )
 def test_an_order_begins_with_what_its_name_says(order, first):
     rows = [
-        ("a" * 64, "", "x", "m", "pruned", 90.0, 10, 2.0, 20.0, 80.0, [], "", "2026-02-01", False, True),
-        ("b" * 64, "a name", "y", "m", "pruned", 80.0, 10, 1.0, 10.0, 70.0, [], "", "2026-01-01", False, True),
+        ("a" * 64, "", "x", "m", "pruned", 90.0, "90 %", 0.9, 10, 2.0, 20.0, 80.0, [], "", "2026-02-01", False, True),
+        ("b" * 64, "a name", "y", "m", "pruned", 80.0, "80 %", 0.8, 10, 1.0, 10.0, 70.0, [], "", "2026-01-01", False, True),
     ]
     for given in (rows, rows[::-1]):
         shown = all_runs.chosen(pd.DataFrame(given, columns=all_runs.COLUMNS), Settings(sort=order))
