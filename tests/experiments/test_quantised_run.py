@@ -85,6 +85,6 @@ def test_what_cannot_be_quantised_says_why_and_leaves_nothing(tmp_path):
     model, data = prunekit.load_model(f"{tmp_path / 'branches.py'}:make"), prunekit.load_data("digits")
     with pytest.raises(RuntimeFault, match="ONNX"):
         quantised.quantise(model, data, tmp_path / "out", input_shape=(1, 8, 8))
-    with pytest.raises(DataError, match="training images"):
+    with pytest.raises(DataError, match="training data"):
         quantised.quantise(model, None, tmp_path / "out", input_shape=(1, 8, 8))
     assert not (tmp_path / "out").exists()
