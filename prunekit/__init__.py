@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         list_models,
         load_model,
         read_folder,
+        remove_parametrizations,
         write_folder,
     )
     from prunekit.pruning import PruneResult, agp, iterative, linear, masks_at, prune, tighten
@@ -45,7 +46,7 @@ _HOME = {
     "prunekit.errors": ("PrunekitError",),
     "prunekit.evaluation": ("Evaluation", "compare", "evaluate", "predict", "sizes", "sweep"),
     "prunekit.latency": ("Candidate", "measure_latency"),
-    "prunekit.models": ("info", "list_models", "load_model", "read_folder", "write_folder"),
+    "prunekit.models": ("info", "list_models", "load_model", "read_folder", "remove_parametrizations", "write_folder"),
     "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
     "prunekit.training": ("fine_tune", "prune_and_recover", "recalibrate", "train"),
 }
@@ -82,6 +83,7 @@ __all__ = [
     "recalibrate",
     "register_data",
     "register_model",
+    "remove_parametrizations",
     "sizes",
     "sweep",
     "tighten",

@@ -25,6 +25,7 @@ from prunekit.models.info import info
 from prunekit.models.input_shape import with_side
 from prunekit.models.layers import prunable_layers
 from prunekit.models.load import load_model
+from prunekit.tasks.input_form import form_of_data
 
 NO_DATA = "none"
 
@@ -66,7 +67,7 @@ def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int
         If it is not known.
     """
     if data is not None:
-        return tuple(data.test[0][0].shape)
+        return form_of_data(data)
     known = info(model).input_shape
     if size is not None:
         if size < 1:
@@ -76,7 +77,7 @@ def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int
         raise ModelError(
             "the shape of the model's input is not known: give --size or --data, or set factory.input_shape or factory.example in its file"
         )
-    return tuple(known)
+    return known
 
 
 def asking(

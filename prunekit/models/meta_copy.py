@@ -36,8 +36,8 @@ def check_plain(model: nn.Module) -> None:
             raise ModelError(f"layer {name} has no shape yet (a lazy module): run one batch through the model first")
         if isinstance(module, PRUNABLE_TYPES) and "weight" not in module._parameters:
             raise ModelError(
-                f"the weight of layer {name} is computed from other parameters: make it plain first, with torch.nn.utils.prune.remove, "
-                "torch.nn.utils.remove_weight_norm or torch.nn.utils.parametrize.remove_parametrizations"
+                f"the weight of layer {name} is computed from other parameters: make it plain first, with "
+                "--remove-parametrizations on the command line, prunekit.remove_parametrizations(model) in Python, or torch's own functions"
             )
 
 
@@ -166,4 +166,4 @@ class Seeing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         with torch.inference_mode(False):
             with self:
                 found = func.decompose(*args, **(kwargs or {}))
-            return found if found is not NotImplemented else self.__torch_dispatch__(func, (), args, kwargs)
+            return found if found is not NotImplemented else self.__torch_dispatch__(func, (), args, kwargs)  # type: ignore[no-untyped-call]
