@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         list_models,
         load_model,
         read_folder,
+        remove_parametrizations,
         write_folder,
     )
     from prunekit.pruning import PruneResult, agp, iterative, linear, masks_at, prune, tighten
@@ -46,7 +47,7 @@ _HOME = {
     "prunekit.errors": ("PrunekitError",),
     "prunekit.evaluation": ("Evaluation", "Progress", "compare", "evaluate", "predict", "sizes", "sweep"),
     "prunekit.latency": ("Candidate", "measure_latency"),
-    "prunekit.models": ("info", "list_models", "load_model", "read_folder", "write_folder"),
+    "prunekit.models": ("info", "list_models", "load_model", "read_folder", "remove_parametrizations", "write_folder"),
     "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
     "prunekit.training": ("fine_tune", "prune_and_recover", "recalibrate", "train"),
 }
@@ -84,6 +85,7 @@ __all__ = [
     "recalibrate",
     "register_data",
     "register_model",
+    "remove_parametrizations",
     "sizes",
     "sweep",
     "tighten",

@@ -53,6 +53,9 @@ class ModelId:
         "what it is for: the name of a task, or path/to/file.py:task; left out, what the model and the data say",
         address="",
     )
+    remove_parametrizations: bool = setting(
+        False, YesNo(), "Plain weights", "make weights plain that are computed from others (weight and spectral norm)", address=""
+    )
 
     def __post_init__(self) -> None:
         """Validate and bring paths into text."""
@@ -61,8 +64,8 @@ class ModelId:
             raise ModelError("give either weights or pretrained, not both")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present but a task that nobody named: what was written earlier has none."""
-        return {name: value for name, value in asdict(self).items() if name != "task" or value is not None}
+        """Return plain values, every field present but a task that nobody named and plain weights: what was written earlier has none."""
+        return {name: value for name, value in asdict(self).items() if name not in {"task", "remove_parametrizations"} or value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelId:

@@ -11,6 +11,7 @@ from prunekit.models.input_shape import input_shape_of, with_side
 from prunekit.models.layer_table import layer_table
 from prunekit.models.layers import channel_layers, check_finite, prunable_layers, weight_of
 from prunekit.models.load import load_model, load_upload
+from prunekit.models.parametrizations import remove_parametrizations
 from prunekit.models.rebuilding import apply_widths
 from prunekit.models.state import state_hash
 from prunekit.models.training_recipe import training_of
@@ -47,6 +48,7 @@ __all__ = [
     "read_checkpoint",
     "read_folder",
     "remember",
+    "remove_parametrizations",
     "share_of_all",
     "state_hash",
     "training_of",

@@ -18,6 +18,7 @@ from prunekit.models.checkpoints import State, fit_state, read_checkpoint
 from prunekit.models.entries import list_models
 from prunekit.models.folder import read_folder
 from prunekit.models.info import ModelInfo, info
+from prunekit.models.parametrizations import remove_parametrizations
 
 UPLOAD = "upload:"
 
@@ -61,6 +62,8 @@ def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[s
     if model_id.weights is not None and state is not None:
         fit_state(model, state, Path(model_id.weights).name)
         known = replace(known, card=_prepared(known.card))
+    if model_id.remove_parametrizations:
+        remove_parametrizations(model)
     return frozen(model, known)
 
 

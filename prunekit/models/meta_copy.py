@@ -39,8 +39,8 @@ def check_plain(model: nn.Module) -> None:
             raise ModelError(f"layer {name} has no shape yet (a lazy module): run one batch through the model first")
         if isinstance(module, PRUNABLE_TYPES) and "weight" not in module._parameters:
             raise ModelError(
-                f"the weight of layer {name} is computed from other parameters: make it plain first, with torch.nn.utils.prune.remove, "
-                "torch.nn.utils.remove_weight_norm or torch.nn.utils.parametrize.remove_parametrizations"
+                f"the weight of layer {name} is computed from other parameters: make it plain first, with "
+                "--remove-parametrizations on the command line, prunekit.remove_parametrizations(model) in Python, or torch's own functions"
             )
 
 

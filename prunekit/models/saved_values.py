@@ -16,6 +16,7 @@ from prunekit.errors import CheckpointError
 from prunekit.local_code.factories import is_factory
 from prunekit.models.checkpoints import fit_state, read_checkpoint
 from prunekit.models.earlier_versions import beside_of
+from prunekit.models.parametrizations import computed_from, remove_parametrizations
 from prunekit.models.probe import Probe, difference, take
 from prunekit.models.rebuilding import apply_widths, settle
 from prunekit.models.state import buffers_beside, digest_of, extra_state, tensor_state
@@ -122,6 +123,8 @@ def restore(model: nn.Module, folder: Path, told: Mapping[str, Any], shape: tupl
     earlier = told["version"] == EARLIER
     kept = {} if earlier else _kept(folder, told)
     beside = beside_of(model, shape, told["widths"], folder) if earlier else {name: kept[key] for name, key in told["beside"].items()}
+    if not computed_from(model) <= state.keys():  # it was made plain before it was pruned
+        remove_parametrizations(model)
     switch(model, told.get("switches", {}))
     apply_widths(model, told["widths"], {**beside, **state})
     settle(model, state, beside)

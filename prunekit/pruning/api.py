@@ -47,7 +47,7 @@ class HasTest(Protocol):
 def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inputs | None = None) -> tuple[int, ...]:
     """Return what one sample is: as given, of the data, as the model's card or factory says, or guessed."""
     if input_shape is not None:
-        several = input_shape if isinstance(input_shape, (tuple, list)) else ()
+        several: tuple[Any, ...] | list[Any] = input_shape if isinstance(input_shape, (tuple, list)) else ()
         if isinstance(input_shape, (dict, Batch, Tensor)) or any(isinstance(each, Tensor) for each in several):
             form = InputForm.of(input_shape)
             return tuple(form) if form.plain and not several else form
@@ -55,7 +55,7 @@ def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inp
             return InputForm.of_shapes(several)
         if isinstance(input_shape, int) or not all(isinstance(side, int) and side > 0 for side in input_shape):
             raise SpecError(f"input_shape must be the shape of one sample, as in (3, 32, 32); got {input_shape!r}")
-        return form_for(model, input_shape)
+        return form_for(model, several)
     if data is not None:
         return form_of_data(data)
     if told(model, "example") is not None:

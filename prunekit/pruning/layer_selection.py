@@ -13,7 +13,7 @@ from prunekit.models.layers import channel_layers, owner_of_layer, prunable_laye
 from prunekit.models.meta_copy import check_plain
 
 STEM_REASON = "the stem sees the raw input and has few channels: each one feeds everything that follows"
-SAME = 5e-4  # shares are shown with one decimal of a percent
+SAME = 5e-3  # of all: a total that overrides of every layer need not match
 CLASSIFIER_REASON = "the classifier has one output for each class: none of them can go"
 
 
@@ -111,8 +111,8 @@ def share_out(total: int, sizes: dict[str, int], fixed: dict[str, int], what: st
     everything, taken = sum(sizes.values()), sum(fixed.values())
     free = sum(size for name, size in sizes.items() if name not in fixed)
     rest = total - taken
-    if not free and abs(rest) <= SAME * everything:
-        return 0  # every layer has an override: what they make up is the total, and asked for but for rounding
+    if not free and abs(rest) <= max(SAME * everything, 1 + len(fixed) / 2):
+        return 0  # every layer has an override: what they make up is the total, and asked for but for each one's rounding
     if rest < 0:
         raise OutOfReach.at(taken / everything, what, more=True)
     if rest > free:
