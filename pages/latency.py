@@ -3,18 +3,18 @@
 from prunekit.experiments.jobs import board
 from prunekit.ui.components import show
 from prunekit.ui.latency import PAGE, diagnosis, results, setup
-from prunekit.ui.shared import measuring, model_cache, scores
+from prunekit.ui.shared import data_cache, measuring, scores
 from prunekit.ui.start import input_fields
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
 show.heading(PAGE)
 now, loaded = model_in_use()
 setup.setting(now, loaded)
-name, data = model_cache.data_name(now, loaded), None
-if name != model_cache.NO_DATA and (setup.wants_data(now) or model_cache.at_hand(name)):
+name, data = data_cache.data_name(now, loaded), None
+if name != data_cache.NO_DATA and (setup.wants_data(now) or data_cache.at_hand(name)):
     data = data_in_use(now, loaded)
 with show.slot():
-    if data is None and name == model_cache.NO_DATA and setup.needs_data(now):
+    if data is None and name == data_cache.NO_DATA and setup.needs_data(now):
         scores.without_data(now.criterion)
 with show.slot():
     show.doubts(loaded.guesses(data) if input_fields.are_asked(now) else ())

@@ -4,7 +4,7 @@ import streamlit as st
 
 from prunekit.ui.components import advanced_options, block_table, layer_table, save_button, setting_controls, show, unit_kinds
 from prunekit.ui.prune import PAGE, costs, downloads, kept_units, pictures, weight_map
-from prunekit.ui.shared import cuts, measuring, model_cache, scores
+from prunekit.ui.shared import cuts, data_cache, measuring, scores
 from prunekit.ui.state import target_scaling
 from prunekit.ui.state.current_model import data_in_use, model_in_use
 
@@ -23,9 +23,9 @@ with st.container(border=True):
     advanced_options.choices()
 
 view = spec = data = None
-if model_cache.data_name(now, loaded) != model_cache.NO_DATA:
+if data_cache.data_name(now, loaded) != data_cache.NO_DATA:
     data = data_in_use(now, loaded)
-images = model_cache.images_of(now, loaded, data)
+images = data_cache.images_of(now, loaded, data)
 with show.slot(), show.plain_errors(stop=False), target_scaling.out_of_reach():
     spec = now.spec(loaded.every)
     if scores.ready(loaded, spec, images):

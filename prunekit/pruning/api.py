@@ -52,7 +52,7 @@ def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inp
             form = InputForm.of(input_shape)
             return tuple(form) if form.plain and not several else form
         if several and all(isinstance(each, (tuple, list)) for each in several):
-            return InputForm.of_shapes(several)
+            return InputForm.of_shapes(several)  # type: ignore[arg-type]
         if isinstance(input_shape, int) or not all(isinstance(side, int) and side > 0 for side in input_shape):
             raise SpecError(f"input_shape must be the shape of one sample, as in (3, 32, 32); got {input_shape!r}")
         return form_for(model, several)

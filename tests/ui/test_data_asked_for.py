@@ -6,8 +6,9 @@ import pytest
 
 from prunekit.config.recovery import Recovery
 from prunekit.ui.recover import results
-from prunekit.ui.shared import job_sources, model_cache
-from prunekit.ui.shared.model_cache import Images, Source
+from prunekit.ui.shared import data_cache, job_sources, model_cache
+from prunekit.ui.shared.data_cache import source_of
+from prunekit.ui.shared.model_cache import Images
 from prunekit.ui.state import codecs
 from prunekit.ui.state.settings import Settings
 
@@ -15,18 +16,18 @@ from prunekit.ui.state.settings import Settings
 @pytest.mark.parametrize("limit", [0, 100])
 def test_the_limit_of_the_data_is_part_of_what_is_asked_for(limit):
     now = Settings(limit=limit)
-    loaded = model_cache.load(Source.of(now))
-    data = model_cache.data_of(now, loaded)
-    assert model_cache.images_of(now, loaded, data) == Images("digits", limit)
+    loaded = model_cache.load(source_of(now))
+    data = data_cache.data_of(now, loaded)
+    assert data_cache.images_of(now, loaded, data) == Images("digits", limit)
     model, images = job_sources.names(now, loaded)
     assert (model.name, images.name, images.limit) == ("digits_cnn", "digits", limit or None)
-    assert len(model_cache.data_at(model_cache.images_of(now, loaded, data), loaded.source).test) == (limit or 360)
+    assert len(data_cache.data_at(data_cache.images_of(now, loaded, data), loaded.source).test) == (limit or 360)
 
 
 def test_epochs_are_chosen_on_validation_images_where_there_are_any():
     now = Settings(limit=100)
-    loaded = model_cache.load(Source.of(now))
-    data = model_cache.data_of(now, loaded)
+    loaded = model_cache.load(source_of(now))
+    data = data_cache.data_of(now, loaded)
     split = [results.request_of(now, loaded, part, Recovery(epochs=1)).split for part in (data, replace(data, validation=None))]
     assert split == ["validation", "test"]
 

@@ -15,7 +15,8 @@ from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import sweep_through
 from prunekit.models import list_models
 from prunekit.ui.accuracy import sweeps
-from prunekit.ui.shared import model_cache
+from prunekit.ui.shared import data_cache, model_cache
+from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Source
 from prunekit.ui.state.settings import Settings
 
@@ -52,14 +53,14 @@ def test_an_edited_file_is_another_model_other_data_and_another_job(own, monkeyp
     kept = RunStore(own / "runs.sqlite")
     monkeypatch.setattr(sweeps, "board", lambda: SimpleNamespace(store=kept))
     name = next(model_cache.public_name(entry) for entry in list_models() if entry.kind == "own")
-    data = next(iter(model_cache.registered_data()))
+    data = next(iter(data_cache.registered_data()))
     request = SweepRequest(registered.registered_models()[0], registered.registered_data()[0], PruneSpec(), split="test", sparsities=(0.5,))
 
     def drawn():
-        source = Source.of(Settings(model=name, data=data))
+        source = source_of(Settings(model=name, data=data))
         loaded = model_cache.load(source)
-        part = model_cache.data_of(Settings(model=name, data=data), loaded).test
-        line = sweeps.Line(None, "", request, 1, model_cache.weights_known(source, (6,)), model_cache.images_known(part))
+        part = data_cache.data_of(Settings(model=name, data=data), loaded).test
+        line = sweeps.Line(None, "", request, 1, model_cache.weights_known(source, (6,)), data_cache.images_known(part))
         return source, loaded, key_of("sweep", request.to_dict()), sweeps.stored(line)
 
     source, loaded, job, points = drawn()
@@ -77,6 +78,6 @@ def test_an_edited_file_is_another_model_other_data_and_another_job(own, monkeyp
 
 def test_built_in_names_have_no_code():
     assert (
-        Source.of(Settings(model="digits_mlp")) == Source("digits_mlp")
-        and model_cache.data_code("digits", model_cache.load(Source("digits_mlp"))) == ""
+        source_of(Settings(model="digits_mlp")) == Source("digits_mlp")
+        and data_cache.data_code("digits", model_cache.load(Source("digits_mlp"))) == ""
     )

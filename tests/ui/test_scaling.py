@@ -11,7 +11,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import OutOfReach
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.latency import setup
-from prunekit.ui.shared import model_cache
+from prunekit.ui.shared import data_cache, model_cache
 from prunekit.ui.shared.model_cache import Source
 from prunekit.ui.state import layer_choice, target_scaling
 from prunekit.ui.state.settings import Settings
@@ -132,7 +132,7 @@ def test_a_curve_is_of_the_layers_without_their_targets_and_says_so(tab):
     assert "share out one total, and a curve has many" in one.text
     loaded = model_cache.load(MLP)
     now = target_scaling.followed(Settings(model="digits_mlp", layers=(0, 1), sparsity=0.3, targets=((0, 0.6), (1, 0.4))), MLP)
-    (line,) = sweeps.lines_of(now, loaded, model_cache.data_of(now, loaded), "validation")
+    (line,) = sweeps.lines_of(now, loaded, data_cache.data_of(now, loaded), "validation")
     assert (line.request.spec.overrides, line.request.spec.layers) == ((), ("fc1", "fc2"))
     assert "without their targets" in line.name
 

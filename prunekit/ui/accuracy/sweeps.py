@@ -25,7 +25,7 @@ from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import job_sources, measuring, model_cache
+from prunekit.ui.shared import data_cache, job_sources, measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
@@ -130,7 +130,7 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     model, of_data = job_sources.lend(now, loaded, data)
     whole = getattr(data, split)
     images = 0 if now.measured_images >= len(whole) else now.measured_images
-    weights, hashed = model_cache.weights_known(loaded.source, form_of_data(whole)), model_cache.images_known(whole)
+    weights, hashed = model_cache.weights_known(loaded.source, form_of_data(whole)), data_cache.images_known(whole)
     found, free = [], now.change(overrides=()) if now.targets else now  # targets leave no room but for one total
     for curve in curves_of(now):
         request = SweepRequest(

@@ -8,7 +8,7 @@ from typing import Any
 from prunekit.config.fields import table
 from prunekit.errors import PrunekitError
 from prunekit.experiments.classroom import from_environment
-from prunekit.ui.shared import model_cache
+from prunekit.ui.shared import data_cache, model_cache
 from prunekit.ui.state.settings import Settings
 
 NAMES = {
@@ -25,7 +25,7 @@ MOST = {"measured_images": 1000, "samples": 512, "epochs": 5, "steps": 5, "budge
 KINDS = {"batch": "batch sizes", "threads": "numbers of threads", "runtimes": "runtimes", "curves": "curves"}
 SEVERAL = {"batch": 2, "threads": 2, "runtimes": 3, "curves": 4}
 LIMIT = 2000
-SMALL_DATA = ("digits", model_cache.NO_DATA, "")
+SMALL_DATA = ("digits", data_cache.NO_DATA, "")
 WHY = "so that everybody gets a turn"
 
 
@@ -72,7 +72,7 @@ def _data(now: Settings) -> dict[str, tuple[Any, str]]:
 def _data_name(now: Settings) -> str:
     """Return the data in use; empty where the model cannot be had."""
     try:
-        return model_cache.data_name(now, model_cache.load(model_cache.Source.of(now)))
+        return data_cache.data_name(now, model_cache.load(data_cache.source_of(now)))
     except PrunekitError:
         return now.data
 

@@ -8,15 +8,16 @@ from prunekit.errors import PrunekitError
 from prunekit.experiments.naming import placed
 from prunekit.experiments.records import Run
 from prunekit.reports.material import images_of
-from prunekit.ui.shared import job_sources, model_cache
-from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.shared import data_cache, job_sources, model_cache
+from prunekit.ui.shared.data_cache import source_of
+from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
 
 def in_use(now: Settings) -> Loaded | None:
     """Return the model in use; None where it cannot be loaded."""
     try:
-        return model_cache.load(Source.of(now))
+        return model_cache.load(source_of(now))
     except PrunekitError:
         return None
 
@@ -40,5 +41,5 @@ def data_of(now: Settings, found: Comparison) -> DataId | None:
     data, loaded = images_of(found), in_use(now)
     if data is not None or loaded is None or not is_of(found.baseline.run, loaded):
         return data
-    name = model_cache.data_name(now, loaded)
-    return None if name == model_cache.NO_DATA else job_sources.names(now, loaded)[1]
+    name = data_cache.data_name(now, loaded)
+    return None if name == data_cache.NO_DATA else job_sources.names(now, loaded)[1]

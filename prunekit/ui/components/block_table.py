@@ -17,6 +17,7 @@ from prunekit.ui.components.group_changes import listed
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.cuts import View
+from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
@@ -188,8 +189,8 @@ def _take_edits(key: str) -> None:
     if not edits:
         return
     now = session.settings()
-    names = names_of(Source.of(now))
-    ticked = {name: name in candidates(now, Source.of(now)) for name in names}
+    names = names_of(source_of(now))
+    ticked = {name: name in candidates(now, source_of(now)) for name in names}
     ticked |= {names[int(place)]: bool(values["tick"]) for place, values in edits.items() if "tick" in values}
     left = tuple(name for name in names if ticked[name])
     if not left:
@@ -202,6 +203,6 @@ def _take_edits(key: str) -> None:
 def _put(blocks: tuple[str, ...] | None) -> None:
     """Take the blocks that may go, and let as many go as before; only to be called from callbacks."""
     now = session.settings()
-    source = Source.of(now)
+    source = source_of(now)
     number = going(now.depth, len(candidates(now, source)))
     session.change(blocks=blocks, depth=depth_of(number, len(names_of(source) if blocks is None else blocks)))

@@ -15,6 +15,7 @@ from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import columns
 from prunekit.ui.components.group_changes import Shrinking, operations, shrinking
 from prunekit.ui.shared.cuts import View
+from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded, Source, load
 from prunekit.ui.state import session, target_scaling
 from prunekit.ui.state.layer_choice import put, ticked_places
@@ -128,7 +129,7 @@ def _take_edits(key: str) -> None:
     edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
     if not edits:  # the table drops an edit once the data say the same, and reports that too
         return
-    loaded = load(Source.of(session.settings()))
+    loaded = load(source_of(session.settings()))
     now = target_scaling.followed(session.settings(), loaded.source)
     rows, place = rows_of(loaded.source), {name: i for i, name in enumerate(loaded.every)}
     ticked, fixed = set(ticked_places(now, loaded.source)), dict(now.overrides)

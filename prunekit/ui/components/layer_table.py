@@ -15,6 +15,7 @@ from prunekit.ui.components import block_table, columns, group_table, left_out, 
 from prunekit.ui.layers.table import kind
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cuts import View
+from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session, target_scaling
 from prunekit.ui.state.layer_choice import defaults, put, ticked_places, together
@@ -146,7 +147,7 @@ def _take_edits(key: str) -> None:
     edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
     if not edits:  # the table drops an edit once the data say the same, and reports that too
         return
-    source = Source.of(session.settings())
+    source = source_of(session.settings())
     now = target_scaling.followed(session.settings(), source)
     places = list(model_cache.frame_of(source, now.mode).index)
     ticked, fixed, caps = set(ticked_places(now, source)), dict(now.overrides), dict(now.caps)

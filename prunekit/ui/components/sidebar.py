@@ -11,8 +11,9 @@ from prunekit.formatting import count, size
 from prunekit.ui import routes
 from prunekit.ui.classroom import rules, teacher
 from prunekit.ui.components.show import plain, plus_minus, said
-from prunekit.ui.shared import measuring, model_cache
-from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared.data_cache import source_of
+from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import input_fields
 from prunekit.ui.state.session import settings
 from prunekit.ui.state.settings import Settings
@@ -35,7 +36,7 @@ def _model() -> None:
     now = settings()
     with st.container(border=True, gap="xsmall"):
         try:
-            loaded = model_cache.load(Source.of(now))
+            loaded = model_cache.load(source_of(now))
             counts, file_size = model_cache.counts_of(loaded.source), model_cache.size_of(loaded.source)
         except PrunekitError as error:
             st.markdown(f"**{plain(now.model)}**")
@@ -50,7 +51,7 @@ def _model() -> None:
                     else f"{measuring.task_here(now, loaded).headline.phrase} not measured"
                 )
                 + f"  \n{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}"
-                + f"  \ndata: {plain(model_cache.data_name(now, loaded))}"
+                + f"  \ndata: {plain(data_cache.data_name(now, loaded))}"
                 + _guessed(now, loaded)
             )
         routes.link("start", "Change model or data")
@@ -60,7 +61,7 @@ def _guessed(now: Settings, loaded: Loaded) -> str:
     """Say, on every page, what its figures were guessed with."""
     if not input_fields.are_asked(now):
         return ""
-    data = model_cache.data_here(now, loaded)
+    data = data_cache.data_here(now, loaded)
     what = f"input size {loaded.input_words}" if loaded.guessed else "mean and std of pixels"
     return f"  \n:orange[a guess: {what}]" if loaded.guesses(data) or loaded.guessed else ""
 

@@ -22,7 +22,7 @@ from prunekit.evaluation.before_after import Assessment
 from prunekit.pruning.result import PruneResult
 from prunekit.ui.prune import costs
 from prunekit.ui.prune.costs import Measured
-from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
@@ -136,10 +136,10 @@ def command(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
         words += ["--weights", file.name if file is not None else "WEIGHTS"]
     if loaded.source.pretrained:
         words.append("--pretrained")
-    data = model_cache.data_name(now, loaded)
-    if data != model_cache.NO_DATA:
+    data = data_cache.data_name(now, loaded)
+    if data != data_cache.NO_DATA:
         try:
-            asked = model_cache.data_id(data, now.limit, loaded)
+            asked = data_cache.data_id(data, now.limit, loaded)
         except DataError:  # the page says why
             asked = DataId(data)
         words += ["--data", asked.name]

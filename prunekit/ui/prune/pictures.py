@@ -18,7 +18,7 @@ from prunekit.plots.weight_threshold import cut
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import left_out, show, weight_bins
 from prunekit.ui.prune import losses
-from prunekit.ui.shared import cuts, measuring, model_cache
+from prunekit.ui.shared import cuts, data_cache, measuring
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import input_fields
@@ -49,7 +49,7 @@ def numbers(now: Settings, loaded: Loaded, view: View | None, judged: tuple[Eval
 def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation] | None) -> None:
     """Say what was guessed, and which qualities are no better than chance."""
     before, after = judged or (measuring.baseline(now, loaded), None)
-    guessed = loaded.guesses(model_cache.data_here(now, loaded)) if input_fields.are_asked(now) else ()
+    guessed = loaded.guesses(data_cache.data_here(now, loaded)) if input_fields.are_asked(now) else ()
     show.doubts([chance_sentence(before, after), *guessed])
 
 
@@ -86,7 +86,7 @@ def _quality(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation
     """Show the quality afterwards, empty until it is measured."""
     figure, task = measuring.baseline(now, loaded), measuring.task_here(now, loaded)
     dense = f"dense {show.plus_minus(figure.value, figure.low, figure.high, figure.metric)}" if figure else "dense not measured"
-    if model_cache.data_name(now, loaded) == model_cache.NO_DATA:
+    if data_cache.data_name(now, loaded) == data_cache.NO_DATA:
         show.tile(task.headline.title, "—", "", "not measured: there are no data here")
         return
     if judged is None:

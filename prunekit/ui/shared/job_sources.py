@@ -9,7 +9,7 @@ from torch import nn
 from prunekit.config.ids import DataId, ModelId
 from prunekit.errors import DataError
 from prunekit.experiments.sources import fresh, use_loader
-from prunekit.ui.shared import model_cache
+from prunekit.ui.shared import data_cache, model_cache
 from prunekit.ui.shared.cache import LRU
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
@@ -27,10 +27,10 @@ def names(now: Settings, loaded: Loaded) -> tuple[ModelId, DataId]:
         If there are no data.
     """
     model = model_of(loaded)
-    name = model_cache.data_name(now, loaded)
-    if name == model_cache.NO_DATA:
+    name = data_cache.data_name(now, loaded)
+    if name == data_cache.NO_DATA:
         raise DataError("there are no data to measure on: choose some on the Start page")
-    return model, model_cache.data_id(name, now.limit, loaded)
+    return model, data_cache.data_id(name, now.limit, loaded)
 
 
 def model_of(loaded: Loaded) -> ModelId:

@@ -25,7 +25,7 @@ from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.resolver import resolve
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import show
-from prunekit.ui.shared import model_cache
+from prunekit.ui.shared import data_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
@@ -72,8 +72,8 @@ def key_of(*parts: object) -> str:
 
 def of_data(settings: Settings, loaded: Loaded) -> tuple[object, ...]:
     """Return what identifies the model and the data of a measurement."""
-    name = model_cache.data_name(settings, loaded)
-    return (loaded.source, name, settings.limit, model_cache.data_code(name, loaded))
+    name = data_cache.data_name(settings, loaded)
+    return (loaded.source, name, settings.limit, data_cache.data_code(name, loaded))
 
 
 def start(key: str, title: str, work: Work, *, alone: bool = False) -> None:
@@ -139,7 +139,7 @@ def baseline_key(settings: Settings, loaded: Loaded) -> str:
 def task_here(settings: Settings, loaded: Loaded) -> Task:
     """Return the task of a model on the data in use, so far as it can be told at once: what a quality is called before it is measured."""
     try:
-        return resolve(loaded.model, model_cache.data_here(settings, loaded))
+        return resolve(loaded.model, data_cache.data_here(settings, loaded))
     except PrunekitError:  # whoever measures is told
         return task(DEFAULT)
 
@@ -158,8 +158,8 @@ def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
 def from_card(settings: Settings, loaded: Loaded) -> Figure | None:
     """Return the card's figure where the sample's own weights and its own data, all of them, are in use."""
     data = loaded.info.data
-    own = loaded.source == loaded.source.plain and data is not None and model_cache.known_data(loaded).get(data) == DataId(data)
-    usual = own and model_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
+    own = loaded.source == loaded.source.plain and data is not None and data_cache.known_data(loaded).get(data) == DataId(data)
+    usual = own and data_cache.data_name(settings, loaded) == data and not settings.limit and not settings.upload
     return card_figure(loaded.info.card, data) if usual and data else None
 
 
@@ -171,7 +171,7 @@ def baseline(settings: Settings, loaded: Loaded) -> Figure | None:
     found = finished(baseline_key(settings, loaded))
     if found is None:
         return None
-    where = f"test split of {model_cache.data_name(settings, loaded)}"
+    where = f"test split of {data_cache.data_name(settings, loaded)}"
     return Figure(found.value, found.low, found.high, found.n, where, found.chance, found.metric)
 
 

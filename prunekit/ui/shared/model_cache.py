@@ -8,31 +8,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 import pandas as pd
 import streamlit as st
 from torch import nn
 
-from prunekit import config, data, evaluation, models
-from prunekit.config.ids import DataId
+from prunekit import config, evaluation, models
 from prunekit.config.registered import from_environment
-from prunekit.data.dataset import Data, Split, TensorSplit
-from prunekit.errors import CheckpointError, ModelError, PrunekitError, TaskError, one_of
-from prunekit.experiments.identity import data_hash, earlier_weights_of, weights_of
-from prunekit.local_code.factories import code_of
+from prunekit.data.dataset import Data
+from prunekit.errors import CheckpointError, ModelError, TaskError, one_of
+from prunekit.experiments.identity import earlier_weights_of, weights_of
 from prunekit.models.entries import ModelEntry
 from prunekit.models.guesses import shape_guess
 from prunekit.models.info import ModelInfo
-from prunekit.tasks.input_form import InputForm, form_of_data
+from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.registry import TASKS
-from prunekit.ui.shared import named_data
 from prunekit.ui.shared.cache import shared
-from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given, Settings
+from prunekit.ui.state.settings import DEFAULT_MODEL, NOTHING, Given
 from prunekit.ui.state.uploads import uploads
 
-NO_DATA, BUILT_IN, TORCHVISION = named_data.NO_DATA, named_data.BUILT_IN, "torchvision/"
-at_hand, registered_data = named_data.at_hand, named_data.registered_data
+TORCHVISION = "torchvision/"
 
 
 @dataclass(frozen=True)
@@ -56,14 +51,6 @@ class Source:
     given: Given = NOTHING
     shape: tuple[int, ...] = ()
     task: str = ""
-
-    @classmethod
-    def of(cls, settings: Settings) -> Source:
-        """Return the model that was picked, with the data that are picked for it."""
-        names = (entry.id.name for entry in models.list_models("own") if public_name(entry) == settings.model)
-        code = code_of(next(names, settings.model))
-        found = cls(settings.model, settings.pretrained, settings.upload, code, settings.given, task=settings.task)
-        return replace(found, shape=_shape_told(settings, found))
 
     @property
     def plain(self) -> Source:
@@ -270,114 +257,6 @@ def weights_known(source: Source, shape: tuple[int, ...]) -> str:
 def earlier_weights_known(source: Source, shape: tuple[int, ...]) -> str:
     """Return what they were known by until version 0.4.0."""
     return earlier_weights_of(load(source).model, shape)
-
-
-def images_known(part: Split) -> str:
-    """Return what measurements on a part of the data are known by; pixels in memory are shared and never written to."""
-    if not isinstance(part, TensorSplit):
-        return data_hash(part)
-    if part not in _PRINTS:
-        _PRINTS[part] = data_hash(part)
-    return _PRINTS[part]
-
-
-_PRINTS: WeakKeyDictionary[Split, str] = WeakKeyDictionary()
-
-
-def known_data(loaded: Loaded) -> dict[str, DataId]:
-    """Return the data that a model may be looked at with, by public name."""
-    return named_data.known(loaded.info)
-
-
-def usual_data(loaded: Loaded) -> str:
-    """Return the data that a model is opened with."""
-    return named_data.usual(entry_of(loaded.source.name).id if config.registered_data() else None, loaded.info)
-
-
-def data_names(loaded: Loaded) -> list[str]:
-    """Return the data sets that may fit a model, its usual ones first."""
-    built_in = BUILT_IN if not loaded.source.name.startswith(TORCHVISION) else ()
-    usual = usual_data(loaded)
-    first = [] if usual == NO_DATA else [usual]
-    return list(dict.fromkeys([*first, *named_data.brought(loaded.info), *registered_data(), *built_in, NO_DATA]))
-
-
-def data_name(settings: Settings, loaded: Loaded) -> str:
-    """Return the picked data set, or the model's usual one."""
-    return settings.data or usual_data(loaded)
-
-
-def data_id(name: str, limit: int, loaded: Loaded) -> DataId:
-    """Return data as the core names them, with what somebody gave for the model in use; errors as for `named_data.asked_for`."""
-    return named_data.asked_for(name, limit, loaded.info, loaded.source.given)
-
-
-@shared(4, "Loading the data …")
-def _data(name: str, limit: int, source: Source, code: str) -> Data:
-    """Return a data set with the defaults of a model; edited code makes another one."""
-    loaded = load(source)
-    return data.load_data(data_id(name, limit, loaded), model=loaded.model)
-
-
-def data_of(settings: Settings, loaded: Loaded) -> Data | None:
-    """Return the picked data set, or None where none was picked."""
-    return data_at(_images(settings, loaded), loaded.source)
-
-
-def data_code(name: str, loaded: Loaded) -> str:
-    """Return the user's code that makes a data set, as it is now; "" for one that is built in."""
-    known = known_data(loaded).get(name)
-    return "" if known is None else code_of(known.name)
-
-
-def _images(settings: Settings, loaded: Loaded) -> Images:
-    """Return what names the picked data."""
-    name = data_name(settings, loaded)
-    return NO_IMAGES if name == NO_DATA else Images(name, settings.limit, data_code(name, loaded))
-
-
-def images_of(settings: Settings, loaded: Loaded, data: Data | None) -> Images:
-    """Return what names the data that a page has at hand."""
-    return NO_IMAGES if data is None else _images(settings, loaded)
-
-
-def data_at(images: Images, source: Source) -> Data | None:
-    """Return the data that `images_of` named, or None."""
-    return None if images == NO_IMAGES else _data(images.data, images.limit, replace(source, shape=()), images.code)
-
-
-def data_here(settings: Settings, loaded: Loaded) -> Data | None:
-    """Return the picked data where they can be had at once; None where they cannot, or not at all."""
-    try:
-        return data_of(settings, loaded) if at_hand(data_name(settings, loaded)) else None
-    except (PrunekitError, OSError):
-        return None
-
-
-def _shape_told(settings: Settings, source: Source) -> tuple[int, ...]:
-    """Return the shape of a sample by the data or by whoever gave it, where that is not what card or factory say."""
-    try:
-        loaded = load(source)
-    except PrunekitError:
-        return ()
-    known, given = loaded.info.input_shape, source.given.size
-    told: tuple[int, ...] = ()
-    if source.given != NOTHING or data_name(settings, loaded) != loaded.info.data or known is None or loaded.info.guessed:
-        images = _images(settings, loaded)
-        told = () if images == NO_IMAGES or not at_hand(images.data) else _sample_shape(images, source)
-    if not told and given:
-        told = given if len(given) > 1 else models.with_side(loaded.model, given[0], known)
-    return () if told == known and not loaded.info.guessed else told
-
-
-@shared(16)
-def _sample_shape(images: Images, source: Source) -> tuple[int, ...]:
-    """Return the shape of the first test sample; nothing where it cannot be had, which whoever asks for the data is told."""
-    try:
-        data = data_at(images, source)
-        return () if data is None else form_of_data(data)
-    except (PrunekitError, OSError):
-        return ()
 
 
 # what follows is the same object for everybody, not a copy of it: every page asks several times

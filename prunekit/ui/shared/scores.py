@@ -20,7 +20,7 @@ from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.ui.components import show
-from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.cache import LRU, shared
 from prunekit.ui.shared.model_cache import NO_IMAGES, Images, Loaded, Source
 from prunekit.ui.state import session
@@ -70,7 +70,7 @@ def _weight(source: Source, *_: object) -> float:
 
 def _maker(source: Source, spec: PruneSpec, images: Images) -> Callable[[], Ranked]:
     """Return what scores; caches are asked now, so that it can run in another thread."""
-    model, data = model_cache.load(source).model, model_cache.data_at(images, source)
+    model, data = model_cache.load(source).model, data_cache.data_at(images, source)
     if spec.mode == "structured":
         return partial(ChannelRanking.of, model, spec, graph(source), data)
     return partial(rank, model, spec, data)

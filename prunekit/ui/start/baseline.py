@@ -17,8 +17,9 @@ from prunekit.tasks.wording import written
 from prunekit.ui.components import show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
-from prunekit.ui.shared import measuring, model_cache
-from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared.data_cache import source_of
+from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import gallery, input_fields
 from prunekit.ui.state import session
 from prunekit.ui.state.current_model import data_in_use, model_in_use
@@ -37,7 +38,7 @@ def baseline() -> None:
             note = f"95 % interval ({show.interval_by(metric)}), on the {figure.where}."
             show.tile(metric.title, written(metric, figure.value), "measured", below, note)
         else:
-            nothing = model_cache.data_name(now, loaded) == model_cache.NO_DATA
+            nothing = data_cache.data_name(now, loaded) == data_cache.NO_DATA
             show.tile(
                 measuring.task_here(now, loaded).headline.title, "—", "", "no data to measure it on" if nothing else "not measured yet"
             )
@@ -49,7 +50,7 @@ def baseline() -> None:
     with tiles[3]:
         show.tile("File", size(model_cache.size_of(loaded.source)), "counted", "safetensors, dense")
     with show.slot():
-        data = model_cache.data_here(now, loaded) if input_fields.are_asked(now) else None
+        data = data_cache.data_here(now, loaded) if input_fields.are_asked(now) else None
         show.doubts([chance_sentence(figure), *loaded.guesses(data)])
     if loaded.info.checked:
         st.caption(f":material/verified: Opened from its folder, {show.plain(loaded.info.checked)}.")
@@ -71,18 +72,18 @@ def choose_inputs() -> None:
 def _choose_data(now: Settings) -> None:
     """Show which data are in use, and let people choose others."""
     try:
-        loaded = model_cache.load(Source.of(now))
+        loaded = model_cache.load(source_of(now))
     except PrunekitError:  # the page says why
         return
-    usual_limit = model_cache.known_data(loaded).get(model_cache.data_name(now, loaded), DataId("none")).limit or 0
+    usual_limit = data_cache.known_data(loaded).get(data_cache.data_name(now, loaded), DataId("none")).limit or 0
     most = table(Settings)["limit"].kind.screen[1]
     whole = most if usual_limit else 0  # against a limit of the data's own
-    name = model_cache.data_name(now, loaded)
-    names = list(dict.fromkeys([*model_cache.data_names(loaded), name]))
+    name = data_cache.data_name(now, loaded)
+    names = list(dict.fromkeys([*data_cache.data_names(loaded), name]))
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         st.selectbox(
-            "Data", names, on_change=_take_data, format_func=lambda name: {model_cache.NO_DATA: "no data"}.get(name, name),
+            "Data", names, on_change=_take_data, format_func=lambda name: {data_cache.NO_DATA: "no data"}.get(name, name),
             **session.mirror("pick_data", name, names),
         )  # fmt: skip
     with right:
@@ -94,7 +95,7 @@ def _take_data() -> None:
     """Take other data; the model's own are the default and stay out of the address."""
     now = session.settings()
     try:
-        usual = model_cache.usual_data(model_cache.load(Source.of(now)))
+        usual = data_cache.usual_data(model_cache.load(source_of(now)))
     except PrunekitError:
         usual = ""
     name = str(st.session_state["pick_data"])
@@ -125,7 +126,7 @@ def predictions() -> Data | None:
 
 def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
     """Draw test pictures with predictions and say how many are right."""
-    found = gallery.guesses(loaded.source, model_cache.images_of(now, loaded, data))
+    found = gallery.guesses(loaded.source, data_cache.images_of(now, loaded, data))
     captions = [f"{g.said} ✓" if g.right else f"**{g.said}** ✗ is {g.truth}" for g in found]
     with st.grid(12, min_column_width=60, gap="xsmall"):
         for guess, caption in zip(found, captions, strict=True):
@@ -141,7 +142,7 @@ def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
 
 def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     """Show what the task observes of the first test samples."""
-    frame = gallery.answers(loaded.source, model_cache.images_of(now, loaded, data))
+    frame = gallery.answers(loaded.source, data_cache.images_of(now, loaded, data))
     forms = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns}
     st.dataframe(frame, column_config=forms, width="content", alt=f"What is observed of the first test {task.units_of_data}")
     st.caption(f"The first {len(frame)} test {task.units_of_data}, and what is observed of the dense model's answers to them.")

@@ -19,7 +19,7 @@ from prunekit.tasks.batches import batches_of
 from prunekit.tasks.resolver import resolve
 from prunekit.ui import routes
 from prunekit.ui.components.show import plus_minus, said, tag
-from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
 from sample_models import SAMPLES
@@ -94,7 +94,7 @@ def _card(entry: ModelEntry) -> None:
     source, data = Source(entry.name), entry.data
     try:
         counts, file_size = model_cache.counts_of(source), model_cache.size_of(source)
-        here = model_cache.at_hand(data)
+        here = data_cache.at_hand(data)
         strip = None if entry.name not in SAMPLES else thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:
         st.markdown(f"**{entry.title}**")
@@ -124,7 +124,7 @@ def _card(entry: ModelEntry) -> None:
 
 def _availability(entry: ModelEntry) -> str:
     """Say whether the model's data have to be downloaded."""
-    return ":green-badge[no download]" if model_cache.at_hand(entry.data) else f":gray-badge[{entry.data} is downloaded at first use]"
+    return ":green-badge[no download]" if data_cache.at_hand(entry.data) else f":gray-badge[{entry.data} is downloaded at first use]"
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
     Looks at the first 256 test samples: those it gets wrong come first, so that a good model still shows a mistake.
     """
     loaded = model_cache.load(source)
-    everything = model_cache.data_at(images, source)
+    everything = data_cache.data_at(images, source)
     if everything is None:
         return []
     split = everything.test
@@ -177,7 +177,7 @@ def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
 @st.cache_data(max_entries=32, show_spinner=False)
 def answers(source: Source, images: Images, how_many: int = 8) -> pd.DataFrame:
     """Return what the task observes of the first test samples, one a row."""
-    loaded, everything = model_cache.load(source), model_cache.data_at(images, source)
+    loaded, everything = model_cache.load(source), data_cache.data_at(images, source)
     assert everything is not None
     task, batch = resolve(loaded.model, everything), next(batches_of(everything.test, how_many))
     with torch.inference_mode():

@@ -14,8 +14,9 @@ from prunekit.models.info import numbered
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.registry import TASKS
 from prunekit.ui.components import show
-from prunekit.ui.shared import measuring, model_cache
-from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared.data_cache import source_of
+from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
 from prunekit.ui.state.address import CODECS
@@ -39,13 +40,13 @@ def are_asked(now: Settings) -> bool:
 def fields(now: Settings) -> None:
     """Show the fields, each filled with what was given here, or with what model and data say."""
     try:
-        loaded = model_cache.load(Source.of(now))
+        loaded = model_cache.load(source_of(now))
     except PrunekitError:  # the page says why
         return
     if loaded.own_form:
         st.caption(f"It takes inputs of its own form: {show.plain(loaded.input_words)}. Nothing is done to them.")
         return
-    data = model_cache.data_here(now, loaded)
+    data = data_cache.data_here(now, loaded)
     known = _known(loaded, data)
     asked = list(FORMS) if isinstance(measuring.task_here(now, loaded), Classification) else ["size"]
     boxes = st.columns([2, 2, 2, 3])
@@ -69,7 +70,7 @@ def choose_task(now: Settings) -> None:
     told = ""
     if not now.task:
         try:
-            loaded = model_cache.load(Source.of(now))
+            loaded = model_cache.load(source_of(now))
             told = f": {measuring.task_here(now, loaded).title}"
         except PrunekitError:  # the page says why
             told = ""

@@ -21,7 +21,7 @@ from prunekit.training.result import Epoch
 from prunekit.ui.classroom import limits, rules
 from prunekit.ui.components import show
 from prunekit.ui.recover.results import epoch_frame
-from prunekit.ui.shared import measuring, model_cache
+from prunekit.ui.shared import data_cache, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
@@ -38,7 +38,7 @@ def section(now: Settings, loaded: Loaded, data: Data | None) -> None:
         return
     show.section("Train it yourself", "From random weights, with the sample's own recipe: the first step of train, remove, fine-tune.")
     recipe = SAMPLES[name].recipe
-    most = limits.training_epochs(recipe.epochs, model_cache.data_name(now, loaded))
+    most = limits.training_epochs(recipe.epochs, data_cache.data_name(now, loaded))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         epochs = st.number_input(
             "Epochs", min_value=1, max_value=most, value=min(recipe.epochs, most), step=1, width=120, key=f"train_epochs_{name}",
@@ -64,8 +64,8 @@ def section(now: Settings, loaded: Loaded, data: Data | None) -> None:
 
 def _data_id(now: Settings, loaded: Loaded) -> DataId:
     """Return the data in use as the core names them."""
-    name = model_cache.data_name(now, loaded)
-    return model_cache.data_id(name, now.limit, loaded)
+    name = data_cache.data_name(now, loaded)
+    return data_cache.data_id(name, now.limit, loaded)
 
 
 def _how_long(name: str, images: int) -> str:

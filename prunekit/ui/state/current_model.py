@@ -10,8 +10,9 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.resolver import resolve
 from prunekit.ui import routes
 from prunekit.ui.components import show
-from prunekit.ui.shared import model_cache
-from prunekit.ui.shared.model_cache import Loaded, Source
+from prunekit.ui.shared import data_cache, model_cache
+from prunekit.ui.shared.data_cache import source_of
+from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import target_scaling
 from prunekit.ui.state.session import settings
 from prunekit.ui.state.settings import Settings
@@ -21,7 +22,7 @@ def model_in_use(*, link: bool = True) -> tuple[Settings, Loaded]:
     """Return the settings and the dense model; where it cannot be loaded, say why, ``link`` to Start and stop the page."""
     now = settings()
     try:
-        loaded = model_cache.load(Source.of(now))
+        loaded = model_cache.load(source_of(now))
         model_cache.layer_frame(loaded.source)
     except PrunekitError as error:
         st.error(show.said(error), icon=":material/error:")
@@ -33,15 +34,15 @@ def model_in_use(*, link: bool = True) -> tuple[Settings, Loaded]:
 
 def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
     """Return the data, or None after saying why there are none and what to do."""
-    name = model_cache.data_name(now, loaded)
-    if name == model_cache.NO_DATA:
+    name = data_cache.data_name(now, loaded)
+    if name == data_cache.NO_DATA:
         show.empty(
             "This model has no data here, so its quality cannot be measured. Register some with `prunekit app --data imagefolder:PATH`, "
             "then choose them on the Start page.",
             "database_off",
         )
         return None
-    if not model_cache.at_hand(name) and not st.session_state.get(_wish(name)):
+    if not data_cache.at_hand(name) and not st.session_state.get(_wish(name)):
         show.empty(
             f"The data set {show.plain(name)} is not on this machine yet. It is downloaded once, into a cache folder or `PRUNEKIT_DATA`.",
             "download",
@@ -49,7 +50,7 @@ def data_in_use(now: Settings, loaded: Loaded) -> Data | None:
         st.button(f"Download {name}", key=f"fetch_{name}", icon=":material/download:", on_click=_want, args=(name,))
         return None
     with show.plain_errors(stop=False):
-        return model_cache.data_of(now, loaded)
+        return data_cache.data_of(now, loaded)
     st.session_state.pop(_wish(name), None)  # it failed: ask again rather than try at every click
     return None
 
