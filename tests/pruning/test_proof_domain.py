@@ -311,3 +311,11 @@ def test_heads_in_the_code_and_scales_that_follow_a_width_are_found_as_such(cut,
         for count in range(1, group.size):
             assert prove(model, Removal(graph, group.atoms[:count])).passed
     assert all("test_proof_domain.py" in why for name, why in graph.immovable.items() if name in "qkv")
+
+
+@pytest.mark.parametrize("mode", ["structured", "unstructured"])
+@pytest.mark.parametrize("total", [0.297, 0.3, 0.303])
+def test_a_total_need_not_match_overrides_of_every_layer_to_the_unit(mode, total):
+    layers = ("a", "b")
+    result = prune(Base(), PruneSpec(mode=mode, sparsity=total, layers=layers, overrides=dict.fromkeys(layers, 0.3)), input_shape=SHAPE)
+    assert result.achieved.removed == {"structured": 3 + 4, "unstructured": round(0.3 * 81) + round(0.3 * 972)}[mode]
