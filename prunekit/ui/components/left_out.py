@@ -27,10 +27,21 @@ def _masked(source: Source, mode: str, chosen: tuple[str, ...], every: bool) -> 
     return skipped(model_cache.load(source).model, PruneSpec(mode=mode, layers=None if every else chosen), chosen)
 
 
+@shared(24)
+def _structured(
+    source: Source, layers: tuple[str, ...] | None, limits: tuple[str, ...], blocks: tuple[str, ...], moving: tuple[str, ...],
+    _spec: PruneSpec, _plan: Plan,
+) -> tuple[Skipped, ...]:  # fmt: skip
+    """Return what is left out where channels go: it follows from what could go, whatever the share."""
+    return skipped(model_cache.load(source).model, _spec, (), _plan)
+
+
 def of_view(source: Source, view: View) -> tuple[Skipped, ...]:
     """Return the modules that take no part in a cut."""
     if isinstance(view.cut, Plan):
-        return skipped(model_cache.load(source).model, view.spec, (), view.cut)
+        plan = view.cut
+        moving = tuple(group.id for group in plan.groups)
+        return _structured(source, view.spec.layers, tuple(plan.limits), plan.blocks, moving, view.spec, plan)
     return _masked(source, view.spec.mode, tuple(view.cut), view.spec.layers is None)
 
 
