@@ -99,7 +99,7 @@ def test_a_sweep_and_sensitivity_speak_of_the_metric(told: Any) -> None:
     first, last = (point[METRIC] for point in found["points"])
     assert found["dense"]["metric"] == METRIC and found["dense"]["value"] < first["value"] < last["low"]
     curves = told("sensitivity", *NAMED, "--sparsities", "0.5", "--drop", "0.5")
-    assert {layer["name"] for layer in curves["layers"]} == {"hidden", "out"}
+    assert {layer["name"] for layer in curves["layers"]} == {"hidden", "kind", "out"}
 
 
 def test_latency_is_measured_in_runtimes_that_give_the_same_outputs(told: Any) -> None:
