@@ -212,7 +212,7 @@ def sensitivity(
     rows = alone(model, spec, sparsities, form_of_data(part), data)
     labels = np.asarray(part.labels) if hasattr(part, "labels") else None
     seen = Seen(len(part), len(rows), len(rows[0].cuttings), judge.headline, labels)
-    picture = _Picture(spec, name, notes, rows, seen)
+    picture = _Picture(spec, name, notes, rows, seen, judge)
     if start is not None:
         picture.take_over(start)
     x = samples_at(part, np.arange(min(2, len(part))))
@@ -251,6 +251,7 @@ class _Picture:
     notes: tuple[str, ...]
     rows: tuple[Alone, ...]
     seen: Seen
+    task: Task
 
     def take_over(self, start: Sensitivity) -> None:
         """Go on from what was measured before, if it is of the same setting."""
@@ -266,16 +267,16 @@ class _Picture:
         """Return what the first ``n`` samples tell."""
         where, metric = self.seen.first(n), self.seen.metric
         layers = tuple(self._layer(i, row, where) for i, row in enumerate(self.rows))
-        dense = evaluation_of(self.seen.dense(where), metric)
+        dense = evaluation_of(self.seen.dense(where), metric, task=self.task)
         if metric is ACCURACY and self.seen.labels is not None:
             dense = replace(dense, chance=chance_of(self.seen.labels[where]))
         return Sensitivity(self.spec.mode, self.spec.criterion, self.split, n, self.seen.size, dense, layers, self.notes)
 
     def _layer(self, index: int, row: Alone, where: Indices) -> LayerSensitivity:
         """Return one layer or group."""
-        metric = self.seen.metric
-        points = (
-            SensitivityPoint(c.requested, c.sparsity, Evaluation.of(self.seen.layer(index, j, where), metric), c.removed, c.params, c.macs)
-            for j, c in enumerate(row.cuttings)
-        )
+
+        def quality(j: int) -> Evaluation:
+            return Evaluation.of(self.seen.layer(index, j, where), self.seen.metric, task=self.task)
+
+        points = (SensitivityPoint(c.requested, c.sparsity, quality(j), c.removed, c.params, c.macs) for j, c in enumerate(row.cuttings))
         return LayerSensitivity(row.name, row.layers, row.params, row.macs, tuple(points))
