@@ -44,7 +44,7 @@ def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:
         wanted = {**{name: getattr(measured, name) for name in table(DataId) if name != "name"}, **asked}
     named = args.data or (info(model).data if measured is None else measured.name)
     if named is None or named == NO_DATA:
-        needless = [f"--{key}" for key in wanted if key != "size" and wanted[key]]
+        needless = [table(DataId)[key].option for key in wanted if key != "size" and wanted[key]]
         if needless:
             raise DataError(f"{', '.join(needless)} without data: name them with --data")
         return None

@@ -77,7 +77,7 @@ def _page(name: str, found: Sensitivity, suggested: Suggestion | None) -> str:
         values = (ordinary(point.accuracy.text()).removesuffix(" %") for point in layer.points)
         target = () if suggested is None else (percent(suggested.targets[place].sparsity),)
         rows.append((layer.name, short(layer.params), short(layer.macs), *values, *target))
-    where = f"{found.split} images, " if found.split else ""
+    where = f"{found.split} {found.dense.units}, " if found.split else ""
     unit = " in %" if found.dense.metric.unit == PERCENT else ""
     lines = [
         f"{name}   {found.mode}, {found.criterion}: each alone, {found.dense.metric.phrase}{unit}",

@@ -42,7 +42,7 @@ def sweep(args: argparse.Namespace) -> str:
     found |= asking(model, data, args.size, sweeps[0][0].accuracy)
     if args.repeats > 1:
         found |= _spread(sweeps, args)
-    return to_json(found) if args.json else _page(found, request.recovery.title())
+    return to_json(found) if args.json else _page(found, request.recovery.title(), sweeps[0][0].accuracy.units)
 
 
 def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data: Any) -> list[list[SweepPoint]]:
@@ -84,10 +84,10 @@ def _spread(sweeps: list[list[SweepPoint]], args: argparse.Namespace) -> dict[st
     return {"repeats": repeats, "spread": rows}
 
 
-def _page(found: dict[str, Any], recovered: str) -> str:
+def _page(found: dict[str, Any], recovered: str, units: str) -> str:
     """Return the points as text."""
     lines = [f"{found['model']['name']}   {setting_text(found['spec'])}, {recovered or 'no recovery'}"]
-    lines += [f"dense: {quality_text(found['dense'])} on {found['split']} images", ""]
+    lines += [f"dense: {quality_text(found['dense'])} on {found['split']} {units}", ""]
     quality = found["dense"].get("metric", "accuracy")
     lines.append(table(["requested", "achieved", quality, *COUNTED], [_point(point, quality) for point in found["points"]]))
     if "spread" in found:

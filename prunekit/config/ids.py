@@ -13,6 +13,10 @@ from prunekit.errors import DataError, ModelError, PrunekitError
 
 Floats = tuple[float, ...]
 MODELS = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
+DATA = (
+    "digits, mnist, cifar10, diabetes, housing, reviews, reviews:rating, shakespeare, table:PATH, textfile:PATH, csv:PATH, "
+    "datasets:NAME_OR_FOLDER, imagefolder:PATH or path/to/file.py:factory"
+)
 CHANNELS = "of each channel; the model's or the data's own by default"
 
 
@@ -85,7 +89,7 @@ class DataId:
     """
 
     name: str = setting(
-        MISSING, Text("data"), "Data", "digits, mnist, cifar10, diabetes, housing, table:PATH, imagefolder:PATH or path/to/file.py:factory",
+        MISSING, Text("data"), "Data", DATA,
         flag="", address="",
     )  # fmt: skip
     limit: int | None = setting(
@@ -93,7 +97,7 @@ class DataId:
     )
     size: int | None = setting(
         None, Whole(1, (1, 100_000)), "Input size",
-        "side of the images in pixels; the model's own by default, else that of the data, which are never resized to a guess",
+        "side of the images in pixels, or tokens of a text; the model's own by default, else that of the data: never resized to a guess",
     )  # fmt: skip
     mean: tuple[float, ...] | None = setting(None, Numbers(), "Mean of each channel", f"mean (pixels in 0..1) {CHANNELS}")
     std: tuple[float, ...] | None = setting(None, Numbers(above=0), "Std of each channel", f"standard deviation {CHANNELS}")
@@ -101,6 +105,12 @@ class DataId:
         (), Titles(), "Classes, in the model's order",
         "names of the classes in the order in which the model counts them; the model's or the data's own by default",
     )  # fmt: skip
+    text_column: str | None = setting(
+        None, Text(), "Text column", "of csv: and datasets:, the column of the texts", address="", usual="text"
+    )
+    label_column: str | None = setting(
+        None, Text(), "Label column", "of csv: and datasets:, the column of the classes", address="", usual="label"
+    )
 
     def __post_init__(self) -> None:
         """Validate every field and bring it into its one canonical form."""
@@ -109,9 +119,12 @@ class DataId:
             raise DataError(f"mean and std must have as many values as each other; got {len(self.mean)} and {len(self.std)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present but for classes that nobody named."""
+        """Return plain values, every field present but for classes and columns that nobody named."""
         # what is not given leaves requests and recipes as they were called before there were names
-        return {name: row.kind.plain(getattr(self, name)) for name, row in table(DataId).items() if name != "classes" or self.classes}
+        later = ("classes", "text_column", "label_column")
+        return {
+            name: row.kind.plain(getattr(self, name)) for name, row in table(DataId).items() if name not in later or getattr(self, name)
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataId:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit.config.ids import DataId, Floats
+from prunekit.config.ids import DATA, DataId, Floats
 from prunekit.data.dataset import Data, Normal, TensorSplit
 from prunekit.data.downloads import Raw, cifar10, mnist
 from prunekit.data.image_folder import PREFIX as FOLDER
@@ -25,6 +25,8 @@ from prunekit.data.numbers_table import load_housing, load_table
 from prunekit.data.own_data import load_own
 from prunekit.data.stratified import held_out
 from prunekit.data.tables import load_diabetes
+from prunekit.data.text import RATING, REVIEWS, SHAKESPEARE, load_reviews, load_shakespeare
+from prunekit.data.text_files import PREFIXES as TEXTS
 from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
 from prunekit.models.guesses import normalisation
@@ -35,7 +37,6 @@ VALIDATION = 0.1
 DIGITS_TEST = 360
 DIGITS_PIXELS = "scikit-learn's 1,797 grey digits of 8 x 8 pixels, values 0 to 16 divided by 16."
 MNIST_PIXELS = "MNIST's own grey images of 28 x 28 pixels, values 0 to 255 divided by 255."
-KINDS = "digits, mnist, cifar10, diabetes, housing, table:PATH, imagefolder:PATH or path/to/file.py:factory"
 
 
 DATASETS: dict[str, str] = {
@@ -44,6 +45,9 @@ DATASETS: dict[str, str] = {
     "cifar10": "CIFAR-10: 60,000 small colour photographs, downloaded at first use",
     "diabetes": "Diabetes: ten numbers of 442 patients, and how far the disease had come a year later; they come with scikit-learn",
     "housing": "Housing: eight numbers of 20,640 districts of California, and the median value of a house; read where it lies",
+    "reviews": "Reviews: 22,503 reviews of clothes with the department of each; they come with prunekit",
+    "reviews:rating": "Reviews: the same, positive (4 or 5 stars) against negative (1 or 2)",
+    "shakespeare": "Shakespeare: 1.1 million characters of his plays, to predict the next; they come with prunekit",
 }
 
 
@@ -55,6 +59,8 @@ def load_data(
     mean: Floats | None = None,
     std: Floats | None = None,
     classes: tuple[str, ...] | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
     model: nn.Module | None = None,
 ) -> Data:
     """Return data by name, in the same fixed splits on every machine.
@@ -62,15 +68,18 @@ def load_data(
     Parameters
     ----------
     name : str or DataId
-        ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``housing``, ``table:PATH``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
+        ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``housing``, ``reviews``, ``reviews:rating``, ``shakespeare``, ``table:PATH``,
+        ``textfile:PATH``, ``csv:PATH``, ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
     limit : int, optional
         At most so many images in each split, by a fixed stratified choice.
     size : int, optional
-        Side of the images in pixels.
+        Side of the images in pixels; of text, tokens of a text or of a window.
     mean, std : tuple of float, optional
         Normalisation of pixels in 0..1, for each channel.
     classes : tuple of str, optional
         Names of the classes in the order in which the model counts them.
+    text_column, label_column : str, optional
+        Of ``csv:`` and ``datasets:``, which columns hold the texts and their classes: ``text`` and ``label`` by default.
     model : nn.Module, optional
         Whose card or factory gives what is left open: size, mean, std, classes, and whether CIFAR-10 is re-encoded as JPEG. Where
         nobody gives a size, the samples keep their own.
@@ -91,6 +100,7 @@ def load_data(
     360
     """
     given = {"limit": limit, "size": size, "mean": mean, "std": std, "classes": classes}
+    given |= {"text_column": text_column, "label_column": label_column}
     base = name if isinstance(name, DataId) else DataId(cast(str, name))
     data_id = DataId(**{**base.to_dict(), **{field: value for field, value in given.items() if value is not None}})
     known = ModelInfo() if model is None else info(model)
@@ -108,10 +118,13 @@ def _load(data_id: DataId, known: ModelInfo) -> Data:
         return load_imagefolder(data_id, known)
     if data_id.name.startswith(TABLE):
         return load_table(data_id)
+    for prefix, load in TEXTS.items():
+        if data_id.name.startswith(prefix):
+            return load(data_id, known)
     if is_factory(name := in_folder(data_id.name, "data")):
         return replace(load_own(replace(data_id, name=name), known), id=data_id)
     hint = closest(data_id.name, [*BUILT_IN, *FOLDERS]) or ";"
-    raise DataError(f"there is no data set {data_id.name!r}{hint} it must be {KINDS}")
+    raise DataError(f"there is no data set {data_id.name!r}{hint} it must be {DATA}")
 
 
 def _normal(data_id: DataId, known: ModelInfo, channels: int) -> tuple[Normal, tuple[str, ...]]:
@@ -175,4 +188,7 @@ BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {
     "cifar10": _cifar10,
     "diabetes": _diabetes,
     "housing": lambda data_id, known: load_housing(data_id),
+    REVIEWS: load_reviews,
+    RATING: load_reviews,
+    SHAKESPEARE: load_shakespeare,
 }

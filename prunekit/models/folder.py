@@ -22,7 +22,7 @@ from prunekit.models.info import ModelInfo, info, remember, side_of
 from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
 from sample_models import FOLDERS, SAMPLES
 
-PREFIXES = ("imagefolder:", "table:")
+PREFIXES = ("imagefolder:", "table:", "textfile:", "csv:")
 Plain = Mapping[str, Any] | None
 
 
@@ -47,7 +47,9 @@ def _named(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     if is_factory(name):
         file, _, factory = name.rpartition(":")
         return {**plain, "name": f"{Path(file).expanduser().resolve()}:{factory}"}
-    for prefix in PREFIXES:
+    if name.startswith("datasets:") and not Path(name.removeprefix("datasets:")).expanduser().is_dir():
+        return plain
+    for prefix in (*PREFIXES, "datasets:"):
         if name.startswith(prefix):
             return {**plain, "name": f"{prefix}{Path(name.removeprefix(prefix)).expanduser().resolve()}"}
     folder = Path(name).expanduser()

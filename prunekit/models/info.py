@@ -18,6 +18,8 @@ from prunekit.models.input_shape import input_shape_of
 from prunekit.tasks.base import note
 from prunekit.tasks.base import told as carried
 from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.registry import TASKS
+from prunekit.tasks.text_inputs import TextInputs, example_ids, token_embedding
 
 _TABLE: WeakKeyDictionary[nn.Module, ModelInfo] = WeakKeyDictionary()
 _LOCK = threading.Lock()
@@ -53,6 +55,10 @@ class ModelInfo:
         In a sentence: how a model in a folder is known to be the one that was saved; "" for other models.
     task, example : optional
         The attributes of these names of the factory: its task (or the name of one), and inputs that the model accepts.
+    tokeniser : optional
+        The attribute of this name of the factory: ``encode(text) -> ids`` and ``decode(ids) -> text`` of a model that reads text.
+    vocabulary : int, optional
+        Rows of its token embedding, where it has one: ids are below it.
     guessed : bool
         Whether ``input_shape`` is a guess, since nobody gave one. ``size`` never is: data are resized only to what somebody gave.
     """
@@ -70,6 +76,8 @@ class ModelInfo:
     checked: str = ""
     task: Any = field(default=None, compare=False, repr=False)
     example: Any = field(default=None, compare=False, repr=False)
+    tokeniser: Any = field(default=None, compare=False, repr=False)
+    vocabulary: int | None = field(default=None, compare=False)
     guessed: bool = False
     output: str | int | None = None
 
@@ -134,7 +142,7 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
     output = _told("output", maker, None)  # a module may well use this name for something else
     known = ModelInfo(model_id, shape, *rest, guessed=given is None and shape is not None, output=output)
     # methods and layers of a class may have these names; what a function says of itself is meant
-    said = {name: getattr(factory, name, None) for name in ("task", "example")}
+    said = {name: getattr(factory, name, None) for name in ("task", "example", "tokeniser")}
     if maker is None:
         said = {name: None if callable(value) else value for name, value in said.items()}
     if factory is None:  # a copy carries what the factory of its original said
@@ -143,7 +151,16 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
         made = said["example"]() if callable(said["example"]) else said["example"]
         form = InputForm.of(made)
         known = replace(known, input_shape=tuple(form) if form.plain else form, size=known.size, guessed=False)
-    return replace(known, task=said["task"], example=said["example"])
+    elif _reads_text(said["task"] or (None if model_id is None else model_id.task)) and (ids := example_ids(model, given)) is not None:
+        said["example"] = ids
+        known = replace(known, input_shape=InputForm.of(ids), size=None, guessed=given is None)
+    embedding = token_embedding(model)
+    return replace(known, **said, vocabulary=None if embedding is None else embedding.num_embeddings)
+
+
+def _reads_text(task: Any) -> bool:
+    """Whether a task, or the one of a name, is one of text."""
+    return isinstance(TASKS.get(task) if isinstance(task, str) else task, TextInputs)
 
 
 def numbered(classes: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from prunekit.errors import ModelError
 from prunekit.models.cost import model_macs
+from prunekit.tasks.input_form import InputForm
 
 SIDES = (32, 28, 224, 64, 8, 96, 128, 299, 16, 256, 384)
 
@@ -34,7 +35,14 @@ def with_side(model: nn.Module, side: int, known: tuple[int, ...] | None = None)
         In pixels; of a vector its length.
     known : tuple of int, optional
         A shape that has the right channels and number of dimensions.
+
+    Raises
+    ------
+    ModelError
+        If the model takes something else than one float tensor.
     """
+    if isinstance(known, InputForm):
+        raise ModelError("the model takes inputs of its own form, and no size says it: leave the size out, or choose data")
     if known is not None:
         return (known[0], *[side] * (len(known) - 1)) if len(known) > 1 else (side,)
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prunekit.tasks.batches import batches_of, length_of
     from prunekit.tasks.classification import Classification
     from prunekit.tasks.from_file import OwnTask, as_task, load_task
+    from prunekit.tasks.language_modelling import LanguageModelling
     from prunekit.tasks.metrics import Metric, Proportion, mean_of, metric, proportion
     from prunekit.tasks.observations import Observations
     from prunekit.tasks.registry import DEFAULT, TASKS, register, task
@@ -31,6 +32,7 @@ _HOME = {
     "batches": ("batches_of", "length_of"),
     "classification": ("Classification",),
     "from_file": ("OwnTask", "as_task", "load_task"),
+    "language_modelling": ("LanguageModelling",),
     "metrics": ("Metric", "Proportion", "mean_of", "metric", "proportion"),
     "observations": ("Observations",),
     "registry": ("DEFAULT", "TASKS", "register", "task"),
@@ -46,6 +48,7 @@ __all__ = [
     "BaseTask",
     "Batch",
     "Classification",
+    "LanguageModelling",
     "Metric",
     "Observations",
     "OwnTask",

@@ -12,6 +12,7 @@ from prunekit.errors import DataError, ModelError
 from prunekit.tasks.base import OUTPUT, BaseTask
 from prunekit.tasks.metrics import proportion
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.text_inputs import TextInputs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +130,12 @@ class Classification(BaseTask):
         return checked_labels(batch.targets, scores)
 
 
+@dataclass(frozen=True)
+class TextClassification(TextInputs, Classification):
+    """One of several classes for each text, which is read as token ids."""
+
+
 IMAGES = Classification("image-classification", "image classification", (ACCURACY,), "image", "images")
-TEXT = Classification("text-classification", "text classification", (ACCURACY,), "text", "texts")
+TEXT = TextClassification("text-classification", "text classification", (ACCURACY,), "text", "texts")
 AUDIO = Classification("audio-classification", "audio classification", (ACCURACY,), "clip", "clips")
 TABLES = Classification("table-classification", "table classification", (ACCURACY,), "row", "rows")

@@ -23,9 +23,11 @@ from prunekit.data.dataset import Data, Split
 from prunekit.data.load import load_data
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.quality import Evaluation
-from prunekit.models.info import ModelInfo, remember
+from prunekit.models.info import ModelInfo, info, remember
 from prunekit.models.load import load_model
-from prunekit.training import table_samples
+from prunekit.tasks.base import PLAIN
+from prunekit.tasks.input_form import form_of, zeros
+from prunekit.training import table_samples, text_samples
 from sample_models import FOLDERS, HERE, SAMPLES, Sample, weights_path
 from sample_models.fit import fit
 
@@ -35,20 +37,21 @@ MOST_BYTES = 5_000_000
 def main(arguments: list[str] | None = None) -> None:
     """Train one sample as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m prunekit.training.samples", description="Train a sample model again.")
-    names = [*SAMPLES, *table_samples.NAMES]
+    names = [*SAMPLES, *table_samples.NAMES, *text_samples.NAMES]
     parser.add_argument("name", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--data", help="images to train on: the sample's own (the default), or imagefolder:PATH with the same classes")
     parser.add_argument("--epochs", type=int, help="passes over the training split (default: the recipe's)")
     parser.add_argument("--checkpoint-dir", type=Path, help="of images: write a checkpoint there after each epoch, and go on from it")
-    parser.add_argument("--threads", type=int, help="threads that torch uses (default: torch's own number; 1 for tables)")
+    parser.add_argument("--threads", type=int, help="threads that torch uses (default: torch's own number; 1 for tables and text)")
     parser.add_argument("--out", type=Path, default=HERE, help="folder that gets weights and card, where sample_models has them")
     options = parser.parse_args(arguments)
-    if options.name in table_samples.NAMES:
+    if options.name not in SAMPLES:
         if options.data or options.checkpoint_dir:
             parser.error("--data and --checkpoint-dir are for samples of images")
         torch.set_num_threads(options.threads or 1)
-        model, told, minutes = table_samples.trained(options.name, options.epochs)
-        card = write(options.out, options.name, model, {**told, **cost(model, tuple(told["input_shape"]), minutes)})
+        by = table_samples if options.name in table_samples.NAMES else text_samples
+        model, told, minutes = by.trained(options.name, options.epochs)
+        card = write(options.out, options.name, model, {**told, **cost(model, minutes)})
     else:
         if options.threads:
             torch.set_num_threads(options.threads)
@@ -125,7 +128,7 @@ def _card(sample: Sample, data: Data, model: nn.Module, minutes: float, data_nam
         "selection": "the last epoch; the validation split was not trained on, the test set only confirms",
         "test_accuracy": _accuracy(evaluate(model, data.test)),
         "validation_accuracy": None if data.validation is None else _accuracy(evaluate(model, data.validation)),
-        **cost(model, sample.input_shape, minutes),
+        **cost(model, minutes),
     }
 
 
@@ -140,10 +143,10 @@ def _pixels(sample: Sample, data: Data, data_name: str) -> str:
     )
 
 
-def cost(model: nn.Module, input_shape: tuple[int, ...], minutes: float) -> dict[str, Any]:
+def cost(model: nn.Module, minutes: float) -> dict[str, Any]:
     """Return what the model and its training cost; MACs are half of what torch's own counter calls FLOPs."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *input_shape))
+        PLAIN.forward(model, zeros(model, form_of(model, info(model).input_shape), 1))
     return {
         "params": sum(p.numel() for p in model.parameters()),
         "macs": int(counter.get_total_flops()) // 2,

@@ -274,9 +274,9 @@ class _Picture:
 
     def _layer(self, index: int, row: Alone, where: Indices) -> LayerSensitivity:
         """Return one layer or group."""
-        metric = self.seen.metric
-        points = (
-            SensitivityPoint(c.requested, c.sparsity, Evaluation.of(self.seen.layer(index, j, where), metric), c.removed, c.params, c.macs)
-            for j, c in enumerate(row.cuttings)
-        )
+
+        def quality(j: int) -> Evaluation:
+            return Evaluation.of(self.seen.layer(index, j, where), self.seen.metric, task=self.task)
+
+        points = (SensitivityPoint(c.requested, c.sparsity, quality(j), c.removed, c.params, c.macs) for j, c in enumerate(row.cuttings))
         return LayerSensitivity(row.name, row.layers, row.params, row.macs, tuple(points))

@@ -165,12 +165,15 @@ def _structured(source: Source, spec: PruneSpec, ranking: ChannelRanking, images
     names, before = base["name"].tolist(), list(base["shape"])
     open_layers = {name: group for group in plan.groups for name in group.layers}
     after = [plan.layer_shapes[name][1] if name in plan.layer_shapes else shape for name, shape in zip(names, before, strict=True)]
-    every = np.array([shape[0] for shape in before], dtype=np.int64)
-    gone = every - np.array([shape[0] for shape in after], dtype=np.int64)
+    outputs = plan.graph.outputs  # of an embedding its columns, not the first axis of its weight
+    every = np.array([len(outputs[name]) if name in outputs else shape[0] for name, shape in zip(names, before, strict=True)])
+    left = np.array([len(plan.kept.get(name, outputs.get(name, range(shape[0])))) for name, shape in zip(names, before, strict=True)])
+    gone = every - left
     ticked = [name in open_layers or not plan.kept.get(name, (0,)) for name in names]
     requested = [_requested(plan, open_layers, name) for name in names]
     params_gone = [math.prod(b) - math.prod(a) for b, a in zip(before, after, strict=True)]
-    inputs = [1 - math.prod(a[1:]) / math.prod(b[1:]) if a[0] else 0.0 for b, a in zip(before, after, strict=True)]
+    sizes = zip(before, after, every.tolist(), left.tolist(), strict=True)
+    inputs = [1 - (math.prod(a) / stay) / (math.prod(b) / all_) if stay else 0.0 for b, a, all_, stay in sizes]
     frame = _frame(
         source, spec, names, after=after, all=every, gone=gone, removed=gone / every, ticked=ticked, requested=requested,
         params_gone=params_gone, inputs=inputs,

@@ -148,7 +148,8 @@ def card_figure(card: Mapping[str, Any] | None, data: str) -> Figure | None:
     """Return the headline metric on test data that a sample's card holds, measured when it was trained."""
     name = (card or {}).get("task")
     metric = task(name).headline if name in TASKS else ACCURACY
-    found = (card or {}).get("test_accuracy") if metric == ACCURACY else (card or {}).get("test_metrics", {}).get(metric.name)
+    found = (card or {}).get("test_metrics", {}).get(metric.name)
+    found = (card or {}).get("test_accuracy") if found is None and metric == ACCURACY else found
     if not isinstance(found, Mapping) or not {"value", "low", "high", "n"} <= set(found):
         return None
     low, high = float(found["low"]), float(found["high"])

@@ -1,0 +1,177 @@
+"""``textfile:PATH``, ``csv:PATH`` and ``datasets:NAME_OR_FOLDER``: a person's own texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunekit.config.ids import DataId
+from prunekit.data.dataset import Data
+from prunekit.data.image_folder import SAME
+from prunekit.data.text import PARTS, Texts, by_position, coding_of, labelled, running, shared_out
+from prunekit.data.tokenisers import Coding
+from prunekit.errors import DataError
+from prunekit.models.info import ModelInfo
+from prunekit.tasks.language_modelling import LANGUAGE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXTFILE, CSV, DATASETS = "textfile:", "csv:", "datasets:"
+TEXT_COLUMN, LABEL_COLUMN = "text", "label"
+FEWEST = 10
+TAB = ".tsv"
+
+
+def load_textfile(data_id: DataId, known: ModelInfo) -> Data:
+    """Return a file of plain text as windows: 90 % to learn from, 5 % for validation and the last 5 % for the test.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, is no text, or a part of it is shorter than a window.
+    """
+    path = _file(data_id, TEXTFILE, "path/to/book.txt")
+    coding = coding_of(data_id, known)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is no text in UTF-8: {' '.join(str(error).split())}") from error
+    if not text.strip():
+        raise DataError(f"{path} is empty: it needs text")
+    said = f"{path.name}, {len(text):,} characters: the first 90 % to learn from, 5 % for validation, the last 5 % for the test."
+    return running(replace(data_id, name=f"{TEXTFILE}{path}"), by_position(text), coding, said, blocks=True)
+
+
+def load_csv(data_id: DataId, known: ModelInfo) -> Data:
+    """Return a table of texts: with a class each, or of a language model documents to go on with.
+
+    Parameters
+    ----------
+    data_id : DataId
+        Its name is ``csv:PATH`` of a CSV file with a line of names (``.tsv``: with tabs), which may be compressed; its columns are ``text``
+        and ``label`` unless it names others.
+    known : ModelInfo
+        Of the model that reads them.
+
+    Returns
+    -------
+    Data
+        A fifth of the rows each for validation and for the test, in a fixed random order.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or no table, a column is missing, a text is empty, or all rows are of one class.
+    """
+    import pandas as pd  # noqa: PLC0415 (slow to import)
+
+    path = _file(data_id, CSV, "path/to/reviews.csv")
+    coding = coding_of(data_id, known)
+    try:
+        frame = pd.read_csv(path, sep="\t" if TAB in path.suffixes else ",", dtype=str, keep_default_na=False)
+    except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:  # pandas' own are ValueErrors
+        raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
+    if len(frame) < FEWEST:
+        raise DataError(f"{path} has {len(frame)} rows: texts to learn from and to measure on need {FEWEST} at least")
+    parts = {name: frame.iloc[places] for name, places in shared_out(len(frame)).items()}
+    return _of_tables(replace(data_id, name=f"{CSV}{path}"), known, coding, parts, f"{path.name}, {len(frame):,} rows")
+
+
+def load_datasets(data_id: DataId, known: ModelInfo) -> Data:
+    """Return what the library ``datasets`` knows by name, or has saved into a folder.
+
+    Raises
+    ------
+    DataError
+        If the library is not here, or cannot open it; else as for `load_csv`.
+    """
+    name = data_id.name.removeprefix(DATASETS)
+    folder, coding = Path(name).expanduser(), coding_of(data_id, known)
+    try:
+        import datasets  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise DataError(f"{data_id.name} needs the package datasets, which is not here: pip install 'prunekit[datasets]'") from error
+    try:
+        found = datasets.load_from_disk(str(folder)) if folder.is_dir() else datasets.load_dataset(name)
+    except Exception as error:  # whatever a hub or a file may do
+        raise DataError(
+            f"the package datasets cannot open {name!r}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        ) from error
+    splits = dict(found) if isinstance(found, Mapping) else {"train": found}
+    features = next(iter(splits.values())).features
+    frames = {{"valid": "validation", "dev": "validation"}.get(key, key): part.to_pandas() for key, part in splits.items()}
+    column = data_id.label_column or LABEL_COLUMN
+    names = getattr(features.get(column), "names", None)
+    for frame in frames.values():
+        if column in frame and names:
+            frame[column] = [names[int(label)] for label in frame[column]]
+    if "test" not in frames and "validation" in frames:
+        frames["test"] = frames["validation"]
+    if "test" not in frames:
+        whole = next(iter(frames.values()))
+        frames = {part: whole.iloc[places] for part, places in shared_out(len(whole)).items()}
+    elif "train" in frames and ("validation" not in frames or frames["validation"] is frames["test"]):
+        learnt = frames["train"]
+        places = shared_out(len(learnt))
+        import numpy as np  # noqa: PLC0415
+
+        frames |= {"train": learnt.iloc[np.concatenate([places["train"], places["test"]])], "validation": learnt.iloc[places["validation"]]}
+    kept = {part: frames[part] for part in PARTS if part in frames}
+    data_id = replace(data_id, name=f"{DATASETS}{folder.resolve()}") if folder.is_dir() else data_id
+    known = replace(known, classes=known.classes or tuple(names or ()))
+    return _of_tables(data_id, known, coding, kept, data_id.name)
+
+
+def _of_tables(data_id: DataId, known: ModelInfo, coding: Coding, parts: Mapping[str, pd.DataFrame], said: str) -> Data:
+    """Return tables of texts as data: documents for a language model, else texts with a class each."""
+    wanted, given = data_id.text_column or TEXT_COLUMN, data_id.label_column or LABEL_COLUMN
+    frame = parts["test"]
+    modelled = LANGUAGE.name in (known.task, getattr(known.task, "name", None), getattr(known.id, "task", None))
+    for column, flag in ((wanted, "--text-column"), *(() if modelled else ((given, "--label-column"),))):
+        if column not in frame:
+            raise DataError(f"{data_id.name} has no column {column!r}; it has {', '.join(map(str, frame.columns))}: say which with {flag}")
+    for part in parts.values():
+        empty = next((row for row, text in zip(part.index, part[wanted], strict=True) if not str(text or "").strip()), None)
+        if empty is not None:
+            raise DataError(f"{data_id.name} has no text in row {int(empty) + 1} (column {wanted!r}): fill it in, or leave that row out")
+    if modelled:
+        return running(data_id, {name: [*map(str, part[wanted])] for name, part in parts.items()}, coding, f"{said}.", blocks=False)
+    labels = {name: [*map(str, part[given])] for name, part in parts.items()}
+    classes = _classes(data_id, known.classes, labels)
+    number = {name: i for i, name in enumerate(classes)} | {str(i): i for i, name in enumerate(classes) if str(i) not in classes}
+    texts = {
+        name: Texts([*map(str, part[wanted])], [number[label] for label in labels[name]], [int(row) + 1 for row in part.index])
+        for name, part in parts.items()
+    }
+    data = labelled(data_id, texts, classes, coding, f"{said}, and the column {given!r}.")
+    return data if data.train is not None else replace(data, note=SAME)
+
+
+def _classes(data_id: DataId, told: Sequence[str], labels: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the names of the classes: those of the model in its order where they are these, else those that are there."""
+    found = {label for part in labels.values() for label in part}
+    if "" in found:
+        raise DataError(f"{data_id.name} has rows without a class: fill them in, or leave those rows out")
+    if len(found) < 2:
+        raise DataError(f"{data_id.name} has one class only, {next(iter(found))!r}: there is nothing to tell apart")
+    if found <= set(told) or found <= set(map(str, range(len(told)))):  # names, or places in the model's order
+        return tuple(told)
+    if told:
+        wrong = sorted(found - set(told))[0]
+        raise DataError(f"{data_id.name} has the class {wrong!r}, which the model does not know: its classes are {', '.join(told[:8])}")
+    numbers = all(label.isdecimal() for label in found)
+    return tuple(sorted(found, key=lambda label: (int(label), "") if numbers else (0, label)))
+
+
+def _file(data_id: DataId, prefix: str, example: str) -> Path:
+    """Return the file that a name holds."""
+    path = Path(data_id.name.removeprefix(prefix)).expanduser()
+    if not path.is_file():
+        raise DataError(f"there is no file {str(path)!r} (looked in {Path.cwd()}): name one, as in {prefix}{example}")
+    return path.resolve()
+
+
+PREFIXES: Mapping[str, Any] = {TEXTFILE: load_textfile, CSV: load_csv, DATASETS: load_datasets}

@@ -1,0 +1,127 @@
+"""Language modelling: the next token at each place of a window of text, judged by perplexity and by bits per character."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit.errors import DataError, ModelError
+from prunekit.statistics.bootstrap import Sums
+from prunekit.tasks.base import OUTPUT
+from prunekit.tasks.metrics import LOWER, Metric
+from prunekit.tasks.observations import Observations
+from prunekit.tasks.text_inputs import TextInputs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prunekit.tasks.batch import Batch
+
+IGNORED = -100
+"""A target of this value is no token: what fills up a window."""
+NEXT, CHARACTERS, DOCUMENT = "next", "characters", "document"
+
+
+def _sums(*names: str) -> Any:
+    """Return what a ratio of totals sums."""
+    return lambda seen: np.column_stack([seen[name] for name in names])
+
+
+def _perplexity(sums: NDArray[np.float64]) -> Any:
+    """Return e to the mean negative log-likelihood of a token."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return np.exp(sums[..., 0] / sums[..., 1])
+
+
+def _bits(sums: NDArray[np.float64]) -> Any:
+    """Return bits for each character; NaN where nobody counted those."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[..., 1] > 0, sums[..., 0] / (math.log(2) * sums[..., 1]), np.nan)
+
+
+PERPLEXITY = Metric("perplexity", "Perplexity", Sums(_sums("nll", "tokens"), _perplexity), better=LOWER)
+BITS = Metric("bits_per_character", "Bits per character", Sums(_sums("nll", CHARACTERS), _bits), better=LOWER, decimals=3)
+
+
+@dataclass(frozen=True)
+class LanguageModelling(TextInputs):
+    """The next token at each place of a window.
+
+    Targets are the next tokens [windows, tokens] (`IGNORED` where there is none), or a mapping that holds them as ``next`` and may say how
+    many ``characters`` they stand for and which ``document`` a window is of, a number for each window: then intervals resample documents.
+    """
+
+    def loss(self, output: Any, batch: Batch) -> Tensor:
+        """Return the cross-entropy, the mean over tokens.
+
+        Raises
+        ------
+        DataError
+            If there are no next tokens of the windows' own shape, or one is outside the model's vocabulary.
+        """
+        from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        scores, following = self._pair(output, batch)
+        return functional.cross_entropy(scores.flatten(0, 1), following.flatten(), ignore_index=IGNORED)
+
+    def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
+        """Return the Kullback-Leibler divergence from the teacher's softened scores, the mean over tokens, times temperature squared."""
+        from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        own, following = self._pair(output, batch)
+        theirs, _ = self._pair(teacher, batch)
+        there = following != IGNORED
+        own, theirs = (each[there] / temperature for each in (own, theirs))
+        return functional.kl_div(own.log_softmax(1), theirs.softmax(1), reduction="batchmean") * temperature**2
+
+    def observe(self, output: Any, batch: Batch) -> Observations:
+        """Return the columns ``nll`` (of all tokens of a window, in nats), ``tokens`` and ``characters`` (NaN where nobody counted them).
+
+        Raises
+        ------
+        ModelError
+            If the scores hold NaN or infinity.
+        DataError
+            As for `loss`.
+        """
+        import torch  # noqa: PLC0415 (a task's name and metrics need no torch)
+        from torch.nn import functional  # noqa: PLC0415
+
+        scores, following = self._pair(output, batch)
+        if not bool(scores.isfinite().all()):
+            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        each = functional.cross_entropy(scores.detach().flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none")
+        told = batch.targets if isinstance(batch.targets, Mapping) else {}
+        tokens = (following != IGNORED).sum(1)
+        characters = told.get(CHARACTERS, torch.full((len(following),), math.nan))
+        return Observations.of(
+            nll=each.view(following.shape).double().sum(1), tokens=tokens, characters=characters, groups=told.get(DOCUMENT)
+        )
+
+    def _pair(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return scores [windows, tokens, vocabulary] and next tokens [windows, tokens], checked."""
+        following = batch.targets[NEXT] if isinstance(batch.targets, Mapping) and NEXT in batch.targets else batch.targets
+        if not hasattr(following, "is_floating_point") or following.is_floating_point() or following.ndim != 2:
+            got = f"{following.dtype} of shape {list(following.shape)}" if hasattr(following, "dtype") else type(following).__name__
+            raise DataError(f"need the next token at each place of {self.count(batch.samples)} as targets; got {got}")
+        named = self.tensors(output)
+        fitting = {name: each for name, each in named.items() if each.is_floating_point() and each.ndim == 3}
+        scores = fitting.get("logits", next((each for each in fitting.values() if each.shape[:2] == following.shape), None))
+        if scores is None or scores.shape[:2] != following.shape:
+            listed = "; ".join(f"{name} {list(each.shape)}" for name, each in named.items()) or OUTPUT
+            raise ModelError(f"the model must return scores {[*following.shape, 'vocabulary']}; got {listed}. Is it a language model?")
+        scores = scores.float() if scores.itemsize < 4 else scores  # halves would round the loss away
+        following = following.to(scores.device).long()
+        there = following[following != IGNORED]
+        if there.numel() and (int(there.min()) < 0 or int(there.max()) >= scores.shape[2]):
+            wrong = int(there.min()) if int(there.min()) < 0 else int(there.max())
+            raise DataError(f"next token {wrong} is outside 0..{scores.shape[2] - 1}: the model scores {scores.shape[2]} tokens")
+        return scores, following
+
+
+LANGUAGE = LanguageModelling("language-modelling", "language modelling", (PERPLEXITY, BITS), "window", "windows")

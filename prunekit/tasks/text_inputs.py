@@ -1,0 +1,85 @@
+"""Token ids: inputs of tasks of text, which are integers below the rows of an embedding and never noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prunekit.errors import ModelError
+from prunekit.tasks.base import SAMPLES, BaseTask, told
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from prunekit.tasks.batch import Batch
+
+LENGTH = 16
+"""Tokens of an example, where nobody says how many the model takes."""
+
+
+def token_embedding(model: nn.Module) -> nn.Embedding | None:
+    """Return the embedding of the tokens: that which the model names (``get_input_embeddings``), else its first; None where it has none."""
+    from torch import nn  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+    named = getattr(model, "get_input_embeddings", None)
+    try:
+        found: Any = named() if callable(named) else None
+    except NotImplementedError:
+        found = None
+    if isinstance(found, nn.Embedding):
+        return found
+    return next((module for module in model.modules() if isinstance(module, nn.Embedding)), None)
+
+
+def example_ids(model: nn.Module, shape: tuple[int, ...] | None = None) -> Batch | None:
+    """Return ids that the model's embedding holds, in the shape of one text where somebody gave it; None without an embedding."""
+    import torch  # noqa: PLC0415
+
+    from prunekit.tasks.batch import Batch  # noqa: PLC0415
+
+    embedding = token_embedding(model)
+    if embedding is None:
+        return None
+    rows, padding = embedding.num_embeddings, embedding.padding_idx
+    ids = torch.randint(0, rows, (SAMPLES, *(shape or (LENGTH,))), generator=torch.Generator().manual_seed(0))
+    return Batch.of(ids if padding is None or rows < 2 else torch.where(ids == padding, (padding + 1) % rows, ids))
+
+
+def check_ids(model: nn.Module, batch: Batch) -> None:
+    """Raise `ModelError` where a batch holds ids that the model's embedding does not: an accelerator would only say that it crashed."""
+    embedding = token_embedding(model)
+    ids = next((tensor for name, tensor in batch.named_tensors() if _are_ids(name, tensor)), None)
+    if embedding is None or ids is None or not ids.numel():
+        return
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= embedding.num_embeddings:
+        raise ModelError(
+            f"token id {low if low < 0 else high} is outside 0..{embedding.num_embeddings - 1}, the rows of the model's embedding: "
+            "choose the tokeniser that the model was trained with"
+        )
+
+
+def _are_ids(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor of a batch holds token ids: the only input, the first of several, or ``input_ids``."""
+    from torch import int32, int64  # noqa: PLC0415
+
+    return name in ("input", "input.0", "input_ids", "ids") and tensor.dtype in (int32, int64)
+
+
+class TextInputs(BaseTask):
+    """A task whose inputs are token ids."""
+
+    def example(self, model: nn.Module) -> Batch:
+        """Return what the factory's ``example`` gives; else two samples of ids that the model's embedding holds."""
+        made = None if told(model, "example") is not None else example_ids(model, told(model, "input_shape"))
+        return super().example(model) if made is None else made
+
+    def forward(self, model: nn.Module, batch: Batch) -> Any:
+        """Return what the model makes of a batch.
+
+        Raises
+        ------
+        ModelError
+            If an id is outside the rows of the embedding, or the model does not run on it.
+        """
+        check_ids(model, batch)
+        return super().forward(model, batch)
