@@ -18,6 +18,7 @@ from prunekit.local_code.factories import is_factory
 from prunekit.models.architectures import build
 from prunekit.models.drafts import bring_back, draft, put
 from prunekit.models.earlier_versions import RESULT, read_result
+from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.info import ModelInfo, info, remember, side_of
 from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
 from sample_models import FOLDERS, SAMPLES
@@ -47,7 +48,9 @@ def _named(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     if is_factory(name):
         file, _, factory = name.rpartition(":")
         return {**plain, "name": f"{Path(file).expanduser().resolve()}:{factory}"}
-    for prefix in PREFIXES:
+    if name.startswith(HUGGING_FACE) and not Path(name.removeprefix(HUGGING_FACE)).expanduser().is_dir():
+        return plain  # an id
+    for prefix in (*PREFIXES, HUGGING_FACE):
         if name.startswith(prefix):
             return {**plain, "name": f"{prefix}{Path(name.removeprefix(prefix)).expanduser().resolve()}"}
     folder = Path(name).expanduser()

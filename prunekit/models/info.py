@@ -53,6 +53,10 @@ class ModelInfo:
         In a sentence: how a model in a folder is known to be the one that was saved; "" for other models.
     task, example : optional
         The attributes of these names of the factory: its task (or the name of one), and inputs that the model accepts.
+    tokeniser : optional
+        The attribute of this name of the factory: ``encode(text) -> ids`` and ``decode(ids) -> text`` of a model that reads text.
+    vocabulary : int, optional
+        Rows of its token embedding, where it has one: ids are below it.
     guessed : bool
         Whether ``input_shape`` is a guess, since nobody gave one. ``size`` never is: data are resized only to what somebody gave.
     """
@@ -70,6 +74,8 @@ class ModelInfo:
     checked: str = ""
     task: Any = field(default=None, compare=False, repr=False)
     example: Any = field(default=None, compare=False, repr=False)
+    tokeniser: Any = field(default=None, compare=False, repr=False)
+    vocabulary: int | None = field(default=None, compare=False)
     guessed: bool = False
     output: str | int | None = None
 
