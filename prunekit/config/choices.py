@@ -25,7 +25,7 @@ CHANNEL_CRITERIA = tuple(name for name, each in _CRITERIA.items() if each.channe
 CRITERIA = tuple(_CRITERIA)
 NEEDS_DATA = tuple(name for name, each in _CRITERIA.items() if each.needs_data)
 SEEDED = tuple(name for name, each in _CRITERIA.items() if each.needs_data or each.random)  # the seed orders images, too
-SCOPES = ("global", "uniform", "erk")
+SCOPES = ("global", "uniform", "erk", "row")
 TARGETS = ("channels", "params", "macs")
 ROUNDS = (1, 4, 8, 16)
 UNITS = ("channels", "heads", "head dimensions")
@@ -48,6 +48,8 @@ def refusal(mode: str, criterion: str, scope: str) -> str | None:
         return f"criterion {criterion!r} does not score {what}{why}. Choose one of {', '.join(known)}"
     if mode == "nm" and scope != "uniform":
         return f"scope {scope!r} does not go with mode 'nm': the pattern sets the share of every layer. Leave the scope out"
+    if mode == "structured" and scope == "row":
+        return "scope 'row' does not go with mode 'structured': within a row only single weights are compared. Choose global or uniform"
     if mode == "structured" and scope == "erk":
         return (
             "scope 'erk' does not go with mode 'structured': it shares out single weights by the shape of one layer, and channels "

@@ -12,7 +12,7 @@ from prunekit.config.several_kinds import Numbers, Titles
 from prunekit.errors import DataError, ModelError, PrunekitError
 
 Floats = tuple[float, ...]
-MODELS = "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
+MODELS = "a sample, torchvision/NAME, hf:FOLDER_OR_ID, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA = (
     "digits, mnist, cifar10, diabetes, housing, reviews, reviews:rating, shakespeare, table:PATH, textfile:PATH, csv:PATH, "
     "datasets:NAME_OR_FOLDER, imagefolder:PATH or path/to/file.py:factory"
@@ -43,9 +43,7 @@ class ModelId:
         If a field is not valid.
     """
 
-    name: str = setting(
-        MISSING, Text("model"), "Model", "a sample, torchvision/NAME, path/to/file.py:factory, or a folder that prunekit wrote", flag=""
-    )
+    name: str = setting(MISSING, Text("model"), "Model", MODELS, flag="")
     weights: str | None = setting(
         None, Text(), "Weights", "checkpoint for it: .safetensors, .pt, .pth or .th (read without executing anything)", address=""
     )

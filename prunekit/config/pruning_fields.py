@@ -23,11 +23,18 @@ MODES = OneOf(
     },
 )
 SCOPE = OneOf(
-    dict(zip(choices.SCOPES, ("All layers together", "The same share of each layer", "Shared out by shape (ERK)"), strict=True)),
+    dict(
+        zip(
+            choices.SCOPES,
+            ("All layers together", "The same share of each layer", "Shared out by shape (ERK)", "The same share of each output"),
+            strict=True,
+        )
+    ),
     {
         "global": "what is weakest anywhere goes first, so layers lose different shares",
         "uniform": "every layer gives equally",
         "erk": "wide layers give more than narrow ones (Erdős–Rényi kernel; Evci et al. 2020, arXiv:1911.11134)",
+        "row": "every output of a layer gives equally, as Wanda has it in language models (Sun et al. 2023, arXiv:2306.11695)",
     },
 )
 UNITS = OneOf(
@@ -65,7 +72,7 @@ class PruneFields(Generic[Layer]):
         "l1", OneOf({name: name for name in CRITERIA}), "Criterion", f"how importance is scored; {', '.join(NEEDS_DATA)} need training data"
     )
     scope: str = setting(
-        "", SCOPE, "Scope", "rank all layers together, take the same share of each, or share out by their shapes",
+        "", SCOPE, "Scope", "rank all layers together, take the same share of each or of each output, or share out by their shapes",
         usual="global; nm is uniform", when=SHARED_OUT,
     )  # fmt: skip
     layers: tuple[Layer, ...] | None = setting(None, Names("layer"), "Layers", f"layers to prune; {LAYERS}", usual="the mode's own choice")

@@ -100,8 +100,10 @@ class PruneSpec(PruneFields[str]):
             return
         if self.sparsity is not None:
             raise SpecError(f"give either {SPARSITY} or {THRESHOLD}, not both")
-        if self.scope == "erk":
-            raise SpecError(f"{named('scope')} 'erk' shares out a {SPARSITY}: give a {SPARSITY} instead of a {THRESHOLD}, or another scope")
+        if self.scope in ("erk", "row"):
+            raise SpecError(
+                f"{named('scope')} {self.scope!r} shares out a {SPARSITY}: give a {SPARSITY} instead of a {THRESHOLD}, or another scope"
+            )
         if self.target in ("params", "macs"):
             counts = f"{named('target')} {self.target!r} counts a {SPARSITY}"
             raise SpecError(f"{counts}: give a {SPARSITY} instead of a {THRESHOLD}, or leave the target out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from prunekit.config.choices import refusal
 from prunekit.criteria.criterion import Criterion, Score
 from prunekit.criteria.methods import CRITERIA
 from prunekit.criteria.samples import mixed
-from prunekit.criteria.scoring_task import EachLayer, Scores, Task
+from prunekit.criteria.scoring_task import EachLayer, Prepared, Scores, Task
 from prunekit.errors import DataError, SpecError, one_of
 from prunekit.models.layers import check_finite
 
@@ -57,12 +58,14 @@ def weight_scores(  # noqa: PLR0917 (what to score by, then on what: all have de
     return _scores(chosen, chosen.weight, model, layers, seed=seed, data=data, samples=samples)
 
 
-def score_pieces(model: nn.Module, layers: Iterable[str], criterion: str, seed: int, size: int) -> Callable[[str], Iterator[Tensor]] | None:
+def score_pieces(  # noqa: PLR0917 (as weight_scores)
+    model: nn.Module, layers: Iterable[str], criterion: str, seed: int, size: int, data: Any = None, samples: int = 512
+) -> Callable[[str], Iterator[Tensor]] | None:
     """Return what scores the weights of one layer whenever it is asked, so that the scores of all need not be held.
 
     Parameters
     ----------
-    model, layers, criterion, seed
+    model, layers, criterion, seed, data, samples
         As for :func:`weight_scores`.
     size : int
         Weights in a piece, where each is scored by itself.
@@ -77,12 +80,19 @@ def score_pieces(model: nn.Module, layers: Iterable[str], criterion: str, seed: 
     SpecError, PruningError, ModelError
         As for :func:`weight_scores`.
     """
-    score = _chosen(criterion, "unstructured").weight
-    if not isinstance(score, EachLayer):
+    chosen = _chosen(criterion, "unstructured")
+    score = chosen.weight
+    if not isinstance(score, (EachLayer, Prepared)):
         return None
     names = tuple(dict.fromkeys(layers))
     check_finite(model, names)
-    return partial(score.pieces, Task(model, names, check.whole("seed", seed, 0)), size=size)
+    task = Task(model, names, check.whole("seed", seed, 0))
+    if isinstance(score, EachLayer):
+        return partial(score.pieces, task, size=size)
+    _check_data(chosen, data)
+    with torch.inference_mode(False), torch.no_grad():
+        each = score.prepare(replace(task, samples=mixed(data, check.whole("samples", samples, 1), seed)))
+    return partial(each.pieces, task, size=size)
 
 
 def channel_scores(  # noqa: PLR0917 (as weight_scores)
@@ -147,9 +157,14 @@ def _scores(
     check.whole("samples", samples, 1)
     if chosen.carrier == "layer":
         check_finite(model, names)
-    if chosen.needs_data and data is None:
-        raise DataError(f"criterion {chosen.name!r} looks at training data: pass data=..., or choose l1")
+    _check_data(chosen, data)
     # out of a caller's inference mode: tensors that are made in it can take no part in a gradient
     with torch.inference_mode(False), torch.no_grad():
         images = mixed(data, samples, seed) if chosen.needs_data else None
         return score(Task(model, names, seed, images, layouts or {}))
+
+
+def _check_data(chosen: Criterion, data: Any) -> None:
+    """Raise unless a criterion has the data that it looks at."""
+    if chosen.needs_data and data is None:
+        raise DataError(f"criterion {chosen.name!r} looks at training data: pass data=..., or choose l1")

@@ -79,6 +79,28 @@ class EachLayer:
             yield self.score(part, name, task.seed).reshape(-1)
 
 
+class Prepared:
+    """A criterion that looks at the samples once, and then is a function of one layer: scores of all layers need never be held.
+
+    Parameters
+    ----------
+    look : callable
+        ``task -> (weight, name, seed) -> scores``.
+    """
+
+    def __init__(self, look: Callable[[Task], OfLayer]) -> None:
+        self.look = look
+        functools.update_wrapper(self, look)
+
+    def prepare(self, task: Task) -> EachLayer:
+        """Return what scores a layer, once the samples have been looked at."""
+        return EachLayer(self.look(task))
+
+    def __call__(self, task: Task) -> Scores:
+        """Return the scores of all layers."""
+        return self.prepare(task)(task)
+
+
 def each_layer(score: OfLayer) -> EachLayer:
     """Turn a function of one layer's weight, name and seed into a criterion."""
     return EachLayer(score)

@@ -19,6 +19,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
 from prunekit.criteria.samples import scoring_split
 from prunekit.local_code.factories import is_factory, packages_of
+from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.info import info
 from prunekit.models.state import state_hash
 from prunekit.models.timm_models import PREFIX as TIMM
@@ -200,7 +201,7 @@ def _cpu() -> str:
 
 def installed(model: str = "") -> dict[str, str]:
     """Return the versions of what decides a number."""
-    theirs = ("timm",) if model.startswith(TIMM) else packages_of(model)
+    theirs = ("timm",) if model.startswith(TIMM) else ("transformers",) if model.startswith(HUGGING_FACE) else packages_of(model)
     found = {name: _version(name) for name in (*PACKAGES, *theirs)}
     return {name: told for name, told in found.items() if told or name in PACKAGES}
 

@@ -1,4 +1,4 @@
-"""Architectures by name: samples, torchvision, timm, and the user's own factories, each with what is known of it."""
+"""Architectures by name: samples, torchvision, timm, transformers, and the user's own factories, each with what is known of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from prunekit.local_code.contract import wrong
 from prunekit.local_code.factories import call, code_that_ran, is_factory, load_factory
 from prunekit.local_code.local_imports import LOCK
 from prunekit.models.checkpoints import State, fit_state, read_checkpoint
+from prunekit.models.hugging_face import PREFIX as HUGGING_FACE
+from prunekit.models.hugging_face import build_hugging_face, transformers_package
 from prunekit.models.info import ModelInfo, described, remember
 from prunekit.models.outputs import Choice, note
 from prunekit.models.state import fingerprint
@@ -34,14 +36,14 @@ from prunekit.models.wrappers import unwrapped
 from sample_models import FOLDERS, SAMPLES, card, in_folder, weights_path
 
 SEED = 0
-KINDS = "a sample, torchvision/NAME, timm/NAME, path/to/file.py:factory, or a folder that prunekit wrote"
+KINDS = "a sample, torchvision/NAME, timm/NAME, hf:FOLDER_OR_ID, path/to/file.py:factory, or a folder that prunekit wrote"
 
 Made = TypeVar("Made")
 
 
 def is_named(name: str) -> bool:
     """Whether a name is that of an architecture, whatever lies in the folder."""
-    return name in SAMPLES or name in FOLDERS or name.startswith((PREFIX, TIMM)) or is_factory(name)
+    return name in SAMPLES or name in FOLDERS or name.startswith((PREFIX, TIMM, HUGGING_FACE)) or is_factory(name)
 
 
 def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:
@@ -58,6 +60,8 @@ def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]
     if name.startswith(TIMM):
         model = _seeded(lambda: build_timm(name))
         return model, timm_info(model_id, model)
+    if name.startswith(HUGGING_FACE):
+        return _seeded(lambda: build_hugging_face(model_id, state))
     if is_factory(name):
         return _own(model_id)
     known = [*SAMPLES, *FOLDERS, *(PREFIX + n for n in torchvision_names())]
@@ -161,5 +165,7 @@ def load_code(name: str) -> None:
         torchvision_models()
     elif name.startswith(TIMM):
         timm_package()
+    elif name.startswith(HUGGING_FACE):
+        transformers_package()
     elif is_factory(name):
         load_factory(name, ModelError)

@@ -18,6 +18,7 @@ from prunekit.local_code.factories import is_factory
 from prunekit.models.architectures import build
 from prunekit.models.drafts import bring_back, draft, put
 from prunekit.models.earlier_versions import RESULT, read_result
+from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.info import ModelInfo, info, remember, side_of
 from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
 from sample_models import FOLDERS, SAMPLES
@@ -47,9 +48,11 @@ def _named(plain: Mapping[str, Any]) -> Mapping[str, Any]:
     if is_factory(name):
         file, _, factory = name.rpartition(":")
         return {**plain, "name": f"{Path(file).expanduser().resolve()}:{factory}"}
-    if name.startswith("datasets:") and not Path(name.removeprefix("datasets:")).expanduser().is_dir():
-        return plain
-    for prefix in (*PREFIXES, "datasets:"):
+    downloaded = ("datasets:", HUGGING_FACE)
+    prefix = next((each for each in downloaded if name.startswith(each)), None)
+    if prefix and not Path(name.removeprefix(prefix)).expanduser().is_dir():
+        return plain  # an id
+    for prefix in (*PREFIXES, *downloaded):
         if name.startswith(prefix):
             return {**plain, "name": f"{prefix}{Path(name.removeprefix(prefix)).expanduser().resolve()}"}
     folder = Path(name).expanduser()

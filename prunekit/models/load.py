@@ -29,7 +29,7 @@ def load_model(name: str | PathLike[str] | ModelId, *, weights: str | PathLike[s
     Parameters
     ----------
     name : str or ModelId
-        A sample, ``torchvision/NAME``, ``timm/NAME``, ``path/to/file.py:factory`` or a folder that prunekit wrote.
+        A sample, ``torchvision/NAME``, ``timm/NAME``, ``hf:FOLDER_OR_ID``, ``path/to/file.py:factory`` or a folder that prunekit wrote.
     weights : str, optional
         A checkpoint to load into it: safetensors, .pt, .pth or .th.
     pretrained : bool

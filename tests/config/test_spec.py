@@ -24,7 +24,7 @@ def specs(draw):
         m = draw(st.integers(2, 16))
         fields["pattern"] = f"{draw(st.integers(1, m - 1))}:{m}"
     else:
-        cut = draw(st.sampled_from(["sparsity", "neither"] + ["threshold"] * (fields["scope"] != "erk")))
+        cut = draw(st.sampled_from(["sparsity", "neither"] + ["threshold"] * (fields["scope"] not in ("erk", "row"))))
         fields |= {"sparsity": {"sparsity": draw(fractions)}, "threshold": {"threshold": draw(st.floats(0, 1e6))}, "neither": {}}[cut]
         fields["caps"] = draw(st.dictionaries(names, st.floats(0.5, 1), max_size=3))
         fields["cap_all"] = draw(st.none() | st.floats(0.5, 1))
@@ -138,7 +138,7 @@ def test_every_combination_of_mode_criterion_and_scope_is_taken_or_refused_with_
                 with pytest.raises(SpecError) as told:
                     PruneSpec(mode=mode, criterion=criterion, scope=scope)
                 assert str(told.value) == reason and ("Choose" in reason or "Leave" in reason)
-    assert taken == 7 * 3 + 7 * 1 + 6 * 2
+    assert taken == 7 * 4 + 7 * 1 + 6 * 2
 
 
 def test_what_does_not_go_together_is_refused_by_name():

@@ -19,7 +19,7 @@ from prunekit.pruning.api import prune
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy, masks_at
 from tests.pruning.drawn import fill, fractions, gone, layers, mlps, sizes_of, slowest_cut, zeros_of
 
-SCOPES = ("global", "uniform", "erk")
+SCOPES = ("global", "uniform", "erk", "row")
 DATA_FREE = [name for name in WEIGHT_CRITERIA if name not in NEEDS_DATA]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self
 
@@ -19,7 +19,7 @@ from prunekit.criteria.samples import scored_on
 from prunekit.criteria.scoring import score_pieces, weight_scores
 from prunekit.errors import PruningError
 from prunekit.models.cost import nonzeros
-from prunekit.models.layers import weight_of
+from prunekit.models.layers import input_axis, weight_of
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.unstructured.sorted_scores import Flat, Order
 
@@ -68,6 +68,56 @@ class LayerCut:
         return scored.order(name).left(self.threshold) + self.ties
 
 
+@dataclass(frozen=True)
+class RowCut:
+    """Of every output the lowest weights go, of equal ones the first: ``count`` in all, no output losing two more than another.
+
+    Outputs lie along the first axis, or along the second where the inputs lie along the first (``axis``). Weights that are zero already
+    go wherever they stand: an output with many of them loses those, and the others so much less.
+    """
+
+    count: int
+    axis: int = 1
+
+    def keep(self, pieces: Iterable[Flat], shape: Shape) -> Bools:
+        """Return which of some flat scores, given piece by piece, stay, for a weight of this shape."""
+        scores = joined(pieces).reshape(shape)
+        rows = (scores.swapaxes(0, 1) if self.axis == 0 else scores).reshape(shape[1 - self.axis], -1)
+        counts = self._shared((rows < 0).sum(1))[:, None]
+        threshold = np.take_along_axis(np.sort(rows, axis=1), np.maximum(counts - 1, 0), axis=1)
+        below, equal = rows < threshold, rows == threshold
+        kept = ~(below | (equal & (equal.cumsum(1) <= counts - below.sum(1, keepdims=True))))
+        if self.axis == 0:
+            kept = kept.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
+        return np.ascontiguousarray(kept).reshape(-1)
+
+    def _shared(self, zeros: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return how many weights go from each output, of which so many are zero already."""
+        counts, open_ = zeros.copy(), np.ones(len(zeros), dtype=np.bool_)
+        while open_.any():
+            each, more = divmod(max(self.count - int(counts[~open_].sum()), 0), int(open_.sum()))
+            share = np.full(int(open_.sum()), each)
+            share[:more] += 1
+            counts[open_] = np.maximum(share, zeros[open_])
+            held = open_.copy()
+            held[open_] = zeros[open_] > share
+            if not held.any():
+                break
+            open_ &= ~held
+        return counts
+
+    def removed(self, scored: ScoredWeights, name: str) -> int:
+        """Return how many weights of a layer go."""
+        kept = self.keep(scored.pieces(name), scored.shapes[name])
+        return int(kept.size - np.count_nonzero(kept))
+
+
+def joined(pieces: Iterable[Flat]) -> Flat:
+    """Return pieces as one array; a single one as it is."""
+    found = list(pieces)
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
 @dataclass(frozen=True, eq=False)
 class ScoredWeights:
     """The weights of the chosen layers, scored for as many cuts as are wanted, or for one.
@@ -85,6 +135,8 @@ class ScoredWeights:
         Sentences on where the scores come from.
     once : bool
         Whether they are for one cut only.
+    input_axes : dict of str to int
+        Along which axis of each weight its inputs lie.
     """
 
     spec: PruneSpec
@@ -92,6 +144,7 @@ class ScoredWeights:
     shapes: dict[str, Shape]
     notes: tuple[str, ...] = ()
     once: bool = False
+    input_axes: dict[str, int] = field(default_factory=dict)
     mode: ClassVar[str] = "unstructured"
 
     @classmethod
@@ -101,13 +154,15 @@ class ScoredWeights:
             raise PruningError(f"{cls.__name__} ranks mode {cls.mode!r}; got mode {spec.mode!r}. Set the mode, or call prune()")
         names = chosen_layers(model, spec)
         shapes = {name: tuple(weight_of(model, name).shape) for name in names}
-        pieces = score_pieces(model, names, spec.criterion, spec.seed, PIECE) if once else None
+        axes = {name: input_axis(model, name) for name in names}
+        pieces = score_pieces(model, names, spec.criterion, spec.seed, PIECE, data, spec.samples) if once else None
+        note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA and data is not None else None
+        notes = () if note is None else (note,)
         if pieces is not None:
-            return cls(spec, Asked(model, shapes, pieces), shapes, once=True)
+            return cls(spec, Asked(model, shapes, pieces), shapes, notes, once=True, input_axes=axes)
         scores = weight_scores(model, names, spec.criterion, spec.seed, data, spec.samples)
         flat = {name: _marked(score.reshape(-1), weight_of(model, name).reshape(-1)) for name, score in scores.items()}
-        note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA else None
-        return cls(spec, flat, shapes, () if note is None else (note,), once)
+        return cls(spec, flat, shapes, notes, once, axes)
 
     @property
     def sizes(self) -> dict[str, int]:

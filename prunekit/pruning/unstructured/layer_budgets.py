@@ -77,7 +77,7 @@ class Budget:
         return min(max(self._wish(spec), fewest), most)
 
     def counts(self, spec: PruneSpec) -> Counts:
-        """Return how many weights each free layer gives, in scope uniform or ERK."""
+        """Return how many weights each free layer gives, in scope uniform, row or ERK."""
         rest = self.rest(spec)
         if spec.scope == "erk":
             return erk_counts(rest, {name: self.shapes[name] for name in self.free}, self.zeros, self.most)
@@ -102,7 +102,7 @@ class Budget:
         asked: dict[str, float | None] = dict.fromkeys(self.shapes)
         if spec.threshold is None:
             open_share = self._open_share(spec)  # says whether the total is possible, whatever the scope
-            if spec.scope == "uniform":
+            if spec.scope in ("uniform", "row"):
                 asked = dict.fromkeys(self.shapes, self._uniform_share(spec))
             elif spec.scope == "erk":
                 densities = erk_densities({name: self.shapes[name] for name in self.free}, 1 - open_share)

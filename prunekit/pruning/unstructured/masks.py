@@ -20,7 +20,7 @@ from prunekit.errors import PruningError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import copied
 from prunekit.pruning.unstructured.allocation import Counts
-from prunekit.pruning.unstructured.cut_rules import Cut, LayerCut, ScoredWeights
+from prunekit.pruning.unstructured.cut_rules import Cut, LayerCut, RowCut, ScoredWeights
 from prunekit.pruning.unstructured.layer_budgets import Budget
 from prunekit.pruning.unstructured.sorted_scores import LARGE, SAMPLE, SEED, Flat, Order, guess, within
 
@@ -101,8 +101,8 @@ class Ranking(ScoredWeights):
 
         Returns
         -------
-        mapping of str to LayerCut
-            For each chosen layer. Exactly ``round(sparsity * n)`` weights go in all (scopes global and ERK) or of each layer (uniform).
+        mapping of str to LayerCut or RowCut
+            For each chosen layer. Exactly ``round(sparsity * n)`` weights go in all (scopes global, ERK) or of each layer (uniform, row).
             Where a layer holds more zeros than its share or is held by its cap, the others make up the total; where that is out of
             reach, it goes as far as the bounds allow and :meth:`limits` says so.
 
@@ -112,6 +112,8 @@ class Ranking(ScoredWeights):
             If the overrides make the total impossible.
         """
         spec = self.spec if sparsity is None else self.spec.at(sparsity)
+        if spec.scope == "row":
+            return self._by_row(spec)
         if spec.threshold is not None:
             cuts = {name: self._held(name, _below(spec.threshold)) for name in self.budget.free}
         elif spec.scope == "global":
@@ -120,6 +122,11 @@ class Ranking(ScoredWeights):
             cuts = self._lowest(self.budget.counts(spec))
         cuts |= self._lowest(self.budget.fixed)
         return {name: cuts[name] for name in self.shapes}
+
+    def _by_row(self, spec: PruneSpec) -> dict[str, RowCut]:
+        """Return the cuts that remove as many weights from every output of a layer."""
+        counts = self.budget.counts(spec) | self.budget.fixed
+        return {name: RowCut(counts[name], self.input_axes.get(name, 1)) for name in self.shapes}
 
     def _lowest(self, counts: Counts) -> dict[str, LayerCut]:
         """Return the cuts that remove some number of weights from each layer."""

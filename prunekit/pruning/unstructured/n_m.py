@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -15,10 +15,10 @@ from torch import nn
 from prunekit.config import validation as check
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
-from prunekit.models.layers import input_axis, inputs_of
+from prunekit.models.layers import inputs_of
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.unstructured.allocation import named
-from prunekit.pruning.unstructured.cut_rules import Bools, Cut, ScoredWeights, Shape
+from prunekit.pruning.unstructured.cut_rules import Bools, Cut, ScoredWeights, Shape, joined
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.pruning.unstructured.sorted_scores import Flat
 
@@ -41,7 +41,7 @@ class PatternCut:
 
     def keep(self, pieces: Iterable[Flat], shape: Shape) -> Bools:
         """Return which of some flat scores, given piece by piece, stay, for a weight of this shape."""
-        scores = _joined(pieces)
+        scores = joined(pieces)
         if self.axis == 0:  # a weight of [in, out, ...]: as one of [out, in, ...]
             turned = scores.reshape(shape[0], -1).T.reshape(-1)
             kept = replace(self, axis=1).keep([turned], (turned.size // shape[0], shape[0]))
@@ -57,12 +57,6 @@ class PatternCut:
         """Return how many weights of a layer go."""
         kept = self.keep(scored.pieces(name), scored.shapes[name])
         return int(kept.size - np.count_nonzero(kept))
-
-
-def _joined(pieces: Iterable[Flat]) -> Flat:
-    """Return pieces as one array; a single one as it is."""
-    found = list(pieces)
-    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _places(blocks: Flat) -> NDArray[np.signedinteger]:
@@ -88,14 +82,11 @@ class PatternRanking(ScoredWeights):
     ----------
     spec : PruneSpec
         A setting of mode "nm".
-    input_axes : dict of str to int
-        Along which axis of each weight its inputs lie.
-    scores, shapes, notes
+    scores, shapes, notes, input_axes
         As in :class:`~prunekit.pruning.unstructured.cut_rules.ScoredWeights`.
     """
 
     mode: ClassVar[str] = "nm"
-    input_axes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, data: Any = None, *, once: bool = False) -> Self:
@@ -108,8 +99,7 @@ class PatternRanking(ScoredWeights):
         """
         if spec.mode == cls.mode:
             _check_blocks({name: inputs_of(model, name) for name in chosen_layers(model, spec)}, check.pattern(spec.pattern)[1])
-        found = super().of(model, spec, data, once=once)
-        return replace(found, input_axes={name: input_axis(model, name) for name in found.shapes})
+        return super().of(model, spec, data, once=once)
 
     def inputs(self, name: str) -> int:
         """Return how many inputs a layer has."""

@@ -1,0 +1,104 @@
+"""What is in a folder of Hugging Face, looked at before any of it is opened: no code, no pickle, weights, and memory for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from prunekit.errors import CheckpointError, ModelError
+from prunekit.formatting import size
+
+PREFIX = "hf:"
+CONFIG, WEIGHTS = "config.json", "*.safetensors"
+TOLD = (CONFIG, "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".h5", ".msgpack")
+WANTED = ("*.json", WEIGHTS, "*.txt", "*.model")
+"""What is downloaded of a repository: never code, never a pickle."""
+COPIES = 2.2
+"""Of the weights, how many times they are held at once: the dense model, a pruned copy, and what one layer takes."""
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder that ``hf:FOLDER_OR_ID`` names; what has an id is downloaded where it is not kept yet.
+
+    Raises
+    ------
+    ModelError
+        If there is no such folder, and no such repository within reach.
+    """
+    asked = name.removeprefix(PREFIX)
+    folder = Path(asked).expanduser()
+    if asked and folder.is_dir():
+        return folder
+    if not asked or asked.startswith((".", "/", "~")) or asked.count("/") > 1:
+        raise ModelError(f"there is no folder {asked!r}: name one with {CONFIG} and model.safetensors in it, or an id such as org/name")
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 (few need it, and it is slow to import)
+
+    try:
+        return Path(snapshot_download(asked, allow_patterns=list(WANTED), local_files_only=True))
+    except Exception:  # it is not kept here
+        try:
+            return Path(snapshot_download(asked, allow_patterns=list(WANTED)))
+        except Exception as error:  # whatever a network makes of it
+            line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise ModelError(
+                f"there is no folder {asked!r}, and no repository of that id can be fetched ({line[:160]}): check the name, or fetch the "
+                f"folder elsewhere and name it as {PREFIX}path/to/folder"
+            ) from None
+
+
+def checked(folder: Path, name: str) -> dict[str, Any]:
+    """Return what the configuration in a folder says, where the folder is safe to open and its weights fit into memory.
+
+    Raises
+    ------
+    CheckpointError
+        If it wants code of its own run, holds a pickle, or lacks configuration or weights.
+    ModelError
+        If its weights are too large for the memory that is free.
+    """
+    told = {file: _json(folder / file) for file in TOLD if (folder / file).is_file()}
+    if CONFIG not in told:
+        raise CheckpointError(f"{folder} has no {CONFIG}: name a folder that save_pretrained wrote")
+    coded = [file for file, content in told.items() if "auto_map" in content]
+    if coded:
+        raise CheckpointError(
+            f"{folder} wants code of its own run ({coded[0]} has an auto_map), which is never done: choose a model whose class is one of "
+            "transformers itself"
+        )
+    weights = sorted(folder.glob(WEIGHTS))
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLES)
+    if pickles:
+        raise CheckpointError(
+            f"{folder} holds {pickles[0]}, which is or may be a pickle and could run code: "
+            + ("remove it, the weights in safetensors are enough" if weights else "save the model with safetensors instead")
+        )
+    if not weights:
+        raise CheckpointError(f"{folder} has a {CONFIG} and no weights: put model.safetensors beside it, or name a folder that has them")
+    _check_memory(sum(path.stat().st_size for path in weights), name)
+    return told[CONFIG]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Return what a file of settings says."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}): copy or download it again") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} holds no settings but a {type(found).__name__}: copy or download it again")
+    return found
+
+
+def _check_memory(weights: int, name: str) -> None:
+    """Raise unless a model and a pruned copy of it fit into the memory that is free."""
+    free = psutil.virtual_memory().available
+    if weights * COPIES > free:
+        raise ModelError(
+            f"{name} holds {size(weights)} of weights; with a pruned copy beside them {size(weights * COPIES)} are needed and {size(free)} "
+            f"are free. What fits has at most {size(free / COPIES)} of weights: {free / COPIES / 2e9:.1f} billion parameters of 16 bits, "
+            f"or {free / COPIES / 4e9:.1f} billion of 32"
+        )
