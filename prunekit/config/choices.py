@@ -13,6 +13,7 @@ class _Criterion(Protocol):
     channel: Any
     needs_data: bool
     random: bool
+    carrier: str
     only: str
 
 
@@ -25,9 +26,11 @@ CHANNEL_CRITERIA = tuple(name for name, each in _CRITERIA.items() if each.channe
 CRITERIA = tuple(_CRITERIA)
 NEEDS_DATA = tuple(name for name, each in _CRITERIA.items() if each.needs_data)
 SEEDED = tuple(name for name, each in _CRITERIA.items() if each.needs_data or each.random)  # the seed orders images, too
+WITH_READERS = tuple(name for name in CHANNEL_CRITERIA if _CRITERIA[name].carrier == "layer" and not _CRITERIA[name].random)
+REDUCTIONS = ("mean", "max", "prod", "first", "sum")
+NORMALISERS = ("none", "mean", "max", "sum", "range", "gaussian")
 SCOPES = ("global", "uniform", "erk")
 TARGETS = ("channels", "params", "macs")
-ROUNDS = (1, 4, 8, 16)
 UNITS = ("channels", "heads", "head dimensions")
 RUNTIMES = tuple(importlib.import_module("prunekit.runtimes.backends").RUNTIMES)
 DEVICES = ("cpu", "cuda")
