@@ -29,7 +29,7 @@ SEEDED = tuple(name for name, each in _CRITERIA.items() if each.needs_data or ea
 WITH_READERS = tuple(name for name in CHANNEL_CRITERIA if _CRITERIA[name].carrier == "layer" and not _CRITERIA[name].random)
 REDUCTIONS = ("mean", "max", "prod", "first", "sum")
 NORMALISERS = ("none", "mean", "max", "sum", "range", "gaussian")
-SCOPES = ("global", "uniform", "erk")
+SCOPES = ("global", "uniform", "erk", "isomorphic")
 TARGETS = ("channels", "params", "macs")
 UNITS = ("channels", "heads", "head dimensions")
 RUNTIMES = tuple(importlib.import_module("prunekit.runtimes.backends").RUNTIMES)
@@ -51,6 +51,8 @@ def refusal(mode: str, criterion: str, scope: str) -> str | None:
         return f"criterion {criterion!r} does not score {what}{why}. Choose one of {', '.join(known)}"
     if mode == "nm" and scope != "uniform":
         return f"scope {scope!r} does not go with mode 'nm': the pattern sets the share of every layer. Leave the scope out"
+    if mode != "structured" and scope == "isomorphic":
+        return "scope 'isomorphic' belongs to mode 'structured': what is built alike are coupled groups of channels. Choose another scope"
     if mode == "structured" and scope == "erk":
         return (
             "scope 'erk' does not go with mode 'structured': it shares out single weights by the shape of one layer, and channels "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prunekit.config import choices
 from prunekit.config.choices import CRITERIA, NEEDS_DATA, SEEDED
 from prunekit.config.fields import setting
 from prunekit.config.kinds import Number, OneOf, Pattern, Share, Whole, YesNo
-from prunekit.config.several_kinds import Names, Several, Shares
+from prunekit.config.several_kinds import JointShares, Names, Several, Shares
 
 Layer = TypeVar("Layer")
 
@@ -23,10 +23,18 @@ MODES = OneOf(
     },
 )
 SCOPE = OneOf(
-    dict(zip(choices.SCOPES, ("All layers together", "The same share of each layer", "Shared out by shape (ERK)"), strict=True)),
+    dict(
+        zip(
+            choices.SCOPES,
+            ("All layers together", "The same share of each layer", "Shared out by shape (ERK)", "Like groups together"),
+            strict=True,
+        )
+    ),
     {
         "global": "what is weakest anywhere goes first, so layers lose different shares",
         "uniform": "every layer gives equally",
+        "isomorphic": "groups of channels that are built alike compete with each other, and every such set gives as much (Fang et al. "
+        "2024, arXiv:2407.04616)",
         "erk": "wide layers give more than narrow ones (Erdős–Rényi kernel; Evci et al. 2020, arXiv:1911.11134)",
     },
 )
@@ -101,6 +109,11 @@ class PruneFields(Generic[Layer]):
         flag="cap",
         when=SHARED_OUT,
     )
+    shares: tuple[tuple[Any, float], ...] = setting(
+        (), JointShares(Share()), "Joint shares",
+        "fixed sparsity of several layers together, by names, blocks or patterns such as layer3.*; the scope shares it out among them",
+        flag="share", when=SHARED_OUT,
+    )  # fmt: skip
     cap_all: float | None = setting(
         None, CAP, "Cap of every layer", "most that may go from any layer that stays; whole blocks go whatever it says", usual="none",
         when=SHARED_OUT,

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.config.choices import NORMALISERS, REDUCTIONS, WITH_READERS, criteria_of, refusal, scopes_of
+from prunekit.config.choices import (
+    CHANNEL_CRITERIA,
+    NORMALISERS,
+    REDUCTIONS,
+    WEIGHT_CRITERIA,
+    WITH_READERS,
+    criteria_of,
+    refusal,
+    scopes_of,
+)
 from prunekit.config.spec import CRITERIA, MODES, SCOPES, TARGETS, UNITS, PruneSpec, Recipe
 from prunekit.errors import SpecError
 from tests.tables import case
@@ -141,7 +150,7 @@ def test_every_combination_of_mode_criterion_and_scope_is_taken_or_refused_with_
                 with pytest.raises(SpecError) as told:
                     PruneSpec(mode=mode, criterion=criterion, scope=scope)
                 assert str(told.value) == reason and ("Choose" in reason or "Leave" in reason)
-    assert taken == 7 * 3 + 7 * 1 + 6 * 2
+    assert taken == len(WEIGHT_CRITERIA) * (3 + 1) + len(CHANNEL_CRITERIA) * 3
 
 
 def test_what_does_not_go_together_is_refused_by_name():
