@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prunekit.config.choices import CHANNEL_CRITERIA, CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, WEIGHT_CRITERIA
+from prunekit.config.choices import CHANNEL_CRITERIA, CRITERIA, MODES, NEEDS_DATA, SCOPES, TARGETS, WEIGHT_CRITERIA
 from prunekit.criteria.methods import CRITERIA as REGISTRY
 from prunekit.pruning.schedule import SCHEDULES
 from tests.tables import case
@@ -80,10 +80,6 @@ def test_the_table_of_criteria_says_what_each_scores_and_looks_at():
             assert (weights == "yes") == (name in WEIGHT_CRITERIA)
             assert (channels == "yes") == (name in CHANNEL_CRITERIA)
             assert ("images" in images) == (name in NEEDS_DATA)
-
-
-def test_the_channel_multiples_are_those_on_offer():
-    assert rf"m \in \{{{', '.join(map(str, ROUNDS))}\}}" in section("round_to")
 
 
 def test_every_picture_is_there_has_a_caption_and_is_made_by_the_script():

@@ -12,7 +12,7 @@ import prunekit
 from charts.base import Chart, Drawn, Quotes, model, share, whole
 from charts.panels import bars, listed, panels, place
 from prunekit import PruneSpec
-from prunekit.config.choices import ROUNDS, TARGETS
+from prunekit.config.choices import TARGETS
 from prunekit.formatting import percent
 from prunekit.plots import theme
 from prunekit.plots.theme import DENSE, KEPT
@@ -88,7 +88,7 @@ def caps() -> Drawn:
 
 def multiples() -> Drawn:
     """Draw the widths of ResNet-20 with half its MACs, by channel multiple."""
-    plans = {each: ranked(RESNET, target="macs", round_to=each).cut() for each in ROUNDS if each != 4}
+    plans = {each: ranked(RESNET, target="macs", round_to=each).cut() for each in (1, 8, 16)}
     titles = {each: f"Multiples of {each}" if each > 1 else "Any width" for each in plans}
     found = {f"macs_{each}": share(plan.removed / plan.total) for each, plan in plans.items()}
     return Drawn(_widths({titles[each]: plan for each, plan in plans.items()}), found)

@@ -86,7 +86,7 @@ def _recovery(recovered: Recovered, assessment: Assessment, data: Data | None) -
 
 def setting_text(spec: dict[str, Any]) -> str:
     """Return a setting in a few words."""
-    shares = PruneSpec(**{name: spec[name] for name in ("mode", "pattern", "scope", "overrides")})
+    shares = PruneSpec(**{name: spec[name] for name in ("mode", "pattern", "scope", "overrides", "shares")})
     words = [spec["mode"], spec["criterion"], shares_text(shares)]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
     kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks")}

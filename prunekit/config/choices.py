@@ -13,6 +13,7 @@ class _Criterion(Protocol):
     channel: Any
     needs_data: bool
     random: bool
+    carrier: str
     only: str
 
 
@@ -25,9 +26,11 @@ CHANNEL_CRITERIA = tuple(name for name, each in _CRITERIA.items() if each.channe
 CRITERIA = tuple(_CRITERIA)
 NEEDS_DATA = tuple(name for name, each in _CRITERIA.items() if each.needs_data)
 SEEDED = tuple(name for name, each in _CRITERIA.items() if each.needs_data or each.random)  # the seed orders images, too
-SCOPES = ("global", "uniform", "erk", "row")
+WITH_READERS = tuple(name for name in CHANNEL_CRITERIA if _CRITERIA[name].carrier == "layer" and not _CRITERIA[name].random)
+REDUCTIONS = ("mean", "max", "prod", "first", "sum")
+NORMALISERS = ("none", "mean", "max", "sum", "range", "gaussian")
+SCOPES = ("global", "uniform", "erk", "row", "isomorphic")
 TARGETS = ("channels", "params", "macs")
-ROUNDS = (1, 4, 8, 16)
 UNITS = ("channels", "heads", "head dimensions")
 RUNTIMES = tuple(importlib.import_module("prunekit.runtimes.backends").RUNTIMES)
 DEVICES = ("cpu", "cuda")
@@ -50,6 +53,8 @@ def refusal(mode: str, criterion: str, scope: str) -> str | None:
         return f"scope {scope!r} does not go with mode 'nm': the pattern sets the share of every layer. Leave the scope out"
     if mode == "structured" and scope == "row":
         return "scope 'row' does not go with mode 'structured': within a row only single weights are compared. Choose global or uniform"
+    if mode != "structured" and scope == "isomorphic":
+        return "scope 'isomorphic' belongs to mode 'structured': what is built alike are coupled groups of channels. Choose another scope"
     if mode == "structured" and scope == "erk":
         return (
             "scope 'erk' does not go with mode 'structured': it shares out single weights by the shape of one layer, and channels "

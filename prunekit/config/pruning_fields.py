@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prunekit.config import choices
-from prunekit.config.choices import CRITERIA, NEEDS_DATA, ROUNDS, SEEDED
+from prunekit.config.choices import CRITERIA, NEEDS_DATA, SEEDED
 from prunekit.config.fields import setting
-from prunekit.config.kinds import Number, OneOf, Pattern, Share, Whole
-from prunekit.config.several_kinds import Names, Several, Shares
+from prunekit.config.kinds import Number, OneOf, Pattern, Share, Whole, YesNo
+from prunekit.config.several_kinds import JointShares, Names, Several, Shares
 
 Layer = TypeVar("Layer")
 
@@ -26,13 +26,18 @@ SCOPE = OneOf(
     dict(
         zip(
             choices.SCOPES,
-            ("All layers together", "The same share of each layer", "Shared out by shape (ERK)", "The same share of each output"),
+            (
+                *("All layers together", "The same share of each layer", "Shared out by shape (ERK)", "The same share of each output"),
+                "Like groups together",
+            ),
             strict=True,
         )
     ),
     {
         "global": "what is weakest anywhere goes first, so layers lose different shares",
         "uniform": "every layer gives equally",
+        "isomorphic": "groups of channels that are built alike compete with each other, and every such set gives as much (Fang et al. "
+        "2024, arXiv:2407.04616)",
         "erk": "wide layers give more than narrow ones (Erdős–Rényi kernel; Evci et al. 2020, arXiv:1911.11134)",
         "row": "every output of a layer gives equally, as Wanda has it in language models (Sun et al. 2023, arXiv:2306.11695)",
     },
@@ -46,12 +51,33 @@ UNITS = OneOf(
     },
 )
 TARGET = OneOf(dict(zip(choices.TARGETS, ("Channels", "Parameters", "MACs"), strict=True)))
-ROUND = OneOf({n: "any number" if n == 1 else f"{n} channels" for n in ROUNDS})
+REDUCTION = OneOf(
+    dict(zip(choices.REDUCTIONS, ("Mean", "Largest", "Product", "First layer", "Sum"), strict=True)),
+    {
+        "mean": "every layer that shrinks together says as much",
+        "max": "what is important in one place stays",
+        "prod": "what is unimportant in one place goes",
+        "first": "the layer that is defined first decides",
+        "sum": "channels that many layers share weigh more",
+    },
+)
+NORMALISER = OneOf(
+    dict(zip(choices.NORMALISERS, ("Nothing", "Mean", "Largest", "Sum", "Range", "Mean and spread"), strict=True)),
+    {
+        "none": "layers of larger weights keep more",
+        "mean": "one is an average channel of its layer",
+        "max": "one is the best channel of its layer",
+        "sum": "a channel's part of its layer: wide layers give more",
+        "range": "from 0, the least of its layer, to 1, the best",
+        "gaussian": "standard deviations above or below the mean of its layer",
+    },
+)
 CAP = Share("the largest share that may be removed", whole=True)
 
 SHARED_OUT = {"mode": ("unstructured", "structured")}
 STRUCTURED = {"mode": ("structured",)}
 BY_DATA = {"criterion": NEEDS_DATA}
+BY_READERS = {"mode": ("structured",), "criterion": choices.WITH_READERS}
 BY_CHANCE = {"criterion": SEEDED}
 LAYERS = "see prunekit inspect for their names"
 
@@ -87,6 +113,11 @@ class PruneFields(Generic[Layer]):
         flag="cap",
         when=SHARED_OUT,
     )
+    shares: tuple[tuple[Any, float], ...] = setting(
+        (), JointShares(Share()), "Joint shares",
+        "fixed sparsity of several layers together, by names, blocks or patterns such as layer3.*; the scope shares it out among them",
+        flag="share", when=SHARED_OUT,
+    )  # fmt: skip
     cap_all: float | None = setting(
         None, CAP, "Cap of every layer", "most that may go from any layer that stays; whole blocks go whatever it says", usual="none",
         when=SHARED_OUT,
@@ -100,7 +131,8 @@ class PruneFields(Generic[Layer]):
         "channels hit as nearly as they can", usual="channels", when=STRUCTURED,
     )  # fmt: skip
     round_to: int = setting(
-        1, ROUND, "Multiples of", "keep a multiple of so many channels of every layer that shrinks: odd numbers are slow on most machines",
+        1, Whole(1, (1, 4096)), "Multiples of",
+        "keep a multiple of so many channels of every layer that shrinks: odd numbers are slow on most machines",
         flag="round", when=STRUCTURED,
     )  # fmt: skip
     samples: int = setting(
@@ -117,5 +149,14 @@ class PruneFields(Generic[Layer]):
     )  # fmt: skip
     blocks: tuple[str, ...] | None = setting(
         None, Names("block"), "Blocks that may go", f"residual blocks that may go; {LAYERS}", usual="all", when=STRUCTURED
+    )
+    consumers: bool = setting(
+        False, YesNo(), "Count the readers", "score a channel also by the columns of the layers that read it", when=BY_READERS
+    )
+    reduction: str = setting(
+        "mean", REDUCTION, "Joined by", "what is made of the scores that one channel has in several layers", when=STRUCTURED
+    )
+    normaliser: str = setting(
+        "mean", NORMALISER, "Scores over", "what of its layer a channel's score is taken relative to, before it is joined", when=STRUCTURED
     )
     seed: int = setting(0, Whole(0, (0, 2**53 - 1)), "Seed", "seed of whatever is random", when=BY_CHANCE)

@@ -135,3 +135,18 @@ class Shares(Kind):
 
     def words(self, option: str, value: Any) -> list[str]:
         return [word for layer, share in value for word in (option, f"{layer}={share!r}")]
+
+
+@dataclass(frozen=True)
+class JointShares(Shares):
+    """A share for each of some sets of layers: names, blocks or patterns with commas between them."""
+
+    metavar = "layers=S"
+    allowed = "a mapping of layers, blocks or patterns to shares, as in {'layer3.*': 0.7, 'conv1,conv2': 0.5}"
+
+    def __call__(self, name: str, value: object) -> tuple[tuple[str, float], ...]:
+        found = super().__call__(name, value)
+        sets = [(",".join(dict.fromkeys(part.strip() for part in key.split(","))), share) for key, share in found]
+        if not all(all(key.split(",")) for key, _ in sets):
+            raise self.wrong(name, value)
+        return super().__call__(name, sets)

@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from prunekit.config import validation as check
-from prunekit.config.choices import CRITERIA, MODES, NEEDS_DATA, ROUNDS, SCOPES, TARGETS, UNITS, default_scope, refusal
+from prunekit.config.choices import CRITERIA, MODES, NEEDS_DATA, SCOPES, TARGETS, UNITS, WITH_READERS, default_scope, refusal
 from prunekit.config.fields import check_fields, documented, table
 from prunekit.config.pruning_fields import PruneFields
 from prunekit.config.recovery import Recovery
 from prunekit.errors import SpecError, named
 
-__all__ = ["CRITERIA", "MODES", "NEEDS_DATA", "RECIPE_VERSION", "ROUNDS", "SCOPES", "TARGETS", "UNITS", "PruneSpec", "Recipe"]
+__all__ = ["CRITERIA", "MODES", "NEEDS_DATA", "RECIPE_VERSION", "SCOPES", "TARGETS", "UNITS", "PruneSpec", "Recipe"]
 
 RECIPE_VERSION = 1
 BLOCKS, DEPTH, SPARSITY, THRESHOLD = map(named, ("blocks", "depth", "sparsity", "threshold"))
@@ -82,6 +82,20 @@ class PruneSpec(PruneFields[str]):
             raise SpecError(f"{field} belongs to mode {modes[0]!r}, not to mode {self.mode!r}: set the mode, or leave {field} out")
         if self.mode == "structured" and self.target is None:
             self._put(target="channels")
+        self._check_joined()
+
+    def _check_joined(self) -> None:
+        """Check how scores of coupled layers are joined."""
+        if self.consumers and self.criterion not in WITH_READERS:
+            raise SpecError(
+                f"{named('consumers')} does not go with criterion {self.criterion!r}, which tells nothing of columns: choose one of "
+                f"{', '.join(WITH_READERS)}, or leave it out"
+            )
+        if self.reduction == "prod" and self.normaliser == "gaussian":
+            raise SpecError(
+                f"{named('reduction')} 'prod' does not go with {named('normaliser')} 'gaussian', whose scores are negative below the mean: "
+                f"choose another of either"
+            )
 
     def _check_pattern(self) -> None:
         """Check a pattern: it says how much goes from every layer."""

@@ -79,7 +79,8 @@ def course(recovered: Any) -> dict[str, Any]:
 def shares_text(spec: PruneSpec) -> str:
     """Return what shares come from: a pattern, a scope, or what somebody set layer by layer."""
     if not spec.overrides:
-        return spec.pattern or spec.scope
+        joint = "; ".join(f"{ordinary(asked(share))} of {key}" for key, share in spec.shares)
+        return f"{spec.scope}, {joint}" if joint else spec.pattern or spec.scope
     return f"own shares of {len(spec.overrides)} layer{'s' if spec.overrides[1:] else ''}"
 
 

@@ -38,7 +38,7 @@ def counterpart(model: nn.Module, spec: PruneSpec, like: PruneSpec, graph: Chann
     known = set(channel_layers(model) if like.mode == "structured" else prunable_layers(model))
     layers = None if spec.layers is None else tuple(name for name in spec.layers if name in known)
     caps = tuple((name, share) for name, share in spec.caps if name in known)
-    bare = replace(like, layers=layers, caps=caps, cap_all=spec.cap_all, overrides=())
+    bare = replace(like, layers=layers, caps=caps, cap_all=spec.cap_all, overrides=(), shares=() if like.mode == "nm" else spec.shares)
     if like.mode == "nm" or not spec.overrides:
         return Counterpart(bare)
     if like.mode == "structured":

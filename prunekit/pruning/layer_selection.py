@@ -11,6 +11,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import OutOfReach, PruningError
 from prunekit.models.layers import channel_layers, owner_of_layer, prunable_layers, unknown_layers
 from prunekit.models.meta_copy import check_plain
+from prunekit.pruning.joint_shares import joint_shares, layers_of
 
 STEM_REASON = "the stem sees the raw input and has few channels: each one feeds everything that follows"
 SAME = 5e-3  # of all: a total that overrides of every layer need not match
@@ -64,7 +65,8 @@ def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
     fixed = [name for name, _ in spec.overrides]
     own = {name: [layer for layer in known if layer.rpartition(".")[0] == name and name not in known] for name in spec.layers or ()}
     told = [layer for name, weights in own.items() for layer in weights or [name]]  # a recurrent layer's name stands for all its weights
-    named = with_attention(known, default_layers(model, spec.mode) if spec.layers is None else told) | set(fixed)
+    ticked = default_layers(model, spec.mode) if spec.layers is None else told
+    named = with_attention(known, ticked) | set(fixed) | layers_of(joint_shares(spec, known), ticked)
     unknown = [name for name in (*told, *fixed, *dict(spec.caps)) if name not in known]
     if unknown:
         raise PruningError(unknown_layers(dict.fromkeys(unknown), known))

@@ -27,6 +27,7 @@ from prunekit.pruning.structured.channel_groups import Group
 from prunekit.pruning.structured.channel_schedule import roles_open
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.joint_removal import groups_of
 from prunekit.pruning.structured.plan import Plan, Removal
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.shortfall import UNITS, beyond
@@ -100,18 +101,17 @@ class Shrinking:
             return None
         setting = self._left(setting, channel_layers(now))
         ranking = ChannelRanking.of(now, setting, graph, self.data)
-        overrides = self._overrides(setting, ranking)
-        missing = self._reachable(replace(ranking, spec=replace(setting, overrides=overrides)), missing)
+        setting = replace(setting, overrides=self._overrides(setting, ranking), shares=self._shares(setting, ranking))
+        missing = self._reachable(replace(ranking, spec=setting), missing)
         share = min(missing / ranking.meter.total, MOST)
         caps = self._caps(setting, ranking)
-        return replace(ranking, spec=replace(setting, sparsity=share, overrides=overrides, caps=caps, cap_all=None)).cut()
+        return replace(ranking, spec=replace(setting, sparsity=share, caps=caps, cap_all=None)).cut()
 
     def _reachable(self, ranking: ChannelRanking, wanted: int) -> int:
         """Return the count nearest to a wanted one that overrides allow: on the way neither their rounding nor their pace is a refusal."""
-        if ranking.meter.unit != "channels" or not ranking.spec.overrides:
+        if ranking.meter.unit != "channels" or not (ranking.spec.overrides or ranking.spec.shares):
             return wanted
-        fixed = {name for name, _ in ranking.spec.overrides}
-        free = sum(group.size for group in ranking.groups if not fixed & set(group.layers))
+        free = sum(group.size for group in ranking.groups if group.id not in ranking.fixed)
         return min(max(wanted, ranking.by_fixed), ranking.by_fixed + free)
 
     def _left(self, setting: PruneSpec, there: tuple[str, ...]) -> PruneSpec:
@@ -139,6 +139,15 @@ class Shrinking:
             going = round(share * before) - (before - size)
             if size:  # a layer of one channel has nothing more to give
                 found.append((name, min(max(going, 0) / size, MOST)))
+        return tuple(found)
+
+    def _shares(self, setting: PruneSpec, ranking: ChannelRanking) -> tuple[tuple[str, float], ...]:
+        """Return what joint shares of the dense model's layers ask of the layers as they are now."""
+        found = []
+        for each, groups in groups_of(replace(self.whole, spec=setting)).items():
+            before, size = sum(group.size for group in groups), sum(group.size for group in ranking.groups if each.holds(group.layers))
+            if size:
+                found.append((each.key, min(max(round(each.share * before) - (before - size), 0) / size, MOST)))
         return tuple(found)
 
     def _caps(self, setting: PruneSpec, ranking: ChannelRanking) -> tuple[tuple[str, float], ...]:
@@ -219,7 +228,8 @@ def _scaled(spec: PruneSpec, share: float) -> PruneSpec:
     """Return a setting at a smaller sparsity, its overrides in proportion."""
     assert spec.sparsity is not None
     part = share / spec.sparsity if spec.sparsity else 1.0
-    return replace(spec.at(share), overrides=tuple((name, value * part) for name, value in spec.overrides))
+    smaller = {name: tuple((key, value * part) for key, value in getattr(spec, name)) for name in ("overrides", "shares")}
+    return replace(spec.at(share), **smaller)  # type: ignore[arg-type]
 
 
 def cutter(model: nn.Module, spec: PruneSpec, recovery: Recovery, data: Any, shape: tuple[int, ...]) -> Cut:

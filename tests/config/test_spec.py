@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.config.choices import criteria_of, refusal, scopes_of
-from prunekit.config.spec import CRITERIA, MODES, ROUNDS, SCOPES, TARGETS, UNITS, PruneSpec, Recipe
+from prunekit.config.choices import (
+    CHANNEL_CRITERIA,
+    NORMALISERS,
+    REDUCTIONS,
+    WEIGHT_CRITERIA,
+    WITH_READERS,
+    criteria_of,
+    refusal,
+    scopes_of,
+)
+from prunekit.config.spec import CRITERIA, MODES, SCOPES, TARGETS, UNITS, PruneSpec, Recipe
 from prunekit.errors import SpecError
 from tests.tables import case
 
@@ -31,7 +40,10 @@ def specs(draw):
         fields["overrides"] = draw(st.dictionaries(names, st.floats(0, 0.5), max_size=4))
         if mode == "structured":
             fields["target"] = draw(st.sampled_from(TARGETS if cut != "threshold" else ["channels"]))
-            fields["round_to"] = draw(st.sampled_from(ROUNDS))
+            fields["round_to"] = draw(st.integers(1, 64))
+            fields["consumers"] = fields["criterion"] in WITH_READERS and draw(st.booleans())
+            fields["reduction"] = draw(st.sampled_from(REDUCTIONS))
+            fields["normaliser"] = draw(st.sampled_from(NORMALISERS if fields["reduction"] != "prod" else ["none", "mean"]))
             fields["units"] = draw(st.none() | st.lists(st.sampled_from(UNITS), min_size=1))
             fields["depth"] = draw(st.none() | st.floats(0, 1))
             fields["blocks"] = draw(st.none() | st.lists(names, min_size=1, max_size=3)) if fields["depth"] != 0 else None
@@ -138,7 +150,7 @@ def test_every_combination_of_mode_criterion_and_scope_is_taken_or_refused_with_
                 with pytest.raises(SpecError) as told:
                     PruneSpec(mode=mode, criterion=criterion, scope=scope)
                 assert str(told.value) == reason and ("Choose" in reason or "Leave" in reason)
-    assert taken == 7 * 4 + 7 * 1 + 6 * 2
+    assert taken == len(WEIGHT_CRITERIA) * (4 + 1) + len(CHANNEL_CRITERIA) * 3
 
 
 def test_what_does_not_go_together_is_refused_by_name():
@@ -157,8 +169,8 @@ def test_what_does_not_go_together_is_refused_by_name():
         ({"pattern": "2:4"}, "mode 'nm'"),
         ({"target": "macs"}, "mode 'structured'"),
         ({"round_to": 8}, "mode 'structured'"),
-        ({"mode": "structured", "round_to": 3}, "1, 4, 8, 16"),
-        ({"mode": "structured", "round_to": True}, "1, 4, 8, 16"),
+        ({"mode": "structured", "round_to": 0}, "whole number of at least 1"),
+        ({"mode": "structured", "round_to": True}, "whole number of at least 1"),
         ({"mode": "structured", "target": "weights"}, "channels, params, macs"),
         ({"mode": "structured", "target": "macs", "threshold": 0.5}, "target"),
         ({"scope": "erk", "threshold": 0.5}, "erk"),

@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.config.choices import CRITERIA, DEVICES, MODES, ROUNDS, RUNTIMES, SCOPES, TARGETS, UNITS, criteria_of, refusal, scopes_of
+from prunekit.config.choices import (
+    CRITERIA,
+    DEVICES,
+    MODES,
+    NORMALISERS,
+    REDUCTIONS,
+    RUNTIMES,
+    SCOPES,
+    TARGETS,
+    UNITS,
+    criteria_of,
+    refusal,
+    scopes_of,
+)
 from prunekit.config.fields import table
 from prunekit.config.recovery import OPTIMIZERS, RATES, SCHEDULES
 from prunekit.config.several_kinds import Numbers
@@ -51,10 +64,14 @@ whatever = st.builds(
     layers=st.none() | places,
     overrides=of_layers,
     caps=of_layers,
+    shares=of_layers.map(lambda found: tuple(((place,), share) for place, share in found)) | st.just((((0, 3), 0.5), ((1, 2, 7), 0.25))),
     cap_all=st.just(1.0) | shares,
     pattern=st.just("2:4") | patterns,
     target=st.sampled_from(TARGETS),
-    round_to=st.sampled_from(ROUNDS),
+    round_to=st.integers(1, 64),
+    consumers=st.booleans(),
+    reduction=st.sampled_from(REDUCTIONS),
+    normaliser=st.sampled_from(NORMALISERS),
     samples=st.integers(1, 100_000),
     units=st.none() | st.lists(st.sampled_from(UNITS), min_size=1, max_size=2, unique=True).map(unit_kinds),
     depth=st.just(1.0) | shares,
@@ -267,10 +284,14 @@ BAD = {
     "also": ["xyz", "0" * 13],
     "device": ["tpu"],
     "pattern": ["", "4:2", "0:4", "a:b", "2:4:8", "<b>", "1:99999"],
+    "shares": ["1", "1.2~100", "1.2~20_2~30", "~", "1.x~2"],
     "caps": ["1", "1~100", "1~2_1~3", "~"],
     "cap_all": ["101", "-1", "x"],
     "target": ["weights"],
-    "round_to": ["2", "0", "x"],
+    "round_to": ["2.5", "0", "x"],
+    "reduction": ["median"],
+    "normaliser": ["<b>"],
+    "consumers": ["2"],
     "samples": ["0", "-5", "1e9", "9" * 12],
     "units": ["", "heads_x", "weights", "channels_heads_heads_heads"],
     "depth": ["101", "-1", "x"],

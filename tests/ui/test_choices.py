@@ -105,7 +105,7 @@ def test_what_is_folded_away_is_said_beside_it(tab):
     assert "More choices" not in one.text
     one.set("pick_round_to", 8).set("pick_cap_all", 60.0).set("pick_criterion", "taylor").set("pick_samples", 100).set("pick_seed", 3)
     line = next(caption.value for caption in one.app.caption if "More choices" in caption.value)
-    for words in ("multiples of 8 channels", "cap of every layer 60 %", "samples to score on 100", "seed 3"):
+    for words in ("multiples of 8", "cap of every layer 60 %", "samples to score on 100", "seed 3"):
         assert words in line
     assert one.address == {"mode": "structured", "round_to": "8", "cap_all": "60", "criterion": "taylor", "samples": "100", "seed": "3"}
     one.set("pick_criterion", "l1")
@@ -258,6 +258,7 @@ few_layers = whatever.map(
         layers=None if s.layers is None else tuple(sorted({place % 4 for place in s.layers})),
         overrides=tuple(sorted({place % 4: share for place, share in s.overrides}.items())),
         caps=tuple(sorted({place % 4: share for place, share in s.caps}.items())),
+        shares=tuple(sorted({(places[0] % 4,): share for places, share in s.shares}.items())),
     )
 )  # fmt: skip
 

@@ -21,15 +21,16 @@ class Fixed:
 
     Attributes
     ----------
-    share : float
-        Asked of the layers, 0 to 1: the share of their outputs that is to go, whether the group alone gives it or several.
+    share : float or None
+        Asked of the layers, 0 to 1: the share of their outputs that is to go, whether the group alone gives it or several; None where
+        scores say which of several groups gives what.
     atoms : ndarray of int
         Units of the group that go.
     limit : str or None
         What kept the group from what was asked of it.
     """
 
-    share: float
+    share: float | None
     atoms: Ids
     limit: str | None = None
 

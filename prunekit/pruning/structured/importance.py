@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -17,8 +17,8 @@ from prunekit.criteria.scoring import channel_scores
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group, weight_name
 from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.joined_scores import NORMALISERS, Scores, Told, joined, one_each
 
-Scores = NDArray[np.float64]
 Incidence = dict[str, tuple[Ids, Ids, Ids]]
 
 
@@ -27,15 +27,17 @@ def atom_scores(  # noqa: PLR0917 (what to score by, then on what)
 ) -> dict[int, float]:
     """Score every atom of some groups.
 
-    A channel's score is divided by the mean of its layer, so that layers of small weights are not emptied for their scale, and averaged
-    over the coupled layers (or norms, for the scale of BatchNorm). One is an average channel.
+    A channel's score is taken relative to its layer (over the mean, unless the setting names another normaliser), so that layers of small
+    weights are not emptied for their scale, and joined (averaged, unless it names another reduction) over the coupled layers, or norms for
+    the scale of BatchNorm. With ``consumers`` the columns by which other layers read the channel are scored by the same function, and
+    count as much as the filters that make it. By default one is an average channel.
 
     Parameters
     ----------
     model : nn.Module
         The dense model; not modified.
     spec : PruneSpec
-        Its criterion, seed and number of samples.
+        Its criterion, seed and number of samples, and how scores are joined.
     graph : ChannelGraph
         The model's couplings.
     groups : iterable of Group
@@ -50,16 +52,42 @@ def atom_scores(  # noqa: PLR0917 (what to score by, then on what)
     dict of int to float
         Atom to score; atoms that no layer or norm tells anything about are left out.
     """
+    groups = tuple(groups)
     carriers = {name: found for name, found in _carriers(model, spec, graph, groups).items() if not within(name, blocks)}
     if not carriers:
         return {}
-    raw = channel_scores(model, list(carriers), spec.criterion, spec.seed, data, spec.samples, graph.layouts)
-    return _joined(carriers, raw, first_only=CRITERIA[spec.criterion].random)
+    scores = partial(channel_scores, model, criterion=spec.criterion, seed=spec.seed, data=data, samples=spec.samples)
+    told = _told(carriers, scores(list(carriers), layouts=graph.layouts), spec)
+    if spec.consumers:
+        readers = {name: found for name, found in _readers(graph, groups).items() if not within(name, blocks)}
+        told += _told(readers, scores(list(readers), layouts=dict.fromkeys(readers, (1, 1)) | dict.fromkeys(graph.layouts, (0, 1))), spec)
+    # the mean of independent noise would crowd around one in large groups
+    return joined(told, "first" if CRITERIA[spec.criterion].random else spec.reduction)
 
 
-def _carriers(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: Iterable[Group]) -> Incidence:
+def _told(carriers: Incidence, scores: dict[str, Scores], spec: PruneSpec) -> list[Told]:
+    """Return what each carrier says of its atoms, relative to what the setting's normaliser takes of it."""
+    relative = NORMALISERS[spec.normaliser]
+    return [one_each(*carriers[name][:2], relative(raw)) for name, raw in scores.items()]
+
+
+def _readers(graph: ChannelGraph, groups: Iterable[Group]) -> Incidence:
+    """Return which layers read which atoms of the groups, by the columns of their weights."""
+    wanted = np.concatenate([np.zeros(0, np.int64), *(group.atoms for group in groups)])
+    found = {}
+    for name, weight in graph.weights.items():
+        axis = (weight, 0 if name in graph.layouts else 1)
+        if axis not in graph.facts.axes:
+            continue
+        positions, atoms, roles = graph.solution.atoms(graph.classes(axis))
+        mine = np.isin(atoms, wanted)
+        if mine.any():
+            found[name] = positions[mine], atoms[mine], roles[mine]
+    return found
+
+
+def _carriers(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: tuple[Group, ...]) -> Incidence:
     """Return which layers, or norms, tell something about which atoms of the groups."""
-    groups = tuple(groups)
     if CRITERIA[spec.criterion].carrier == "layer":
         return {name: graph.incidence[name] for name in dict.fromkeys(name for group in groups for name in group.layers)}
     wanted = np.concatenate([np.zeros(0, np.int64), *(group.atoms for group in groups)])
@@ -71,25 +99,6 @@ def _carriers(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: It
             if mine.any():
                 found[name] = positions[mine], atoms[mine], roles[mine]
     return found
-
-
-def _joined(carriers: Incidence, scores: dict[str, Scores], *, first_only: bool) -> dict[int, float]:
-    """Average, over the carriers, each atom's score relative to its carrier's mean."""
-    nothing = np.zeros(0, np.int64)
-    count = 1 + int(np.concatenate([nothing, *(atoms for _, atoms, _ in carriers.values())]).max(initial=0))
-    total, times = np.zeros(count), np.zeros(count, np.int64)
-    for name, raw in scores.items():
-        positions, atoms, _ = carriers[name]
-        mean = float(raw.mean())
-        relative = raw / mean if mean > 0 else np.ones_like(raw)
-        unique, inverse = np.unique(atoms, return_inverse=True)
-        values = np.bincount(inverse, relative[positions]) / np.bincount(inverse)
-        if first_only:  # the mean of independent noise would crowd around one in large groups
-            unique, values = unique[times[unique] == 0], values[times[unique] == 0]
-        total[unique] += values
-        times[unique] += 1
-    known = np.flatnonzero(times)
-    return dict(zip(known.tolist(), (total[known] / times[known]).tolist(), strict=True))
 
 
 def reserved_atoms(graph: ChannelGraph, names: Iterable[str], scores: dict[int, float]) -> Ids:

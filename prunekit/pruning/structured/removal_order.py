@@ -6,9 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from prunekit.pruning.structured.channel_schedule import Stairs
 from prunekit.pruning.structured.coupling_solver import Ids
-from prunekit.pruning.structured.group_overrides import Fixed, fixed_groups
+from prunekit.pruning.structured.group_overrides import Fixed
+from prunekit.pruning.structured.joint_removal import fixed_and_joint
+from prunekit.pruning.structured.removal_turns import Stairs
 from prunekit.pruning.structured.scored_groups import ScoredGroups
 
 
@@ -17,13 +18,13 @@ class RemovalOrder(ScoredGroups):
 
     @cached_property
     def fixed(self) -> dict[str, Fixed]:
-        """Group id -> what overrides make of it."""
-        return fixed_groups(self)
+        """Group id -> what overrides and joint shares make of it."""
+        return fixed_and_joint(self)
 
     @cached_property
     def stairs(self) -> Stairs:
         """The groups without an override, in the order in which they give."""
-        return Stairs.of(tuple(found for name, found in self.ladders.items() if name not in self.fixed), self.spec.scope)
+        return Stairs.of(tuple(found for name, found in self.ladders.items() if name not in self.fixed), self.spec.scope, self.forms)
 
     @cached_property
     def by_blocks(self) -> int:

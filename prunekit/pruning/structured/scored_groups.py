@@ -50,6 +50,8 @@ class ScoredGroups:
         Score of each block that may go; empty where the setting's depth is 0.
     inside : int
         Removable channels of the chosen groups that go with the blocks.
+    classes : dict of str to str
+        Module name -> its class, for all modules.
     """
 
     graph: ChannelGraph
@@ -64,6 +66,7 @@ class ScoredGroups:
     blocks: tuple[str, ...] = ()
     block_scores: dict[str, float] = field(default_factory=dict)
     inside: int = 0
+    classes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Self:
@@ -108,6 +111,7 @@ class ScoredGroups:
             depth.blocks,
             depth.scores or {},
             sum(group.size for group in lost),
+            {name: type(module).__name__ for name, module in model.named_modules()},
         )
 
     @cached_property
@@ -120,6 +124,21 @@ class ScoredGroups:
         """Group id -> what caps and the channel multiple leave open."""
         given = self.graph, self.spec
         return {g.id: ladder(*given, g, self.scores[g.id], self.reserved, open_to=self.open_to) for g in self.groups}
+
+    @cached_property
+    def forms(self) -> dict[str, tuple[str, ...]]:
+        """Group id -> how it is built: its kind, and the class and axis of everything that its channels stand on."""
+        found: dict[str, list[str]] = {group.id: [group.kind] for group in self.groups}
+        whose = np.full(self.graph.solution.label.size, -1)
+        for index, group in enumerate(self.groups):
+            whose[group.atoms] = index
+        for name, axis in self.graph.facts.axes:
+            _, atoms, _ = self.graph.solution.atoms(self.graph.classes((name, axis)))
+            path, _, attribute = name.rpartition(".")
+            for index in np.unique(whose[atoms]).tolist():
+                if index >= 0:
+                    found[self.groups[index].id].append(f"{self.classes.get(path, '')}.{attribute} {axis}")
+        return {name: tuple(sorted(parts)) for name, parts in found.items()}
 
     @cached_property
     def meter(self) -> Meter:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from prunekit.config.spec import PruneSpec
+from prunekit.pruning.joint_shares import joint_shares
 from prunekit.pruning.layer_selection import share_out
 from prunekit.pruning.unstructured.allocation import Counts, erk_counts, erk_densities, held_at, uniform_counts
 
@@ -23,11 +24,14 @@ class Budget:
         Shape of each chosen layer's weight.
     zeros : dict of str to int
         How many weights of each layer are zero already: no fewer go.
+    joint : dict of str to int
+        How many weights go from each layer that has its part of a joint share.
     """
 
     spec: PruneSpec
     shapes: dict[str, tuple[int, ...]]
     zeros: Counts
+    joint: Counts = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> Counts:
@@ -42,17 +46,18 @@ class Budget:
 
     @cached_property
     def _overridden(self) -> Counts:
-        """How many weights the overrides ask for, or what is zero already."""
-        return {name: max(round(share * self.sizes[name]), self.zeros[name]) for name, share in self.spec.overrides}
+        """How many weights overrides and joint shares ask for, or what is zero already."""
+        asked = {name: round(share * self.sizes[name]) for name, share in self.spec.overrides} | self.joint
+        return {name: max(count, self.zeros[name]) for name, count in asked.items()}
 
     @cached_property
     def fixed(self) -> Counts:
-        """How many weights go from each layer with an override (rounding it up must not break a cap)."""
+        """How many weights go from each layer with an override or a joint share (rounding it up must not break a cap)."""
         return {name: min(count, self.most[name]) for name, count in self._overridden.items()}
 
     @cached_property
     def free(self) -> tuple[str, ...]:
-        """Layers without an override."""
+        """Layers without an override or a joint share."""
         return tuple(name for name in self.shapes if name not in self.fixed)
 
     @cached_property
@@ -107,6 +112,8 @@ class Budget:
             elif spec.scope == "erk":
                 densities = erk_densities({name: self.shapes[name] for name in self.free}, 1 - open_share)
                 asked |= {name: 1 - density for name, density in densities.items()}
+        for each in joint_shares(spec, self.shapes):
+            asked |= dict.fromkeys(each.within, None if spec.scope == "global" else each.share)
         return asked | dict(self.spec.overrides)
 
     def limits(self, spec: PruneSpec) -> tuple[str, ...]:

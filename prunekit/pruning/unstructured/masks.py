@@ -19,6 +19,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import copied
+from prunekit.pruning.joint_shares import joint_shares
 from prunekit.pruning.unstructured.allocation import Counts
 from prunekit.pruning.unstructured.cut_rules import Cut, LayerCut, RowCut, ScoredWeights
 from prunekit.pruning.unstructured.layer_budgets import Budget
@@ -45,7 +46,26 @@ class Ranking(ScoredWeights):
     @cached_property
     def budget(self) -> Budget:
         """How many weights each layer has to give."""
-        return Budget(self.spec, self.shapes, self.zeros)
+        return Budget(self.spec, self.shapes, self.zeros, self._joint)
+
+    @cached_property
+    def _joint(self) -> Counts:
+        """How many weights go from each layer that has its part of a joint share."""
+        found: Counts = {}
+        bounds = Budget(self.spec, self.shapes, self.zeros)
+        for each in joint_shares(self.spec, self.shapes):
+            names = [name for name in self.shapes if name in each.within]
+            if self.spec.scope != "global":
+                found |= {name: round(each.share * self.sizes[name]) for name in names}
+                continue
+            orders = {name: self.order(name).first(bounds.most[name]) for name in names}
+            wanted = round(each.share * sum(self.sizes[name] for name in names))
+            threshold, left = Order.together(orders.values()).lowest(min(wanted, sum(order.size for order in orders.values())))
+            for name, order in orders.items():
+                ties = min(left, order.equal(threshold)) if left else 0
+                left -= ties
+                found[name] = order.left(threshold) + ties
+        return found
 
     @cached_property
     def _together(self) -> Order:

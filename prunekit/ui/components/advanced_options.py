@@ -8,7 +8,7 @@ from prunekit.ui.components import field_controls
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import OWN
 
-PLACED = ("layers", "overrides", "targets", "caps", "units", "depth", "blocks")
+PLACED = ("layers", "overrides", "targets", "shares", "caps", "units", "depth", "blocks")
 """What the Prune page shows in a place of its own."""
 FOLDED = [name for name in (*OWN, "samples", "seed") if name not in PLACED]
 

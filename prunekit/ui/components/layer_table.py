@@ -23,6 +23,7 @@ from prunekit.ui.state.settings import Settings
 
 OVERRIDE = "A fixed share for this layer; the others make up the total. Empty: none."
 INPUTS = "Inputs that the layers before it no longer deliver; their weights go, too."
+TOGETHER = "Layers with the same number here lose that share together; the scope says which of them gives what. Empty: none."
 CAP = "At most this share of this layer goes. Empty: no cap of its own."
 PARTS = {"groups": "By group", "layers": "By layer", "blocks": "Whole blocks"}
 NORMS = "Norms are not in the list: they follow the layer before them."
@@ -43,8 +44,8 @@ def section(now: Settings, loaded: Loaded, view: View | None) -> None:
         table(now, loaded, view, reasons)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_note(now, loaded.source, reasons), width="stretch")
-        if now.layers is not None or now.overrides or now.caps:
-            plain = {"layers": None, "overrides": (), "targets": (), "caps": ()}
+        if now.layers is not None or now.overrides or now.shares or now.caps:
+            plain = {"layers": None, "overrides": (), "targets": (), "shares": (), "caps": ()}
             st.button("Back to the default layers", icon=":material/restart_alt:", on_click=session.change, kwargs=plain)
     _left_out(loaded, view)
 
@@ -78,6 +79,7 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
         "tick": column.CheckboxColumn("Prune", width=70, pinned=True),
         "layer": column.TextColumn("Layer", width=190 if frame["layer"].str.len().max() <= 24 else 290, pinned=True),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
+        "together": column.NumberColumn("Together, %", min_value=0, max_value=99.9, step=0.5, width=110, help=TOGETHER),
         "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
         "removed": columns.share("Removed", width=150),
         "inputs": columns.share("Inputs lost", width=110, help=INPUTS),
@@ -85,7 +87,7 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
         "type": column.TextColumn("Type", width="small"),
         "note": column.TextColumn("Note"),
     }
-    left_out = {"unstructured": {"note", "inputs"}, "nm": {"note", "inputs", "override", "cap"}, "structured": set()}[now.mode]
+    left_out = {"unstructured": {"note", "inputs"}, "nm": {"note", "inputs", "override", "together", "cap"}, "structured": set()}[now.mode]
     order = [name for name in config if name not in left_out]
     key = f"ticks_{now.mode}_{loaded.source.name}_{loaded.source.upload}"
     st.data_editor(
@@ -99,6 +101,7 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
     """Return the rows of the table."""
     base = model_cache.frame_of(loaded.source, now.mode)
     fixed, caps, ticked = dict(now.overrides), dict(now.caps), set(ticked_places(now, loaded.source))
+    joint = {place: share for together, share in now.shares for place in together}
     frame = view.frame if view is not None else None
     after = frame["after"] if frame is not None else base["shape"]
     stays = [limit.partition(" stays whole: ") for limit in (view.limits if view is not None else ())]
@@ -113,6 +116,7 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
             "inputs": 100 * frame["inputs"] if frame is not None and "inputs" in frame else 0.0,
             # a cell cuts off what stands behind its last digit
             "override": [round(100 * fixed[place], 1) if place in fixed else math.nan for place in base.index],
+            "together": [round(100 * joint[place], 1) if place in joint else math.nan for place in base.index],
             "cap": [round(100 * caps[place], 1) if place in caps else math.nan for place in base.index],
             "note": [reasons.get(place, "") or whole.get(name, "") for place, name in base["name"].items()],
         }
@@ -151,10 +155,16 @@ def _take_edits(key: str) -> None:
     now = target_scaling.followed(session.settings(), source)
     places = list(model_cache.frame_of(source, now.mode).index)
     ticked, fixed, caps = set(ticked_places(now, source)), dict(now.overrides), dict(now.caps)
+    joint = {place: share for places_of_one, share in now.shares for place in places_of_one}
     for row, values in edits.items():
         _edit_cap(places[int(row)], values, caps)
         for member in together(source, now.mode, places[int(row)]):
-            _edit(member, values, ticked, fixed)
+            _edit(member, values, ticked, fixed, joint)
+    sets: dict[float, list[int]] = {}
+    for place, share in joint.items():
+        sets.setdefault(share, []).append(place)
+    if joint or now.shares:
+        session.change(shares=tuple(sorted((tuple(sorted(members)), share) for share, members in sets.items())))
     put(source, ticked, fixed, caps)
 
 
@@ -166,13 +176,17 @@ def _edit_cap(place: int, values: dict[str, Any], caps: dict[int, float]) -> Non
             caps[place] = round(max(float(values["cap"]), 0.0) / 100, 8)
 
 
-def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int, float]) -> None:
-    """Apply one row's edits to one layer."""
-    if "override" in values:
-        share = values["override"]
-        fixed.pop(place, None)
+def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int, float], joint: dict[int, float]) -> None:
+    """Apply one row's edits to one layer: a share of its own and one together with others are never both there."""
+    for name, shares in (("override", fixed), ("together", joint)):
+        if name not in values:
+            continue
+        share = values[name]
+        shares.pop(place, None)
         if share is not None:
-            fixed[place] = round(min(max(float(share), 0.0), 99.9) / 100, 8)
+            fixed.pop(place, None)
+            joint.pop(place, None)
+            shares[place] = round(min(max(float(share), 0.0), 99.9) / 100, 8)
             ticked.add(place)
     if "tick" in values:
         if values["tick"]:
@@ -180,3 +194,4 @@ def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int,
         else:
             ticked.discard(place)
             fixed.pop(place, None)
+            joint.pop(place, None)

@@ -15,7 +15,7 @@ MOST = 8
 
 def is_set(now: Settings) -> bool:
     """Return whether single layers are ticked, or have shares or caps of their own."""
-    return now.layers is not None or bool(now.overrides or now.caps) or now.cap_all < 1
+    return now.layers is not None or bool(now.overrides or now.shares or now.caps) or now.cap_all < 1
 
 
 def words(now: Settings, names: tuple[str, ...]) -> list[str]:
@@ -31,12 +31,13 @@ def words(now: Settings, names: tuple[str, ...]) -> list[str]:
     said = []
     if now.overrides:
         said.append(f"Own shares of {plural(len(now.overrides), 'layer')}: {_shares(now.overrides, names)}")
+    said += [f"{percent(share)} of {_row(list(places), names)} together" for places, share in now.shares]
     if now.caps:
         said.append(f"Caps: {_shares(now.caps, names)}")
     if now.cap_all < 1:
         said.append(f"No layer loses more than {percent(now.cap_all)}")
     if now.layers is not None:
-        ticked = sorted({*now.layers, *(place for place, _ in now.overrides)})
+        ticked = sorted({*now.layers, *(place for place, _ in now.overrides), *(place for places, _ in now.shares for place in places)})
         which = f"all {len(names)} layers" if len(ticked) == len(names) else f"{len(ticked)} of {plural(len(names), 'layer')}"
         said.append(f"Ticked: {which}" + ("" if len(ticked) == len(names) else f" ({_row(ticked, names)})"))
     return said

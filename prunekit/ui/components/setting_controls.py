@@ -15,7 +15,7 @@ from prunekit.ui.state.compatible import MODES
 from prunekit.ui.state.settings import Settings
 
 SCOPES = table(PruneSpec)["scope"].kind.titles
-SHORT_SCOPES = {"global": "global", "uniform": "uniform", "erk": "ERK", "row": "each output"}
+SHORT_SCOPES = {"global": "global", "uniform": "uniform", "erk": "ERK", "row": "each output", "isomorphic": "like groups"}
 COUNTED = {"weights": "the weights", "channels": "the channels", "params": "all parameters", "macs": "all MACs"}
 PATTERNS = ("2:4", "1:4", "4:8", "2:8", "1:2")
 PATTERN_HELP = (

@@ -60,6 +60,9 @@ def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
         units=spec.units,
         depth=spec.depth,
         blocks=spec.blocks,
+        consumers=spec.consumers,
+        reduction=spec.reduction,
+        normaliser=spec.normaliser,
     )
 
 

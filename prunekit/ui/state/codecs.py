@@ -75,6 +75,25 @@ def read_shares(text: str) -> tuple[tuple[int, float], ...]:
     return tuple(sorted(found.items()))
 
 
+def write_joint(value: tuple[tuple[tuple[int, ...], float], ...]) -> str:
+    """Return shares of sets of layers as ``place.place~percent``, one for each set."""
+    return "_".join(f"{'.'.join(map(str, places))}~{percent(share)}" for places, share in sorted(value))
+
+
+def read_joint(text: str) -> tuple[tuple[tuple[int, ...], float], ...]:
+    """Read what ``write_joint`` wrote."""
+    found: dict[tuple[int, ...], float] = {}
+    for part in text.split("_"):
+        places, tilde, share = part.partition("~")
+        if not tilde or not re.fullmatch(r"\d{1,4}(\.\d{1,4})*", places):
+            raise ValueError("sets such as 3.4~30_7.8~55.5 (layer numbers ~ percent), each layer once")
+        found[tuple(sorted(map(int, places.split("."))))] = fraction(share)
+    every = [place for places in found for place in places]
+    if len(set(every)) < len(every):
+        raise ValueError("sets such as 3.4~30_7.8~55.5 (layer numbers ~ percent), each layer once")
+    return tuple(sorted(found.items()))
+
+
 def one_of(written: Mapping[str, Any]) -> Codec:
     """Return the codec of one value out of several, by the word of each."""
     words = {value: word for word, value in written.items()}
@@ -212,6 +231,7 @@ PLACE = whole(0, MOST - 1)
 YES_NO = Codec(lambda value: str(int(value)), lambda text: bool(whole(0, 1).read(text)))
 PLACES = Codec(ranges, places)
 SHARES = Codec(write_shares, read_shares)
+JOINT = Codec(write_joint, read_joint)
 SHARE = Codec(percent, fraction)
 WHOLE_SHARE = Codec(percent, lambda text: 1.0 if text == "100" else fraction(text))
 

@@ -36,7 +36,7 @@ def fit(settings: Settings) -> tuple[Settings, list[str]]:
         One for each field that was changed; each names its field between backticks.
     """
     said: list[str] = []
-    for change in (_criterion, _scope, _foreign, _capped, _curves, _lesson):
+    for change in (_criterion, _scope, _joined, _foreign, _capped, _curves, _lesson):
         for field, value, sentence in change(settings):
             settings = replace(settings, **{field: value})  # type: ignore[arg-type]
             said.append(sentence)
@@ -68,6 +68,12 @@ def _scope(now: Settings) -> Changes:
     found = nearest(now.curve()).scope
     if found != now.scope:
         yield "scope", found, f"`scope`: {now.scope} does not go with {MODES[now.mode]}; {found} is used."
+
+
+def _joined(now: Settings) -> Changes:
+    """Keep scores that are multiplied from being negative."""
+    if now.reduction == "prod" and now.normaliser == "gaussian":
+        yield "normaliser", PLAIN.normaliser, "`normaliser`: scores below the mean are negative there, and a product has no use for them."
 
 
 def _foreign(now: Settings) -> Changes:

@@ -43,7 +43,8 @@ def _along(source: Source, mode: str, places: Iterable[int]) -> tuple[int, ...]:
 def ticked_places(now: Settings, source: Source) -> tuple[int, ...]:
     """Return the ticked layers: what was picked, or the default of the mode; overrides choose their layers, too."""
     layers = defaults(source, now.mode)[0] if now.layers is None else _along(source, now.mode, now.layers)
-    return tuple(sorted({*layers, *(place for place, _ in (*now.overrides, *now.targets))}))
+    joint = (place for places, _ in now.shares for place in places)
+    return tuple(sorted({*layers, *(place for place, _ in (*now.overrides, *now.targets)), *joint}))
 
 
 @shared(512)

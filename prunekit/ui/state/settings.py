@@ -88,6 +88,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
         flag="", when=SHARED_OUT,
     )  # fmt: skip
     caps: tuple[tuple[int, float], ...] = again(PruneFields, "caps", (), codecs.SHARES)
+    shares: tuple[tuple[tuple[int, ...], float], ...] = again(PruneFields, "shares", (), codecs.JOINT)
     cap_all: float = 1.0  # largest share that may go from any layer; 1 for no such cap
     pattern: str = "2:4"
     target: str = "channels"
@@ -123,6 +124,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "layers": None,
             "overrides": (),
             "targets": (),
+            "shares": (),
             "caps": (),
             "units": None,
             "depth": 0.0,
@@ -184,6 +186,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "layers": None if own.layers is None else tuple(names[i] for i in own.layers),
             "overrides": tuple((names[i], share) for i, share in own.overrides),
             "caps": tuple((names[i], share) for i, share in own.caps),
+            "shares": tuple((",".join(names[i] for i in places), share) for places, share in own.shares),
             "cap_all": None if own.cap_all >= 1 else own.cap_all,
             "blocks": own.blocks if own.depth else None,
         }
@@ -211,6 +214,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     def _check_places(own: Settings, known: int) -> None:
         """Raise if a layer is picked that a model with so many layers does not have."""
         places = [*(own.layers or ()), *(place for place, _ in (*own.overrides, *own.targets, *own.caps))]
+        places += [place for together, _ in own.shares for place in together]
         beyond = sorted({place for place in places if place >= known})
         if beyond:
             raise SpecError(
