@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunekit.errors import ModelError
+from prunekit.tasks.known_values import know
 from prunekit.tasks.nested import named_tensors
 
 PRUNABLE_TYPES = (
@@ -67,7 +68,8 @@ def meta_copy(model: nn.Module) -> nn.Module:
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
     for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+        bare = torch.empty_like(buffer, device="meta")
+        memo[id(buffer)] = bare if buffer.is_floating_point() or buffer.is_meta else know(bare, buffer)
     return copied(model, memo).eval()  # a scripted part copies its parameters itself, with their values
 
 

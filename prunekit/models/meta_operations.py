@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from prunekit.models.meta_constants import constant_of, remember
+from prunekit.tasks.known_values import bare, computed, is_known, remember, values_of
 
 aten = torch.ops.aten
 Args = tuple[Any, ...]
@@ -35,15 +35,34 @@ def without_values(func: Any, args: Args, kwargs: dict[str, Any]) -> Any:
     Any
         As the operation returns, of the same shapes and types.
     """
-    shortcut = None if kwargs else SHORTCUTS.get(func.overloadpacket)
+    shortcut = None if kwargs or (args and is_known(args[0])) else SHORTCUTS.get(func.overloadpacket)
     found = None if shortcut is None or not _plain(args[0]) else shortcut(args)
     if found is not None:
         return found
-    value = constant_of(func.overloadpacket, args)
-    if value is not None and func.overloadpacket is aten._local_scalar_dense:
-        return value
-    out = _with_constants(func, args, kwargs)
-    remember(func, args, out, value)
+    values = computed(func, args, kwargs)
+    if values is not None and func.overloadpacket in VALUES:
+        return values if func.overloadpacket is aten._local_scalar_dense else _noted(bare(values), values, args)
+    if func.overloadpacket is aten.index:
+        args = (args[0], [numbers for index in args[1] for numbers in _numbers(index)])
+    return _noted(_with_constants(func, args, kwargs), values, args)
+
+
+def _numbers(index: Tensor | None) -> list[Tensor | None]:
+    """Return the places that a known mask picks, without values; any other index as it is."""
+    mask = None if index is None or index.dtype not in {torch.bool, torch.uint8} else values_of(index)
+    return [index] if mask is None else [bare(places) for places in mask.nonzero(as_tuple=True)]
+
+
+VALUES = {
+    *(aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten._unique2, aten.unique_dim, aten.unique_consecutive, aten.equal),
+    *(aten.bincount, aten.repeat_interleave),
+}  # what they return depends on values
+
+
+def _noted(out: Any, values: Any, args: Args) -> Any:
+    """Return what an operation gives, of which the values are noted where they are known."""
+    if values is not None:
+        remember(out, values, args)
     return out
 
 

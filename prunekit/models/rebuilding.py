@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import CheckpointError
 from prunekit.models.attention.heads import DENSE, adapt, adapter_of
+from prunekit.models.attention.transformers_config import keep_in_step
 from prunekit.models.identity_blocks import replace_module, stand_in
 from prunekit.models.shapes_at_widths import Shapes, shapes_at
 from prunekit.models.widths import BECOMES, own_tensors, widths_of
@@ -110,6 +111,7 @@ def apply_widths(model: nn.Module, new: Mapping[str, Mapping[str, Any]], state: 
         if any(isinstance(n, bool) or not isinstance(n, int) or not 0 < n < MOST for n in numbers):
             raise CheckpointError(f"the stored widths of {name!r} are not positive integers")
         _resize(name, modules[name], told, values)
+    keep_in_step(model)
 
 
 def resized(model: nn.Module, new: Mapping[str, Mapping[str, Any]]) -> Shapes:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, ProofError, SpecError
+from prunekit.models.attention.transformers_config import keep_in_step
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.input_form_for import form_for
 from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
@@ -201,6 +202,7 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     before, after = count(model, plan.graph.input_shape), count(small, plan.graph.input_shape)
     limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
     limits += (proof.note,) if proof is not None and proof.note else ()
+    limits += keep_in_step(small)
     achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
     return PruneResult(
         small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan,

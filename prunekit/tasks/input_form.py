@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from prunekit.errors import ModelError
 from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.known_values import know
 
 SAMPLES = 2
 
@@ -161,7 +162,11 @@ def zeros(model: nn.Module, shape: Sequence[int], n: int) -> Batch:
     dtype = place.dtype if place.is_floating_point() else torch.float32
     if not isinstance(shape, InputForm):
         return Batch((torch.zeros(n, *shape, dtype=dtype, device=place.device),))
-    return shape.inputs(n).map(lambda tensor: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor).to(place.device, dtype)
+    found = shape.inputs(n).map(lambda tensor: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor)
+    if not place.is_meta:
+        return found.to(place.device, dtype)
+    bare = found.map(lambda tensor: tensor if tensor.is_floating_point() else know(torch.empty_like(tensor, device="meta"), tensor))
+    return bare.to(place.device, dtype)
 
 
 def noise(model: nn.Module, shape: Sequence[int], n: int, source: torch.Generator) -> Batch:

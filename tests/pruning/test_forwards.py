@@ -108,7 +108,7 @@ class Scales(Base):
 
 class Loops(Base):
     def forward(self, x):
-        for _ in range(int(self.times)):
+        for _ in range(int(x.sum())):
             x = x * 0.5
         return super().forward(x)
 
@@ -154,7 +154,7 @@ class Measures(Base):
     [
         (Looks, "if found.sum() > 0:", "data-dependent control flow.*torch.where"),
         (Scales, "return super().forward(x / x.abs().max().item())", "value of a tensor"),
-        (Loops, "for _ in range(int(self.times)):", "value of a tensor"),
+        (Loops, "for _ in range(int(x.sum())):", "value of a tensor"),
         (Converts, "return super().forward(x - float(x.numpy().mean()))", "value of a tensor"),
         (Prints, 'print(f"{x.mean():.3f}")', "value of a tensor"),
         (Picks, "return self.fc(found[found[:, 0] > -1])", "shape of what comes out depends on values.*mask"),

@@ -110,6 +110,20 @@ class Cells(nn.Module):
         return self.b(state[0] if isinstance(state, tuple) else state)
 
 
+class FromZeros(nn.Module):
+    """A state that starts as zeros of the layer's own width."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.b = nn.GRUCell(5, 7), nn.Linear(7, 4)
+
+    def forward(self, x):
+        state = torch.zeros(len(x), self.cell.hidden_size, device=x.device)
+        for step in x.unbind(1):
+            state = self.cell(step, state)
+        return self.b(state)
+
+
 class Words(nn.Module):
     def __init__(self, bag=False):
         super().__init__()
@@ -201,6 +215,25 @@ def sampled(net, x):
     return F.grid_sample(x, torch.full((len(x), 3, 3, 2), 0.1, device=x.device), align_corners=False)
 
 
+def pooled(net, x):
+    return x[torch.arange(len(x), device=x.device), x.sum(-1).argmax(1)]
+
+
+def by_mask(net, x):
+    return x[:, torch.arange(x.shape[1], device=x.device) != 2]
+
+
+def written_by_mask(net, x):
+    mask = torch.arange(x.shape[1], device=x.device).eq(2).expand(x.shape[:2])
+    x = x.index_put((mask,), torch.tensor(0.5, device=x.device))
+    return x.index_put((mask.unsqueeze(-1).repeat(1, 1, x.shape[2]),), torch.tensor(0.0, device=x.device))
+
+
+def written_by_number(net, x):
+    places = torch.tensor([1, 3], device=x.device)
+    return torch.ops.aten.index_put(x, [None, places], x[:, :2] * 2) - x.index_fill(1, places, 0.0)
+
+
 def shuffled(net, x):
     return F.pixel_shuffle(x, 2)
 
@@ -236,6 +269,13 @@ NETS = {
     "windows": lambda: between(lambda net, x: x.unfold(2, 3, 1).sum(-1)),
     "grid_sample": lambda: between(sampled),
     "gather": lambda: seq(gathered),
+    "rows picked by two numbers": lambda: seq(pooled),
+    "rows picked by a mask": lambda: seq(by_mask),
+    "written by a mask": lambda: seq(written_by_mask),
+    "written by number": lambda: seq(written_by_number),
+    "turned": lambda: between(lambda net, x: torch.rot90(x, 1, (2, 3))),
+    "logaddexp": lambda: between(lambda net, x: torch.logaddexp(x, x * 2)),
+    "rrelu": lambda: between(lambda net, x: F.rrelu(x)),
     "comparison": lambda: between(lambda net, x: (x > 0.1).float() * x + ((x < 0) & (x > -1)).float()),
     "where": lambda: between(lambda net, x: torch.where(x > 0, x * 2, x.exp())),
     "where against a number": lambda: between(lambda net, x: torch.where(x > 0, x, 0.5)),
@@ -255,6 +295,7 @@ NETS = {
     "GRU": lambda: (Sequence(nn.GRU, num_layers=2), (6, 5)),
     "RNN": lambda: (Sequence(nn.RNN, bidirectional=True, nonlinearity="relu"), (6, 5)),
     **{kind.__name__: lambda kind=kind: (Cells(kind), (6, 5)) for kind in (nn.LSTMCell, nn.GRUCell, nn.RNNCell)},
+    "GRUCell from zeros": lambda: (FromZeros(), (6, 5)),
     "embedding": lambda: (Words(), (6,)),
     "bag of words": lambda: (Words(bag=True), (6,)),
     "Conv1D": lambda: (Net(lambda net, x: net.b(net.a(x).tanh()), a=Conv1D(8, 5), b=Conv1D(4, 8)), (6, 5)),

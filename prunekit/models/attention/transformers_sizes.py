@@ -19,16 +19,29 @@ def sizes_in_step(module: nn.Module) -> dict[str, int]:
         return {}
     if type(getattr(module, "num_experts", None)) is int:
         return _experts(module)
-    width = _number(module, WIDTH)
-    queries, keys, packed = (_outputs(module, names) for names in (QUERIES, KEYS, PACKED))
-    if not width or not (queries or packed) or getattr(module, "multi_query", False) or getattr(module, "new_decoder_architecture", False):
+    heads, key_heads = heads_in(module)
+    if not heads or getattr(module, "multi_query", False) or getattr(module, "new_decoder_architecture", False):
         return {}
-    whole = queries or packed // 3
-    heads, key_heads = whole // width, (keys or whole) // width
+    whole = heads * _number(module, WIDTH)
     values = {**dict.fromkeys(HEADS, heads), **dict.fromkeys(KEY_HEADS, key_heads), **dict.fromkeys(WHOLE, whole)}
     if key_heads:
         values["num_key_value_groups"] = heads // key_heads
     return {name: value for name, value in values.items() if type(getattr(module, name, None)) is int}
+
+
+def heads_in(module: nn.Module) -> tuple[int, int]:
+    """Return how many query heads and key-value heads the layers of an attention module make; zeros for any other module."""
+    width = _number(module, WIDTH)
+    queries, keys, packed = (outputs_in(module, names) for names in (QUERIES, KEYS, PACKED))
+    if not width or not (queries or packed):
+        return 0, 0
+    whole = queries or packed // 3
+    return whole // width, (keys or whole) // width
+
+
+def inputs_in(module: nn.Module) -> int:
+    """Return how many inputs the queries of an attention module are made of."""
+    return _sides(module, (*QUERIES, *PACKED))[1]
 
 
 def _number(module: nn.Module, names: tuple[str, ...]) -> int:
@@ -36,14 +49,20 @@ def _number(module: nn.Module, names: tuple[str, ...]) -> int:
     return next((value for name in names if type(value := getattr(module, name, None)) is int), 0)
 
 
-def _outputs(module: nn.Module, names: tuple[str, ...]) -> int:
+def outputs_in(module: nn.Module, names: tuple[str, ...]) -> int:
     """Return how many outputs the first of some layers has that is there, 0 where none is."""
+    return _sides(module, names)[0]
+
+
+def _sides(module: nn.Module, names: tuple[str, ...]) -> tuple[int, int]:
+    """Return how many outputs and inputs the first of some layers has that is there, zeros where none is."""
     for name in names:
         layer = module._modules.get(name)
         weight = None if layer is None else layer._parameters.get("weight")
         if isinstance(weight, Tensor) and weight.dim() == 2:
-            return weight.shape[1 if type(layer).__name__ == "Conv1D" else 0]
-    return 0
+            first, second = weight.shape
+            return (second, first) if type(layer).__name__ == "Conv1D" else (first, second)
+    return 0, 0
 
 
 def _experts(module: nn.Module) -> dict[str, int]:

@@ -18,6 +18,7 @@ Rule = Callable[["Tracker", tuple[Any, ...], dict[str, Any], Any], None]
 
 PLAIN = {int, float, bool, str, type(None)}
 ARITHMETIC = frozenset({"add", "sub", "rsub", "mul", "div", "true_divide", "floor_divide", "pow", "remainder", "addcmul", "addcdiv"})
+LONGEST = 2**14
 WRITTEN = "a size written into forward()"
 RULES: dict[str, Rule] = {}
 
@@ -124,6 +125,7 @@ class Tracker:
         self.routes: list[tuple[Ids, int]] = []
         self.multiples: list[tuple[Ids, int]] = []
         self._chosen: dict[int, tuple[Tensor, Ids]] = {}
+        self._blank: set[int] = set()
         self.notes: Notes | None = Notes()
 
     @property
@@ -193,6 +195,18 @@ class Tracker:
             raise AssertionError(f"{len(axes)} axes for a tensor of {tensor.dim()} dimensions")
         if any(a is not None for a in axes):
             self._axes[id(tensor)] = (tensor, tuple(axes))
+
+    def blank(self, size: int) -> Ids | None:
+        """Return variables for an axis of zeros, unless it is of length one, or longer than layers are wide."""
+        if not 1 < size <= LONGEST:
+            return None
+        found = self.variables.fresh(size)
+        self._blank.add(int(found[0]))
+        return found
+
+    def all_blank(self, tensors: Sequence[Tensor]) -> bool:
+        """Return whether what is known of the axes of tensors is that they are those of zeros."""
+        return all(int(axis[0]) in self._blank for tensor in tensors for axis in self.axes(tensor) if axis is not None)
 
     def freeze(self, tensor: Tensor, reason: str, axes: Sequence[int] | None = None) -> None:
         """Make some axes of a tensor (or all) immovable."""

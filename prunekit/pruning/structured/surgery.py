@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import PruningError
 from prunekit.models.attention.heads import adapter_of
+from prunekit.models.attention.transformers_config import keep_in_step
 from prunekit.models.identity_blocks import stand_in
 from prunekit.models.meta_copy import copied
 from prunekit.models.widths import fix_attributes
@@ -87,6 +88,7 @@ def shrink(model: nn.Module, plan: Removal, *, consume: bool = False) -> nn.Modu
     groups, lengths = plan.graph.kept_groups(plan.gone), plan.graph.kept_lengths(plan.gone)
     for name, module in small.named_modules():
         fix_attributes(module, groups.get(name), lengths.get(name), _below(name, keeps) if adapter_of(module) is not None else None)
+    keep_in_step(small)
     return small
 
 

@@ -116,10 +116,13 @@ class _Watcher(Seeing):
         name = func.overloadpacket.__name__
         if name == "zeros" and isinstance(out, Tensor) and self.tracker.where in self.recurrent:  # the state before the first step
             self.tracker.put(out, [*[None] * (out.dim() - 1), self.tracker.variables.fresh(out.shape[-1])])
-        elif name == "expand" or any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
+        elif name == "zeros" and isinstance(out, Tensor):  # a state, or what sums are added to: it is as wide as what it meets
+            self.tracker.put(out, [self.tracker.blank(size) for size in out.shape])
+        elif name in {"expand", "repeat"} or any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
             known = RULES.get(name) or RULES.get(name.rstrip("_"))
             if known is None:
-                self.unknown.setdefault(name, self.tracker.where or "the model")
+                if not self.tracker.all_blank(inputs):
+                    self.unknown.setdefault(name, self.tracker.where or "the model")
                 unknown(self.tracker, name, args, kwargs)
             else:
                 known(self.tracker, args, kwargs, out)

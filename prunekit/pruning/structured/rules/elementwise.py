@@ -13,7 +13,7 @@ from prunekit.pruning.structured.coupling_solver import Ids
 POINTWISE = (
     "relu", "hardtanh", "relu6", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "elu", "celu", "selu",
     "softplus", "mish", "threshold", "clone", "detach", "alias", "_to_copy", "contiguous", "neg", "abs",
-    "square", "sqrt", "exp", "erf", "sign", "sin", "cos", "rrelu",
+    "square", "sqrt", "exp", "erf", "sign", "sin", "cos", "rrelu", "rrelu_with_noise",
     "hardshrink", "softshrink", "log_sigmoid_forward", "log1p", "expm1", "dropout", "native_dropout", "lift_fresh",
     "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "bernoulli", "round", "floor", "ceil", "trunc",
     "frac", "sinh", "cosh", "asinh", "atan", "tan", "sinc", "erfc", "sgn", "nan_to_num", "isnan", "isinf", "isfinite", "logical_not",
@@ -57,7 +57,9 @@ def broadcast(reason: str) -> Rule:
 
 
 rule("add", "sub", "rsub")(broadcast("addition"))
-rule("mul", "maximum", "minimum", "fmax", "fmin", "_prelu_kernel", "lerp", "hypot", "copysign", "complex")(broadcast("product"))
+rule("mul", "maximum", "minimum", "fmax", "fmin", "_prelu_kernel", "lerp", "hypot", "copysign", "complex", "logaddexp", "logaddexp2")(
+    broadcast("product")
+)
 rule("atan2", "remainder", "fmod", "floor_divide")(broadcast("division"))
 rule(*COMPARISONS)(broadcast("comparison"))
 rule("copy")(broadcast("values written into a tensor"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from prunekit.pruning.structured.axis_tracker import Tracker, is_weight, rule, tensors_in, unknown
+from prunekit.pruning.structured.axis_tracker import Tracker, is_weight, rule, tensors_in
 from prunekit.pruning.structured.coupling_solver import Ids
+
+MASKS = (torch.bool, torch.uint8)  # an index of these types is a mask: it picks elements of as many axes as it has
 
 
 @rule("select", "unbind")
@@ -21,19 +25,62 @@ def pick(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
 
 @rule("index", "embedding")
 def look_up(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Rows are picked by a table of numbers: that axis stays whole, the others pass."""
+    """Rows are picked by tables of numbers, or by masks: their axes stay whole, the others pass."""
     x = args[0]
     told = [args[1]] if isinstance(args[1], Tensor) else list(args[1])
-    places = [a for a, index in enumerate(told) if index is not None]
-    if len(places) != 1 or not told[places[0]].dtype.is_signed or told[places[0]].dtype.is_floating_point:
-        unknown(tracker, "index", args, kwargs)
+    dims = _picked(told)
+    axes = list(tracker.axes(x))
+    for index in told:
+        if index is not None and index.dtype in MASKS:
+            tracker.freeze(index, "elements are picked by a mask")
+    if len(dims) > 1 or not x.dim() > 1 or not (dims == [0] and is_weight(x) and tracker.route(axes[0])):
+        tracker.freeze(x, "rows are picked by number", dims)
+    if x.dim() == 2 and len(dims) == 1:
+        tracker.makes(x, axes[1 - dims[0]])
+    tracker.put(out, _left(axes, dims, out.dim()))
+
+
+def _picked(indices: list[Tensor | None]) -> list[int]:
+    """Return the axes of which some indices pick elements."""
+    wide = [0 if index is None else index.dim() if index.dtype in MASKS else 1 for index in indices]
+    starts = itertools.accumulate((many or 1 for many in wide), initial=0)
+    return [dim for start, many in zip(starts, wide, strict=False) for dim in range(start, start + many)]
+
+
+def _left(axes: list[Ids | None], dims: list[int], count: int) -> list[Ids | None]:
+    """Return the axes of what is picked: those that are new stand in the place of the first one picked from, or at the front."""
+    rest = [found for axis, found in enumerate(axes) if axis not in dims]
+    first = dims[0] if dims and all(b - a == 1 for a, b in itertools.pairwise(dims)) else 0
+    return [*rest[:first], *[None] * (count - len(rest)), *rest[first:]]
+
+
+@rule("index_put", "_index_put_impl", "_unsafe_index_put")
+def put_in(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """One number is written where a mask says; values are written into places by number, whose axes stay whole, the others pass."""
+    x, told, values = args[0], list(args[1]), args[2]
+    masks = [index for index in told if index is not None]
+    if values.numel() == 1 and len(masks) == 1 and told[0] is not None and masks[0].dtype in MASKS:
+        found = [tracker.tie(a, b, "a choice between values") for a, b in zip(tracker.axes(x), tracker.axes(masks[0]), strict=False)]
+        tracker.put(out, [*found, *tracker.axes(x)[len(found) :]])
         return
-    (dim,), axes = places, list(tracker.axes(x))
-    if not (dim == 0 and x.dim() > 1 and is_weight(x) and tracker.route(axes[dim])):
-        tracker.freeze(x, "rows are picked by number", [dim])
-    if x.dim() == 2:
-        tracker.makes(x, axes[1 - dim])
-    tracker.put(out, [*axes[:dim], *[None] * told[dim].dim(), *axes[dim + 1 :]])
+    dims, axes = _picked(told), list(tracker.axes(x))
+    tracker.freeze(x, "values are written by number", dims)
+    for index in masks:
+        tracker.freeze(index, "values are written by a mask")
+    many = len(axes) - len(dims) + max(1, values.dim() - len(axes) + len(dims))
+    into = _left(axes, dims, many)
+    for back in range(1, values.dim() + 1):
+        if values.shape[-back] > 1:
+            tracker.tie(into[-back], tracker.axes(values)[-back], "values written into a tensor")
+    tracker.put(out, [None if axis in dims else found for axis, found in enumerate(axes)])
+
+
+@rule("index_fill")
+def fill_places(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """One number is written to some places of an axis, which stays; the others pass."""
+    axes, dim = list(tracker.axes(args[0])), args[1] % args[0].dim()
+    tracker.freeze(args[0], "values are written by number", [dim])
+    tracker.put(out, [None if axis == dim else found for axis, found in enumerate(axes)])
 
 
 @rule("_embedding_bag", "_embedding_bag_forward_only")
@@ -68,5 +115,14 @@ def reorder(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out
     x = args[0]
     told = args[2] if len(args) > 2 and out.shape == x.shape and not isinstance(args[2], Tensor) else args[1]
     dims = {d % x.dim() for d in (told if isinstance(told, (list, tuple)) else [told])} or set(range(x.dim()))
+    tracker.freeze(x, "a change of order along this axis", sorted(dims))
+    tracker.put(out, [None if a in dims else found for a, found in enumerate(tracker.axes(x))])
+
+
+@rule("rot90")
+def rotate(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Keep the two axes whole in which elements turn; the others pass."""
+    x = args[0]
+    dims = {d % x.dim() for d in (args[2] if len(args) > 2 else (0, 1))}
     tracker.freeze(x, "a change of order along this axis", sorted(dims))
     tracker.put(out, [None if a in dims else found for a, found in enumerate(tracker.axes(x))])
