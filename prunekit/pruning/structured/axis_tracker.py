@@ -102,10 +102,11 @@ class Calls:
         Products with a weight are counted apart: whether a linear layer becomes one of ``addmm``, ``mm`` or ``bmm`` depends on how its
         input lies in memory, which one sample and several tell apart; the products of activations beside it have to keep their numbers.
         """
-        key = self.where, f"{operation} with a weight" if operation in PRODUCTS and any(map(is_weight, args)) else operation
-        self._times[key] = self._times.get(key, -1) + 1
-        self._steps[self.where] = self.step + 1
-        return *key, self._times[key]
+        where, times, steps = self.where, self._times, self._steps
+        key = where, f"{operation} with a weight" if operation in PRODUCTS and any(map(is_weight, args)) else operation
+        times[key] = count = times.get(key, -1) + 1
+        steps[where] = steps.get(where, 0) + 1
+        return *key, count
 
 
 class Tracker:
@@ -188,6 +189,10 @@ class Tracker:
     def axes(self, tensor: Tensor) -> Axes:
         """Return the variables of each axis; all None for a tensor that carries no channels."""
         return self._axes[id(tensor)][1] if id(tensor) in self._axes else (None,) * tensor.dim()
+
+    def carries(self, tensors: Sequence[Tensor]) -> bool:
+        """Return whether any of some tensors carries channels."""
+        return any(id(tensor) in self._axes for tensor in tensors)
 
     def put(self, tensor: Tensor, axes: Sequence[Ids | None]) -> None:
         """Remember the variables of a tensor's axes."""

@@ -83,9 +83,12 @@ def _met(facts: Facts, weights: dict[str, str]) -> tuple[list[str], Ids, Ids, Id
         whose[facts.made_by(name)] = place
     order: dict[str, int] = {"": 0}
     sides = [(order.setdefault(reason, len(order)), side) for a, b, reason in facts.variables.ties for side in (a, b)]
-    said = np.repeat([reason for reason, _ in sides], [side.size for _, side in sides])
+    said = np.repeat(np.array([reason for reason, _ in sides], np.int64), [side.size for _, side in sides])
     ids = np.concatenate([np.zeros(0, np.int64), *(side for _, side in sides)])
-    said, ids = said[whose[ids] >= 0].astype(np.int64), ids[whose[ids] >= 0]
-    takes_part = np.unique(said * len(weights) + whose[ids]) // max(len(weights), 1)
-    shared = (np.bincount(takes_part, minlength=len(order)) > 1)[said] & (said > 0)
-    return list(order), said[shared], whose[ids][shared], ids[shared]
+    made = whose[ids] >= 0
+    said, ids = said[made], ids[made]
+    owner = whose[ids]
+    takes_part = np.zeros((len(order), len(weights)), np.bool_)
+    takes_part[said, owner] = True
+    shared = (takes_part.sum(1) > 1)[said] & (said > 0)
+    return list(order), said[shared], owner[shared], ids[shared]

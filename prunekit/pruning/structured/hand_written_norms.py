@@ -24,6 +24,7 @@ class Statistic:
 
 SHARES = "shares"  # of a softmax: what is chosen from them by the largest is chosen from those that stay
 MEAN, SQUARE, SPREAD = "mean", "mean of squares", "deviation"
+SQUARES = {"pow", "square", "mul"}
 ROOTS, MOVING = {"rsqrt", "sqrt"}, {"_to_copy", "unsqueeze", "view", "expand", "detach", "alias", "clone"}
 KEEPING = {*MOVING, "add", "clamp", "clamp_min"}
 
@@ -49,13 +50,17 @@ class Pending:
     def seen(self, name: str, args: Sequence[Any], inputs: list[Tensor], out: Any) -> None:
         """Decide on the means that an operation reads."""
         name = name.rstrip("_")
-        if isinstance(out, Tensor) and (
-            (name == "pow" and isinstance(args[1], (int, float)) and args[1] == 2)
-            or name == "square"
-            or (name == "mul" and args[0] is args[1])
+        if (
+            name in SQUARES
+            and isinstance(out, Tensor)
+            and (
+                (name == "pow" and isinstance(args[1], (int, float)) and args[1] == 2)
+                or name == "square"
+                or (name == "mul" and args[0] is args[1])
+            )
         ):
             self._squares[id(out)] = out
-        for tensor in inputs:
+        for tensor in inputs if self._found else ():
             for each in self._found.get(id(tensor), []):
                 self._decide(each, name, args, out)
 

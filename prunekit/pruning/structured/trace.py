@@ -107,33 +107,31 @@ class _Watcher(Seeing):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch.is_inference_mode_enabled():
             return self.outside_inference(func, args, kwargs)
-        kwargs = kwargs or {}
-        self.tracker.call = self.tracker.calls.next(func.overloadpacket.__name__, args)
+        kwargs, tracker, packet = kwargs or {}, self.tracker, func.overloadpacket
+        name = packet.__name__
+        tracker.call = tracker.calls.next(name, args)
         out = without_values(func, args, kwargs)
-        inputs = tensors_in((args, kwargs))
-        self.tracker.pending.seen(func.overloadpacket.__name__, args, inputs, out)
-        self.seen |= {self.names[id(t)] for t in inputs if id(t) in self.names}
-        name = func.overloadpacket.__name__
-        if name == "zeros" and isinstance(out, Tensor) and self.tracker.where in self.recurrent:  # the state before the first step
-            self.tracker.put(out, [*[None] * (out.dim() - 1), self.tracker.variables.fresh(out.shape[-1])])
+        inputs = tensors_in((args, kwargs) if kwargs else args)
+        tracker.pending.seen(name, args, inputs, out)
+        self.seen.update(self.names[id(t)] for t in inputs if id(t) in self.names)
+        if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
+            tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
         elif name == "zeros" and isinstance(out, Tensor):  # a state, or what sums are added to: it is as wide as what it meets
-            self.tracker.put(out, [self.tracker.blank(size) for size in out.shape])
-        elif name in {"expand", "repeat"} or any(axis is not None for t in inputs for axis in self.tracker.axes(t)):
+            tracker.put(out, [tracker.blank(size) for size in out.shape])
+        elif name in {"expand", "repeat"} or tracker.carries(inputs):
             known = RULES.get(name) or RULES.get(name.rstrip("_"))
             if known is None:
-                if not self.tracker.all_blank(inputs):
-                    self.unknown.setdefault(name, self.tracker.where or "the model")
-                unknown(self.tracker, name, args, kwargs)
+                if not tracker.all_blank(inputs):
+                    self.unknown.setdefault(name, tracker.where or "the model")
+                unknown(tracker, name, args, kwargs)
             else:
-                known(self.tracker, args, kwargs, out)
-        if self.tracker.notes is not None:
-            self.blocks.see(func.overloadpacket, args, kwargs, out)
-            made = tensors_in(out)
-            numbers = numbers_in(func.overloadpacket.__name__, args, kwargs)
-            self.records[self.tracker.call] = Record(self.tracker.calls.step, tuple(map(self.tracker.axes, made)), numbers)
-        if self.tracker.notes is not None and func.overloadpacket in flop_registry:
-            macs = macs_of(func, args, kwargs, out)
-            self.products.append(product(self.tracker, func.overloadpacket, args, macs, self.names))
+                known(tracker, args, kwargs, out)
+        if tracker.notes is not None:
+            self.blocks.see(packet, args, kwargs, out)
+            made = tuple(map(tracker.axes, tensors_in(out)))
+            self.records[tracker.call] = Record(tracker.calls.step, made, numbers_in(name, args, kwargs))
+            if packet in flop_registry:
+                self.products.append(product(tracker, packet, args, macs_of(func, args, kwargs, out), self.names))
         return out
 
 
@@ -177,7 +175,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     count_on(model, meta, input_shape)
     offered = without_which_it_runs(meta, blocks.found, input_shape)
     notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
-    if any(name not in watcher.seen for name, _ in meta.named_parameters()):
+    if any(name not in watcher.seen for name, tensor in state.items() if isinstance(tensor, nn.Parameter)):
         # a forward pass that wants targets while training stops here: what only runs there stays whole, below
         with suppress(PruningError):
             _pass(meta.train(), input_shape, tracker, watcher)
@@ -199,7 +197,7 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
 
 def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
     """Yield the axes, with the reason, of modules that torch refuses at any other width and that no adapter can thin out."""
-    known = {name for name, _ in meta.named_parameters()}
+    known: set[str] = set()
     for path, module in meta.named_modules():
         if isinstance(module, nn.MultiheadAttention) and adapter_of(module) is None:
             reason = "attention with keys of another width, or with added keys, is not supported yet:"
@@ -207,6 +205,7 @@ def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
             reason = f"the scripted part {path}, a program that cannot be taken apart,"
         else:
             continue
+        known = known or {name for name, _ in meta.named_parameters()}  # tied ones once
         for name, parameter in module.named_parameters(path):
             if name in known:
                 yield from ((name, axis, reason) for axis in range(parameter.dim()))

@@ -40,6 +40,8 @@ def kinds_of(model: nn.Module, facts: Facts, solution: Solution) -> dict[int, st
                 found[atom] = HEADS
             elif heads[atom] == count and places[atom] < width:
                 found[atom] = DIMENSIONS
+    if not facts.heads:
+        return found
     wide = {atom for ids in facts.outputs.values() for atom in _repeated(solution.atoms(solution.label[ids])[1])}
     for ids in facts.heads:
         for atom in np.unique(solution.atoms(np.unique(solution.label[ids]))[1]).tolist():

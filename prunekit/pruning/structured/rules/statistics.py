@@ -30,9 +30,9 @@ def batch_norm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], 
             tracker.tie(x_axes[1], tracker.axes(parameter)[0], "batch norm")
     if args[3] is None:  # statistics of this very tensor, such as a weight that is standardised before it is used
         tracker.freeze(args[0], "statistics over this axis", [a for a in range(args[0].dim()) if a != 1])
-    if x_axes[1] is not None:
+    if x_axes[1] is not None and args[1] is None and args[3] is None:  # else a parameter's shape tells
         tracker.lengths.setdefault(tracker.where, np.unique(x_axes[1]))
-    tracker.put(out[0], tracker.axes(args[0]))
+    tracker.put(out[0], x_axes)
 
 
 @rule("native_layer_norm", "_fused_rms_norm")
