@@ -66,7 +66,7 @@ def _weights_in(module: nn.Module) -> Iterator[str]:
         yield from (name for name in ("weight",) if name in module._parameters)
     elif isinstance(module, RECURRENT):
         yield from (name for name, weight in module._parameters.items() if weight is not None and name.startswith("weight"))
-    elif not type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.MultiheadAttention):
+    elif not type(module).__module__.startswith("torch.") and not isinstance(module, nn.MultiheadAttention):  # a scripted part is whole
         for name, weight in module._parameters.items():
             many = weight is not None and weight.is_floating_point() and sum(size > 1 for size in weight.shape) > 1
             if many and not NO_PRODUCT.search(name):

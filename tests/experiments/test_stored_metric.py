@@ -90,7 +90,7 @@ def test_where_the_task_of_ones_own_is_gone_its_figures_are_shown_and_compared_w
         kept = store.measurement(row.id).evaluation
         assert (kept.value, kept.low, kept.high, kept.n) == (found.value, found.low, found.high, 3)
         assert kept.metric.format(kept.value) == "2.00 kWh" and kept.metric.better == "lower"
-        with pytest.raises(DataError, match=r"mean error cannot be compared here: .*Measure again"):
+        with pytest.raises(DataError, match=r"Mean error cannot be compared here: .*Measure again"):
             compare(kept, kept)
 
 

@@ -146,7 +146,7 @@ def test_fixed_shares_of_layers_bound_where_points_go(store: RunStore, model, da
     found = sweep_through(replace(REQUEST, spec=spec, sparsities=None, evaluations=4), store)
     for point in found[1:]:
         same([point], list(sweep(model, spec, [point.requested], data, split="validation")))
-    with pytest.raises(PruningError, match="raise the sparsity"):
+    with pytest.raises(PruningError, match="Raise sparsity"):
         sweep_through(replace(REQUEST, spec=spec, sparsities=(0.6, 0.0)), None, report=lambda point: pytest.fail("measured"))
 
 

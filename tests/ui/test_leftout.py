@@ -9,16 +9,26 @@ from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.model_cache import Source
 
 OWN = """
+import torch
 from torch import nn
+
+
+class Place(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.position = nn.Parameter(torch.ones(100, 20))
+
+    def forward(self, x):
+        return x + self.position[: x.shape[1]]
 
 
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.pre, self.rnn, self.head = nn.Linear(4, 4), nn.LSTM(4, 20, batch_first=True), nn.Linear(20, 2)
+        self.pre, self.place, self.head = nn.Linear(4, 20), Place(), nn.Linear(20, 2)
 
     def forward(self, x):
-        return self.head(self.rnn(self.pre(x))[0][:, -1])
+        return self.head(self.place(self.pre(x))[:, -1])
 
 
 def net():
@@ -30,7 +40,7 @@ net.input_shape = (3, 4)
 
 
 @pytest.fixture
-def recurrent(tmp_path):
+def positioned(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     prunekit.register_model(prunekit.ModelId(f"{tmp_path / 'own.py'}:net"))
     yield "own.py:net"
@@ -50,20 +60,20 @@ def labels(one):
     return [box.label for box in one.app.expander]
 
 
-def test_prune_says_of_how_much_of_the_model_a_share_is(tab, recurrent):
-    one = tab("prune", model=recurrent, data="none", sparsity="50")
-    assert "50.0\u202f% of all 56 prunable weights are zero" in one.text
-    assert "1.3\u202f% of all 2.14\u202fk parameters are zero; 97.1\u202f% of them take no part" in one.text
-    assert "What takes no part: 1 module, 97.1\u202f% of all parameters" in labels(one)
+def test_prune_says_of_how_much_of_the_model_a_share_is(tab, positioned):
+    one = tab("prune", model=positioned, data="none", sparsity="50")
+    assert "50.0\u202f% of all 120 prunable weights are zero" in one.text
+    assert "2.8\u202f% of all 2.14\u202fk parameters are zero; 93.4\u202f% of them take no part" in one.text
+    assert "What takes no part: 1 module, 93.4\u202f% of all parameters" in labels(one)
     listed = one.table("why")
-    assert list(listed["module"]) == ["rnn"]
-    assert "recurrent" in listed["why"][0]
+    assert list(listed["module"]) == ["place"]
+    assert "weights of its own" in listed["why"][0]
 
 
-def test_layers_lists_what_stands_in_no_row_of_its_table(tab, recurrent):
-    one = tab("layers", model=recurrent, data="none")
-    assert "What takes no part: 1 module, 97.1\u202f% of all parameters" in labels(one)
-    assert list(one.table("why")["module"]) == ["rnn"]
+def test_layers_lists_what_stands_in_no_row_of_its_table(tab, positioned):
+    one = tab("layers", model=positioned, data="none")
+    assert "What takes no part: 1 module, 93.4\u202f% of all parameters" in labels(one)
+    assert list(one.table("why")["module"]) == ["place"]
     plain = tab("layers", model="digits_mlp", data="none")
     assert not any("takes no part" in label for label in labels(plain)), "all of it is linear layers"
 

@@ -120,7 +120,7 @@ def follow(graph: ChannelGraph) -> tuple[Shrinking, ...]:
     owner = np.full(graph.solution.label.size, -1)
     for place, group in enumerate(graph.groups):
         owner[group.atoms] = place
-    members, readers = _followers(graph, owner, 0), _followers(graph, owner, 1)
+    members, readers = _followers(graph, owner, "outputs"), _followers(graph, owner, "inputs")
     others = _others(graph, owner)
     found = [
         Shrinking(group, tuple(members[place]), tuple(readers.get(place, ())), _at_once(graph, group), others[place])
@@ -130,17 +130,18 @@ def follow(graph: ChannelGraph) -> tuple[Shrinking, ...]:
     return tuple(sorted(found, key=lambda entry: (not entry.coupled, depth[entry.group.layers[0]])))
 
 
-def _followers(graph: ChannelGraph, owner: Ids, axis: int) -> dict[int, list[Follower]]:
-    """Return for each group the layers that lose elements of an axis of their weight with it."""
+def _followers(graph: ChannelGraph, owner: Ids, what: str) -> dict[int, list[Follower]]:
+    """Return for each group the layers that lose outputs, or inputs, with it."""
     found: dict[int, list[Follower]] = {}
     for name in graph.layers:
-        classes = graph.classes((graph.weights[name], axis))
+        readers = graph.weights[name], 1 - graph.layouts.get(name, (0, 1))[0]
+        classes = graph.outputs[name] if what == "outputs" else graph.classes(readers)
         positions, atoms, _ = graph.solution.atoms(classes)
         pairs = np.unique(np.stack([atoms, positions], 1), axis=0)
         each, times = np.unique(pairs[:, 0], return_counts=True)
         for place in np.unique(owner[each]).tolist():
             most = int(times[owner[each] == place].max())
-            found.setdefault(place, []).append(Follower(name, ("outputs", "inputs")[axis], most, classes.size))
+            found.setdefault(place, []).append(Follower(name, what, most, classes.size))
     return found
 
 
