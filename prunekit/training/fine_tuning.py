@@ -96,7 +96,7 @@ class Tuner:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the augmentation."""
-        return (PLAIN,) if self.recovery.augment and self.recipe is None else ()
+        return (PLAIN,) if self.recovery.augment and self.recipe is None and self.images.are_images else ()
 
     def run(
         self,

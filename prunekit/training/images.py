@@ -77,11 +77,11 @@ class TrainingSamples:
             raise DataError("there are no training samples: choose data that are not empty")
         first = split[0][0]
         fill = black(split, first)
-        if hasattr(split, "labels") and hasattr(split, "images"):
+        if hasattr(split, "labels") and hasattr(split, "images") and isinstance(first, Tensor):
             labels, images = torch.from_numpy(np.asarray(split.labels, dtype=np.int64)), split.images
             # pixels in memory are normalised batch by batch, which costs next to nothing beside a training step
             if not hasattr(split, "pixels") and len(labels) * first.numel() * first.element_size() <= HELD_BYTES:
-                held = torch.cat([x for x, _ in split.batches(512)])
+                held = torch.cat([part.args[0] for part in batches_of(split, 512)])
                 return cls(len(labels), lambda chosen: Batch((held[chosen],), {}, labels[chosen]), fill, split)
             return cls(len(labels), lambda chosen: Batch((images(_indices(chosen)),), {}, labels[chosen]), fill, split)
         parts, kept = list[Batch](), 0
@@ -96,6 +96,11 @@ class TrainingSamples:
     def __len__(self) -> int:
         """Return the number of samples."""
         return self.size
+
+    @property
+    def are_images(self) -> bool:
+        """Whether they are images, which may be moved, and nothing else."""
+        return are_images(self.take(torch.zeros(1, dtype=torch.int64)))
 
 
 def _indices(chosen: Tensor) -> NDArray[np.int64]:
@@ -146,6 +151,9 @@ class Augmentation:
 
 def with_images(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
     """Return a batch whose images are changed, where it is one tensor of them."""
-    if len(batch.args) != 1 or batch.kwargs or not isinstance(batch.args[0], Tensor) or batch.args[0].dim() != 4:
-        return batch
-    return replace(batch, args=(change(batch.args[0]),))
+    return replace(batch, args=(change(batch.args[0]),)) if are_images(batch) else batch
+
+
+def are_images(batch: Batch) -> bool:
+    """Whether a batch is one tensor of images."""
+    return len(batch.args) == 1 and not batch.kwargs and isinstance(batch.args[0], Tensor) and batch.args[0].dim() == 4

@@ -38,7 +38,7 @@ from prunekit.models.load import load_model
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Files, Session
 from prunekit.runtimes.session_accuracy import evaluate_session
-from prunekit.tasks.batches import samples_at
+from prunekit.tasks.batches import batches_of, samples_at
 from prunekit.tasks.classification import ACCURACY
 
 Watch = Mapping[str, Any]
@@ -156,7 +156,7 @@ class _Opened:
         if samples_to is not None:
             if not hasattr(test, "labels"):
                 raise DataError("only images with a class each are written into a file: load.py measures no other metric")
-            images = np.concatenate([x.numpy() for x, _ in test.batches(256)])
+            images = np.concatenate([part.args[0].numpy() for part in batches_of(test, 256)])
             np.savez(Path(samples_to).expanduser(), images=images, labels=np.asarray(test.labels))
         if self.session is not None:
             found = evaluate_session(self.session, test, task=self.task, model=self.model, **watch)

@@ -83,10 +83,11 @@ def layer_rows(graph: ChannelGraph, found: Sequence[Shrinking], frame: pd.DataFr
     tied = {name for entry in found if entry.coupled for name in entry.group.layers}
     rings = {entry.group.layers[0]: place for place, entry in enumerate(found) if alone(entry)}
     inside = {layers[0]: (a.heads, a.dimensions, a.words) for layers, a in attention(found).items() if len(layers) == 1}
+    outputs = graph.outputs
     rows = [
         (
             name,
-            len(graph.outputs.get(name, range(shape[0]))),
+            len(outputs[name]) if name in outputs else shape[0],
             -1 if name in tied else rings.get(name, -1),
             graph.immovable.get(name, ""),
             *inside.get(name, (-1, -1, "")),
