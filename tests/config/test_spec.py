@@ -138,7 +138,7 @@ def test_every_combination_of_mode_criterion_and_scope_is_taken_or_refused_with_
                 with pytest.raises(SpecError) as told:
                     PruneSpec(mode=mode, criterion=criterion, scope=scope)
                 assert str(told.value) == reason and ("Choose" in reason or "Leave" in reason)
-    assert taken == 7 * 4 + 7 * 1 + 6 * 2
+    assert taken == 8 * 4 + 8 * 1 + 6 * 2
 
 
 def test_what_does_not_go_together_is_refused_by_name():
