@@ -193,7 +193,7 @@ def _scatter(fig: go.Figure, norm: Reals, score: Reals) -> Quotes:
 def mnist() -> Drawn:
     """Draw all criteria of weights on LeNet-5, over what is left, on a logarithmic axis."""
     fig, top = panels(["LeNet-5 on MNIST, single weights, global"], height=360), dense(LENET).value
-    curves = {each: curve(LENET, weights(each), MNIST) for each in WEIGHT_CRITERIA if each != "l2"}
+    curves = {each: curve(LENET, weights(each), MNIST) for each in WEIGHT_CRITERIA if each not in {"l2", "sparsegpt"}}
     found: Quotes = {"test": whole(dense(LENET).n), "dense": share(top)}
     dashed(fig, 1, [0.5, 0.01], [top, top])
     for each, points in curves.items():
@@ -214,7 +214,7 @@ CHARTS = (
     Chart("criterion-taylor", (CNN,), taylor),
     Chart("criterion-random", (CNN,), random),
     Chart("criterion-lamp", (LENET,), lamp),
-    *(Chart(f"criterion-{each}", (CNN,), partial(two_scopes, each)) for each in ("snip", "wanda")),
+    *(Chart(f"criterion-{each}", (CNN,), partial(two_scopes, each)) for each in ("snip", "wanda", "sparsegpt")),
     Chart("criterion-bn_scale", (CNN,), bn_scale),
     Chart("criterion-fpgm", (CNN,), fpgm),
     Chart("criteria-mnist", (LENET,), mnist),

@@ -40,6 +40,8 @@ class Criterion:
         How the scores of a layer's channels make one of the layer, to compare whole blocks: their mean, which suits scores that do not
         depend on a layer's size; that over the root of the number of its weights, for sums over weights; or their total, for
         parts of one whole.
+    updates : bool
+        Whether pruning by it also changes what stays: then each setting is carried out by itself, and scores alone do not tell its outcome.
     only : str
         Where it scores either weights or channels, why not the others.
     order : int
@@ -57,5 +59,6 @@ class Criterion:
     random: bool = False
     carrier: Literal["layer", "norm"] = "layer"
     block: Literal["mean", "mean by root", "total"] = "mean"
+    updates: bool = False
     only: str = ""
     order: int = 1000

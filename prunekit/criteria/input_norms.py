@@ -72,7 +72,7 @@ class _Inputs(Seeing):
             energy = _energy(args[0].transpose(0, 1).flatten(1).t()).reshape(-1, *[1] * (weight.dim() - 1))
         elif operation is aten.convolution and position == 1 and value is weight:
             energy = _convolved(args[0], weight.shape, stride=args[3], padding=args[4], dilation=args[5], groups=args[8])
-        elif PRODUCTS.get(operation) == position and _is_transposed(value, weight):
+        elif PRODUCTS.get(operation) == position and is_transposed(value, weight):
             energy = _energy(args[position - 1].flatten(0, -2)).reshape(1, *weight.shape[1:])
         elif PRODUCTS.get(operation) == position and value.shape == weight.shape and value.stride() == weight.stride():
             energy = _energy(args[position - 1].flatten(0, -2)).reshape(-1, 1)  # a weight of [in, out]
@@ -101,7 +101,7 @@ class _Inputs(Seeing):
         return torch.zeros(())
 
 
-def _is_transposed(value: Tensor, weight: Tensor) -> bool:
+def is_transposed(value: Tensor, weight: Tensor) -> bool:
     """Return whether a matrix (or a batch of it) is a whole weight, transposed; that of a 1 x 1 convolution may be one too."""
     expected = weight.flatten(1).t()
     return value.shape[-2:] == expected.shape and value.stride()[-2:] == expected.stride()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from prunekit.config.spec import PruneSpec
+from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import QUIET, Progress
@@ -21,7 +22,7 @@ from prunekit.models.info import info
 from prunekit.models.input_form_for import form_for
 from prunekit.models.layers import weight_of
 from prunekit.models.running import task_of
-from prunekit.pruning.api import carry_out
+from prunekit.pruning.api import carry_out, update
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
@@ -127,7 +128,7 @@ class Scored:
 
     def __init__(self, model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None) -> None:
         points_of(spec, [0.0])
-        self.model, self.spec, self.shape = model, spec, shape
+        self.model, self.spec, self.shape, self.data = model, spec, shape, data
         masked = spec.mode == "unstructured"
         self._ranking = Ranking.of(model, spec, data) if masked else ChannelRanking.of(model, spec, trace(model, shape), data)
         if isinstance(self._ranking, Ranking):
@@ -143,6 +144,9 @@ class Scored:
 
         A model with zeroed weights is one working copy, which the next call overwrites; a smaller one is a new copy, proved.
         """
+        if isinstance(self._ranking, Ranking) and CRITERIA[self.spec.criterion].updates:
+            result = update(self.model, self.spec.at(sparsity), self.shape, self.data)
+            return Made(result.model, result.achieved.sparsity, result.after)
         if isinstance(self._ranking, Ranking):
             return self._masked(self._ranking, sparsity)
         result = carry_out(self.model, self._ranking.cut(sparsity), self.spec.at(sparsity))

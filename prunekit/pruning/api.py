@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
+from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import ModelError, ProofError, SpecError
 from prunekit.models.attention.transformers_config import keep_in_step
 from prunekit.models.cost import Counts, count, nonzeros
@@ -24,6 +25,7 @@ from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.stubborn import hold_stubborn
+from prunekit.pruning.unstructured.layer_by_layer import prune_layer_by_layer
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
@@ -125,6 +127,8 @@ def prune(
                     if not hold_stubborn(model, plan):
                         raise
             return carry_out(model, plan_of(model, spec, shape, data), spec)
+        if CRITERIA[spec.criterion].updates:
+            return update(model, spec, shape, data)
         return mask(model, rank(model, spec, data, once=True), spec, shape, data)
 
 
@@ -157,7 +161,21 @@ def mask(
     """
     masks = PackedMasks(ranking.each_mask(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut()))
     unused = check_influence(model, [name for name, count in masks.removed.items() if count], shape, data)
-    pruned = masked_copy(model, masks)
+    return _masked(model, masked_copy(model, masks), masks, ranking, spec, shape, unused)
+
+
+def update(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None) -> PruneResult:
+    """Carry out an unstructured or N:M setting by a criterion that also changes what stays; parameters and errors as for `mask`."""
+    check_influence(model, prunable_layers(model), shape, data)
+    pruned, masks, asked = prune_layer_by_layer(model, spec, data)
+    return _masked(model, pruned, masks, asked, spec, shape)
+
+
+def _masked(  # noqa: PLR0917 (a model before and after, and what was asked)
+    model: nn.Module, pruned: nn.Module, masks: PackedMasks, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...],
+    unused: tuple[str, ...] = (),
+) -> PruneResult:  # fmt: skip
+    """Put together what became of a model."""
     before, after = count(model, shape), count(pruned, shape)
     removed = sum(masks.removed.values())
     asked = ranking.requested(spec)

@@ -12,12 +12,13 @@ from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
+from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import ProofError, RecoveryError
 from prunekit.formatting import asked, ordinary, percent
 from prunekit.models.cost import count
 from prunekit.models.layers import channel_layers
 from prunekit.models.state import tensor_state
-from prunekit.pruning.api import carry_out, mask, prune
+from prunekit.pruning.api import carry_out, mask, prune, update
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.proof import prove, require
 from prunekit.pruning.result import PruneResult
@@ -242,6 +243,8 @@ def cutter(model: nn.Module, spec: PruneSpec, recovery: Recovery, data: Any, sha
 
     def tighter(now: nn.Module, setting: PruneSpec) -> PruneResult:
         # weights that are zero already go first, so that the masks only ever grow
+        if CRITERIA[setting.criterion].updates:
+            return replace(update(now, setting, shape, data), before=before)
         return replace(mask(now, Ranking.of(now, setting, data), setting, shape), before=before)
 
     return tighter

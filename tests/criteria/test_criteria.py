@@ -19,10 +19,10 @@ NET = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Linear(4, 6))
 
 
 def test_every_criterion_is_described_and_the_lists_keep_their_order():
-    assert NAMES == ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda", "bn_scale", "fpgm")
-    assert WEIGHT_CRITERIA == ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda")
+    assert NAMES == ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda", "sparsegpt", "bn_scale", "fpgm")
+    assert WEIGHT_CRITERIA == ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda", "sparsegpt")
     assert CHANNEL_CRITERIA == ("l1", "l2", "random", "taylor", "bn_scale", "fpgm")
-    assert NEEDS_DATA == ("taylor", "snip", "wanda") and ("random", *NEEDS_DATA) == SEEDED
+    assert NEEDS_DATA == ("taylor", "snip", "wanda", "sparsegpt") and ("random", *NEEDS_DATA) == SEEDED
     for name, each in CRITERIA.items():
         assert each.name == name and each.title and each.formula and each.source and each.advice.endswith(".")
         assert each.only or (each.weight and each.channel)

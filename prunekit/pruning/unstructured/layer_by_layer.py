@@ -1,0 +1,183 @@
+"""Pruning layer by layer, each on the inputs that the layers before it give once they are pruned: SparseGPT's update over a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import BaseTorchFunctionMode
+
+from prunekit.config.spec import PruneSpec
+from prunekit.criteria.input_products import InputProducts
+from prunekit.criteria.samples import BATCH, mixed, scored_on
+from prunekit.errors import DataError
+from prunekit.models.layers import check_finite, input_axis, inputs_first, owner_of_layer, weight_name, weight_of
+from prunekit.models.meta_copy import copied
+from prunekit.models.running import task_of
+from prunekit.pruning.layer_selection import chosen_layers
+from prunekit.pruning.unstructured.chain import Chain, Reached, entering, find_chain, first_tensor
+from prunekit.pruning.unstructured.cut_rules import Asked
+from prunekit.pruning.unstructured.masks import Ranking
+from prunekit.pruning.unstructured.n_m import PatternRanking, rank
+from prunekit.pruning.unstructured.packed_masks import PackedMasks
+from prunekit.pruning.unstructured.reconstruction import Goal, reconstruct
+from prunekit.tasks.base import Task
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import batches_of
+
+SHAPED = ("uniform", "row", "erk")  # scopes that share out by shapes alone
+
+
+def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[nn.Module, PackedMasks, Ranking | PatternRanking]:
+    """Prune single weights of a copy and let what stays of each layer make up for what goes.
+
+    Beside the model and the copy the products of one block of layers are held, and what enters it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; not modified.
+    spec : PruneSpec
+        Of mode "unstructured" or "nm", by a criterion that updates.
+    data : Data or Split
+        Its training part is looked at.
+
+    Returns
+    -------
+    nn.Module, PackedMasks, Ranking or PatternRanking
+        The pruned copy, what stays, and what was asked of each layer.
+
+    Raises
+    ------
+    DataError
+        If there are no data.
+    ModelError
+        If it cannot be seen what a layer is multiplied with.
+    """
+    if data is None:
+        raise DataError(f"criterion {spec.criterion!r} looks at training data: pass data=..., or choose l1")
+    asked = _asked(model, spec, data)
+    goals = dict(_goals(asked, spec))
+    pruned = _own_copy(model, goals)
+    samples = mixed(data, spec.samples, spec.seed)
+    work = _Work(pruned, goals, task_of(model, samples), list(batches_of(samples, BATCH)))
+    with torch.no_grad():
+        masks = PackedMasks(work.carry_out())
+    ordered = PackedMasks((name, masks[name]) for name in goals)
+    for old, new in zip(model.parameters(), pruned.parameters(), strict=True):
+        new.requires_grad_(old.requires_grad)
+    return pruned, ordered, asked
+
+
+def _asked(model: nn.Module, spec: PruneSpec, data: Any) -> Ranking | PatternRanking:
+    """Return what is asked of each layer; where shapes alone say it, without any score."""
+    if spec.mode != "nm" and (spec.scope not in SHAPED or spec.threshold is not None):
+        return rank(model, spec, data, once=True)
+    names = chosen_layers(model, spec)
+    check_finite(model, names)
+    shapes = {name: tuple(weight_of(model, name).shape) for name in names}
+
+    def ones(name: str) -> Iterator[Tensor]:
+        yield torch.ones(weight_of(model, name).numel())
+
+    note = scored_on(data, spec.samples)
+    kind = PatternRanking if spec.mode == "nm" else Ranking
+    axes = {name: input_axis(model, name) for name in names}
+    return kind(spec, Asked(model, shapes, ones), shapes, () if note is None else (note,), once=True, input_axes=axes)
+
+
+def _goals(asked: Ranking | PatternRanking, spec: PruneSpec) -> Iterator[tuple[str, Goal]]:
+    """Yield how much goes from each layer."""
+    if isinstance(asked, PatternRanking):
+        yield from ((name, Goal(pattern=asked.pattern)) for name in asked.shapes)
+        return
+    if spec.scope in SHAPED and spec.threshold is None:
+        counts = asked.budget.counts(spec) | asked.budget.fixed
+    else:
+        counts = asked.removed(asked.cut())
+    yield from ((name, Goal(counts[name], by_row=spec.scope == "row")) for name in asked.shapes)
+
+
+def _own_copy(model: nn.Module, goals: dict[str, Goal]) -> nn.Module:
+    """Return a copy in eval mode whose chosen weights are its own."""
+    memo: dict[int, object] = {}
+    for name in goals:
+        weight = model.get_parameter(weight_name(model, name))
+        memo[id(weight)] = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    return copied(model, memo).eval()
+
+
+class _Work:
+    """One model under way, a copy of its own, with what runs it."""
+
+    def __init__(self, model: nn.Module, goals: dict[str, Goal], task: Task, batches: list[Batch]) -> None:
+        self.model, self.goals, self.task, self.batches = model, goals, task, batches
+
+    def carry_out(self) -> Iterator[tuple[str, Tensor]]:
+        """Prune every layer and yield what stays of it."""
+        chain = find_chain(self.model, tuple(self.goals), self.task, self.batches[0])
+        if not chain.blocks:
+            yield from self._each((*chain.before, *chain.after))
+            return
+        yield from self._each(chain.before)
+        yield from self._along(chain)
+        yield from self._each(chain.after)
+
+    def _along(self, chain: Chain) -> Iterator[tuple[str, Tensor]]:
+        """Prune the layers of a chain, block by block; of each batch what enters the next block is kept."""
+        calls = [entering(self.model, chain.blocks[0], self.task, batch) for batch in self.batches]
+        for name in chain.blocks:
+            block = self.model.get_submodule(name)
+
+            def run(block: nn.Module = block) -> list[Any]:
+                return [first_tensor(block(*args, **kwargs)) for args, kwargs in calls]
+
+            inside = tuple(layer for layer in self.goals if layer == name or layer.startswith(f"{name}."))
+            if inside:
+                yield from self._pruned(inside, run)
+            for place, handed in enumerate(run()):
+                args, kwargs = calls[place]
+                calls[place] = (handed, *args[1:]), kwargs
+
+    def _each(self, layers: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
+        """Prune layers one after another, the model run as far as each of them."""
+        for name in layers:
+            owner = owner_of_layer(self.model, name)
+
+            def run(owner: nn.Module = owner) -> None:
+                handle = owner.register_forward_hook(_stop)
+                try:
+                    for batch in self.batches:
+                        with suppress(Reached):
+                            self.task.forward(self.model, batch)
+                finally:
+                    handle.remove()
+
+            yield from self._pruned((name,), run)
+
+    def _pruned(self, layers: tuple[str, ...], run: Callable[[], object]) -> Iterator[tuple[str, Tensor]]:
+        """Prune some layers by what they meet in a run."""
+        seen = InputProducts({name: self.model.get_parameter(weight_name(self.model, name)) for name in layers})
+        with BaseTorchFunctionMode(), seen:
+            run()
+        for name in layers:
+            yield name, self._one(name, seen)
+
+    def _one(self, name: str, seen: InputProducts) -> Tensor:
+        """Prune one layer in place and return what stays of it."""
+        weight = weight_of(self.model, name)
+        mask = torch.empty(weight.shape, dtype=torch.bool)
+        # views as [outputs, offsets of a kernel, inputs]
+        there, stays = (each.t() if inputs_first(owner_of_layer(self.model, name)) else each.movedim(1, -1) for each in (weight, mask))
+        new, kept = reconstruct(there.float().flatten(1), seen.of(name), self.goals[name])
+        there.copy_(new.view(there.shape))
+        stays.copy_(kept.view(there.shape))
+        return mask
+
+
+def _stop(*_: object) -> None:
+    """Stop a forward pass."""
+    raise Reached

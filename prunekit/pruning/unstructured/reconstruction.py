@@ -1,0 +1,130 @@
+"""SparseGPT on one layer: what goes is chosen by its effect on the layer's output, and what stays makes up for it.
+
+Frantar and Alistarh 2023, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot; arXiv:2301.00774.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BLOCK = 128
+"""Columns whose errors are made up for within themselves before they are passed on."""
+DAMPING = 0.01
+"""Of the mean of the diagonal, what is added to it."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How much goes from a layer.
+
+    Attributes
+    ----------
+    count : int
+        How many weights go, where there is no pattern; those that are zero already among them.
+    pattern : tuple of int, optional
+        N and M: of every M consecutive columns N stay.
+    by_row : bool
+        Whether every row loses as many, rather than the layer as a whole.
+    """
+
+    count: int = 0
+    pattern: tuple[int, int] | None = None
+    by_row: bool = False
+
+
+def reconstruct(weight: Tensor, product: Tensor, goal: Goal, *, block: int = BLOCK, damping: float = DAMPING) -> tuple[Tensor, Tensor]:
+    """Prune a matrix so that its products with the inputs change as little as can be.
+
+    Columns are gone through from the first to the last. Which weights of a block of columns go is decided when it is reached, on the
+    weights as they are by then: those of the lowest ``w**2 / d**2``, with ``d`` the column's diagonal in the Cholesky factor of the
+    inverse of X'X. What a column loses is made up for by the columns behind it.
+
+    Parameters
+    ----------
+    weight : Tensor, shape [rows, columns]
+        Float32; not modified.
+    product : Tensor, shape [columns, columns] or [rows]
+        X'X of the inputs. Where each row meets one input alone there is nothing to make up for it.
+    goal : Goal
+        How much goes.
+    block, damping
+        As `BLOCK` and `DAMPING`.
+
+    Returns
+    -------
+    tuple of Tensor
+        The new weight, zero where it was removed, and which weights stay.
+    """
+    if product.dim() == 1:
+        score = weight.square() * product[:, None]
+        if goal.pattern:
+            parts = zip(torch.split(score, goal.pattern[1], 1), torch.split(weight == 0, goal.pattern[1], 1), strict=True)
+            kept = torch.cat([_pattern(each, zero, *goal.pattern) for each, zero in parts], 1)
+        else:
+            kept = _kept(score, weight == 0, goal, goal.count)
+        return weight.masked_fill(~kept, 0), kept
+    w, zero = weight.clone(), weight == 0
+    kept = torch.ones_like(zero)
+    factor, there = _factor(product, damping), product.diagonal() > 0
+    m = goal.pattern[1] if goal.pattern else 1
+    block = max(block // m, 1) * m
+    columns, gone = weight.shape[1], 0
+    for start in range(0, columns, block):
+        end = min(start + block, columns)
+        part, own, errors = w[:, start:end].clone(), factor[start:end, start:end], torch.zeros_like(w[:, start:end])
+        diagonal = own.diagonal()
+        if goal.pattern is None:
+            wanted = round(goal.count * end / columns) - gone
+            score = part.square() / diagonal.square() * there[start:end]
+            kept[:, start:end] = _kept(score, zero[:, start:end], goal, wanted)
+            gone += int((~kept[:, start:end]).sum())
+        for i in range(end - start):
+            if goal.pattern is not None and i % m == 0:
+                span = slice(start + i, min(start + i + m, end))
+                score = part[:, i : i + m].square() / diagonal[i : i + m].square() * there[span]
+                kept[:, span] = _pattern(score, zero[:, span], *goal.pattern)
+            stays = kept[:, start + i]
+            errors[:, i] = torch.where(stays, 0, part[:, i]) / diagonal[i]
+            part[:, i:] -= errors[:, i : i + 1] * own[i, i:]
+        w[:, start:end] = part
+        w[:, end:] -= errors @ factor[start:end, end:]
+    return w.masked_fill(~kept, 0), kept
+
+
+def _factor(product: Tensor, damping: float) -> Tensor:
+    """Return the upper Cholesky factor of the inverse of X'X; an input that is never there is alone."""
+    damped = product.double()
+    diagonal = damped.diagonal()
+    dead = diagonal == 0
+    diagonal += damping * diagonal.mean() + dead
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return factor.float()
+
+
+def _kept(score: Tensor, zero: Tensor, goal: Goal, wanted: int) -> Tensor:
+    """Return which weights of a block stay where so many go: no fewer than are zero already."""
+    ranked = score.masked_fill(zero, -1)
+    wanted = min(max(wanted, int(zero.sum())), score.numel())
+    kept = torch.ones_like(zero)
+    if not goal.by_row:
+        lowest = ranked.flatten().topk(wanted, largest=False).indices
+        kept.view(-1)[lowest] = False
+        return kept
+    each, more = divmod(wanted, len(score))
+    order = ranked.sort(dim=1, stable=True).indices
+    counts = torch.full((len(score), 1), each)
+    counts[:more] += 1
+    places = torch.arange(score.shape[1]).expand_as(order)
+    return kept.scatter_(1, order, places >= counts) & ~zero
+
+
+def _pattern(score: Tensor, zero: Tensor, n: int, m: int) -> Tensor:
+    """Return which of M columns stay in each row: the N best, all of what is no whole M."""
+    if score.shape[1] < m:
+        return ~zero
+    lowest = score.masked_fill(zero, -1).topk(m - n, dim=1, largest=False).indices
+    return torch.ones_like(zero).scatter_(1, lowest, False) & ~zero
