@@ -31,7 +31,7 @@ from prunekit.tasks.input_form import answer, zeros
 SCALED = "a number that follows the width"
 PROVED = ("torch", "torchvision")  # libraries whose layers read all sizes from what they get, but for those that take an axis apart
 TURNS = 8  # passes of the dense model, to see which numbers it draws by chance
-Hold = Callable[[Ids, str], ChannelGraph]
+Hold = Callable[[ChannelGraph, Ids, str], ChannelGraph]
 Draw = Callable[[Group], Ids]
 
 
@@ -53,7 +53,7 @@ def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph
     graph : ChannelGraph
         As its operations say.
     hold : callable
-        ``(atoms, reason) -> ChannelGraph``: the couplings without these units.
+        ``(graph, atoms, reason) -> ChannelGraph``: the couplings without these units.
     """
     if not graph.groups or not _may_hold_sizes(model, graph):
         return graph
@@ -62,7 +62,7 @@ def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph
         while (failed := stage.failure(graph, graph.groups, draw)) is not None:
             culprit, (reason, where) = _culprit(stage, graph, draw, failed)
             alike = [group for group in alike_groups(model, graph, culprit, where) if stage.failure(graph, (group,), draw) is not None]
-            graph = hold(np.concatenate([group.atoms for group in (culprit, *alike)]), reason)
+            graph = hold(graph, np.concatenate([group.atoms for group in (culprit, *alike)]), reason)
             if not graph.groups:
                 return graph
     return graph

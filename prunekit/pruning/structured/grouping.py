@@ -58,12 +58,13 @@ def _found(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
     """Observe, solve and name; then rehearse."""
     facts = observe(model, shape)
 
-    return rehearsed(model, _solved(model, shape, facts), lambda atoms, reason: _held(model, shape, facts, atoms, reason))
+    return rehearsed(model, _solved(model, shape, facts), lambda graph, atoms, reason: _held(model, shape, facts, (graph, atoms), reason))
 
 
-def _held(model: nn.Module, shape: tuple[int, ...], facts: Facts, atoms: Ids, reason: str) -> ChannelGraph:
-    """Keep some units whole and solve again."""
-    facts.variables.freeze(atoms, reason)
+def _held(model: nn.Module, shape: tuple[int, ...], facts: Facts, units: tuple[ChannelGraph, Ids], reason: str) -> ChannelGraph:
+    """Keep some units whole and solve again: with all that was one with them, though by way of an OR that is none any more."""
+    graph, atoms = units
+    facts.variables.freeze(np.flatnonzero(np.isin(graph.solution.label, atoms)), reason)
     return _solved(model, shape, facts)
 
 
@@ -83,7 +84,7 @@ def hold(model: nn.Module, graph: ChannelGraph, atoms: Ids, reason: str) -> Chan
     """
     variables = graph.facts.variables
     variables = replace(variables, ties=list(variables.ties), ors=list(variables.ors), frozen=list(variables.frozen))
-    found = _held(model, graph.input_shape, replace(graph.facts, variables=variables), atoms, reason)
+    found = _held(model, graph.input_shape, replace(graph.facts, variables=variables), (graph, atoms), reason)
     known = _traced.get(model, {})
     known.update({key: found for key, value in known.items() if value is graph})
     return found
