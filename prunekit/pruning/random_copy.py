@@ -10,6 +10,7 @@ from prunekit.models.meta_copy import copied
 
 SEED = 20_240_917
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+POOL = 1_048_573  # values, a prime number: in a larger model the noise is this long, and no two rows of a matrix begin at one place of it
 LOOKED_AT = 2**16  # values: of a larger parameter nobody asks whether all are positive
 LEAST_CENTRE = 0.05
 
@@ -34,7 +35,7 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False) -> 
     memo: dict[int, object] = {
         id(p): nn.Parameter(torch.empty_like(p), requires_grad=False) for p in model.parameters() if p.is_floating_point()
     }
-    other, noise = copied(model, memo).eval(), torch.Generator().manual_seed(seed)
+    other, noise = copied(model, memo).eval(), _Noise(seed, sum(p.numel() for p in model.parameters()))
     done = set[int]()  # a parameter that several modules share is one
     with torch.no_grad():
         for old_module, module in zip(model.modules(), other.modules(), strict=True):
@@ -46,13 +47,13 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False) -> 
     return other
 
 
-def _draw(modules: tuple[nn.Module, nn.Module], name: str, noise: torch.Generator, *, like_own: bool) -> None:
+def _draw(modules: tuple[nn.Module, nn.Module], name: str, noise: _Noise, *, like_own: bool) -> None:
     """Fill one tensor of the second module."""
     old, new = (getattr(module, name).detach() for module in modules)
     weight = isinstance(getattr(modules[1], name), nn.Parameter)
     if isinstance(modules[1], NORMS):
         positive = name in ("weight", "running_var")
-        _fill(new, noise, 1.0 if positive else 0.0, 0.25 if positive else 0.3)
+        noise.fill(new, 1.0 if positive else 0.0, 0.25 if positive else 0.3)
         return
     if not weight and _looked_up(old):
         return
@@ -60,23 +61,37 @@ def _draw(modules: tuple[nn.Module, nn.Module], name: str, noise: torch.Generato
     if not (weight and matrix and not like_own) and 0 < old.numel() <= LOOKED_AT and _positive(old):
         mean = float(old.float().mean())
         centre = mean if mean >= LEAST_CENTRE else 0.3
-        _fill(new, noise, centre, 0.25 * centre)
+        noise.fill(new, centre, 0.25 * centre)
     elif like_own and old.numel() > 1:
         centre, spread = float(old.float().mean()), float(old.float().std())
-        _fill(new, noise, centre, spread if spread > 0 else 0.02)
+        noise.fill(new, centre, spread if spread > 0 else 0.02)
     elif matrix:
-        _fill(new, noise, 0.0, (1 / max(new[0].numel(), 1)) ** 0.5)
+        noise.fill(new, 0.0, (1 / max(new[0].numel(), 1)) ** 0.5)
     else:
-        _fill(new, noise, 0.0, 0.3)
+        noise.fill(new, 0.0, 0.3)
 
 
-def _fill(tensor: Tensor, noise: torch.Generator, centre: float, spread: float) -> None:
-    """Fill with uniform noise of a mean and a standard deviation."""
-    half = spread * 3**0.5
-    if tensor.is_cpu and tensor.is_contiguous() and tensor.dtype == torch.float32:
-        tensor.uniform_(centre - half, centre + half, generator=noise)
-    else:
-        tensor.copy_(torch.empty(tensor.shape).uniform_(centre - half, centre + half, generator=noise))
+class _Noise:
+    """Uniform noise by a seed; for a large model the same stretch of it over and over, from another place in each tensor."""
+
+    def __init__(self, seed: int, numbers: int) -> None:
+        self.source = torch.Generator().manual_seed(seed)
+        self.pool = torch.empty(POOL).uniform_(-(3**0.5), 3**0.5, generator=self.source) if numbers > POOL else None
+
+    def fill(self, tensor: Tensor, centre: float, spread: float) -> None:
+        """Fill a tensor with values of a mean and a standard deviation."""
+        plain, half = tensor.is_cpu and tensor.is_contiguous() and tensor.dtype == torch.float32, spread * 3**0.5
+        if plain and self.pool is not None:
+            flat, place = tensor.view(-1), int(torch.randint(POOL, (), generator=self.source))
+            for start in range(-place, flat.numel(), POOL):
+                piece = flat[max(start, 0) : start + POOL]
+                torch.mul(self.pool[max(-start, 0) :][: piece.numel()], spread, out=piece)
+                if centre:
+                    piece.add_(centre)
+        elif plain:
+            tensor.uniform_(centre - half, centre + half, generator=self.source)
+        else:
+            tensor.copy_(torch.empty(tensor.shape).uniform_(centre - half, centre + half, generator=self.source))
 
 
 def _positive(values: Tensor) -> bool:

@@ -288,13 +288,19 @@ def test_effective_macs_of_a_masked_model():
     assert dense.macs - result.after.effective_macs == layer // 2 and result.after.macs == dense.macs
 
 
-@pytest.mark.parametrize("flat", [False, True])
-def test_a_large_model_is_proved_on_smaller_images_where_it_takes_them(flat, monkeypatch):
-    from prunekit.pruning import proof as module
+@pytest.mark.parametrize("kind", ["pooled", "flat", "branching"])
+def test_a_model_is_proved_on_smaller_images_on_which_it_does_the_same(kind, monkeypatch):
+    from prunekit.pruning import proof_inputs as module
 
-    monkeypatch.setattr(module, "MOST_MACS", 1)
+    monkeypatch.setattr(module, "LEAST_MACS", 1)
     monkeypatch.setattr(module, "LEAST_SIDE", 3)
-    end = [nn.Flatten(), nn.Linear(5 * 144, 4)] if flat else [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)]
+
+    class Branching(nn.Module):
+        def forward(self, x):
+            return x.relu() if x.shape[-1] > 6 else x
+
+    end = [nn.Flatten(), nn.Linear(5 * 144, 4)] if kind == "flat" else [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)]
+    end = [Branching(), *end] if kind == "branching" else end
     net = nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), Residual(6, 4), nn.Conv2d(6, 5, 1), *end).eval()
     spec = PruneSpec(mode="structured", sparsity=0.4, layers=prunable_layers(net))
     plan = ChannelRanking.of(net, spec, trace(net, (2, 12, 12))).cut()
@@ -306,5 +312,5 @@ def test_a_large_model_is_proved_on_smaller_images_where_it_takes_them(flat, mon
         return small
 
     assert prove(net, plan, surgery=surgery).passed
-    assert set(seen) == {(1, 2, 12, 12) if flat else (1, 2, 3, 3)}
+    assert set(seen) == {(1, 2, 3, 3) if kind == "pooled" else (1, 2, 12, 12)}
     assert not prove(net, plan, surgery=lambda model, plan: model).passed
