@@ -9,7 +9,7 @@ from prunekit.config import choices
 from prunekit.config.choices import CRITERIA, NEEDS_DATA, SEEDED
 from prunekit.config.fields import setting
 from prunekit.config.kinds import Number, OneOf, Pattern, Share, Whole, YesNo
-from prunekit.config.several_kinds import JointShares, Names, Several, Shares
+from prunekit.config.several_kinds import Indices, JointShares, Names, Several, Shares
 
 Layer = TypeVar("Layer")
 
@@ -155,4 +155,12 @@ class PruneFields(Generic[Layer]):
     normaliser: str = setting(
         "mean", NORMALISER, "Scores over", "what of its layer a channel's score is taken relative to, before it is joined", when=STRUCTURED
     )
+    indices: tuple[tuple[Any, tuple[int, ...]], ...] = setting(
+        (), Indices(), "Named channels", "remove these outputs of a layer, from 0, with all that is coupled to them, and nothing else",
+        address="", when=STRUCTURED,
+    )  # fmt: skip
+    soft: bool = setting(
+        False, YesNo(), "Keep the shape", "let the channels that go become zero instead of removing them: soft pruning",
+        address="", when=STRUCTURED,
+    )  # fmt: skip
     seed: int = setting(0, Whole(0, (0, 2**53 - 1)), "Seed", "seed of whatever is random", when=BY_CHANCE)

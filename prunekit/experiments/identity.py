@@ -70,7 +70,7 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
 def _named(spec: PruneSpec) -> dict[str, Any]:
     """Return what a setting says; what came later and is left out changes no name that was given before."""
     later = {"units": None, "depth": 0.0, "blocks": None, "consumers": False, "reduction": "mean", "normaliser": "mean"}
-    later["shares"] = {}
+    later |= {"shares": {}, "indices": {}, "soft": False}
     return {name: value for name, value in spec.to_dict().items() if name not in later or value != later[name]}
 
 
@@ -179,7 +179,7 @@ def trained_on(data: Any, spec: PruneSpec | None, recovery: Recovery | None) -> 
     parts: dict[str, str] = {}
     if spec is not None and spec.criterion in NEEDS_DATA:
         parts["scored"] = data_hash(scoring_split(data)[0])
-    if recovery is not None and recovery.active:
+    if recovery is not None and recovery.learns:
         chosen = ("train", "validation") if recovery.epochs else ("train",)
         parts |= {name: data_hash(getattr(data, name)) for name in chosen if getattr(data, name) is not None}
     return digest(parts) if parts else ""
