@@ -38,7 +38,19 @@ if TYPE_CHECKING:
         remove_parametrizations,
         write_folder,
     )
-    from prunekit.pruning import CoupledGroup, PruneResult, agp, groups, iterative, linear, masks_at, prune, prune_indices, tighten
+    from prunekit.pruning import (
+        CoupledGroup,
+        PruneResult,
+        agp,
+        groups,
+        iterative,
+        linear,
+        load_plugin,
+        masks_at,
+        prune,
+        prune_indices,
+        tighten,
+    )
     from prunekit.training import fine_tune, prune_and_recover, recalibrate, train
 
 _HOME = {
@@ -55,6 +67,7 @@ _HOME = {
         "groups",
         "iterative",
         "linear",
+        "load_plugin",
         "masks_at",
         "prune",
         "prune_indices",
@@ -89,6 +102,7 @@ __all__ = [
     "list_models",
     "load_data",
     "load_model",
+    "load_plugin",
     "masks_at",
     "measure_latency",
     "predict",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from prunekit.config import choices
-from prunekit.config.choices import CRITERIA, NEEDS_DATA, SEEDED
+from prunekit.config.choices import NEEDS_DATA, SEEDED
 from prunekit.config.fields import setting
 from prunekit.config.kinds import Number, OneOf, Pattern, Share, Whole, YesNo
 from prunekit.config.several_kinds import Indices, JointShares, Names, Several, Shares
@@ -47,6 +47,7 @@ UNITS = OneOf(
     },
 )
 TARGET = OneOf(dict(zip(choices.TARGETS, ("Channels", "Parameters", "MACs"), strict=True)))
+CRITERION = OneOf(choices.LiveTitles())
 REDUCTION = OneOf(
     dict(zip(choices.REDUCTIONS, ("Mean", "Largest", "Product", "First layer", "Sum"), strict=True)),
     {
@@ -90,9 +91,7 @@ class PruneFields(Generic[Layer]):
         None, Number(least=0), "Threshold", "remove what scores below it instead, in the criterion's unit (1 is an average channel)",
         address="", when=SHARED_OUT,
     )  # fmt: skip
-    criterion: str = setting(
-        "l1", OneOf({name: name for name in CRITERIA}), "Criterion", f"how importance is scored; {', '.join(NEEDS_DATA)} need training data"
-    )
+    criterion: str = setting("l1", CRITERION, "Criterion", f"how importance is scored; {', '.join(NEEDS_DATA)} need training data")
     scope: str = setting(
         "", SCOPE, "Scope", "rank all layers together, take the same share of each, or share out by their shapes",
         usual="global; nm is uniform", when=SHARED_OUT,

@@ -22,6 +22,7 @@ from prunekit.local_code.factories import is_factory, packages_of
 from prunekit.models.info import info
 from prunekit.models.state import state_hash
 from prunekit.models.timm_models import PREFIX as TIMM
+from prunekit.pruning.plugins import plugin_code
 from prunekit.tasks.registry import DEFAULT, TASKS
 from prunekit.tasks.resolver import resolve
 
@@ -64,7 +65,8 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
         Which images the criterion or the recovery looked at, as `trained_on` says.
     """
     plain = None if recovery is None or not recovery.active else recovery.to_dict()
-    return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on})
+    own = {"plugins": plugin_code(spec)} if spec is not None and plugin_code(spec) else {}
+    return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on} | own)
 
 
 def _named(spec: PruneSpec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from prunekit.pruning.api import carry_out, graph_of, groups, layer_results, mask, planned_counts, prune, prune_indices, sample_shape
 from prunekit.pruning.coupled_groups import CoupledGroup, Member
 from prunekit.pruning.layer_selection import chosen_layers, default_layers, protected_layers
+from prunekit.pruning.plugins import Plugin, load_plugin
 from prunekit.pruning.proof import Proof, prove
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
@@ -34,6 +35,7 @@ __all__ = [
     "Member",
     "PatternRanking",
     "Plan",
+    "Plugin",
     "Proof",
     "PruneResult",
     "Ranking",
@@ -49,6 +51,7 @@ __all__ = [
     "iterative",
     "layer_results",
     "linear",
+    "load_plugin",
     "mask",
     "masked_copy",
     "masks_at",
