@@ -38,7 +38,19 @@ if TYPE_CHECKING:
         remove_parametrizations,
         write_folder,
     )
-    from prunekit.pruning import PruneResult, agp, iterative, linear, masks_at, prune, tighten
+    from prunekit.pruning import (
+        CoupledGroup,
+        PruneResult,
+        agp,
+        groups,
+        iterative,
+        linear,
+        load_plugin,
+        masks_at,
+        prune,
+        prune_indices,
+        tighten,
+    )
     from prunekit.training import fine_tune, prune_and_recover, recalibrate, train
 
 _HOME = {
@@ -48,13 +60,26 @@ _HOME = {
     "prunekit.evaluation": ("Evaluation", "Progress", "compare", "evaluate", "predict", "sizes", "sweep"),
     "prunekit.latency": ("Candidate", "measure_latency"),
     "prunekit.models": ("info", "list_models", "load_model", "read_folder", "remove_parametrizations", "write_folder"),
-    "prunekit.pruning": ("PruneResult", "agp", "iterative", "linear", "masks_at", "prune", "tighten"),
+    "prunekit.pruning": (
+        "CoupledGroup",
+        "PruneResult",
+        "agp",
+        "groups",
+        "iterative",
+        "linear",
+        "load_plugin",
+        "masks_at",
+        "prune",
+        "prune_indices",
+        "tighten",
+    ),
     "prunekit.training": ("fine_tune", "prune_and_recover", "recalibrate", "train"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Candidate",
+    "CoupledGroup",
     "DataId",
     "Evaluation",
     "ModelId",
@@ -70,17 +95,20 @@ __all__ = [
     "compare",
     "evaluate",
     "fine_tune",
+    "groups",
     "info",
     "iterative",
     "linear",
     "list_models",
     "load_data",
     "load_model",
+    "load_plugin",
     "masks_at",
     "measure_latency",
     "predict",
     "prune",
     "prune_and_recover",
+    "prune_indices",
     "read_folder",
     "recalibrate",
     "register_data",

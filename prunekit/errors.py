@@ -83,6 +83,10 @@ class OutOfReach(PruningError):
         return error
 
 
+class PluginError(PrunekitError):
+    """A file with criteria or rules of the user's own could not be taken in."""
+
+
 class ProofError(PruningError):
     """Physically removing channels did not give what zeroing them gives: the result is withheld."""
 

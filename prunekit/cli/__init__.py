@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import os
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     """Parse and carry out; whatever models and libraries print on the way goes to stderr."""
+    _plugins(argv)
     args = build_parser().parse_args(argv)
     module = importlib.import_module(f"prunekit.cli.{args.module}")  # torch is only loaded by commands that need it
     with contextlib.redirect_stdout(sys.stderr):
@@ -42,6 +44,19 @@ def _run(argv: Sequence[str] | None) -> int:
     if text:
         _write(text)
     return 0
+
+
+def _plugins(argv: Sequence[str] | None) -> None:
+    """Load the plugins that are named before the other flags are read, whose values they may add to."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--plugin", action="append", default=[], nargs="?")
+    named = list(filter(None, first.parse_known_args(argv)[0].plugin))
+    if named or os.environ.get("PRUNEKIT_PLUGINS"):
+        from prunekit.pruning.plugins import load_named, load_plugin  # noqa: PLC0415 (it needs torch, and most commands name none)
+
+        load_named()
+        for path in named:
+            load_plugin(path)
 
 
 def _write(text: str) -> None:

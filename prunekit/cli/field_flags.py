@@ -9,7 +9,7 @@ from typing import Any
 from prunekit.config.fields import Setting, table
 from prunekit.config.kinds import Number, OneOf, Share, Whole, YesNo
 from prunekit.config.recovery import Recovery
-from prunekit.config.several_kinds import Names, Numbers, Several, Shares, Titles
+from prunekit.config.several_kinds import Indices, Names, Numbers, Several, Shares, Titles
 from prunekit.errors import PrunekitError, SpecError
 
 
@@ -61,6 +61,14 @@ def _pair(text: str) -> tuple[str, float]:
     return name, NUMBER(value)
 
 
+def _outputs(text: str) -> tuple[str, tuple[int, ...]]:
+    """Read ``layer=index,index``."""
+    name, sign, value = text.rpartition("=")
+    if not sign or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form layer=index,index, as in conv1=0,5")
+    return name, WHOLES(value)
+
+
 def _how(row: Setting) -> dict[str, Any]:
     """Return how the value of a field is read."""
     match row.kind:
@@ -74,6 +82,8 @@ def _how(row: Setting) -> dict[str, Any]:
             how = {"type": NUMBER}
         case Share():
             how = {"type": share(row)}
+        case Indices():
+            how = {"type": _outputs, "action": "append"}
         case Shares():
             how = {"type": _pair, "action": "append"}
         case Numbers():

@@ -100,6 +100,8 @@ def _command(commands: Any, name: str, module: str, help_text: str) -> argparse.
     parser: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text, formatter_class=_AsWritten)
     parser.epilog = contract.text() if name in TAKE_OWN else None
     parser.set_defaults(module=module, function=name)
+    about = "add the criteria and operator rules of a file of your own; repeatable; docs/methods.md shows one"
+    parser.add_argument("--plugin", action="append", metavar="FILE", help=about)
     return parser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -20,13 +21,45 @@ class _Criterion(Protocol):
 # criteria and runtimes stand above, and are asked for by name: their modules declare them without loading torch
 _CRITERIA: dict[str, _Criterion] = importlib.import_module("prunekit.criteria.methods").CRITERIA
 
+
+class Live(Sequence[str]):
+    """The names of those criteria for which something holds, as they are now: a plugin may add some."""
+
+    def __init__(self, holds: Callable[[_Criterion], Any]) -> None:
+        self._holds = holds
+
+    def _now(self) -> tuple[str, ...]:
+        return tuple(name for name, each in _CRITERIA.items() if self._holds(each))
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._now()[index]
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+
+class LiveTitles(Mapping[str, str]):
+    """Every criterion's name, under itself."""
+
+    def __getitem__(self, name: str) -> str:
+        if name not in _CRITERIA:
+            raise KeyError(name)
+        return name
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_CRITERIA)
+
+    def __len__(self) -> int:
+        return len(_CRITERIA)
+
+
+WEIGHT_CRITERIA = Live(lambda each: each.weight)
+CHANNEL_CRITERIA = Live(lambda each: each.channel)
+CRITERIA = Live(lambda each: True)
+NEEDS_DATA = Live(lambda each: each.needs_data)
+SEEDED = Live(lambda each: each.needs_data or each.random)  # the seed orders images, too
+WITH_READERS = Live(lambda each: each.channel and each.carrier == "layer" and not each.random)
 MODES = ("unstructured", "nm", "structured")
-WEIGHT_CRITERIA = tuple(name for name, each in _CRITERIA.items() if each.weight)
-CHANNEL_CRITERIA = tuple(name for name, each in _CRITERIA.items() if each.channel)
-CRITERIA = tuple(_CRITERIA)
-NEEDS_DATA = tuple(name for name, each in _CRITERIA.items() if each.needs_data)
-SEEDED = tuple(name for name, each in _CRITERIA.items() if each.needs_data or each.random)  # the seed orders images, too
-WITH_READERS = tuple(name for name in CHANNEL_CRITERIA if _CRITERIA[name].carrier == "layer" and not _CRITERIA[name].random)
 REDUCTIONS = ("mean", "max", "prod", "first", "sum")
 NORMALISERS = ("none", "mean", "max", "sum", "range", "gaussian")
 SCOPES = ("global", "uniform", "erk", "row", "isomorphic")
@@ -63,7 +96,7 @@ def refusal(mode: str, criterion: str, scope: str) -> str | None:
     return None
 
 
-def criteria_of(mode: str) -> tuple[str, ...]:
+def criteria_of(mode: str) -> Sequence[str]:
     """Return the criteria that a mode offers."""
     return CHANNEL_CRITERIA if mode == "structured" else WEIGHT_CRITERIA
 

@@ -7,13 +7,13 @@ A field is one line of a frozen dataclass:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prunekit.errors import PrunekitError, SpecError
 
-Condition = Mapping[str, tuple[Any, ...] | None]
+Condition = Mapping[str, Sequence[Any] | None]
 """Other fields, and the values that they must have; None for any that is not nothing."""
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from prunekit.config import choices
-from prunekit.config.choices import CRITERIA, NEEDS_DATA, SEEDED
+from prunekit.config.choices import NEEDS_DATA, SEEDED
 from prunekit.config.fields import setting
 from prunekit.config.kinds import Number, OneOf, Pattern, Share, Whole, YesNo
-from prunekit.config.several_kinds import JointShares, Names, Several, Shares
+from prunekit.config.several_kinds import Indices, JointShares, Names, Several, Shares
 
 Layer = TypeVar("Layer")
 
@@ -51,6 +51,7 @@ UNITS = OneOf(
     },
 )
 TARGET = OneOf(dict(zip(choices.TARGETS, ("Channels", "Parameters", "MACs"), strict=True)))
+CRITERION = OneOf(choices.LiveTitles())
 REDUCTION = OneOf(
     dict(zip(choices.REDUCTIONS, ("Mean", "Largest", "Product", "First layer", "Sum"), strict=True)),
     {
@@ -94,9 +95,7 @@ class PruneFields(Generic[Layer]):
         None, Number(least=0), "Threshold", "remove what scores below it instead, in the criterion's unit (1 is an average channel)",
         address="", when=SHARED_OUT,
     )  # fmt: skip
-    criterion: str = setting(
-        "l1", OneOf({name: name for name in CRITERIA}), "Criterion", f"how importance is scored; {', '.join(NEEDS_DATA)} need training data"
-    )
+    criterion: str = setting("l1", CRITERION, "Criterion", f"how importance is scored; {', '.join(NEEDS_DATA)} need training data")
     scope: str = setting(
         "", SCOPE, "Scope", "rank all layers together, take the same share of each or of each output, or share out by their shapes",
         usual="global; nm is uniform", when=SHARED_OUT,
@@ -159,4 +158,12 @@ class PruneFields(Generic[Layer]):
     normaliser: str = setting(
         "mean", NORMALISER, "Scores over", "what of its layer a channel's score is taken relative to, before it is joined", when=STRUCTURED
     )
+    indices: tuple[tuple[Any, tuple[int, ...]], ...] = setting(
+        (), Indices(), "Named channels", "remove these outputs of a layer, from 0, with all that is coupled to them, and nothing else",
+        address="", when=STRUCTURED,
+    )  # fmt: skip
+    soft: bool = setting(
+        False, YesNo(), "Keep the shape", "let the channels that go become zero instead of removing them: soft pruning",
+        address="", when=STRUCTURED,
+    )  # fmt: skip
     seed: int = setting(0, Whole(0, (0, 2**53 - 1)), "Seed", "seed of whatever is random", when=BY_CHANCE)

@@ -50,7 +50,7 @@ class Recovery(RecoveryFields):
             raise SpecError(
                 f"{named('schedule')} {self.schedule!r} rises over several cuts: set {named('steps')} to at least 2, or choose one-shot"
             )
-        elif self.epochs < self.steps:
+        elif 0 < self.epochs < self.steps:
             raise SpecError(
                 f"{named('schedule')} {self.schedule!r} fine-tunes after each of {self.steps} cuts and has {self.epochs} epochs for that: "
                 f"set {named('epochs')} to at least {self.steps}, or take fewer {named('steps')}"
@@ -63,6 +63,11 @@ class Recovery(RecoveryFields):
     @property
     def active(self) -> bool:
         """Whether anything is done at all."""
+        return self.recalibrate or self.epochs > 0 or self.steps > 1
+
+    @property
+    def learns(self) -> bool:
+        """Whether it looks at training data: cuts in several steps alone do not."""
         return self.recalibrate or self.epochs > 0
 
     def shares(self) -> tuple[int, ...]:
@@ -81,7 +86,7 @@ class Recovery(RecoveryFields):
         words = ["recalibrated"] if self.recalibrate else []
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         if self.schedule != "one-shot":
-            words += [NAMES[self.schedule], epochs]
+            words += [NAMES[self.schedule], epochs if self.epochs else f"{self.steps} cuts"]
         elif self.epochs:
             words.append(f"fine-tuned {epochs}")
         return ", ".join([*words, "distilled"] if self.distill else words)

@@ -16,7 +16,7 @@ SCHEDULE = OneOf(
         "one-shot": "one cut, then all epochs",
         "iterative": "every cut removes the same share of what is left (Han et al. 2015)",
         "agp": "much at first, ever less later (Zhu and Gupta 2017)",
-        "linear": "the same amount at every cut. The gradual ones fine-tune after every cut and need at least one epoch for each",
+        "linear": "the same amount at every cut. The gradual ones fine-tune after every cut and need one for each, or none at all",
     },
 )
 SEED = Whole(0, (0, 2**53 - 1))
@@ -25,7 +25,7 @@ IMAGES = Whole(0, (0, 10_000_000), 500)
 TUNED = {"epochs": None}
 ACTIVE = (TUNED, {"recalibrate": None})
 NOWHERE: dict[str, Any] = {"flag": "", "address": ""}
-GRADUAL = {"epochs": None, "schedule": ("iterative", "agp", "linear")}
+GRADUAL = {"schedule": ("iterative", "agp", "linear")}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class RecoveryFields:
         2.0, Number(above=0, screen=(0.1, 100), step=0.5), "Temperature", "softens the predictions that are distilled",
         when={"epochs": None, "distill": None},
     )  # fmt: skip
-    schedule: str = setting("one-shot", SCHEDULE, "Schedule", "cut once, or ever further with fine-tuning after each cut", when=TUNED)
+    schedule: str = setting(
+        "one-shot", SCHEDULE, "Schedule", "cut once, or ever further, each cut scored anew, with its share of the epochs after it"
+    )
     steps: int = setting(1, Whole(1, (2, 100)), "Steps", "cuts of a gradual schedule", when=GRADUAL)
     train_images: int = setting(
         0, IMAGES, "Samples to train on", "fine-tune on a fixed stratified subset: quicker, and not as good", usual="all", when=TUNED

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from prunekit.config import validation
 from prunekit.config.kinds import Kind, OneOf, Share, Whole
 from prunekit.errors import SpecError, named
 
@@ -135,6 +136,33 @@ class Shares(Kind):
 
     def words(self, option: str, value: Any) -> list[str]:
         return [word for layer, share in value for word in (option, f"{layer}={share!r}")]
+
+
+@dataclass(frozen=True)
+class Indices(Kind):
+    """Whole numbers from 0 for each of some layers: a mapping or pairs, kept as sorted pairs."""
+
+    metavar = "layer=I[,I]"
+    allowed = "a mapping of layer names to lists of whole numbers from 0, as in {'conv1': [0, 5]}"
+
+    def __call__(self, name: str, value: object) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        try:
+            pairs = [(layer, sorted(set(found))) for layer, found in (value.items() if isinstance(value, Mapping) else cast(Any, value))]
+        except (TypeError, ValueError):
+            raise self.wrong(name, value) from None
+        good = all(isinstance(layer, str) and layer and found for layer, found in pairs)
+        if not good or len({layer for layer, _ in pairs}) < len(pairs):
+            raise self.wrong(name, value)
+        return tuple(sorted((layer, tuple(validation.whole(f"{name}[{layer}]", i, 0) for i in found)) for layer, found in pairs))
+
+    def text(self, value: Any) -> str:
+        return "; ".join(f"{layer} {', '.join(map(str, found))}" for layer, found in value) or "none"
+
+    def plain(self, value: Any) -> dict[str, list[int]]:
+        return {layer: list(found) for layer, found in value}
+
+    def words(self, option: str, value: Any) -> list[str]:
+        return [word for layer, found in value for word in (option, f"{layer}={','.join(map(str, found))}")]
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,8 @@ class PruneSpec(PruneFields[str]):
 
     def _check_amount(self) -> None:
         """Check sparsity and threshold."""
+        if self.indices:
+            self._check_named()
         if self.threshold is None:
             if self.sparsity is None:
                 self._put(sparsity=0.0 if self.depth else 0.5)
@@ -121,6 +123,15 @@ class PruneSpec(PruneFields[str]):
         if self.target in ("params", "macs"):
             counts = f"{named('target')} {self.target!r} counts a {SPARSITY}"
             raise SpecError(f"{counts}: give a {SPARSITY} instead of a {THRESHOLD}, or leave the target out")
+
+    def _check_named(self) -> None:
+        """Refuse what says how much goes beside the channels that are named."""
+        others = ("overrides", "shares", "caps", "cap_all", "layers", "blocks", "units", "threshold")
+        told = [name for name in others if getattr(self, name) not in {None, ()}]
+        told += ["sparsity"] if self.sparsity else []
+        if told:
+            raise SpecError(f"{named('indices')} say what goes, and nothing else does: leave {', '.join(map(named, told))} out")
+        self._put(sparsity=0.0)
 
     def cap(self, layer: str) -> float:
         """Return the largest share that may go from a layer, 0 to 1."""

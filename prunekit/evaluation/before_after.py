@@ -91,7 +91,7 @@ def assess(
     if split is not None:
         dense = baseline or evaluate(model, split, progress=progress.step(0, 2))
         pruned = evaluate(result.model, split, progress=progress.step(1, 2))
-    wide = None if result.plan is None else widened(model, result.model, result.plan)
+    wide = None if result.plan is None or result.spec.soft else widened(model, result.model, result.plan)
     after = sizes(result.model, zeroed=wide, gzip=gzip, exact=exact, progress=progress)
     return Assessment(
         Snapshot(result.before, known or sizes(model, gzip=gzip, exact=exact, progress=progress), dense),

@@ -23,6 +23,7 @@ from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.info import info
 from prunekit.models.state import state_hash
 from prunekit.models.timm_models import PREFIX as TIMM
+from prunekit.pruning.plugins import plugin_code
 from prunekit.tasks.registry import DEFAULT, TASKS
 from prunekit.tasks.resolver import resolve
 
@@ -65,13 +66,14 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
         Which images the criterion or the recovery looked at, as `trained_on` says.
     """
     plain = None if recovery is None or not recovery.active else recovery.to_dict()
-    return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on})
+    own = {"plugins": plugin_code(spec)} if spec is not None and plugin_code(spec) else {}
+    return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on} | own)
 
 
 def _named(spec: PruneSpec) -> dict[str, Any]:
     """Return what a setting says; what came later and is left out changes no name that was given before."""
     later = {"units": None, "depth": 0.0, "blocks": None, "consumers": False, "reduction": "mean", "normaliser": "mean"}
-    later["shares"] = {}
+    later |= {"shares": {}, "indices": {}, "soft": False}
     return {name: value for name, value in spec.to_dict().items() if name not in later or value != later[name]}
 
 
@@ -180,7 +182,7 @@ def trained_on(data: Any, spec: PruneSpec | None, recovery: Recovery | None) -> 
     parts: dict[str, str] = {}
     if spec is not None and spec.criterion in NEEDS_DATA:
         parts["scored"] = data_hash(scoring_split(data)[0])
-    if recovery is not None and recovery.active:
+    if recovery is not None and recovery.learns:
         chosen = ("train", "validation") if recovery.epochs else ("train",)
         parts |= {name: data_hash(getattr(data, name)) for name in chosen if getattr(data, name) is not None}
     return digest(parts) if parts else ""

@@ -198,6 +198,13 @@ def _is_current(read: _Read, path: Path) -> bool:
     return all(digest_of(origin) == digest for origin, digest in ran) and walk(path).files == read.code.files
 
 
+def read_file(path: Path, error: type[PrunekitError]) -> tuple[ModuleType, str]:
+    """Run a file, again only when it or what it imports has changed; return its module and the hash of all their code."""
+    with LOCK:
+        read = _read(path, error)
+    return read.module, sha256(json.dumps(read.code.files, sort_keys=True).encode())
+
+
 def _read(path: Path, error: type[PrunekitError]) -> _Read:
     """Return a file that was run, run again only when it or what it imports has changed."""
     key = _key(path)

@@ -1,7 +1,9 @@
 """Masks, channel groups, surgery, the proof that surgery was faithful, and `prune()`."""
 
-from prunekit.pruning.api import carry_out, graph_of, layer_results, mask, planned_counts, prune, sample_shape
+from prunekit.pruning.api import carry_out, graph_of, groups, layer_results, mask, planned_counts, prune, prune_indices, sample_shape
+from prunekit.pruning.coupled_groups import CoupledGroup, Member
 from prunekit.pruning.layer_selection import chosen_layers, default_layers, protected_layers
+from prunekit.pruning.plugins import Plugin, load_plugin
 from prunekit.pruning.proof import Proof, prove
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.schedule import SCHEDULES, agp, iterative, linear, tighten
@@ -24,13 +26,16 @@ __all__ = [
     "Block",
     "ChannelGraph",
     "ChannelRanking",
+    "CoupledGroup",
     "Coupling",
     "Cut",
     "Group",
     "LayerCut",
     "LayerResult",
+    "Member",
     "PatternRanking",
     "Plan",
+    "Plugin",
     "Proof",
     "PruneResult",
     "Ranking",
@@ -42,9 +47,11 @@ __all__ = [
     "default_layers",
     "erk_densities",
     "graph_of",
+    "groups",
     "iterative",
     "layer_results",
     "linear",
+    "load_plugin",
     "mask",
     "masked_copy",
     "masks_at",
@@ -53,6 +60,7 @@ __all__ = [
     "protected_layers",
     "prove",
     "prune",
+    "prune_indices",
     "rank",
     "sample_shape",
     "shrink",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -15,12 +17,14 @@ from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.input_form_for import form_for
 from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
 from prunekit.models.wrappers import unwrapped
+from prunekit.pruning.coupled_groups import CoupledGroup, coupled
 from prunekit.pruning.influence import check_influence
-from prunekit.pruning.proof import Proof, prove, require
+from prunekit.pruning.proof import Proof, prove, require, zeroed
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.named_channels import named_plan
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
@@ -141,7 +145,8 @@ def plan_of(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Has
         If the setting cannot be carried out, or the pruned model would go on using the dense one.
     """
     try:
-        plan = ChannelRanking.of(model, spec, trace(model, shape), data).cut()
+        graph = trace(model, shape)
+        plan = named_plan(graph, spec) if spec.indices else ChannelRanking.of(model, spec, graph, data).cut()
     except Exception:
         check_influence(model, prunable_layers(model), shape, data)  # it knows better, where copies go on using the model
         raise
@@ -215,6 +220,8 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     ProofError
         If the proof does not pass.
     """
+    if spec.soft:
+        return _softly(model, plan, spec)
     proof = None if plan.empty else require(proof or prove(model, plan))
     small = shrink(model, plan)
     before, after = count(model, plan.graph.input_shape), count(small, plan.graph.input_shape)
@@ -226,6 +233,76 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
         small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan,
         skipped(model, spec, (), plan),
     )  # fmt: skip
+
+
+def _softly(model: nn.Module, plan: Plan, spec: PruneSpec) -> PruneResult:
+    """Return the dense model with zeros where a plan removes channels; what keeps its shape needs no proof."""
+    zeros = zeroed(model, plan)
+    shape, layers = plan.graph.input_shape, layer_results(model, plan)
+    achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
+    limits = (*plan.limits, "soft: what goes is zero and keeps its place, so the model is no smaller; norms over channels count the zeros")
+    return PruneResult(
+        zeros, spec, shape, None, plan.kept, tuple(replace(layer, shape_after=layer.shape_before) for layer in layers), count(model, shape),
+        count(zeros, shape), achieved, None, limits, plan, skipped(model, spec, (), plan),
+    )  # fmt: skip
+
+
+def prune_indices(
+    model: nn.Module, indices: Mapping[str, Sequence[int]], data: HasTest | None = None, *, input_shape: Inputs | None = None
+) -> PruneResult:
+    """Remove outputs of layers that are named, with everything that is coupled to them, from a copy of a model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model; never modified.
+    indices : mapping of str to sequence of int
+        Layer name to the outputs that go, from 0.
+    data, input_shape
+        As for :func:`prune`.
+
+    Returns
+    -------
+    PruneResult
+        Proved as every other; its ``groups`` say what went along.
+
+    Raises
+    ------
+    PruningError
+        If a channel does not exist or cannot go, or a layer would be emptied.
+
+    Examples
+    --------
+    >>> import prunekit
+    >>> result = prunekit.prune_indices(prunekit.load_model("digits_cnn"), {"conv1": [0, 3]})
+    >>> len(result.kept["conv1"])
+    30
+    """
+    return prune(model, PruneSpec(mode="structured", indices=tuple(indices.items())), data, input_shape=input_shape)  # type: ignore[arg-type]
+
+
+def groups(model: nn.Module, data: HasTest | None = None, *, input_shape: Inputs | None = None) -> tuple[CoupledGroup, ...]:
+    """Return the coupled groups of a model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not modified.
+    data, input_shape
+        As for :func:`prunekit.prune`: what one sample is.
+
+    Raises
+    ------
+    PruningError, ModelError
+        If the model cannot be run.
+
+    Examples
+    --------
+    >>> import prunekit
+    >>> [(group.id, group.size) for group in prunekit.groups(prunekit.load_model("digits_cnn"))]
+    [('conv1', 32), ('conv2', 64), ('fc1', 64)]
+    """
+    return coupled(trace(model, sample_shape(model, data, input_shape)))
 
 
 def layer_results(model: nn.Module, plan: Plan) -> tuple[LayerResult, ...]:

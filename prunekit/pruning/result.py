@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.models.cost import Counts, share_of_all
+from prunekit.pruning.coupled_groups import CoupledGroup, coupled
 from prunekit.pruning.proof import Proof
 from prunekit.pruning.skipped import Skipped
 from prunekit.pruning.structured.plan import Plan
@@ -123,6 +124,11 @@ class PruneResult:
     limits: tuple[str, ...]
     plan: Plan | None = None
     skipped: tuple[Skipped, ...] = ()
+
+    @cached_property
+    def groups(self) -> tuple[CoupledGroup, ...]:
+        """The coupled groups of the dense model, with the units of each that went; none for masks."""
+        return () if self.plan is None else coupled(self.plan.graph, self.plan.gone)
 
     @property
     def of_all(self) -> float:

@@ -83,7 +83,8 @@ def recover(
         return Recovered(_known(prune(model, spec, data, input_shape=input_shape), model), recovery)
     if recovery.recalibrate:
         norms_of(model)
-    settings, split = settings_of(spec, recovery), training_split(data)
+    settings = settings_of(spec, recovery)
+    split = training_split(data) if recovery.learns else ()
     tuner = Tuner.of(recovery, data, model) if recovery.epochs else None
     cut = cutter(model, spec, recovery, data, sample_shape(model, data, input_shape))
     # a forward pass is about a third of a training step; without any epochs recalibration is the whole work
@@ -112,7 +113,7 @@ class _Work:
 
     def part(self, begin: float, length: float) -> Progress:
         """Return the progress of a part of the work, told in epochs."""
-        total = self.recovery.epochs + self.extra
+        total = self.recovery.epochs + self.extra or 1.0  # cuts alone take no epochs
         return self.progress.part(begin / total, (begin + length) / total)
 
     def carry_out(self, cut: Cut, settings: tuple[PruneSpec, ...]) -> Recovered:

@@ -13,7 +13,7 @@ from torch import nn
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
-from prunekit.errors import ProofError, RecoveryError
+from prunekit.errors import ProofError, RecoveryError, named
 from prunekit.formatting import asked, ordinary, percent
 from prunekit.models.cost import count
 from prunekit.models.layers import channel_layers
@@ -215,6 +215,11 @@ def settings_of(spec: PruneSpec, recovery: Recovery) -> tuple[PruneSpec, ...]:
     """Return the pruning setting of each cut; what overrides ask for rises with the total."""
     if recovery.schedule == "one-shot":
         return (spec,)
+    if spec.indices or spec.soft:
+        raise RecoveryError(
+            f"schedule {recovery.schedule!r} removes ever more channels by their scores: leave {named('indices')} and {named('soft')} out, "
+            "or choose one-shot"
+        )
     if spec.mode == "nm":
         raise RecoveryError(
             f"the pattern {spec.pattern} has one sparsity, and schedule {recovery.schedule!r} needs several: choose one-shot"

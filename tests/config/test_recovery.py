@@ -111,7 +111,6 @@ def test_the_title_says_what_is_done_in_a_few_words(recovery, title):
         ({"seed": -1}, "seed"),
         ({"steps": 3}, "choose a schedule"),
         ({"schedule": "agp"}, "steps to at least 2"),
-        ({"schedule": "agp", "steps": 4}, "epochs to at least 4"),
         ({"schedule": "agp", "steps": 4, "epochs": 3}, "epochs to at least 4"),
         ({"distill": 0.5}, "epochs to at least 1"),
         ({"tempo": 1}, "unknown keys: tempo"),

@@ -46,7 +46,7 @@ def test_the_seed_is_that_of_pruning_unless_it_has_its_own():
     [
         (["--lr", "0.1"], "--lr has no effect without --epochs"),
         (["--no-augment"], "--no-augment has no effect without --epochs"),
-        (["--recalibrate", "--schedule", "agp"], "--schedule has no effect without --epochs"),
+        (["--recalibrate", "--schedule", "agp"], "set steps to at least 2"),
         (["--recalibration-images", "5", "--epochs", "1"], "--recalibration-images has no effect without --recalibrate"),
         (["--epochs", "0", "--batch-size", "8"], "--batch-size has no effect"),
         (["--epochs", "4", "--schedule", "agp"], "set steps to at least 2"),

@@ -54,6 +54,11 @@ def trace(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Chann
 _traced: Cache[ChannelGraph] = WeakKeyDictionary()
 
 
+def forget() -> None:
+    """Trace every model again when it is asked for next: the rules of operations have changed."""
+    _traced.clear()
+
+
 def _found(model: nn.Module, shape: tuple[int, ...]) -> ChannelGraph:
     """Observe, solve and name; then rehearse."""
     facts = observe(model, shape)

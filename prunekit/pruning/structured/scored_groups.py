@@ -11,6 +11,7 @@ from torch import nn
 
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
 from prunekit.criteria.samples import scored_on
+from prunekit.errors import PruningError
 from prunekit.models.layers import check_finite
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.structured.candidates import scored_groups, selected_groups
@@ -90,6 +91,8 @@ class ScoredGroups:
         DataError
             If the criterion needs data and there are none.
         """
+        if spec.indices:
+            raise PruningError("channels that are named have no order and no other sparsity: call prune(), or leave the indices out")
         chosen = chosen_layers(model, spec)
         check_finite(model, chosen)
         depth = choose_blocks(model, spec, graph, data)

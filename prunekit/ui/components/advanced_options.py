@@ -10,7 +10,7 @@ from prunekit.ui.state.settings import OWN
 
 PLACED = ("layers", "overrides", "targets", "shares", "caps", "units", "depth", "blocks")
 """What the Prune page shows in a place of its own."""
-FOLDED = [name for name in (*OWN, "samples", "seed") if name not in PLACED]
+FOLDED = [name for name in (*OWN, "samples", "seed") if name not in PLACED and field_controls.ROWS[name].address]
 
 
 def choices() -> None:

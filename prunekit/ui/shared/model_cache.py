@@ -21,6 +21,7 @@ from prunekit.experiments.identity import earlier_weights_of, weights_of
 from prunekit.models.entries import ModelEntry
 from prunekit.models.guesses import shape_guess
 from prunekit.models.info import ModelInfo
+from prunekit.pruning.plugins import load_named
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.registry import TASKS
 from prunekit.ui.shared.cache import shared
@@ -152,7 +153,8 @@ class Loaded:
 
 @st.cache_resource(show_spinner=False)
 def register_launch() -> None:
-    """Register the models and data that ``prunekit app`` was started with, once for this server."""
+    """Load the plugins, and register the models and data, that ``prunekit app`` was started with, once for this server."""
+    load_named()
     models, data = from_environment()
     for model_id in models:
         config.register_model(model_id)

@@ -56,7 +56,7 @@ def codec_of(kind: Any) -> Codec:
         case kinds.Share(whole=to_the_end):
             found = WHOLE_SHARE if to_the_end else SHARE
         case kinds.OneOf(titles=titles):
-            found = one_of({str(value): value for value in titles})
+            found = Codec(str, lambda text: one_of({str(value): value for value in titles}).read(text))  # plugins may add some
         case several_kinds.Several(one=kinds.OneOf(titles=titles), most=most):  # _ stands between values
             words = several(one_of({re.sub("[_ ]", ".", value): value for value in titles}), most)
             found = _checked(words, kind)
