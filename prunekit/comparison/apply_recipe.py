@@ -102,6 +102,7 @@ def apply_recipe(path: str | PathLike[str], *, progress: Progress = QUIET) -> Ap
     PrunekitError
         If the recipe is not valid, names no model, or its model or data cannot be loaded.
     """
+    progress = Progress.of(progress)
     told = recorded(path)
     model_id, data_id = _named(told.recipe)
     model = load_model(model_id)

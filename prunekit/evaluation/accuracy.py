@@ -66,6 +66,7 @@ def evaluate(
     Cancelled
         If ``progress`` was cancelled.
     """
+    progress = Progress.of(progress)
     judge = task_of(model, split, task)
 
     def forward(batch: Batch) -> Any:

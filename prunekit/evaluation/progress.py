@@ -49,8 +49,8 @@ class Progress:
     _prefix: str = ""
 
     @classmethod
-    def of(cls, tell: Tell | None, cancel: threading.Event | None) -> Progress:
-        """Return the progress that two arguments stand for."""
+    def of(cls, tell: Tell | None, cancel: threading.Event | None = None) -> Progress:
+        """Return the progress that a plain function, and an event, stand for."""
         return replace(tell, cancel=cancel or tell.cancel) if isinstance(tell, Progress) else cls(tell, cancel)
 
     @property

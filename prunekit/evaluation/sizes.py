@@ -193,6 +193,7 @@ def sizes(
     Cancelled
         If ``progress`` was cancelled.
     """
+    progress = Progress.of(progress)
     full = zeroed if isinstance(zeroed, list) else stored(model if zeroed is None else zeroed, masks)
     dense = _length(full)
     packer = squeeze(dense, exact=exact, above=above, progress=progress) if gzip else None

@@ -212,6 +212,7 @@ def sweep(
     PrunekitError
         If the setting, the data or a sparsity is not valid, or overrides put a sparsity out of reach; before anything is measured.
     """
+    progress = Progress.of(progress)
     points = points_of(spec, sparsities)
     part = split_of(data, split)
     scored, judge = Scored(model, spec, shape_of(model, part), data), task_of(model, data if task is None else part, task)

@@ -90,6 +90,7 @@ def recalibrate(
     ----------
     Li et al. 2020, EagleEye: Fast Sub-net Evaluation for Efficient Neural Network Pruning; arXiv:2007.02491.
     """
+    progress = Progress.of(progress)
     norms_of(model)
     split = training_split(data)
     total = min(images, len(split))

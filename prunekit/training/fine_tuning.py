@@ -181,5 +181,6 @@ def fine_tune(
     >>> len(tuned.history)
     2
     """
+    progress = Progress.of(progress)
     tuner = Tuner.of(replace(recovery, schedule="one-shot", steps=1), data, teacher, model)
     return tuner.run(model, tuner.course(recovery.epochs), masks, report=report, progress=progress)

@@ -71,6 +71,7 @@ def train(
     >>> [epoch.number for epoch in tuned.history]
     [1, 2]
     """
+    progress = Progress.of(progress)
     settings, sample = settings or Training(), _sample(what)
     recipe = _recipe(settings, PLAIN if sample is None else sample.recipe)
     images = TrainingSamples.of(training_split(data, settings.train_images))

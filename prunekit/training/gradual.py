@@ -79,6 +79,7 @@ def recover(
     >>> [round(epoch.sparsity, 2) for epoch in found.history]
     [0.52, 0.6]
     """
+    progress = Progress.of(progress)
     if not recovery.active:
         return Recovered(_known(prune(model, spec, data, input_shape=input_shape), model), recovery)
     if recovery.recalibrate:

@@ -205,6 +205,7 @@ def sensitivity(
     Cancelled
         If ``progress`` was cancelled; what was reported stands.
     """
+    progress = Progress.of(progress)
     spec = spec or PruneSpec()
     part, name, notes = chosen_split(data, split)
     part = _limited(part, images)
