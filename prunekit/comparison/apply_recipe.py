@@ -17,7 +17,7 @@ from prunekit.config.spec import NEEDS_DATA, Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.evaluation.before_after import assess, document
-from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.evaluation.sweep import shape_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
@@ -83,7 +83,7 @@ class Applied:
         }
 
 
-def apply_recipe(path: str | PathLike[str], *, progress: Progress = QUIET) -> Applied:
+def apply_recipe(path: str | PathLike[str], *, progress: Progress | Tell = QUIET) -> Applied:
     """Repeat a run from its recipe, and compare with what was recorded beside it.
 
     Parameters

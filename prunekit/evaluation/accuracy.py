@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from prunekit.errors import DataError
-from prunekit.evaluation.progress import QUIET, Progress, eval_mode
+from prunekit.evaluation.progress import QUIET, Progress, Tell, eval_mode
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.models.running import class_scores, task_of
 from prunekit.statistics.proportions import Z95, wilson
@@ -31,7 +31,7 @@ def evaluate(
     *,
     task: Task | str | None = None,
     batch_size: int = 256,
-    progress: Progress = QUIET,
+    progress: Progress | Tell = QUIET,
 ) -> Evaluation:
     """Measure the headline metric of a model's task: of a classifier the share of samples whose highest score is their label's.
 

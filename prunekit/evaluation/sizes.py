@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from prunekit.evaluation.compression import BY, LARGE, Squeeze, squeeze
 from prunekit.evaluation.file_layout import Layout, Masks, header, stored
-from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.sparse_formats import FORMATS, format_bytes, smallest
 
 FOUR = ("dense", "gzip", "sparse", "surgery")
@@ -158,7 +158,7 @@ def sizes(
     gzip: bool = True,
     exact: bool = False,
     above: int = LARGE,
-    progress: Progress = QUIET,
+    progress: Progress | Tell = QUIET,
 ) -> Sizes:
     """Return the four sizes of a pruned network.
 

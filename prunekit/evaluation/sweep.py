@@ -15,7 +15,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
@@ -179,7 +179,7 @@ def sweep(
     split: str = "test",
     task: Task | str | None = None,
     batch_size: int = 256,
-    progress: Progress = QUIET,
+    progress: Progress | Tell = QUIET,
 ) -> Iterator[SweepPoint]:
     """Measure one setting at several sparsities, without recovery.
 

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunekit.criteria.samples import mixed
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.models.running import task_of
 from prunekit.models.training_recipe import training_of
 from prunekit.tasks.batches import batches_of
@@ -43,7 +43,7 @@ def recalibrate(
     augment: bool = True,
     dense: nn.Module | None = None,
     seed: int = 0,
-    progress: Progress = QUIET,
+    progress: Progress | Tell = QUIET,
 ) -> nn.Module:
     """Return a copy whose BatchNorm statistics are measured again; no weight changes.
 

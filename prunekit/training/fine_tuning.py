@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import check_plain
 from prunekit.models.running import task_of
@@ -135,7 +135,7 @@ def fine_tune(
     masks: Mapping[str, Tensor] | None = None,
     teacher: nn.Module | None = None,
     report: Report | None = None,
-    progress: Progress = QUIET,
+    progress: Progress | Tell = QUIET,
 ) -> Tuned:
     """Train a pruned model further on the training part of its data.
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from prunekit.config.recovery import Training
 from prunekit.errors import RecoveryError
-from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.meta_copy import check_plain
 from prunekit.training.images import Augmentation, TrainingSamples, training_split
@@ -32,7 +32,7 @@ def train(
     settings: Training | None = None,
     *,
     report: Report | None = None,
-    progress: Progress = QUIET,
+    progress: Progress | Tell = QUIET,
 ) -> Tuned:
     """Train a new model from random weights.
 

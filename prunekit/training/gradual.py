@@ -9,7 +9,7 @@ from torch import nn
 
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.models.cost import count
 from prunekit.models.info import info, remember
 from prunekit.pruning.api import prune, sample_shape
@@ -30,7 +30,7 @@ def recover(
     *,
     input_shape: tuple[int, ...] | None = None,
     report: Report | None = None,
-    progress: Progress = QUIET,
+    progress: Progress | Tell = QUIET,
 ) -> Recovered:
     """Prune a dense model and bring its accuracy back.
 

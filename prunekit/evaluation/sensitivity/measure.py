@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import chance_of, evaluation_of
-from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
@@ -157,7 +157,7 @@ def sensitivity(
     task: Task | str | None = None,
     start: Sensitivity | None = None,
     report: Callable[[Sensitivity], object] | None = None,
-    progress: Progress = QUIET,
+    progress: Progress | Tell = QUIET,
 ) -> Sensitivity:
     """Prune each layer or group alone and measure what it costs.
 
