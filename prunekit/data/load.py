@@ -8,7 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -99,7 +99,7 @@ def load_data(
     >>> len(load_data("digits").test)
     360
     """
-    given = {"limit": limit, "size": size, "mean": mean, "std": std, "classes": classes}
+    given: dict[str, Any] = {"limit": limit, "size": size, "mean": mean, "std": std, "classes": classes}
     given |= {"text_column": text_column, "label_column": label_column}
     base = name if isinstance(name, DataId) else DataId(cast(str, name))
     data_id = DataId(**{**base.to_dict(), **{field: value for field, value in given.items() if value is not None}})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
@@ -91,7 +93,7 @@ def load_datasets(data_id: DataId, known: ModelInfo) -> Data:
     name = data_id.name.removeprefix(DATASETS)
     folder, coding = Path(name).expanduser(), coding_of(data_id, known)
     try:
-        import datasets  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 (an extra)
+        import datasets  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise DataError(f"{data_id.name} needs the package datasets, which is not here: pip install 'prunekit[datasets]'") from error
     try:
@@ -105,24 +107,27 @@ def load_datasets(data_id: DataId, known: ModelInfo) -> Data:
     frames = {{"valid": "validation", "dev": "validation"}.get(key, key): part.to_pandas() for key, part in splits.items()}
     column = data_id.label_column or LABEL_COLUMN
     names = getattr(features.get(column), "names", None)
-    for frame in frames.values():
-        if column in frame and names:
-            frame[column] = [names[int(label)] for label in frame[column]]
-    if "test" not in frames and "validation" in frames:
-        frames["test"] = frames["validation"]
-    if "test" not in frames:
-        whole = next(iter(frames.values()))
-        frames = {part: whole.iloc[places] for part, places in shared_out(len(whole)).items()}
-    elif "train" in frames and ("validation" not in frames or frames["validation"] is frames["test"]):
-        learnt = frames["train"]
-        places = shared_out(len(learnt))
-        import numpy as np  # noqa: PLC0415
-
-        frames |= {"train": learnt.iloc[np.concatenate([places["train"], places["test"]])], "validation": learnt.iloc[places["validation"]]}
-    kept = {part: frames[part] for part in PARTS if part in frames}
+    if names:
+        frames = {key: frame for key, frame in frames.items() if (frame[column] >= 0).all()}  # -1 stands for a class that is kept secret
+        frames = {key: frame.assign(**{column: [names[int(label)] for label in frame[column]]}) for key, frame in frames.items()}
+    kept = _parted(frames)
     data_id = replace(data_id, name=f"{DATASETS}{folder.resolve()}") if folder.is_dir() else data_id
     known = replace(known, classes=known.classes or tuple(names or ()))
     return _of_tables(data_id, known, coding, kept, data_id.name)
+
+
+def _parted(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return tables as parts: where there is no test, the validation part or a fifth of all is; a fifth of what is learned from chooses."""
+    found = {name: frames[name] for name in PARTS if name in frames} or {"train": next(iter(frames.values()))}
+    if "test" not in found and "validation" in found:
+        found["test"] = found.pop("validation")
+    if "train" in found and len(found) < len(PARTS):
+        shares = shared_out(len(found["train"]))
+        if "test" in found:
+            shares["train"] = np.concatenate([shares["train"], shares.pop("test")])
+        whole = found["train"]
+        found |= {name: whole.iloc[places] for name, places in shares.items()}
+    return found
 
 
 def _of_tables(data_id: DataId, known: ModelInfo, coding: Coding, parts: Mapping[str, pd.DataFrame], said: str) -> Data:
@@ -174,4 +179,4 @@ def _file(data_id: DataId, prefix: str, example: str) -> Path:
     return path.resolve()
 
 
-PREFIXES: Mapping[str, Any] = {TEXTFILE: load_textfile, CSV: load_csv, DATASETS: load_datasets}
+PREFIXES: Mapping[str, Callable[[DataId, ModelInfo], Data]] = {TEXTFILE: load_textfile, CSV: load_csv, DATASETS: load_datasets}

@@ -54,10 +54,12 @@ class IdSplit(Split):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         """Return the inputs and the target of one sample."""
-        batch = next(self.take(np.array([range(len(self))[index]])).batches(1))
-        inputs = {name: each[0] for name, each in batch.kwargs.items()} if batch.kwargs else batch.args[0][0]
-        targets = batch.targets
-        return inputs, {name: each[0] for name, each in targets.items()} if isinstance(targets, dict) else targets[0]
+        place = np.array([range(len(self))[index]])  # negative indices count from the end; beyond it is an IndexError
+        inputs, targets = (
+            {name: each[0] for name, each in part.items()} if isinstance(part, dict) else part[0]
+            for part in (self.images(place), self.targets_at(place))
+        )
+        return inputs, targets
 
     def batches(self, batch_size: int = 256) -> Iterator[Batch]:  # type: ignore[override]
         """Yield the samples in order; the last batch may be smaller."""
@@ -250,6 +252,6 @@ def _windows(found: NDArray[np.int64], coding: Coding) -> tuple[NDArray[np.int64
     ids = np.full(count * length, coding.padding, dtype=np.int64)
     following = np.full(count * length, IGNORED, dtype=np.int64)
     ids[: found.size - 1], following[: found.size - 1] = found[:-1], found[1:]
-    ids, following = ids.reshape(count, length), following.reshape(count, length)
-    characters = np.array([len(coding.tokeniser.decode(row[row != IGNORED].tolist())) for row in following], dtype=np.int64)
-    return ids, following, characters
+    rows = following.reshape(count, length)
+    characters = np.array([len(coding.tokeniser.decode(row[row != IGNORED].tolist())) for row in rows], dtype=np.int64)
+    return ids.reshape(count, length), rows, characters

@@ -155,7 +155,8 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
         said["example"] = ids
         known = replace(known, input_shape=InputForm.of(ids), size=None, guessed=given is None)
     embedding = token_embedding(model)
-    return replace(known, **said, vocabulary=None if embedding is None else embedding.num_embeddings)
+    rows = None if embedding is None else embedding.num_embeddings
+    return replace(known, task=said["task"], example=said["example"], tokeniser=said["tokeniser"], vocabulary=rows)
 
 
 def _reads_text(task: Any) -> bool:
