@@ -7,20 +7,41 @@ import sys
 
 from prunekit.cli.arguments import progress_to, to_json
 from prunekit.cli.tables import byte_text, quality_text, short, table
+from prunekit.errors import ModelError, SpecError
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.repeating import repeat
+from prunekit.experiments.home import store
+from prunekit.experiments.load_run import open_run
 from prunekit.experiments.records import QUALITY
+from prunekit.models.hugging_face_export import export_hugging_face
 
 
 def export(args: argparse.Namespace) -> str:
     """Write a run as an archive, every form of its model checked without prunekit."""
+    if (args.out is None) == (args.hugging_face is None):
+        raise SpecError("say where to: --out FILE.zip for an archive, or --hugging-face DIR for a folder of transformers")
+    if args.hugging_face is not None:
+        return _folder(args)
     found = export_run(args.run, args.out, progress=progress_to(sys.stderr))
     if args.json:
         return to_json(found.to_dict())
     rows = [(form.file, "agrees" if form.agrees else "left out", form.sentence.removeprefix("left out: ")) for form in found.formats]
     lines = [table(["file", "without prunekit", ""], rows), *(f"! {note}" for note in found.notes)]
     return "\n".join([*lines, f"written to {found.path}, {byte_text(found.path.stat().st_size)}"])
+
+
+def _folder(args: argparse.Namespace) -> str:
+    """Write a run as a folder of Hugging Face."""
+    kept = store()
+    opened = open_run(kept.find(args.run), kept)
+    if opened.model is None:
+        raise ModelError("a quantised run is a file of ONNX Runtime and no folder of transformers: export it with --out")
+    written = export_hugging_face(opened.model, args.hugging_face)
+    opens = type(getattr(opened.model, "encoder", opened.model)).__name__
+    if args.json:
+        return to_json({"run": opened.run.id, "path": str(written), "class": opens})
+    return f"written to {written}: transformers.{opens}.from_pretrained opens it without prunekit, checked here with the same answers"
 
 
 def import_(args: argparse.Namespace) -> str:

@@ -136,7 +136,9 @@ def _archives(commands: Any) -> None:
     about = "Write a run as one archive that opens without prunekit, every form of its model checked."
     export = _command(commands, "export", "archive", about)
     export.add_argument("run", metavar="RUN", help=RUN_HELP)
-    export.add_argument("--out", metavar="FILE.zip", required=True, help="where to; an archive that is there is replaced at the end")
+    export.add_argument("--out", metavar="FILE.zip", help="where to; an archive that is there is replaced at the end")
+    ours = "write a folder instead that AutoModel...from_pretrained opens without prunekit: of hf: models whose layers are alike"
+    export.add_argument("--hugging-face", metavar="DIR", help=ours)
     _json_flag(export)
     taking = _command(commands, "import", "archive", "Take an archive in as a run; nothing in it is executed.")
     taking.set_defaults(function="import_")
@@ -179,6 +181,8 @@ def _prune(parser: argparse.ArgumentParser) -> None:
     _setting_flags(parser)
     add_flags(parser.add_mutually_exclusive_group(), PruneFields, ["sparsity", "threshold"])
     recovery_flags(parser)
+    alike = "scope uniform, and refused where the config.json of an hf: model cannot say what is left, as export --hugging-face needs it"
+    parser.add_argument("--uniform", action="store_true", help=alike)
     parser.add_argument("--out", metavar="DIR", help="write model.safetensors, recipe.yaml and result.json into this folder")
     parser.add_argument("--save", action="store_true", help="keep it as a run, to compare and export it later; prints its id")
     parser.add_argument("--name", metavar="TEXT", help="keep it as a run of this name; other commands find it by the name, too")

@@ -24,6 +24,7 @@ from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import ordinary
 from prunekit.models.folder import write_folder
+from prunekit.models.hugging_face_export import told_by
 from prunekit.models.info import info
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
@@ -40,11 +41,14 @@ def prune(args: argparse.Namespace) -> str:
     check_cut(args)
     args.name = Label("", name=args.name or "").name  # too long a one is refused before any work
     model_id, model = model_of(args)
+    args.scope = "uniform" if args.uniform else args.scope
     spec = spec_of(args, model)
     recovery = recovery_of(args)
     data = data_of(args, model)
     progress = progress_to(sys.stderr)
     recovered = recover(model, spec, recovery, data, input_shape=shape_of(model, data, args.size), progress=progress)
+    if args.uniform:
+        told_by(getattr(recovered.model, "encoder", recovered.model))  # refused before anything is measured
     assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress)
     found = document(recovered.result, assessment, model_id.to_dict(), absolute(data))
     found |= asking(model, data, args.size, assessment.before.accuracy, assessment.after.accuracy)

@@ -11,6 +11,7 @@ from torch import nn
 from prunekit.errors import ModelError
 from prunekit.experiments.archive.manifest import CODE, LOADER
 from prunekit.local_code.factories import is_factory, load_factory, split_name
+from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.torchvision_models import INITIALISED, PREFIX
 from sample_models import SAMPLES, architectures, in_folder
 
@@ -68,6 +69,7 @@ def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
         return _beside(path.name if _free(path) else OWN_NAME, name, built, path.read_bytes())
     raise ModelError(
         f"nobody knows how to build {architecture!r} without prunekit: export a run of a sample, of torchvision or of your own"
+        + (", or this one with --hugging-face DIR" if architecture.startswith(HUGGING_FACE) else "")
     )
 
 

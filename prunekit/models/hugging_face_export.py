@@ -1,0 +1,215 @@
+"""A pruned model of transformers as a folder that ``AutoModel...from_pretrained`` opens without prunekit."""
+
+from __future__ import annotations
+
+import copy
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from prunekit.errors import ModelError, PrunekitError
+from prunekit.models.attention.transformers_sizes import sizes_in_step
+from prunekit.models.drafts import draft, put
+from prunekit.models.hugging_face import HEAD, Pooled
+from prunekit.models.hugging_face_files import CONFIG
+from prunekit.models.outputs import tensors_of
+from prunekit.models.probe import at_rest, rounding
+from prunekit.models.wrappers import unwrapped
+from prunekit.tasks.base import told
+
+INNER = ("gate_proj", "up_proj", "fc1", "lin1", "c_fc", "dense_h_to_4h", "wi", "wi_0")
+"""What the first layer of an MLP is called; BERT's is `dense` in a module `intermediate`."""
+STACKS = ("layers", "h", "layer", "blocks", "block")
+WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "d_ff")
+SHOWN = ("logits", "last_hidden_state")
+
+
+def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Return the name of the list of a model's layers, and the list.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    found = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and name.rpartition(".")[2] in STACKS and len(module)
+    ]
+    if not found:
+        raise ModelError(f"{type(model).__name__} has no list of layers that are alike")
+    return min(found, key=lambda each: each[0].count("."))
+
+
+def told_by(model: nn.Module) -> Any:
+    """Return the configuration that says what a pruned model is: hidden size, MLP size, heads, key-value heads, layers.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A model of transformers, pruned or not; not modified.
+
+    Returns
+    -------
+    PretrainedConfig
+
+    Raises
+    ------
+    ModelError
+        If the model is none of transformers, or its configuration cannot say what it is: layers differ, or heads do not fit the width.
+    """
+    if not hasattr(model, "save_pretrained") or not hasattr(model, "config"):
+        raise ModelError(f"a folder of Hugging Face holds a model of transformers, and this one is a {type(model).__name__}")
+    config: Any = copy.deepcopy(model.config)
+    embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
+    _, layers = layers_of(model)
+    config.hidden_size = int(embedding.weight.shape[1])
+    config.num_hidden_layers = len(layers)
+    if isinstance(getattr(config, "layer_types", None), list):
+        config.layer_types = config.layer_types[: len(layers)]
+    sizes = next((found for module in layers[0].modules() if (found := sizes_in_step(module))), {})
+    attention = next((module for module in layers[0].modules() if sizes_in_step(module)), None)
+    heads = _heads(layers[0], attention, sizes, config)
+    if heads:
+        config.num_attention_heads, groups, width = heads
+        if hasattr(config, "num_key_value_heads"):
+            config.num_key_value_heads = groups
+        if width * config.num_attention_heads != config.hidden_size or getattr(config, "head_dim", None) is not None:
+            config.head_dim = width
+    inner = _inner(layers[0])
+    key = next((name for name in WIDTHS if hasattr(config, name)), "")
+    if inner and key:
+        setattr(config, key, inner)
+    _check(model, config)
+    return config
+
+
+def _heads(layer: nn.Module, attention: nn.Module | None, sizes: dict[str, int], config: Any) -> tuple[int, int, int] | None:
+    """Return how many heads and key-value heads a layer has, and how wide one is."""
+    if attention is None:
+        return None
+    width = next((getattr(attention, name) for name in ("head_dim", "attention_head_size") if hasattr(attention, name)), 0)
+    query = next((getattr(attention, name) for name in ("q_proj", "query", "q_lin") if hasattr(attention, name)), None)
+    key = next((getattr(attention, name) for name in ("k_proj", "key", "k_lin") if hasattr(attention, name)), None)
+    if not width:
+        return None
+    if query is None:
+        heads = next((sizes[name] for name in ("num_heads", "num_attention_heads") if name in sizes), config.num_attention_heads)
+        return heads, heads, width
+    return query.weight.shape[0] // width, (key if key is not None else query).weight.shape[0] // width, width
+
+
+def _inner(layer: nn.Module) -> int:
+    """Return how wide the MLP of a layer is; 0 where nobody can tell."""
+    for name, module in layer.named_modules():
+        last = name.rpartition(".")[2]
+        if isinstance(weight := module._parameters.get("weight"), Tensor) and (last in INNER or name.endswith("intermediate.dense")):
+            return int(weight.shape[1 if type(module).__name__ == "Conv1D" else 0])
+    return 0
+
+
+def _check(model: nn.Module, config: Any) -> None:
+    """Raise unless a model of a configuration has the shapes of this one."""
+    advice = (
+        "Prune structured with scope uniform, so that every layer loses as much, in multiples that fit the heads (--round), and hold what "
+        "the configuration cannot say (--layers)"
+    )
+    try:
+        fresh = _fresh(model, config)
+    except Exception as error:  # whatever a class makes of numbers that do not fit
+        raise ModelError(
+            f"the configuration of {type(model).__name__} cannot say what this model is ({' '.join(str(error).split())}). {advice}"
+        ) from None
+    mine = {name: tuple(each.shape) for name, each in model.state_dict().items()}
+    theirs = {name: tuple(each.shape) for name, each in fresh.state_dict().items()}
+    for name in {**mine, **theirs}:
+        if mine.get(name) != theirs.get(name):
+            raise ModelError(
+                f"the configuration of {type(model).__name__} cannot say what this model is: {name} is {mine.get(name)}, and by the "
+                f"configuration {theirs.get(name)}. {advice}"
+            )
+
+
+def _fresh(model: nn.Module, config: Any) -> Any:
+    """Return a model of the same class and a configuration, without values."""
+    with torch.device("meta"):
+        fresh: Any = type(model)(type(config).from_dict(config.to_dict()))
+    if "pooler" in model._modules and model._modules["pooler"] is None:
+        fresh.pooler = None  # a head of prunekit does not ask it
+    return fresh
+
+
+def export_hugging_face(model: nn.Module, folder: str | PathLike[str]) -> Path:
+    """Write a pruned model of transformers as a folder that ``from_pretrained`` opens without prunekit, its tokeniser beside it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Pruned so that its configuration can say it: every layer alike. Zeros of unstructured pruning are kept as they are. A pooled head
+        goes into a file of its own, which prunekit reads.
+    folder : path
+        Where to; not there yet, or empty, or such a folder, which is replaced as a whole.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ModelError
+        As `told_by`.
+    PrunekitError
+        If something else is in the way, or the folder cannot be written; nothing half-written is left.
+    """
+    whole = unwrapped(model)
+    inner: Any = whole.encoder if isinstance(whole, Pooled) else whole
+    config, target = told_by(inner), Path(folder).expanduser()
+    if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / CONFIG).is_file())):
+        raise PrunekitError(f"{target} exists and holds something else: name another folder")
+    config.architectures = [type(inner).__name__]
+    if hasattr(config, "use_cache"):
+        config.use_cache = True
+    config.dtype = next(inner.parameters()).dtype
+    if isinstance(whole, Pooled):
+        config.num_labels = whole.head.out_features
+    try:
+        with draft(target) as beside:
+            made = beside / "new"
+            made.mkdir()
+            _save(inner, config, made)
+            if isinstance(whole, Pooled):
+                save_file({name: each.detach().clone() for name, each in whole.head.state_dict().items()}, made / HEAD)
+            words = told(whole, "tokeniser")
+            if words is not None and hasattr(words, "tokeniser"):
+                words.tokeniser.save_pretrained(made)
+            put(made, target)
+    except OSError as error:
+        raise PrunekitError(f"cannot write to {target}: {error.strerror or error}") from None
+    return target
+
+
+def _save(inner: Any, config: Any, made: Path) -> None:
+    """Write weights and configuration, without changing the model."""
+    fresh = _fresh(inner, config)
+    fresh.load_state_dict(inner.state_dict(), assign=True)
+    fresh.tie_weights()
+    fresh.generation_config = getattr(inner, "generation_config", None)
+    fresh.config = config
+    fresh.save_pretrained(made)
+    again = type(inner).from_pretrained(made, dtype=config.dtype, use_safetensors=True, local_files_only=True).eval()
+    rows = inner.get_input_embeddings().weight.shape[0]
+    ids = torch.randint(rows, (2, 8), generator=torch.Generator().manual_seed(0))
+    with at_rest(inner), torch.no_grad():
+        found, expected = ({name: each for name, each in tensors_of(model(ids)).items() if name in SHOWN} for model in (again, inner))
+    off = max((float((found[name] - expected[name]).abs().max() / expected[name].abs().max().clamp(min=1e-6)) for name in found), default=0)
+    if found.keys() != expected.keys() or not off <= rounding(inner):
+        raise ModelError(
+            f"{type(inner).__name__} made of its configuration answers otherwise ({off:.2g} of the largest output): what went is more than "
+            "its configuration can say, as single dimensions of heads that turn by position. Let heads, widths or layers go whole (--units)"
+        )
