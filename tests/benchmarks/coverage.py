@@ -5,7 +5,9 @@ both, and half of the residual blocks with 30 % of the channels, run one and two
 and 50 % of the parameters and of the MACs. What is done is kept in a state file, so that a run that was stopped goes on where it was, and
 failed models can be tried again.
 
-    python tests/benchmarks/coverage.py --state FILE [--models resnet18 swin_t] [--again] [--table]
+    python tests/benchmarks/coverage.py --state FILE [--models resnet18 swin_t] [--timm] [--transformers] [--again] [--table]
+
+What the state file does not hold stays as the page says it. Families of transformers are pruned as :mod:`tests.hugging_face` says.
 """
 
 from __future__ import annotations
@@ -66,8 +68,17 @@ TIMM = (
         "efficientformer_l1",
         "levit_128s",
     ),
-    *("poolformer_s12", "skresnet18"),
+    *("poolformer_s12", "skresnet18", "xcit_nano_12_p16_224", "starnet_s1", "mobileone_s0", "fastvit_t8", "tiny_vit_5m_224"),
+    *("convit_tiny", "crossvit_tiny_240", "pvt_v2_b0", "efficientvit_b0", "repghostnet_050", "lcnet_050", "hgnet_tiny", "tinynet_e"),
+    *("mambaout_femto", "inception_next_atto", "visformer_tiny", "selecsls42b", "cspresnet50", "eva02_tiny_patch14_224"),
 )
+HUGGING = "transformers/"
+FAMILIES_SAY = """
+{good} of {all} families from small configurations with random weights, words padded and masked: 30 % at uneven random counts (heads by
+their own share) and 50 % of every group by L1, all layers; proved, trained one step, saved and opened again at the stored widths. Heads
+are attention's, or key-value heads with their queries; the hidden width is that of the channels that most layers share, and stays whole
+where the outputs hold it.
+"""
 TABLE = Path(__file__).parents[2] / "docs" / "coverage.md"
 SHARES = (0.3, 0.5)
 SMALL = 96  # pixels of the step of training, where a model takes any size
@@ -134,6 +145,10 @@ def without_blocks(model: nn.Module, graph: ChannelGraph) -> Row:
 
 def measure(name: str) -> Row:
     """Prune one model at each share; return what was seen."""
+    if name.startswith(HUGGING):
+        from tests.hugging_face import pruned
+
+        return pruned(name.removeprefix(HUGGING)) | {"name": name}
     model = load_model(name if "/" in name else f"torchvision/{name}")
     shape = info(model).input_shape
     assert shape is not None
@@ -200,15 +215,57 @@ def good(row: Row) -> bool:
     return bool(sound and row["gb"] < MOST_GB and row["trains"] and max(row["off"].values()) <= 0.02)
 
 
-def table(rows: dict[str, Row]) -> str:
-    """Return the page."""
-    found = sorted(rows.values(), key=lambda row: natural(row["name"]))
-    parts = {"torchvision": [row for row in found if "/" not in row["name"]], "timm": [row for row in found if "/" in row["name"]]}
-    shares = {name: f"{sum(map(good, part))} of {len(part)}" for name, part in parts.items()}
-    page = ["# Structured pruning: which models", "", INTRODUCTION.format(**shares).strip(), ""]
+def table(rows: dict[str, Row], page: str = "") -> str:
+    """Return the page; of models that are not among the rows it says what it said."""
+    before = {found[1]: found[0] for found in re.finditer(r"^\| ([\w/]+) \|.*\|$", page, re.MULTILINE) if found[1] != "model"}
+    missed = dict(re.findall(r"([\w/]+) \(([^()]*)\)", " ".join(re.findall(r"^Not so: .*", page, re.MULTILINE))))
+    whole = re.findall(r"^- [\w/]+: .*", page, re.MULTILINE)
+    names = sorted({*before, *rows} - {name for name in rows if name.startswith(HUGGING)}, key=natural)
+    parts = {"torchvision": [n for n in names if "/" not in n], "timm": [n for n in names if n.startswith("timm/")]}
+    bad = {name: rows[name].get(FAILED) or _why(rows[name]) for name in names if name in rows and not good(rows[name])}
+    bad |= {name: why for name, why in missed.items() if name not in rows}
+    shares = {name: f"{sum(n not in bad for n in part)} of {len(part)}" for name, part in parts.items()}
+    told = ["# Structured pruning: which models", "", INTRODUCTION.format(**shares).strip(), ""]
     for name, part in parts.items():
-        page += [f"## {name}", "", *_missed(part), *_head(), *map(line, part), "", *_whole(part)]
-    return "\n".join(page)
+        said = "; ".join(f"{n} ({bad[n]})" for n in part if n in bad)
+        limits = {f"- {n}: {limit}" for n in part for limit in rows.get(n, {}).get("limits", ())}
+        limits |= {known for known in whole if known[2:].partition(":")[0] in {*part} - {*rows}}
+        told += [f"## {name}", "", *([f"Not so: {said}.", ""] if said else []), *_head()]
+        told += [*(line(rows[n]) if n in rows else before[n] for n in part), ""]
+        told += ["What stays whole, and why:", "", *sorted(limits, key=natural), ""] if limits else []
+    kept = re.search(r"^## transformers\n.*", page, re.MULTILINE | re.DOTALL)
+    families = [row for name, row in rows.items() if name.startswith(HUGGING)]
+    return "\n".join([*told, *(_families(families) if families else [kept[0]] if kept else [])])
+
+
+def _families(rows: list[Row]) -> list[str]:
+    """Return the part about families of transformers."""
+    from tests.hugging_face import FAMILIES, sound
+
+    order = [f"{HUGGING}{name}" for name in FAMILIES]
+    rows = sorted(rows, key=lambda row: order.index(row["name"]))
+    titles = ("family", "class", "groups", *(f"{what} at {share:.0%}" for share in SHARES for what in KINDS), "seconds")
+    told = ["## transformers", "", FAMILIES_SAY.format(good=sum(map(sound, rows)), all=len(rows)).strip(), ""]
+    bad = [row["name"].removeprefix(HUGGING) for row in rows if not sound(row)]
+    told += [f"Not all of that: {', '.join(bad)}.", ""] if bad else []
+    told += [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
+    for row in rows:
+        name = row["name"].removeprefix(HUGGING)
+        if FAILED in row:
+            told.append(f"| {name} | **no**: {row[FAILED]} |" + " |" * (len(titles) - 2))
+            continue
+        cells = [name, row["class"], str(row["groups"])]
+        for share in SHARES:
+            cut, params = row[f"{share:g}"], (row["before"] / 1e3, row[f"{share:g}"]["params"] / 1e3)
+            (gone, heads), (wide, left, layers) = cut["heads"], cut["stream"]
+            cells += [f"{heads} → {heads - gone}" if gone else "whole", f"{wide} → {left}" if layers > 2 else "whole"]
+            cells += ["{:.3g} → {:.3g}".format(*params), f"{cut['error']:.0e}"]
+        told.append(f"| {' | '.join([*cells, format(row['seconds'], '.1f')])} |")
+    limits = [f"- {row['name'].removeprefix(HUGGING)}: {limit}" for row in rows for limit in row.get("limits", ())]
+    return [*told, "", *(["What stays whole, and why:", "", *dict.fromkeys(limits), ""] if limits else [])]
+
+
+KINDS = ("heads", "hidden width", "parameters, k", "error")
 
 
 def _head() -> list[str]:
@@ -218,18 +275,6 @@ def _head() -> list[str]:
         titles += [f"parameters at {share:.0%}, M", f"MACs at {share:.0%}, G", "error"]
     titles += ["seconds", "GB"]
     return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-
-
-def _missed(rows: list[Row]) -> list[str]:
-    """Say which models are not pruned as they should be."""
-    bad = [f"{row['name']} ({row.get(FAILED) or _why(row)})" for row in rows if not good(row)]
-    return ["Not so: " + "; ".join(bad) + ".", ""] if bad else []
-
-
-def _whole(rows: list[Row]) -> list[str]:
-    """Say which operations keep parts of models whole."""
-    said = {f"- {row['name']}: {limit}" for row in rows for limit in row.get("limits", ())}
-    return ["What stays whole, and why:", "", *sorted(said, key=natural), ""] if said else []
 
 
 def _why(row: Row) -> str:
@@ -246,6 +291,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path)
     parser.add_argument("--models", nargs="*", default=list(torchvision_names()))
     parser.add_argument("--timm", action="store_true", help="measure some of timm's families too")
+    parser.add_argument("--transformers", action="store_true", help="measure families of transformers too")
     parser.add_argument("--again", action="store_true", help="measure what is known too")
     parser.add_argument("--failed", action="store_true", help="measure what failed again")
     parser.add_argument("--table", action="store_true", help="only write the page")
@@ -260,13 +306,18 @@ def main() -> None:
         return
     rows = known(args.state)
     names = [*args.models, *(f"timm/{name}" for name in TIMM if args.timm)]
+    if args.transformers:
+        from tests.hugging_face import FAMILIES
+
+        names += [f"{HUGGING}{name}" for name in FAMILIES]
     for name in [] if args.table else names:
-        if name in rows and not args.again and not (args.failed and not good(rows[name])):
+        if name in rows and not args.again and not (args.failed and FAILED in rows[name]):
             continue
         rows[name] = alone(__file__, name, args.seconds, threads=None)
         note(args.state, rows[name])
-        print(f"{name}: {'ok' if good(rows[name]) else rows[name].get(FAILED) or _why(rows[name])}", flush=True)
-    TABLE.write_text(table(rows), encoding="utf-8")
+        fine = name.startswith(HUGGING) or FAILED in rows[name] or good(rows[name])
+        print(f"{name}: {rows[name].get(FAILED, 'ok') if fine else _why(rows[name])}", flush=True)
+    TABLE.write_text(table(rows, TABLE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

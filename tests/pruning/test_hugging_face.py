@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from prunekit.config.spec import PruneSpec
+from prunekit.models.layers import prunable_layers
 from prunekit.models.rebuilding import apply_widths
 from prunekit.models.widths import widths
 from prunekit.pruning.api import prune
@@ -13,6 +14,8 @@ from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
+from tests import hugging_face as families
+from tests.hugging_face import FAMILIES, pruned, sound
 
 transformers = pytest.importorskip("transformers")
 
@@ -59,6 +62,8 @@ IMAGE_MODELS = {
     "deit": ("DeiTForImageClassification", "DeiTConfig", IMAGES),
     "dinov2": ("Dinov2ForImageClassification", "Dinov2Config", IMAGES),
 }
+# BLOOM's slopes and packed grouped queries are computed from numbers of heads; Mamba-2's states have none
+WITHOUT_HEADS = {"BLOOM", "Falcon", "Phi-3", "Mamba-2"}
 ALL = {**WORD_MODELS, **MORE, **IMAGE_MODELS}
 
 
@@ -122,3 +127,26 @@ def test_heads_alone_go_with_their_groups_and_a_mask_and_other_attention_still_f
     expected = small(samples, attention_mask=mask)
     small.net.set_attn_implementation("eager")
     torch.testing.assert_close(small(samples, attention_mask=mask)[1], expected[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_is_pruned_proved_trained_and_opened_again_with_padded_words(name):
+    row = pruned(name)
+    assert row["reopens"] and row["trains"]
+    assert sound(row) == (name not in WITHOUT_HEADS)
+
+
+@pytest.mark.parametrize("name", ["GPT-2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Llama", "BERT", "OPT", "ViT"))])
+def test_the_configuration_says_what_the_layers_are_where_they_agree(name):
+    model, given = families.build(name), families.inputs(name)
+    spec = PruneSpec(mode="structured", sparsity=0.5, scope="uniform", layers=prunable_layers(model))
+    small = prune(model, spec, input_shape=given).model
+    assert small.config.hidden_size == model.config.hidden_size // 2 == 32 and small.config.num_attention_heads == 4
+    again = type(model)(small.config).eval()
+    again.load_state_dict(small.state_dict())
+    assert torch.equal(again(**given).logits, small(**given).logits)
+    spec = PruneSpec(mode="structured", sparsity=0.3, layers=prunable_layers(model), criterion="random", seed=1)
+    result = prune(model, spec, input_shape=given)
+    assert any("stays" in limit and "config." in limit for limit in result.limits)
+    assert model.config.hidden_size == 64
