@@ -40,6 +40,8 @@ class Criterion:
         How the scores of a layer's channels make one of the layer, to compare whole blocks: their mean, which suits scores that do not
         depend on a layer's size; that over the root of the number of its weights, for sums over weights; or their total, for
         parts of one whole.
+    comparable : bool
+        Whether scores of channels compare over layers as they are: then a setting's default does not take them over their layer's mean.
     only : str
         Where it scores either weights or channels, why not the others.
     order : int
@@ -57,5 +59,6 @@ class Criterion:
     random: bool = False
     carrier: Literal["layer", "norm"] = "layer"
     block: Literal["mean", "mean by root", "total"] = "mean"
+    comparable: bool = False
     only: str = ""
     order: int = 1000
