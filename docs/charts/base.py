@@ -21,7 +21,20 @@ from prunekit.models.state import state_hash
 from prunekit.plots.theme import run_colour
 
 MNIST_IMAGES = 2000  # enough for intervals of one point, at a fifth of the time
-COLOURS = {"l1": 0, "lamp": 1, "taylor": 2, "snip": 3, "wanda": 4, "bn_scale": 5, "l2": 6, "fpgm": 7, "sparsegpt": 4}
+COLOURS = {
+    "l1": 0,
+    "lamp": 1,
+    "taylor": 2,
+    "snip": 3,
+    "wanda": 4,
+    "sparsegpt": 4,
+    "bn_scale": 5,
+    "l2": 6,
+    "fpgm": 7,
+    "fisher": 1,
+    "obd": 3,
+    "hutchinson": 4,
+}
 GREY = "#8a94a3"
 
 

@@ -164,6 +164,17 @@ def bn_scale() -> Drawn:
     return Drawn(fig, _quotes("bn_scale") | found)
 
 
+def channels_alone() -> Drawn:
+    """Draw the trace of the Hessian, and its score beside Optimal Brain Damage's."""
+    fig = panels(["Channels, global", "Which half of conv2 goes by its trace"], gap=0.14)
+    _channels_panel(fig, 1, "hutchinson")
+    other, score = (channel_scores(model(CNN), ["conv2"], each, data=data(CNN))["conv2"] for each in ("obd", "hutchinson"))
+    found = _scatter(fig, other, score)
+    fig.update_xaxes(title_text="Optimal Brain Damage", **place(2))
+    fig.update_yaxes(title_text="Hessian trace", **place(2))
+    return Drawn(fig, _quotes("hutchinson") | found)
+
+
 def fpgm() -> Drawn:
     """Draw FPGM, and its score beside the filter's norm."""
     fig = panels(["Channels, global", "Which half of conv2 goes by its distances"], gap=0.14)
@@ -193,7 +204,7 @@ def _scatter(fig: go.Figure, norm: Reals, score: Reals) -> Quotes:
 def mnist() -> Drawn:
     """Draw all criteria of weights on LeNet-5, over what is left, on a logarithmic axis."""
     fig, top = panels(["LeNet-5 on MNIST, single weights, global"], height=360), dense(LENET).value
-    curves = {each: curve(LENET, weights(each), MNIST) for each in WEIGHT_CRITERIA if each not in {"l2", "sparsegpt"}}
+    curves = {each: curve(LENET, weights(each), MNIST) for each in ("l1", "random", "lamp", "taylor", "snip", "wanda")}
     found: Quotes = {"test": whole(dense(LENET).n), "dense": share(top)}
     dashed(fig, 1, [0.5, 0.01], [top, top])
     for each, points in curves.items():
@@ -212,6 +223,8 @@ CHARTS = (
     Chart("criterion-l1", (CNN,), partial(both, "l1")),
     Chart("criterion-l2", (CNN,), l2),
     Chart("criterion-taylor", (CNN,), taylor),
+    *(Chart(f"criterion-{each}", (CNN,), partial(both, each)) for each in ("fisher", "obd")),
+    Chart("criterion-hutchinson", (CNN,), channels_alone),
     Chart("criterion-random", (CNN,), random),
     Chart("criterion-lamp", (LENET,), lamp),
     *(Chart(f"criterion-{each}", (CNN,), partial(two_scopes, each)) for each in ("snip", "wanda", "sparsegpt")),

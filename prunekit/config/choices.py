@@ -37,6 +37,12 @@ class Live(Sequence[str]):
     def __len__(self) -> int:
         return len(self._now())
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (tuple, Live)) and self._now() == tuple(other)
+
+    def __hash__(self) -> int:
+        return id(self)
+
 
 class LiveTitles(Mapping[str, str]):
     """Every criterion's name, under itself."""

@@ -42,6 +42,8 @@ class Criterion:
         parts of one whole.
     updates : bool
         Whether pruning by it also changes what stays: then each setting is carried out by itself, and scores alone do not tell its outcome.
+    comparable : bool
+        Whether scores of channels compare over layers as they are: then a setting's default does not take them over their layer's mean.
     only : str
         Where it scores either weights or channels, why not the others.
     order : int
@@ -60,5 +62,6 @@ class Criterion:
     carrier: Literal["layer", "norm"] = "layer"
     block: Literal["mean", "mean by root", "total"] = "mean"
     updates: bool = False
+    comparable: bool = False
     only: str = ""
     order: int = 1000

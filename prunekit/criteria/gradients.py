@@ -20,7 +20,23 @@ from prunekit.models.running import task_of
 from prunekit.tasks.batches import batches_of
 
 
-def gradients(task: Task, reduction: str) -> Iterator[Scores]:
+def losses(task: Task, reduction: str = "mean", size: int = BATCH) -> Iterator[tuple[Tensor, list[Tensor]]]:
+    """Yield the loss of each mini-batch of ``size`` samples, and the weights that it can be differentiated by."""
+    assert task.samples is not None
+    model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
+    weights: list[Tensor] = [model.get_parameter(weight_name(model, name)) for name in task.layers]
+    for batch in batches_of(task.samples, size):
+        with torch.enable_grad():
+            loss = finite_scores(judge.loss(judge.forward(model, batch), batch))
+            if not loss.requires_grad:
+                raise ModelError(
+                    "the model's forward pass lets no gradient through (torch.no_grad, or detach): take that out of it, "
+                    "or choose a criterion that needs no gradient, such as l1"
+                )
+            yield loss * batch.samples if reduction == "sum" else loss, weights
+
+
+def gradients(task: Task, reduction: str, size: int = BATCH) -> Iterator[Scores]:
     """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives.
 
     Parameters
@@ -29,20 +45,11 @@ def gradients(task: Task, reduction: str) -> Iterator[Scores]:
         What is scored, and on which samples.
     reduction : {"mean", "sum"}
         Of the loss over the samples of a mini-batch.
+    size : int
+        Samples in a mini-batch.
     """
-    assert task.samples is not None
-    model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
-    weights = [model.get_parameter(weight_name(model, name)) for name in task.layers]
-    for batch in batches_of(task.samples, BATCH):
-        with torch.enable_grad():
-            loss = finite_scores(judge.loss(judge.forward(model, batch), batch))
-            if not loss.requires_grad:
-                raise ModelError(
-                    "the model's forward pass lets no gradient through (torch.no_grad, or detach): take that out of it, "
-                    "or choose a criterion that needs no gradient, such as l1"
-                )
-            whole = loss * batch.samples if reduction == "sum" else loss
-            found = torch.autograd.grad(whole, weights, allow_unused=True, materialize_grads=True)
+    for loss, weights in losses(task, reduction, size):
+        found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         yield {name: task.outputs_first(name, gradient).float().cpu() for name, gradient in zip(task.layers, found, strict=True)}
 
 

@@ -72,7 +72,7 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
 
 def _named(spec: PruneSpec) -> dict[str, Any]:
     """Return what a setting says; what came later and is left out changes no name that was given before."""
-    later = {"units": None, "depth": 0.0, "blocks": None, "consumers": False, "reduction": "mean", "normaliser": "mean"}
+    later: dict[str, Any] = {"units": None, "depth": 0.0, "blocks": None, "consumers": False, "reduction": "mean", "normaliser": "mean"}
     later |= {"shares": {}, "indices": {}, "soft": False}
     return {name: value for name, value in spec.to_dict().items() if name not in later or value != later[name]}
 

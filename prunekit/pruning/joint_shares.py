@@ -51,7 +51,7 @@ def joint_shares(spec: PruneSpec, known: Collection[str]) -> tuple[JointShare, .
         meant = {part: [name for name in known if _meant(part, name)] for part in parts}
         nothing = [part for part, names in meant.items() if not names]
         if nothing:
-            raise PruningError(unknown_layers(dict.fromkeys(nothing), known))
+            raise PruningError(unknown_layers(dict.fromkeys(nothing), tuple(known)))
         named = frozenset(part for part in parts if part in known)
         found.append(JointShare(key, share, named, frozenset(name for names in meant.values() for name in names)))
     _check_apart(found, dict(spec.overrides))

@@ -19,10 +19,24 @@ NET = nn.Sequential(nn.Conv2d(2, 5, 3), nn.Linear(4, 6))
 
 
 def test_every_criterion_is_described_and_the_lists_keep_their_order():
-    assert NAMES == ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda", "sparsegpt", "bn_scale", "fpgm")
-    assert WEIGHT_CRITERIA == ("l1", "l2", "random", "lamp", "taylor", "snip", "wanda", "sparsegpt")
-    assert CHANNEL_CRITERIA == ("l1", "l2", "random", "taylor", "bn_scale", "fpgm")
-    assert NEEDS_DATA == ("taylor", "snip", "wanda", "sparsegpt") and ("random", *NEEDS_DATA) == SEEDED
+    assert NAMES == (
+        "l1",
+        "l2",
+        "random",
+        "lamp",
+        "taylor",
+        "fisher",
+        "obd",
+        "hutchinson",
+        "snip",
+        "wanda",
+        "sparsegpt",
+        "bn_scale",
+        "fpgm",
+    )
+    assert WEIGHT_CRITERIA == ("l1", "l2", "random", "lamp", "taylor", "fisher", "obd", "snip", "wanda", "sparsegpt")
+    assert CHANNEL_CRITERIA == ("l1", "l2", "random", "lamp", "taylor", "fisher", "obd", "hutchinson", "bn_scale", "fpgm")
+    assert NEEDS_DATA == ("taylor", "fisher", "obd", "hutchinson", "snip", "wanda", "sparsegpt") and ("random", *NEEDS_DATA) == SEEDED
     for name, each in CRITERIA.items():
         assert each.name == name and each.title and each.formula and each.source and each.advice.endswith(".")
         assert each.only or (each.weight and each.channel)
@@ -96,7 +110,7 @@ def test_a_criterion_scores_only_what_it_is_made_for():
 def test_a_criterion_that_looks_at_data_asks_for_them():
     for name in NEEDS_DATA:
         with pytest.raises(DataError, match=f"criterion '{name}' looks at training data: pass data=..., or choose l1"):
-            weight_scores(NET, ["0"], name)
+            (weight_scores if CRITERIA[name].weight else channel_scores)(NET, ["0"], name)
     with pytest.raises(DataError, match="'taylor' looks at training data"):
         channel_scores(NET, ["0"], "taylor")
 

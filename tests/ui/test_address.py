@@ -236,7 +236,7 @@ def test_no_address_whatever_raises(parameters):
 
 
 TOGETHER = [
-    ({"mode": "structured", "criterion": "lamp"}, {"mode": "structured"}, "criterion"),
+    ({"mode": "structured", "criterion": "snip"}, {"mode": "structured"}, "criterion"),
     ({"mode": "nm", "scope": "erk"}, {"mode": "nm"}, "scope"),
     ({"mode": "structured", "scope": "erk"}, {"mode": "structured"}, "scope"),
     ({"criterion": "fpgm"}, {}, "criterion"),

@@ -36,13 +36,20 @@ def lamp(weight: Tensor, name: str, seed: int) -> Tensor:
     return torch.from_numpy(score).view(weight.shape)
 
 
+@each_layer
+def channel_lamp(weight: Tensor, name: str, seed: int) -> Tensor:
+    """Return :func:`lamp` of the L2 norms of the filters: the best of every layer scores 1."""
+    return lamp.score(weight.flatten(1).norm(dim=1), name, seed)
+
+
 LAMP = Criterion(
     name="lamp",
     title="LAMP",
-    formula="w² / sum of v² over the weights v of the layer with |v| at least |w|",
+    formula="w² / sum of v² over the weights v of the layer with |v| at least |w|; channel: so of the filters' L2 norms",
     source="Lee et al. 2021, arXiv:2010.07611",
     advice="For high sparsity over all layers together: small layers keep their largest weights; within one layer it ranks as L1 does.",
     weight=lamp,
-    only="LAMP compares single weights within a layer",
+    channel=channel_lamp,
+    comparable=True,
     order=40,
 )

@@ -67,7 +67,8 @@ def atom_scores(  # noqa: PLR0917 (what to score by, then on what)
 
 def _told(carriers: Incidence, scores: dict[str, Scores], spec: PruneSpec) -> list[Told]:
     """Return what each carrier says of its atoms, relative to what the setting's normaliser takes of it."""
-    relative = NORMALISERS[spec.normaliser]
+    as_they_are = CRITERIA[spec.criterion].comparable and spec.normaliser == PruneSpec.normaliser
+    relative = NORMALISERS["none" if as_they_are else spec.normaliser]
     return [one_each(*carriers[name][:2], relative(raw)) for name, raw in scores.items()]
 
 

@@ -19,7 +19,8 @@ from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.channel_schedule import Ladder, ladder
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.depth import choose_blocks
-from prunekit.pruning.structured.importance import Scores, atom_scores, reserved_atoms
+from prunekit.pruning.structured.importance import atom_scores, reserved_atoms
+from prunekit.pruning.structured.joined_scores import Scores
 from prunekit.pruning.structured.target_search import Meter
 
 
