@@ -65,8 +65,9 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
         Which images the criterion or the recovery looked at, as `trained_on` says.
     """
     plain = None if recovery is None or not recovery.active else recovery.to_dict()
-    if plain is not None and plain["prepare"] == "none":  # what came later and is left out changes no name
-        plain = {name: value for name, value in plain.items() if name not in {"prepare", "prepare_epochs", "penalty"}}
+    if plain is not None:  # what came later and is left out changes no name
+        later = {name: getattr(Recovery, name) for name in ("prepare", "prepare_epochs", "penalty")}
+        plain = {name: value for name, value in plain.items() if name not in later or value != later[name]}
     own = {"plugins": plugin_code(spec)} if spec is not None and plugin_code(spec) else {}
     return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on} | own)
 
@@ -184,7 +185,7 @@ def trained_on(data: Any, spec: PruneSpec | None, recovery: Recovery | None) -> 
     if spec is not None and spec.criterion in NEEDS_DATA:
         parts["scored"] = data_hash(scoring_split(data)[0])
     if recovery is not None and recovery.learns:
-        chosen = ("train", "validation") if recovery.epochs or recovery.prepare != "none" else ("train",)
+        chosen = ("train", "validation") if recovery.epochs else ("train",)
         parts |= {name: data_hash(getattr(data, name)) for name in chosen if getattr(data, name) is not None}
     return digest(parts) if parts else ""
 
