@@ -63,12 +63,12 @@ class Recovery(RecoveryFields):
     @property
     def active(self) -> bool:
         """Whether anything is done at all."""
-        return self.recalibrate or self.epochs > 0 or self.steps > 1
+        return self.recalibrate or self.epochs > 0 or self.steps > 1 or self.prepare != "none"
 
     @property
     def learns(self) -> bool:
         """Whether it looks at training data: cuts in several steps alone do not."""
-        return self.recalibrate or self.epochs > 0
+        return self.recalibrate or self.epochs > 0 or self.prepare != "none"
 
     def shares(self) -> tuple[int, ...]:
         """Return the epochs of fine-tuning after each cut; the last cut has what is left over.
@@ -83,7 +83,8 @@ class Recovery(RecoveryFields):
 
     def title(self) -> str:
         """Return short words for a legend; empty where nothing is done."""
-        words = ["recalibrated"] if self.recalibrate else []
+        words = [] if self.prepare == "none" else [f"prepared {self.prepare_epochs} epoch{'' if self.prepare_epochs == 1 else 's'}"]
+        words += ["recalibrated"] if self.recalibrate else []
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
         if self.schedule != "one-shot":
             words += [NAMES[self.schedule], epochs if self.epochs else f"{self.steps} cuts"]

@@ -19,6 +19,16 @@ SCHEDULE = OneOf(
         "linear": "the same amount at every cut. The gradual ones fine-tune after every cut and need one for each, or none at all",
     },
 )
+PREPARE = OneOf(
+    {"none": "No", "group_lasso": "Group lasso", "bn_scale": "Scales of BatchNorm", "growing": "Growing decay"},
+    {
+        "none": "the model is cut as it is",
+        "group_lasso": "the norm of each channel, with all that is coupled to it, is penalised (Fang et al. 2023, arXiv:2301.12900)",
+        "bn_scale": "the size of its scale in BatchNorm is (Liu et al. 2017, arXiv:1708.06519)",
+        "growing": "what will go is chosen first and decays ever faster (Wang et al. 2021, arXiv:2012.09243)",
+    },
+)
+PREPARED = {"prepare": ("group_lasso", "bn_scale", "growing")}
 SEED = Whole(0, (0, 2**53 - 1))
 IMAGES = Whole(0, (0, 10_000_000), 500)
 
@@ -83,6 +93,16 @@ class RecoveryFields:
     )
     seed: int = setting(
         0, SEED, "Seed of training", "seed of the order of samples and their augmentation", flag="recovery-seed", address="", when=ACTIVE,
+    )  # fmt: skip
+    prepare: str = setting(
+        "none", PREPARE, "Prepare", "train with a penalty before the cut, so that what goes is small by then; for whole channels", when=()
+    )
+    prepare_epochs: int = setting(
+        5, Whole(1, (1, 200)), "Epochs of preparation", "passes over the training samples before the cut", when=PREPARED
+    )
+    penalty: float | None = setting(
+        None, Number(least=0, screen=(0, 100), step=0.001), "Penalty", "strength of what prepares", usual="0.001, of growing 1",
+        address="", when=PREPARED,
     )  # fmt: skip
 
 

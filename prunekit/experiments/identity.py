@@ -66,6 +66,9 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
         Which images the criterion or the recovery looked at, as `trained_on` says.
     """
     plain = None if recovery is None or not recovery.active else recovery.to_dict()
+    if plain is not None:  # what came later and is left out changes no name
+        later = {name: getattr(Recovery, name) for name in ("prepare", "prepare_epochs", "penalty")}
+        plain = {name: value for name, value in plain.items() if name not in later or value != later[name]}
     own = {"plugins": plugin_code(spec)} if spec is not None and plugin_code(spec) else {}
     return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on} | own)
 

@@ -17,6 +17,7 @@ from prunekit.pruning.result import PruneResult
 from prunekit.training.batchnorm import NONE_LEFT, norms_left, norms_of, recalibrate
 from prunekit.training.fine_tuning import Tuner
 from prunekit.training.images import training_split
+from prunekit.training.preparation import prepared
 from prunekit.training.pruning_steps import Cut, cutter, settings_of
 from prunekit.training.result import Recovered
 from prunekit.training.trainer import Report
@@ -87,11 +88,23 @@ def recover(
     settings = settings_of(spec, recovery)
     split = training_split(data) if recovery.learns else ()
     tuner = Tuner.of(recovery, data, model) if recovery.epochs else None
-    cut = cutter(model, spec, recovery, data, sample_shape(model, data, input_shape))
+    shape, dense, whole = sample_shape(model, data, input_shape), model, progress
+    if recovery.prepare != "none":
+        share = recovery.prepare_epochs / (recovery.prepare_epochs + recovery.epochs + 1)
+        ready = prepared(model, spec, recovery, data, shape, progress=progress.part(0.0, share))
+        model, progress = _known_model(ready.model, model), whole.part(share, 1.0)
+    cut = cutter(model, spec, recovery, data, shape)
     # a forward pass is about a third of a training step; without any epochs recalibration is the whole work
     pass_ = recovery.recalibrate * min(recovery.images / max(len(split), 1), 1.0) / 3
     work = _Work(model, recovery, data, tuner, report, progress, pass_)
-    return work.carry_out(cut, settings)
+    found = work.carry_out(cut, settings)
+    return found if model is dense else found.noting(*ready.notes, *filter(None, [ready.stopped]))
+
+
+def _known_model(model: nn.Module, dense: nn.Module) -> nn.Module:
+    """Note beside a trained copy what is known of the model that it was made of."""
+    remember(model, info(dense))
+    return model
 
 
 def _known(result: PruneResult, model: nn.Module) -> PruneResult:

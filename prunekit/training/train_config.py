@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -43,6 +44,8 @@ class Course:
         Share removed, for the history.
     task : Task, optional
         Whose loss is made small; left out, that of the model and its samples.
+    penalty : callable, optional
+        From the model in training to what adds to its gradients before each step, told which share of the steps is done.
     """
 
     epochs: int
@@ -60,6 +63,7 @@ class Course:
     first: int = 0
     sparsity: float = 0.0
     task: Task | None = None
+    penalty: Callable[[nn.Module], Callable[[float], None]] | None = None
 
 
 def steps_of(images: int, batch_size: int) -> int:

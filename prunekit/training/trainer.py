@@ -54,7 +54,8 @@ class Loop:
             parameter.requires_grad_(parameter.is_floating_point())
         self.held = [(_weight(model, name), ~mask.to(_weight(model, name).device)) for name, mask in (masks or {}).items()]
         self.optimizer = _optimizer(model, course)
-        self.steps = steps_of(len(images), course.batch_size)
+        self.steps, self.taken = steps_of(len(images), course.batch_size), 0
+        self.penalty = None if course.penalty is None else course.penalty(self.model)
         self.hold()
 
     def hold(self) -> None:
@@ -101,6 +102,9 @@ class Loop:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.penalty is not None:
+            self.taken += 1
+            self.penalty(self.taken / (self.steps * self.course.epochs))
         for weight, gone in self.held:
             if weight.grad is not None:
                 weight.grad.masked_fill_(gone, 0)

@@ -208,6 +208,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
         epochs = self.epochs if code == "p" else int(code[1:])
         values = {name: getattr(self, name) for name in table(Recovery)} | {"epochs": epochs}
         values |= {} if epochs else {"distill": 0.0}
+        values |= {} if code == "p" and self.mode == "structured" else {"prepare": "none"}
         return Recovery(**values | ({} if gradual else {"schedule": "one-shot", "steps": 1}))
 
     @staticmethod
