@@ -41,7 +41,7 @@ from prunekit.pruning.structured.plan import Plan, Removal
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
 from tests.benchmarks.states import FAILED, Row, alone, known, note
-from tests.benchmarks.structured import MARK, MODELS, PAGE
+from tests.benchmarks.structured import BY_HAND, MARK, MODELS, PAGE
 from tests.pruning.peer import Theirs, is_depthwise, same_state, they_prune
 
 SMALL = 64  # pixels, where a model takes any size: couplings do not depend on it
@@ -308,8 +308,9 @@ def main() -> None:
         rows[name] = row = alone(__file__, name, args.limit)
         note(args.state, row)
         print(f"{name}: {row.get(FAILED) or line(row)}", flush=True)
-    before = PAGE.read_text(encoding="utf-8").partition(MARK)[0] if PAGE.is_file() else ""
-    PAGE.write_text(before + table(rows), encoding="utf-8")
+    before, _, after = PAGE.read_text(encoding="utf-8").partition(MARK) if PAGE.is_file() else ("", "", "")
+    _, mark, by_hand = after.partition(BY_HAND)
+    PAGE.write_text(before + table(rows) + ("\n" + mark + by_hand if mark else ""), encoding="utf-8")
 
 
 if __name__ == "__main__":

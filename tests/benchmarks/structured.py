@@ -59,6 +59,7 @@ MODELS = tuple(name for name in torchvision_names() if not name.startswith(tuple
 SWEPT = ("densenet121", "resnet18", "resnet50")
 POINTS = tuple(step / 10 for step in range(1, 10))
 PAGE = Path(__file__).parents[2] / "docs" / "structured.md"
+BY_HAND = "<!-- what follows is written by hand; the scripts leave it -->"
 MARK = "<!-- what follows is written by tests/benchmarks/differential.py -->"
 TARGETS = (("densenet201", "groups", 20), ("densenet121", "sweep", 50))
 Clock = Callable[[str], None]

@@ -53,7 +53,7 @@ def test_a_few_networks(drawn):
 
 @pytest.mark.nightly
 @settings(max_examples=200, deadline=None)
-@given(networks())
+@given(drawn=networks())
 def test_two_hundred_networks_and_their_files(drawn, tmp_path_factory):
     import onnxruntime
 
