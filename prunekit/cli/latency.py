@@ -85,8 +85,8 @@ def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:
 
 def _foreign(mode: str) -> dict[str, Any]:
     """Return the default of each field that belongs to other modes: its flag is meant for the other candidate."""
-    by_mode = {name: row for name, row in rows(PruneSpec).items() if any("mode" in condition for condition in row.when)}
-    return {name: row.default for name, row in by_mode.items() if not row.applies({"mode": mode})}
+    by_mode = {name: row for name, row in rows(PruneSpec).items() if row.when}
+    return {name: row.default for name, row in by_mode.items() if not any(mode in (each.get("mode") or (mode,)) for each in row.when)}
 
 
 def _name(spec: PruneSpec) -> str:

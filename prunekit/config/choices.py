@@ -15,6 +15,7 @@ class _Criterion(Protocol):
     needs_data: bool
     random: bool
     carrier: str
+    updates: bool
     only: str
 
 
@@ -105,6 +106,11 @@ def refusal(mode: str, criterion: str, scope: str) -> str | None:
 def criteria_of(mode: str) -> Sequence[str]:
     """Return the criteria that a mode offers."""
     return CHANNEL_CRITERIA if mode == "structured" else WEIGHT_CRITERIA
+
+
+def drawn_criteria_of(mode: str) -> tuple[str, ...]:
+    """Return the criteria whose scores tell what goes before anything is carried out: pages draw them, and none that changes what stays."""
+    return tuple(name for name in criteria_of(mode) if not _CRITERIA[name].updates)
 
 
 def scopes_of(mode: str) -> tuple[str, ...]:

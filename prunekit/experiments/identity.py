@@ -65,19 +65,29 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
     trained_on : str
         Which images the criterion or the recovery looked at, as `trained_on` says.
     """
-    plain = None if recovery is None or not recovery.active else recovery.to_dict()
-    if plain is not None:  # what came later and is left out changes no name
-        later = {name: getattr(Recovery, name) for name in ("prepare", "prepare_epochs", "penalty")}
-        plain = {name: value for name, value in plain.items() if name not in later or value != later[name]}
+    plain = None if recovery is None or not recovery.active else settled(recovery)
     own = {"plugins": plugin_code(spec)} if spec is not None and plugin_code(spec) else {}
     return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on} | own)
 
 
 def _named(spec: PruneSpec) -> dict[str, Any]:
-    """Return what a setting says; what came later and is left out changes no name that was given before."""
-    later: dict[str, Any] = {"units": None, "depth": 0.0, "blocks": None, "consumers": False, "reduction": "mean", "normaliser": "mean"}
-    later |= {"shares": {}, "indices": {}, "soft": False}
-    return {name: value for name, value in spec.to_dict().items() if name not in later or value != later[name]}
+    """Return what a run's name says of a setting: blocks and kinds of units came before sweeps were kept, and after runs were."""
+    before: dict[str, Any] = {"units": None, "depth": 0.0, "blocks": None}
+    return {name: value for name, value in settled(spec).items() if name not in before or value != before[name]}
+
+
+LATER: dict[type, tuple[str, ...]] = {
+    PruneSpec: ("consumers", "reduction", "normaliser", "shares", "indices", "soft"),
+    Recovery: ("prepare", "prepare_epochs", "penalty"),
+}
+"""Fields that came after version 0.4.0."""
+
+
+def settled(setting: PruneSpec | Recovery) -> dict[str, Any]:
+    """Return a setting's plain values without those fields that came later and say nothing: no name that was given before changes."""
+    plain, usual = setting.to_dict(), type(setting)().to_dict()
+    later = LATER[type(setting)]
+    return {name: value for name, value in plain.items() if name not in later or value != usual[name]}
 
 
 def measurement_id(

@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, SpecError, one_of
 from prunekit.evaluation.adaptive_points import EVALUATIONS
 from prunekit.evaluation.sweep import points_of
-from prunekit.experiments.identity import digest
+from prunekit.experiments.identity import digest, settled
 
 
 class Request:
@@ -26,7 +26,10 @@ class Request:
     @property
     def id(self) -> str:
         """What it is called: the same for equal requests."""
-        return digest(self.to_dict())
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return digest(
+            {name: settled(value) if isinstance(value, (PruneSpec, Recovery)) else _plain(value) for name, value in values.items()}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, every field present."""

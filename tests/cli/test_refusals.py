@@ -44,7 +44,7 @@ BAD = [
     (["prune", "digits_mlp", "--mode", "nm", "--scope", "global"], "scope"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--target", "macs"], "mode 'structured'"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--round", "8"], "mode 'structured'"),
-    (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--round", "5"], "--round"),
+    (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--round", "0"], "round_to"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--criterion", "wanda"], "wanda"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--criterion", "bn_scale"], "no BatchNorm"),
     (["prune", "digits_mlp", "--sparsity", ".5", "--mode", "structured", "--scope", "erk"], "erk"),

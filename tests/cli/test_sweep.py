@@ -129,7 +129,6 @@ def test_recovery_is_part_of_a_sweep(run, capsys) -> None:
         (["--evaluations", "1"], "evaluations"),
         (["--images", "-1"], "images"),
         (["--split", "tset"], "invalid choice"),
-        (["--schedule", "agp", "--steps", "2"], "--epochs"),
     ],
 )
 def test_bad_flags_are_one_line(capsys, words: list[str], says: str) -> None:

@@ -18,7 +18,7 @@ from prunekit.config.choices import (
     SCOPES,
     TARGETS,
     UNITS,
-    criteria_of,
+    drawn_criteria_of,
     refusal,
     scopes_of,
 )
@@ -161,7 +161,7 @@ def test_whatever_is_picked_is_brought_to_a_setting_of_the_core(settings):
 @given(whatever)
 def test_what_goes_together_is_left_alone(settings):
     fitted, _ = fit(settings)
-    if settings.criterion in criteria_of(settings.mode):
+    if settings.criterion in drawn_criteria_of(settings.mode):
         assert fitted.criterion == settings.criterion
     if settings.scope in scopes_of(settings.mode):
         assert fitted.scope == settings.scope

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import prunekit
 from prunekit.cli.arguments import spec_of
 from prunekit.cli.parser import build_parser
-from prunekit.config.choices import CRITERIA, MODES, NEEDS_DATA, criteria_of, scopes_of
+from prunekit.config.choices import CRITERIA, MODES, NEEDS_DATA, drawn_criteria_of, scopes_of
 from prunekit.config.fields import table
 from prunekit.criteria.methods import CRITERIA as REGISTRY
 from prunekit.errors import DataError
@@ -29,7 +29,7 @@ from .test_address import NAMES, whatever
 
 DIGITS = Images("digits")
 UNITS = {"unstructured": "Weights removed", "nm": "Weights removed", "structured": "Channels removed"}
-WALK = [(mode, criterion) for mode in MODES for criterion in criteria_of(mode)]
+WALK = [(mode, criterion) for mode in MODES for criterion in drawn_criteria_of(mode)]
 
 
 def names(box):
@@ -42,9 +42,9 @@ def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode):
     before = state_hash(model_cache.load(Source("digits_cnn")).model)
     one = tab("prune")
     one.set("pick_mode", mode)
-    assert names(one.app.selectbox(key="pick_criterion")) == [setting_controls.criterion_name(name) for name in criteria_of(mode)]
+    assert names(one.app.selectbox(key="pick_criterion")) == [setting_controls.criterion_name(name) for name in drawn_criteria_of(mode)]
     seen = set()
-    for criterion in criteria_of(mode):
+    for criterion in drawn_criteria_of(mode):
         one.set("pick_criterion", criterion)
         assert one.app.selectbox(key="pick_criterion").help.startswith(setting_controls._about(criterion)), (
             "help begins with the picked one"
@@ -58,7 +58,7 @@ def test_every_criterion_and_scope_that_the_screen_offers_works(tab, mode):
             assert not one.app.error
             assert one.metric(UNITS[mode]).value not in ("—", "")
             seen.add(tuple(chart.proto.spec for chart in one.app.get("plotly_chart")))
-    assert len(seen) > len(criteria_of(mode)) / 2, "criteria and scopes make a difference"
+    assert len(seen) > len(drawn_criteria_of(mode)) / 2, "criteria and scopes make a difference"
     assert state_hash(model_cache.load(Source("digits_cnn")).model) == before
 
 
@@ -158,13 +158,14 @@ def test_what_caps_stand_in_the_way_of_is_said(tab):
     assert one.metric("Weights removed").value.startswith("50.0")
 
 
-@pytest.mark.parametrize("criterion", NEEDS_DATA)
+@pytest.mark.parametrize("criterion", [name for name in NEEDS_DATA if any(name in drawn_criteria_of(mode) for mode in MODES)])
 def test_without_data_a_criterion_that_looks_at_them_says_what_to_do(tab, criterion):
-    one = tab("prune", data="none", criterion=criterion)
+    mode = next(mode for mode in MODES if criterion in drawn_criteria_of(mode))
+    one = tab("prune", data="none", criterion=criterion, **({} if mode == "unstructured" else {"mode": mode}))
     assert f"{REGISTRY[criterion].title} looks at training images" in one.text
     assert not one.app.error
     assert one.app.button(key="measure").disabled
-    assert len(one.app.dataframe[0].value) == 4, "the table of layers stays"
+    assert len(one.app.dataframe[0].value) == (3 if mode == "structured" else 4), "the table of layers stays"
     one.click("use_l1")
     assert "criterion" not in one.address
     assert one.metric("Weights removed").value != "—"
@@ -227,7 +228,7 @@ def test_curves_offer_only_what_has_one(tab):
     assert list(one.app.get_by_key("add_mode").options) == ["Unstructured", "Structured"]
     one.app.get_by_key("add_mode").set_value("structured").run()
     offered = one.check().app.selectbox(key="add_criterion_structured")
-    assert names(offered) == [setting_controls.criterion_name(name) for name in criteria_of("structured")]
+    assert names(offered) == [setting_controls.criterion_name(name) for name in drawn_criteria_of("structured")]
     offered.set_value("bn_scale").run()
     one.check().click("add_curve")
     assert one.address["curves"] == "unstructured-wanda-uniform_structured-bn.scale-global"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import prunekit
-from prunekit.config.choices import WEIGHT_CRITERIA
+from prunekit.config.choices import drawn_criteria_of
 from prunekit.errors import CheckpointError
 from prunekit.plots.weight_threshold import CutBins
 from prunekit.ui.components import weight_bins
@@ -63,7 +63,7 @@ def test_the_numbers_of_a_structured_move_are_those_of_surgery(scope, sparsity):
     assert {name: tuple(np.flatnonzero(mask)) for name, mask in kept.items()} == {n: k for n, k in result.kept.items() if n in kept}
 
 
-MASKED = [("unstructured", criterion) for criterion in WEIGHT_CRITERIA] + [("nm", "l1"), ("nm", "taylor")]
+MASKED = [("unstructured", criterion) for criterion in drawn_criteria_of("unstructured")] + [("nm", "l1"), ("nm", "taylor")]
 
 
 @pytest.mark.parametrize(("mode", "criterion"), MASKED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -172,7 +173,8 @@ class _Work:
         mask = torch.empty(weight.shape, dtype=torch.bool)
         # views as [outputs, offsets of a kernel, inputs]
         there, stays = (each.t() if inputs_first(owner_of_layer(self.model, name)) else each.movedim(1, -1) for each in (weight, mask))
-        new, kept = reconstruct(there.float().flatten(1), seen.of(name), self.goals[name])
+        goal = replace(self.goals[name], inputs=there.shape[-1])
+        new, kept = reconstruct(there.float().flatten(1), seen.of(name), goal)
         there.copy_(new.view(there.shape))
         stays.copy_(kept.view(there.shape))
         return mask

@@ -26,13 +26,22 @@ class Goal:
         How many weights go, where there is no pattern; those that are zero already among them.
     pattern : tuple of int, optional
         N and M: of every M consecutive columns N stay.
+    inputs : int, optional
+        After so many columns, the inputs at one place of a kernel, blocks of a pattern begin anew; what is no whole block stays.
     by_row : bool
         Whether every row loses as many, rather than the layer as a whole.
     """
 
     count: int = 0
     pattern: tuple[int, int] | None = None
+    inputs: int | None = None
     by_row: bool = False
+
+    def blocks(self, columns: int) -> dict[int, int]:
+        """Return where each block of the pattern begins and ends."""
+        assert self.pattern is not None
+        m, run = self.pattern[1], self.inputs or columns
+        return {c: min(c + m, start + run, columns) for start in range(0, columns, run) for c in range(start, min(start + run, columns), m)}
 
 
 def reconstruct(weight: Tensor, product: Tensor, goal: Goal, *, block: int = BLOCK, damping: float = DAMPING) -> tuple[Tensor, Tensor]:
@@ -61,17 +70,18 @@ def reconstruct(weight: Tensor, product: Tensor, goal: Goal, *, block: int = BLO
     if product.dim() == 1:
         score = weight.square() * product[:, None]
         if goal.pattern:
-            parts = zip(torch.split(score, goal.pattern[1], 1), torch.split(weight == 0, goal.pattern[1], 1), strict=True)
-            kept = torch.cat([_pattern(each, zero, *goal.pattern) for each, zero in parts], 1)
+            spans = [slice(*ends) for ends in goal.blocks(weight.shape[1]).items()]
+            kept = torch.cat([_pattern(score[:, span], weight[:, span] == 0, *goal.pattern) for span in spans], 1)
         else:
             kept = _kept(score, weight == 0, goal, goal.count)
         return weight.masked_fill(~kept, 0), kept
     w, zero = weight.clone(), weight == 0
     kept = torch.ones_like(zero)
     factor, there = _factor(product, damping), product.diagonal() > 0
-    m = goal.pattern[1] if goal.pattern else 1
-    block = max(block // m, 1) * m
     columns, gone = weight.shape[1], 0
+    ends = goal.blocks(columns) if goal.pattern else {}
+    whole = 1 if goal.pattern is None else goal.pattern[1] if (goal.inputs or 0) % goal.pattern[1] == 0 else goal.inputs or 1
+    block = max(block // whole, 1) * whole  # holds whole blocks of the pattern
     for start in range(0, columns, block):
         end = min(start + block, columns)
         part, own, errors = w[:, start:end].clone(), factor[start:end, start:end], torch.zeros_like(w[:, start:end])
@@ -82,9 +92,10 @@ def reconstruct(weight: Tensor, product: Tensor, goal: Goal, *, block: int = BLO
             kept[:, start:end] = _kept(score, zero[:, start:end], goal, wanted)
             gone += int((~kept[:, start:end]).sum())
         for i in range(end - start):
-            if goal.pattern is not None and i % m == 0:
-                span = slice(start + i, min(start + i + m, end))
-                score = part[:, i : i + m].square() / diagonal[i : i + m].square() * there[span]
+            if goal.pattern is not None and start + i in ends:
+                span = slice(start + i, ends[start + i])
+                within = slice(i, span.stop - start)
+                score = part[:, within].square() / diagonal[within].square() * there[span]
                 kept[:, span] = _pattern(score, zero[:, span], *goal.pattern)
             stays = kept[:, start + i]
             errors[:, i] = torch.where(stays, 0, part[:, i]) / diagonal[i]

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from prunekit.config.choices import SEEDED, criteria_of, scopes_of
+from prunekit.config.choices import SEEDED, drawn_criteria_of, scopes_of
 from prunekit.data.dataset import Data
 from prunekit.errors import StoreError
 from prunekit.evaluation.sweep import SweepPoint
@@ -199,7 +199,7 @@ def choose(now: Settings, loaded: Loaded) -> None:
 def _new(now: Settings) -> Curve:
     """Show what a new curve can be, and return it."""
     mode = str(st.segmented_control("Mode", list(DRAWN), format_func=MODES.__getitem__, default=DRAWN[0], required=True, key="add_mode"))
-    names, shares = list(criteria_of(mode)), list(scopes_of(mode))
+    names, shares = list(drawn_criteria_of(mode)), list(scopes_of(mode))
     criterion = st.selectbox("Criterion", names, format_func=setting_controls.criterion_name, key=f"add_criterion_{mode}")
     scope = st.selectbox("Scope", shares, format_func=setting_controls.SCOPES.__getitem__, key=f"add_scope_{mode}")
     after = str(st.selectbox("After the cut", list(RECOVERIES), format_func=RECOVERIES.__getitem__, key="add_recovery"))

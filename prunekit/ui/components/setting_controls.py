@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from prunekit.config import validation as check
-from prunekit.config.choices import NEEDS_DATA, criteria_of, scopes_of
+from prunekit.config.choices import NEEDS_DATA, drawn_criteria_of, scopes_of
 from prunekit.config.fields import table
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
@@ -36,7 +36,7 @@ def setting() -> None:
 
 def criterion(mode: str) -> None:
     """Show the criteria that go with a mode; the help tells of the picked one first."""
-    names, picked = list(criteria_of(mode)), session.settings().criterion
+    names, picked = list(drawn_criteria_of(mode)), session.settings().criterion
     about = "\n".join(map(_about, sorted(names, key=lambda name: name != picked)))
     st.selectbox("Criterion", names, format_func=criterion_name, width=215, help=about, **session.bind("criterion", start=names))
 

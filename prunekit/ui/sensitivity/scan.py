@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from prunekit.config.choices import criteria_of, default_scope
+from prunekit.config.choices import default_scope, drawn_criteria_of
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError, StoreError
@@ -52,7 +52,7 @@ def setting(now: Settings, data: Data, task: Task) -> None:
             help="Channels are taken from a whole group: layers that shrink together are pruned together.",
             **session.bind("mode", start="default", show=lambda _: mode, then=session.change_mode),
         )  # fmt: skip
-        names = list(criteria_of(mode))
+        names = list(drawn_criteria_of(mode))
         st.selectbox(
             "Criterion", names, format_func=setting_controls.criterion_name, width=230,
             **session.bind("criterion", start=names, show=lambda name: name if name in names else names[0]),
@@ -71,7 +71,7 @@ def setting(now: Settings, data: Data, task: Task) -> None:
 def request_of(now: Settings, loaded: Loaded, data: Data) -> SensitivityRequest:
     """Return what is asked of the core."""
     mode = mode_of(now)
-    criterion = now.criterion if now.criterion in criteria_of(mode) else "l1"
+    criterion = now.criterion if now.criterion in drawn_criteria_of(mode) else "l1"
     spec = PruneSpec(mode=mode, criterion=criterion, scope=default_scope(mode), seed=now.seed, samples=now.samples)
     split = "validation" if data.validation is not None else "test"
     model, of_data = job_sources.lend(now, loaded, data)

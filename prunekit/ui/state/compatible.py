@@ -45,7 +45,7 @@ def fit(settings: Settings) -> tuple[Settings, list[str]]:
 
 def nearest(curve: Curve) -> Curve:
     """Return a curve with the nearest criterion and scope that its mode offers."""
-    criterion = curve.criterion if curve.criterion in choices.criteria_of(curve.mode) else PLAIN.criterion
+    criterion = curve.criterion if curve.criterion in choices.drawn_criteria_of(curve.mode) else PLAIN.criterion
     scope = curve.scope if curve.scope in choices.scopes_of(curve.mode) else choices.default_scope(curve.mode)
     return replace(curve, criterion=criterion, scope=scope)
 
@@ -55,12 +55,10 @@ Changes = Iterator[tuple[str, object, str]]
 
 def _criterion(now: Settings) -> Changes:
     """Fall back to a criterion that the mode offers."""
-    found = nearest(now.curve()).criterion
+    found, asked = nearest(now.curve()).criterion, CRITERIA[now.criterion]
+    why = "changes what stays, which is not drawn beforehand" if asked.updates else f"does not go with {MODES[now.mode]}"
     if found != now.criterion:
-        yield (
-            "criterion", found,
-            f"`criterion`: {CRITERIA[now.criterion].title} does not go with {MODES[now.mode]}; {CRITERIA[found].title} is used.",
-        )  # fmt: skip
+        yield "criterion", found, f"`criterion`: {asked.title} {why}; {CRITERIA[found].title} is used."
 
 
 def _scope(now: Settings) -> Changes:
