@@ -50,6 +50,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+OF_SPEC: dict[str, Any] = {"consumers": False, "reduction": "mean", "normaliser": "mean", "shares": {}, "indices": {}, "soft": False}
+OF_RECOVERY: dict[str, Any] = {"prepare": "none", "prepare_epochs": 5, "penalty": None}
+"""Fields that came after names were given, and what they were before they were there."""
+
+
+def as_before(values: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values without the fields that came later and say nothing."""
+    return {name: value for name, value in values.items() if name not in later or value != later[name]}
+
+
 def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trained_on: str = "") -> str:
     """Return what a run is called: the same for the same weights, setting, recovery and training data.
 
@@ -65,18 +75,14 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
         Which images the criterion or the recovery looked at, as `trained_on` says.
     """
     plain = None if recovery is None or not recovery.active else recovery.to_dict()
-    if plain is not None:  # what came later and is left out changes no name
-        later = {name: getattr(Recovery, name) for name in ("prepare", "prepare_epochs", "penalty")}
-        plain = {name: value for name, value in plain.items() if name not in later or value != later[name]}
+    plain = None if plain is None else as_before(plain, OF_RECOVERY)
     own = {"plugins": plugin_code(spec)} if spec is not None and plugin_code(spec) else {}
     return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on} | own)
 
 
 def _named(spec: PruneSpec) -> dict[str, Any]:
     """Return what a setting says; what came later and is left out changes no name that was given before."""
-    later = {"units": None, "depth": 0.0, "blocks": None, "consumers": False, "reduction": "mean", "normaliser": "mean"}
-    later |= {"shares": {}, "indices": {}, "soft": False}
-    return {name: value for name, value in spec.to_dict().items() if name not in later or value != later[name]}
+    return as_before(spec.to_dict(), {"units": None, "depth": 0.0, "blocks": None, **OF_SPEC})
 
 
 def measurement_id(
