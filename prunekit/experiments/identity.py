@@ -51,6 +51,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+OF_SPEC: dict[str, Any] = {"consumers": False, "reduction": "mean", "normaliser": "mean", "shares": {}, "indices": {}, "soft": False}
+OF_RECOVERY: dict[str, Any] = {"prepare": "none", "prepare_epochs": 5, "penalty": None}
+"""Fields that came after names were given, and what they were before they were there."""
+
+
+def as_before(values: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values without the fields that came later and say nothing."""
+    return {name: value for name, value in values.items() if name not in later or value != later[name]}
+
+
 def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trained_on: str = "") -> str:
     """Return what a run is called: the same for the same weights, setting, recovery and training data.
 
@@ -65,29 +75,15 @@ def run_id(weights: str, spec: PruneSpec | None, recovery: Recovery | None, trai
     trained_on : str
         Which images the criterion or the recovery looked at, as `trained_on` says.
     """
-    plain = None if recovery is None or not recovery.active else settled(recovery)
+    plain = None if recovery is None or not recovery.active else recovery.to_dict()
+    plain = None if plain is None else as_before(plain, OF_RECOVERY)
     own = {"plugins": plugin_code(spec)} if spec is not None and plugin_code(spec) else {}
     return digest({"weights": weights, "spec": None if spec is None else _named(spec), "recovery": plain, "trained_on": trained_on} | own)
 
 
 def _named(spec: PruneSpec) -> dict[str, Any]:
-    """Return what a run's name says of a setting: blocks and kinds of units came before sweeps were kept, and after runs were."""
-    before: dict[str, Any] = {"units": None, "depth": 0.0, "blocks": None}
-    return {name: value for name, value in settled(spec).items() if name not in before or value != before[name]}
-
-
-LATER: dict[type, tuple[str, ...]] = {
-    PruneSpec: ("consumers", "reduction", "normaliser", "shares", "indices", "soft"),
-    Recovery: ("prepare", "prepare_epochs", "penalty"),
-}
-"""Fields that came after version 0.4.0."""
-
-
-def settled(setting: PruneSpec | Recovery) -> dict[str, Any]:
-    """Return a setting's plain values without those fields that came later and say nothing: no name that was given before changes."""
-    plain, usual = setting.to_dict(), type(setting)().to_dict()
-    later = LATER[type(setting)]
-    return {name: value for name, value in plain.items() if name not in later or value != usual[name]}
+    """Return what a setting says; what came later and is left out changes no name that was given before."""
+    return as_before(spec.to_dict(), {"units": None, "depth": 0.0, "blocks": None, **OF_SPEC})
 
 
 def measurement_id(

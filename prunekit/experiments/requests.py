@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import DataError, SpecError, one_of
 from prunekit.evaluation.adaptive_points import EVALUATIONS
 from prunekit.evaluation.sweep import points_of
-from prunekit.experiments.identity import digest, settled
+from prunekit.experiments.identity import OF_RECOVERY, OF_SPEC, as_before, digest
 
 
 class Request:
@@ -26,10 +26,8 @@ class Request:
     @property
     def id(self) -> str:
         """What it is called: the same for equal requests."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        return digest(
-            {name: settled(value) if isinstance(value, (PruneSpec, Recovery)) else _plain(value) for name, value in values.items()}
-        )
+        values, later = self.to_dict(), {"spec": OF_SPEC, "recovery": OF_RECOVERY}
+        return digest({name: as_before(value, later[name]) if name in later and value else value for name, value in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, every field present."""

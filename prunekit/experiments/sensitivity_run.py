@@ -18,7 +18,7 @@ from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
 from prunekit.evaluation.sweep import shape_of, split_of
 from prunekit.experiments.experiment import Keeper
-from prunekit.experiments.identity import data_hash, digest, for_task, installed, settled, this_machine, trained_on, weights_of
+from prunekit.experiments.identity import OF_SPEC, as_before, data_hash, digest, for_task, installed, this_machine, trained_on, weights_of
 from prunekit.experiments.naming import dense_run
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.requests import Request
@@ -111,7 +111,11 @@ class _Place:
         self.images = min(request.images or len(whole), len(whole))
         model_id = for_task(request.model, model, data)
         self.run = dense_run(model_id, weights_of(model, shape_of(model, whole), model_id.task))
-        setting = {"spec": settled(request.spec), "sparsities": list(request.sparsities), "scored": trained_on(data, request.spec, None)}
+        setting = {
+            "spec": as_before(request.spec.to_dict(), OF_SPEC),
+            "sparsities": list(request.sparsities),
+            "scored": trained_on(data, request.spec, None),
+        }
         self.versions = installed(request.model.name)
         here = {"machine": dict(this_machine()), "versions": self.versions}
         where = {"run": self.run.id, "data": self.hash, "split": request.split, "images": self.images}
