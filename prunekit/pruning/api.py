@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import ModelError, ProofError, SpecError
+from prunekit.errors import ModelError, SpecError
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.input_form_for import form_for
 from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
@@ -22,7 +22,7 @@ from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.stubborn import hold_stubborn
+from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
@@ -31,9 +31,6 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, form_of_data
 
 Inputs: TypeAlias = tuple[int, ...] | tuple[tuple[int, ...], ...] | Tensor | tuple[Any, ...] | dict[str, Any] | Batch
-
-
-MOST_HELD = 16  # kinds of groups that are held one after another before a model is given up
 
 
 class HasTest(Protocol):
@@ -116,14 +113,8 @@ def prune(
     with torch.inference_mode(False):
         shape = sample_shape(model, data, input_shape)
         if spec.mode == "structured":
-            for _ in range(MOST_HELD):
-                plan = plan_of(model, spec, shape, data)
-                try:
-                    return carry_out(model, plan, spec)
-                except ProofError:
-                    if not hold_stubborn(model, plan):
-                        raise
-            return carry_out(model, plan_of(model, spec, shape, data), spec)
+            plan, proof = proved(model, lambda: plan_of(model, spec, shape, data), getattr(shape, "example", None))
+            return carry_out(model, plan, spec, proof)
         return mask(model, rank(model, spec, data, once=True), spec, shape, data)
 
 

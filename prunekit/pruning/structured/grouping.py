@@ -130,10 +130,10 @@ def _immovable(facts: Facts, loose: Ids, weights: dict[str, str], incidence: dic
         return {}
     # by the equalities without the frozen places: what freezes a class is then told apart from what else is frozen
     found: dict[str, str] = {}
-    for find in (lambda: loose, lambda: _along(facts, loose)):
+    for merged in (False, True):
         if len(found) == len(stuck):
             break
-        classes, why = find(), dict[int, str]()
+        classes, why = _along(facts, loose) if merged else loose, dict[int, str]()
         for ids, reason in facts.variables.frozen:
             for label in np.unique(classes[ids]).tolist():
                 why.setdefault(label, reason)
