@@ -25,6 +25,7 @@ from prunekit.models.layers import channel_layers, prunable_layers
 from prunekit.pruning.layer_selection import protected_layers
 from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.stubborn import tried
 
 GROUP_LAYERS = 6
 
@@ -83,7 +84,7 @@ def _layers(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, Any]]:
 def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """Return what shrinks together, what cannot shrink, and the limits met."""
     try:
-        graph = trace(model, shape)
+        graph = tried(model, trace(model, shape), getattr(shape, "example", None))
     except PrunekitError as error:  # it can be looked at, and pruned without structure
         return {"groups": [], "blocks": [], "immovable": {}, "limits": [str(error)]}
     groups = [{"id": g.id, "kind": g.kind, "layers": list(g.layers), "size": g.size, "reasons": list(g.reasons)} for g in graph.groups]

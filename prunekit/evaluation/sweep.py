@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,11 +20,14 @@ from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
 from prunekit.models.input_form_for import form_for
 from prunekit.models.layers import weight_of
+from prunekit.models.meta_copy import copied
 from prunekit.models.running import task_of
 from prunekit.pruning.api import carry_out, update
 from prunekit.pruning.influence import check_influence
 from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking
 from prunekit.tasks.base import Task
 from prunekit.tasks.input_form import form_of_data
@@ -129,8 +131,7 @@ class Scored:
     def __init__(self, model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None) -> None:
         points_of(spec, [0.0])
         self.model, self.spec, self.shape, self.data = model, spec, shape, data
-        masked = spec.mode == "unstructured"
-        self._ranking = Ranking.of(model, spec, data) if masked else ChannelRanking.of(model, spec, trace(model, shape), data)
+        self._ranking = Ranking.of(model, spec, data) if spec.mode == "unstructured" else self._channels()
         if isinstance(self._ranking, Ranking):
             check_influence(model, self._ranking.shapes, shape, data)
         self._working: nn.Module | None = None
@@ -149,14 +150,25 @@ class Scored:
             return Made(result.model, result.achieved.sparsity, result.after)
         if isinstance(self._ranking, Ranking):
             return self._masked(self._ranking, sparsity)
-        result = carry_out(self.model, self._ranking.cut(sparsity), self.spec.at(sparsity))
+        plan, proof = proved(self.model, lambda: self._cut(sparsity), getattr(self.shape, "example", None))
+        result = carry_out(self.model, plan, self.spec.at(sparsity), proof)
         return Made(result.model, result.achieved.sparsity, result.after)
+
+    def _channels(self) -> ChannelRanking:
+        """Score the channels of the couplings as they are known now."""
+        return ChannelRanking.of(self.model, self.spec, trace(self.model, self.shape), self.data)
+
+    def _cut(self, sparsity: float) -> Plan:
+        """Return the plan at a sparsity; scored anew where something is held since."""
+        if not isinstance(self._ranking, ChannelRanking) or self._ranking.graph is not trace(self.model, self.shape):
+            self._ranking = self._channels()
+        return self._ranking.cut(sparsity)
 
     def _masked(self, ranking: Ranking, sparsity: float) -> Made:
         """Return the working copy with the dense weights, what goes as zero."""
         masks = ranking.masks(ranking.cut(sparsity))
         if self._working is None:
-            self._working = copy.deepcopy(self.model)
+            self._working = copied(self.model)
         _overwrite(self._working, self.model, masks)
         removed = sum(mask.numel() - int(torch.count_nonzero(mask)) for mask in masks.values())
         return Made(self._working, removed / sum(ranking.sizes.values()), count(self.model, self.shape, masks))

@@ -16,8 +16,10 @@ from prunekit.models.cost import count
 from prunekit.pruning.api import carry_out, mask, planned_counts, sample_shape
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.grouping import trace
+from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking
 
 STEPS = 1000  # sparsities that are tried, in steps of a thousandth
@@ -102,7 +104,15 @@ class Pair:
         step = least(lambda now: self.shrunk_cost(budget, now) <= limit)
         if step is None:
             return None
-        return carry_out(self.model, self.channels.cut(step / STEPS), PruneSpec(mode="structured", sparsity=step / STEPS))
+        spec = PruneSpec(mode="structured", sparsity=step / STEPS)
+
+        def cut() -> Plan:
+            if self.channels.graph is not trace(self.model, self.shape):  # something is held since
+                del self.channels
+            return self.channels.cut(step / STEPS)
+
+        plan, proof = proved(self.model, cut, getattr(self.shape, "example", None))
+        return carry_out(self.model, plan, spec, proof)
 
     def _masked(self, budget: str, cost: int) -> PruneResult:
         """Return the copy without single weights at a cost."""

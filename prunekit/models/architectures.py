@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import replace
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from prunekit.models.checkpoints import State, fit_state, read_checkpoint
 from prunekit.models.hugging_face import PREFIX as HUGGING_FACE
 from prunekit.models.hugging_face import build_hugging_face, transformers_package
 from prunekit.models.info import ModelInfo, described, remember
+from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import Choice, note
 from prunekit.models.state import fingerprint
 from prunekit.models.timm_models import PREFIX as TIMM
@@ -129,7 +129,7 @@ def _built(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
     if not callable(factory):
         raise wrong(f"{model_id.name} is no function but a {type(factory).__name__}", ModelError)
     ready = isinstance(factory, nn.Module)
-    model = deepcopy(factory) if ready else _seeded(lambda: call(model_id.name, factory, ModelError))
+    model = copied(factory) if ready else _seeded(lambda: call(model_id.name, factory, ModelError))
     if not isinstance(model, nn.Module):
         raise wrong(f"{model_id.name} returned a {type(model).__name__}, which is no torch module", ModelError)
     model = unwrapped(model)

@@ -61,7 +61,9 @@ def _listed(model: nn.Module, *, packed: bool) -> tuple[str, ...]:
 
 
 def _weights_in(module: nn.Module) -> Iterator[str]:
-    """Yield the parameters of a module itself that are multiplied with inputs."""
+    """Yield the parameters of a module itself that are multiplied with inputs; those of a program belong to it."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return
     if isinstance(module, PRUNABLE_TYPES):
         yield from (name for name in ("weight",) if name in module._parameters)
     elif isinstance(module, RECURRENT):

@@ -16,6 +16,7 @@ from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking, plan
 from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.stubborn import tried
 from prunekit.pruning.unstructured.allocation import erk_densities
 from prunekit.pruning.unstructured.masks import Cut, LayerCut, Ranking, masked_copy, masks_at
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
@@ -67,4 +68,5 @@ __all__ = [
     "skipped",
     "tighten",
     "trace",
+    "tried",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
-from prunekit.errors import ModelError, ProofError, SpecError
+from prunekit.errors import ModelError, SpecError
 from prunekit.models.attention.transformers_config import keep_in_step
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.input_form_for import form_for
@@ -28,7 +28,7 @@ from prunekit.pruning.structured.named_channels import named_plan
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
-from prunekit.pruning.stubborn import hold_stubborn
+from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.layer_by_layer import prune_layer_by_layer
 from prunekit.pruning.unstructured.masks import Ranking, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
@@ -38,9 +38,6 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, form_of_data
 
 Inputs: TypeAlias = tuple[int, ...] | tuple[tuple[int, ...], ...] | Tensor | tuple[Any, ...] | dict[str, Any] | Batch
-
-
-MOST_HELD = 16  # kinds of groups that are held one after another before a model is given up
 
 
 class HasTest(Protocol):
@@ -123,14 +120,8 @@ def prune(
     with torch.inference_mode(False):
         shape = sample_shape(model, data, input_shape)
         if spec.mode == "structured":
-            for _ in range(MOST_HELD):
-                plan = plan_of(model, spec, shape, data)
-                try:
-                    return carry_out(model, plan, spec)
-                except ProofError:
-                    if not hold_stubborn(model, plan):
-                        raise
-            return carry_out(model, plan_of(model, spec, shape, data), spec)
+            plan, proof = proved(model, lambda: plan_of(model, spec, shape, data), getattr(shape, "example", None))
+            return carry_out(model, plan, spec, proof)
         if CRITERIA[spec.criterion].updates:
             return update(model, spec, shape, data)
         return mask(model, rank(model, spec, data, once=True), spec, shape, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from prunekit.config.kinds import Share
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.models.layers import weight_of
+from prunekit.models.meta_copy import copied
 from prunekit.pruning.unstructured.masks import Ranking, check_unstructured
 
 Schedule = Callable[[float, int, float], tuple[float, ...]]
@@ -128,7 +128,7 @@ def tighten(model: nn.Module, spec: PruneSpec, sparsities: Iterable[float], data
         If the mode is not unstructured, or a total is out of reach.
     """
     check_unstructured(spec)
-    working = copy.deepcopy(model)
+    working = copied(model)
     for sparsity in sparsities:
         ranking = Ranking.of(working, spec, data)
         masks = ranking.masks(ranking.cut(sparsity))

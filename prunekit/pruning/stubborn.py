@@ -1,23 +1,99 @@
-"""What the proof does not let go: found by bisection over the groups that shrank, and held, so that all else may go."""
+"""What the proof does not let go: found by bisection over the groups that shrank, and held, so that all else may go.
+
+Whatever carries a plan out goes through :func:`proved`, and whatever only shows what can go through :func:`tried`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from torch import nn
 
-from prunekit.errors import ProofError
-from prunekit.pruning.proof import TOLERANCE, prove
-from prunekit.pruning.structured.channel_groups import Group
-from prunekit.pruning.structured.dry_run import alike_groups, first_failing
+from prunekit.errors import ModelError, ProofError
+from prunekit.pruning.proof import TOLERANCE, Proof, prove, require
+from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
+from prunekit.pruning.structured.dry_run import alike_groups, first_failing, may_hold_sizes, sparing
 from prunekit.pruning.structured.grouping import hold
 from prunekit.pruning.structured.plan import Removal
 from prunekit.tasks.batch import Batch
 
+MOST_HELD = 16  # kinds of groups that are held one after another before a model is given up
+Made = TypeVar("Made", bound=Removal)
 
-def hold_stubborn(model: nn.Module, plan: Removal, samples: Batch | None = None) -> bool:
-    """Hold the group for which a plan is not proved, and all like it; return whether there is one.
+
+def proved(model: nn.Module, make: Callable[[], Made], samples: Batch | None = None) -> tuple[Made, Proof | None]:
+    """Return a plan with its proof, made again without what stands in the way of one.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model.
+    make : callable
+        Makes the plan, of the couplings as :func:`prunekit.pruning.trace` returns them at that time.
+    samples : Batch, optional
+        As for the proof.
+
+    Returns
+    -------
+    plan : Removal
+        As it was made last.
+    proof : Proof or None
+        One that passed; None where nothing goes.
+
+    Raises
+    ------
+    ProofError
+        If no single group is to blame.
+    """
+    for left in reversed(range(MOST_HELD + 1)):
+        plan = make()
+        if plan.empty:
+            break
+        try:
+            return plan, require(prove(model, plan, samples=samples))
+        except ProofError:
+            if not left or hold_stubborn(model, plan, samples) is None:
+                raise
+    return plan, None
+
+
+def tried(model: nn.Module, graph: ChannelGraph, samples: Batch | None = None) -> ChannelGraph:
+    """Return a model's couplings with what does not go kept whole: half of all there is goes on trial.
+
+    A model of torch's and torchvision's classes is not tried: what those do is known.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The dense model.
+    graph : ChannelGraph
+        As :func:`prunekit.pruning.trace` returns it.
+    samples : Batch, optional
+        As for the proof.
+    """
+    if not may_hold_sizes(model, graph):
+        return graph
+    for _ in range(MOST_HELD):
+        half = [group.atoms[: group.allowed(group.size // 2)] for group in graph.groups]
+        removal = sparing(graph, np.concatenate([np.zeros(0, np.int64), *half]))
+        try:
+            if removal.empty or prove(model, removal, samples=samples).max_relative_error < TOLERANCE:
+                break
+        except ModelError:  # what stands in the way is the model's own, and said to whoever prunes it
+            break
+        except ProofError:
+            pass
+        held = hold_stubborn(model, removal, samples)
+        if held is None:
+            break
+        graph = held
+    return graph
+
+
+def hold_stubborn(model: nn.Module, plan: Removal, samples: Batch | None = None) -> ChannelGraph | None:
+    """Hold the group for which a plan is not proved, and all like it; return the couplings then, or None where there is none.
 
     Parameters
     ----------
@@ -43,10 +119,9 @@ def hold_stubborn(model: nn.Module, plan: Removal, samples: Batch | None = None)
 
     shrinking = [group for group in graph.groups if np.isin(group.atoms, plan.atoms).any()]
     if not shrinking or failure(shrinking) is None:
-        return False  # the blocks that go, then
+        return None  # the blocks that go, then
     culprit, how = first_failing(shrinking, failure)
     reason = failure((culprit,)) or how or "it cannot go together with others"
     where = culprit.layers[0].rpartition(".")[0]
     alike = [group for group in alike_groups(model, graph, culprit, where) if failure((group,)) is not None]
-    hold(model, graph, np.concatenate([group.atoms for group in (culprit, *alike)]), reason)
-    return True
+    return hold(model, graph, np.concatenate([group.atoms for group in (culprit, *alike)]), reason)

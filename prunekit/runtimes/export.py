@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, PrunekitError, RuntimeFault
+from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import input_names
 from prunekit.models.running import file_outputs, own_task, run, task_tensors
 from prunekit.runtimes.checking import MOST_ERROR, apart
@@ -82,7 +82,7 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
         If the model cannot be exported, or the file does not give its outputs for another batch; the message names what stops it.
     """
     path, part = Path(path), Path(f"{path}.part")
-    own, inputs = copy.deepcopy(model).to("cpu", torch.float32).eval(), _noise(batch, input_shape)
+    own, inputs = copied(model).to("cpu", torch.float32).eval(), _noise(batch, input_shape)
     task = own_task(own)
     out = _answer(own, inputs, task)  # what does not run is told by its own error
     found = file_outputs(own, out, inputs)

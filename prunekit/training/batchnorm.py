@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from prunekit.criteria.samples import mixed
 from prunekit.errors import RecoveryError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
+from prunekit.models.meta_copy import copied
 from prunekit.models.running import task_of
 from prunekit.models.training_recipe import training_of
 from prunekit.tasks.batches import batches_of
@@ -98,7 +98,7 @@ def recalibrate(
     generator = torch.Generator().manual_seed(seed)
     fill, task = black(split, split[0][0]), task_of(model, data)
     chosen, size = mixed(split, total, seed), math.ceil(total / math.ceil(total / batch_size))  # equal ones: each counts the same
-    fresh = copy.deepcopy(model).eval().requires_grad_(False)
+    fresh = copied(model).eval().requires_grad_(False)
     norms = norms_of(fresh)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +13,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.models.layers import prunable_layers
-from prunekit.models.meta_copy import check_plain
+from prunekit.models.meta_copy import check_plain, copied
 from prunekit.models.running import task_of
 from prunekit.models.training_recipe import training_of
 from prunekit.pruning.influence import check_influence
@@ -118,7 +117,7 @@ def _own(model: nn.Module) -> nn.Module:
     """Return a copy that may be trained."""
     check_plain(model)
     with torch.inference_mode(False):
-        return copy.deepcopy(model)
+        return copied(model)
 
 
 def _teacher(dense: nn.Module) -> nn.Module:

@@ -20,7 +20,6 @@ from prunekit.models.layers import channel_layers
 from prunekit.models.state import tensor_state
 from prunekit.pruning.api import carry_out, mask, prune, update
 from prunekit.pruning.layer_selection import chosen_layers
-from prunekit.pruning.proof import prove, require
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.schedule import SCHEDULES
 from prunekit.pruning.structured.axis_sizes import within
@@ -34,6 +33,7 @@ from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.shortfall import UNITS, beyond
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.structured.target_search import TOLERANCE
+from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.masks import Ranking
 
 MOST = 1 - 1e-9  # a sparsity is below 1; of what asks for more, the engine says what cannot go
@@ -58,24 +58,28 @@ class Shrinking:
     """
 
     def __init__(self, model: nn.Module, spec: PruneSpec, data: Any, shape: tuple[int, ...]) -> None:
-        self.dense, self.data, self.shape = model, data, shape
-        self.whole = ChannelRanking.of(model, spec, trace(model, shape), data)
-        self.kept: Kept = {name: tuple(range(classes.size)) for name, classes in self.whole.graph.outputs.items()}
+        self.dense, self.spec, self.data, self.shape = model, spec, data, shape
+        self._samples = getattr(shape, "example", None)
+        self._rank()
         self.last: Plan | None = None
         self.blocks: tuple[str, ...] = ()  # those that have gone: all at the first cut
         self.spent = False  # whether the last cut asked for more and found nothing
+
+    def _rank(self) -> None:
+        """Score the channels of the dense model."""
+        self.whole = ChannelRanking.of(self.dense, self.spec, trace(self.dense, self.shape), self.data)
+        self.kept: Kept = {name: tuple(range(classes.size)) for name, classes in self.whole.graph.outputs.items()}
 
     def cut(self, now: nn.Module, setting: PruneSpec) -> PruneResult:
         """Cut the model as it is now, so that as much has gone from the dense one as a setting asks for."""
         missing = self._wanted(setting) - self._all_gone(setting).removed
         small = now
         more = missing > 0 or self.blocks != self.whole.blocks
-        step = self._next(now, setting, missing) if more else None
+        step = self._proved(now, setting, missing) if more else None
         self.spent = more and step is None
         if step is not None:
             self.last = step
         if step is not None and not step.empty:
-            require(prove(now, step))
             self.kept = {name: tuple(kept[i] for i in step.kept.get(name, ())) for name, kept in self.kept.items()}
             self.blocks = self.whole.blocks
             small = shrink(now, step)
@@ -83,6 +87,21 @@ class Shrinking:
         result = carry_out(self.dense, replace(plan, limits=(*plan.limits, *self._short(plan))), setting)
         _check_same(result.model, small)
         return replace(result, model=small)
+
+    def _proved(self, now: nn.Module, setting: PruneSpec, missing: int) -> Plan | None:
+        """Choose what goes from the model as it is now, without what stands in the way of its proof."""
+        step = self._next(now, setting, missing)
+        if step is None:
+            return None
+        if self.last is not None:
+            return proved(now, lambda: self._next(now, setting, missing) or step, self._samples)[0]
+
+        def first() -> Plan:
+            if self.whole.graph is not trace(self.dense, self.shape):  # something is held since
+                self._rank()
+            return self._next(now, setting, missing) or step
+
+        return proved(self.dense, first, self._samples)[0]
 
     def _wanted(self, setting: PruneSpec) -> int:
         """Return how much of the dense model is to go in all."""

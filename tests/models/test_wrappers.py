@@ -68,6 +68,16 @@ def test_a_scripted_part_stays_whole_by_name_and_a_scripted_model_is_refused():
         prune(torch.jit.script(net()), SPEC, input_shape=(4,))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("mode", ["structured", "unstructured"])
+def test_exported_and_quantised_models_are_refused_by_what_they_are(mode):
+    quantised = torch.ao.quantization.quantize_dynamic(net(), {nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(ModelError, match=r"layer 0 is quantised .* prune the model before it is quantised"):
+        prune(quantised, PruneSpec(mode=mode), input_shape=(4,))
+    with pytest.raises(ModelError, match=r"program of torch\.export"):
+        prune(torch.export.export(net(), (torch.zeros(2, 4),)).module(), PruneSpec(mode=mode), input_shape=(4,))
+
+
 @pytest.mark.parametrize("prefix", ["model.", "net.", "module.", "backbone.", "ema.", "ema.module.", "module.model."])
 def test_names_that_a_wrapper_changed_are_understood(prefix):
     other, state = net(), net().state_dict()

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, PruningError
+from prunekit.evaluation.sweep import Scored
 from prunekit.pruning import proof
 from prunekit.pruning.api import prune
 from prunekit.pruning.proof import prove, zeroed
@@ -17,6 +18,8 @@ from prunekit.pruning.random_copy import randomise
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.stubborn import tried
+from prunekit.training.pruning_steps import Shrinking
 
 SHAPE = (1, 10, 10)
 HALF = PruneSpec(mode="structured", sparsity=0.5, layers=("a", "b"))
@@ -122,7 +125,15 @@ class State(Base):
         return self.kept
 
 
-KINDS = (Logarithm, Checked, Table, Variance, Casts, Explodes, Recorded, Noise, Dropout, Chance, State)
+class Decays(Base):
+    """It writes to its own weights whenever it runs."""
+
+    def middle(self, x):
+        self.b.weight.data *= 0.9
+        return x
+
+
+KINDS = (Logarithm, Checked, Table, Variance, Casts, Explodes, Recorded, Noise, Dropout, Chance, State, Decays)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -188,11 +199,16 @@ def test_randomised_values_keep_what_they_mean():
     assert bool((other.scale > 0.01).all()) and other.tied is other[0].weight
 
 
-def test_only_what_the_proof_does_not_let_go_is_held(monkeypatch):
-    """A rule that forgets a coupling spoils one layer, not the model."""
-    model = nn.Sequential(
-        *(layer for _ in range(3) for layer in (nn.Conv2d(1 if not _ else 8, 8, 3), nn.ReLU())), nn.Conv2d(8, 4, 1)
-    ).eval()
+class Chain(nn.Sequential):
+    """Three convolutions, of a class of someone's own."""
+
+    def __init__(self):
+        super().__init__(*(layer for n in (1, 8, 8) for layer in (nn.Conv2d(n, 8, 3), nn.ReLU())), nn.Conv2d(8, 4, 1))
+
+
+@pytest.fixture
+def spoiled(monkeypatch):
+    """A model of which a rule forgets one coupling: whatever removes outputs of layer 2 is not what zeroing gives."""
     real = proof.reference
 
     def spoiled(dense, plan, x):
@@ -200,12 +216,36 @@ def test_only_what_the_proof_does_not_let_go_is_held(monkeypatch):
         return [out + 1.0 for out in outputs] if ("2.weight", 0) in plan.masks else outputs
 
     monkeypatch.setattr(proof, "reference", spoiled)
-    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, scope="uniform", layers=("0", "2", "4")), input_shape=(1, 9, 9))
+    return Chain().eval()
+
+
+THREE = PruneSpec(mode="structured", sparsity=0.5, scope="uniform", layers=("0", "2", "4"))
+
+
+def test_only_what_the_proof_does_not_let_go_is_held(spoiled):
+    """It spoils one layer, not the model."""
+    model = spoiled
+    result = prune(model, THREE, input_shape=(1, 9, 9))
     assert [len(result.kept[name]) for name in ("0", "2", "4")] == [4, 8, 4] and result.proof.passed
     assert any(limit.startswith("2 stays whole: removing it does not give what zeroing it gives") for limit in result.limits)
     graph = trace(model, (1, 9, 9))
     assert "2" in graph.immovable and {group.layers[0] for group in graph.groups} == {"0", "4"}  # inspect and the pages say the same
     assert isinstance(result.plan, Removal)
+
+
+@pytest.mark.parametrize("way", ["sweep", "gradual", "shown"])
+def test_whatever_prunes_or_shows_what_can_go_holds_the_same(spoiled, way):
+    if way == "shown":
+        held = tried(spoiled, trace(spoiled, (1, 9, 9)))
+        assert trace(spoiled, (1, 9, 9)) is held and "2" in held.immovable and len(held.groups) == 2
+        return
+    if way == "sweep":
+        small = Scored(spoiled, THREE, (1, 9, 9)).at(0.5).model
+    else:
+        cuts, small = Shrinking(spoiled, THREE, None, (1, 9, 9)), spoiled
+        for share in (0.25, 0.5):
+            small = cuts.cut(small, THREE.at(share)).model
+    assert [small.get_submodule(name).out_channels for name in ("0", "2", "4")] == [4, 8, 4]
 
 
 class Pair(nn.Module):

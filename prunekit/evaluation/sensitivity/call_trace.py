@@ -5,7 +5,6 @@ Memory is told apart by storage, so that views and in-place operations are seen 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from prunekit.models.meta_copy import Seeing
+from prunekit.models.meta_copy import Seeing, copied
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import answer
 
@@ -39,7 +38,7 @@ class Working:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model = copied(model).eval().requires_grad_(False)
         self._handler: Handler | None = None
         self._frames: list[list[Any]] = []
 

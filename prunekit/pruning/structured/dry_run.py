@@ -55,7 +55,7 @@ def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph
     hold : callable
         ``(graph, atoms, reason) -> ChannelGraph``: the couplings without these units.
     """
-    if not graph.groups or not _may_hold_sizes(model, graph):
+    if not graph.groups or not may_hold_sizes(model, graph):
         return graph
     stage = _Stage(model)
     for draw in (_one_each, _uneven):
@@ -68,7 +68,7 @@ def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph
     return graph
 
 
-def _may_hold_sizes(model: nn.Module, graph: ChannelGraph) -> bool:
+def may_hold_sizes(model: nn.Module, graph: ChannelGraph) -> bool:
     """Return whether a module may hold sizes: of somebody's own class, or one of torch's that takes an axis apart at a number."""
     for name, module in model.named_modules():
         library = type(module).__module__.partition(".")[0]
@@ -91,7 +91,7 @@ class _Stage:
 
     def failure(self, graph: ChannelGraph, groups: Sequence[Group], draw: Draw) -> tuple[str, str] | None:
         """Return why a copy without a share of some groups does not do what it should, and in which module; None where it does."""
-        removal = _sparing(graph, np.concatenate([np.zeros(0, np.int64), *map(draw, groups)]))
+        removal = sparing(graph, np.concatenate([np.zeros(0, np.int64), *map(draw, groups)]))
         if removal.empty:
             return None
         small = self.meta
@@ -226,7 +226,7 @@ def _uneven(group: Group) -> Ids:
     return noise.permutation(group.atoms)[: group.allowed(max(group.multiple, int(noise.uniform(0.1, 0.8) * group.size)))]
 
 
-def _sparing(graph: ChannelGraph, atoms: Ids) -> Removal:
+def sparing(graph: ChannelGraph, atoms: Ids) -> Removal:
     """Return a removal without those units that would empty a layer."""
     removal = Removal(graph, atoms)
     empty = [name for name, classes in graph.outputs.items() if removal.gone[classes].all()] if atoms.size else []

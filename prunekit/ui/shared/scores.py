@@ -38,7 +38,7 @@ Ranked = Ranking | PatternRanking | ChannelRanking
 def graph(source: Source) -> pruning.ChannelGraph:
     """Return the couplings of a model's channels."""
     loaded = model_cache.load(source)
-    return pruning.trace(loaded.model, loaded.input_shape)
+    return pruning.tried(loaded.model, pruning.trace(loaded.model, loaded.input_shape))
 
 
 def of_images(spec: PruneSpec, images: Images) -> Images:
