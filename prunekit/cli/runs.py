@@ -15,7 +15,7 @@ from prunekit.experiments.records import Label, Run
 from prunekit.experiments.run_list import EARLIER, Listed, in_passing, listed, value_of
 from prunekit.formatting import ordinary, plural
 
-HEADER = ["run", "name", "kind", "title", "accuracy", "n", "non-zero", "to ship", "tags", "note"]
+HEADER = ["run", "name", "kind", "title", "quality", "n", "non-zero", "to ship", "tags", "note"]
 YES = ("y", "yes")
 MARK = " *"
 MARKED = f"* {EARLIER}: what it was measured of and on cannot be vouched for. Asked for again, it is measured again"

@@ -15,7 +15,7 @@ from prunekit.pruning.joint_shares import joint_shares, layers_of
 
 STEM_REASON = "the stem sees the raw input and has few channels: each one feeds everything that follows"
 SAME = 5e-3  # of all: a total that overrides of every layer need not match
-CLASSIFIER_REASON = "the classifier has one output for each class: none of them can go"
+CLASSIFIER_REASON = "its outputs are the answer of the model: none of them can go"
 
 
 def protected_layers(model: nn.Module, mode: str) -> dict[str, str]:
