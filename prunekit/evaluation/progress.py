@@ -88,16 +88,6 @@ QUIET = Progress()
 """Tells nobody, and is never cancelled."""
 
 
-def check_cancel(cancel: threading.Event | None) -> None:
-    """Raise `Cancelled` if the event is set."""
-    Progress(cancel=cancel).check()
-
-
-def part_of(tell: Tell | None, begin: float, end: float) -> Progress | None:
-    """Return the progress of a part of the work; None where nobody watches."""
-    return None if tell is None else Progress.of(tell, None).part(begin, end)
-
-
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put every submodule in eval mode and give each its own flag back afterwards.

@@ -124,7 +124,7 @@ def accuracy_of(opened: Opened, images: Images, progress: Progress = QUIET) -> M
         As for :func:`prunekit.evaluate`.
     """
     if opened.session is not None:
-        found = evaluate_session(opened.session, images.part, model=opened.base(), progress=progress, cancel=progress.cancel)
+        found = evaluate_session(opened.session, images.part, model=opened.base(), progress=progress)
     else:
         assert opened.model is not None
         found = evaluate(opened.model, images.part, progress=progress)

@@ -49,7 +49,7 @@ def break_even_here(
     known = None if again else kept(threads)
     if known is not None:
         return known
-    table = break_even(threads, budget_s, progress=progress, cancel=progress.cancel)
+    table = break_even(threads, budget_s, progress=progress)
     _keep(where(threads), {"here": _here(threads), "table": table.to_dict()})
     return table
 

@@ -96,9 +96,7 @@ class _Quantising(Bench):
         folder, shape = weights_folder(run.id), self.shape
         files = Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
         if not (folder / "model.int8.onnx").is_file():
-            files = quantise(
-                source, self.data, folder, input_shape=shape, like=self.model, progress=progress.part(0.5, 0.8), cancel=progress.cancel
-            )
+            files = quantise(source, self.data, folder, input_shape=shape, like=self.model, progress=progress.part(0.5, 0.8))
         assert files.int8 is not None and files.onnx is not None
         sizes = files.int8.stat().st_size, files.onnx.stat().st_size
         run = replace(run, info={**run.info, "file": files.int8.name, "bytes": sizes[0], "float32_bytes": sizes[1]})
@@ -150,7 +148,7 @@ class _Quantising(Bench):
         if kept is not None and not kept.earlier:
             return kept.evaluation  # type: ignore[no-any-return]
         session = RUNTIMES[RUNTIME].open(files)
-        found = evaluate_session(session, part, model=self.model, progress=progress, cancel=progress.cancel)
+        found = evaluate_session(session, part, model=self.model, progress=progress)
         seen = replace(Measurement.of(run.id, found, self.data_id.to_dict(), hashed, split), id=name, runtime=RUNTIME, versions=versions)
         self.keeper.ask(lambda store: store.put_measurement(seen))
         return found

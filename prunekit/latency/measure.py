@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from prunekit.config.choices import DEVICES
 from prunekit.errors import LatencyError
-from prunekit.evaluation.progress import Progress, part_of
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.latency.measurement_lock import check_numbers, my_turn
 from prunekit.latency.report import Candidate, LatencyReport, Turns
 from prunekit.latency.rows import Findings, with_accuracy
@@ -38,8 +37,7 @@ def measure_latency(
     budget_s: float = 10.0,
     min_rounds: int = 10,
     seed: int = 0,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress | Tell = QUIET,
 ) -> LatencyReport:
     """Time some models in turns, round by round, in one fresh child process for each number of threads.
 
@@ -73,10 +71,8 @@ def measure_latency(
         Rounds in any case.
     seed : int
         Of the input and the orders.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Kills the child process.
+    progress : Progress or callable, optional
+        Told how far it is, as ``progress(fraction, text)``; may stop the work.
 
     Returns
     -------
@@ -88,8 +84,9 @@ def measure_latency(
     LatencyError
         If a setting is not valid, a model was not loaded through the catalog, or not one row could be measured.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
+    progress = Progress.of(progress)
     batches, counts = _several(batch), _several(threads)
     names = _check_candidates(candidates, runtimes, device)
     check_numbers(batches, counts, budget_s, min_rounds)
@@ -101,16 +98,13 @@ def measure_latency(
         pack(candidates, folder)
         checked_on, uncalibrated = pack_samples(folder, shape, runtimes, data, seed)
         base = Request(private, names, tuple(runtimes), batches, 1, device, tuple(shape), budget_s, min_rounds, seed, uncalibrated)
-        with my_turn(progress, cancel):
-            results = [
-                (n, _carried_out(replace(base, threads=n), part_of(progress, place / len(counts), (place + 1) / len(counts)), cancel))
-                for place, n in enumerate(counts)
-            ]
+        with my_turn(progress):
+            results = [(n, _carried_out(replace(base, threads=n), progress.step(place, len(counts)))) for place, n in enumerate(counts)]
         rows = [row for n, result in results for row in Findings(candidates, replace(base, threads=n), result).rows()]
         if all(row.error for row in rows):
             raise LatencyError(f"nothing could be measured: {rows[0].name}: {rows[0].error}")
         if accuracy_on is not None:
-            rows = with_accuracy(rows, candidates, base, accuracy_on, progress=progress, cancel=cancel)
+            rows = with_accuracy(rows, candidates, base, accuracy_on, progress=progress)
     turns = tuple(_turns(turn, n) for n, result in results for turn in result["turns"])
     versions = {name: RUNTIMES[name].version() for name in runtimes}
     return LatencyReport(tuple(rows), shape, device, turns, versions, str(results[0][1]["energy"]), checked_on)
@@ -139,13 +133,13 @@ def _check_candidates(candidates: Sequence[Candidate], runtimes: Sequence[str], 
     return names
 
 
-def _carried_out(request: Request, progress: Progress | None, cancel: threading.Event | None) -> dict[str, Any]:
+def _carried_out(request: Request, progress: Progress) -> dict[str, Any]:
     """Have a request carried out; where a row ends the process, begin again without it."""
     given_up = dict[str, str]()
     while True:
         path = replace(request, given_up=given_up).write()
         try:
-            return run_child(path, request.threads, progress=progress, cancel=cancel)
+            return run_child(path, request.threads, progress=progress)
         except ChildDied as death:
             key = _at_work(Path(request.folder) / "turn")
             if key is None or key in given_up:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prunekit.errors import LatencyError
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import Progress
 
 TURN = threading.Lock()
 """Held by the measurement that runs: two would slow each other down and both be wrong."""
@@ -19,29 +19,23 @@ MOST_ROUNDS = 1000
 
 
 @contextmanager
-def my_turn(progress: Progress | None, cancel: threading.Event | None) -> Iterator[None]:
+def my_turn(progress: Progress) -> Iterator[None]:
     """Wait until no other measurement runs in this process.
 
     Parameters
     ----------
-    progress : callable, optional
-        Told what is waited for.
-    cancel : threading.Event, optional
-        Ends the waiting.
+    progress : Progress
+        Told what is waited for; may end the waiting.
 
     Raises
     ------
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
     while not TURN.acquire(timeout=0.1):
-        check_cancel(cancel)
-        if progress is not None:
-            progress(0.0, "waiting for another latency measurement")
+        progress(0.0, "waiting for another latency measurement")
     try:
-        check_cancel(cancel)
-        if progress is not None:
-            progress(0.0, "starting a process of its own")
+        progress(0.0, "starting a process of its own")
         yield
     finally:
         TURN.release()

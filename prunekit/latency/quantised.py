@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from prunekit.errors import DataError, LatencyError, RuntimeFault
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.latency.worker import run_child
 from prunekit.latency.worker_payload import Request, known_ids, pack_model, pack_samples
 from prunekit.runtimes.session import Files
@@ -28,8 +27,7 @@ def quantise(
     *,
     input_shape: Sequence[int],
     like: nn.Module | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress | Tell = QUIET,
 ) -> Files:
     """Write a model as ONNX, and quantised to int8.
 
@@ -47,10 +45,8 @@ def quantise(
         Shape of one sample, or an `InputForm`.
     like : nn.Module, optional
         The dense model that ``model`` was pruned from, where that was not loaded by name itself.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Kills the process.
+    progress : Progress or callable, optional
+        Told how far it is, as ``progress(fraction, text)``; may stop the work.
 
     Returns
     -------
@@ -64,8 +60,9 @@ def quantise(
     DataError
         If there are no training samples.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
+    progress = Progress.of(progress)
     shape, target = input_shape if isinstance(input_shape, InputForm) else tuple(input_shape), Path(folder)
     with tempfile.TemporaryDirectory(prefix="prunekit-int8-") as private:
         named = {"the model": model} if like is None else {"the dense model": like, "the model": model}
@@ -75,7 +72,7 @@ def quantise(
             raise DataError(uncalibrated)
         request = Request(private, ("model",), ("int8",), (1,), 1, "cpu", tuple(shape), 1.0, 1, 0)
         try:
-            run_child(request.write(), 1, progress=progress, cancel=cancel, work=WORK)
+            run_child(request.write(), 1, progress=progress, work=WORK)
         except LatencyError as error:
             raise RuntimeFault(str(error)) from error
         return _moved(request.files(0), target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import file_bytes
 from prunekit.latency.ratio import ratio
@@ -84,8 +83,7 @@ def with_accuracy(
     request: Request,
     split: Any,
     *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> list[CandidateLatency]:
     """Measure the headline metric: in eager mode, whose outputs every float32 runtime gives, and in each runtime with fewer bits.
 
@@ -99,7 +97,7 @@ def with_accuracy(
         Where the files are.
     split : Split
         The samples.
-    progress, cancel
+    progress
         As for :func:`prunekit.latency.measure`.
     """
     known, models = dict[tuple[str, str], Evaluation | str](), {candidate.name: candidate.model for candidate in candidates}
@@ -107,7 +105,7 @@ def with_accuracy(
     for row in rows:
         key = (row.name, "eager" if RUNTIMES[row.runtime].precision == "float32" else row.runtime)
         if row.error is None and key not in known:
-            known[key] = _accuracy(row, key[1], request, split, models[row.name], progress=progress, cancel=cancel)
+            known[key] = _accuracy(row, key[1], request, split, models[row.name], progress=progress)
         seen = known.get(key) if row.error is None else None
         if isinstance(seen, str):
             found.append(replace(row, notes=(*row.notes, seen)))
@@ -123,19 +121,17 @@ def _accuracy(
     split: Any,
     model: nn.Module,
     *,
-    progress: Progress | None,
-    cancel: threading.Event | None,
+    progress: Progress,
 ) -> Evaluation | str:
     """Return the quality of a candidate in a runtime, or why there is none."""
     words = f"accuracy of {row.name}, {RUNTIMES[runtime].title}"
-    tell = None if progress is None else Progress(lambda _, text: progress(1.0, f"{words}: {text}"))
     threads = torch.get_num_threads()  # opening a torch runtime sets them for the whole process
     try:
         files = request.files(request.names.index(row.name))
         session = RUNTIMES[runtime].open(files, threads=row.threads, device=request.device)
-        return evaluate_session(session, split, model=model, progress=tell, cancel=cancel)
+        return evaluate_session(session, split, model=model, progress=progress.part(1.0, 1.0, f"{words}: "))
     except (PrunekitError, OSError) as error:
-        check_cancel(cancel)
+        progress.check()
         return f"its accuracy could not be measured: {error}"
     finally:
         torch.set_num_threads(threads)

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import IO, Any
 
 from prunekit.errors import LatencyError
-from prunekit.evaluation.progress import Progress, check_cancel
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 
 
 class ChildDied(LatencyError):
@@ -46,14 +46,14 @@ def _listen(pipe: IO[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _messages(process: subprocess.Popen[str], stall_s: float, cancel: threading.Event | None) -> Any:
+def _messages(process: subprocess.Popen[str], stall_s: float, progress: Progress) -> Any:
     """Yield what the child says until it closes its output."""
     lines: queue.Queue[str | None] = queue.Queue()
     assert process.stdout is not None
     threading.Thread(target=_listen, args=(process.stdout, lines), daemon=True).start()
     heard, patience = monotonic(), stall_s
     while True:
-        check_cancel(cancel)
+        progress.check()
         try:
             line = lines.get(timeout=0.1)
         except queue.Empty:
@@ -92,8 +92,7 @@ def run_child(
     request: Path,
     threads: int,
     *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress | Tell = QUIET,
     stall_s: float = STALL_S,
     work: str = TIMING,
 ) -> dict[str, Any]:
@@ -105,10 +104,8 @@ def run_child(
         A JSON file, in a private folder that also takes the child's stderr.
     threads : int
         Threads of the child's numerical libraries.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Kills the child.
+    progress : Progress or callable, optional
+        Told how far it is, as ``progress(fraction, text)``; may stop the work.
     stall_s : float
         Seconds of silence after which the child is killed, unless it asked for more ``patience``.
     work : str
@@ -124,9 +121,10 @@ def run_child(
     LatencyError
         If the child cannot do it; `ChildDied` if it dies or hangs.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
     # -P: the current folder is no place to import from, a file there could shadow a library
+    progress = Progress.of(progress)
     command = [sys.executable, "-P", "-m", MAIN, work, str(request)]
     with (request.parent / "stderr").open("w+") as errors:
         process = subprocess.Popen(
@@ -135,12 +133,12 @@ def run_child(
         )  # fmt: skip
         result = None
         try:
-            for message in _messages(process, stall_s, cancel):
+            for message in _messages(process, stall_s, progress):
                 if "error" in message:
                     raise LatencyError(message["error"])
                 if "result" in message:
                     result = message["result"]
-                elif progress is not None:
+                else:
                     progress(message["progress"], message["text"])
         finally:
             code = _ended(process, result is not None)

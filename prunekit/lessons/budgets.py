@@ -84,7 +84,7 @@ def at_equal_budgets(
     progress(0.0, "pruning to the budget")
     pair = Pair(model, data)
     fits = pair.ladder(share) if budget == "ms" else [pair.at(budget, share)]
-    times = _times(model, fits, pair.shape, budget_s=seconds, progress=timing(progress.part(0.1, 0.95)), cancel=progress.cancel)
+    times = _times(model, fits, pair.shape, budget_s=seconds, progress=timing(progress.part(0.1, 0.95)))
     place = _first_within(times, len(fits), share) if budget == "ms" else 0
     copies = fits[place].by_kind
     rows = [_original(pair, times), *(_pruned(kind, copies[kind], times, _name(kind, place)) for kind in copies)]

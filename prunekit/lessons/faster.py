@@ -33,7 +33,7 @@ def answer(sparsity: int, batch: str, *, progress: Progress = QUIET) -> Answer:
     zeros, small = (prune(model, spec_of(settings | {"mode": mode}, model)) for mode in ("unstructured", "structured"))
     candidates = _candidates(model, zeros, small)
     rows = measure_latency(
-        candidates, input_shape=zeros.input_shape, batch=int(batch), budget_s=BUDGET_S, progress=timing(progress), cancel=progress.cancel
+        candidates, input_shape=zeros.input_shape, batch=int(batch), budget_s=BUDGET_S, progress=timing(progress)
     ).candidates
     frame = _frame(rows, zeros, small)
     columns = ("ms", "macs", "effective_macs", "bytes")

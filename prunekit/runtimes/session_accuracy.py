@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import DataError
 from prunekit.evaluation.accuracy import evaluated
-from prunekit.evaluation.progress import Progress, eval_mode
+from prunekit.evaluation.progress import QUIET, Progress, Tell, eval_mode
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.running import classes_of, finite
 from prunekit.runtimes.session import Session
@@ -32,8 +31,7 @@ def evaluate_session(
     task: Task | str | None = None,
     model: nn.Module | None = None,
     batch_size: int = 256,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress | Tell = QUIET,
 ) -> Evaluation:
     """Measure the headline metric of the data's task, as the accuracy of a classifier, in the runtime that the session belongs to.
 
@@ -49,10 +47,8 @@ def evaluate_session(
         What the session was made from: it tells in which nest a file's outputs come. Classifiers need none.
     batch_size : int
         Samples at a time; fewer where they are large.
-    progress : callable, optional
-        Called as ``progress(fraction, text)`` after each batch.
-    cancel : threading.Event, optional
-        Looked at before each batch.
+    progress : Progress or callable, optional
+        Told how far it is, as ``progress(fraction, text)``; looked at before each batch, whether to stop.
 
     Returns
     -------
@@ -66,9 +62,9 @@ def evaluate_session(
     RuntimeFault, ModelError
         If the model does not run on the samples or gives no finite scores.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
-    hooks: dict[str, Any] = {"batch_size": batch_size, "progress": Progress.of(progress, cancel)}
+    hooks: dict[str, Any] = {"batch_size": batch_size, "progress": Progress.of(progress)}
     judge, classes = resolve(model, split, task), classes_of(split)
     if isinstance(judge, Classification):
         told = replace(judge, scores_of=lambda scores, _: scores)

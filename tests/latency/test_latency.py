@@ -16,7 +16,7 @@ from torch import nn
 
 import prunekit
 from prunekit.errors import LatencyError
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.latency import worker
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.measurement_lock import TURN
@@ -183,7 +183,7 @@ time.sleep(60)
 """
     cancel = threading.Event()
     with pytest.raises(Cancelled):
-        run_child(**stub(tmp_path, monkeypatch, code), progress=lambda *_: cancel.set(), cancel=cancel)
+        run_child(**stub(tmp_path, monkeypatch, code), progress=Progress(lambda *_: cancel.set(), cancel))
     group = int((tmp_path / "request.json.pid").read_text())
     until = monotonic() + 20
     while monotonic() < until:  # what it started goes with it
@@ -229,7 +229,7 @@ def test_waiting_can_be_cancelled(model: nn.Module) -> None:
     cancel = threading.Event()
     cancel.set()
     with TURN, pytest.raises(Cancelled):
-        measure_latency([Candidate("dense", model)], input_shape=(1, 8, 8), cancel=cancel)
+        measure_latency([Candidate("dense", model)], input_shape=(1, 8, 8), progress=Progress(cancel=cancel))
 
 
 def test_nothing_is_left_behind(model: nn.Module, tmp_path: Path, monkeypatch) -> None:

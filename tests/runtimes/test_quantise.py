@@ -12,7 +12,7 @@ import prunekit
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Normal, Split, TensorSplit
 from prunekit.errors import DataError, ModelError, RuntimeFault
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx
@@ -167,7 +167,7 @@ def test_accuracy_can_be_cancelled_and_refuses_scores_that_are_none(cases):
     case, data = cases("digits_cnn"), prunekit.load_data("digits")
     session = RUNTIMES["onnxruntime"].open(case.files)
     with pytest.raises(Cancelled):
-        evaluate_session(session, data.test, cancel=stop)
+        evaluate_session(session, data.test, progress=Progress(cancel=stop))
     with pytest.raises(DataError):
         evaluate_session(session, [])
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from prunekit.evaluation.progress import Progress, check_cancel, part_of
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.experiments.archive.assembling import Assembled, assemble, complete
 from prunekit.experiments.archive.forms import make_forms
 from prunekit.experiments.archive.gathering import gather
@@ -28,8 +27,7 @@ def export_run(
     out: str | PathLike[str],
     store: RunStore | None = None,
     *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress | Tell = QUIET,
 ) -> Exported:
     """Write a run as one archive: weights, recipe, ONNX, torch.export, a program that loads it, and the measured figures.
 
@@ -44,10 +42,8 @@ def export_run(
         The file to write; an archive that is there is replaced, as a whole and only at the end.
     store : RunStore, optional
         Where the run is kept; `prunekit.experiments.store` when left out.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Stops the work; nothing is left behind.
+    progress : Progress or callable, optional
+        Told how far it is, as ``progress(fraction, text)``; may stop the work.
 
     Raises
     ------
@@ -56,12 +52,12 @@ def export_run(
     ArchiveError
         If it cannot be written, or no form of the model gives the predictions of the run.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
     where = usual_store() if store is None else store
     target = Path(out).expanduser()
     with draft(target) as part, tempfile.TemporaryDirectory(prefix="prunekit-export-") as private:
-        done = _Export(Path(private), part, progress, cancel).carry_out(run, where)
+        done = _Export(Path(private), part, Progress.of(progress)).carry_out(run, where)
     return Exported(target, *done)
 
 
@@ -71,14 +67,13 @@ class _Export:
 
     private: Path
     part: Path
-    progress: Progress | None
-    cancel: threading.Event | None
+    progress: Progress
 
     def carry_out(self, name: str, store: RunStore) -> tuple[str, tuple[FormatCheck, ...], tuple[str, ...]]:
         """Make, check, and leave out what does not agree; return the run, what was checked, and notes."""
-        self._tell(0.0, "opening the run")
+        self.progress(0.0, "opening the run")
         opened = open_run(store.find(name), store)
-        self._tell(0.1, "predicting")
+        self.progress(0.1, "predicting")
         made = assemble(self.private / "made", opened, gather(opened), store)
         forms = {} if opened.model is None else self._forms(made)
         failed = {file: _failed(file, form["error"]) for file, form in forms.items() if form["error"]}
@@ -95,8 +90,8 @@ class _Export:
 
     def _forms(self, made: Assembled) -> Mapping[str, Mapping[str, Any]]:
         """Make what torch's exporter makes."""
-        self._tell(0.2, "starting torch's exporter")
-        return make_forms(made.folder, made.gathered.pixels.shape, part_of(self.progress, 0.2, 0.6), self.cancel)
+        self.progress(0.2, "starting torch's exporter")
+        return make_forms(made.folder, made.gathered.pixels.shape, self.progress.part(0.2, 0.6))
 
     def _checked(
         self, made: Assembled, forms: Mapping[str, Mapping[str, Any]], failed: Mapping[str, FormatCheck], notes: list[str]
@@ -105,23 +100,17 @@ class _Export:
         for file in failed:
             (made.folder / file).unlink(missing_ok=True)
         complete(made, [*notes, *(f"{check.file}: {check.sentence}." for check in failed.values())])
-        self._tell(0.6, "packing")
-        pack(made.folder, self.part, self.cancel)
+        self.progress(0.6, "packing")
+        pack(made.folder, self.part, self.progress)
         with tempfile.TemporaryDirectory(dir=self.private) as unpacked:
             code = unpack(self.part, Path(unpacked)).code
             found, opening = [], (LOADER,) if (made.folder / INT8).is_file() else tuple(NAMES)
             for place, file in enumerate(opening):
-                self._tell(0.65 + 0.35 * place / len(opening), f"opening {file} without prunekit")
+                self.progress(0.65 + 0.35 * place / len(opening), f"opening {file} without prunekit")
                 batch = int(forms.get(file, {}).get("batch", 0))
-                how: dict[str, Any] = {"batch": batch, "code": code, "cancel": self.cancel}
+                how: dict[str, Any] = {"batch": batch, "code": code, "progress": self.progress.silent}
                 found.append(failed.get(file) or prove(Path(unpacked), file, made.gathered, self.private, **how))
         return found
-
-    def _tell(self, share: float, text: str) -> None:
-        """Tell the progress; stop where that is wanted."""
-        check_cancel(self.cancel)
-        if self.progress is not None:
-            self.progress(share, text)
 
 
 def _failed(file: str, error: str) -> FormatCheck:

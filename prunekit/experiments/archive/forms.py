@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prunekit.errors import LatencyError
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.archive.manifest import EXPORTED, ONNX
 from prunekit.latency.worker import run_child
 from prunekit.tasks.input_form import InputForm
@@ -20,9 +19,7 @@ FORMS = (ONNX, EXPORTED)
 REQUEST, FORM = "request.json", "form.safetensors"
 
 
-def make_forms(
-    folder: Path, shape: Sequence[int], progress: Progress | None = None, cancel: threading.Event | None = None
-) -> dict[str, dict[str, Any]]:
+def make_forms(folder: Path, shape: Sequence[int], progress: Progress = QUIET) -> dict[str, dict[str, Any]]:
     """Write ``model.onnx`` and ``model.pt2`` into a folder that holds the weights and what builds the architecture.
 
     Parameters
@@ -31,7 +28,7 @@ def make_forms(
         As `write_folder` wrote it, ``load.py`` with it. Files of its own go into the folder above it, which is private.
     shape : sequence of int
         Of one sample, or an `InputForm`.
-    progress, cancel
+    progress
         As for :func:`prunekit.experiments.archive.export_run`.
 
     Returns
@@ -45,7 +42,7 @@ def make_forms(
     request.write_text(json.dumps({"folder": str(folder), "shape": list(shape)}), encoding="utf-8")
     died = ""
     try:
-        run_child(request, 1, progress=progress, cancel=cancel, work=WORK)
+        run_child(request, 1, progress=progress, work=WORK)
     except LatencyError as error:
         died = str(error)
     return {name: _found(folder, name, died) for name in FORMS}

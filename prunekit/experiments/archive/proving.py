@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prunekit.evaluation.progress import check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.archive.gathering import BATCH, Gathered
 from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ONNX, WEIGHTS, FormatCheck
 from prunekit.runtimes.checking import MOST_ERROR, apart
@@ -45,7 +44,7 @@ def prove(
     *,
     batch: int = 0,
     code: str = "",
-    cancel: threading.Event | None = None,
+    progress: Progress = QUIET,
 ) -> FormatCheck:
     """Open one form in a fresh process and compare its predictions with those of the run.
 
@@ -63,8 +62,8 @@ def prove(
         1 where it takes one sample at a time; 0 for any batch.
     code : str
         Name of the file with the architecture.
-    cancel : threading.Event, optional
-        Ends the process.
+    progress : Progress, optional
+        May end the process.
     """
     quantised = (folder / INT8).is_file()
     name = name_of(file, quantised)
@@ -76,7 +75,7 @@ def prove(
     scores.unlink(missing_ok=True)
     told = {"folder": str(folder), "file": file, "batch": batch or BATCH, "inputs": str(inputs), "scores": str(scores), "path": sys.path}
     told |= {"nest": nest}
-    said = _run(told, private, cancel)
+    said = _run(told, private, progress)
     if said:
         return FormatCheck(name, shown, False, None, f"left out: {_hint(said, code)}")
     with np.load(scores) as kept:
@@ -135,7 +134,7 @@ def _hint(said: str, code: str) -> str:
     return f"{code} imports {missing[1]}, which an archive does not hold: put what it needs into {code} itself, or install it as a package"
 
 
-def _run(told: dict[str, object], private: Path, cancel: threading.Event | None) -> str:
+def _run(told: dict[str, object], private: Path, progress: Progress) -> str:
     """Run the checker and return what went wrong, or ""."""
     request = private / "check.json"
     request.write_text(json.dumps(told), encoding="utf-8")
@@ -146,7 +145,7 @@ def _run(told: dict[str, object], private: Path, cancel: threading.Event | None)
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
         )  # fmt: skip
         try:
-            code = _ended(process, cancel)
+            code = _ended(process, progress)
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -160,14 +159,14 @@ def _run(told: dict[str, object], private: Path, cancel: threading.Event | None)
     return lines[-1][:300] if lines else f"its process ended with the code {code}"
 
 
-def _ended(process: subprocess.Popen[bytes], cancel: threading.Event | None) -> int | None:
+def _ended(process: subprocess.Popen[bytes], progress: Progress) -> int | None:
     """Wait for the process and return its exit code; None where it takes too long."""
     start = monotonic()
     while monotonic() - start < LIMIT_S:
         try:
             return process.wait(0.1)
         except subprocess.TimeoutExpired:
-            check_cancel(cancel)
+            progress.check()
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -20,7 +19,7 @@ from prunekit.config.spec import Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, PrunekitError
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.experiments.archive.allow_list import trusted_recipe
 from prunekit.experiments.archive.importing import NEEDED, built, trusted
@@ -92,8 +91,7 @@ def repeat(
     task: str | None = None,
     data: str | None = None,
     samples_to: str | PathLike[str] | None = None,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress | Tell = QUIET,
 ) -> Repeated:
     """Open an archive or a folder, and measure the headline metric that it states again. Nothing of it is kept, and no code in it is run.
 
@@ -111,7 +109,7 @@ def repeat(
         Name of the data here, where it is another one than there; data of the user's own must be named.
     samples_to : path, optional
         A file for the test samples, as ``load.py`` of an archive reads them.
-    progress, cancel
+    progress
         As for `prunekit.evaluate`.
 
     Raises
@@ -119,16 +117,16 @@ def repeat(
     PrunekitError
         If it cannot be opened, does not answer as it was saved, or the data are others than those that were measured.
     """
-    place, watch = Path(source).expanduser(), {"progress": progress, "cancel": cancel}
+    place, progress = Path(source).expanduser(), Progress.of(progress)
     if place.is_dir():
         if not is_folder(place):
             raise ArchiveError(f"{place} is no folder that prunekit wrote: name what `prunekit prune --out` or `prunekit export` made")
         model = load_model(place)
         opened = _Opened(model, None, None, info(model).measured, _of_folder(place), info(model).checked, task=task)
-        return opened.again(data, samples_to, watch)
+        return opened.again(data, samples_to, progress)
     where = usual_store() if store is None else store
     with tempfile.TemporaryDirectory(prefix="prunekit-check-") as private:
-        return _unpacked(place, Path(private), where, factory, task).again(data, samples_to, watch)
+        return _unpacked(place, Path(private), where, factory, task).again(data, samples_to, progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +142,7 @@ class _Opened:
     task: str | None = None
     needed: str = ""
 
-    def again(self, data: str | None, samples_to: str | PathLike[str] | None, watch: Watch) -> Repeated:
+    def again(self, data: str | None, samples_to: str | PathLike[str] | None, progress: Progress) -> Repeated:
         """Measure."""
         if data is None and self.data_id is None:
             noun = "Accuracy" if self.stated is None else str(self.stated.get("title", "Accuracy"))
@@ -159,10 +157,10 @@ class _Opened:
             images = np.concatenate([part.args[0].numpy() for part in batches_of(test, 256)])
             np.savez(Path(samples_to).expanduser(), images=images, labels=np.asarray(test.labels))
         if self.session is not None:
-            found = evaluate_session(self.session, test, task=self.task, model=self.model, **watch)
+            found = evaluate_session(self.session, test, task=self.task, model=self.model, progress=progress)
         else:
             assert self.model is not None
-            found = evaluate(self.model, test, task=self.task, progress=Progress.of(*watch.values()))
+            found = evaluate(self.model, test, task=self.task, progress=progress)
         told = Repeated(found, self.stated, data_id.to_dict(), "")
         return replace(told, sentence=f"{_compared(told)}. {self.checked[:1].upper()}{self.checked[1:]}.")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from prunekit.evaluation.progress import check_cancel
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.archive.manifest import MANIFEST, MB, MOST_RATIO, ArchiveError
 from prunekit.models.drafts import draft as beside
 
@@ -59,7 +58,7 @@ def described(folder: Path) -> dict[str, tuple[str, int]]:
     return found
 
 
-def pack(folder: Path, part: Path, cancel: threading.Event | None = None) -> None:
+def pack(folder: Path, part: Path, progress: Progress = QUIET) -> None:
     """Write the files of a folder as a zip file.
 
     Weights that pruning has zeroed pack well; what packs so well that a reader would take it for a zip bomb is stored as it is.
@@ -70,16 +69,16 @@ def pack(folder: Path, part: Path, cancel: threading.Event | None = None) -> Non
         Of plain files.
     part : Path
         Where to; flushed to the disk, so that a full one is noticed here.
-    cancel : threading.Event, optional
-        Looked at before each megabyte.
+    progress : Progress, optional
+        Looked at before each megabyte, whether to stop.
     """
-    ratios = _written(folder, part, (), cancel)
+    ratios = _written(folder, part, (), progress)
     dense = [name for name, ratio in ratios.items() if ratio > MOST_RATIO / 2]
     if dense:
-        _written(folder, part, dense, cancel)
+        _written(folder, part, dense, progress)
 
 
-def _written(folder: Path, part: Path, stored: Collection[str], cancel: threading.Event | None) -> Mapping[str, float]:
+def _written(folder: Path, part: Path, stored: Collection[str], progress: Progress) -> Mapping[str, float]:
     """Write the zip file and return by how much each file became smaller."""
     with part.open("wb") as stream:
         with ZipFile(stream, "w") as archive:
@@ -88,16 +87,16 @@ def _written(folder: Path, part: Path, stored: Collection[str], cancel: threadin
                 entry.external_attr, entry.create_system = PLAIN_FILE, 3
                 entry.compress_type = ZIP_STORED if path.name in stored else ZIP_DEFLATED
                 entry.file_size = path.stat().st_size
-                _add(archive, entry, path, cancel)
+                _add(archive, entry, path, progress)
             sizes = {entry.filename: (entry.file_size, entry.compress_size) for entry in archive.infolist()}
         stream.flush()
         os.fsync(stream.fileno())
     return {name: size / max(packed, 1) for name, (size, packed) in sizes.items()}
 
 
-def _add(archive: ZipFile, entry: ZipInfo, path: Path, cancel: threading.Event | None) -> None:
+def _add(archive: ZipFile, entry: ZipInfo, path: Path, progress: Progress) -> None:
     """Copy a file into the zip file."""
     with path.open("rb") as source, archive.open(entry, "w") as sink:
         while block := source.read(MB):
-            check_cancel(cancel)
+            progress.check()
             sink.write(block)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prunekit.errors import LatencyError
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.latency.diagnosis.request import ask, check_settings
 from prunekit.latency.ratio import Ratio, ratio
 
@@ -187,8 +186,7 @@ def break_even(
     batches: Sequence[int] = BATCHES,
     min_rounds: int = 5,
     seed: int = 0,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress | Tell = QUIET,
 ) -> BreakEven:
     """Measure sparse against dense linear layers on this machine, in one fresh child process.
 
@@ -208,10 +206,8 @@ def break_even(
         Rounds at each size and batch in any case.
     seed : int
         Of weights, patterns and orders.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Kills the child process.
+    progress : Progress or callable, optional
+        Told how far it is, as ``progress(fraction, text)``; may stop the work.
 
     Returns
     -------
@@ -222,14 +218,15 @@ def break_even(
     LatencyError
         If a setting is not valid or the child process fails.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
+    progress = Progress.of(progress)
     check_settings(threads, budget_s, min_rounds=min_rounds)
     _check_grid(densities, sizes, batches)
     request = {"what": "grid", "threads": threads, "budget_s": budget_s, "min_rounds": min_rounds, "seed": seed}
     levels = sorted({float(d) for d in densities})
     grid = {"densities": levels, "sizes": [list(size) for size in sizes], "batches": list(batches)}
-    told = ask(request | grid, {}, progress, cancel)
+    told = ask(request | grid, {}, progress)
     cells = [cell for group in told["groups"] for cell in _cells(group, levels)]
     rounds = min(len(group["seconds"][0]) for group in told["groups"])
     return BreakEven(tuple(cells), threads, f"torch {told['torch']}, {told['capability']}", rounds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prunekit.errors import LatencyError, one_of
-from prunekit.evaluation.progress import Progress
+from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.latency.diagnosis.breakeven import BreakEven
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Machine, Rounded, Spread
 from prunekit.latency.diagnosis.explain import Cause, explain
@@ -163,8 +162,7 @@ def layer_times(
     budget_s: float = 10.0,
     min_rounds: int = 10,
     seed: int = 0,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    progress: Progress | Tell = QUIET,
 ) -> LayerTimes:
     """Time the passes of some models and each of their layers in turns, in one fresh child process.
 
@@ -186,10 +184,8 @@ def layer_times(
         Rounds in any case.
     seed : int
         Of the input and the orders.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Kills the child process.
+    progress : Progress or callable, optional
+        Told how far it is, as ``progress(fraction, text)``; may stop the work.
 
     Returns
     -------
@@ -200,8 +196,9 @@ def layer_times(
     LatencyError
         If a setting is not valid, a model cannot be built again or does not run, or the child process fails.
     Cancelled
-        If ``cancel`` was set.
+        If ``progress`` was cancelled.
     """
+    progress = Progress.of(progress)
     one_of("runtime", runtime, RUNTIMES, LatencyError)
     check_settings(threads, budget_s, batch, min_rounds)
     if isinstance(input_shape, InputForm):
@@ -211,7 +208,7 @@ def layer_times(
     setting = {"what": "layers", "batch": batch, "threads": threads, "runtime": runtime}
     timing = {"input_shape": list(input_shape), "budget_s": budget_s, "min_rounds": min_rounds, "seed": seed}
     layered = [name for name in models if name not in whole]
-    told = ask(setting | timing | {"layered": layered}, models, progress, cancel)
+    told = ask(setting | timing | {"layered": layered}, models, progress)
     samples = {(model, layer): tuple(series) for (model, layer), series in zip(map(tuple, told["what"]), told["seconds"], strict=True)}
     figures = {probe: series for (model, probe), series in samples.items() if not model}
     layers = {name: tuple(rows) for name, rows in told["layers"].items()}
@@ -245,7 +242,7 @@ def diagnose(
     break_even : BreakEven, optional
         Of sparse kernels on this machine, for the advice.
     **timing
-        ``batch``, ``threads``, ``runtime``, ``budget_s``, ``min_rounds``, ``seed``, ``progress``, ``cancel`` of :func:`layer_times`.
+        ``batch``, ``threads``, ``runtime``, ``budget_s``, ``min_rounds``, ``seed``, ``progress`` of :func:`layer_times`.
 
     Returns
     -------

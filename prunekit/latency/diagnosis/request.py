@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import threading
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -21,7 +20,7 @@ WORK = "prunekit.latency.diagnosis.worker:work"
 Source = nn.Module | str | PathLike[str]
 
 
-def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progress | None, cancel: threading.Event | None) -> dict[str, Any]:
+def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progress) -> dict[str, Any]:
     """Have a request carried out in a fresh process, after other measurements of this process.
 
     Parameters
@@ -30,10 +29,8 @@ def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progres
         With ``what`` and ``threads``.
     models : mapping of str to nn.Module or path
         By name; written to folders that the child opens, and told to it as ``folders``.
-    progress : callable, optional
-        Called as ``progress(fraction, text)``.
-    cancel : threading.Event, optional
-        Kills the child.
+    progress : Progress or callable, optional
+        Told how far it is, as ``progress(fraction, text)``; may stop the work.
 
     Returns
     -------
@@ -44,8 +41,8 @@ def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progres
         folders = _pack(models, Path(private))
         path = Path(private) / "request.json"
         path.write_text(json.dumps(request | {"folders": folders}))
-        with my_turn(progress, cancel):
-            return run_child(path, request["threads"], progress=progress, cancel=cancel, work=WORK)
+        with my_turn(progress):
+            return run_child(path, request["threads"], progress=progress, work=WORK)
 
 
 def _pack(models: Mapping[str, Source], private: Path) -> dict[str, str]:

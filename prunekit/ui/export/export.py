@@ -120,7 +120,7 @@ def _start(run: Run, key: str) -> None:
 
     def work(job: Job) -> Exported:
         folder = home() / "archives"
-        made = export_run(run.id, folder / f"{run.id[:DIGITS]}.zip", board().store, progress=job.progress, cancel=job.cancel)
+        made = export_run(run.id, folder / f"{run.id[:DIGITS]}.zip", board().store, progress=job.progress)
         _tidy(folder)
         return made
 

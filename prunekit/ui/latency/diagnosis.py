@@ -87,7 +87,7 @@ def _start(now: Settings, loaded: Loaded, data: Data | None) -> None:
         rounded = _rounded(loaded, spec, data, result.after.macs) if spec.mode == "structured" else None
         return diagnosis.diagnose(
             loaded.model, result.model, input_shape=loaded.input_shape, rounded=rounded, multiple=MULTIPLE, break_even=kept(threads),
-            batch=batch, threads=threads, runtime=where, budget_s=float(now.budget), progress=job.progress, cancel=job.cancel,
+            batch=batch, threads=threads, runtime=where, budget_s=float(now.budget), progress=job.progress,
         )  # fmt: skip
 
     measuring.start(key, f"Why {loaded.source.name} at {percent(now.sparsity)} is not faster", work, alone=True)

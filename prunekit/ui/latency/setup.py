@@ -236,7 +236,7 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             candidates.append(Candidate(f"run {number}", model, count(model, loaded.input_shape).effective_macs))
         report = latency.measure_latency(
             candidates, input_shape=loaded.input_shape, runtimes=now.runtimes, batch=now.batch, threads=threads_of(now), device=now.device,
-            data=data, accuracy_on=judged, budget_s=float(now.budget), progress=job.progress, cancel=job.cancel,
+            data=data, accuracy_on=judged, budget_s=float(now.budget), progress=job.progress,
         )  # fmt: skip
         also = {f"run {number}": runs[k].id for number, k in enumerate((k for k in now.also if k in runs), 1)}
         keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.progress), runs=also, data=data, data_id=data_id)

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments.archive import exporting, forms
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.manifest import LOADER, MOST_RATIO, ArchiveError
@@ -93,7 +93,7 @@ def test_cancelling_leaves_no_half(folder, target):
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled), draft(target) as part:
-        pack(folder, part, cancel)
+        pack(folder, part, Progress(cancel=cancel))
     untouched(target)
 
 
@@ -143,7 +143,7 @@ def test_an_export_that_is_cancelled_anywhere_leaves_nothing(kept, run, home, ta
             cancel.set()
 
     with pytest.raises(Cancelled):
-        export_run(run, target, kept, progress=watch, cancel=cancel)
+        export_run(run, target, kept, progress=Progress(watch, cancel))
     assert cancel.is_set()
     untouched(target)
 

@@ -13,7 +13,7 @@ from torch import nn
 
 import prunekit
 from prunekit.errors import LatencyError
-from prunekit.evaluation.progress import Cancelled
+from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.latency.diagnosis.explain import TITLES
 from prunekit.latency.diagnosis.layer_capture import capture, layers_of
 from prunekit.latency.diagnosis.layer_runtimes import RUNTIMES, prepare
@@ -145,7 +145,7 @@ def test_cancelling_ends_it_and_leaves_nothing(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     cancel = threading.Event()
     with pytest.raises(Cancelled):
-        layer_times({"dense": tiny}, input_shape=(12,), progress=lambda *_: cancel.set(), cancel=cancel, **QUICK)
+        layer_times({"dense": tiny}, input_shape=(12,), progress=Progress(lambda *_: cancel.set(), cancel), **QUICK)
     assert not list(tmp_path.glob("prunekit-causes-*"))
 
 
