@@ -307,7 +307,8 @@ class _Trial:
                 if before and _finite(before):
                     if not torch.equal(state, torch.get_rng_state()):
                         self.drawn.append("")
-                    self.x, self.largest = x, max(float(t.abs().max()) for t in before if t.numel())
+                    numbers = [t for t in before if t.numel() and (t.is_floating_point() or t.is_complex())]
+                    self.x, self.largest = x, max((float(t.abs().max()) for t in numbers), default=0.0)
                     return x, before
                 said = said or ("gives NaN or infinity" if before else "gives no tensor")
         raise _ItsOwn(f"the dense model itself {said}. {TAKES}")

@@ -4,7 +4,6 @@ import copy
 import functools
 import math
 import pickle
-import re
 from collections import OrderedDict
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from prunekit import load_model
 from prunekit.config.spec import PruneSpec, Recipe
-from prunekit.errors import CheckpointError, PruningError, SpecError
+from prunekit.errors import CheckpointError, OutOfReach, PruningError, SpecError
 from prunekit.formatting import ordinary, percent
 from prunekit.models.cost import count
 from prunekit.models.folder import read_folder, write_folder
@@ -391,8 +390,8 @@ def test_blocks_and_overrides_that_take_more_than_the_target_say_so_together(spa
     first = {"channels": fixed.size + ranking.inside, "params": taken.removed_params(ranking.shapes), "macs": taken.removed_macs()}[target]
     try:
         plan = ranking.cut()
-    except PruningError as error:  # out of reach the other way: the bound counts what the blocks take
-        limit = int(re.search(r"at most ([\d,]+) of", str(error))[1].replace(",", ""))
+    except OutOfReach as error:  # the other way: the bound counts what the blocks take
+        limit = round(error.nearest * total)
         free = sum(group.size for group in ranking.groups if "1.a" not in group.layers)
         assert target == "channels" and limit == first + free < round(sparsity * total)
         return

@@ -31,7 +31,8 @@ def test_without_flags_nothing_is_done():
 def test_every_field_has_a_flag():
     words = "--recalibrate --recalibration-images 10 --epochs 6 --lr 0.5 --rate constant --optimizer adam --momentum 0.5 --weight-decay 0.1"
     words += " --batch-size 7 --no-augment --distill 0.25 --temperature 3 --schedule agp --steps 2 --train-images 50 --recovery-seed 9"
-    expected = Recovery(True, 10, 6, "adam", 0.5, "constant", 0.5, 0.1, 7, False, 0.25, 3.0, "agp", 2, 50, 9)
+    words += " --prepare growing --prepare-epochs 3 --penalty 0.25"
+    expected = Recovery(True, 10, 6, "adam", 0.5, "constant", 0.5, 0.1, 7, False, 0.25, 3.0, "agp", 2, 50, 9, "growing", 3, 0.25)
     assert parsed(*words.split()) == expected
     assert all(value != getattr(Recovery(), name) for name, value in expected.to_dict().items())
 
