@@ -110,7 +110,7 @@ with TestClient(app.app):
         for table in ("runs", "measurements", "points", "jobs", "labels", "sweeps"):
             assert rows.execute(f"select count(*) from {table}").fetchone() == (0,), table
     from prunekit.ui.shared.model_cache import Source, dense
-    assert Source("digits_cnn") in {key[0] for key in dense._kept}
+    assert dense.known(Source("digits_cnn")) is not None
 print("warm")
 """
 
