@@ -54,6 +54,7 @@ def pruned(kind, **changes):
     return prune(model.eval(), spec, input_shape=(12,)).model.net
 
 
+@pytest.mark.slow
 def test_models_pruned_evenly_open_in_a_process_without_prunekit_with_the_same_logits(tmp_path):
     expected = {}
     for kind in KINDS:

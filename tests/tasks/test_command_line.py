@@ -102,6 +102,7 @@ def test_a_sweep_and_sensitivity_speak_of_the_metric(told: Any) -> None:
     assert {layer["name"] for layer in curves["layers"]} == {"hidden", "kind", "out"}
 
 
+@pytest.mark.slow
 def test_latency_is_measured_in_runtimes_that_give_the_same_outputs(told: Any) -> None:
     found = told("latency", *NAMED, "--mode", "structured", "--runtime", "eager,onnxruntime,int8", "--budget", "0.2", "--accuracy")
     rows = {(row["name"], row["runtime"]): row for row in found["candidates"]}
@@ -121,6 +122,7 @@ def test_runs_are_compared_repeated_and_checked(runs: dict[str, Any], told: Any)
     assert checked["same"] and "answers as the model that was saved" in checked["sentence"]
 
 
+@pytest.mark.slow
 def test_an_archive_opens_without_prunekit_and_its_figure_is_measured_again(runs: dict[str, Any], told: Any, folder: Path) -> None:
     found = told("export", "small", "--out", "small.zip")
     agrees = {form["file"]: form["agrees"] for form in found["formats"]}

@@ -114,7 +114,7 @@ def test_prune_structured_shows_shapes_and_the_proof(tab):
         assert text.endswith(" × ".join(map(str, layer.shape_after)))
     assert "Removing = zeroing" in one.text
     assert any("stem" in note for note in one.table("note")["note"])
-    assert any("classifier" in note for note in one.table("note")["note"])
+    assert any("answer of the model" in note for note in one.table("note")["note"])
 
 
 def test_prune_measures_accuracy_with_a_paired_difference(tab):
