@@ -60,7 +60,7 @@ class Visitor:
         """Move the slider; return the seconds until the page stood, which must be about that share."""
         seconds = await self._run(share)
         assert self.share == share, f"the slider was moved to {share} and stands at {self.share}"
-        assert f"requested {share:.1f}\u202f%;" in self.said, f"asked for {share} %, was told: {self.said}"
+        assert f"asked {share:g}\u202f%;" in self.said, f"asked for {share} %, was told: {self.said}"
         return seconds
 
     async def _run(self, share: float) -> float:
