@@ -35,10 +35,9 @@ def origin(big, small):
     return None if any((axis != axis[:, :1]).any() for axis in axes) else [axis[:, 0] for axis in axes]
 
 
-def differences(dense, small, *inputs):
-    """Return how far the smaller model is from the dense one with all that went at zero, and how far that is from the dense one."""
-    zero = copy.deepcopy(dense)
-    tensors = {**dict(small.named_parameters()), **dict(small.named_buffers())}
+def zeroed(dense, small):
+    """Return a copy of the dense model with all that went at zero: where each entry comes from is told by its value."""
+    zero, tensors = copy.deepcopy(dense), {**dict(small.named_parameters()), **dict(small.named_buffers())}
     with torch.no_grad():
         for name, big in [*zero.named_parameters(), *zero.named_buffers()]:
             if big.is_floating_point() and big.dim():
@@ -48,6 +47,13 @@ def differences(dense, small, *inputs):
                 keep[np.ix_(*stays)] = True
                 if not name.endswith("running_var"):
                     big.mul_(keep)
+    return zero
+
+
+def differences(dense, small, *inputs):
+    """Return how far the smaller model is from the dense one with all that went at zero, and how far that is from the dense one."""
+    zero = zeroed(dense, small)
+    with torch.no_grad():
         left, right, whole = (tensors_in(model.eval()(*inputs)) for model in (zero, small, dense))
     assert [t.shape for t in left] == [t.shape for t in right]
     pairs = [(a, b, c) for a, b, c in zip(left, right, whole, strict=True) if a.is_floating_point()]

@@ -1,15 +1,12 @@
 """Networks drawn at random of pieces of every kind, and an independent look at what was cut from them."""
 
-import copy
-
-import numpy as np
 import torch
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 from prunekit.pruning.structured.axis_tracker import tensors_in
-from tests.pruning.by_values import origin, scattered
+from tests.pruning.by_values import origin, scattered, zeroed
 
 CLASSES, SIDE = 5, 8
 
@@ -139,16 +136,8 @@ def checked(dense, small, x):
 
     Where each entry comes from is told by its value; statistics of norms over channels are taken over those that stay.
     """
-    zero, tensors = copy.deepcopy(dense), {**dict(small.named_parameters()), **dict(small.named_buffers())}
+    zero = zeroed(dense, small)
     with torch.no_grad():
-        for name, big in [*zero.named_parameters(), *zero.named_buffers()]:
-            if big.is_floating_point() and big.dim():
-                stays = origin(big, tensors[name])
-                assert stays is not None, name
-                keep = torch.zeros(big.shape, dtype=torch.bool)
-                keep[np.ix_(*stays)] = True
-                if not name.endswith("running_var"):
-                    big.mul_(keep)
         for name, module in zero.named_modules():
             if isinstance(module, (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)):
                 other = small.get_submodule(name)
