@@ -132,7 +132,7 @@ def _who(now: Settings, source: Source) -> str:
     """Say how many layers take part."""
     everyone = len(model_cache.layer_frame(source))
     taking = len(ticked_places(now, source))
-    return "All convolution and linear layers" if taking == everyone else f"{taking} of {everyone} layers"
+    return "All layers" if taking == everyone else f"{taking} of {everyone} layers"
 
 
 def _note(now: Settings, source: Source, reasons: Mapping[int, str]) -> str:
