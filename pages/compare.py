@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from prunekit.ui.compare import PAGE, all_runs, downloads, picked_runs, tabs, top
+from prunekit.ui.compare import PAGE, all_runs, picked_runs, tabs, top
 from prunekit.ui.components import show
 from prunekit.ui.state.session import settings
 
@@ -22,4 +22,4 @@ with show.plain_errors():
         top.answer(found)
         picked_runs.missing(now, found, kept)
     tabs.tabs(now, found, kept)
-    downloads.section(now, found, kept)
+    top.section(now, found, kept)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from prunekit.ui.components import advanced_options, block_table, layer_table, save_button, setting_controls, show, unit_kinds
+from prunekit.ui.components import block_table, layer_table, save_button, setting_controls, show
 from prunekit.ui.prune import PAGE, costs, downloads, kept_units, pictures, weight_map
 from prunekit.ui.shared import cuts, data_cache, measuring, scores
 from prunekit.ui.state import target_scaling
@@ -18,9 +18,9 @@ with st.container(border=True):
     with show.slot():
         if now.mode == "structured":
             with st.container(horizontal=True, gap="large"):
-                unit_kinds.pills(now, loaded)
+                setting_controls.pills(now, loaded)
                 block_table.slider(now, loaded)
-    advanced_options.choices()
+    setting_controls.choices()
 
 view = spec = data = None
 if data_cache.data_name(now, loaded) != data_cache.NO_DATA:

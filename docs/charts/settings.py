@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import MISSING
 
+from prunekit.config.field_table import GoalFields, SamplingFields, TimingFields
 from prunekit.config.fields import Setting, table
 from prunekit.config.ids import DataId, ModelId
-from prunekit.config.measuring_fields import GoalFields, SamplingFields, TimingFields
 from prunekit.config.recovery import Recovery, Training
 from prunekit.config.spec import PruneSpec
 

@@ -1,18 +1,139 @@
-"""``prunekit app``: start the dashboard's server."""
+"""``prunekit app``: start the dashboard's server, for one person or for a class."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib.util
+import ipaddress
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import prunekit
 from prunekit.errors import PrunekitError
+from prunekit.experiments.classroom import Classroom, mark, new_key
+
+ALONE = "127.0.0.1"
+FIRST_PORT, PORTS = 8501, 100
+TAKEN = (errno.EADDRINUSE, errno.EACCES)
+ELSEWHERE = ("192.0.2.1", "10.0.0.1", "172.16.0.1", "192.168.0.1")
+"""An address set aside for documentation, and one of each private network: a way there is looked up, nobody is asked."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """A classroom that is about to open.
+
+    Attributes
+    ----------
+    classroom : Classroom
+        What the server has to know.
+    flags : list of str
+        What the server is started with.
+    folder : Path
+        Where the runs of the class live.
+    """
+
+    classroom: Classroom
+    flags: list[str]
+    folder: Path
+
+
+def lan_address() -> str | None:
+    """Return this machine's address on its network, or None where it has none.
+
+    A datagram socket is pointed elsewhere and asked which of this machine's addresses it would use: nothing is sent.
+    """
+    for there in ELSEWHERE:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((there, 9))
+                found = str(probe.getsockname()[0])
+            except OSError:
+                continue
+        if not ipaddress.ip_address(found).is_loopback and found != "0.0.0.0":
+            return found
+    return None
+
+
+def port_of(host: str, port: int | None) -> int:
+    """Return the port to listen on: the given one, or the first free one from 8501 on."""
+    if port is not None:
+        if _free(host, port):
+            return port
+        raise PrunekitError(f"something listens on port {port} of {host} already: stop that, or name another with --port")
+    for number in range(FIRST_PORT, FIRST_PORT + PORTS):
+        if _free(host, number):
+            return number
+    raise PrunekitError(f"none of the ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} of {host} is free: name one with --port")
+
+
+def _free(host: str, port: int) -> bool:
+    """Whether a port can be listened on."""
+    try:
+        family, kind, number, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        raise PrunekitError(f"there is no address {host!r}: --host takes one of this machine's own, or 0.0.0.0 for all of them") from None
+    with socket.socket(family, kind, number) as probe:
+        if os.name == "posix":  # a port that a server has just left may be taken again, as the server will
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(place)
+        except OSError as error:
+            if error.errno in TAKEN:
+                return False
+            raise PrunekitError(
+                f"this machine cannot listen on {host} ({error.strerror or error}): name one of its own with --host"
+            ) from None
+    return True
+
+
+def shown_host(host: str) -> str:
+    """Return what stands in an address for what the server listens on: all of this machine's are shown by the one on the network."""
+    if host in ("0.0.0.0", "::"):
+        return lan_address() or ALONE
+    return f"[{host}]" if ":" in host else host
+
+
+@contextmanager
+def opened(host: str | None, port: int | None) -> Iterator[Room]:
+    """Have a folder for the runs of a class, which goes in the end, and all that its server is told."""
+    listen = host or lan_address() or ALONE
+    number, shown = port_of(listen, port), shown_host(listen)
+    classroom = Classroom(f"http://{shown}:{number}", new_key())
+    # 1 MB is the least that can be said; nothing on the page takes a file
+    flags = ["--server.address", listen, "--server.port", str(number), "--browser.serverAddress", shown, "--server.maxUploadSize", "1"]
+    with tempfile.TemporaryDirectory(prefix="prunekit-class-", ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        mark(folder)
+        yield Room(classroom, flags, folder)
+
+
+def announcement(room: Room) -> str:
+    """Return what the teacher reads: addresses for the class, the teacher's own, and how to begin again."""
+    classroom = room.classroom
+    lines = [f"For the class:   {classroom.address}", "", "Its lessons:"]
+    lines += [f"  {number}  {address}  {title}" for number, (title, address) in enumerate(classroom.lessons, 1)]
+    lines += ["", f"For you alone:   {classroom.teacher}", ""]
+    if f"//{ALONE}:" in classroom.address:
+        lines += ["Only this machine can open these: no network was found. Name this machine's address with --host.", ""]
+    lines += [
+        "Uploads and deletion are off, and each browser sees the runs that it made itself.",
+        'The next class: open your own address and press "Reset for the next class" in the sidebar. It removes all runs of the class',
+        "and tells every tab that is open.",
+        "Runs of a class are kept apart from your own, and go when this server stops (Ctrl-C): export what is to stay.",
+    ]
+    return "\n".join(lines)
+
 
 # what needs torch is imported where it is used: the server is a process of its own, and would wait for a second import of it
 
@@ -77,10 +198,8 @@ def app(args: argparse.Namespace) -> str:
 
 def for_a_class(args: argparse.Namespace, environment: dict[str, str]) -> int:
     """Start the server for a class, after saying where it will be; its runs are gone when it ends."""
-    from prunekit.cli import classroom  # noqa: PLC0415
-
-    with classroom.opened(args.host, args.port) as room:
-        print(classroom.announcement(room), end="\n\n", flush=True)
+    with opened(args.host, args.port) as room:
+        print(announcement(room), end="\n\n", flush=True)
         told = room.classroom.to_environment(room.folder)
         return serve([*command(script(), None, None), *room.flags], {**environment, **told})
 

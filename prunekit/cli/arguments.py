@@ -17,9 +17,8 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
-from prunekit.evaluation.chance import chance_sentence
 from prunekit.evaluation.progress import Progress
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import Evaluation, chance_sentence
 from prunekit.models.guesses import guesses
 from prunekit.models.info import info
 from prunekit.models.input_shape import with_side

@@ -39,7 +39,7 @@ def compare(args: argparse.Namespace) -> str:
     if args.csv is not None:
         _written(args.csv, metric_frame(found).to_csv(index=False))
     if args.html is not None:
-        from prunekit.reports.whole_report import report  # noqa: PLC0415 (plotly is only loaded by those who draw)
+        from prunekit.reports.page import report  # noqa: PLC0415 (plotly is only loaded by those who draw)
 
         _written(args.html, report(found, store))
     return to_json(found.to_dict()) if args.json else _page(found)

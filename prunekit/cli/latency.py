@@ -11,9 +11,9 @@ from torch import nn
 from prunekit.cli.arguments import asked_text, asking, data_of, model_of, progress_to, say, shape_of, spec_of, to_json
 from prunekit.cli.field_flags import given
 from prunekit.cli.tables import byte_text, percent, table
+from prunekit.config.field_table import TimingFields
 from prunekit.config.fields import table as rows
 from prunekit.config.ids import ModelId
-from prunekit.config.measuring_fields import TimingFields
 from prunekit.config.spec import NEEDS_DATA, PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import DataError, StoreError

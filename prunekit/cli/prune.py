@@ -18,8 +18,8 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import Assessment, assess, document
 from prunekit.evaluation.sizes import FORMS
 from prunekit.experiments.home import store
-from prunekit.experiments.naming import shares_text, whole_text
 from prunekit.experiments.records import Label
+from prunekit.experiments.run_list import shares_text, whole_text
 from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import ordinary
@@ -29,8 +29,8 @@ from prunekit.models.info import info
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.wording import written
+from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
-from prunekit.training.recalibration_gain import Shift, brought
 from prunekit.training.result import Recovered
 
 UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}

@@ -9,10 +9,9 @@ from prunekit.cli.arguments import to_json
 from prunekit.cli.tables import byte_text, short, table
 from prunekit.comparison.shown_figures import shipped
 from prunekit.errors import PrunekitError
-from prunekit.experiments.delete_run import forget
 from prunekit.experiments.home import store
 from prunekit.experiments.records import Label, Run
-from prunekit.experiments.run_list import EARLIER, Listed, in_passing, listed, value_of
+from prunekit.experiments.run_list import EARLIER, Listed, forget, in_passing, listed, value_of
 from prunekit.formatting import ordinary, plural
 
 HEADER = ["run", "name", "kind", "title", "quality", "n", "non-zero", "to ship", "tags", "note"]

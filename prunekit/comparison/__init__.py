@@ -6,10 +6,9 @@ from prunekit.comparison.columns import Column, SettingRow, Shipped, Speed
 from prunekit.comparison.compare_runs import compare_runs
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.layer_frames import layer_frame, weight_bins
-from prunekit.comparison.letters import DENSE, LETTERS, letters
 from prunekit.comparison.lineage import Node, lineage
 from prunekit.comparison.mask_overlap import channel_overlap, overlap
-from prunekit.comparison.metrics import METRICS, Metric
+from prunekit.comparison.metrics import DENSE, LETTERS, METRICS, Metric, letters
 from prunekit.comparison.tradeoff import Best, best_within, metric_frame, pareto
 
 __all__ = [

@@ -12,7 +12,7 @@ from prunekit import tasks
 from prunekit.comparison.columns import Column, SettingRow
 from prunekit.comparison.metrics import METRICS, Metric, metrics_of
 from prunekit.comparison.quality_words import quality_of
-from prunekit.evaluation.chance import by_chance, chance_sentence
+from prunekit.evaluation.quality import by_chance, chance_sentence
 from prunekit.formatting import listed
 from prunekit.runtimes.backends import RUNTIMES
 

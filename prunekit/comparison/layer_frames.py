@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.comparison.letters import DENSE
+from prunekit.comparison.metrics import DENSE
 from prunekit.errors import PrunekitError
 from prunekit.experiments.run_structure import Structure
 from prunekit.models.layers import prunable_layers

@@ -1,18 +1,50 @@
-"""The figures of a column by name: what they are called, in which unit, and which way is better."""
+"""The figures of a column by name: what they are called, in which unit, which way is better; and the letters of runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from prunekit import tasks
 from prunekit.comparison.columns import Column
 from prunekit.comparison.quality_words import QualityWords
+from prunekit.errors import PrunekitError
 from prunekit.evaluation.sizes import FORMS
 from prunekit.formatting import count, ordinary, percent, size, times
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT
 from prunekit.tasks.wording import written
+
+DENSE = "Dense"
+LETTERS = "ABCDEF"
+FEWEST, MOST = 2, len(LETTERS)
+
+
+def letters(run_ids: Sequence[str], baseline: str | None = None) -> dict[str, str]:
+    """Return the letter of each run by its id, in order of picking.
+
+    Parameters
+    ----------
+    run_ids : sequence of str
+        Full ids; one that is picked twice counts once.
+    baseline : str, optional
+        The dense model's run: it is called "Dense" and takes no letter, picked or not.
+
+    Returns
+    -------
+    dict of str to str
+        The baseline first where it is given.
+
+    Raises
+    ------
+    PrunekitError
+        If there are more runs than letters.
+    """
+    picked = [run for run in dict.fromkeys(run_ids) if run != baseline]
+    if len(picked) > MOST:
+        raise PrunekitError(f"pick at most {MOST} runs; got {len(picked)}")
+    return {**({} if baseline is None else {baseline: DENSE}), **dict(zip(picked, LETTERS, strict=False))}
+
 
 WRITTEN: dict[str, Callable[[float], str]] = {"share": percent, "ratio": times, "count": count, "bytes": size}
 

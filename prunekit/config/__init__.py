@@ -1,7 +1,6 @@
 """Settings: what is pruned and how, what follows, and the names of models and data. Small frozen values."""
 
-from prunekit.config.folders import data_folder
-from prunekit.config.ids import DataId, ModelId
+from prunekit.config.ids import DataId, ModelId, data_folder
 from prunekit.config.recovery import Recovery, Training
 from prunekit.config.registered import register_data, register_model, registered_data, registered_models
 from prunekit.config.spec import PruneSpec, Recipe

@@ -1,15 +1,33 @@
-"""`ModelId` and `DataId`: the small frozen names that an address, a cache key and a recipe hold."""
+"""`ModelId` and `DataId`: the small frozen names that an address, a cache key and a recipe hold; and the folder of downloaded data."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 from prunekit.config.fields import check_fields, documented, setting, table
 from prunekit.config.kinds import Text, Whole, YesNo
 from prunekit.config.several_kinds import Numbers, Titles
 from prunekit.errors import DataError, ModelError, PrunekitError
+
+VARIABLE = "PRUNEKIT_DATA"
+
+
+def chosen_folder() -> Path | None:
+    """Return the folder that ``PRUNEKIT_DATA`` names, None where it is not set."""
+    value = os.environ.get(VARIABLE, "").strip()
+    return Path(value).expanduser() if value else None
+
+
+def data_folder() -> Path:
+    """Return the folder for downloads; it need not exist yet."""
+    return chosen_folder() or Path(platformdirs.user_cache_dir("prunekit"))
+
 
 Floats = tuple[float, ...]
 MODELS = "a sample, torchvision/NAME, hf:FOLDER_OR_ID, path/to/file.py:factory, or a folder that prunekit wrote"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any, cast
 
-from prunekit.config import validation
+from prunekit.config import fields
 from prunekit.errors import SpecError, named
 from prunekit.formatting import asked, ordinary
 
@@ -73,7 +73,7 @@ class Whole(Kind):
     metavar = "N"
 
     def __call__(self, name: str, value: object) -> int:
-        return validation.whole(name, value, self.least)
+        return fields.whole(name, value, self.least)
 
     @property
     def allowed(self) -> str:
@@ -91,7 +91,7 @@ class Number(Kind):
     step: float = 0.1
 
     def __call__(self, name: str, value: object) -> float:
-        found = validation.number(name, value)  # as a float: 1 and 1.0 are the same setting and must read the same
+        found = fields.number(name, value)  # as a float: 1 and 1.0 are the same setting and must read the same
         low = self.least is None or found >= self.least
         if not (low and (self.above is None or found > self.above) and (self.below is None or found < self.below)):
             raise self.wrong(name, value)
@@ -116,7 +116,7 @@ class Share(Kind):
     metavar = "S"
 
     def __call__(self, name: str, value: object) -> float:
-        found = validation.number(name, value)
+        found = fields.number(name, value)
         if not 0 <= found <= 1 or (found == 1 and not self.whole):
             raise self.wrong(name, value)
         return found
@@ -162,7 +162,7 @@ class Pattern(Kind):
     allowed = "N:M with 0 < N < M, as in 2:4 (2 of every 4 weights stay)"
 
     def __call__(self, name: str, value: object) -> str:
-        n, m = validation.pattern(value)
+        n, m = fields.pattern(value)
         return f"{n}:{m}"
 
 

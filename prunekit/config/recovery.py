@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
+from prunekit.config.field_table import OPTIMIZER, RATE, SCHEDULE, RecoveryFields, TrainingFields
 from prunekit.config.fields import check_fields, documented, table
-from prunekit.config.recovery_fields import OPTIMIZER, RATE, SCHEDULE, RecoveryFields, TrainingFields
 from prunekit.errors import SpecError, named
 
 OPTIMIZERS, RATES, SCHEDULES = (tuple(kind.titles) for kind in (OPTIMIZER, RATE, SCHEDULE))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from prunekit.config import validation
+from prunekit.config import fields
 from prunekit.config.kinds import Kind, OneOf, Share, Whole
 from prunekit.errors import SpecError, named
 
@@ -153,7 +153,7 @@ class Indices(Kind):
         good = all(isinstance(layer, str) and layer and found for layer, found in pairs)
         if not good or len({layer for layer, _ in pairs}) < len(pairs):
             raise self.wrong(name, value)
-        return tuple(sorted((layer, tuple(validation.whole(f"{name}[{layer}]", i, 0) for i in found)) for layer, found in pairs))
+        return tuple(sorted((layer, tuple(fields.whole(f"{name}[{layer}]", i, 0) for i in found)) for layer, found in pairs))
 
     def text(self, value: Any) -> str:
         return "; ".join(f"{layer} {', '.join(map(str, found))}" for layer, found in value) or "none"

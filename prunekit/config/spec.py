@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
 from prunekit.config.choices import CRITERIA, MODES, NEEDS_DATA, SCOPES, TARGETS, UNITS, WITH_READERS, default_scope, refusal
+from prunekit.config.field_table import PruneFields
 from prunekit.config.fields import check_fields, documented, table
-from prunekit.config.pruning_fields import PruneFields
 from prunekit.config.recovery import Recovery
 from prunekit.errors import SpecError, named
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
 from prunekit.config.choices import refusal
 from prunekit.criteria.criterion import Criterion, Score
 from prunekit.criteria.methods import CRITERIA

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from prunekit.config.folders import VARIABLE, data_folder
+from prunekit.config.ids import VARIABLE, data_folder
 from prunekit.errors import DataError
 
 

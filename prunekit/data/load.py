@@ -20,11 +20,10 @@ from prunekit.data.dataset import Data, Normal, TensorSplit
 from prunekit.data.downloads import Raw, cifar10, mnist
 from prunekit.data.image_folder import PREFIX as FOLDER
 from prunekit.data.image_folder import load_imagefolder
-from prunekit.data.numbers_table import PREFIX as TABLE
-from prunekit.data.numbers_table import load_housing, load_table
 from prunekit.data.own_data import load_own
 from prunekit.data.stratified import held_out
-from prunekit.data.tables import load_diabetes
+from prunekit.data.tables import PREFIX as TABLE
+from prunekit.data.tables import load_diabetes, load_housing, load_table
 from prunekit.data.text import RATING, REVIEWS, SHAKESPEARE, load_reviews, load_shakespeare
 from prunekit.data.text_files import PREFIXES as TEXTS
 from prunekit.errors import DataError, closest

@@ -18,7 +18,7 @@ from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.cost import Counts, count
 from prunekit.models.info import info
-from prunekit.models.input_form_for import form_for
+from prunekit.models.inputs import form_for
 from prunekit.models.layers import weight_of
 from prunekit.models.meta_copy import copied
 from prunekit.models.running import task_of

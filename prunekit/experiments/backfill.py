@@ -19,7 +19,7 @@ from prunekit.experiments.measured_samples import Images, how
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.run_structure import cut_of, same_shapes
 from prunekit.experiments.store import RunStore
-from prunekit.runtimes.session_accuracy import evaluate_session
+from prunekit.runtimes.checking import evaluate_session
 from prunekit.tasks.input_form import form_of_data
 
 

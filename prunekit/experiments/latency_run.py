@@ -1,9 +1,13 @@
-"""Latencies kept: each row of a measurement belongs to the run that was timed."""
+"""Latencies kept, each with the run that was timed, and the break-even of sparse kernels on this machine."""
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,14 +15,73 @@ from torch import nn
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.evaluation.before_after import Assessment
+from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.experiments.experiment import Keeper
-from prunekit.experiments.identity import digest, installed, measurement_id
+from prunekit.experiments.home import home
+from prunekit.experiments.identity import digest, installed, measurement_id, this_machine
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.store import RunStore
+from prunekit.latency.diagnosis.breakeven import BUDGET_S, BreakEven, break_even
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.pruning.result import PruneResult
 from prunekit.training.result import Recovered
+
+FOLDER = "breakeven"
+
+
+def where(threads: int = 1) -> Path:
+    """Return the file of this machine's table: another processor, another torch or another number of threads has another one."""
+    return home() / FOLDER / f"{digest(_here(threads))[:16]}.json"
+
+
+def _here(threads: int) -> dict[str, Any]:
+    """Return all that the numbers depend on."""
+    return {"machine": dict(this_machine()), "torch": installed()["torch"], "threads": threads}
+
+
+def kept(threads: int = 1) -> BreakEven | None:
+    """Return the table that was measured here before; None where there is none that can be read."""
+    try:
+        told = json.loads(where(threads).read_text(encoding="utf-8"))
+        if not isinstance(told, dict) or told.get("here") != _here(threads):
+            return None
+        table = BreakEven.from_dict(told["table"])
+    except (OSError, ValueError, KeyError, RecursionError):  # PrunekitError is a ValueError
+        return None
+    return table if table.threads == threads else None
+
+
+def break_even_here(
+    threads: int = 1,
+    *,
+    again: bool = False,
+    budget_s: float = BUDGET_S,
+    progress: Progress = QUIET,
+) -> BreakEven:
+    """Return the break-even of sparse kernels on this machine, measured only where it is not known yet."""
+    known = None if again else kept(threads)
+    if known is not None:
+        return known
+    table = break_even(threads, budget_s, progress=progress)
+    _keep(where(threads), {"here": _here(threads), "table": table.to_dict()})
+    return table
+
+
+def _keep(path: Path, values: dict[str, Any]) -> None:
+    """Write a file as a whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(prefix=f".{path.stem}.", dir=path.parent)
+    except OSError:
+        return
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(values, file)
+        Path(draft).replace(path)
+    except OSError:
+        Path(draft).unlink(missing_ok=True)
+
 
 WHAT = "latency"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,27 +11,47 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.config.ids import DataId, ModelId
-from prunekit.errors import ModelError, PrunekitError, RunGone
+from prunekit.errors import CheckpointError, ModelError, PrunekitError, RunGone
 from prunekit.evaluation.progress import eval_mode
 from prunekit.experiments.home import checkpoints, weights_folder
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.identity import weights_of
 from prunekit.experiments.measured_samples import INT8
 from prunekit.experiments.records import Run
-from prunekit.experiments.run_probe import otherwise
 from prunekit.experiments.sources import Shape, Source, gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
 from prunekit.models.outputs import SCORES, Choice, choice_of, path_of_scores
+from prunekit.models.probe import Probe, difference, take
 from prunekit.models.running import class_scores, outputs_of
+from prunekit.models.saved_values import code_of
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import prune
 from prunekit.pruning.result import PruneResult
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.runtimes.checking import scores_of
 from prunekit.runtimes.session import Files, Session
-from prunekit.runtimes.session_accuracy import scores_of
 from prunekit.tasks.batch import Batch
+
+FEW = 256
+"""Values of outputs that are noted: a row is kept of every point of a curve."""
+
+
+def vouched(model: nn.Module, model_id: ModelId, shape: Sequence[int]) -> dict[str, Any]:
+    """Return what is noted of a model's answers; its tensors are told by the hash that is noted too."""
+    return {"probe": take(model, shape, code=code_of(model_id.name), most=FEW, hashed=False).to_dict()}
+
+
+def otherwise(run: Run, model: nn.Module) -> str:
+    """Say by what a model's answers differ from those that were noted of a run; "" where they do not, or none were noted."""
+    noted = run.info.get("probe")
+    if not noted:
+        return ""
+    try:
+        return difference(model, Probe.from_dict(noted), code=code_of(str(run.model.get("name", ""))))
+    except CheckpointError as error:
+        return str(error)
 
 
 @dataclass(frozen=True, eq=False)

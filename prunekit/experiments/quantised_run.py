@@ -28,8 +28,8 @@ from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.api import prune
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.runtimes.checking import evaluate_session
 from prunekit.runtimes.session import Files
-from prunekit.runtimes.session_accuracy import evaluate_session
 from prunekit.tasks.input_form import noted
 
 RUNTIME = "int8"

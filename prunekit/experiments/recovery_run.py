@@ -20,9 +20,9 @@ from prunekit.evaluation.sweep import Made
 from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash
-from prunekit.experiments.naming import course
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.run_list import course
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
@@ -32,9 +32,8 @@ from prunekit.models.load import load_model
 from prunekit.pruning.result import PruneResult
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.observations import Observations
-from prunekit.training.batchnorm import NONE_LEFT
+from prunekit.training.batchnorm import NONE_LEFT, Shift, brought
 from prunekit.training.gradual import recover
-from prunekit.training.recalibration_gain import Shift, brought
 from prunekit.training.result import Epoch
 
 _UNSEEN = Observations(np.zeros((0, 1), dtype=bool), ("correct",))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self, get_args, get_type_hints
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
 from prunekit.config.choices import SPLITS
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery

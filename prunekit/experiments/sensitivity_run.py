@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
 from prunekit.config.choices import SPLITS
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.kinds import Share
@@ -19,9 +19,9 @@ from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity
 from prunekit.evaluation.sweep import shape_of, split_of
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.identity import OF_SPEC, as_before, data_hash, digest, for_task, installed, this_machine, trained_on, weights_of
-from prunekit.experiments.naming import dense_run
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.requests import Request
+from prunekit.experiments.run_list import dense_run
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import described, evaluated, is_packed, pack_all, unpack_all

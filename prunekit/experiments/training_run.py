@@ -19,9 +19,9 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import checkpoints
 from prunekit.experiments.identity import data_hash, run_id, weights_of
+from prunekit.experiments.load_run import vouched
 from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.requests import Request
-from prunekit.experiments.run_probe import vouched
 from prunekit.experiments.store import RunStore
 from prunekit.models.cost import count
 from prunekit.models.load import load_model

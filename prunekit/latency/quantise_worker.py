@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prunekit.errors import RuntimeFault
 from prunekit.latency import probe
-from prunekit.latency.forked import in_a_process
+from prunekit.latency.worker import in_a_process
 from prunekit.latency.worker_main import Say
 from prunekit.latency.worker_payload import Request
 

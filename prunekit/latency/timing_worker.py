@@ -21,8 +21,8 @@ import torch
 from prunekit.errors import PrunekitError
 from prunekit.latency import counters, probe
 from prunekit.latency.counters import Meter
-from prunekit.latency.forked import LIMIT_S, in_a_process
 from prunekit.latency.interleaved_timing import Rounds, Run, Sampler, by_clock, take_turns
+from prunekit.latency.worker import LIMIT_S, in_a_process
 from prunekit.latency.worker_main import Say
 from prunekit.latency.worker_payload import Request, Row
 from prunekit.runtimes.backends import RUNTIMES

@@ -4,8 +4,7 @@ from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.course import answer_of
 from prunekit.lessons.glossary import TERMS, Paper, Term, term
 from prunekit.lessons.lesson import LESSONS, Answer, Control, Guess, Lesson, Verdict
-from prunekit.lessons.presets import PRESETS, Preset, measure, preset
-from prunekit.lessons.reasons import Measured
+from prunekit.lessons.presets import PRESETS, Measured, Preset, measure, preset
 
 __all__ = [
     "LESSONS",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from prunekit.evaluation.paired import ALPHA
 from prunekit.latency.diagnosis.wording import ms
-from prunekit.lessons.wording import percent, small
+from prunekit.lessons.settings import percent, small
 
 NAMES = {"unstructured": "single weights", "structured": "whole channels"}
 

@@ -8,8 +8,7 @@ from prunekit.evaluation.paired import ALPHA
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import CNN, digits, model_of
-from prunekit.lessons.wording import percent, points, small
+from prunekit.lessons.settings import CNN, digits, model_of, percent, points, small
 
 PLACES = {
     "maximum compression": "a small file",

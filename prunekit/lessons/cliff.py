@@ -9,8 +9,7 @@ from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint, sweep
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import CNN, digits, model_of, spec_of
-from prunekit.lessons.wording import change, percent, points
+from prunekit.lessons.settings import CNN, change, digits, model_of, percent, points, spec_of
 from prunekit.pruning.api import prune
 
 GRID = (*range(0, 60, 5), *range(60, 100, 2), 99)  # percent: closer where small networks break

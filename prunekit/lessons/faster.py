@@ -12,8 +12,7 @@ from prunekit.latency.measure import measure_latency
 from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import Candidate, CandidateLatency
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import CNN, model_of, spec_of
-from prunekit.lessons.wording import percent, timing
+from prunekit.lessons.settings import CNN, model_of, percent, spec_of, timing
 from prunekit.pruning.api import prune
 from prunekit.pruning.result import PruneResult
 

@@ -7,8 +7,7 @@ import math
 import pandas as pd
 
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import CNN, model_of, spec_of
-from prunekit.lessons.wording import percent, shape
+from prunekit.lessons.settings import CNN, model_of, percent, shape, spec_of
 from prunekit.models.histograms import filter_norms
 from prunekit.models.layers import weight_of
 from prunekit.pruning.api import prune

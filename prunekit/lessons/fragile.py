@@ -11,8 +11,7 @@ from prunekit.evaluation.paired import Difference, compare
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import sensitivity
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import CNN, digits, model_of, spec_of
-from prunekit.lessons.wording import change, percent, plural, points
+from prunekit.lessons.settings import CNN, change, digits, model_of, percent, plural, points, spec_of
 from prunekit.models.info import info
 from prunekit.models.layer_table import layer_table
 

@@ -9,8 +9,7 @@ from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import CNN, digits, model_of, recovery_of, spec_of
-from prunekit.lessons.wording import change, percent, points, told
+from prunekit.lessons.settings import CNN, change, digits, model_of, percent, points, recovery_of, spec_of, told
 from prunekit.training import prune_and_recover
 from prunekit.training.result import Recovered
 

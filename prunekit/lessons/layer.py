@@ -7,10 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prunekit.evaluation.compression import squeeze
-from prunekit.evaluation.sparse_formats import format_bytes, smallest
+from prunekit.evaluation.sizes import format_bytes, smallest
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import MLP, model_of, spec_of
-from prunekit.lessons.wording import percent, plural, shape
+from prunekit.lessons.settings import MLP, model_of, percent, plural, shape, spec_of
 from prunekit.models.layers import weight_of
 from prunekit.pruning.api import prune
 from prunekit.pruning.result import LayerResult

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import MLP, model_of
-from prunekit.lessons.wording import percent, plural, points
+from prunekit.lessons.settings import MLP, model_of, percent, plural, points
 from prunekit.models.layers import weight_of
 from prunekit.pruning.unstructured.masks import masks_at
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import CNN, model_of
-from prunekit.lessons.wording import percent
+from prunekit.lessons.settings import CNN, model_of, percent
 from prunekit.models.histograms import histogram
 from prunekit.models.layers import prunable_layers, weight_of
 

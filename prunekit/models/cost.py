@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
 from prunekit.errors import ModelError, PrunekitError
-from prunekit.models.input_form_for import SEVERAL, form_for
+from prunekit.models.inputs import SEVERAL, form_for
 from prunekit.models.layers import channel_layers, prunable_layers, weight_name
 from prunekit.models.meta_copy import Seeing, copied, meta_copy
 from prunekit.models.meta_operations import without_values
-from prunekit.models.structure_key import Cache, likeness, remembered
+from prunekit.models.state import Cache, likeness, remembered
 from prunekit.tasks.input_form import answer, zeros
 
 Masks = Mapping[str, Tensor]

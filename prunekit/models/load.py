@@ -18,7 +18,7 @@ from prunekit.models.checkpoints import State, fit_state, read_checkpoint
 from prunekit.models.entries import list_models
 from prunekit.models.folder import read_folder
 from prunekit.models.info import ModelInfo, info
-from prunekit.models.parametrizations import remove_parametrizations
+from prunekit.models.wrappers import remove_parametrizations
 
 UPLOAD = "upload:"
 

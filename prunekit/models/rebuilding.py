@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from prunekit.errors import CheckpointError
 from prunekit.models.attention.heads import DENSE, adapt, adapter_of
-from prunekit.models.attention.transformers_config import keep_in_step
+from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.identity_blocks import replace_module, stand_in
-from prunekit.models.shapes_at_widths import Shapes, shapes_at
-from prunekit.models.widths import BECOMES, own_tensors, widths_of
+from prunekit.models.widths import BECOMES, Shapes, own_tensors, shapes_at, widths_of
 
 MOST = 2**24
 

@@ -16,12 +16,12 @@ from prunekit.errors import CheckpointError
 from prunekit.local_code.factories import is_factory
 from prunekit.models.checkpoints import fit_state, read_checkpoint
 from prunekit.models.earlier_versions import beside_of
-from prunekit.models.parametrizations import computed_from, remove_parametrizations
 from prunekit.models.probe import Probe, difference, take
 from prunekit.models.rebuilding import apply_widths, settle
 from prunekit.models.state import buffers_beside, digest_of, extra_state, tensor_state
 from prunekit.models.torchvision_models import switch, switches
 from prunekit.models.widths import widths
+from prunekit.models.wrappers import computed_from, remove_parametrizations
 
 WEIGHTS, BESIDE = "model.safetensors", "beside.safetensors"
 VERSION, EARLIER = 2, 1

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit.config.folders import chosen_folder
-from prunekit.config.ids import ModelId
+from prunekit.config.ids import ModelId, chosen_folder
 from prunekit.errors import ModelError, closest
 from prunekit.models.info import ModelInfo
 

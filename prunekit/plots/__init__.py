@@ -3,24 +3,20 @@
 from prunekit.plots.breakeven import break_even_lines, break_even_map
 from prunekit.plots.channel_groups import coupled
 from prunekit.plots.compare_classes import class_dumbbells, classes_caption, confusion_caption, confusion_change, most_changed
-from prunekit.plots.compare_layers import layers_beside, layers_caption, letter_colour
+from prunekit.plots.compare_layers import layers_beside, layers_caption, letter_colour, weight_outlines, weights_caption
 from prunekit.plots.compare_lineage import family_tree, lineage_caption
 from prunekit.plots.compare_masks import overlap_by_layer, overlap_caption, overlap_matrix
 from prunekit.plots.compare_tradeoff import tradeoff, tradeoff_caption
-from prunekit.plots.compare_weights import weight_outlines, weights_caption
 from prunekit.plots.filter_tiles import colour_tiles, filter_tiles, kernel_tiles
 from prunekit.plots.filters import kernels, matrix, ranked, strip
-from prunekit.plots.latency import ratios, samples, speed_grid
-from prunekit.plots.latency_causes import time_by_layer
+from prunekit.plots.latency import ratios, samples, speed_grid, time_by_layer
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer, sizes
 from prunekit.plots.learning_curves import learning_curves, recovery_steps, schedule_chart
-from prunekit.plots.mask_density import blocks, share_map
 from prunekit.plots.quality_curves import AXES, quality_curves, thumbnail_curve
 from prunekit.plots.sensitivity import sensitivity_caption, sensitivity_map, sensitivity_panels
 from prunekit.plots.theme import DENSE, KEPT, REMOVED, run_colour, template
-from prunekit.plots.weight_histograms import Bins, multiples, norms, overlay
-from prunekit.plots.weight_pixels import parts, planes, weight_pixels
-from prunekit.plots.weight_threshold import CutBins, cut
+from prunekit.plots.weight_histograms import Bins, CutBins, cut, multiples, norms, overlay
+from prunekit.plots.weight_pixels import blocks, parts, planes, share_map, weight_pixels
 
 __all__ = [
     "AXES",

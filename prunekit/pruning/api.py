@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import ModelError, SpecError
-from prunekit.models.attention.transformers_config import keep_in_step
+from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.cost import Counts, count, nonzeros
-from prunekit.models.input_form_for import form_for
+from prunekit.models.inputs import form_for
 from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
 from prunekit.models.wrappers import unwrapped
 from prunekit.pruning.coupled_groups import CoupledGroup, coupled

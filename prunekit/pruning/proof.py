@@ -17,14 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, ProofError
-from prunekit.models.input_noise import inputs_for
+from prunekit.models.inputs import inputs_for
 from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import tensors_of
 from prunekit.models.probe import rounding
 from prunekit.pruning.masked_reference import reference
-from prunekit.pruning.proof_inputs import smallest
-from prunekit.pruning.random_copy import SEED, randomise
-from prunekit.pruning.repeatable import fresh, repeatable
+from prunekit.pruning.proof_inputs import SEED, fresh, randomise, repeatable, smallest
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of
 from prunekit.pruning.structured.trace_errors import place

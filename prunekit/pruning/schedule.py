@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
 from prunekit.config.kinds import Share
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrize import ParametrizationList
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
 from prunekit.config.spec import PruneSpec
 from prunekit.models.attention.heads import packed_weight
 from prunekit.models.layers import channel_layers, inputs_of, prunable_layers, weight_name

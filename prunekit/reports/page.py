@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 
 from markupsafe import Markup, escape
 from plotly.graph_objects import Figure
@@ -14,9 +15,15 @@ from plotly.offline import get_plotlyjs
 from prunekit.comparison.columns import Column
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.tradeoff import metric_frame
+from prunekit.errors import PrunekitError
+from prunekit.evaluation.progress import QUIET, Progress
+from prunekit.experiments.records import QUALITY
+from prunekit.experiments.store import RunStore
 from prunekit.formatting import ratio_span, size, times
 from prunekit.plots import theme
-from prunekit.reports.pictures import Picture
+from prunekit.reports import pictures
+from prunekit.reports.material import Shapes, family, said, shapes
+from prunekit.reports.pictures import Picture, View
 from prunekit.reports.table import TEMPLATES, table_html
 from prunekit.tasks.classification import ACCURACY
 
@@ -105,3 +112,57 @@ def _drawn(figure: Figure) -> Markup:
 
 
 TEMPLATES.filters.update(bold=markdown, drawn=_drawn)
+
+
+def report(
+    comparison: Comparison, store: RunStore, view: View | None = None, *, found: Shapes | None = None, address: str = "",
+    progress: Progress = QUIET,
+) -> str:  # fmt: skip
+    """Return the HTML report of a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What was compared.
+    store : RunStore
+        Where the runs are: they are opened to look at their layers and weights. What they predict is drawn where it is stored.
+    view : View, optional
+        How it is looked at.
+    found : Shapes, optional
+        What the runs look like, where that is known already.
+    address : str
+        Where the same comparison shows in the dashboard.
+    progress : Progress, optional
+        Told how far the work is.
+
+    Returns
+    -------
+    str
+        As `html`.
+    """
+    look = view or View()
+    seen = found if found is not None else shapes(comparison, store, progress=progress)
+    drawn: list[Picture] = [*_tradeoff(comparison, look), *pictures.of_layers(seen, look), *pictures.of_weights(seen, look)]
+    drawn += pictures.of_masks(seen, look)
+    try:
+        told = said(comparison, store)
+    except PrunekitError:  # the data are not at hand: the rest of the report does not need them
+        told = None
+    if told is not None:
+        drawn += pictures.of_behaviour(told, look)
+    drawn += pictures.of_family(family(comparison, store.runs(), accuracies(store, comparison)), comparison.quality)
+    return html(comparison, drawn, relative=look.relative, address=address)
+
+
+def _tradeoff(comparison: Comparison, look: View) -> list[Picture]:
+    """Return the picture of the trade-off with what is best within the budget in its caption."""
+    _, sentence = pictures.budget(comparison, look)
+    drawn = pictures.of_tradeoff(comparison, look)
+    return [replace(one, caption=f"**{sentence}** {one.caption}" if sentence else one.caption) for one in drawn]
+
+
+def accuracies(store: RunStore, comparison: Comparison) -> dict[str, float]:
+    """Return the quality by run of all that were measured on the images of a comparison: steps between others would mean nothing."""
+    on = (comparison.data_id, comparison.split, comparison.images, comparison.quality.name)
+    found = [m for what in QUALITY for seen in store.all_measurements(what).values() for m in seen if m.metric is not None]
+    return {m.run: float(m.value["value"]) for m in found if (m.data, m.split, m.n, (m.metric or {})["name"]) == on}

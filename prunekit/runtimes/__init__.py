@@ -9,11 +9,10 @@ from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from prunekit.runtimes.checking import Check, check
+    from prunekit.runtimes.checking import Check, check, evaluate_session
     from prunekit.runtimes.export import export_onnx, load_exporter
     from prunekit.runtimes.quantise import calibration_samples, quantise_onnx
     from prunekit.runtimes.session import Files, Session
-    from prunekit.runtimes.session_accuracy import evaluate_session
 
 _HOME = {
     "checking": ("Check", "check"),

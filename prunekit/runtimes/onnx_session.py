@@ -13,8 +13,7 @@ from torch import Tensor
 
 from prunekit.errors import RuntimeFault
 from prunekit.formatting import plural
-from prunekit.runtimes.faults import first_line
-from prunekit.runtimes.session import Session, words_of
+from prunekit.runtimes.session import Session, first_line, words_of
 from prunekit.tasks.batch import Batch
 
 if TYPE_CHECKING:

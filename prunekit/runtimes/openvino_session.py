@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunekit.errors import RuntimeFault
-from prunekit.runtimes.faults import first_line
 from prunekit.runtimes.onnx_session import fed
-from prunekit.runtimes.session import Session, words_of
+from prunekit.runtimes.session import Session, first_line, words_of
 
 if TYPE_CHECKING:
     from prunekit.runtimes.session import Inputs

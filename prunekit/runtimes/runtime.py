@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
 from prunekit.errors import PrunekitError, RuntimeFault, one_of
-from prunekit.runtimes.faults import first_line
+from prunekit.runtimes.session import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -13,13 +14,54 @@ from prunekit.errors import ModelError, RuntimeFault
 from prunekit.models.load import load_model
 from prunekit.models.outputs import choice_of, scores_in
 from prunekit.models.running import file_outputs, own_task
-from prunekit.runtimes.faults import causes, first_line, silence
-from prunekit.runtimes.session import Files, Session, words_of
+from prunekit.runtimes.session import Files, Session, causes, first_line, silence, words_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.nested import map_tensors
 
 if TYPE_CHECKING:
     from prunekit.runtimes.session import Inputs
+
+
+LEAST_ZEROS = 0.5
+"""Share of zeros from which a linear layer runs sparse: with fewer, indices weigh more than the zeros that are left out."""
+
+
+class SparseLinear(nn.Module):
+    """A linear layer with weights in CSR: ``(W x^T + b)^T``, the product in the order that torch's sparse kernel is made for.
+
+    Parameters
+    ----------
+    dense : nn.Linear
+        Whose weights it takes over, zeros left out.
+    """
+
+    def __init__(self, dense: nn.Linear) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "sparse CSR is in beta": said once for each process, to nobody's use
+            self.weight = dense.weight.detach().to_sparse_csr()
+        bias = torch.zeros(dense.out_features) if dense.bias is None else dense.bias.detach()
+        self.bias = bias.to(self.weight.dtype)[:, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [..., out] for [..., in]."""
+        flat = x.reshape(-1, x.shape[-1])
+        return torch.addmm(self.bias, self.weight, flat.t()).t().reshape(*x.shape[:-1], len(self.bias))
+
+
+def swap(model: nn.Module) -> dict[str, nn.Module]:
+    """Replace linear layers that have enough zeros, in place; return what stands there now, by name."""
+    linear = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear and name]
+    swapped: dict[str, nn.Module] = {name: SparseLinear(module) for name, module in linear if _zeros(module) >= LEAST_ZEROS}
+    for name, module in swapped.items():
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, module)
+    return swapped
+
+
+def _zeros(module: nn.Linear) -> float:
+    """Return the share of zeros among a layer's weights."""
+    return 1 - int(torch.count_nonzero(module.weight)) / max(module.weight.numel(), 1)
 
 
 class TorchSession(Session):

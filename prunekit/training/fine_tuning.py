@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
+from prunekit.models.entries import training_of
 from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import check_plain, copied
 from prunekit.models.running import task_of
-from prunekit.models.training_recipe import training_of
 from prunekit.pruning.influence import check_influence
 from prunekit.tasks.base import Task
 from prunekit.training.images import Augmentation, TrainingSamples, training_split
-from prunekit.training.learning_rate import rates_of
 from prunekit.training.result import Tuned
-from prunekit.training.train_config import Course, steps_of
+from prunekit.training.train_config import Course, rates_of, steps_of
 from prunekit.training.trainer import Report, fit
 from sample_models.recipes import Teaching, TrainRecipe
 

@@ -11,6 +11,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.models.cost import count
+from prunekit.models.entries import training_of
 from prunekit.models.info import info, remember
 from prunekit.pruning.api import prune, sample_shape
 from prunekit.pruning.result import PruneResult
@@ -20,7 +21,44 @@ from prunekit.training.images import training_split
 from prunekit.training.preparation import prepared
 from prunekit.training.pruning_steps import Cut, cutter, settings_of
 from prunekit.training.result import Recovered
+from prunekit.training.train_config import rates_of, steps_of
 from prunekit.training.trainer import Report
+
+MOST_POINTS = 40  # drawn for each epoch
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One moment of a recovery.
+
+    Attributes
+    ----------
+    epoch : float
+        Epochs of fine-tuning that went before.
+    sparsity : float
+        Share removed by then.
+    lr : float
+        Learning rate of the step that follows.
+    """
+
+    epoch: float
+    sparsity: float
+    lr: float
+
+
+def planned(model: nn.Module, spec: PruneSpec, recovery: Recovery, images: int) -> list[Moment]:
+    """Return the moments of a recovery in order of time."""
+    settings, recipe, steps = settings_of(spec, recovery), training_of(model), steps_of(images, recovery.batch_size)
+    found, begin = list[Moment](), 0
+    stride = max(1, steps // MOST_POINTS)
+    for setting, epochs in zip(settings, recovery.shares(), strict=True):
+        share = float(setting.sparsity or 0.0)
+        rates = rates_of(recovery, epochs, steps, recipe)
+        found += [Moment(begin + step / steps, share, rate) for step, rate in list(enumerate(rates))[::stride]]
+        begin += epochs
+        if rates:
+            found.append(Moment(float(begin), share, rates[-1]))
+    return found
 
 
 def recover(

@@ -27,9 +27,9 @@ from prunekit.pruning.structured.channel_groups import Group
 from prunekit.pruning.structured.channel_schedule import roles_open
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.grouping import trace
-from prunekit.pruning.structured.joint_removal import groups_of
 from prunekit.pruning.structured.plan import Plan, Removal
 from prunekit.pruning.structured.ranking import ChannelRanking
+from prunekit.pruning.structured.removal_order import groups_of
 from prunekit.pruning.structured.shortfall import UNITS, beyond
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.structured.target_search import TOLERANCE

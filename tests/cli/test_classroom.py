@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import prunekit
-from prunekit.cli import app, classroom, main
+from prunekit.cli import app, main
 from prunekit.experiments.classroom import KEY, MARK, VARIABLE, Classroom, from_environment
 from prunekit.lessons.lesson import LESSONS
 
@@ -63,7 +63,7 @@ def test_the_host_is_what_the_server_listens_on(launched, monkeypatch):
     main(["app", "--classroom", "--host", "127.0.0.1"])
     told = flags(launched[0][0])
     assert told["--server.address"] == told["--browser.serverAddress"] == "127.0.0.1" and told["--server.maxUploadSize"] == "1"
-    monkeypatch.setattr(classroom, "lan_address", lambda: "192.0.2.44")
+    monkeypatch.setattr(app, "lan_address", lambda: "192.0.2.44")
     main(["app", "--classroom", "--host", "0.0.0.0"])
     told = flags(launched[1][0])
     assert (told["--server.address"], told["--browser.serverAddress"]) == ("0.0.0.0", "192.0.2.44"), "nobody can open 0.0.0.0"
@@ -71,10 +71,10 @@ def test_the_host_is_what_the_server_listens_on(launched, monkeypatch):
 
 
 def test_without_a_host_the_address_on_the_network_is_taken(launched, monkeypatch):
-    monkeypatch.setattr(classroom, "lan_address", lambda: "127.0.0.2")
+    monkeypatch.setattr(app, "lan_address", lambda: "127.0.0.2")
     main(["app", "--classroom"])
     assert flags(launched[0][0])["--server.address"] == "127.0.0.2"
-    monkeypatch.setattr(classroom, "lan_address", lambda: None)
+    monkeypatch.setattr(app, "lan_address", lambda: None)
     main(["app", "--classroom"])
     assert flags(launched[1][0])["--server.address"] == "127.0.0.1"
 
@@ -95,7 +95,7 @@ def test_finding_the_address_sends_nothing_and_asks_no_name_server(monkeypatch):
     monkeypatch.setattr(socket, "socket", Probe)
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "getfqdn", "create_connection"):
         monkeypatch.setattr(socket, name, lambda *_, name=name: asked.append(name))
-    found = classroom.lan_address()
+    found = app.lan_address()
     assert not asked and (found is None or re.fullmatch(r"\d+(\.\d+){3}", found)) and found != "127.0.0.1"
 
 
@@ -107,7 +107,7 @@ def test_a_machine_without_a_network_has_no_address(monkeypatch):
         connect = refuse
 
     monkeypatch.setattr(socket, "socket", Cut)
-    assert classroom.lan_address() is None
+    assert app.lan_address() is None
 
 
 def test_a_port_in_use_is_passed_over_or_said(launched, capsys, monkeypatch):
@@ -117,7 +117,7 @@ def test_a_port_in_use_is_passed_over_or_said(launched, capsys, monkeypatch):
         port = taken.getsockname()[1]
         assert main(["app", "--classroom", "--host", "127.0.0.1", "--port", str(port)]) == 2
         assert "another with --port" in capsys.readouterr().err and not launched
-        monkeypatch.setattr(classroom, "FIRST_PORT", port)
+        monkeypatch.setattr(app, "FIRST_PORT", port)
         main(["app", "--classroom", "--host", "127.0.0.1"])
     assert int(flags(launched[0][0])["--server.port"]) > port
 
@@ -130,7 +130,7 @@ def test_an_address_that_is_not_this_machines_is_said_in_one_line(launched, caps
 
 
 def test_an_address_with_colons_stands_in_brackets():
-    assert classroom.shown_host("fe80::1") == "[fe80::1]" and classroom.shown_host("host.local") == "host.local"
+    assert app.shown_host("fe80::1") == "[fe80::1]" and app.shown_host("host.local") == "host.local"
 
 
 def test_without_the_flag_nothing_of_it_reaches_the_server(monkeypatch):

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from prunekit.comparison.compare_runs import compare_runs
-from prunekit.comparison.letters import letters
-from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.metrics import METRICS, letters
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError, StoreError

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
+from prunekit.config.field_table import PruneFields
 from prunekit.config.fields import table
-from prunekit.config.pruning_fields import PruneFields
 from prunekit.config.recovery import Recovery, Training
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError

@@ -8,11 +8,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = {
-    "prunekit/config/recovery_fields.py": (
+    "prunekit/config/field_table.py": (
         "    batch_size: int = setting(128,",
         '    warmup: int = setting(0, Whole(0, (0, 50)), "Warm-up", "epochs in which the learning rate rises first", when=TUNED)\n',
     ),
-    "prunekit/config/pruning_fields.py": (
+    "prunekit/config/field_table.py": (
         "    samples: int = setting(",
         '    ties: str = setting("index", OneOf({"index": "First", "last": "Last"}), "Ties", "which equal scores go", when=STRUCTURED)\n'
         '    parts: tuple[str, ...] | None = setting(None, Names("part"), "Parts", "parts to look at", usual="all")\n',

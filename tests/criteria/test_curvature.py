@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from prunekit.criteria.curvature import hessian_diagonal
+from prunekit.criteria.gradients import hessian_diagonal
 from prunekit.criteria.samples import BATCH, mixed
 from prunekit.criteria.scoring import channel_scores, weight_scores
 from prunekit.criteria.scoring_task import Task

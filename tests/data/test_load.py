@@ -13,8 +13,7 @@ from torchvision.datasets import CIFAR10, MNIST
 from torchvision.transforms import v2
 
 from prunekit.config import registered
-from prunekit.config.folders import data_folder
-from prunekit.config.ids import DataId
+from prunekit.config.ids import DataId, data_folder
 from prunekit.config.registered import register_data, registered_data
 from prunekit.data import downloads, load
 from prunekit.data.dataset import Normal, TensorSplit

@@ -19,8 +19,7 @@ from torch import nn
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Cancelled, Progress
-from prunekit.evaluation.sizes import file_bytes, gzip_bytes, sizes, sparse_bytes
-from prunekit.evaluation.sparse_formats import format_bytes, smallest
+from prunekit.evaluation.sizes import file_bytes, format_bytes, gzip_bytes, sizes, smallest, sparse_bytes
 
 
 def network(width: int = 32) -> nn.Module:

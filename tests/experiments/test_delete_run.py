@@ -3,10 +3,10 @@
 import pytest
 
 from prunekit.errors import StoreError
-from prunekit.experiments import delete_run
-from prunekit.experiments.delete_run import forget
+from prunekit.experiments import run_list
 from prunekit.experiments.home import checkpoints, weights_folder
 from prunekit.experiments.records import Run
+from prunekit.experiments.run_list import forget
 from prunekit.experiments.store import RunStore
 
 DENSE = Run("a" * 64, "dense", "a model", {"name": "m"}, "w")
@@ -72,13 +72,13 @@ def test_a_store_that_fails_gives_the_files_back(kept, monkeypatch):
 
 def test_a_run_made_from_it_in_the_same_moment_stops_it_and_nothing_is_lost(kept, monkeypatch):
     child = Run("d" * 64, "quantised", "int8", {"name": "m"}, "w", parent=CUT.id)
-    real = delete_run.files_of
+    real = run_list.files_of
 
     def meanwhile(run):
         kept.put_run(child)
         return real(run)
 
-    monkeypatch.setattr(delete_run, "files_of", meanwhile)
+    monkeypatch.setattr(run_list, "files_of", meanwhile)
     with pytest.raises(StoreError):
         forget(kept, CUT.id)
     assert left(kept)[0] == {"a", "b", "c", "d"} and weights_folder(CUT.id).is_dir()

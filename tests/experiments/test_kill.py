@@ -35,7 +35,7 @@ import os, sys, time
 import torch
 from prunekit.data import load_data
 from prunekit.experiments import RunStore, experiment, use_loader
-from prunekit.experiments.jobs import Board, kinds
+from prunekit.experiments.jobs import Board, job as kinds
 from prunekit.models import load_model
 
 torch.set_num_threads(1)

@@ -21,8 +21,8 @@ from prunekit.experiments.training_run import TrainRequest, train_through
 from prunekit.models.folder import read_recipe
 from prunekit.models.load import load_model
 from prunekit.models.state import state_hash
+from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
-from prunekit.training.recalibration_gain import Shift, brought
 from prunekit.training.result import Epoch
 
 

@@ -18,9 +18,8 @@ from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sizes import file_bytes, sparse_bytes
 from prunekit.latency.report import Candidate, LatencyReport
 from prunekit.lessons import budgets, choose
-from prunekit.lessons.budgets import at_equal_budgets, when_to_use
+from prunekit.lessons.budgets import STEPS, Pair, at_equal_budgets, least, when_to_use
 from prunekit.lessons.course import answer_of
-from prunekit.lessons.fitting import STEPS, Pair, least
 from prunekit.models.state import state_hash
 from tests.lessons.clock import latency_by_macs
 

@@ -12,7 +12,7 @@ from prunekit.errors import PrunekitError
 from prunekit.lessons.course import answer_of
 from prunekit.lessons.glossary import TERMS
 from prunekit.lessons.lesson import LESSONS, Answer, Control, Guess
-from prunekit.lessons.wording import percent
+from prunekit.lessons.settings import percent
 
 SCALE = Guess("number", "Share", "%")
 WORDS = Guess("choice", "Which", options=("this one", "that one"))

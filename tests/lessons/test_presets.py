@@ -11,8 +11,7 @@ import prunekit
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.quality import Evaluation, accuracy_of
-from prunekit.lessons.presets import PRESETS, Preset, measure, preset
-from prunekit.lessons.reasons import Measured
+from prunekit.lessons.presets import PRESETS, Measured, Preset, measure, preset
 from prunekit.models.layers import prunable_layers
 from prunekit.ui.state.address import decode, encode
 from prunekit.ui.state.settings import Settings

@@ -13,8 +13,7 @@ from prunekit.latency.ratio import Ratio
 from prunekit.lessons import choose, faster, fragile, heal, layer
 from prunekit.lessons.advice import GOALS
 from prunekit.lessons.budgets import when_to_use
-from prunekit.lessons.presets import PRESETS, measure, preset
-from prunekit.lessons.reasons import Measured
+from prunekit.lessons.presets import PRESETS, Measured, measure, preset
 from tests.lessons.test_wording import alone, pretend, read_right, timed
 
 answer_of = faster.answer  # measured anew each time, with the clock that stands in

@@ -17,7 +17,7 @@ from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.lessons import cliff, faster, fragile, heal
 from prunekit.lessons.course import answer_of
 from prunekit.lessons.lesson import LESSONS
-from prunekit.lessons.wording import change, percent, plural, points, told
+from prunekit.lessons.settings import change, percent, plural, points, told
 from prunekit.models.cost import Counts
 
 

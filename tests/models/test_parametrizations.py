@@ -8,7 +8,7 @@ from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 import prunekit
 from prunekit.cli import main
 from prunekit.errors import ModelError
-from prunekit.models.parametrizations import remove_parametrizations
+from prunekit.models.wrappers import remove_parametrizations
 
 
 def masked(layer):

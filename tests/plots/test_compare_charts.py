@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.comparison.letters import DENSE, LETTERS
 from prunekit.comparison.mask_overlap import ALL
-from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.metrics import DENSE, LETTERS, METRICS
 from prunekit.comparison.tradeoff import pareto
 from prunekit.plots import theme
 from prunekit.plots.compare_classes import (
@@ -20,11 +19,10 @@ from prunekit.plots.compare_classes import (
     most_changed,
     moved,
 )
-from prunekit.plots.compare_layers import MOST_BARS, layers_beside, layers_caption, letter_colour
+from prunekit.plots.compare_layers import MOST_BARS, layers_beside, layers_caption, letter_colour, weight_outlines, weights_caption
 from prunekit.plots.compare_lineage import family_tree, lineage_caption
 from prunekit.plots.compare_masks import overlap_by_layer, overlap_caption, overlap_matrix
 from prunekit.plots.compare_tradeoff import tradeoff, tradeoff_caption
-from prunekit.plots.compare_weights import weight_outlines, weights_caption
 from prunekit.plots.theme import run_colour
 
 runs = st.lists(st.sampled_from(LETTERS), min_size=1, max_size=6, unique=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from prunekit.plots import theme
 from prunekit.plots.breakeven import break_even_caption, break_even_lines, break_even_map
-from prunekit.plots.latency_causes import MOST_ROWS, OTHERS, gathered, time_by_layer, time_caption
+from prunekit.plots.latency import MOST_ROWS, OTHERS, gathered, time_by_layer, time_caption
 from tests.latency.diagnosis import drawn
 from tests.latency.diagnosis.test_breakeven import DENSITIES, table
 

@@ -18,9 +18,8 @@ from prunekit.plots.filter_tiles import colour_tiles, filter_tiles, kernel_tiles
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import by_layer, sizes
 from prunekit.plots.light_figure import LightFigure, bar
-from prunekit.plots.mask_density import blocks, share_map
-from prunekit.plots.weight_pixels import planes, weight_pixels
-from prunekit.plots.weight_threshold import CutBins, cut
+from prunekit.plots.weight_histograms import CutBins, cut
+from prunekit.plots.weight_pixels import blocks, planes, share_map, weight_pixels
 
 RNG = np.random.default_rng(0)
 WEIGHT, KEPT = RNG.normal(size=(12, 3, 3, 3)).astype(np.float32), RNG.random((12, 3, 3, 3)) > 0.4

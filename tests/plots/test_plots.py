@@ -9,8 +9,7 @@ import pytest
 
 from prunekit import formatting, plots
 from prunekit.plots import theme
-from prunekit.plots.weight_histograms import Bins
-from prunekit.plots.weight_threshold import CutBins
+from prunekit.plots.weight_histograms import Bins, CutBins
 from tests.latency.diagnosis import drawn
 from tests.latency.diagnosis.test_breakeven import table
 from tests.plots.test_channel_groups import draw as draw_coupled

@@ -14,8 +14,7 @@ from PIL import Image, ImageColor
 from prunekit import plots
 from prunekit.plots import theme
 from prunekit.plots.filter_tiles import Grid, colour_tiles, filter_tiles, kernel_tiles
-from prunekit.plots.mask_density import blocks, share_map
-from prunekit.plots.weight_pixels import MOST, parts, planes, weight_pixels
+from prunekit.plots.weight_pixels import MOST, blocks, parts, planes, share_map, weight_pixels
 
 SHAPES = st.one_of(
     st.tuples(st.integers(1, 20), st.integers(1, 20)),

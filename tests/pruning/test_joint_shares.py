@@ -11,7 +11,7 @@ import prunekit
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError, SpecError
-from prunekit.pruning.joint_shares import joint_shares
+from prunekit.pruning.layer_selection import joint_shares
 from prunekit.training.pruning_steps import cutter, settings_of
 from tests.pruning.peer import oracle
 

@@ -14,7 +14,7 @@ from prunekit.evaluation.sweep import Scored
 from prunekit.pruning import proof
 from prunekit.pruning.api import prune
 from prunekit.pruning.proof import prove, zeroed
-from prunekit.pruning.random_copy import randomise
+from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink

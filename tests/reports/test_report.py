@@ -24,10 +24,9 @@ from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import measure_one
 from prunekit.plots.compare_layers import letter_colour
 from prunekit.reports.material import family, said, shapes
-from prunekit.reports.page import as_csv, as_json, big_three, html, markdown
+from prunekit.reports.page import as_csv, as_json, big_three, html, markdown, report
 from prunekit.reports.pictures import Picture, View, budget, of_layers, of_masks, of_tradeoff, of_weights, pairs_of
 from prunekit.reports.table import groups, table_html
-from prunekit.reports.whole_report import report
 from tests.comparison import made
 
 EVIL = '<script>alert("x")</script> & **bold** </script>'

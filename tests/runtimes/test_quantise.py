@@ -14,10 +14,9 @@ from prunekit.data.dataset import Data, Normal, Split, TensorSplit
 from prunekit.errors import DataError, ModelError, RuntimeFault
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.runtimes.checking import check
+from prunekit.runtimes.checking import check, evaluate_session
 from prunekit.runtimes.export import export_onnx
 from prunekit.runtimes.quantise import calibration_samples, quantise_onnx
-from prunekit.runtimes.session_accuracy import evaluate_session
 
 INT8 = ("int8", "openvino_int8")
 NAMES = ["cifar10_mobilenetv2", pytest.param("cifar10_resnet20", marks=pytest.mark.slow)]
@@ -188,7 +187,7 @@ def test_large_images_reach_a_runtime_a_few_at_a_time_and_the_accuracy_is_the_sa
     case, data = cases("digits_cnn"), prunekit.load_data("digits")
     session, sizes = RUNTIMES["onnxruntime"].open(case.files), []
     whole = evaluate_session(session, data.test)
-    monkeypatch.setattr("prunekit.runtimes.session_accuracy.MOST_BYTES", 7 * data.test[0][0].nbytes)
+    monkeypatch.setattr("prunekit.runtimes.checking.MOST_BYTES", 7 * data.test[0][0].nbytes)
 
     class Counted:
         def scores(self, x, classes=0):

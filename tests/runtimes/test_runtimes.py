@@ -12,7 +12,7 @@ from prunekit.errors import RuntimeFault
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.session import Files
-from prunekit.runtimes.sparse import SparseLinear
+from prunekit.runtimes.torch_sessions import SparseLinear
 from tests.runtimes.conftest import FORMS, OTHERS, SAMPLES
 
 EXACT = ("eager", "channels_last", "onnxruntime", "openvino")

@@ -71,7 +71,7 @@ def moved_by_hand(x, shift, flip, fill, batch_size, seed):
 def test_the_statistics_are_those_of_the_images_as_training_moved_them(monkeypatch, shift, flip, seed):
     data, dense = data_of(), net(1)
     recipe = TrainRecipe(epochs=1, shift=shift, flip=flip)
-    monkeypatch.setattr("prunekit.models.training_recipe._recipe", lambda model: recipe if model is dense else None)
+    monkeypatch.setattr("prunekit.models.entries._recipe", lambda model: recipe if model is dense else None)
     found = recalibrate(net(), data, images=60, batch_size=20, dense=dense, seed=seed)
     images = torch.cat([x for x, _ in mixed(data.train, 60, seed).batches(60)])
     normal = data.train.normal

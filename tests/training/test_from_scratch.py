@@ -6,10 +6,10 @@ import torch
 import prunekit
 from prunekit.config.recovery import Training
 from prunekit.errors import DataError, RecoveryError, SpecError
+from prunekit.models.entries import training_of
 from prunekit.models.info import info
-from prunekit.models.training_recipe import training_of
 from prunekit.training.from_scratch import train
-from prunekit.training.learning_rate import one_cycle
+from prunekit.training.train_config import one_cycle
 from sample_models import SAMPLES, card
 from tests.training.drawn import bits, data_of, net, same, without
 

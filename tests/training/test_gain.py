@@ -10,8 +10,7 @@ from torch import nn
 from prunekit import load_data, load_model
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import Evaluation, accuracy_of
-from prunekit.training.batchnorm import recalibrate
-from prunekit.training.recalibration_gain import Shift, brought
+from prunekit.training.batchnorm import Shift, brought, recalibrate
 
 SMALL, LARGE = Shift(0.01, 0.02, 96), Shift(0.8, 0.3, 96)
 

@@ -14,8 +14,7 @@ import prunekit
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
 from prunekit.training.images import Augmentation, TrainingSamples
-from prunekit.training.learning_rate import one_cycle, rates_of, trained_by
-from prunekit.training.train_config import Course, steps_of
+from prunekit.training.train_config import Course, one_cycle, rates_of, steps_of, trained_by
 from prunekit.training.trainer import Loop
 from sample_models import SAMPLES
 from sample_models.recipes import Teaching

@@ -30,12 +30,10 @@ from prunekit.errors import SpecError
 from prunekit.experiments.records import KINDS
 from prunekit.lessons.lesson import LESSONS
 from prunekit.plots.quality_curves import AXES
-from prunekit.ui.state.address import decode, encode
-from prunekit.ui.state.compare_settings import SORTS, TABS
+from prunekit.ui.state.address import codec_of, decode, encode
 from prunekit.ui.state.compatible import fit
 from prunekit.ui.state.curve import Curve
-from prunekit.ui.state.field_codecs import codec_of
-from prunekit.ui.state.learn_settings import KEEPS, PARTS
+from prunekit.ui.state.page_settings import KEEPS, PARTS, SORTS, TABS
 from prunekit.ui.state.settings import Settings
 
 NAMES = tuple(f"layer{i}" for i in range(401))

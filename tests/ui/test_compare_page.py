@@ -15,7 +15,7 @@ from prunekit.ui.compare import all_runs
 from prunekit.ui.compare.all_runs import chosen, frame_of
 from prunekit.ui.compare.behaviour import flips_caption
 from prunekit.ui.components import run_labels
-from prunekit.ui.state.compare_settings import SORTS, TABS
+from prunekit.ui.state.page_settings import SORTS, TABS
 from prunekit.ui.state.settings import Settings
 
 MODEL, DATA = ModelId("digits_mlp"), DataId("digits", limit=150)

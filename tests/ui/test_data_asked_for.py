@@ -6,7 +6,7 @@ import pytest
 
 from prunekit.config.recovery import Recovery
 from prunekit.ui.recover import results
-from prunekit.ui.shared import data_cache, job_sources, model_cache
+from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Images
 from prunekit.ui.state import codecs
@@ -19,7 +19,7 @@ def test_the_limit_of_the_data_is_part_of_what_is_asked_for(limit):
     loaded = model_cache.load(source_of(now))
     data = data_cache.data_of(now, loaded)
     assert data_cache.images_of(now, loaded, data) == Images("digits", limit)
-    model, images = job_sources.names(now, loaded)
+    model, images = measuring.names(now, loaded)
     assert (model.name, images.name, images.limit) == ("digits_cnn", "digits", limit or None)
     assert len(data_cache.data_at(data_cache.images_of(now, loaded, data), loaded.source).test) == (limit or 360)
 

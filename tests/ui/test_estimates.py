@@ -8,7 +8,7 @@ import pytest
 from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.max_sparsity import furthest
 from prunekit.evaluation.quality import accuracy_of
-from prunekit.evaluation.sparse_formats import format_bytes
+from prunekit.evaluation.sizes import format_bytes
 from prunekit.pruning.api import prune
 from prunekit.ui.accuracy import max_sparsity_panel
 from prunekit.ui.prune import costs

@@ -6,7 +6,7 @@ import pytest
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
-from prunekit.experiments.archive import exporting, forms
+from prunekit.experiments.archive import exporting
 from prunekit.experiments.home import store
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.sweep_run import measure_one
@@ -24,7 +24,7 @@ def run():
 @pytest.fixture
 def quick(monkeypatch):
     """No exporter: it is tested elsewhere."""
-    monkeypatch.setattr(exporting, "make_forms", lambda *_: {name: {"error": "not now", "batch": 0} for name in forms.FORMS})
+    monkeypatch.setattr(exporting, "make_forms", lambda *_: {name: {"error": "not now", "batch": 0} for name in exporting.FORMS})
     return monkeypatch
 
 

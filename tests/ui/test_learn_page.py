@@ -11,9 +11,9 @@ from prunekit.lessons.course import answer_of
 from prunekit.lessons.glossary import TERMS
 from prunekit.lessons.lesson import LESSONS
 from prunekit.lessons.presets import PRESETS
-from prunekit.ui.learn import answers, glossary, versus
+from prunekit.ui.learn import controls, glossary, versus
 from prunekit.ui.learn import lesson as lesson_page
-from prunekit.ui.state import learn_settings
+from prunekit.ui.state import page_settings
 from prunekit.ui.state.settings import Settings
 from tests.lessons.clock import latency_by_macs
 
@@ -53,7 +53,7 @@ def test_the_answer_shows_after_the_guess_and_not_before(tab, number):
     assert lesson.question in one.text
     assert not said(one) and found.sentences[0] not in point(one)
     make_guess(one, lesson)
-    assert said(one) == [found.verdict(learn_settings.guessed(lesson, right_or_not(lesson))).sentence]
+    assert said(one) == [found.verdict(page_settings.guessed(lesson, right_or_not(lesson))).sentence]
     assert " ".join(found.sentences) in point(one)
     assert one.app.get("plotly_chart")
     here = {} if number == 1 else {"lesson": str(number)}
@@ -63,7 +63,7 @@ def test_the_answer_shows_after_the_guess_and_not_before(tab, number):
 @pytest.mark.parametrize("number", [lesson.number for lesson in LESSONS])
 def test_nothing_is_measured_before_the_guess(tab, number, monkeypatch):
     asked = []
-    monkeypatch.setattr(answers, "answer_of", lambda *what, **more: asked.append(what))
+    monkeypatch.setattr(controls, "answer_of", lambda *what, **more: asked.append(what))
     one = tab("learn", lesson=number)
     assert "commit" in [button.key for button in one.app.button]
     assert not asked
@@ -72,7 +72,7 @@ def test_nothing_is_measured_before_the_guess(tab, number, monkeypatch):
 @pytest.mark.parametrize("number", QUICK)
 def test_a_control_changes_the_answer_and_the_guess_stays_what_it_was(tab, number):
     lesson = LESSONS[number - 1]
-    changed = learn_settings.write(lesson, CHANGED[number])
+    changed = page_settings.write(lesson, CHANGED[number])
     one = tab("learn", lesson=number, knobs="_".join(changed), guess=right_or_not(lesson), shown=1)
     found = answer_of(number, **CHANGED[number])
     assert " ".join(found.sentences) in point(one)
@@ -125,7 +125,7 @@ def test_a_long_lesson_is_measured_in_the_background(tab):
     one = tab("learn", lesson=6, knobs="30_1")
     make_guess(one, LESSONS[5]).wait(lambda: bool(said(one)), 120)
     values = {"sparsity": 30, "epochs": 1}
-    found = answers.found(LESSONS[5], values)
+    found = controls.found(LESSONS[5], values)
     assert found.settings == answer_of(6, **values).settings
     assert said(one) == [found.verdict(50).sentence]
     other = tab("learn", lesson=6, knobs="30_1", shown=1)
@@ -183,8 +183,8 @@ def test_large_type_enlarges_the_words_in_pictures(tab):
 @pytest.mark.parametrize("number", [lesson.number for lesson in LESSONS])
 def test_where_controls_stand_is_written_and_read(number):
     lesson = LESSONS[number - 1]
-    assert learn_settings.write(lesson, {}) == () and learn_settings.read(lesson, ()) == lesson.checked()
-    assert learn_settings.read(lesson, learn_settings.write(lesson, CHANGED[number])) == lesson.checked(**CHANGED[number])
+    assert page_settings.write(lesson, {}) == () and page_settings.read(lesson, ()) == lesson.checked()
+    assert page_settings.read(lesson, page_settings.write(lesson, CHANGED[number])) == lesson.checked(**CHANGED[number])
 
 
 def test_a_time_stands_with_its_share_of_the_original_s_time():
@@ -200,7 +200,7 @@ def test_only_what_is_timed_is_worth_measuring_again(tab):
     assert [lesson.number for lesson in LESSONS if lesson.timed] == [8, 9]
     values = {"sparsity": 30, "epochs": 1}
     one = tab("learn", lesson=6, knobs="30_1", shown=1)
-    if answers.found(LESSONS[5], values) is None:
+    if controls.found(LESSONS[5], values) is None:
         one.click("measure_lesson").wait(lambda: bool(said(one)), 120)
     assert "measure_again" not in [button.key for button in one.app.button]
 

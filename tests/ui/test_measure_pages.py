@@ -6,7 +6,7 @@ from prunekit.evaluation.quality import accuracy_of
 from prunekit.experiments.home import store
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
-from prunekit.experiments.jobs.kinds import KINDS, work_of
+from prunekit.experiments.jobs.job import KINDS, work_of
 from prunekit.experiments.quantised_run import Quantised
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.plots.quality_curves import AXES

@@ -21,7 +21,7 @@ from prunekit.experiments.save_run import save
 from prunekit.models.cost import count
 from prunekit.models.info import info
 from prunekit.models.layer_table import layer_table
-from prunekit.reports.whole_report import report
+from prunekit.reports.page import report
 from tests.experiments.archive.made import files_of, plain
 from tests.ui import pretended
 from tests.ui.figures import Known, Shown, contradictions, of_html, of_json, of_markdown, of_page, values_of

@@ -17,7 +17,7 @@ from prunekit.experiments.identity import run_id
 from prunekit.experiments.jobs import board
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.save_run import save
-from prunekit.reports.whole_report import report
+from prunekit.reports.page import report
 from tests import own_nets
 from tests.tables import case
 from tests.ui.conftest import TITLES

@@ -8,7 +8,7 @@ import pytest
 
 import prunekit.ui
 from prunekit.formatting import percent
-from prunekit.ui.components import columns
+from prunekit.ui.components import show
 
 SOURCES = sorted(Path(prunekit.ui.__file__).parent.rglob("*.py"))
 
@@ -27,8 +27,8 @@ def test_every_bar_of_a_share_goes_from_nothing_to_all():
     """All are made in one place, which writes them as :func:`prunekit.formatting.percent` does."""
     [(name, bar)] = [(path.name, bar) for path in SOURCES for bar in bars(path)]
     assert name == "columns.py" and (bar["min_value"], bar["max_value"]) == ("0", "100")
-    assert columns.share("Share")["type_config"]["format"] % 12.345 == percent(0.12345)
-    assert list(columns.in_percent(pd.DataFrame({"share": [0.5]}), "share")["share"]) == [50]
+    assert show.share("Share")["type_config"]["format"] % 12.345 == percent(0.12345)
+    assert list(show.in_percent(pd.DataFrame({"share": [0.5]}), "share")["share"]) == [50]
 
 
 @pytest.mark.parametrize("model", ["digits_cnn", "cifar10_resnet20"])

@@ -6,7 +6,7 @@ import pytest
 import prunekit
 from prunekit.config.choices import drawn_criteria_of
 from prunekit.errors import CheckpointError
-from prunekit.plots.weight_threshold import CutBins
+from prunekit.plots.weight_histograms import CutBins
 from prunekit.ui.components import weight_bins
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.model_cache import Images, Source

@@ -14,7 +14,7 @@ def hutchinson(task: Task) -> Scores:
     """
     import torch
 
-    from prunekit.criteria.curvature import hessian_diagonal
+    from prunekit.criteria.gradients import hessian_diagonal
 
     found: Scores = {}
     for name, h in hessian_diagonal(task).items():

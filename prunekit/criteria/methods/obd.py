@@ -12,7 +12,7 @@ def obd(task: Task) -> Scores:
     LeCun, Denker and Solla 1989, Optimal Brain Damage. ``h`` is estimated by Hutchinson's method, so it holds for any model and loss; where
     it is negative, the loss is no minimum there and the size of the change counts.
     """
-    from prunekit.criteria.curvature import hessian_diagonal
+    from prunekit.criteria.gradients import hessian_diagonal
 
     return {name: h.abs() * task.weight(name).square() / 2 for name, h in hessian_diagonal(task).items()}
 
@@ -21,7 +21,7 @@ def channel_obd(task: Task) -> Scores:
     """Return the size of the sum of ``h * w ** 2 / 2`` over each filter: estimates of single weights average out."""
     import torch
 
-    from prunekit.criteria.curvature import hessian_diagonal
+    from prunekit.criteria.gradients import hessian_diagonal
 
     found = {name: h * task.weight(name).square() / 2 for name, h in hessian_diagonal(task).items()}
     return {name: each.flatten(1).sum(1, dtype=torch.float64).abs() for name, each in found.items()}

@@ -26,7 +26,7 @@ def sparsegpt(task: Task) -> Scores:
     import torch
     from torch.overrides import BaseTorchFunctionMode
 
-    from prunekit.criteria.input_products import InputProducts
+    from prunekit.criteria.layer_inputs import InputProducts
     from prunekit.criteria.samples import BATCH
     from prunekit.criteria.scoring_copy import scoring_copy
     from prunekit.models.layers import inputs_first, owner_of_layer, weight_name

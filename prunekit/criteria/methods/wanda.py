@@ -18,7 +18,7 @@ def wanda(task: Task) -> OfLayer:
     here they are compared within an output (scope row), a layer (uniform), M neighbours (N:M), or over all layers (global). Layers that
     the forward pass does not reach score 0.
     """
-    from prunekit.criteria.input_norms import finite, input_norms
+    from prunekit.criteria.layer_inputs import finite, input_norms
 
     norms = dict(input_norms(task))
     return lambda weight, name, _seed: finite(name, weight.abs() * norms[name])

@@ -1,25 +1,74 @@
-"""Writing a run as an archive that opens without prunekit."""
+"""Writing a run as an archive that opens without prunekit, with the forms that need torch's exporter."""
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from prunekit.errors import LatencyError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
-from prunekit.experiments.archive.assembling import Assembled, assemble, complete
-from prunekit.experiments.archive.forms import make_forms
+from prunekit.experiments.archive.assembling import Assembled, assemble, complete, draft, pack
 from prunekit.experiments.archive.gathering import gather
-from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ArchiveError, Exported, FormatCheck
+from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ONNX, ArchiveError, Exported, FormatCheck
 from prunekit.experiments.archive.proving import NAMES, prove
 from prunekit.experiments.archive.reader import unpack
-from prunekit.experiments.archive.writer import draft, pack
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.store import RunStore
+from prunekit.latency.worker import run_child
+from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.stored_batch import write
+
+WORK = "prunekit.experiments.archive.forms_worker:make_all"
+FORMS = (ONNX, EXPORTED)
+REQUEST, FORM = "request.json", "form.safetensors"
+
+
+def make_forms(folder: Path, shape: Sequence[int], progress: Progress = QUIET) -> dict[str, dict[str, Any]]:
+    """Write ``model.onnx`` and ``model.pt2`` into a folder that holds the weights and what builds the architecture.
+
+    Parameters
+    ----------
+    folder : Path
+        As `write_folder` wrote it, ``load.py`` with it. Files of its own go into the folder above it, which is private.
+    shape : sequence of int
+        Of one sample, or an `InputForm`.
+    progress
+        As for :func:`prunekit.experiments.archive.export_run`.
+
+    Returns
+    -------
+    dict
+        Name of the file -> ``error`` (why it could not be made; "") and ``batch`` (1 where it takes one sample at a time; 0 for any).
+    """
+    request = folder.parent / REQUEST
+    if isinstance(shape, InputForm):
+        write(shape.example, folder.parent / FORM)
+    request.write_text(json.dumps({"folder": str(folder), "shape": list(shape)}), encoding="utf-8")
+    died = ""
+    try:
+        run_child(request, 1, progress=progress, work=WORK)
+    except LatencyError as error:
+        died = str(error)
+    return {name: _found(folder, name, died) for name in FORMS}
+
+
+def note_of(folder: Path, name: str) -> Path:
+    """Return where the process notes what came of a file."""
+    return folder.parent / f"{name}.json"
+
+
+def _found(folder: Path, name: str, died: str) -> dict[str, Any]:
+    """Return what came of a file."""
+    note = note_of(folder, name)
+    if note.is_file():
+        return dict(json.loads(note.read_text(encoding="utf-8")))
+    return {"error": died or "its process ended without a word", "batch": 0}
 
 
 def export_run(

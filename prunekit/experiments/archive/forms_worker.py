@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from prunekit.errors import RuntimeFault
-from prunekit.experiments.archive.forms import FORM, FORMS, note_of
+from prunekit.experiments.archive.exporting import FORM, FORMS, note_of
 from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
 from prunekit.latency import counters
-from prunekit.latency.forked import in_a_process
+from prunekit.latency.worker import in_a_process
 from prunekit.latency.worker_main import Say
 from prunekit.models.load import load_model
 from prunekit.models.outputs import tensors_of
 from prunekit.models.running import run
 from prunekit.runtimes.checking import MOST_ERROR, apart
 from prunekit.runtimes.export import Flat, export_onnx, load_exporter, open_batch, zeros_like
-from prunekit.runtimes.faults import silence, traced_reason
+from prunekit.runtimes.session import silence, traced_reason
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, samples_like
 from prunekit.tasks.stored_batch import read

@@ -21,7 +21,7 @@ from prunekit.experiments.archive.allow_list import architecture_of, check_graph
 from prunekit.experiments.archive.assembling import NOTHING
 from prunekit.experiments.archive.manifest import BESIDE, INT8, RECIPE, RESULT, SAMPLES, WEIGHTS, ArchiveError, Manifest
 from prunekit.experiments.archive.reader import recipe_in, unpack
-from prunekit.experiments.archive.reported_metrics import name_in, result_in, told_of
+from prunekit.experiments.archive.result_file import name_in, result_in, told_of
 from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.home import weights_folder

@@ -10,7 +10,7 @@ from prunekit.evaluation.compression import BY
 from prunekit.evaluation.sizes import FORMS, comparable, gzip_note
 from prunekit.experiments.archive.gathering import Gathered, Pixels
 from prunekit.experiments.archive.manifest import BESIDE, EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, SAMPLES, WEIGHTS
-from prunekit.experiments.archive.reported_metrics import stated_in
+from prunekit.experiments.archive.result_file import stated_in
 from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.records import QUALITY
 from prunekit.experiments.run_list import zero_or_gone

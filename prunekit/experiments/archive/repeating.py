@@ -25,7 +25,7 @@ from prunekit.experiments.archive.allow_list import trusted_recipe
 from prunekit.experiments.archive.importing import NEEDED, built, trusted
 from prunekit.experiments.archive.manifest import INT8, ArchiveError
 from prunekit.experiments.archive.reader import recipe_in, unpack
-from prunekit.experiments.archive.reported_metrics import result_in, stated_in
+from prunekit.experiments.archive.result_file import result_in, stated_in
 from prunekit.experiments.archive.samples import Samples, targets_of
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.store import RunStore
@@ -35,8 +35,8 @@ from prunekit.models.folder import is_folder, read_result
 from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.runtimes.checking import evaluate_session
 from prunekit.runtimes.session import Files, Session
-from prunekit.runtimes.session_accuracy import evaluate_session
 from prunekit.tasks.batches import batches_of, samples_at
 from prunekit.tasks.classification import ACCURACY
 

@@ -8,8 +8,7 @@ import threading
 from prunekit.errors import StoreError
 from prunekit.experiments.home import store
 from prunekit.experiments.jobs.board import Board, key_of
-from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.jobs.kinds import KINDS, kind
+from prunekit.experiments.jobs.job import KINDS, Job, kind
 
 __all__ = ["KINDS", "Board", "Job", "board", "key_of", "kind"]
 

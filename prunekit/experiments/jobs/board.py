@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 from prunekit.errors import PrunekitError, StoreError
 from prunekit.experiments.identity import digest
 from prunekit.experiments.job_rows import JobRow, JobRows, alive, new_owner
-from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.jobs.kinds import work_of
+from prunekit.experiments.jobs.job import Job, work_of
 from prunekit.experiments.jobs.queue import Queue
 from prunekit.experiments.store import RunStore
 from prunekit.local_code.factories import code_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import threading
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Progress
 from prunekit.experiments.store import RunStore
 
@@ -128,3 +130,37 @@ def workers() -> int:
         return int(told)
     _LOG.warning("%s must be a whole number of at least 1; got %r: one job runs at a time", VARIABLE, told)
     return 1
+
+
+Kind = Callable[[dict[str, Any], Job], Any]
+
+KINDS: dict[str, Kind] = {}
+"""Name -> function that gets the plain request and its job (progress, partial results, cancel, store) and returns the result."""
+
+MODULE = "prunekit.experiments.jobs.work"
+"""Registers the kinds when it is imported."""
+
+
+def kind(name: str) -> Callable[[Kind], Kind]:
+    """Register a function as a kind of work.
+
+    Parameters
+    ----------
+    name : str
+        As it stands in the store; never changed once it was released.
+    """
+
+    def register(function: Kind) -> Kind:
+        KINDS[name] = function
+        return function
+
+    return register
+
+
+def work_of(name: str) -> Kind:
+    """Return the function of a kind."""
+    if name not in KINDS:
+        importlib.import_module(MODULE)
+    if name not in KINDS:
+        raise PrunekitError(f"there is no work of the kind {name!r}: it is one of {', '.join(sorted(KINDS))}")
+    return KINDS[name]

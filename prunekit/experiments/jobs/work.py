@@ -8,8 +8,7 @@ from prunekit.errors import StoreError
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.backfill import fill as fill_through
-from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.jobs.kinds import kind
+from prunekit.experiments.jobs.job import Job, kind
 from prunekit.experiments.max_sparsity_run import Answer, FurthestRequest, find_furthest
 from prunekit.experiments.quantised_run import Quantised, quantise_through
 from prunekit.experiments.records import Run

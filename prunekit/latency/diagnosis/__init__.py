@@ -3,7 +3,7 @@
 from prunekit.latency.diagnosis.breakeven import BreakEven, Cell, break_even
 from prunekit.latency.diagnosis.evidence import BETWEEN, Evidence, LayerEvidence, Machine, Rounded, Spread
 from prunekit.latency.diagnosis.explain import TITLES, Cause, explain
-from prunekit.latency.diagnosis.layer_runtimes import RUNTIMES
+from prunekit.latency.diagnosis.layer_capture import RUNTIMES
 from prunekit.latency.diagnosis.layer_times import Diagnosis, LayerTimes, diagnose, layer_times
 from prunekit.latency.diagnosis.wording import verdict
 

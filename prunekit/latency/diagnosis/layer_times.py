@@ -13,7 +13,7 @@ from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.latency.diagnosis.breakeven import BreakEven
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Machine, Rounded, Spread
 from prunekit.latency.diagnosis.explain import Cause, explain
-from prunekit.latency.diagnosis.layer_runtimes import RUNTIMES
+from prunekit.latency.diagnosis.layer_capture import RUNTIMES
 from prunekit.latency.diagnosis.machine_limits import machine_of
 from prunekit.latency.diagnosis.request import Source, ask, check_settings
 from prunekit.latency.diagnosis.wording import verdict
@@ -177,7 +177,7 @@ def layer_times(
     batch, threads : int
         Samples at a time; threads of torch.
     runtime : str
-        One of `prunekit.latency.diagnosis.layer_runtimes.RUNTIMES`: elsewhere layers cannot be told apart.
+        One of `prunekit.latency.diagnosis.layer_capture.RUNTIMES`: elsewhere layers cannot be told apart.
     budget_s : float
         Seconds for warm-up and rounds; only ``min_rounds`` may take longer.
     min_rounds : int

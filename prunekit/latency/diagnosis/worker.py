@@ -1,4 +1,4 @@
-"""In a process of its own: layers and kernels are timed."""
+"""In a process of its own: layers and kernels are timed in turns, and the machine's figures with them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,144 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from prunekit.errors import LatencyError, PrunekitError
 from prunekit.formatting import plural
-from prunekit.latency.diagnosis.kernel_grid import time_grid
-from prunekit.latency.diagnosis.layer_timing import time_layers
+from prunekit.latency.diagnosis.layer_capture import Captured, Pool, capture, layers_of, prepare
+from prunekit.latency.diagnosis.machine_limits import probes
+from prunekit.latency.interleaved_timing import Run, take_turns
 from prunekit.latency.worker_main import Say
+from prunekit.models.cost import count
+from prunekit.models.load import load_model
+from prunekit.runtimes.backends import RUNTIMES
+from prunekit.runtimes.torch_sessions import SparseLinear
+
+
+def time_grid(request: dict[str, Any], tell: Callable[[float, int], object]) -> dict[str, Any]:
+    """Time ``addmm(bias, W_csr, x^T)^T`` at several densities against the dense layer at each size and batch.
+
+    At each size and batch the dense layer and all densities take turns; the budget is shared out evenly.
+
+    Parameters
+    ----------
+    request : dict
+        ``sizes`` (pairs of outputs and inputs), ``batches``, ``densities``, ``budget_s``, ``min_rounds``, ``seed``.
+    tell : callable
+        Called with the share of the work that is done and the rounds so far.
+
+    Returns
+    -------
+    dict
+        ``groups``: for each size and batch ``size``, ``batch`` and ``seconds`` (a series for the dense layer, then one for each density).
+    """
+    corners = [(tuple(size), batch) for size in request["sizes"] for batch in request["batches"]]
+    noise = torch.Generator().manual_seed(request["seed"])
+    groups: list[dict[str, Any]] = []
+    done = 0
+    for place, (size, batch) in enumerate(corners):
+        runs = _runs(size, batch, request["densities"], noise)
+
+        def here(share: float, rounds: int, place: int = place, done: int = done) -> None:
+            tell((place + share) / len(corners), done + rounds)
+
+        budget = request["budget_s"] / len(corners)
+        with torch.inference_mode():
+            rounds = take_turns(runs, budget_s=budget, min_rounds=request["min_rounds"], seed=request["seed"], progress=here)
+        done += len(rounds.orders)
+        groups.append({"size": list(size), "batch": batch, "seconds": rounds.seconds})
+    return {"groups": groups, "capability": torch.backends.cpu.get_cpu_capability(), "torch": str(torch.__version__)}
+
+
+def _runs(size: tuple[int, ...], batch: int, densities: list[float], noise: torch.Generator) -> list[Run]:
+    """Return the dense layer's call, then that of a sparse one for each density."""
+    dense = nn.Linear(size[1], size[0]).requires_grad_(False)
+    dense.weight.copy_(torch.randn(*size, generator=noise))
+    x = torch.randn(batch, size[1], generator=noise)
+    order = torch.randperm(dense.weight.numel(), generator=noise)
+    return [lambda: dense(x), *(_sparse(dense, x, order, density) for density in densities)]
+
+
+def _sparse(dense: nn.Linear, x: Tensor, order: Tensor, density: float) -> Run:
+    """Return the call of a sparse layer that keeps so many of the weights, at random places."""
+    kept = torch.zeros(dense.weight.numel())
+    kept[order[: max(1, round(density * len(order)))]] = 1
+    thinned = nn.Linear(dense.in_features, dense.out_features).requires_grad_(False)
+    thinned.weight.copy_(dense.weight * kept.view_as(dense.weight))
+    layer = SparseLinear(thinned)
+    return lambda: layer(x)
+
+
+PASS = ""  # the place of the whole pass among a model's layers
+
+
+def time_layers(request: dict[str, Any], tell: Callable[[float, int], object]) -> dict[str, Any]:
+    """Time the passes and layers of some models in turns.
+
+    A layer is timed by calling it alone on what it was given in the pass. Hooks inside a whole pass would charge every layer with two calls
+    into Python and two looks at the clock, which is more than a small layer takes; the layers' sum against the pass, which runs without
+    hooks, then shows what lies between them. Alone, a layer finds its weights and input in the nearest cache that holds them: its time is
+    what it takes at best, and fetching from memory counts as lying between.
+
+    Parameters
+    ----------
+    request : dict
+        ``folders`` (by name of the model, in order), ``layered`` (names of the models whose layers are timed), ``input_shape``, ``batch``,
+        ``runtime``, ``budget_s``, ``min_rounds``, ``seed``.
+    tell : callable
+        Called with the share of the budget that is spent and the rounds so far.
+
+    Returns
+    -------
+    dict
+        Samples as of :class:`.interleaved_timing.Rounds`; ``what`` (for each series the model's name, or "" for the machine, and the
+        layer's, "" for the pass); ``layers`` (model, then the layers); ``models`` (MACs, effective MACs, sparsity).
+    """
+    noise = torch.Generator().manual_seed(request["seed"])
+    x = torch.randn(request["batch"], *request["input_shape"], generator=noise)
+    pool: Pool = {}
+    runs: dict[tuple[str, str], Run] = {}
+    layers: dict[str, list[Captured]] = {}
+    costs: dict[str, dict[str, float]] = {}
+    for name, folder in request["folders"].items():
+        model = load_model(folder).eval()
+        found, runs[name, PASS], costs[name] = _open(name, model, x, request["runtime"], pool)
+        layers[name] = found if name in request["layered"] else []
+        runs |= {(name, layer.name): layer.run() for layer in layers[name]}
+    dtype = getattr(torch, RUNTIMES[request["runtime"]].precision)
+    every = [layer for some in layers.values() for layer in some]
+    if every:
+        runs |= {("", probe): run for probe, run in probes(every, request["batch"], dtype).items()}
+    timing = {key: request[key] for key in ("budget_s", "min_rounds", "seed")}
+    with torch.inference_mode():
+        rounds = take_turns(list(runs.values()), **timing, progress=tell)
+    plain = {name: [layer.to_dict() for layer in some] for name, some in layers.items()}
+    return vars(rounds) | {"what": [list(key) for key in runs], "layers": plain, "models": costs}
+
+
+def _costs(model: nn.Module, shape: tuple[int, ...]) -> dict[str, float]:
+    """Return what a model's passes should cost."""
+    counts = count(model, shape)
+    return {"macs": counts.macs, "effective_macs": counts.effective_macs, "sparsity": counts.sparsity}
+
+
+def _open(name: str, model: nn.Module, x: Tensor, runtime: str, pool: Pool) -> tuple[list[Captured], Run, dict[str, float]]:
+    """Make a model ready, run it once, and return its layers, its pass and its costs; say in plain words what is wrong with it."""
+    layers = layers_of(model)
+    try:
+        costs = _costs(model, tuple(x.shape[1:]))
+        given, swapped = prepare(model, x, runtime)
+        with torch.inference_mode():
+            found = capture(model, layers, given, swapped, pool)
+    except PrunekitError as error:
+        raise LatencyError(f"{name}: {error}") from error
+    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise LatencyError(
+            f"{name} does not run on this input in {runtime}: {lines[0]}. Give the input shape that it was made for"
+        ) from error
+    return found, lambda: model(given), costs
+
 
 Tell = Callable[[float, int], object]
 WORK: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {"layers": time_layers, "grid": time_grid}

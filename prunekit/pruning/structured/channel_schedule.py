@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prunekit.config.spec import PruneSpec
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
-from prunekit.pruning.structured.joined_scores import Scores
+from prunekit.pruning.structured.importance import Scores
 
 Chunk = tuple[int, Ids]
 

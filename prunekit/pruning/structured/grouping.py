@@ -11,11 +11,11 @@ import numpy as np
 from torch import nn
 
 from prunekit.models.cost import costs
-from prunekit.models.input_form_for import form_for
 from prunekit.models.input_shape import input_shape_of
+from prunekit.models.inputs import form_for
 from prunekit.models.layers import channel_layers
 from prunekit.models.layers import weight_name as weight_in
-from prunekit.models.structure_key import Cache, likeness, remembered
+from prunekit.models.state import Cache, likeness, remembered
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_reasons import couplings_of
 from prunekit.pruning.structured.coupling_solver import Ids, Solution, components

@@ -6,11 +6,62 @@ from functools import cached_property
 
 import numpy as np
 
+from prunekit.errors import PruningError
+from prunekit.pruning.layer_selection import JointShare, joint_shares
+from prunekit.pruning.structured.channel_groups import Group
 from prunekit.pruning.structured.coupling_solver import Ids
-from prunekit.pruning.structured.group_overrides import Fixed
-from prunekit.pruning.structured.joint_removal import fixed_and_joint
+from prunekit.pruning.structured.group_overrides import Fixed, fixed_groups
 from prunekit.pruning.structured.removal_turns import Stairs
 from prunekit.pruning.structured.scored_groups import ScoredGroups
+from prunekit.pruning.structured.target_search import solve
+
+
+def groups_of(ranking: ScoredGroups) -> dict[JointShare, list[Group]]:
+    """Return the groups that count in each joint share of a setting.
+
+    Raises
+    ------
+    PruningError
+        If none does, or one counts in two.
+    """
+    found = {each: [g for g in ranking.groups if each.holds(g.layers)] for each in joint_shares(ranking.spec, ranking.graph.layers)}
+    seen: dict[str, str] = {}
+    for each, groups in found.items():
+        if not groups:
+            raise PruningError(f"the share of {each.key} cannot be honoured: no channel goes with its layers alone. Name other layers")
+        for group in groups:
+            if seen.setdefault(group.id, each.key) != each.key:
+                raise PruningError(
+                    f"{', '.join(group.layers)} shrink together, and count in the shares of {seen[group.id]} and {each.key}: "
+                    "make them one share"
+                )
+    return found
+
+
+def fixed_and_joint(ranking: ScoredGroups) -> dict[str, Fixed]:
+    """Return group id -> what overrides and joint shares remove."""
+    fixed = fixed_groups(ranking)
+    for each, groups in groups_of(ranking).items():
+        twice = next((group for group in groups if group.id in fixed), None)
+        if twice is not None:
+            raise PruningError(
+                f"{', '.join(twice.layers)} shrink together: they have an override, and the share of {each.key}. Give one of them"
+            )
+        fixed |= _shared(ranking, each, groups)
+    return fixed
+
+
+def _shared(ranking: ScoredGroups, joint: JointShare, groups: list[Group]) -> dict[str, Fixed]:
+    """Return what goes from each group of one joint share: by score, or evenly, as the setting's scope says."""
+    stairs = Stairs.of(tuple(ranking.ladders[group.id] for group in groups), ranking.spec.scope, ranking.forms)
+    total = sum(group.size for group in groups)
+    wanted = round(joint.share * total)
+    levels = solve(stairs, lambda now: int(stairs.gone(now).size), wanted, 0 if ranking.plain else total)
+    got = int(stairs.gone(levels).size)
+    said = None if got == wanted else f"the layers of {joint.key} were to lose {wanted:,} of {total:,} units together and lose {got:,}"
+    asked = joint.share if ranking.spec.scope == "uniform" else None
+    parts = zip(stairs.ladders, levels.tolist(), strict=True)
+    return {ladder.group.id: Fixed(asked, ladder.gone(level), said if i == 0 else None) for i, (ladder, level) in enumerate(parts)}
 
 
 class RemovalOrder(ScoredGroups):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from prunekit.errors import PruningError
 from prunekit.models.attention.heads import adapter_of
-from prunekit.models.attention.transformers_config import keep_in_step
+from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.identity_blocks import stand_in
 from prunekit.models.meta_copy import copied
 from prunekit.models.widths import fix_attributes

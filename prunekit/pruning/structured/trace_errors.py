@@ -10,7 +10,7 @@ from types import FrameType
 from torch import nn
 
 from prunekit.errors import PruningError
-from prunekit.models.input_form_for import SEVERAL
+from prunekit.models.inputs import SEVERAL
 
 # what torch's message holds -> what it means, and what to do
 CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.config.spec import PruneSpec
-from prunekit.criteria.input_products import InputProducts
+from prunekit.criteria.layer_inputs import InputProducts
 from prunekit.criteria.samples import BATCH, mixed, scored_on
 from prunekit.errors import DataError
 from prunekit.models.layers import check_finite, input_axis, inputs_first, owner_of_layer, weight_name, weight_of

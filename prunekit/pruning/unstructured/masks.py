@@ -19,10 +19,9 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import copied
-from prunekit.pruning.joint_shares import joint_shares
-from prunekit.pruning.unstructured.allocation import Counts
+from prunekit.pruning.layer_selection import joint_shares
+from prunekit.pruning.unstructured.allocation import Budget, Counts
 from prunekit.pruning.unstructured.cut_rules import Cut, LayerCut, RowCut, ScoredWeights
-from prunekit.pruning.unstructured.layer_budgets import Budget
 from prunekit.pruning.unstructured.sorted_scores import LARGE, SAMPLE, SEED, Flat, Order, guess, within
 
 __all__ = ["Cut", "LayerCut", "Ranking", "masked_copy", "masks_at"]

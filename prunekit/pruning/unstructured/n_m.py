@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
 from prunekit.models.layers import inputs_of

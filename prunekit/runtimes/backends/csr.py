@@ -23,8 +23,7 @@ def opened(files: Files, threads: int, device: str) -> Session:
     """
     from torch import nn
 
-    from prunekit.runtimes.sparse import LEAST_ZEROS, swap
-    from prunekit.runtimes.torch_sessions import TorchSession, opened_model
+    from prunekit.runtimes.torch_sessions import LEAST_ZEROS, TorchSession, opened_model, swap
 
     model = opened_model(files, threads, device)
     linear = sum(isinstance(module, nn.Linear) for module in model.modules())
@@ -39,7 +38,7 @@ def opened(files: Files, threads: int, device: str) -> Session:
 
 def by_layer(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, nn.Module]]:
     """Replace the layers that have enough zeros."""
-    from prunekit.runtimes.sparse import swap
+    from prunekit.runtimes.torch_sessions import swap
 
     return x, swap(model)
 

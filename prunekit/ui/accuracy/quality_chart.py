@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from prunekit.evaluation.chance import chance_sentence
+from prunekit.evaluation.quality import chance_sentence
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.formatting import percent
 from prunekit.models.cost import Counts

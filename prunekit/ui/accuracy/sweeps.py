@@ -25,7 +25,7 @@ from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import data_cache, job_sources, measuring, model_cache
+from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
@@ -127,7 +127,7 @@ def label(now: Settings, curve: Curve) -> str:
 
 def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line]:
     """Return everything that is on the picture."""
-    model, of_data = job_sources.lend(now, loaded, data)
+    model, of_data = measuring.lend(now, loaded, data)
     whole = getattr(data, split)
     images = 0 if now.measured_images >= len(whole) else now.measured_images
     weights, hashed = model_cache.weights_known(loaded.source, form_of_data(whole)), data_cache.images_known(whole)

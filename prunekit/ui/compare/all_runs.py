@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.comparison.compare_runs import sparsity_of
-from prunekit.comparison.letters import FEWEST
+from prunekit.comparison.metrics import FEWEST
 from prunekit.evaluation.sizes import FOUR, comparable
 from prunekit.experiments.records import KINDS, Measurement, Run
 from prunekit.experiments.run_list import ALL, EARLIER, Listed, in_passing, listed, value_of
@@ -19,11 +19,11 @@ from prunekit.reports.table import model_name, short_title
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import LOWER
 from prunekit.ui import routes
-from prunekit.ui.compare import own_runs, picked_runs
+from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import run_labels, show
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
-from prunekit.ui.state.compare_settings import MOST_RUNS, SORTS
+from prunekit.ui.state.page_settings import MOST_RUNS, SORTS
 from prunekit.ui.state.settings import Settings
 
 COLUMNS = ["id", "name", "run", "model", "kind", "accuracy", "quality", "good", "n", "size", "params", "sparsity", "tags", "note", "made"]
@@ -52,7 +52,7 @@ def frame_of(store: RunStore, loaded: Loaded | None = None) -> pd.DataFrame:
             (
                 *_first(one), *_quality(seen), *_counts(run, dense.get(run.weights)), list(label.tags), label.note, run.created,
                 run.id in passing,
-                loaded is None or own_runs.is_of(run, loaded),
+                loaded is None or picked_runs.is_of(run, loaded),
             )
         )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -128,7 +128,7 @@ def section(now: Settings, store: RunStore) -> None:
 
 def _body(now: Settings, store: RunStore) -> None:
     """Show the filters, the table, and what can be done with the ticked runs."""
-    loaded = own_runs.in_use(now)
+    loaded = picked_runs.in_use(now)
     frame = frame_of(store, loaded)
     _filters(now, frame)
     shown = chosen(frame, now)

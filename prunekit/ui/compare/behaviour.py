@@ -7,19 +7,73 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from prunekit.comparison.behaviour import Behaviour
+from prunekit.comparison.behaviour import Behaviour, changed_samples
 from prunekit.comparison.comparison import Comparison
 from prunekit.experiments.jobs import board
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import percent, plural
 from prunekit.reports import pictures
 from prunekit.tasks.classification import ACCURACY
-from prunekit.ui.compare import changed, picked_runs
+from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
+
+
+def samples(now: Settings, found: Comparison) -> None:
+    """Show which samples changed most between the dense model and a run."""
+    dense = found.baseline.accuracy
+    known = [column for column in found.columns if column.accuracy is not None]
+    if dense is None or not known:
+        show.empty(
+            f"What each run answers is known once {found.quality.phrase} was measured: press **Measure what is missing**.", "visibility"
+        )
+        return
+    letters = [column.letter for column in known]
+    place = min(now.behind, len(letters) - 1)
+    show.section(f"Which {found.units} change most from dense to {letters[place]}?")
+    if len(letters) > 1:
+        st.segmented_control(
+            "Compare with dense", range(len(letters)), required=True, format_func=letters.__getitem__,
+            **session.bind("behind", start="default", show=lambda _: place),
+        )  # fmt: skip
+    run = known[place].accuracy
+    assert run is not None
+    frame = changed_samples(dense, run)
+    if frame.empty:
+        st.caption(f"Every one of {dense.n:,} {found.units} is answered as before.")
+        return
+    forms = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns if name != "sample"}
+    forms["change"] = st.column_config.NumberColumn("change", format="%.2f", help="In standard deviations of the dense model's answers.")
+    st.dataframe(
+        frame, hide_index=True, column_config={"sample": "no.", **forms}, height=420 if len(frame) > 11 else "content",
+        alt="Samples whose answer changed most",
+    )  # fmt: skip
+    st.caption(caption(frame, letters[place], dense.n, found.units))
+
+
+def caption(frame: pd.DataFrame, letter: str, n: int, units: str) -> str:
+    """Say how much the first of them changed, and how many are shown.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of `changed_samples`.
+    letter : str
+        Of the run.
+    n : int
+        How many samples there are.
+    units : str
+        What they are called.
+    """
+    first = frame.iloc[0]
+    return (
+        f"No. {int(first['sample'])} changes most from dense to {letter}: by {first['change']:.2f} standard deviations of the dense "
+        f"model's answers. Shown: the {len(frame):,} that changed most, of {n:,} {units}."
+    )
+
 
 SHEET = 18  # images on one page
 KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, then right"}
@@ -28,7 +82,7 @@ KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, the
 def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:
     """Show what the runs say about the same images, or offer to ask them; of other tasks the samples that changed most."""
     if found.quality.name != ACCURACY.name:
-        changed.samples(now, found)
+        samples(now, found)
         return
     told = picked_runs.behaviour_of(found, store)
     if told is None:

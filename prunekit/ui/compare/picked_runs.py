@@ -9,26 +9,59 @@ import streamlit as st
 from prunekit.comparison.behaviour import Behaviour
 from prunekit.comparison.compare_runs import compare_runs
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.letters import FEWEST
 from prunekit.comparison.mask_overlap import ALL
-from prunekit.comparison.metrics import METRICS
+from prunekit.comparison.metrics import FEWEST, METRICS
 from prunekit.config.ids import DataId
-from prunekit.errors import StoreError
+from prunekit.errors import PrunekitError, StoreError
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.records import Run
+from prunekit.experiments.run_list import placed
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import plural
-from prunekit.reports.material import Shapes, said, shapes, split_of
+from prunekit.reports.material import Shapes, images_of, said, shapes, split_of
 from prunekit.reports.pictures import View
 from prunekit.ui.classroom import rules
-from prunekit.ui.compare import own_runs
 from prunekit.ui.components import show
-from prunekit.ui.shared import measuring
+from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared.data_cache import source_of
+from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
-from prunekit.ui.state.compare_settings import MOST_RUNS
+from prunekit.ui.state.page_settings import MOST_RUNS
 from prunekit.ui.state.settings import Settings
+
+
+def in_use(now: Settings) -> Loaded | None:
+    """Return the model in use; None where it cannot be loaded."""
+    try:
+        return model_cache.load(source_of(now))
+    except PrunekitError:
+        return None
+
+
+def is_of(run: Run, loaded: Loaded) -> bool:
+    """Return whether a run was made of a model, at whatever size of its images."""
+    usual = loaded.info.input_shape
+    if run.weights == model_cache.weights_known(loaded.source, usual or ()):
+        return True
+    shape = tuple(run.info.get("input_shape") or usual or ())
+    if run.model.get("name") != placed(measuring.model_of(loaded))["name"] or (shape == usual and not run.earlier):
+        return False
+    known = {model_cache.weights_known(loaded.source, shape)} | (
+        {model_cache.earlier_weights_known(loaded.source, shape)} if run.earlier else set()
+    )
+    return run.weights in known
+
+
+def data_of(now: Settings, found: Comparison) -> DataId | None:
+    """Return the data of a comparison; where its runs name none, those in use, if they were made of the model in use."""
+    data, loaded = images_of(found), in_use(now)
+    if data is not None or loaded is None or not is_of(found.baseline.run, loaded):
+        return data
+    name = data_cache.data_name(now, loaded)
+    return None if name == data_cache.NO_DATA else measuring.names(now, loaded)[1]
+
 
 DIGITS = 12  # of a run's name, in the address and on the screen
 
@@ -175,7 +208,7 @@ def missing(now: Settings, found: Comparison, store: RunStore) -> None:
     job = board().get(key)
     if job is not None and job.warning:
         st.warning(show.plain(job.warning), icon=":material/link_off:")
-    data = own_runs.data_of(now, found) if lacking else None
+    data = data_of(now, found) if lacking else None
     if lacking and data is None:
         st.info(
             f"{found.quality.title} of these runs was not measured: their model has no data here. Choose data on the Start page, and it "

@@ -12,7 +12,7 @@ from prunekit.errors import PrunekitError
 from prunekit.formatting import count, percent, plural
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
-from prunekit.ui.components import columns, show
+from prunekit.ui.components import show
 from prunekit.ui.components.group_changes import listed
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cache import shared
@@ -86,7 +86,7 @@ def section(loaded: Loaded) -> None:
         return
     show.section("Which blocks can go as a whole?", "A residual block adds to its input; without it, its input goes on in its place.")
     st.dataframe(
-        columns.in_percent(frame, "share", "macs"), column_config=_columns(), hide_index=True, height=HIGH if len(frame) > 9 else "content",
+        show.in_percent(frame, "share", "macs"), column_config=_columns(), hide_index=True, height=HIGH if len(frame) > 9 else "content",
         alt="Residual blocks that can be removed as a whole",
     )  # fmt: skip
     st.caption(_caption(frame, staying(loaded.source)))
@@ -101,7 +101,7 @@ def _columns() -> dict[str, Any]:
         "becomes": column.TextColumn("Becomes", width=WIDTHS["becomes"], help="What stands there afterwards, of torch.nn."),
         "layers": column.NumberColumn("Layers", width=WIDTHS["layers"]),
         "params": column.NumberColumn("Parameters", format="localized", width=WIDTHS["params"]),
-        **{name: columns.share(title, width=WIDTHS[name]) for name, title in bars.items()},
+        **{name: show.share(title, width=WIDTHS[name]) for name, title in bars.items()},
     }
 
 
@@ -149,7 +149,7 @@ def slider(now: Settings, loaded: Loaded) -> None:
 
 def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     """Show on the Prune page every block with a tick, its score, and whether it goes."""
-    frame = columns.in_percent(block_frame(loaded.source), "share", "macs")
+    frame = show.in_percent(block_frame(loaded.source), "share", "macs")
     ticked = candidates(now, loaded.source)
     frame.insert(0, "tick", [name in ticked for name in frame["block"]])
     plan = view.cut if view is not None and isinstance(view.cut, Plan) else None

@@ -12,7 +12,7 @@ import streamlit as st
 from prunekit.plots.channel_groups import tail
 from prunekit.pruning.structured.channel_groups import Group
 from prunekit.pruning.structured.plan import Plan
-from prunekit.ui.components import columns
+from prunekit.ui.components import show
 from prunekit.ui.components.group_changes import Shrinking, operations, shrinking
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.data_cache import source_of
@@ -70,7 +70,7 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
         "group": column.TextColumn("Layers that shrink together", width=255, pinned=True),
         "tied": column.TextColumn("Tied by", width=110),
         "units": column.TextColumn("What stays", width=175),
-        "removed": columns.share("Removed", width=120),
+        "removed": show.share("Removed", width=120),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=95, help=OVERRIDE),
     }
     order = [name for name in config if name != "tied" or frame[name].any()]

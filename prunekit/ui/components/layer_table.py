@@ -11,7 +11,7 @@ import streamlit as st
 
 from prunekit.errors import PrunekitError
 from prunekit.formatting import shape
-from prunekit.ui.components import block_table, columns, group_table, left_out, show
+from prunekit.ui.components import block_table, group_table, left_out, show
 from prunekit.ui.layers.table import kind
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cuts import View
@@ -81,8 +81,8 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
         "together": column.NumberColumn("Together, %", min_value=0, max_value=99.9, step=0.5, width=110, help=TOGETHER),
         "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
-        "removed": columns.share("Removed", width=150),
-        "inputs": columns.share("Inputs lost", width=110, help=INPUTS),
+        "removed": show.share("Removed", width=150),
+        "inputs": show.share("Inputs lost", width=110, help=INPUTS),
         "shape": column.TextColumn("Shape of the weight" + (", before → after" if structured else "")),
         "type": column.TextColumn("Type", width="small"),
         "note": column.TextColumn("Note"),

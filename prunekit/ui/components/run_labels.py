@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from prunekit.errors import PrunekitError
-from prunekit.experiments.delete_run import files_of, forget
 from prunekit.experiments.records import LONGEST_NAME, LONGEST_NOTE, Run
+from prunekit.experiments.run_list import files_of, forget
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import plural
 from prunekit.reports.table import short_title

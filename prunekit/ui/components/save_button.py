@@ -19,11 +19,11 @@ from prunekit.ui import routes
 from prunekit.ui.classroom import rules
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
-from prunekit.ui.shared import job_sources, measuring
+from prunekit.ui.shared import measuring
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
-from prunekit.ui.state.compare_settings import MOST_RUNS
+from prunekit.ui.state.page_settings import MOST_RUNS
 from prunekit.ui.state.settings import Settings
 
 CALLED = "called"
@@ -138,7 +138,7 @@ def _asked(now: Settings, loaded: Loaded, view: View | None, data: Data | None) 
     """Return what is to be saved as plain values, or None where nothing can be."""
     if view is None:
         return None
-    model, of_data = (job_sources.model_of(loaded), None) if data is None else job_sources.names(now, loaded)
+    model, of_data = (measuring.model_of(loaded), None) if data is None else measuring.names(now, loaded)
     return AccuracyRequest(model, of_data, view.spec, split="test").to_dict()
 
 
@@ -147,9 +147,9 @@ def _start(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None
     asked = _asked(now, loaded, view, data)
     assert asked is not None
     if data is None:
-        job_sources.lend_alone(loaded)
+        measuring.lend_alone(loaded)
     else:
-        job_sources.lend(now, loaded, data)
+        measuring.lend(now, loaded, data)
     before, called = _job(asked), _typed()
     for key in (key_of("save", asked), "" if before is None else before.key):
         board().drop(key)

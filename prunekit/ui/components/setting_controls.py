@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import streamlit as st
 
-from prunekit.config import validation as check
+from prunekit.config import fields as check
 from prunekit.config.choices import NEEDS_DATA, drawn_criteria_of, scopes_of
+from prunekit.config.field_table import UNITS
 from prunekit.config.fields import table
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
+from prunekit.errors import PrunekitError
+from prunekit.ui.components import field_controls
 from prunekit.ui.components.field_controls import control
+from prunekit.ui.shared import cuts
+from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
-from prunekit.ui.state.settings import Settings
+from prunekit.ui.state.settings import OWN, Settings
+
+PLACED = ("layers", "overrides", "targets", "shares", "caps", "units", "depth", "blocks")
+"""What the Prune page shows in a place of its own."""
+FOLDED = [name for name in (*OWN, "samples", "seed") if name not in PLACED and field_controls.ROWS[name].address]
+
+
+def choices() -> None:
+    """Show the folded choices that have an effect, and what is set there."""
+    now = session.settings()
+    fields = field_controls.folded(FOLDED, now)
+    if not fields:
+        return
+    with st.expander("More choices", icon=":material/tune:"), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        for field in fields:
+            field_controls.control(field, segmented=field == "target")
+    said = field_controls.summary(fields, now)
+    if said:
+        st.caption(f":material/tune: Set under **More choices**: {said}.")
+
+
+def kinds_of(source: Source) -> tuple[str, ...]:
+    """Return the kinds of units that a model has; none where structured pruning cannot see it."""
+    try:
+        found = {group.kind for group in cuts.graph(source).groups}
+    except PrunekitError:
+        return ()
+    return tuple(name for name in UNITS.titles if name in found)
+
+
+def pills(now: Settings, loaded: Loaded) -> None:
+    """Show what may go, where there is a choice."""
+    there = kinds_of(loaded.source)
+    if len(there) < 2:
+        return
+
+    def shown(units: Iterable[str] | None) -> list[str]:
+        return [name for name in there if units is None or name in units]
+
+    def taken(picked: list[str]) -> tuple[str, ...] | None:
+        return None if not picked or set(picked) >= set(there) else tuple(name for name in there if name in picked)
+
+    control("units", "What may go", options=there, format_func=UNITS.titles.__getitem__, show=shown, take=taken)
+
 
 SCOPES = table(PruneSpec)["scope"].kind.titles
 SHORT_SCOPES = {"global": "global", "uniform": "uniform", "erk": "ERK", "row": "each output", "isomorphic": "like groups"}

@@ -7,19 +7,30 @@ from contextlib import AbstractContextManager, contextmanager
 from math import isnan
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from prunekit.config.field_table import PruneFields, RecoveryFields
 from prunekit.config.fields import table
 from prunekit.config.ids import DataId
-from prunekit.config.pruning_fields import PruneFields
-from prunekit.config.recovery_fields import RecoveryFields
 from prunekit.errors import PrunekitError
-from prunekit.formatting import percent, span
+from prunekit.formatting import THIN, percent, span
 from prunekit.reports.pictures import Picture
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import PERCENT, Metric, Proportion
 from prunekit.ui.page import Page
+
+
+def share(title: str, **options: Any) -> Any:
+    """Return a bar from nothing to all, for a column of :func:`in_percent`."""
+    return st.column_config.ProgressColumn(title, format=f"%.1f{THIN}%%", min_value=0, max_value=100, **options)
+
+
+def in_percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return a table with shares, 0..1, in percent."""
+    return frame.assign(**{name: 100 * frame[name] for name in names})
+
 
 TAGS = {
     "measured": ":green-badge[measured]",

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from prunekit import models
 from prunekit.criteria.methods import CRITERIA
-from prunekit.plots.weight_histograms import Bins
-from prunekit.plots.weight_threshold import CutBins
+from prunekit.plots.weight_histograms import Bins, CutBins
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.unstructured.masks import LayerCut
 from prunekit.ui.shared import model_cache

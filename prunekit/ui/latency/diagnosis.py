@@ -11,14 +11,14 @@ from prunekit import pruning
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PruningError
-from prunekit.experiments.breakeven_run import break_even_here, kept
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.latency_run import break_even_here, kept
 from prunekit.formatting import percent, plural
 from prunekit.latency import diagnosis
 from prunekit.models.cost import count
 from prunekit.plots.breakeven import break_even_caption, break_even_lines, break_even_map
-from prunekit.plots.latency_causes import time_by_layer, time_caption
+from prunekit.plots.latency import time_by_layer, time_caption
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.components import show
 from prunekit.ui.latency import setup

@@ -31,9 +31,9 @@ from prunekit.models.load import load_model
 from prunekit.pruning.counterpart import Counterpart, counterpart
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.ui.classroom import rules
-from prunekit.ui.components import per_layer, setting_controls, show
+from prunekit.ui.components import left_out, setting_controls, show
 from prunekit.ui.components.field_controls import control
-from prunekit.ui.shared import cuts, job_sources, measuring, model_cache
+from prunekit.ui.shared import cuts, measuring, model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Loaded, Source
 from prunekit.ui.state import session
@@ -79,7 +79,7 @@ def setting(now: Settings, loaded: Loaded) -> None:
             setting_controls.slider("the weights, or of the channels")
         with show.slot():
             _unlike(now)
-            per_layer.shown(now, loaded)
+            left_out.shown(now, loaded)
             _carried(now, loaded)
         _where(now)
         _runs(now, loaded)
@@ -125,7 +125,7 @@ def _unlike(now: Settings) -> None:
 def _carried(now: Settings, loaded: Loaded) -> None:
     """Say what of the shares of single layers holds otherwise for one of the candidates."""
     with show.plain_errors(stop=False):
-        for name, found in settings_of(now, loaded).items() if per_layer.is_set(now) else ():
+        for name, found in settings_of(now, loaded).items() if left_out.is_set(now) else ():
             total = "" if found.spec.sparsity in (None, now.sparsity) else f", {percent(found.spec.sparsity)} in all"
             if found.notes or total:
                 st.caption(f"The {name} model has the same shares{total}." + "".join(f" {show.plain(note)}." for note in found.notes))
@@ -179,7 +179,7 @@ def settings_of(now: Settings, loaded: Loaded) -> dict[str, Counterpart]:
     """Return the setting of each pruned candidate, and what of the Prune page's does not hold for it as it is."""
     own = now.spec(loaded.every)
     plain = {name: now.spec(loaded.every, curve) for name, curve in curves(now).items()}
-    if not per_layer.is_set(now):
+    if not left_out.is_set(now):
         return {name: Counterpart(spec) for name, spec in plain.items()}
     return {name: Counterpart(own) if spec.mode == own.mode else _other(loaded.source, own, spec) for name, spec in plain.items()}
 
@@ -215,7 +215,7 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     key, wanted = key_of(now, loaded), specs(now, loaded)
     dense, runs = model_cache.counts_of(loaded.source).macs, kept_runs(now, loaded)
     judged = None if data is None else data.test.subset(now.measured_images) if 0 < now.measured_images < len(data.test) else data.test
-    model_id, data_id = job_sources.model_of(loaded), None if data is None else job_sources.names(now, loaded)[1]
+    model_id, data_id = measuring.model_of(loaded), None if data is None else measuring.names(now, loaded)[1]
     board().drop(key)
 
     def work(job: Job) -> Timed:

@@ -12,7 +12,7 @@ import streamlit as st
 from prunekit.errors import PrunekitError
 from prunekit.formatting import count, percent, plural, shape
 from prunekit.plots.weight_histograms import multiples, norms, overlay
-from prunekit.ui.components import columns, show, weight_bins
+from prunekit.ui.components import show, weight_bins
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
@@ -46,9 +46,9 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
         "type": st.column_config.TextColumn("Type", width=75),
         "shape": st.column_config.TextColumn("Shape of the weight", width=125, help="outputs × inputs × kernel"),
         "params": st.column_config.NumberColumn("Parameters", format="localized", width=90),
-        "share": columns.share("Share of parameters", width=115),
+        "share": show.share("Share of parameters", width=115),
         "macs": st.column_config.NumberColumn("MACs", format="localized", width=70),
-        "cost": columns.share("Share of MACs", width=115),
+        "cost": show.share("Share of MACs", width=115),
         "with": st.column_config.TextColumn("Shrinks together with"),
     }
     # the table keeps its own selection: where the address says another, it is another table
@@ -56,7 +56,7 @@ def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     places = list(frame.index)
     wanted = [place for place in now.pick if place in places]
     st.dataframe(
-        columns.in_percent(shown, "share", "cost"), column_config=config, hide_index=True, height="content" if len(shown) <= 12 else 430,
+        show.in_percent(shown, "share", "cost"), column_config=config, hide_index=True, height="content" if len(shown) <= 12 else 430,
         key=key,
         on_select=partial(_take_rows, key, places), selection_mode="multi-row",
         selection_default={"selection": {"rows": [places.index(place) for place in wanted]}},

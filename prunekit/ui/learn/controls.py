@@ -6,12 +6,66 @@ from typing import Any, cast
 
 import streamlit as st
 
-from prunekit.lessons.lesson import LESSONS, Control, Lesson
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.job import Job
+from prunekit.lessons.course import answer_of
+from prunekit.lessons.lesson import LESSONS, Answer, Control, Lesson
 from prunekit.plots.lessons import signed_number
 from prunekit.ui.learn import pictures
-from prunekit.ui.state import learn_settings, session
-from prunekit.ui.state.learn_settings import Learned
+from prunekit.ui.shared import measuring
+from prunekit.ui.state import page_settings, session
+from prunekit.ui.state.page_settings import Learned
 from prunekit.ui.state.settings import Settings
+
+
+def found(lesson: Lesson, values: dict[str, Any]) -> Answer | None:
+    """Return the answer: computed now where that is quick, otherwise what a background job has found, or None.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        Which one.
+    values : dict
+        A value for each control.
+    """
+    if lesson.long:
+        answer: Answer | None = measuring.finished(key_of(lesson, values))
+        return answer
+    return _quick(lesson.number, tuple(values.items()))
+
+
+@st.cache_data(max_entries=128, show_spinner="Measuring …")
+def _quick(number: int, values: tuple[tuple[str, Any], ...]) -> Answer:
+    """Compute an answer, once for everybody."""
+    return answer_of(number, **dict(values))
+
+
+def key_of(lesson: Lesson, values: dict[str, Any]) -> str:
+    """Return what the job of an answer is called: the same for the same controls."""
+    return measuring.key_of("lesson", lesson.number, tuple(values.items()))
+
+
+def ask(lesson: Lesson, values: dict[str, Any], *, anew: bool = False) -> None:
+    """Start measuring in the background; a callback.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        Which one.
+    values : dict
+        A value for each control.
+    anew : bool
+        Forget what was measured before.
+    """
+    key = key_of(lesson, values)
+    if anew:
+        board().drop(key)
+
+    def work(job: Job) -> Answer:
+        return answer_of(lesson.number, progress=job.progress, **values)
+
+    measuring.start(key, f"Lesson {lesson.number}: {lesson.title}", work, alone=lesson.timed)
+
 
 _SHELF = "lessons_by_number"
 OF_LESSON = ("knobs", "guess", "asked", "shown")
@@ -47,15 +101,15 @@ def start_over() -> None:
 def turn(name: str, value: Any) -> None:
     """Move one control of the lesson in view; a callback's work."""
     now = session.settings()
-    lesson = learn_settings.lesson_at(now.lesson)
-    values = learn_settings.read(lesson, now.knobs) | {name: value}
-    session.change(knobs=learn_settings.write(lesson, values))
+    lesson = page_settings.lesson_at(now.lesson)
+    values = page_settings.read(lesson, now.knobs) | {name: value}
+    session.change(knobs=page_settings.write(lesson, values))
 
 
 def same_setting(now: Settings) -> bool:
     """Return whether the guess was made for what the controls show now."""
-    lesson = learn_settings.lesson_at(now.lesson)
-    return learn_settings.read(lesson, now.knobs) == learn_settings.read(lesson, now.asked)
+    lesson = page_settings.lesson_at(now.lesson)
+    return page_settings.read(lesson, now.knobs) == page_settings.read(lesson, now.asked)
 
 
 def is_last(number: int) -> bool:

@@ -7,8 +7,7 @@ import streamlit as st
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import percent
-from prunekit.lessons.presets import PRESETS, Preset, measure
-from prunekit.lessons.reasons import Measured
+from prunekit.lessons.presets import PRESETS, Measured, Preset, measure
 from prunekit.ui.components import show
 from prunekit.ui.learn import lesson
 from prunekit.ui.shared import measuring

@@ -14,11 +14,10 @@ from prunekit.lessons.glossary import term
 from prunekit.lessons.lesson import Answer, Lesson
 from prunekit.ui import routes
 from prunekit.ui.components import show
-from prunekit.ui.learn import answers, controls, look, pictures
+from prunekit.ui.learn import controls, look, pictures
 from prunekit.ui.shared import measuring
-from prunekit.ui.state import learn_settings, session
-from prunekit.ui.state.compare_settings import Compared
-from prunekit.ui.state.learn_settings import Learned
+from prunekit.ui.state import page_settings, session
+from prunekit.ui.state.page_settings import Compared, Learned
 from prunekit.ui.state.settings import Settings
 
 CARRIED = tuple(field.name for kind in (Compared, Learned) for field in fields(kind))
@@ -28,8 +27,8 @@ _MISSING = "guess_missing"
 
 def draw(now: Settings) -> None:
     """Show the lesson in view."""
-    lesson = learn_settings.lesson_at(now.lesson)
-    values = learn_settings.read(lesson, now.knobs)
+    lesson = page_settings.lesson_at(now.lesson)
+    values = page_settings.read(lesson, now.knobs)
     look.dots(now)
     show.section(f"{lesson.number}. {lesson.title}")
     left, right = st.columns([5, 7], gap="large")
@@ -40,7 +39,7 @@ def draw(now: Settings) -> None:
         if not now.shown:
             _form(lesson, values)
     with right:  # where the picture will be, a spinner says that it is being measured
-        answer = answers.found(lesson, values) if now.shown else None
+        answer = controls.found(lesson, values) if now.shown else None
         _picture(now, lesson, values, answer)
     with left:
         if answer is not None:
@@ -63,7 +62,7 @@ def _picture(now: Settings, lesson: Lesson, values: dict[str, Any], answer: Answ
 
 def _wait(lesson: Lesson, values: dict[str, Any]) -> None:
     """Show how far a background measurement is, or offer it."""
-    key = answers.key_of(lesson, values)
+    key = controls.key_of(lesson, values)
     job = board().get(key)
     if job is None or not job.active:
         show.empty("This setting has not been measured yet. It takes a few seconds.", "timer")
@@ -72,7 +71,7 @@ def _wait(lesson: Lesson, values: dict[str, Any]) -> None:
             key="measure_lesson",
             type="primary",
             icon=":material/play_arrow:",
-            on_click=answers.ask,
+            on_click=controls.ask,
             args=(lesson, values),
         )
     measuring.panel(key)
@@ -113,7 +112,7 @@ def _commit(lesson: Lesson, values: dict[str, Any], key: str) -> None:
         return
     controls.commit(int(said) if lesson.guess.kind == "number" else lesson.guess.options.index(said))
     if lesson.long:
-        answers.ask(lesson, values)
+        controls.ask(lesson, values)
 
 
 def _verdict(now: Settings, lesson: Lesson, answer: Answer) -> None:
@@ -121,7 +120,7 @@ def _verdict(now: Settings, lesson: Lesson, answer: Answer) -> None:
     if now.guess < 0:
         st.info(f"**{show.plain(answer.shown)}**", icon=":material/monitoring:")
         return
-    guess = learn_settings.guessed(lesson, now.guess)
+    guess = page_settings.guessed(lesson, now.guess)
     if not controls.same_setting(now):
         said = f"{guess:g} {lesson.guess.unit}".strip() if isinstance(guess, float) else guess
         st.info(
@@ -148,7 +147,7 @@ def steps(now: Settings, lesson: Lesson, values: dict[str, Any], answer: Answer 
         if answer is not None:
             open_button(lesson.page, answer.settings, "open_real")
             if lesson.timed:
-                st.button("Measure again", key="measure_again", icon=":material/replay:", on_click=answers.ask, args=(lesson, values),
+                st.button("Measure again", key="measure_again", icon=":material/replay:", on_click=controls.ask, args=(lesson, values),
                           kwargs={"anew": True}, help="Figures of time differ a little from one measurement to the next.")  # fmt: skip
         if now.shown:
             st.button("Guess again", key="guess_again", icon=":material/casino:", on_click=controls.guess_again)

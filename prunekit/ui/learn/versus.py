@@ -22,7 +22,7 @@ from prunekit.ui.components import show
 from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Source
 from prunekit.ui.state import session
-from prunekit.ui.state.learn_settings import KEEPS
+from prunekit.ui.state.page_settings import KEEPS
 from prunekit.ui.state.settings import Settings
 
 MODEL, DATA = "digits_cnn", "digits"

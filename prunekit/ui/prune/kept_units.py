@@ -17,7 +17,7 @@ from prunekit.formatting import THIN, plural
 from prunekit.plots.channel_groups import tail
 from prunekit.pruning.structured.channel_groups import Group
 from prunekit.pruning.structured.plan import Plan
-from prunekit.ui.components import columns, show
+from prunekit.ui.components import show
 from prunekit.ui.components.group_changes import listed
 from prunekit.ui.prune.kept_weights import kept_indices, ranges
 from prunekit.ui.shared.cuts import View
@@ -126,11 +126,11 @@ def _table(rows: Sequence[Stay]) -> int:
     config = {
         "layers": column.TextColumn("Layers", width=240),
         "left": column.TextColumn("What stays", width=150),
-        "share": columns.share("Share", width=100),
+        "share": show.share("Share", width=100),
         "kept": column.TextColumn("Original indices"),
     }
     event = st.dataframe(
-        columns.in_percent(frame, "share"), column_config=config, hide_index=True,
+        show.in_percent(frame, "share"), column_config=config, hide_index=True,
         height="content" if len(rows) <= 11 else HIGH, key="staying",
         selection_mode="single-row-required", selection_default={"selection": {"rows": [0]}}, on_select="rerun",
         alt="What stays of each group, by original index",

@@ -9,15 +9,14 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.criteria.methods import CRITERIA
-from prunekit.evaluation.chance import chance_sentence
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import Evaluation, chance_sentence
 from prunekit.formatting import asked, count, percent, plural, reached, times
 from prunekit.plots.filters import ranked, strip
 from prunekit.plots.layer_bars import MOST_NAMED, by_layer
-from prunekit.plots.weight_threshold import cut
+from prunekit.plots.weight_histograms import cut
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import left_out, show, weight_bins
-from prunekit.ui.prune import losses
+from prunekit.ui.prune import one_layer
 from prunekit.ui.shared import cuts, data_cache, measuring
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
@@ -127,7 +126,7 @@ def pictures(now: Settings, loaded: Loaded, view: View) -> None:
         fig = by_layer(view.frame, what=view.what, dark=show.dark())
         with st.container(height=560 if 26 < len(view.frame) <= MOST_NAMED else "content", border=False):
             show.chart(fig, "by_layer", "", alt="Share kept and removed in each layer", on_select=_take_bar, selection_mode="points")
-        st.caption(losses.layers_caption(view.frame, view.what))
+        st.caption(one_layer.layers_caption(view.frame, view.what))
     with right:
         _focus(now, loaded, view)
 
@@ -223,8 +222,8 @@ def _channels(loaded: Loaded, view: View, name: str | None) -> None:
 
 def _strip_caption(view: View) -> str:
     """Say how the layers change shape."""
-    rows = view.frame[(view.frame["gone"] > 0) & ~losses.whole(view.frame)]
-    blocks = losses.with_blocks(view.frame)
+    rows = view.frame[(view.frame["gone"] > 0) & ~one_layer.whole(view.frame)]
+    blocks = one_layer.with_blocks(view.frame)
     if rows.empty:
         return blocks.strip() or "No channel is removed at this setting."
     row = rows.loc[rows["removed"].idxmax()]

@@ -10,10 +10,10 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.experiments.experiment import Bench, Keeper
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
-from prunekit.experiments.naming import pruned_run
 from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.run_list import pruned_run
 from prunekit.ui.classroom import rules
-from prunekit.ui.shared import job_sources, model_cache
+from prunekit.ui.shared import measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
@@ -23,7 +23,7 @@ def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None)
     home = board().store
     if home is None or data is None:
         return None
-    request = AccuracyRequest(*job_sources.names(now, loaded), spec, split="test")
+    request = AccuracyRequest(*measuring.names(now, loaded), spec, split="test")
     if not rules.asked(key_of("save", request.to_dict())):
         return None
     try:

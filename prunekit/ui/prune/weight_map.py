@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from prunekit.formatting import shape
 from prunekit.models.layers import weight_of
 from prunekit.plots.filter_tiles import colour_tiles, filter_tiles, kernel_tiles
-from prunekit.plots.mask_density import share_map
-from prunekit.plots.weight_pixels import parts, planes, weight_pixels
+from prunekit.plots.weight_pixels import parts, planes, share_map, weight_pixels
 from prunekit.ui.components import show
 from prunekit.ui.prune import kept_weights
 from prunekit.ui.prune.one_layer import Floats, Layer, layer_of

@@ -8,19 +8,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from prunekit.config.field_table import SCHEDULE, RecoveryFields
 from prunekit.config.fields import table
 from prunekit.config.recovery import Recovery
-from prunekit.config.recovery_fields import SCHEDULE, RecoveryFields
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.formatting import percent, plural
 from prunekit.plots.learning_curves import schedule_chart
 from prunekit.tasks.base import Task
-from prunekit.training.batchnorm import norms_left
-from prunekit.training.recalibration_gain import NO_NORMS
-from prunekit.training.schedule_preview import planned
+from prunekit.training.batchnorm import NO_NORMS, norms_left
+from prunekit.training.gradual import planned
 from prunekit.ui import routes
-from prunekit.ui.components import per_layer, setting_controls, show
+from prunekit.ui.components import left_out, setting_controls, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
@@ -44,7 +43,7 @@ def what_is_pruned(now: Settings, loaded: Loaded) -> None:
         st.markdown(f"**{words}**: {amount}" + (" of every block" if now.mode == "nm" else f" of {counted} removed{in_all}") + ".")
         routes.link("prune", "Change what is pruned")
     with show.slot():
-        per_layer.shown(now, loaded, link=False)
+        left_out.shown(now, loaded, link=False)
 
 
 def choices(now: Settings, loaded: Loaded, data: Data) -> None:

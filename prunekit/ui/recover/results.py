@@ -13,8 +13,7 @@ import streamlit as st
 from prunekit import evaluation
 from prunekit.config.recovery import Recovery
 from prunekit.data.dataset import Data
-from prunekit.evaluation.chance import chance_sentence
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import Evaluation, chance_sentence
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
@@ -25,11 +24,11 @@ from prunekit.plots.learning_curves import learning_curves, recovery_steps
 from prunekit.tasks.base import Task
 from prunekit.tasks.metrics import HIGHER
 from prunekit.tasks.wording import change_text
-from prunekit.training.recalibration_gain import NO_NORMS
+from prunekit.training.batchnorm import NO_NORMS
 from prunekit.training.result import Epoch
 from prunekit.ui.components import show
 from prunekit.ui.recover import options, quantising
-from prunekit.ui.shared import job_sources, measuring
+from prunekit.ui.shared import measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state.settings import Settings
 
@@ -38,7 +37,7 @@ EPOCHS = ["epoch", "loss", "train_quality", "value", "low", "high", "sparsity", 
 
 def request_of(now: Settings, loaded: Loaded, data: Data, recovery: Recovery) -> AccuracyRequest:
     """Return what is asked of the core: stages are judged by validation samples, where there are some."""
-    model, of_data = job_sources.lend(now, loaded, data)
+    model, of_data = measuring.lend(now, loaded, data)
     split = "validation" if data.validation is not None else "test"
     return AccuracyRequest(model, of_data, now.spec(loaded.every), recovery, split)
 

@@ -9,7 +9,7 @@ from prunekit.config.choices import default_scope, drawn_criteria_of
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError, StoreError
-from prunekit.evaluation.chance import chance_sentence
+from prunekit.evaluation.quality import chance_sentence
 from prunekit.evaluation.sensitivity.drop_curves import drop_curves, fragile
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.experiments.jobs import board
@@ -26,7 +26,7 @@ from prunekit.tasks.wording import capital, loss_text, lost_of, worse_by
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import setting_controls, show
-from prunekit.ui.shared import allowed_loss, job_sources, measuring
+from prunekit.ui.shared import allowed_loss, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
@@ -74,7 +74,7 @@ def request_of(now: Settings, loaded: Loaded, data: Data) -> SensitivityRequest:
     criterion = now.criterion if now.criterion in drawn_criteria_of(mode) else "l1"
     spec = PruneSpec(mode=mode, criterion=criterion, scope=default_scope(mode), seed=now.seed, samples=now.samples)
     split = "validation" if data.validation is not None else "test"
-    model, of_data = job_sources.lend(now, loaded, data)
+    model, of_data = measuring.lend(now, loaded, data)
     images = 0 if now.measured_images >= len(getattr(data, split)) else now.measured_images
     return SensitivityRequest(model, of_data, spec, split, images)
 

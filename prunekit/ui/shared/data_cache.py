@@ -8,8 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from prunekit import config, data, models
-from prunekit.config.folders import data_folder
-from prunekit.config.ids import DataId
+from prunekit.config.ids import DataId, data_folder
 from prunekit.config.registered import data_for
 from prunekit.data.dataset import Data, Split, TensorSplit
 from prunekit.errors import DataError, PrunekitError

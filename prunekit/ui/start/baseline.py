@@ -8,7 +8,7 @@ from prunekit.config.fields import table
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.chance import chance_sentence
+from prunekit.evaluation.quality import chance_sentence
 from prunekit.formatting import count, percent, plural, size
 from prunekit.tasks.base import Task
 from prunekit.tasks.classification import Classification

@@ -19,8 +19,7 @@ from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
-from prunekit.ui.state.address import CODECS
-from prunekit.ui.state.field_codecs import MOST_CLASSES
+from prunekit.ui.state.address import CODECS, MOST_CLASSES
 from prunekit.ui.state.settings import Settings
 
 FORMS = {

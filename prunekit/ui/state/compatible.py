@@ -13,7 +13,7 @@ from prunekit.config.fields import table
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
-from prunekit.ui.state import learn_settings
+from prunekit.ui.state import page_settings
 from prunekit.ui.state.curve import Curve
 from prunekit.ui.state.settings import PLAIN, Settings
 
@@ -104,15 +104,15 @@ def _curves(now: Settings) -> Changes:
 
 def _lesson(now: Settings) -> Changes:
     """Drop what does not belong to the lesson in view."""
-    lesson = learn_settings.lesson_at(now.lesson)
+    lesson = page_settings.lesson_at(now.lesson)
     for field in ("knobs", "asked"):
         try:
-            learn_settings.read(lesson, getattr(now, field))
+            page_settings.read(lesson, getattr(now, field))
         except PrunekitError:
             yield field, (), f"`{field}` does not belong to lesson {lesson.number}; its controls stand at their start."
     try:
         if now.guess >= 0:
-            learn_settings.guessed(lesson, now.guess)
+            page_settings.guessed(lesson, now.guess)
     except PrunekitError:
         yield "guess", -1, f"`guess` is not an answer to lesson {lesson.number}; it was left out."
 

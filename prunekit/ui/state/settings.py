@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from prunekit.config.field_table import SHARED_OUT, GoalFields, PruneFields, RecoveryFields, SamplingFields, TimingFields
 from prunekit.config.fields import again, setting, table
 from prunekit.config.ids import DataId
-from prunekit.config.measuring_fields import GoalFields, SamplingFields, TimingFields
-from prunekit.config.pruning_fields import SHARED_OUT, PruneFields
 from prunekit.config.recovery import Recovery
-from prunekit.config.recovery_fields import RecoveryFields
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.ui.state import codecs, curve
-from prunekit.ui.state.compare_settings import Compared
 from prunekit.ui.state.curve import Curve
-from prunekit.ui.state.learn_settings import Learned
+from prunekit.ui.state.page_settings import Compared, Learned
 
 DEFAULT_MODEL = "digits_cnn"
 SHELVES = ("sample", "torchvision", "own")

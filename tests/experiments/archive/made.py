@@ -9,10 +9,9 @@ from pathlib import Path
 
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
-from prunekit.experiments.archive.assembling import assemble, complete
+from prunekit.experiments.archive.assembling import assemble, complete, pack
 from prunekit.experiments.archive.gathering import gather
 from prunekit.experiments.archive.manifest import MANIFEST
-from prunekit.experiments.archive.writer import pack
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.store import RunStore

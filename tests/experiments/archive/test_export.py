@@ -15,7 +15,7 @@ from prunekit.cli import main
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.experiments.archive import exporting, forms, proving
+from prunekit.experiments.archive import exporting, proving
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
@@ -281,7 +281,7 @@ def noise(model):
 
 def test_on_the_command_line(kept, home, tmp_path, capsys, monkeypatch):
     run = run_of(kept, "digits_mlp", PruneSpec(sparsity=0.4))
-    monkeypatch.setattr(exporting, "make_forms", lambda *_: {name: {"error": "not now", "batch": 0} for name in forms.FORMS})
+    monkeypatch.setattr(exporting, "make_forms", lambda *_: {name: {"error": "not now", "batch": 0} for name in exporting.FORMS})
     assert main(["export", run[:10], "--out", str(tmp_path / "it.zip"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["run"] == run and told["bytes"] == (tmp_path / "it.zip").stat().st_size

@@ -10,7 +10,7 @@ import numpy as np
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.experiments.archive.manifest import RESULT
 from prunekit.experiments.archive.repeating import Repeated, _compared
-from prunekit.experiments.archive.reported_metrics import stated_in
+from prunekit.experiments.archive.result_file import stated_in
 from prunekit.experiments.records import Measurement
 from prunekit.tasks import task
 from prunekit.tasks.observations import Observations

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from prunekit.evaluation.progress import Cancelled, Progress
-from prunekit.experiments.archive import exporting, forms
+from prunekit.experiments.archive import exporting
+from prunekit.experiments.archive.assembling import draft, is_archive, pack
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.manifest import LOADER, MOST_RATIO, ArchiveError
 from prunekit.experiments.archive.reader import read_manifest
-from prunekit.experiments.archive.writer import draft, is_archive, pack
 from prunekit.experiments.archive.zip_entries import SMALL
 from tests.experiments.archive.made import files_of, plain
 
@@ -82,7 +82,7 @@ def test_no_space_left_is_said_in_plain_words(folder, target, monkeypatch, faili
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(f"prunekit.experiments.archive.writer.{failing}", full)
+    monkeypatch.setattr(f"prunekit.experiments.archive.assembling.{failing}", full)
     with pytest.raises(ArchiveError, match="No space left on device"), draft(target) as part:
         pack(folder, part)
     monkeypatch.undo()
@@ -116,7 +116,7 @@ def test_an_older_archive_is_replaced_and_anything_else_is_left_alone(folder, ta
 @pytest.fixture
 def quick(monkeypatch):
     """No exporter, and no process."""
-    monkeypatch.setattr(exporting, "make_forms", lambda *_: {name: {"error": "not now", "batch": 0} for name in forms.FORMS})
+    monkeypatch.setattr(exporting, "make_forms", lambda *_: {name: {"error": "not now", "batch": 0} for name in exporting.FORMS})
     return monkeypatch
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prunekit.experiments.jobs.board import Board
-from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.jobs.kinds import KINDS
+from prunekit.experiments.jobs.job import KINDS, Job
 from prunekit.experiments.store import RunStore
 
 SOON = 60.0

@@ -14,8 +14,7 @@ import pytest
 from prunekit.errors import ModelError, PrunekitError
 from prunekit.experiments.jobs import job
 from prunekit.experiments.jobs.board import Board, key_of
-from prunekit.experiments.jobs.job import Job, workers
-from prunekit.experiments.jobs.kinds import KINDS
+from prunekit.experiments.jobs.job import KINDS, Job, workers
 from prunekit.experiments.jobs.queue import MOST_FINISHED
 from prunekit.experiments.store import RunStore
 

@@ -15,8 +15,7 @@ import pytest
 from prunekit.config.ids import DataId, ModelId
 from prunekit.experiments.job_rows import STALE_S
 from prunekit.experiments.jobs.board import Board, key_of
-from prunekit.experiments.jobs.job import Job
-from prunekit.experiments.jobs.kinds import KINDS
+from prunekit.experiments.jobs.job import KINDS, Job
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.store import RunStore
 from tests.experiments.jobs.another import Server, context

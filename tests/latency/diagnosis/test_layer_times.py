@@ -15,8 +15,7 @@ import prunekit
 from prunekit.errors import LatencyError
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.latency.diagnosis.explain import TITLES
-from prunekit.latency.diagnosis.layer_capture import capture, layers_of
-from prunekit.latency.diagnosis.layer_runtimes import RUNTIMES, prepare
+from prunekit.latency.diagnosis.layer_capture import RUNTIMES, capture, layers_of, prepare
 from prunekit.latency.diagnosis.layer_times import LayerTimes, diagnose, layer_times
 from prunekit.latency.diagnosis.machine_limits import MOST, SMALLEST, machine_of, probes, sizes
 from prunekit.latency.diagnosis.worker import WORK
