@@ -35,6 +35,9 @@ class Live(Sequence[str]):
     def __getitem__(self, index: Any) -> Any:
         return self._now()[index]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
     def __len__(self) -> int:
         return len(self._now())
 

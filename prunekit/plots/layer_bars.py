@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from prunekit.formatting import percent, short
 from prunekit.plots import light_figure, theme
 
-Sides = tuple[pd.Series, pd.Series]
+Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 MOST_NAMED = 40  # beyond this many layers bars stand upright and names show on hovering
 THICK = 0.78  # of the room of a row that a bar takes
@@ -39,16 +41,19 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
         A click on a bar gives the layer's index in ``customdata[0]``.
     """
     flat = len(frame) <= MOST_NAMED
-    fed = frame["inputs"] if "inputs" in frame else pd.Series(0.0, index=frame.index)
-    stays, lost = 1 - frame["removed"], bool((fed > 0).any())
+    gone = frame["removed"].to_numpy()
+    fed = frame["inputs"].to_numpy() if "inputs" in frame else np.zeros(len(frame))
+    stays, lost = 1 - gone, bool((fed > 0).any())
     kept, removed, unfed = theme.KEPT, theme.removed(dark, 0.6), theme.removed(dark, 0.28)
-    colours = [kept if ticked else theme.fade(theme.dense(dark), 0.45) for ticked in frame["ticked"]]
+    pale = theme.fade(theme.dense(dark), 0.45)
+    colours = [kept if ticked else pale for ticked in frame["ticked"]]
+    seen, nothing = _seen(frame, what, flat), np.zeros(len(frame))
     traces = [
-        _boxes(frame, "kept", (0 * stays, stays), (0 * fed, 1 - fed), colours, what, flat),
-        _boxes(frame, "removed", (stays, frame["removed"]), (0 * fed, 0 * fed + 1), removed, what, flat),
+        _boxes("kept", (nothing, stays), (nothing, 1 - fed), colours, seen, flat),
+        _boxes("removed", (stays, gone), (nothing, nothing + 1), removed, seen, flat),
     ]
     if lost:
-        traces.append(_boxes(frame, "inputs lost", (0 * stays, stays), (1 - fed, fed), unfed, what, flat))
+        traces.append(_boxes("inputs lost", (nothing, stays), (1 - fed, fed), unfed, seen, flat))
     traces.append(_requested(frame, flat, dark))
     if "cap" in frame and frame["cap"].notna().any():
         traces.append(_capped(frame, flat, dark))
@@ -66,23 +71,31 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     )
 
 
-def _boxes(  # noqa: PLR0917 (what, where and how it looks)
-    frame: pd.DataFrame, name: str, along: Sides, across: Sides, colour: Any, what: str, flat: bool
+def _seen(frame: pd.DataFrame, what: str, flat: bool) -> dict[str, Any]:
+    """Return what all parts of a layer's matrix share: its name, and what hovering says."""
+    data = [frame.index, frame["gone"], frame["all"], *(frame[name].map(percent) for name in ("removed", "inputs") if name in frame)]
+    hover = f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]}})"
+    return {
+        "y" if flat else "x": frame["name"],
+        "customdata": list(zip(*data, strict=True)),
+        "hovertemplate": hover + ("<br>%{customdata[4]} of its inputs lost" if "inputs" in frame else "") + "<extra></extra>",
+    }
+
+
+def _boxes(  # noqa: PLR0917 (where and how it looks)
+    name: str, along: Sides, across: Sides, colour: Any, seen: dict[str, Any], flat: bool
 ) -> dict[str, Any]:
     """Return a part of every layer's matrix: from where and how far along the bar (outputs) and across it (inputs)."""
     (base, length), (start, share) = along, across
-    data = [frame.index, frame["gone"], frame["all"], *(frame[name].map(percent) for name in ("removed", "inputs") if name in frame)]
-    hover = f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]}})"
     return light_figure.bar(
-        **_xy(length, frame["name"], flat),
+        **{"x" if flat else "y": length},
         **({"orientation": "h"} if flat else {}),
-        base=list(base),
-        offset=list(THICK * (start - 0.5)),
-        width=list(THICK * share),
+        **seen,
+        base=base.tolist(),
+        offset=(THICK * (start - 0.5)).tolist(),
+        width=(THICK * share).tolist(),
         name=name,
         marker={"color": colour, "line": {"width": 0}},
-        customdata=list(zip(*data, strict=True)),
-        hovertemplate=hover + ("<br>%{customdata[4]} of its inputs lost" if "inputs" in frame else "") + "<extra></extra>",
         showlegend=False,
     )
 

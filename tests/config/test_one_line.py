@@ -7,17 +7,19 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LINES = {
-    "prunekit/config/field_table.py": (
+LINES = (
+    (
+        "prunekit/config/field_table.py",
         "    batch_size: int = setting(128,",
         '    warmup: int = setting(0, Whole(0, (0, 50)), "Warm-up", "epochs in which the learning rate rises first", when=TUNED)\n',
     ),
-    "prunekit/config/field_table.py": (
+    (
+        "prunekit/config/field_table.py",
         "    samples: int = setting(",
         '    ties: str = setting("index", OneOf({"index": "First", "last": "Last"}), "Ties", "which equal scores go", when=STRUCTURED)\n'
         '    parts: tuple[str, ...] | None = setting(None, Names("part"), "Parts", "parts to look at", usual="all")\n',
     ),
-}
+)
 LOOK = """
 import contextlib, io, sys
 
@@ -86,7 +88,7 @@ def test_a_field_of_one_line_is_everywhere(tmp_path):
     for part in ("prunekit", "pages", "docs/charts", ".streamlit"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "app.py", tmp_path)
-    for file, (before, line) in LINES.items():
+    for file, before, line in LINES:
         text = (tmp_path / file).read_text(encoding="utf-8")
         assert text.count(before) == 1
         (tmp_path / file).write_text(text.replace(before, line + before), encoding="utf-8")

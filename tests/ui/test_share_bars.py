@@ -26,7 +26,7 @@ def bars(path):
 def test_every_bar_of_a_share_goes_from_nothing_to_all():
     """All are made in one place, which writes them as :func:`prunekit.formatting.percent` does."""
     [(name, bar)] = [(path.name, bar) for path in SOURCES for bar in bars(path)]
-    assert name == "columns.py" and (bar["min_value"], bar["max_value"]) == ("0", "100")
+    assert name == "show.py" and (bar["min_value"], bar["max_value"]) == ("0", "100")
     assert show.share("Share")["type_config"]["format"] % 12.345 == percent(0.12345)
     assert list(show.in_percent(pd.DataFrame({"share": [0.5]}), "share")["share"]) == [50]
 

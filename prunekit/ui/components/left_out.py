@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import pandas as pd
 import streamlit as st
@@ -125,12 +126,10 @@ def expander(modules: Sequence[Skipped], params: int) -> None:
     out = sum(module.parameters for module in modules)
     title = f"What takes no part: {plural(len(modules), 'module')}, {percent(out / params)} of all parameters"
     with st.expander(title, icon=":material/remove_selection:"):
-        frame = pd.DataFrame(grouped(modules), columns=["module", "type", "params", "why"])
-        frame["type"] = frame["type"].map(kind)
-        frame.insert(3, "share", frame["params"] / params)
+        frame = _table(tuple(modules), params)
         column = st.column_config
         st.dataframe(
-            show.in_percent(frame, "share"), hide_index=True, height="content" if len(frame) <= 10 else 390,
+            frame, hide_index=True, height="content" if len(frame) <= 10 else 390,
             alt="Modules that take no part, and why",
             column_config={
                 "module": column.TextColumn("Module"),
@@ -140,6 +139,15 @@ def expander(modules: Sequence[Skipped], params: int) -> None:
                 "why": column.TextColumn("Why", width="large"),
             },
         )  # fmt: skip
+
+
+@lru_cache(24)
+def _table(modules: tuple[Skipped, ...], params: int) -> pd.DataFrame:
+    """Return the rows that are listed; the same at every move of a slider."""
+    frame = pd.DataFrame(grouped(modules), columns=["module", "type", "params", "why"])
+    frame["type"] = frame["type"].map(kind)
+    frame.insert(3, "share", frame["params"] / params)
+    return show.in_percent(frame, "share")
 
 
 def of_layers(loaded: Loaded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import streamlit as st
 
@@ -109,6 +110,7 @@ def _about(name: str) -> str:
     return f"- **{found.title}**: {_literal(found.formula)} ({found.source}). {found.advice}"
 
 
+@lru_cache(64)
 def _literal(formula: str) -> str:
     """Return a formula without Markdown's meanings of its signs."""
     return "".join("\\" + sign if sign in "\\`*_[]<>$#~|:" else sign for sign in formula)

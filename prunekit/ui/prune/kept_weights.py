@@ -27,8 +27,9 @@ def ranges(indices: Iterable[int]) -> str:
         In any order; each counts once.
     """
     numbers = np.unique(np.fromiter(indices, dtype=np.int64))
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1) if numbers.size else []
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    gaps = np.flatnonzero(np.diff(numbers) > 1)
+    runs = zip(numbers[np.r_[0, gaps + 1]].tolist(), numbers[np.r_[gaps, -1]].tolist(), strict=True) if numbers.size else ()
+    return ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in runs)
 
 
 def outputs(kept: Bools) -> Bools:

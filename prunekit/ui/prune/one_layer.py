@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,42 +33,38 @@ def layers_caption(frame: pd.DataFrame, what: str) -> str:
     what : str
         ``weights`` or ``channels``: what is counted.
     """
-    rows = frame[frame["ticked"] & ~whole(frame)]
-    blocks, fed = with_blocks(frame), _inputs(frame)
-    if not rows["gone"].sum():
+    every = list(frame.itertuples())
+    rows = [row for row in every if row.ticked and row.after[0]]
+    blocks, fed = with_blocks(frame), _inputs(every)
+    if not any(row.gone for row in rows):
         return f"{blocks}{fed}".strip() or "Nothing is removed at this setting."
-    grey = int((~frame["ticked"]).sum())
+    grey = sum(not row.ticked for row in every)
     end = fed + blocks + (f" Grey: {plural(grey, 'layer')} not ticked." if grey else "") + _held(rows)
-    end += " Click a bar to look at its layer." if len(frame) > 1 else ""
-    most, least = rows.loc[rows["removed"].idxmax()], rows.loc[rows["removed"].idxmin()]
+    end += " Click a bar to look at its layer." if len(every) > 1 else ""
+    most, least = max(rows, key=attrgetter("removed")), min(rows, key=attrgetter("removed"))
     if len(rows) == 1:
-        return f"**{most['name']}** loses {percent(most['removed'])} of its {what}.{end}"
-    if math.isclose(float(most["removed"]), float(least["removed"]), abs_tol=0.01):
-        who = "Every layer loses" if len(rows) == len(frame) else f"{plural(len(rows), 'layer')} lose"
-        return f"{who} about {percent(most['removed'])} of {'its' if len(rows) == len(frame) else 'their'} {what}.{end}"
-    return (
-        f"**{most['name']}** loses most ({percent(most['removed'])} of its {what}), **{least['name']}** least "
-        f"({percent(least['removed'])}).{end}"
-    )
+        return f"**{most.name}** loses {percent(most.removed)} of its {what}.{end}"
+    if math.isclose(float(most.removed), float(least.removed), abs_tol=0.01):
+        who = "Every layer loses" if len(rows) == len(every) else f"{plural(len(rows), 'layer')} lose"
+        return f"{who} about {percent(most.removed)} of {'its' if len(rows) == len(every) else 'their'} {what}.{end}"
+    return f"**{most.name}** loses most ({percent(most.removed)} of its {what}), **{least.name}** least ({percent(least.removed)}).{end}"
 
 
-def _inputs(frame: pd.DataFrame) -> str:
+def _inputs(rows: Sequence[Any]) -> str:
     """Say which layers lose inputs, and which of them nothing else."""
-    if "inputs" not in frame:
-        return ""
-    fed = frame[(frame["inputs"] > 0) & ~whole(frame)]
-    only, both = fed[fed["gone"] == 0], fed[fed["gone"] > 0]
+    fed = [row for row in rows if getattr(row, "inputs", 0) > 0 and row.after[0]]
+    only, both = [row for row in fed if not row.gone], [row for row in fed if row.gone]
     text = ""
-    if len(only):
-        top = only.loc[only["inputs"].idxmax()]
-        share, which = percent(top["inputs"]), "which the layers before no longer deliver"
-        some = f"{plural(len(only), 'layer')} lose only inputs, **{top['name']}** most ({share}), {which}"
-        text += f" {some}." if len(only) > 1 else f" **{top['name']}** loses only inputs, {share} of them, {which}."
-    if len(both):
-        top = both.loc[both["inputs"].idxmax()]
-        share = percent(top["inputs"])
-        some = f"{plural(len(both), 'layer')} lose both outputs and inputs, **{top['name']}** most inputs ({share})"
-        text += f" {some}." if len(both) > 1 else f" **{top['name']}** loses inputs, too ({share})."
+    if only:
+        top = max(only, key=attrgetter("inputs"))
+        share, which = percent(top.inputs), "which the layers before no longer deliver"
+        some = f"{plural(len(only), 'layer')} lose only inputs, **{top.name}** most ({share}), {which}"
+        text += f" {some}." if len(only) > 1 else f" **{top.name}** loses only inputs, {share} of them, {which}."
+    if both:
+        top = max(both, key=attrgetter("inputs"))
+        share = percent(top.inputs)
+        some = f"{plural(len(both), 'layer')} lose both outputs and inputs, **{top.name}** most inputs ({share})"
+        text += f" {some}." if len(both) > 1 else f" **{top.name}** loses inputs, too ({share})."
     return f"{text} A bar is a layer's matrix: outputs along it, inputs across." if text else ""
 
 
@@ -80,9 +79,9 @@ def with_blocks(frame: pd.DataFrame) -> str:
     return f" {plural(gone, 'layer')} {'goes' if gone == 1 else 'go'} with whole blocks." if gone else ""
 
 
-def _held(rows: pd.DataFrame) -> str:
+def _held(rows: Sequence[Any]) -> str:
     """Say which layers their cap holds: not one weight or channel more could go."""
-    names = [str(row.name) for row in rows.itertuples() if row.gone + 1 > row.cap * row.all]
+    names = [str(row.name) for row in rows if row.gone + 1 > row.cap * row.all]
     if not names:
         return ""
     return (
