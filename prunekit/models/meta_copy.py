@@ -74,6 +74,7 @@ def meta_copy(model: nn.Module) -> nn.Module:
 
 
 AS_IT_IS = {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device}
+EMPTY = {dict, OrderedDict, set}
 
 
 def copied(model: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:
@@ -121,17 +122,29 @@ def _copied_value(value: Any, memo: dict[int, object]) -> Any:
         return memo[id(value)]
     if isinstance(value, Tensor) and not value.is_leaf:  # kept of a forward pass: what it comes of does not matter
         return memo.setdefault(id(value), value.detach().clone())
-    if kind in {OrderedDict, set} and not value:
+    if kind in EMPTY and not value:
         return memo.setdefault(id(value), kind())
     if kind is dict and all(type(key) is str for key in value):
-        new: dict[str, Any] = {}
-        memo[id(value)] = new
-        new.update((key, _copied_value(part, memo)) for key, part in value.items())
-        return new
+        return _copied_table(value, memo)
     for _, tensor in named_tensors(value, ""):
         if not tensor.is_leaf:
             memo.setdefault(id(tensor), tensor.detach().clone())
     return deepcopy(value, memo)
+
+
+def _copied_table(table: dict[str, Any], memo: dict[int, object]) -> dict[str, Any]:
+    """Return a deep copy of a table, in which most values of a module are numbers and empty tables."""
+    new: dict[str, Any] = {}
+    memo[id(table)] = new
+    for key, value in table.items():
+        kind = type(value)
+        if kind in AS_IT_IS:
+            new[key] = value
+        elif kind in EMPTY and not value and id(value) not in memo:
+            new[key] = memo[id(value)] = kind()
+        else:
+            new[key] = _copied_value(value, memo)
+    return new
 
 
 @contextmanager

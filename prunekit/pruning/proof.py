@@ -22,9 +22,9 @@ from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import tensors_of
 from prunekit.models.probe import rounding
 from prunekit.pruning.masked_reference import reference
-from prunekit.pruning.proof_inputs import SEED, fresh, randomise, repeatable, smallest
+from prunekit.pruning.proof_inputs import SEED, at_once, fresh, randomise, repeatable, smallest
 from prunekit.pruning.structured.plan import Removal
-from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of
+from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of, state_of
 from prunekit.pruning.structured.trace_errors import place
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import answer
@@ -97,31 +97,30 @@ def zeroed(model: nn.Module, plan: Removal) -> nn.Module:
 
 
 def _zero(model: nn.Module, plan: Removal, value: float = 0.0) -> None:
-    """Set what goes to zero, or what is zero to about another value, in place."""
-    with torch.no_grad():
-        for name, keeps in by_tensor(plan.masks).items():
-            module, attribute = owner_of(model, name)
-            _set(getattr(module, attribute), keeps, value)
-        for name in plan.blocks:  # a parameter without axes, such as one scale of a whole branch
-            for parameter in model.get_submodule(name).parameters():
-                parameter.fill_(value)
-
-
-def _set(tensor: Tensor, keeps: Keeps, value: float) -> None:
-    """Set what goes of a tensor to zero, or what is zero to about another value, in place.
+    """Set what goes to zero, or what is zero to about another value, in place.
 
     Of finite numbers by a product or a sum over each axis, which is several times sooner than by a mask.
     """
-    for axis, keep in keeps.items():
-        view = [1] * tensor.dim()
-        view[axis] = -1
-        stays = torch.from_numpy(keep).to(tensor.device).view(view)
-        if not isinstance(tensor, nn.Parameter) or not tensor.is_floating_point():
-            tensor.masked_fill_(~stays, value)  # a mask may hold infinities
-        elif value:
-            tensor.add_(~stays * value)
-        else:
-            tensor.mul_(stays)
+    state = dict(state_of(model))
+    numbers, factors = list[Tensor](), list[Tensor]()
+    with torch.no_grad():
+        for (name, axis), keep in plan.masks.items():
+            tensor = state[name]
+            view = [1] * tensor.dim()
+            view[axis] = -1
+            stays = torch.from_numpy(keep).to(tensor.device).view(view)
+            if isinstance(tensor, nn.Parameter) and tensor.is_floating_point():
+                numbers.append(tensor)
+                factors.append(stays)
+            else:
+                tensor.masked_fill_(~stays, value)  # a mask may hold infinities
+        if numbers and value:
+            torch._foreach_add_(numbers, [~stays for stays in factors], alpha=value)
+        elif numbers:
+            torch._foreach_mul_(numbers, factors)
+        for name in plan.blocks:  # a parameter without axes, such as one scale of a whole branch
+            for parameter in model.get_submodule(name).parameters():
+                parameter.fill_(value)
 
 
 def _amplify(model: nn.Module, plan: Removal, factor: float) -> None:
@@ -168,15 +167,24 @@ class _Way:
         Whether each pass starts from the same state and draws the same random numbers.
     like_own : bool
         Whether the random weights are of the size of the model's own.
+    channels_last : bool
+        Whether convolutions have their channels last: soonest, but a view of what comes out may not exist then.
     """
 
     kind: torch.dtype | None = torch.float32
     repeatable: bool = False
     like_own: bool = False
+    channels_last: bool = False
 
 
-PLAIN = _Way()
-WAYS = (PLAIN, _Way(repeatable=True), _Way(torch.float64, repeatable=True, like_own=True), _Way(None, repeatable=True, like_own=True))
+QUICK, PLAIN = _Way(channels_last=True), _Way()
+WAYS = (
+    QUICK,
+    PLAIN,
+    _Way(repeatable=True),
+    _Way(torch.float64, repeatable=True, like_own=True),
+    _Way(None, repeatable=True, like_own=True),
+)
 FAR = 0.01  # by so much rounding never differs,
 LARGE = 1e6  # unless values grow beyond this, as those of models that multiply their branches do
 
@@ -220,7 +228,8 @@ def prove(
     """
     own: _ItsOwn | None = None
     failed: Proof | ProofError | None = None
-    for way in WAYS:
+    convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    for way in WAYS if convolves else WAYS[1:]:
         trial = _Trial(model, plan, surgery, (seed, batch, samples), way)
         try:
             proof = trial.carry_out()
@@ -229,13 +238,13 @@ def prove(
             continue
         except ProofError as error:
             failed = error
-            if not trial.uneven():
+            if way is not QUICK and not trial.uneven():
                 raise
             continue
-        if proof.passed or plan.empty or (way is not PLAIN and trial.uneven()):
+        if proof.passed or plan.empty or (way.repeatable and trial.uneven()):
             return trial.told(proof)
         failed = proof
-        if proof.max_relative_error > FAR and trial.largest < LARGE and not trial.uneven():
+        if way is not QUICK and proof.max_relative_error > FAR and trial.largest < LARGE and not trial.uneven():
             break
     if isinstance(failed, Proof):
         return failed
@@ -274,7 +283,7 @@ class _Trial:
 
     def _dense(self, seed: int) -> nn.Module:
         """Return a copy with other values."""
-        other = randomise(self.model, seed, like_own=self.way.like_own)
+        other = randomise(self.model, seed, like_own=self.way.like_own, channels_last=self.way.channels_last)
         return other if self.way.kind is None else other.to(self.way.kind)
 
     def _asked(self, model: nn.Module, x: Batch, plan: Removal | None = None) -> list[Tensor]:
@@ -293,6 +302,13 @@ class _Trial:
     def _first(self, dense: nn.Module, source: torch.Generator) -> tuple[Batch, list[Tensor]]:
         """Return an input that the dense model takes, and what it makes of it."""
         said = ""
+        if self.way is QUICK:
+            found = at_once(
+                dense, self.plan.graph, lambda shape: next(inputs_for(dense, shape, self.batch, source)).to(None, self.way.kind)
+            )
+            if found is not None and found[1] and _finite(found[1]):
+                self.x = found[0]
+                return found
         for shape in dict.fromkeys((smallest(self.model, self.plan.graph), self.plan.graph.input_shape)):
             for made in inputs_for(dense, shape, self.batch, source, self.samples):
                 x = made if self.way.kind is None else made.to(None, self.way.kind)
@@ -301,6 +317,8 @@ class _Trial:
                 except Exception as error:  # whatever a model's own code raises
                     lines = str(error).strip().splitlines() or [type(error).__name__]
                     said = said or f"stops in {place(error, dense)}: {lines[0].rstrip('.')}"
+                    if self.way is QUICK:
+                        break
                     continue
                 if before and _finite(before):
                     if not torch.equal(state, torch.get_rng_state()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,8 +15,10 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from prunekit.models.meta_copy import Seeing, copied, locating, meta_copy
 from prunekit.models.meta_operations import without_values
+from prunekit.models.outputs import tensors_of
 from prunekit.pruning.structured.axis_tracker import Call, Calls
 from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, answer, zeros
 
 SEED = 20_240_917
@@ -26,7 +28,7 @@ LOOKED_AT = 2**16  # values: of a larger parameter nobody asks whether all are p
 LEAST_CENTRE = 0.05
 
 
-def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False) -> nn.Module:
+def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False, channels_last: bool = False) -> nn.Module:
     """Return a copy whose every floating-point parameter and statistic is random.
 
     Weights have the standard deviation sqrt(1 / fan-in), so that activations neither explode nor die through a hundred layers (at twice the
@@ -41,11 +43,15 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False) -> 
         Of the noise.
     like_own : bool
         Give each tensor its own mean and deviation instead: for models that are made for small weights.
+    channels_last : bool
+        Lay weights of four axes out with the second one last, as torch convolves soonest.
     """
     # parameters are filled below: their values are not copied first
-    memo: dict[int, object] = {
-        id(p): nn.Parameter(torch.empty_like(p), requires_grad=False) for p in model.parameters() if p.is_floating_point()
-    }
+    memo: dict[int, object] = {}
+    for p in model.parameters():
+        if p.is_floating_point():
+            layout = torch.channels_last if channels_last and p.dim() == 4 else torch.preserve_format
+            memo[id(p)] = nn.Parameter(torch.empty_like(p, memory_format=layout), requires_grad=False)
     other, noise = copied(model, memo).eval(), _Noise(seed, sum(p.numel() for p in model.parameters()))
     done = set[int]()  # a parameter that several modules share is one
     with torch.no_grad():
@@ -91,7 +97,9 @@ class _Noise:
 
     def fill(self, tensor: Tensor, centre: float, spread: float) -> None:
         """Fill a tensor with values of a mean and a standard deviation."""
-        plain, half = tensor.is_cpu and tensor.is_contiguous() and tensor.dtype == torch.float32, spread * 3**0.5
+        half, last = spread * 3**0.5, tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+        tensor = tensor.permute(0, 2, 3, 1) if last else tensor
+        plain = tensor.is_cpu and tensor.is_contiguous() and tensor.dtype == torch.float32
         if plain and self.pool is not None:
             flat, place = tensor.view(-1), int(torch.randint(POOL, (), generator=self.source))
             for start in range(-place, flat.numel(), POOL):
@@ -178,6 +186,7 @@ class Repeatable(Seeing):
 
 LEAST_SIDE = 48  # fewer pixels a side are not looked for
 LEAST_MACS = 2**26  # below that the pass is over before a smaller one is found
+LAYOUT = frozenset({"view", "_unsafe_view", "clone", "as_strided_"})  # which of them flattening takes is the memory's matter
 _FOUND: WeakKeyDictionary[ChannelGraph, tuple[int, ...]] = WeakKeyDictionary()
 
 
@@ -199,6 +208,36 @@ def smallest(model: nn.Module, graph: ChannelGraph) -> tuple[int, ...]:
         meta = meta_copy(model) if candidates else model
         _FOUND[graph] = next((each for each in reversed(candidates) if _alike(meta, each, graph)), shape)
     return _FOUND[graph]
+
+
+def at_once(model: nn.Module, graph: ChannelGraph, inputs: Callable[[tuple[int, ...]], Batch]) -> tuple[Batch, list[Tensor]] | None:
+    """Return the smallest input there may be and what a model makes of it, if that pass itself runs the operations of its own size.
+
+    No copy without values is made and run to find that out: of a small model that takes longer than the pass.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With values.
+    graph : ChannelGraph
+        Of its couplings.
+    inputs : callable
+        ``shape of a sample -> Batch``.
+    """
+    shape, listing = graph.input_shape, _Listing()
+    candidates = [] if isinstance(shape, InputForm) or graph in _FOUND else list(_halved(shape))
+    if not candidates or sum(graph.macs.values()) < LEAST_MACS:
+        return None
+    try:
+        x = inputs(candidates[-1])
+        with torch.no_grad(), locating(model, listing.calls.enter), listing:
+            found = list(tensors_of(answer(model, x)).values())
+    except Exception:  # whatever it says of inputs of that size
+        return None
+    if any(operation not in LAYOUT for _, operation, _ in listing.made ^ graph.facts.records.keys()):
+        return None
+    _FOUND[graph] = candidates[-1]
+    return x, found
 
 
 def _halved(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

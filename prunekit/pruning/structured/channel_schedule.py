@@ -128,6 +128,10 @@ def ladder(graph: ChannelGraph, spec: PruneSpec, group: Group, scores: Scores, r
     open_to : ndarray of int
         Atoms of all groups that the setting may touch.
     """
+    if spec.round_to == group.multiple == 1 and not spec.capped:  # one at a time, on whatever layers each of them stands
+        free = np.flatnonzero(~np.isin(group.atoms, reserved))
+        order = free[np.argsort(scores[free], kind="stable")]
+        return Ladder(group, group.atoms[order], scores[order], np.arange(order.size + 1))
     shares = [_share(graph, spec, group, layer, open_to) for layer in group.layers]
     stands = np.stack([np.isin(group.atoms, share.atoms) for share in shares], 1)
     chunks = _chunks(group, scores, reserved, *_cells(stands, np.array([math.lcm(share.step, group.multiple) for share in shares])))

@@ -75,7 +75,8 @@ class RemovalOrder(ScoredGroups):
     @cached_property
     def stairs(self) -> Stairs:
         """The groups without an override, in the order in which they give."""
-        return Stairs.of(tuple(found for name, found in self.ladders.items() if name not in self.fixed), self.spec.scope, self.forms)
+        free = tuple(found for name, found in self.ladders.items() if name not in self.fixed)
+        return Stairs.of(free, self.spec.scope, self.forms if self.spec.scope == "isomorphic" else None)
 
     @cached_property
     def by_blocks(self) -> int:

@@ -27,10 +27,17 @@ def owner_of(model: nn.Module, name: str) -> tuple[nn.Module, str]:
 
 
 def sliced(tensor: Tensor, keeps: Mapping[int, Bools]) -> Tensor:
-    """Return a copy of a tensor with only the kept elements of some axes."""
+    """Return a copy of a tensor with only the kept elements of some axes, laid out as it is."""
+    last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+    places = (0, 3, 1, 2) if last else range(tensor.dim())
+    tensor = tensor.permute(0, 2, 3, 1) if last else tensor
     for axis, keep in keeps.items():
-        tensor = tensor.index_select(axis, torch.from_numpy(keep.nonzero()[0]).to(tensor.device))
-    return tensor.contiguous()
+        stays, place = torch.from_numpy(keep.nonzero()[0]).to(tensor.device), places[axis]
+        if 0 < place == tensor.dim() - 1:  # along the last axis of several this is what takes the least time
+            tensor = tensor.gather(place, stays.expand(*tensor.shape[:-1], -1))
+        else:
+            tensor = tensor.index_select(place, stays)
+    return tensor.contiguous().permute(0, 3, 1, 2) if last else tensor.contiguous()
 
 
 def by_tensor(masks: Mapping[Axis, Bools]) -> dict[str, dict[int, Bools]]:
@@ -69,7 +76,7 @@ def shrink(model: nn.Module, plan: Removal, *, consume: bool = False) -> nn.Modu
         If the plan does not fit the model.
     """
     keeps = by_tensor(plan.masks)
-    state = dict(_state(model))
+    state = dict(state_of(model))
     if not state.keys() >= keeps.keys():
         raise PruningError(f"the plan does not fit this model: it has no {min(keeps.keys() - state.keys())}")
     new = {block.name: stand_in(block.becomes) for block in plan.graph.blocks if block.name in plan.blocks}
@@ -92,7 +99,7 @@ def shrink(model: nn.Module, plan: Removal, *, consume: bool = False) -> nn.Modu
     return small
 
 
-def _state(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def state_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield parameters and buffers, tied ones once, under their first name."""
     yield from model.named_parameters()
     yield from model.named_buffers()
