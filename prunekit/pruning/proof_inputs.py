@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from prunekit.models.meta_copy import Seeing, copied, locating, meta_copy
-from prunekit.models.meta_operations import without_values
-from prunekit.pruning.structured.axis_tracker import Call, Calls
+from prunekit.models.meta_copy import Seeing, copied, meta_copy
+from prunekit.pruning.structured.block_dry_run import listed
 from prunekit.pruning.structured.channel_groups import ChannelGraph
-from prunekit.tasks.input_form import InputForm, answer, zeros
+from prunekit.tasks.input_form import InputForm
 
 SEED = 20_240_917
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -197,7 +196,7 @@ def smallest(model: nn.Module, graph: ChannelGraph) -> tuple[int, ...]:
     if graph not in _FOUND:
         candidates = list(_halved(shape))
         meta = meta_copy(model) if candidates else model
-        _FOUND[graph] = next((each for each in reversed(candidates) if _alike(meta, each, graph)), shape)
+        _FOUND[graph] = next((each for each in reversed(candidates) if listed(meta, each) == graph.facts.records.keys()), shape)
     return _FOUND[graph]
 
 
@@ -206,29 +205,3 @@ def _halved(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     while any(side // 2 >= LEAST_SIDE for side in shape[1:]):
         shape = (shape[0], *(side // 2 if side // 2 >= LEAST_SIDE else side for side in shape[1:]))
         yield shape
-
-
-def _alike(meta: nn.Module, shape: tuple[int, ...], graph: ChannelGraph) -> bool:
-    """Return whether a model runs the operations of its own size on another."""
-    listing, inputs = _Listing(), zeros(meta, shape, 2).to("meta")
-    try:
-        with torch.no_grad(), locating(meta, listing.calls.enter), listing:
-            answer(meta, inputs)
-    except Exception:  # whatever it says of inputs of that size
-        return False
-    return listing.made == graph.facts.records.keys()
-
-
-class _Listing(Seeing):
-    """Notes which operations run, of their shapes alone."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.calls = Calls()
-        self.made = set[Call]()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.is_inference_mode_enabled():
-            return self.outside_inference(func, args, kwargs)
-        self.made.add(self.calls.next(func.overloadpacket.__name__, args))
-        return without_values(func, args, kwargs or {})

@@ -7,13 +7,15 @@ so that what only trains (auxiliary heads) shrinks along.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.flop_counter import flop_registry
 
 from prunekit.errors import PruningError
@@ -21,10 +23,11 @@ from prunekit.models.attention.heads import adapter_of
 from prunekit.models.cost import count_on, macs_of
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
-from prunekit.models.outputs import tensors_of
-from prunekit.pruning.structured.axis_tracker import Call, Notes, Record, Tracker, numbers_in, tensors_in, unknown
-from prunekit.pruning.structured.block_dry_run import without_which_it_runs
+from prunekit.models.outputs import answers_of
+from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Record, Tracker, numbers_in, tensors_in, unknown
+from prunekit.pruning.structured.block_dry_run import listed, without_which_it_runs
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
+from prunekit.pruning.structured.input_forms import Form, forms_of
 from prunekit.pruning.structured.residual_blocks import Block, Blocks
 from prunekit.pruning.structured.rules import RULES
 from prunekit.pruning.structured.trace_errors import stopped
@@ -111,6 +114,8 @@ class Facts:
         Variables of the axes whose length an operation wants to be a multiple of a number.
     records : dict of Call to Record
         Every call in evaluation mode: what a smaller model's has to be like.
+    forms : tuple of (Form, Notes)
+        The further forms in which the model runs, traced along.
     """
 
     variables: Variables
@@ -128,6 +133,7 @@ class Facts:
     routes: tuple[tuple[Ids, int], ...]
     multiples: tuple[tuple[Ids, int], ...]
     records: dict[Call, Record]
+    forms: tuple[tuple[Form, Notes], ...] = ()
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -144,6 +150,7 @@ class _Watcher(Seeing):
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
         self.records: dict[Call, Record] = {}
+        self.first = True  # what is counted and compared is the pass of the example, in evaluation mode
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch.is_inference_mode_enabled():
@@ -167,7 +174,7 @@ class _Watcher(Seeing):
                 unknown(tracker, name, args, kwargs)
             else:
                 known(tracker, args, kwargs, out)
-        if tracker.notes is not None:
+        if self.first:
             self.blocks.see(packet, args, kwargs, out)
             made = tuple(map(tracker.axes, tensors_in(out)))
             self.records[tracker.call] = Record(tracker.calls.step, made, numbers_in(name, args, kwargs))
@@ -215,25 +222,52 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         _pass(meta, input_shape, tracker, watcher)
     count_on(model, meta, input_shape)
     offered = without_which_it_runs(meta, blocks.found, input_shape)
-    notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
-    if any(name not in watcher.seen for name, tensor in state.items() if isinstance(tensor, nn.Parameter)):
-        # a forward pass that wants targets while training stops here: what only runs there stays whole, below
-        with suppress(PruningError):
-            _pass(meta.train(), input_shape, tracker, watcher)
+    notes, watcher.first = tracker.notes, False
+    assert notes is not None
+    forms = tuple(_other_forms(model, meta, input_shape, tracker, watcher, notes))
     for (name, _), found in axes.items():
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
     for name, axis, reason in _closed(meta):
         variables.freeze(axes[name, axis], reason)
-    assert notes is not None
     products, splits = tuple(watcher.products), frozenset(tracker.splits)
     names = watcher.names
     outputs = {names[key]: found for key, (_, found) in tracker.made.items() if key in names}
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
-        *(tracker.lengths, tuple(tracker.heads), tuple(tracker.routes), tuple(tracker.multiples), watcher.records),
+        *(tracker.lengths, tuple(tracker.heads), tuple(tracker.routes), tuple(tracker.multiples), watcher.records, forms),
     )
+
+
+def _other_forms(  # noqa: PLR0917 (a pass, and what it is compared with)
+    model: nn.Module, meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watcher: _Watcher, notes: Notes
+) -> Iterator[tuple[Form, Notes]]:
+    """Yield the further forms in which a model runs: where it does something else in them, that is traced too."""
+    taken, usual = set[str](), _that_matter(meta, watcher.records)
+    trains_more = any(name not in watcher.seen for name, _ in meta.named_parameters())
+    for form in forms_of(model, input_shape, trains_more=trains_more):
+        if form.name in taken:
+            continue
+        with form.on(meta):
+            made = listed(meta, form.shape)
+            if made is None:  # a model that wants targets while training, for one: what only runs there stays whole
+                continue
+            taken.add(form.name)
+            if _that_matter(meta, made) == usual:
+                if not form.training:
+                    yield form, notes
+                continue
+            tracker.notes, tracker.calls = Notes(), Calls()
+            with suppress(PruningError):
+                _pass(meta, form.shape, tracker, watcher)
+                yield form, tracker.notes
+
+
+def _that_matter(meta: nn.Module, calls: Iterable[Call]) -> set[Call]:
+    """Return calls without those of norms and dropout, which do the same to channels in training as elsewhere."""
+    left_out = {name for name, module in meta.named_modules() if isinstance(module, (_NormBase, _DropoutNd))}
+    return {call for call in calls if call[0] not in left_out}
 
 
 def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
@@ -267,7 +301,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
             out = answer(meta, batch)
     except Exception as error:
         raise stopped(error, meta, input_shape) from error
-    outputs = list(tensors_of(out).values())
+    outputs = answers_of(out)
     if not outputs:
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
     tracker.calls.enter("")
