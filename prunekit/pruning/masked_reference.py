@@ -54,8 +54,7 @@ class _Reference(Seeing):
         found = list(args)
         for place, axis, ids in self.notes.inputs.get(call, ()):
             found[place] = _without(found[place], axis, self.gone(ids))
-        if call in self.notes.statistics:
-            axis, ids = self.notes.statistics[call]
+        for axis, ids in self.notes.statistics.get(call, ()):
             found[0] = found[0].index_select(axis, (~self.gone(ids)).nonzero()[:, 0].to(found[0].device))
         if call in self.notes.choices:
             axis, ids = self.notes.choices[call]
@@ -170,7 +169,7 @@ def zeroes_do(plan: Removal, notes: Notes | None = None) -> bool:
     """Return whether zeroing what goes is all that tells the dense model from the smaller one: no norm is over it, for one."""
     notes = notes or plan.graph.facts.notes
     looked_at = [ids for ids, _ in notes.norms.values()]
-    looked_at += [ids for _, ids in (*notes.statistics.values(), *notes.choices.values())]
+    looked_at += [ids for _, ids in notes.choices.values()]
     looked_at += [ids for found in notes.inputs.values() for _, _, ids in found]
-    looked_at += [ids for found in notes.outputs.values() for _, ids in found]
+    looked_at += [ids for found in (*notes.outputs.values(), *notes.statistics.values()) for _, ids in found]
     return not any(plan.gone[plan.graph.solution.label[ids]].any() for ids in looked_at)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, ProofError
+from prunekit.models.branches import Along
 from prunekit.models.inputs import inputs_for
 from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import answers_of
@@ -29,7 +30,7 @@ from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of
 from prunekit.pruning.structured.trace_errors import place
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import InputForm, answer
+from prunekit.tasks.input_form import AROUND, InputForm, answer
 
 TOLERANCE = 1e-4
 LEAST_CHANGE = 0.01
@@ -295,6 +296,8 @@ class _Trial:
     def _dense(self, seed: int) -> nn.Module:
         """Return a copy with other values."""
         other = randomise(self.model, seed, like_own=self.way.like_own)
+        if self.plan.graph.facts.path is not None:  # on random weights it might take another branch than the one that was seen
+            other.__dict__[AROUND] = Along(self.plan.graph.facts.path)
         return other if self.way.kind is None else other.to(self.way.kind)
 
     def _other_forms(self, dense: nn.Module, plan: Removal) -> Iterator[tuple[Form, Batch, list[Tensor]]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from prunekit.models.meta_copy import Seeing, copied, meta_copy
+from prunekit.models.wrappers import exact
 from prunekit.pruning.structured.block_dry_run import listed
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.tasks.input_form import InputForm
@@ -30,7 +31,7 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False) -> 
 
     Weights have the standard deviation sqrt(1 / fan-in), so that activations neither explode nor die through a hundred layers (at twice the
     variance a deep residual network reaches 1e8, and float32 no longer tells right from wrong); norms and statistics are far from neutral.
-    What is positive stays positive. Buffers of whole numbers or in order (places, masks, borders) are left alone.
+    What is positive stays positive. Buffers of whole numbers or in order (places, masks, borders) are left alone. Fake quantisation is off.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False) -> 
     other, noise = copied(model, memo).eval(), _Noise(seed, sum(p.numel() for p in model.parameters()))
     done = set[int]()  # a parameter that several modules share is one
     with torch.no_grad():
+        exact(other)
         for old_module, module in zip(model.modules(), other.modules(), strict=True):
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
             for name, tensor in own:

@@ -15,9 +15,11 @@ import torch
 from torch import nn
 
 from prunekit.models.attention.heads import DENSE
+from prunekit.models.branches import Along, Path
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.widths import ATTRIBUTES
+from prunekit.models.wrappers import exact
 from prunekit.pruning.structured.axis_tracker import WRITTEN, Call, Calls, Record, numbers_in, tensors_in
 from prunekit.pruning.structured.block_dry_run import Quick
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
@@ -26,7 +28,7 @@ from prunekit.pruning.structured.input_forms import LIBRARIES
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.structured.trace_errors import modules_of, place
-from prunekit.tasks.input_form import answer, zeros
+from prunekit.tasks.input_form import AROUND, answer, zeros
 
 SCALED = "a number that follows the width"
 TURNS = 8  # passes of the dense model, to see which numbers it draws by chance
@@ -56,7 +58,7 @@ def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph
     """
     if not graph.groups or not may_hold_sizes(model, graph):
         return graph
-    stage = _Stage(model)
+    stage = _Stage(model, graph.facts.path)
     for draw in (_one_each, _uneven):
         while (failed := stage.failure(graph, graph.groups, draw)) is not None:
             culprit, (reason, where) = _culprit(stage, graph, draw, failed)
@@ -83,8 +85,10 @@ def may_hold_sizes(model: nn.Module, graph: ChannelGraph) -> bool:
 class _Stage:
     """A copy without values, of which smaller ones are made and run."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.meta = meta_copy(model)
+    def __init__(self, model: nn.Module, path: Path | None) -> None:
+        self.meta = exact(meta_copy(model))
+        if path is not None:
+            self.meta.__dict__[AROUND] = Along(path)
         self.drawn: set[Call] | None = None
 
     def failure(self, graph: ChannelGraph, groups: Sequence[Group], draw: Draw) -> tuple[str, str] | None:

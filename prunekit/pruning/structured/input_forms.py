@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import PrunekitError
+from prunekit.models.branches import Path, along
 from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm
@@ -43,6 +44,8 @@ class Form:
         Implementation of attention, of a model of transformers; "" for its own.
     padded : bool
         Whether models inside that take a mask of padding get one.
+    path : dict, optional
+        The branches that are taken, of a model that takes some by what a tensor says.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Form:
     training: bool = False
     attention: str = ""
     padded: bool = False
+    path: Path | None = None
 
     @contextmanager
     def on(self, model: nn.Module) -> Iterator[None]:
@@ -60,7 +64,7 @@ class Form:
         try:
             for module, _ in modes:
                 module.training = True
-            with attending(model, self.attention):
+            with attending(model, self.attention), along(model, self.path) if self.path is not None else nullcontext():
                 yield
         finally:
             for module, mode in modes:

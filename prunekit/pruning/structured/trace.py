@@ -20,10 +20,12 @@ from torch.utils.flop_counter import flop_registry
 
 from prunekit.errors import PruningError
 from prunekit.models.attention.heads import adapter_of
+from prunekit.models.branches import Along, Path, along, branches_of
 from prunekit.models.cost import count_on, macs_of
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.outputs import answers_of
+from prunekit.models.wrappers import exact
 from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Record, Tracker, numbers_in, tensors_in, unknown
 from prunekit.pruning.structured.block_dry_run import listed, without_which_it_runs
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
@@ -31,7 +33,7 @@ from prunekit.pruning.structured.input_forms import Form, forms_of
 from prunekit.pruning.structured.residual_blocks import Block, Blocks
 from prunekit.pruning.structured.rules import RULES
 from prunekit.pruning.structured.trace_errors import stopped
-from prunekit.tasks.input_form import answer, zeros
+from prunekit.tasks.input_form import AROUND, answer, zeros
 
 aten = torch.ops.aten
 FACTORS = {aten.mm: 0, aten.addmm: 1, aten.bmm: 0, aten.baddbmm: 1}  # where the first factor of a matrix product stands
@@ -116,6 +118,8 @@ class Facts:
         Every call in evaluation mode: what a smaller model's has to be like.
     forms : tuple of (Form, Notes)
         The further forms in which the model runs, traced along.
+    path : dict or None
+        The branches that were taken, of a model that takes some by what a tensor says.
     """
 
     variables: Variables
@@ -134,6 +138,7 @@ class Facts:
     multiples: tuple[tuple[Ids, int], ...]
     records: dict[Call, Record]
     forms: tuple[tuple[Form, Notes], ...] = ()
+    path: Path | None = None
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -208,7 +213,20 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     PruningError
         If the model does not run without values (its control flow depends on the data) or on this shape.
     """
-    meta = meta_copy(model)
+    try:
+        return _observed(model, input_shape, None)
+    except PruningError:
+        path = branches_of(model, input_shape)
+        if not path:
+            raise
+        return _observed(model, input_shape, path)
+
+
+def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None) -> Facts:
+    """Run the model along a path through its branches, and along others beside."""
+    meta = exact(meta_copy(model))
+    if path is not None:
+        meta.__dict__[AROUND] = Along(path)
     variables = Variables()
     state = _state(meta)
     axes = {(name, axis): variables.fresh(size) for name, tensor in state.items() for axis, size in enumerate(tensor.shape)}
@@ -224,7 +242,11 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     offered = without_which_it_runs(meta, blocks.found, input_shape)
     notes, watcher.first = tracker.notes, False
     assert notes is not None
-    forms = tuple(_other_forms(model, meta, input_shape, tracker, watcher, notes))
+    further = forms_of(model, input_shape, trains_more=any(name not in watcher.seen for name, _ in meta.named_parameters()))
+    forms = tuple(_other_forms(meta, (*further, *_other_branches(meta, input_shape, path or {})), tracker, watcher, notes))
+    for buffer, weight, axis in _ranges(meta):
+        watcher.seen.add(buffer)
+        variables.tie(axes[buffer, 0], axes[weight, axis], "fake quantisation")
     for (name, _), found in axes.items():
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
@@ -236,18 +258,28 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     outputs = {names[key]: found for key, (_, found) in tracker.made.items() if key in names}
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
-        *(tracker.lengths, tuple(tracker.heads), tuple(tracker.routes), tuple(tracker.multiples), watcher.records, forms),
+        *(tracker.lengths, tuple(tracker.heads), tuple(tracker.routes), tuple(tracker.multiples), watcher.records, forms, path),
     )
 
 
-def _other_forms(  # noqa: PLR0917 (a pass, and what it is compared with)
-    model: nn.Module, meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watcher: _Watcher, notes: Notes
-) -> Iterator[tuple[Form, Notes]]:
+BRANCHES = 8  # of so many truth values that forward() asks for, the other answer is followed too
+
+
+def _other_branches(meta: nn.Module, input_shape: tuple[int, ...], path: Path) -> Iterator[Form]:
+    """Yield the forms in which one truth value after another is answered otherwise."""
+    before: Path = {}
+    for question, said in list(path.items())[:BRANCHES]:
+        with along(meta, {**before, question: not said}) as way:
+            if listed(meta, input_shape) is not None:  # else it is a check, that stops
+                yield Form(f"another branch in {question[0] or 'forward()'}", input_shape, 2, path=way.asked)
+        before[question] = said
+
+
+def _other_forms(meta: nn.Module, forms: Iterable[Form], tracker: Tracker, watcher: _Watcher, notes: Notes) -> Iterator[tuple[Form, Notes]]:
     """Yield the further forms in which a model runs: where it does something else in them, that is traced too."""
     taken, usual = set[str](), _that_matter(meta, watcher.records)
-    trains_more = any(name not in watcher.seen for name, _ in meta.named_parameters())
-    for form in forms_of(model, input_shape, trains_more=trains_more):
-        if form.name in taken:
+    for form in forms:
+        if form.name in taken and form.path is None:
             continue
         with form.on(meta):
             made = listed(meta, form.shape)
@@ -284,6 +316,19 @@ def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
         for name, parameter in module.named_parameters(path):
             if name in known:
                 yield from ((name, axis, reason) for axis in range(parameter.dim()))
+
+
+def _ranges(meta: nn.Module) -> Iterator[tuple[str, str, int]]:
+    """Yield what a fake quantiser knows of each channel of a weight, that weight, and the axis of its channels."""
+    known = {id(tensor): name for name, tensor in meta.named_parameters()}
+    for path, module in meta.named_modules():
+        weight, rounds = getattr(module, "weight", None), getattr(module, "weight_fake_quant", None)
+        axis = getattr(rounds, "ch_axis", -1)
+        if isinstance(weight, Tensor) and isinstance(rounds, nn.Module) and id(weight) in known and 0 <= axis < weight.dim():
+            below = ((f"{path}.weight_fake_quant.{name}", buffer) for name, buffer in rounds.named_buffers())
+            yield from (
+                (name, known[id(weight)], axis) for name, buffer in below if buffer.dim() == 1 and len(buffer) == weight.shape[axis] > 1
+            )
 
 
 def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
