@@ -170,4 +170,5 @@ def _proof(proof: dict[str, Any], what: str) -> str:
     return (
         f"proved: removing these {what} gives what zeroing them gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
         f"pruning moved the output by {percent(proof['output_change'])}"
+        + (f"; also: {', '.join(proof['forms'])}" if proof["forms"] else "")
     )

@@ -16,7 +16,8 @@ MODEL = (
     "for each channel, of pixels in 0..1), classes (names, or how many), data (the name of its data), output (of several tensors that "
     "it returns, the name or the index of the class scores; else they are told by the names logits, scores or "
     "out, or by the number of classes), example (inputs that it accepts, where these are not one float tensor: a tensor, a tuple or a "
-    "dict), and task (a name such as regression, or an object with metrics, loss and observe); of a model that reads "
+    "dict), examples (a list of inputs of other forms, under which a smaller model is proved too), and task (a name such as regression, or "
+    "an object with metrics, loss and observe); of a model that reads "
     "text, tokeniser (an object with encode(text) -> ids and decode(ids) -> text)."
 )
 DATA = (

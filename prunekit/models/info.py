@@ -53,8 +53,8 @@ class ModelInfo:
         Name or index of the class scores among the tensors of the output, where the factory says so.
     checked : str
         In a sentence: how a model in a folder is known to be the one that was saved; "" for other models.
-    task, example : optional
-        The attributes of these names of the factory: its task (or the name of one), and inputs that the model accepts.
+    task, example, examples : optional
+        The attributes of these names of the factory: its task (or the name of one), inputs that the model accepts, and a list of others.
     tokeniser : optional
         The attribute of this name of the factory: ``encode(text) -> ids`` and ``decode(ids) -> text`` of a model that reads text.
     vocabulary : int, optional
@@ -76,6 +76,7 @@ class ModelInfo:
     checked: str = ""
     task: Any = field(default=None, compare=False, repr=False)
     example: Any = field(default=None, compare=False, repr=False)
+    examples: Any = field(default=None, compare=False, repr=False)
     tokeniser: Any = field(default=None, compare=False, repr=False)
     vocabulary: int | None = field(default=None, compare=False)
     guessed: bool = False
@@ -142,7 +143,7 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
     output = _told("output", maker, None)  # a module may well use this name for something else
     known = ModelInfo(model_id, shape, *rest, guessed=given is None and shape is not None, output=output)
     # methods and layers of a class may have these names; what a function says of itself is meant
-    said = {name: getattr(factory, name, None) for name in ("task", "example", "tokeniser")}
+    said: dict[str, Any] = {name: getattr(factory, name, None) for name in ("task", "example", "examples", "tokeniser")}
     if maker is None:
         said = {name: None if callable(value) else value for name, value in said.items()}
     if factory is None:  # a copy carries what the factory of its original said
@@ -156,7 +157,7 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
         known = replace(known, input_shape=InputForm.of(ids), size=None, guessed=given is None)
     embedding = token_embedding(model)
     rows = None if embedding is None else embedding.num_embeddings
-    return replace(known, task=said["task"], example=said["example"], tokeniser=said["tokeniser"], vocabulary=rows)
+    return replace(known, **said, vocabulary=rows)
 
 
 def _reads_text(task: Any) -> bool:

@@ -19,6 +19,8 @@ NAMES = ("logits", "scores", "out")
 NOTE = "_prunekit_output"
 SCORES, INDEXED = "scores", "output_"
 """What class scores are called in a file, and how the name of an output begins there that has an index and no name."""
+KEPT = ("past_key_values", "past_key_value", "cache_params", "mems")
+"""What outputs of transformers call the state that their next call reads."""
 SHOWN = 12
 PLAIN = (type, nn.Module, FunctionType, MethodType, ModuleType)
 
@@ -94,6 +96,12 @@ def choice_of(model: nn.Module, classes: int = 0) -> Choice:
 def tensors_of(out: Any) -> dict[str, Tensor]:
     """Return the tensors of an output by their path in it, such as ``logits``, ``1`` or ``hidden.0``; "" for a tensor alone."""
     return dict(named_tensors(out, "", _parts))
+
+
+def answers_of(out: Any) -> list[Tensor]:
+    """Return the tensors of an output without what a model only keeps for its next call, such as keys and values of a prompt."""
+    found = dict(named_tensors(out, "", lambda tree: () if type(tree).__name__.endswith("Cache") else _parts(tree)))
+    return [tensor for path, tensor in found.items() if path.partition(".")[0] not in KEPT] or list(tensors_of(out).values())
 
 
 def _parts(out: Any) -> Iterable[tuple[Any, Any]]:

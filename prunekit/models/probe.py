@@ -214,7 +214,9 @@ def at_rest(model: nn.Module) -> Iterator[None]:
             with torch.no_grad():
                 for buffers, leaf, buffer, before in entries:
                     buffers[leaf] = buffer
-                    if buffer.shape == before.shape and not torch.equal(buffer, before):
+                    if buffer.shape != before.shape:  # an observer of a range begins with none
+                        buffer.data = before
+                    elif not torch.equal(buffer, before):
                         buffer.copy_(before)
 
 

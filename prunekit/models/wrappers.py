@@ -9,6 +9,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from prunekit.errors import ModelError
+from prunekit.tasks.known_values import know
 
 ENDS = ("_orig", "_g", "_v")  # of parameters that torch's earlier functions compute a weight from
 
@@ -51,6 +52,7 @@ def remove_parametrizations(model: nn.Module) -> tuple[str, ...]:
 
 INNER = ("_orig_mod", "module", "ema_model")
 QUANTISED = "torch.ao.nn.quantized"
+SWITCHES = ("fake_quant_enabled", "observer_enabled")  # of torch's modules that round as a quantised model would
 AVERAGES = ("EMA", "Ema", "AveragedModel", "DataParallel", "FullyShardedDataParallel")
 
 
@@ -69,6 +71,17 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if inner is None or not (kind == "OptimizedModule" or any(word in kind for word in AVERAGES)):
             return model
         model = inner
+
+
+def exact(model: nn.Module) -> nn.Module:
+    """Let a model that is prepared for quantisation compute without rounding, in place: steps hide what is followed and compared."""
+    for module in model.modules():
+        for name in SWITCHES if hasattr(module, "disable_fake_quant") else ():
+            known = module._buffers.get(name)
+            if known is not None:
+                off = torch.zeros(known.shape, dtype=known.dtype)
+                module._buffers[name] = know(torch.empty_like(off, device="meta"), off) if known.is_meta else off.to(known.device)
+    return model
 
 
 def _check_form(model: nn.Module) -> None:

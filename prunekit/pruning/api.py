@@ -219,6 +219,8 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
     limits += (proof.note,) if proof is not None and proof.note else ()
     limits += keep_in_step(small)
+    if any(hasattr(module, "disable_fake_quant") for module in small.modules()):
+        limits += ("the model is prepared for quantisation: proved without its rounding; ranges and steps of a channel go with it",)
     achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
     return PruneResult(
         small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan,

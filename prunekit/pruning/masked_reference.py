@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.models.meta_copy import Seeing, locating
-from prunekit.models.outputs import tensors_of
-from prunekit.pruning.structured.axis_tracker import Calls
+from prunekit.models.outputs import answers_of
+from prunekit.pruning.structured.axis_tracker import Calls, Notes
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
 from prunekit.tasks.batch import Batch
@@ -29,9 +29,9 @@ aten = torch.ops.aten
 class _Reference(Seeing):
     """Runs some operations on what stays only."""
 
-    def __init__(self, plan: Removal) -> None:
+    def __init__(self, plan: Removal, notes: Notes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.notes, self.calls = plan.graph.facts.notes, Calls()
+        self.notes, self.calls = notes, Calls()
         self._gone = torch.from_numpy(plan.gone)
         self._label = plan.graph.solution.label
         self._inside = False
@@ -54,8 +54,7 @@ class _Reference(Seeing):
         found = list(args)
         for place, axis, ids in self.notes.inputs.get(call, ()):
             found[place] = _without(found[place], axis, self.gone(ids))
-        if call in self.notes.statistics:
-            axis, ids = self.notes.statistics[call]
+        for axis, ids in self.notes.statistics.get(call, ()):
             found[0] = found[0].index_select(axis, (~self.gone(ids)).nonzero()[:, 0].to(found[0].device))
         if call in self.notes.choices:
             axis, ids = self.notes.choices[call]
@@ -124,7 +123,7 @@ if hasattr(aten, "_fused_rms_norm"):
     NORMS[aten._fused_rms_norm] = _rms_norm
 
 
-def reference(zeroed: nn.Module, plan: Removal, x: Batch | Tensor) -> list[Tensor]:
+def reference(zeroed: nn.Module, plan: Removal, x: Batch | Tensor, notes: Notes | None = None) -> list[Tensor]:
     """Return the outputs that the smaller model has to give.
 
     Parameters
@@ -135,18 +134,20 @@ def reference(zeroed: nn.Module, plan: Removal, x: Batch | Tensor) -> list[Tenso
         What goes.
     x : Batch or Tensor
         The input.
+    notes : Notes, optional
+        Of the form that the input has, where it is not that of the example.
 
     Returns
     -------
     list of Tensor
         As the model's outputs.
     """
-    with torch.no_grad(), nullcontext() if zeroes_do(plan) else as_smaller(zeroed, plan):
-        return list(tensors_of(answer(zeroed, x)).values())
+    with torch.no_grad(), nullcontext() if zeroes_do(plan, notes) else as_smaller(zeroed, plan, notes):
+        return answers_of(answer(zeroed, x))
 
 
 @contextmanager
-def as_smaller(zeroed: nn.Module, plan: Removal) -> Iterator[None]:
+def as_smaller(zeroed: nn.Module, plan: Removal, notes: Notes | None = None) -> Iterator[None]:
     """Let one forward pass of a model in which everything that goes is zero compute what the smaller model does.
 
     Parameters
@@ -155,18 +156,20 @@ def as_smaller(zeroed: nn.Module, plan: Removal) -> Iterator[None]:
         In evaluation mode.
     plan : Removal
         What goes.
+    notes : Notes, optional
+        As for :func:`reference`.
     """
-    mode = _Reference(plan)
+    mode = _Reference(plan, notes or plan.graph.facts.notes)
     # with any torch-function mode on, attention takes the path whose single operations can be seen
     with locating(zeroed, mode.enter), BaseTorchFunctionMode(), mode:
         yield
 
 
-def zeroes_do(plan: Removal) -> bool:
+def zeroes_do(plan: Removal, notes: Notes | None = None) -> bool:
     """Return whether zeroing what goes is all that tells the dense model from the smaller one: no norm is over it, for one."""
-    notes = plan.graph.facts.notes
+    notes = notes or plan.graph.facts.notes
     looked_at = [ids for ids, _ in notes.norms.values()]
-    looked_at += [ids for _, ids in (*notes.statistics.values(), *notes.choices.values())]
+    looked_at += [ids for _, ids in notes.choices.values()]
     looked_at += [ids for found in notes.inputs.values() for _, _, ids in found]
-    looked_at += [ids for found in notes.outputs.values() for _, ids in found]
+    looked_at += [ids for found in (*notes.outputs.values(), *notes.statistics.values()) for _, ids in found]
     return not any(plan.gone[plan.graph.solution.label[ids]].any() for ids in looked_at)

@@ -8,7 +8,7 @@ channels), :mod:`prunekit.pruning.masked_reference` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -17,17 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, ProofError
+from prunekit.models.branches import Along
 from prunekit.models.inputs import inputs_for
 from prunekit.models.meta_copy import copied
-from prunekit.models.outputs import tensors_of
+from prunekit.models.outputs import answers_of
 from prunekit.models.probe import rounding
 from prunekit.pruning.masked_reference import reference
 from prunekit.pruning.proof_inputs import SEED, at_once, fresh, randomise, repeatable, smallest
+from prunekit.pruning.structured.axis_tracker import Notes
+from prunekit.pruning.structured.input_forms import Form
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of, state_of
 from prunekit.pruning.structured.trace_errors import place
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import answer
+from prunekit.tasks.input_form import AROUND, InputForm, answer
 
 TOLERANCE = 1e-4
 LEAST_CHANGE = 0.01
@@ -59,16 +62,23 @@ class Proof:
         Error under 1e-4 and the output moved by at least 1 %.
     note : str
         What is to be known of the model, such as random numbers that it draws; mostly "".
+    forms : tuple of str
+        Further forms of input under which the same holds: the error is the largest of all.
+    worst : str
+        The form under which the error is; "" for the input that the model is known by.
     """
 
     max_relative_error: float
     output_change: float
     passed: bool
     note: str = field(default="", repr=False)
+    forms: tuple[str, ...] = ()
+    worst: str = field(default="", repr=False)
 
-    def to_dict(self) -> dict[str, float | bool]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the plain values that were measured."""
-        return {name: value for name, value in asdict(self).items() if name != "note"}
+        found = {name: value for name, value in asdict(self).items() if name not in {"note", "worst"}}
+        return {**found, "forms": list(self.forms)}
 
 
 def removed_mask(shape: tuple[int, ...], keeps: Keeps) -> Tensor:
@@ -217,7 +227,8 @@ def prove(
     -------
     Proof
         In float32, evaluation mode, on random input: of the model's own size, or a half or quarter of it on which the model runs the
-        same operations. What draws random numbers, keeps state, needs float64 or computes in several types is run accordingly.
+        same operations; and once more in each further form in which the model was traced.
+        What draws random numbers, keeps state, needs float64 or computes in several types is run accordingly.
 
     Raises
     ------
@@ -275,29 +286,69 @@ class _Trial:
             change = _relative(before, expected)
             if change >= LEAST_CHANGE or plan.empty:
                 break
+        others = list(self._other_forms(dense, plan)) if not plan.empty else []
         # what goes is far from zero again before the surgery: something that it wrongly left would show
         _zero(dense, plan, 1.0)
         allowed = TOLERANCE if self.way.kind is not None else rounding(self.model)
-        error_size = _relative(expected, self._of_smaller(dense, x))
-        return Proof(error_size, change, error_size < allowed and LEAST_CHANGE <= change < float("inf"))
+        found, *further = self._of_smaller(dense, [(x, None), *((x, form) for form, x, _ in others)])
+        error_size, forms, worst = _relative(expected, found), list[str](), ""
+        for (form, asked, wanted), given in zip(others, further, strict=True):
+            off = _relative(wanted, given)
+            if off >= allowed and self._differs(asked, form):
+                continue
+            forms.append(form.name)
+            if off > error_size:
+                error_size, worst = off, form.name
+        passed = error_size < allowed and LEAST_CHANGE <= change < float("inf")
+        return Proof(error_size, change, passed, forms=tuple(forms), worst=worst)
 
     def _dense(self, seed: int) -> nn.Module:
         """Return a copy with other values."""
         other = randomise(self.model, seed, like_own=self.way.like_own, channels_last=self.way.channels_last)
+        if self.plan.graph.facts.path is not None:  # on random weights it might take another branch than the one that was seen
+            other.__dict__[AROUND] = Along(self.plan.graph.facts.path)
         return other if self.way.kind is None else other.to(self.way.kind)
 
-    def _asked(self, model: nn.Module, x: Batch, plan: Removal | None = None) -> list[Tensor]:
+    def _other_forms(self, dense: nn.Module, plan: Removal) -> Iterator[tuple[Form, Batch, list[Tensor]]]:
+        """Yield the other forms that the dense model, without what goes, takes and answers finitely; an input and the answer of each."""
+        for form, notes in plan.graph.facts.forms:
+            source = torch.Generator().manual_seed(self.seed)
+            for made in inputs_for(dense, form.shape, form.samples, source, None if isinstance(form.shape, InputForm) else self.samples):
+                x = made if self.way.kind is None else made.to(None, self.way.kind)
+                try:
+                    expected = self._in_form(dense, x, form, plan, notes)
+                except Exception:  # whatever a model's own code raises: the next kind of input, or the next form
+                    continue
+                if expected and _finite(expected):
+                    yield form, x, expected
+                    break
+
+    def _in_form(self, model: nn.Module, x: Batch, form: Form, plan: Removal | None = None, notes: Notes | None = None) -> list[Tensor]:
+        """Return all output tensors of a model in another form; while training, of a copy without chance."""
+        if not form.training:
+            with form.on(model):
+                return self._asked(model, x, plan, notes)
+        one = fresh(model)
+        with form.on(one), repeatable(self.way.kind):
+            return reference(one, plan, x, notes) if plan is not None else answers_of(answer(one, x))
+
+    def _differs(self, x: Batch, form: Form) -> bool:
+        """Return whether the dense model answers otherwise each time in a form."""
+        dense = self._dense(self.seed)
+        return _relative(*(self._in_form(dense, x, form) for _ in range(2))) > TOLERANCE
+
+    def _asked(self, model: nn.Module, x: Batch, plan: Removal | None = None, notes: Notes | None = None) -> list[Tensor]:
         """Return all output tensors of a model; those that the smaller one has to give where a plan is given."""
         if self.way.repeatable:
             one = fresh(model)
             with repeatable(self.way.kind) as mode:
-                found = reference(one, plan, x) if plan is not None else list(tensors_of(answer(one, x)).values())
+                found = reference(one, plan, x, notes) if plan is not None else answers_of(answer(one, x))
             self.drawn += mode.drawn
             return found
         if plan is not None:
-            return reference(model, plan, x)
+            return reference(model, plan, x, notes)
         with torch.inference_mode():
-            return list(tensors_of(answer(model, x)).values())
+            return answers_of(answer(model, x))
 
     def _first(self, dense: nn.Module, source: torch.Generator) -> tuple[Batch, list[Tensor]]:
         """Return an input that the dense model takes, and what it makes of it."""
@@ -345,20 +396,24 @@ class _Trial:
             return replace(proof, note=f"forward() draws random numbers ({', '.join(dict.fromkeys(filter(None, self.drawn)))}): {DRAWS}")
         return proof
 
-    def _of_smaller(self, dense: nn.Module, x: Batch) -> list[Tensor]:
+    def _of_smaller(self, dense: nn.Module, asked: list[tuple[Batch, Form | None]]) -> list[list[Tensor]]:
         """Return what the smaller model gives, which lives no longer than this: a large one need not fit beside its proof."""
-        small = dense
+        small, form = dense, None
         try:
             small = self.surgery(dense, self.plan).eval()
-            return self._asked(small, x)
+            found = []
+            for x, form in asked:
+                found.append(self._asked(small, x) if form is None else self._in_form(small, x, form))
         except ProofError:
             raise
         except Exception as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             reads = isinstance(error, (AttributeError, KeyError, TypeError))
+            where = f", asked in another form ({form.name})," if form else ""
             raise ProofError(
-                f"the smaller model does not run, and stops in {place(error, small)}: {lines[0]}. {READS if reads else SIZES}"
+                f"the smaller model does not run{where or ','} and stops in {place(error, small)}: {lines[0]}. {READS if reads else SIZES}"
             ) from error
+        return found
 
 
 def require(proof: Proof) -> Proof:
@@ -371,7 +426,7 @@ def require(proof: Proof) -> Proof:
     """
     if not proof.passed:
         raise ProofError(
-            "removing these channels does not give what zeroing them gives: "
+            f"removing these channels does not give what zeroing them gives{f' (form of input: {proof.worst})' if proof.worst else ''}: "
             f"largest relative error {proof.max_relative_error:.2g} (allowed {TOLERANCE:g}), "
             f"output moved by {proof.output_change:.2%} (needed {LEAST_CHANGE:.0%}). "
             "No result is given; please report the model. Mode unstructured works meanwhile"

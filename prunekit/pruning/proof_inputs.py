@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from prunekit.models.meta_copy import Seeing, copied, locating, meta_copy
-from prunekit.models.meta_operations import without_values
-from prunekit.models.outputs import tensors_of
-from prunekit.pruning.structured.axis_tracker import Call, Calls
+from prunekit.models.outputs import answers_of
+from prunekit.models.wrappers import exact
+from prunekit.pruning.structured.block_dry_run import Listing, listed
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import InputForm, answer, zeros
+from prunekit.tasks.input_form import InputForm, answer
 
 SEED = 20_240_917
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -33,7 +33,7 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False, cha
 
     Weights have the standard deviation sqrt(1 / fan-in), so that activations neither explode nor die through a hundred layers (at twice the
     variance a deep residual network reaches 1e8, and float32 no longer tells right from wrong); norms and statistics are far from neutral.
-    What is positive stays positive. Buffers of whole numbers or in order (places, masks, borders) are left alone.
+    What is positive stays positive. Buffers of whole numbers or in order (places, masks, borders) are left alone. Fake quantisation is off.
 
     Parameters
     ----------
@@ -55,6 +55,7 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False, cha
     other, noise = copied(model, memo).eval(), _Noise(seed, sum(p.numel() for p in model.parameters()))
     done = set[int]()  # a parameter that several modules share is one
     with torch.no_grad():
+        exact(other)
         for old_module, module in zip(model.modules(), other.modules(), strict=True):
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
             for name, tensor in own:
@@ -206,7 +207,7 @@ def smallest(model: nn.Module, graph: ChannelGraph) -> tuple[int, ...]:
     if graph not in _FOUND:
         candidates = list(_halved(shape))
         meta = meta_copy(model) if candidates else model
-        _FOUND[graph] = next((each for each in reversed(candidates) if _alike(meta, each, graph)), shape)
+        _FOUND[graph] = next((each for each in reversed(candidates) if listed(meta, each) == graph.facts.records.keys()), shape)
     return _FOUND[graph]
 
 
@@ -224,14 +225,14 @@ def at_once(model: nn.Module, graph: ChannelGraph, inputs: Callable[[tuple[int, 
     inputs : callable
         ``shape of a sample -> Batch``.
     """
-    shape, listing = graph.input_shape, _Listing()
+    shape, listing = graph.input_shape, Listing()
     candidates = [] if isinstance(shape, InputForm) or graph in _FOUND else list(_halved(shape))
     if not candidates or sum(graph.macs.values()) < LEAST_MACS:
         return None
     try:
         x = inputs(candidates[-1])
         with torch.no_grad(), locating(model, listing.calls.enter), listing:
-            found = list(tensors_of(answer(model, x)).values())
+            found = answers_of(answer(model, x))
     except Exception:  # whatever it says of inputs of that size
         return None
     if any(operation not in LAYOUT for _, operation, _ in listing.made ^ graph.facts.records.keys()):
@@ -245,29 +246,3 @@ def _halved(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     while any(side // 2 >= LEAST_SIDE for side in shape[1:]):
         shape = (shape[0], *(side // 2 if side // 2 >= LEAST_SIDE else side for side in shape[1:]))
         yield shape
-
-
-def _alike(meta: nn.Module, shape: tuple[int, ...], graph: ChannelGraph) -> bool:
-    """Return whether a model runs the operations of its own size on another."""
-    listing, inputs = _Listing(), zeros(meta, shape, 2).to("meta")
-    try:
-        with torch.no_grad(), locating(meta, listing.calls.enter), listing:
-            answer(meta, inputs)
-    except Exception:  # whatever it says of inputs of that size
-        return False
-    return listing.made == graph.facts.records.keys()
-
-
-class _Listing(Seeing):
-    """Notes which operations run, of their shapes alone."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.calls = Calls()
-        self.made = set[Call]()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.is_inference_mode_enabled():
-            return self.outside_inference(func, args, kwargs)
-        self.made.add(self.calls.next(func.overloadpacket.__name__, args))
-        return without_values(func, args, kwargs or {})

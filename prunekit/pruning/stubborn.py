@@ -115,7 +115,8 @@ def hold_stubborn(model: nn.Module, plan: Removal, samples: Batch | None = None)
         except ProofError as error:
             return str(error)
         off = proof.max_relative_error
-        return None if off < TOLERANCE else f"removing it does not give what zeroing it gives (relative error {off:.2g})"
+        form = f"; form of input: {proof.worst}" if proof.worst else ""
+        return None if off < TOLERANCE else f"removing it does not give what zeroing it gives (relative error {off:.2g}{form})"
 
     shrinking = [group for group in graph.groups if np.isin(group.atoms, plan.atoms).any()]
     if not shrinking or failure(shrinking) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.known_values import know
 
 SAMPLES = 2
+AROUND = "_prunekit_around"  # attribute of a model: a context, given the model, in which it is to be asked
 
 
 class InputForm(tuple[int, ...]):
@@ -178,4 +180,5 @@ def noise(model: nn.Module, shape: Sequence[int], n: int, source: torch.Generato
 def answer(model: nn.Module, inputs: Batch | Tensor) -> Any:
     """Return what a model makes of a batch; whatever goes wrong is raised as it is."""
     batch = Batch.of(inputs)
-    return model(*batch.args, **batch.kwargs)
+    with model.__dict__.get(AROUND, nullcontext)(model):
+        return model(*batch.args, **batch.kwargs)

@@ -45,7 +45,7 @@ def test_prune_unstructured_prints_one_object(run) -> None:
 def test_prune_structured_keeps_indices_and_is_proved(run) -> None:
     found = json.loads(run("prune", "digits_mlp", "--sparsity", 0.5, "--mode", "structured", "--json"))
     assert found["proof"]["passed"] is True
-    assert set(found["proof"]) == {"max_relative_error", "output_change", "passed"}
+    assert set(found["proof"]) == {"max_relative_error", "output_change", "passed", "forms"}
     assert found["after"]["sizes"]["surgery"] < found["after"]["sizes"]["dense"] == found["before"]["sizes"]["dense"]
     for layer in found["layers"]:
         assert len(layer["kept"]) == layer["shape_after"][0]

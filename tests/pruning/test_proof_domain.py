@@ -211,8 +211,8 @@ def spoiled(monkeypatch):
     """A model of which a rule forgets one coupling: whatever removes outputs of layer 2 is not what zeroing gives."""
     real = proof.reference
 
-    def spoiled(dense, plan, x):
-        outputs = real(dense, plan, x)
+    def spoiled(dense, plan, x, notes=None):
+        outputs = real(dense, plan, x, notes)
         return [out + 1.0 for out in outputs] if ("2.weight", 0) in plan.masks else outputs
 
     monkeypatch.setattr(proof, "reference", spoiled)

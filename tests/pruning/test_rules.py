@@ -234,6 +234,41 @@ def written_by_number(net, x):
     return torch.ops.aten.index_put(x, [None, places], x[:, :2] * 2) - x.index_fill(1, places, 0.0)
 
 
+def added_rows(net, x):
+    places = torch.tensor([1, 3], device=x.device)
+    return torch.zeros_like(x).index_add_(1, places, x[:, :2]) - x.index_copy(1, places, x[:, 2:4])
+
+
+def scattered_rows(net, x):
+    places = torch.tensor([3, 0, 1, 2, 1, 1], device=x.device)[None, :, None].expand_as(x)
+    into = torch.zeros(x.shape, device=x.device, dtype=x.dtype)
+    return into.scatter_add(1, places, x) + into.scatter(1, places[:, :1], 0.5) * x - x.scatter_reduce(1, places, x, "amax")
+
+
+def routed(net, x):
+    """Dense shares of the experts that were chosen, each a layer of its own."""
+    shares, numbers = net.router(x).softmax(-1).topk(2, -1)
+    weights = torch.zeros_like(net.router(x)).scatter(-1, numbers, shares)
+    return (net.up(x).unflatten(-1, (-1, 6)).relu() * weights.unsqueeze(-1)).flatten(2)
+
+
+class Rounded(nn.Linear):
+    """A weight of three values, and inputs of 255, each with its scale."""
+
+    def forward(self, x):
+        scale = 1 / self.weight.abs().mean().clamp(min=1e-5)
+        weight = (self.weight * scale).round().clamp(-1, 1) / scale
+        step = 127 / x.abs().amax(-1, keepdim=True).clamp(min=1e-5)
+        return F.linear((x * step).round() / step, self.weight + (weight - self.weight).detach(), self.bias)
+
+
+class Ranged(nn.Linear):
+    def forward(self, x):
+        low, high = self.weight.min(), self.weight.max()
+        step = (high - low) / 15
+        return F.linear(x, ((self.weight - low) / step).round() * step + low, self.bias)
+
+
 def shuffled(net, x):
     return F.pixel_shuffle(x, 2)
 
@@ -273,6 +308,14 @@ NETS = {
     "rows picked by a mask": lambda: seq(by_mask),
     "written by a mask": lambda: seq(written_by_mask),
     "written by number": lambda: seq(written_by_number),
+    "rows added and copied by number": lambda: seq(added_rows),
+    "scattered rows": lambda: seq(scattered_rows),
+    "bins": lambda: seq(lambda net, x: torch.bucketize(x, torch.tensor([-0.5, 0.0, 0.4], device=x.device)) * x),
+    "searched": lambda: seq(lambda net, x: torch.searchsorted(torch.tensor([-0.5, 0.4], device=x.device), x).to(x.dtype)),
+    "rounded weights": lambda: seq(lambda net, x: net.m(x), m=Rounded(8, 8)),
+    "weights by their range": lambda: seq(lambda net, x: net.m(x), m=Ranged(8, 8)),
+    "shares of experts": lambda: (Net(lambda net, x: net.b(routed(net, net.a(x))), a=nn.Linear(5, 8), router=nn.Linear(8, 5),
+                                      up=nn.Linear(8, 30), b=nn.Linear(30, 4)), (6, 5)),
     "turned": lambda: between(lambda net, x: torch.rot90(x, 1, (2, 3))),
     "logaddexp": lambda: between(lambda net, x: torch.logaddexp(x, x * 2)),
     "rrelu": lambda: between(lambda net, x: F.rrelu(x)),
@@ -307,7 +350,8 @@ NETS = {
 NOT_BY_VALUES = {  # statistics are those of what stays, and ones beside what went are no zeros
     name
     for name in NETS
-    if "norm" in name.lower() or "square" in name or name in {"var_mean", "where", "distances", "experts"} or "transposed" in name
+    if any(word in name.lower() for word in ("norm", "square", "transposed"))
+    or name in {"var_mean", "where", "distances", "experts", "shares of experts", "bins", "searched", "rounded weights"}
 } - {"instance norm", "affine instance norm", "tracking instance norm", "normalised", "depthwise transposed"}
 
 

@@ -59,7 +59,8 @@ class Notes:
     outputs : dict
         Call of an operation that is not finite at zero -> (axis, variables).
     statistics : dict
-        Call of a mean or variance that a norm is written with -> (axis, variables): it is that of the channels that stay.
+        Call of a mean or variance that a norm is written with -> (axis, variables): it is that of the channels that stay. Of what is made
+        of weights alone, any statistic, over several axes.
     choices : dict
         Call of a softmax or of a choice of the largest -> (axis, variables): what goes is never chosen.
     """
@@ -67,7 +68,7 @@ class Notes:
     norms: dict[Call, tuple[Ids, int]] = field(default_factory=dict)
     inputs: dict[Call, list[tuple[int, int, Ids]]] = field(default_factory=dict)
     outputs: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
-    statistics: dict[Call, tuple[int, Ids]] = field(default_factory=dict)
+    statistics: dict[Call, list[tuple[int, Ids]]] = field(default_factory=dict)
     choices: dict[Call, tuple[int, Ids]] = field(default_factory=dict)
 
 
@@ -163,7 +164,7 @@ class Tracker:
     def statistic(self, axis: int, found: Ids) -> None:
         """Note that the running call's mean or variance is over the channels of an axis that stay."""
         if self.notes is not None:
-            self.notes.statistics[self.call] = axis, found
+            self.notes.statistics.setdefault(self.call, []).append((axis, found))
 
     def choose(self, axis: int, found: Ids, count: int = 0, numbers: Tensor | None = None) -> None:
         """Note that the running call chooses along an axis among what stays: ``count`` of them, of which the numbers are told."""

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from prunekit.models.identity_blocks import replace_module, stand_in
-from prunekit.models.meta_copy import Seeing
+from prunekit.models.meta_copy import Seeing, locating
 from prunekit.models.meta_operations import without_values
+from prunekit.pruning.structured.axis_tracker import Call, Calls
 from prunekit.pruning.structured.residual_blocks import Block
 from prunekit.tasks.input_form import answer, zeros
 
@@ -19,6 +20,40 @@ class Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook u
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return without_values(func, args, kwargs or {})
+
+
+class Listing(Seeing):
+    """Notes which operations run, of their shapes alone."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls, self.made = Calls(), set[Call]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.is_inference_mode_enabled():
+            return self.outside_inference(func, args, kwargs)
+        self.made.add(self.calls.next(func.overloadpacket.__name__, args))
+        return without_values(func, args, kwargs or {})
+
+
+def listed(meta: nn.Module, shape: tuple[int, ...]) -> set[Call] | None:
+    """Return the calls of a model's forward pass; None where it does not take such inputs.
+
+    Parameters
+    ----------
+    meta : nn.Module
+        A copy on the meta device.
+    shape : tuple of int
+        Shape of one sample.
+    """
+    listing = Listing()
+    try:
+        inputs = zeros(meta, shape, 2).to("meta")
+        with torch.no_grad(), locating(meta, listing.calls.enter), listing:
+            answer(meta, inputs)
+    except Exception:  # whatever it says of them
+        return None
+    return listing.made
 
 
 def without_which_it_runs(meta: nn.Module, blocks: tuple[Block, ...], input_shape: tuple[int, ...]) -> tuple[Block, ...]:

@@ -8,7 +8,6 @@ no number that is computed with may change. What fails is found by bisection ove
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,20 +15,22 @@ import torch
 from torch import nn
 
 from prunekit.models.attention.heads import DENSE
+from prunekit.models.branches import Along, Path
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.widths import ATTRIBUTES
+from prunekit.models.wrappers import exact
 from prunekit.pruning.structured.axis_tracker import WRITTEN, Call, Calls, Record, numbers_in, tensors_in
 from prunekit.pruning.structured.block_dry_run import Quick
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
+from prunekit.pruning.structured.input_forms import LIBRARIES
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.structured.trace_errors import modules_of, place
-from prunekit.tasks.input_form import answer, zeros
+from prunekit.tasks.input_form import AROUND, answer, zeros
 
 SCALED = "a number that follows the width"
-PROVED = ("torch", "torchvision")  # libraries whose layers read all sizes from what they get, but for those that take an axis apart
 TURNS = 8  # passes of the dense model, to see which numbers it draws by chance
 Hold = Callable[[ChannelGraph, Ids, str], ChannelGraph]
 Draw = Callable[[Group], Ids]
@@ -57,7 +58,7 @@ def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph
     """
     if not graph.groups or not may_hold_sizes(model, graph):
         return graph
-    stage = _Stage(model)
+    stage = _Stage(model, graph.facts.path)
     for draw in (_one_each, _uneven):
         while (failed := stage.failure(graph, graph.groups, draw)) is not None:
             culprit, (reason, where) = _culprit(stage, graph, draw, failed)
@@ -72,7 +73,7 @@ def may_hold_sizes(model: nn.Module, graph: ChannelGraph) -> bool:
     """Return whether a module may hold sizes: of somebody's own class, or one of torch's that takes an axis apart at a number."""
     for name, module in model.named_modules():
         library = type(module).__module__.partition(".")[0]
-        if library not in PROVED or (name in graph.facts.splits and not type(module).__module__.startswith("torch.nn.")):
+        if library not in LIBRARIES or (name in graph.facts.splits and not type(module).__module__.startswith("torch.nn.")):
             return True
         if name in graph.facts.splits and isinstance(module, (nn.MultiheadAttention, nn.Unflatten)):
             return True
@@ -84,9 +85,10 @@ def may_hold_sizes(model: nn.Module, graph: ChannelGraph) -> bool:
 class _Stage:
     """A copy without values, of which smaller ones are made and run."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.meta = meta_copy(model)
-        self.forms: dict[str, bool] = {}
+    def __init__(self, model: nn.Module, path: Path | None) -> None:
+        self.meta = exact(meta_copy(model))
+        if path is not None:
+            self.meta.__dict__[AROUND] = Along(path)
         self.drawn: set[Call] | None = None
 
     def failure(self, graph: ChannelGraph, groups: Sequence[Group], draw: Draw) -> tuple[str, str] | None:
@@ -120,44 +122,10 @@ class _Stage:
         return check.drawn
 
     def _other_forms(self, small: nn.Module, graph: ChannelGraph) -> None:
-        """Run the smaller copy in the other ways in which its class runs: what stops it there, and not the dense model, is raised."""
-        for form in FORMS:
-            if self.forms.setdefault(form, self._runs(form, graph)):
-                with in_form(small, form):
-                    _answered(small, graph)
-
-    def _runs(self, form: str, graph: ChannelGraph) -> bool:
-        """Return whether the dense model has this form, and runs in it."""
-        try:
-            with in_form(self.meta, form) as has:
-                return has and _answered(self.meta, graph)
-        except Exception:
-            return False
-
-
-def _answered(model: nn.Module, graph: ChannelGraph) -> bool:
-    """Run a model without values."""
-    with torch.no_grad(), Quick():  # type: ignore[no-untyped-call]
-        answer(model, zeros(model, graph.input_shape, 2).to("meta"))
-    return True
-
-
-FORMS = ("eager", "sdpa")
-CHOICE = "_attn_implementation"
-
-
-@contextmanager
-def in_form(model: nn.Module, form: str) -> Iterator[bool]:
-    """Let a model of transformers attend by another of its implementations; yields whether it has that choice."""
-    configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None and hasattr(c, CHOICE)}
-    before = {key: getattr(config, CHOICE) for key, config in configs.items()}
-    try:
-        for config in configs.values():
-            setattr(config, CHOICE, form)
-        yield any(known != form for known in before.values())
-    finally:
-        for key, config in configs.items():
-            setattr(config, CHOICE, before[key])
+        """Run the smaller copy in the other forms in which the dense model runs."""
+        for form, _ in graph.facts.forms:
+            with torch.no_grad(), form.on(small), Quick():  # type: ignore[no-untyped-call]
+                answer(small, zeros(small, form.shape, 2).to("meta"))
 
 
 class _Check(Seeing):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
 
@@ -40,6 +40,16 @@ class Pending:
         self.variables = variables
         self._found: dict[int, list[Statistic]] = {}
         self._squares: dict[int, Tensor] = {}
+        self._of_weights: dict[int, Tensor] = {}
+        self._sizes: dict[int, Tensor] = {}
+
+    def of_weights(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is made of parameters alone, such as a weight that is rounded before it is used."""
+        return isinstance(tensor, nn.Parameter) or id(tensor) in self._of_weights
+
+    def of_sizes(self, tensor: Tensor) -> bool:
+        """Return whether no value of a tensor is below zero, and what is zero before is zero in it: its largest is that of what stays."""
+        return id(tensor) in self._sizes
 
     def add(self, tensor: Tensor, found: Ids | None, reason: str, source: Tensor, kind: str) -> None:
         """Remember a mean."""
@@ -50,6 +60,10 @@ class Pending:
     def seen(self, name: str, args: Sequence[Any], inputs: list[Tensor], out: Any) -> None:
         """Decide on the means that an operation reads."""
         name = name.rstrip("_")
+        if isinstance(out, Tensor) and inputs and all(map(self.of_weights, inputs)):
+            self._of_weights[id(out)] = out
+        if name in {"abs", "relu", "square"} or (name in MOVING and inputs and self.of_sizes(inputs[0])):
+            self._sizes[id(out)] = out
         if (
             name in SQUARES
             and isinstance(out, Tensor)

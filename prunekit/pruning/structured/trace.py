@@ -7,28 +7,33 @@ so that what only trains (auxiliary heads) shrinks along.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.flop_counter import flop_registry
 
 from prunekit.errors import PruningError
 from prunekit.models.attention.heads import adapter_of
+from prunekit.models.branches import Along, Path, along, branches_of
 from prunekit.models.cost import count_on, macs_of
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
-from prunekit.models.outputs import tensors_of
-from prunekit.pruning.structured.axis_tracker import Call, Notes, Record, Tracker, numbers_in, tensors_in, unknown
-from prunekit.pruning.structured.block_dry_run import without_which_it_runs
+from prunekit.models.outputs import answers_of
+from prunekit.models.wrappers import exact
+from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Record, Tracker, numbers_in, tensors_in, unknown
+from prunekit.pruning.structured.block_dry_run import listed, without_which_it_runs
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
+from prunekit.pruning.structured.input_forms import Form, forms_of
 from prunekit.pruning.structured.residual_blocks import Block, Blocks
 from prunekit.pruning.structured.rules import RULES
 from prunekit.pruning.structured.trace_errors import stopped
-from prunekit.tasks.input_form import answer, zeros
+from prunekit.tasks.input_form import AROUND, answer, zeros
 
 aten = torch.ops.aten
 FACTORS = {aten.mm: 0, aten.addmm: 1, aten.bmm: 0, aten.baddbmm: 1}  # where the first factor of a matrix product stands
@@ -111,6 +116,10 @@ class Facts:
         Variables of the axes whose length an operation wants to be a multiple of a number.
     records : dict of Call to Record
         Every call in evaluation mode: what a smaller model's has to be like.
+    forms : tuple of (Form, Notes)
+        The further forms in which the model runs, traced along.
+    path : dict or None
+        The branches that were taken, of a model that takes some by what a tensor says.
     """
 
     variables: Variables
@@ -128,6 +137,8 @@ class Facts:
     routes: tuple[tuple[Ids, int], ...]
     multiples: tuple[tuple[Ids, int], ...]
     records: dict[Call, Record]
+    forms: tuple[tuple[Form, Notes], ...] = ()
+    path: Path | None = None
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -144,6 +155,7 @@ class _Watcher(Seeing):
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
         self.records: dict[Call, Record] = {}
+        self.first = True  # what is counted and compared is the pass of the example, in evaluation mode
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch.is_inference_mode_enabled():
@@ -167,7 +179,7 @@ class _Watcher(Seeing):
                 unknown(tracker, name, args, kwargs)
             else:
                 known(tracker, args, kwargs, out)
-        if tracker.notes is not None:
+        if self.first:
             self.blocks.see(packet, args, kwargs, out)
             made = tuple(map(tracker.axes, tensors_in(out)))
             self.records[tracker.call] = Record(tracker.calls.step, made, numbers_in(name, args, kwargs))
@@ -201,7 +213,20 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
     PruningError
         If the model does not run without values (its control flow depends on the data) or on this shape.
     """
-    meta = meta_copy(model)
+    try:
+        return _observed(model, input_shape, None)
+    except PruningError:
+        path = branches_of(model, input_shape)
+        if not path:
+            raise
+        return _observed(model, input_shape, path)
+
+
+def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None) -> Facts:
+    """Run the model along a path through its branches, and along others beside."""
+    meta = exact(meta_copy(model))
+    if path is not None:
+        meta.__dict__[AROUND] = Along(path)
     variables = Variables()
     state = _state(meta)
     axes = {(name, axis): variables.fresh(size) for name, tensor in state.items() for axis, size in enumerate(tensor.shape)}
@@ -215,25 +240,66 @@ def observe(model: nn.Module, input_shape: tuple[int, ...]) -> Facts:
         _pass(meta, input_shape, tracker, watcher)
     count_on(model, meta, input_shape)
     offered = without_which_it_runs(meta, blocks.found, input_shape)
-    notes, tracker.notes = tracker.notes, None  # training is not what is proved and counted
-    if any(name not in watcher.seen for name, tensor in state.items() if isinstance(tensor, nn.Parameter)):
-        # a forward pass that wants targets while training stops here: what only runs there stays whole, below
-        with suppress(PruningError):
-            _pass(meta.train(), input_shape, tracker, watcher)
+    notes, watcher.first = tracker.notes, False
+    assert notes is not None
+    further = forms_of(model, input_shape, trains_more=any(name not in watcher.seen for name, _ in meta.named_parameters()))
+    forms = tuple(_other_forms(meta, (*further, *_other_branches(meta, input_shape, path or {})), tracker, watcher, notes))
+    for buffer, weight, axis in _ranges(meta):
+        watcher.seen.add(buffer)
+        variables.tie(axes[buffer, 0], axes[weight, axis], "fake quantisation")
     for (name, _), found in axes.items():
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
     for name, axis, reason in _closed(meta):
         variables.freeze(axes[name, axis], reason)
-    assert notes is not None
     products, splits = tuple(watcher.products), frozenset(tracker.splits)
     names = watcher.names
     outputs = {names[key]: found for key, (_, found) in tracker.made.items() if key in names}
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
-        *(tracker.lengths, tuple(tracker.heads), tuple(tracker.routes), tuple(tracker.multiples), watcher.records),
+        *(tracker.lengths, tuple(tracker.heads), tuple(tracker.routes), tuple(tracker.multiples), watcher.records, forms, path),
     )
+
+
+BRANCHES = 8  # of so many truth values that forward() asks for, the other answer is followed too
+
+
+def _other_branches(meta: nn.Module, input_shape: tuple[int, ...], path: Path) -> Iterator[Form]:
+    """Yield the forms in which one truth value after another is answered otherwise."""
+    before: Path = {}
+    for question, said in list(path.items())[:BRANCHES]:
+        with along(meta, {**before, question: not said}) as way:
+            if listed(meta, input_shape) is not None:  # else it is a check, that stops
+                yield Form(f"another branch in {question[0] or 'forward()'}", input_shape, 2, path=way.asked)
+        before[question] = said
+
+
+def _other_forms(meta: nn.Module, forms: Iterable[Form], tracker: Tracker, watcher: _Watcher, notes: Notes) -> Iterator[tuple[Form, Notes]]:
+    """Yield the further forms in which a model runs: where it does something else in them, that is traced too."""
+    taken, usual = set[str](), _that_matter(meta, watcher.records)
+    for form in forms:
+        if form.name in taken and form.path is None:
+            continue
+        with form.on(meta):
+            made = listed(meta, form.shape)
+            if made is None:  # a model that wants targets while training, for one: what only runs there stays whole
+                continue
+            taken.add(form.name)
+            if _that_matter(meta, made) == usual:
+                if not form.training:
+                    yield form, notes
+                continue
+            tracker.notes, tracker.calls = Notes(), Calls()
+            with suppress(PruningError):
+                _pass(meta, form.shape, tracker, watcher)
+                yield form, tracker.notes
+
+
+def _that_matter(meta: nn.Module, calls: Iterable[Call]) -> set[Call]:
+    """Return calls without those of norms and dropout, which do the same to channels in training as elsewhere."""
+    left_out = {name for name, module in meta.named_modules() if isinstance(module, (_NormBase, _DropoutNd))}
+    return {call for call in calls if call[0] not in left_out}
 
 
 def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
@@ -252,6 +318,19 @@ def _closed(meta: nn.Module) -> Iterator[tuple[str, int, str]]:
                 yield from ((name, axis, reason) for axis in range(parameter.dim()))
 
 
+def _ranges(meta: nn.Module) -> Iterator[tuple[str, str, int]]:
+    """Yield what a fake quantiser knows of each channel of a weight, that weight, and the axis of its channels."""
+    known = {id(tensor): name for name, tensor in meta.named_parameters()}
+    for path, module in meta.named_modules():
+        weight, rounds = getattr(module, "weight", None), getattr(module, "weight_fake_quant", None)
+        axis = getattr(rounds, "ch_axis", -1)
+        if isinstance(weight, Tensor) and isinstance(rounds, nn.Module) and id(weight) in known and 0 <= axis < weight.dim():
+            below = ((f"{path}.weight_fake_quant.{name}", buffer) for name, buffer in rounds.named_buffers())
+            yield from (
+                (name, known[id(weight)], axis) for name, buffer in below if buffer.dim() == 1 and len(buffer) == weight.shape[axis] > 1
+            )
+
+
 def _freeze_single(variables: Variables, axes: dict[Axis, Ids]) -> None:
     """Keep axes of one element: they would be emptied."""
     for found in axes.values():
@@ -267,7 +346,7 @@ def _pass(meta: nn.Module, input_shape: tuple[int, ...], tracker: Tracker, watch
             out = answer(meta, batch)
     except Exception as error:
         raise stopped(error, meta, input_shape) from error
-    outputs = list(tensors_of(out).values())
+    outputs = answers_of(out)
     if not outputs:
         raise PruningError(f"forward() returns no tensor that can be found in its {type(out).__name__}: return tensors, a tuple or a dict")
     tracker.calls.enter("")

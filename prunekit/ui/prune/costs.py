@@ -302,8 +302,10 @@ def _proved(result: Proof) -> None:
         "(allowed 1e-4), while pruning moved the "
         f"output by {percent(result.output_change, 0)}. {show.tag('measured')}"
     )
+    forms = f", in other forms of input too ({', '.join(result.forms)})" if result.forms else ""
     st.caption(
         "Measured on a copy whose every weight and statistic is random, with random input: the smaller model "
         "against the dense one in which "
-        "exactly these channels are zero. A smaller model that fails this is never handed out."
+        f"exactly these channels are zero{forms}. "
+        "A smaller model that fails this is never handed out."
     )

@@ -18,6 +18,9 @@ POINTWISE = (
     "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "bernoulli", "round", "floor", "ceil", "trunc",
     "frac", "sinh", "cosh", "asinh", "atan", "tan", "sinc", "erfc", "sgn", "nan_to_num", "isnan", "isinf", "isfinite", "logical_not",
     "bitwise_not", "positive", "exp2", "special_erf", "_conj", "resolve_conj", "angle", "real", "imag", "conj_physical", "fill", "zero",
+    "bucketize", "fake_quantize_per_tensor_affine", "fake_quantize_per_tensor_affine_cachemask",
+    "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", "_fake_quantize_learnable_per_tensor_affine",
+    "_fused_moving_avg_obs_fq_helper", "_fused_moving_avg_obs_fq_helper_functional",
 )
 NOT_FINITE_AT_ZERO = ("log", "log2", "log10", "rsqrt", "reciprocal", "logit", "digamma", "lgamma", "acosh")
 COMPARISONS = (
@@ -62,6 +65,18 @@ rule("mul", "maximum", "minimum", "fmax", "fmin", "_prelu_kernel", "lerp", "hypo
 )
 rule("atan2", "remainder", "fmod", "floor_divide")(broadcast("division"))
 rule(*COMPARISONS)(broadcast("comparison"))
+
+
+@rule("searchsorted")
+def search(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """As a comparison with borders, where they are the same for all; borders of each channel stay whole with it."""
+    borders, x = args[:2]
+    if not isinstance(x, Tensor) or borders.dim() > 1:
+        unknown(tracker, "searchsorted", args, kwargs)
+    else:
+        pointwise(tracker, (x,), kwargs, out)
+
+
 rule("copy")(broadcast("values written into a tensor"))
 
 

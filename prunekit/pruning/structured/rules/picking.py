@@ -83,6 +83,40 @@ def fill_places(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
     tracker.put(out, [None if axis == dim else found for axis, found in enumerate(axes)])
 
 
+@rule("index_add", "index_copy", "index_reduce")
+def add_rows(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Values go to places of an axis by number: it stays, of both tensors; along the others they are as long."""
+    x, dim, values = args[0], args[1] % args[0].dim(), args[3]
+    for tensor in (x, values):
+        tracker.freeze(tensor, "values are written by number", [dim])
+    pairs = zip(tracker.axes(x), tracker.axes(values), strict=True)
+    axes = [None if axis == dim else tracker.tie(a, b, "values written into a tensor") for axis, (a, b) in enumerate(pairs)]
+    tracker.put(out, axes)
+
+
+@rule("scatter", "scatter_add", "scatter_reduce")
+def scatter(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Values go to places along one axis, which stays, but where they were chosen from it; along the others all are as long."""
+    x, dim, index, source = args[0], args[1] % args[0].dim(), args[2], [a for a in args[3:4] if isinstance(a, Tensor) and a.dim()]
+    chosen, along = tracker.chosen_by(index), tracker.axes(x)[dim]
+    axes = list(tracker.axes(x))
+    if chosen is not None and along is not None and chosen.size == along.size:
+        tracker.variables.tie(along, chosen, tracker.at("choice of the largest"))
+    else:
+        tracker.freeze(x, "values are written by number", [dim])
+        axes[dim] = None
+    for values in (index, *source):
+        tracker.freeze(values, "values are written by number", [dim])
+        for axis, found in enumerate(tracker.axes(values)):
+            if axis != dim and x.shape[axis] == values.shape[axis]:
+                axes[axis] = tracker.tie(axes[axis], found, "values written into a tensor")
+            elif axis != dim:
+                tracker.freeze(x, "values are written by number", [axis])
+                tracker.freeze(values, "values are written by number", [axis])
+                axes[axis] = None
+    tracker.put(out, axes)
+
+
 @rule("_embedding_bag", "_embedding_bag_forward_only")
 def embedding_bag(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Rows are picked and joined by number; the width passes."""

@@ -71,6 +71,16 @@ def group_norm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], 
     tracker.put(out[0], [tracker.axes(x)[0], channels, *tracker.axes(x)[2:]])
 
 
+@rule("fake_quantize_per_channel_affine", "fake_quantize_per_channel_affine_cachemask", "_fake_quantize_learnable_per_channel_affine")
+def fake_quant_by_channel(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Round to steps of each channel's own."""
+    x, axis = args[0], args[3]
+    for told in args[1:3]:
+        tracker.tie(tracker.axes(x)[axis], tracker.axes(told)[0], "fake quantisation")
+    for result in tensors_in(out):
+        tracker.put(result, tracker.axes(x))
+
+
 def _reduced(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[int]:
     """Return the axes that a reduction takes together."""
     dims = next((a for a in args[1:] if isinstance(a, (list, tuple))), kwargs.get("dim"))
@@ -105,18 +115,21 @@ SPREADS = {"var": SQUARE, "std": SPREAD, "var_mean": SQUARE, "std_mean": SPREAD}
     "logsumexp",
     "prod",
     "median",
-    "all",
-    "any",
 )
 def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Reduced axes mix all their elements: they stay, but where a norm is written with a mean or a variance."""
+    """Reduced axes mix all their elements: they stay, but where a norm, or a scale of weights, is written with a mean."""
     x, name = args[0], tracker.call[1]
     if isinstance(out, Tensor) and len(args) > 1 and isinstance(args[1], Tensor):
         broadcast("product")(tracker, args, kwargs, out)
         return
     gone = _reduced(x, args, kwargs)
     carrying = [axis for axis in sorted(gone) if tracker.axes(x)[axis] is not None]
-    for axis in carrying:
+    largest = name in {"amax", "max"} and isinstance(out, Tensor) and tracker.pending.of_sizes(x)
+    scale = name not in {"argmax", "argmin", "prod"} and tracker.pending.of_weights(x)
+    for axis, found in enumerate(tracker.axes(x)):
+        if scale and found is not None and axis in gone:
+            tracker.statistic(axis, found)
+    for axis in () if scale or largest else carrying:
         found = tracker.axes(x)[axis]
         for place, result in enumerate(tensors_in(out)):
             kind = MEAN if name == "mean" or place else SPREADS.get(name, "")
@@ -125,6 +138,17 @@ def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
             tracker.statistic(axis, found)
             tracker.lengths.setdefault(tracker.where, found)
     _left(tracker, x, gone, out)
+
+
+@rule("all", "any")
+def check(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Let go what is asked whether it is so: of zeros such checks say what is usual, and where they do not the proof tells."""
+    _left(tracker, args[0], _reduced(args[0], args, kwargs), out)
+
+
+@rule("_assert_async", "_functional_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range")
+def nothing(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Pass over a check, which makes nothing."""
 
 
 @rule("sum", "linalg_vector_norm", "norm")
