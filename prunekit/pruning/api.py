@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
-from prunekit.errors import ModelError, SpecError
+from prunekit.errors import ModelError, PruningError, SpecError
 from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.inputs import form_for
@@ -228,6 +228,9 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
 
 def _softly(model: nn.Module, plan: Plan, spec: PruneSpec) -> PruneResult:
     """Return the dense model with zeros where a plan removes channels; what keeps its shape needs no proof."""
+    passed = [block.name for block in plan.graph.blocks if block.name in plan.blocks and not block.exact]
+    if passed:
+        raise PruningError(f"soft: {passed[0]} would not hand its input on with zeros in it, for it normalises its sum. Leave soft out")
     zeros = zeroed(model, plan)
     shape, layers = plan.graph.input_shape, layer_results(model, plan)
     achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)

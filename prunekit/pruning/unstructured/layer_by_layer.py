@@ -13,7 +13,7 @@ from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.layer_inputs import InputProducts
-from prunekit.criteria.samples import BATCH, mixed, scored_on
+from prunekit.criteria.samples import mixed, run_in_parts, scored_on
 from prunekit.errors import DataError
 from prunekit.models.layers import check_finite, input_axis, inputs_first, owner_of_layer, weight_name, weight_of
 from prunekit.models.meta_copy import copied
@@ -27,7 +27,6 @@ from prunekit.pruning.unstructured.packed_masks import PackedMasks
 from prunekit.pruning.unstructured.reconstruction import Goal, reconstruct
 from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.batches import batches_of
 
 SHAPED = ("uniform", "row", "erk")  # scopes that share out by shapes alone
 
@@ -64,8 +63,16 @@ def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[
     goals = dict(_goals(asked, spec))
     pruned = _own_copy(model, goals)
     samples = mixed(data, spec.samples, spec.seed)
-    work = _Work(pruned, goals, task_of(model, samples), list(batches_of(samples, BATCH)))
+    task = task_of(model, samples)
+    batches: list[Batch] = []
+
+    def keep(batch: Batch) -> Any:
+        batches.append(batch)
+        return task.forward(pruned, batch) if len(batches) == 1 else None
+
     with torch.no_grad():
+        run_in_parts(samples, keep)
+        work = _Work(pruned, goals, task, batches)
         masks = PackedMasks(work.carry_out())
     ordered = PackedMasks((name, masks[name]) for name in goals)
     for old, new in zip(model.parameters(), pruned.parameters(), strict=True):
