@@ -31,7 +31,9 @@ from prunekit.tasks.batch import Batch
 SHAPED = ("uniform", "row", "erk")  # scopes that share out by shapes alone
 
 
-def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[nn.Module, PackedMasks, Ranking | PatternRanking]:
+def prune_layer_by_layer(
+    model: nn.Module, spec: PruneSpec, data: Any, *, consume: bool = False
+) -> tuple[nn.Module, PackedMasks, Ranking | PatternRanking]:
     """Prune single weights of a copy and let what stays of each layer make up for what goes.
 
     Beside the model and the copy the products of one block of layers are held, and what enters it.
@@ -44,6 +46,8 @@ def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[
         Of mode "unstructured" or "nm", by a criterion that updates.
     data : Data or Split
         Its training part is looked at.
+    consume : bool
+        Prune the model itself instead of a copy.
 
     Returns
     -------
@@ -61,7 +65,8 @@ def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[
         raise DataError(f"criterion {spec.criterion!r} looks at training data: pass data=..., or choose l1")
     asked = _asked(model, spec, data)
     goals = dict(_goals(asked, spec))
-    pruned = _own_copy(model, goals)
+    learns = [each.requires_grad for each in model.parameters()]
+    pruned = model.eval().requires_grad_(False) if consume else _own_copy(model, goals)
     samples = mixed(data, spec.samples, spec.seed)
     task = task_of(model, samples)
     batches: list[Batch] = []
@@ -75,8 +80,8 @@ def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[
         work = _Work(pruned, goals, task, batches)
         masks = PackedMasks(work.carry_out())
     ordered = PackedMasks((name, masks[name]) for name in goals)
-    for old, new in zip(model.parameters(), pruned.parameters(), strict=True):
-        new.requires_grad_(old.requires_grad)
+    for learning, parameter in zip(learns, pruned.parameters(), strict=True):
+        parameter.requires_grad_(learning)
     return pruned, ordered, asked
 
 
