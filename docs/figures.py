@@ -47,7 +47,7 @@ def main(words: list[str] | None = None) -> int:
         PAGE.write_text(settings.filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
         return 0
     if args.list:
-        print("\n".join(f"{chart.name:24}{', '.join(chart.models)}" for chart in CHARTS.values()))
+        print("\n".join(f"{chart.name:28}{', '.join(chart.models)}" for chart in CHARTS.values()))
         return 0
     unknown = [name for name in args.names if name not in CHARTS]
     if unknown:

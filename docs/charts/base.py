@@ -32,6 +32,8 @@ COLOURS = {
     "l2": 6,
     "fpgm": 7,
     "fisher": 1,
+    "head_importance": 5,
+    "activation": 3,
     "obd": 3,
     "hutchinson": 4,
 }

@@ -164,15 +164,15 @@ def bn_scale() -> Drawn:
     return Drawn(fig, _quotes("bn_scale") | found)
 
 
-def channels_alone() -> Drawn:
-    """Draw the trace of the Hessian, and its score beside Optimal Brain Damage's."""
-    fig = panels(["Channels, global", "Which half of conv2 goes by its trace"], gap=0.14)
-    _channels_panel(fig, 1, "hutchinson")
-    other, score = (channel_scores(model(CNN), ["conv2"], each, data=data(CNN))["conv2"] for each in ("obd", "hutchinson"))
+def channels_alone(criterion: str, beside: str) -> Drawn:
+    """Draw a criterion of channels alone, and its score beside another's."""
+    fig = panels(["Channels, global", f"Which half of conv2 goes by {title(criterion)}"], gap=0.14)
+    _channels_panel(fig, 1, criterion)
+    other, score = (channel_scores(model(CNN), ["conv2"], each, data=data(CNN))["conv2"] for each in (beside, criterion))
     found = _scatter(fig, other, score)
-    fig.update_xaxes(title_text="Optimal Brain Damage", **place(2))
-    fig.update_yaxes(title_text="Hessian trace", **place(2))
-    return Drawn(fig, _quotes("hutchinson") | found)
+    fig.update_xaxes(title_text=title(beside), **place(2))
+    fig.update_yaxes(title_text=title(criterion), **place(2))
+    return Drawn(fig, _quotes(criterion) | found)
 
 
 def fpgm() -> Drawn:
@@ -224,7 +224,9 @@ CHARTS = (
     Chart("criterion-l2", (CNN,), l2),
     Chart("criterion-taylor", (CNN,), taylor),
     *(Chart(f"criterion-{each}", (CNN,), partial(both, each)) for each in ("fisher", "obd")),
-    Chart("criterion-hutchinson", (CNN,), channels_alone),
+    Chart("criterion-head_importance", (CNN,), partial(channels_alone, "head_importance", "taylor")),
+    Chart("criterion-hutchinson", (CNN,), partial(channels_alone, "hutchinson", "obd")),
+    Chart("criterion-activation", (CNN,), partial(channels_alone, "activation", "l1")),
     Chart("criterion-random", (CNN,), random),
     Chart("criterion-lamp", (LENET,), lamp),
     *(Chart(f"criterion-{each}", (CNN,), partial(two_scopes, each)) for each in ("snip", "wanda", "sparsegpt")),

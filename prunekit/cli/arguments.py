@@ -98,9 +98,11 @@ def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneS
 def check_cut(args: argparse.Namespace) -> None:
     """Raise unless something says how much is to go: a sparsity, a threshold, a pattern or whole blocks."""
     depth = args.depth or None  # a depth of 0 lets no block go, and says nothing of channels or weights
-    said = (args.sparsity, args.threshold, args.pattern, depth, args.blocks, args.indices)
+    said = (args.sparsity, args.threshold, args.pattern, depth, args.blocks, args.remove_layers or None, args.indices)
     if all(value is None for value in said) and args.mode != "nm":
-        raise SpecError("one of the arguments --sparsity --threshold --pattern --depth --blocks is required: say how much is to go")
+        raise SpecError(
+            "one of the arguments --sparsity --threshold --pattern --depth --blocks --remove-layers is required: say how much is to go"
+        )
 
 
 def absolute(data: Data | None) -> dict[str, Any] | None:

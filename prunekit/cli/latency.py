@@ -14,7 +14,7 @@ from prunekit.cli.tables import byte_text, percent, table
 from prunekit.config.field_table import TimingFields
 from prunekit.config.fields import table as rows
 from prunekit.config.ids import ModelId
-from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import DataError, StoreError
 from prunekit.evaluation.before_after import assess
@@ -51,7 +51,7 @@ def latency(args: argparse.Namespace) -> str:
         specs = [specs[0], found.spec]
         for note in found.notes:
             print(f"prunekit: note: the smaller model: {note}", file=sys.stderr)
-    made = {_name(spec): prune_model(model, spec, data if spec.criterion in NEEDS_DATA else None, input_shape=shape) for spec in specs}
+    made = {_name(spec): prune_model(model, spec, data if spec.looks_at_data else None, input_shape=shape) for spec in specs}
     candidates = [Candidate("dense", model, count(model, shape).macs)]
     # theory counts the MACs of non-zero weights alone
     candidates += [Candidate(name, result.model, result.after.effective_macs) for name, result in made.items()]
@@ -71,7 +71,7 @@ def latency(args: argparse.Namespace) -> str:
 def _needs_data(args: argparse.Namespace, specs: list[PruneSpec]) -> bool:
     """Return whether images are looked at; noise will do for comparing the outputs of runtimes in float32."""
     files = {RUNTIMES[name].file for name in args.runtime if name in RUNTIMES}
-    return bool(args.accuracy or args.data or "int8" in files or any(spec.criterion in NEEDS_DATA for spec in specs))
+    return bool(args.accuracy or args.data or "int8" in files or any(spec.looks_at_data for spec in specs))
 
 
 def _specs(args: argparse.Namespace, model: nn.Module) -> list[PruneSpec]:

@@ -93,7 +93,7 @@ def setting_text(spec: dict[str, Any]) -> str:
     shares = PruneSpec(**{name: spec[name] for name in ("mode", "pattern", "scope", "overrides", "shares")})
     words = [spec["mode"], spec["criterion"], shares_text(shares)]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
-    kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks")}
+    kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks", "remove_layers")}
     return ", ".join([*words, *filter(None, [whole_text(PruneSpec(**kinds))])])
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from prunekit.comparison.mask_overlap import Counts, counted, shared
 from prunekit.comparison.recorded_run import Recorded, recorded
 from prunekit.config.ids import DataId, ModelId
-from prunekit.config.spec import NEEDS_DATA, Recipe
+from prunekit.config.spec import Recipe
 from prunekit.data.load import load_data
 from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.evaluation.before_after import assess, document
@@ -133,7 +133,7 @@ def _data(recipe: Recipe, data_id: DataId | None, model: nn.Module) -> tuple[Any
     try:
         return load_data(data_id, model=model), ""
     except DataError as error:
-        if recipe.prune.criterion in NEEDS_DATA or recipe.recovery.active:
+        if recipe.prune.looks_at_data or recipe.recovery.active:
             raise
         return None, f"Accuracy is not measured: {error}"
 

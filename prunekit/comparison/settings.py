@@ -107,7 +107,7 @@ def _before(run: Run) -> Any:
 def _looked(run: Run) -> tuple[object, ...]:
     """Return what images were used for."""
     recovery = Recovery.from_dict(run.recovery or {})
-    scored = run.spec is not None and run.spec.get("criterion") in NEEDS_DATA
+    scored = run.spec is not None and (run.spec.get("criterion") in NEEDS_DATA or bool(run.spec.get("remove_layers")))
     return (run.kind == "quantised", scored, recovery.active, bool(recovery.epochs))
 
 

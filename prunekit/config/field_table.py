@@ -77,9 +77,9 @@ CAP = Share("the largest share that may be removed", whole=True)
 
 SHARED_OUT = {"mode": ("unstructured", "structured")}
 STRUCTURED = {"mode": ("structured",)}
-BY_DATA = {"criterion": NEEDS_DATA}
+BY_DATA = ({"criterion": NEEDS_DATA}, {"remove_layers": None})
 BY_READERS = {"mode": ("structured",), "criterion": choices.WITH_READERS}
-BY_CHANCE = {"criterion": SEEDED}
+BY_CHANCE = ({"criterion": SEEDED}, BY_DATA[1])
 LAYERS = "see prunekit inspect for their names"
 
 
@@ -149,6 +149,11 @@ class PruneFields(Generic[Layer]):
     blocks: tuple[str, ...] | None = setting(
         None, Names("block"), "Blocks that may go", f"residual blocks that may go; {LAYERS}", usual="all", when=STRUCTURED
     )
+    remove_layers: int = setting(
+        0, Whole(0, (0, 1000)), "Layers by influence",
+        "remove so many whole blocks, such as the layers of a transformer: those that turn what passes through them least on training "
+        "samples (block influence; Men et al. 2024, arXiv:2403.03853)", when=STRUCTURED,
+    )  # fmt: skip
     consumers: bool = setting(
         False, YesNo(), "Count the readers", "score a channel also by the columns of the layers that read it", when=BY_READERS
     )

@@ -51,13 +51,17 @@ class PruneSpec(PruneFields[str]):
         if reason:
             raise SpecError(reason)
         if self.depth is None:
-            self._put(depth=0.0 if self.blocks is None or self.mode != "structured" else 1.0)
+            self._put(depth=0.0 if self.blocks is None or self.remove_layers or self.mode != "structured" else 1.0)
         self._check_mode()
         if self.mode == "nm":
             self._check_pattern()
         else:
             self._check_amount()
-        if self.blocks is not None and not self.depth:
+        if self.remove_layers and self.depth:
+            raise SpecError(
+                f"{named('remove_layers')} and {DEPTH} both say how many blocks go, one by influence and one by the criterion: give either"
+            )
+        if self.blocks is not None and not self.depth and not self.remove_layers:
             raise SpecError(f"{BLOCKS} says which blocks may go, and a {DEPTH} of 0 lets none go: raise the {DEPTH}, or leave {BLOCKS} out")
         for name, share in self.overrides:
             if share > self.cap(name):
@@ -112,7 +116,7 @@ class PruneSpec(PruneFields[str]):
             self._check_named()
         if self.threshold is None:
             if self.sparsity is None:
-                self._put(sparsity=0.0 if self.depth else 0.5)
+                self._put(sparsity=0.0 if self.depth or self.remove_layers else 0.5)
             return
         if self.sparsity is not None:
             raise SpecError(f"give either {SPARSITY} or {THRESHOLD}, not both")
@@ -126,8 +130,8 @@ class PruneSpec(PruneFields[str]):
 
     def _check_named(self) -> None:
         """Refuse what says how much goes beside the channels that are named."""
-        others = ("overrides", "shares", "caps", "cap_all", "layers", "blocks", "units", "threshold")
-        told = [name for name in others if getattr(self, name) not in {None, ()}]
+        others = ("overrides", "shares", "caps", "cap_all", "layers", "blocks", "remove_layers", "units", "threshold")
+        told = [name for name in others if getattr(self, name) not in {None, (), 0}]
         told += ["sparsity"] if self.sparsity else []
         if told:
             raise SpecError(f"{named('indices')} say what goes, and nothing else does: leave {', '.join(map(named, told))} out")
@@ -136,6 +140,11 @@ class PruneSpec(PruneFields[str]):
     def cap(self, layer: str) -> float:
         """Return the largest share that may go from a layer, 0 to 1."""
         return min(dict(self.caps).get(layer, 1.0), 1.0 if self.cap_all is None else self.cap_all)
+
+    @property
+    def looks_at_data(self) -> bool:
+        """Whether it needs training data: its criterion does, or layers go by their influence."""
+        return self.criterion in NEEDS_DATA or bool(self.remove_layers)
 
     @property
     def capped(self) -> bool:

@@ -44,6 +44,9 @@ class Criterion:
         Whether pruning by it also changes what stays: then each setting is carried out by itself, and scores alone do not tell its outcome.
     comparable : bool
         Whether scores of channels compare over layers as they are: then a setting's default does not take them over their layer's mean.
+    by_sample : bool
+        Whether channels are scored on each sample by itself, ``[channels, samples]``: what goes together is added up within a sample, and
+        the mean over samples is that of absolute values.
     only : str
         Where it scores either weights or channels, why not the others.
     order : int
@@ -63,5 +66,6 @@ class Criterion:
     block: Literal["mean", "mean by root", "total"] = "mean"
     updates: bool = False
     comparable: bool = False
+    by_sample: bool = False
     only: str = ""
     order: int = 1000

@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import BaseTorchFunctionMode
 
-from prunekit.criteria.samples import BATCH
+from prunekit.criteria.samples import run_in_parts
 from prunekit.criteria.scoring_copy import scoring_copy
 from prunekit.criteria.scoring_task import Task
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing
 from prunekit.models.running import task_of
-from prunekit.tasks.batches import batches_of
+from prunekit.tasks.batch import Batch
 
 aten = torch.ops.aten
 PRODUCTS = {aten.mm: 1, aten.bmm: 1, aten.addmm: 2, aten.baddbmm: 2}  # which argument is the second matrix; the first comes before it
@@ -37,10 +37,13 @@ def input_norms(task: Task) -> Iterator[tuple[str, Tensor]]:
     model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
     weights = {name: model.get_parameter(weight_name(model, name)) for name in task.layers}
     inputs = _Inputs(weights)
-    for batch in batches_of(task.samples, BATCH):
+
+    def run(batch: Batch) -> Any:
         # with any torch-function mode on, attention takes the path whose single operations can be seen
         with torch.no_grad(), BaseTorchFunctionMode(), inputs:
-            judge.forward(model, batch)
+            return judge.forward(model, batch)
+
+    run_in_parts(task.samples, run)
     for name, weight in weights.items():
         yield name, inputs.norm(name, weight)
 
@@ -53,6 +56,7 @@ class _Inputs(Seeing):
         self.weights = {id(weight): weight for weight in weights.values()}
         self.energy: dict[int, Tensor] = {}
         self.unclear: dict[int, str] = {}
+        self._last: tuple[Tensor, Tensor] | None = None  # several layers may be multiplied with one input
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -70,9 +74,9 @@ class _Inputs(Seeing):
         elif operation is aten.convolution and position == 1 and value is weight:
             energy = _convolved(args[0], weight.shape, stride=args[3], padding=args[4], dilation=args[5], groups=args[8])
         elif PRODUCTS.get(operation) == position and is_transposed(value, weight):
-            energy = _energy(args[position - 1].flatten(0, -2)).reshape(1, *weight.shape[1:])
+            energy = self._of_rows(args[position - 1]).reshape(1, *weight.shape[1:])
         elif PRODUCTS.get(operation) == position and value.shape == weight.shape and value.stride() == weight.stride():
-            energy = _energy(args[position - 1].flatten(0, -2)).reshape(-1, 1)  # a weight of [in, out]
+            energy = self._of_rows(args[position - 1]).reshape(-1, 1)  # a weight of [in, out]
         elif operation in LOOK_UPS and position == 0:
             energy = torch.bincount(args[1].flatten(), minlength=len(weight)).double().reshape(-1, 1)  # each row meets a one
         elif operation is aten._trilinear and position == 1:
@@ -84,6 +88,12 @@ class _Inputs(Seeing):
             self.unclear[id(weight)] = str(operation)
             return
         self.energy[id(weight)] = self.energy.get(id(weight), 0) + energy
+
+    def _of_rows(self, x: Tensor) -> Tensor:
+        """Return the sum of squares of each feature of an input of a product."""
+        if self._last is None or self._last[0].data_ptr() != x.data_ptr() or self._last[0].shape != x.shape:
+            self._last = x, _energy(x.flatten(0, -2))
+        return self._last[1]
 
     def norm(self, name: str, weight: Tensor) -> Tensor:
         """Return the norm of what each element of a weight met: float32 on the CPU, of a shape that broadcasts to the weight's."""

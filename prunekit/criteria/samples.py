@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from prunekit.errors import DataError
+from prunekit.models.outputs import tensors_of
 from prunekit.models.running import classes_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
@@ -19,6 +20,9 @@ from prunekit.tasks.batches import batches_of
 BATCH = 32
 """Images in a mini-batch: Taylor averages over mini-batches of this size, and nothing holds the activations of more images at once."""
 
+
+ANSWERS = 1 << 24
+"""How many numbers a model may answer with at a time: a vocabulary's scores at every place of 32 texts are gigabytes."""
 
 OF_TASK = ("task", "target_scale")
 """What a split may say of its task: a choice of its samples says the same."""
@@ -49,6 +53,30 @@ class Held:
         for start in range(0, len(self), batch_size):
             part = self.batch.take(np.arange(start, min(start + batch_size, len(self))))
             yield (part.args[0], part.targets) if len(part.args) == 1 and not part.kwargs else part
+
+
+def run_in_parts(samples: Any, run: Callable[[Batch], Any]) -> None:
+    """Run on all samples in mini-batches: of `BATCH`, or of texts as many as a model answers with at most `ANSWERS` numbers, 2 at least.
+
+    For what is summed over samples, so that it does not matter how they are put together.
+
+    Parameters
+    ----------
+    samples : split
+        As for `batches_of`.
+    run : callable
+        Gives the model's answer to a mini-batch; of texts the first two tell how many go into the others.
+    """
+    size = 0
+    for batch in batches_of(samples, BATCH):
+        begin = 0
+        if not size and not any(tensor.is_floating_point() for _, tensor in batch.named_tensors()):
+            begin = min(2, batch.samples)
+            answer = sum(each.numel() for each in tensors_of(run(batch.take(begin))).values())
+            size = min(BATCH, max(2, ANSWERS * begin // max(answer, 1)))
+        size = size or BATCH
+        for start in range(begin, batch.samples, size):
+            run(batch if size >= batch.samples and not start else batch.take(np.arange(start, min(start + size, batch.samples))))
 
 
 def scoring_split(data: Any) -> tuple[Any, str]:

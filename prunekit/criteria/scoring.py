@@ -103,6 +103,8 @@ def channel_scores(  # noqa: PLR0917 (as weight_scores)
     data: Any = None,
     samples: int = 512,
     layouts: Mapping[str, tuple[int, int]] | None = None,
+    *,
+    by_sample: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
     """Score every output channel of some layers.
 
@@ -114,6 +116,8 @@ def channel_scores(  # noqa: PLR0917 (as weight_scores)
         Prunable layers; BatchNorm modules for a criterion whose ``carrier`` is ``"norm"``.
     layouts : mapping of str to tuple of int, optional
         As :attr:`~prunekit.criteria.scoring_task.Task.layouts`.
+    by_sample : bool
+        Of a criterion that scores on each sample by itself: give those scores, ``[out, samples]``, with their signs.
 
     Returns
     -------
@@ -127,7 +131,10 @@ def channel_scores(  # noqa: PLR0917 (as weight_scores)
     """
     chosen = _chosen(criterion, "structured")
     scores = _scores(chosen, chosen.channel, model, layers, seed=seed, data=data, samples=samples, layouts=layouts)
-    return {name: score.double().numpy() for name, score in scores.items()}
+    whole = {name: score.double() for name, score in scores.items()}
+    if chosen.by_sample and not by_sample:
+        whole = {name: score.abs().mean(1) for name, score in whole.items()}
+    return {name: score.numpy() for name, score in whole.items()}
 
 
 def _chosen(criterion: str, mode: str) -> Criterion:

@@ -16,7 +16,7 @@ from torch import nn
 
 from prunekit.config.ids import ModelId
 from prunekit.config.recovery import Recovery
-from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.config.spec import PruneSpec
 from prunekit.criteria.samples import scoring_split
 from prunekit.local_code.factories import is_factory, packages_of
 from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
@@ -51,7 +51,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-OF_SPEC: dict[str, Any] = {"consumers": False, "reduction": "mean", "normaliser": "mean", "shares": {}, "indices": {}, "soft": False}
+OF_SPEC: dict[str, Any] = {
+    **{"consumers": False, "reduction": "mean", "normaliser": "mean", "shares": {}, "indices": {}, "soft": False, "remove_layers": 0}
+}
 OF_RECOVERY: dict[str, Any] = {"prepare": "none", "prepare_epochs": 5, "penalty": None}
 """Fields that came after names were given, and what they were before they were there."""
 
@@ -189,7 +191,7 @@ def trained_on(data: Any, spec: PruneSpec | None, recovery: Recovery | None) -> 
         Recalibration and fine-tuning look at training images, and the epoch is chosen by the validation split.
     """
     parts: dict[str, str] = {}
-    if spec is not None and spec.criterion in NEEDS_DATA:
+    if spec is not None and spec.looks_at_data:
         parts["scored"] = data_hash(scoring_split(data)[0])
     if recovery is not None and recovery.learns:
         chosen = ("train", "validation") if recovery.epochs else ("train",)

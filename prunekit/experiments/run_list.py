@@ -110,6 +110,8 @@ def whole_text(spec: PruneSpec) -> str:
 
 def _blocks(spec: PruneSpec) -> str:
     """Return which blocks go: by name where they are few and all of them do."""
+    if spec.remove_layers:
+        return f"{spec.remove_layers} layer{'s' if spec.remove_layers > 1 else ''} off by influence"
     if not spec.depth:
         return ""
     if spec.blocks is None:

@@ -178,7 +178,8 @@ def _bench(request: Request, keeper: Keeper, model: nn.Module | None, data: Any)
 
 def _is_dense(request: SweepRequest, requested: float) -> bool:
     """Whether a sparsity is the dense model itself: nothing goes, and nothing is done afterwards."""
-    return requested == 0 and not request.spec.overrides and not request.spec.depth and not request.recovery.active
+    spec = request.spec
+    return not (requested or spec.overrides or spec.depth or spec.remove_layers or request.recovery.active)
 
 
 def _total(request: SweepRequest) -> int:

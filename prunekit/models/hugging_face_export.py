@@ -16,6 +16,8 @@ from prunekit.models.attention.transformers_sizes import sizes_in_step
 from prunekit.models.drafts import draft, put
 from prunekit.models.hugging_face import HEAD, Pooled
 from prunekit.models.hugging_face_files import CONFIG
+from prunekit.models.identity_blocks import standing_in
+from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import tensors_of
 from prunekit.models.probe import at_rest, rounding
 from prunekit.models.wrappers import unwrapped
@@ -46,6 +48,34 @@ def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
     return min(found, key=lambda each: each[0].count("."))
 
 
+def without_gaps(model: nn.Module) -> Any:
+    """Return a model whose list of layers holds no stand-in of one that was removed, with a configuration of as many layers as are left.
+
+    The model itself where there is none, else a copy that shares its tensors.
+    """
+    stacks = {name for name, each in model.named_modules() if isinstance(each, nn.ModuleList) and any(map(standing_in, each))}
+    if not stacks:
+        return model
+    where, layers = layers_of(model)
+    left = [place for place, layer in enumerate(layers) if standing_in(layer) is None]
+    if stacks != {where} or not left:
+        raise ModelError(f"layers of {', '.join(sorted(stacks))} were removed, and a configuration only says how many {where} has")
+    small: Any = copied(model, {id(each): each for each in (*model.parameters(), *model.buffers())})
+    parent, _, leaf = where.rpartition(".")
+    setattr(small.get_submodule(parent), leaf, nn.ModuleList([small.get_submodule(where)[place] for place in left]))
+    fresh: dict[int, Any] = {}
+    for module in small.modules():
+        config = module.__dict__.get("config")
+        if hasattr(config, "num_hidden_layers"):
+            if id(config) not in fresh:
+                fresh[id(config)] = copy.deepcopy(config)
+                fresh[id(config)].num_hidden_layers = len(left)
+                if isinstance(getattr(config, "layer_types", None), list):
+                    fresh[id(config)].layer_types = [config.layer_types[place] for place in left]
+            module.config = fresh[id(config)]
+    return small
+
+
 def told_by(model: nn.Module) -> Any:
     """Return the configuration that says what a pruned model is: hidden size, MLP size, heads, key-value heads, layers.
 
@@ -65,6 +95,7 @@ def told_by(model: nn.Module) -> Any:
     """
     if not hasattr(model, "save_pretrained") or not hasattr(model, "config"):
         raise ModelError(f"a folder of Hugging Face holds a model of transformers, and this one is a {type(model).__name__}")
+    model = without_gaps(model)
     config: Any = copy.deepcopy(model.config)
     embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
     _, layers = layers_of(model)
@@ -168,7 +199,7 @@ def export_hugging_face(model: nn.Module, folder: str | PathLike[str]) -> Path:
         If something else is in the way, or the folder cannot be written; nothing half-written is left.
     """
     whole = unwrapped(model)
-    inner: Any = whole.encoder if isinstance(whole, Pooled) else whole
+    inner: Any = without_gaps(whole.encoder if isinstance(whole, Pooled) else whole)
     config, target = told_by(inner), Path(folder).expanduser()
     if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / CONFIG).is_file())):
         raise PrunekitError(f"{target} exists and holds something else: name another folder")

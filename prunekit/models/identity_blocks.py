@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
 
 from prunekit.errors import CheckpointError
 
 MARK = "stands_for_a_block"
+PASSES = "PassThrough"
+
+
+class PassThrough(nn.Module):
+    """Hands its first argument on, whatever else it is called with: nn.Identity takes nothing else."""
+
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
+        """Return the first argument."""
+        return x
+
+
 STAND_INS: dict[str, type[nn.Module]] = {
-    kind.__name__: kind for kind in (nn.Identity, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Sigmoid, nn.Tanh)
+    kind.__name__: kind for kind in (nn.Identity, PassThrough, nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.Sigmoid, nn.Tanh)
 }
 
 
@@ -18,7 +31,7 @@ def stand_in(kind: str) -> nn.Module:
     Parameters
     ----------
     kind : str
-        Name of a class of ``torch.nn``: "Identity", or the activation behind the block's sum.
+        "Identity", "PassThrough", or the class of ``torch.nn`` of the activation behind the block's sum.
 
     Raises
     ------

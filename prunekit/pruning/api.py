@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
-from prunekit.errors import ModelError, SpecError
+from prunekit.errors import ModelError, PruningError, SpecError
 from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.cost import Counts, count, nonzeros
 from prunekit.models.inputs import form_for
@@ -30,7 +30,7 @@ from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.stubborn import proved
 from prunekit.pruning.unstructured.layer_by_layer import prune_layer_by_layer
-from prunekit.pruning.unstructured.masks import Ranking, masked_copy
+from prunekit.pruning.unstructured.masks import Ranking, mask_in_place, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
 from prunekit.tasks.base import told
@@ -78,19 +78,23 @@ def prune(
     data: HasTest | None = None,
     *,
     input_shape: Inputs | None = None,
+    consume: bool = False,
 ) -> PruneResult:
     """Prune a copy of a model.
 
     Parameters
     ----------
     model : nn.Module
-        The dense model; never modified.
+        The dense model; not modified unless it is to be consumed.
     spec : PruneSpec
         What to remove.
     data : Data, optional
         The model's data; tells the shape of a sample, and its training part serves the criteria that look at data.
     input_shape : tuple of int, Tensor, tuple or dict of tensors, or Batch, optional
         Shape of one sample, where there are no data; or, of a model that takes something else than one float tensor, inputs it accepts.
+    consume : bool
+        Use the model up: its weights are pruned where they are, or each is let go once what stays of it is copied, so that a large model
+        never stands beside its copy. It is of no other use afterwards.
 
     Returns
     -------
@@ -121,10 +125,10 @@ def prune(
         shape = sample_shape(model, data, input_shape)
         if spec.mode == "structured":
             plan, proof = proved(model, lambda: plan_of(model, spec, shape, data), getattr(shape, "example", None))
-            return carry_out(model, plan, spec, proof)
+            return carry_out(model, plan, spec, proof, consume=consume)
         if CRITERIA[spec.criterion].updates:
-            return update(model, spec, shape, data)
-        return mask(model, rank(model, spec, data, once=True), spec, shape, data)
+            return update(model, spec, shape, data, consume=consume)
+        return mask(model, rank(model, spec, data, once=True), spec, shape, data, consume=consume)
 
 
 def plan_of(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: HasTest | None = None) -> Plan:
@@ -146,8 +150,9 @@ def plan_of(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Has
 
 
 def mask(
-    model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...], data: HasTest | None = None
-) -> PruneResult:
+    model: nn.Module, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...], data: HasTest | None = None, *,
+    consume: bool = False,
+) -> PruneResult:  # fmt: skip
     """Carry out an unstructured or N:M setting on weights that are ranked already.
 
     Raises
@@ -157,30 +162,33 @@ def mask(
     """
     masks = PackedMasks(ranking.each_mask(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut()))
     unused = check_influence(model, [name for name, count in masks.removed.items() if count], shape, data)
-    return _masked(model, masked_copy(model, masks), masks, ranking, spec, shape, unused)
+    before = count(model, shape)
+    pruned = mask_in_place(model, masks) if consume else masked_copy(model, masks)
+    return _masked(before, pruned, masks, ranking, spec, shape, unused)
 
 
-def update(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None) -> PruneResult:
+def update(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None, *, consume: bool = False) -> PruneResult:
     """Carry out an unstructured or N:M setting by a criterion that also changes what stays; parameters and errors as for `mask`."""
     check_influence(model, prunable_layers(model), shape, data)
-    pruned, masks, asked = prune_layer_by_layer(model, spec, data)
-    return _masked(model, pruned, masks, asked, spec, shape)
+    before = count(model, shape)
+    pruned, masks, asked = prune_layer_by_layer(model, spec, data, consume=consume)
+    return _masked(before, pruned, masks, asked, spec, shape)
 
 
 def _masked(  # noqa: PLR0917 (a model before and after, and what was asked)
-    model: nn.Module, pruned: nn.Module, masks: PackedMasks, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...],
+    before: Counts, pruned: nn.Module, masks: PackedMasks, ranking: Ranking | PatternRanking, spec: PruneSpec, shape: tuple[int, ...],
     unused: tuple[str, ...] = (),
 ) -> PruneResult:  # fmt: skip
     """Put together what became of a model."""
-    before, after = count(model, shape), count(pruned, shape)
+    after = count(pruned, shape)
     removed = sum(masks.removed.values())
     asked = ranking.requested(spec)
-    layers = tuple(_masked_layer(pruned, name, asked.get(name)) for name in prunable_layers(model))
+    layers = tuple(_masked_layer(pruned, name, asked.get(name)) for name in prunable_layers(pruned))
     gone = (name for name, size in ranking.sizes.items() if size and masks.removed[name] == size)
     lost = (f"{name} lost all its weights: the output no longer depends on what enters it" for name in gone)
     limits = (*ranking.limits(spec), *unused, *lost)
     achieved = Achieved("weights", spec.sparsity, removed / max(masks.total, 1), removed, masks.total)
-    left_out = skipped(model, spec, tuple(ranking.sizes))
+    left_out = skipped(pruned, spec, tuple(ranking.sizes))
     return PruneResult(pruned, spec, shape, masks, None, layers, before, after, achieved, None, limits, skipped=left_out)
 
 
@@ -192,7 +200,7 @@ def _masked_layer(pruned: nn.Module, name: str, requested: float | None) -> Laye
     return LayerResult(name, kind, tuple(weight.shape), tuple(weight.shape), requested, zeros, None)
 
 
-def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None = None) -> PruneResult:
+def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None = None, *, consume: bool = False) -> PruneResult:
     """Carry out a structured plan, proved.
 
     Parameters
@@ -205,6 +213,8 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
         The setting behind it.
     proof : Proof, optional
         Of the same plan, where it is known already.
+    consume : bool
+        As for :func:`prune`.
 
     Raises
     ------
@@ -214,8 +224,9 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     if spec.soft:
         return _softly(model, plan, spec)
     proof = None if plan.empty else require(proof or prove(model, plan))
-    small = shrink(model, plan)
-    before, after = count(model, plan.graph.input_shape), count(small, plan.graph.input_shape)
+    before, left_out, layers = count(model, plan.graph.input_shape), skipped(model, spec, (), plan), layer_results(model, plan)
+    small = shrink(model, plan, consume=consume)
+    after = count(small, plan.graph.input_shape)
     limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
     limits += (proof.note,) if proof is not None and proof.note else ()
     limits += keep_in_step(small)
@@ -223,13 +234,15 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
         limits += ("the model is prepared for quantisation: proved without its rounding; ranges and steps of a channel go with it",)
     achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
     return PruneResult(
-        small, spec, plan.graph.input_shape, None, plan.kept, layer_results(model, plan), before, after, achieved, proof, limits, plan,
-        skipped(model, spec, (), plan),
+        small, spec, plan.graph.input_shape, None, plan.kept, layers, before, after, achieved, proof, limits, plan, left_out
     )  # fmt: skip
 
 
 def _softly(model: nn.Module, plan: Plan, spec: PruneSpec) -> PruneResult:
     """Return the dense model with zeros where a plan removes channels; what keeps its shape needs no proof."""
+    passed = [block.name for block in plan.graph.blocks if block.name in plan.blocks and not block.exact]
+    if passed:
+        raise PruningError(f"soft: {passed[0]} would not hand its input on with zeros in it, for it normalises its sum. Leave soft out")
     zeros = zeroed(model, plan)
     shape, layers = plan.graph.input_shape, layer_results(model, plan)
     achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)

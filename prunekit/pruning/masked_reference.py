@@ -142,8 +142,24 @@ def reference(zeroed: nn.Module, plan: Removal, x: Batch | Tensor, notes: Notes 
     list of Tensor
         As the model's outputs.
     """
-    with torch.no_grad(), nullcontext() if zeroes_do(plan, notes) else as_smaller(zeroed, plan, notes):
+    with torch.no_grad(), _passing_by(zeroed, plan), nullcontext() if zeroes_do(plan, notes) else as_smaller(zeroed, plan, notes):
         return answers_of(answer(zeroed, x))
+
+
+@contextmanager
+def _passing_by(model: nn.Module, plan: Removal) -> Iterator[None]:
+    """Pass the blocks by that go and would not hand their input on when all in them is zero."""
+
+    def handed_on(_module: nn.Module, args: tuple[Any, ...], _out: Any) -> Any:
+        return args[0]
+
+    going = [block.name for block in plan.graph.blocks if block.name in plan.blocks and not block.exact]
+    handles = [model.get_submodule(name).register_forward_hook(handed_on) for name in going]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

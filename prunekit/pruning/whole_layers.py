@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from prunekit.criteria.samples import BATCH, mixed
+from prunekit.criteria.samples import mixed, run_in_parts
+from prunekit.criteria.scoring_copy import scoring_copy
 from prunekit.errors import DataError, PruningError, one_of
-from prunekit.models.hugging_face_export import layers_of
+from prunekit.models.attention.transformers_sizes import number_layers
+from prunekit.models.hugging_face_export import layers_of, without_gaps
+from prunekit.models.identity_blocks import PASSES, replace_module, stand_in
 from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import copied
 from prunekit.models.running import task_of
-from prunekit.pruning.unstructured.chain import entering, find_chain, first_tensor
+from prunekit.pruning.unstructured.chain import find_chain, first_tensor
 from prunekit.tasks.batches import batches_of
 
 
-def block_influence(model: nn.Module, data: Any, *, samples: int = 512, seed: int = 0) -> dict[str, float]:
-    """Return by how much each block of a chain turns what enters it: one minus the mean cosine of its input and its output.
+def block_influence(
+    model: nn.Module, data: Any, *, samples: int = 512, seed: int = 0, blocks: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Return by how much each block turns what enters it: one minus the mean cosine of its input and its output.
 
     Men et al. 2024, ShortGPT: Layers in Large Language Models are More Redundant Than You Expect; arXiv:2403.03853.
 
     Parameters
     ----------
     model : nn.Module
-        Not modified; its blocks hand one tensor ``[..., features]`` from one to the next.
+        Not modified.
     data : Data or Split
         Its training part is looked at.
     samples, seed : int
         How many samples, and in which order.
+    blocks : sequence of str, optional
+        Modules that give a tensor of their input's shape; left out, the blocks of the model's chain, each of which takes what the one
+        before gives.
 
     Returns
     -------
     dict of str to float
-        Block to influence, in order; 0 for one that changes nothing but the length.
+        Block to influence; 0 for one that changes nothing but the length. The cosine is that of all features at one place of one sample:
+        the channels of a picture, the last axis of anything else.
 
     Raises
     ------
@@ -45,23 +54,40 @@ def block_influence(model: nn.Module, data: Any, *, samples: int = 512, seed: in
     DataError
         If there are no samples.
     """
-    split = mixed(data, samples, seed)
-    task, batches, own = task_of(model, split), list(batches_of(split, BATCH)), copied(model).eval()
-    if not batches:
-        raise DataError("there are no samples to look at: choose data that are not empty")
-    with torch.no_grad():
-        chain = find_chain(own, prunable_layers(own), task, batches[0])
-        if not chain.blocks:
+    if data is None:
+        raise DataError("block influence looks at training data: pass data=..., or name the blocks that go")
+    split, own = mixed(data, samples, seed), scoring_copy(model)
+    task = task_of(model, split)
+    if blocks is None:
+        with torch.no_grad():
+            blocks = find_chain(own, prunable_layers(own), task, next(batches_of(split, 2))).blocks
+        if not blocks:
             raise PruningError("this model has no blocks that follow each other, each on what the one before gives: no layer can go whole")
-        total, seen = dict.fromkeys(chain.blocks, 0.0), 0
-        for batch in batches:
-            args, kwargs = entering(own, chain.blocks[0], task, batch)
-            seen += args[0][..., 0].numel()
-            for name in chain.blocks:
-                out: Tensor = first_tensor(own.get_submodule(name)(*args, **kwargs))
-                total[name] += float(nn.functional.cosine_similarity(args[0].float(), out.float(), dim=-1).double().sum())
-                args = (out, *args[1:])
-    return {name: 1 - cosine / seen for name, cosine in total.items()}
+    total, seen = dict.fromkeys(blocks, 0.0), dict.fromkeys(blocks, 0)
+
+    entered: dict[str, Tensor] = {}
+
+    def watch(name: str, block: nn.Module) -> tuple[Any, Any]:
+        axis = 1 if any(isinstance(each, (nn.Conv2d, nn.Conv3d)) for each in block.modules()) else -1
+
+        def note(_module: nn.Module, args: tuple[Any, ...]) -> None:
+            entered[name] = args[0].clone()  # the block may write to it
+
+        def compare(_module: nn.Module, _args: Any, out: Any) -> None:
+            cosine = nn.functional.cosine_similarity(entered.pop(name).float(), first_tensor(out).float(), dim=axis)
+            total[name] += float(cosine.double().sum())
+            seen[name] += cosine.numel()
+
+        return block.register_forward_pre_hook(note), block.register_forward_hook(compare)
+
+    handles = [handle for name in blocks for handle in watch(name, own.get_submodule(name))]
+    try:
+        with torch.no_grad():
+            run_in_parts(split, partial(task.forward, own))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: 1 - total[name] / max(seen[name], 1) for name in blocks}
 
 
 def least_influential(influence: dict[str, float], count: int) -> tuple[str, ...]:
@@ -92,29 +118,9 @@ def without_layers(model: nn.Module, names: Collection[str]) -> nn.Module:
     known = tuple(f"{where}.{i}" for i in range(len(layers)))
     for name in names:
         one_of("layers that go", name, known, PruningError)
-    left = [layer for name, layer in zip(known, layers, strict=True) if name not in set(names)]
-    if not left:
+    if not set(known) - set(names):
         raise PruningError("all layers would go: let one stay")
-    parent = small.get_submodule(where.rpartition(".")[0])
-    setattr(parent, where.rpartition(".")[2], nn.ModuleList(left))
-    for place, layer in enumerate(left):
-        for module in layer.modules():
-            if isinstance(getattr(module, "layer_idx", None), int):
-                module.layer_idx = place  # type: ignore[assignment]
-    configs = {id(each): each for module in small.modules() if (each := getattr(module, "config", None)) is not None}
-    stays = [i for i, name in enumerate(known) if name not in set(names)]
-    if configs:
-        _renumber(small, configs, stays)
-    return small  # type: ignore[no-any-return]
-
-
-def _renumber(model: nn.Module, configs: dict[int, Any], stays: list[int]) -> None:
-    """Give a model's modules configurations of as many layers as stay."""
-    fresh = {key: copy.deepcopy(config) for key, config in configs.items()}
-    for config in fresh.values():
-        config.num_hidden_layers = len(stays)
-        if isinstance(getattr(config, "layer_types", None), list):
-            config.layer_types = [config.layer_types[i] for i in stays]
-    for module in model.modules():
-        if id(getattr(module, "config", None)) in fresh:
-            module.config = fresh[id(module.config)]
+    for name in names:
+        replace_module(small, name, stand_in(PASSES))
+    number_layers(small)
+    return without_gaps(small)  # type: ignore[no-any-return]

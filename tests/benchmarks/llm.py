@@ -5,16 +5,21 @@
 
 The package holds the model as a 4-bit GGUF file; opening it needs the packages gguf and accelerate beside transformers. Text: Python's own
 documentation topics, tokenised once, in windows of 256 tokens; calibration on windows 0 to 15, perplexity on windows 100 to 107. All linear
-layers but the head. Times are of one machine at one time, so that only those of one run compare. The peak is that of the process.
+layers but the head. Times are of one machine at one time, so that only those of one run compare: processor seconds, and those of the
+clock beside them. The peak is that of a process of its own, which opens the model and prunes it, a copy of it or (consumed) itself, less
+what the process held before it opened the model.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import math
 import pydoc_data.topics
-import resource
+import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -122,9 +127,41 @@ def referred(model: nn.Module, masks: dict[str, Tensor], ids: Tensor) -> float:
             layers[name].weight.data = weight
 
 
-def peak() -> float:
-    """Return the most memory that the process has held, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+def held(key: str = "VmRSS") -> float:
+    """Return the memory that the process holds, or has held at most (VmHWM), in bytes."""
+    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return 1024.0 * int(told[key].split()[0])
+
+
+def peaks(wheel: Path, name: str) -> dict[str, float]:
+    """Return what the process holds with the model, and at most while it prunes a copy or the model itself, less what it held before."""
+    import transformers
+
+    _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.LlamaForCausalLM
+    code, found = held(), {}
+    model, words = opened(wheel)
+    model.config.use_cache = False  # type: ignore[union-attr]
+    data, layers = Next(windows(words)[CALIBRATED]), tuple(linear(model))
+    for way in ("copied", "consumed"):
+        gc.collect()
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        found["opened"] = held() - code
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        result = prune(model, PruneSpec(**{**SETTINGS[name], "layers": layers, "samples": 16}), data, consume=way == "consumed")
+        found[way] = held("VmHWM") - code
+        del result
+    return found
+
+
+class Clock:
+    """Seconds of the processor and of the clock."""
+
+    def __init__(self) -> None:
+        self.began = time.process_time(), time.perf_counter()
+
+    def read(self, name: str) -> dict[str, float]:
+        """Return both, by name."""
+        return {f"{name}_s": time.process_time() - self.began[0], f"{name}_clock_s": time.perf_counter() - self.began[1]}
 
 
 def main() -> None:
@@ -134,35 +171,41 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peak", choices=SETTINGS, help="measure the memory of one setting alone, and print it as JSON")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    started = peak()
+    if args.peak:
+        print(json.dumps(peaks(args.wheel, args.peak)))
+        return
     model, words = opened(args.wheel)
     model.config.use_cache = False  # type: ignore[union-attr]
     ids, size = windows(words), 4.0 * sum(each.numel() for each in model.parameters())
-    found: dict[str, Any] = {"weights": size, "code": started, "opened": peak(), "dense": perplexity(model, ids[JUDGED])}
-    print(f"dense {found['dense']:.2f}; {size / 1e6:.0f} MB of weights, {peak() / 1e6:.0f} MB at most until here", flush=True)
+    found: dict[str, Any] = json.loads(args.json.read_text()) if args.json is not None and args.json.is_file() else {}
+    found |= {"weights": size, "threads": args.threads, "dense": perplexity(model, ids[JUDGED])}
+    print(f"dense {found['dense']:.2f}; {size / 1e6:.0f} MB of weights", flush=True)
     data, layers = Next(ids[CALIBRATED]), tuple(linear(model))
     for name in args.only:
         setting, row = SETTINGS[name], dict[str, Any]()
         if "sparsegpt" not in name:
-            begun = time.perf_counter()
+            clock = Clock()
             masks = reference(model, ids[CALIBRATED], setting)
-            row["reference_s"] = time.perf_counter() - begun
+            row |= clock.read("reference")
             row["reference"] = referred(model, masks, ids[JUDGED])
-        begun = time.perf_counter()
+        clock = Clock()
         result = prune(model, PruneSpec(**{**setting, "layers": layers, "samples": 16}), data)
-        row["seconds"] = time.perf_counter() - begun
+        row |= clock.read("ours")
         if "sparsegpt" not in name:
             row["same"] = float(
                 sum(int((result.masks[each] == masks[each]).sum()) for each in masks) / sum(m.numel() for m in masks.values())
             )
             del masks
         row["perplexity"] = perplexity(result.model, ids[JUDGED])
-        row["peak"] = peak()
         del result
+        asked = [sys.executable, __file__, str(args.wheel), "--peak", name, "--threads", str(args.threads)]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True)
+        row["memory"] = json.loads(told.stdout.splitlines()[-1])
         found[name] = row
-        print(name, {key: round(value, 4) for key, value in row.items()}, flush=True)
+        print(name, row, flush=True)
         if args.json is not None:
             args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 

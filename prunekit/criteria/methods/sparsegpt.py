@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prunekit.criteria.criterion import Criterion
 from prunekit.criteria.scoring_task import Scores, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from prunekit.tasks.batch import Batch
 
 HELD = 1 << 26
 """How many numbers of products are held at once."""
@@ -27,20 +29,22 @@ def sparsegpt(task: Task) -> Scores:
     from torch.overrides import BaseTorchFunctionMode
 
     from prunekit.criteria.layer_inputs import InputProducts
-    from prunekit.criteria.samples import BATCH
+    from prunekit.criteria.samples import run_in_parts
     from prunekit.criteria.scoring_copy import scoring_copy
     from prunekit.models.layers import inputs_first, owner_of_layer, weight_name
     from prunekit.models.running import task_of
-    from prunekit.tasks.batches import batches_of
 
     assert task.samples is not None
     model, judge, found = scoring_copy(task.model), task_of(task.model, task.samples), {}
     weights = {name: model.get_parameter(weight_name(model, name)) for name in task.layers}
     for names in _parts({name: math.prod(weight.shape[1:]) ** 2 for name, weight in weights.items()}):
         seen = InputProducts({name: weights[name] for name in names})
-        for batch in batches_of(task.samples, BATCH):
+
+        def run(batch: Batch, seen: InputProducts = seen) -> Any:
             with torch.no_grad(), BaseTorchFunctionMode(), seen:
-                judge.forward(model, batch)
+                return judge.forward(model, batch)
+
+        run_in_parts(task.samples, run)
         for name in names:
             weight = weights[name].detach().float()
             turned = inputs_first(owner_of_layer(model, name))

@@ -44,13 +44,21 @@ def read(path):
         return told, {name: file.get_tensor(name) for name in file.keys()}
 
 
+class PassThrough(torch.nn.Module):
+    """What stands where a whole layer was removed: it hands its first argument on."""
+
+    def forward(self, x, *others, **named):
+        return x
+
+
 def place(model, told, tensors):
     """Give every module its width of today, and every tensor of another shape or type its values."""
     modules = dict(model.named_modules())
     for name, attributes in told["widths"].items():
         if "becomes" in attributes:  # a whole block was removed
             parent, _, leaf = name.rpartition(".")
-            setattr(modules[parent], leaf, getattr(torch.nn, attributes["becomes"])())
+            kind = attributes["becomes"]
+            setattr(modules[parent], leaf, PassThrough() if kind == "PassThrough" else getattr(torch.nn, kind)())
             continue
         module = modules[name]
         for attribute, value in attributes.items():  # the shapes of tensors stand there too

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from prunekit.models.identity_blocks import PassThrough
+
 WIDTH = ("head_dim", "attention_head_size", "key_value_proj_dim", "head_size")
 QUERIES = ("q_proj", "query", "q_lin", "q", "query_proj")
 KEYS = ("k_proj", "key", "k_lin", "k", "key_proj")
@@ -84,6 +86,7 @@ def _experts(module: nn.Module) -> dict[str, int]:
     return {name: value for name, value in found.items() if type(getattr(module, name, None)) is int}
 
 
+INDEX = "layer_idx"
 CONFIG_HEADS, CONFIG_KEY_HEADS, HIDDEN, WORDS = "num_attention_heads", "num_key_value_heads", "hidden_size", "word_embed_proj_dim"
 INNER = ("intermediate_size", "ffn_dim", "d_ff", "hidden_dim", "n_inner")  # what a configuration calls the width inside its MLPs
 MLP = (
@@ -95,6 +98,8 @@ MLP = (
 def keep_in_step(model: nn.Module) -> tuple[str, ...]:
     """Write the sizes of a model's layers into its configuration, where all of them agree; say which differ from layer to layer.
 
+    Where layers were removed, those that are left are numbered anew: a cache of keys and values has a place for each of them.
+
     Parameters
     ----------
     model : nn.Module
@@ -105,6 +110,7 @@ def keep_in_step(model: nn.Module) -> tuple[str, ...]:
     tuple of str
         What stays as it was, in plain sentences.
     """
+    number_layers(model)
     configs, sizes = {}, defaultdict[tuple[int, str], set[int]](set)
     for config, module in _configured(model, None):
         configs[id(config)] = config
@@ -118,6 +124,17 @@ def keep_in_step(model: nn.Module) -> tuple[str, ...]:
         elif dense not in found:
             setattr(configs[key], name, min(found))
     return tuple(dict.fromkeys(told))
+
+
+def number_layers(model: nn.Module) -> None:
+    """Set the number by which attention finds its keys and values in a cache to its place among the layers that are left."""
+    for stack in model.modules():
+        left = [layer for layer in stack if not isinstance(layer, PassThrough)] if isinstance(stack, nn.ModuleList) else []
+        numbered = [[each for each in layer.modules() if type(getattr(each, INDEX, None)) is int] for layer in left]
+        if numbered and all(numbered) and len(left) < len(stack):  # type: ignore[arg-type]
+            for place, found in enumerate(numbered):
+                for each in found:
+                    setattr(each, INDEX, place)
 
 
 def _configured(module: nn.Module, config: Any) -> Iterator[tuple[Any, nn.Module]]:

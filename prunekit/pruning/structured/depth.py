@@ -20,6 +20,7 @@ from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.residual_blocks import Block
+from prunekit.pruning.whole_layers import block_influence, least_influential
 
 Scores = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ class Depth:
 
 
 def choose_blocks(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Depth:
-    """Choose the blocks that a setting's depth takes: the share of those that may go, by score, lowest first.
+    """Choose the blocks that a setting takes: a share of those that may go by the criterion's score, or so many by influence, lowest first.
 
     Parameters
     ----------
@@ -62,14 +63,21 @@ def choose_blocks(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: 
     PruningError
         If blocks are asked for and none can go, or one that is named cannot.
     """
-    if not spec.depth:
+    if not spec.depth and not spec.remove_layers:
         return Depth()
     candidates, held = _candidates(spec, graph)
+    if spec.remove_layers:
+        count, names = spec.remove_layers, [block.name for block in candidates]
+        if count > len(names):
+            raise PruningError(f"{count} layers are to go, and {len(names)} may: {', '.join(names)}. Ask for fewer")
+        scores = block_influence(model, data, samples=spec.samples, seed=spec.seed, blocks=names)
+        going = least_influential(scores, count)
+        return Depth(going, scores, held)
     scores = block_scores(model, spec, graph, data, candidates)
-    count = math.floor(spec.depth * len(candidates) + 0.5)
+    count = math.floor((spec.depth or 0.0) * len(candidates) + 0.5)
     limits = () if count else (f"a depth of {spec.depth:g} is less than half a block of {len(candidates)}: no block goes",)
-    going = sorted(candidates, key=lambda block: scores[block.name])[:count]  # of equals the first by definition
-    return Depth(tuple(block.name for block in candidates if block in going), scores, (*held, *limits))
+    lowest = sorted(candidates, key=lambda block: scores[block.name])[:count]  # of equals the first by definition
+    return Depth(tuple(block.name for block in candidates if block in lowest), scores, (*held, *limits))
 
 
 def _candidates(spec: PruneSpec, graph: ChannelGraph) -> tuple[tuple[Block, ...], tuple[str, ...]]:

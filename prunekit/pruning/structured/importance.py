@@ -62,6 +62,14 @@ def one_each(positions: Ids, atoms: Ids, scores: Scores) -> Told:
     return unique, np.bincount(inverse, scores[positions]) / np.bincount(inverse)
 
 
+def one_each_of_samples(positions: Ids, atoms: Ids, scores: Scores) -> Told:
+    """Return the same of scores on single samples, [outputs, samples]: added up within each, then the mean of their absolute values."""
+    unique, inverse = np.unique(atoms, return_inverse=True)
+    sums = np.zeros((unique.size, scores.shape[1]))
+    np.add.at(sums, inverse, scores[positions])
+    return unique, np.abs(sums).mean(1)
+
+
 def joined(told: Iterable[Told], reduction: str) -> dict[int, float]:
     """Return one score for each atom.
 
@@ -128,7 +136,7 @@ def atom_scores(  # noqa: PLR0917 (what to score by, then on what)
     carriers = {name: found for name, found in _carriers(model, spec, graph, groups).items() if not within(name, blocks)}
     if not carriers:
         return {}
-    scores = partial(channel_scores, model, criterion=spec.criterion, seed=spec.seed, data=data, samples=spec.samples)
+    scores = partial(channel_scores, model, criterion=spec.criterion, seed=spec.seed, data=data, samples=spec.samples, by_sample=True)
     told = _told(carriers, scores(list(carriers), layouts=graph.layouts), spec)
     if spec.consumers:
         readers = {name: found for name, found in _readers(graph, groups).items() if not within(name, blocks)}
@@ -141,7 +149,15 @@ def _told(carriers: Incidence, scores: dict[str, Scores], spec: PruneSpec) -> li
     """Return what each carrier says of its atoms, relative to what the setting's normaliser takes of it."""
     as_they_are = CRITERIA[spec.criterion].comparable and spec.normaliser == PruneSpec.normaliser
     relative = NORMALISERS["none" if as_they_are else spec.normaliser]
-    return [one_each(*carriers[name][:2], relative(raw)) for name, raw in scores.items()]
+    told = []
+    for name, raw in scores.items():
+        positions, atoms, _ = carriers[name]
+        if raw.ndim == 1:
+            told.append(one_each(positions, atoms, relative(raw)))
+        else:
+            units, found = one_each_of_samples(positions, atoms, raw)
+            told.append((units, relative(found)))
+    return told
 
 
 def _readers(graph: ChannelGraph, groups: Iterable[Group]) -> Incidence:

@@ -1,8 +1,9 @@
 """Residual blocks that can go as a whole: what is left of ``x + f(x)`` without ``f`` is ``x``.
 
-While the model runs once without values, each module that takes one tensor is read as if all its parameters were zero. Two things are
-then known of a tensor inside it: that it is zero, or that it is the module's input again, perhaps behind an activation. A module whose
-output is its input again, and that adds something to it, is a residual block whose shapes allow it to go.
+While the model runs once without values, each module whose first input is a tensor is read as if all its parameters were zero. Two
+things are then known of a tensor inside it: that it is zero, or that it is the module's input again, perhaps behind an activation. A
+module whose output is its input again, and that adds something to it, is a residual block whose shapes allow it to go. So is a layer of a
+stack of layers built alike that add to their input and normalise the sum, as in BERT: what goes is passed by.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunekit.models.identity_blocks import PASSES
 from prunekit.pruning.structured.axis_tracker import tensors_in
 
 aten = torch.ops.aten
@@ -54,14 +56,18 @@ class Block:
     name : str
         Of its module.
     becomes : str
-        Class of ``torch.nn`` that stands there afterwards: Identity, or the activation behind the sum.
+        What stands there afterwards: Identity (PassThrough where more than one thing enters), or the activation behind the sum.
     layers : tuple of str
         Prunable layers in it, in order of definition.
+    exact : bool
+        Whether it hands its input on when all its parameters are zero. A layer that is normalised behind its sum does not: the dense
+        model is compared with one that passes it by.
     """
 
     name: str
     becomes: str
     layers: tuple[str, ...] = ()
+    exact: bool = True
 
 
 @dataclass
@@ -75,6 +81,7 @@ class _Frame:
     known: dict[int, str]
     held: list[Any] = field(default_factory=list)  # so that no id is given twice
     summed: bool = False
+    alone: bool = True  # whether nothing else entered
 
     def told(self, tensor: Tensor) -> str | None:
         """Return what is known of a tensor."""
@@ -107,6 +114,7 @@ class Blocks:
         self._parameters = {id(parameter): name for name, parameter in model.named_parameters()}
         self._frames: list[_Frame | None] = []
         self._found: dict[str, str] = {}
+        self._passing: dict[str, str] = {}  # modules that add to their input and hand on as much, and what would pass them by
         self._runs: Counter[str] = Counter()
         self._after: dict[int, tuple[Tensor, str]] = {}  # tensors behind an activation that a second time would not change
 
@@ -116,8 +124,22 @@ class Blocks:
         order = [name for name, _ in self.model.named_modules() if self._runs[name] == 1 and name in self._found]
         everywhere = _entries(self.model)
         names = [name for name in order if all(everywhere[k] == n for k, n in _entries(self.model.get_submodule(name)).items())]
-        smallest = [name for name in names if not any(other.startswith(f"{name}.") for other in names)]
-        return tuple(Block(name, self._found[name]) for name in smallest)
+        smallest = {name for name in names if not any(other.startswith(f"{name}.") for other in names)}
+        stacked = {name for stack in self._stacks() for name in stack if not any(f"{other}.".startswith(f"{name}.") for other in smallest)}
+        going = (name for name, _ in self.model.named_modules() if name in smallest | stacked)
+        return tuple(
+            Block(name, self._found[name]) if name in smallest else Block(name, self._passing[name], exact=False) for name in going
+        )
+
+    def _stacks(self) -> Iterator[list[str]]:
+        """Yield stacks of layers that are built alike, add to their input, and run once each."""
+        for name, module in self.model.named_modules():
+            if not isinstance(module, (nn.ModuleList, nn.Sequential)) or len(module) < 2:
+                continue
+            names = [f"{name}.{child}" if name else child for child, _ in module.named_children()]
+            forms = {(type(each), *(tuple(p.shape) for p in each.parameters())) for each in module}
+            if len(forms) == 1 and all(self._runs[each] == 1 and each in self._passing for each in names):
+                yield names
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -136,11 +158,12 @@ class Blocks:
     def enter(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Note that a module starts."""
         self._runs[name] += 1
-        if len(args) != 1 or kwargs or not isinstance(args[0], Tensor):
+        if not args or not isinstance(args[0], Tensor):
             self._frames.append(None)
             return
-        x = args[0]
-        self._frames.append(_Frame(name, x.shape, self._after.get(id(x), (x, None))[1], self._parameters, {id(x): SAME}, [x]))
+        x, alone = args[0], len(args) == 1 and not kwargs
+        idle = self._after.get(id(x), (x, None))[1]
+        self._frames.append(_Frame(name, x.shape, idle, self._parameters, {id(x): SAME}, [x], alone=alone))
 
     def leave(self, out: Any) -> None:
         """Note that a module ends, and what it gives."""
@@ -148,8 +171,13 @@ class Blocks:
         if frame is None or not isinstance(out, Tensor) or not frame.summed or out.shape != frame.shape:
             return
         what = frame.known.get(id(out))
-        if what not in {None, ZERO}:
-            self._found[frame.name] = SAME if what == frame.idle else str(what)
+        self._passing[frame.name] = SAME if frame.alone else PASSES
+        if what in {None, ZERO}:
+            return
+        if what in {SAME, frame.idle}:
+            self._found[frame.name] = self._passing[frame.name]
+        elif frame.alone:
+            self._found[frame.name] = str(what)
 
     def see(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         """Note an operation."""

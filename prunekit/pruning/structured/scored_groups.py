@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from torch import nn
 
-from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.config.spec import PruneSpec
 from prunekit.criteria.samples import scored_on
 from prunekit.errors import PruningError
 from prunekit.models.layers import check_finite
@@ -169,7 +169,7 @@ class ScoredGroups:
         by_atom = atom_scores(model, spec, graph, groups, data, depth.blocks)
         groups, limits = scored_groups(groups, by_atom, limits, depth.blocks)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
-        note = scored_on(data, spec.samples) if spec.criterion in NEEDS_DATA else None
+        note = scored_on(data, spec.samples) if spec.looks_at_data else None
         return cls(
             graph,
             spec,

@@ -13,7 +13,7 @@ from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.layer_inputs import InputProducts
-from prunekit.criteria.samples import BATCH, mixed, scored_on
+from prunekit.criteria.samples import mixed, run_in_parts, scored_on
 from prunekit.errors import DataError
 from prunekit.models.layers import check_finite, input_axis, inputs_first, owner_of_layer, weight_name, weight_of
 from prunekit.models.meta_copy import copied
@@ -27,12 +27,13 @@ from prunekit.pruning.unstructured.packed_masks import PackedMasks
 from prunekit.pruning.unstructured.reconstruction import Goal, reconstruct
 from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.batches import batches_of
 
 SHAPED = ("uniform", "row", "erk")  # scopes that share out by shapes alone
 
 
-def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[nn.Module, PackedMasks, Ranking | PatternRanking]:
+def prune_layer_by_layer(
+    model: nn.Module, spec: PruneSpec, data: Any, *, consume: bool = False
+) -> tuple[nn.Module, PackedMasks, Ranking | PatternRanking]:
     """Prune single weights of a copy and let what stays of each layer make up for what goes.
 
     Beside the model and the copy the products of one block of layers are held, and what enters it.
@@ -45,6 +46,8 @@ def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[
         Of mode "unstructured" or "nm", by a criterion that updates.
     data : Data or Split
         Its training part is looked at.
+    consume : bool
+        Prune the model itself instead of a copy.
 
     Returns
     -------
@@ -62,14 +65,23 @@ def prune_layer_by_layer(model: nn.Module, spec: PruneSpec, data: Any) -> tuple[
         raise DataError(f"criterion {spec.criterion!r} looks at training data: pass data=..., or choose l1")
     asked = _asked(model, spec, data)
     goals = dict(_goals(asked, spec))
-    pruned = _own_copy(model, goals)
+    learns = [each.requires_grad for each in model.parameters()]
+    pruned = model.eval().requires_grad_(False) if consume else _own_copy(model, goals)
     samples = mixed(data, spec.samples, spec.seed)
-    work = _Work(pruned, goals, task_of(model, samples), list(batches_of(samples, BATCH)))
+    task = task_of(model, samples)
+    batches: list[Batch] = []
+
+    def keep(batch: Batch) -> Any:
+        batches.append(batch)
+        return task.forward(pruned, batch) if len(batches) == 1 else None
+
     with torch.no_grad():
+        run_in_parts(samples, keep)
+        work = _Work(pruned, goals, task, batches)
         masks = PackedMasks(work.carry_out())
     ordered = PackedMasks((name, masks[name]) for name in goals)
-    for old, new in zip(model.parameters(), pruned.parameters(), strict=True):
-        new.requires_grad_(old.requires_grad)
+    for learning, parameter in zip(learns, pruned.parameters(), strict=True):
+        parameter.requires_grad_(learning)
     return pruned, ordered, asked
 
 

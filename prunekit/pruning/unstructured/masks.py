@@ -272,3 +272,12 @@ def masked_copy(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
             new = torch.where(mask.to(weight.device), dense, torch.zeros((), dtype=weight.dtype, device=weight.device))
             memo[id(weight)] = nn.Parameter(new, requires_grad=weight.requires_grad)
     return copied(model, memo)
+
+
+def mask_in_place(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
+    """Set the removed weights of a model itself to zero, and return it."""
+    with torch.no_grad():
+        for name, mask in masks.items():
+            weight = model.get_parameter(weight_name(model, name))
+            weight.masked_fill_(~mask.to(weight.device), 0)
+    return model

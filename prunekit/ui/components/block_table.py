@@ -27,6 +27,10 @@ SLIDER_HELP = (
     "The blocks of the lowest score go first; which of them may go is set in the table below. What they take along counts towards the "
     "share above."
 )
+INFLUENCE_HELP = (
+    "Block influence: how far a block turns what passes through it, on training samples. Without the tick the criterion decides, by the "
+    "weights in a block."
+)
 HIGH = 330  # pixels: a longer table scrolls
 WIDTHS = {"becomes": 85, "layers": 60, "params": 90, "share": 125, "macs": 120}
 
@@ -138,13 +142,29 @@ def depth_of(number: int, blocks: int) -> float:
 
 def slider(now: Settings, loaded: Loaded) -> None:
     """Show how many blocks go, where any can."""
-    most = len(candidates(now, loaded.source))
+    most, by_influence = len(candidates(now, loaded.source)), now.remove_layers > 0
     if not most:
         return
-    st.slider(
-        "Remove whole blocks", min_value=0, max_value=most, step=1, format=f"%d of {most}", help=SLIDER_HELP,
-        **session.bind("depth", show=lambda depth: going(depth, most), take=lambda number: depth_of(int(number), most)),
-    )  # fmt: skip
+    shown = session.bind("remove_layers", show=lambda number: min(number, most), take=int) if by_influence else None
+    shown = shown or session.bind("depth", show=lambda depth: going(depth, most), take=lambda number: depth_of(int(number), most))
+    st.slider("Remove whole blocks", min_value=0, max_value=most, step=1, format=f"%d of {most}", help=SLIDER_HELP, **shown)
+    if number(now, most):
+        st.checkbox(
+            "Those of the least influence first", value=by_influence, help=INFLUENCE_HELP, on_change=_change_order, args=(most,),
+            key=f"by_influence_{by_influence}",
+        )  # fmt: skip
+
+
+def number(now: Settings, most: int) -> int:
+    """Return how many of so many blocks go."""
+    return min(now.remove_layers, most) or going(now.depth, most)
+
+
+def _change_order(most: int) -> None:
+    """Let as many blocks go as before, by the criterion instead of by influence or the other way round; a callback."""
+    now = session.settings()
+    goes = number(now, most)
+    session.change(**({"remove_layers": 0, "depth": depth_of(goes, most)} if now.remove_layers else {"remove_layers": goes, "depth": 0.0}))
 
 
 def table(now: Settings, loaded: Loaded, view: View | None) -> None:
@@ -160,7 +180,7 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
     config = {
         "tick": column.CheckboxColumn("May go", width=70, pinned=True),
         **_columns(),
-        "score": column.NumberColumn("Score", format="%.3g", width=65, help="By the criterion; the lowest go first."),
+        "score": column.NumberColumn("Score", format="%.3g", width=65, help="By the criterion, or block influence; the lowest go first."),
         "goes": column.TextColumn("Now", width=60),
     }
     key = f"blocks_{loaded.source.name}_{loaded.source.upload}"
@@ -177,10 +197,11 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
 
 def _note(now: Settings, frame: pd.DataFrame) -> str:
     """Say how many go, and how to have others go."""
-    may, goes = int(frame["tick"].sum()), going(now.depth, int(frame["tick"].sum()))
+    may, goes = int(frame["tick"].sum()), number(now, int(frame["tick"].sum()))
     if not goes:
         return f"{may} of {plural(len(frame), 'block')} may go and none does: move the slider for whole blocks above."
-    return f"{goes} of the {plural(may, 'block')} that may go {'goes' if goes == 1 else 'go'}, those of the lowest score."
+    which = "least influence" if now.remove_layers else "lowest score"
+    return f"{goes} of the {plural(may, 'block')} that may go {'goes' if goes == 1 else 'go'}, those of the {which}."
 
 
 def _take_edits(key: str) -> None:
@@ -194,7 +215,7 @@ def _take_edits(key: str) -> None:
     ticked |= {names[int(place)]: bool(values["tick"]) for place, values in edits.items() if "tick" in values}
     left = tuple(name for name in names if ticked[name])
     if not left:
-        session.change(depth=0.0, blocks=None)
+        session.change(depth=0.0, blocks=None, remove_layers=0)
         session.complain("No block was left that may go: none goes now, and all may again.")
         return
     _put(None if left == names else left)
@@ -204,5 +225,8 @@ def _put(blocks: tuple[str, ...] | None) -> None:
     """Take the blocks that may go, and let as many go as before; only to be called from callbacks."""
     now = session.settings()
     source = source_of(now)
-    number = going(now.depth, len(candidates(now, source)))
-    session.change(blocks=blocks, depth=depth_of(number, len(names_of(source) if blocks is None else blocks)))
+    left = len(names_of(source) if blocks is None else blocks)
+    if now.remove_layers:
+        session.change(blocks=blocks, remove_layers=min(now.remove_layers, left))
+    else:
+        session.change(blocks=blocks, depth=depth_of(number(now, len(candidates(now, source))), left))

@@ -22,7 +22,7 @@ from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
 from prunekit.ui.state.settings import OWN, Settings
 
-PLACED = ("layers", "overrides", "targets", "shares", "caps", "units", "depth", "blocks")
+PLACED = ("layers", "overrides", "targets", "shares", "caps", "units", "depth", "blocks", "remove_layers")
 """What the Prune page shows in a place of its own."""
 FOLDED = [name for name in (*OWN, "samples", "seed") if name not in PLACED and field_controls.ROWS[name].address]
 

@@ -195,7 +195,7 @@ def _other(source: Source, own: PruneSpec, like: PruneSpec) -> Counterpart:
 
 def needs_data(now: Settings) -> bool:
     """Return whether a candidate is made by looking at images."""
-    return any(curve.criterion in NEEDS_DATA for curve in curves(now).values())
+    return bool(now.remove_layers) or any(curve.criterion in NEEDS_DATA for curve in curves(now).values())
 
 
 def wants_data(now: Settings) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prunekit.config.recovery import Recovery
-from prunekit.config.spec import NEEDS_DATA, PruneSpec
+from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
@@ -27,7 +27,7 @@ def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None)
     if not rules.asked(key_of("save", request.to_dict())):
         return None
     try:
-        if spec.criterion not in NEEDS_DATA:  # most settings were never kept: that is known without a look at the data
+        if not spec.looks_at_data:  # most settings were never kept: that is known without a look at the data
             weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
             if home.get_run(pruned_run(request.model, weights, spec, Recovery(), "").id) is None:
                 return None

@@ -42,24 +42,25 @@ def graph(source: Source) -> pruning.ChannelGraph:
 
 
 def of_images(spec: PruneSpec, images: Images) -> Images:
-    """Return the images that scores depend on: none where the criterion looks at weights alone."""
-    return images if spec.criterion in NEEDS_DATA else NO_IMAGES
+    """Return the images that scores depend on: none where weights alone decide."""
+    return images if spec.looks_at_data else NO_IMAGES
 
 
 def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
     """Return what scores depend on: neither how many channels go, nor how that is shared out; but which blocks go before."""
     names = pruning.chosen_layers(model_cache.load(source).model, spec)
-    looks = spec.criterion in NEEDS_DATA
+    looks = spec.looks_at_data
     return PruneSpec(
         mode=spec.mode,
         criterion=spec.criterion,
         layers=names,
         pattern=spec.pattern,
-        seed=spec.seed if spec.criterion in SEEDED else 0,
+        seed=spec.seed if looks or spec.criterion in SEEDED else 0,
         samples=spec.samples if looks else PruneSpec.samples,
         units=spec.units,
         depth=spec.depth,
         blocks=spec.blocks,
+        remove_layers=spec.remove_layers,
         consumers=spec.consumers,
         reduction=spec.reduction,
         normaliser=spec.normaliser,
@@ -88,7 +89,7 @@ def scored(source: Source, spec: PruneSpec, images: Images) -> Ranked:
 def is_slow(source: Source, spec: PruneSpec) -> bool:
     """Return whether scoring would keep a page waiting."""
     counts = model_cache.counts_of(source)
-    return spec.criterion in NEEDS_DATA and (counts.params > SMALL or BACKWARD * counts.macs * spec.samples > PATIENCE)
+    return spec.looks_at_data and (counts.params > SMALL or BACKWARD * counts.macs * spec.samples > PATIENCE)
 
 
 @shared(HELD, "Ranking, once …", weigh=_weight)
@@ -139,7 +140,12 @@ def begin(source: Source, spec: PruneSpec, images: Images) -> None:
         job.progress(1.0)
         return True
 
-    measuring.start(key, f"{CRITERIA[spec.criterion].title} of {source.name}", work)
+    measuring.start(key, f"{_looking(spec)} of {source.name}", work)
+
+
+def _looking(spec: PruneSpec) -> str:
+    """Return what looks at data, or else the criterion."""
+    return CRITERIA[spec.criterion].title if spec.criterion in NEEDS_DATA or not spec.remove_layers else "Block influence"
 
 
 def ready(loaded: Loaded, spec: PruneSpec, images: Images) -> bool:
@@ -154,11 +160,11 @@ def ready(loaded: Loaded, spec: PruneSpec, images: Images) -> bool:
     images : Images
         Of the data in use; ``NO_IMAGES`` where there are none.
     """
-    title = CRITERIA[spec.criterion].title
-    if spec.criterion not in NEEDS_DATA:
+    title = _looking(spec)
+    if not spec.looks_at_data:
         return True
     if images == NO_IMAGES:
-        without_data(spec.criterion)
+        without_data(spec)
         return False
     if not is_slow(loaded.source, spec) or scored.known(loaded.source, _plain(loaded.source, spec), images) is not None:
         return True
@@ -178,11 +184,12 @@ def ready(loaded: Loaded, spec: PruneSpec, images: Images) -> bool:
     return False
 
 
-def without_data(criterion: str) -> None:
-    """Say what a criterion lacks, and what to do."""
+def without_data(spec: PruneSpec) -> None:
+    """Say what a setting lacks, and what to do."""
     show.empty(
-        f"{CRITERIA[criterion].title} looks at training images, and there are none here: choose data on the Start page, or a criterion "
+        f"{_looking(spec)} looks at training images, and there are none here: choose data on the Start page, or a setting "
         "that looks at weights alone.",
         "database_off",
     )
-    st.button("Use L1 magnitude", key="use_l1", icon=":material/undo:", on_click=session.change, kwargs={"criterion": "l1"})
+    plain = {"criterion": "l1", "remove_layers": 0}
+    st.button("Use L1 magnitude", key="use_l1", icon=":material/undo:", on_click=session.change, kwargs=plain)

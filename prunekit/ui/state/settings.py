@@ -126,6 +126,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "units": None,
             "depth": 0.0,
             "blocks": None,
+            "remove_layers": 0,
             "pick": (),
             "focus": -1,
             "task": "",
@@ -185,7 +186,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "caps": tuple((names[i], share) for i, share in own.caps),
             "shares": tuple((",".join(names[i] for i in places), share) for places, share in own.shares),
             "cap_all": None if own.cap_all >= 1 else own.cap_all,
-            "blocks": own.blocks if own.depth else None,
+            "blocks": own.blocks if own.depth or own.remove_layers else None,
         }
         of_mode = {name: row for name, row in table(PruneSpec).items() if name != "scope" and any("mode" in each for each in row.when)}
         values |= {name: row.default for name, row in of_mode.items() if not row.applies(values)}
