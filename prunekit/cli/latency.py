@@ -34,8 +34,7 @@ from prunekit.pruning.structured.grouping import trace
 from prunekit.runtimes.backends import RUNTIMES
 
 NAMES = {"unstructured": "masked", "nm": "masked N:M", "structured": "smaller"}
-COLUMNS = "model, runtime, median ms, quartiles, times as fast (95 %), in its runtime (95 %), by MACs, memory, accuracy"
-HEADER = [*COLUMNS.split(", "), ""]
+COLUMNS = "model, runtime, median ms, quartiles, {}/s, times as fast (95 %), in its runtime (95 %), by MACs, memory, {}"
 
 
 def latency(args: argparse.Namespace) -> str:
@@ -44,7 +43,7 @@ def latency(args: argparse.Namespace) -> str:
     specs = _specs(args, model)
     data = data_of(args, model) if _needs_data(args, specs) or (info(model).guessed and args.size is None) else None
     if args.accuracy and data is None:
-        raise DataError(f"--accuracy needs test images, and {model_id.name} names no data of its own: give --data")
+        raise DataError(f"--accuracy needs test samples, and {model_id.name} names no data of its own: give --data")
     shape = shape_of(model, data, args.size)
     if len(specs) > 1 and (args.override or args.cap or args.layers):
         found = counterpart(model, specs[0], specs[1], trace(model, shape))
@@ -108,18 +107,19 @@ def _kept(report: LatencyReport, model_id: ModelId, model: nn.Module, made: dict
 def _page(name: str, report: LatencyReport) -> str:
     """Return everything as text."""
     parts = [f"{name}   {report.device}, {', '.join(dict.fromkeys(report.versions.values()))}"]
-    groups = list(dict.fromkeys((row.batch, row.threads) for row in report.candidates))
-    for batch, threads in groups:
-        rows = [row for row in report.candidates if (row.batch, row.threads) == (batch, threads)]
-        parts.append(f"batch {batch}, {threads} thread(s)\n{table(HEADER, [_cells(row, rows[0]) for row in rows])}")
-        turn = next((turn for turn in report.turns if (turn.batch, turn.threads) == (batch, threads)), None)
+    for group in report.groups:
+        rows = report.rows(*group)
+        quality = next((row.accuracy.metric.phrase for row in rows if row.accuracy), "accuracy")
+        header = [*COLUMNS.format(rows[0].units, quality).split(", "), ""]
+        parts.append(f"{group.where}, {group.threads} thread(s)\n{table(header, [_cells(row, rows[0]) for row in rows])}")
+        turn = next((turn for turn in report.turns if turn.group == group), None)
         if turn is not None:
             parts.append(
                 f"{turn.rounds} rounds in turns; stopped: {turn.stopped}. Times as fast as {rows[0].title}, and as {rows[0].name} in the "
                 "same runtime; by MACs of non-zero weights is theory."
             )
-        parts.append("\n".join(f"{said}." for said in report.within_runtimes(batch, threads)))
-    notes = [f"! {row.title}: {note}" for row in report.candidates for note in (*row.notes, *([row.error] if row.error else []))]
+        parts.append("\n".join(f"{said}." for said in report.within_runtimes(*group)))
+    notes = [f"! {row.title}{_of(row)}: {note}" for row in report.candidates for note in (*row.notes, *([row.error] if row.error else []))]
     notes.append(f"outputs compared with eager mode on {report.checked_on}" + (f"; energy: {report.energy}" if report.energy else ""))
     return "\n\n".join([*filter(None, parts), "\n".join(dict.fromkeys(notes))])
 
@@ -129,12 +129,28 @@ def _cells(row: CandidateLatency, base: CandidateLatency) -> tuple[Any, ...]:
     runtime = RUNTIMES[row.runtime].title
     theory = None if not row.macs_ratio else times(1 / row.macs_ratio)
     if row.error is not None:
-        return (row.name, runtime, None, None, None, None, theory, None, None, "not measured")
+        return (row.name, runtime, None, None, None, None, None, theory, None, None, "not measured")
     told = "baseline" if row is base else "" if row.ratio is None or row.ratio.different else "no difference"
     accuracy = None if row.accuracy is None else ordinary(row.accuracy.text())
-    assert row.median_ms is not None and row.q1_ms is not None and row.q3_ms is not None
+    assert row.throughput is not None and row.median_ms is not None and row.q1_ms is not None and row.q3_ms is not None
     spread = (milliseconds(row.median_ms), f"{milliseconds(row.q1_ms)} to {milliseconds(row.q3_ms)}")
-    return (row.name, runtime, *spread, _speed(row.ratio), _speed(row.within), theory, byte_text(row.peak_bytes), accuracy, told)
+    return (
+        row.name,
+        runtime,
+        *spread,
+        f"{row.throughput:,.0f}",
+        _speed(row.ratio),
+        _speed(row.within),
+        theory,
+        byte_text(row.peak_bytes),
+        accuracy,
+        told,
+    )
+
+
+def _of(row: CandidateLatency) -> str:
+    """Return which phase a row is of, where there are several."""
+    return f", {row.group.title}" if row.length else ""
 
 
 def _speed(found: Ratio | None) -> str | None:

@@ -28,6 +28,8 @@ class Speed:
         How.
     median_ms : float or None
         Of this run, in milliseconds.
+    what : str
+        Which phase, at which length; "" for a forward pass of samples that have none.
     """
 
     ratio: float
@@ -39,10 +41,12 @@ class Speed:
     threads: int
     device: str
     median_ms: float | None = None
+    what: str = ""
 
     def where(self) -> str:
         """Say under which conditions, as in ``eager, batch 1, 1 thread, cpu``."""
-        return f"{self.runtime}, batch {self.batch}, {self.threads} thread{'' if self.threads == 1 else 's'}, {self.device}"
+        threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+        return ", ".join(filter(None, (self.runtime, self.what, f"batch {self.batch}", threads, self.device)))
 
     def words(self) -> str:
         """Say it with its interval and conditions, as in ``is 1.80× faster than dense (95 % interval 1.75 to 1.86), batch 1, ...``."""

@@ -11,6 +11,7 @@ from prunekit.experiments.identity import this_machine
 from prunekit.experiments.measured_samples import INT8
 from prunekit.experiments.measured_samples import INT8 as FILE
 from prunekit.experiments.records import QUALITY, Measurement, Run
+from prunekit.tasks.phases import PASS, Group
 
 
 class Images(NamedTuple):
@@ -85,6 +86,13 @@ class Setting(NamedTuple):
     batch: int
     threads: int
     shape: tuple[int, ...]
+    length: int = 0
+    phase: str = PASS
+
+    @property
+    def group(self) -> Group:
+        """What the rows of one measurement share."""
+        return Group(self.batch, self.threads, self.length, self.phase)
 
 
 Timed = dict[Setting, dict[str, Measurement]]
@@ -122,7 +130,8 @@ def _under(timed: Timed, dense: str, own: Sequence[Measurement]) -> dict[str, Sp
     told = {run: _speed(m, setting) for run, m in timed[setting].items()}
     beside = [m for m in own if _setting(m) == setting and m.machine == dict(this_machine()) and m.value.get("median_ms") is not None]
     median = float(max(beside, key=lambda m: m.created).value["median_ms"]) if beside else None
-    return {dense: Speed(1.0, 1.0, 1.0, False, setting.runtime, setting.batch, setting.threads, setting.device, median), **told}
+    where = (setting.runtime, setting.batch, setting.threads, setting.device)
+    return {dense: Speed(1.0, 1.0, 1.0, False, *where, median, setting.group.title), **told}
 
 
 def _counts(m: Measurement, dense: str) -> bool:
@@ -144,7 +153,8 @@ def _setting(m: Measurement) -> Setting:
     """Return under which conditions a time was measured."""
     value = m.value
     shape = tuple(value.get("input_shape") or ())
-    return Setting(m.runtime, str(value.get("device", "cpu")), int(value["batch"]), int(value["threads"]), shape)
+    of_text = int(value.get("length") or 0), str(value.get("phase") or PASS)
+    return Setting(m.runtime, str(value.get("device", "cpu")), int(value["batch"]), int(value["threads"]), shape, *of_text)
 
 
 def _speed(m: Measurement, s: Setting) -> Speed:
@@ -152,4 +162,4 @@ def _speed(m: Measurement, s: Setting) -> Speed:
     ratio, median = _within(m) or {}, m.value.get("median_ms")
     value, low, high = (float(ratio[name]) for name in ("value", "low", "high"))
     told = None if median is None else float(median)
-    return Speed(value, low, high, bool(ratio.get("different")), s.runtime, s.batch, s.threads, s.device, told)
+    return Speed(value, low, high, bool(ratio.get("different")), s.runtime, s.batch, s.threads, s.device, told, s.group.title)

@@ -298,6 +298,10 @@ class TimingFields:
     batch: tuple[int, ...] = setting(
         (1,), Several(Whole(1, (1, 4096)), 6), "Batch", "samples at a time; of several, each is measured by itself"
     )
+    length: tuple[int, ...] = setting(
+        (), Several(Whole(1, (1, 131_072)), 6), "Length",
+        "tokens of each text, for models of text; of several, each is measured by itself", usual="as many as the data or the model have",
+    )  # fmt: skip
     threads: tuple[int, ...] = setting((1,), Several(Whole(1, (1, 1024)), 6), "Threads", "threads of the runtime")
     runtimes: tuple[str, ...] = setting(
         ("eager",), Several(OneOf({name: name for name in RUNTIMES}), len(RUNTIMES)), "Runtimes",
@@ -306,7 +310,7 @@ class TimingFields:
     device: str = setting("cpu", OneOf({name: name.upper() for name in DEVICES}), "Device", "where")
     budget: float = setting(
         10.0, Number(above=0, screen=(2, 120), step=5), "Time budget, s",
-        "seconds of turns for each batch and number of threads; it stops earlier once every ratio is known to half a percent",
+        "seconds of turns for each batch, length and number of threads; it stops earlier once every ratio is known to half a percent",
     )  # fmt: skip
 
 

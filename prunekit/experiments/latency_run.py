@@ -179,9 +179,10 @@ def keep_latency(report: LatencyReport, runs: Mapping[str, str], store: RunStore
 
 def _seen(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str]) -> Measurement:
     """Return a row as a measurement: called by run, runtime, batch, threads, device, sample, machine and versions."""
-    base = report.baseline(row.batch, row.threads)
+    base = report.baseline(*row.group)
     value = {name: told for name, told in row.to_dict().items() if name not in ("samples_ms", "name")}
     setting = {"batch": row.batch, "threads": row.threads, "device": report.device, "input_shape": list(report.input_shape)}
+    setting |= {"length": row.length, "phase": row.phase} if row.length else {}
     value |= setting | {"baseline": {"name": base.name, "run": runs.get(base.name), "runtime": base.runtime}}
     versions = {**installed(), "runtime": report.versions[row.runtime]}
     hashed, run = digest(setting), runs[row.name]

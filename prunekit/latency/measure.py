@@ -23,8 +23,10 @@ from prunekit.latency.ratio import ratio
 from prunekit.latency.report import Candidate, CandidateLatency, LatencyReport, Turns
 from prunekit.latency.worker import ChildDied, run_child
 from prunekit.latency.worker_payload import Request, Row, pack, pack_samples
+from prunekit.models.running import task_of
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check, evaluate_session
+from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.input_form import InputForm
 
 
@@ -40,11 +42,14 @@ class Findings:
         What was asked.
     result : dict
         ``trials``, ``turns`` and ``energy``, as the process gives them.
+    task : Task
+        What throughput counts.
     """
 
     candidates: Sequence[Candidate]
     request: Request
     result: dict[str, Any]
+    task: Task = PLAIN
 
     def rows(self) -> list[CandidateLatency]:
         """Return the rows of the report."""
@@ -57,13 +62,17 @@ class Findings:
         macs = candidate.macs / dense if candidate.macs is not None and dense else None
         checked = Check(**trial["check"]) if trial.get("check") else None
         made = CandidateLatency(candidate.name, row.runtime, row.batch, self.request.threads, macs_ratio=macs, check=checked)
+        phase = next(each for each in self.task.phases if each.name == row.phase)
+        made = replace(
+            made, length=row.length, phase=row.phase, unit=phase.unit, units=phase.units, count=phase.count(row.batch, row.length)
+        )
         if turn is None or trial.get("error"):
             return replace(made, error=trial.get("error") or "it was not timed")
         index = turn["rows"].index(row.key)
         told = {name: trial[name] for name in ("peak_bytes", "file_bytes", "compile_s")}
         if not RUNTIMES[row.runtime].file:  # the weights' file as it is named everywhere, without what the folder for timing notes in it
             told["file_bytes"] = file_bytes(candidate.model)
-        timed = self._timed(turn, index, Row(0, self.request.runtimes[0], row.batch).key, Row(0, row.runtime, row.batch).key)
+        timed = self._timed(turn, index, row.of(0, self.request.runtimes[0]).key, row.of(0, row.runtime).key)
         return replace(made, energy_j=turn["energy_j"][index], notes=tuple(trial["notes"]), **told, **timed)
 
     def _turn(self, row: Row) -> dict[str, Any] | None:
@@ -89,6 +98,7 @@ def with_accuracy(
     request: Request,
     split: Any,
     *,
+    own: int = 0,
     progress: Progress = QUIET,
 ) -> list[CandidateLatency]:
     """Measure the headline metric: in eager mode, whose outputs every float32 runtime gives, and in each runtime with fewer bits.
@@ -103,6 +113,8 @@ def with_accuracy(
         Where the files are.
     split : Split
         The samples.
+    own : int
+        Tokens of each of them; 0 where they are no texts. A file takes one length.
     progress
         As for :func:`prunekit.latency.measure`.
     """
@@ -111,7 +123,7 @@ def with_accuracy(
     for row in rows:
         key = (row.name, "eager" if RUNTIMES[row.runtime].precision == "float32" else row.runtime)
         if row.error is None and key not in known:
-            known[key] = _accuracy(row, key[1], request, split, models[row.name], progress=progress)
+            known[key] = _accuracy(row, key[1], request, split, models[row.name], own=own, progress=progress)
         seen = known.get(key) if row.error is None else None
         if isinstance(seen, str):
             found.append(replace(row, notes=(*row.notes, seen)))
@@ -127,18 +139,21 @@ def _accuracy(
     split: Any,
     model: nn.Module,
     *,
+    own: int,
     progress: Progress,
 ) -> Evaluation | str:
     """Return the quality of a candidate in a runtime, or why there is none."""
-    words = f"accuracy of {row.name}, {RUNTIMES[runtime].title}"
+    words = f"quality of {row.name}, {RUNTIMES[runtime].title}"
+    if RUNTIMES[runtime].file and own not in request.lengths:
+        return f"its quality is not measured: the data hold {own} tokens at a time, and none of the files was made for that length"
     threads = torch.get_num_threads()  # opening a torch runtime sets them for the whole process
     try:
-        files = request.files(request.names.index(row.name))
+        files = request.files(request.names.index(row.name), own, request.phases[0])
         session = RUNTIMES[runtime].open(files, threads=row.threads, device=request.device)
         return evaluate_session(session, split, model=model, progress=progress.part(1.0, 1.0, f"{words}: "))
     except (PrunekitError, OSError) as error:
         progress.check()
-        return f"its accuracy could not be measured: {error}"
+        return f"its quality could not be measured: {error}"
     finally:
         torch.set_num_threads(threads)
 
@@ -160,6 +175,7 @@ def measure_latency(
     budget_s: float = 10.0,
     min_rounds: int = 10,
     seed: int = 0,
+    length: int | Sequence[int] = (),
     progress: Progress | Tell = QUIET,
 ) -> LatencyReport:
     """Time some models in turns, round by round, in one fresh child process for each number of threads.
@@ -169,6 +185,9 @@ def measure_latency(
     reported); there its peak memory is taken. A row that fails says why, and the others are measured. After warm-up every row of a batch
     gives one sample in each round, in an order that is shuffled for each round; a sample is as many forward passes as last 2 ms. It stops
     when every ratio is known to half a percent, or when the budget is spent. Measurements in one process wait for each other.
+
+    Language models are timed twice: reading a prompt at once, and reading one token after the others, whose keys and values are kept
+    (`prunekit.models.kv_cache`); then throughput is in tokens. What cannot be timed so says why.
 
     Parameters
     ----------
@@ -194,6 +213,9 @@ def measure_latency(
         Rounds in any case.
     seed : int
         Of the input and the orders.
+    length : int or sequence of int, optional
+        Tokens of each text, for models that read token ids; as many as ``input_shape`` says when left out. Of several, each is measured
+        with each batch and number of threads. One token at a time is the last of so many.
     progress : Progress or callable, optional
         Told how far it is, as ``progress(fraction, text)``; may stop the work.
 
@@ -210,32 +232,41 @@ def measure_latency(
         If ``progress`` was cancelled.
     """
     progress = Progress.of(progress)
-    batches, counts = _several(batch), _several(threads)
+    batches, counts, lengths = _several(batch), _several(threads), _several(length)
     names = _check_candidates(candidates, runtimes, device)
-    check_numbers(batches, counts, budget_s, min_rounds)
-    if len(names) * len(runtimes) * len(batches) * len(counts) > MOST_ROWS:
-        raise LatencyError(f"this is more than {MOST_ROWS} rows: choose fewer candidates, runtimes, batches or threads")
+    check_numbers(batches, counts, budget_s, min_rounds, lengths)
     shape = input_shape if isinstance(input_shape, InputForm) else tuple(input_shape)
+    task = task_of(candidates[0].model, data)
+    own = task.length(shape.example) if isinstance(shape, InputForm) else 0
+    if lengths and not own:
+        raise LatencyError(f"{task.units_of_data} of {task.title} have no length in tokens: leave the length out")
+    lengths, phases = lengths or (own,), tuple(phase.name for phase in task.phases)
+    if len(names) * len(runtimes) * len(batches) * len(counts) * len(lengths) * len(phases) > MOST_ROWS:
+        raise LatencyError(
+            f"this is more than {MOST_ROWS} rows: choose fewer candidates, runtimes, batches, threads{' or lengths' * bool(own)}"
+        )
     with tempfile.TemporaryDirectory(prefix="prunekit-latency-") as private:
         folder = Path(private)
         pack(candidates, folder)
-        checked_on, uncalibrated = pack_samples(folder, shape, runtimes, data, seed)
+        checked_on, uncalibrated = pack_samples(folder, shape, runtimes, data, seed, task=task, lengths=lengths)
         base = Request(private, names, tuple(runtimes), batches, 1, device, tuple(shape), budget_s, min_rounds, seed, uncalibrated)
+        base = replace(base, lengths=lengths, phases=phases)
         with my_turn(progress):
             results = [(n, _carried_out(replace(base, threads=n), progress.step(place, len(counts)))) for place, n in enumerate(counts)]
-        rows = [row for n, result in results for row in Findings(candidates, replace(base, threads=n), result).rows()]
+        rows = [row for n, result in results for row in Findings(candidates, replace(base, threads=n), result, task).rows()]
         if all(row.error for row in rows):
             raise LatencyError(f"nothing could be measured: {rows[0].name}: {rows[0].error}")
         if accuracy_on is not None:
-            rows = with_accuracy(rows, candidates, base, accuracy_on, progress=progress)
+            rows = with_accuracy(rows, candidates, base, accuracy_on, own=own, progress=progress)
     turns = tuple(_turns(turn, n) for n, result in results for turn in result["turns"])
     versions = {name: RUNTIMES[name].version() for name in runtimes}
     return LatencyReport(tuple(rows), shape, device, turns, versions, str(results[0][1]["energy"]), checked_on)
 
 
 def _turns(turn: dict[str, Any], threads: int) -> Turns:
-    """Return the rounds of a batch."""
-    return Turns(turn["batch"], threads, len(turn["orders"]), turn["stopped"], tuple(map(tuple, turn["orders"])))
+    """Return the rounds of a batch, length and phase."""
+    orders = tuple(map(tuple, turn["orders"]))
+    return Turns(turn["batch"], threads, len(orders), turn["stopped"], orders, turn["length"], turn["phase"])
 
 
 def _several(value: int | Sequence[int]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ TURN = threading.Lock()
 """Held by the measurement that runs: two would slow each other down and both be wrong."""
 
 MOST_BATCH = 65536
+MOST_TOKENS = 131_072
 MOST_ROUNDS = 1000
 
 
@@ -41,7 +42,9 @@ def my_turn(progress: Progress) -> Iterator[None]:
         TURN.release()
 
 
-def check_numbers(batches: Sequence[int], threads: Sequence[int], budget_s: float, min_rounds: int = 1) -> None:
+def check_numbers(
+    batches: Sequence[int], threads: Sequence[int], budget_s: float, min_rounds: int = 1, lengths: Sequence[int] = ()
+) -> None:
     """Raise unless the numbers make sense.
 
     Parameters
@@ -52,6 +55,8 @@ def check_numbers(batches: Sequence[int], threads: Sequence[int], budget_s: floa
         Seconds.
     min_rounds : int
         Rounds in any case.
+    lengths : sequence of int
+        Tokens of each text.
 
     Raises
     ------
@@ -61,6 +66,7 @@ def check_numbers(batches: Sequence[int], threads: Sequence[int], budget_s: floa
     if not batches or not threads:
         raise LatencyError("give at least one batch and one number of threads")
     checks = [("batch", value, MOST_BATCH) for value in batches] + [("threads", value, os.cpu_count() or 1) for value in threads]
+    checks += [("length", value, MOST_TOKENS) for value in lengths]
     for name, value, most in (*checks, ("min_rounds", min_rounds, MOST_ROUNDS)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             raise LatencyError(f"{name} must be a whole number from 1 to {most}; got {value!r}")

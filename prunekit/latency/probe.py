@@ -16,10 +16,11 @@ import torch
 from prunekit.errors import LatencyError, PrunekitError
 from prunekit.latency import counters
 from prunekit.latency.interleaved_timing import Run
-from prunekit.latency.worker_payload import CALIBRATION, COMPARED, Request, Row
+from prunekit.latency.worker_payload import CACHED, CALIBRATION, Request, Row
 from prunekit.local_code.factories import is_factory
 from prunekit.models.architectures import load_code
 from prunekit.models.folder import stored_architecture
+from prunekit.models.kv_cache import OneToken, after_prompt
 from prunekit.models.load import load_model
 from prunekit.models.outputs import joined
 from prunekit.runtimes.backends import RUNTIMES
@@ -30,9 +31,12 @@ from prunekit.runtimes.runtime import Runtime
 from prunekit.runtimes.session import Session, words_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, samples_like
-from prunekit.tasks.stored_batch import read
+from prunekit.tasks.phases import ONE_TOKEN
+from prunekit.tasks.stored_batch import read, write
 
 EAGER = "eager"
+AFTER = "after"
+"""What is made of keys and values, beside the files of models."""
 
 
 def load_libraries(request: Request) -> None:
@@ -46,13 +50,20 @@ def load_libraries(request: Request) -> None:
         load_exporter()
 
 
-def make(request: Request, candidate: int, file: str) -> None:
-    """Write a candidate's ONNX file, or its quantised one; where that fails, a file beside it says why."""
-    files, reason = request.files(candidate), Path(request.folder) / str(candidate) / f"{file}.error"
+def make(request: Request, row: Row, file: str) -> None:
+    """Write what a row opens or reads: an ONNX file, a quantised one, keys and values; where that fails, a file beside it says why."""
+    files, reason = request.files(row.candidate, row.length, row.phase), reason_of(request, row, file)
     counters.volunteer()
     try:
-        if file == "onnx" and files.onnx is not None:
-            export_onnx(load_model(str(files.folder)), request.form, files.onnx)
+        if file == AFTER:
+            write(
+                after_prompt(load_model(str(files.folder)), request.compared(row.length).take(CACHED)),
+                request.cache(row.candidate, row.length),
+            )
+        elif file == "onnx" and files.onnx is not None:
+            model = load_model(str(files.folder))
+            form = InputForm.of(read(request.cache(row.candidate, row.length))) if files.after else request.form(row.length)
+            export_onnx(OneToken(model).eval() if files.after else model, form, files.onnx)
         elif files.onnx is not None and files.int8 is not None:
             if request.uncalibrated:
                 raise LatencyError(request.uncalibrated)
@@ -60,6 +71,12 @@ def make(request: Request, candidate: int, file: str) -> None:
             quantise_onnx(files.onnx, parts(samples, 32), files.int8)
     except Exception as error:
         reason.write_text(_words(error))
+
+
+def reason_of(request: Request, row: Row, file: str) -> Path:
+    """Return the file that says why something could not be made."""
+    files = request.files(row.candidate, row.length, row.phase)
+    return files.folder / f"{files.onnx.stem if files.onnx else 'model'}.{file}.error"
 
 
 def attempt(request: Request, row: Row) -> None:
@@ -82,21 +99,23 @@ def parts(samples: Batch, size: int) -> list[Batch]:
     return [samples.take(np.arange(start, min(start + size, samples.samples))) for start in range(0, samples.samples, size)]
 
 
-def noise(request: Request, batch: int) -> Batch:
-    """Return the input that is timed.
+def inputs(request: Request, row: Row, batch: int | None = None) -> Batch:
+    """Return the input that is timed, of as many samples as the row has, or another number.
 
     Raises
     ------
     LatencyError
         If it would not fit into memory.
     """
-    form, free = request.form, counters.available()
-    one = samples_like(form, 1, torch.Generator()) if isinstance(form, InputForm) else None
-    each = 4 * prod(form) if one is None else sum(tensor.nbytes for _, tensor in one.named_tensors())
-    need = batch * each
+    n, free = batch or row.batch, counters.available()
+    form, kept = request.form(row.length), read(request.cache(row.candidate, row.length)) if row.phase == ONE_TOKEN.name else None
+    one = samples_like(form, 1, torch.Generator()) if isinstance(form, InputForm) and kept is None else kept and kept.take(1)
+    need = n * (4 * prod(form) if one is None else sum(tensor.nbytes for _, tensor in one.named_tensors()))
     if free is not None and need > free:
-        raise LatencyError(f"a batch of {batch} does not fit in memory: its input alone takes {need / 2**30:.1f} GiB; take a smaller batch")
-    return samples_like(form, batch, torch.Generator().manual_seed(request.seed))
+        raise LatencyError(f"a batch of {n} does not fit in memory: its input alone takes {need / 2**30:.1f} GiB; take a smaller batch")
+    if kept is not None:
+        return kept.take(np.arange(n) % kept.samples)
+    return samples_like(form, n, torch.Generator().manual_seed(request.seed))
 
 
 def _tried(request: Request, row: Row) -> dict[str, Any]:
@@ -110,20 +129,20 @@ def _tried(request: Request, row: Row) -> dict[str, Any]:
     import_module(runtime.package)
     if not runtime.file:
         load_code(stored_architecture(request.files(row.candidate).folder))
-    x = noise(request, row.batch)
+    x = inputs(request, row)
     before = _settled(request.device)
-    session = runtime.open(request.files(row.candidate), threads=request.threads, device=request.device)
+    session = runtime.open(request.files(row.candidate, row.length, row.phase), threads=request.threads, device=request.device)
     run = session.bind(x)
-    _run(run, request)
+    _run(run, request, row)
     _settled(request.device)  # opening and compiling may take more than running: from here on the peak is that of inference
-    _run(run, request)
+    _run(run, request, row)
     peak = _peak(request.device, before)
-    size = _file_bytes(request, row.candidate, runtime)
+    size = _file_bytes(request, row, runtime)
     found = {"peak_bytes": peak, "file_bytes": size, "compile_s": session.compile_s, "notes": list(session.notes)}
     return {**found, **_compared(request, row, session)}
 
 
-def _run(run: Run, request: Request) -> None:
+def _run(run: Run, request: Request, row: Row) -> None:
     """Make one pass, and say in plain words what is wrong with it."""
     try:
         run()
@@ -131,7 +150,7 @@ def _run(run: Run, request: Request) -> None:
         if isinstance(error, PrunekitError) or _memory(error):
             raise
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise LatencyError(f"it does not run on {words_of(noise(request, 1))}: {line[:300]}") from error
+        raise LatencyError(f"it does not run on {words_of(inputs(request, row, 1))}: {line[:300]}") from error
 
 
 def _settled(device: str) -> int | None:
@@ -153,16 +172,16 @@ def _peak(device: str, before: int | None) -> int | None:
     return None if most is None or before is None else max(0, most - before)
 
 
-def _file_bytes(request: Request, candidate: int, runtime: Runtime) -> int:
+def _file_bytes(request: Request, row: Row, runtime: Runtime) -> int:
     """Return the size of the file that a runtime opens."""
-    files = request.files(candidate)
+    files = request.files(row.candidate, row.length, row.phase)
     return (files.need(runtime.file) if runtime.file else files.folder / "model.safetensors").stat().st_size
 
 
 def _compared(request: Request, row: Row, session: Session) -> dict[str, Any]:
     """Compare all outputs with those of eager mode, which the first trial of a candidate leaves."""
-    reference = Path(request.folder) / f"outputs-{row.candidate}.npz"
-    samples = read(Path(request.folder) / COMPARED)
+    reference = Path(request.folder) / f"outputs-{row.candidate}-{row.length}-{row.phase}.npz"
+    samples = read(request.cache(row.candidate, row.length)) if row.phase == ONE_TOKEN.name else request.compared(row.length)
     some = parts(samples, row.batch)  # what fits is what is timed, not more
     found = joined([session.outputs(part) for part in some], [len(part) for part in some])
     if not found:

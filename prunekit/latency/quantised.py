@@ -92,4 +92,4 @@ def _moved(made: Files, target: Path) -> Files:
             part.unlink(missing_ok=True)
             raise
         found.append(target / path.name)
-    return Files(target, *found)
+    return Files(target, found[0], found[1])

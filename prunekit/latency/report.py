@@ -11,6 +11,7 @@ from prunekit.evaluation.quality import Evaluation, quality_document
 from prunekit.latency.ratio import Ratio, speed_words
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check
+from prunekit.tasks.phases import PASS, Group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +77,10 @@ class CandidateLatency:
     within : Ratio or None
         Its time by that of the first candidate in the same runtime, at the same batch and threads: what pruning brings there, whatever the
         runtime itself brings. None where that could not be measured.
+    length, phase : int, str
+        Tokens of each text, 0 where samples are no texts; name of what was timed: ``pass``, ``prompt`` or ``one-token``.
+    unit, units, count : str, str, int
+        What throughput counts, and how many of it one forward pass deals with.
     """
 
     name: str
@@ -98,11 +103,21 @@ class CandidateLatency:
     accuracy: Evaluation | None = None
     notes: tuple[str, ...] = ()
     within: Ratio | None = None
+    length: int = 0
+    phase: str = PASS
+    unit: str = "sample"
+    units: str = "samples"
+    count: int = 0
+
+    @property
+    def group(self) -> Group:
+        """What it shares with the rows that it is compared with."""
+        return Group(self.batch, self.threads, self.length, self.phase)
 
     @property
     def throughput(self) -> float | None:
-        """Samples a second, by the median."""
-        return None if self.median_ms is None else 1000 * self.batch / self.median_ms
+        """Samples or tokens a second, by the median."""
+        return None if self.median_ms is None else 1000 * (self.count or self.batch) / self.median_ms
 
     @property
     def title(self) -> str:
@@ -115,6 +130,7 @@ class CandidateLatency:
         found |= {"samples": len(self.samples_ms), "ratio": None if self.ratio is None else self.ratio.to_dict()}
         found |= {"different": None if self.ratio is None else self.ratio.different, "macs_ratio": self.macs_ratio}
         found |= {"within": None if self.within is None else {**self.within.to_dict(), "different": self.within.different}}
+        found |= {"length": self.length or None, "phase": self.phase, "unit": self.unit}
         found |= {name: getattr(self, name) for name in ("throughput", "peak_bytes", "file_bytes", "energy_j", "compile_s")}
         checked = self.check
         found["check"] = checked and {"agreement": checked.agreement, "error": checked.error, "n": checked.n, "sentence": checked.sentence}
@@ -124,7 +140,7 @@ class CandidateLatency:
 
 @dataclass(frozen=True)
 class Turns:
-    """The rounds of all rows of one batch and one number of threads.
+    """The rounds of all rows of one batch and one number of threads, of one length and phase.
 
     Attributes
     ----------
@@ -134,6 +150,8 @@ class Turns:
         Why it stopped: ``narrow enough`` (every ratio is known to half a percent) or ``time budget``.
     orders : tuple of tuple of int
         The order of the turns in each round.
+    length, phase : int, str
+        As for `CandidateLatency`.
     """
 
     batch: int
@@ -141,6 +159,13 @@ class Turns:
     rounds: int
     stopped: str
     orders: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
+    length: int = 0
+    phase: str = PASS
+
+    @property
+    def group(self) -> Group:
+        """What its rows share."""
+        return Group(self.batch, self.threads, self.length, self.phase)
 
 
 @dataclass(frozen=True)
@@ -150,13 +175,13 @@ class LatencyReport:
     Attributes
     ----------
     candidates : tuple of CandidateLatency
-        A row for each batch, number of threads, candidate and runtime; in each batch and number of threads the baseline first.
+        A row for each batch, number of threads, length, phase, candidate and runtime; in each group of those the baseline first.
     input_shape : tuple of int
         Of one sample.
     device : str
         ``cpu`` or ``cuda``.
     turns : tuple of Turns
-        One for each batch and number of threads.
+        One for each batch, number of threads, length and phase.
     versions : dict of str to str
         Runtime to package and version.
     energy : str
@@ -173,20 +198,37 @@ class LatencyReport:
     energy: str
     checked_on: str
 
-    def baseline(self, batch: int, threads: int) -> CandidateLatency:
-        """Return what the rows of a batch and a number of threads are compared with."""
-        return next(row for row in self.candidates if (row.batch, row.threads) == (batch, threads))
+    @property
+    def groups(self) -> list[Group]:
+        """What rows are compared within, in their order."""
+        return list(dict.fromkeys(row.group for row in self.candidates))
 
-    def within_runtimes(self, batch: int, threads: int) -> tuple[str, ...]:
+    def rows(self, batch: int, threads: int, length: int = 0, phase: str = PASS) -> list[CandidateLatency]:
+        """Return the rows of a group."""
+        return [row for row in self.candidates if row.group == Group(batch, threads, length, phase)]
+
+    def baseline(self, batch: int, threads: int, length: int = 0, phase: str = PASS) -> CandidateLatency:
+        """Return what the rows of a group are compared with."""
+        return self.rows(batch, threads, length, phase)[0]
+
+    def within_runtimes(self, batch: int, threads: int, length: int = 0, phase: str = PASS) -> tuple[str, ...]:
         """Return a sentence for each pruned candidate in each runtime: how it compares with the baseline's model in that very runtime."""
-        first = self.baseline(batch, threads).name
-        rows = [row for row in self.candidates if (row.batch, row.threads) == (batch, threads) and row.name != first]
-        return tuple(f"In {RUNTIMES[row.runtime].title}, {row.name} {speed_words(row.within, first)}" for row in rows if row.within)
+        first, *others = self.rows(batch, threads, length, phase)
+        rows = [row for row in others if row.name != first.name]
+        return tuple(f"In {RUNTIMES[row.runtime].title}, {row.name} {speed_words(row.within, first.name)}" for row in rows if row.within)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        said = {f"batch {t.batch}, threads {t.threads}": list(self.within_runtimes(t.batch, t.threads)) for t in self.turns}
-        turns = [{"batch": t.batch, "threads": t.threads, "rounds": t.rounds, "stopped": t.stopped} for t in self.turns]
+        said = {
+            ", ".join(filter(None, (turn.group.title, f"batch {turn.batch}", f"threads {turn.threads}"))): list(
+                self.within_runtimes(*turn.group)
+            )
+            for turn in self.turns
+        }
+        turns = [
+            {"batch": t.batch, "threads": t.threads, "length": t.length or None, "phase": t.phase, "rounds": t.rounds, "stopped": t.stopped}
+            for t in self.turns
+        ]
         setting = {"input_shape": list(self.input_shape), "device": self.device, "turns": turns, "versions": self.versions}
         return {
             "candidates": [c.to_dict() for c in self.candidates],
@@ -197,8 +239,8 @@ class LatencyReport:
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Return every sample: columns ``candidate``, ``runtime``, ``batch``, ``threads``, ``round``, ``ms``."""
+        """Return every sample: columns ``candidate``, ``runtime``, ``batch``, ``threads``, ``length``, ``phase``, ``round``, ``ms``."""
         import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
 
-        rows = [(c.name, c.runtime, c.batch, c.threads, i, ms) for c in self.candidates for i, ms in enumerate(c.samples_ms)]
-        return pd.DataFrame(rows, columns=["candidate", "runtime", "batch", "threads", "round", "ms"])
+        rows = [(c.name, c.runtime, *c.group, i, ms) for c in self.candidates for i, ms in enumerate(c.samples_ms)]
+        return pd.DataFrame(rows, columns=["candidate", "runtime", "batch", "threads", "length", "phase", "round", "ms"])

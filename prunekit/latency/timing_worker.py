@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -27,6 +27,7 @@ from prunekit.latency.worker_main import Say
 from prunekit.latency.worker_payload import Request, Row
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.session import Session
+from prunekit.tasks.phases import ONE_TOKEN, Group
 
 SHARE_OF_TRIALS = 0.4
 PATIENCE = 20  # times a round without compiling, before a silence counts as hanging
@@ -51,7 +52,8 @@ def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
     """
     probe.load_libraries(request)
     rows, found = request.rows(), dict[str, dict[str, Any]]()
-    first = [Row(index, probe.EAGER, min(request.batches)) for index in range(len(request.names))]
+    few = min(request.batches)
+    first = [row.of(row.candidate, probe.EAGER) for row in rows if row.batch == few and row.runtime == request.runtimes[0]]
     todo = [*first, *(row for row in rows if row not in first)]
     for index, row in enumerate(todo):
         say(SHARE_OF_TRIALS * index / len(todo), f"trying {request.names[row.candidate]} in {RUNTIMES[row.runtime].title}")
@@ -64,9 +66,10 @@ def _found(request: Request, row: Row, say: Say, share: float) -> dict[str, Any]
     gone = (request.given_up or {}).get(row.key)
     if gone is not None:
         return {"error": gone}
-    file = RUNTIMES[row.runtime].file
-    missing = RUNTIMES[row.runtime].missing() or _device_missing(request, row)
-    problem = missing or (_made(request, row.candidate, file, say, share) if file else "")
+    runtime = RUNTIMES[row.runtime]
+    made = [probe.AFTER] if row.phase == ONE_TOKEN.name else []
+    made += {"": [], "onnx": ["onnx"]}.get(runtime.file, ["onnx", runtime.file])
+    problem = runtime.missing() or _device_missing(request, row) or _made(request, row, made, say, share)
     if problem:
         return {"error": problem}
     result = probe.result_of(request, row)
@@ -77,9 +80,14 @@ def _found(request: Request, row: Row, say: Say, share: float) -> dict[str, Any]
     return dict(json.loads(result.read_text()))
 
 
+def _group(request: Request, row: Row) -> Group:
+    """Return what a row shares with those that it takes turns with."""
+    return Group(row.batch, request.threads, row.length, row.phase)
+
+
 def _trying(request: Request, row: Row) -> str:
     """Say what is under way."""
-    return f"trying {request.names[row.candidate]} in {RUNTIMES[row.runtime].title}, batch {row.batch}"
+    return f"trying {request.names[row.candidate]} in {RUNTIMES[row.runtime].title}, {_group(request, row).where}"
 
 
 def _device_missing(request: Request, row: Row) -> str:
@@ -89,14 +97,16 @@ def _device_missing(request: Request, row: Row) -> str:
     return "" if usable else f"{RUNTIMES[row.runtime].title} does not run on {request.device} here"
 
 
-def _made(request: Request, candidate: int, file: str, say: Say, share: float) -> str:
-    """Write a candidate's file in a process of its own, once; return why it cannot be, "" where it is there."""
-    for kind in ("onnx", "int8")[: 1 if file == "onnx" else 2]:
-        path, reason = request.files(candidate), Path(request.folder) / str(candidate) / f"{kind}.error"
-        target = path.onnx if kind == "onnx" else path.int8
+def _made(request: Request, row: Row, wanted: Sequence[str], say: Say, share: float) -> str:
+    """Write what a row needs in a process of its own, once; return why it cannot be, "" where it is there."""
+    files, name = request.files(row.candidate, row.length, row.phase), request.names[row.candidate]
+    targets = {probe.AFTER: request.cache(row.candidate, row.length), "onnx": files.onnx, "int8": files.int8}
+    verbs = {probe.AFTER: "reading a prompt with", "onnx": "exporting", "int8": "quantising"}
+    for kind in wanted:
+        target, reason = targets[kind], probe.reason_of(request, row, kind)
         if target is not None and not target.is_file() and not reason.is_file():
-            words = f"{'exporting' if kind == 'onnx' else 'quantising'} {request.names[candidate]}"
-            ended = in_a_process(probe.make, request, candidate, kind, alive=partial(say, share, words))
+            words = f"{verbs[kind]} {name}"
+            ended = in_a_process(probe.make, request, row, kind, alive=partial(say, share, words))
             if ended:
                 reason.write_text(f"{words}: {ended}")
         if reason.is_file():
@@ -156,41 +166,43 @@ def measure(path: Path, say: Say) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``trials`` by row, ``turns``: for each batch the keys of its ``rows`` and what :class:`Rounds` holds, ``energy``: why there is none.
+        ``trials`` by row, ``turns``: for each batch, length and phase the keys of its ``rows`` and what :class:`Rounds` holds, ``energy``:
+        why there is none.
     """
     request = Request.read(path)
     counters.volunteer()
     trials = prepare(request, say)  # before torch has threads here: forked processes could not use theirs
     torch.set_num_threads(request.threads)
     torch.set_num_interop_threads(1)
-    sessions, turns, meter = dict[tuple[int, str], Session](), [], Meter()
-    width = (1 - SHARE_OF_TRIALS) / len(request.batches)
+    sessions, turns, meter = dict[tuple[int, str, int, str], Session](), [], Meter()
+    groups = list(dict.fromkeys(_group(request, row) for row in request.rows()))
+    width = (1 - SHARE_OF_TRIALS) / len(groups)
     with _turn_marker(Path(request.folder)) as note:
-        for place, batch in enumerate(request.batches):
-            told = Telling(say, SHARE_OF_TRIALS + width * place, width, batch)
-            rows = [row for row in request.rows() if row.batch == batch and not trials[row.key].get("error")]
+        for place, group in enumerate(groups):
+            told = Telling(say, SHARE_OF_TRIALS + width * place, width, group)
+            rows = [row for row in request.rows() if _group(request, row) == group and not trials[row.key].get("error")]
             found = Batch(request, sessions, trials, note, told, meter).carry_out(rows)
             if found is not None:
-                turns.append({"batch": batch, **found})
+                turns.append({"batch": group.batch, "length": group.length, "phase": group.phase, **found})
     return {"trials": trials, "turns": turns, "energy": meter.reason}
 
 
 @dataclass(frozen=True)
 class Telling:
-    """Tells the progress of one batch."""
+    """Tells the progress of one group of rows."""
 
     say: Say
     begin: float
     width: float
-    batch: int
+    group: Group
 
     def rounds(self, patience: float, share: float, rounds: int) -> None:
         """Tell how far the rounds are, and how long one may take."""
-        self.say(self.begin + self.width * share, f"batch {self.batch}: {rounds} rounds", patience)
+        self.say(self.begin + self.width * share, f"{self.group.where}: {rounds} rounds", patience)
 
     def silence(self, text: str, seconds: float) -> None:
         """Announce a silence."""
-        self.say(self.begin, f"batch {self.batch}: {text}", seconds)
+        self.say(self.begin, f"{self.group.where}: {text}", seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +210,7 @@ class Batch:
     """The rows of one batch, opened and timed."""
 
     request: Request
-    sessions: dict[tuple[int, str], Session]
+    sessions: dict[tuple[int, str, int, str], Session]
     trials: dict[str, dict[str, Any]]
     note: Note
     told: Telling
@@ -211,7 +223,7 @@ class Batch:
             self.note(_marked(row))
             self.told.silence(f"opening {self.request.names[row.candidate]} in {RUNTIMES[row.runtime].title}", LIMIT_S)
             try:
-                runs.append(self._session(row).bind(probe.noise(self.request, row.batch)))
+                runs.append(self._session(row).bind(probe.inputs(self.request, row)))
                 working.append(row)
             except (PrunekitError, RuntimeError, MemoryError) as error:  # it worked in its trial, alone
                 self.trials[row.key]["error"] = next(iter(str(error).splitlines()), type(error).__name__)
@@ -219,9 +231,9 @@ class Batch:
 
     def _session(self, row: Row) -> Session:
         """Return a candidate in a runtime, opened once for all batches."""
-        key = (row.candidate, row.runtime)
+        key = (row.candidate, row.runtime, row.length, row.phase)
         if key not in self.sessions:
-            files = self.request.files(row.candidate)
+            files = self.request.files(row.candidate, row.length, row.phase)
             self.sessions[key] = RUNTIMES[row.runtime].open(files, threads=self.request.threads, device=self.request.device)
         return self.sessions[key]
 

@@ -20,16 +20,20 @@ from prunekit.models.info import info
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.quantise import calibration_samples
 from prunekit.runtimes.session import Files
+from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
-from prunekit.tasks.input_form import InputForm, form_of_data, samples_like
+from prunekit.tasks.input_form import InputForm, form_of_data, made_of, samples_like
+from prunekit.tasks.phases import ONE_TOKEN, PASS
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.stored_batch import read, write
 
 CHECKED = 64
 """Samples on which the outputs of the runtimes are compared; a quarter of it for large images."""
 LARGE = 96 * 96
-FORM, COMPARED, CALIBRATION = "form.safetensors", "compared.safetensors", "calibration.safetensors"
+FORM, COMPARED, CALIBRATION = "form-{}.safetensors", "compared-{}.safetensors", "calibration.safetensors"
+CACHED = 2
+"""Texts whose keys and values are kept, for one token at a time: they are large."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class Request:
         Why nothing can be quantised; "" where it can.
     given_up : dict of str to str
         Rows that ended a process before, and how.
+    lengths : tuple of int
+        Tokens of each sample; 0 where samples are no texts.
+    phases : tuple of str
+        Names of what is timed, as the task has them.
     """
 
     folder: str
@@ -72,6 +80,8 @@ class Request:
     seed: int
     uncalibrated: str = ""
     given_up: dict[str, str] | None = None
+    lengths: tuple[int, ...] = (0,)
+    phases: tuple[str, ...] = (PASS,)
 
     def write(self) -> Path:
         """Write it into its folder and return the file."""
@@ -86,34 +96,50 @@ class Request:
         kept: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
         return cls(**kept)
 
-    @property
-    def form(self) -> tuple[int, ...]:
-        """What the models take: the shape of one float tensor, or an `InputForm`."""
-        path = Path(self.folder) / FORM
+    def form(self, length: int = 0) -> tuple[int, ...]:
+        """Return what the models take: the shape of one float tensor, or an `InputForm`."""
+        path = Path(self.folder) / FORM.format(length)
         return InputForm.of(read(path)) if path.is_file() else tuple(self.input_shape)
 
-    def files(self, candidate: int) -> Files:
+    def compared(self, length: int = 0) -> Batch:
+        """Return the samples that the runtimes are compared on."""
+        return read(Path(self.folder) / COMPARED.format(length))
+
+    def cache(self, candidate: int, length: int) -> Path:
+        """Return the file of what a candidate reads as the last token of a text: its id, and keys and values of the tokens before."""
+        return Path(self.folder) / str(candidate) / f"after-{length}.safetensors"
+
+    def files(self, candidate: int, length: int = 0, phase: str = PASS) -> Files:
         """Return where a candidate's files are, or will be."""
-        folder = Path(self.folder) / str(candidate)
-        return Files(folder, folder / "model.onnx", folder / "model.int8.onnx")
+        folder, cached = Path(self.folder) / str(candidate), phase == ONE_TOKEN.name
+        name = "model" + (f"-{length}" if length else "") + ("-after" if cached else "")
+        return Files(folder, folder / f"{name}.onnx", folder / f"{name}.int8.onnx", cached)
 
     def rows(self) -> list[Row]:
         """Return what is measured, in the order of the report."""
-        return [Row(c, runtime, batch) for batch in self.batches for c in range(len(self.names)) for runtime in self.runtimes]
+        everyone = range(len(self.names))
+        groups = [(batch, length, phase) for phase in self.phases for length in self.lengths for batch in self.batches]
+        return [Row(c, runtime, *group) for group in groups for c in everyone for runtime in self.runtimes]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One candidate in one runtime at one batch."""
+    """One candidate in one runtime at one batch, length and phase."""
 
     candidate: int
     runtime: str
     batch: int
+    length: int = 0
+    phase: str = PASS
 
     @property
     def key(self) -> str:
         """A name for files and tables."""
-        return f"{self.candidate}-{self.runtime}-{self.batch}"
+        return "-".join(map(str, (self.candidate, self.runtime, self.batch, *((self.length, self.phase) if self.length else ()))))
+
+    def of(self, candidate: int, runtime: str) -> Row:
+        """Return the row of another candidate and runtime that takes turns with this one."""
+        return replace(self, candidate=candidate, runtime=runtime)
 
 
 def known_ids(models: Mapping[str, nn.Module]) -> dict[str, ModelId]:
@@ -159,7 +185,16 @@ def pack(candidates: Sequence[Candidate], private: Path) -> None:
         pack_model(candidate.model, known[candidate.name], private / str(index))
 
 
-def pack_samples(private: Path, shape: tuple[int, ...], runtimes: Sequence[str], data: Any, seed: int) -> tuple[str, str]:
+def pack_samples(
+    private: Path,
+    shape: tuple[int, ...],
+    runtimes: Sequence[str],
+    data: Any,
+    seed: int,
+    *,
+    task: Task = PLAIN,
+    lengths: Sequence[int] = (0,),
+) -> tuple[str, str]:
     """Write the form of the inputs, and the samples that runtimes are compared and calibrated on.
 
     Returns
@@ -167,10 +202,11 @@ def pack_samples(private: Path, shape: tuple[int, ...], runtimes: Sequence[str],
     tuple of str
         What the samples are, in a few words; and why nothing can be quantised, "" where it can.
     """
-    if isinstance(shape, InputForm):
-        write(shape.example, private / FORM)
     compared, what = _to_compare(shape, data, seed)
-    write(compared, private / COMPARED)
+    for length in lengths:
+        write(task.at_length(compared, length) if length else compared, private / COMPARED.format(length))
+        if isinstance(shape, InputForm):
+            write(task.at_length(shape.example, length) if length else shape.example, private / FORM.format(length))
     if not any(RUNTIMES[name].file == "int8" for name in runtimes):
         return what, ""
     try:
@@ -183,7 +219,7 @@ def pack_samples(private: Path, shape: tuple[int, ...], runtimes: Sequence[str],
 
 
 def _to_compare(shape: tuple[int, ...], data: Any, seed: int) -> tuple[Batch, str]:
-    """Return samples of the data where there are some that fit, otherwise noise, and what they are."""
+    """Return samples of the data where there are some that fit, otherwise made ones, and what they are."""
     n = CHECKED if len(shape) != 3 or shape[1] * shape[2] <= LARGE else CHECKED // 4
     for name in ("validation", "test"):
         split = getattr(data, name, None)
@@ -191,4 +227,4 @@ def _to_compare(shape: tuple[int, ...], data: Any, seed: int) -> tuple[Batch, st
             chosen = next(batches_of(split.subset(min(n, len(split))), n))
             task = resolve(None, data)
             return replace(chosen, targets=None), f"{chosen.samples} {name} {task.units_of_data}"
-    return samples_like(shape, n, torch.Generator().manual_seed(seed)), f"{n} samples of noise"
+    return samples_like(shape, n, torch.Generator().manual_seed(seed)), f"{n} samples of {made_of(shape)}"

@@ -229,12 +229,12 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
 
 
 def speed_grid(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
-    """Draw how many times faster a model is over batch and threads, as a grid with its figures.
+    """Draw how many times faster a model is over batch and other conditions, as a grid with its figures.
 
     Parameters
     ----------
     frame : DataFrame
-        Columns ``batch``, ``threads``, ``value``, ``low``, ``high`` and ``within`` (a second figure as text, or "").
+        Columns ``batch``, ``row`` (what a line is called), ``value``, ``low``, ``high`` and ``within`` (a second figure as text, or "").
     dark : bool
         For a dark page.
 
@@ -243,7 +243,7 @@ def speed_grid(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     plotly.graph_objects.Figure
         Colour on a logarithmic scale, the same distance to either side of 1.
     """
-    wide = frame.pivot(index="threads", columns="batch", values=["value", "low", "high", "within"])
+    wide = frame.pivot(index="row", columns="batch", values=["value", "low", "high", "within"]).loc[list(dict.fromkeys(frame["row"]))]
     value = wide["value"].astype(float)
     most = max(float(np.nanmax(np.abs(np.log2(value.to_numpy())))), 0.2)
     words = [
@@ -253,7 +253,7 @@ def speed_grid(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     trace = go.Heatmap(
         z=np.log2(value.to_numpy()),
         x=[f"batch {n}" for n in value.columns],
-        y=[f"{n} thread{'s' * (n > 1)}" for n in value.index],
+        y=list(value.index),
         text=words,
         texttemplate="%{text}",
         hoverinfo="skip",

@@ -95,11 +95,14 @@ class Files:
         The same weights as :func:`prunekit.runtimes.export_onnx` writes them.
     int8 : Path, optional
         The quantised model that :func:`prunekit.runtimes.quantise_onnx` made of ``onnx``.
+    after : bool
+        Whether the model is to read one token after those whose keys and values it is given, as `OneToken` does.
     """
 
     folder: Path
     onnx: Path | None = None
     int8: Path | None = None
+    after: bool = False
 
     def need(self, file: str) -> Path:
         """Return the ONNX file called ``onnx`` or ``int8``.

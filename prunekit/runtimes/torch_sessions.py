@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError, RuntimeFault
+from prunekit.models.kv_cache import OneToken
 from prunekit.models.load import load_model
 from prunekit.models.outputs import choice_of, scores_in
 from prunekit.models.running import file_outputs, own_task
@@ -148,7 +149,8 @@ def opened_model(files: Files, threads: int, device: str) -> nn.Module:
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     # of its own: the catalog shares what it loads by name, and a session moves and converts its weights
-    return load_model(str(files.folder)).eval()
+    model = load_model(str(files.folder)).eval()
+    return OneToken(model).eval() if files.after else model
 
 
 class CompiledSession(TorchSession):

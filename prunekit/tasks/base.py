@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from prunekit.errors import ModelError, TaskError, one_of
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.phases import PASS, Phase
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,6 +38,8 @@ class Task(Protocol):
         What "how far", sensitivity and Compare speak of.
     identity : str
         What tells the task from any other, in a run's hash.
+    phases : tuple of Phase
+        What a model's time is measured for, and what its throughput counts.
     """
 
     @property
@@ -53,6 +56,8 @@ class Task(Protocol):
     def headline(self) -> Metric: ...  # noqa: D102
     @property
     def identity(self) -> str: ...  # noqa: D102
+    @property
+    def phases(self) -> tuple[Phase, ...]: ...  # noqa: D102
 
     def metric(self, name: str) -> Metric:
         """Return a metric by name."""
@@ -81,6 +86,12 @@ class Task(Protocol):
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return a row of numbers for each sample: all that the metrics need."""
 
+    def length(self, batch: Batch) -> int:
+        """Return how many tokens each sample has; 0 where samples are no sequences of tokens."""
+
+    def at_length(self, batch: Batch, length: int) -> Batch:
+        """Return samples cut, or repeated, to so many tokens each."""
+
 
 @dataclass(frozen=True)
 class BaseTask:
@@ -107,6 +118,25 @@ class BaseTask:
     def identity(self) -> str:
         """What tells this task from any other, in a run's hash."""
         return self.name
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """What a model's time is measured for: one forward pass, whose throughput counts samples."""
+        return (Phase(PASS, "", self.unit_of_data, self.units_of_data),)
+
+    def length(self, batch: Batch) -> int:
+        """Return how many tokens each sample has; 0 where samples are no sequences of tokens."""
+        return 0
+
+    def at_length(self, batch: Batch, length: int) -> Batch:
+        """Return samples cut, or repeated, to so many tokens each.
+
+        Raises
+        ------
+        TaskError
+            If samples are no sequences of tokens.
+        """
+        raise TaskError(f"{self.units_of_data} of {self.title} have no length in tokens: leave the length out")
 
     def metric(self, name: str) -> Metric:
         """Return a metric by name.

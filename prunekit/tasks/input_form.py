@@ -143,6 +143,12 @@ def samples_like(shape: Sequence[int], n: int, source: torch.Generator) -> Batch
     return shape.inputs(n, source) if isinstance(shape, InputForm) else Batch((torch.randn(n, *shape, generator=source),))
 
 
+def made_of(shape: Sequence[int]) -> str:
+    """Say what `samples_like` makes: noise, or what the example holds, which of token ids is drawn at random."""
+    tensors = [each for _, each in shape.example.named_tensors()] if isinstance(shape, InputForm) else []
+    return "noise" if not tensors or any(each.is_floating_point() for each in tensors) else "the model's example"
+
+
 def form_words(inputs: Batch) -> str:
     """Say what a model takes: every tensor with its shape and type, as in ``load [N, 5] float32, kind [N] int64``."""
     n = inputs.samples

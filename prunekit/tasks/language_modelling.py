@@ -15,6 +15,7 @@ from prunekit.statistics.bootstrap import Sums
 from prunekit.tasks.base import OUTPUT
 from prunekit.tasks.metrics import LOWER, Metric
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.phases import ONE_TOKEN, PROMPT, Phase
 from prunekit.tasks.text_inputs import TextInputs
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class LanguageModelling(TextInputs):
     Targets are the next tokens [windows, tokens] (`IGNORED` where there is none), or a mapping that holds them as ``next`` and may say how
     many ``characters`` they stand for and which ``document`` a window is of, a number for each window: then intervals resample documents.
     """
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """A prompt, read at once, and one token more, with the keys and values of those before it."""
+        return PROMPT, ONE_TOKEN
 
     def loss(self, output: Any, batch: Batch) -> Tensor:
         """Return the cross-entropy, the mean over tokens.

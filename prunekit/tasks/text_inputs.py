@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from prunekit.errors import ModelError
+from prunekit.errors import ModelError, TaskError
 from prunekit.tasks.base import SAMPLES, BaseTask, told
 
 if TYPE_CHECKING:
@@ -44,10 +45,16 @@ def example_ids(model: nn.Module, shape: tuple[int, ...] | None = None) -> Batch
     return Batch.of(ids if padding is None or rows < 2 else torch.where(ids == padding, (padding + 1) % rows, ids))
 
 
+def most_tokens(model: nn.Module) -> int | None:
+    """Return how many tokens a model takes at most, as its configuration says; None where it says nothing."""
+    config = getattr(getattr(model, "encoder", model), "config", None)
+    known = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
+    return next((each for each in known if isinstance(each, int) and each > 0), None)
+
+
 def check_ids(model: nn.Module, batch: Batch) -> None:
     """Raise `ModelError` where a batch holds ids that the model's embedding does not: an accelerator would only say that it crashed."""
-    embedding = token_embedding(model)
-    ids = next((tensor for name, tensor in batch.named_tensors() if _are_ids(name, tensor)), None)
+    embedding, ids = token_embedding(model), ids_in(batch)
     if embedding is None or ids is None or not ids.numel():
         return
     low, high = int(ids.min()), int(ids.max())
@@ -56,6 +63,11 @@ def check_ids(model: nn.Module, batch: Batch) -> None:
             f"token id {low if low < 0 else high} is outside 0..{embedding.num_embeddings - 1}, the rows of the model's embedding: "
             "choose the tokeniser that the model was trained with"
         )
+
+
+def ids_in(batch: Batch) -> Tensor | None:
+    """Return the token ids among a batch's inputs; None where there are none."""
+    return next((tensor for name, tensor in batch.named_tensors() if _are_ids(name, tensor)), None)
 
 
 def _are_ids(name: str, tensor: Tensor) -> bool:
@@ -72,6 +84,32 @@ class TextInputs(BaseTask):
         """Return what the factory's ``example`` gives; else two samples of ids that the model's embedding holds."""
         made = None if told(model, "example") is not None else example_ids(model, told(model, "input_shape"))
         return super().example(model) if made is None else made
+
+    def length(self, batch: Batch) -> int:
+        """Return how many tokens each text has."""
+        ids = ids_in(batch)
+        return 0 if ids is None or ids.ndim < 2 else ids.shape[1]
+
+    def at_length(self, batch: Batch, length: int) -> Batch:
+        """Return texts cut, or repeated, to so many tokens each, and with them masks and all else that has an entry for each token.
+
+        Raises
+        ------
+        TaskError
+            If the inputs hold no ids, or the length is below 1.
+        """
+        known = self.length(batch)
+        if not known:
+            return super().at_length(batch, length)
+        if length < 1:
+            raise TaskError(f"a text has at least 1 token; got a length of {length}")
+
+        def cut(tensor: Tensor) -> Tensor:
+            if tensor.ndim < 2 or tuple(tensor.shape[:2]) != (batch.samples, known):
+                return tensor
+            return tensor.repeat(1, -(-length // known), *[1] * (tensor.ndim - 2))[:, :length]
+
+        return replace(batch.map(cut), targets=None)
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """Return what the model makes of a batch.

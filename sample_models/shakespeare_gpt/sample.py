@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,20 @@ class Characters:
         return "".join(self.characters[i] for i in ids)
 
 
+class Past:
+    """Keys and values (N, heads, T, head width) of the characters read before, for each attention in turn; in the end, those of all."""
+
+    def __init__(self, cache: Sequence[Tensor]) -> None:
+        self.length = cache[0].shape[2] if cache else 0
+        self.earlier, self.all = list(cache), list[Tensor]()
+
+    def extend(self, *new: Tensor) -> tuple[Tensor, ...]:
+        """Return the keys and the values of an attention with those before them."""
+        found = tuple(torch.cat((self.earlier.pop(0), each), 2) if self.length else each for each in new)
+        self.all += found
+        return found
+
+
 class SelfAttention(nn.Module):
     """Causal multi-head attention (Vaswani et al., 2017); how many heads there are follows from the width of the projections."""
 
@@ -58,13 +72,18 @@ class SelfAttention(nn.Module):
         self.query, self.key, self.value = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Return what each place gathers, (N, T, width): from itself and those before it."""
         batch, length, _ = x.shape
         query, key, value = (
             layer(x).view(batch, length, -1, self.head_width).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        if past is None:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            key, value = past.extend(key, value)
+            seen = torch.ones(length, length + past.length, dtype=torch.bool, device=x.device).tril(past.length)
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         return self.out(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
@@ -77,9 +96,9 @@ class Block(nn.Module):
         self.norm_2, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *past: Past) -> Tensor:
         """Return the stream with what attention and the two linear layers add, (N, T, width)."""
-        x = x + self.dropout(self.attention(self.norm_1(x)))
+        x = x + self.dropout(self.attention(self.norm_1(x), *past))
         return x + self.dropout(self.down(F.gelu(self.up(self.norm_2(x)))))  # type: ignore[no-any-return]
 
 
@@ -104,6 +123,14 @@ class CharacterGPT(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x))  # type: ignore[no-any-return]
+
+    def with_cache(self, ids: Tensor, cache: Sequence[Tensor] = ()) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the scores of characters behind others, and keys and values of all; ``cache`` holds those of the others, in that order."""
+        past = Past(cache)
+        x = self.tokens(ids) + self.positions(torch.arange(past.length, past.length + ids.shape[1], device=ids.device))
+        for block in self.blocks:
+            x = block(x, past) if isinstance(block, Block) else block(x)  # a block that was pruned away has no attention
+        return self.head(self.norm(x)), tuple(past.all)
 
 
 def model() -> CharacterGPT:

@@ -205,7 +205,15 @@ def test_measurements_wait_for_each_other(model: nn.Module, monkeypatch) -> None
         threading.Event().wait(0.15)
         with lock:
             running.pop()
-        turn = {"batch": 1, "rows": ["0-eager-1"], "energy_j": [None], "seconds": [[0.1, 0.2]], "orders": [[0], [0]]}
+        turn = {
+            "batch": 1,
+            "length": 0,
+            "phase": "pass",
+            "rows": ["0-eager-1"],
+            "energy_j": [None],
+            "seconds": [[0.1, 0.2]],
+            "orders": [[0], [0]],
+        }
         turn |= {"repetitions": [1], "stopped": "time budget"}
         trial = {"peak_bytes": 1, "file_bytes": 1, "compile_s": None, "notes": [], "check": None}
         return {"turns": [turn], "trials": {"0-eager-1": trial}, "energy": ""}

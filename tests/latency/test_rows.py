@@ -198,9 +198,9 @@ def test_a_batch_whose_input_does_not_fit_is_refused_before_it_is_made(monkeypat
     request = Request(str(tmp_path), ("dense",), ("eager",), (4096,), 1, "cpu", (3, 224, 224), 1.0, 3, 0)
     monkeypatch.setattr(counters, "available", lambda: 2**30)
     with pytest.raises(LatencyError, match=r"a batch of 4096 does not fit in memory.*2.3 GiB"):
-        probe.noise(request, 4096)
+        probe.inputs(request, Row(0, "eager", 4096))
     monkeypatch.setattr(counters, "available", lambda: None)
-    assert probe.noise(request, 2).args[0].shape == (2, 3, 224, 224)
+    assert probe.inputs(request, Row(0, "eager", 2)).args[0].shape == (2, 3, 224, 224)
 
 
 def test_energy_is_the_sum_of_whole_packages_and_goes_round_with_its_counter(tmp_path):

@@ -28,10 +28,15 @@ def run_child(path: Path, _threads: int, *, progress: Callable[[float, str], Non
         progress(0.5, "pretending")
     trials = {row.key: _trial(request, row) for row in request.rows()}
     turns = []
-    for batch in request.batches:
-        rows = [row for row in request.rows() if row.batch == batch and "error" not in trials[row.key]]
+    for group in dict.fromkeys((row.batch, row.length, row.phase) for row in request.rows()):
+        rows = [row for row in request.rows() if (row.batch, row.length, row.phase) == group and "error" not in trials[row.key]]
         seconds = [list(_ms(request, row) / 1000 * rng.permutation(SPREAD)) for row in rows]
-        turn = {"batch": batch, "rows": [row.key for row in rows], "energy_j": [None] * len(rows), "seconds": seconds}
+        turn = {
+            **dict(zip(("batch", "length", "phase"), group, strict=True)),
+            "rows": [row.key for row in rows],
+            "energy_j": [None] * len(rows),
+            "seconds": seconds,
+        }
         turns.append(turn | {"orders": [list(range(len(rows)))] * len(SPREAD), "repetitions": [1] * len(rows), "stopped": "time budget"})
     return {"trials": trials, "turns": turns, "energy": "not here"}
 

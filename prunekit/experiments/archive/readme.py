@@ -15,13 +15,14 @@ from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.records import QUALITY
 from prunekit.experiments.run_list import zero_or_gone
 from prunekit.experiments.stored_metric import told_metric
-from prunekit.formatting import milliseconds, ordinary, percent, ratio_span, span, times
+from prunekit.formatting import milliseconds, ordinary, percent, plural, ratio_span, span, times
 from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import share_of_all
 from prunekit.models.outputs import SCORES, input_names
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import form_words
 from prunekit.tasks.metrics import PERCENT
+from prunekit.tasks.phases import PASS, Group
 from prunekit.tasks.wording import written
 
 ABOUT = {
@@ -132,7 +133,11 @@ def _latencies(told: Mapping[str, Any]) -> Iterator[str]:
     for seen in told["measurements"]:
         value = seen["value"]
         if seen["what"] == "latency" and value.get("median_ms") is not None:
-            where = f"{value.get('runtime')}, batch {value.get('batch')}, {value.get('threads')} threads, {seen['machine'].get('cpu', '')}"
+            group = Group(
+                int(value.get("batch") or 1), int(value.get("threads") or 1), int(value.get("length") or 0), value.get("phase") or PASS
+            )
+            how = (value.get("runtime"), group.title, f"batch {group.batch}", plural(group.threads, "thread"), seen["machine"].get("cpu"))
+            where = ", ".join(filter(None, how))
             yield f"| median latency, ms ({_line(where)}) | | {milliseconds(value['median_ms'])} |"
             base = value.get("baseline") or {}
             against = {f"{base.get('name', 'dense')} in {base.get('runtime')}": value.get("ratio")}

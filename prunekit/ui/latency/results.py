@@ -15,13 +15,14 @@ from prunekit.plots import theme
 from prunekit.plots.latency import ratios, samples
 from prunekit.plots.theme import KEPT, run_colour
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.phases import Group
+from prunekit.tasks.wording import capital
 from prunekit.ui.components import setting_controls, show
 from prunekit.ui.latency import tables
 from prunekit.ui.latency.setup import Timed
 from prunekit.ui.state.settings import Settings
 
 MASKED = "#e69f00"
-Group = tuple[int, int]
 
 
 def colour_of(name: str) -> str:
@@ -35,7 +36,7 @@ def results(now: Settings, found: Timed) -> None:
     """Show everything that was measured."""
     report = found.report
     group = _group(report)
-    rows = [row for row in report.candidates if (row.batch, row.threads) == group]
+    rows = report.rows(*group)
     timed = [row for row in rows if row.error is None]
     _failures([row for row in rows if row.error is not None])
     if not timed:
@@ -60,25 +61,34 @@ def results(now: Settings, found: Timed) -> None:
 
 
 def _group(report: LatencyReport) -> Group:
-    """Return the batch and threads that are shown; choose where there are several."""
-    groups = list(dict.fromkeys((row.batch, row.threads) for row in report.candidates))
+    """Return the batch, threads, length and phase that are shown; choose where there are several."""
+    groups = report.groups
     if len(groups) < 2:
         return groups[0]
-    place = st.segmented_control(
+    place = st.pills(
         "Show",
         list(range(len(groups))),
         required=True,
         default=0,
         key="latency_group",
-        format_func=lambda i: f"batch {groups[i][0]}, {plural(groups[i][1], 'thread')}" if i < len(groups) else "",
+        format_func=lambda i: _shown(groups[i], groups) if i < len(groups) else "",
     )
     return groups[place] if isinstance(place, int) and place < len(groups) else groups[0]
+
+
+def _shown(group: Group, groups: list[Group]) -> str:
+    """Return what tells a group from the others."""
+    several = {name: len({getattr(each, name) for each in groups}) > 1 for name in group._fields}
+    words = [group.title] if several["length"] or several["phase"] else []
+    words += [f"batch {group.batch}"] if several["batch"] or (not words and not several["threads"]) else []
+    words += [plural(group.threads, "thread")] if several["threads"] else []
+    return capital(", ".join(words))
 
 
 def _failures(rows: list[CandidateLatency]) -> None:
     """Say which rows could not be measured, and why."""
     if rows:
-        said = "\n".join(f"- **{row.title}, batch {row.batch}**: {show.plain(str(row.error))}" for row in rows)
+        said = "\n".join(f"- **{row.title}, {row.group.where}**: {show.plain(str(row.error))}" for row in rows)
         st.warning(f"Not measured:\n{said}", icon=":material/timer_off:")
 
 
@@ -100,7 +110,7 @@ def _tiles(rows: list[CandidateLatency], timed: list[CandidateLatency]) -> None:
         with column:
             first = "Fastest: " if row is fastest and row is not base else ""
             quartiles = f"{tables.ms(row.q1_ms)} to {tables.ms(row.q3_ms)} ms"
-            note = f"Quartiles {quartiles}; {row.throughput or 0:,.0f} samples a second."
+            note = f"Quartiles {quartiles}; {row.throughput or 0:,.0f} {row.units} a second."
             title = f"{first}{row.title}" if first else row.title[:1].upper() + row.title[1:]
             show.tile(title, f"{tables.ms(row.median_ms)} ms", "measured", _beside(row, base), note)
 
@@ -148,7 +158,7 @@ def _answers(found: Timed, report: LatencyReport, timed: list[CandidateLatency])
         if row.name in what and row.runtime == base.runtime and row.ratio
     ]
     here = f"In {RUNTIMES[base.runtime].title},"
-    said += [f"{sentence}." for sentence in report.within_runtimes(base.batch, base.threads) if not sentence.startswith(here)]
+    said += [f"{sentence}." for sentence in report.within_runtimes(*base.group) if not sentence.startswith(here)]
     fastest = min(timed, key=lambda row: row.median_ms or 0.0)
     if fastest.runtime != base.runtime and fastest.ratio:
         said.append(answer(fastest, f"Fastest of all, in {RUNTIMES[fastest.runtime].title}", base.title))
@@ -168,7 +178,7 @@ def ratio_frame(rows: list[CandidateLatency], labels: dict[CandidateLatency, str
 
 def samples_caption(report: LatencyReport, group: Group, timed: list[CandidateLatency]) -> str:
     """Say how it was measured."""
-    base, turn = timed[0], next(turn for turn in report.turns if (turn.batch, turn.threads) == group)
+    base, turn = timed[0], next(turn for turn in report.turns if turn.group == group)
     assert base.q1_ms is not None and base.q3_ms is not None
     busy = ""
     if base.q3_ms > 1.3 * base.q1_ms:
@@ -176,7 +186,7 @@ def samples_caption(report: LatencyReport, group: Group, timed: list[CandidateLa
     versions = ", ".join(dict.fromkeys(report.versions.values()))
     return (
         f"{plural(turn.rounds, 'round')} in which every row had its turn, in shuffled order, in a process of its own ({versions}; "
-        f"{report.device.upper()}, {plural(group[1], 'thread')}, batch {group[0]}); stopped at: {turn.stopped}. The middle half of the "
+        f"{report.device.upper()}, {plural(group.threads, 'thread')}, {group.where}); stopped at: {turn.stopped}. The middle half of the "
         f"{base.name} samples lies between {tables.ms(base.q1_ms)} and {tables.ms(base.q3_ms)} ms.{busy}"
     )
 

@@ -28,8 +28,11 @@ from prunekit.latency.report import Candidate, LatencyReport
 from prunekit.models.cost import count
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
+from prunekit.models.running import task_of
 from prunekit.pruning.counterpart import Counterpart, counterpart
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.text_inputs import most_tokens
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import left_out, setting_controls, show
 from prunekit.ui.components.field_controls import control
@@ -52,7 +55,7 @@ class Timed:
     specs: dict[str, PruneSpec]
 
 
-BATCHES = (1, 8, 32, 128)
+BATCHES, LENGTHS = (1, 8, 32, 128), (32, 128, 512, 2048)
 MOST_RUNS = 4
 
 
@@ -81,17 +84,18 @@ def setting(now: Settings, loaded: Loaded) -> None:
             _unlike(now)
             left_out.shown(now, loaded)
             _carried(now, loaded)
-        _where(now)
+        _where(now, loaded)
         _runs(now, loaded)
 
 
-def _where(now: Settings) -> None:
-    """Show runtimes, batches, threads, device and budget."""
+def _where(now: Settings, loaded: Loaded) -> None:
+    """Show runtimes, batches, lengths of texts, threads, device and budget."""
     told = "  \n".join(f"**{runtime.title}**: {runtime.advice}." for runtime in RUNTIMES.values())
     titles: dict[str, Any] = {"format_func": lambda name: RUNTIMES[name].title, "help": told}
     control("runtimes", "Runtimes (the first is the baseline)", options=list(RUNTIMES), take=_in_order, **titles)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         control("batch", options=sorted({*BATCHES, *now.batch}), take=_some(now.batch))
+        _length(now, loaded)
         given = threads_of(now)
         about = f"This machine has {plural(cores(), 'core')}."
         control("threads", options=sorted({1, cores(), *given}), show=lambda _: list(given), take=_some(now.threads), help=about)
@@ -100,6 +104,24 @@ def _where(now: Settings) -> None:
             control("device", segmented=True)
     if not torch.cuda.is_available():
         st.caption("On the CPU; there is no CUDA device on this machine.")
+
+
+def own_length(loaded: Loaded) -> int:
+    """Return how many tokens the model is given at a time; 0 for one that reads no text."""
+    shape = loaded.input_shape
+    return task_of(loaded.model).length(shape.example) if isinstance(shape, InputForm) else 0
+
+
+def _length(now: Settings, loaded: Loaded) -> None:
+    """Offer lengths, for a model that reads text."""
+    own = own_length(loaded)
+    if own:
+        most = most_tokens(loaded.model) or own
+        offered = sorted({own, *now.length, *(n for n in LENGTHS if n <= most)})
+        control(
+            "length", "Length, tokens", options=offered, show=lambda chosen: list(chosen or (own,)),
+            take=lambda chosen: () if not chosen or tuple(chosen) == (own,) else tuple(sorted(chosen))[:6],
+        )  # fmt: skip
 
 
 def _in_order(names: list[str]) -> tuple[str, ...]:
@@ -206,7 +228,7 @@ def wants_data(now: Settings) -> bool:
 def key_of(now: Settings, loaded: Loaded) -> str:
     """Return the key of a measurement; the machine is this one."""
     also = tuple(key for key in now.also if key in kept_runs(now, loaded))
-    how = (now.runtimes, now.batch, threads_of(now), now.device, now.budget, also)
+    how = (now.runtimes, now.batch, now.length, threads_of(now), now.device, now.budget, also)
     return measuring.key_of("latency", *measuring.of_data(now, loaded), *specs(now, loaded).values(), *how)
 
 
@@ -236,7 +258,8 @@ def start(now: Settings, loaded: Loaded, data: Data | None) -> None:
             candidates.append(Candidate(f"run {number}", model, count(model, loaded.input_shape).effective_macs))
         report = latency.measure_latency(
             candidates, input_shape=loaded.input_shape, runtimes=now.runtimes, batch=now.batch, threads=threads_of(now), device=now.device,
-            data=data, accuracy_on=judged, budget_s=float(now.budget), progress=job.progress,
+            length=now.length if own_length(loaded) else (), data=data, accuracy_on=judged, budget_s=float(now.budget),
+            progress=job.progress,
         )  # fmt: skip
         also = {f"run {number}": runs[k].id for number, k in enumerate((k for k in now.also if k in runs), 1)}
         keep_timed(report, model_id, loaded.model, made, Keeper(job.store, job.progress), runs=also, data=data, data_id=data_id)

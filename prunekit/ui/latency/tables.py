@@ -14,6 +14,7 @@ from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots.latency import speed_grid
 from prunekit.plots.layer_bars import sizes as sizes_chart
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.tasks.phases import Group
 from prunekit.ui.components import show
 from prunekit.ui.latency.setup import Timed
 
@@ -63,7 +64,7 @@ def table(rows: list[CandidateLatency]) -> pd.DataFrame:
                 f"as fast as {rows[0].title}": speed(row.ratio),
                 "in its runtime": speed(row.within),
                 "by MACs": times(1 / row.macs_ratio) if row.macs_ratio else "–",
-                "samples/s": f"{row.throughput:,.0f}" if row.throughput else "–",
+                f"{rows[0].units}/s": f"{row.throughput:,.0f}" if row.throughput else "–",
                 quality: told,
                 "memory": size(row.peak_bytes) if row.peak_bytes is not None else "–",
                 "opens": size(row.file_bytes) if row.file_bytes is not None else "–",
@@ -78,29 +79,43 @@ def table(rows: list[CandidateLatency]) -> pd.DataFrame:
 
 
 def grid(report: LatencyReport) -> None:
-    """Draw the speed-up over batch and threads, where there are several."""
-    groups = [(turn.batch, turn.threads) for turn in report.turns]
-    names = [row for row in report.candidates if (row.batch, row.threads) == groups[0] and row.ratio is not None][1:] if groups else []
+    """Draw the speed-up over batch, length and threads, where there are several."""
+    groups = [turn.group for turn in report.turns]
+    names = [row for row in report.rows(*groups[0]) if row.ratio is not None][1:] if groups else []
     if len(groups) < 2 or not names:
         return
-    show.section("Does it depend on batch and threads?")
+    texts = bool(groups[0].length)
+    show.section("Does it depend on batch, length and threads?" if texts else "Does it depend on batch and threads?")
     by_title = {row.title: row for row in names}
     titles = list(by_title)
     picked = st.selectbox("Speed-up of", titles, index=_smaller(names), key=f"grid_of_{'_'.join(titles)}", width=320)
     chosen = by_title[str(picked)]
     same = [row for row in report.candidates if (row.name, row.runtime) == (chosen.name, chosen.runtime) and row.ratio]
     frame = pd.DataFrame(
-        [(r.batch, r.threads, *r.ratio.speed, _within(r, report)) for r in same if r.ratio],
-        columns=["batch", "threads", "value", "low", "high", "within"],
+        [(r.batch, _line(r.group, groups), *r.ratio.speed, _second(r, report)) for r in same if r.ratio],
+        columns=["batch", "row", "value", "low", "high", "within"],
     )
-    best, worst = frame.loc[frame["value"].idxmax()], frame.loc[frame["value"].idxmin()]
+    best, worst = (same[int(place)] for place in (frame["value"].idxmax(), frame["value"].idxmin()))
+    said = [f"{times(r.ratio.speed[0])} {_condition(r.group)}" for r in (best, worst) if r.ratio]
+    elsewhere = any(r.runtime != report.candidates[0].runtime for r in same)
+    second = [f"{chosen.units} a second"] * texts + [f"against {report.candidates[0].name} in {RUNTIMES[chosen.runtime].title}"] * elsewhere
     show.chart(
         speed_grid(frame, dark=show.dark()), "speed_grid",
-        f"{chosen.title}: {times(best['value'])} at batch {best['batch']:.0f} with {plural(int(best['threads']), 'thread')}, "
-        f"{times(worst['value'])} at batch {worst['batch']:.0f} with {plural(int(worst['threads']), 'thread')}; each against "
-        f"{report.candidates[0].title} at the same batch and threads"
-        + (f"; second line: against {report.candidates[0].name} in {RUNTIMES[chosen.runtime].title}." if frame["within"].any() else "."),
+        f"{chosen.title}: {', '.join(said)}; each against {report.candidates[0].title} under the same conditions"
+        + (f"; second line: {', and '.join(second)}." if second else "."),
     )  # fmt: skip
+
+
+def _line(group: Group, groups: list[Group]) -> str:
+    """Return what a line of the grid is called: all but the batch, where there are several of it."""
+    title = group.title if len({(each.length, each.phase) for each in groups}) > 1 else ""
+    threads = plural(group.threads, "thread") if not title or len({each.threads for each in groups}) > 1 else ""
+    return ", ".join(filter(None, (title, threads)))
+
+
+def _condition(group: Group) -> str:
+    """Return under which conditions a figure was measured."""
+    return f"at batch {group.batch} with {plural(group.threads, 'thread')}" + (f" ({group.title})" if group.length else "")
 
 
 def sizes_on_disk(found: Timed, colour_of: Callable[[str], str]) -> None:
@@ -130,10 +145,11 @@ def sizes_on_disk(found: Timed, colour_of: Callable[[str], str]) -> None:
         )  # fmt: skip
 
 
-def _within(row: CandidateLatency, report: LatencyReport) -> str:
-    """Return how many times as fast a row is as the baseline's model in another runtime than the baseline's."""
-    base = report.baseline(row.batch, row.threads)
-    return times(row.within.speed[0]) if row.within is not None and row.runtime != base.runtime and row.name != base.name else ""
+def _second(row: CandidateLatency, report: LatencyReport) -> str:
+    """Return a row's throughput in tokens, and how many times as fast it is as the baseline's model in a runtime that is another."""
+    base = report.baseline(*row.group)
+    here = times(row.within.speed[0]) if row.within is not None and row.runtime != base.runtime and row.name != base.name else ""
+    return ", ".join(filter(None, (f"{row.throughput:,.0f} {row.units}/s" if row.length and row.throughput else "", here)))
 
 
 def _smaller(rows: list[CandidateLatency]) -> int:

@@ -139,6 +139,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "split": "",
             "train_images": 0,
             "also": (),
+            "length": (),
         }
         return replace(self, model=model, pretrained=pretrained, upload=upload, **fresh)  # type: ignore[arg-type]
 
