@@ -131,6 +131,11 @@ def load_reviews(data_id: DataId, known: ModelInfo) -> Data:
     return labelled(data_id, parts, FEELINGS if feelings else DEPARTMENTS, coding, f"Reviews of women's clothes (CC0), and {what}.")
 
 
+def shakespeare_text() -> str:
+    """Return the plays as they ship."""
+    return lzma.decompress((SHIPPED / "shakespeare.txt.xz").read_bytes()).decode()
+
+
 def load_shakespeare(data_id: DataId, known: ModelInfo) -> Data:
     """Return 1.1 million characters of Shakespeare's plays as windows, and the character that follows each place.
 
@@ -141,9 +146,8 @@ def load_shakespeare(data_id: DataId, known: ModelInfo) -> Data:
         second for the test. Sixteen windows in a row count as a document.
     """
     coding = coding_of(data_id, known, "shakespeare_gpt")
-    text = lzma.decompress((SHIPPED / "shakespeare.txt.xz").read_bytes()).decode()
     said = "Plays of Shakespeare, 1,115,394 characters: the first 90 % to learn from, 5 % for validation, the last 5 % for the test."
-    return running(data_id, by_position(text), coding, said, blocks=True)
+    return running(data_id, by_position(shakespeare_text()), coding, said, blocks=True)
 
 
 def shared_out(n: int) -> dict[str, Any]:

@@ -65,12 +65,12 @@ def answers_caption(answers: Mapping[str, Bars]) -> str:
         One model, or two.
     """
     (name, first), *rest = answers.items()
-    said = f"{name} says “{first.name(first.best)}” ({percent(float(first.shares[first.best]))})"
+    said = f"{name} says “{first.said}” ({percent(float(first.shares[first.best]))})"
     if not rest:
         return f"{said}."
     other_name, other = rest[0]
     same = first.best == other.best
-    theirs = f"{other_name.lower()} the same" if same else f"{other_name.lower()} “{other.name(other.best)}”"
+    theirs = f"{other_name.lower()} the same" if same else f"{other_name.lower()} “{other.said}”"
     apart = float(abs(first.shares - other.shares).sum() / 2)
     return (
         f"{said}, {theirs} ({percent(float(other.shares[other.best]))}). {percent(apart)} of the share lies elsewhere than before "

@@ -87,6 +87,11 @@ class Bars:
         """The index of the largest share."""
         return int(self.shares.argmax())
 
+    @property
+    def said(self) -> str:
+        """What the largest share is called."""
+        return self.name(self.best)
+
     def first(self, *others: Bars, most: int = MOST) -> list[int]:
         """Return the indices of the largest shares in any of several answers, the largest of this one first."""
         reach = np.maximum.reduce([self.shares, *(other.shares for other in others)])
