@@ -3,7 +3,7 @@
 import streamlit as st
 
 from prunekit.ui.components import block_table, layer_table, save_button, setting_controls, show
-from prunekit.ui.prune import PAGE, costs, downloads, kept_units, pictures, weight_map
+from prunekit.ui.prune import PAGE, costs, downloads, kept_units, one_sample, pictures, weight_map
 from prunekit.ui.shared import cuts, data_cache, measuring, scores
 from prunekit.ui.state import target_scaling
 from prunekit.ui.state.current_model import data_in_use, model_in_use
@@ -46,6 +46,8 @@ with show.slot():
             with show.plain_errors(stop=False):
                 costs.verdict(*judged, measuring.task_here(now, loaded))
         pictures.limits(view)
+with show.slot(), show.plain_errors(stop=False):
+    one_sample.section(now, loaded, view, images)
 if view is not None:
     pictures.pictures(now, loaded, view)
     weight_map.section(now, loaded, view)

@@ -18,6 +18,7 @@ from prunekit.data.tokenisers import LENGTH, Coding
 from prunekit.errors import DataError, ModelError
 from prunekit.local_code.factories import load_factory
 from prunekit.models.info import ModelInfo
+from prunekit.tasks.shown import Reader
 from sample_models import in_folder
 
 if TYPE_CHECKING:
@@ -69,9 +70,14 @@ def coding_of(data_id: DataId, known: ModelInfo, sample: str | None = None) -> C
             f"{data_id.name} is text, and nobody says how the model reads it: give its factory an attribute tokeniser with encode(text) "
             "-> ids and decode(ids) -> text, or choose a model that has one (reviews_encoder, shakespeare_gpt)"
         )
+    return _coding(tokeniser, known, data_id.size)
+
+
+def _coding(tokeniser: Any, known: ModelInfo, length: int | None = None) -> Coding:
+    """Return how a tokeniser's ids go into a model, in texts of a length or of that which the model names."""
     shape = known.input_shape
     told = shape[0] if shape is not None and len(shape) == 1 and not known.guessed else LENGTH
-    return Coding(tokeniser, data_id.size or told, known.vocabulary, tuple(getattr(tokeniser, "keywords", ())))
+    return Coding(tokeniser, length or told, known.vocabulary, tuple(getattr(tokeniser, "keywords", ())))
 
 
 def labelled(data_id: DataId, parts: Mapping[str, Texts], classes: tuple[str, ...], coding: Coding, said: str) -> Data:
@@ -125,6 +131,11 @@ def load_reviews(data_id: DataId, known: ModelInfo) -> Data:
     return labelled(data_id, parts, FEELINGS if feelings else DEPARTMENTS, coding, f"Reviews of women's clothes (CC0), and {what}.")
 
 
+def shakespeare_text() -> str:
+    """Return the plays as they ship."""
+    return lzma.decompress((SHIPPED / "shakespeare.txt.xz").read_bytes()).decode()
+
+
 def load_shakespeare(data_id: DataId, known: ModelInfo) -> Data:
     """Return 1.1 million characters of Shakespeare's plays as windows, and the character that follows each place.
 
@@ -135,9 +146,8 @@ def load_shakespeare(data_id: DataId, known: ModelInfo) -> Data:
         second for the test. Sixteen windows in a row count as a document.
     """
     coding = coding_of(data_id, known, "shakespeare_gpt")
-    text = lzma.decompress((SHIPPED / "shakespeare.txt.xz").read_bytes()).decode()
     said = "Plays of Shakespeare, 1,115,394 characters: the first 90 % to learn from, 5 % for validation, the last 5 % for the test."
-    return running(data_id, by_position(text), coding, said, blocks=True)
+    return running(data_id, by_position(shakespeare_text()), coding, said, blocks=True)
 
 
 def shared_out(n: int) -> dict[str, Any]:
@@ -145,3 +155,17 @@ def shared_out(n: int) -> dict[str, Any]:
     order, part = np.random.default_rng(1).permutation(n), max(1, round(0.2 * n))
     test, validation, train = np.split(order, [part, 2 * part])
     return {"train": train, "validation": validation, "test": test}
+
+
+def reader_of(known: ModelInfo, data: Data | None) -> Reader:
+    """Return how a model reads a text of somebody's own, and what its outputs are called: as its data are read, else by its own tokeniser.
+
+    Raises
+    ------
+    DataError
+        If its tokeniser does not fit.
+    """
+    coding = getattr(None if data is None else data.test, "coding", None)
+    if coding is None and known.tokeniser is not None:
+        coding = _coding(known.tokeniser, known)
+    return Reader(coding, (data.classes if data is not None else ()) or known.classes)

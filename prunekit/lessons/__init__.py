@@ -1,4 +1,4 @@
-"""Nine short lessons on pruning. Every figure is computed when it is asked for, on the embedded digits."""
+"""Short lessons on pruning. Every figure is computed when it is asked for, on samples that ship."""
 
 from prunekit.lessons.budgets import Advice, at_equal_budgets, when_to_use
 from prunekit.lessons.course import answer_of

@@ -6,11 +6,12 @@ from typing import Any
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress
-from prunekit.lessons import choose, cliff, faster, filters, fragile, heal, layer, matrix, weights
+from prunekit.lessons import choose, cliff, closing, faster, filters, fragile, heads, heal, layer, matrix, weights
 from prunekit.lessons.lesson import LESSONS, Answer
 from prunekit.lessons.settings import one_thread
 
-MEASURED_BY = {module.LESSON.key: module for module in (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose)}
+MODULES = (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose, heads, closing)
+MEASURED_BY = {module.LESSON.key: module for module in MODULES}
 
 
 def answer_of(number: int, *, progress: Progress = QUIET, **controls: Any) -> Answer:

@@ -68,16 +68,20 @@ class Control:
         The parameter of the lesson's ``answer``.
     label : str
         As it stands beside the widget.
-    kind : {"slider", "choice", "cells"}
-        A number on a scale, one of some words, or ticked cells of a matrix (row by row, from 0).
+    kind : {"slider", "choice", "cells", "switches", "text"}
+        A number on a scale, one of some words, ticked cells of a matrix (row by row, from 0), switches that are off, or a text.
     low, high, step : int
-        The scale of a slider; of cells, ``high`` is the last cell.
+        The scale of a slider; of cells and switches, ``high`` is the last one; of a text, its most characters.
+    across : int
+        Of switches: how many stand in a row; behind the last row follows one for each row as a whole.
     options : tuple of (str, str)
         Of a choice: the value and how it is called on the screen.
     start : int, str or tuple of int
         Where it stands when the question is asked.
     unit : str
         Of a slider, such as ``%``.
+    row : str
+        Of switches: what a row is called.
     """
 
     name: str
@@ -89,6 +93,8 @@ class Control:
     options: tuple[tuple[str, str], ...] = ()
     start: int | str | tuple[int, ...] = 0
     unit: str = ""
+    across: int = 0
+    row: str = ""
 
     def checked(self, value: object) -> int | str | tuple[int, ...]:
         """Return a value in its one canonical form: an int, one of the options' values, or sorted cells.
@@ -101,7 +107,11 @@ class Control:
         if self.kind == "choice":
             one_of(self.name, value, [key for key, _ in self.options], PrunekitError)
             return str(value)
-        if self.kind == "cells":
+        if self.kind == "text":
+            if not isinstance(value, str) or not 0 < len(value) <= self.high:
+                raise PrunekitError(f"{self.name} must be a text of 1 to {self.high} characters; got {value!r}")
+            return value
+        if self.kind in ("cells", "switches"):
             if isinstance(value, str) or not hasattr(value, "__iter__"):
                 raise PrunekitError(f"{self.name} must be numbers of cells, {self.low} to {self.high}; got {value!r}")
             return tuple(sorted({self._whole(cell) for cell in value}))
@@ -119,6 +129,8 @@ class Control:
         value = self.checked(value)
         if self.kind == "choice":
             return dict(self.options)[str(value)]
+        if isinstance(value, str):
+            return value
         return str(len(value)) if isinstance(value, tuple) else f"{value:,}"
 
 
@@ -146,6 +158,8 @@ class Lesson:
         Words of the glossary.
     long, timed : bool
         Whether it trains or times, and is measured in the background; whether it times, and comes out a little different each time.
+    explores : bool
+        Whether the controls are for looking around and change nothing in what was guessed.
     """
 
     number: int
@@ -159,6 +173,7 @@ class Lesson:
     terms: tuple[str, ...]
     long: bool = False
     timed: bool = False
+    explores: bool = False
 
     @property
     def starts(self) -> dict[str, Any]:

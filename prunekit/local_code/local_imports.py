@@ -158,9 +158,10 @@ def digest_of(origin: str) -> str:
 
 def _put_aside(code: Code) -> dict[str, ModuleType]:
     """Take local modules away that may be another folder's, or older than their file: they are found again where they are right."""
-    away = {name: module for name, module in sys.modules.items() if _is_ours(module) or _is_stale(name, module, code)}
+    known = list(sys.modules.items())  # other threads import meanwhile
+    away = {name: module for name, module in known if _is_ours(module) or _is_stale(name, module, code)}
     for name in away:
-        del sys.modules[name]
+        sys.modules.pop(name, None)
     return away
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -55,6 +56,69 @@ def cliff(frame: pd.DataFrame, found: float, allowed: float, *, dark: bool = Fal
     theme.reference(fig, y=dense, colour=theme.dense(dark))
     fig.update_xaxes(title_text="share of the weights that is removed", tickformat=".0%", range=[0, 1])
     fig.update_yaxes(title_text="validation images read right", tickformat=".0%", range=[0, 1.03])
+    return fig
+
+
+def closed_names(frame: pd.DataFrame, found: float, least: float, *, dark: bool = False) -> go.Figure:
+    """Draw what share of the names each size closes, against the share of the parameters that is gone.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``share``, ``closed``, ``low`` and ``high``.
+    found, least : float
+        The share that can go, and the share of names that are to be closed.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    colour = theme.run_colour(0, dark)
+    band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    traces = [
+        go.Scatter(x=frame.share, y=frame.high, **band),
+        go.Scatter(x=frame.share, y=frame.low, fill="tonexty", fillcolor=theme.fade(colour, 0.16), **band),
+        go.Scatter(
+            x=frame.share, y=frame.closed, mode="lines+markers", line={"color": colour, "width": 2.4}, marker={"size": 6},
+            hovertemplate="%{x:.1%} gone: %{y:.1%} closed<extra></extra>", showlegend=False,
+        ),
+    ]  # fmt: skip
+    fig = theme.figure(traces, dark=dark, height=330, margin={"t": 26, "r": 16})
+    theme.reference(fig, y=least, text="", colour=theme.muted(dark), dash="dot")
+    theme.reference(fig, x=found, text=percent(found), colour=theme.removed(dark, 1))
+    fig.update_xaxes(title_text="share of the parameters that is gone", tickformat=".0%", range=[0, 1.02])
+    fig.update_yaxes(title_text="names closed", tickformat=".0%", range=[0, 1.05])
+    return fig
+
+
+def layers_off(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figure:
+    """Draw perplexity as the switches stand, and with one layer off, layer by layer.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``name``, ``value``, ``low`` and ``high``; the first is how the switches stand.
+    dense : float
+        The perplexity of the whole network.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    colours = [theme.KEPT, *[theme.run_colour(0, dark)] * (len(frame) - 1)]
+    dots = go.Scatter(
+        x=frame["value"], y=frame["name"], mode="markers+text", text=[f"{value:.1f}" for value in frame.value], textposition="top center",
+        marker={"color": colours, "size": 10}, showlegend=False, hoverinfo="skip", cliponaxis=False,
+        error_x={"array": frame.high - frame.value, "arrayminus": frame.value - frame.low, "thickness": 1.4, "color": theme.muted(dark)},
+    )  # fmt: skip
+    fig = theme.figure([dots], dark=dark, height=60 + 38 * len(frame), margin={"t": 20})
+    theme.reference(fig, x=dense, colour=theme.dense(dark))
+    fig.update_xaxes(title_text="perplexity (each step doubles)", type="log", dtick=math.log10(2))
+    fig.update_yaxes(autorange="reversed", showgrid=False)
     return fig
 
 

@@ -12,6 +12,7 @@ from prunekit.errors import ModelError, TaskError, one_of
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.phases import PASS, Phase
+from prunekit.tasks.shown import Answer, Continuation, Prompt, Reader, Shown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -91,6 +92,22 @@ class Task(Protocol):
 
     def at_length(self, batch: Batch, length: int) -> Batch:
         """Return samples cut, or repeated, to so many tokens each."""
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """What somebody may type in place of a sample; None where samples are nothing that is typed."""
+
+    def read(self, text: str, reader: Reader) -> tuple[Batch, str]:
+        """Return a typed text as one sample, and what was done to it, in a sentence; "" for nothing."""
+
+    def shown(self, split: Any, place: int) -> Shown | None:
+        """Return a sample of a split as people see it; None where nobody knows how."""
+
+    def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
+        """Return the answer to the first sample of a batch as people see it; None where nobody knows how."""
+
+    def go_on(self, model: nn.Module, text: str, reader: Reader, *, tokens: int, seed: int | None = None) -> Continuation:
+        """Return how a model goes on: each time the likeliest token, or with a seed one that is drawn."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +253,29 @@ class BaseTask:
 
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return what is seen of each sample: each task's own."""
+        raise NotImplementedError
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """None: a sample is nothing that is typed."""
+        return None
+
+    def read(self, text: str, reader: Reader) -> tuple[Batch, str]:
+        """Return a typed text as one sample: for tasks with a prompt."""
+        raise NotImplementedError
+
+    def shown(self, split: Any, place: int) -> Shown | None:
+        """Return the picture or the text of a sample, where the split has one."""
+        if hasattr(split, "text"):
+            return Shown(text=split.text(place))
+        return Shown(picture=split.picture(place)) if hasattr(split, "picture") else None
+
+    def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
+        """Return None: each task's own."""
+        return None
+
+    def go_on(self, model: nn.Module, text: str, reader: Reader, *, tokens: int, seed: int | None = None) -> Continuation:
+        """Return how a model goes on: for tasks whose prompt says so."""
         raise NotImplementedError
 
 

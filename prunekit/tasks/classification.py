@@ -12,6 +12,7 @@ from prunekit.errors import DataError, ModelError
 from prunekit.tasks.base import OUTPUT, BaseTask
 from prunekit.tasks.metrics import proportion
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.shown import Bars, Prompt, Reader
 from prunekit.tasks.text_inputs import TextInputs
 
 if TYPE_CHECKING:
@@ -123,6 +124,11 @@ class Classification(BaseTask):
         labels, predicted = self._labels(batch, scores), scores.argmax(1)
         return Observations.of(correct=predicted == labels, predicted=predicted, label=labels)
 
+    def answer(self, output: Any, batch: Batch, reader: Reader) -> Bars:
+        """Return how sure the model is of each class: the softmax of its scores."""
+        shares = self.scores_of(output, batch.samples)[0].detach().double().softmax(0).cpu().numpy()
+        return Bars("Class", shares, lambda k: reader.classes[k] if k < len(reader.classes) else str(k))
+
     def _labels(self, batch: Batch, scores: Tensor) -> Tensor:
         """Return the labels, checked."""
         if not hasattr(batch.targets, "is_floating_point"):
@@ -133,6 +139,11 @@ class Classification(BaseTask):
 @dataclass(frozen=True)
 class TextClassification(TextInputs, Classification):
     """One of several classes for each text, which is read as token ids."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """A text of one's own."""
+        return Prompt("A text of your own", "The model is asked anew whenever it changes: Ctrl and Enter, or a click elsewhere.")
 
 
 IMAGES = Classification("image-classification", "image classification", (ACCURACY,), "image", "images")

@@ -16,10 +16,11 @@ from prunekit.tasks.base import OUTPUT
 from prunekit.tasks.metrics import LOWER, Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.phases import ONE_TOKEN, PROMPT, Phase
+from prunekit.tasks.shown import Bars, Continuation, Prompt, Reader, visible
 from prunekit.tasks.text_inputs import TextInputs
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from prunekit.tasks.batch import Batch
 
@@ -61,6 +62,58 @@ class LanguageModelling(TextInputs):
     def phases(self) -> tuple[Phase, ...]:
         """A prompt, read at once, and one token more, with the keys and values of those before it."""
         return PROMPT, ONE_TOKEN
+
+    reads_end = True
+
+    @property
+    def prompt(self) -> Prompt:
+        """The beginning of a text."""
+        words = "How does it go on? The model is asked anew whenever the text changes: Ctrl and Enter, or a click elsewhere."
+        return Prompt("The beginning of a text", words, lines=True, goes_on=True)
+
+    def answer(self, output: Any, batch: Batch, reader: Reader) -> Bars:
+        """Return how sure the model is of each token that may come next: the softmax of the scores at the last place."""
+        shares = self._scores(output)[0, -1].detach().double().softmax(0).cpu().numpy()
+        return Bars("Next token", shares, lambda k: visible(reader.coding.tokeniser.decode([k])))
+
+    def go_on(self, model: nn.Module, text: str, reader: Reader, *, tokens: int, seed: int | None = None) -> Continuation:
+        """Return how a model goes on from a text.
+
+        Parameters
+        ----------
+        model : nn.Module
+            In evaluation mode.
+        text : str
+            What is given.
+        reader : Reader
+            How it is read.
+        tokens : int
+            How many to write.
+        seed : int, optional
+            Draw each token by its share, at temperature 1; otherwise the likeliest is taken.
+        """
+        import torch  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        from prunekit.tasks.batch import Batch  # noqa: PLC0415
+
+        source, coding = torch.Generator().manual_seed(seed or 0), reader.coding
+        ids = torch.from_numpy(coding.ids(text, "your text"))
+        given = len(ids)
+        with torch.inference_mode():
+            for _ in range(tokens):
+                part = ids[None, -coding.length :]
+                scores = self._scores(self.forward(model, Batch.of(coding.inputs(part, torch.ones_like(part)))))[0, -1].float().cpu()
+                following = scores.argmax() if seed is None else torch.multinomial(scores.softmax(0), 1, generator=source)[0]
+                ids = torch.cat([ids, following.view(1)])
+        how = "each time the likeliest token" if seed is None else f"each token drawn by its share, seed {seed}"
+        return Continuation(coding.tokeniser.decode(ids[given:].tolist()), how)
+
+    def _scores(self, output: Any) -> Tensor:
+        """Return scores [windows, tokens, vocabulary] of an output of which nobody knows what should follow."""
+        named = {name: each for name, each in self.tensors(output).items() if each.is_floating_point() and each.ndim == 3}
+        if not named:
+            raise ModelError("the model must return scores [windows, tokens, vocabulary]. Is it a language model?")
+        return named.get("logits", next(iter(named.values())))
 
     def loss(self, output: Any, batch: Batch) -> Tensor:
         """Return the cross-entropy, the mean over tokens.

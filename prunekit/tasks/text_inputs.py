@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from prunekit.errors import ModelError, TaskError
+from prunekit.errors import DataError, ModelError, TaskError
+from prunekit.formatting import plural
 from prunekit.tasks.base import SAMPLES, BaseTask, told
+from prunekit.tasks.shown import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,6 +81,32 @@ def _are_ids(name: str, tensor: Tensor) -> bool:
 
 class TextInputs(BaseTask):
     """A task whose inputs are token ids."""
+
+    reads_end = False
+    """Of a text that is too long, whether its end is read; else its beginning."""
+
+    def read(self, text: str, reader: Reader) -> tuple[Batch, str]:
+        """Return a text as one sample, as long as the data's own at most, and which part of a longer one is read.
+
+        Raises
+        ------
+        DataError
+            If it is empty, nobody names a tokeniser, or the tokeniser gives none or ids that the model's embedding does not hold.
+        """
+        import torch  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        from prunekit.tasks.batch import Batch  # noqa: PLC0415
+
+        coding = reader.coding
+        if coding is None:
+            raise DataError("nobody says how this model reads text: give its factory an attribute tokeniser with encode and decode")
+        if not text.strip() and not (text and self.reads_end):
+            raise DataError("your text is empty: type something that the model can read")
+        found, most = torch.from_numpy(coding.ids(text, "your text")), coding.length
+        part = found[-most:] if self.reads_end else found[:most]
+        side = "last" if self.reads_end else "first"
+        note = f"The model reads {plural(most, 'token')} at most: of your {len(found):,} the {side} {most}." if len(found) > most else ""
+        return Batch.of(coding.inputs(part[None], torch.ones(1, len(part), dtype=torch.bool))), note
 
     def example(self, model: nn.Module) -> Batch:
         """Return what the factory's ``example`` gives; else two samples of ids that the model's embedding holds."""

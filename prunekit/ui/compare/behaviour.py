@@ -1,7 +1,8 @@
-"""What runs do differently: classes, confusion, and the images whose prediction flips."""
+"""What runs do differently: classes, confusion, and the samples whose prediction flips."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -11,9 +12,10 @@ from prunekit.comparison.behaviour import Behaviour, changed_samples
 from prunekit.comparison.comparison import Comparison
 from prunekit.experiments.jobs import board
 from prunekit.experiments.store import RunStore
-from prunekit.formatting import percent, plural
+from prunekit.formatting import percent
 from prunekit.reports import pictures
-from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.classification import ACCURACY, IMAGES
+from prunekit.tasks.resolver import resolve
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
@@ -45,10 +47,17 @@ def samples(now: Settings, found: Comparison) -> None:
     if frame.empty:
         st.caption(f"Every one of {dense.n:,} {found.units} is answered as before.")
         return
-    forms = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns if name != "sample"}
+    forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns if name != "sample"}
+    told = picked_runs.split_with_names(found)
+    split = told[0] if told else None
+    texts = [each.text if (each := resolve(None, split).shown(split, int(i))) else "" for i in frame["sample"]] if told else []
+    if any(texts):
+        frame.insert(1, "text", texts)
+        forms["text"] = st.column_config.TextColumn("text", width=420)
     forms["change"] = st.column_config.NumberColumn("change", format="%.2f", help="In standard deviations of the dense model's answers.")
     st.dataframe(
         frame, hide_index=True, column_config={"sample": "no.", **forms}, height=420 if len(frame) > 11 else "content",
+        row_height=60 if any(texts) else None,
         alt="Samples whose answer changed most",
     )  # fmt: skip
     st.caption(caption(frame, letters[place], dense.n, found.units))
@@ -111,7 +120,7 @@ def _ask(found: Comparison, store: RunStore) -> None:
     """Offer to let all runs predict."""
     job = board().get(picked_runs.predict_key(found))
     if job is None or not job.active:
-        where = f"{found.images:,} {found.split} images" if found.images else f"{found.split} images"
+        where = f"{found.images:,} {found.split} {found.units}" if found.images else f"{found.split} {found.units}"
         show.empty(
             f"What each run says about the {where} is not known yet. Predicting takes as long as measuring accuracy once more.",
             "visibility",
@@ -128,8 +137,8 @@ def _ask(found: Comparison, store: RunStore) -> None:
 
 
 def _flips(now: Settings, found: Comparison, told: Behaviour, letter: str) -> None:
-    """Show the images whose prediction becomes right or wrong."""
-    show.section(f"Which images flip from dense to {letter}?")
+    """Show the samples whose prediction becomes right or wrong."""
+    show.section(f"Which {found.units} flip from dense to {letter}?")
     rows = told.flips[told.flips["letter"] == letter]
     counts = {"all": len(rows), **rows["kind"].value_counts().to_dict()}
     st.segmented_control(
@@ -138,22 +147,23 @@ def _flips(now: Settings, found: Comparison, told: Behaviour, letter: str) -> No
     )  # fmt: skip
     picked = rows if now.flips == "all" else rows[rows["kind"] == now.flips]
     if picked.empty:
-        what = "No image flips" if now.flips == "all" else "No image flips this way"
-        st.caption(f"{what}: here {letter} and the dense model are right alike.")
+        what = "flip" if now.flips == "all" else "flip this way"
+        st.caption(f"No {found.units} {what}: here {letter} and the dense model are right alike.")
         return
     sheets = -(-len(picked) // SHEET)
     sheet = min(now.sheet, sheets)
     _sheet(found, told, picked.iloc[(sheet - 1) * SHEET : sheet * SHEET])
     if sheets > 1:
         st.pagination(sheets, **session.bind("sheet", start="default", show=lambda _: sheet))
-    st.caption(flips_caption(rows, letter, told.classes))
+    st.caption(flips_caption(rows, letter, told.classes, resolve(None, picked_runs.split_with_names(found)[0]).count))
 
 
 def _sheet(found: Comparison, told: Behaviour, rows: pd.DataFrame) -> None:
-    """Show some images with their label, both predictions and how sure they were."""
+    """Show some samples with their label, both predictions and how sure they were."""
     split, _ = picked_runs.split_with_names(found)
-    if not hasattr(split, "picture"):
-        _rows(rows, told.classes)
+    shown = [resolve(None, split).shown(split, int(place)) for place in rows["image"]]
+    if any(each is None or each.picture is None for each in shown):
+        _rows(rows, told.classes, [each.text if each else "" for each in shown])
         return
     with st.grid(6, min_column_width=120, gap="small"):
         for row in rows.to_dict("records"):
@@ -161,13 +171,15 @@ def _sheet(found: Comparison, told: Behaviour, rows: pd.DataFrame) -> None:
                 _tile(split, row, told.classes)
 
 
-def _rows(rows: pd.DataFrame, classes: tuple[str, ...]) -> None:
-    """Show samples that are no pictures as a table."""
+def _rows(rows: pd.DataFrame, classes: tuple[str, ...], texts: list[str]) -> None:
+    """Show samples that are no pictures as a table, with their texts where they have some."""
     named = {name: rows[name].map(lambda k: classes[int(k)]) for name in ("label", "before", "after")}
     sure = {f"{side} sure, %": 100 * rows[f"{side}_confidence"] for side in ("before", "after")}
-    form = st.column_config.NumberColumn(format="%.0f")
+    forms: dict[str, Any] = dict.fromkeys(sure, st.column_config.NumberColumn(format="%.0f"))
+    if any(texts):
+        named, forms["text"] = {**named, "text": texts}, st.column_config.TextColumn("text", width=420)
     st.dataframe(
-        pd.DataFrame({"no.": rows["image"], **named, **sure}), hide_index=True, column_config=dict.fromkeys(sure, form),
+        pd.DataFrame({"no.": rows["image"], **named, **sure}), hide_index=True, column_config=forms, row_height=60 if any(texts) else None,
         alt="Samples whose prediction flips",
     )  # fmt: skip
 
@@ -190,8 +202,8 @@ def _kind(kind: str) -> None:
     session.change(flips=kind, sheet=1)
 
 
-def flips_caption(rows: pd.DataFrame, letter: str, classes: tuple[str, ...]) -> str:
-    """Say how many images flip each way, and which class loses most.
+def flips_caption(rows: pd.DataFrame, letter: str, classes: tuple[str, ...], counted: Callable[[int], str] = IMAGES.count) -> str:
+    """Say how many samples flip each way, and which class loses most.
 
     Parameters
     ----------
@@ -201,9 +213,11 @@ def flips_caption(rows: pd.DataFrame, letter: str, classes: tuple[str, ...]) -> 
         Of the run.
     classes : tuple of str
         Their names.
+    counted : callable
+        So many samples in words.
     """
     lost, won = rows[rows["kind"] == "lost"], rows[rows["kind"] == "won"]
-    text = f"{letter} gets {plural(len(lost), 'image')} wrong that the dense model got right, and {len(won):,} right that it got wrong."
+    text = f"{letter} gets {counted(len(lost))} wrong that the dense model got right, and {len(won):,} right that it got wrong."
     if len(lost):
         worst = lost["label"].value_counts()
         text += f" Most of the lost ones are **{classes[int(worst.idxmax())]}** ({int(worst.max()):,})." if worst.max() > 1 else ""

@@ -129,6 +129,14 @@ def controls(lesson: Lesson, values: dict[str, Any]) -> None:
             _slider(lesson, control, values[control.name])
         elif control.kind == "choice":
             _choice(lesson, control, values[control.name])
+        elif control.kind == "text":
+            key = _key(lesson, control)
+            st.text_area(
+                control.label, max_chars=control.high, height=95, on_change=_take, args=(control.name, key),
+                **session.mirror(key, values[control.name]),
+            )  # fmt: skip
+        elif control.kind == "switches":
+            _switches(lesson, control, values[control.name])
         else:
             _cells(lesson, control, values[control.name])
 
@@ -175,9 +183,29 @@ def _cells(lesson: Lesson, control: Control, value: tuple[int, ...]) -> None:
                 )
 
 
+def _switches(lesson: Lesson, control: Control, off: tuple[int, ...]) -> None:
+    """Show rows of switches, and at the end of each one for the whole row; what is on is filled."""
+    rows = (control.high + 1) // (control.across + 1)
+    st.caption(f"{control.label}, and all of a {control.row.lower()} at once: click to switch off and on ({len(off)} off)")
+    with st.container(key="switch_rows", gap="xxsmall"):
+        for row in range(rows):
+            places = [*range(row * control.across, (row + 1) * control.across), rows * control.across + row]
+            key, names = f"{_key(lesson, control)}_{row}", [*map(str, range(1, control.across + 1)), "all"]
+            st.pills(
+                f"{control.row} {row + 1}", places, format_func=dict(zip(places, names, strict=True)).__getitem__,
+                selection_mode="multi", on_change=_switch, args=(control.name, tuple(places), off, key),
+                **session.mirror(key, [place for place in places if place not in off], "default"),
+            )  # fmt: skip
+
+
+def _switch(name: str, places: tuple[int, ...], off: tuple[int, ...], key: str) -> None:
+    """Take over which of a row are on; a callback."""
+    turn(name, tuple(sorted({*off} - {*places} | {*places} - {*st.session_state[key]})))
+
+
 def _take(name: str, key: str) -> None:
-    """Carry a widget's value over; a callback."""
-    if st.session_state.get(key) is not None:
+    """Carry a widget's value over, an emptied field apart; a callback."""
+    if st.session_state.get(key) not in (None, ""):
         turn(name, st.session_state[key])
 
 

@@ -17,7 +17,7 @@ from prunekit.ui.state.settings import Settings
 def draw(now: Settings) -> None:
     """Show the sheet; the browser prints it without menus and buttons."""
     show.section(
-        "Nine questions on paper", "Print this page with Ctrl+P (⌘P): menus and buttons stay away. No answers: they are measured in class."
+        "The questions on paper", "Print this page with Ctrl+P (⌘P): menus and buttons stay away. No answers: they are measured in class."
     )
     st.html("".join(question(lesson) for lesson in LESSONS))
     used = {word for lesson in LESSONS for word in lesson.terms}

@@ -65,7 +65,7 @@ def _wait(lesson: Lesson, values: dict[str, Any]) -> None:
     key = controls.key_of(lesson, values)
     job = board().get(key)
     if job is None or not job.active:
-        show.empty("This setting has not been measured yet. It takes a few seconds.", "timer")
+        show.empty("This setting has not been measured yet. It takes seconds, or up to a minute on a busy machine.", "timer")
         st.button(
             "Measure it now",
             key="measure_lesson",
@@ -121,7 +121,7 @@ def _verdict(now: Settings, lesson: Lesson, answer: Answer) -> None:
         st.info(f"**{show.plain(answer.shown)}**", icon=":material/monitoring:")
         return
     guess = page_settings.guessed(lesson, now.guess)
-    if not controls.same_setting(now):
+    if not lesson.explores and not controls.same_setting(now):
         said = f"{guess:g} {lesson.guess.unit}".strip() if isinstance(guess, float) else guess
         st.info(
             f"Now it is **{show.plain(answer.shown)}**. Your guess ({show.plain(said)}) was for another setting.", icon=":material/tune:"

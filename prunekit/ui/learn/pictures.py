@@ -15,7 +15,11 @@ from prunekit.lessons.course import answer_of
 from prunekit.lessons.lesson import Answer, Lesson
 from prunekit.models.layers import weight_of
 from prunekit.plots import lessons, lessons_measured
+from prunekit.plots.answers import answer_bars
 from prunekit.plots.filters import kernels
+from prunekit.plots.heads import head_strip, head_strip_caption
+from prunekit.plots.layer_bars import by_layer
+from prunekit.tasks.shown import Bars
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.model_cache import Source
@@ -142,6 +146,47 @@ def _choose(answer: Answer) -> list[Drawn]:
     return [(lessons_measured.against_original(lessons_measured.costs_of(frame), dark=show.dark()), caption)]
 
 
+def _numbered(strip: pd.DataFrame) -> pd.DataFrame:
+    """Return heads of layers as people count them, from 1."""
+    return strip.assign(layer="layer " + (strip["layer"] + 1).astype(str), head=strip["head"] + 1)
+
+
+def _heads(answer: Answer) -> list[Drawn]:
+    """Draw what comes next, the heads, and the layers each off alone."""
+    numbers, said, dark = answer.numbers, answer.frames["bars"], show.dark()
+    names = list(said.token)
+    now = Bars("Next token", said.now.to_numpy(), names.__getitem__)
+    answered = {"as it is": Bars("Next token", said.dense.to_numpy(), names.__getitem__), "with these off": now}
+    caption = f"What comes next after your text. Perplexity on {numbers['windows']:.0f} windows of validation text: "
+    caption += f"**{numbers['now']:.2f}** ({numbers['low']:.2f} to {numbers['high']:.2f}), {numbers['dense']:.2f} as it is."
+    strip = _numbered(answer.frames["strip"])
+    layers = answer.frames["layers"]
+    told = f"{head_strip_caption(strip, 'harm when it alone is off')} Each measured on a few windows."
+    harm = "Perplexity as you have switched, and with one whole layer off. Dashed: all on. The thin lines are 95 % intervals."
+    return [
+        (answer_bars(answered, dark=dark), caption),
+        (head_strip(strip, what="perplexity times", dark=dark), told),
+        (lessons_measured.layers_off(layers, numbers["dense"], dark=dark), harm),
+    ]
+
+
+def _closing(answer: Answer) -> list[Drawn]:
+    """Draw how many names each size closes, and what is left of the smallest."""
+    numbers, dark = answer.numbers, show.dark()
+    caption = f"{percent(numbers['share'])} can go. The band is what {numbers['names']:.0f} names leave open (95 %); "
+    caption += "dotted: what was asked for."
+    widths = answer.frames["widths"]
+    bars = pd.DataFrame({"name": widths["name"], "gone": widths.before - widths.after, "all": widths.before, "requested": np.nan})
+    bars = bars.assign(removed=bars["gone"] / bars["all"], ticked=True)
+    left = ", ".join(f"{row.name}: {row.after} of {row.before}" for row in widths.itertuples(index=False))
+    strip = _numbered(answer.frames["strip"])
+    return [
+        (lessons_measured.closed_names(answer.frames["curve"], numbers["share"], numbers["least"], dark=dark), caption),
+        (by_layer(bars, what="channels", dark=dark), f"What is left of the width of each part. {left}."),
+        (head_strip(strip, dark=dark), head_strip_caption(strip)),
+    ]
+
+
 def _first_filters(values: Mapping[str, Any]) -> Drawn:
     """Draw the filters of the first layer."""
     planes = _planes("conv1")
@@ -182,6 +227,8 @@ _MEASURED: dict[str, Callable[[Answer], list[Drawn]]] = {
     "filters": _filters,
     "faster": _faster,
     "choose": _choose,
+    "heads": _heads,
+    "closing": _closing,
 }
 _BEFORE: dict[str, Callable[[Mapping[str, Any]], Drawn]] = {
     "weights": _first_filters,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from prunekit.config.fields import table
@@ -17,7 +19,7 @@ from prunekit.tasks.wording import written
 from prunekit.ui.components import show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
-from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared import asking, data_cache, measuring, model_cache
 from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.start import gallery, input_fields
@@ -111,7 +113,9 @@ def predictions() -> Data | None:
         return None
     task = resolve(loaded.model, data)
     with show.plain_errors(stop=False):
-        if isinstance(task, Classification) and not loaded.own_form:
+        known = data_cache.images_of(now, loaded, data)
+        first = asking.sample(loaded, known, 0) if isinstance(task, Classification) and len(data.test) else None
+        if first is not None and first.picture is not None:
             _pictures(now, loaded, data)
         else:
             _answers(now, loaded, data, task)
@@ -143,7 +147,8 @@ def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
 def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     """Show what the task observes of the first test samples."""
     frame = gallery.answers(loaded.source, data_cache.images_of(now, loaded, data))
-    forms = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns}
+    forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.select_dtypes("number")}
+    forms |= {"text": st.column_config.TextColumn("text", width=420)} if "text" in frame else {}
     st.dataframe(frame, column_config=forms, width="content", alt=f"What is observed of the first test {task.units_of_data}")
     st.caption(f"The first {len(frame)} test {task.units_of_data}, and what is observed of the dense model's answers to them.")
 

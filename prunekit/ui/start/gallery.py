@@ -16,10 +16,9 @@ from prunekit.formatting import count, size
 from prunekit.models.entries import ModelEntry
 from prunekit.models.layers import weight_of
 from prunekit.tasks.batches import batches_of
-from prunekit.tasks.resolver import resolve
 from prunekit.ui import routes
 from prunekit.ui.components.show import plus_minus, said, tag
-from prunekit.ui.shared import data_cache, measuring, model_cache
+from prunekit.ui.shared import asking, data_cache, measuring, model_cache
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
 from sample_models import SAMPLES
@@ -176,13 +175,21 @@ def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def answers(source: Source, images: Images, how_many: int = 8) -> pd.DataFrame:
-    """Return what the task observes of the first test samples, one a row."""
+    """Return what the task observes of the first test samples, one a row, behind what can be shown of sample and answer."""
     loaded, everything = model_cache.load(source), data_cache.data_at(images, source)
     assert everything is not None
-    task, batch = resolve(loaded.model, everything), next(batches_of(everything.test, how_many))
+    task, batch = asking.task_here(source, images), next(batches_of(everything.test, how_many))
     with torch.inference_mode():
         seen = task.observe(task.forward(loaded.model, batch), batch)
-    return pd.DataFrame(np.asarray(seen), columns=list(seen.columns))
+    frame, rows = pd.DataFrame(np.asarray(seen), columns=list(seen.columns)), []
+    for place in range(batch.samples):
+        shown, said = task.shown(everything.test, place), asking.dense(source, images, asking.Question(sample=place))
+        if said is not None:
+            told = {said.answer.what.lower(): said.answer.said, "sure, %": 100 * float(said.answer.shares.max())}
+            named = {name: said.answer.name(int(frame.at[place, name])) for name in ("label",) if name in frame}
+            rows.append(({"text": shown.text} if shown is not None and shown.text else {}) | told | named)
+    words = pd.DataFrame(rows, index=frame.index if rows else None)
+    return pd.concat([words, frame.drop(columns=[name for name in ("label", "predicted") if rows and name in frame])], axis=1)
 
 
 def _name(names: tuple[str, ...], index: int) -> str:

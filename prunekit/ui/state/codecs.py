@@ -226,6 +226,8 @@ def amount() -> Codec:
     return Codec(lambda value: f"{value:.8f}".rstrip("0").rstrip("."), read)
 
 
+LONGEST = 2000  # characters of a prompt
+PROMPT = matching(rf"[^\x00-\x09\x0b-\x1f\x7f]{{1,{LONGEST}}}", f"a text of up to {LONGEST:,} characters")
 RUN = matching(r"[0-9a-f]{12}", "12 hexadecimal digits")
 PLACE = whole(0, MOST - 1)
 YES_NO = Codec(lambda value: str(int(value)), lambda text: bool(whole(0, 1).read(text)))

@@ -48,7 +48,7 @@ class Compared:
 
 
 PARTS = ("lessons", "versus", "presets", "words", "sheet")
-KNOBS = codecs.in_order(codecs.matching(r"[a-z0-9.]{1,80}", "where the controls of a lesson stand, such as 10_all"), 2)
+KNOBS = codecs.in_order(codecs.matching(r"[a-z0-9.]{1,700}", "where the controls of a lesson stand, such as 10_all"), 2)
 KEEPS = (10, 20, 30, 40, 50, 60)
 
 
@@ -89,7 +89,7 @@ def write(lesson: Lesson, values: Mapping[str, Any]) -> tuple[str, ...]:
     checked = lesson.checked(**values)
     if checked == lesson.checked():
         return ()
-    return tuple(_word(checked[control.name]) for control in lesson.controls)
+    return tuple(_word(control, checked[control.name]) for control in lesson.controls)
 
 
 def read(lesson: Lesson, words: tuple[str, ...]) -> dict[str, Any]:
@@ -129,8 +129,10 @@ def guessed(lesson: Lesson, guess: int) -> float | str:
     return lesson.guess.options[guess]
 
 
-def _word(value: Any) -> str:
-    """Return one control's value as a word."""
+def _word(control: Control, value: Any) -> str:
+    """Return one control's value as a word; a text by the hexadecimal digits of its UTF-8."""
+    if control.kind == "text":
+        return str(value).encode().hex()
     if isinstance(value, tuple):
         return ".".join(map(str, value)) or NONE
     return str(value)
@@ -140,8 +142,13 @@ def _value(control: Control, word: str) -> Any:
     """Return one control's value from its word; the control checks it afterwards."""
     if control.kind == "choice":
         return word
+    if control.kind == "text":
+        try:
+            return bytes.fromhex(word).decode()
+        except ValueError:
+            raise PrunekitError(f"{control.name} cannot be read from {word!r}") from None
     parts = [] if word == NONE else word.split(".")
     if not all(part.isdecimal() for part in parts) or (control.kind == "slider" and len(parts) != 1):
         raise PrunekitError(f"{control.name} cannot be read from {word!r}")
     numbers = tuple(map(int, parts))
-    return numbers if control.kind == "cells" else numbers[0]
+    return numbers if control.kind in ("cells", "switches") else numbers[0]

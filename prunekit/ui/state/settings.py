@@ -101,6 +101,11 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     view: str = codecs.pick("overlay", codecs.choice("overlay", "multiples"))  # view, scale: how the Layers page draws distributions
     scale: str = codecs.pick("linear", codecs.choice("linear", "log"))
     focus: int = codecs.pick(-1, codecs.PLACE)  # the layer whose cut the Prune page shows; -1 for all together
+    # what the model is asked on the Prune page: a text of one's own, else a test sample by its place
+    prompt: str = codecs.pick("", codecs.PROMPT)
+    sample: int = codecs.pick(0, codecs.whole(0, 999_999))
+    asks: bool = codecs.pick(False, codecs.YES_NO)  # whether it is asked where samples are nothing that is typed
+    going: str = codecs.pick("likeliest", codecs.choice("likeliest", "drawn"))  # how a language model goes on from it
     # curves of "Quality vs sparsity"; empty for the current setting alone
     curves: tuple[Curve, ...] = codecs.pick((), codecs.Codec(curve.write, curve.read))
     # the split that curves are measured on; empty for validation where there is one
@@ -129,6 +134,8 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "remove_layers": 0,
             "pick": (),
             "focus": -1,
+            "prompt": "",
+            "sample": 0,
             "task": "",
             "data": "",
             "limit": 0,

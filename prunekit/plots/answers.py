@@ -1,0 +1,78 @@
+"""What models answer to one sample: the share that each gives to the same things, as bars beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from prunekit.formatting import percent, short
+from prunekit.plots import light_figure, theme
+from prunekit.tasks.shown import MOST, Bars
+
+ROW = 15  # pixels of a bar
+
+
+def answer_bars(answers: Mapping[str, Bars], *, colours: Sequence[str] = (), most: int = MOST, dark: bool = False) -> go.Figure:
+    """Draw the shares of several models, the largest of the first on top.
+
+    Parameters
+    ----------
+    answers : mapping of str to Bars
+        By the name of the model, the dense one first; all of the same things.
+    colours : sequence of str
+        Of the models; by default slate for the first and teal for the second.
+    most : int
+        Things that are drawn: those of which any model is surest.
+    dark : bool
+        For a dark page.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    first, *others = answers.values()
+    places = first.first(*others, most=most)
+    labels = [short(first.name(k), 28) for k in places]
+    shades = list(colours) or [theme.dense(dark), theme.KEPT][: len(answers)]
+    traces = [
+        light_figure.bar(
+            x=[float(each.shares[k]) for k in places], y=list(range(len(places))), orientation="h", name=name, marker={"color": shade},
+            text=[percent(float(each.shares[k])) for k in places], textposition="outside", cliponaxis=False, customdata=labels,
+            hovertemplate="<b>%{customdata}</b> %{text}<extra>" + name + "</extra>",
+        )
+        for (name, each), shade in zip(answers.items(), shades, strict=True)
+    ]  # fmt: skip
+    ticks = {"tickvals": list(range(len(places))), "ticktext": labels, "tickfont": {"size": 14, "color": theme.ink(dark)}}
+    return theme.figure(
+        traces,
+        dark=dark,
+        height=78 + len(places) * (10 + ROW * len(answers)),
+        barmode="group",
+        bargap=0.28,
+        legend={"traceorder": "normal"},
+        xaxis={"range": [0, 1.12], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1], "title": {"text": ""}},
+        yaxis={"autorange": "reversed", "showgrid": False, **ticks},
+    )
+
+
+def answers_caption(answers: Mapping[str, Bars]) -> str:
+    """Say what the first of two models answers, what the other makes of it, and how far apart they are.
+
+    Parameters
+    ----------
+    answers : mapping of str to Bars
+        One model, or two.
+    """
+    (name, first), *rest = answers.items()
+    said = f"{name} says “{first.said}” ({percent(float(first.shares[first.best]))})"
+    if not rest:
+        return f"{said}."
+    other_name, other = rest[0]
+    same = first.best == other.best
+    theirs = f"{other_name.lower()} the same" if same else f"{other_name.lower()} “{other.said}”"
+    apart = float(abs(first.shares - other.shares).sum() / 2)
+    return (
+        f"{said}, {theirs} ({percent(float(other.shares[other.best]))}). {percent(apart)} of the share lies elsewhere than before "
+        "(total variation), on this one sample: what a test set says stands above."
+    )

@@ -1,0 +1,126 @@
+"""What people see of a sample and of an answer: values that any page draws by their type, whatever the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST = 10
+"""Bars of an answer that are drawn, where it has more."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A sample as people see it: a picture, a text, or fields with their values; the first that is there is drawn.
+
+    Attributes
+    ----------
+    picture : ndarray of uint8, shape [H, W, C], optional
+    text : str
+    fields : mapping of str to str
+    """
+
+    picture: NDArray[np.uint8] | None = None
+    text: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What somebody may type in place of a sample of the data.
+
+    Attributes
+    ----------
+    label, help : str
+        Of the field.
+    lines : bool
+        Whether line breaks mean something to the model.
+    goes_on : bool
+        Whether the model writes on from it (`prunekit.tasks.base.Task.go_on`).
+    """
+
+    label: str
+    help: str
+    lines: bool = False
+    goes_on: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """What turns a text into a sample of a model, and outputs into words.
+
+    Attributes
+    ----------
+    coding : prunekit.data.tokenisers.Coding, optional
+        How text becomes ids; None where nobody names a tokeniser.
+    classes : tuple of str
+        Names, by index; numbers stand for those that have none.
+    """
+
+    coding: Any = None
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """An answer that gives each of several things a share of one: drawn as bars, one model's beside another's.
+
+    Attributes
+    ----------
+    what : str
+        What the things are, as a heading: "Class", "Next token".
+    shares : ndarray of float64, shape [n]
+    name : callable
+        From the index of a thing to what it is called.
+    """
+
+    what: str
+    shares: NDArray[np.float64]
+    name: Callable[[int], str]
+
+    @property
+    def best(self) -> int:
+        """The index of the largest share."""
+        return int(self.shares.argmax())
+
+    @property
+    def said(self) -> str:
+        """What the largest share is called."""
+        return self.name(self.best)
+
+    def first(self, *others: Bars, most: int = MOST) -> list[int]:
+        """Return the indices of the largest shares in any of several answers, the largest of this one first."""
+        reach = np.maximum.reduce([self.shares, *(other.shares for other in others)])
+        chosen = np.argsort(-reach, kind="stable")[:most]
+        return [int(i) for i in chosen[np.argsort(-self.shares[chosen], kind="stable")]]
+
+
+Answer = Bars
+"""What an answer may be; the pages draw it by its type (`prunekit.ui.components.answers`), so that another kind is a class here and a
+function there."""
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A text with which a model goes on.
+
+    Attributes
+    ----------
+    text : str
+        What it writes, without what was given.
+    how : str
+        How each token is chosen, in words.
+    """
+
+    text: str
+    how: str
+
+
+def visible(token: str) -> str:
+    """Return a token as it can be read in a label: a space, a line break or nothing at all become marks."""
+    shown = token.replace("\n", "⏎").replace("\t", "⇥")
+    return shown.replace(" ", "␣") if not shown.strip() else shown.replace(" ", "␣", 1) if shown.startswith(" ") else shown

@@ -1,0 +1,84 @@
+"""A sample and what models answer to it, drawn by their types: the same for every task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import singledispatch
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from prunekit.plots.answers import answer_bars, answers_caption
+from prunekit.tasks.shown import Answer, Bars, Continuation, Shown
+from prunekit.ui.components import show
+from prunekit.ui.start.gallery import enlarge
+
+SIDE = 160  # pixels of a picture
+WRITTEN = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:'Source Code Pro',monospace;font-size:0.9rem"
+
+
+def sample(shown: Shown, name: str) -> None:
+    """Draw a sample.
+
+    Parameters
+    ----------
+    shown : Shown
+        What there is to see.
+    name : str
+        What to call it for those who do not see it.
+    """
+    if shown.picture is not None:
+        st.image(enlarge(shown.picture, SIDE), alt=name)
+    elif shown.text:
+        st.text(shown.text)
+    else:
+        st.markdown("  \n".join(f"{show.plain(field)}: **{show.plain(value)}**" for field, value in shown.fields.items()))
+
+
+def draw(answers: Mapping[str, Answer], key: str, **look: Any) -> None:
+    """Draw what models answer to one sample, side by side: they are of one type.
+
+    Parameters
+    ----------
+    answers : mapping of str to Answer
+        By what the model is called, the dense one first.
+    key : str
+        Of the chart.
+    **look
+        What the type of the answer can be drawn with.
+    """
+    _drawn(next(iter(answers.values())), answers, key, **look)
+
+
+@singledispatch
+def _drawn(first: Any, answers: Mapping[str, Any], key: str, **look: Any) -> None:
+    """Draw answers of the type of the first."""
+    raise NotImplementedError(f"no page knows how to draw {type(first).__name__}: register it in {__name__}")
+
+
+@_drawn.register
+def _bars(first: Bars, answers: Mapping[str, Bars], key: str, **look: Any) -> None:
+    """Draw bars beside each other."""
+    st.markdown(f"**{first.what}**")
+    show.chart(answer_bars(answers, dark=show.dark(), **look), key, show.plain(answers_caption(answers)))
+
+
+def continuations(given: str, found: Mapping[str, Continuation]) -> None:
+    """Show how models go on from a text, side by side.
+
+    Parameters
+    ----------
+    given : str
+        The text; its end is shown before what follows.
+    found : mapping of str to Continuation
+        By what the model is called.
+    """
+    tail = given[-60:]
+    for box, (name, each) in zip(st.columns(len(found), gap="medium"), found.items(), strict=True):
+        with box, st.container(border=True, height="stretch"):
+            st.markdown(f"**{show.plain(name)}** goes on")
+            before = ("…" if len(given) > len(tail) else "") + tail
+            st.html(f'<div style="{WRITTEN}"><span style="opacity:0.55">{escape(before)}</span><b>{escape(each.text)}</b></div>')
+    how = next(iter(found.values())).how
+    st.caption(f"In bold what it writes, {how}.")

@@ -1,0 +1,116 @@
+"""What a model and a cut of it answer to one sample: computed once for all who ask the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from prunekit import pruning
+from prunekit.config.spec import PruneSpec
+from prunekit.data.text import reader_of
+from prunekit.models.running import task_of
+from prunekit.pruning.structured.plan import Plan
+from prunekit.pruning.structured.surgery import shrink
+from prunekit.tasks.base import Task
+from prunekit.tasks.batches import samples_at
+from prunekit.tasks.shown import Answer, Continuation, Reader, Shown
+from prunekit.ui.shared import data_cache, model_cache
+from prunekit.ui.shared.cache import shared
+from prunekit.ui.shared.cuts import View
+from prunekit.ui.shared.model_cache import Images, Loaded, Source
+
+TOKENS = 48
+"""How far a model goes on from a text."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked, small enough for a cache key.
+
+    Attributes
+    ----------
+    text : str
+        Typed; empty for a test sample.
+    sample : int
+        Its place in the test split.
+    goes_on : bool
+        Whether the model also goes on from the text.
+    seed : int, optional
+        By which tokens are drawn; None for the likeliest.
+    """
+
+    text: str = ""
+    sample: int = 0
+    goes_on: bool = False
+    seed: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What was answered.
+
+    Attributes
+    ----------
+    answer : Answer
+    continuation : Continuation or None
+    note : str
+        What was done to the text; "" for nothing.
+    """
+
+    answer: Answer
+    continuation: Continuation | None
+    note: str
+
+
+@shared(16)
+def reader(source: Source, images: Images) -> Reader:
+    """Return what turns text into samples of a model, and outputs into words."""
+    return reader_of(model_cache.load(source).info, data_cache.data_at(images, source))
+
+
+@shared(16)
+def task_here(source: Source, images: Images) -> Task:
+    """Return what the model does, with the class scores among its outputs found."""
+    return task_of(model_cache.load(source).model, data_cache.data_at(images, source))
+
+
+def sample(loaded: Loaded, images: Images, place: int) -> Shown | None:
+    """Return a test sample as people see it, the last where there are fewer; None where there are none, or nobody knows how."""
+    data = data_cache.data_at(images, loaded.source)
+    return None if data is None else task_here(loaded.source, images).shown(data.test, min(place, len(data.test) - 1))
+
+
+@shared(64)
+def dense(source: Source, images: Images, question: Question) -> Said | None:
+    """Return what the dense model says; None where nobody knows how to show it."""
+    return _ask(model_cache.load(source).model, source, images, question)
+
+
+@shared(64)
+def pruned(source: Source, spec: PruneSpec, images: Images, question: Question, _view: View) -> Said | None:
+    """Return what a cut of the model says: zeros in place, or the smaller model."""
+    model = model_cache.load(source).model
+    if isinstance(_view.cut, Plan):
+        return _ask(shrink(model, _view.cut), source, images, question)
+    assert not isinstance(_view.ranking, pruning.ChannelRanking)
+    return _ask(pruning.masked_copy(model, _view.ranking.masks(_view.cut)), source, images, question)
+
+
+def _ask(model: nn.Module, source: Source, images: Images, question: Question) -> Said | None:
+    """Ask a model in evaluation mode."""
+    task, known, note = task_here(source, images), reader(source, images), ""
+    if question.text:
+        batch, note = task.read(question.text, known)
+    else:
+        data = data_cache.data_at(images, source)
+        assert data is not None
+        batch = samples_at(data.test, np.array([min(question.sample, len(data.test) - 1)]))
+    with torch.inference_mode():
+        answer = task.answer(task.forward(model, batch), batch, known)
+    if answer is None:
+        return None
+    written = task.go_on(model, question.text, known, tokens=TOKENS, seed=question.seed) if question.goes_on else None
+    return Said(answer, written, note)
