@@ -102,34 +102,42 @@ def zeroed(model: nn.Module, plan: Removal) -> nn.Module:
         What goes.
     """
     dense = copied(model)
-    _zero(dense, plan)
+    _Gone(dense, plan).set(0.0)
     return dense
 
 
-def _zero(model: nn.Module, plan: Removal, value: float = 0.0) -> None:
-    """Set what goes to zero, or what is zero to about another value, in place.
+class _Gone:
+    """What a plan removes of a model, to be set: to zero, or what is zero to another value, in place.
 
     Of finite numbers by a product or a sum over each axis, which is several times sooner than by a mask.
     """
-    state = dict(state_of(model))
-    numbers, factors = list[Tensor](), list[Tensor]()
-    with torch.no_grad():
+
+    def __init__(self, model: nn.Module, plan: Removal) -> None:
+        self.numbers, self.stay, self.others = list[Tensor](), list[Tensor](), list[tuple[Tensor, Tensor]]()
+        state = dict(state_of(model))
         for (name, axis), keep in plan.masks.items():
             tensor = state[name]
             view = [1] * tensor.dim()
             view[axis] = -1
             stays = torch.from_numpy(keep).to(tensor.device).view(view)
             if isinstance(tensor, nn.Parameter) and tensor.is_floating_point():
-                numbers.append(tensor)
-                factors.append(stays)
+                self.numbers.append(tensor)
+                self.stay.append(stays)
             else:
-                tensor.masked_fill_(~stays, value)  # a mask may hold infinities
-        if numbers and value:
-            torch._foreach_add_(numbers, [~stays for stays in factors], alpha=value)
-        elif numbers:
-            torch._foreach_mul_(numbers, factors)
-        for name in plan.blocks:  # a parameter without axes, such as one scale of a whole branch
-            for parameter in model.get_submodule(name).parameters():
+                self.others.append((tensor, ~stays))  # it may hold infinities
+        # a parameter may have no axes, such as one scale of a whole branch
+        self.whole = [parameter for name in plan.blocks for parameter in model.get_submodule(name).parameters()]
+
+    def set(self, value: float) -> None:
+        """Set it."""
+        with torch.no_grad():
+            if self.numbers and value:
+                torch._foreach_add_(self.numbers, [~stays for stays in self.stay], alpha=value)
+            elif self.numbers:
+                torch._foreach_mul_(self.numbers, self.stay)
+            for tensor, gone in self.others:
+                tensor.masked_fill_(gone, value)
+            for parameter in self.whole:
                 parameter.fill_(value)
 
 
@@ -281,14 +289,15 @@ class _Trial:
             if attempt:
                 _amplify(dense, plan, 4.0**attempt)
             x, before = self._first(dense, torch.Generator().manual_seed(self.seed + attempt))
-            _zero(dense, plan)
+            gone = _Gone(dense, plan)
+            gone.set(0.0)
             expected = self._asked(dense, x, plan)
             change = _relative(before, expected)
             if change >= LEAST_CHANGE or plan.empty:
                 break
         others = list(self._other_forms(dense, plan)) if not plan.empty else []
         # what goes is far from zero again before the surgery: something that it wrongly left would show
-        _zero(dense, plan, 1.0)
+        gone.set(1.0)
         allowed = TOLERANCE if self.way.kind is not None else rounding(self.model)
         found, *further = self._of_smaller(dense, [(x, None), *((x, form) for form, x, _ in others)])
         error_size, forms, worst = _relative(expected, found), list[str](), ""
@@ -307,7 +316,8 @@ class _Trial:
         other = randomise(self.model, seed, like_own=self.way.like_own, channels_last=self.way.channels_last)
         if self.plan.graph.facts.path is not None:  # on random weights it might take another branch than the one that was seen
             other.__dict__[AROUND] = Along(self.plan.graph.facts.path)
-        return other if self.way.kind is None else other.to(self.way.kind)
+        kind, numbers = self.way.kind, (tensor for _, tensor in state_of(other) if tensor.is_floating_point())
+        return other if kind is None or all(tensor.dtype == kind for tensor in numbers) else other.to(kind)
 
     def _other_forms(self, dense: nn.Module, plan: Removal) -> Iterator[tuple[Form, Batch, list[Tensor]]]:
         """Yield the other forms that the dense model, without what goes, takes and answers finitely; an input and the answer of each."""

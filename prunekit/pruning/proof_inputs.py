@@ -23,7 +23,7 @@ from prunekit.tasks.input_form import InputForm, answer
 
 SEED = 20_240_917
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-POOL = 1_048_573  # values, a prime number: in a larger model the noise is this long, and no two rows of a matrix begin at one place of it
+POOL = 262_139  # values, a prime number: in a larger model the noise is this long, and no two rows of a matrix begin at one place of it
 LOOKED_AT = 2**16  # values: of a larger parameter nobody asks whether all are positive
 LEAST_CENTRE = 0.05
 
@@ -47,7 +47,7 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False, cha
         Lay weights of four axes out with the second one last, as torch convolves soonest.
     """
     # parameters are filled below: their values are not copied first
-    memo: dict[int, object] = {}
+    memo: dict[int, object] = {id(b): b.detach().clone() for b in model.buffers() if type(b) is Tensor}
     for p in model.parameters():
         if p.is_floating_point():
             layout = torch.channels_last if channels_last and p.dim() == 4 else torch.preserve_format

@@ -414,3 +414,10 @@ def test_so_many_experts_stay_as_every_token_is_given_to():
     assert len(result.kept["router"]) == 2 and tuple(result.model.up.shape) == (2, 12, 8) and result.proof.passed
     spec = PruneSpec(mode="structured", layers=("a", "up", "down"), sparsity=0.4)
     assert tuple(prune(net, spec, input_shape=shape).model.up.shape) == (6, 8, 4)
+
+
+def test_so_many_channels_stay_as_their_deviation_needs():
+    least = {how: {group.least for group in trace(*built(f"own layer norm, {how}")).groups} for how in ("pow", "var", "std")}
+    assert least == {"pow": {1}, "var": {1}, "std": {2}}
+    net, shape = built("own layer norm, std")
+    assert prune(net, PruneSpec(mode="structured", layers=("a",), sparsity=0.99), input_shape=shape).model.a.out_features == 2

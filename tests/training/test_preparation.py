@@ -1,10 +1,12 @@
 """Training before the cut: each penalty's gradient beside its definition, and what it makes of the channels that go."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import prunekit
 from prunekit.errors import RecoveryError
@@ -65,3 +67,74 @@ def test_single_weights_are_not_prepared(cnn):
         prunekit.prune_and_recover(
             cnn, prunekit.PruneSpec(), prunekit.Recovery(prepare="group_lasso"), prunekit.load_data("digits", limit=200)
         )
+
+
+class Small(nn.Module):
+    """Coupled convolutions, norms, and a linear layer that reads them; no shifts, which the peer leaves alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(*size, 3, padding=1, bias=False) for size in ((2, 6), (6, 5), (5, 6)))
+        self.na, self.nb, self.nc = (nn.BatchNorm2d(size) for size in (6, 5, 6))
+        self.fc = nn.Linear(6, 3, bias=False)
+
+    def forward(self, x):
+        x = self.na(self.a(x)).relu()
+        x = x + self.nc(self.c(self.nb(self.b(x)).relu()))
+        return self.fc(x.mean((2, 3)))
+
+
+def small():
+    """Return the network with random weights, no shifts, and gradients of zero."""
+    torch.manual_seed(0)
+    net = Small().eval()
+    for name, p in net.named_parameters():
+        p.data.copy_(torch.zeros_like(p) if name.endswith("bias") else torch.randn_like(p))
+        p.grad = torch.zeros_like(p)
+    return net
+
+
+def peer(kind, net, **options):
+    """Return one of torch-pruning's pruners that train."""
+    found = pytest.importorskip("torch_pruning")
+    norm = found.importance.GroupMagnitudeImportance(p=2, group_reduction="sum", normalizer=None)
+    return getattr(found.pruner, kind)(net, torch.zeros(1, 2, 8, 8), importance=norm, ignored_layers=[net.fc], **options)
+
+
+def their_group_lasso(net, strength):
+    """Let torch-pruning weigh each unit by one over its norm, which is what the gradient of a group lasso is."""
+    pruner = peer("GroupNormPruner", net)
+    for group in tuple(pruner._groups):
+        square = pruner.estimate_importance(group)
+        size = square.sqrt()
+        # they weigh by alpha ** x, x from 0 at the most important unit to 1 at the least: of logarithms of norms that is one over the norm
+        pruner._groups, pruner.reg = [group], strength / float(size.max())
+        pruner.estimate_importance = lambda _, size=size: (size.log() - size.log().min()).square()
+        pruner.regularize(net, alpha=float(size.max() / size.min()))
+        del pruner.estimate_importance
+
+
+def their_bn_scale(net, strength):
+    """Let torch-pruning penalise the scales of BatchNorm."""
+    peer("BNScalePruner", net, reg=strength).regularize(net)
+
+
+def their_growing(net, strength):
+    """Let torch-pruning decay every third unit of each group."""
+    pruner = peer("GrowingRegPruner", net)
+    pruner.group_reg = {group: strength * (torch.arange(len(group[0].idxs)) % 3 == 0) for group in pruner._groups}
+    pruner.regularize(net)
+
+
+@pytest.mark.parametrize(("kind", "theirs"), [("group_lasso", their_group_lasso), ("bn_scale", their_bn_scale), ("growing", their_growing)])
+def test_gradients_are_those_of_torch_prunings_pruners(kind, theirs):
+    ours, other = small(), small()
+    groups = [replace(group, removed=tuple(range(0, group.size, 3))) for group in coupled(trace(ours, (2, 8, 8)))]
+    PENALTIES[kind](ours, groups, 0.3)(1.0)
+    theirs(other, 0.3)
+    known = dict(other.named_parameters())
+    for name, p in ours.named_parameters():
+        if kind == "growing" and name.startswith("n"):
+            continue  # there they are added to a copy of the gradient, and are lost
+        torch.testing.assert_close(p.grad, known[name].grad, rtol=1e-4, atol=1e-6, msg=name)
+    assert sum(bool(p.grad.any()) for p in ours.parameters()) == (3 if kind == "bn_scale" else 7)

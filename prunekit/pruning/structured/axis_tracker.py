@@ -125,6 +125,7 @@ class Tracker:
         self.lengths: dict[str, Ids] = {}
         self.heads: list[Ids] = []
         self.routes: list[tuple[Ids, int]] = []
+        self.several: list[tuple[Ids, int]] = []
         self.multiples: list[tuple[Ids, int]] = []
         self._chosen: dict[int, tuple[Tensor, Ids]] = {}
         self._blank: set[int] = set()
@@ -161,8 +162,10 @@ class Tracker:
         if self.notes is not None and channels is not None:
             self.notes.norms[self.call] = channels, groups
 
-    def statistic(self, axis: int, found: Ids) -> None:
-        """Note that the running call's mean or variance is over the channels of an axis that stay."""
+    def statistic(self, axis: int, found: Ids, least: int = 1) -> None:
+        """Note that the running call's mean or variance is over the channels of an axis that stay, of which it needs so many."""
+        if least > 1:
+            self.several.append((found, least))
         if self.notes is not None:
             self.notes.statistics.setdefault(self.call, []).append((axis, found))
 

@@ -111,7 +111,7 @@ class Facts:
     heads : tuple of ndarray
         Variables of the axes of products of activations along which each index has a product of its own: heads of attention.
     routes : tuple of (ndarray, int)
-        Variables of the axes from which some are chosen, such as experts, and how many are: so many have to stay.
+        Variables of the axes of which so many have to stay: so many of them are chosen, such as experts, or their deviation is taken.
     multiples : tuple of (ndarray, int)
         Variables of the axes whose length an operation wants to be a multiple of a number.
     records : dict of Call to Record
@@ -258,7 +258,8 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     outputs = {names[key]: found for key, (_, found) in tracker.made.items() if key in names}
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
-        *(tracker.lengths, tuple(tracker.heads), tuple(tracker.routes), tuple(tracker.multiples), watcher.records, forms, path),
+        *(tracker.lengths, tuple(tracker.heads), (*tracker.routes, *tracker.several), tuple(tracker.multiples), watcher.records),
+        *(forms, path),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,9 @@ def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
             kind = MEAN if name == "mean" or place else SPREADS.get(name, "")
             tracker.pending.add(result, found, tracker.at("a mean over this axis"), x, kind if len(carrying) == 1 else "")
         if len(carrying) == 1 and found is not None and (name == "mean" or name in SPREADS):
-            tracker.statistic(axis, found)
+            correction = kwargs.get("correction")
+            least = 1 + math.ceil(1 if correction is None else correction) if name in SPREADS else 1  # of fewer there is no deviation
+            tracker.statistic(axis, found, least)
             tracker.lengths.setdefault(tracker.where, found)
     _left(tracker, x, gone, out)
 
