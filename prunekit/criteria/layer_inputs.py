@@ -117,7 +117,7 @@ def is_transposed(value: Tensor, weight: Tensor) -> bool:
 
 
 def _energy(x: Tensor) -> Tensor:
-    """Return the sum of squares over the first axis in float64, without a float64 copy; added up in float32 where that holds the squares."""
+    """Return the sum of squares over the first axis in float64, without a float64 copy; in float32 where that holds the squares."""
     if x.dtype == torch.float32:
         energy = x.square().sum(0).double()
         if bool(torch.isfinite(energy).all()) and float(energy.min()) > LEAST:
