@@ -34,7 +34,7 @@ def headless_copy(model: nn.Module, layers: Iterable[str]) -> nn.Module:
     Unless its head is asked about too: the scores would be most of the memory, and a good part of the work.
     """
     own: Any = scoring_copy(model)
-    head = own.get_output_embeddings() if hasattr(own, "get_output_embeddings") else None
-    if isinstance(head, nn.Linear) and all(own.get_parameter(weight_name(own, name)) is not head.weight for name in layers):
+    head: Any = own.get_output_embeddings() if hasattr(own, "get_output_embeddings") else None
+    if type(head) is nn.Linear and all(own.get_parameter(weight_name(own, name)) is not head.weight for name in layers):
         head.forward = lambda states: states
     return own  # type: ignore[no-any-return]

@@ -106,8 +106,9 @@ def main() -> None:
             row["removed"] = list(result.plan.blocks)
             export_hugging_face(result.model, made)
         small = known[name] = prunekit.load_model(f"hf:{made}")
-        row["perplexity"] = perplexity(small, ids[JUDGED])
-        _write(args.json, name, row)
+        if "perplexity" not in row:
+            row["perplexity"] = perplexity(small, ids[JUDGED])
+            _write(args.json, name, row)
     for name in args.only if "distillation" in args.parts else ():
         learned, seconds = distilled(known[name], dense, ids)
         _write(args.json, name, {**found[name], "distillation_s": seconds, "distilled": perplexity(learned, ids[JUDGED])})
