@@ -35,6 +35,7 @@ def headless_copy(model: nn.Module, layers: Iterable[str]) -> nn.Module:
     """
     own: Any = scoring_copy(model)
     head: Any = own.get_output_embeddings() if hasattr(own, "get_output_embeddings") else None
-    if type(head) is nn.Linear and all(own.get_parameter(weight_name(own, name)) is not head.weight for name in layers):
+    plain = isinstance(head, nn.Linear)
+    if plain and all(own.get_parameter(weight_name(own, name)) is not head.weight for name in layers):
         head.forward = lambda states: states
     return own  # type: ignore[no-any-return]
