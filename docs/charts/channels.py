@@ -12,7 +12,6 @@ import prunekit
 from charts.base import Chart, Drawn, Quotes, model, share, whole
 from charts.panels import bars, listed, panels, place
 from prunekit import PruneSpec
-from prunekit.config.choices import TARGETS
 from prunekit.formatting import percent
 from prunekit.plots import theme
 from prunekit.plots.theme import DENSE, KEPT
@@ -42,9 +41,9 @@ def ranked(name: str, **setting: Any) -> ChannelRanking:
 
 def targets() -> Drawn:
     """Draw what half of the channels, of the parameters and of the MACs each leaves of all three."""
-    fig = panels([f"Half of the {WORDS[target]} go" for target in TARGETS], height=210, gap=0.12)
+    fig = panels([f"Half of the {WORDS[target]} go" for target in WORDS], height=210, gap=0.12)
     found: Quotes = {}
-    for column, target in enumerate(TARGETS, 1):
+    for column, target in enumerate(WORDS, 1):
         ranking = ranked(LENET, target=target)
         plan = ranking.cut()
         left = _left(ranking, plan)

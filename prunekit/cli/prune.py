@@ -33,7 +33,7 @@ from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
 
-UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes"}
 
 
 def prune(args: argparse.Namespace) -> str:

@@ -50,7 +50,7 @@ UNITS = OneOf(
         "head dimensions": "every head loses as many, so that all stay equally wide",
     },
 )
-TARGET = OneOf(dict(zip(choices.TARGETS, ("Channels", "Parameters", "MACs"), strict=True)))
+TARGET = OneOf(dict(zip(choices.TARGETS, ("Channels", "Parameters", "MACs", "Bytes on disk"), strict=True)))
 CRITERION = OneOf(choices.LiveTitles())
 REDUCTION = OneOf(
     dict(zip(choices.REDUCTIONS, ("Mean", "Largest", "Product", "First layer", "Sum"), strict=True)),
@@ -126,8 +126,8 @@ class PruneFields(Generic[Layer]):
     )
     target: str | None = setting(
         None, TARGET, "Counted in",
-        "what the sparsity counts: channels of the chosen layers, or parameters or multiply-accumulates of the whole model, which whole "
-        "channels hit as nearly as they can", usual="channels", when=STRUCTURED,
+        "what the sparsity counts: channels of the chosen layers, or parameters, multiply-accumulates or bytes of the whole model's "
+        "weights, which whole channels hit as nearly as they can", usual="channels", when=STRUCTURED,
     )  # fmt: skip
     round_to: int = setting(
         1, Whole(1, (1, 4096)), "Multiples of",

@@ -124,7 +124,7 @@ class PruneSpec(PruneFields[str]):
             raise SpecError(
                 f"{named('scope')} {self.scope!r} shares out a {SPARSITY}: give a {SPARSITY} instead of a {THRESHOLD}, or another scope"
             )
-        if self.target in ("params", "macs"):
+        if self.target not in {None, "channels"}:
             counts = f"{named('target')} {self.target!r} counts a {SPARSITY}"
             raise SpecError(f"{counts}: give a {SPARSITY} instead of a {THRESHOLD}, or leave the target out")
 

@@ -11,7 +11,7 @@ from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.criteria.layer_inputs import LOOK_UPS, PRODUCTS, finite, is_transposed
 from prunekit.criteria.samples import run_in_parts
-from prunekit.criteria.scoring_copy import scoring_copy
+from prunekit.criteria.scoring_copy import headless_copy
 from prunekit.criteria.scoring_task import Scores, Task
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
@@ -34,7 +34,7 @@ def mean_sizes(task: Task) -> Scores:
         If the model hands a weight to an operation that is not known, or values are not finite.
     """
     assert task.samples is not None
-    model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
+    model, judge = headless_copy(task.model, task.layers), task_of(task.model, task.samples)
     weights = {name: model.get_parameter(weight_name(model, name)) for name in task.layers}
     seen = _Sizes(weights, {name: task.layouts.get(name, (0, 1))[0] for name in weights})
 

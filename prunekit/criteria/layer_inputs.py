@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.criteria.samples import run_in_parts
-from prunekit.criteria.scoring_copy import scoring_copy
+from prunekit.criteria.scoring_copy import headless_copy
 from prunekit.criteria.scoring_task import Task
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
@@ -25,6 +25,8 @@ aten = torch.ops.aten
 PRODUCTS = {aten.mm: 1, aten.bmm: 1, aten.addmm: 2, aten.baddbmm: 2}  # which argument is the second matrix; the first comes before it
 
 
+LEAST = 1e-30
+"""Below it squares of float32 may have been lost."""
 LOOK_UPS = {aten.embedding, aten._embedding_bag, aten._embedding_bag_forward_only}
 
 
@@ -34,7 +36,7 @@ def input_norms(task: Task) -> Iterator[tuple[str, Tensor]]:
     Float32 on the CPU, of a shape that broadcasts to the weight's; 0 for a layer that the forward pass does not reach.
     """
     assert task.samples is not None
-    model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
+    model, judge = headless_copy(task.model, task.layers), task_of(task.model, task.samples)
     weights = {name: model.get_parameter(weight_name(model, name)) for name in task.layers}
     inputs = _Inputs(weights)
 
@@ -115,7 +117,11 @@ def is_transposed(value: Tensor, weight: Tensor) -> bool:
 
 
 def _energy(x: Tensor) -> Tensor:
-    """Return the sum of squares over the first axis in float64, without a float64 copy."""
+    """Return the sum of squares over the first axis in float64, without a float64 copy; in float32 where that holds the squares."""
+    if x.dtype == torch.float32:
+        energy = x.square().sum(0).double()
+        if bool(torch.isfinite(energy).all()) and float(energy.min()) > LEAST:
+            return energy
     norm: Tensor = torch.linalg.vector_norm(x, dim=0, dtype=torch.float64)
     return norm.square()
 

@@ -29,7 +29,9 @@ from prunekit.tasks.resolver import resolve
 from prunekit.tasks.stored_batch import read, write
 
 CHECKED = 64
-"""Samples on which the outputs of the runtimes are compared; a quarter of it for large images."""
+"""Samples on which the outputs of the runtimes are compared; a quarter of it for large images, and few texts: each may be answered with
+the scores of a whole vocabulary at every place."""
+TEXTS = 4
 LARGE = 96 * 96
 FORM, COMPARED, CALIBRATION = "form-{}.safetensors", "compared-{}.safetensors", "calibration.safetensors"
 CACHED = 2
@@ -221,6 +223,8 @@ def pack_samples(
 def _to_compare(shape: tuple[int, ...], data: Any, seed: int) -> tuple[Batch, str]:
     """Return samples of the data where there are some that fit, otherwise made ones, and what they are."""
     n = CHECKED if len(shape) != 3 or shape[1] * shape[2] <= LARGE else CHECKED // 4
+    if isinstance(shape, InputForm) and not any(tensor.is_floating_point() for _, tensor in shape.example.named_tensors()):
+        n = TEXTS
     for name in ("validation", "test"):
         split = getattr(data, name, None)
         if split is not None and len(split) and form_of_data(split) == shape:

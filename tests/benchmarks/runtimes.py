@@ -178,8 +178,9 @@ def main() -> None:
         state[name] = resnet18(args.images, args.budget) if name == "resnet18" else sample(name, args.cifar, args.budget, args.test_images)
         args.state.parent.mkdir(parents=True, exist_ok=True)
         args.state.write_text(json.dumps(state, indent=1))
-    before = RESULTS.read_text(encoding="utf-8").partition(MARK)[0] if RESULTS.is_file() else ""
-    RESULTS.write_text(before.rstrip() + "\n\n" + page(state), encoding="utf-8")
+    known = RESULTS.read_text(encoding="utf-8") if RESULTS.is_file() else ""
+    text = "".join(known.partition("<!-- text:")[1:])  # of another script
+    RESULTS.write_text(known.partition(MARK)[0].rstrip() + "\n\n" + page(state) + (f"\n{text}" if text else ""), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -228,3 +228,19 @@ def test_a_ranking_serves_every_sparsity():
     for share in (0.2, 0.5, 0.8):
         once = dataclasses.replace(ranking, spec=ranking.spec.at(share)).cut()
         assert np.array_equal(ranking.cut(share).atoms, once.atoms)
+
+
+def test_bytes_count_each_weight_by_its_precision():
+    net = nn.Sequential(nn.Linear(8, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 4))
+    plan = ChannelRanking.of(net, PruneSpec(mode="structured", sparsity=0.5, target="bytes"), trace(net, (8,))).cut()
+    other = ChannelRanking.of(net, PruneSpec(mode="structured", sparsity=0.5, target="params"), trace(net, (8,))).cut()
+    assert plan.kept == other.kept and (plan.total, plan.removed) == (4 * other.total, 4 * other.removed)
+    mixed = nn.Sequential(nn.Linear(8, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 4))
+    mixed[2].half()
+    ranking = ChannelRanking.of(net, PruneSpec(mode="structured", sparsity=0.5, target="bytes"), trace(net, (8,)))
+    halves = {name: p.element_size() for name, p in mixed.named_parameters()}
+    ranking = dataclasses.replace(ranking, widths=halves)
+    cut = ranking.cut()
+    small = {name: math.prod(shape) for name, shape in ranking.shapes.items()}
+    assert ranking.meter.total == sum(count * halves[name] for name, count in small.items())
+    assert abs(cut.removed / cut.total - 0.5) < TOLERANCE

@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from prunekit.errors import PruningError
+from prunekit import PruneSpec
+from prunekit.errors import DataError, PruningError, SpecError
 from prunekit.models.hugging_face_export import export_hugging_face
+from prunekit.models.rebuilding import apply_widths
 from prunekit.models.state import state_hash
+from prunekit.models.widths import widths
+from prunekit.pruning.api import prune
 from prunekit.pruning.whole_layers import block_influence, least_influential, without_layers
 from tests import hf_folders
 
@@ -51,3 +55,41 @@ def test_a_layer_that_is_not_there_and_all_of_them_are_refused():
         without_layers(model, ("model.layers.9",))
     with pytest.raises(PruningError, match="let one stay"):
         without_layers(model, ("model.layers.0", "model.layers.1"))
+
+
+@pytest.mark.parametrize("kind", [pytest.param("llama", marks=pytest.mark.slow), "bert"])  # the second normalises behind its sums
+def test_a_setting_takes_the_layers_of_the_least_influence_and_leaves_the_others_their_names(kind, tmp_path):
+    model = hf_folders.model(kind, use_cache=False, num_hidden_layers=4)
+    names, data = [f"{STACK[kind]}.{i}" for i in range(4)], TensorDataset(IDS, torch.zeros(5, dtype=torch.int64))
+    spec = PruneSpec(mode="structured", remove_layers=2)
+    result = prune(model, spec, data, input_shape=IDS)
+    gone = least_influential(block_influence(model, data, blocks=names), 2)
+    assert result.plan.blocks == gone and result.proof.passed and spec.sparsity == 0 and PruneSpec.from_dict(spec.to_dict()) == spec
+    assert result.after.params == sum(p.numel() for p in without_layers(model, gone).parameters())
+    with torch.no_grad():
+        torch.testing.assert_close(result.model(IDS).logits, without_layers(model, gone)(IDS).logits)
+    again = hf_folders.model(kind, use_cache=False, num_hidden_layers=4)
+    apply_widths(again, widths(result.model), result.model.state_dict())
+    again.load_state_dict(result.model.state_dict())
+    export_hugging_face(result.model, tmp_path / "out")
+    alone = type(model).from_pretrained(tmp_path / "out").eval()
+    assert alone.config.num_hidden_layers == 2 and model.config.num_hidden_layers == 4
+    with torch.no_grad():
+        torch.testing.assert_close(again(IDS).logits, result.model(IDS).logits)
+        torch.testing.assert_close(alone(IDS).logits, result.model(IDS).logits)
+    if kind == "llama":  # keys and values are kept by the number of a layer
+        asked = {"max_new_tokens": 4, "do_sample": False}
+        assert torch.equal(again.generate(IDS[:1], use_cache=True, **asked), alone.generate(IDS[:1], use_cache=False, **asked))
+
+
+def test_layers_by_influence_say_what_they_need():
+    model, few = hf_folders.model("llama"), {"mode": "structured", "remove_layers": 1}
+    assert PruneSpec(**few, blocks=("model.layers.1",)).depth == 0 and PruneSpec(**few).looks_at_data
+    with pytest.raises(SpecError, match="give either"):
+        PruneSpec(**few, depth=0.5)
+    with pytest.raises(SpecError, match="belongs to mode 'structured'"):
+        PruneSpec(remove_layers=1)
+    with pytest.raises(DataError, match="looks at training data"):
+        prune(model, PruneSpec(**few), input_shape=IDS)
+    with pytest.raises(PruningError, match="3 layers are to go, and 2 may"):
+        prune(model, PruneSpec(mode="structured", remove_layers=3), TensorDataset(IDS, torch.zeros(5)), input_shape=IDS)

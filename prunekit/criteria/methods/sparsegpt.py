@@ -30,12 +30,12 @@ def sparsegpt(task: Task) -> Scores:
 
     from prunekit.criteria.layer_inputs import InputProducts
     from prunekit.criteria.samples import run_in_parts
-    from prunekit.criteria.scoring_copy import scoring_copy
+    from prunekit.criteria.scoring_copy import headless_copy
     from prunekit.models.layers import inputs_first, owner_of_layer, weight_name
     from prunekit.models.running import task_of
 
     assert task.samples is not None
-    model, judge, found = scoring_copy(task.model), task_of(task.model, task.samples), {}
+    model, judge, found = headless_copy(task.model, task.layers), task_of(task.model, task.samples), {}
     weights = {name: model.get_parameter(weight_name(model, name)) for name in task.layers}
     for names in _parts({name: math.prod(weight.shape[1:]) ** 2 for name, weight in weights.items()}):
         seen = InputProducts({name: weights[name] for name in names})

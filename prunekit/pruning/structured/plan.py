@@ -124,10 +124,10 @@ class Plan(Removal):
     requested : dict of str to float or None
         Group id to the sparsity asked of its layers, whose outputs may go by other groups too (None where the scope, a threshold or a
         target in parameters or MACs decides).
-    unit : {"channels", "params", "macs"}
+    unit : {"channels", "params", "macs", "bytes"}
         What the next three count.
     total : int
-        Removable channels in the chosen groups, or parameters or MACs of the whole model.
+        Removable channels in the chosen groups, or parameters, MACs or bytes of the whole model.
     wanted : int or None
         Asked for; None under a threshold.
     removed : int

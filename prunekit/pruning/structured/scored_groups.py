@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -122,6 +123,8 @@ class ScoredGroups:
         Removable channels of the chosen groups that go with the blocks.
     classes : dict of str to str
         Module name -> its class, for all modules.
+    widths : dict of str to int
+        Bytes of an element of every parameter.
     """
 
     graph: ChannelGraph
@@ -137,6 +140,7 @@ class ScoredGroups:
     block_scores: dict[str, float] = field(default_factory=dict)
     inside: int = 0
     classes: dict[str, str] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Self:
@@ -184,6 +188,7 @@ class ScoredGroups:
             depth.scores or {},
             sum(group.size for group in lost),
             {name: type(module).__name__ for name, module in model.named_modules()},
+            {name: p.element_size() for name, p in model.named_parameters()},
         )
 
     @cached_property
@@ -217,8 +222,9 @@ class ScoredGroups:
         """What the target counts."""
         unit = self.spec.target or "channels"
         channels = sum(group.size for group in self.groups) + self.inside
-        total = {"channels": channels, "params": self.params, "macs": self.macs}[unit]
-        return Meter(self.graph, unit, total, self.shapes, self.blocks, self.inside)
+        whole = sum(math.prod(shape) * self.widths[name] for name, shape in self.shapes.items())
+        total = {"channels": channels, "params": self.params, "macs": self.macs, "bytes": whole}[unit]
+        return Meter(self.graph, unit, total, self.shapes, self.blocks, self.inside, self.widths)
 
     @property
     def plain(self) -> bool:

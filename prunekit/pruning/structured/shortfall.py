@@ -11,7 +11,7 @@ from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.removal_order import RemovalOrder
 from prunekit.pruning.structured.target_search import TOLERANCE, solve
 
-UNITS = {"channels": "channels", "params": "parameters", "macs": "MACs"}
+UNITS = {"channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes"}
 
 
 def shortfall(ranking: RemovalOrder, spec: PruneSpec, wanted: int, atoms: Ids) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""Solving for a target on counts: how far to go so that a share of the channels, the parameters or the MACs is gone."""
+"""Solving for a target on counts: how far to go so that a share of the channels, the parameters, the MACs or the bytes is gone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, product
 
 import numpy as np
@@ -30,16 +30,18 @@ class Meter:
     ----------
     graph : ChannelGraph
         The model's couplings.
-    unit : {"channels", "params", "macs"}
+    unit : {"channels", "params", "macs", "bytes"}
         What is counted.
     total : int
-        The whole: removable channels of the chosen groups, or parameters or MACs of the model.
+        The whole: removable channels of the chosen groups, or parameters, MACs or bytes of the parameters of the model.
     parameters : dict of str to tuple
         Shape of every parameter of the dense model.
     blocks : tuple of str
         Residual blocks that go in any case.
     inside : int
         Removable channels of the chosen groups that go with them.
+    widths : dict of str to int
+        Bytes of an element of every parameter.
     """
 
     graph: ChannelGraph
@@ -48,12 +50,16 @@ class Meter:
     parameters: dict[str, tuple[int, ...]]
     blocks: tuple[str, ...] = ()
     inside: int = 0
+    widths: dict[str, int] = field(default_factory=dict)
 
     def removed(self, atoms: Ids) -> int:
         """Return how much goes with some atoms and the blocks; exact."""
         if self.unit == "channels":
             return int(atoms.size) + self.inside
         removal = Removal(self.graph, atoms, blocks=self.blocks)
+        if self.unit == "bytes":
+            alike = {size: {n: shape for n, shape in self.parameters.items() if self.widths[n] == size} for size in {*self.widths.values()}}
+            return sum(size * removal.removed_params(shapes) for size, shapes in alike.items())
         return removal.removed_macs() if self.unit == "macs" else removal.removed_params(self.parameters)
 
 

@@ -67,7 +67,7 @@ def pills(now: Settings, loaded: Loaded) -> None:
 
 SCOPES = table(PruneSpec)["scope"].kind.titles
 SHORT_SCOPES = {"global": "global", "uniform": "uniform", "erk": "ERK", "row": "each output", "isomorphic": "like groups"}
-COUNTED = {"weights": "the weights", "channels": "the channels", "params": "all parameters", "macs": "all MACs"}
+COUNTED = {"weights": "the weights", "channels": "the channels", "params": "all parameters", "macs": "all MACs", "bytes": "all bytes"}
 PATTERNS = ("2:4", "1:4", "4:8", "2:8", "1:2")
 PATTERN_HELP = (
     "Of every M consecutive inputs of an output, N weights stay. 2:4 is what the sparse units of NVIDIA's GPUs can use "

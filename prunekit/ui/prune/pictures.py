@@ -53,8 +53,12 @@ def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation]
 
 
 WHOLE = " stays whole: "
-UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs"}
-OF_WHAT = {"weights": "of the ticked layers", "channels": "of the ticked layers", "params": "of the model", "macs": "of the model"}
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes"}
+OF_WHAT = {
+    "weights": "of the ticked layers",
+    "channels": "of the ticked layers",
+    **dict.fromkeys(("params", "macs", "bytes"), "of the model"),
+}
 
 
 def _removed(now: Settings, view: View | None) -> None:

@@ -89,7 +89,8 @@ def scored(source: Source, spec: PruneSpec, images: Images) -> Ranked:
 def is_slow(source: Source, spec: PruneSpec) -> bool:
     """Return whether scoring would keep a page waiting."""
     counts = model_cache.counts_of(source)
-    return spec.looks_at_data and (counts.params > SMALL or BACKWARD * counts.macs * spec.samples > PATIENCE)
+    passes = BACKWARD if spec.criterion in NEEDS_DATA else 1
+    return spec.looks_at_data and (counts.params > SMALL or passes * counts.macs * spec.samples > PATIENCE)
 
 
 @shared(HELD, "Ranking, once …", weigh=_weight)
