@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +113,8 @@ def load_datasets(data_id: DataId, known: ModelInfo) -> Data:
         frames = {key: frame.assign(**{column: [names[int(label)] for label in frame[column]]}) for key, frame in frames.items()}
     kept = _parted(frames)
     data_id = replace(data_id, name=f"{DATASETS}{folder.resolve()}") if folder.is_dir() else data_id
-    known = replace(known, classes=known.classes or tuple(names or ()))
+    if names and (not known.classes or (_unnamed(known.classes) and len(names) == len(known.classes))):  # these are in order, too
+        known = replace(known, classes=tuple(names))
     return _of_tables(data_id, known, coding, kept, data_id.name)
 
 
@@ -164,11 +166,22 @@ def _classes(data_id: DataId, told: Sequence[str], labels: Mapping[str, Sequence
         raise DataError(f"{data_id.name} has one class only, {next(iter(found))!r}: there is nothing to tell apart")
     if found <= set(told) or found <= set(map(str, range(len(told)))):  # names, or places in the model's order
         return tuple(told)
+    if _unnamed(told):
+        raise DataError(
+            f"{data_id.name} has the classes {', '.join(sorted(found)[:8])}, and the {len(told)} of the model have no names: give the "
+            f"column as numbers 0 to {len(told) - 1} in the model's order, or name them in its config.json (id2label), "
+            "which says how many there are"
+        )
     if told:
         wrong = sorted(found - set(told))[0]
         raise DataError(f"{data_id.name} has the class {wrong!r}, which the model does not know: its classes are {', '.join(told[:8])}")
     numbers = all(label.isdecimal() for label in found)
     return tuple(sorted(found, key=lambda label: (int(label), "") if numbers else (0, label)))
+
+
+def _unnamed(classes: Sequence[str]) -> bool:
+    """Whether classes are called as transformers calls them where nobody did."""
+    return bool(classes) and all(re.fullmatch(r"LABEL_\d+", name) for name in classes)
 
 
 def _file(data_id: DataId, prefix: str, example: str) -> Path:

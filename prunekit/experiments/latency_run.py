@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from prunekit.experiments.identity import digest, installed, measurement_id, thi
 from prunekit.experiments.records import Measurement
 from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.store import RunStore
-from prunekit.latency.diagnosis.breakeven import BUDGET_S, BreakEven, break_even
+from prunekit.latency.diagnosis.breakeven import BUDGET_S, BreakEven, Grid, break_even
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.pruning.result import PruneResult
 from prunekit.training.result import Recovered
@@ -30,21 +30,22 @@ from prunekit.training.result import Recovered
 FOLDER = "breakeven"
 
 
-def where(threads: int = 1) -> Path:
-    """Return the file of this machine's table: another processor, another torch or another number of threads has another one."""
-    return home() / FOLDER / f"{digest(_here(threads))[:16]}.json"
+def where(threads: int = 1, grid: Grid | None = None) -> Path:
+    """Return the file of this machine's table: another processor, torch, number of threads or other layers have another one."""
+    return home() / FOLDER / f"{digest(_here(threads, grid))[:16]}.json"
 
 
-def _here(threads: int) -> dict[str, Any]:
+def _here(threads: int, grid: Grid | None) -> dict[str, Any]:
     """Return all that the numbers depend on."""
-    return {"machine": dict(this_machine()), "torch": installed()["torch"], "threads": threads}
+    here = {"machine": dict(this_machine()), "torch": installed()["torch"], "threads": threads}
+    return here if grid is None else {**here, "grid": json.loads(json.dumps(asdict(grid)))}
 
 
-def kept(threads: int = 1) -> BreakEven | None:
+def kept(threads: int = 1, grid: Grid | None = None) -> BreakEven | None:
     """Return the table that was measured here before; None where there is none that can be read."""
     try:
-        told = json.loads(where(threads).read_text(encoding="utf-8"))
-        if not isinstance(told, dict) or told.get("here") != _here(threads):
+        told = json.loads(where(threads, grid).read_text(encoding="utf-8"))
+        if not isinstance(told, dict) or told.get("here") != _here(threads, grid):
             return None
         table = BreakEven.from_dict(told["table"])
     except (OSError, ValueError, KeyError, RecursionError):  # PrunekitError is a ValueError
@@ -54,17 +55,21 @@ def kept(threads: int = 1) -> BreakEven | None:
 
 def break_even_here(
     threads: int = 1,
+    grid: Grid | None = None,
     *,
     again: bool = False,
     budget_s: float = BUDGET_S,
     progress: Progress = QUIET,
 ) -> BreakEven:
-    """Return the break-even of sparse kernels on this machine, measured only where it is not known yet."""
-    known = None if again else kept(threads)
+    """Return the break-even of sparse kernels on this machine, of usual layers or of a model's own, measured only where it is not known."""
+    known = None if again else kept(threads, grid)
     if known is not None:
         return known
-    table = break_even(threads, budget_s, progress=progress)
-    _keep(where(threads), {"here": _here(threads), "table": table.to_dict()})
+    own: dict[str, Any] = (
+        {} if grid is None else {"sizes": grid.sizes, "batches": grid.rows, "densities": grid.densities, "against": grid.against}
+    )
+    table = break_even(threads, budget_s, **own, progress=progress)
+    _keep(where(threads, grid), {"here": _here(threads, grid), "table": table.to_dict()})
     return table
 
 

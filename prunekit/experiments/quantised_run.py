@@ -30,7 +30,7 @@ from prunekit.pruning.api import prune
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import evaluate_session
 from prunekit.runtimes.session import Files
-from prunekit.tasks.input_form import noted
+from prunekit.tasks.input_form import noted, reads_ids
 
 RUNTIME = "int8"
 
@@ -126,8 +126,10 @@ class _Quantising(Bench):
 
     def _run(self, parent: Run, source: nn.Module) -> Run:
         """Return the run of the quantised model."""
-        calibrated = data_hash(self.data.train) if self.data.train is not None else ""
-        name = digest({"parent": parent.id, "quantised": {"runtime": RUNTIME, "calibrated_on": calibrated}})
+        linear = reads_ids(self.shape)  # then no samples are looked at
+        calibrated = data_hash(self.data.train) if self.data.train is not None and not linear else ""
+        how = {"runtime": RUNTIME, "calibrated_on": calibrated} | ({"layers": "linear"} if linear else {})
+        name = digest({"parent": parent.id, "quantised": how})
         counts = {
             **asdict(count(source, self.shape)),
             "achieved": count(source, self.shape).sparsity,

@@ -120,7 +120,7 @@ class Source:
     def _shapes(self, model: nn.Module) -> Iterator[Shape]:
         """Yield shapes that a sample may have had: as noted, as usual for the model, as in the data."""
         noted, usual = self.run.info.get("input_shape"), info(model).input_shape
-        yield from (tuple(shape) for shape in (noted, usual) if shape)
+        yield from (shape for shape in (tuple(noted or ()), usual) if shape)  # the usual one may be more than a shape: a whole form
         for data in self.datas():
             yield shape_of(model, data.test)
 

@@ -26,11 +26,11 @@ from prunekit.models.outputs import joined
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import check
 from prunekit.runtimes.export import export_onnx, load_exporter
-from prunekit.runtimes.quantise import quantise_onnx
+from prunekit.runtimes.quantise import quantise_linear, quantise_onnx
 from prunekit.runtimes.runtime import Runtime
 from prunekit.runtimes.session import Session, words_of
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import InputForm, samples_like
+from prunekit.tasks.input_form import InputForm, reads_ids, samples_like
 from prunekit.tasks.phases import ONE_TOKEN
 from prunekit.tasks.stored_batch import read, write
 
@@ -65,6 +65,9 @@ def make(request: Request, row: Row, file: str) -> None:
             form = InputForm.of(read(request.cache(row.candidate, row.length))) if files.after else request.form(row.length)
             export_onnx(OneToken(model).eval() if files.after else model, form, files.onnx)
         elif files.onnx is not None and files.int8 is not None:
+            if reads_ids(request.form(row.length)):
+                quantise_linear(files.onnx, files.int8)
+                return
             if request.uncalibrated:
                 raise LatencyError(request.uncalibrated)
             samples = read(Path(request.folder) / CALIBRATION)

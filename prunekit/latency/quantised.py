@@ -31,7 +31,8 @@ def quantise(
 ) -> Files:
     """Write a model as ONNX, and quantised to int8.
 
-    Weights and activations in int8 by ONNX Runtime's static quantisation, calibrated on training samples, a scale for each channel.
+    Weights and activations in int8 by ONNX Runtime's static quantisation, calibrated on training samples, a scale for each channel; of a
+    model that reads token ids its linear layers by dynamic quantisation, without samples.
 
     Parameters
     ----------

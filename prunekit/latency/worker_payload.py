@@ -23,7 +23,7 @@ from prunekit.runtimes.session import Files
 from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
-from prunekit.tasks.input_form import InputForm, form_of_data, made_of, samples_like
+from prunekit.tasks.input_form import InputForm, form_of_data, made_of, reads_ids, samples_like
 from prunekit.tasks.phases import ONE_TOKEN, PASS
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.stored_batch import read, write
@@ -209,7 +209,7 @@ def pack_samples(
         write(task.at_length(compared, length) if length else compared, private / COMPARED.format(length))
         if isinstance(shape, InputForm):
             write(task.at_length(shape.example, length) if length else shape.example, private / FORM.format(length))
-    if not any(RUNTIMES[name].file == "int8" for name in runtimes):
+    if not any(RUNTIMES[name].file == "int8" for name in runtimes) or reads_ids(shape):  # linear layers need no samples
         return what, ""
     try:
         if data is None:

@@ -109,6 +109,7 @@ def time_caption(frame: pd.DataFrame) -> str:
     return f"{changed}, {faster} ({spans}). **{top['layer']}** takes most now: {share} of it."
 
 
+MOST_MARKS = 9
 MARKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100, 200, 500, 1000)
 
 
@@ -221,6 +222,7 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
     most = float(np.nanmax([frame["high"].max(), frame["macs"].max(), frame["within"].max(), 1.2]))
     least = float(np.nanmin([frame["low"].min(), frame["macs"].min(), frame["within"].min(), 0.9]))
     marks = [mark for mark in MARKS if least * 0.9 <= mark <= most * 1.15]
+    marks = [mark for place, mark in enumerate(marks) if (place - marks.index(1)) % -(-len(marks) // MOST_MARKS) == 0]  # 1 among them
     fig.update_xaxes(title_text="times faster (log scale)", type="log", range=[np.log10(least * 0.9), np.log10(most * 1.15)])
     fig.update_xaxes(tickvals=marks, ticktext=[f"{mark:g}×" for mark in marks])
     fig.update_yaxes(autorange="reversed", showgrid=False, type="category")
@@ -266,5 +268,5 @@ def speed_grid(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     )
     fig = theme.figure([trace], dark=dark, height=70 + 64 * len(value.index), margin={"t": 8})
     fig.update_xaxes(showgrid=False, side="bottom", type="category")
-    fig.update_yaxes(showgrid=False, type="category")
+    fig.update_yaxes(showgrid=False, type="category", autorange="reversed")
     return fig

@@ -11,13 +11,13 @@ from prunekit.runtimes.runtime import Runtime
 if TYPE_CHECKING:
     from prunekit.runtimes.checking import Check, check, evaluate_session
     from prunekit.runtimes.export import export_onnx, load_exporter
-    from prunekit.runtimes.quantise import calibration_samples, quantise_onnx
+    from prunekit.runtimes.quantise import calibration_samples, quantise_linear, quantise_onnx
     from prunekit.runtimes.session import Files, Session
 
 _HOME = {
     "checking": ("Check", "check"),
     "export": ("export_onnx", "load_exporter"),
-    "quantise": ("calibration_samples", "quantise_onnx"),
+    "quantise": ("calibration_samples", "quantise_linear", "quantise_onnx"),
     "session": ("Files", "Session"),
     "session_accuracy": ("evaluate_session",),
 }
@@ -33,6 +33,7 @@ __all__ = [
     "evaluate_session",
     "export_onnx",
     "load_exporter",
+    "quantise_linear",
     "quantise_onnx",
 ]
 

@@ -20,6 +20,8 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
 from prunekit.tasks.resolver import resolve
 
+LINEAR = ("MatMul", "Gemm")
+"""What is quantised of a model of text: its linear layers."""
 Floats = NDArray[np.float32]
 
 
@@ -65,6 +67,55 @@ def quantise_onnx(onnx: str | Path, samples: Iterable[Batch | Floats], path: str
         raise
     except Exception as error:
         raise RuntimeFault(f"this model cannot be quantised: {first_line(error)}") from error
+
+
+def quantise_linear(onnx: str | Path, path: str | Path) -> Path:
+    """Write an ONNX file whose linear layers are int8 (ONNX Runtime's dynamic quantisation): for models that read token ids.
+
+    Weights have a scale for each output and 7 of their 8 bits, as for `quantise_onnx`; activations are quantised as they come, so that no
+    samples are needed. Embeddings, norms and the products of attention stay as they are.
+
+    Parameters
+    ----------
+    onnx : str or Path
+        As :func:`prunekit.runtimes.export_onnx` writes it.
+    path : str or Path
+        The file to write.
+
+    Raises
+    ------
+    RuntimeFault
+        If the model cannot be quantised, or holds no linear layer.
+    """
+    target = Path(path)
+    done = target.with_name(target.name + ".part")
+    try:
+        load_onnxruntime()
+        from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415  # loaded only where it is used
+        from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+
+        with silence(), tempfile.TemporaryDirectory(prefix="prunekit-int8-") as private:
+            folded = Path(private) / "folded.onnx"
+            quant_pre_process(str(onnx), str(folded), skip_symbolic_shape=True)
+            how = {"per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8, "op_types_to_quantize": list(LINEAR)}
+            quantize_dynamic(str(folded), str(done), **how, extra_options={"MatMulConstBOnly": True})
+        if not any(node.op_type == "MatMulInteger" for node in _nodes(done)):
+            raise RuntimeFault("there is no linear layer with weights in the file: nothing to quantise")
+        done.replace(target)
+    except PrunekitError:
+        raise
+    except Exception as error:
+        raise RuntimeFault(f"this model cannot be quantised: {first_line(error)}") from error
+    finally:
+        done.unlink(missing_ok=True)
+    return target
+
+
+def _nodes(path: Path) -> Any:
+    """Return the operators in an ONNX file."""
+    import onnx  # noqa: PLC0415  # loaded only where it is used
+
+    return onnx.load(str(path)).graph.node
 
 
 def _reader(samples: Iterable[Batch | Floats], onnx: Path) -> Any:

@@ -143,10 +143,14 @@ def samples_like(shape: Sequence[int], n: int, source: torch.Generator) -> Batch
     return shape.inputs(n, source) if isinstance(shape, InputForm) else Batch((torch.randn(n, *shape, generator=source),))
 
 
+def reads_ids(shape: Sequence[int]) -> bool:
+    """Whether inputs are whole numbers alone, as token ids are."""
+    return isinstance(shape, InputForm) and not any(each.is_floating_point() for _, each in shape.example.named_tensors())
+
+
 def made_of(shape: Sequence[int]) -> str:
     """Say what `samples_like` makes: noise, or what the example holds, which of token ids is drawn at random."""
-    tensors = [each for _, each in shape.example.named_tensors()] if isinstance(shape, InputForm) else []
-    return "noise" if not tensors or any(each.is_floating_point() for each in tensors) else "the model's example"
+    return "the model's example" if reads_ids(shape) else "noise"
 
 
 def form_words(inputs: Batch) -> str:

@@ -168,9 +168,25 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         ("one class only, 'cat'", {"label": ["cat"] * 20}, {}, {}),
         ("rows without a class", {"label": ["cat", ""] * 10}, {}, {}),
         ("the class 'ant', which the model does not know: its classes are cat, dog", {}, {}, {"classes": ("cat", "dog")}),
+        ("classes ant, cat, dog, and the 3 of the model have no names", {}, {}, {"classes": ("LABEL_0", "LABEL_1", "LABEL_2")}),
         ("10 at least", {"rows": 4}, {}, {}),
         ("no pixels to normalise", {}, {"mean": (0.5,)}, {}),
     ]
     for words, columns, asked, known in tables:
         with case(words), pytest.raises(DataError, match=words):
             next(load_data(table(tmp_path, **columns), model=reading(**known), **asked).test.batches(4))
+
+
+@pytest.mark.slow
+def test_folders_that_the_library_itself_saved_are_read(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    labels = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "fair", "good"])})
+    rows = {"text": [f"text {'abc'[i % 3]}" for i in range(60)], "label": [i % 3 for i in range(60)]}
+    datasets.Dataset.from_dict(rows, features=labels).train_test_split(0.3, seed=0).save_to_disk(str(tmp_path / "labelled"))
+    for classes in ((), ("LABEL_0", "LABEL_1", "LABEL_2"), ("bad", "fair", "good")):
+        data = load_data(f"datasets:{tmp_path / 'labelled'}", model=reading(classes=classes))
+        assert data.classes == ("bad", "fair", "good") and len(data.test) == 18
+    datasets.Dataset.from_dict({"text": ["a quick brown fox " * 5] * 30}).save_to_disk(str(tmp_path / "plain"))
+    assert len(load_data(f"datasets:{tmp_path / 'plain'}", model=reading(task="language-modelling")).test)
+    with pytest.raises(DataError, match="the package datasets cannot open"):
+        load_data(f"datasets:{tmp_path}", model=reading())

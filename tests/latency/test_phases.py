@@ -155,7 +155,7 @@ def test_a_folder_of_transformers_is_timed_in_both_phases_in_eager_and_in_onnx_r
     smaller = prunekit.prune(model, prunekit.PruneSpec(mode="structured", sparsity=0.3)).model
     found = measure_latency(
         [Candidate("dense", model), Candidate("smaller", smaller)],
-        input_shape=prunekit.info(model).input_shape, runtimes=("eager", "onnxruntime"), length=16, budget_s=0.2, min_rounds=3,
+        input_shape=prunekit.info(model).input_shape, runtimes=("eager", "onnxruntime", "int8"), length=16, budget_s=0.2, min_rounds=3,
     )  # fmt: skip
-    assert [row.phase for row in found.candidates] == ["prompt"] * 4 + ["one-token"] * 4
+    assert [row.phase for row in found.candidates] == ["prompt"] * 6 + ["one-token"] * 6
     assert all(row.error is None and row.check.passed for row in found.candidates)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 import prunekit
 from prunekit.config.ids import DataId
@@ -14,9 +14,10 @@ from prunekit.data.dataset import Data, Normal, Split, TensorSplit
 from prunekit.errors import DataError, ModelError, RuntimeFault
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.runtimes.backends import RUNTIMES
-from prunekit.runtimes.checking import check, evaluate_session
+from prunekit.runtimes.checking import apart, check, evaluate_session
 from prunekit.runtimes.export import export_onnx
-from prunekit.runtimes.quantise import calibration_samples, quantise_onnx
+from prunekit.runtimes.onnx_session import OnnxSession
+from prunekit.runtimes.quantise import calibration_samples, quantise_linear, quantise_onnx
 
 INT8 = ("int8", "openvino_int8")
 NAMES = ["cifar10_mobilenetv2", pytest.param("cifar10_resnet20", marks=pytest.mark.slow)]
@@ -197,3 +198,34 @@ def test_large_images_reach_a_runtime_a_few_at_a_time_and_the_accuracy_is_the_sa
     found = evaluate_session(Counted(), data.test, batch_size=100)
     assert max(sizes) == 7 and sum(sizes) == len(data.test)
     assert np.array_equal(found.correct, whole.correct)
+
+
+def graph_of_text(tmp_path, weight=None):
+    """Write ids -> an embedding -> a linear layer, if there is one, as ONNX, and return the file and what it computes."""
+    rows = np.random.default_rng(0).normal(size=(50, 32)).astype(np.float32)
+    nodes = [helper.make_node("Gather", ["rows", "ids"], ["out" if weight is None else "x"])]
+    kept = [numpy_helper.from_array(rows, "rows")]
+    if weight is not None:
+        nodes.append(helper.make_node("MatMul", ["x", "w"], ["out"]))
+        kept.append(numpy_helper.from_array(weight, "w"))
+    wide = 32 if weight is None else weight.shape[1]
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", 6])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 6, wide])
+    graph = helper.make_graph(nodes, "text", [ids], [out], kept)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(tmp_path / "text.onnx"))
+    return tmp_path / "text.onnx", lambda ids: rows[ids] if weight is None else rows[ids] @ weight
+
+
+def test_linear_layers_of_a_text_model_become_integers_without_samples_and_embeddings_stay(tmp_path):
+    weight = np.random.default_rng(1).normal(size=(32, 400)).astype(np.float32)
+    file, computes = graph_of_text(tmp_path, weight)
+    made = quantise_linear(file, tmp_path / "text.int8.onnx")
+    ids = torch.arange(30).view(5, 6)
+    (found,) = OnnxSession(made, 1).outputs(ids).values()
+    expected = torch.from_numpy(computes(ids.numpy()))
+    assert apart(expected, found) < 0.03 and not torch.equal(expected, found)
+    assert made.stat().st_size < 0.45 * file.stat().st_size
+    bare, _ = graph_of_text(tmp_path)
+    with pytest.raises(RuntimeFault, match="no linear layer"):
+        quantise_linear(bare, tmp_path / "bare.int8.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.int8.onnx", "text.onnx"]

@@ -12,9 +12,10 @@ from prunekit.config.ids import ModelId
 from prunekit.config.registered import registered_data, registered_models
 from prunekit.config.spec import Recipe
 from prunekit.errors import ModelError, PrunekitError
-from prunekit.experiments.archive.manifest import INT8, ArchiveError, Manifest
+from prunekit.experiments.archive.manifest import INT8, LOADER, ArchiveError, Manifest
 from prunekit.experiments.store import RunStore
 from prunekit.local_code.factories import is_factory, split_name
+from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.torchvision_models import PREFIX, torchvision_names
 from sample_models import FOLDERS, SAMPLES
 
@@ -85,11 +86,25 @@ def architecture_of(manifest: Manifest, store: RunStore, factory: str | None = N
     name = manifest.architecture
     if name in SAMPLES or name in FOLDERS or (name.startswith(PREFIX) and name.removeprefix(PREFIX) in torchvision_names()):
         return name
+    if name.startswith(HUGGING_FACE):
+        return _hugging_face(name, store, factory)
     if not is_factory(name):
         raise ArchiveError(
             f"the archive was made from {name[:200]!r}, which is no model of prunekit or torchvision here: install the versions it names"
         )
     return _factory(manifest, store, factory)
+
+
+def _hugging_face(name: str, store: RunStore, given: str | None) -> str:
+    """Return the folder or id of transformers that builds an archive, where a person named it: a stranger's word fetches nothing."""
+    if given is not None and given.startswith(HUGGING_FACE):
+        return given
+    if name in {*(str(run.model.get("name", "")) for run in store.runs(limit=100_000)), *(known.name for known in registered_models())}:
+        return name
+    raise ArchiveError(
+        f"the model in this archive is built by the configuration of {name[:200]}, which was not used here: run prunekit import with "
+        f"--model {HUGGING_FACE}FOLDER, a folder of the model that it was pruned from, or load it without prunekit by {LOADER}"
+    )
 
 
 def _factory(manifest: Manifest, store: RunStore, given: str | None) -> str:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from pprint import pformat
+from string import Template
 
 from torch import nn
 
 from prunekit.errors import ModelError
 from prunekit.experiments.archive.manifest import CODE, LOADER
 from prunekit.local_code.factories import is_factory, load_factory, split_name
+from prunekit.models.hugging_face import Pooled
+from prunekit.models.hugging_face_files import CONFIG, folder_of
 from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.models.torchvision_models import INITIALISED, PREFIX
+from prunekit.models.wrappers import unwrapped
 from sample_models import SAMPLES, architectures, in_folder
 
 OWN_NAME = "architecture.py"
-TAKEN = {LOADER.removesuffix(".py"), "torch", "torchvision", "timm", "numpy", "safetensors", "onnxruntime"}
+TAKEN = {LOADER.removesuffix(".py"), "torch", "torchvision", "timm", "transformers", "numpy", "safetensors", "onnxruntime"}
 """Modules that a file beside ``load.py`` would hide."""
 
 
@@ -48,7 +55,7 @@ def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
     Parameters
     ----------
     architecture : str
-        A sample, ``torchvision/NAME``, or ``path/to/file.py:factory``.
+        A sample, ``torchvision/NAME``, ``hf:FOLDER_OR_ID``, or ``path/to/file.py:factory``.
     model : nn.Module
         The run's model, of that architecture.
     classes : int
@@ -67,9 +74,10 @@ def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
         path, name = split_name(architecture, ModelError)
         built = not isinstance(load_factory(architecture, ModelError), nn.Module)
         return _beside(path.name if _free(path) else OWN_NAME, name, built, path.read_bytes())
+    if architecture.startswith(HUGGING_FACE):
+        return _transformers(architecture, model)
     raise ModelError(
         f"nobody knows how to build {architecture!r} without prunekit: export a run of a sample, of torchvision or of your own"
-        + (", or this one with --hugging-face DIR" if architecture.startswith(HUGGING_FACE) else "")
     )
 
 
@@ -80,6 +88,41 @@ def _torchvision(name: str, model: nn.Module, classes: int) -> Source:
     options |= {switch: bool(getattr(model, switch)) for switch in ("aux_logits", "transform_input") if hasattr(model, switch)}
     told = ", ".join(f"{key}={value!r}" for key, value in options.items())
     return Source(("import torchvision", "", f'return torchvision.models.get_model("{name}", {told})'), "torchvision")
+
+
+TRANSFORMERS = Template('''\
+"""A model of transformers by its configuration, without values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, $kind
+
+CONFIG: dict[str, Any] = $config
+$head
+
+def model() -> nn.Module:
+    """Return the dense model: weights and widths of the pruned one are put into it."""
+    config = AutoConfig.for_model(**CONFIG)
+    config.use_cache = False
+    base = $kind(config)
+    return $made
+''')
+
+
+def _transformers(name: str, model: nn.Module) -> Source:
+    """Return the file that builds a class of transformers by the configuration of its folder, with the pooled head behind an encoder."""
+    whole = unwrapped(model)
+    base: nn.Module = whole.encoder if isinstance(whole, Pooled) else whole  # type: ignore[assignment]
+    config = json.loads((folder_of(name) / CONFIG).read_text(encoding="utf-8"))
+    head, made = "", "base"
+    if isinstance(whole, Pooled):
+        head, made = f"\n\n{inspect.getsource(Pooled)}", f"Pooled(base, {whole.head.out_features})"
+    values = {"kind": type(base).__name__, "config": pformat(config, width=120, sort_dicts=True), "head": head, "made": made}
+    return replace(_beside(OWN_NAME, "model", True, TRANSFORMERS.substitute(values).encode()), package="transformers")
 
 
 def _beside(code: str, name: str, built: bool, text: bytes) -> Source:

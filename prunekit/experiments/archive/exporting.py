@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from prunekit.errors import LatencyError
+from prunekit.errors import LatencyError, ModelError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.experiments.archive.assembling import Assembled, assemble, complete, draft, pack
 from prunekit.experiments.archive.gathering import gather
@@ -18,9 +18,12 @@ from prunekit.experiments.archive.manifest import EXPORTED, INT8, LOADER, ONNX, 
 from prunekit.experiments.archive.proving import NAMES, prove
 from prunekit.experiments.archive.reader import unpack
 from prunekit.experiments.home import store as usual_store
-from prunekit.experiments.load_run import open_run
+from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.store import RunStore
 from prunekit.latency.worker import run_child
+from prunekit.models.hugging_face import HEAD, Pooled
+from prunekit.models.hugging_face_export import told_by
+from prunekit.models.wrappers import unwrapped
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.stored_batch import write
 
@@ -126,7 +129,7 @@ class _Export:
         made = assemble(self.private / "made", opened, gather(opened), store)
         forms = {} if opened.model is None else self._forms(made)
         failed = {file: _failed(file, form["error"]) for file, form in forms.items() if form["error"]}
-        notes = [note for note in (opened.note, *made.gathered.notes) if note]
+        notes = [note for note in (opened.note, *made.gathered.notes, _where(opened, made)) if note]
         notes += [f"{EXPORTED} takes one sample at a time: the model's code fixes the batch."] if _alone(forms, failed) else []
         checks = self._checked(made, forms, failed, notes)
         bad = [check for check in checks if not check.agrees and check.name not in {check.name for check in failed.values()}]
@@ -160,6 +163,23 @@ class _Export:
                 how: dict[str, Any] = {"batch": batch, "code": code, "progress": self.progress.silent}
                 found.append(failed.get(file) or prove(Path(unpacked), file, made.gathered, self.private, **how))
         return found
+
+
+def _where(opened: Opened, made: Assembled) -> str:
+    """Say of a model of transformers which of its forms opens where, and whether a folder of transformers can hold it."""
+    if opened.model is None or made.source is None or made.source.package != "transformers":
+        return ""
+    inner: Any = unwrapped(opened.model)
+    inner = inner.encoder if isinstance(inner, Pooled) else inner
+    opens = f"{LOADER} needs torch, safetensors and transformers; {ONNX} needs ONNX Runtime alone, and {EXPORTED} torch alone"
+    try:
+        told_by(inner)
+    except ModelError as error:
+        why = str(error).partition(". Prune structured")[0]
+        return f"{opens}. No folder of transformers can hold this model, whose layers differ ({why}): it travels by {LOADER}."
+    head = f" (its head goes into {HEAD}, which transformers does not read)" if inner is not unwrapped(opened.model) else ""
+    folder = f"prunekit export {opened.run.id[:12]} --hugging-face DIR"
+    return f"{opens}. `{folder}` writes a folder that transformers.{type(inner).__name__}.from_pretrained opens without prunekit{head}."
 
 
 def _failed(file: str, error: str) -> FormatCheck:

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from prunekit.errors import RuntimeFault
 from prunekit.experiments.archive.exporting import FORM, FORMS, note_of
@@ -78,8 +77,8 @@ def _save(model: nn.Module, shape: tuple[int, ...], batch: int, path: Path) -> N
     """Trace with samples of zeros, compare on others, and save; paths of this machine are left out."""
     inputs = zeros_like(samples_like(shape, batch, torch.Generator().manual_seed(0)))
     with torch.no_grad():
-        # an exporter knows lists, tuples and dicts; what stands in another container comes as one tuple
-        known = all(isinstance(leaf, (Tensor, int, float, str, bool, type(None))) for leaf in tree_leaves(run(model, inputs)))
+        # whoever opens the file knows lists, tuples and dicts; what stands in another container comes as one tuple
+        known = _everybodys(run(model, inputs))
         if known:
             axes = _axes(model, inputs) if batch > 1 else None
             program = torch.export.export(model, inputs.args, inputs.kwargs, dynamic_shapes=axes)
@@ -90,6 +89,13 @@ def _save(model: nn.Module, shape: tuple[int, ...], batch: int, path: Path) -> N
     for node in program.graph_module.graph.nodes:
         node.meta.pop("stack_trace", None)
     torch.export.save(program, path)
+
+
+def _everybodys(out: Any) -> bool:
+    """Whether an output stands in containers of Python's own: others may be known to torch here, and not where the file is opened."""
+    if type(out) in (list, tuple, dict):
+        return all(map(_everybodys, out.values() if isinstance(out, dict) else out))
+    return isinstance(out, (Tensor, int, float, str, bool, type(None)))
 
 
 def _axes(model: nn.Module, inputs: Batch) -> Any:

@@ -23,7 +23,7 @@ from prunekit.models.running import classes_of, file_outputs, own_task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
 from prunekit.tasks.classification import Classification
-from prunekit.tasks.input_form import InputForm, form_of_data, samples_like
+from prunekit.tasks.input_form import InputForm, form_of_data, made_of, samples_like
 from prunekit.tasks.resolver import resolve
 
 COMPARED, COMPARED_LARGE, LARGE = 256, 32, 96 * 96
@@ -113,7 +113,7 @@ def gather(opened: Opened) -> Gathered:
     data, notes = _data(opened, known)
     if data is not None and opened.shape is not None and tuple(form_of_data(data)) != tuple(opened.shape):
         # nobody measured it on these: a run without data is of the size that it was made for
-        notes = (f"The forms were compared on noise: {data.id.name} has samples of another shape than the run.",)
+        notes = (f"The forms were compared on {made_of(opened.shape)}: {data.id.name} has samples of another shape than the run.",)
         data = None
     pixels = _pixels(opened, known, data)
     inputs, what = _inputs(pixels.shape, data)
@@ -159,7 +159,9 @@ def _data(opened: Opened, known: ModelInfo) -> tuple[Any, tuple[str, ...]]:
     try:
         return load_data(data_id, model=opened.model), ()
     except (PrunekitError, OSError) as error:
-        return None, (f"The forms were compared on noise: the data {data_id.name} cannot be loaded ({error}).",)
+        return None, (
+            f"The forms were compared on {made_of(known.input_shape or ())}: the data {data_id.name} cannot be loaded ({error}).",
+        )
 
 
 def _pixels(opened: Opened, known: ModelInfo, data: Any) -> Pixels:
@@ -192,4 +194,4 @@ def _inputs(shape: tuple[int, ...], data: Any) -> tuple[Batch, str]:
         split = data.test.subset(n)
         whole = Batch.concat([replace(batch, targets=None) for batch in batches_of(split, BATCH)])
         return whole, f"{len(split)} test {resolve(None, data).units_of_data} of {data.id.name}"
-    return samples_like(shape, n, torch.Generator().manual_seed(0)), f"{n} samples of noise"
+    return samples_like(shape, n, torch.Generator().manual_seed(0)), f"{n} samples of {made_of(shape)}"

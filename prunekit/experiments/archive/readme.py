@@ -20,7 +20,7 @@ from prunekit.local_code.factories import is_factory
 from prunekit.models.cost import share_of_all
 from prunekit.models.outputs import SCORES, input_names
 from prunekit.tasks.classification import ACCURACY
-from prunekit.tasks.input_form import form_words
+from prunekit.tasks.input_form import InputForm, form_words, made_of
 from prunekit.tasks.metrics import PERCENT
 from prunekit.tasks.phases import PASS, Group
 from prunekit.tasks.wording import written
@@ -44,7 +44,7 @@ COUNTED = {
     "effective_macs": "MACs with a weight that is not zero",
 }
 SIZES = {**FORMS, "gzip": f"{FORMS['gzip']} ({BY})"}
-PACKAGES = ("torch", "torchvision", "safetensors", "onnxruntime", "numpy")
+PACKAGES = ("torch", "torchvision", "transformers", "safetensors", "onnxruntime", "numpy")
 
 
 def readme(
@@ -182,7 +182,7 @@ def _same(gathered: Gathered) -> str:
 
 def _again(told: Mapping[str, Any], samples: Samples, loads: bool) -> Iterator[str]:
     """Say how a stranger knows the model, and measures its quality again."""
-    what = f"test samples of {_line(samples.data)}" if samples.data else "samples of noise"
+    what = f"test samples of {_line(samples.data)}" if samples.data else f"samples of {made_of(InputForm.of(samples.inputs))}"
     refused = f"`{LOADER}` refuses a network" if loads else "It is another network"
     yield (
         f"`{SAMPLES}` holds {len(samples.inputs)} {what} (`inputs`) and what this network gives for them ({_held(samples)}). {refused} "

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import nn
 
 from prunekit.errors import LatencyError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.latency.diagnosis.request import ask, check_settings
 from prunekit.latency.ratio import Ratio, ratio
+from prunekit.models.cost import layer_macs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +23,63 @@ SIZES = ((256, 256), (1024, 1024), (4096, 1024), (4096, 4096))  # outputs, input
 BATCHES = (1, 8, 64)
 BUDGET_S = 60.0
 VERSION = 1
+TORCH, ONNX = "torch", "onnxruntime"
+"""What a sparse layer is compared with: torch's dense layer, or that of ONNX Runtime."""
+MINE = (0.02, 0.05, 0.1, 0.2)
+"""Densities at which the layers of one model are measured: 90 and 95 % of zeros among them."""
+MOST_SIZES, MOST_ROWS = 6, 8
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which layers are measured, how, and beside what: those of a model.
+
+    Attributes
+    ----------
+    sizes : tuple of (int, int)
+        Outputs and inputs of the layers.
+    rows : tuple of int
+        Rows that they are given at a time: samples, times tokens where they read every token.
+    densities : tuple of float
+        Shares of weights left.
+    against : str
+        ``torch`` or ``onnxruntime``.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    rows: tuple[int, ...]
+    densities: tuple[float, ...] = MINE
+    against: str = ONNX
+
+
+def grid_of(
+    model: nn.Module, input_shape: tuple[int, ...], batches: Sequence[int], lengths: Sequence[int] = (), own: int = 0
+) -> Grid | None:
+    """Return the linear layers of a model with the rows that they are given; None where it has none.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Only looked at.
+    input_shape : tuple of int
+        Of one sample.
+    batches : sequence of int
+        Samples at a time.
+    lengths, own : sequence of int, int
+        Tokens of each text, and how many ``input_shape`` has; empty and 0 where samples are no texts.
+    """
+    macs = layer_macs(model, input_shape)
+    linear = {name: module for name, module in model.named_modules() if type(module) is nn.Linear and macs.get(name)}
+    sizes = sorted({(each.out_features, each.in_features) for each in linear.values()}, key=lambda size: -size[0] * size[1])[:MOST_SIZES]
+    each = {max(1, macs[name] // module.weight.numel()) for name, module in linear.items() if module.weight.shape in sizes}
+    rows = {
+        batch * (max(1, row * length // own) if own and row > 1 else row)
+        for batch in batches
+        for row in each
+        for length in lengths or (own,)
+    }
+    rows |= set(batches)  # one token at a time, and heads
+    return Grid(tuple(sizes), tuple(sorted(rows)[:MOST_ROWS])) if sizes else None
 
 
 @dataclass(frozen=True)
@@ -62,12 +121,15 @@ class BreakEven:
         Version of torch and the instructions that it used.
     rounds : int
         The fewest rounds in which any of them had their turns.
+    against : str
+        What the sparse layers are compared with: ``torch`` or ``onnxruntime``.
     """
 
     cells: tuple[Cell, ...] = field(repr=False)
     threads: int
     machine: str
     rounds: int
+    against: str = TORCH
 
     def __post_init__(self) -> None:
         """Refuse an empty table."""
@@ -134,6 +196,7 @@ class BreakEven:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         plain = {"threads": self.threads, "machine": self.machine, "rounds": self.rounds}
+        plain |= {} if self.against == TORCH else {"against": self.against}
         return {"version": VERSION, **plain, "cells": [asdict(cell) for cell in self.cells]}
 
     @classmethod
@@ -149,7 +212,7 @@ class BreakEven:
             if values["version"] != VERSION:
                 raise ValueError
             cells = tuple(_cell(cell) for cell in values["cells"])
-            return cls(cells, int(values["threads"]), str(values["machine"]), int(values["rounds"]))
+            return cls(cells, int(values["threads"]), str(values["machine"]), int(values["rounds"]), str(values.get("against", TORCH)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise LatencyError("this is no table of break-even that this version wrote: measure it again") from error
 
@@ -184,6 +247,7 @@ def break_even(
     densities: Sequence[float] = DENSITIES,
     sizes: Sequence[tuple[int, int]] = SIZES,
     batches: Sequence[int] = BATCHES,
+    against: str = TORCH,
     min_rounds: int = 5,
     seed: int = 0,
     progress: Progress | Tell = QUIET,
@@ -201,7 +265,9 @@ def break_even(
     sizes : sequence of (int, int)
         Outputs and inputs of the layers.
     batches : sequence of int
-        Samples at a time.
+        Samples at a time: rows of what the layers are given.
+    against : {"torch", "onnxruntime"}
+        Whose dense layer they are compared with.
     min_rounds : int
         Rounds at each size and batch in any case.
     seed : int
@@ -225,11 +291,11 @@ def break_even(
     _check_grid(densities, sizes, batches)
     request = {"what": "grid", "threads": threads, "budget_s": budget_s, "min_rounds": min_rounds, "seed": seed}
     levels = sorted({float(d) for d in densities})
-    grid = {"densities": levels, "sizes": [list(size) for size in sizes], "batches": list(batches)}
+    grid = {"densities": levels, "sizes": [list(size) for size in sizes], "batches": list(batches), "against": against}
     told = ask(request | grid, {}, progress)
     cells = [cell for group in told["groups"] for cell in _cells(group, levels)]
     rounds = min(len(group["seconds"][0]) for group in told["groups"])
-    return BreakEven(tuple(cells), threads, f"torch {told['torch']}, {told['capability']}", rounds)
+    return BreakEven(tuple(cells), threads, f"torch {told['torch']}, {told['capability']}", rounds, against)
 
 
 def _cells(group: Mapping[str, Any], densities: Sequence[float]) -> list[Cell]:
@@ -247,5 +313,5 @@ def _check_grid(densities: Sequence[float], sizes: Sequence[tuple[int, int]], ba
         raise LatencyError(f"densities must be above 0 and at most 1, one at least; got {list(densities)}")
     if not sizes or not all(len(s) == 2 and all(1 <= n <= 65536 for n in s) for s in sizes):
         raise LatencyError(f"sizes must be pairs of widths from 1 to 65536, one at least; got {list(sizes)}")
-    if not batches or not all(1 <= b <= 4096 for b in batches):
-        raise LatencyError(f"batches must be from 1 to 4096, one at least; got {list(batches)}")
+    if not batches or not all(1 <= b <= 65536 for b in batches):
+        raise LatencyError(f"batches must be from 1 to 65536, one at least; got {list(batches)}")

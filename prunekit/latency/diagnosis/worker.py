@@ -20,6 +20,7 @@ from prunekit.latency.worker_main import Say
 from prunekit.models.cost import count
 from prunekit.models.load import load_model
 from prunekit.runtimes.backends import RUNTIMES
+from prunekit.runtimes.onnx_session import load_onnxruntime
 from prunekit.runtimes.torch_sessions import SparseLinear
 
 
@@ -31,7 +32,8 @@ def time_grid(request: dict[str, Any], tell: Callable[[float, int], object]) -> 
     Parameters
     ----------
     request : dict
-        ``sizes`` (pairs of outputs and inputs), ``batches``, ``densities``, ``budget_s``, ``min_rounds``, ``seed``.
+        ``sizes`` (pairs of outputs and inputs), ``batches``, ``densities``, ``budget_s``, ``min_rounds``, ``seed``, ``threads`` and
+        ``against`` (whose dense layer it is: ``torch`` or ``onnxruntime``).
     tell : callable
         Called with the share of the work that is done and the rounds so far.
 
@@ -45,7 +47,7 @@ def time_grid(request: dict[str, Any], tell: Callable[[float, int], object]) -> 
     groups: list[dict[str, Any]] = []
     done = 0
     for place, (size, batch) in enumerate(corners):
-        runs = _runs(size, batch, request["densities"], noise)
+        runs = _runs(size, batch, request["densities"], noise, request["threads"] if request.get("against") == "onnxruntime" else 0)
 
         def here(share: float, rounds: int, place: int = place, done: int = done) -> None:
             tell((place + share) / len(corners), done + rounds)
@@ -58,13 +60,30 @@ def time_grid(request: dict[str, Any], tell: Callable[[float, int], object]) -> 
     return {"groups": groups, "capability": torch.backends.cpu.get_cpu_capability(), "torch": str(torch.__version__)}
 
 
-def _runs(size: tuple[int, ...], batch: int, densities: list[float], noise: torch.Generator) -> list[Run]:
-    """Return the dense layer's call, then that of a sparse one for each density."""
+def _runs(size: tuple[int, ...], batch: int, densities: list[float], noise: torch.Generator, onnx: int) -> list[Run]:
+    """Return the dense layer's call, in torch or with so many threads in ONNX Runtime, then that of a sparse one for each density."""
     dense = nn.Linear(size[1], size[0]).requires_grad_(False)
     dense.weight.copy_(torch.randn(*size, generator=noise))
     x = torch.randn(batch, size[1], generator=noise)
     order = torch.randperm(dense.weight.numel(), generator=noise)
-    return [lambda: dense(x), *(_sparse(dense, x, order, density) for density in densities)]
+    first = _in_onnx_runtime(dense, x, onnx) if onnx else lambda: dense(x)
+    return [first, *(_sparse(dense, x, order, density) for density in densities)]
+
+
+def _in_onnx_runtime(dense: nn.Linear, x: Tensor, threads: int) -> Run:
+    """Return the call of a dense layer in ONNX Runtime."""
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 (loaded only where it is used)
+
+    taken, given = (helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y"))
+    kept = [numpy_helper.from_array(dense.weight.numpy(), "w"), numpy_helper.from_array(dense.bias.numpy(), "b")]
+    graph = helper.make_graph([helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)], "dense", [taken], [given], kept)
+    onnxruntime = load_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    fed = {"x": x.numpy()}
+    return lambda: session.run(None, fed)
 
 
 def _sparse(dense: nn.Linear, x: Tensor, order: Tensor, density: float) -> Run:

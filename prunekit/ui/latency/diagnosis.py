@@ -14,8 +14,9 @@ from prunekit.errors import PruningError
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.experiments.latency_run import break_even_here, kept
-from prunekit.formatting import percent, plural
+from prunekit.formatting import percent, plural, times
 from prunekit.latency import diagnosis
+from prunekit.latency.diagnosis.breakeven import BreakEven, Grid, grid_of
 from prunekit.models.cost import count
 from prunekit.plots.breakeven import break_even_caption, break_even_lines, break_even_map
 from prunekit.plots.latency import time_by_layer, time_caption
@@ -66,7 +67,7 @@ def why(now: Settings, loaded: Loaded, data: Data | None) -> None:
             _answer(found)
         elif job is None or not job.active:
             st.caption(f"It takes about {now.budget} s, with batch {batch} and {plural(threads, 'thread')}, in {RUNTIMES[where].title}.")
-    _break_even(threads)
+    _break_even(now, loaded, threads)
 
 
 def _key(now: Settings, loaded: Loaded) -> str:
@@ -123,16 +124,26 @@ def _answer(found: diagnosis.Diagnosis) -> None:
         show.chart(time_by_layer(frame, marked=marked, dark=show.dark()), "time_by_layer", time_caption(frame))
 
 
-def _break_even(threads: int) -> None:
-    """Show where sparse kernels pay, measured once and kept."""
+def _break_even(now: Settings, loaded: Loaded, threads: int) -> None:
+    """Show where sparse kernels pay, for usual layers or those of the model in use, measured once and kept."""
     show.section("From which sparsity on does a sparse kernel pay, here?")
-    key, table = measuring.key_of("break-even", threads), kept(threads)
+    own = setup.own_length(loaded)
+    mine = grid_of(loaded.model, loaded.input_shape, now.batch, now.length, own)
+    whose = {"usual": "Usual layers, beside torch", "mine": "The layers of this model, beside ONNX Runtime"}
+    chosen = "usual"
+    if mine is not None:
+        chosen = st.segmented_control("Layers", list(whose), required=True, default="mine" if own else "usual",
+                                      format_func=whose.__getitem__, key="break_even_whose")  # fmt: skip
+    grid = mine if chosen == "mine" else None
+    key, table = measuring.key_of("break-even", threads, grid), kept(threads, grid)
     job = board().get(key)
     if table is not None:
         crossings = table.crossings()
-        show.chart(break_even_lines(crossings, dark=show.dark()), "break_even_lines", break_even_caption(crossings))
+        said = break_even_caption(crossings) + (f" {_at_once(table)}" if grid is not None else "")
+        show.chart(break_even_lines(crossings, dark=show.dark()), "break_even_lines", said)
         with st.expander("Every measured point", icon=":material/grid_on:"):
-            words = f"Sparse linear layers against dense ones ({table.machine}, {plural(table.threads, 'thread')})."
+            beside = "dense ones" if table.against == "torch" else "dense ones in ONNX Runtime"
+            words = f"Sparse linear layers against {beside} ({table.machine}, {plural(table.threads, 'thread')})."
             words += " In brackets: no certain difference."
             show.chart(break_even_map(table.to_frame(), dark=show.dark()), "break_even_map", words)
     else:
@@ -140,15 +151,27 @@ def _break_even(threads: int) -> None:
     st.button(
         "Measure the break-even again" if table is not None else "Measure the break-even", key="break_even_start",
         icon=":material/grid_on:",
-        disabled=job is not None and job.active, on_click=_start_break_even, args=(key, threads),
+        disabled=job is not None and job.active, on_click=_start_break_even, args=(key, threads, grid),
     )  # fmt: skip
     measuring.panel(key)
 
 
-def _start_break_even(key: str, threads: int) -> None:
+def _at_once(table: BreakEven) -> str:
+    """Say how fast a model's own layers run sparse at 90 and 95 % of zeros, beside dense ones."""
+    frame = table.to_frame()
+    said = []
+    for zeros in (0.9, 0.95):
+        speeds = 1 / frame.loc[(frame["density"] - (1 - zeros)).abs() < 1e-9, "ratio"]
+        if len(speeds):
+            said.append(f"at {percent(zeros, 0)} zeros {times(float(speeds.min()))} to {times(float(speeds.max()))} as fast")
+    rows = ", ".join(f"{n:,}" for n in sorted(frame["batch"].unique()))
+    return f"Beside ONNX Runtime they are {', '.join(said)}, given {rows} rows at a time (samples times tokens)."
+
+
+def _start_break_even(key: str, threads: int, grid: Grid | None) -> None:
     """Measure the break-even, again if it is known; a button's callback."""
     board().drop(key)
     measuring.start(
         key, "Break-even of sparse kernels", alone=True,
-        work=lambda job: break_even_here(threads, again=True, progress=job.progress),
+        work=lambda job: break_even_here(threads, grid, again=True, progress=job.progress),
     )  # fmt: skip

@@ -110,9 +110,11 @@ def _tiles(rows: list[CandidateLatency], timed: list[CandidateLatency]) -> None:
         with column:
             first = "Fastest: " if row is fastest and row is not base else ""
             quartiles = f"{tables.ms(row.q1_ms)} to {tables.ms(row.q3_ms)} ms"
-            note = f"Quartiles {quartiles}; {row.throughput or 0:,.0f} {row.units} a second."
+            figures = (f"{row.throughput or 0:,.0f} {row.units}/s", f"{tables.ms(row.median_ms)} ms")
+            number, other = figures if row.length else figures[::-1]
+            note = f"{other}; quartiles {quartiles}, for {row.group.where}."
             title = f"{first}{row.title}" if first else row.title[:1].upper() + row.title[1:]
-            show.tile(title, f"{tables.ms(row.median_ms)} ms", "measured", _beside(row, base), note)
+            show.tile(title, number, "measured", _beside(row, base), note)
 
 
 def _beside(row: CandidateLatency, base: CandidateLatency) -> str:

@@ -13,6 +13,7 @@ from prunekit.experiments.recovery_run import TITLES, Stage
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.formatting import size, times
 from prunekit.tasks.base import Task
+from prunekit.tasks.text_inputs import TextInputs
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
 
@@ -20,9 +21,9 @@ from prunekit.ui.shared import measuring
 def offer(stages: list[Stage], request: AccuracyRequest, task: Task) -> None:
     """Offer to quantise what was recovered, and show every stage in one table."""
     units = task.units_of_data
-    show.section(
-        "And in int8?", f"Quantised for ONNX Runtime, calibrated on training {units}; {task.headline.phrase} measured in that runtime."
-    )
+    text = isinstance(task, TextInputs)
+    how = "its linear layers, their inputs as they come" if text else f"calibrated on training {units}"
+    show.section("And in int8?", f"Quantised for ONNX Runtime, {how}; {task.headline.phrase} measured in that runtime.")
     key = key_of("quantise", request.to_dict())
     job, found = board().get(key), measuring.finished(key)
     st.button(

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.errors import LatencyError
-from prunekit.latency.diagnosis.breakeven import BreakEven, Cell, break_even
+from prunekit.latency.diagnosis.breakeven import BreakEven, Cell, break_even, grid_of
 from prunekit.latency.ratio import Ratio
+from prunekit.models.info import info
+from prunekit.models.load import load_model
 
 DENSITIES = (0.01, 0.03, 0.1, 0.3, 0.5)
 
@@ -123,3 +125,18 @@ def test_a_real_table_holds_every_point_and_progress_rises():
 def test_a_grid_that_makes_no_sense_is_refused(change, says):
     with pytest.raises(LatencyError, match=says):
         break_even(**change)
+
+
+def test_the_layers_of_a_model_are_given_samples_times_tokens():
+    gpt = load_model("shakespeare_gpt")
+    grid = grid_of(gpt, info(gpt).input_shape, (1, 8), (32, 128), own=128)
+    assert grid.sizes == ((128, 512), (512, 128), (128, 128), (65, 128)) and grid.rows == (1, 8, 32, 128, 256, 1024)
+    digits = load_model("digits_mlp")
+    assert grid_of(digits, (1, 8, 8), (1, 8)).rows == (1, 8)
+
+
+def test_a_table_says_beside_what_it_was_measured():
+    plain = table(lambda *_: 0.1).to_dict()
+    assert BreakEven.from_dict(plain).against == "torch" and "against" not in plain
+    told = BreakEven.from_dict({**plain, "against": "onnxruntime"})
+    assert told.against == "onnxruntime" and BreakEven.from_dict(told.to_dict()) == told
