@@ -1,6 +1,6 @@
 """Layers: where do the weights live, and what do they look like?"""
 
-from prunekit.ui.components import block_table, left_out, show
+from prunekit.ui.components import block_table, head_strips, left_out, show
 from prunekit.ui.layers import PAGE, coupled_groups, table
 from prunekit.ui.state.current_model import model_in_use
 
@@ -12,6 +12,8 @@ with show.plain_errors():
         left_out.of_layers(loaded)
     with show.slot():
         table.distributions(now, loaded, selected)
+    with show.slot():
+        head_strips.of_layers(loaded)
     with show.slot():
         coupled_groups.section(loaded)
     block_table.section(loaded)

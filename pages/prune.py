@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from prunekit.ui.components import block_table, layer_table, save_button, setting_controls, show
+from prunekit.ui.components import block_table, head_strips, layer_table, save_button, setting_controls, show
 from prunekit.ui.prune import PAGE, costs, downloads, kept_units, one_sample, pictures, weight_map
 from prunekit.ui.shared import cuts, data_cache, measuring, scores
 from prunekit.ui.state import target_scaling
@@ -51,6 +51,8 @@ with show.slot(), show.plain_errors(stop=False):
 if view is not None:
     pictures.pictures(now, loaded, view)
     weight_map.section(now, loaded, view)
+    with show.slot():
+        head_strips.of_cut(loaded, view)
     with show.slot():
         kept_units.section(loaded, view)
 with show.slot():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,7 +85,7 @@ def _windows(text: str, coding: Coding) -> WindowSplit:
     return WindowSplit(torch.from_numpy(rows[:, :-1]), torch.from_numpy(following), np.ones(n, np.int64), np.arange(n), coding)
 
 
-def closes(model: nn.Module, split: WindowSplit) -> np.ndarray:
+def closes(model: nn.Module, split: Any) -> Any:
     """Return for each name whether the likeliest character is a colon behind it, and at none of its letters before."""
     colon = int(split.coding.ids(":", "a colon")[0])
     with torch.inference_mode():
@@ -111,7 +112,7 @@ def answer(least: int, repair: str, *, progress: Progress = QUIET) -> Answer:
     best = sizes[max(held, default=0)]
     share, tested = 1 - best.params / params, [float(closes(net, data.test).mean()) for net in (dense, best.model)]
     closed, asked = quotes(dense)
-    numbers = {"share": share, "params": params, "left": best.params, "names": len(data.validation), "dense": frame.closed[0]}
+    numbers = {"share": share, "params": params, "left": best.params, "names": len(sizes[0].closed), "dense": frame.closed[0]}
     numbers |= {
         "at": frame.closed[max(held, default=0)],
         "test_dense": tested[0],
@@ -151,7 +152,7 @@ def _practised(dense: nn.Module, params: int, data: Data) -> Iterator[Size]:
         yield now
 
 
-def practised(model: nn.Module, split: WindowSplit, seed: int) -> nn.Module:
+def practised(model: nn.Module, split: Any, seed: int) -> nn.Module:
     """Return a copy that was trained on names for a moment."""
     with torch.inference_mode(False):
         small, source = copied(model).train().requires_grad_(True), torch.Generator().manual_seed(seed)
@@ -162,7 +163,7 @@ def practised(model: nn.Module, split: WindowSplit, seed: int) -> nn.Module:
             scores = small(split.ids[chosen]).flatten(0, 1)
             loss = functional.cross_entropy(scores, split.following[chosen].flatten(), ignore_index=IGNORED)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     return small.eval().requires_grad_(False)
 

@@ -46,13 +46,13 @@ def switched_off(model: nn.Module, off: Sequence[int]) -> nn.Module:
         for place in off:
             whole = place >= LAYERS * HEADS
             row, head = (place - LAYERS * HEADS, 0) if whole else divmod(place, HEADS)
-            out, down = (small.get_submodule(f"blocks.{row}.{name}") for name in ("attention.out", "down"))
-            width = out.weight.shape[1] // HEADS
+            out = small.get_parameter(f"blocks.{row}.attention.out.weight")
+            width = out.shape[1] // HEADS
             if whole:
-                for parameter in (out.weight, out.bias, down.weight, down.bias):
-                    parameter.zero_()
+                for name in ("attention.out.weight", "attention.out.bias", "down.weight", "down.bias"):
+                    small.get_parameter(f"blocks.{row}.{name}").zero_()
             else:
-                out.weight[:, head * width : (head + 1) * width] = 0
+                out[:, head * width : (head + 1) * width] = 0
     return small
 
 

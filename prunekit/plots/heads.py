@@ -85,7 +85,7 @@ def head_strip_caption(frame: pd.DataFrame, what: str = "score") -> str:
     if "score" in frame and frame["score"].notna().any():
         said += f" The stronger the colour, the larger the {what} beside the other heads of its layer."
     if "group" in frame and frame.groupby(["layer", "group"], sort=False).size().max() > 1:
-        said += " Heads in one frame share their keys and values: they stay or go together."
+        said += " Heads in one frame share their keys and values."
     return said
 
 

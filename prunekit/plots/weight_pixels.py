@@ -56,13 +56,15 @@ def blocks(kept: Bools, most: int = COARSE) -> Blocks:
     return Blocks(1 - sums / (np.outer(rows, columns) * kernel), high, wide, kept.shape)
 
 
-def share_map(found: Blocks, *, dark: bool = False) -> go.Figure:
+def share_map(found: Blocks, *, sides: tuple[str, str] = ("output", "input"), dark: bool = False) -> go.Figure:
     """Draw where a mask removes much and where little.
 
     Parameters
     ----------
     found : Blocks
         From :func:`blocks`.
+    sides : tuple of str
+        What lies along the two axes.
     dark : bool
         For a dark page.
 
@@ -70,7 +72,7 @@ def share_map(found: Blocks, *, dark: bool = False) -> go.Figure:
     -------
     plotly.graph_objects.Figure
     """
-    down, across = _axis("output", found.shape[0], found.outputs), _axis("input", found.shape[1], found.inputs)
+    down, across = _axis(sides[0], found.shape[0], found.outputs), _axis(sides[1], found.shape[1], found.inputs)
     trace = light_figure.heatmap(
         z=found.removed.astype(np.float32),
         y=down.labels,
@@ -157,6 +159,7 @@ def weight_pixels(
     block: int = 0,
     values: bool = True,
     reach: float | None = None,
+    sides: tuple[str, str] = ("output", "input"),
     dark: bool = False,
 ) -> go.Figure:
     """Draw the weights of a layer, one cell each; the kernels of a convolution as tiles.
@@ -173,6 +176,8 @@ def weight_pixels(
         Colour what stays by its value; otherwise all in one teal.
     reach : float, optional
         The magnitude at which colours saturate; the largest one in view by default.
+    sides : tuple of str
+        What lies along the two axes of the weight.
     dark : bool
         For a dark page.
 
@@ -185,7 +190,7 @@ def weight_pixels(
     outputs, inputs = outputs or range(weight.shape[0]), inputs or range(weight.shape[1])
     part = (slice(outputs.start, outputs.stop), slice(inputs.start, inputs.stop))
     shown, stays = planes(weight[part]), planes(kept[part])
-    down, across, order = _lay_out(shown.shape, outputs, inputs, block)
+    down, across, order = _lay_out(shown.shape, (outputs, inputs), block, sides)
     size = (len(down.labels), len(across.labels))
     z, mask = shown.transpose(order).reshape(size), stays.transpose(order).reshape(size)
     most = float(np.abs(z).max(initial=0)) or 1.0
@@ -200,15 +205,15 @@ def weight_pixels(
     return picture(traces, down, across, dark=dark, square=square, line=4 if block else 0)
 
 
-def _lay_out(shape: tuple[int, ...], outputs: range, inputs: range, block: int) -> tuple[Axis, Axis, tuple[int, ...]]:
+def _lay_out(shape: tuple[int, ...], which: tuple[range, range], block: int, sides: tuple[str, str]) -> tuple[Axis, Axis, tuple[int, ...]]:
     """Return the axis down, the axis across, and the order in which the four axes of the weight lie on them."""
-    rows, columns = shape[2:]
+    (rows, columns), (outputs, inputs), (out, into) = shape[2:], which, sides
     if block:
-        return channels("output", outputs, positions(rows, columns)), channels("input", inputs, every=block), (0, 2, 3, 1)
+        return channels(out, outputs, positions(rows, columns)), channels(into, inputs, every=block), (0, 2, 3, 1)
     down, across = positions(rows, 1), positions(1, columns)
     if len(outputs) * rows > 1.3 * len(inputs) * columns:  # lying down it fills the width of a page
-        return channels("input", inputs, down), channels("output", outputs, across), (1, 2, 0, 3)
-    return channels("output", outputs, down), channels("input", inputs, across), (0, 2, 1, 3)
+        return channels(into, inputs, down), channels(out, outputs, across), (1, 2, 0, 3)
+    return channels(out, outputs, down), channels(into, inputs, across), (0, 2, 1, 3)
 
 
 def positions(rows: int, columns: int) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from prunekit.formatting import THIN, percent, plural, shape
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import show
-from prunekit.ui.prune.one_layer import Bools, Layer
+from prunekit.ui.prune.one_layer import OF_EMBEDDING, Bools, Layer
 from prunekit.ui.shared.cuts import View
 
 TALL = 150  # pixels: a longer list of indices scrolls
@@ -56,9 +56,10 @@ def panel(view: View, layer: Layer) -> None:
 
 
 def _channels(layer: Layer) -> None:
-    """List the kept outputs and inputs."""
-    for word, kept in (("output", outputs(layer.kept)), ("input", inputs(layer.kept))):
-        if word == "output" or not kept.all():
+    """List the kept outputs and inputs; of an embedding its dimensions, and its rows where some go."""
+    own = layer.sides[1 if layer.sides == OF_EMBEDDING else 0]
+    for word, kept in zip(layer.sides, (outputs(layer.kept), inputs(layer.kept)), strict=True):
+        if word == own or not kept.all():
             _listed(f"**{number(int(kept.sum()))} of {plural(kept.size, word)} stay**", kept)
     st.caption("Indices count from 0 in the dense layer; those of all layers stand below.")
 
@@ -79,13 +80,13 @@ def _weights(layer: Layer) -> None:
     """Say how many weights stay, in all and by output and input, and which outputs and inputs lost everything."""
     left, every = int(layer.kept.sum()), layer.kept.size
     st.markdown(f"**{number(left)} of {plural(every, 'weight')} stay** ({percent(left / every)})")
-    sides = {"output": _sums(layer.kept, 0), "input": _sums(layer.kept, 1)}
+    sides = {word: _sums(layer.kept, axis) for axis, word in enumerate(layer.sides)}
     st.markdown("\n".join(f"- Each {word} keeps {_span(sums, every // sums.size)}" for word, sums in sides.items()))
     for word, sums in sides.items():
         if not sums.all():
             _listed(f"**{number(int((sums == 0).sum()))} of {plural(sums.size, word)} lost all their weights**", sums == 0)
     if all(sums.all() for sums in sides.values()):
-        st.caption("No output and no input lost all its weights.")
+        st.caption(f"No {layer.sides[0]} and no {layer.sides[1]} lost all its weights.")
 
 
 def _span(sums: NDArray[np.int64], of: int) -> str:
@@ -144,7 +145,7 @@ def _start(layer: Layer, outs: range, ins: range) -> str:
         return gone
     where = [
         f"{word} {side.start}–{side.stop - 1} of {number(n)}"
-        for word, side, n in zip(("outputs", "inputs"), (outs, ins), layer.kept.shape, strict=False)
+        for word, side, n in zip(map("{}s".format, layer.sides), (outs, ins), layer.kept.shape, strict=False)
         if len(side) < n
     ]
     return f"{gone} In view: {', '.join(where)}; {percent(1 - part.mean())} of these weights go."
@@ -154,9 +155,11 @@ def _scatter(layer: Layer) -> str:
     """Say whether zeros lie scattered or take whole kernels and outputs."""
     lost = int((~outputs(layer.kept)).sum())
     end = (
-        f"{plural(lost, 'output')} lost everything: structured pruning could take {'it' if lost == 1 else 'them'} out."
-        if lost
-        else "The zeros lie scattered over all outputs, so the layer keeps its shape and its work."
+        f"{plural(lost, layer.sides[0])} lost everything: structured pruning could take {'it' if lost == 1 else 'them'} out."
+        if lost and layer.sides != OF_EMBEDDING
+        else f"The zeros lie scattered over all {layer.sides[0]}s, so the layer keeps its shape and its work."
+        if not lost
+        else f"{plural(lost, 'row')} lost everything: what they stand for is told by nothing any more."
     )
     if layer.pixels == 1:
         return end
@@ -195,6 +198,9 @@ def _filters(layer: Layer) -> str:
 def _shrunk(layer: Layer) -> str:
     """Say what lines of vermilion are."""
     gone = layer.kept.size - int(layer.kept.sum())
+    if layer.sides == OF_EMBEDDING:
+        lost = int((~inputs(layer.kept)).sum())
+        return f"Whole lines go, {percent(gone / layer.kept.size)} of the weights: {plural(lost, 'dimension')} of every row."
     own, fed = int((~outputs(layer.kept)).sum()), int((~inputs(layer.kept)).sum())
     parts = [f"{plural(own, 'output')} of its own"] * bool(own) + [
         f"{plural(fed, 'input')} that the layers before it no longer deliver"
@@ -207,5 +213,5 @@ def _density(layer: Layer) -> str:
     found = layer.blocks
     kernels = "weights" if layer.pixels == 1 else f"kernels of {layer.pixels} weights"
     low, high = float(found.removed.min()), float(found.removed.max())
-    size = f"{found.outputs} × {found.inputs} {kernels} (outputs × inputs)"
+    size = f"{found.outputs} × {found.inputs} {kernels} ({layer.sides[0]}s × {layer.sides[1]}s)"
     return f"Each cell is {size}: between {percent(low)} and {percent(high)} of them go."

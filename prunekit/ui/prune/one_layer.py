@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import nn
 
 from prunekit.config import fields
 from prunekit.formatting import percent, plural
@@ -94,6 +95,7 @@ Floats = NDArray[np.float32]
 
 FEW = 4  # inputs: up to so many, a convolution is shown as a gallery of its kernels
 GALLERY = 16_000  # pixels of one gallery
+SIDES, OF_EMBEDDING = ("output", "input"), ("row", "dimension")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,8 @@ class Layer:
         Whether the setting works on it.
     coupled : int
         How many other layers lose the same channels.
+    sides : tuple of str
+        What lies along the two axes of its weight; of an embedding its rows come first, and its outputs are the dimensions.
     """
 
     name: str
@@ -123,6 +127,7 @@ class Layer:
     channels: bool
     ticked: bool
     coupled: int = 0
+    sides: tuple[str, str] = SIDES
 
     @cached_property
     def kernels(self) -> tuple[int, ...]:
@@ -182,13 +187,14 @@ def layer_of(loaded: Loaded, view: View, name: str) -> Layer:
         The layer.
     """
     weight: Floats = weight_of(loaded.model, name).cpu().float().numpy()
+    sides = OF_EMBEDDING if isinstance(loaded.model.get_submodule(name), nn.Embedding) else SIDES
     ticked = bool(view.frame["ticked"].to_numpy()[view.frame["name"].tolist().index(name)])
     if isinstance(view.cut, Plan):
         members = {member for group in view.cut.groups if name in group.layers for member in group.layers}
-        return Layer(name, weight, _shrunk(view.cut, name, weight.shape), 0, True, ticked, max(len(members) - 1, 0))
+        return Layer(name, weight, _shrunk(view.cut, name, weight.shape), 0, True, ticked, max(len(members) - 1, 0), sides)
     kept = cuts.mask_of(view, name) if name in view.cut else np.ones(weight.shape, dtype=np.bool_)
     block = fields.pattern(view.spec.pattern)[1] if view.spec.mode == "nm" else 0
-    return Layer(name, weight, kept, block if ticked and block <= weight.shape[1] else 0, False, ticked)
+    return Layer(name, weight, kept, block if ticked and block <= weight.shape[1] else 0, False, ticked, sides=sides)
 
 
 def _shrunk(plan: Plan, name: str, size: tuple[int, ...]) -> Bools:

@@ -82,7 +82,10 @@ def _body(loaded: Loaded, view: View, name: str) -> None:
         )  # fmt: skip
         how = how if how in layer.ways else layer.ways[0]
         with st.container(horizontal=True):
-            part = [_part(name, how, word, side) for word, side in zip(("Outputs", "Inputs"), layer.parts(how), strict=True)]
+            part = [
+                _part(name, how, word, side)
+                for word, side in zip((f"{side.capitalize()}s" for side in layer.sides), layer.parts(how), strict=True)
+            ]
         fig = picture(layer, how, part[0], part[1], _reach(loaded.source, name))
         show.chart(fig, f"pixels_{name}_{how}_{part[0].start}_{part[1].start}", kept_weights.caption(layer, how, part[0], part[1]))
     with right:
@@ -122,7 +125,7 @@ def picture(layer: Layer, how: str, outputs: range, inputs: range, reach: float)
     """
     dark, part = show.dark(), slice(outputs.start, outputs.stop)
     if how == "density":
-        return share_map(layer.blocks, dark=dark)
+        return share_map(layer.blocks, sides=layer.sides, dark=dark)
     if how == "filters":
         return filter_tiles(norms(layer.weight[part]), kept_weights.outputs(layer.kept[part]), first=part.start, dark=dark)
     if how == "colours":
@@ -131,7 +134,8 @@ def picture(layer: Layer, how: str, outputs: range, inputs: range, reach: float)
     if layer.gallery:
         return kernel_tiles(planes(layer.weight[part]), planes(layer.kept[part]), values=values, reach=reach, first=part.start, dark=dark)
     return weight_pixels(
-        layer.weight, layer.kept, outputs=outputs, inputs=inputs, block=layer.block, values=values, reach=reach, dark=dark
+        layer.weight, layer.kept, outputs=outputs, inputs=inputs, block=layer.block, values=values, reach=reach, sides=layer.sides,
+        dark=dark,
     )  # fmt: skip
 
 

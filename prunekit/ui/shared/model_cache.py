@@ -137,6 +137,8 @@ class Loaded:
             return " × ".join(map(str, shape))
         n = shape.example.samples
         told = [(name, each.shape[1:] if each.ndim and len(each) == n else each.shape) for name, each in shape.example.named_tensors()]
+        if len(told) == 1 and told[0][0] == "input":  # by position, without a name of its own
+            return " × ".join(map(str, told[0][1]))
         return ", ".join(f"{name} {' × '.join(map(str, sides))}".rstrip() for name, sides in told)
 
     @property
