@@ -24,6 +24,7 @@ from prunekit.tasks.input_form import InputForm, answer
 SEED = 20_240_917
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 POOL = 262_139  # values, a prime number: in a larger model the noise is this long, and no two rows of a matrix begin at one place of it
+STRIDE = 100_003  # from the place of one tensor to that of the next
 LOOKED_AT = 2**16  # values: of a larger parameter nobody asks whether all are positive
 LEAST_CENTRE = 0.05
 
@@ -67,12 +68,13 @@ def randomise(model: nn.Module, seed: int = SEED, *, like_own: bool = False, cha
 
 def _draw(modules: tuple[nn.Module, nn.Module], name: str, noise: _Noise, *, like_own: bool) -> None:
     """Fill one tensor of the second module."""
-    old, new = (getattr(module, name).detach() for module in modules)
-    weight = isinstance(getattr(modules[1], name), nn.Parameter)
+    found = getattr(modules[1], name)
+    new, weight = found.detach(), isinstance(found, nn.Parameter)
     if isinstance(modules[1], NORMS):
         positive = name in ("weight", "running_var")
         noise.fill(new, 1.0 if positive else 0.0, 0.25 if positive else 0.3)
         return
+    old = getattr(modules[0], name).detach()
     if not weight and _looked_up(old):
         return
     matrix = new.dim() > 1 and new.shape[0] > 1
@@ -94,6 +96,7 @@ class _Noise:
 
     def __init__(self, seed: int, numbers: int) -> None:
         self.source = torch.Generator().manual_seed(seed)
+        self.place = int(torch.randint(POOL, (), generator=self.source))
         self.pool = torch.empty(POOL).uniform_(-(3**0.5), 3**0.5, generator=self.source) if numbers > POOL else None
 
     def fill(self, tensor: Tensor, centre: float, spread: float) -> None:
@@ -102,8 +105,8 @@ class _Noise:
         tensor = tensor.permute(0, 2, 3, 1) if last else tensor
         plain = tensor.is_cpu and tensor.is_contiguous() and tensor.dtype == torch.float32
         if plain and self.pool is not None:
-            flat, place = tensor.view(-1), int(torch.randint(POOL, (), generator=self.source))
-            for start in range(-place, flat.numel(), POOL):
+            flat, self.place = tensor.view(-1), (self.place + STRIDE) % POOL
+            for start in range(-self.place, flat.numel(), POOL):
                 piece = flat[max(start, 0) : start + POOL]
                 torch.mul(self.pool[max(-start, 0) :][: piece.numel()], spread, out=piece)
                 if centre:

@@ -192,18 +192,20 @@ def _carriers(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, groups: tu
 
 def reserved_atoms(graph: ChannelGraph, names: Iterable[str], scores: dict[int, float]) -> Ids:
     """Return the best atom of every layer and role (the last one by index among equals): it never goes, so that no layer is emptied."""
-    best = {atom for group in graph.groups if group.least > 1 for atom in _best(group.atoms, scores, group.least)}
+    values = np.full(1 + max((int(group.atoms.max()) for group in graph.groups), default=0), math.inf)
+    values[np.fromiter(scores, np.int64, len(scores))] = np.fromiter(scores.values(), np.float64, len(scores))
+    best = [_best(group.atoms, values, group.least) for group in graph.groups if group.least > 1]
     for name in names:
         positions, atoms, roles = graph.incidence[name]
         if not np.bincount(positions, minlength=graph.outputs[name].size).all():
             continue  # something of this layer stays in any case
-        for role in np.unique(roles).tolist():
-            mine = np.unique(atoms[roles == role])
-            best.update(_best(mine, scores, 1))
-    return np.array(sorted(best), dtype=np.int64)
+        if (roles == roles[0]).all():  # as in most layers
+            best.append(_best(np.unique(atoms), values, 1))
+            continue
+        best += [_best(np.unique(atoms[roles == role]), values, 1) for role in np.unique(roles)]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *best]))
 
 
-def _best(atoms: Ids, scores: dict[int, float], count: int) -> list[int]:
+def _best(atoms: Ids, values: Scores, count: int) -> Ids:
     """Return so many of the best of some atoms, the last ones by index among equals."""
-    values = np.array([scores.get(atom, math.inf) for atom in atoms.tolist()])
-    return list(atoms[np.argsort(values, kind="stable")[-count:]].tolist())
+    return atoms[np.argsort(values[atoms], kind="stable")[-count:]]
