@@ -199,7 +199,8 @@ SEED = Whole(0, (0, 2**53 - 1))
 IMAGES = Whole(0, (0, 10_000_000), 500)
 
 TUNED = {"epochs": None}
-ACTIVE = (TUNED, {"recalibrate": None})
+TRAINS = (TUNED, PREPARED)
+ACTIVE = (*TRAINS, {"recalibrate": None})
 NOWHERE: dict[str, Any] = {"flag": "", "address": ""}
 GRADUAL = {"schedule": ("iterative", "agp", "linear")}
 
@@ -220,23 +221,23 @@ class RecoveryFields:
     epochs: int = setting(
         0, Whole(0, (0, 200)), "Epochs of fine-tuning", "fine-tune over so many epochs, in all; a schedule shares them out"
     )
-    optimizer: str = setting("sgd", OPTIMIZER, "Optimizer", "SGD with Nesterov momentum, or Adam", when=TUNED)
+    optimizer: str = setting("sgd", OPTIMIZER, "Optimizer", "SGD with Nesterov momentum, or Adam", when=TRAINS)
     lr: float = setting(
         0.01, Number(least=0, screen=(0, 10), step=0.001), "Learning rate", "peak learning rate; the rate rewind has its own",
-        when={"epochs": None, "rate": ("cosine", "constant")},
+        when=tuple({**trains, "rate": ("cosine", "constant")} for trains in TRAINS),
     )  # fmt: skip
     rate: str = setting(
         "cosine", RATE, "Course of the rate",
         "how the learning rate falls: along a cosine, as over the last epochs of the model's own training (Renda, Frankle and Carbin 2020, "
-        "arXiv:2003.02389), or not at all", when=TUNED,
+        "arXiv:2003.02389), or not at all", when=TRAINS,
     )  # fmt: skip
     momentum: float = setting(
-        0.9, Number(least=0, below=1, screen=(0, 0.9999), step=0.05), "Momentum", "of SGD; Adam's first decay rate", when=TUNED
+        0.9, Number(least=0, below=1, screen=(0, 0.9999), step=0.05), "Momentum", "of SGD; Adam's first decay rate", when=TRAINS
     )
     weight_decay: float = setting(
-        5e-4, Number(least=0, screen=(0, 10), step=0.0001), "Weight decay", "L2 penalty on weights; biases and norms have none", when=TUNED
+        5e-4, Number(least=0, screen=(0, 10), step=0.0001), "Weight decay", "L2 penalty on weights; biases and norms have none", when=TRAINS
     )
-    batch_size: int = setting(128, Whole(2, (2, 65_536), 32), "Batch size", "samples a step", when=TUNED)
+    batch_size: int = setting(128, Whole(2, (2, 65_536), 32), "Batch size", "samples a step", when=TRAINS)
     augment: bool = setting(
         True, YesNo(), "Augmentation", "shift and mirror pictures as in the model's own training; models without a card have none",
         when=ACTIVE,
@@ -255,7 +256,7 @@ class RecoveryFields:
     )
     steps: int = setting(1, Whole(1, (2, 100)), "Steps", "cuts of a gradual schedule", when=GRADUAL)
     train_images: int = setting(
-        0, IMAGES, "Samples to train on", "fine-tune on a fixed stratified subset: quicker, and not as good", usual="all", when=TUNED
+        0, IMAGES, "Samples to train on", "fine-tune on a fixed stratified subset: quicker, and not as good", usual="all", when=TRAINS
     )
     seed: int = setting(
         0, SEED, "Seed of training", "seed of the order of samples and their augmentation", flag="recovery-seed", address="", when=ACTIVE,

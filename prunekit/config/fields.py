@@ -106,7 +106,8 @@ class Setting:
         """Whether it has an effect beside other values, given as a mapping or as attributes."""
         known = values if isinstance(values, Mapping) else vars(values)
         return not self.when or any(
-            all(known[name] in allowed if allowed else bool(known[name]) for name, allowed in condition.items()) for condition in self.when
+            all(known.get(name) in allowed if allowed else bool(known.get(name)) for name, allowed in condition.items())
+            for condition in self.when
         )
 
     @property

@@ -77,6 +77,9 @@ class _Inputs(Seeing):
             energy = _convolved(args[0], weight.shape, stride=args[3], padding=args[4], dilation=args[5], groups=args[8])
         elif PRODUCTS.get(operation) == position and is_transposed(value, weight):
             energy = self._of_rows(args[position - 1]).reshape(1, *weight.shape[1:])
+        elif PRODUCTS.get(operation) == position and (rows := rows_of(value, weight)) is not None:
+            energy = torch.zeros(weight.shape, dtype=torch.float64, device=weight.device)
+            energy[rows] = self._of_rows(args[position - 1])
         elif PRODUCTS.get(operation) == position and value.shape == weight.shape and value.stride() == weight.stride():
             energy = self._of_rows(args[position - 1]).reshape(-1, 1)  # a weight of [in, out]
         elif operation in LOOK_UPS and position == 0:
@@ -114,6 +117,14 @@ def is_transposed(value: Tensor, weight: Tensor) -> bool:
     """Return whether a matrix (or a batch of it) is a whole weight, transposed; that of a 1 x 1 convolution may be one too."""
     expected = weight.flatten(1).t()
     return value.shape[-2:] == expected.shape and value.stride()[-2:] == expected.stride()
+
+
+def rows_of(value: Tensor, weight: Tensor) -> slice | None:
+    """Return which rows of a weight a matrix (or a batch of it) is, transposed, such as those of keys of packed attention; else None."""
+    if weight.dim() != 2 or not weight.is_contiguous() or value.dim() < 2 or value.stride()[-2:] != (1, weight.shape[1]):
+        return None
+    start, across = divmod(int(value.storage_offset()) - int(weight.storage_offset()), weight.shape[1])
+    return slice(start, start + value.shape[-1]) if not across and value.shape[-2] == weight.shape[1] else None
 
 
 def _energy(x: Tensor) -> Tensor:
@@ -186,7 +197,8 @@ class InputProducts(Seeing):
         """Take in one operation that uses a weight."""
         weight, value = self.weights[name], args[position]
         straight = value.shape == weight.shape and value.stride() == weight.stride()
-        if PRODUCTS.get(operation) == position and (is_transposed(value, weight) or straight):
+        # of packed attention whose queries come of other inputs than its keys, all rows share the sum of both products
+        if PRODUCTS.get(operation) == position and (is_transposed(value, weight) or straight or rows_of(value, weight) is not None):
             self._add(name, self._product(args[position - 1]))
         elif operation is aten.convolution and position == 1 and value is weight and not args[6] and args[8] == 1 and weight.dim() == 4:
             columns = F.unfold(args[0].float(), weight.shape[2:], args[5], args[4], args[3])

@@ -27,10 +27,11 @@ NO_PRODUCT = re.compile("bias|pos|token|table|embed|scale|gamma|mask|anchor|grid
 def prunable_layers(model: nn.Module) -> tuple[str, ...]:
     """Return what holds weights that are multiplied with inputs, in order of definition.
 
-    Convolution (transposed too), linear and bilinear layers and embeddings by module name; the weights of recurrent layers by the name of
-    the parameter (``rnn.weight_ih_l0``). A class of someone else's that holds a weight of its own is listed by module name where it is
-    called ``weight``, else by the name of the parameter. A module that stands under two names, or whose weight is tied to an earlier
-    layer's, is listed once; an embedding that is tied to a linear layer under that layer's name.
+    Convolution (transposed too), linear and bilinear layers, embeddings, and attention that holds the weight of its queries, keys and
+    values itself (``nn.MultiheadAttention``) by module name; the weights of recurrent layers by the name of the parameter
+    (``rnn.weight_ih_l0``). A class of someone else's that holds a weight of its own is listed by module name where it is called
+    ``weight``, else by the name of the parameter. A module that stands under two names, or whose weight is tied to an earlier layer's, is
+    listed once; an embedding that is tied to a linear layer under that layer's name.
 
     Parameters
     ----------
@@ -42,15 +43,11 @@ def prunable_layers(model: nn.Module) -> tuple[str, ...]:
     tuple of str
         Dotted names.
     """
-    return _listed(model, packed=False)
-
-
-def _listed(model: nn.Module, *, packed: bool) -> tuple[str, ...]:
-    """Return the prunable layers, with attention modules that hold packed rows among them or without."""
     tied = {id(module.weight) for module in model.modules() if type(module) is nn.Linear and "weight" in module._parameters}
     names, seen = [], set[int]()
     for name, module in model.named_modules():
-        if packed and packed_weight(module) is not None:
+        if (packed := packed_weight(module)) is not None and id(packed) not in seen:
+            seen.add(id(packed))
             names.append(name)
         for own in _weights_in(module):
             weight = module._parameters[own]
@@ -68,7 +65,10 @@ def _weights_in(module: nn.Module) -> Iterator[str]:
         yield from (name for name in ("weight",) if name in module._parameters)
     elif isinstance(module, RECURRENT):
         yield from (name for name, weight in module._parameters.items() if weight is not None and name.startswith("weight"))
-    elif not type(module).__module__.startswith("torch.") and not isinstance(module, nn.MultiheadAttention):  # a scripted part is whole
+    elif isinstance(module, nn.MultiheadAttention):  # of keys of another width, or with added ones
+        own = () if packed_weight(module) is not None else module._parameters.items()
+        yield from (name for name, weight in own if weight is not None and name.endswith("proj_weight"))
+    elif not type(module).__module__.startswith("torch."):  # a scripted part is whole
         for name, weight in module._parameters.items():
             many = weight is not None and weight.is_floating_point() and sum(size > 1 for size in weight.shape) > 1
             if many and not NO_PRODUCT.search(name):
@@ -78,8 +78,7 @@ def _weights_in(module: nn.Module) -> Iterator[str]:
 def channel_layers(model: nn.Module) -> tuple[str, ...]:
     """Return the layers that lose outputs in structured pruning, in order of definition.
 
-    The prunable layers, and attention modules that hold the weight of their queries, keys and values themselves
-    (``nn.MultiheadAttention``).
+    Those are the prunable layers.
 
     Parameters
     ----------
@@ -91,7 +90,7 @@ def channel_layers(model: nn.Module) -> tuple[str, ...]:
     tuple of str
         Dotted module names.
     """
-    return _listed(model, packed=True)
+    return prunable_layers(model)
 
 
 def weight_name(model: nn.Module, layer: str) -> str:

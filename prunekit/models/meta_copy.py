@@ -159,7 +159,8 @@ def locating(model: nn.Module, at: Callable[[str], None]) -> Iterator[None]:
             at(name)
 
         def leave(_m: nn.Module, _a: Any, _o: Any) -> None:
-            stack.pop()
+            if stack:  # a hook of somebody else's may stop a module before it is entered
+                stack.pop()
             at(stack[-1] if stack else "")
 
         if isinstance(module, torch.jit.ScriptModule):

@@ -51,7 +51,7 @@ def _attributes(module: nn.Module) -> tuple[str, ...]:
     return next((names for kind, names in ATTRIBUTES if isinstance(module, kind)), ())
 
 
-def _beside(module: nn.Module) -> dict[str, int]:
+def _beside(module: nn.Module) -> dict[str, Any]:
     """Return the numbers that a module keeps beside its tensors, as those are."""
     found = (BESIDE.get(f"{kind.__module__}.{kind.__qualname__}") or BESIDE.get(kind.__name__) for kind in type(module).__mro__)
     told = next((known for known in found if known), {})
@@ -102,7 +102,7 @@ def widths_of(module: nn.Module) -> dict[str, Value]:
         told = {attribute: _plain(getattr(module, attribute)) for attribute in attributes}
         return {attribute: value for attribute, value in told.items() if value != 0}  # a recurrent layer without a projection
     values: dict[str, Value] = {name: list(tensor.shape) for name, tensor in own_tensors(module).items()}
-    values |= {attribute: int(getattr(module, attribute)) for attribute in _beside(module)}
+    values |= {attribute: int(getattr(module, attribute)) for attribute, value in _beside(module).items() if type(value) is int}
     known = adapter_of(module)
     if known is not None and hasattr(module, DENSE):
         values |= {attribute: int(getattr(module, attribute)) for attribute in (known.count, known.width, DENSE)}

@@ -135,7 +135,8 @@ def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
     own = {name: [layer for layer in known if layer.rpartition(".")[0] == name and name not in known] for name in spec.layers or ()}
     told = [layer for name, weights in own.items() for layer in weights or [name]]  # a recurrent layer's name stands for all its weights
     ticked = default_layers(model, spec.mode) if spec.layers is None else told
-    named = with_attention(known, ticked) | set(fixed) | layers_of(joint_shares(spec, known), ticked)
+    along = with_attention(known, ticked) if spec.mode == "structured" else set(ticked)
+    named = along | set(fixed) | layers_of(joint_shares(spec, known), ticked)
     unknown = [name for name in (*told, *fixed, *dict(spec.caps)) if name not in known]
     if unknown:
         raise PruningError(unknown_layers(dict.fromkeys(unknown), known))

@@ -13,7 +13,6 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from prunekit.config import fields as check
 from prunekit.config.spec import PruneSpec
-from prunekit.models.attention.heads import packed_weight
 from prunekit.models.layers import channel_layers, inputs_of, prunable_layers, weight_name
 from prunekit.models.meta_copy import PRUNABLE_TYPES
 from prunekit.pruning.layer_selection import protected_layers
@@ -136,8 +135,6 @@ def _owners(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[str, nn.Par
 
 def _kind(module: nn.Module, structured: bool) -> str:
     """Return why weights of a kind take no part."""
-    if packed_weight(module) is not None:
-        return "the packed weight of attention is not masked"
     if isinstance(module, PRUNABLE_TYPES):
         return "its weight is computed from other parameters"
     if isinstance(module, NORMS) or type(module).__name__.endswith("Norm"):

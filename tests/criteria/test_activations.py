@@ -140,7 +140,7 @@ def test_every_layer_of_a_transformer_is_seen():
     encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     data = Noise(40, (5, 8))
     layers = prunable_layers(encoder)
-    assert set(layers) == {"self_attn.out_proj", "linear1", "linear2"}
+    assert set(layers) == {"self_attn", "self_attn.out_proj", "linear1", "linear2"}
     scores = weight_scores(encoder, layers, "wanda", data=data)
     with torch.no_grad():
         attention = encoder.self_attn
@@ -150,6 +150,7 @@ def test_every_layer_of_a_transformer_is_seen():
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         first = encoder.norm1(data.x + F.linear(mixed, attention.out_proj.weight, attention.out_proj.bias))
         inner = torch.relu(encoder.linear1(first))
+    torch.testing.assert_close(scores["self_attn"], attention.in_proj_weight.detach().abs() * data.x.flatten(0, 1).norm(dim=0))
     for layer, x in (("self_attn.out_proj", mixed), ("linear1", first), ("linear2", inner)):
         expected = encoder.get_submodule(layer).weight.detach().abs() * x.flatten(0, 1).norm(dim=0)
         torch.testing.assert_close(scores[layer], expected, rtol=1e-4, atol=1e-5)

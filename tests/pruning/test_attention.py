@@ -352,8 +352,10 @@ def test_attention_that_holds_its_weight_is_chosen_with_the_layer_behind_it_or_b
     both = {f"{block}.self_attention" for block in (first, second)}
     assert chosen() == both == chosen(overrides={f"{first}.self_attention": 0.25})
     assert chosen(f"{second}.self_attention.out_proj") == {f"{second}.self_attention"}
-    assert chosen(*prunable_layers(model), f"{first}.self_attention") == {f"{first}.self_attention"}
-    assert chosen_layers(model, PruneSpec(layers=(f"{first}.self_attention",))) == (f"{first}.self_attention.out_proj",)  # weights within
+    rest = [name for name in prunable_layers(model) if name not in both]
+    assert chosen(*rest, f"{first}.self_attention") == {f"{first}.self_attention"}
+    for layer in (f"{first}.self_attention", f"{first}.self_attention.out_proj"):  # of single weights, each is itself
+        assert chosen_layers(model, PruneSpec(layers=(layer,))) == (layer,)
 
 
 def test_an_override_of_attention_is_shared_by_its_heads_and_their_dimensions():

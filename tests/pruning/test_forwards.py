@@ -96,7 +96,7 @@ def test_control_flow_without_values_is_followed_and_proved(kind):
 class Looks(Base):
     def forward(self, x):
         found = self.features(x)
-        if found.sum() > 0:
+        if found.sum().item() > 0:
             found = found * 2
         return self.fc(found.flatten(1))
 
@@ -152,7 +152,7 @@ class Measures(Base):
 @pytest.mark.parametrize(
     ("kind", "line", "cause"),
     [
-        (Looks, "if found.sum() > 0:", "data-dependent control flow.*torch.where"),
+        (Looks, "if found.sum().item() > 0:", "data-dependent control flow.*torch.where"),
         (Scales, "return super().forward(x / x.abs().max().item())", "value of a tensor"),
         (Loops, "for _ in range(int(x.sum())):", "value of a tensor"),
         (Converts, "return super().forward(x - float(x.numpy().mean()))", "value of a tensor"),

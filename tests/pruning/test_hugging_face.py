@@ -62,8 +62,8 @@ IMAGE_MODELS = {
     "deit": ("DeiTForImageClassification", "DeiTConfig", IMAGES),
     "dinov2": ("Dinov2ForImageClassification", "Dinov2Config", IMAGES),
 }
-# BLOOM's slopes and packed grouped queries are computed from numbers of heads; Mamba-2's states have none
-WITHOUT_HEADS = {"BLOOM", "Falcon", "Phi-3", "Mamba-2"}
+# BLOOM's slopes are computed from the number of heads, Falcon's groups are tied to one another; Mamba-2's states have none
+WITHOUT_HEADS = {"BLOOM", "Falcon", "Mamba-2"}
 ALL = {**WORD_MODELS, **MORE, **IMAGE_MODELS}
 
 
@@ -137,7 +137,9 @@ def test_a_family_is_pruned_proved_trained_and_opened_again_with_padded_words(na
     assert sound(row) == (name not in WITHOUT_HEADS)
 
 
-@pytest.mark.parametrize("name", ["GPT-2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Llama", "BERT", "OPT", "ViT"))])
+@pytest.mark.parametrize(
+    "name", ["GPT-2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Llama", "BERT", "OPT", "ViT", "Phi-3"))]
+)
 def test_the_configuration_says_what_the_layers_are_where_they_agree(name):
     model, given = families.build(name), families.inputs(name)
     spec = PruneSpec(mode="structured", sparsity=0.5, scope="uniform", layers=prunable_layers(model))

@@ -197,7 +197,7 @@ class HardCoded(nn.Module):
 
 class DataDependent(HardCoded):
     def forward(self, x):
-        return self.fc(x.flatten(1)[:, :128]) if x.sum() > 0 else x
+        return self.fc(x.flatten(1)[:, :128]) if x.sum().item() > 0 else x
 
 
 class Rolled(HardCoded):

@@ -9,6 +9,7 @@ import torch
 import prunekit
 from prunekit.cli import main
 from prunekit.cli.field_flags import recovery_flags, recovery_of
+from prunekit.config.fields import table
 from prunekit.config.recovery import Recovery
 from prunekit.errors import SpecError
 from prunekit.models.folder import read_recipe
@@ -35,6 +36,12 @@ def test_every_field_has_a_flag():
     expected = Recovery(True, 10, 6, "adam", 0.5, "constant", 0.5, 0.1, 7, False, 0.25, 3.0, "agp", 2, 50, 9, "growing", 3, 0.25)
     assert parsed(*words.split()) == expected
     assert all(value != getattr(Recovery(), name) for name, value in expected.to_dict().items())
+
+
+def test_preparation_alone_trains_as_told():
+    assert parsed("--prepare", "group_lasso", "--lr", "0.5") == Recovery(prepare="group_lasso", lr=0.5)
+    assert table(Recovery)["lr"].applies(Recovery(prepare="group_lasso"))
+    assert not table(Recovery)["lr"].applies(Recovery(recalibrate=True))
 
 
 def test_the_seed_is_that_of_pruning_unless_it_has_its_own():

@@ -48,7 +48,6 @@ def positioned(tmp_path):
     for cached in (
         model_cache.dense,
         model_cache.layer_frame,
-        model_cache.channel_frame,
         model_cache.counts_of,
         cuts.graph,
         left_out._masked,

@@ -49,7 +49,6 @@ def vit(tmp_path):
     for cached in (
         model_cache.dense,
         model_cache.layer_frame,
-        model_cache.channel_frame,
         model_cache.counts_of,
         cuts.graph,
         shrinking,
@@ -83,7 +82,7 @@ def test_a_row_of_the_table_is_a_place_wherever_attention_stands(tab, vit):
     every = model_cache.load(vit).every
     one = tab("layers", model=vit.name, pick=str(every.index(FIRST)))
     assert f"**{FIRST}**" in one.text, "its weights are drawn"
-    frame = model_cache.channel_frame(vit)
+    frame = model_cache.layer_frame(vit)
     assert [every[place] for place in frame.index] == list(frame["name"])
 
 
@@ -98,7 +97,7 @@ def test_picking_heads_says_what_one_of_them_takes_along(tab, vit):
 
 def test_the_picture_marks_both_groups_of_each_attention(vit):
     found = shrinking(vit)
-    rows = layer_rows(cuts.graph(vit), found, model_cache.channel_frame(vit)).set_index("name")
+    rows = layer_rows(cuts.graph(vit), found, model_cache.layer_frame(vit)).set_index("name")
     for name in (FIRST, SECOND):
         kinds = [found[rows.at[name, column]].group for column in ("heads", "dimensions")]
         assert [(group.kind, group.layers) for group in kinds] == [("heads", (name,)), ("head dimensions", (name,))]
@@ -275,7 +274,7 @@ def test_heads_of_one_attention_are_left_whole_by_its_tick(session, vit):
 
 
 def test_ticks_of_layers_reach_attention_too(session, vit):
-    frame = model_cache.channel_frame(vit)
+    frame = model_cache.layer_frame(vit)
     index = list(frame["name"]).index(SECOND)
     after = session(layer_table._take_edits, {index: {"cap": 50.0}}, model=vit.name)
     assert after.spec(model_cache.load(vit).every).caps == ((SECOND, 0.5),)

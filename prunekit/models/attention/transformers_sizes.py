@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,9 +18,16 @@ PACKED = ("c_attn", "query_key_value", "Wqkv", "qkv")  # queries, keys and value
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
 KEY_HEADS = ("num_key_value_heads", "num_kv_heads")
 WHOLE = ("all_head_size", "split_size", "inner_dim")
+IN_ONE = "qkv_proj"  # queries of all heads, then keys and values of as many as there are groups
+OWN_CONFIG = ("Phi3Attention",)  # classes that cut IN_ONE at numbers of heads that they ask their configuration for
 
 
-def sizes_in_step(module: nn.Module) -> dict[str, int]:
+def cuts_by_numbers(module: nn.Module) -> bool:
+    """Return whether a module cuts an axis into pieces at numbers that are brought in step: each piece may shrink by itself."""
+    return type(module).__name__ in OWN_CONFIG and type(module).__module__.startswith("transformers.models.")
+
+
+def sizes_in_step(module: nn.Module) -> dict[str, Any]:
     """Return those numbers of an attention module of transformers, as its layers have them; none for any other module."""
     if not type(module).__module__.startswith("transformers.models."):
         return {}
@@ -32,13 +40,21 @@ def sizes_in_step(module: nn.Module) -> dict[str, int]:
     values = {**dict.fromkeys(HEADS, heads), **dict.fromkeys(KEY_HEADS, key_heads), **dict.fromkeys(WHOLE, whole)}
     if key_heads:
         values["num_key_value_groups"] = heads // key_heads
-    return {name: value for name, value in values.items() if type(getattr(module, name, None)) is int}
+    found: dict[str, Any] = {name: value for name, value in values.items() if type(getattr(module, name, None)) is int}
+    if cuts_by_numbers(module):
+        config: Any = copy(module.config)  # its own, for another layer may keep other numbers
+        config.num_attention_heads, config.num_key_value_heads = heads, key_heads
+        found["config"] = config
+    return found
 
 
 def heads_in(module: nn.Module) -> tuple[int, int]:
     """Return how many query heads and key-value heads the layers of an attention module make; zeros for any other module."""
     width = _number(module, WIDTH)
     queries, keys, packed = (outputs_in(module, names) for names in (QUERIES, KEYS, PACKED))
+    if cuts_by_numbers(module):
+        queries = _sides(module, ("o_proj",))[1]
+        keys = (outputs_in(module, (IN_ONE,)) - queries) // 2
     if not width or not (queries or packed):
         return 0, 0
     whole = queries or packed // 3
@@ -47,7 +63,7 @@ def heads_in(module: nn.Module) -> tuple[int, int]:
 
 def inputs_in(module: nn.Module) -> int:
     """Return how many inputs the queries of an attention module are made of."""
-    return _sides(module, (*QUERIES, *PACKED))[1]
+    return _sides(module, (*QUERIES, *PACKED, IN_ONE))[1]
 
 
 def _number(module: nn.Module, names: tuple[str, ...]) -> int:
@@ -139,7 +155,7 @@ def number_layers(model: nn.Module) -> None:
 
 def _configured(module: nn.Module, config: Any) -> Iterator[tuple[Any, nn.Module]]:
     """Yield every module with the configuration that it, or the nearest module that it stands in, is made from."""
-    own = module.__dict__.get("config")
+    own = module.__dict__.get("config") if config is None or not cuts_by_numbers(module) else config
     config = own if type(own).__module__.startswith("transformers.") and hasattr(own, "to_dict") else config
     if config is not None:
         yield config, module
@@ -156,5 +172,7 @@ def _sizes(module: nn.Module, config: Any) -> Iterator[tuple[str, int]]:
             told[WORDS] = told[HIDDEN]
     else:
         inner = outputs_in(module, MLP[:-1] if "ntermediate" not in type(module).__name__ else MLP)
+        if "gate_up_proj" in module._modules:  # both halves in one
+            inner = outputs_in(module, ("gate_up_proj",)) // 2
         told = {name: inner for name in INNER if name in vars(config)}
     yield from ((name, size) for name, size in told.items() if size and type(getattr(config, name, "")) in {int, type(None)})

@@ -129,6 +129,7 @@ class Tracker:
         self.multiples: list[tuple[Ids, int]] = []
         self._chosen: dict[int, tuple[Tensor, Ids]] = {}
         self._blank: set[int] = set()
+        self.cutting: set[str] = set()  # modules of which each piece of an axis may shrink by itself
         self.notes: Notes | None = Notes()
 
     @property

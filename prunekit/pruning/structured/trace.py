@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 
 from prunekit.errors import PruningError
 from prunekit.models.attention.heads import adapter_of
+from prunekit.models.attention.transformers_sizes import cuts_by_numbers
 from prunekit.models.branches import Along, Path, along, branches_of
 from prunekit.models.cost import count_on, macs_of
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
@@ -233,6 +234,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     tracker = Tracker(variables)
     for name, tensor in state.items():
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
+    tracker.cutting = {name for name, module in meta.named_modules() if cuts_by_numbers(module)}
     blocks = Blocks(meta)
     recurrent = {name for name, module in meta.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
     watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks, recurrent)

@@ -99,7 +99,7 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
 
 def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int, str]) -> pd.DataFrame:
     """Return the rows of the table."""
-    base = model_cache.frame_of(loaded.source, now.mode)
+    base = model_cache.layer_frame(loaded.source)
     fixed, caps, ticked = dict(now.overrides), dict(now.caps), set(ticked_places(now, loaded.source))
     joint = {place: share for together, share in now.shares for place in together}
     frame = view.frame if view is not None else None
@@ -153,7 +153,7 @@ def _take_edits(key: str) -> None:
         return
     source = source_of(session.settings())
     now = target_scaling.followed(session.settings(), source)
-    places = list(model_cache.frame_of(source, now.mode).index)
+    places = list(model_cache.layer_frame(source).index)
     ticked, fixed, caps = set(ticked_places(now, source)), dict(now.overrides), dict(now.caps)
     joint = {place: share for places_of_one, share in now.shares for place in places_of_one}
     for row, values in edits.items():

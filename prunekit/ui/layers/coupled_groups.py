@@ -108,7 +108,7 @@ def _take_mark(source: Source, ids: Sequence[str]) -> None:
 
 def _picture(loaded: Loaded, found: Sequence[Shrinking], picked: int | None, everything: bool) -> None:
     """Draw the groups, or those around the picked one."""
-    layers = layer_rows(cuts.graph(loaded.source), found, model_cache.channel_frame(loaded.source))
+    layers = layer_rows(cuts.graph(loaded.source), found, model_cache.layer_frame(loaded.source))
     notes = {} if picked is None else _notes(found[picked])
     rows = [place for place, name in enumerate(layers["name"]) if name in notes]
     window = (0, len(layers) - 1) if everything else (max(rows[0] - 1, 0), min(rows[-1] + 1, len(layers) - 1))

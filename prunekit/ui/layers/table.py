@@ -25,7 +25,7 @@ MOST_MULTIPLES = 40
 
 def table(now: Settings, loaded: Loaded) -> tuple[str, ...]:
     """Show the layers; return those that are selected."""
-    frame = model_cache.channel_frame(loaded.source)
+    frame = model_cache.layer_frame(loaded.source)
     partners = _partners(loaded)
     shown = pd.DataFrame(
         {

@@ -121,7 +121,7 @@ def view(source: Source, spec: PruneSpec, images: Images = NO_IMAGES) -> View:
 
 def _frame(source: Source, spec: PruneSpec, names: Sequence[str], **columns: Any) -> pd.DataFrame:
     """Return the rows of all layers that the mode works on; made at once, for each column that is added later costs as much as the rest."""
-    base = model_cache.frame_of(source, spec.mode)
+    base = model_cache.layer_frame(source)
     dense = {"name": base["name"], "type": base["type"], "before": base["shape"], "macs": base["macs"]}
     caps = [share if (share := spec.cap(name)) < 1 else math.nan for name in names]
     return pd.DataFrame({**dense, "cap": caps, **columns}, index=base.index)
@@ -131,7 +131,7 @@ def _masked(source: Source, spec: PruneSpec, ranking: Ranking | PatternRanking, 
     """Count zeroed weights."""
     cut = ranking.cut(spec.sparsity)
     removed, asked = ranking.removed(cut), ranking.requested(spec)
-    counts, zeros, base = model_cache.counts_of(source), _zeros(source), model_cache.frame_of(source, spec.mode)
+    counts, zeros, base = model_cache.counts_of(source), _zeros(source), model_cache.layer_frame(source)
     names = base["name"].tolist()
     every = np.array([math.prod(shape) for shape in base["shape"]], dtype=np.int64)
     gone = np.array([removed.get(name, 0) for name in names], dtype=np.int64)
@@ -161,7 +161,7 @@ def _parameters(source: Source) -> dict[str, tuple[int, ...]]:
 def _structured(source: Source, spec: PruneSpec, ranking: ChannelRanking, images: Images) -> View:
     """Count removed channels and the shapes that follow."""
     plan = ranking.cut(spec.sparsity)
-    counts, base = model_cache.counts_of(source), model_cache.frame_of(source, spec.mode)
+    counts, base = model_cache.counts_of(source), model_cache.layer_frame(source)
     names, before = base["name"].tolist(), list(base["shape"])
     open_layers = {name: group for group in plan.groups for name in group.layers}
     after = [plan.layer_shapes[name][1] if name in plan.layer_shapes else shape for name, shape in zip(names, before, strict=True)]

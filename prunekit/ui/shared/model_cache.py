@@ -18,6 +18,7 @@ from prunekit.config.registered import from_environment
 from prunekit.data.dataset import Data
 from prunekit.errors import CheckpointError, ModelError, TaskError, one_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
+from prunekit.models.attention.heads import packed_weight
 from prunekit.models.entries import ModelEntry
 from prunekit.models.guesses import shape_guess
 from prunekit.models.info import ModelInfo
@@ -95,20 +96,15 @@ class Loaded:
         What is known about it.
     layers : tuple of str
         Its prunable layers.
-    attention : tuple of str
-        Attention that holds its packed weight itself: it loses heads, and no single weights.
+    every : tuple of str
+        The same, attention that holds its weight itself behind all others: settings hold places in this tuple.
     """
 
     source: Source
     model: nn.Module
     info: ModelInfo
     layers: tuple[str, ...]
-    attention: tuple[str, ...] = ()
-
-    @property
-    def every(self) -> tuple[str, ...]:
-        """All that structured pruning works on, prunable layers first: settings hold places in this tuple."""
-        return (*self.layers, *self.attention)
+    every: tuple[str, ...]
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -247,8 +243,8 @@ def dense(source: Source) -> Loaded:
     else:
         model = models.load_model(replace(entry.id, task=task_of(source, entry)), pretrained=source.pretrained)
     layers = models.prunable_layers(model)
-    attention = tuple(name for name in models.channel_layers(model) if name not in layers)
-    return Loaded(source, model, models.info(model), layers, attention)
+    packed = {name for name, module in model.named_modules() if packed_weight(module) is not None}
+    return Loaded(source, model, models.info(model), layers, tuple(sorted(layers, key=packed.__contains__)))
 
 
 @lru_cache(maxsize=32)
@@ -266,29 +262,14 @@ def earlier_weights_known(source: Source, shape: tuple[int, ...]) -> str:
 # what follows is the same object for everybody, not a copy of it: every page asks several times
 @shared(32)
 def layer_frame(source: Source) -> pd.DataFrame:
-    """Return the table of a model's prunable layers; never write to it."""
-    loaded = load(source)
-    return models.layer_table(loaded.model, loaded.input_shape)
-
-
-@shared(32)
-def channel_frame(source: Source) -> pd.DataFrame:
-    """Return the table of all that structured pruning works on, in order of definition; the index is the place in ``Loaded.every``.
+    """Return the table of a model's prunable layers, in order of definition; the index is the place in ``Loaded.every``.
 
     Never write to it.
     """
     loaded = load(source)
-    if not loaded.attention:
-        return layer_frame(source)
-    names = models.channel_layers(loaded.model)
-    frame = models.layer_table(loaded.model, loaded.input_shape, names)
     place = {name: i for i, name in enumerate(loaded.every)}
-    return frame.set_index(pd.Index([place[name] for name in names]))
-
-
-def frame_of(source: Source, mode: str) -> pd.DataFrame:
-    """Return the table of what a mode works on."""
-    return channel_frame(source) if mode == "structured" else layer_frame(source)
+    frame = models.layer_table(loaded.model, loaded.input_shape)
+    return frame.set_index(pd.Index([place[name] for name in frame["name"]]))
 
 
 @shared(32)

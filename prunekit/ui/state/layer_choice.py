@@ -36,7 +36,7 @@ def _along(source: Source, mode: str, places: Iterable[int]) -> tuple[int, ...]:
     """Return places with those of the attention that is chosen along."""
     every, place = model_cache.load(source).every, _places(source)
     if mode != "structured":
-        return tuple(places)
+        return tuple(sorted(places))
     return tuple(sorted(place[name] for name in with_attention(every, (every[i] for i in places if i < len(every)))))
 
 

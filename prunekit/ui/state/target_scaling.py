@@ -110,7 +110,7 @@ def _scaled(source: Source, spec: PruneSpec, targets: tuple[tuple[str, float], .
 
 def _sizes(source: Source, spec: PruneSpec, shares: Mapping[str, float]) -> dict[str, int]:
     """Return how many weights a layer has, or how many outputs."""
-    frame = model_cache.frame_of(source, spec.mode).set_index("name")
+    frame = model_cache.layer_frame(source).set_index("name")
     return {name: frame.at[name, "shape"][0] if spec.mode == "structured" else math.prod(frame.at[name, "shape"]) for name in shares}
 
 

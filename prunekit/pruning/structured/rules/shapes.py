@@ -187,6 +187,11 @@ def expand(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
 def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Axes that keep their length pass; equal parts of an axis go in the same places; what is cut otherwise or padded stays whole."""
     x, results, axes = args[0], tensors_in(out), tracker.axes(args[0])
+    if tracker.where in tracker.cutting and tracker.call[1] == "slice" and (len(args) < 5 or args[4] == 1):
+        axis, start = args[1] % x.dim(), (args[2] if len(args) > 2 and args[2] is not None else 0) % x.shape[args[1]]
+        found = [f[start : start + out.shape[axis]] if a == axis and f is not None else f for a, f in enumerate(axes)]
+        tracker.put(out, found)
+        return
     cut = {a for a in range(x.dim()) if any(r.shape[a] != x.shape[a] for r in results)}
     parts = {a: _part(tracker.call[1], args, results, a) for a in cut}
     tracker.freeze(x, "an axis that is sliced, split or padded", [a for a in cut if parts[a] < 2])
