@@ -168,7 +168,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         ("one class only, 'cat'", {"label": ["cat"] * 20}, {}, {}),
         ("rows without a class", {"label": ["cat", ""] * 10}, {}, {}),
         ("the class 'ant', which the model does not know: its classes are cat, dog", {}, {}, {"classes": ("cat", "dog")}),
-        ("classes ant, cat, dog, and the 3 of the model have no names", {}, {}, {"classes": ("LABEL_0", "LABEL_1", "LABEL_2")}),
+        ("the classes ant, cat, and the 3 of the model have no names", {}, {}, {"classes": ("LABEL_0", "LABEL_1", "LABEL_2")}),
         ("10 at least", {"rows": 4}, {}, {}),
         ("no pixels to normalise", {}, {"mean": (0.5,)}, {}),
     ]

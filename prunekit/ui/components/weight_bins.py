@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 from numpy.typing import NDArray
 
 from prunekit import models
@@ -90,7 +89,7 @@ def _edges(fine_bins: Fine, window: tuple[int, int]) -> NDArray[np.float64]:
     return np.asarray(fine_bins.edges[np.append(np.arange(first, last, step), last)])
 
 
-@st.cache_data(max_entries=64, show_spinner="Counting the weights …")
+@shared(64, "Counting the weights …")
 def distributions(source: Source, layers: tuple[str, ...]) -> list[Bins]:
     """Return the histograms of some layers over shared bins."""
     found = fine(source, layers)
@@ -108,7 +107,7 @@ def distributions(source: Source, layers: tuple[str, ...]) -> list[Bins]:
     ]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@shared(64)
 def norms(source: Source, layers: tuple[str, ...], p: int = 1) -> pd.DataFrame:
     """Return the norm of each filter of some layers, strongest first, relative to the layer's mean."""
     parts = []

@@ -19,6 +19,7 @@ from prunekit.tasks.batches import batches_of
 from prunekit.ui import routes
 from prunekit.ui.components.show import plus_minus, said, tag
 from prunekit.ui.shared import asking, data_cache, measuring, model_cache
+from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Images, Source
 from prunekit.ui.state import session
 from sample_models import SAMPLES
@@ -56,7 +57,7 @@ def thumbnails(name: str, how_many: int = 6, side: int = 48) -> Picture:
     return _strip([enlarge(split.picture(int(i)), side) for i in places])
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@shared(16)
 def first_weights(source: Source, how_many: int = 6, side: int = 48) -> Picture:
     """Return a strip of pictures of a model's first units: what stands in for data that would have to be downloaded."""
     loaded = model_cache.load(source)
@@ -151,7 +152,7 @@ class Guess:
         return self.truth == self.said
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
     """Return test pictures with the dense model's predictions, half of them hard ones where there are any.
 
@@ -173,7 +174,7 @@ def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
     ]
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@shared(32)
 def answers(source: Source, images: Images, how_many: int = 8) -> pd.DataFrame:
     """Return what the task observes of the first test samples, one a row, behind what can be shown of sample and answer."""
     loaded, everything = model_cache.load(source), data_cache.data_at(images, source)
