@@ -172,6 +172,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peak", choices=SETTINGS, help="measure the memory of one setting alone, and print it as JSON")
+    parser.add_argument("--no-memory", action="store_true", help="leave memory as it was measured before")
     parser.add_argument("--ways", nargs="*", choices=("copied", "consumed"), default=["copied", "consumed"], help="of --peak")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -202,11 +203,15 @@ def main() -> None:
             del masks
         row["perplexity"] = perplexity(result.model, ids[JUDGED])
         del result
+        found[name] = found.get(name, {}) | row
+        if args.json is not None:
+            args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        print(name, row, flush=True)
+        if args.no_memory:
+            continue
         asked = [sys.executable, __file__, str(args.wheel), "--peak", name, "--threads", str(args.threads)]
         told = subprocess.run(asked, capture_output=True, text=True, check=True)
-        row["memory"] = json.loads(told.stdout.splitlines()[-1])
-        found[name] = row
-        print(name, row, flush=True)
+        found[name]["memory"] = json.loads(told.stdout.splitlines()[-1])
         if args.json is not None:
             args.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 

@@ -123,12 +123,18 @@ def encoder(found: dict[str, Any]) -> str:
         verdict = f"\n\nA quarter of the parameters off loses {lost:.1f} points after recovery" + (
             ", more than the one that was aimed at." if lost > 1 else ": at most the one that was aimed at."
         )
+    pairs = (("MLP width, 25 %", "hidden width, 25 %"), ("layer 4 alone", "layer 0 alone"))
+    known = [(easy, hard) for easy, hard in pairs if easy in found and hard in found]
+    said = [f"{easy} {_points(found[easy], dense)}, {hard} {_points(found[hard], dense)}" for easy, hard in known]
+    right = all(found[easy]["accuracy"] > found[hard]["accuracy"] for easy, hard in known)
+    orders = f"\n\nOrderings, in points without recovery: {'; '.join(said)}: {'as' if right else 'not as'} published." if said else ""
     return (
         f"### all-MiniLM-L6-v2 with a linear head: AG News, four classes\n\nDense: {_accuracy(dense)} of {dense['n']:,} test texts, "
         f"{dense['parameters'] / 1e6:.1f} M parameters, of which the embedding of words holds half. Widths and heads go "
         "evenly, by activation magnitude; single weights by Wanda within each output. Recovery: 1,500 texts, "
         "half of the loss the dense model's answers.\n\n"
         + text + verdict
+        + orders
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 from prunekit import PruneSpec
-from prunekit.criteria.scoring import channel_scores
+from prunekit.criteria import samples
+from prunekit.criteria.scoring import channel_scores, weight_scores
 from prunekit.pruning.api import trace
 from prunekit.pruning.structured.importance import atom_scores
 from prunekit.tasks.classification import IMAGES
@@ -54,7 +55,7 @@ def test_the_importance_of_a_head_is_the_mean_size_of_the_derivative_by_its_fact
     np.testing.assert_allclose([said[atom] for atom in heads.atoms.tolist()], whole, rtol=1e-4)
 
 
-def test_activation_magnitude_is_the_mean_size_of_what_a_layer_gives_or_a_reader_takes():
+def test_activation_magnitude_is_the_mean_size_of_what_a_layer_gives_or_a_reader_takes(monkeypatch):
     model = hf_folders.model("gpt2")
     ids = torch.randint(3, hf_folders.WORDS, (5, 9), generator=torch.Generator().manual_seed(0))
     seen = {}
@@ -72,6 +73,14 @@ def test_activation_magnitude_is_the_mean_size_of_what_a_layer_gives_or_a_reader
     for name, axis in names.items():
         expected = seen[name][axis].detach().abs().flatten(0, -2).mean(0)
         np.testing.assert_allclose(found[name], expected.numpy(), rtol=1e-5)
+    first, whole = next(iter(names)), weight_scores(model, names, "wanda", data=data)
+    weight, met = model.get_submodule(first).weight.detach(), seen[first][0].detach().flatten(0, -2)
+    torch.testing.assert_close(whole[first], weight.abs() * met.square().sum(0).sqrt()[:, None])
+    monkeypatch.setattr(samples, "ANSWERS", 1)  # two texts at a time
+    for name, score in weight_scores(model, names, "wanda", data=data).items():
+        torch.testing.assert_close(score, whole[name])
+    without = [name for name in names if name != "transformer.wte"]  # whose weight is the head's, too
+    torch.testing.assert_close(weight_scores(model, without, "wanda", data=data)[first], whole[first])
     conv = nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3, groups=2), nn.Flatten(), nn.Linear(4, 5)).eval()
     pictures = Noise(40, (2, 5, 5))
     found = channel_scores(conv, ["0", "2"], "activation", data=pictures, layouts={"2": (1, 1)})

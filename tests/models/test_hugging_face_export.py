@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 autos = {"bert": transformers.AutoModelForSequenceClassification}
 found = {}
 for kind in sys.argv[2:]:
-    model = autos.get(kind, transformers.AutoModelForCausalLM).from_pretrained(f"{sys.argv[1]}/{kind}").eval()
+    model = autos.get(kind.partition(" ")[0], transformers.AutoModelForCausalLM).from_pretrained(f"{sys.argv[1]}/{kind}").eval()
     with torch.inference_mode():
         found[kind] = model(torch.arange(24).view(2, 12) + 3).logits.contiguous()
 assert "prunekit" not in sys.modules
@@ -68,8 +68,14 @@ def test_models_pruned_evenly_open_in_a_process_without_prunekit_with_the_same_l
         assert sum(p.numel() for p in model.parameters()) < sum(p.numel() for p in dense.parameters())
         with torch.inference_mode():
             expected[kind] = model(IDS).logits
+    for kind, stack in (("llama", "model.layers"), ("gpt2", "transformer.h"), ("bert", "bert.encoder.layer")):
+        model, name = pruned(kind, blocks=(f"net.{stack}.0",), sparsity=0.0), f"{kind} without a layer"
+        export_hugging_face(model, tmp_path / name)
+        assert transformers.AutoConfig.from_pretrained(tmp_path / name).num_hidden_layers == 1
+        with torch.inference_mode():
+            expected[name] = model(IDS).logits
     hidden = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run([sys.executable, "-c", OPEN, str(tmp_path), *KINDS], check=True, cwd=tmp_path, env=hidden, capture_output=True)
+    subprocess.run([sys.executable, "-c", OPEN, str(tmp_path), *expected], check=True, cwd=tmp_path, env=hidden, capture_output=True)
     for kind, logits in load_file(tmp_path / "logits.safetensors").items():
         torch.testing.assert_close(logits, expected[kind], rtol=1e-5, atol=1e-5)
 
