@@ -33,9 +33,9 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     Returns
     -------
     DataFrame
-        ``sample`` (its place in the data), columns of the data as they are (``target``), ``NAME, dense`` and ``NAME, run`` of what was
-        observed otherwise, and ``change``: the distance of the two, each column in standard deviations of the dense model's. Samples that
-        did not change are left out.
+        ``sample`` (its place in the data), columns that are the same of both (``target``, how many tokens there are), ``NAME, dense`` and
+        ``NAME, run`` of what was observed otherwise, and ``change``: the distance of the two, each column in standard deviations of the
+        dense model's. Samples that did not change are left out.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     a, b = dense.observations, run.observations
     if a.columns != b.columns or not a.same_samples(b):
         raise DataError("what was observed of the two models is not of the same samples: measure both on the same data")
-    of_data = [name for name in a.columns if name.partition(".")[0] in OF_DATA]
+    of_data = [name for name in a.columns if name.partition(".")[0] in OF_DATA or np.array_equal(a[name], b[name], equal_nan=True)]
     answers = [name for name in a.columns if name not in of_data]
     squares = np.zeros(a.n)
     for name in answers:

@@ -82,14 +82,14 @@ def predictions(
         return Predictions.unpacked(seen.observations, len(images))
     if stored:
         return None
-    found = ask(open_run(known, store, data=images.data), images.part, progress)
+    found = ask(open_run(known, store, data=images.data), images.part, progress, images.task.units_of_data)
     where = (data_id.to_dict(), images.hashed, split, len(images))
     store.put_measurement(Measurement(name, known.id, *where, {"n": len(images)}, found.packed(), WHAT, **how(known)))
     return found
 
 
-def ask(opened: Opened, part: object, progress: Progress = QUIET) -> Predictions:
-    """Return what an opened run says about images."""
+def ask(opened: Opened, part: object, progress: Progress = QUIET, units: str = "images") -> Predictions:
+    """Return what an opened run says about samples, called ``units`` where progress is told."""
     classes, confidence, done = list[Tensor](), list[Tensor](), 0
     total = len(part)  # type: ignore[arg-type]
     for batch in batches_of(part, BATCH):
@@ -98,7 +98,7 @@ def ask(opened: Opened, part: object, progress: Progress = QUIET) -> Predictions
         classes.append(best.indices)
         confidence.append(best.values)
         done += batch.samples
-        progress(done / total, f"{done} of {total} images")
+        progress(done / total, f"{done} of {total} {units}")
     if not classes:
         raise DataError("there are no images to ask about: choose data that are not empty")
     return Predictions(torch.cat(classes).numpy().astype(np.int16), torch.cat(confidence).numpy().astype(np.float32))

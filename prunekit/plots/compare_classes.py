@@ -60,7 +60,7 @@ def class_dumbbells(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     height = 70 + len(labels) * max(26, 14 + ROW * len(runs))
     fig = theme.figure(traces, dark=dark, height=height)
     least = float(frame["accuracy"].min()) if len(frame) else 0.0
-    fig.update_xaxes(tickformat=".0%", title_text="accuracy on images of the class", range=[max(0.0, least - 0.05) - 0.02, 1.03])
+    fig.update_xaxes(tickformat=".0%", title_text="accuracy within the class", range=[max(0.0, least - 0.05) - 0.02, 1.03])
     fig.update_yaxes(range=[len(labels) - 0.4, -0.6], tickvals=list(range(len(labels))), ticktext=[short(n) for n in labels])
     return fig
 
@@ -124,7 +124,7 @@ def _change(row: pd.Series) -> str:
 
 
 def confusion_change(change: Counts, labels: list[str], *, dark: bool = False) -> go.Figure:
-    """Draw how many more or fewer images of each class get each answer than from the dense model.
+    """Draw how many more or fewer samples of each class get each answer than from the dense model.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def confusion_change(change: Counts, labels: list[str], *, dark: bool = False) -
         z=better, x=list(range(len(names))), y=list(range(len(names))), zmin=-reach, zmax=reach, showscale=False, xgap=2, ygap=2,
         colorscale=[[0, theme.REMOVED], [0.5, theme.grid(dark)], [1, theme.KEPT]], text=words, texttemplate="%{text}",
         customdata=[[(truth, said) for said in names] for truth in names],
-        hovertemplate="images of %{customdata[0]} said to be %{customdata[1]}: %{text}<extra></extra>",
+        hovertemplate="samples of %{customdata[0]} said to be %{customdata[1]}: %{text}<extra></extra>",
     )  # fmt: skip
     side = max(20, min(34, 440 // max(len(names), 1)))
     fig = theme.figure([trace], dark=dark, height=116 + side * len(names), margin={"t": 34})
@@ -180,12 +180,12 @@ def confusion_caption(change: Counts, labels: list[str], letter: str) -> str:
     wrong = np.where(np.eye(len(change), dtype=bool), 0, change)
     if not np.abs(change).sum():
         return f"{letter} gives the same answers as the dense model, class by class."
-    text = "Teal: better than dense, vermilion: worse; numbers are images."
+    text = "Teal: better than dense, vermilion: worse; numbers are samples."
     if wrong.max(initial=0) > 0:
         truth, said = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        text += f" {letter} takes {plural(int(wrong.max()), 'more image')} of **{labels[truth]}** for **{labels[said]}**."
+        text += f" {letter} takes {plural(int(wrong.max()), 'more sample')} of **{labels[truth]}** for **{labels[said]}**."
     if wrong.min(initial=0) < 0:
         truth, said = np.unravel_index(int(wrong.argmin()), wrong.shape)
-        fewer = plural(-int(wrong.min()), "image")
+        fewer = plural(-int(wrong.min()), "sample")
         text += f" {fewer} fewer of **{labels[truth]}** {'is' if wrong.min() == -1 else 'are'} taken for **{labels[said]}**."
     return text

@@ -196,7 +196,7 @@ def test_confusion_is_coloured_by_better_and_worse_around_no_change(n, seed):
     said = confusion_caption(change, names, "B")
     if wrong.max() > 0:
         truth, answer = np.unravel_index(wrong.argmax(), wrong.shape)
-        assert f"{wrong.max()} more image" in said and f"of **class{truth}** for **class{answer}**" in said
+        assert f"{wrong.max()} more sample" in said and f"of **class{truth}** for **class{answer}**" in said
 
 
 def test_no_change_of_answers_is_said():

@@ -92,7 +92,7 @@ def _say(lines: list[Line], found: list[Furthest | None], answers: list[Answer |
     best = max(known)[1]
     answer, furthest_ = answers[best], found[best]
     assert furthest_ is not None
-    text = f"**{lines[best].name}** goes furthest: {furthest_.sentence}"
+    text = f"**{lines[best].name}**" + (" goes furthest" if furthest_.sparsity > 0 else "") + f": {furthest_.sentence}"
     if answer is None:
         text += " Read from measured points, not between them."
     elif answer.confirmation is not None:

@@ -57,7 +57,6 @@ def samples(now: Settings, found: Comparison) -> None:
     forms["change"] = st.column_config.NumberColumn("change", format="%.2f", help="In standard deviations of the dense model's answers.")
     st.dataframe(
         frame, hide_index=True, column_config={"sample": "no.", **forms}, height=420 if len(frame) > 11 else "content",
-        row_height=60 if any(texts) else None,
         alt="Samples whose answer changed most",
     )  # fmt: skip
     st.caption(caption(frame, letters[place], dense.n, found.units))
@@ -179,7 +178,7 @@ def _rows(rows: pd.DataFrame, classes: tuple[str, ...], texts: list[str]) -> Non
     if any(texts):
         named, forms["text"] = {**named, "text": texts}, st.column_config.TextColumn("text", width=420)
     st.dataframe(
-        pd.DataFrame({"no.": rows["image"], **named, **sure}), hide_index=True, column_config=forms, row_height=60 if any(texts) else None,
+        pd.DataFrame({"no.": rows["image"], **named, **sure}), hide_index=True, column_config=forms,
         alt="Samples whose prediction flips",
     )  # fmt: skip
 
