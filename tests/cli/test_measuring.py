@@ -52,7 +52,7 @@ def timed(monkeypatch):
         names = [f"{i}-eager-1" for i in range(candidates)]
         turns = {"seconds": [[0.002] * 9, *[[0.001] * 9] * (candidates - 1)], "orders": [list(range(candidates))] * 9}
         turns |= {"repetitions": [1, *[2] * (candidates - 1)], "stopped": "narrow enough"}
-        turns |= {"batch": 1, "rows": names, "energy_j": [None] * candidates}
+        turns |= {"batch": 1, "length": 0, "phase": "pass", "rows": names, "energy_j": [None] * candidates}
         trial = {"peak_bytes": 2000, "file_bytes": 1000, "compile_s": None, "notes": [], "check": None}
         samples = {"turns": [turns], "trials": dict.fromkeys(names, trial), "energy": "not here"}
         monkeypatch.setattr(sys.modules["prunekit.latency.measure"], "run_child", lambda *args, **kwargs: samples)
