@@ -15,7 +15,7 @@ if name != data_cache.NO_DATA and (setup.wants_data(now) or data_cache.at_hand(n
     data = data_in_use(now, loaded)
 with show.slot():
     if data is None and name == data_cache.NO_DATA and setup.needs_data(now):
-        scores.without_data(now.criterion)
+        scores.without_data(now.spec(loaded.every))
 with show.slot():
     show.doubts(loaded.guesses(data) if input_fields.are_asked(now) else ())
 with show.plain_errors():

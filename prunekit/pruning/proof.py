@@ -65,7 +65,7 @@ class Proof:
     forms : tuple of str
         Further forms of input under which the same holds: the error is the largest of all.
     worst : str
-        The form under which the error is; "" for the input that the model is known by.
+        The form under which the error is, where the input that the model is known by shows none; else "".
     """
 
     max_relative_error: float
@@ -300,7 +300,8 @@ class _Trial:
         gone.set(1.0)
         allowed = TOLERANCE if self.way.kind is not None else rounding(self.model)
         found, *further = self._of_smaller(dense, [(x, None), *((x, form) for form, x, _ in others)])
-        error_size, forms, worst = _relative(expected, found), list[str](), ""
+        own = error_size = _relative(expected, found)
+        forms, worst = list[str](), ""
         for (form, asked, wanted), given in zip(others, further, strict=True):
             off = _relative(wanted, given)
             if off >= allowed and self._differs(asked, form):
@@ -309,7 +310,7 @@ class _Trial:
             if off > error_size:
                 error_size, worst = off, form.name
         passed = error_size < allowed and LEAST_CHANGE <= change < float("inf")
-        return Proof(error_size, change, passed, forms=tuple(forms), worst=worst)
+        return Proof(error_size, change, passed, forms=tuple(forms), worst=worst if own < allowed else "")
 
     def _dense(self, seed: int) -> nn.Module:
         """Return a copy with other values."""

@@ -34,5 +34,5 @@ def test_a_sheet_shows_the_images_that_come_after_those_of_the_one_before(monkey
     monkeypatch.setattr(behaviour, "flips_caption", lambda *_: "")
     monkeypatch.setattr(behaviour, "_sheet", lambda found, told, rows: seen.extend(rows["image"]))
     flips = pd.DataFrame({"image": range(40), "letter": "A", "kind": "lost"})
-    behaviour._flips(Settings(sheet=sheet), None, SimpleNamespace(flips=flips, classes=()), "A")
+    behaviour._flips(Settings(sheet=sheet), MagicMock(units="images"), SimpleNamespace(flips=flips, classes=()), "A")
     assert seen == list(shown)
