@@ -28,9 +28,9 @@ def test_the_interval_of_several_seeds_moves_with_their_mean():
 @pytest.mark.parametrize(("sheet", "shown"), [(1, range(18)), (2, range(18, 36)), (3, range(36, 40)), (9, range(36, 40))])
 def test_a_sheet_shows_the_images_that_come_after_those_of_the_one_before(monkeypatch, sheet, shown):
     seen = []
-    monkeypatch.setattr(behaviour, "st", MagicMock())
-    monkeypatch.setattr(behaviour, "show", MagicMock())
-    monkeypatch.setattr(behaviour, "session", MagicMock())
+    for part in ("st", "show", "session", "resolve"):
+        monkeypatch.setattr(behaviour, part, MagicMock())
+    monkeypatch.setattr(behaviour.picked_runs, "split_with_names", lambda _: (None, ()))
     monkeypatch.setattr(behaviour, "flips_caption", lambda *_: "")
     monkeypatch.setattr(behaviour, "_sheet", lambda found, told, rows: seen.extend(rows["image"]))
     flips = pd.DataFrame({"image": range(40), "letter": "A", "kind": "lost"})
