@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from prunekit.formatting import percent, short
+from prunekit.formatting import listed, percent, short
 from prunekit.plots import light_figure, theme
 from prunekit.tasks.shown import MOST, Bars
 
@@ -57,22 +57,23 @@ def answer_bars(answers: Mapping[str, Bars], *, colours: Sequence[str] = (), mos
 
 
 def answers_caption(answers: Mapping[str, Bars]) -> str:
-    """Say what the first of two models answers, what the other makes of it, and how far apart they are.
+    """Say what the first of some models answers, what the others make of it, and how far they are from it.
 
     Parameters
     ----------
     answers : mapping of str to Bars
-        One model, or two.
+        One model, or several.
     """
     (name, first), *rest = answers.items()
-    said = f"{name} says “{first.said}” ({percent(float(first.shares[first.best]))})"
+    said = [f"{name} says “{first.said}” ({percent(float(first.shares[first.best]))})"]
+    for other_name, other in rest:
+        theirs = "the same" if first.best == other.best else f"“{other.said}”"
+        said.append(f"{other_name} {theirs} ({percent(float(other.shares[other.best]))})")
     if not rest:
-        return f"{said}."
-    other_name, other = rest[0]
-    same = first.best == other.best
-    theirs = f"{other_name.lower()} the same" if same else f"{other_name.lower()} “{other.said}”"
-    apart = float(abs(first.shares - other.shares).sum() / 2)
+        return f"{said[0]}."
+    far = {other_name: percent(float(abs(first.shares - other.shares).sum() / 2)) for other_name, other in rest}
+    apart = listed([f"{share} ({other_name})" for other_name, share in far.items()]) if rest[1:] else far[rest[0][0]]
     return (
-        f"{said}, {theirs} ({percent(float(other.shares[other.best]))}). {percent(apart)} of the share lies elsewhere than before "
-        "(total variation), on this one sample: what a test set says stands above."
+        f"{', '.join(said)}. {apart} of the share lies elsewhere than before (total variation), on this one sample: what a test set says "
+        "stands above."
     )

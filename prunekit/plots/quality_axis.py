@@ -1,4 +1,4 @@
-"""The axis of a metric: its title, the form of its ticks, and a range that one broken model does not decide."""
+"""The axis of a metric: its title, the form of its ticks, and a range or a scale that one broken model does not decide."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
+from prunekit.tasks.metrics import HIGHER, LOWER, PERCENT, Metric
 from prunekit.tasks.wording import worse_by
 
 BEYOND_CHANCE = 1.3  # times what chance loses
+DECADE = 10.0  # times as large as the least: a larger value would flatten all others on a linear scale
 OUTLIER = 4.0  # times the upper quartile: losses beyond lie outside the picture where no chance is known
 
 
@@ -62,6 +63,12 @@ def most_shown(metric: Metric, losses: NDArray[np.float64], dense: float, chance
     if chance is not None and metric.loss(dense, chance) > 0:
         return BEYOND_CHANCE * metric.loss(dense, chance)
     return max(2 * abs(dense), OUTLIER * float(np.nanquantile(losses, 0.75))) or 1.0
+
+
+def spans_decades(metric: Metric, values: NDArray[np.float64]) -> bool:
+    """Return whether errors, which have no upper bound, differ so much that only a logarithmic scale shows them all."""
+    known = values[np.isfinite(values)]
+    return bool(metric.better == LOWER and metric.unit != PERCENT and len(known) and 0 < DECADE * known.min() < known.max())
 
 
 def axis(metric: Metric) -> dict[str, Any]:

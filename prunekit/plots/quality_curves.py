@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import plotly.graph_objects as go
 
 from prunekit.formatting import percent, reached
 from prunekit.plots import theme
-from prunekit.plots.quality_axis import axis, quality_range
+from prunekit.plots.quality_axis import axis, axis_title, quality_range, spans_decades
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
 from prunekit.tasks.wording import interval, worse_by, written
@@ -105,18 +106,22 @@ def quality_curves(
             traces += [_band(rows, colour, x), *_spread(rows, colour, x), _line(rows, place, x, dark, metric=metric, base=base)]
     fig = theme.figure(traces, dark=dark, height=height, hovermode="closest", margin={"t": 30, "r": 12})
     _axes(fig, x)
-    if metric.unit == PERCENT or dense is None:
-        fig.update_yaxes(**_up(metric, base), **({"range": [0, 1.02]} if metric.unit == PERCENT and not base else {}))
-    else:
-        ends = quality_range(metric, frame[["value", "low", "high"]].to_numpy(dtype=float).ravel(), dense, chance=chance)
-        fig.update_yaxes(**_up(metric, base), range=[end - base for end in ends])
+    known = frame[["value", "low", "high"]].to_numpy(dtype=float).ravel()
+    log = not base and spans_decades(metric, known)
+    fig.update_yaxes(**_up(metric, base))
+    if log:
+        fig.update_yaxes(type="log", dtick="D2", title_text=f"{axis_title(metric)}, log scale")
+    elif metric.unit == PERCENT:
+        fig.update_yaxes(range=None if base else [0, 1.02])
+    elif dense is not None:
+        fig.update_yaxes(range=[end - base for end in quality_range(metric, known, dense, chance=chance)])
     if dense is not None:
         theme.reference(fig, y=dense - base, text=f"dense {written(metric, dense)}", colour=theme.dense(dark))
         if within:
             y = worse_by(metric, dense - base, within)
             theme.reference(fig, y=y, text="", colour=theme.removed(dark, 0.8), dash="dot")
             fig.add_annotation(
-                x=0, xref="paper", xanchor="left", y=y, yanchor="top" if metric.better == HIGHER else "bottom",
+                x=0, xref="paper", xanchor="left", y=math.log10(y) if log else y, yanchor="top" if metric.better == HIGHER else "bottom",
                 text=f"at most {allowed(metric, within)}", showarrow=False, font={"color": theme.removed(dark, 1.0), "size": 12},
             )  # fmt: skip
     if len(order) <= 4:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -187,7 +188,8 @@ def reference(
         fig.add_annotation(x=x, y=1, yref="paper", yanchor="bottom", **note)
     if y is not None:
         fig.add_shape(line_at(colour, dash, y=y))
-        fig.add_annotation(x=1, xref="paper", xanchor="right", y=y, yanchor="bottom", **note)
+        height = math.log10(y) if fig.layout.yaxis.type == "log" else y  # of an annotation, as plotly counts; a shape takes the value
+        fig.add_annotation(x=1, xref="paper", xanchor="right", y=height, yanchor="bottom", **note)
 
 
 def line_at(colour: str, dash: str, *, x: float | None = None, y: float | None = None) -> dict[str, object]:

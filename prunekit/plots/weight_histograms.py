@@ -215,8 +215,8 @@ def norms(frame: pd.DataFrame, *, dark: bool = False, height: int = 380) -> go.F
     Parameters
     ----------
     frame : DataFrame
-        Columns ``layer``, ``place`` (0 to 1, the share of filters with a greater norm), ``norm`` (relative to the layer's mean) and
-        ``filter`` (index).
+        Columns ``layer``, ``place`` (0 to 1, the share of filters with a greater norm), ``norm`` (relative to the layer's mean),
+        ``filter`` (index) and ``unit`` (what it is called: filter, output, row).
     dark : bool
         For a dark page.
     height : int
@@ -238,10 +238,15 @@ def norms(frame: pd.DataFrame, *, dark: bool = False, height: int = 380) -> go.F
                 line={"color": colour, "width": 1.8},
                 marker={"size": 4},
                 name=str(name),
-                hovertemplate=f"<b>{name}</b><br>filter %{{customdata}}<br>norm %{{y:.2f}} of the mean<extra></extra>",
+                hovertemplate=f"<b>{name}</b><br>{rows['unit'].iloc[0]} %{{customdata}}<br>norm %{{y:.2f}} of the mean<extra></extra>",
             )
         )
     fig = theme.figure(traces, dark=dark, height=height, showlegend=len(traces) > 1, margin={"r": 26})
-    fig.update_xaxes(title_text="filters, strongest first", tickformat=".0%", range=[0, 1.03], tickvals=[0, 0.25, 0.5, 0.75, 1])
+    fig.update_xaxes(
+        title_text=f"{' or '.join(f'{unit}s' for unit in frame['unit'].unique())}, strongest first",
+        tickformat=".0%",
+        range=[0, 1.03],
+        tickvals=[0, 0.25, 0.5, 0.75, 1],
+    )
     fig.update_yaxes(title_text="norm, relative to the layer's mean", rangemode="tozero")
     return fig

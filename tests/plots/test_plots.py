@@ -64,7 +64,7 @@ def latency_frame():
 
 
 COLOURS = {"dense": plots.DENSE, "smaller": plots.KEPT}
-NORMS = pd.DataFrame({"layer": "a", "place": [0.5, 1.0], "norm": [1.2, 0.8], "filter": [1, 0]})
+NORMS = pd.DataFrame({"layer": "a", "place": [0.5, 1.0], "norm": [1.2, 0.8], "filter": [1, 0], "unit": "filter"})
 HERE = {name: [np.nan] for name in ("within", "within_low", "within_high")}
 RATIOS = pd.DataFrame({"candidate": ["smaller"], "value": [2.5], "low": [2.4], "high": [2.7], **HERE, "macs": [4.0]})
 CHANNELS = pd.DataFrame({"channel": range(4), "score": [0.4, 0.1, 0.9, 0.2], "kept": [True, False, True, False]})

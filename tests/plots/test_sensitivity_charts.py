@@ -1,5 +1,7 @@
 """Charts of sensitivity: every layer has its panel, its row and its cost."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prunekit import plots
+from prunekit.tasks.metrics import LOWER, Metric
 
 
 def points(layers, dense=0.9):
@@ -96,3 +99,16 @@ def test_curves_stand_on_every_axis_with_the_best_of_all_behind(x):
     assert set(np.round(front.y, 6)) == {0.9, 0.8, 0.5}  # b never beats a
     lost = plots.quality_curves(frame, x=x, dense=0.9, drop=True)
     assert sorted(next(t for t in lost.data if t.name == "a").y) == pytest.approx([-0.4, -0.1, 0.0])
+
+
+def test_errors_that_span_more_than_a_factor_of_ten_stand_on_a_logarithmic_axis_all_of_them():
+    metric = Metric("perplexity", "perplexity", lambda seen: 0.0, better=LOWER)
+    frame = pd.DataFrame({"setting": "a", "requested": [0.0, 0.5, 0.9], "value": [5.0, 6.0, 4e4]})
+    frame = frame.assign(sparsity=frame.requested, macs=1.0, n=9, low=frame.value * 0.9, high=frame.value * 1.1)
+    fig = plots.quality_curves(frame, dense=5.0, within=1.0, metric=metric)
+    assert fig.layout.yaxis.type == "log"
+    assert fig.layout.yaxis.range is None, "the broken model is in the picture too"
+    assert [line.y0 for line in fig.layout.shapes] == [5.0, 6.0]
+    heights = {note.text: note.y for note in fig.layout.annotations}
+    assert heights["dense 5.00"] == pytest.approx(math.log10(5)), "plotly takes the exponent of an annotation"
+    assert plots.quality_curves(frame[:2], dense=5.0, metric=metric).layout.yaxis.type is None

@@ -1,20 +1,27 @@
 """The Compare page: picks in the address, the answer first, every tab, and runs that people tag or let go."""
 
+from html import escape
+
 import pandas as pd
 import pytest
 
+from prunekit import load_model, prune
 from prunekit.comparison.compare_runs import compare_runs
 from prunekit.comparison.metrics import METRICS
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
+from prunekit.data.text import reader_of
 from prunekit.experiments.home import store
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.sweep_run import measure_one
+from prunekit.models.info import info
 from prunekit.reports.table import short_title
+from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.ui.compare import all_runs
 from prunekit.ui.compare.all_runs import chosen, frame_of
 from prunekit.ui.compare.behaviour import flips_caption
 from prunekit.ui.components import run_labels
+from prunekit.ui.shared import asking
 from prunekit.ui.state.page_settings import SORTS, TABS
 from prunekit.ui.state.settings import Settings
 
@@ -239,3 +246,19 @@ def test_the_caption_of_flips_counts_both_ways():
     said = flips_caption(rows, "A", ("cat", "dog"))
     assert said.startswith("A gets 2 images wrong that the dense model got right, and 1 right")
     assert "Most of the lost ones are **cat** (2)" in said and "95\u202f% sure of “dog”" in said
+
+
+@pytest.mark.slow
+def test_stored_runs_answer_a_text_side_by_side(tab):
+    model, data = ModelId("shakespeare_gpt"), DataId("shakespeare", limit=3)
+    specs = [PruneSpec(sparsity=share, seed=78) for share in (0.3, 0.9)]
+    for spec in (None, *specs):
+        measure_one(AccuracyRequest(model, data, spec, split="test"), store())
+    found = [next(run.id for run in store().runs() if run.spec == spec.to_dict()) for spec in specs]
+    one = tab("compare", runs=picked(found), tab="behaviour", prompt="KING HENRY")
+    assert "goes on" not in one.text, "nothing is opened before somebody asks"
+    one.click("ask_runs")
+    dense = load_model(model)
+    for name, net in {"Dense": dense, "A": prune(dense, specs[0]).model, "B": prune(dense, specs[1]).model}.items():
+        written = LANGUAGE.go_on(net, "KING HENRY", reader_of(info(dense), None), tokens=asking.TOKENS, seed=None)
+        assert f"**{name}** goes on" in one.text and escape(written.text) in htmls(one)

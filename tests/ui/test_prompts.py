@@ -84,7 +84,7 @@ def test_bars_hold_the_largest_of_both():
     assert dense.first(pruned, most=3) == [0, 1, 3]
     fig = answer_bars({"Dense": dense, "Pruned": pruned}, most=3)
     assert [list(trace.x) for trace in fig.data] == [[0.6, 0.3, 0.0], [0.05, 0.05, 0.8]]
-    assert "Dense says “a” (60.0\u202f%), pruned “d”" in answers_caption({"Dense": dense, "Pruned": pruned})
+    assert "Dense says “a” (60.0\u202f%), Pruned “d”" in answers_caption({"Dense": dense, "Pruned": pruned})
     assert [visible(each) for each in ("\n", " ", " the", "a b")] == ["⏎", "␣", "␣the", "a b"]
 
 

@@ -16,7 +16,7 @@ from prunekit.formatting import percent
 from prunekit.reports import pictures
 from prunekit.tasks.classification import ACCURACY, IMAGES
 from prunekit.tasks.resolver import resolve
-from prunekit.ui.compare import picked_runs
+from prunekit.ui.compare import picked_runs, prompt
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
 from prunekit.ui.start import gallery
@@ -88,10 +88,16 @@ KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, the
 
 
 def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:
-    """Show what the runs say about the same images, or offer to ask them; of other tasks the samples that changed most."""
-    if found.quality.name != ACCURACY.name:
+    """Show what the runs say about the same samples, and about a text of one's own where they take one."""
+    if found.quality.name == ACCURACY.name:
+        _classes(now, found, store)
+    else:
         samples(now, found)
-        return
+    prompt.section(now, found, store)
+
+
+def _classes(now: Settings, found: Comparison, store: RunStore) -> None:
+    """Show what classifiers say about the same samples, or offer to ask them."""
     told = picked_runs.behaviour_of(found, store)
     if told is None:
         _ask(found, store)

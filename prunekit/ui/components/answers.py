@@ -1,4 +1,4 @@
-"""A sample and what models answer to it, drawn by their types: the same for every task."""
+"""A sample or a typed text, and what models answer to it, drawn by their types: the same for every task."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import Any
 import streamlit as st
 
 from prunekit.plots.answers import answer_bars, answers_caption
-from prunekit.tasks.shown import Answer, Bars, Continuation, Shown
+from prunekit.tasks.shown import Answer, Bars, Continuation, Prompt, Shown
 from prunekit.ui.components import show
+from prunekit.ui.shared.asking import Question
 from prunekit.ui.start.gallery import enlarge
+from prunekit.ui.state import codecs, session
+from prunekit.ui.state.settings import Settings
 
 SIDE = 160  # pixels of a picture
+HIGH = 150  # pixels of the field of a text
+ACROSS = 3  # continuations beside each other
 WRITTEN = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:'Source Code Pro',monospace;font-size:0.9rem"
 
 
@@ -34,6 +39,22 @@ def sample(shown: Shown, name: str) -> None:
         st.text(shown.text)
     else:
         st.markdown("  \n".join(f"{show.plain(field)}: **{show.plain(value)}**" for field, value in shown.fields.items()))
+
+
+def typed(now: Settings, prompt: Prompt, usual: str) -> Question:
+    """Ask for a text; an empty field takes that of the data."""
+    usual = usual[: len(usual) // 2] if prompt.goes_on else usual
+    st.text_area(
+        prompt.label, height=HIGH, max_chars=codecs.LONGEST, help=prompt.help, placeholder="Type something",
+        **session.bind("prompt", show=lambda text: text or usual),
+    )  # fmt: skip
+    if not prompt.goes_on:
+        return Question(now.prompt or usual)
+    st.segmented_control(
+        "Goes on by", ["likeliest", "drawn"], required=True, **session.bind("going", start="default"),
+        format_func={"likeliest": "the likeliest token", "drawn": f"tokens drawn, seed {now.seed}"}.__getitem__,
+    )  # fmt: skip
+    return Question(now.prompt or usual, goes_on=True, seed=now.seed if now.going == "drawn" else None)
 
 
 def draw(answers: Mapping[str, Answer], key: str, **look: Any) -> None:
@@ -75,7 +96,8 @@ def continuations(given: str, found: Mapping[str, Continuation]) -> None:
         By what the model is called.
     """
     tail = given[-60:]
-    for box, (name, each) in zip(st.columns(len(found), gap="medium"), found.items(), strict=True):
+    boxes = [box for at in range(0, len(found), ACROSS) for box in st.columns(min(len(found), ACROSS), gap="medium")]
+    for box, (name, each) in zip(boxes, found.items(), strict=False):
         with box, st.container(border=True, height="stretch"):
             st.markdown(f"**{show.plain(name)}** goes on")
             before = ("…" if len(given) > len(tail) else "") + tail

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prunekit import models
 from prunekit.criteria.methods import CRITERIA
+from prunekit.models.layers import LOOKED_UP
 from prunekit.plots.weight_histograms import Bins, CutBins
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.unstructured.masks import LayerCut
@@ -109,14 +110,16 @@ def distributions(source: Source, layers: tuple[str, ...]) -> list[Bins]:
 
 @shared(64)
 def norms(source: Source, layers: tuple[str, ...], p: int = 1) -> pd.DataFrame:
-    """Return the norm of each filter of some layers, strongest first, relative to the layer's mean."""
-    parts = []
+    """Return the norm of each filter, output or row of some layers, strongest first, relative to the layer's mean."""
+    parts, model = [], model_cache.load(source).model
     for name in layers:
-        values = models.filter_norms(models.weight_of(model_cache.load(source).model, name), p)
+        weight = models.weight_of(model, name)
+        values = models.filter_norms(weight, p)
+        unit = "row" if isinstance(model.get_submodule(name), LOOKED_UP) else "filter" if weight.ndim > 2 else "output"
         order = np.argsort(-values, kind="stable")
         place = np.arange(1, len(values) + 1) / len(values)
         mean = values.mean() or 1.0
-        parts.append(pd.DataFrame({"layer": name, "place": place, "norm": values[order] / mean, "filter": order}))
+        parts.append(pd.DataFrame({"layer": name, "place": place, "norm": values[order] / mean, "filter": order, "unit": unit}))
     return pd.concat(parts, ignore_index=True)
 
 

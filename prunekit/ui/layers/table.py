@@ -198,16 +198,16 @@ def _overlay_caption(found: list[Any], selected: tuple[str, ...], rest: int) -> 
 
 
 def _norms_caption(frame: pd.DataFrame) -> str:
-    """Say how many filters are weak, and whether there is a knee."""
-    name = str(frame["layer"].iloc[0])
+    """Say how many filters, outputs or rows are weak, and whether there is a knee."""
+    name, unit = str(frame["layer"].iloc[0]), str(frame["unit"].iloc[0])
     values = frame.loc[frame["layer"] == name, "norm"]
     weak, spread = int((values < 0.5).sum()), float(values.max() / max(values.min(), 1e-12))
     verdict = (
-        "no filter is much weaker than the rest"
+        f"no {unit} is much weaker than the rest"
         if not weak
-        else f"{weak} of {len(values)} filters {'has' if weak == 1 else 'have'} less than half the mean norm"
+        else f"{weak} of {len(values)} {unit}s {'has' if weak == 1 else 'have'} less than half the mean norm"
     )
     return (
-        f"L1 norms of whole filters. In **{name}** {verdict}; the strongest is {spread:.3g} times the weakest. A "
-        "knee shows where filters can go."
+        f"L1 norms of whole {unit}s. In **{name}** {verdict}; the strongest is {spread:.3g} times the weakest. A "
+        f"knee shows where {unit}s can go."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from prunekit.formatting import THIN, plural
+from prunekit.models.layers import LOOKED_UP
 from prunekit.plots.channel_groups import tail
 from prunekit.pruning.structured.channel_groups import Group
 from prunekit.pruning.structured.plan import Plan
@@ -23,7 +24,12 @@ from prunekit.ui.prune.kept_weights import kept_indices, ranges
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
 
-UNITS = {"channels": ("output", "outputs"), "heads": ("head", "heads"), "head dimensions": ("dimension", "dimensions of each head")}
+UNITS = {
+    "channels": ("output", "outputs"),
+    "embedding": ("dimension", "dimensions"),
+    "heads": ("head", "heads"),
+    "head dimensions": ("dimension", "dimensions of each head"),
+}
 SHORT = {**{name: many for name, (_, many) in UNITS.items()}, "head dimensions": "of each head"}
 MOST_SHOWN = 160  # characters of one list in the table
 HIGH = 350  # pixels: a longer table scrolls
@@ -59,7 +65,7 @@ class Stay:
         return ranges(self.kept)
 
 
-def stays(plan: Plan) -> tuple[Stay, ...]:
+def stays(plan: Plan, embeddings: Set[str] = frozenset()) -> tuple[Stay, ...]:
     """Return what stays of every group that was open to removal, and of every layer that goes with a block.
 
     Layers of one group that keep the same outputs share a row; behind a concatenation they may differ.
@@ -68,14 +74,16 @@ def stays(plan: Plan) -> tuple[Stay, ...]:
     ----------
     plan : Plan
         What goes.
+    embeddings : set of str
+        Layers that look rows up: what goes of them are dimensions, and so it is of the layers that share these.
     """
     open_to = {group.id for group in plan.groups}
-    found = [row for group in plan.graph.groups if group.id in open_to for row in _of_group(plan, group)]
+    found = [row for group in plan.graph.groups if group.id in open_to for row in _of_group(plan, group, embeddings)]
     gone = [Stay("", (name,), "channels", (), len(plan.graph.outputs[name])) for name, kept in plan.kept.items() if not kept]
     return (*found, *gone)
 
 
-def _of_group(plan: Plan, group: Group) -> list[Stay]:
+def _of_group(plan: Plan, group: Group, embeddings: Set[str]) -> list[Stay]:
     """Return the rows of one group: units of attention, or outputs of its layers."""
     there = tuple(name for name in group.layers if plan.kept[name])
     if not there:
@@ -86,7 +94,8 @@ def _of_group(plan: Plan, group: Group) -> list[Stay]:
     same: dict[tuple[tuple[int, ...], int], list[str]] = {}
     for name in there:
         same.setdefault((plan.kept[name], len(plan.graph.outputs[name])), []).append(name)
-    return [Stay(group.id, tuple(names), "channels", kept, of) for (kept, of), names in same.items()]
+    units = {kept: "channels" if embeddings.isdisjoint(names) else "embedding" for kept, names in same.items()}
+    return [Stay(group.id, tuple(names), units[kept], *kept) for kept, names in same.items()]
 
 
 def section(loaded: Loaded, view: View) -> None:
@@ -107,7 +116,7 @@ def section(loaded: Loaded, view: View) -> None:
 
 def _body(loaded: Loaded, plan: Plan) -> None:
     """Draw the table, the picked row to copy, and the files."""
-    rows = stays(plan)
+    rows = stays(plan, {name for name, module in loaded.model.named_modules() if isinstance(module, LOOKED_UP)})
     picked = _table(rows)
     left, right = st.columns([2, 1], gap="medium")
     with left:

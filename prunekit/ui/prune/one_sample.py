@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from prunekit.tasks.shown import Prompt
 from prunekit.ui.components import answers, show
 from prunekit.ui.shared import asking, model_cache
 from prunekit.ui.shared.asking import Question, Said
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import NO_IMAGES, Images, Loaded
-from prunekit.ui.state import codecs, session
+from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
 
 LARGE = 30_000_000  # parameters: a larger model is asked at the press of a button, not at every move of a slider
-HIGH = 150  # pixels of the field
 
 
 def section(now: Settings, loaded: Loaded, view: View | None, images: Images) -> None:
@@ -31,7 +29,7 @@ def section(now: Settings, loaded: Loaded, view: View | None, images: Images) ->
     show.section("What does it say, dense and pruned?" if prompt is None else f"What does it say to {prompt.label.lower()}?")
     left, right = st.columns([5, 7], gap="medium")
     with left:
-        question = _typed(now, prompt, shown.text if shown else "") if prompt else Question(sample=now.sample)
+        question = answers.typed(now, prompt, shown.text if shown else "") if prompt else Question(sample=now.sample)
         if prompt is None and shown is not None:
             answers.sample(shown, f"Test {task.unit_of_data} {now.sample}")
         if shown is not None:
@@ -47,22 +45,6 @@ def section(now: Settings, loaded: Loaded, view: View | None, images: Images) ->
     written = {name: said.continuation for name, said in found.items() if said.continuation is not None} if question.text else {}
     if written:
         answers.continuations(question.text, written)
-
-
-def _typed(now: Settings, prompt: Prompt, usual: str) -> Question:
-    """Ask for a text; an empty field takes that of the data."""
-    usual = usual[: len(usual) // 2] if prompt.goes_on else usual
-    st.text_area(
-        prompt.label, height=HIGH, max_chars=codecs.LONGEST, help=prompt.help, placeholder="Type something",
-        **session.bind("prompt", show=lambda text: text or usual),
-    )  # fmt: skip
-    if not prompt.goes_on:
-        return Question(now.prompt or usual)
-    st.segmented_control(
-        "Goes on by", ["likeliest", "drawn"], required=True, **session.bind("going", start="default"),
-        format_func={"likeliest": "the likeliest token", "drawn": f"tokens drawn, seed {now.seed}"}.__getitem__,
-    )  # fmt: skip
-    return Question(now.prompt or usual, goes_on=True, seed=now.seed if now.going == "drawn" else None)
 
 
 def _take_sample(place: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ def sample(loaded: Loaded, images: Images, place: int) -> Shown | None:
 @shared(64)
 def dense(source: Source, images: Images, question: Question) -> Said | None:
     """Return what the dense model says; None where nobody knows how to show it."""
-    return _ask(model_cache.load(source).model, source, images, question)
+    return _asked(model_cache.load(source).model, source, images, question)
 
 
 @shared(64)
@@ -94,20 +95,24 @@ def pruned(source: Source, spec: PruneSpec, images: Images, question: Question, 
     """Return what a cut of the model says: zeros in place, or the smaller model."""
     model = model_cache.load(source).model
     if isinstance(_view.cut, Plan):
-        return _ask(shrink(model, _view.cut), source, images, question)
+        return _asked(shrink(model, _view.cut), source, images, question)
     assert not isinstance(_view.ranking, pruning.ChannelRanking)
-    return _ask(pruning.masked_copy(model, _view.ranking.masks(_view.cut)), source, images, question)
+    return _asked(pruning.masked_copy(model, _view.ranking.masks(_view.cut)), source, images, question)
 
 
-def _ask(model: nn.Module, source: Source, images: Images, question: Question) -> Said | None:
-    """Ask a model in evaluation mode."""
-    task, known, note = task_here(source, images), reader(source, images), ""
+def _asked(model: nn.Module, source: Source, images: Images, question: Question) -> Said | None:
+    """Ask a model or a cut of it about a text or about a sample of its test data."""
+    data = data_cache.data_at(images, source)
+    return ask(model, question, task=task_here(source, images), known=reader(source, images), part=None if data is None else data.test)
+
+
+def ask(model: nn.Module, question: Question, *, task: Task, known: Reader, part: Any = None) -> Said | None:
+    """Ask a model in evaluation mode about a text, or about a sample of some data; None where nobody knows how to show the answer."""
+    note = ""
     if question.text:
         batch, note = task.read(question.text, known)
     else:
-        data = data_cache.data_at(images, source)
-        assert data is not None
-        batch = samples_at(data.test, np.array([min(question.sample, len(data.test) - 1)]))
+        batch = samples_at(part, np.array([min(question.sample, len(part) - 1)]))
     with torch.inference_mode():
         answer = task.answer(task.forward(model, batch), batch, known)
     if answer is None:
