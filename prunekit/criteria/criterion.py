@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
-Score = Callable[[Task], Scores]
+Score = Callable[[ScoringTask], Scores]
 
 
 @dataclass(frozen=True)
