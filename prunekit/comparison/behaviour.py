@@ -1,4 +1,4 @@
-"""What runs do differently: accuracy by class, confusion, and the samples whose answer changed."""
+"""Behaviour of runs compared: accuracy by class, confusion, and the samples whose answer changed."""
 
 from __future__ import annotations
 

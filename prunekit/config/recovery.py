@@ -39,7 +39,7 @@ class Recovery(RecoveryFields):
         self._check_together()
 
     def _check_together(self) -> None:
-        """Check what goes with what."""
+        """Check which fields exclude each other."""
         if self.schedule == "one-shot":
             if self.steps != 1:
                 raise SpecError(

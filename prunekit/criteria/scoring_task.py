@@ -1,4 +1,4 @@
-"""What a criterion is asked to score, and how a function of one layer's weight becomes a criterion's."""
+"""`ScoringTask`, the input of a criterion, and decorators that make a criterion of a function of one layer's weight."""
 
 from __future__ import annotations
 

@@ -176,13 +176,13 @@ def keep_latency(report: LatencyReport, runs: Mapping[str, str], store: RunStore
     StoreError
         If a run is not there, or the store cannot be written.
     """
-    kept = [_seen(report, row, runs) for row in report.candidates if row.error is None and row.name in runs]
+    kept = [_measurement(report, row, runs) for row in report.candidates if row.error is None and row.name in runs]
     for seen in kept:
         store.put_measurement(seen)
     return kept
 
 
-def _seen(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str]) -> Measurement:
+def _measurement(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str]) -> Measurement:
     """Return a row as a measurement: called by run, runtime, batch, threads, device, sample, machine and versions."""
     base = report.baseline(*row.group)
     value = {name: told for name, told in row.to_dict().items() if name not in ("samples_ms", "name")}

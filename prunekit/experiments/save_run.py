@@ -147,7 +147,7 @@ def keep_made(
     store.put_run(run)
     for each, accuracy in ((dense, found.before.accuracy), (run, found.after.accuracy)):
         if accuracy is not None and data_id is not None:
-            store.put_measurement(_seen(each, accuracy, data_id, data))
+            store.put_measurement(_measurement(each, accuracy, data_id, data))
     return run
 
 
@@ -168,6 +168,6 @@ def _keep_weights(run: Run, made: Recovered, recipe: Recipe, data: Any) -> str:
     return folder.name
 
 
-def _seen(run: Run, accuracy: Evaluation, data_id: DataId, data: Any) -> Measurement:
+def _measurement(run: Run, accuracy: Evaluation, data_id: DataId, data: Any) -> Measurement:
     """Return an accuracy on all test images as a measurement."""
     return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test), "test", versions=how(run)["versions"])

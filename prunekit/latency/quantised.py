@@ -1,4 +1,4 @@
-"""A model as ONNX files, in float32 and in int8, made in a process of its own."""
+"""A model as ONNX files, in float32 and in int8, written by a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What travels to the processes that measure: models as folders, samples in safetensors files, the request as JSON."""
+"""The payload of worker processes: models as folders, samples in safetensors files, the request as JSON."""
 
 from __future__ import annotations
 

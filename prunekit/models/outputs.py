@@ -1,4 +1,4 @@
-"""What a model returns: its tensors by their place in it, and which of them holds the class scores."""
+"""Tensors of a model's output by their place in it, and which of them holds the class scores."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _bars(rows: pd.DataFrame, name: str, colour: str) -> go.Bar:
 
 
 def matrices(frame: pd.DataFrame, which: Sequence[tuple[str, str]], *, dark: bool = False) -> go.Figure:
-    """Draw a small matrix once for each choice of what stays, with its numbers, and zeros where a weight went.
+    """Draw a small matrix once for each choice of kept weights, with its numbers, and zeros for removed ones.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def matrices(frame: pd.DataFrame, which: Sequence[tuple[str, str]], *, dark: boo
 
 
 def _cells(weights: cells.Floats, kept: cells.Bools, most: float, dark: bool, *, numbers: bool) -> list[go.Heatmap]:
-    """Return what stays, coloured by its value, and what is zero, each empty where the other is."""
+    """Return kept weights, coloured by their value, and zeros, each empty where the other is."""
     gap = {"xgap": 3, "ygap": 3} if numbers else {"xgap": 1, "ygap": 1}
     common = {"zmin": -most, "zmax": most, "showscale": False, "hoverongaps": False, **gap}
     stays = go.Heatmap(z=np.where(kept, weights, np.nan), colorscale=cells.signed(dark), hovertemplate="%{z:.3f}<extra></extra>", **common)

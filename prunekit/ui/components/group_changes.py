@@ -1,4 +1,4 @@
-"""What goes with one channel: every coupled group with the outputs and inputs that follow it, and the sentence that says so."""
+"""Every coupled group with the outputs and inputs that are removed together, and a sentence that names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes no part in a setting, and what is set layer by layer, in words for the pages that prune."""
+"""Layers that take no part in a setting, and values set layer by layer, in words for the pages that prune."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ TELLING = 0.05  # of the parameters: less takes no part in any network with norm
 
 @shared(24)
 def _masked(source: Source, mode: str, chosen: tuple[str, ...], every: bool) -> tuple[Skipped, ...]:
-    """Return what is left out where single weights go."""
+    """Return the layers left out in the unstructured modes."""
     return skipped(model_cache.load(source).model, PruneSpec(mode=mode, layers=None if every else chosen), chosen)
 
 
@@ -90,7 +90,7 @@ def _structured(
     source: Source, layers: tuple[str, ...] | None, limits: tuple[str, ...], blocks: tuple[str, ...], moving: tuple[str, ...],
     _spec: PruneSpec, _plan: Plan,
 ) -> tuple[Skipped, ...]:  # fmt: skip
-    """Return what is left out where channels go: it follows from what could go, whatever the share."""
+    """Return the layers left out in structured mode: the same at every sparsity."""
     return skipped(model_cache.load(source).model, _spec, (), _plan)
 
 

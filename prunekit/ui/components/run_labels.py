@@ -66,7 +66,7 @@ def _edit(runs: list[Run], store: RunStore) -> None:
 
 @st.dialog("Delete for good?", icon=":material/delete:")
 def _confirm(runs: list[Run], store: RunStore) -> None:
-    """Name what goes, and ask."""
+    """Name the runs to be deleted, and ask for confirmation."""
     for run in runs:
         st.markdown(f"- **{show.plain(run.title)}** :gray[{run.kind}, {run.id[: picked_runs.DIGITS]}], {goes(run, store)}")
     st.markdown("This cannot be undone.")

@@ -1,4 +1,4 @@
-"""What every page shares on the screen: headings, numbers with their tag, charts with a caption, plain errors."""
+"""Elements of every page: headings, numbers with their tag, charts with a caption, plain errors."""
 
 from __future__ import annotations
 

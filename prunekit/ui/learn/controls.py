@@ -18,7 +18,7 @@ from prunekit.ui.state.page_settings import Learned
 from prunekit.ui.state.settings import Settings
 
 
-def found(lesson: Lesson, values: dict[str, Any]) -> Answer | None:
+def available_answer(lesson: Lesson, values: dict[str, Any]) -> Answer | None:
     """Return the answer: computed now where that is quick, otherwise what a background job has found, or None.
 
     Parameters

@@ -42,7 +42,7 @@ class Stay:
     unit : str
         What the indices count: a key of ``UNITS``.
     kept : tuple of int
-        Original indices of what stays, from 0.
+        Original indices of the kept units, from 0.
     of : int
         How many there were.
     """
@@ -60,7 +60,7 @@ class Stay:
 
 
 def stays(plan: Plan) -> tuple[Stay, ...]:
-    """Return what stays of every group that was open to removal, and of every layer that goes with a block.
+    """Return the kept units of every group open to removal, and of every layer removed with a block.
 
     Layers of one group that keep the same outputs share a row; behind a concatenation they may differ.
 
@@ -181,7 +181,7 @@ def _files(loaded: Loaded, plan: Plan, rows: Sequence[Stay]) -> None:
 
 
 def as_csv(rows: Sequence[Stay]) -> str:
-    """Return what stays as CSV, a line for each layer and kind of unit; indices are separated by spaces.
+    """Return the kept units as CSV, a line for each layer and kind of unit; indices are separated by spaces.
 
     Parameters
     ----------

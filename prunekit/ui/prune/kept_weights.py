@@ -48,7 +48,7 @@ def number(count: int) -> str:
 
 
 def panel(view: View, layer: Layer) -> None:
-    """Show what stays of a layer: which channels, or how many weights of each output and input."""
+    """Show the kept part of a layer: which channels, or how many weights of each output and input."""
     if isinstance(view.cut, Plan):
         _channels(layer)
     else:

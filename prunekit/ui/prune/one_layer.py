@@ -1,4 +1,4 @@
-"""One layer of a cut: its weights, what stays of them, and how they can be shown."""
+"""One layer of a cut: its weights, its mask, and the ways to show them."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def _inputs(rows: Sequence[Any]) -> str:
     return f"{text} A bar is a layer's matrix: outputs along it, inputs across." if text else ""
 
 
-def whole(frame: pd.DataFrame) -> pd.Series:
+def in_removed_block(frame: pd.DataFrame) -> pd.Series:
     """Return which layers go with a whole block."""
     return frame["after"].map(lambda shape: shape[0] == 0)
 
 
 def with_blocks(frame: pd.DataFrame) -> str:
     """Say how many layers go with whole blocks."""
-    gone = int(whole(frame).sum())
+    gone = int(in_removed_block(frame).sum())
     return f" {plural(gone, 'layer')} {'goes' if gone == 1 else 'go'} with whole blocks." if gone else ""
 
 

@@ -1,4 +1,4 @@
-"""What the store holds of the setting in view: its quality beside the dense model's, on all test images."""
+"""The stored quality of the setting in view beside the dense model's, on all test samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None)
     if home is None or data is None:
         return None
     request = AccuracyRequest(*measuring.names(now, loaded), spec, split="test")
-    if not rules.asked(key_of("save", request.to_dict())):
+    if not rules.submitted_here(key_of("save", request.to_dict())):
         return None
     try:
         if not spec.looks_at_data:  # most settings were never kept: that is known without a look at the data

@@ -1,4 +1,4 @@
-"""The weights of one layer as a picture on the Prune page: what stays, what goes, and where."""
+"""The weights of one layer as a picture on the Prune page: kept and removed, each in its place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COVER = 0.99  # share of weights below that magnitude: rare large ones would lea
 
 
 def section(now: Settings, loaded: Loaded, view: View) -> None:
-    """Show the layer in focus as a picture, and what stays of it.
+    """Show the layer in focus as a picture with its mask.
 
     Parameters
     ----------

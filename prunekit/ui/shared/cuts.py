@@ -1,4 +1,4 @@
-"""What a setting does to a model, in numbers and without touching its weights: cheap enough for every move of a slider."""
+"""`View`: a cut counted (weights, channels, parameters, MACs of each layer) without touching the weights, at every move of a slider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measurements as background jobs: what is asked, how it is keyed, and how its progress shows."""
+"""Measurements as background jobs of a page: their request, their key, and their progress on the screen."""
 
 from __future__ import annotations
 

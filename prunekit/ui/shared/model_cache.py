@@ -1,4 +1,4 @@
-"""What everybody shares: models, data and the numbers derived from them, in bounded caches.
+"""Models in a bounded cache for all visitors, and the numbers derived from them.
 
 Cache keys are names and frozen settings; models are shared, in eval mode and never written to.
 """

@@ -1,4 +1,4 @@
-"""Everything that a person has picked, as one small frozen value: what the address holds."""
+"""`Settings`: all settings of one browser tab as one small frozen value, which the address holds."""
 
 from __future__ import annotations
 
