@@ -7,7 +7,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
-from prunekit.experiments.experiment import Bench, Keeper
+from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.requests import AccuracyRequest
@@ -31,8 +31,8 @@ def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None)
             weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
             if home.get_run(pruned_run(request.model, weights, spec, Recovery(), "").id) is None:
                 return None
-        bench = Bench(request, loaded.model, data, Keeper(home))
-        points = bench.stored(None, Recovery()), bench.stored(spec, Recovery())
+        experiment = Experiment(request, loaded.model, data, Keeper(home))
+        points = experiment.stored(None, Recovery()), experiment.stored(spec, Recovery())
     except PrunekitError:
         return None
     before, after = (None if point is None else point.accuracy for point in points)
