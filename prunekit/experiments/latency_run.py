@@ -193,8 +193,3 @@ def _measurement(report: LatencyReport, row: CandidateLatency, runs: Mapping[str
     hashed, run = digest(setting), runs[row.name]
     name = measurement_id(run, hashed, "", row.batch, what=WHAT, runtime=row.runtime, versions=versions)
     return Measurement(name, run, {}, hashed, "", row.batch, value, None, WHAT, row.runtime, versions=versions)
-
-
-def latencies(store: RunStore, run: str) -> list[Measurement]:
-    """Return the latencies of a run, the latest first."""
-    return [seen for seen in store.measurements(run) if seen.what == WHAT]
