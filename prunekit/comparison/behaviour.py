@@ -23,13 +23,6 @@ MOST = 50
 def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.DataFrame:
     """Return the samples that changed most, the first of them on top.
 
-    Parameters
-    ----------
-    dense, run : Evaluation
-        On the same samples.
-    most : int
-        How many.
-
     Returns
     -------
     DataFrame

@@ -34,17 +34,7 @@ def losses(task: ScoringTask, reduction: str = "mean", size: int = BATCH) -> Ite
 
 
 def gradients(task: ScoringTask, reduction: str, size: int = BATCH) -> Iterator[Scores]:
-    """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives.
-
-    Parameters
-    ----------
-    task : ScoringTask
-        What is scored, and on which samples.
-    reduction : {"mean", "sum"}
-        Of the loss over the samples of a mini-batch.
-    size : int
-        Samples in a mini-batch.
-    """
+    """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives."""
     for loss, weights in losses(task, reduction, size):
         found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         yield {name: task.outputs_first(name, gradient).float().cpu() for name, gradient in zip(task.layers, found, strict=True)}

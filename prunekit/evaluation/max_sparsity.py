@@ -118,10 +118,6 @@ def furthest(
     resolution : float
         The answer and the first sparsity that drops too far are at most so far apart.
 
-    Returns
-    -------
-    Furthest
-
     Raises
     ------
     PrunekitError
@@ -230,10 +226,6 @@ def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmati
         Of the two models on the same images, the test images as a rule.
     allowed : float
         Largest drop, a fraction.
-
-    Returns
-    -------
-    Confirmation
 
     Raises
     ------

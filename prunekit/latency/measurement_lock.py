@@ -23,11 +23,6 @@ MOST_ROUNDS = 1000
 def my_turn(progress: Progress) -> Iterator[None]:
     """Wait until no other measurement runs in this process.
 
-    Parameters
-    ----------
-    progress : Progress
-        Told what is waited for; may end the waiting.
-
     Raises
     ------
     Cancelled

@@ -38,13 +38,6 @@ Note = Callable[[bytes], None]
 def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
     """Write the files that the runtimes open, and try every row.
 
-    Parameters
-    ----------
-    request : Request
-        What is measured.
-    say : callable
-        Told the share of the whole and what is done.
-
     Returns
     -------
     dict

@@ -149,11 +149,6 @@ def known_ids(models: Mapping[str, nn.Module]) -> dict[str, ModelId]:
 
     A pruned copy is built like the model that it was made from: its class is that of an earlier one, its widths and weights are its own.
 
-    Parameters
-    ----------
-    models : mapping of str to nn.Module
-        By name, the baseline first.
-
     Raises
     ------
     LatencyError

@@ -230,13 +230,7 @@ def _made(settings: Mapping[str, Any], progress: Progress) -> PruneResult:
 
 
 def done_by(settings: Mapping[str, Any]) -> str:
-    """Describe a setting: what is removed, in which order, and what is done afterwards.
-
-    Parameters
-    ----------
-    settings : mapping
-        Fields of the dashboard's settings.
-    """
+    """Describe a setting: what is removed, in which order, and what is done afterwards."""
     layers = spec_of(settings, model_of(settings)).layers
     gone = "channels" if settings["mode"] == "structured" else "weights"
     whose = " and ".join(layers) if layers else "all layers together"

@@ -84,10 +84,6 @@ def pruned_config(model: nn.Module) -> Any:
     model : nn.Module
         A model of transformers, pruned or not; not modified.
 
-    Returns
-    -------
-    PretrainedConfig
-
     Raises
     ------
     ModelError

@@ -26,10 +26,6 @@ def answer_bars(answers: Mapping[str, Bars], *, colours: Sequence[str] = (), mos
         Things that are drawn: those of which any model is surest.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     first, *others = answers.values()
     places = first.first(*others, most=most)
@@ -57,13 +53,7 @@ def answer_bars(answers: Mapping[str, Bars], *, colours: Sequence[str] = (), mos
 
 
 def answers_caption(answers: Mapping[str, Bars]) -> str:
-    """Say what the first of two models answers, what the other makes of it, and how far apart they are.
-
-    Parameters
-    ----------
-    answers : mapping of str to Bars
-        One model, or two.
-    """
+    """Say what the first of two models answers, what the other makes of it, and how far apart they are."""
     (name, first), *rest = answers.items()
     said = f"{name} says “{first.said}” ({percent(float(first.shares[first.best]))})"
     if not rest:

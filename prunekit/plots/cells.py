@@ -158,17 +158,7 @@ def flat(colour: str) -> Scale:
 
 
 def bar(low: str, middle: str, high: str, ends: tuple[float, float], dark: bool) -> dict[str, object]:
-    """Return a slim colour bar above the picture, beside a legend of one name.
-
-    Parameters
-    ----------
-    low, middle, high : str
-        Its three labels.
-    ends : tuple of float
-        The values of the outer two.
-    dark : bool
-        For a dark page.
-    """
+    """Return a slim colour bar above the picture, beside a legend of one name."""
     place = {"orientation": "h", "x": 0.24, "xanchor": "left", "y": 1, "yanchor": "bottom", "ypad": 4, "xpad": 0}
     look = {"thickness": 9, "lenmode": "pixels", "len": 160, "outlinewidth": 0, "ticks": ""}
     ticks = {"tickvals": [ends[0], sum(ends) / 2, ends[1]], "ticktext": [low, middle, high]}

@@ -151,10 +151,6 @@ def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 3
         In pixels.
     **layout
         Further properties of the layout.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     # uirevision keeps zoom and hidden traces while a slider moves; all at once, for each update validates the whole layout again
     name = "prunekit_dark" if dark else "prunekit"

@@ -19,15 +19,7 @@ WRITTEN = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:'Source Code 
 
 
 def sample(shown: Shown, name: str) -> None:
-    """Draw a sample.
-
-    Parameters
-    ----------
-    shown : Shown
-        What there is to see.
-    name : str
-        What to call it for those who do not see it.
-    """
+    """Draw a sample."""
     if shown.picture is not None:
         st.image(enlarge(shown.picture, SIDE), alt=name)
     elif shown.text:
@@ -65,15 +57,7 @@ def _bars(first: Bars, answers: Mapping[str, Bars], key: str, **look: Any) -> No
 
 
 def continuations(given: str, found: Mapping[str, Continuation]) -> None:
-    """Show how models go on from a text, side by side.
-
-    Parameters
-    ----------
-    given : str
-        The text; its end is shown before what follows.
-    found : mapping of str to Continuation
-        By what the model is called.
-    """
+    """Show how models go on from a text, side by side."""
     tail = given[-60:]
     for box, (name, each) in zip(st.columns(len(found), gap="medium"), found.items(), strict=True):
         with box, st.container(border=True, height="stretch"):

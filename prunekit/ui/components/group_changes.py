@@ -105,13 +105,7 @@ class Shrinking:
 
 @st.cache_resource(max_entries=24, show_spinner="Following every channel, once …")
 def shrinking(source: Source) -> tuple[Shrinking, ...]:
-    """Return the groups of a model with what follows them: coupled ones first, each in the order of depth.
-
-    Raises
-    ------
-    PruningError, ModelError
-        If structured pruning cannot see the model.
-    """
+    """Return the groups of a model with what follows them: coupled ones first, each in the order of depth."""
     return follow(cuts.graph(source))
 
 

@@ -47,13 +47,7 @@ class Row:
 
 
 def rows_of(source: Source) -> tuple[Row, ...]:
-    """Return the rows of the table: coupled groups first, each in the order of depth.
-
-    Raises
-    ------
-    PruningError, ModelError
-        If structured pruning cannot see the model.
-    """
+    """Return the rows of the table: coupled groups first, each in the order of depth."""
     found: dict[tuple[str, ...], list[Shrinking]] = {}
     for entry in shrinking(source):
         found.setdefault(entry.group.layers, []).append(entry)

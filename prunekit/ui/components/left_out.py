@@ -30,15 +30,7 @@ def is_set(now: Settings) -> bool:
 
 
 def words(now: Settings, names: tuple[str, ...]) -> list[str]:
-    """Return what is set, a sentence each: own shares, caps, and which layers take part.
-
-    Parameters
-    ----------
-    now : Settings
-        The picks.
-    names : tuple of str
-        ``Loaded.every``.
-    """
+    """Return what is set, a sentence each: own shares, caps, and which layers take part."""
     said = []
     if now.overrides:
         said.append(f"Own shares of {plural(len(now.overrides), 'layer')}: {_shares(now.overrides, names)}")
@@ -112,15 +104,7 @@ def of_all(source: Source, view: View) -> str:
 
 
 def expander(modules: Sequence[Skipped], params: int) -> None:
-    """List modules that take no part.
-
-    Parameters
-    ----------
-    modules : sequence of Skipped
-        Which.
-    params : int
-        Parameters of the whole model.
-    """
+    """List modules that take no part."""
     if not modules:
         return
     out = sum(module.parameters for module in modules)

@@ -87,15 +87,7 @@ def goes(run: Run, store: RunStore) -> str:
 
 
 def delete(runs: list[Run], store: RunStore) -> list[str]:
-    """Delete runs, what was made from others first; return why some could not be.
-
-    Parameters
-    ----------
-    runs : list of Run
-        Which ones.
-    store : RunStore
-        Where they are.
-    """
+    """Delete runs, what was made from others first; return why some could not be."""
     said, pending = [], list(runs)
     while pending:
         parents = {run.parent for run in pending}

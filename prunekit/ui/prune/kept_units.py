@@ -63,11 +63,6 @@ def stays(plan: Plan) -> tuple[Stay, ...]:
     """Return the kept units of every group open to removal, and of every layer removed with a block.
 
     Layers of one group that keep the same outputs share a row; behind a concatenation they may differ.
-
-    Parameters
-    ----------
-    plan : Plan
-        What goes.
     """
     open_to = {group.id for group in plan.groups}
     found = [row for group in plan.graph.groups if group.id in open_to for row in _of_group(plan, group)]
@@ -90,15 +85,7 @@ def _of_group(plan: Plan, group: Group) -> list[Stay]:
 
 
 def section(loaded: Loaded, view: View) -> None:
-    """Show which channels, heads, dimensions and blocks stay, where channels go.
-
-    Parameters
-    ----------
-    loaded : Loaded
-        The dense model.
-    view : View
-        The cut.
-    """
+    """Show which channels, heads, dimensions and blocks stay, where channels go."""
     if not isinstance(view.cut, Plan):
         return
     show.section("What stays, by its original index?")

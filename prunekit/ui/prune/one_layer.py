@@ -175,17 +175,7 @@ class Layer:
 
 
 def layer_of(loaded: Loaded, view: View, name: str) -> Layer:
-    """Return one layer with what a cut leaves of it.
-
-    Parameters
-    ----------
-    loaded : Loaded
-        The dense model.
-    view : View
-        The cut.
-    name : str
-        The layer.
-    """
+    """Return one layer with what a cut leaves of it."""
     weight: Floats = weight_of(loaded.model, name).cpu().float().numpy()
     sides = OF_EMBEDDING if isinstance(loaded.model.get_submodule(name), nn.Embedding) else SIDES
     ticked = bool(view.frame["ticked"].to_numpy()[view.frame["name"].tolist().index(name)])

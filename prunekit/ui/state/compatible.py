@@ -23,11 +23,6 @@ MODES = table(PruneSpec)["mode"].kind.titles
 def fit(settings: Settings) -> tuple[Settings, list[str]]:
     """Return the nearest settings that go together, and what was changed.
 
-    Parameters
-    ----------
-    settings : Settings
-        Every field valid by itself.
-
     Returns
     -------
     settings : Settings
