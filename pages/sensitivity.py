@@ -13,7 +13,7 @@ with show.plain_errors():
     with show.slot():
         scan.setting(now, data, task)
     request = scan.request_of(now, loaded, data)
-    found = scan.found(request, loaded, data)
+    found = scan.known_results(request, loaded, data)
     scan.button(loaded.source.name, request, found)
     if scan.live(now, request, task):
         st.stop()

@@ -112,19 +112,7 @@ class RunGone(StoreError):
 
 
 def one_of(field: str, value: object, allowed: Iterable[object], error: type[PrunekitError] = SpecError) -> None:
-    """Raise ``error`` unless ``value`` is among ``allowed``.
-
-    Parameters
-    ----------
-    field : str
-        What is being checked, as the person knows it.
-    value : object
-        What was given.
-    allowed : iterable
-        What is accepted.
-    error : type, optional
-        The class to raise.
-    """
+    """Raise ``error`` unless ``value`` is among ``allowed``."""
     names = list(allowed)
     if value not in names:
         raise error(f"{named(field)} must be one of {', '.join(map(str, names))}; got {value!r}")

@@ -73,7 +73,7 @@ def shape_of(model: nn.Module, data: Data | None, size: int | None) -> tuple[int
     return known
 
 
-def asking(
+def guess_notes(
     model: nn.Module, data: Data | None, size: int | None, dense: Evaluation | None = None, pruned: Evaluation | None = None
 ) -> dict[str, Any]:
     """Return what was guessed, and what to ask where a quality is no better than chance, as JSON has them."""
@@ -81,7 +81,7 @@ def asking(
     return {"chance": chance_sentence(dense, pruned) or None, "guesses": list(guessed)}
 
 
-def asked_text(found: dict[str, Any]) -> list[str]:
+def guess_lines(found: dict[str, Any]) -> list[str]:
     """Return the same as lines of text."""
     return [f"! {sentence}" for sentence in (found["chance"], *found["guesses"]) if sentence]
 

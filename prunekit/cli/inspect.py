@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import NO_DATA, asked_text, asking, model_of, shape_of, to_json
+from prunekit.cli.arguments import NO_DATA, guess_lines, guess_notes, model_of, shape_of, to_json
 from prunekit.cli.tables import byte_text, percent, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import DataId
 from prunekit.config.spec import PruneSpec
@@ -54,7 +54,7 @@ def inspect(args: argparse.Namespace) -> str:
         "skipped": [module.to_dict() for module in skipped(model, PruneSpec(), prunable_layers(model))],
         **_couplings(model, shape),
         **({"recipe": read_recipe(folder).to_dict(), "result": read_result(folder)} if is_folder(folder) else {}),
-        **asking(model, data, args.size),
+        **guess_notes(model, data, args.size),
     }
     return to_json(found) if args.json else _page(found)
 
@@ -108,7 +108,7 @@ def _page(found: dict[str, Any]) -> str:
         (r["name"], r["type"], shape_text(r["shape"]), f"{r['params']:,}", percent(r["share"]), short(r["macs"]), r["out_channels"])
         for r in found["layers"]
     ]
-    lines += asked_text(found)
+    lines += guess_lines(found)
     lines += ["", table(["layer", "type", "shape", "params", "share", "MACs", "outputs"], rows)]
     lines += skipped_table(found["skipped"], found["params"])
     groups = [(g["id"], g["size"], g["kind"], _shortened(g["layers"])) for g in found["groups"]]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import asked_text, asking, data_of, model_of, progress_to, say, shape_of, spec_of, to_json
+from prunekit.cli.arguments import data_of, guess_lines, guess_notes, model_of, progress_to, say, shape_of, spec_of, to_json
 from prunekit.cli.field_flags import given
 from prunekit.cli.tables import byte_text, percent, table
 from prunekit.config.field_table import TimingFields
@@ -63,8 +63,8 @@ def latency(args: argparse.Namespace) -> str:
     runs = _kept(report, model_id, model, made, data)
     head = {"model": model_id.to_dict(), "specs": [spec.to_dict() for spec in specs], "budget_s": args.budget, "runs": runs}
     accuracies = [row.accuracy for row in report.candidates if row.name == "dense" and row.accuracy is not None]
-    asked = asking(model, data, args.size, accuracies[0] if accuracies else None)
-    return to_json({**head, **report.to_dict(), **asked}) if args.json else "\n".join([_page(model_id.name, report), *asked_text(asked)])
+    notes = guess_notes(model, data, args.size, accuracies[0] if accuracies else None)
+    return to_json({**head, **report.to_dict(), **notes}) if args.json else "\n".join([_page(model_id.name, report), *guess_lines(notes)])
 
 
 def _needs_data(args: argparse.Namespace, specs: list[PruneSpec]) -> bool:

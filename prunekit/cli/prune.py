@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import absolute, asked_text, asking, check_cut, data_of, model_of, progress_to, shape_of, spec_of, to_json
+from prunekit.cli.arguments import absolute, check_cut, data_of, guess_lines, guess_notes, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.tables import metric_rows, percent, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
@@ -19,12 +19,12 @@ from prunekit.evaluation.before_after import Assessment, assess, document
 from prunekit.evaluation.sizes import FORMS
 from prunekit.experiments.home import store
 from prunekit.experiments.records import Label
-from prunekit.experiments.run_list import shares_text, whole_text
+from prunekit.experiments.run_list import blocks_text, shares_text
 from prunekit.experiments.save_run import keep_made
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import ordinary
 from prunekit.models.folder import write_folder
-from prunekit.models.hugging_face_export import told_by
+from prunekit.models.hugging_face_export import pruned_config
 from prunekit.models.info import info
 from prunekit.tasks.input_form import noted
 from prunekit.tasks.metrics import Metric
@@ -48,10 +48,10 @@ def prune(args: argparse.Namespace) -> str:
     progress = progress_to(sys.stderr)
     recovered = recover(model, spec, recovery, data, input_shape=shape_of(model, data, args.size), progress=progress)
     if args.uniform:
-        told_by(getattr(recovered.model, "encoder", recovered.model))  # refused before anything is measured
+        pruned_config(getattr(recovered.model, "encoder", recovered.model))  # refused before anything is measured
     assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress)
     found = document(recovered.result, assessment, model_id.to_dict(), absolute(data))
-    found |= asking(model, data, args.size, assessment.before.accuracy, assessment.after.accuracy)
+    found |= guess_notes(model, data, args.size, assessment.before.accuracy, assessment.after.accuracy)
     if recovery.active:
         found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
@@ -94,7 +94,7 @@ def setting_text(spec: dict[str, Any]) -> str:
     words = [spec["mode"], spec["criterion"], shares_text(shares)]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
     kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks", "remove_layers")}
-    return ", ".join([*words, *filter(None, [whole_text(PruneSpec(**kinds))])])
+    return ", ".join([*words, *filter(None, [blocks_text(PruneSpec(**kinds))])])
 
 
 def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str:
@@ -115,7 +115,7 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += [f"whole blocks that go: {', '.join(found['blocks'])}"] if found["blocks"] else []
     lines += [_proof(found["proof"], "channels and blocks" if found["blocks"] else "channels")] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
-    lines += asked_text(found)
+    lines += guess_lines(found)
     lines += [f"written to {out}"] if out else []
     called = f", called {found['name']}" if "name" in found else ""
     return "\n".join(lines + ([f"saved as run {found['run'][:12]}{called}"] if "run" in found else []))

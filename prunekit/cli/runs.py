@@ -49,7 +49,7 @@ def name(args: argparse.Namespace) -> str:
     """Name a run, or rename it."""
     kept = store()
     run = kept.find(args.run)
-    return _said(args, run, kept.relabel(run.id, name=args.text))
+    return _label_text(args, run, kept.relabel(run.id, name=args.text))
 
 
 def tag(args: argparse.Namespace) -> str:
@@ -58,17 +58,17 @@ def tag(args: argparse.Namespace) -> str:
     run = kept.find(args.run)
     before = kept.label(run.id).tags
     after = tuple(word for word in before if word not in args.words) if args.remove else (*before, *args.words)
-    return _said(args, run, kept.relabel(run.id, tags=after))
+    return _label_text(args, run, kept.relabel(run.id, tags=after))
 
 
 def note(args: argparse.Namespace) -> str:
     """Write a note to a run, in place of the one before."""
     kept = store()
     run = kept.find(args.run)
-    return _said(args, run, kept.relabel(run.id, note=args.text))
+    return _label_text(args, run, kept.relabel(run.id, note=args.text))
 
 
-def _said(args: argparse.Namespace, run: Run, label: Label) -> str:
+def _label_text(args: argparse.Namespace, run: Run, label: Label) -> str:
     """Return what people say of a run."""
     if args.json:
         return to_json({"id": run.id, "name": label.name, "saved": label.saved, "tags": list(label.tags), "note": label.note})

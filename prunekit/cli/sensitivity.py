@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, to_json
+from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, model_of, progress_to, to_json
 from prunekit.cli.field_flags import given
 from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.config.spec import PruneSpec
@@ -43,11 +43,11 @@ def sensitivity(args: argparse.Namespace) -> str:
     )  # fmt: skip
     suggested = _suggested(args, model, spec, data, found)
     head = {"model": model_id.to_dict(), "data": absolute(data)}
-    asked = asking(model, data, args.size, found.dense)
-    plain = {**head, **found.to_dict(), "fragile": list(fragile(found)), **asked}
+    notes = guess_notes(model, data, args.size, found.dense)
+    plain = {**head, **found.to_dict(), "fragile": list(fragile(found)), **notes}
     if args.json:
         return to_json({**plain, "suggested": None if suggested is None else suggested.to_dict()})
-    return "\n".join([_page(model_id.name, found, suggested), *asked_text(asked)])
+    return "\n".join([_page(model_id.name, found, suggested), *guess_lines(notes)])
 
 
 def _check(args: argparse.Namespace) -> None:

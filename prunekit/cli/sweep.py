@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from prunekit.cli.arguments import absolute, asked_text, asking, data_of, model_of, progress_to, say, spec_of, to_json
+from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, model_of, progress_to, say, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.prune import setting_text
 from prunekit.cli.tables import percent, quality_text, short, table
@@ -38,8 +38,8 @@ def sweep(args: argparse.Namespace) -> str:
     found: dict[str, Any] = {"model": model_id.to_dict(), "data": absolute(data), "spec": setting, "split": args.split}
     found |= {"images": args.images, "recovery": request.recovery.to_dict() if request.recovery.active else None}
     sweeps = _repeated(request, args, model, data)
-    found |= {"dense": sweeps[0][0].accuracy.to_dict(), "points": [point.to_dict() for point in _asked(sweeps[0], args.sparsities)]}
-    found |= asking(model, data, args.size, sweeps[0][0].accuracy)
+    found |= {"dense": sweeps[0][0].accuracy.to_dict(), "points": [point.to_dict() for point in _in_order(sweeps[0], args.sparsities)]}
+    found |= guess_notes(model, data, args.size, sweeps[0][0].accuracy)
     if args.repeats > 1:
         found |= _spread(sweeps, args)
     return to_json(found) if args.json else _page(found, request.recovery.title(), sweeps[0][0].accuracy.units)
@@ -64,7 +64,7 @@ def _store() -> RunStore | None:
         return None
 
 
-def _asked(points: Sequence[SweepPoint], sparsities: Sequence[float] | None) -> list[SweepPoint]:
+def _in_order(points: Sequence[SweepPoint], sparsities: Sequence[float] | None) -> list[SweepPoint]:
     """Return the points in the order of asking, or by sparsity where they were chosen."""
     if sparsities is None:
         return sorted(points[1:], key=lambda point: point.requested)
@@ -74,7 +74,7 @@ def _asked(points: Sequence[SweepPoint], sparsities: Sequence[float] | None) -> 
 
 def _spread(sweeps: list[list[SweepPoint]], args: argparse.Namespace) -> dict[str, Any]:
     """Return every repeat, and how far they lie apart at each sparsity."""
-    asked = [_asked(points, args.sparsities) for points in sweeps]
+    asked = [_in_order(points, args.sparsities) for points in sweeps]
     repeats = [{"seed": args.seed + place, "points": [point.to_dict() for point in points]} for place, points in enumerate(asked)]
     rows = []
     for same in zip(*asked, strict=True):
@@ -97,7 +97,7 @@ def _page(found: dict[str, Any], recovered: str, units: str) -> str:
             f"over {len(found['repeats'])} seeds",
             table(header, [_row(row, found["dense"].get("unit", PERCENT)) for row in found["spread"]]),
         ]
-    return "\n".join([*lines, *asked_text(found)])
+    return "\n".join([*lines, *guess_lines(found)])
 
 
 def _point(point: dict[str, Any], quality: str) -> tuple[object, ...]:

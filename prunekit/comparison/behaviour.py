@@ -1,4 +1,4 @@
-"""What runs do differently: accuracy by class, confusion, and the samples whose answer changed."""
+"""Behaviour of runs compared: accuracy by class, confusion, and the samples whose answer changed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,6 @@ MOST = 50
 
 def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.DataFrame:
     """Return the samples that changed most, the first of them on top.
-
-    Parameters
-    ----------
-    dense, run : Evaluation
-        On the same samples.
-    most : int
-        How many.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What was recorded of a run: a recipe alone, a folder that pruning wrote, or an archive; nothing in them is executed."""
+"""The record of a run: a recipe alone, a folder that pruning wrote, or an archive; nothing in them is executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was asked of each run, field by field: what differs, and whether the difference is a choice of its own."""
+"""Settings of runs compared field by field: which differ, and whether the difference was chosen."""
 
 from __future__ import annotations
 

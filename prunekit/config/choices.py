@@ -112,7 +112,7 @@ def criteria_of(mode: str) -> Sequence[str]:
 
 
 def drawn_criteria_of(mode: str) -> tuple[str, ...]:
-    """Return the criteria whose scores tell what goes before anything is carried out: pages draw them, and none that changes what stays."""
+    """Return the criteria whose scores alone decide the mask, so that pages can draw it: none that updates kept weights."""
     return tuple(name for name in criteria_of(mode) if not _CRITERIA[name].updates)
 
 

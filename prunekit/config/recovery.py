@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prunekit.config import fields as check
-from prunekit.config.field_table import OPTIMIZER, RATE, SCHEDULE, RecoveryFields, TrainingFields
+from prunekit.config.field_table import SCHEDULE, RecoveryFields, TrainingFields
 from prunekit.config.fields import check_fields, documented, table
 from prunekit.errors import SpecError, named
 
-OPTIMIZERS, RATES, SCHEDULES = (tuple(kind.titles) for kind in (OPTIMIZER, RATE, SCHEDULE))
+SCHEDULES = tuple(SCHEDULE.titles)
 NAMES = {"iterative": "iterative", "agp": "AGP", "linear": "linear"}
 
 
@@ -39,7 +39,7 @@ class Recovery(RecoveryFields):
         self._check_together()
 
     def _check_together(self) -> None:
-        """Check what goes with what."""
+        """Check which fields exclude each other."""
         if self.schedule == "one-shot":
             if self.steps != 1:
                 raise SpecError(

@@ -12,7 +12,7 @@ from torch.overrides import BaseTorchFunctionMode
 from prunekit.criteria.layer_inputs import LOOK_UPS, PRODUCTS, finite, is_transposed
 from prunekit.criteria.samples import run_in_parts
 from prunekit.criteria.scoring_copy import headless_copy
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing
@@ -23,7 +23,7 @@ aten = torch.ops.aten
 LOOKED_UP = "looked up"
 
 
-def mean_sizes(task: Task) -> Scores:
+def mean_sizes(task: ScoringTask) -> Scores:
     """Return for each layer the mean absolute value along the axis that the task's layouts name: of its outputs, or of its inputs.
 
     Float32 on the CPU; 0 for a layer that the forward pass does not reach.

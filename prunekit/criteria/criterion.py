@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
-Score = Callable[[Task], Scores]
+Score = Callable[[ScoringTask], Scores]
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Criterion:
         depend on a layer's size; that over the root of the number of its weights, for sums over weights; or their total, for
         parts of one whole.
     updates : bool
-        Whether pruning by it also changes what stays: then each setting is carried out by itself, and scores alone do not tell its outcome.
+        Whether pruning by it also updates kept weights: then each setting is carried out by itself, for scores alone do not decide it.
     comparable : bool
         Whether scores of channels compare over layers as they are: then a setting's default does not take them over their layer's mean.
     by_sample : bool
-        Whether channels are scored on each sample by itself, ``[channels, samples]``: what goes together is added up within a sample, and
+        Whether channels are scored on each sample by itself, ``[channels, samples]``: coupled channels are added up within a sample, and
         the mean over samples is that of absolute values.
     only : str
         Where it scores either weights or channels, why not the others.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prunekit.criteria.samples import BATCH
 from prunekit.criteria.scoring_copy import scoring_copy
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
 from prunekit.models.running import finite as finite_scores
@@ -17,7 +17,7 @@ from prunekit.models.running import task_of
 from prunekit.tasks.batches import batches_of
 
 
-def losses(task: Task, reduction: str = "mean", size: int = BATCH) -> Iterator[tuple[Tensor, list[Tensor]]]:
+def losses(task: ScoringTask, reduction: str = "mean", size: int = BATCH) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """Yield the loss of each mini-batch of ``size`` samples, and the weights that it can be differentiated by."""
     assert task.samples is not None
     model, judge = scoring_copy(task.model), task_of(task.model, task.samples)
@@ -33,18 +33,8 @@ def losses(task: Task, reduction: str = "mean", size: int = BATCH) -> Iterator[t
             yield loss * batch.samples if reduction == "sum" else loss, weights
 
 
-def gradients(task: Task, reduction: str, size: int = BATCH) -> Iterator[Scores]:
-    """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives.
-
-    Parameters
-    ----------
-    task : Task
-        What is scored, and on which samples.
-    reduction : {"mean", "sum"}
-        Of the loss over the samples of a mini-batch.
-    size : int
-        Samples in a mini-batch.
-    """
+def gradients(task: ScoringTask, reduction: str, size: int = BATCH) -> Iterator[Scores]:
+    """Yield the gradient of each mini-batch's loss by the weight of every layer, in float32 on the CPU; zeros where none arrives."""
     for loss, weights in losses(task, reduction, size):
         found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         yield {name: task.outputs_first(name, gradient).float().cpu() for name, gradient in zip(task.layers, found, strict=True)}
@@ -60,7 +50,7 @@ def finite(name: str, product: Tensor) -> Tensor:
     )
 
 
-def hessian_diagonal(task: Task) -> Scores:
+def hessian_diagonal(task: ScoringTask) -> Scores:
     """Return the diagonal of the Hessian of the mean loss by the weight of every layer, in float32 on the CPU.
 
     Hutchinson 1990, as in Yao et al. 2021, AdaHessian; arXiv:2006.00719. For each mini-batch a vector ``z`` of signs is drawn by the seed,

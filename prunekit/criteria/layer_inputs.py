@@ -14,7 +14,7 @@ from torch.overrides import BaseTorchFunctionMode
 
 from prunekit.criteria.samples import run_in_parts
 from prunekit.criteria.scoring_copy import headless_copy
-from prunekit.criteria.scoring_task import Task
+from prunekit.criteria.scoring_task import ScoringTask
 from prunekit.errors import ModelError
 from prunekit.models.layers import weight_name
 from prunekit.models.meta_copy import Seeing
@@ -30,7 +30,7 @@ LEAST = 1e-30
 LOOK_UPS = {aten.embedding, aten._embedding_bag, aten._embedding_bag_forward_only}
 
 
-def input_norms(task: Task) -> Iterator[tuple[str, Tensor]]:
+def input_norms(task: ScoringTask) -> Iterator[tuple[str, Tensor]]:
     """Yield each layer and the norm of what each element of its weight is multiplied with, over all samples and positions.
 
     Float32 on the CPU, of a shape that broadcasts to the weight's; 0 for a layer that the forward pass does not reach.

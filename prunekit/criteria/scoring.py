@@ -17,7 +17,7 @@ from prunekit.config.choices import refusal
 from prunekit.criteria.criterion import Criterion, Score
 from prunekit.criteria.methods import CRITERIA
 from prunekit.criteria.samples import mixed
-from prunekit.criteria.scoring_task import EachLayer, Prepared, Scores, Task
+from prunekit.criteria.scoring_task import EachLayer, Prepared, Scores, ScoringTask
 from prunekit.errors import DataError, SpecError, one_of
 from prunekit.models.layers import check_finite
 
@@ -86,7 +86,7 @@ def score_pieces(  # noqa: PLR0917 (as weight_scores)
         return None
     names = tuple(dict.fromkeys(layers))
     check_finite(model, names)
-    task = Task(model, names, check.whole("seed", seed, 0))
+    task = ScoringTask(model, names, check.whole("seed", seed, 0))
     if isinstance(score, EachLayer):
         return partial(score.pieces, task, size=size)
     _check_data(chosen, data)
@@ -115,7 +115,7 @@ def channel_scores(  # noqa: PLR0917 (as weight_scores)
     layers : iterable of str
         Prunable layers; BatchNorm modules for a criterion whose ``carrier`` is ``"norm"``.
     layouts : mapping of str to tuple of int, optional
-        As :attr:`~prunekit.criteria.scoring_task.Task.layouts`.
+        As :attr:`~prunekit.criteria.scoring_task.ScoringTask.layouts`.
     by_sample : bool
         Of a criterion that scores on each sample by itself: give those scores, ``[out, samples]``, with their signs.
 
@@ -168,7 +168,7 @@ def _scores(
     # out of a caller's inference mode: tensors that are made in it can take no part in a gradient
     with torch.inference_mode(False), torch.no_grad():
         images = mixed(data, samples, seed) if chosen.needs_data else None
-        return score(Task(model, names, seed, images, layouts or {}))
+        return score(ScoringTask(model, names, seed, images, layouts or {}))
 
 
 def _check_data(chosen: Criterion, data: Any) -> None:

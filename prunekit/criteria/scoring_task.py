@@ -1,4 +1,4 @@
-"""What a criterion is asked to score, and how a function of one layer's weight becomes a criterion's."""
+"""`ScoringTask`, the input of a criterion, and decorators that make a criterion of a function of one layer's weight."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OfLayer: TypeAlias = "Callable[[Tensor, str, int], Tensor]"
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ScoringTask:
     """One question to a criterion.
 
     Attributes
@@ -67,11 +67,11 @@ class EachLayer:
         self.score, self.each_weight = score, each_weight
         functools.update_wrapper(self, score)
 
-    def __call__(self, task: Task) -> Scores:
+    def __call__(self, task: ScoringTask) -> Scores:
         """Return the scores of all layers."""
         return {name: self.score(task.weight(name), name, task.seed) for name in task.layers}
 
-    def pieces(self, task: Task, name: str, size: int) -> Iterator[Tensor]:
+    def pieces(self, task: ScoringTask, name: str, size: int) -> Iterator[Tensor]:
         """Yield a layer's scores in order, flat, in pieces of at most ``size`` where that is possible."""
         weight = task.weight(name).detach()
         parts = weight.reshape(-1).split(size) if self.each_weight else (weight,)  # type: ignore[no-untyped-call]
@@ -88,15 +88,15 @@ class Prepared:
         ``task -> (weight, name, seed) -> scores``.
     """
 
-    def __init__(self, look: Callable[[Task], OfLayer]) -> None:
+    def __init__(self, look: Callable[[ScoringTask], OfLayer]) -> None:
         self.look = look
         functools.update_wrapper(self, look)
 
-    def prepare(self, task: Task) -> EachLayer:
+    def prepare(self, task: ScoringTask) -> EachLayer:
         """Return what scores a layer, once the samples have been looked at."""
         return EachLayer(self.look(task))
 
-    def __call__(self, task: Task) -> Scores:
+    def __call__(self, task: ScoringTask) -> Scores:
         """Return the scores of all layers."""
         return self.prepare(task)(task)
 

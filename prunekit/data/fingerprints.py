@@ -1,4 +1,4 @@
-"""What samples hold, as one hash: all of them where that is cheap, else a fixed choice that is read once."""
+"""Fingerprints of samples: one hash over all of them where that is cheap, else over a fixed choice that is read once."""
 
 from __future__ import annotations
 

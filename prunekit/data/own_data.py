@@ -20,7 +20,7 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data, Picture, Split, centre
 from prunekit.data.fingerprints import Inputs, chosen, in_memory, known_by, sentence, varies
 from prunekit.data.image_folder import SAME, VALIDATION
-from prunekit.data.own_samples import OwnSamples, of_its_own_form, whole
+from prunekit.data.own_samples import OwnSamples, check_no_nan, of_its_own_form
 from prunekit.data.stratified import Indices, held_out
 from prunekit.errors import DataError
 from prunekit.local_code.contract import wrong
@@ -120,7 +120,7 @@ class OwnSplit(Split):
         """Return the samples as the user's transforms made them, float32 (n, ...)."""
         samples = [self._sample(int(i))[0] for i in indices]
         for i, x in zip(indices, samples, strict=True):
-            whole(x, f"{self.name}[{int(self._indices[i])}]")
+            check_no_nan(x, f"{self.name}[{int(self._indices[i])}]")
             if x.shape != samples[0].shape:
                 raise DataError(f"{self.name}: sample {i} is {tuple(x.shape)}, others {tuple(samples[0].shape)}; bring them to one size")
         return self.prepared.apply(torch.stack(samples))

@@ -23,7 +23,7 @@ MOST_HASHED = 4096
 """So many samples, evenly spaced, tell a split from another."""
 
 
-def whole(value: Any, where: str) -> None:
+def check_no_nan(value: Any, where: str) -> None:
     """Raise if a tensor among inputs or targets holds NaN: an average over samples would hide which one it was."""
     tensors = [tensor for _, tensor in named_tensors(value, "") if tensor.is_floating_point()]
     if any(bool(tensor.isnan().any()) for tensor in tensors) or (isinstance(value, float) and math.isnan(value)):
@@ -72,7 +72,7 @@ class OwnSamples(Split):
             raise DataError(f"{self.name}[{place}] failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
         if self.collate is None and (self.task is None or self.task in list(TASKS)):
             for part in (inputs, target):
-                whole(part, f"{self.name}[{place}]")
+                check_no_nan(part, f"{self.name}[{place}]")
         return inputs, target
 
     def batches(self, batch_size: int = 256) -> Iterator[Batch]:  # type: ignore[override]

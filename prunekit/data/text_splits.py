@@ -78,7 +78,7 @@ class IdSplit(Split):
         yield self.ids.contiguous().numpy().tobytes()
         yield self.there.contiguous().numpy().tobytes()
 
-    def _told(self, part: Own) -> Own:
+    def _with_source(self, part: Own) -> Own:
         """Return a part of the samples with what is known of them all."""
         part.code, part.guesses, part.classes, part.task = self.code, self.guesses, self.classes, self.task
         return part
@@ -150,7 +150,7 @@ class TextSplit(IdSplit):
         part = TextSplit([self.texts[i] for i in chosen], self.labels[chosen], self.coding, [self.places[i] for i in chosen])
         if "_coded" in vars(self):
             vars(part)["_coded"] = tuple(each[chosen] for each in self._coded)
-        return self._told(part)
+        return self._with_source(part)
 
 
 class WindowSplit(IdSplit):
@@ -223,7 +223,9 @@ class WindowSplit(IdSplit):
         """Return the windows at ``indices``, in that order, as a split of its own."""
         places = np.asarray(indices, dtype=np.int64)
         at = torch.from_numpy(places)
-        return self._told(WindowSplit(self.ids[at], self.following[at], self.characters[places], self.documents[places], self.coding))
+        return self._with_source(
+            WindowSplit(self.ids[at], self.following[at], self.characters[places], self.documents[places], self.coding)
+        )
 
     def subset(self, n: int) -> WindowSplit:
         """Return a fixed choice of ``n`` windows in their order, or the split itself; a smaller choice is part of a larger one."""

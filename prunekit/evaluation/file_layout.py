@@ -60,7 +60,7 @@ def stored(model: nn.Module, masks: Masks | None = None) -> Layout:
 
 
 def widened(model: nn.Module, small: nn.Module, plan: Removal) -> Layout:
-    """Return the layout of a smaller model in the dense shape, zeros for what went."""
+    """Return the layout of a smaller model in the dense shape, zeros for removed channels."""
     keeps, left = by_tensor(plan.masks), dict((*small.named_parameters(), *small.named_buffers()))
     first = {id(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())}  # tied ones under one name
     found = []

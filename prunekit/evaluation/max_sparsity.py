@@ -118,10 +118,6 @@ def furthest(
     resolution : float
         The answer and the first sparsity that drops too far are at most so far apart.
 
-    Returns
-    -------
-    Furthest
-
     Raises
     ------
     PrunekitError
@@ -169,7 +165,7 @@ class _Search:
         drop = compare(self.dense, self.points.get(low, self.dense))
         confident = _confident(drop, self.allowed)
         recovers = broken is not None and any(s > broken and _within(compare(self.dense, a), self.allowed) for s, a in self.points.items())
-        sentence = _found(low, drop, self.allowed, confident, broken is None) + (
+        sentence = _sentence(low, drop, self.allowed, confident, broken is None) + (
             f" Further on, beyond {ordinary(percent(broken or 0))}, some sparsity is within it again: that does not count."
             if recovers
             else ""
@@ -177,7 +173,7 @@ class _Search:
         return Furthest(low, drop, confident, self.evaluations, dict(sorted(self.points.items())), sentence)
 
 
-def _found(sparsity: float, drop: Difference, allowed: float, confident: bool, all_the_way: bool) -> str:
+def _sentence(sparsity: float, drop: Difference, allowed: float, confident: bool, all_the_way: bool) -> str:
     """Say how far it goes."""
     if sparsity == 0:
         return f"No sparsity that was looked at keeps the {_change(drop)} within {_allowed(allowed, drop)} on {drop.n:,} {drop.units}."
@@ -230,10 +226,6 @@ def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmati
         Of the two models on the same images, the test images as a rule.
     allowed : float
         Largest drop, a fraction.
-
-    Returns
-    -------
-    Confirmation
 
     Raises
     ------

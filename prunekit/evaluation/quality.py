@@ -46,13 +46,13 @@ def by_chance(accuracy: Quality | None) -> bool:
 def chance_sentence(dense: Quality | None, pruned: Quality | None = None) -> str:
     """Say which of two accuracies are no better than chance; of the dense model's, ask about the preprocessing. "" where both are."""
     if dense is not None and by_chance(dense):
-        return f"{_told(dense, 'dense')}. {ASK}"
+        return f"{_no_better_than_chance(dense, 'dense')}. {ASK}"
     if pruned is not None and by_chance(pruned):
-        return f"{_told(pruned, 'pruned')}: nothing is left of what it knew"
+        return f"{_no_better_than_chance(pruned, 'pruned')}: nothing is left of what it knew"
     return ""
 
 
-def _told(accuracy: Quality, which: str) -> str:
+def _no_better_than_chance(accuracy: Quality, which: str) -> str:
     """Say that an accuracy is no better than chance."""
     assert accuracy.chance is not None
     metric = getattr(accuracy, "metric", ACCURACY)

@@ -34,7 +34,7 @@ from prunekit.tasks.input_form import form_of_data
 
 
 class Made(NamedTuple):
-    """A pruned model, the share that was removed, and what is left."""
+    """A pruned model, the share that was removed, and the counts that are left."""
 
     model: nn.Module
     sparsity: float
@@ -165,7 +165,7 @@ class Scored:
         return self._ranking.cut(sparsity)
 
     def _masked(self, ranking: Ranking, sparsity: float) -> Made:
-        """Return the working copy with the dense weights, what goes as zero."""
+        """Return the working copy with the dense weights, masked ones set to zero."""
         masks = ranking.masks(ranking.cut(sparsity))
         if self._working is None:
             self._working = copied(self.model)

@@ -1,4 +1,4 @@
-"""What was made and measured, kept for good: identities, the store, and experiments that go through it."""
+"""Runs and measurements, kept for good: identities, the store, and experiments that go through it."""
 
 from prunekit.experiments.home import home, store
 from prunekit.experiments.identity import data_hash, measurement_id, run_id, trained_on, weights_of

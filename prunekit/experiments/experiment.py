@@ -1,4 +1,4 @@
-"""`Bench`: one model on one part of the data, whose points are read from the store where they are there, else made, measured and kept."""
+"""`Experiment`: a model measured on one part of the data; each point is read from the store, or made, measured and kept."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Keeper:
             return None
 
 
-class Bench:
+class Experiment:
     """One dense model, measured on one part of the data, pruned in any way.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Where what was made and measured is kept: ``PRUNEKIT_HOME``, or a data folder of the user."""
+"""The folder of the store: ``PRUNEKIT_HOME``, or a data folder of the user."""
 
 from __future__ import annotations
 

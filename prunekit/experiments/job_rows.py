@@ -1,4 +1,4 @@
-"""Work under way, as rows: what survives a server that dies, and what keeps two servers that live from doing the same work."""
+"""Jobs as rows of the store: they survive a server that dies, and keep two live servers from doing the same work."""
 
 from __future__ import annotations
 

@@ -176,13 +176,13 @@ def keep_latency(report: LatencyReport, runs: Mapping[str, str], store: RunStore
     StoreError
         If a run is not there, or the store cannot be written.
     """
-    kept = [_seen(report, row, runs) for row in report.candidates if row.error is None and row.name in runs]
+    kept = [_measurement(report, row, runs) for row in report.candidates if row.error is None and row.name in runs]
     for seen in kept:
         store.put_measurement(seen)
     return kept
 
 
-def _seen(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str]) -> Measurement:
+def _measurement(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str]) -> Measurement:
     """Return a row as a measurement: called by run, runtime, batch, threads, device, sample, machine and versions."""
     base = report.baseline(*row.group)
     value = {name: told for name, told in row.to_dict().items() if name not in ("samples_ms", "name")}
@@ -193,8 +193,3 @@ def _seen(report: LatencyReport, row: CandidateLatency, runs: Mapping[str, str])
     hashed, run = digest(setting), runs[row.name]
     name = measurement_id(run, hashed, "", row.batch, what=WHAT, runtime=row.runtime, versions=versions)
     return Measurement(name, run, {}, hashed, "", row.batch, value, None, WHAT, row.runtime, versions=versions)
-
-
-def latencies(store: RunStore, run: str) -> list[Measurement]:
-    """Return the latencies of a run, the latest first."""
-    return [seen for seen in store.measurements(run) if seen.what == WHAT]

@@ -18,7 +18,7 @@ from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.identity import weights_of
 from prunekit.experiments.measured_samples import INT8
 from prunekit.experiments.records import Run
-from prunekit.experiments.sources import Shape, Source, gone
+from prunekit.experiments.sources import Shape, Source, run_gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.folder import is_folder
 from prunekit.models.load import load_model
@@ -162,7 +162,7 @@ def open_run(run: Run | str, store: RunStore | None = None, *, data: Any = None)
     opened = OPENERS[known.kind](source)
     differs = "" if opened.model is None else otherwise(known, opened.model)
     if differs:
-        raise gone(
+        raise run_gone(
             known,
             f"what is made of them here is not what was measured: {differs}",
             AGAIN.get(known.kind, "Make it again from today's, or delete it"),
@@ -187,7 +187,7 @@ def _pruned(source: Source) -> Opened:
     except RunGone:
         raise
     except PrunekitError as error:
-        raise gone(run, f"it cannot be pruned again: {error}", "Make it again with another setting, or delete it") from error
+        raise run_gone(run, f"it cannot be pruned again: {error}", "Make it again with another setting, or delete it") from error
     pruned = result.model.eval().requires_grad_(False)
     same = run.info.get("state") in (None, state_hash(pruned))
     note = "" if same else "Pruned again here it has not quite the weights that were measured: other versions or another machine."
@@ -202,8 +202,8 @@ def _kept(source: Source) -> Opened:
     if not is_folder(folder):
         if "file" not in run.info and run.kind == "recovered":
             why = "they were measured and not kept, as in a curve of accuracy"
-            raise gone(run, why, "Recover it again on the Recover page, or delete the run")
-        raise gone(run, f"the folder {folder} is not there", AGAIN[run.kind])
+            raise run_gone(run, why, "Recover it again on the Recover page, or delete the run")
+        raise run_gone(run, f"the folder {folder} is not there", AGAIN[run.kind])
     return Opened(run, _same(source, str(folder)), None, folder, None, shape=_shape(run))
 
 
@@ -214,10 +214,10 @@ def _trained(source: Source) -> Opened:
     usual = checkpoints() / str(run.info.get("file") or "none")
     places = [path for path in (usual, Path(str(told or usual))) if path.is_file()]
     if not places:
-        raise gone(run, "the trained weights are not there" + (f" ({told})" if told else ""), AGAIN[run.kind])
+        raise run_gone(run, "the trained weights are not there" + (f" ({told})" if told else ""), AGAIN[run.kind])
     model = _same(source, replace(source.model_id, weights=str(places[0])))
     if run.weights not in (weights_of(model, _shape(run)), state_hash(model)):
-        raise gone(run, f"{places[0]} holds other weights than those that were trained", AGAIN[run.kind])
+        raise run_gone(run, f"{places[0]} holds other weights than those that were trained", AGAIN[run.kind])
     return Opened(run, model, None, places[0], None, shape=_shape(run), dense=model)
 
 
@@ -226,7 +226,7 @@ def _quantised(source: Source) -> Opened:
     folder = weights_folder(source.run.id)
     file = folder / INT8
     if not file.is_file():
-        raise gone(source.run, f"{file} is not there", AGAIN["quantised"])
+        raise run_gone(source.run, f"{file} is not there", AGAIN["quantised"])
     session = RUNTIMES["int8"].open(Files(folder, folder / "model.onnx", file))
     return Opened(source.run, None, session, file, None, shape=_shape(source.run))
 
@@ -237,9 +237,9 @@ def _same(source: Source, name: ModelId | str) -> nn.Module:
     try:
         model = load_model(name)
     except (PrunekitError, OSError) as error:
-        raise gone(run, f"they cannot be read: {error}", AGAIN[run.kind]) from error
+        raise run_gone(run, f"they cannot be read: {error}", AGAIN[run.kind]) from error
     if run.info.get("state") not in (None, state_hash(model)):
-        raise gone(run, "the file holds other weights than those that were measured", AGAIN[run.kind])
+        raise run_gone(run, "the file holds other weights than those that were measured", AGAIN[run.kind])
     return model
 
 

@@ -11,7 +11,7 @@ from prunekit.config.kinds import Share
 from prunekit.config.recovery import Recovery
 from prunekit.evaluation.max_sparsity import Confirmation, Furthest, confirm, furthest
 from prunekit.evaluation.progress import QUIET, Progress
-from prunekit.experiments.experiment import Bench, Keeper, point_of
+from prunekit.experiments.experiment import Experiment, Keeper, point_of
 from prunekit.experiments.requests import Request, SweepRequest
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
@@ -80,23 +80,23 @@ def find_furthest(
     if model is None or data is None:
         model, data = load(sweep.model, sweep.data)
     keeper = Keeper(store, progress)
-    bench = Bench(sweep, model, data, keeper)
-    rows = keeper.ask(lambda kept: known_points(sweep, kept, bench.weights, bench.data_hash)) or []
+    experiment = Experiment(sweep, model, data, keeper)
+    rows = keeper.ask(lambda kept: known_points(sweep, kept, experiment.weights, experiment.data_hash)) or []
     known = [point_of(row.run, row.measurement.evaluation, row.requested) for row in rows if "achieved" in row.run.info]
     asked = _Counted(progress)
-    dense = bench.point(None, Recovery(), None, asked.next("dense model"))
+    dense = experiment.point(None, Recovery(), None, asked.next("dense model"))
 
     def measure(sparsity: float) -> Any:
         part = asked.next(f"sparsity {sparsity:.1%}")
-        return bench.point(sweep.spec.at(sparsity), sweep.recovery, None, part).accuracy
+        return experiment.point(sweep.spec.at(sparsity), sweep.recovery, None, part).accuracy
 
     found = furthest(measure, dense.accuracy, request.allowed, known={p.requested: p.accuracy for p in known if p.requested})
     chosen = None if not found.sparsity else sweep.spec.at(found.sparsity)
     recovery = sweep.recovery if chosen is not None else Recovery()
-    run = bench.run(chosen, recovery).id
+    run = experiment.run(chosen, recovery).id
     if sweep.split == "test":
         return Answer(found, run, None)
-    last = Bench(replace(sweep, split="test", images=0), model, data, keeper)
+    last = Experiment(replace(sweep, split="test", images=0), model, data, keeper)
     whole = last.point(None, Recovery(), None, asked.next("test images, dense")).accuracy
     pruned = last.point(chosen, recovery, None, asked.next("test images")).accuracy
     return Answer(found, run, confirm(whole, pruned, request.allowed))

@@ -1,4 +1,4 @@
-"""Which images something was measured on, and what a measurement of a run on them is called."""
+"""The samples that a measurement is of, and the id of a run's measurement on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says about each image, kept: the class it puts first, and how sure it is."""
+"""Predictions of a run, kept: for each image its class and probability."""
 
 from __future__ import annotations
 

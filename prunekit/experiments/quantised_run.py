@@ -14,7 +14,7 @@ from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
-from prunekit.experiments.experiment import Bench, Keeper
+from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, digest, measurement_id
 from prunekit.experiments.records import Measurement, Run, what_of
@@ -81,8 +81,8 @@ def quantise_through(
     return _Quantising(request, model, data, Keeper(store, progress)).carry_out(store, progress)
 
 
-class _Quantising(Bench):
-    """A bench that quantises what it makes."""
+class _Quantising(Experiment):
+    """An experiment that quantises what it makes."""
 
     def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper) -> None:
         super().__init__(request, model, data, keeper)

@@ -1,4 +1,4 @@
-"""`Run`, what was made, `Measurement`, what was seen of it, `Label`, what people say of it; as rows of a table, and back."""
+"""`Run`, `Measurement` of a run, and `Label` (name, tags, note); as rows of a table, and back."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made
-from prunekit.experiments.experiment import Bench, Keeper
+from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash
 from prunekit.experiments.records import Measurement
@@ -91,12 +91,12 @@ def recover_through(
         raise PrunekitError("choose what to do after pruning: recalibrate BatchNorm, or at least one epoch of fine-tuning")
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    bench = _Recovering(request, model, data, Keeper(store, progress), report)
-    return bench.stages(request.spec, request.recovery, progress)
+    experiment = _Recovering(request, model, data, Keeper(store, progress), report)
+    return experiment.stages(request.spec, request.recovery, progress)
 
 
-class _Recovering(Bench):
-    """A bench that tells of epochs and keeps recovered weights."""
+class _Recovering(Experiment):
+    """An experiment that tells of epochs and keeps recovered weights."""
 
     def __init__(self, request: AccuracyRequest, model: nn.Module, data: Any, keeper: Keeper, report: Report | None) -> None:
         super().__init__(request, model, data, keeper)

@@ -1,4 +1,4 @@
-"""What can be asked for: small frozen values that a job's row holds and that any process can carry out."""
+"""Requests of jobs: small frozen values that a row of the store holds and that any process can carry out."""
 
 from __future__ import annotations
 

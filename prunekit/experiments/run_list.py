@@ -39,7 +39,7 @@ def dense_run(model_id: ModelId, weights: str) -> Run:
 def pruned_run(model_id: ModelId, weights: str, spec: PruneSpec, recovery: Recovery, trained_on: str) -> Run:
     """Return the run that a setting and a recovery lead to, before anything is known of it."""
     kind, plain = ("recovered", recovery.to_dict()) if recovery.active else ("pruned", None)
-    words = [model_id.name, spec.mode, spec.criterion, shares_text(spec), _amount(spec), whole_text(spec), recovery.title()]
+    words = [model_id.name, spec.mode, spec.criterion, shares_text(spec), _amount(spec), blocks_text(spec), recovery.title()]
     name, parent = run_id(weights, spec, recovery, trained_on), run_id(weights, None, None)
     title = ", ".join(word for word in words if word)
     return Run(name, kind, title, placed(model_id), weights, spec.to_dict(), plain, trained_on, parent)
@@ -102,7 +102,7 @@ def _amount(spec: PruneSpec) -> str:
     return ordinary(f"{percent(share)} in all" if spec.overrides else asked(share))
 
 
-def whole_text(spec: PruneSpec) -> str:
+def blocks_text(spec: PruneSpec) -> str:
     """Return in a few words what a setting says of whole blocks and of kinds of units; nothing where it says nothing."""
     units = "" if spec.units is None else " and ".join(spec.units) + " alone"
     return ", ".join(filter(None, (units, _blocks(spec))))

@@ -1,4 +1,4 @@
-"""What is left of each layer, told in the dense model's own shapes."""
+"""The structure of a run: kept outputs, shapes and masks of each layer, in the dense model's shapes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from prunekit.errors import PrunekitError
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.load_run import Opened, open_run
-from prunekit.experiments.sources import Source, gone
+from prunekit.experiments.sources import Source, run_gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.earlier_versions import kept_in
 from prunekit.models.folder import stored_architecture
@@ -52,7 +52,7 @@ class Structure:
 
 
 def layers_of(result: PruneResult) -> dict[str, Any]:
-    """Return what stays of each layer as plain values, for ``result.json``."""
+    """Return the structure of each layer as plain values, for ``result.json``."""
     return {"layers": [layer.to_dict() for layer in result.layers]}
 
 
@@ -106,7 +106,7 @@ def _architecture(source: Source, folder: Path | None) -> nn.Module:
             return load_model(stored_architecture(folder or ""))
         except (PrunekitError, OSError):
             why = f"its dense model cannot be loaded: {error}"
-            raise gone(source.run, why, "Bring it back to see which weights stay; its numbers can be compared without") from error
+            raise run_gone(source.run, why, "Bring it back to see which weights stay; its numbers can be compared without") from error
 
 
 def same_shapes(dense: nn.Module, model: nn.Module) -> bool:
@@ -136,14 +136,14 @@ def widths_of(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 def structure_of(opened: Opened, store: RunStore | None = None) -> Structure:
-    """Return what is left of each layer of a run.
+    """Return the structure of each layer of a run.
 
     A quantised run has the structure of the float32 model that it was made from.
     """
     where = usual_store() if store is None else store
     if opened.model is None:
         if opened.run.parent is None:
-            raise gone(opened.run, "it was imported in int8 alone", "Its layers cannot be told; compare its numbers")
+            raise run_gone(opened.run, "it was imported in int8 alone", "Its layers cannot be told; compare its numbers")
         return structure_of(open_run(opened.run.parent, where), where)
     dense, removal = cut_of(opened, where)
     if removal is not None:

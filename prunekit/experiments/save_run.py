@@ -17,7 +17,7 @@ from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sizes import outdated, sizes
 from prunekit.experiments.backfill import fill
-from prunekit.experiments.experiment import Bench, Keeper
+from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash, for_task, trained_on, weights_of
 from prunekit.experiments.load_run import vouched
@@ -62,12 +62,12 @@ def save(
 def _measured(request: AccuracyRequest, model: nn.Module, data: Any, store: RunStore, progress: Progress) -> str:
     """Make a run where it is not there, measure what is not known of it, and return its id."""
     assert request.data is not None
-    bench = Bench(replace(request, split="test", images=0), model, data, Keeper(None, progress))
-    run = bench.run(request.spec, request.recovery)
+    experiment = Experiment(replace(request, split="test", images=0), model, data, Keeper(None, progress))
+    run = experiment.run(request.spec, request.recovery)
     if request.spec is not None and not _is_here(run, store):
-        _make(request, bench, store, progress)
+        _make(request, experiment, store, progress)
     else:
-        dense = _dense(bench, store)
+        dense = _dense(experiment, store)
         fill([dense.id, run.id], request.data, "test", store, progress=progress)
     return run.id
 
@@ -88,24 +88,24 @@ def _alone(request: AccuracyRequest, model: nn.Module, store: RunStore, progress
     return keep_made(request.model, model, made, found, store).id
 
 
-def _make(request: AccuracyRequest, bench: Bench, store: RunStore, progress: Progress) -> None:
+def _make(request: AccuracyRequest, experiment: Experiment, store: RunStore, progress: Progress) -> None:
     """Make, measure and keep a run."""
     assert request.spec is not None
-    share, shape = MAKING if request.recovery.active else 0.0, bench.shape
+    share, shape = MAKING if request.recovery.active else 0.0, experiment.shape
     making, measuring = progress.part(0.0, share), progress.part(share, 1.0)
-    made = recover(bench.model, request.spec, request.recovery, bench.data, input_shape=shape, progress=making)
-    known = bench.accuracy_in(store, bench.run(None, Recovery()).id)
-    found = assess(bench.model, made.result, bench.part, baseline=known, progress=measuring)
-    keep_made(request.model, bench.model, made, found, store, data_id=request.data, data=bench.data)
+    made = recover(experiment.model, request.spec, request.recovery, experiment.data, input_shape=shape, progress=making)
+    known = experiment.accuracy_in(store, experiment.run(None, Recovery()).id)
+    found = assess(experiment.model, made.result, experiment.part, baseline=known, progress=measuring)
+    keep_made(request.model, experiment.model, made, found, store, data_id=request.data, data=experiment.data)
 
 
-def _dense(bench: Bench, store: RunStore) -> Run:
+def _dense(experiment: Experiment, store: RunStore) -> Run:
     """Return the run of the dense model, kept now where it was not."""
-    run = bench.run(None, Recovery())
+    run = experiment.run(None, Recovery())
     if store.get_run(run.id) is None:
-        made = bench.made_dense()
-        told = facts(made.model, None, made.counts, made.sparsity, bench.shape)
-        store.put_run(replace(run, info={**told, **vouched(made.model, bench.model_id, bench.shape)}))
+        made = experiment.made_dense()
+        told = facts(made.model, None, made.counts, made.sparsity, experiment.shape)
+        store.put_run(replace(run, info={**told, **vouched(made.model, experiment.model_id, experiment.shape)}))
     return run
 
 
@@ -147,7 +147,7 @@ def keep_made(
     store.put_run(run)
     for each, accuracy in ((dense, found.before.accuracy), (run, found.after.accuracy)):
         if accuracy is not None and data_id is not None:
-            store.put_measurement(_seen(each, accuracy, data_id, data))
+            store.put_measurement(_measurement(each, accuracy, data_id, data))
     return run
 
 
@@ -168,6 +168,6 @@ def _keep_weights(run: Run, made: Recovered, recipe: Recipe, data: Any) -> str:
     return folder.name
 
 
-def _seen(run: Run, accuracy: Evaluation, data_id: DataId, data: Any) -> Measurement:
+def _measurement(run: Run, accuracy: Evaluation, data_id: DataId, data: Any) -> Measurement:
     """Return an accuracy on all test images as a measurement."""
     return Measurement.of(run.id, accuracy, data_id.to_dict(), data_hash(data.test), "test", versions=how(run)["versions"])

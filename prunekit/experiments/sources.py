@@ -1,4 +1,4 @@
-"""What work is done on: models and data loaded afresh or lent, and what a run was made from, that it is still what it was."""
+"""Models and data of jobs, loaded afresh or lent by the server; and where a run comes from, checked to be unchanged."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def use_loader(loader: Loader) -> None:
 Shape = tuple[int, ...]
 
 
-def gone(run: Run, why: str, what_to_do: str) -> RunGone:
+def run_gone(run: Run, why: str, what_to_do: str) -> RunGone:
     """Return the error of a run that cannot be opened again."""
     return RunGone(f"the weights of run {run.id[:12]} ({run.title}) are gone: {why}. {what_to_do}")
 
@@ -103,10 +103,10 @@ class Source:
                 if self._is_of(model, shape):
                     return model, shape
         except (PrunekitError, OSError) as error:
-            raise gone(self.run, f"its dense model cannot be loaded: {error}", "Bring it back, or delete the run") from error
+            raise run_gone(self.run, f"its dense model cannot be loaded: {error}", "Bring it back, or delete the run") from error
         other, back = ("code or options", "code") if self._has_the_weights(model) else ("weights", "weights")
         why = f"{self.model_id.name} has other {other} now than when the run was made"
-        raise gone(self.run, why, f"Bring the earlier {back} back, or make the run again from today's")
+        raise run_gone(self.run, why, f"Bring the earlier {back} back, or make the run again from today's")
 
     def _is_of(self, model: nn.Module, shape: Shape) -> bool:
         """Whether the run was made of a model; of one that an earlier version made, what that version looked at must be the same."""
@@ -143,4 +143,4 @@ class Source:
                 return data
         names = ", ".join(data_id.name for data_id in self.data_ids()) or "data that nobody noted"
         why = f"it was made by looking at training images of {names}, and these cannot be loaded or have changed since"
-        raise gone(self.run, why, "Bring the images back, or make the run again from today's")
+        raise run_gone(self.run, why, "Bring the images back, or make the run again from today's")

@@ -1,4 +1,4 @@
-"""`RunStore`: what was made and what was seen of it, kept for good."""
+"""`RunStore`: runs, measurements and labels, kept for good."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from prunekit.errors import PruningError
 from prunekit.evaluation.adaptive_points import HIGH, LOW, next_point, standard_error
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sweep import SweepPoint, measured
-from prunekit.experiments.experiment import Bench, Keeper, Request, point_of
+from prunekit.experiments.experiment import Experiment, Keeper, Request, point_of
 from prunekit.experiments.identity import installed
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.sources import load
@@ -63,21 +63,21 @@ def sweep_through(
     Cancelled
         If ``progress`` was cancelled; what was measured before is kept.
     """
-    bench = _bench(request, Keeper(store, progress), model, data)
-    bench.keeper.ask(lambda kept: kept.put_sweep(request.id, request.to_dict(), bench.weights))
-    _check(bench, request)
+    experiment = _experiment(request, Keeper(store, progress), model, data)
+    experiment.keeper.ask(lambda kept: kept.put_sweep(request.id, request.to_dict(), experiment.weights))
+    _check(experiment, request)
     total = _total(request)
     points: list[SweepPoint] = []
 
     def measure(requested: float | None, progress: Progress) -> SweepPoint:
         spec, recovery = (None, Recovery()) if requested is None else (request.spec.at(requested), request.recovery)
-        return bench.point(spec, recovery, (request.id, len(points), requested or 0.0), progress)
+        return experiment.point(spec, recovery, (request.id, len(points), requested or 0.0), progress)
 
-    for point in measured(chain([None], _chosen(bench, request, points)), total, measure, progress):
+    for point in measured(chain([None], _chosen(experiment, request, points)), total, measure, progress):
         points.append(point)
         if report is not None:
             report(point)
-    bench.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
+    experiment.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
     return points
 
 
@@ -165,15 +165,15 @@ def measure_one(
     SweepPoint
         Under a threshold, what was reached stands for what was asked.
     """
-    bench = _bench(request, Keeper(store, progress), model, data)
-    return bench.point(request.spec, request.recovery, None, progress)
+    experiment = _experiment(request, Keeper(store, progress), model, data)
+    return experiment.point(request.spec, request.recovery, None, progress)
 
 
-def _bench(request: Request, keeper: Keeper, model: nn.Module | None, data: Any) -> Bench:
+def _experiment(request: Request, keeper: Keeper, model: nn.Module | None, data: Any) -> Experiment:
     """Load what a request names, unless it is there."""
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    return Bench(request, model, data, keeper)
+    return Experiment(request, model, data, keeper)
 
 
 def _is_dense(request: SweepRequest, requested: float) -> bool:
@@ -189,22 +189,22 @@ def _total(request: SweepRequest) -> int:
     return 1 + sum(not _is_dense(request, sparsity) for sparsity in request.sparsities)
 
 
-def _check(bench: Bench, request: SweepRequest) -> None:
+def _check(experiment: Experiment, request: SweepRequest) -> None:
     """Raise before anything is measured where a sparsity is out of reach; what is stored was in reach."""
     if request.recovery.active:
         return
     for sparsity in request.sparsities or ():
         spec = request.spec.at(sparsity)
-        if not _is_dense(request, sparsity) and bench.stored(spec, request.recovery) is None:
-            bench.check(spec)
+        if not _is_dense(request, sparsity) and experiment.stored(spec, request.recovery) is None:
+            experiment.check(spec)
 
 
-def _chosen(bench: Bench, request: SweepRequest, points: list[SweepPoint]) -> Iterator[float]:
+def _chosen(experiment: Experiment, request: SweepRequest, points: list[SweepPoint]) -> Iterator[float]:
     """Yield where to measure: as asked, or where the points that are there say that the curve bends."""
     if request.sparsities is not None:
         yield from (sparsity for sparsity in request.sparsities if not _is_dense(request, sparsity))
         return
-    low, high = _reach(bench, request)
+    low, high = _reach(experiment, request)
     while len(points) < request.evaluations:
         found = [point.accuracy for point in points]
         requested = next_point([point.requested for point in points], [a.value for a in found], standard_error(found), low, high)
@@ -213,20 +213,20 @@ def _chosen(bench: Bench, request: SweepRequest, points: list[SweepPoint]) -> It
         yield requested
 
 
-def _reach(bench: Bench, request: SweepRequest) -> tuple[float, float]:
+def _reach(experiment: Experiment, request: SweepRequest) -> tuple[float, float]:
     """Return the range of sparsities: all, unless fixed shares of single layers put some out of reach."""
     if not request.spec.overrides:
         return LOW, HIGH
-    able = [share / 100 for share in range(100) if _is_able(bench, request.spec.at(share / 100))]
+    able = [share / 100 for share in range(100) if _is_able(experiment, request.spec.at(share / 100))]
     if len(able) < 2:
         raise PruningError("with these overrides hardly any sparsity is in reach: lower or drop some of them, or name the sparsities")
     return able[0], able[-1]
 
 
-def _is_able(bench: Bench, spec: PruneSpec) -> bool:
+def _is_able(experiment: Experiment, spec: PruneSpec) -> bool:
     """Whether a setting can be carried out."""
     try:
-        bench.check(spec)
+        experiment.check(spec)
     except PruningError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""What all measurements of time share: one at a time in a process, and which settings make sense."""
+"""The lock that lets a process take one measurement of time at a time, and the check of its settings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ MOST_ROUNDS = 1000
 @contextmanager
 def my_turn(progress: Progress) -> Iterator[None]:
     """Wait until no other measurement runs in this process.
-
-    Parameters
-    ----------
-    progress : Progress
-        Told what is waited for; may end the waiting.
 
     Raises
     ------

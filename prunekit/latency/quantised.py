@@ -1,10 +1,11 @@
-"""A model as ONNX files, in float32 and in int8, made in a process of its own."""
+"""A model as ONNX files, in float32 and in int8, written by a process of its own."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from torch import nn
 
 from prunekit.errors import DataError, LatencyError, RuntimeFault
 from prunekit.evaluation.progress import QUIET, Progress, Tell
-from prunekit.latency.worker import run_child
+from prunekit.latency import probe
+from prunekit.latency.worker import in_a_process, run_child
+from prunekit.latency.worker_main import Say
 from prunekit.latency.worker_payload import Request, known_ids, pack_model, pack_samples
 from prunekit.runtimes.session import Files
 from prunekit.tasks.input_form import InputForm
 
-WORK = "prunekit.latency.quantise_worker:quantise"
+WORK = "prunekit.latency.quantised:export_and_quantise"
 
 
 def quantise(
@@ -77,6 +80,18 @@ def quantise(
         except LatencyError as error:
             raise RuntimeFault(str(error)) from error
         return _moved(request.files(0), target)
+
+
+def export_and_quantise(path: Path, say: Say) -> dict[str, object]:
+    """Write the ONNX file of candidate 0 and its quantised one: the child's work, for torch's exporter wants one thread."""
+    request = Request.read(path)
+    row = request.rows()[0]
+    for place, (file, words) in enumerate((("onnx", "exporting"), ("int8", "calibrating and quantising"))):
+        ended = in_a_process(probe.make, request, row, file, alive=partial(say, place / 2, words))
+        reason = probe.reason_of(request, row, file)
+        if ended or reason.is_file():
+            raise RuntimeFault(reason.read_text() if reason.is_file() else f"{words}: {ended}")
+    return {}
 
 
 def _moved(made: Files, target: Path) -> Files:

@@ -48,15 +48,7 @@ class Ratio:
 
 
 def speed_words(found: Ratio, baseline: str) -> str:
-    """Say how a candidate's speed compares: ``is 1.05× slower than dense (95 % interval 1.03 to 1.07)``.
-
-    Parameters
-    ----------
-    found : Ratio
-        Its time by the baseline's.
-    baseline : str
-        What that is called.
-    """
+    """Say how a candidate's speed compares: ``is 1.05× slower than dense (95 % interval 1.03 to 1.07)``."""
     value, low, high = found.speed
     if not found.different:
         return f"shows no significant difference from {baseline} ({times(value)} as fast, 95 % interval {ratio_span(low, high)})"

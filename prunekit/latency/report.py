@@ -1,4 +1,4 @@
-"""What a latency measurement is made of, and what it gives: candidates, rows, turns, the report."""
+"""`LatencyReport` and its parts: candidates, rows, turns."""
 
 from __future__ import annotations
 

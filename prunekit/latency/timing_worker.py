@@ -38,13 +38,6 @@ Note = Callable[[bytes], None]
 def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
     """Write the files that the runtimes open, and try every row.
 
-    Parameters
-    ----------
-    request : Request
-        What is measured.
-    say : callable
-        Told the share of the whole and what is done.
-
     Returns
     -------
     dict
@@ -57,11 +50,11 @@ def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
     todo = [*first, *(row for row in rows if row not in first)]
     for index, row in enumerate(todo):
         say(SHARE_OF_TRIALS * index / len(todo), f"trying {request.names[row.candidate]} in {RUNTIMES[row.runtime].title}")
-        found[row.key] = _found(request, row, say, SHARE_OF_TRIALS * index / len(todo))
+        found[row.key] = _trial_result(request, row, say, SHARE_OF_TRIALS * index / len(todo))
     return found
 
 
-def _found(request: Request, row: Row, say: Say, share: float) -> dict[str, Any]:
+def _trial_result(request: Request, row: Row, say: Say, share: float) -> dict[str, Any]:
     """Return what the trial of a row found; one that was made before is read."""
     gone = (request.given_up or {}).get(row.key)
     if gone is not None:

@@ -1,4 +1,4 @@
-"""What travels to the processes that measure: models as folders, samples in safetensors files, the request as JSON."""
+"""The payload of worker processes: models as folders, samples in safetensors files, the request as JSON."""
 
 from __future__ import annotations
 
@@ -148,11 +148,6 @@ def known_ids(models: Mapping[str, nn.Module]) -> dict[str, ModelId]:
     """Return by what each model can be built again in another process.
 
     A pruned copy is built like the model that it was made from: its class is that of an earlier one, its widths and weights are its own.
-
-    Parameters
-    ----------
-    models : mapping of str to nn.Module
-        By name, the baseline first.
 
     Raises
     ------

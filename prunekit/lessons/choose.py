@@ -46,10 +46,10 @@ def answer(budget: str, share: int, *, progress: Progress = QUIET) -> Answer:
     numbers |= {"apart": apart, "p_value": float(rows.p_value["structured"])}
     frames = {"budget": frame, "advice": pd.DataFrame([vars(a) for a in advice])}
     shown = f"{value[0].lower()}{value[1:]}"
-    return Answer(value, shown, _said(rows, apart, sure, advice), frames, numbers, settings, LESSON.guess)
+    return Answer(value, shown, _conclusion(rows, apart, sure, advice), frames, numbers, settings, LESSON.guess)
 
 
-def _said(rows: pd.DataFrame, apart: float, sure: bool, advice: tuple[Advice, ...]) -> tuple[str, str]:
+def _conclusion(rows: pd.DataFrame, apart: float, sure: bool, advice: tuple[Advice, ...]) -> tuple[str, str]:
     """Return the point of the lesson."""
     first = f"The copy that lost single weights reads {percent(rows.accuracy['unstructured'])} of the test images right, the one that lost "
     first += f"channels {percent(rows.accuracy['structured'])}: {points(apart)} apart (p {small(rows.p_value['structured'])}), "

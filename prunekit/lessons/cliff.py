@@ -30,7 +30,7 @@ def answer(criterion: str, drop: int) -> Answer:
     numbers |= {"images": curve[0].accuracy.n, "test_change": confirmed.value, "test_p": confirmed.p_value}
     value = 100 * curve[last].requested
     frames = {"curve": _frame(curve)}
-    return Answer(value, percent(value / 100), _said(curve, last, confirmed), frames, numbers, settings, LESSON.guess)
+    return Answer(value, percent(value / 100), _conclusion(curve, last, confirmed), frames, numbers, settings, LESSON.guess)
 
 
 def _last_before(curve: list[SweepPoint], drop: int) -> int:
@@ -50,7 +50,7 @@ def _edge(at: Evaluation, beyond: SweepPoint) -> str:
     return f"at {percent(beyond.requested)} it is {percent(beyond.accuracy.value)} instead of {percent(at.value)}"
 
 
-def _said(curve: list[SweepPoint], last: int, confirmed: Difference) -> tuple[str, str]:
+def _conclusion(curve: list[SweepPoint], last: int, confirmed: Difference) -> tuple[str, str]:
     """Return the point of the lesson."""
     dense, at, share = curve[0].accuracy, curve[last].accuracy, percent(curve[last].requested)
     found = f"The edge was found on {dense.n} validation images"

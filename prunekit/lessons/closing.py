@@ -124,7 +124,7 @@ def answer(least: int, repair: str, *, progress: Progress = QUIET) -> Answer:
     shown = f"{percent(share)} can go" if held else "nothing can go"
     settings = {"model": MODEL, "mode": "structured", "criterion": "taylor", "target": "params", "sparsity": round(min(share, 0.9), 2)}
     frames = {"curve": frame, "widths": _widths(dense, best), "strip": _strip(best)}
-    return Answer(100 * share, shown, _said(numbers, least, repair), frames, numbers, settings, LESSON.guess)
+    return Answer(100 * share, shown, _conclusion(numbers, least, repair), frames, numbers, settings, LESSON.guess)
 
 
 def _cut(dense: nn.Module, data: Data) -> Iterator[Size]:
@@ -134,7 +134,7 @@ def _cut(dense: nn.Module, data: Data) -> Iterator[Size]:
 
 
 def _smaller(model: nn.Module, before: dict[str, tuple[int, ...]], share: float, data: Data) -> Size:
-    """Cut a share of the parameters out of a network, by what the names need, and say what stays of the dense one."""
+    """Cut a share of the parameters out of a network, by what the names need, and name the kept parameters of the dense one."""
     spec = PruneSpec(mode="structured", criterion="taylor", target="params", sparsity=share, samples=64)
     found = prune(model, spec, data=data)
     assert found.kept is not None
@@ -213,7 +213,7 @@ def _strip(best: Size) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "head", "kept"])
 
 
-def _said(numbers: dict[str, float], least: int, repair: str) -> tuple[str, str]:
+def _conclusion(numbers: dict[str, float], least: int, repair: str) -> tuple[str, str]:
     """Return the point of the lesson."""
     first = f"The whole network closes {percent(numbers['dense'])} of {numbers['names']:.0f} names exactly"
     if not numbers["share"]:

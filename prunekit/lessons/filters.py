@@ -34,7 +34,7 @@ def answer(gone: int) -> Answer:
     kept = set(result.kept[LAYER])
     filters = pd.DataFrame({"filter": range(len(weight)), "norm": filter_norms(weight), "kept": [i in kept for i in range(len(weight))]})
     frames = {"filters": filters, "layers": _layers(result)}
-    return Answer(100 * share, percent(share), _said(result, layers), frames, numbers, settings, LESSON.guess)
+    return Answer(100 * share, percent(share), _conclusion(result, layers), frames, numbers, settings, LESSON.guess)
 
 
 def _layers(result: PruneResult) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def _layers(result: PruneResult) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "shape_before", "shape_after", "weights_before", "weights_after"])
 
 
-def _said(result: PruneResult, layers: dict[str, LayerResult]) -> tuple[str, str]:
+def _conclusion(result: PruneResult, layers: dict[str, LayerResult]) -> tuple[str, str]:
     """Return the point of the lesson."""
     own, behind, before, after = layers[LAYER], layers[NEXT], result.before, result.after
     whole, left = own.shape_before[0], own.shape_after[0]

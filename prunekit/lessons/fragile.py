@@ -45,7 +45,7 @@ def answer(sparsity: int) -> Answer:
     numbers |= {"worst_weights": worst.weights, "best_weights": best.weights, "weights": total}
     frames = {"layers": _frame(rows).set_index("layer").loc[list(weights)].reset_index()}
     shown = f"{worst.name}, down to {percent(worst.accuracy.value)}" if stands_out else "no layer stands out"
-    said = _said(rows, found.dense, sparsity) if stands_out else _nothing(rows, sparsity)
+    said = _conclusion(rows, found.dense, sparsity) if stands_out else _nothing(rows, sparsity)
     return Answer(OPTIONS[worst.name] if stands_out else NONE, shown, said, frames, numbers, settings, LESSON.guess)
 
 
@@ -57,7 +57,7 @@ def _frame(rows: list[_Alone]) -> pd.DataFrame:
     return frame.assign(change=[d.value for d in differences], significant=[d.significant for d in differences])
 
 
-def _said(rows: list[_Alone], dense: Evaluation, sparsity: int) -> tuple[str, str]:
+def _conclusion(rows: list[_Alone], dense: Evaluation, sparsity: int) -> tuple[str, str]:
     """Return the point of the lesson where a layer stands out."""
     worst, best, share = rows[0], rows[-1], rows[0].weights / sum(row.weights for row in rows)
     first = f"Without {sparsity} % of {worst.name} accuracy goes from {percent(dense.value)} to {percent(worst.accuracy.value)}, and it "

@@ -112,7 +112,7 @@ def answer(off: Sequence[int], text: str) -> Answer:
     settings = {"model": MODEL, "mode": "structured", "units": ("heads",), "sparsity": 0.2, "prompt": text}
     value, shown = LESSON.guess.options[worst], f"without layer {worst + 1} perplexity rises most, to {layers[worst].text()}"
     frames = {"bars": said, "strip": strip, "layers": frame}
-    return Answer(value, shown, _said(layers, worst, off, (dense, now), bars), frames, numbers, settings, LESSON.guess)
+    return Answer(value, shown, _conclusion(layers, worst, off, (dense, now), bars), frames, numbers, settings, LESSON.guess)
 
 
 def _next(model: nn.Module, batch: object, reader: Reader) -> Bars:
@@ -121,7 +121,7 @@ def _next(model: nn.Module, batch: object, reader: Reader) -> Bars:
         return LANGUAGE.answer(LANGUAGE.forward(model, batch), batch, reader)  # type: ignore[arg-type]
 
 
-def _said(
+def _conclusion(
     layers: dict[int, Evaluation], worst: int, off: tuple[int, ...], read: tuple[Evaluation, Evaluation], bars: list[Bars]
 ) -> tuple[str, str]:
     """Return the point of the lesson."""

@@ -9,7 +9,7 @@ from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.lessons.lesson import Answer, lesson
-from prunekit.lessons.settings import CNN, change, digits, model_of, percent, points, recovery_of, spec_of, told
+from prunekit.lessons.settings import CNN, change, digits, model_of, percent, points, recovery_of, significance_text, spec_of
 from prunekit.training import prune_and_recover
 from prunekit.training.result import Recovered
 
@@ -26,7 +26,7 @@ def answer(sparsity: int, epochs: int, *, progress: Progress = QUIET) -> Answer:
     numbers = {"dense": dense.value, "cut": cut.value, "healed": healed.value, "images": dense.n}
     frames = {"course": _course({"original": dense, "after the cut": cut, "after fine-tuning": healed}), "epochs": _epochs(found)}
     value = 100 * healed.value
-    return Answer(value, percent(healed.value), _said(dense, cut, healed, epochs), frames, numbers, settings, LESSON.guess)
+    return Answer(value, percent(healed.value), _conclusion(dense, cut, healed, epochs), frames, numbers, settings, LESSON.guess)
 
 
 def _course(steps: dict[str, Evaluation]) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def _epochs(found: Recovered) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["epoch", "loss", "train_accuracy", "validation_accuracy"])
 
 
-def _said(dense: Evaluation, cut: Evaluation, healed: Evaluation, epochs: int) -> tuple[str, str]:
+def _conclusion(dense: Evaluation, cut: Evaluation, healed: Evaluation, epochs: int) -> tuple[str, str]:
     """Return the point of the lesson."""
     lost, back = dense.value - cut.value, compare(cut, healed)
     passes = f"{epochs} passes over the training images bring" if epochs > 1 else "one pass over the training images brings"
@@ -57,7 +57,7 @@ def _said(dense: Evaluation, cut: Evaluation, healed: Evaluation, epochs: int) -
         return first, f"{against}: the channels that are left do the work of those that went."
     if left.value > 0:
         return first, f"{against}: training on has done more than the cut has cost."
-    missing = f"{points(left.value)} are missing to the original, {told(left)}"
+    missing = f"{points(left.value)} are missing to the original, {significance_text(left)}"
     if back.significant and back.value < 0:
         return first, f"{missing}: training on has cost accuracy here, and a lower learning rate may not."
     return first, f"{missing}: more passes may bring it nearer, or a gentler cut."

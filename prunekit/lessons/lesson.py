@@ -267,16 +267,16 @@ class Answer:
     def _distance(self, said: float, value: float) -> Verdict:
         """Return what is to be said about a number."""
         off = said - value
-        distance = said_number(abs(off), "points" if self.guess.unit == "%" else self.guess.unit)
+        distance = number_text(abs(off), "points" if self.guess.unit == "%" else self.guess.unit)
         distance = "1 point" if distance == "1 points" else distance
-        yours = said_number(said, self.guess.unit)
+        yours = number_text(said, self.guess.unit)
         if abs(off) <= self.guess.near:
             exact = abs(off) < 0.05  # what is shown has one decimal
             return Verdict(True, f"Exactly: {self.shown}." if exact else f"Close: {self.shown}, {distance} from your {yours}.")
         return Verdict(False, f"You said {yours}, it is {self.shown}: you were {distance} too {'high' if off > 0 else 'low'}.")
 
 
-def said_number(value: float, unit: str) -> str:
+def number_text(value: float, unit: str) -> str:
     """Return a number with one decimal where it needs one, thousands set apart, and its unit."""
     text = f"{value:,.1f}".removesuffix(".0").replace("-", "−")
     return f"{text} {unit}".strip()

@@ -34,7 +34,7 @@ def answer(cells: Sequence[int]) -> Answer:
     frame = pd.DataFrame({"row": rows, "column": columns, "weight": weights, "yours": yours, "best": best})
     settings = {"model": MLP, "layers": (PLACE,), "sparsity": min(len(cells), SIDE * SIDE - 1) / SIDE**2, "focus": PLACE}
     shown = percent(kept["best"])
-    return Answer(100 * kept["best"], shown, _said(numbers), {"cells": frame}, numbers, settings, LESSON.guess)
+    return Answer(100 * kept["best"], shown, _conclusion(numbers), {"cells": frame}, numbers, settings, LESSON.guess)
 
 
 def smallest_gone(block: Tensor, gone: int) -> NDArray[np.bool_]:
@@ -53,7 +53,7 @@ def _strength(weights: NDArray[np.float64], kept: NDArray[np.bool_]) -> float:
     return float((weights[kept] ** 2).sum() / (weights**2).sum())
 
 
-def _said(numbers: dict[str, float]) -> tuple[str, str]:
+def _conclusion(numbers: dict[str, float]) -> tuple[str, str]:
     """Return the point of the lesson."""
     gone, shared, yours, best = (numbers[name] for name in ("gone", "shared", "yours", "best"))
     if not gone:

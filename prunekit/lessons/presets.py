@@ -12,7 +12,7 @@ from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.lessons.lesson import content
-from prunekit.lessons.settings import digits, model_of, one_thread, percent, plural, points, recovery_of, spec_of, told
+from prunekit.lessons.settings import digits, model_of, one_thread, percent, plural, points, recovery_of, significance_text, spec_of
 from prunekit.pruning.result import PruneResult
 from prunekit.training import prune_and_recover
 
@@ -182,7 +182,7 @@ class Preset:
         """
         beside = compare(measured.other, measured.found)
         first = f"{percent(measured.found.value)} of {measured.found.n} test images are read right, {percent(measured.dense.value)} before "
-        first += f"and {percent(measured.other.value)} with {self.versus}: {apart(beside.value)}, {told(beside)}."
+        first += f"and {percent(measured.other.value)} with {self.versus}: {apart(beside.value)}, {significance_text(beside)}."
         return f"{first} {self.point(measured)}"
 
     def as_meant(self, measured: Measured) -> bool:
@@ -230,13 +230,7 @@ def _made(settings: Mapping[str, Any], progress: Progress) -> PruneResult:
 
 
 def done_by(settings: Mapping[str, Any]) -> str:
-    """Say what a setting does: what goes, in which order, and what is done afterwards.
-
-    Parameters
-    ----------
-    settings : mapping
-        Fields of the dashboard's settings.
-    """
+    """Describe a setting: what is removed, in which order, and what is done afterwards."""
     layers = spec_of(settings, model_of(settings)).layers
     gone = "channels" if settings["mode"] == "structured" else "weights"
     whose = " and ".join(layers) if layers else "all layers together"
@@ -261,15 +255,15 @@ def preset(key: str) -> Preset:
 
 def _presets() -> Iterator[Preset]:
     """Yield the presets of `content/presets.toml`: each is the base with its own settings."""
-    told = content("presets")
-    for each in told["preset"]:
-        ours, other = (told["base"] | each.pop(name) for name in ("settings", "other"))
+    table = content("presets")
+    for each in table["preset"]:
+        ours, other = (table["base"] | each.pop(name) for name in ("settings", "other"))
         yield Preset(**each, settings=_as_settings(ours), other=_as_settings(other), point=OF_PRESETS[each["key"]])
 
 
-def _as_settings(told: dict[str, Any]) -> dict[str, Any]:
+def _as_settings(table: dict[str, Any]) -> dict[str, Any]:
     """Return fields of the dashboard's settings: lists are tuples there."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
 
 
 PRESETS: tuple[Preset, ...] = tuple(_presets())

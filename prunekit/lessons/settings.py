@@ -52,7 +52,7 @@ def points(share: float) -> str:
     return f"{text} point{'' if text == '1' else 's'}"
 
 
-def told(difference: Difference) -> str:
+def significance_text(difference: Difference) -> str:
     """Return whether a difference of two models on the same images can be told from chance."""
     if difference.significant:
         return f"a real difference (p {small(difference.p_value)})"
@@ -69,7 +69,7 @@ def change(difference: Difference) -> str:
     if not difference.value:
         return "stays the same"
     verb = "falls" if difference.value < 0 else "rises"
-    return f"{verb} by {points(difference.value)}, {told(difference)}"
+    return f"{verb} by {points(difference.value)}, {significance_text(difference)}"
 
 
 def right(accuracy: Evaluation) -> str:

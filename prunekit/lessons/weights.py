@@ -32,7 +32,7 @@ def answer(below: int, layer: str) -> Answer:
     frames = {"histogram": _bins(values, bound), "layers": _layers(model, names, bound)}
     settings = {"model": CNN, "pick": () if layer == "all" else (names.index(layer),)}
     share = numbers["share"]
-    return Answer(100 * share, percent(share), _said(numbers), frames, numbers, settings, LESSON.guess)
+    return Answer(100 * share, percent(share), _conclusion(numbers), frames, numbers, settings, LESSON.guess)
 
 
 def _flat(model: nn.Module, names: tuple[str, ...]) -> NDArray[np.float64]:
@@ -54,7 +54,7 @@ def _layers(model: nn.Module, names: tuple[str, ...], bound: float) -> pd.DataFr
     return pd.DataFrame(rows, columns=["layer", "weights", "small"])
 
 
-def _said(numbers: dict[str, float]) -> tuple[str, str]:
+def _conclusion(numbers: dict[str, float]) -> tuple[str, str]:
     """Return the point of the lesson."""
     first = f"The largest weight is {numbers['largest']:.2f}; {numbers['small']:,.0f} of {numbers['weights']:,.0f} weights, "
     first += f"{percent(numbers['share'])}, are smaller than {numbers['bound']:.3g}."

@@ -115,11 +115,11 @@ class _Walk:
         """Return where a module lies, or None where it is not local."""
         above, _, _ = name.rpartition(".")
         if not above:
-            spec = _found(name, [str(self.path.parent), *sys.path])
+            spec = _module_spec(name, [str(self.path.parent), *sys.path])
         else:
             parent = self.specs[above]
             inside = None if parent is None else parent.submodule_search_locations
-            spec = None if inside is None else _found(name, list(inside))
+            spec = None if inside is None else _module_spec(name, list(inside))
         if spec is not None:
             places = [spec.origin] if spec.origin is not None and spec.has_location else list(spec.submodule_search_locations or ())
             if any(map(is_local, places)):
@@ -129,7 +129,7 @@ class _Walk:
         return None
 
 
-def _found(name: str, places: list[str]) -> ModuleSpec | None:
+def _module_spec(name: str, places: list[str]) -> ModuleSpec | None:
     """Return a module's place without running anything of a top-level module."""
     spec = PathFinder.find_spec(name, places)
     if spec is not None or "." in name:

@@ -43,15 +43,7 @@ data.classes = ["cat", "dog"]
 
 
 def wrong(what: str, error: type[Fault]) -> Fault:
-    """Return the error about a file that does not hold what it must.
-
-    Parameters
-    ----------
-    what : str
-        What is wrong, as the beginning of a sentence.
-    error : type
-        `ModelError` of a model, `DataError` of data.
-    """
+    """Return the error about a file that does not hold what it must."""
     rule, example = (DATA, DATA_EXAMPLE) if issubclass(error, DataError) else (MODEL, MODEL_EXAMPLE)
     assert issubclass(error, (ModelError, DataError))
     return error(f"{what}. {rule} For example: {'; '.join(example.splitlines())}")

@@ -108,7 +108,7 @@ def call(name: str, factory: Callable[[], Any], error: type[PrunekitError]) -> A
             with neighbours(path, read.code) as ran:
                 made = factory()
         except (Exception, SystemExit) as failure:
-            raise error(f"{name} failed: {_told(failure, path)}") from failure
+            raise error(f"{name} failed: {_one_line(failure, path)}") from failure
         read.called[attribute] = ran
     return made
 
@@ -224,12 +224,12 @@ def _read(path: Path, error: type[PrunekitError]) -> _Read:
         sys.modules.pop(key, None)
         if before is not None:
             sys.modules[key] = before
-        raise error(f"{path} failed while it was read: {_told(failure, path)}") from failure
+        raise error(f"{path} failed while it was read: {_one_line(failure, path)}") from failure
     _SEEN[key] = _Read(module, code, {**ran, "": (str(path), sha256(text))})
     return _SEEN[key]
 
 
-def _told(failure: BaseException, path: Path) -> str:
+def _one_line(failure: BaseException, path: Path) -> str:
     """Return the exception in one line, with the line of the user's file that it came from."""
     lines = [f.lineno for f in traceback.extract_tb(failure.__traceback__) if Path(f.filename) == path]
     where = f" (line {lines[-1]})" if lines else ""

@@ -110,13 +110,6 @@ class _Finder(MetaPathFinder):
 def neighbours(path: Path, code: Code) -> Iterator[Ran]:
     """Let a file import its neighbours, as ``python file.py`` would.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    code : Code
-        What `walk` found of it.
-
     Yields
     ------
     dict of str to tuple

@@ -1,4 +1,4 @@
-"""What nobody gave and is guessed: said in sentences wherever a figure hangs on it."""
+"""Guessed input shapes, normalisations and classes, as sentences that stand beside every figure that depends on them."""
 
 from __future__ import annotations
 

@@ -76,17 +76,13 @@ def without_gaps(model: nn.Module) -> Any:
     return small
 
 
-def told_by(model: nn.Module) -> Any:
+def pruned_config(model: nn.Module) -> Any:
     """Return the configuration that says what a pruned model is: hidden size, MLP size, heads, key-value heads, layers.
 
     Parameters
     ----------
     model : nn.Module
         A model of transformers, pruned or not; not modified.
-
-    Returns
-    -------
-    PretrainedConfig
 
     Raises
     ------
@@ -194,13 +190,13 @@ def export_hugging_face(model: nn.Module, folder: str | PathLike[str]) -> Path:
     Raises
     ------
     ModelError
-        As `told_by`.
+        As `pruned_config`.
     PrunekitError
         If something else is in the way, or the folder cannot be written; nothing half-written is left.
     """
     whole = unwrapped(model)
     inner: Any = without_gaps(whole.encoder if isinstance(whole, Pooled) else whole)
-    config, target = told_by(inner), Path(folder).expanduser()
+    config, target = pruned_config(inner), Path(folder).expanduser()
     if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / CONFIG).is_file())):
         raise PrunekitError(f"{target} exists and holds something else: name another folder")
     config.architectures = [type(inner).__name__]

@@ -1,4 +1,4 @@
-"""What is in a folder of Hugging Face, looked at before any of it is opened: no code, no pickle, weights, and memory for them."""
+"""Checks of a Hugging Face folder before any of it is opened: no code, no pickle, weights, and memory for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands where a whole block was removed: a module of torch's own, marked so that a file can tell it from the model's own modules."""
+"""`Identity` modules in place of removed blocks: torch's own, marked so that a file tells them from the model's own modules."""
 
 from __future__ import annotations
 

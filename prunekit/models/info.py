@@ -1,4 +1,4 @@
-"""What is known of a model beside its weights: held in a weak table, so that the module itself stays untouched."""
+"""`ModelInfo`: shape, normalisation, classes, data and code of a model, held in a weak table, so that the module stays untouched."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
     ModelError
         If an attribute of the factory is not of the expected form.
     """
-    told = {field: _told(field, factory, model) for field in ("input_shape", "mean", "std", "data", "classes")}
+    told = {field: _attribute(field, factory, model) for field in ("input_shape", "mean", "std", "data", "classes")}
     given = shape = told["input_shape"]
     if shape is None and getattr(factory, "example", None) is None:
         try:
@@ -140,7 +140,7 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
             shape = None
     rest = told["mean"], told["std"], side_of(given), told["data"], told["classes"] or ()
     maker = None if isinstance(factory, (type, nn.Module)) else factory
-    output = _told("output", maker, None)  # a module may well use this name for something else
+    output = _attribute("output", maker, None)  # a module may well use this name for something else
     known = ModelInfo(model_id, shape, *rest, guessed=given is None and shape is not None, output=output)
     # methods and layers of a class may have these names; what a function says of itself is meant
     said: dict[str, Any] = {name: getattr(factory, name, None) for name in ("task", "example", "examples", "tokeniser")}
@@ -172,7 +172,7 @@ def numbered(classes: int) -> tuple[str, ...]:
     return tuple(map(str, range(classes)))
 
 
-def _told(field: str, factory: object, model: nn.Module | None) -> Any:
+def _attribute(field: str, factory: object, model: nn.Module | None) -> Any:
     """Return an attribute of the factory or of the module in its canonical form, or None.
 
     A module may use these names for something else, so what does not fit is passed over there; on a function it is an error.

@@ -1,4 +1,4 @@
-"""What input a model takes, where nobody says."""
+"""The input shape of a model that declares none: read from its first layer, or guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model takes where only a shape is given, and noise of that form."""
+"""The input of a model of which only a shape is given, and noise of that form."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def form_for(model: nn.Module, shape: Sequence[int] | None = None) -> tuple[int,
         return form
     known = _FOUND.setdefault(model, {})
     if form not in known:
-        known[form] = _whole(model, form)
+        known[form] = _whole_shape(model, form)
     return known[form]
 
 
-def _whole(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _whole_shape(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the form of whole numbers below what every table holds, where a model stops at others; else the shape."""
     try:
         meta = meta_copy(model)

@@ -1,4 +1,4 @@
-"""The layers that can be pruned, and a table of them."""
+"""The layers that can be pruned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model returns: its tensors by their place in it, and which of them holds the class scores."""
+"""Tensors of a model's output by their place in it, and which of them holds the class scores."""
 
 from __future__ import annotations
 
@@ -77,15 +77,7 @@ def note(model: nn.Module, choice: Choice) -> None:
 
 
 def choice_of(model: nn.Module, classes: int = 0) -> Choice:
-    """Return what was noted of a model, or what its attribute ``output`` says.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Or a copy of it, pruned or not.
-    classes : int
-        How many the data have; 0 where nobody knows.
-    """
+    """Return what was noted of a model, or what its attribute ``output`` says."""
     noted, told = model.__dict__.get(NOTE, Choice()), getattr(model, "output", None)
     known = tuple({*noted.classes, *([classes] if classes else [])})
     if noted.output is None and type(told) in (str, int):
@@ -111,15 +103,7 @@ def _parts(out: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def joined(parts: Sequence[Mapping[str, Tensor]], sizes: Sequence[int]) -> dict[str, Tensor]:
-    """Return the outputs of several batches as of one; those alone that have an entry for each sample.
-
-    Parameters
-    ----------
-    parts : sequence of mapping of str to Tensor
-        Outputs of each batch.
-    sizes : sequence of int
-        Samples in each batch.
-    """
+    """Return the outputs of several batches as of one; those alone that have an entry for each sample."""
     each = list(zip(parts, sizes, strict=True))
     common = [name for name in parts[0] if all(name in part and part[name].shape[:1] == (n,) for part, n in each)] if parts else []
     return {name: torch.cat([part[name] for part in parts]) for name in common}

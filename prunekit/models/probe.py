@@ -74,7 +74,7 @@ def take(
         for n in (1,) if large else (SAMPLES, 1):
             inputs = noise(kind, n, sides, limit) if samples is None or kind != "samples" else samples[:n]
             try:
-                first, second = (_asked(model, inputs, most, turn) for turn in range(2))
+                first, second = (_answers_to(model, inputs, most, turn) for turn in range(2))
             except ModelError as error:
                 why = why or str(error)
                 continue
@@ -90,7 +90,7 @@ def _of_form(model: nn.Module, form: InputForm, told: dict[str, Any], most: int)
     if own is None or own != form:
         return Probe(tuple(form), **told, why="its factory has no example of what it takes")
     try:
-        first, second = (_asked(model, own.inputs(SAMPLES, _source()), most, turn) for turn in range(2))
+        first, second = (_answers_to(model, own.inputs(SAMPLES, _source()), most, turn) for turn in range(2))
     except ModelError as error:
         return Probe(tuple(form), **told, why=str(error))
     if _apart(first, second) > rounding(model):
@@ -139,7 +139,7 @@ def difference(model: nn.Module, probe: Probe, samples: Tensor | None = None, co
     else:
         inputs = probe.inputs(samples)
     try:
-        found = _asked(model, inputs, [len(answer.values) for answer in probe.answers])
+        found = _answers_to(model, inputs, [len(answer.values) for answer in probe.answers])
     except ModelError as error:
         return f"it does not run any more ({error}){_source_of(probe, code)}"
     off, allowed = _apart(probe.answers, found), rounding(model)
@@ -173,7 +173,7 @@ def index_limit(model: nn.Module) -> int:
     return min((module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)), default=2)
 
 
-def _asked(model: nn.Module, inputs: Tensor | Batch, most: int | Sequence[int], turn: int = 0) -> tuple[Answer, ...]:
+def _answers_to(model: nn.Module, inputs: Tensor | Batch, most: int | Sequence[int], turn: int = 0) -> tuple[Answer, ...]:
     """Return what a model answers and leave it as it was.
 
     Values are noted at most so many, or so many of each tensor; torch's random numbers are those of a turn.

@@ -22,13 +22,7 @@ Cache = WeakKeyDictionary[nn.Module, dict[Hashable, Found]]
 
 
 def likeness(model: nn.Module) -> Hashable:
-    """Return what tells a model from itself after a change: names and shapes of parameters, classes and plain attributes of modules.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Any model; its weights' values do not count.
-    """
+    """Return what tells a model from itself after a change: names and shapes of parameters, classes and plain attributes of modules."""
     left, seen, found = [model], set[int](), list[tuple[object, ...]]()
     while left:  # as ``modules()`` does, which takes three times as long
         module = left.pop()
@@ -55,19 +49,7 @@ def _settings(module: nn.Module) -> tuple[object, ...]:
 
 
 def remembered(cache: Cache[Found], model: nn.Module, key: Hashable, find: Callable[[], Found]) -> Found:
-    """Return what is known of a model under a key; found now where it is not, and the oldest forgotten where it is too much.
-
-    Parameters
-    ----------
-    cache : WeakKeyDictionary
-        Forgets a model with the model.
-    model : nn.Module
-        Which one.
-    key : hashable
-        Holds the model's likeness.
-    find : callable
-        Finds it.
-    """
+    """Return what is known of a model under a key; found now where it is not, and the oldest forgotten where it is too much."""
     known = cache.setdefault(model, {})
     if key not in known:
         new = find()

@@ -1,4 +1,4 @@
-"""What changes in modules when channels are removed, so that a smaller model can be rebuilt from plain numbers."""
+"""Attributes of modules that change with their widths, as plain numbers from which a smaller model is rebuilt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands around a model and is none of it (data parallelism, compilation, averages), and weights computed from others."""
+"""Wrappers around a model (data parallelism, compilation, averages), and weights computed from others."""
 
 from __future__ import annotations
 

@@ -26,10 +26,6 @@ def answer_bars(answers: Mapping[str, Bars], *, colours: Sequence[str] = (), mos
         Things that are drawn: those of which any model is surest.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     first, *others = answers.values()
     places = first.first(*others, most=most)
@@ -57,13 +53,7 @@ def answer_bars(answers: Mapping[str, Bars], *, colours: Sequence[str] = (), mos
 
 
 def answers_caption(answers: Mapping[str, Bars]) -> str:
-    """Say what the first of some models answers, what the others make of it, and how far they are from it.
-
-    Parameters
-    ----------
-    answers : mapping of str to Bars
-        One model, or several.
-    """
+    """Say what the first of some models answers, what the others make of it, and how far they are from it."""
     (name, first), *rest = answers.items()
     said = [f"{name} says “{first.said}” ({percent(float(first.shares[first.best]))})"]
     for other_name, other in rest:

@@ -111,14 +111,14 @@ def _lines(down: Axis, across: Axis, colour: str, width: float) -> list[dict[str
 
 
 def kept_and_removed(z: Floats, kept: Bools, *, values: bool, reach: float, most: float, dark: bool, **look: object) -> list[object]:
-    """Return what stays and what goes as two heat maps with a legend, each NaN where the other is.
+    """Return kept and removed weights as two heat maps with a legend, each NaN where the other is.
 
     Parameters
     ----------
     z, kept : ndarray
         Weights as they lie in the picture, and True where one stays.
     values : bool
-        Colour what stays by its value; otherwise all in one teal.
+        Colour kept weights by their value; otherwise all in one teal.
     reach, most : float
         The magnitude at which colours saturate, and the largest one.
     dark : bool
@@ -138,7 +138,7 @@ def kept_and_removed(z: Floats, kept: Bools, *, values: bool, reach: float, most
 
 
 def faded(dark: bool, values: bool = False) -> str:
-    """Return the colour of cells that go: fainter where what stays is told by its value, stronger on a dark page, where it turns brown."""
+    """Return the colour of removed cells: fainter where kept ones are coloured by value, stronger on a dark page, where it turns brown."""
     return theme.removed(dark, (0.32 if values else 0.45) + (0.2 if dark else 0))
 
 
@@ -148,7 +148,7 @@ def _where(here: Bools, z: Floats) -> NDArray[np.float32]:
 
 
 def signed(dark: bool) -> Scale:
-    """Return the colours of what stays, by value: indigo below zero, teal above."""
+    """Return the colours of kept weights, by value: indigo below zero, teal above."""
     return [[0, "#8f8cf0" if dark else "#443f9c"], [0.5, theme.grid(dark)], [1, "#2cc9b8" if dark else "#08786d"]]
 
 
@@ -158,17 +158,7 @@ def flat(colour: str) -> Scale:
 
 
 def bar(low: str, middle: str, high: str, ends: tuple[float, float], dark: bool) -> dict[str, object]:
-    """Return a slim colour bar above the picture, beside a legend of one name.
-
-    Parameters
-    ----------
-    low, middle, high : str
-        Its three labels.
-    ends : tuple of float
-        The values of the outer two.
-    dark : bool
-        For a dark page.
-    """
+    """Return a slim colour bar above the picture, beside a legend of one name."""
     place = {"orientation": "h", "x": 0.24, "xanchor": "left", "y": 1, "yanchor": "bottom", "ypad": 4, "xpad": 0}
     look = {"thickness": 9, "lenmode": "pixels", "len": 160, "outlinewidth": 0, "ticks": ""}
     ticks = {"tickvals": [ends[0], sum(ends) / 2, ends[1]], "ticktext": [low, middle, high]}

@@ -203,15 +203,7 @@ def _name(layer: Any, dark: bool) -> str:
 
 
 def tail(name: str, most: int = 30) -> str:
-    """Return the end of a long name, from one of its dots on where that fits: ``…block1-0.f.se.fc2``.
-
-    Parameters
-    ----------
-    name : str
-        Of a layer or module.
-    most : int
-        Characters that there is room for.
-    """
+    """Return the end of a long name, from one of its dots on where that fits: ``…block1-0.f.se.fc2``."""
     parts = name.split(".")
     while len(name) > most and len(".".join(parts)) >= most and len(parts) > 1:
         parts = parts[1:]

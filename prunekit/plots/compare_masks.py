@@ -103,7 +103,7 @@ def _along(values: pd.Series, layers: pd.Series, flat: bool) -> dict[str, pd.Ser
 
 
 def overlap_caption(frame: pd.DataFrame) -> str:
-    """Say which runs agree most about what stays, and whether that is more than chance.
+    """Say which runs have the most kept weights in common, and whether that is more than chance.
 
     Parameters
     ----------

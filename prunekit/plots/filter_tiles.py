@@ -1,4 +1,4 @@
-"""Filters as a gallery of small pictures, each with its index: what stays in teal, what goes in faded vermilion."""
+"""Filters as a gallery of small pictures, each with its index: kept ones in teal, removed ones in faded vermilion."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def kernel_tiles(
     kept : ndarray of bool, of the shape of ``images``
         What stays.
     values : bool
-        Colour what stays by its value; otherwise all in one teal.
+        Colour kept weights by their value; otherwise all in one teal.
     reach : float, optional
         The magnitude at which colours saturate; the largest one by default.
     first : int

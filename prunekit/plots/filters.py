@@ -90,7 +90,7 @@ def ranked(frame: pd.DataFrame, *, dark: bool = False, height: int = 300) -> go.
 
 
 def matrix(weights: NDArray[np.floating], mask: NDArray[np.bool_], *, dark: bool = False, height: int = 220) -> go.Figure:
-    """Draw a weight matrix: what stays as blue to orange, what is zero as an empty cell.
+    """Draw a weight matrix: kept weights as blue to orange, zeros as empty cells.
 
     Parameters
     ----------

@@ -27,10 +27,6 @@ def head_strip(frame: pd.DataFrame, *, what: str = "score", dark: bool = False) 
         What the score is called.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     names = list(dict.fromkeys(frame["layer"]))
     row, column = frame["layer"].map(names.index).to_numpy(), frame["head"].to_numpy(dtype=np.int64)

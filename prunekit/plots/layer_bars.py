@@ -1,4 +1,4 @@
-"""Layers as bars: what stays and what goes in each, in the order of depth."""
+"""Layers as bars: kept and removed in each, in the order of depth."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     kept, removed, unfed = theme.KEPT, theme.removed(dark, 0.6), theme.removed(dark, 0.28)
     pale = theme.fade(theme.dense(dark), 0.45)
     colours = [kept if ticked else pale for ticked in frame["ticked"]]
-    seen, nothing = _seen(frame, what, flat), np.zeros(len(frame))
+    seen, nothing = _hover(frame, what, flat), np.zeros(len(frame))
     traces = [
         _boxes("kept", (nothing, stays), (nothing, 1 - fed), colours, seen, flat),
         _boxes("removed", (stays, gone), (nothing, nothing + 1), removed, seen, flat),
@@ -71,7 +71,7 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     )
 
 
-def _seen(frame: pd.DataFrame, what: str, flat: bool) -> dict[str, Any]:
+def _hover(frame: pd.DataFrame, what: str, flat: bool) -> dict[str, Any]:
     """Return what all parts of a layer's matrix share: its name, and what hovering says."""
     data = [frame.index, frame["gone"], frame["all"], *(frame[name].map(percent) for name in ("removed", "inputs") if name in frame)]
     hover = f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]}})"

@@ -46,10 +46,6 @@ def moving_cut(frame: pd.DataFrame, bound: float, *, dark: bool = False) -> go.F
         What is nearer to zero counts as small.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     traces = [_bars(frame[frame.small], "small", theme.removed(dark, 0.75)), _bars(frame[~frame.small], "large", theme.KEPT)]
     fig = theme.figure(traces, dark=dark, height=360, bargap=0, margin={"t": 40}, showlegend=True)
@@ -69,7 +65,7 @@ def _bars(rows: pd.DataFrame, name: str, colour: str) -> go.Bar:
 
 
 def matrices(frame: pd.DataFrame, which: Sequence[tuple[str, str]], *, dark: bool = False) -> go.Figure:
-    """Draw a small matrix once for each choice of what stays, with its numbers, and zeros where a weight went.
+    """Draw a small matrix once for each choice of kept weights, with its numbers, and zeros for removed ones.
 
     Parameters
     ----------
@@ -79,10 +75,6 @@ def matrices(frame: pd.DataFrame, which: Sequence[tuple[str, str]], *, dark: boo
         Columns, each with the heading of its picture.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     fig = make_subplots(1, len(which), subplot_titles=[title for _, title in which], horizontal_spacing=0.06)
     most = float(frame.weight.abs().max()) or 1.0
@@ -101,7 +93,7 @@ def matrices(frame: pd.DataFrame, which: Sequence[tuple[str, str]], *, dark: boo
 
 
 def _cells(weights: cells.Floats, kept: cells.Bools, most: float, dark: bool, *, numbers: bool) -> list[go.Heatmap]:
-    """Return what stays, coloured by its value, and what is zero, each empty where the other is."""
+    """Return kept weights, coloured by their value, and zeros, each empty where the other is."""
     gap = {"xgap": 3, "ygap": 3} if numbers else {"xgap": 1, "ygap": 1}
     common = {"zmin": -most, "zmax": most, "showscale": False, "hoverongaps": False, **gap}
     stays = go.Heatmap(z=np.where(kept, weights, np.nan), colorscale=cells.signed(dark), hovertemplate="%{z:.3f}<extra></extra>", **common)
@@ -132,10 +124,6 @@ def layer_and_storage(weights: pd.DataFrame, storage: pd.DataFrame, value_bytes:
         Bytes of one number.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     fig = make_subplots(2, 1, row_heights=[0.42, 0.58], vertical_spacing=0.2)
     values, kept = (weights.pivot(index="row", columns="column", values=name).to_numpy() for name in ("weight", "kept"))
@@ -185,10 +173,6 @@ def narrower(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         Columns ``layer``, ``shape_before`` and ``shape_after``; inputs lie across, outputs down.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     sides = [(_sides(row.shape_before), _sides(row.shape_after), row.layer) for row in frame.itertuples()]
     gap = 0.05 * sum(before[1] for before, _, _ in sides)

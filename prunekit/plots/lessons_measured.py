@@ -34,10 +34,6 @@ def cliff(frame: pd.DataFrame, found: float, allowed: float, *, dark: bool = Fal
         Accuracy that may be lost, as a share.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     colour, dense = theme.run_colour(0, dark), float(frame.accuracy.iloc[0])
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -70,10 +66,6 @@ def closed_names(frame: pd.DataFrame, found: float, least: float, *, dark: bool 
         The share that can go, and the share of names that are to be closed.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     colour = theme.run_colour(0, dark)
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -104,10 +96,6 @@ def layers_off(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.F
         The perplexity of the whole network.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     colours = [theme.KEPT, *[theme.run_colour(0, dark)] * (len(frame) - 1)]
     dots = go.Scatter(
@@ -133,10 +121,6 @@ def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figu
         Accuracy of the original.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     titles = ("share of all weights", "accuracy, pruned alone")
     fig = make_subplots(1, 2, shared_yaxes=True, column_widths=[0.38, 0.62], horizontal_spacing=0.05, subplot_titles=titles)
@@ -183,10 +167,6 @@ def comeback(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         Columns ``step``, ``accuracy``, ``low`` and ``high``, three rows.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     colours = [theme.dense(dark), theme.removed(dark, 0.75), theme.KEPT]
     error = {"array": frame.high - frame.accuracy, "arrayminus": frame.accuracy - frame.low, "color": theme.muted(dark), "thickness": 1.4}
@@ -211,10 +191,6 @@ def against_original(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         Columns ``measure``, ``kind`` (``unstructured`` or ``structured``), ``share``, ``low``, ``high`` (NaN where exact) and ``text``.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     colours, measures, traces = kind_colours(dark), list(dict.fromkeys(frame.measure)), []
     most = max(1.0, float(frame[["share", "high"]].max().max()))
@@ -243,10 +219,6 @@ def equal_budgets(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         Columns ``budget``, ``kind``, ``accuracy``, ``low`` and ``high``; rows of kind ``dense`` give the reference.
     dark : bool
         For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     colours, budgets, traces = kind_colours(dark), list(dict.fromkeys(frame.budget)), []
     for kind, shift in (("unstructured", -0.14), ("structured", 0.14)):

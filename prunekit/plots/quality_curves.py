@@ -176,7 +176,7 @@ def _line(rows: pd.DataFrame, place: int, x: str, dark: bool, *, metric: Metric,
     name = str(rows["setting"].iloc[0])
     about = rows["about"] if "about" in rows else rows["setting"]
     removed = [reached(float(r.requested), float(r.sparsity)) for r in rows.itertuples()]
-    kept = [told(metric, float(r.value) + base, float(r.low) + base, float(r.high) + base) for r in rows.itertuples()]
+    kept = [with_interval(metric, float(r.value) + base, float(r.low) + base, float(r.high) + base) for r in rows.itertuples()]
     data = list(zip([place] * len(rows), rows["requested"], removed, kept, rows["n"], map(percent, rows["macs"]), about, strict=True))
     extra = "" if x == "sparsity" else f"<br>{AXES[x].title.partition(' (')[0]} %{{x:{AXES[x].form}}}"
     return go.Scatter(
@@ -236,7 +236,7 @@ def _band(rows: pd.DataFrame, colour: str, x: str = "sparsity") -> go.Scatter:
     )
 
 
-def told(metric: Metric, value: float, low: float, high: float) -> str:
+def with_interval(metric: Metric, value: float, low: float, high: float) -> str:
     """Return a value with its interval, as a hover says it."""
     between = interval(metric, low, high)
     return written(metric, value) + (f", 95 % interval {between}" if between else "")

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from prunekit.formatting import percent, reached, short
 from prunekit.plots import theme
 from prunekit.plots.quality_axis import most_shown, quality_range, tick_form
-from prunekit.plots.quality_curves import told
+from prunekit.plots.quality_curves import with_interval
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
 from prunekit.tasks.wording import alike, capital, loses, loss_number, lost_of, written
@@ -97,7 +97,8 @@ def _curve(rows: pd.DataFrame, name: str, dense: float, colour: str, metric: Met
     y, low, high = ([dense, *rows[column]] for column in ("value", "low", "high"))
     said = [("nothing removed", written(metric, dense))]
     said += [
-        (f"removed: {reached(r['requested'], r['sparsity'])}", told(metric, r["value"], r["low"], r["high"])) for _, r in rows.iterrows()
+        (f"removed: {reached(r['requested'], r['sparsity'])}", with_interval(metric, r["value"], r["low"], r["high"]))
+        for _, r in rows.iterrows()
     ]
     band = go.Scatter(
         x=[*x, *x[::-1]], y=[*high, *low[::-1]], mode="lines", line={"width": 0}, fill="toself", fillcolor=theme.fade_any(colour, 0.16),

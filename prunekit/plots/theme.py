@@ -60,12 +60,12 @@ def dense(dark: bool) -> str:
 
 
 def removed(dark: bool, opacity: float) -> str:
-    """Return the colour of what goes."""
+    """Return the colour of removed weights and channels."""
     return fade(_REMOVED[dark], opacity)
 
 
 def faded(dark: bool, opacity: float) -> str:
-    """Return the colour of what goes laid over the page, as a solid colour: plotly then writes on it in a colour that can be read."""
+    """Return the colour of removed ones laid over the page, as a solid colour: plotly then writes on it in a colour that can be read."""
     pairs = ((int(_REMOVED[dark][i : i + 2], 16), int(_PAPER[dark][i : i + 2], 16)) for i in (1, 3, 5))
     return "#" + "".join(f"{round(opacity * a + (1 - opacity) * b):02x}" for a, b in pairs)
 
@@ -152,10 +152,6 @@ def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 3
         In pixels.
     **layout
         Further properties of the layout.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     # uirevision keeps zoom and hidden traces while a slider moves; all at once, for each update validates the whole layout again
     name = "prunekit_dark" if dark else "prunekit"

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CutBins:
-    """Weights in each bin, split into what stays and what goes.
+    """Weights in each bin, split into kept and removed.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ def cut(bins: CutBins, *, log: bool = False, dark: bool = False, height: int = 3
     Parameters
     ----------
     bins : CutBins
-        What stays and what goes.
+        Kept and removed.
     log : bool
         Logarithmic counts.
     dark : bool

@@ -1,4 +1,4 @@
-"""The weights of one layer as a picture: what stays by its value, what goes in vermilion."""
+"""The weights of one layer as a picture: kept ones by their value, removed ones in vermilion."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def weight_pixels(
     block : int
         M of an N:M pattern: inputs lie side by side, and lines mark the blocks; 0 for kernels as tiles.
     values : bool
-        Colour what stays by its value; otherwise all in one teal.
+        Colour kept weights by their value; otherwise all in one teal.
     reach : float, optional
         The magnitude at which colours saturate; the largest one in view by default.
     sides : tuple of str

@@ -168,7 +168,7 @@ def mask(
 
 
 def update(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None, *, consume: bool = False) -> PruneResult:
-    """Carry out an unstructured or N:M setting by a criterion that also changes what stays; parameters and errors as for `mask`."""
+    """Carry out an unstructured or N:M setting by a criterion that also updates kept weights; parameters and errors as for `mask`."""
     check_influence(model, prunable_layers(model), shape, data)
     before = count(model, shape)
     pruned, masks, asked = prune_layer_by_layer(model, spec, data, consume=consume)

@@ -62,7 +62,7 @@ def _of_channels(model: nn.Module, shares: Mapping[str, float], bare: PruneSpec,
         carried |= set(own)
         if len(set(own.values())) > 1:
             notes.append(f"{_named(own)} shrink together: each loses {100 * share:.3g} % of its channels, the mean of their shares")
-    notes += list(_whole(shares, carried, graph))
+    notes += list(_keeping_all_channels(shares, carried, graph))
     setting = replace(bare, overrides=tuple(found.items()))
     # how many go does not depend on the criterion, which may need data
     ranking = ChannelRanking.of(model, replace(setting, criterion="l1"), graph)
@@ -77,7 +77,7 @@ def _total(bare: PruneSpec, taken: int, free: int, every: int) -> float:
     return min(max(bare.sparsity or 0.0, taken / every), (taken + free) / every) if free else taken / every
 
 
-def _whole(shares: Mapping[str, float], carried: set[str], graph: ChannelGraph) -> Iterator[str]:
+def _keeping_all_channels(shares: Mapping[str, float], carried: set[str], graph: ChannelGraph) -> Iterator[str]:
     """Say which layers lose weights and no channels, and why."""
     for name in shares:
         if name not in carried and shares[name] > 0:

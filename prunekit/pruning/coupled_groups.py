@@ -1,4 +1,4 @@
-"""The coupled groups of a model as values: what goes together, along which axes of which tensors, and what of it went."""
+"""The coupled groups of a model as values: tensors and axes that lose channels together, and the channels removed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class CoupledGroup:
 
 
 def coupled(graph: ChannelGraph, gone: Bools | None = None) -> tuple[CoupledGroup, ...]:
-    """Return the groups of couplings; ``gone`` says by class what went."""
+    """Return the groups of couplings; ``gone`` says which classes were removed."""
     found: dict[str, list[Member]] = {group.id: [] for group in graph.groups}
     whose, place = np.full(graph.solution.label.size, -1), np.zeros(graph.solution.label.size, np.int64)
     for index, group in enumerate(graph.groups):
@@ -72,10 +72,10 @@ def coupled(graph: ChannelGraph, gone: Bools | None = None) -> tuple[CoupledGrou
         for index in np.unique(whose[atoms][whose[atoms] >= 0]).tolist():
             mine = whose[atoms] == index
             found[graph.groups[index].id].append(Member(name, axis, positions[mine], place[atoms[mine]]))
-    return tuple(_told(group, tuple(found[group.id]), gone) for group in graph.groups)
+    return tuple(_coupled_group(group, tuple(found[group.id]), gone) for group in graph.groups)
 
 
-def _told(group: Group, members: tuple[Member, ...], gone: Bools | None) -> CoupledGroup:
+def _coupled_group(group: Group, members: tuple[Member, ...], gone: Bools | None) -> CoupledGroup:
     """Return one group."""
     removed = () if gone is None else tuple(np.flatnonzero(gone[group.atoms]).tolist())
     return CoupledGroup(group.id, group.layers, group.kind, group.size, removed, group.reasons, members)

@@ -82,7 +82,7 @@ class _Look:
             tracing = _Tracing(own, self._dense(), frozenset(map(_memory, self.own.parameters())))
             try:
                 with torch.no_grad(), tracing:
-                    found = self._asked(self.own, inputs)
+                    found = self._outputs_of(self.own, inputs)
             except ModelError as error:
                 why = str(error)
                 if tracing.writes:
@@ -97,7 +97,7 @@ class _Look:
                 unreached = self._without(unreached, x) if unreached else []
             if unreached or _has_functions(self.model):
                 self._compare(inputs, found)
-            return self._told(unreached)
+            return self._unused_note(unreached)
         return (f"Whether the output moves was not checked: {why}",)
 
     def _dense(self) -> dict[int, str]:
@@ -113,7 +113,7 @@ class _Look:
         elif shape is not None:
             yield from (Batch.of(noise(kind, n, tuple(shape), index_limit(self.model))) for kind in KINDS[:-1])
 
-    def _told(self, unused: list[str]) -> tuple[str, ...]:
+    def _unused_note(self, unused: list[str]) -> tuple[str, ...]:
         """Return the sentence on layers that have no part in the output; raise where none has."""
         if unused and len(unused) == len(self.layers):
             raise PruningError(
@@ -127,16 +127,16 @@ class _Look:
         """Raise where a copy with the same weights gives something else than the model, which gives the same each time."""
         with torch.no_grad():
             try:
-                expected = self._asked(self.model, inputs)
+                expected = self._outputs_of(self.model, inputs)
                 off = math.inf if isinstance(found, ModelError) else _apart(expected, found)
                 # a model that draws by chance may well agree with itself a few times
-                if off <= self.allowed or any(_apart(expected, self._asked(self.model, inputs)) > self.allowed for _ in range(TURNS)):
+                if off <= self.allowed or any(_apart(expected, self._outputs_of(self.model, inputs)) > self.allowed for _ in range(TURNS)):
                     return
             except ModelError:
                 return
             if isinstance(found, ModelError):
                 with suppress(ModelError):
-                    self._asked(self.own, inputs)  # what cannot be followed from operation to operation may yet run
+                    self._outputs_of(self.own, inputs)  # what cannot be followed from operation to operation may yet run
                     return
                 raise PruningError(f"a copy of the model does not run ({_first_line(found.__cause__ or found)}): {HOLDS}") from found
         by = f"by {off:.2g} of the largest" if math.isfinite(off) else "of another shape or kind"
@@ -151,7 +151,7 @@ class _Look:
         return InputForm.of(inputs).inputs(n, source)
 
     @staticmethod
-    def _asked(model: nn.Module, inputs: Batch) -> list[Tensor]:
+    def _outputs_of(model: nn.Module, inputs: Batch) -> list[Tensor]:
         """Return all finite tensors that a model gives, torch's random numbers being the same each time."""
         with at_rest(model):
             torch.manual_seed(0)
@@ -170,13 +170,13 @@ class _Look:
         dense = {_place(_weight(self.model, name)): name for name in layers}
         with torch.no_grad():
             try:
-                before = self._asked(self.own, inputs)
+                before = self._outputs_of(self.own, inputs)
             except ModelError:
                 return layers
             for turn, scale in enumerate(SCALES):
                 with _replaced(self.own, layers, turn, scale) as new, _Reading() as reading:
                     try:
-                        reacts = _apart(before, self._asked(self.own, inputs)) > 0
+                        reacts = _apart(before, self._outputs_of(self.own, inputs)) > 0
                     except ModelError:
                         return []  # it reacts: whatever it did not come to is not known to be unused
                     read = {name for name, tensor in new.items() if _place(tensor) in reading.read}

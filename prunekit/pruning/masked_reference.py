@@ -1,8 +1,8 @@
-"""What the smaller model has to compute, by the dense one: zeroed weights, and norms that look at the channels that stay.
+"""The masked dense model as reference for the smaller one: zeroed weights, and norms over kept channels alone.
 
-Zeroing what goes is enough for most networks. A layer norm or group norm takes statistics over channels, so that zeros would count; a
-product of two activations needs what goes to be zero there, which a sigmoid of zero is not. Both are seen to in the dense model's forward
-pass, operation by operation, without touching the model.
+Zeroing removed channels is enough for most networks. A layer norm or group norm takes statistics over channels, so that zeros would
+count; a product of two activations needs removed channels to be zero there, which a sigmoid of zero is not. Both are seen to in the dense
+model's forward pass, operation by operation, without touching the model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ aten = torch.ops.aten
 
 
 class _Reference(Seeing):
-    """Runs some operations on what stays only."""
+    """Runs some operations on kept channels alone."""
 
     def __init__(self, plan: Removal, notes: Notes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -80,7 +80,7 @@ def _without(x: Tensor, axis: int, gone: Tensor, value: float = 0.0) -> Tensor:
 
 
 def _layer_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalise the last axis by the statistics of what stays; zero elsewhere."""
+    """Normalise the last axis by the statistics of kept channels; zero elsewhere."""
     x, _, weight, bias, eps = args
     stays = stays.to(x.device)
     mean = (x * stays).sum(-1, keepdim=True) / stays.sum()
@@ -89,7 +89,7 @@ def _layer_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Te
 
 
 def _rms_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Divide by the root of the mean square of what stays; zero elsewhere."""
+    """Divide by the root of the mean square of kept channels; zero elsewhere."""
     x, _, weight, eps = args
     stays = stays.to(x.device)
     eps = torch.finfo(x.dtype).eps if eps is None else eps
@@ -98,7 +98,7 @@ def _rms_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Tens
 
 
 def _group_norm(args: list[Any], stays: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalise each group by the statistics of what stays of it; zero elsewhere."""
+    """Normalise each group by the statistics of its kept channels; zero elsewhere."""
     x, weight, bias, eps = args[0], args[1], args[2], args[7]
     parts, here = x.reshape(x.shape[0], groups, -1, *x.shape[2:]), stays.to(x.device).view(1, groups, -1, *[1] * (x.dim() - 2))
     over = tuple(range(2, parts.dim()))
@@ -182,7 +182,7 @@ def as_smaller(zeroed: nn.Module, plan: Removal, notes: Notes | None = None) -> 
 
 
 def zeroes_do(plan: Removal, notes: Notes | None = None) -> bool:
-    """Return whether zeroing what goes is all that tells the dense model from the smaller one: no norm is over it, for one."""
+    """Return whether zeroing removed channels makes the dense model equal to the smaller one: no norm is over them, for one."""
     notes = notes or plan.graph.facts.notes
     looked_at = [ids for ids, _ in notes.norms.values()]
     looked_at += [ids for _, ids in notes.choices.values()]

@@ -1,4 +1,4 @@
-"""What pruning gives back: the model, what went, what stayed, and how it compares with what was asked."""
+"""`PruneResult`: the model, masks or kept channels, and what was reached beside what was requested."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class PruneResult:
 
     @property
     def report(self) -> pd.DataFrame:
-        """One row for each prunable layer: shapes, requested and achieved sparsity, what stays."""
+        """One row for each prunable layer: shapes, requested and achieved sparsity, kept weights."""
         import pandas as pd  # noqa: PLC0415 (slow to import, and processes that time have no use for it)
 
         return pd.DataFrame([asdict(layer) for layer in self.layers])

@@ -78,7 +78,7 @@ class Picture:
 
 
 def of_layers(found: Shapes, view: View, dark: bool = False) -> tuple[Picture, ...]:
-    """Return what goes from each layer, or how wide it stays."""
+    """Return the removed share of each layer, or its width."""
     if found.layers.empty:
         return ()
     title = "How much of each layer is gone?" if view.by == "sparsity" else "How wide is each layer?"

@@ -1,4 +1,4 @@
-"""One step of a gradual schedule: cut on the weights as they are now, and told in terms of the dense model."""
+"""One step of a gradual schedule: a cut by the weights as they are now, in the indices of the dense model."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Shrinking:
         return replace(result, model=small)
 
     def _proved(self, now: nn.Module, setting: PruneSpec, missing: int) -> Plan | None:
-        """Choose what goes from the model as it is now, without what stands in the way of its proof."""
+        """Choose what to remove from the model as it is now, without groups that stand in the way of its proof."""
         step = self._next(now, setting, missing)
         if step is None:
             return None
@@ -109,7 +109,7 @@ class Shrinking:
         return round(setting.sparsity * self.whole.meter.total)
 
     def _next(self, now: nn.Module, setting: PruneSpec, missing: int) -> Plan | None:
-        """Choose what goes from the model as it is now; None where no chosen layer has more to give."""
+        """Choose what to remove from the model as it is now; None where no chosen layer has more to give."""
         if self.last is None:
             first = replace(self.whole, spec=setting)
             wanted = self._wanted(setting)
@@ -135,7 +135,7 @@ class Shrinking:
         return min(max(wanted, ranking.by_fixed), ranking.by_fixed + free)
 
     def _left(self, setting: PruneSpec, there: tuple[str, ...]) -> PruneSpec:
-        """Return a setting for what is left where whole blocks have gone."""
+        """Return a setting for the remaining layers once whole blocks were removed."""
         if not self.blocks:
             return setting
         # those of the dense model: with the blocks its first or last layer may have gone, and what is protected by default is another

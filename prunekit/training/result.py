@@ -1,4 +1,4 @@
-"""What recovery gives back."""
+"""`Recovered`: the result of a recovery."""
 
 from __future__ import annotations
 

@@ -26,13 +26,7 @@ FIRST = next(iter(ABOUT))
 
 
 def page(name: str) -> st.Page:
-    """Return one page, for the navigation and for links to it.
-
-    Parameters
-    ----------
-    name : str
-        The name of its script under ``pages/``, which is also its address.
-    """
+    """Return one page, for the navigation and for links to it."""
     about, script = ABOUT[name], PAGES / f"{name}.py"
     return st.Page(script, title=about.title, icon=f":material/{about.icon}:", help=about.about, url_path=name, default=name == FIRST)
 

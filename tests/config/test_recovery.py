@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunekit.config.recovery import OPTIMIZERS, RATES, SCHEDULES, Recovery
+from prunekit.config.field_table import OPTIMIZER, RATE
+from prunekit.config.recovery import SCHEDULES, Recovery
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.errors import SpecError
 
@@ -23,9 +24,9 @@ def recoveries(draw):
         draw(st.booleans()),
         draw(st.integers(1, 10**6)),
         epochs,
-        draw(st.sampled_from(OPTIMIZERS)),
+        draw(st.sampled_from(tuple(OPTIMIZER.titles))),
         draw(floats),
-        draw(st.sampled_from(RATES)),
+        draw(st.sampled_from(tuple(RATE.titles))),
         draw(st.floats(0, 0.999)),
         draw(floats),
         draw(st.integers(2, 4096)),

@@ -11,7 +11,7 @@ from torch.nn import functional
 from prunekit.criteria.gradients import hessian_diagonal
 from prunekit.criteria.samples import BATCH, mixed
 from prunekit.criteria.scoring import channel_scores, weight_scores
-from prunekit.criteria.scoring_task import Task
+from prunekit.criteria.scoring_task import ScoringTask
 from tests.criteria.samples import Noise
 from tests.pruning.peer import Theirs, oracle
 
@@ -70,7 +70,7 @@ def exact(net, data, seed):
 
 def test_the_diagonal_has_no_bias(net):
     data = Noise(32, SHAPE)
-    task = [Task(net, LAYERS, seed, mixed(data, 512, 0)) for seed in range(120)]
+    task = [ScoringTask(net, LAYERS, seed, mixed(data, 512, 0)) for seed in range(120)]
     with torch.no_grad():
         drawn = [hessian_diagonal(each) for each in task]
     for name, h in exact(net, data, 0).items():
@@ -82,7 +82,7 @@ def test_the_diagonal_has_no_bias(net):
 def test_obd_and_the_trace_are_made_of_it(net):
     data = Noise(70, SHAPE)
     with torch.no_grad():
-        h = hessian_diagonal(Task(net, LAYERS, 3, mixed(data, 512, 3)))
+        h = hessian_diagonal(ScoringTask(net, LAYERS, 3, mixed(data, 512, 3)))
     single = weight_scores(net, LAYERS, "obd", 3, data)
     obd, trace = (channel_scores(net, LAYERS, each, 3, data) for each in ("obd", "hutchinson"))
     for name in LAYERS:

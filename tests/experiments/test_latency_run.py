@@ -12,7 +12,7 @@ from prunekit.errors import StoreError
 from prunekit.evaluation.before_after import assess
 from prunekit.evaluation.progress import Progress
 from prunekit.experiments.experiment import Keeper
-from prunekit.experiments.latency_run import Timed, keep_latency, keep_timed, latencies
+from prunekit.experiments.latency_run import Timed, keep_latency, keep_timed
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.records import Run
 from prunekit.experiments.store import RunStore
@@ -35,6 +35,10 @@ def row(name, ms, *, runtime="eager", batch=1, ratio=None, error=None):
 
 def report(*rows, device="cpu"):
     return LatencyReport(tuple(rows), (1, 8, 8), device, (), {"eager": "torch 2", "compile": "torch 2"}, "", "noise")
+
+
+def latencies(store, run):
+    return [seen for seen in store.measurements(run) if seen.what == "latency"]
 
 
 @pytest.fixture

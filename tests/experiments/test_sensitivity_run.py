@@ -9,7 +9,7 @@ from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.experiments import max_sparsity_run, sensitivity_run
-from prunekit.experiments.experiment import Bench
+from prunekit.experiments.experiment import Experiment
 from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense, stored
@@ -109,13 +109,13 @@ def test_how_far_is_found_on_validation_and_confirmed_on_test(kept):
 def test_how_far_uses_what_a_sweep_has_measured(kept, monkeypatch):
     sweep = SweepRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5, 0.8, 0.9, 0.99))
     points = sweep_through(sweep, kept)
-    made, make = [], Bench._make
+    made, make = [], Experiment._make
 
     def spy(self, spec, *more):
         made.append(spec)
         return make(self, spec, *more)
 
-    monkeypatch.setattr(Bench, "_make", spy)
+    monkeypatch.setattr(Experiment, "_make", spy)
     answer = find_furthest(FurthestRequest(sweep, 0.02), kept)
     asked = {spec.sparsity for spec in made if spec is not None}
     assert not asked & ({point.requested for point in points} - {answer.found.sparsity})

@@ -69,7 +69,7 @@ def at_a_budget(accuracy: tuple[float, float], p_value: float, costs: tuple[floa
 
 def advised(frame: pd.DataFrame) -> str:
     rows, sure = frame.set_index("kind"), frame.p_value[1] < 0.05
-    return choose._said(rows, rows.accuracy["unstructured"] - rows.accuracy["structured"], sure, when_to_use(frame))[1]
+    return choose._conclusion(rows, rows.accuracy["unstructured"] - rows.accuracy["structured"], sure, when_to_use(frame))[1]
 
 
 def test_a_kind_is_not_called_smaller_where_the_other_one_is() -> None:
@@ -94,14 +94,14 @@ def test_the_advice_says_what_the_more_accurate_kind_costs_beside_the_other(cost
 def test_a_budget_in_time_that_neither_copy_keeps_is_said_of_both() -> None:
     frame = at_a_budget((0.97, 0.80), 1e-6).assign(within=False)
     rows = frame.set_index("kind")
-    first = choose._said(rows, 0.17, True, when_to_use(frame))[0]
+    first = choose._conclusion(rows, 0.17, True, when_to_use(frame))[0]
     assert "not kept by the zeros (" in first
     assert "and fewer channels (" in first
 
 
 def test_layers_that_all_suffer_alike_are_not_said_to_spare_anything() -> None:
-    alike = fragile._said([alone("conv1", 10, 50), alone("fc1", 1000, 52)], read_right(198), 90)[1]
-    apart = fragile._said([alone("conv1", 10, 50), alone("fc1", 1000, 198)], read_right(198), 90)[1]
+    alike = fragile._conclusion([alone("conv1", 10, 50), alone("fc1", 1000, 52)], read_right(198), 90)[1]
+    apart = fragile._conclusion([alone("conv1", 10, 50), alone("fc1", 1000, 198)], read_right(198), 90)[1]
     assert "can spare, not the same" in apart
     assert "can spare, not the same" not in alike
 
@@ -113,14 +113,14 @@ def test_a_gain_is_not_called_the_largest_loss() -> None:
 
 
 def test_a_cut_that_helps_loses_nothing_and_training_that_harms_is_not_recommended() -> None:
-    helped = heal._said(read_right(100), read_right(190), read_right(190), 2)
+    helped = heal._conclusion(read_right(100), read_right(190), read_right(190), 2)
     assert "no harm" in helped[0]
     assert "what was lost" not in helped[0]
-    harmed = heal._said(read_right(198), read_right(150), read_right(90), 2)
+    harmed = heal._conclusion(read_right(198), read_right(150), read_right(90), 2)
     assert "nothing is back" in harmed[0]
     assert "more passes" not in harmed[1]
-    assert "which chance may explain" in heal._said(read_right(198), read_right(100), read_right(101), 2)[0]
-    assert "chance" not in heal._said(read_right(198), read_right(100), read_right(180), 2)[0]
+    assert "which chance may explain" in heal._conclusion(read_right(198), read_right(100), read_right(101), 2)[0]
+    assert "chance" not in heal._conclusion(read_right(198), read_right(100), read_right(180), 2)[0]
 
 
 @pytest.fixture(scope="module")

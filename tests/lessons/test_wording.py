@@ -17,7 +17,7 @@ from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.lessons import cliff, faster, fragile, heal
 from prunekit.lessons.course import answer_of
 from prunekit.lessons.lesson import LESSONS
-from prunekit.lessons.settings import change, percent, plural, points, told
+from prunekit.lessons.settings import change, percent, plural, points, significance_text
 from prunekit.models.cost import Counts
 
 
@@ -94,7 +94,7 @@ def test_the_edge_is_told_as_it_is(right, cliff_at: int, words: str) -> None:
     curve = [point(share / 10, n) for share, n in enumerate(right)]
     last = cliff._last_before(curve, 5)
     assert last == cliff_at
-    first, second = cliff._said(curve, last, compare(curve[0].accuracy, curve[last].accuracy))
+    first, second = cliff._conclusion(curve, last, compare(curve[0].accuracy, curve[last].accuracy))
     assert first.startswith(words)
     assert ("test images" in second) == (last > 0)
 
@@ -113,15 +113,15 @@ def alone(name: str, weights: int, right: int) -> fragile._Alone:
 
 
 def test_a_small_fragile_layer_is_told_apart_from_a_large_one() -> None:
-    small, _ = fragile._said([alone("conv1", 10, 50), alone("fc1", 1000, 198)], read_right(198), 90)
-    large, _ = fragile._said([alone("fc1", 1000, 50), alone("conv1", 10, 198)], read_right(198), 90)
+    small, _ = fragile._conclusion([alone("conv1", 10, 50), alone("fc1", 1000, 198)], read_right(198), 90)
+    large, _ = fragile._conclusion([alone("fc1", 1000, 50), alone("conv1", 10, 198)], read_right(198), 90)
     assert "only 1 %" in small
     assert "only" not in large
 
 
 def test_two_layers_that_chance_may_order_are_said_to_be_close() -> None:
-    close, _ = fragile._said([alone("conv1", 10, 50), alone("fc1", 1000, 51)], read_right(198), 90)
-    apart, _ = fragile._said([alone("conv1", 10, 50), alone("fc1", 1000, 150)], read_right(198), 90)
+    close, _ = fragile._conclusion([alone("conv1", 10, 50), alone("fc1", 1000, 51)], read_right(198), 90)
+    apart, _ = fragile._conclusion([alone("conv1", 10, 50), alone("fc1", 1000, 150)], read_right(198), 90)
     assert "fc1 is so close behind" in close
     assert "close behind" not in apart
 
@@ -143,13 +143,13 @@ def test_where_no_layer_is_missed_none_is_named_as_fragile() -> None:
     ],
 )
 def test_what_comes_back_is_told_as_it_is(cut: int, healed: int, first: str, second: str) -> None:
-    said = heal._said(read_right(198), read_right(cut), read_right(healed), 2)
+    said = heal._conclusion(read_right(198), read_right(cut), read_right(healed), 2)
     assert first in said[0]
     assert second in said[1]
 
 
 def test_a_gain_over_the_original_is_not_called_a_loss() -> None:
-    said = heal._said(read_right(150), read_right(100), read_right(190), 1)
+    said = heal._conclusion(read_right(150), read_right(100), read_right(190), 1)
     assert "rises" in said[1]
     assert "one pass over the training images brings" in said[0]
 
@@ -188,7 +188,7 @@ def test_a_change_is_told_with_its_direction_and_whether_chance_explains_it(befo
 def test_numbers_have_their_singular() -> None:
     assert [plural(n, "weight") for n in (1, 2, 1000)] == ["1 weight", "2 weights", "1,000 weights"]
     assert [points(share) for share in (0.01, -0.02, 0.006)] == ["1 point", "2 points", "0.6 points"]
-    assert told(Difference(0.1, 0.05, 0.15, 1e-9, True, 50)) == "a real difference (p < 0.001)"
+    assert significance_text(Difference(0.1, 0.05, 0.15, 1e-9, True, 50)) == "a real difference (p < 0.001)"
 
 
 def test_the_fixed_figures_in_the_questions_are_those_of_the_networks() -> None:

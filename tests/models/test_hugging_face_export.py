@@ -12,7 +12,7 @@ from torch import nn
 import prunekit
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, PrunekitError
-from prunekit.models.hugging_face_export import export_hugging_face, told_by
+from prunekit.models.hugging_face_export import export_hugging_face, pruned_config
 from prunekit.models.info import remember
 from prunekit.pruning import prune
 from tests import hf_folders
@@ -85,7 +85,7 @@ def test_layers_that_differ_or_heads_that_do_not_fit_are_refused_with_what_to_do
     with pytest.raises(ModelError, match=r"layers\.1\.mlp\.gate_proj.*scope uniform"):
         export_hugging_face(uneven, tmp_path / "out")
     with pytest.raises(ModelError, match="cannot say what this model is"):
-        told_by(pruned("bert", layers=None))
+        pruned_config(pruned("bert", layers=None))
     with pytest.raises(ModelError, match="holds a model of transformers"):
         export_hugging_face(nn.Linear(2, 2), tmp_path / "out")
     assert not any(tmp_path.iterdir())

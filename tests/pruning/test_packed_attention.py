@@ -6,7 +6,7 @@ from torch import nn
 
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.layer_inputs import input_norms
-from prunekit.criteria.scoring_task import Task
+from prunekit.criteria.scoring_task import ScoringTask
 from prunekit.models.layers import prunable_layers
 from prunekit.pruning.api import prune
 
@@ -63,7 +63,7 @@ def test_rows_of_queries_meet_other_inputs_than_those_of_keys(net):
         net(x)
     hook.remove()
     data = torch.utils.data.TensorDataset(x, torch.zeros(4, dtype=torch.long))
-    found = dict(input_norms(Task(net, ("cross",), 0, data)))["cross"]
+    found = dict(input_norms(ScoringTask(net, ("cross",), 0, data)))["cross"]
     for rows, name in ((slice(0, 16), "q"), (slice(16, 48), "k")):
         expected = met[name].flatten(0, 1).norm(dim=0).expand_as(found[rows])
         torch.testing.assert_close(found[rows], expected, rtol=1e-4, atol=1e-5)

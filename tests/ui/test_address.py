@@ -22,8 +22,9 @@ from prunekit.config.choices import (
     refusal,
     scopes_of,
 )
+from prunekit.config.field_table import OPTIMIZER, RATE
 from prunekit.config.fields import table
-from prunekit.config.recovery import OPTIMIZERS, RATES, SCHEDULES
+from prunekit.config.recovery import SCHEDULES
 from prunekit.config.several_kinds import Numbers
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
@@ -87,9 +88,9 @@ whatever = st.builds(
     budget=st.integers(2, 120),
     recalibrate=st.booleans(),
     epochs=st.integers(0, 200),
-    optimizer=st.sampled_from(OPTIMIZERS),
+    optimizer=st.sampled_from(tuple(OPTIMIZER.titles)),
     lr=st.integers(0, 10**7).map(lambda n: n / 10**6),
-    rate=st.sampled_from(RATES),
+    rate=st.sampled_from(tuple(RATE.titles)),
     augment=st.booleans(),
     distill=st.just(1.0) | shares,
     temperature=st.integers(1, 1000).map(lambda n: n / 10),

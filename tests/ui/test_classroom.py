@@ -176,7 +176,7 @@ def test_the_cookie_is_given_once_and_with_pages_only():
 
 
 def test_without_a_class_nothing_stands_before_the_server():
-    assert rules.middleware() == [] and not rules.active() and rules.takes("k") and rules.asked("k")
+    assert rules.middleware() == [] and not rules.active() and rules.takes("k") and rules.submitted_here("k")
     assert rules.view(board().store) is board().store
 
 

@@ -125,7 +125,7 @@ def test_a_long_lesson_is_measured_in_the_background(tab):
     one = tab("learn", lesson=6, knobs="30_1")
     make_guess(one, LESSONS[5]).wait(lambda: bool(said(one)), 120)
     values = {"sparsity": 30, "epochs": 1}
-    found = controls.found(LESSONS[5], values)
+    found = controls.available_answer(LESSONS[5], values)
     assert found.settings == answer_of(6, **values).settings
     assert said(one) == [found.verdict(50).sentence]
     other = tab("learn", lesson=6, knobs="30_1", shown=1)
@@ -200,7 +200,7 @@ def test_only_what_is_timed_is_worth_measuring_again(tab):
     assert [lesson.number for lesson in LESSONS if lesson.timed] == [8, 9]
     values = {"sparsity": 30, "epochs": 1}
     one = tab("learn", lesson=6, knobs="30_1", shown=1)
-    if controls.found(LESSONS[5], values) is None:
+    if controls.available_answer(LESSONS[5], values) is None:
         one.click("measure_lesson").wait(lambda: bool(said(one)), 120)
     assert "measure_again" not in [button.key for button in one.app.button]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
 
-def activation(task: Task) -> Scores:
+def activation(task: ScoringTask) -> Scores:
     """Return the mean absolute value of each output of a layer, over samples and positions.
 
     Muralidharan et al. 2024, Compact Language Models via Pruning and Knowledge Distillation (Minitron); arXiv:2407.14679. The paper looks

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 from prunekit.errors import ModelError, PruningError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def bn_scale(task: Task) -> Scores:
+def bn_scale(task: ScoringTask) -> Scores:
     """Return the size of each channel's BatchNorm scale, ``|gamma|``.
 
     Liu et al. 2017, Learning Efficient Convolutional Networks through Network Slimming; arXiv:1708.06519. Its layers are the

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def fisher(task: Task) -> Scores:
+def fisher(task: ScoringTask) -> Scores:
     """Return ``F * w ** 2 / 2`` with ``F`` the mean over single samples of the squared gradient of their loss.
 
     Theis et al. 2018, Faster Gaze Prediction with Dense Networks and Fisher Pruning; arXiv:1801.05787. The empirical Fisher information
@@ -21,14 +21,14 @@ def fisher(task: Task) -> Scores:
     return _halved(task, lambda product: product)
 
 
-def channel_fisher(task: Task) -> Scores:
+def channel_fisher(task: ScoringTask) -> Scores:
     """Return the sum of :func:`fisher` over each filter."""
     import torch
 
     return _halved(task, lambda product: product.flatten(1).sum(1, dtype=torch.float64))
 
 
-def _halved(task: Task, reduce: Callable[[Tensor], Tensor]) -> Scores:
+def _halved(task: ScoringTask, reduce: Callable[[Tensor], Tensor]) -> Scores:
     """Return half the mean over samples of ``(g * w) ** 2``, reduced."""
     from prunekit.criteria.gradients import finite, gradients
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
 
-def head_importance(task: Task) -> Scores:
+def head_importance(task: ScoringTask) -> Scores:
     """Return what each channel of a layer has to do with the loss of each sample: ``[channels, samples]``, the sums of gradient and weight.
 
     Michel, Levy and Neubig 2019, Are Sixteen Heads Really Better than One?; arXiv:1905.10650: the importance of a head is the mean over

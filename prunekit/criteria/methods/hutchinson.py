@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
 
-def hutchinson(task: Task) -> Scores:
+def hutchinson(task: ScoringTask) -> Scores:
     """Return ``abs(trace(H[c])) / (2 * n) * sum(w ** 2)`` for each filter ``c`` of ``n`` weights.
 
     Yu et al. 2022, Hessian-Aware Pruning and Optimal Neural Implant; arXiv:2101.08940. The trace of a channel's block of the Hessian is the

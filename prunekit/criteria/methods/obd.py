@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
 
-def obd(task: Task) -> Scores:
+def obd(task: ScoringTask) -> Scores:
     """Return ``abs(h) * w ** 2 / 2`` with ``h`` the diagonal of the Hessian of the mean loss.
 
     LeCun, Denker and Solla 1989, Optimal Brain Damage. ``h`` is estimated by Hutchinson's method, so it holds for any model and loss; where
@@ -17,7 +17,7 @@ def obd(task: Task) -> Scores:
     return {name: h.abs() * task.weight(name).square() / 2 for name, h in hessian_diagonal(task).items()}
 
 
-def channel_obd(task: Task) -> Scores:
+def channel_obd(task: ScoringTask) -> Scores:
     """Return the size of the sum of ``h * w ** 2 / 2`` over each filter: estimates of single weights average out."""
     import torch
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
 
-def snip(task: Task) -> Scores:
+def snip(task: ScoringTask) -> Scores:
     """Return each weight's share of the sensitivity of the loss to all scored weights.
 
     Lee et al. 2019, SNIP: Single-shot Network Pruning based on Connection Sensitivity; arXiv:1810.02340.

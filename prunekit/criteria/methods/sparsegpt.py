@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ HELD = 1 << 26
 """How many numbers of products are held at once."""
 
 
-def sparsegpt(task: Task) -> Scores:
+def sparsegpt(task: ScoringTask) -> Scores:
     """Return how much the squared error of a layer's output grows without a weight, when all its others make up for it.
 
     Frantar and Alistarh 2023, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot; arXiv:2301.00774.

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import Scores, Task
+from prunekit.criteria.scoring_task import Scores, ScoringTask
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def taylor(task: Task) -> Scores:
+def taylor(task: ScoringTask) -> Scores:
     """Return how much the loss moves, to first order, when a weight is set to zero.
 
     Molchanov et al. 2019, Importance Estimation for Neural Network Pruning; arXiv:1906.10771. ``score = mean((g[b] * w) ** 2 for b)``
@@ -22,7 +22,7 @@ def taylor(task: Task) -> Scores:
     return _mean_square(task, lambda product: product)
 
 
-def channel_taylor(task: Task) -> Scores:
+def channel_taylor(task: ScoringTask) -> Scores:
     """Return how much the loss moves, to first order, when a filter is set to zero.
 
     Molchanov et al. 2019; arXiv:1906.10771. ``score = mean(sum(g[b] * w over the filter) ** 2 for b)``, the mini-batches ``b`` as
@@ -33,7 +33,7 @@ def channel_taylor(task: Task) -> Scores:
     return _mean_square(task, lambda product: product.flatten(1).sum(1, dtype=torch.float64))
 
 
-def _mean_square(task: Task, reduce: Callable[[Tensor], Tensor]) -> Scores:
+def _mean_square(task: ScoringTask, reduce: Callable[[Tensor], Tensor]) -> Scores:
     """Return the mean over mini-batches of the square of ``g * w``, reduced."""
     from prunekit.criteria.gradients import finite, gradients
 

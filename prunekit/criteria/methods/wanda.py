@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from prunekit.criteria.criterion import Criterion
-from prunekit.criteria.scoring_task import OfLayer, Prepared, Task
+from prunekit.criteria.scoring_task import OfLayer, Prepared, ScoringTask
 
 
 @Prepared
-def wanda(task: Task) -> OfLayer:
+def wanda(task: ScoringTask) -> OfLayer:
     """Return what gives the size of each weight times the norm of the input that it sees.
 
     Sun et al. 2023, A Simple and Effective Pruning Approach for Large Language Models; arXiv:2306.11695.

@@ -77,7 +77,7 @@ class Alone(ABC):
         """Yield name and mask, True where values become zero, for one of the cuttings."""
 
     def removal(self, index: int) -> Removal | None:
-        """Return what goes where zeroes do not tell what remains: under a norm over channels."""
+        """Return the plan where zeros alone are not equal to removal: under a norm over channels."""
         return None
 
 
@@ -105,7 +105,7 @@ class AloneWeights(Alone):
 
 @dataclass(frozen=True, eq=False)
 class AloneChannels(Alone):
-    """A group that loses channels: everything that surgery takes away becomes zero, and norms look at what stays."""
+    """A group that loses channels: everything that surgery removes becomes zero, and norms use kept channels alone."""
 
     name: str
     layers: tuple[str, ...]
@@ -127,7 +127,7 @@ class AloneChannels(Alone):
             yield name, removed_mask(shape, keeps)
 
     def removal(self, index: int) -> Removal | None:
-        """Return the plan, where the dense model has to look at what stays only."""
+        """Return the plan, where norms of the dense model have to use kept channels alone."""
         return None if zeroes_do(self.plans[index]) else self.plans[index]
 
 

@@ -54,13 +54,6 @@ def least_for(drops: Sequence[Floats], gains: Sequence[Floats], goal: float) -> 
 
     As :func:`most_within`, exact on what is saved rounded down to a 4,000th of the goal.
 
-    Parameters
-    ----------
-    drops, gains : sequence of ndarray of float
-        By layer: what each option costs and saves.
-    goal : float
-        What is to be saved, more than 0.
-
     Returns
     -------
     ndarray of int

@@ -182,7 +182,7 @@ class Replay(Generic[Found]):
                 return self._run(removal=removal)
 
     def _repeats(self, removal: Removal) -> bool:
-        """Return whether a module that looks at what stays is called more than once: which of the calls is replayed would be mixed up."""
+        """Return whether a module that uses kept channels alone is called more than once: replays of its calls would be mixed up."""
         notes = removal.graph.facts.notes
         looking = {module for module, _, _ in (*notes.norms, *notes.inputs, *notes.outputs)}
         return any(times > 1 and name in looking for name, times in Counter(name for _, name in self._sequence).items())

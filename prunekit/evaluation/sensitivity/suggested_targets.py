@@ -259,17 +259,7 @@ class _Problem:
 
 
 def reason(curve: DropCurve, sparsity: float, drop: float, metric: Metric = ACCURACY) -> str:
-    """Say in one sentence why a layer gets its target, from its curve.
-
-    Parameters
-    ----------
-    curve : DropCurve
-        What the layer costs.
-    sparsity, drop : float
-        Its target, and what that costs.
-    metric : Metric
-        What is lost.
-    """
+    """Say in one sentence why a layer gets its target, from its curve."""
     beyond = np.flatnonzero(curve.sparsities > sparsity + 1e-9)
     costs = f"costs {_cost(curve, sparsity, drop, metric)}"
     if not beyond.size:

@@ -163,19 +163,7 @@ class Assembled:
 
 
 def assemble(folder: Path, opened: Opened, gathered: Gathered, store: RunStore) -> Assembled:
-    """Write weights, recipe, result, ``load.py`` and what it needs.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to; it is not there yet.
-    opened : Opened
-        The run.
-    gathered : Gathered
-        What is known of it.
-    store : RunStore
-        Where its figures are kept.
-    """
+    """Write weights, recipe, result, ``load.py`` and what it needs."""
     told = result_file.document(opened, gathered.pixels, store)
     recipe = _recipe(opened)
     source, architecture = None, str((recipe.model or {}).get("name", ""))

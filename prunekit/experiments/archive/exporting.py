@@ -22,7 +22,7 @@ from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.store import RunStore
 from prunekit.latency.worker import run_child
 from prunekit.models.hugging_face import HEAD, Pooled
-from prunekit.models.hugging_face_export import told_by
+from prunekit.models.hugging_face_export import pruned_config
 from prunekit.models.wrappers import unwrapped
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.stored_batch import write
@@ -58,7 +58,7 @@ def make_forms(folder: Path, shape: Sequence[int], progress: Progress = QUIET) -
         run_child(request, 1, progress=progress, work=WORK)
     except LatencyError as error:
         died = str(error)
-    return {name: _found(folder, name, died) for name in FORMS}
+    return {name: _form_result(folder, name, died) for name in FORMS}
 
 
 def note_of(folder: Path, name: str) -> Path:
@@ -66,7 +66,7 @@ def note_of(folder: Path, name: str) -> Path:
     return folder.parent / f"{name}.json"
 
 
-def _found(folder: Path, name: str, died: str) -> dict[str, Any]:
+def _form_result(folder: Path, name: str, died: str) -> dict[str, Any]:
     """Return what came of a file."""
     note = note_of(folder, name)
     if note.is_file():
@@ -173,7 +173,7 @@ def _where(opened: Opened, made: Assembled) -> str:
     inner = inner.encoder if isinstance(inner, Pooled) else inner
     opens = f"{LOADER} needs torch, safetensors and transformers; {ONNX} needs ONNX Runtime alone, and {EXPORTED} torch alone"
     try:
-        told_by(inner)
+        pruned_config(inner)
     except ModelError as error:
         why = str(error).partition(". Prune structured")[0]
         return f"{opens}. No folder of transformers can hold this model, whose layers differ ({why}): it travels by {LOADER}."

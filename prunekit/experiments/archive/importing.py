@@ -21,7 +21,7 @@ from prunekit.experiments.archive.allow_list import architecture_of, check_graph
 from prunekit.experiments.archive.assembling import NOTHING
 from prunekit.experiments.archive.manifest import BESIDE, INT8, RECIPE, RESULT, SAMPLES, WEIGHTS, ArchiveError, Manifest
 from prunekit.experiments.archive.reader import recipe_in, unpack
-from prunekit.experiments.archive.result_file import name_in, result_in, told_of
+from prunekit.experiments.archive.result_file import figures_of, name_in, result_in
 from prunekit.experiments.archive.samples import Samples
 from prunekit.experiments.home import store as usual_store
 from prunekit.experiments.home import weights_folder
@@ -105,7 +105,7 @@ class _Import:
         recipe, result = trusted(self.private, self.store, self.factory, self.task), result_in(self.private)
         samples = Samples.read(self.private)
         nested = samples is not None and samples.nest is not None
-        told = {"told": told_of(result, manifest), "input_shape": None if nested else list(manifest.input_shape)}
+        told = {"told": figures_of(result, manifest), "input_shape": None if nested else list(manifest.input_shape)}
         if INT8 in manifest.files:
             check_graph(self.private / INT8)
             run = self._run(manifest, recipe, {**told, "file": INT8, "bytes": manifest.files[INT8][1]})

@@ -40,8 +40,6 @@ from prunekit.runtimes.session import Files, Session
 from prunekit.tasks.batches import batches_of, samples_at
 from prunekit.tasks.classification import ACCURACY
 
-Watch = Mapping[str, Any]
-
 ROUNDING = 1e-5  # by which sums of floats may differ between machines
 
 

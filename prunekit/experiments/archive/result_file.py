@@ -42,7 +42,7 @@ def result_in(folder: Path) -> dict[str, Any]:
     return told
 
 
-def told_of(result: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
+def figures_of(result: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
     """Return the figures in a result: known names, finite numbers and short texts, nothing else.
 
     Returns
@@ -124,8 +124,10 @@ def document(opened: Opened, pixels: Pixels, store: RunStore) -> dict[str, Any]:
     return {
         "run": {name: getattr(run, name) for name in ("id", "kind", "title", "model", "spec", "recovery", "created", "info")}
         | {"name": store.label(run.id).name},
-        "measurements": _seen(run, store),
-        "dense": None if dense is None or dense.id == run.id else {"info": _counted(dense, opened), "measurements": _seen(dense, store)},
+        "measurements": _measurements(run, store),
+        "dense": None
+        if dense is None or dense.id == run.id
+        else {"info": _counted(dense, opened), "measurements": _measurements(dense, store)},
         "input": {
             "shape": list(pixels.shape),
             "mean": None if pixels.mean is None else list(pixels.mean),
@@ -159,7 +161,7 @@ def _counted(dense: Run, opened: Opened) -> dict[str, Any]:
     return {**asdict(count(opened.dense, opened.shape)), **dense.info}
 
 
-def _seen(run: Run, store: RunStore) -> list[dict[str, Any]]:
+def _measurements(run: Run, store: RunStore) -> list[dict[str, Any]]:
     """Return what was measured of a run."""
     found = sorted(
         (m for m in store.measurements(run.id) if m.what in TOLD and not m.earlier),
@@ -176,7 +178,7 @@ def _plain(seen: Measurement) -> dict[str, Any]:
 
 
 def _layers(opened: Opened) -> Any:
-    """Return what stays of each layer, where it is known."""
+    """Return the kept outputs of each layer, where they are known."""
     if opened.result is not None:
         return layers_of(opened.result)["layers"]
     if opened.file is not None and is_folder(opened.file):

@@ -125,11 +125,6 @@ class Samples:
     def check(self, ask: Asked) -> None:
         """Raise where a model does not answer as these samples say.
 
-        Parameters
-        ----------
-        ask : callable
-            Takes a batch and returns all outputs by path.
-
         Raises
         ------
         ArchiveError

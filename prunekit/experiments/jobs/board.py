@@ -67,7 +67,7 @@ class Board(Queue):
         title : str
             As people read it.
         by : str
-            Who asks.
+            Session or user that waits for it.
         """
         return self._join(Job(key_of(kind, request), title, kind, dict(request), partial(work_of(kind), dict(request))), by)
 

@@ -47,8 +47,6 @@ class Job:
         Results so far; what the work returned.
     error, warning : str
         Why it failed, in words fit for the page; what else a person should know.
-    started : float
-        When it began, on the monotonic clock; 0 before.
     owner, elsewhere : str, bool
         Which process does it, and whether that is another one; of its results only the store knows.
     wanted_by : set of str
@@ -75,7 +73,6 @@ class Job:
     result: Any = None
     error: str = ""
     warning: str = ""
-    started: float = 0.0
     owner: str = ""
     elsewhere: bool = False
     wanted_by: set[str] = field(default_factory=set)

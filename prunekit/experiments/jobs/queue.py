@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -171,7 +170,7 @@ class Queue:
                 if job.active:
                     self._end(job, "cancelled")
                 return
-            job.state, job.started = "running", time.monotonic()
+            job.state = "running"
             self._note(job)
         state, error = "failed", ""
         try:

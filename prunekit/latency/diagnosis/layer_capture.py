@@ -99,13 +99,7 @@ class Captured:
 
 
 def layers_of(model: nn.Module) -> list[Captured]:
-    """Return the convolution and linear layers of a dense model, each module once, with what is known of its weights.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Before a runtime changes its layers.
-    """
+    """Return the convolution and linear layers of a dense model, each module once, with what is known of its weights."""
     found = []
     for name, module in model.named_modules():
         if isinstance(module, MEASURED):

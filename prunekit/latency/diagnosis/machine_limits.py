@@ -72,13 +72,7 @@ def _call(kind: str, batch: int, dtype: torch.dtype) -> Callable[[], object]:
 
 
 def machine_of(seconds: Mapping[str, Sequence[float]]) -> Machine:
-    """Return the machine's figures from the samples of its probes.
-
-    Parameters
-    ----------
-    seconds : mapping of str to sequence of float
-        Samples by the names that `probes` gave.
-    """
+    """Return the machine's figures from the samples of its probes."""
     medians = {tuple(name.split()): float(np.median(samples)) for name, samples in seconds.items()}
     copies, fresh = (
         tuple(sorted((float(rest[0]), float(rest[0]) / t) for (what, *rest), t in medians.items() if what == kind))

@@ -27,7 +27,7 @@ Bools = NDArray[np.bool_]
 Shape = tuple[int, ...]
 PIECE = 32_000  # weights scored at a time, where not all scores are held: they fit a cache, and torch wakes no second thread for so few
 GONE = -1.0
-"""The score of a weight that is zero already: below every score of a criterion, so that whatever is cut, it is among what goes."""
+"""The score of a weight that is zero already: below every score of a criterion, so that it is removed first."""
 
 
 class Rule(Protocol):

@@ -34,7 +34,7 @@ SHAPED = ("uniform", "row", "erk")  # scopes that share out by shapes alone
 def prune_layer_by_layer(
     model: nn.Module, spec: PruneSpec, data: Any, *, consume: bool = False
 ) -> tuple[nn.Module, PackedMasks, Ranking | PatternRanking]:
-    """Prune single weights of a copy and let what stays of each layer make up for what goes.
+    """Prune single weights of a copy; the kept weights of each layer are updated to make up for removed ones.
 
     Beside the model and the copy the products of one block of layers are held, and what enters it.
 
@@ -52,7 +52,7 @@ def prune_layer_by_layer(
     Returns
     -------
     nn.Module, PackedMasks, Ranking or PatternRanking
-        The pruned copy, what stays, and what was asked of each layer.
+        The pruned copy, its masks, and the ranking with the count of each layer.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def prune_layer_by_layer(
     """
     if data is None:
         raise DataError(f"criterion {spec.criterion!r} looks at training data: pass data=..., or choose l1")
-    asked = _asked(model, spec, data)
-    goals = dict(_goals(asked, spec))
+    ranking = _ranking(model, spec, data)
+    goals = dict(_goals(ranking, spec))
     learns = [each.requires_grad for each in model.parameters()]
     pruned = model.eval().requires_grad_(False) if consume else _own_copy(model, goals)
     samples = mixed(data, spec.samples, spec.seed)
@@ -82,11 +82,11 @@ def prune_layer_by_layer(
     ordered = PackedMasks((name, masks[name]) for name in goals)
     for learning, parameter in zip(learns, pruned.parameters(), strict=True):
         parameter.requires_grad_(learning)
-    return pruned, ordered, asked
+    return pruned, ordered, ranking
 
 
-def _asked(model: nn.Module, spec: PruneSpec, data: Any) -> Ranking | PatternRanking:
-    """Return what is asked of each layer; where shapes alone say it, without any score."""
+def _ranking(model: nn.Module, spec: PruneSpec, data: Any) -> Ranking | PatternRanking:
+    """Return how many weights each layer loses; without scores where shapes alone decide."""
     if spec.mode != "nm" and (spec.scope not in SHAPED or spec.threshold is not None):
         return rank(model, spec, data, once=True)
     names = chosen_layers(model, spec)
@@ -102,16 +102,16 @@ def _asked(model: nn.Module, spec: PruneSpec, data: Any) -> Ranking | PatternRan
     return kind(spec, Asked(model, shapes, ones), shapes, () if note is None else (note,), once=True, input_axes=axes)
 
 
-def _goals(asked: Ranking | PatternRanking, spec: PruneSpec) -> Iterator[tuple[str, Goal]]:
+def _goals(ranking: Ranking | PatternRanking, spec: PruneSpec) -> Iterator[tuple[str, Goal]]:
     """Yield how much goes from each layer."""
-    if isinstance(asked, PatternRanking):
-        yield from ((name, Goal(pattern=asked.pattern)) for name in asked.shapes)
+    if isinstance(ranking, PatternRanking):
+        yield from ((name, Goal(pattern=ranking.pattern)) for name in ranking.shapes)
         return
     if spec.scope in SHAPED and spec.threshold is None:
-        counts = asked.budget.counts(spec) | asked.budget.fixed
+        counts = ranking.budget.counts(spec) | ranking.budget.fixed
     else:
-        counts = asked.removed(asked.cut())
-    yield from ((name, Goal(counts[name], by_row=spec.scope == "row")) for name in asked.shapes)
+        counts = ranking.removed(ranking.cut())
+    yield from ((name, Goal(counts[name], by_row=spec.scope == "row")) for name in ranking.shapes)
 
 
 def _own_copy(model: nn.Module, goals: dict[str, Goal]) -> nn.Module:
@@ -130,7 +130,7 @@ class _Work:
         self.model, self.goals, self.task, self.batches = model, goals, task, batches
 
     def carry_out(self) -> Iterator[tuple[str, Tensor]]:
-        """Prune every layer and yield what stays of it."""
+        """Prune every layer and yield its mask."""
         chain = find_chain(self.model, tuple(self.goals), self.task, self.batches[0])
         if not chain.blocks:
             yield from self._each((*chain.before, *chain.after))
@@ -180,7 +180,7 @@ class _Work:
             yield name, self._one(name, seen)
 
     def _one(self, name: str, seen: InputProducts) -> Tensor:
-        """Prune one layer in place and return what stays of it."""
+        """Prune one layer in place and return its mask."""
         weight = weight_of(self.model, name)
         mask = torch.empty(weight.shape, dtype=torch.bool)
         # views as [outputs, offsets of a kernel, inputs]

@@ -111,7 +111,7 @@ class Ranking(ScoredWeights):
         return np.sort(np.concatenate(found))
 
     def cut(self, sparsity: float | None = None) -> Cut:
-        """Describe what goes at a sparsity.
+        """Return the cut at a sparsity.
 
         Parameters
         ----------

@@ -116,7 +116,7 @@ class PatternRanking(ScoredWeights):
         return super().removed(self.cut())
 
     def cut(self, sparsity: float | None = None) -> Cut:
-        """Describe what goes.
+        """Return the cut.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""SparseGPT on one layer: what goes is chosen by its effect on the layer's output, and what stays makes up for it.
+"""SparseGPT on one layer: weights are removed by their effect on the layer's output, and the kept ones make up for it.
 
 Frantar and Alistarh 2023, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot; arXiv:2301.00774.
 """

@@ -85,7 +85,7 @@ class Line:
         job = self.job
         if job is not None and job.partial:
             return list(job.partial)
-        return stored(self) if rules.asked(key_of("repeats", self.plain)) else []
+        return stored(self) if rules.submitted_here(key_of("repeats", self.plain)) else []
 
     @property
     def complete(self) -> bool:

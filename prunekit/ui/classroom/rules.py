@@ -119,14 +119,14 @@ def takes(key: str) -> bool:
     return True
 
 
-def asked(key: str) -> bool:
+def submitted_here(key: str) -> bool:
     """Return whether this browser asked for a job; where there is no class, everybody did."""
     return not active() or key in seat().asked
 
 
 def _shows(job: Job) -> bool:
     """Whether a page may show a job; work in the background sees all."""
-    return get_script_run_ctx(suppress_warning=True) is None or asked(job.key)
+    return get_script_run_ctx(suppress_warning=True) is None or submitted_here(job.key)
 
 
 def view(store: RunStore) -> RunStore:

@@ -47,7 +47,7 @@ def _addresses() -> None:
 
 @st.dialog("Reset for the next class?", icon=":material/restart_alt:")
 def _confirm() -> None:
-    """Say what goes, and ask."""
+    """Say what is deleted, and ask for confirmation."""
     st.markdown(
         f"{standing()} All runs of the class are removed for good, what is being measured stops, and every tab that is open is told and "
         "starts at its beginning. The addresses stay the same."

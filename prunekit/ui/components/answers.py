@@ -24,15 +24,7 @@ WRITTEN = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:'Source Code 
 
 
 def sample(shown: Shown, name: str) -> None:
-    """Draw a sample.
-
-    Parameters
-    ----------
-    shown : Shown
-        What there is to see.
-    name : str
-        What to call it for those who do not see it.
-    """
+    """Draw a sample."""
     if shown.picture is not None:
         st.image(enlarge(shown.picture, SIDE), alt=name)
     elif shown.text:
@@ -86,15 +78,7 @@ def _bars(first: Bars, answers: Mapping[str, Bars], key: str, **look: Any) -> No
 
 
 def continuations(given: str, found: Mapping[str, Continuation]) -> None:
-    """Show how models go on from a text, side by side.
-
-    Parameters
-    ----------
-    given : str
-        The text; its end is shown before what follows.
-    found : mapping of str to Continuation
-        By what the model is called.
-    """
+    """Show how models go on from a text, side by side."""
     tail = given[-60:]
     boxes = [box for at in range(0, len(found), ACROSS) for box in st.columns(min(len(found), ACROSS), gap="medium")]
     for box, (name, each) in zip(boxes, found.items(), strict=False):

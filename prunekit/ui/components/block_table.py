@@ -39,11 +39,6 @@ WIDTHS = {"becomes": 85, "layers": 60, "params": 90, "share": 125, "macs": 120}
 def block_frame(source: Source) -> pd.DataFrame:
     """Return the blocks that can go as a whole.
 
-    Parameters
-    ----------
-    source : Source
-        The model.
-
     Returns
     -------
     DataFrame

@@ -96,9 +96,9 @@ def folded(fields: Iterable[str], now: Settings) -> list[str]:
 
 def summary(fields: Iterable[str], now: Settings) -> str:
     """Return in a few words what differs from the defaults."""
-    return "; ".join(_said(ROWS[name], getattr(now, name)) for name in fields if getattr(now, name) != getattr(PLAIN, name))
+    return "; ".join(_value_text(ROWS[name], getattr(now, name)) for name in fields if getattr(now, name) != getattr(PLAIN, name))
 
 
-def _said(row: Setting, value: Any) -> str:
+def _value_text(row: Setting, value: Any) -> str:
     """Return a field with its value."""
     return f"{row.noun} {row.kind.titles[value] if isinstance(row.kind, OneOf) else row.text(value)}"

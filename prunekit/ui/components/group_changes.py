@@ -1,4 +1,4 @@
-"""What goes with one channel: every coupled group with the outputs and inputs that follow it, and the sentence that says so."""
+"""Every coupled group with the outputs and inputs that are removed together, and a sentence that names them."""
 
 from __future__ import annotations
 
@@ -105,13 +105,7 @@ class Shrinking:
 
 @st.cache_resource(max_entries=24, show_spinner="Following every channel, once …")
 def shrinking(source: Source) -> tuple[Shrinking, ...]:
-    """Return the groups of a model with what follows them: coupled ones first, each in the order of depth.
-
-    Raises
-    ------
-    PruningError, ModelError
-        If structured pruning cannot see the model.
-    """
+    """Return the groups of a model with what follows them: coupled ones first, each in the order of depth."""
     return follow(cuts.graph(source))
 
 

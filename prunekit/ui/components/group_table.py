@@ -1,4 +1,4 @@
-"""The coupled groups on the Prune page: one tick for all layers that shrink together, an override, and what stays of each."""
+"""The coupled groups on the Prune page: one tick for all layers that shrink together, an override, and the channels kept of each."""
 
 from __future__ import annotations
 
@@ -47,13 +47,7 @@ class Row:
 
 
 def rows_of(source: Source) -> tuple[Row, ...]:
-    """Return the rows of the table: coupled groups first, each in the order of depth.
-
-    Raises
-    ------
-    PruningError, ModelError
-        If structured pruning cannot see the model.
-    """
+    """Return the rows of the table: coupled groups first, each in the order of depth."""
     found: dict[tuple[str, ...], list[Shrinking]] = {}
     for entry in shrinking(source):
         found.setdefault(entry.group.layers, []).append(entry)
@@ -61,7 +55,7 @@ def rows_of(source: Source) -> tuple[Row, ...]:
 
 
 def table(now: Settings, loaded: Loaded, view: View | None) -> None:
-    """Show every group with its tick, its override and what stays of it."""
+    """Show every group with its tick, its override and its kept channels."""
     rows = rows_of(loaded.source)
     frame = _frame(now, loaded, view, rows)
     column = st.column_config
@@ -101,7 +95,7 @@ def _frame(now: Settings, loaded: Loaded, view: View | None, rows: tuple[Row, ..
 
 
 def _units(row: Row, plan: Plan | None) -> str:
-    """Return what stays of each group of a row, ``31 of 64 channels``."""
+    """Return the kept channels of each group of a row, ``31 of 64 channels``."""
     if plan is None:
         return ", ".join(entry.units for entry in row.entries)
     if all(not plan.kept[name] for name in row.layers):

@@ -1,4 +1,4 @@
-"""The heads of attention as strips: on the Layers page by their score, on the Prune page also which of them go."""
+"""The heads of attention as strips: on the Layers page by their score, on the Prune page also which are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes part, on the Prune page: a tick, an override and a cap for each layer; by group and by block where channels go."""
+"""The table of layers on the Prune page: a tick, an override and a cap for each; by group and by block in structured mode."""
 
 from __future__ import annotations
 

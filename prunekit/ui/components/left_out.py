@@ -1,4 +1,4 @@
-"""What takes no part in a setting, and what is set layer by layer, in words for the pages that prune."""
+"""Layers that take no part in a setting, and values set layer by layer, in words for the pages that prune."""
 
 from __future__ import annotations
 
@@ -30,15 +30,7 @@ def is_set(now: Settings) -> bool:
 
 
 def words(now: Settings, names: tuple[str, ...]) -> list[str]:
-    """Return what is set, a sentence each: own shares, caps, and which layers take part.
-
-    Parameters
-    ----------
-    now : Settings
-        The picks.
-    names : tuple of str
-        ``Loaded.every``.
-    """
+    """Return what is set, a sentence each: own shares, caps, and which layers take part."""
     said = []
     if now.overrides:
         said.append(f"Own shares of {plural(len(now.overrides), 'layer')}: {_shares(now.overrides, names)}")
@@ -81,7 +73,7 @@ TELLING = 0.05  # of the parameters: less takes no part in any network with norm
 
 @shared(24)
 def _masked(source: Source, mode: str, chosen: tuple[str, ...], every: bool) -> tuple[Skipped, ...]:
-    """Return what is left out where single weights go."""
+    """Return the layers left out in the unstructured modes."""
     return skipped(model_cache.load(source).model, PruneSpec(mode=mode, layers=None if every else chosen), chosen)
 
 
@@ -90,7 +82,7 @@ def _structured(
     source: Source, layers: tuple[str, ...] | None, limits: tuple[str, ...], blocks: tuple[str, ...], moving: tuple[str, ...],
     _spec: PruneSpec, _plan: Plan,
 ) -> tuple[Skipped, ...]:  # fmt: skip
-    """Return what is left out where channels go: it follows from what could go, whatever the share."""
+    """Return the layers left out in structured mode: the same at every sparsity."""
     return skipped(model_cache.load(source).model, _spec, (), _plan)
 
 
@@ -112,15 +104,7 @@ def of_all(source: Source, view: View) -> str:
 
 
 def expander(modules: Sequence[Skipped], params: int) -> None:
-    """List modules that take no part.
-
-    Parameters
-    ----------
-    modules : sequence of Skipped
-        Which.
-    params : int
-        Parameters of the whole model.
-    """
+    """List modules that take no part."""
     if not modules:
         return
     out = sum(module.parameters for module in modules)

@@ -66,7 +66,7 @@ def _edit(runs: list[Run], store: RunStore) -> None:
 
 @st.dialog("Delete for good?", icon=":material/delete:")
 def _confirm(runs: list[Run], store: RunStore) -> None:
-    """Name what goes, and ask."""
+    """Name the runs to be deleted, and ask for confirmation."""
     for run in runs:
         st.markdown(f"- **{show.plain(run.title)}** :gray[{run.kind}, {run.id[: picked_runs.DIGITS]}], {goes(run, store)}")
     st.markdown("This cannot be undone.")
@@ -87,15 +87,7 @@ def goes(run: Run, store: RunStore) -> str:
 
 
 def delete(runs: list[Run], store: RunStore) -> list[str]:
-    """Delete runs, what was made from others first; return why some could not be.
-
-    Parameters
-    ----------
-    runs : list of Run
-        Which ones.
-    store : RunStore
-        Where they are.
-    """
+    """Delete runs, what was made from others first; return why some could not be."""
     said, pending = [], list(runs)
     while pending:
         parents = {run.parent for run in pending}

@@ -39,15 +39,15 @@ WITHOUT = (
 
 def button(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
     """Show "Save as run" for the setting in view, and a field for its name; it is saved in the background."""
-    asked = _asked(now, loaded, view, data)
-    job = None if asked is None else _job(asked)
+    request = _save_request(now, loaded, view, data)
+    job = None if request is None else _job(request)
     done, busy = job is not None and job.state == "done" and _is_kept(job), job is not None and job.active
     no_place, called = board().store is None, _typed()
     renamed = done and job is not None and called not in ("", _name(job.result))
     words = "Rename the run" if renamed else "Saved as a run" if done else "Save as run"
     st.button(
         words, key="save_run", icon=":material/check:" if done and not renamed else ":material/bookmark_add:",
-        disabled=asked is None or no_place or busy or (done and not renamed),
+        disabled=request is None or no_place or busy or (done and not renamed),
         help=board().warning if no_place else (WITHOUT if data is None else HELP).format(**words_of(now, loaded)),
         on_click=_rename if renamed else _start, args=(job.result.id,) if renamed and job is not None else (now, loaded, view, data),
     )  # fmt: skip
@@ -84,16 +84,16 @@ def _rename(run: str) -> None:
         rules.view(kept).relabel(run, name=_typed())
 
 
-def _job(asked: dict[str, Any]) -> Job | None:
+def _job(request: dict[str, Any]) -> Job | None:
     """Return the latest job that saves a setting, under whatever name."""
-    same = [job for job in board().all() if job.kind == "save" and {**job.request, CALLED: ""} == {**asked, CALLED: ""}]
-    return max((job for job in same if rules.asked(job.key)), key=lambda job: job.number, default=None)
+    same = [job for job in board().all() if job.kind == "save" and {**job.request, CALLED: ""} == {**request, CALLED: ""}]
+    return max((job for job in same if rules.submitted_here(job.key)), key=lambda job: job.number, default=None)
 
 
 def panel(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> None:
     """Show how saving goes, and what the run is called once it is there."""
-    asked = _asked(now, loaded, view, data)
-    job = None if asked is None else _job(asked)
+    request = _save_request(now, loaded, view, data)
+    job = None if request is None else _job(request)
     measuring.panel("" if job is None else job.key)
     if job is not None and job.state == "done" and isinstance(job.result, Run) and _is_kept(job):
         name = _name(job.result)
@@ -134,7 +134,7 @@ def _quality(run: Run, now: Settings, loaded: Loaded) -> str:
     return f"{found.metric.title} {show.plus_minus(found.value, found.low, found.high, found.metric)} on {found.n:,} {seen.split} {units}."
 
 
-def _asked(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> dict[str, Any] | None:
+def _save_request(now: Settings, loaded: Loaded, view: View | None, data: Data | None) -> dict[str, Any] | None:
     """Return what is to be saved as plain values, or None where nothing can be."""
     if view is None:
         return None
@@ -144,16 +144,16 @@ def _asked(now: Settings, loaded: Loaded, view: View | None, data: Data | None) 
 
 def _start(now: Settings, loaded: Loaded, view: View, data: Data | None) -> None:
     """Begin to save; a button's callback."""
-    asked = _asked(now, loaded, view, data)
-    assert asked is not None
+    request = _save_request(now, loaded, view, data)
+    assert request is not None
     if data is None:
         measuring.lend_alone(loaded)
     else:
         measuring.lend(now, loaded, data)
-    before, called = _job(asked), _typed()
-    for key in (key_of("save", asked), "" if before is None else before.key):
+    before, called = _job(request), _typed()
+    for key in (key_of("save", request), "" if before is None else before.key):
         board().drop(key)
     title = f"Save {loaded.source.name}, {view.spec.mode}" + (
         f" at {percent(view.spec.sparsity)}" if view.spec.sparsity is not None else ""
     )
-    measuring.ask("save", asked | ({CALLED: called} if called else {}), title)
+    measuring.ask("save", request | ({CALLED: called} if called else {}), title)

@@ -133,13 +133,7 @@ def _counted(now: Settings) -> str:
 
 
 def slider(what: str) -> None:
-    """Show the one slider that sets the total.
-
-    Parameters
-    ----------
-    what : str
-        What it counts, such as ``the weights``.
-    """
+    """Show the one slider that sets the total."""
     st.slider(
         f"Remove this share of {what}", min_value=0.0, max_value=99.5, step=0.5, format="%g %%",
         **session.bind("sparsity", show=lambda share: min(round(100 * share, 4), 99.5), take=lambda value: round(value / 100, 8)),

@@ -1,4 +1,4 @@
-"""What every page shares on the screen: headings, numbers with their tag, charts with a caption, plain errors."""
+"""Elements of every page: headings, numbers with their tag, charts with a caption, plain errors."""
 
 from __future__ import annotations
 
@@ -129,15 +129,7 @@ def chart(fig: go.Figure, key: str, caption: str, alt: str = "", **options: Any)
 
 
 def saved_as(form: str, name: str) -> dict[str, Any]:
-    """Return the toolbar of a chart that can be saved: its camera writes a picture of what is on screen.
-
-    Parameters
-    ----------
-    form : {"png", "svg"}
-        Of the picture.
-    name : str
-        Of the file, without its ending.
-    """
+    """Return the toolbar of a chart that can be saved: its camera writes a picture of what is on screen."""
     options = {"format": form, "filename": name, "scale": 2 if form == "png" else 1}
     return {
         "displayModeBar": True,

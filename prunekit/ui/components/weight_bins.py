@@ -124,7 +124,7 @@ def norms(source: Source, layers: tuple[str, ...], p: int = 1) -> pd.DataFrame:
 
 
 def cut_bins(source: Source, view: View, focus: str | None, layers: tuple[str, ...]) -> CutBins:
-    """Return the weights of one layer, or of all, split into what stays and what goes.
+    """Return the weights of one layer, or of all, split into kept and removed.
 
     Exact for magnitude criteria up to the width of one of `FINE` bins; a random choice takes the same share of every bin.
 
@@ -164,7 +164,7 @@ def _outward(counts: Ints) -> NDArray[np.int64]:
 
 
 def _removed(source: Source, view: View, name: str, found: Fine, gone: int) -> NDArray[np.float64]:
-    """Return what goes of each bin of one layer."""
+    """Return how many weights are removed in each bin of one layer."""
     counts = found.counts[name]
     if CRITERIA[view.spec.criterion].random and view.spec.mode == "unstructured":
         return counts.astype(np.float64) * (gone / max(int(counts.sum()), 1))

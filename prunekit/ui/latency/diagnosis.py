@@ -32,7 +32,7 @@ WHOSE, WHERE = "why_whose", "why_runtime"
 MULTIPLE = 8
 
 
-def asked(now: Settings) -> tuple[str, str, int, int]:
+def diagnosis_settings(now: Settings) -> tuple[str, str, int, int]:
     """Return whose time is explained, in which runtime, at which batch and with how many threads."""
     runtimes = runtimes_of(now)
     whose, where = st.session_state.get(WHOSE, NAMES[0]), st.session_state.get(WHERE, runtimes[0])
@@ -49,7 +49,7 @@ def why(now: Settings, loaded: Loaded, data: Data | None) -> None:
     show.section(
         "Why is it not faster?", "Every layer is timed by itself, before and after, in turns; the measured cause is said in words."
     )
-    _, where, batch, threads = asked(now)
+    _, where, batch, threads = diagnosis_settings(now)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         said = {"smaller": "The smaller model", "masked": "The masked model"}
         st.segmented_control("Whose time?", NAMES, required=True, default=NAMES[0], format_func=said.__getitem__, key=WHOSE)
@@ -72,13 +72,13 @@ def why(now: Settings, loaded: Loaded, data: Data | None) -> None:
 
 def _key(now: Settings, loaded: Loaded) -> str:
     """Return the key of an answer."""
-    how = (*asked(now), now.budget)
-    return measuring.key_of("why", *measuring.of_data(now, loaded), setup.specs(now, loaded)[asked(now)[0]], *how)
+    how = (*diagnosis_settings(now), now.budget)
+    return measuring.key_of("why", *measuring.of_data(now, loaded), setup.specs(now, loaded)[diagnosis_settings(now)[0]], *how)
 
 
 def _start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     """Start finding out; a button's callback."""
-    (whose, where, batch, threads), key = asked(now), _key(now, loaded)
+    (whose, where, batch, threads), key = diagnosis_settings(now), _key(now, loaded)
     spec = setup.specs(now, loaded)[whose]
     board().drop(key)
 

@@ -1,4 +1,4 @@
-"""What shrinks together: the picture of the coupled groups on the Layers page, and what goes with the one picked."""
+"""The picture of the coupled groups on the Layers page, and the channels removed with the one picked."""
 
 from __future__ import annotations
 

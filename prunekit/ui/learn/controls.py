@@ -18,16 +18,8 @@ from prunekit.ui.state.page_settings import Learned
 from prunekit.ui.state.settings import Settings
 
 
-def found(lesson: Lesson, values: dict[str, Any]) -> Answer | None:
-    """Return the answer: computed now where that is quick, otherwise what a background job has found, or None.
-
-    Parameters
-    ----------
-    lesson : Lesson
-        Which one.
-    values : dict
-        A value for each control.
-    """
+def available_answer(lesson: Lesson, values: dict[str, Any]) -> Answer | None:
+    """Return the answer: computed now where that is quick, otherwise what a background job has found, or None."""
     if lesson.long:
         answer: Answer | None = measuring.finished(key_of(lesson, values))
         return answer
@@ -46,17 +38,7 @@ def key_of(lesson: Lesson, values: dict[str, Any]) -> str:
 
 
 def ask(lesson: Lesson, values: dict[str, Any], *, anew: bool = False) -> None:
-    """Start measuring in the background; a callback.
-
-    Parameters
-    ----------
-    lesson : Lesson
-        Which one.
-    values : dict
-        A value for each control.
-    anew : bool
-        Forget what was measured before.
-    """
+    """Start measuring in the background; a callback."""
     key = key_of(lesson, values)
     if anew:
         board().drop(key)

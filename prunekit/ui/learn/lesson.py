@@ -39,7 +39,7 @@ def draw(now: Settings) -> None:
         if not now.shown:
             _form(lesson, values)
     with right:  # where the picture will be, a spinner says that it is being measured
-        answer = controls.found(lesson, values) if now.shown else None
+        answer = controls.available_answer(lesson, values) if now.shown else None
         _picture(now, lesson, values, answer)
     with left:
         if answer is not None:

@@ -116,17 +116,7 @@ def download(now: Settings, loaded: Loaded, view: View | None, data: Data | None
 
 
 def command(now: Settings, loaded: Loaded, spec: PruneSpec) -> str:
-    """Return the command line that does the same.
-
-    Parameters
-    ----------
-    now : Settings
-        The picks.
-    loaded : Loaded
-        The model.
-    spec : PruneSpec
-        The setting.
-    """
+    """Return the command line that does the same."""
     entry = model_cache.entry_of(loaded.source.name)
     words = ["prunekit", "prune", entry.id.name]
     if entry.id.weights:

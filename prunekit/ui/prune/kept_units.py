@@ -48,7 +48,7 @@ class Stay:
     unit : str
         What the indices count: a key of ``UNITS``.
     kept : tuple of int
-        Original indices of what stays, from 0.
+        Original indices of the kept units, from 0.
     of : int
         How many there were.
     """
@@ -66,16 +66,10 @@ class Stay:
 
 
 def stays(plan: Plan, embeddings: Set[str] = frozenset()) -> tuple[Stay, ...]:
-    """Return what stays of every group that was open to removal, and of every layer that goes with a block.
+    """Return the kept units of every group open to removal, and of every layer removed with a block.
 
     Layers of one group that keep the same outputs share a row; behind a concatenation they may differ.
-
-    Parameters
-    ----------
-    plan : Plan
-        What goes.
-    embeddings : set of str
-        Layers that look rows up: what goes of them are dimensions, and so it is of the layers that share these.
+    Of ``embeddings``, which look rows up, and of the layers that share these, dimensions are kept.
     """
     open_to = {group.id for group in plan.groups}
     found = [row for group in plan.graph.groups if group.id in open_to for row in _of_group(plan, group, embeddings)]
@@ -99,15 +93,7 @@ def _of_group(plan: Plan, group: Group, embeddings: Set[str]) -> list[Stay]:
 
 
 def section(loaded: Loaded, view: View) -> None:
-    """Show which channels, heads, dimensions and blocks stay, where channels go.
-
-    Parameters
-    ----------
-    loaded : Loaded
-        The dense model.
-    view : View
-        The cut.
-    """
+    """Show which channels, heads, dimensions and blocks stay, where channels go."""
     if not isinstance(view.cut, Plan):
         return
     show.section("What stays, by its original index?")
@@ -190,7 +176,7 @@ def _files(loaded: Loaded, plan: Plan, rows: Sequence[Stay]) -> None:
 
 
 def as_csv(rows: Sequence[Stay]) -> str:
-    """Return what stays as CSV, a line for each layer and kind of unit; indices are separated by spaces.
+    """Return the kept units as CSV, a line for each layer and kind of unit; indices are separated by spaces.
 
     Parameters
     ----------

@@ -19,13 +19,7 @@ TALL = 150  # pixels: a longer list of indices scrolls
 
 
 def ranges(indices: Iterable[int]) -> str:
-    """Return whole numbers compactly: ``0, 1, 2, 3, 5`` as ``0-3, 5``.
-
-    Parameters
-    ----------
-    indices : iterable of int
-        In any order; each counts once.
-    """
+    """Return whole numbers compactly: ``0, 1, 2, 3, 5`` as ``0-3, 5``."""
     numbers = np.unique(np.fromiter(indices, dtype=np.int64))
     gaps = np.flatnonzero(np.diff(numbers) > 1)
     runs = zip(numbers[np.r_[0, gaps + 1]].tolist(), numbers[np.r_[gaps, -1]].tolist(), strict=True) if numbers.size else ()
@@ -48,7 +42,7 @@ def number(count: int) -> str:
 
 
 def panel(view: View, layer: Layer) -> None:
-    """Show what stays of a layer: which channels, or how many weights of each output and input."""
+    """Show the kept part of a layer: which channels, or how many weights of each output and input."""
     if isinstance(view.cut, Plan):
         _channels(layer)
     else:
@@ -104,17 +98,7 @@ def _sums(kept: Bools, axis: int) -> NDArray[np.int64]:
 
 
 def caption(layer: Layer, how: str, outs: range, ins: range) -> str:
-    """Say what to notice in a picture, counted in what it shows.
-
-    Parameters
-    ----------
-    layer : Layer
-        What is shown.
-    how : str
-        One of ``layer.ways``.
-    outs, ins : range
-        The part that is shown.
-    """
+    """Say what to notice in a picture, counted in what it shows."""
     start = _start(layer, outs, ins)
     if how == "density":
         return f"{start} {_density(layer)}"

@@ -1,4 +1,4 @@
-"""One layer of a cut: its weights, what stays of them, and how they can be shown."""
+"""One layer of a cut: its weights, its mask, and the ways to show them."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def _inputs(rows: Sequence[Any]) -> str:
     return f"{text} A bar is a layer's matrix: outputs along it, inputs across." if text else ""
 
 
-def whole(frame: pd.DataFrame) -> pd.Series:
+def in_removed_block(frame: pd.DataFrame) -> pd.Series:
     """Return which layers go with a whole block."""
     return frame["after"].map(lambda shape: shape[0] == 0)
 
 
 def with_blocks(frame: pd.DataFrame) -> str:
     """Say how many layers go with whole blocks."""
-    gone = int(whole(frame).sum())
+    gone = int(in_removed_block(frame).sum())
     return f" {plural(gone, 'layer')} {'goes' if gone == 1 else 'go'} with whole blocks." if gone else ""
 
 
@@ -175,17 +175,7 @@ class Layer:
 
 
 def layer_of(loaded: Loaded, view: View, name: str) -> Layer:
-    """Return one layer with what a cut leaves of it.
-
-    Parameters
-    ----------
-    loaded : Loaded
-        The dense model.
-    view : View
-        The cut.
-    name : str
-        The layer.
-    """
+    """Return one layer with what a cut leaves of it."""
     weight: Floats = weight_of(loaded.model, name).cpu().float().numpy()
     sides = OF_EMBEDDING if isinstance(loaded.model.get_submodule(name), nn.Embedding) else SIDES
     ticked = bool(view.frame["ticked"].to_numpy()[view.frame["name"].tolist().index(name)])

@@ -36,7 +36,7 @@ def section(now: Settings, loaded: Loaded, view: View | None, images: Images) ->
             st.number_input(f"Test {task.unit_of_data} no.", min_value=0, step=1, width=200, **session.bind("sample", then=_take_sample))
     found: dict[str, Said] = {}
     with right, show.plain_errors(stop=False):
-        found = _asked(loaded, view, images, question)
+        found = _answers(loaded, view, images, question)
         if found:
             answers.draw({name: said.answer for name, said in found.items()}, "one_sample")
             note = next(iter(found.values())).note
@@ -52,7 +52,7 @@ def _take_sample(place: int) -> None:
     session.change(sample=int(place), prompt="")
 
 
-def _asked(loaded: Loaded, view: View | None, images: Images, question: Question) -> dict[str, Said]:
+def _answers(loaded: Loaded, view: View | None, images: Images, question: Question) -> dict[str, Said]:
     """Return what both say; of a large model only once somebody wants to know."""
     source = loaded.source
     if images == NO_IMAGES and not question.text:

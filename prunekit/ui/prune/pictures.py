@@ -1,4 +1,4 @@
-"""The Prune page, upper half: the big numbers and the pictures of what goes."""
+"""The Prune page, upper half: the big numbers and the pictures of the cut."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ OF_WHAT = {
 
 
 def _removed(now: Settings, view: View | None) -> None:
-    """Show what goes, requested beside achieved, in the unit that is counted."""
+    """Show the sparsity, requested beside achieved, in the unit that is counted."""
     if view is None:
         show.tile("Removed", "—")
         return
@@ -123,7 +123,7 @@ def _second_line(view: View, of_all: str) -> str:
 
 
 def pictures(now: Settings, loaded: Loaded, view: View) -> None:
-    """Draw what goes by layer, and the cut."""
+    """Draw the removed share by layer, and the cut through the scores."""
     left, right = st.columns([1, 1], gap="medium")
     with left:
         show.section("What goes in each layer?")
@@ -226,7 +226,7 @@ def _channels(loaded: Loaded, view: View, name: str | None) -> None:
 
 def _strip_caption(view: View) -> str:
     """Say how the layers change shape."""
-    rows = view.frame[(view.frame["gone"] > 0) & ~one_layer.whole(view.frame)]
+    rows = view.frame[(view.frame["gone"] > 0) & ~one_layer.in_removed_block(view.frame)]
     blocks = one_layer.with_blocks(view.frame)
     if rows.empty:
         return blocks.strip() or "No channel is removed at this setting."

@@ -1,4 +1,4 @@
-"""What the store holds of the setting in view: its quality beside the dense model's, on all test images."""
+"""The stored quality of the setting in view beside the dense model's, on all test samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import Evaluation
-from prunekit.experiments.experiment import Bench, Keeper
+from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
 from prunekit.experiments.requests import AccuracyRequest
@@ -24,15 +24,15 @@ def qualities(now: Settings, loaded: Loaded, spec: PruneSpec, data: Data | None)
     if home is None or data is None:
         return None
     request = AccuracyRequest(*measuring.names(now, loaded), spec, split="test")
-    if not rules.asked(key_of("save", request.to_dict())):
+    if not rules.submitted_here(key_of("save", request.to_dict())):
         return None
     try:
         if not spec.looks_at_data:  # most settings were never kept: that is known without a look at the data
             weights = model_cache.weights_known(loaded.source, tuple(loaded.input_shape))
             if home.get_run(pruned_run(request.model, weights, spec, Recovery(), "").id) is None:
                 return None
-        bench = Bench(request, loaded.model, data, Keeper(home))
-        points = bench.stored(None, Recovery()), bench.stored(spec, Recovery())
+        experiment = Experiment(request, loaded.model, data, Keeper(home))
+        points = experiment.stored(None, Recovery()), experiment.stored(spec, Recovery())
     except PrunekitError:
         return None
     before, after = (None if point is None else point.accuracy for point in points)

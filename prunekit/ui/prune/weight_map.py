@@ -1,4 +1,4 @@
-"""The weights of one layer as a picture on the Prune page: what stays, what goes, and where."""
+"""The weights of one layer as a picture on the Prune page: kept and removed, each in its place."""
 
 from __future__ import annotations
 
@@ -29,17 +29,7 @@ COVER = 0.99  # share of weights below that magnitude: rare large ones would lea
 
 
 def section(now: Settings, loaded: Loaded, view: View) -> None:
-    """Show the layer in focus as a picture, and what stays of it.
-
-    Parameters
-    ----------
-    now : Settings
-        The picks; ``focus`` is the layer, and with all in focus the one that is shown best.
-    loaded : Loaded
-        The dense model.
-    view : View
-        The cut.
-    """
+    """Show the layer in focus as a picture with its mask."""
     show.section("Which channels stay, which go?" if view.what == "channels" else "Which weights stay, which go?")
     rows = zip(view.frame.index, view.frame["name"], view.frame["before"], view.frame["ticked"], strict=True)
     names = {place: f"{name} · {shape(before)}" + ("" if ticked else " · not ticked") for place, name, before, ticked in rows}
@@ -110,19 +100,7 @@ def _part(name: str, how: str, word: str, side: tuple[range, ...]) -> range:
 
 
 def picture(layer: Layer, how: str, outputs: range, inputs: range, reach: float) -> go.Figure:
-    """Return a layer as a picture.
-
-    Parameters
-    ----------
-    layer : Layer
-        What to show.
-    how : str
-        One of ``layer.ways``.
-    outputs, inputs : range
-        The part to show.
-    reach : float
-        The magnitude at which colours saturate.
-    """
+    """Return a layer as a picture."""
     dark, part = show.dark(), slice(outputs.start, outputs.stop)
     if how == "density":
         return share_map(layer.blocks, sides=layer.sides, dark=dark)

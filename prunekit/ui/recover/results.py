@@ -145,7 +145,7 @@ def _split(job: Job) -> tuple[list[Stage], list[Epoch]]:
 
 
 def _verdict(stages: list[Stage], task: Task) -> None:
-    """Say what is left of the loss, on the samples that have the last word."""
+    """Say how much of the loss remains after recovery, on the samples that decide."""
     first, last = stages[0], stages[-1]
     if first is last:
         return
@@ -186,9 +186,9 @@ def _table(loaded: Loaded, stages: list[Stage], task: Task) -> None:
     """Show each step on the test samples and on those that choose, what it brought, and where recalibration brought nothing, why."""
     rows = []
     for place, stage in enumerate(stages):
-        found, chosen = stage.last_word, "–" if stage.test is None else _told(stage.accuracy)
+        found, chosen = stage.last_word, "–" if stage.test is None else _with_interval(stage.accuracy)
         change = "–" if not place else evaluation.compare(stages[place - 1].last_word, found).sentence()
-        rows.append((TITLES[stage.name], _told(found), change, chosen))
+        rows.append((TITLES[stage.name], _with_interval(found), change, chosen))
     units = task.units_of_data
     names = ["step", f"on test {units}", "against the step before", f"on the {units} that choose the epoch"]
     frame = pd.DataFrame(rows, columns=names).set_index("step")
@@ -199,7 +199,7 @@ def _table(loaded: Loaded, stages: list[Stage], task: Task) -> None:
         st.caption(show.plain(sentence))
 
 
-def _told(found: Evaluation) -> str:
+def _with_interval(found: Evaluation) -> str:
     """Return a quality with its interval."""
     return show.plus_minus(found.value, found.low, found.high, found.metric)
 

@@ -79,13 +79,13 @@ def request_of(now: Settings, loaded: Loaded, data: Data) -> SensitivityRequest:
     return SensitivityRequest(model, of_data, spec, split, images)
 
 
-def found(request: SensitivityRequest, loaded: Loaded, data: Data) -> Sensitivity | None:
+def known_results(request: SensitivityRequest, loaded: Loaded, data: Data) -> Sensitivity | None:
     """Return what is known by now: of the job, or else of the store."""
     job = board().get(key_of("sensitivity", request.to_dict()))
     if job is not None and job.partial:
         return job.partial[-1]  # type: ignore[no-any-return]
     kept = board().store
-    if kept is None or not rules.asked(key_of("sensitivity", request.to_dict())):
+    if kept is None or not rules.submitted_here(key_of("sensitivity", request.to_dict())):
         return None
     try:
         return stored(request, kept, loaded.model, data)

@@ -1,4 +1,4 @@
-"""What a model and a cut of it answer to one sample: computed once for all who ask the same."""
+"""Answers of the dense model and of a pruned one to a sample or a prompt, computed once for all visitors."""
 
 from __future__ import annotations
 

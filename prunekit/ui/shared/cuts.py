@@ -1,4 +1,4 @@
-"""What a setting does to a model, in numbers and without touching its weights: cheap enough for every move of a slider."""
+"""`View`: a cut counted (weights, channels, parameters, MACs of each layer) without touching the weights, at every move of a slider."""
 
 from __future__ import annotations
 
@@ -92,26 +92,7 @@ def _zeros(source: Source) -> dict[str, int]:
 
 
 def view(source: Source, spec: PruneSpec, images: Images = NO_IMAGES) -> View:
-    """Count what a setting removes.
-
-    Parameters
-    ----------
-    source : Source
-        The model.
-    spec : PruneSpec
-        The setting.
-    images : Images, optional
-        What criteria that look at training data look at.
-
-    Returns
-    -------
-    View
-
-    Raises
-    ------
-    PruningError, DataError
-        If the setting cannot be carried out; the message says why.
-    """
+    """Count what a setting removes."""
     ranking = replace(ranking_of(source, spec, images), spec=spec) if spec.threshold is not None else ranking_of(source, spec, images)
     images = of_images(spec, images)
     if isinstance(ranking, ChannelRanking):

@@ -52,13 +52,7 @@ def usual_data(loaded: Loaded) -> str:
 
 
 def data_id(name: str, limit: int, loaded: Loaded) -> DataId:
-    """Return data as the core names them, with what somebody gave for the model in use.
-
-    Raises
-    ------
-    DataError
-        If nobody knows data of this name, or what was given does not go together.
-    """
+    """Return data as the core names them, with what somebody gave for the model in use."""
     found = known_data(loaded).get(name)
     if found is None:
         raise DataError(f"there is no data set named {name!r} here: choose another, or register it with `prunekit app --data`")

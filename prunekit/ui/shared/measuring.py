@@ -1,4 +1,4 @@
-"""Measurements as background jobs: what is asked, how it is keyed, and how its progress shows."""
+"""Measurements as background jobs of a page: their request, their key, and their progress on the screen."""
 
 from __future__ import annotations
 
@@ -37,13 +37,7 @@ _LENT = LRU[tuple[ModelId, DataId | None], tuple[nn.Module, Any]](6)
 
 
 def names(now: Settings, loaded: Loaded) -> tuple[ModelId, DataId]:
-    """Return the model and the data in use as the core names them.
-
-    Raises
-    ------
-    DataError
-        If there are no data.
-    """
+    """Return the model and the data in use as the core names them."""
     model = model_of(loaded)
     name = data_cache.data_name(now, loaded)
     if name == data_cache.NO_DATA:
@@ -239,15 +233,7 @@ def measure_baseline(settings: Settings, loaded: Loaded, data: Any) -> None:
 
 
 def panel(key: str, draw: Callable[[Job], None] | None = None) -> None:
-    """Show a job's progress with Cancel while it is under way, and why it failed if it did.
-
-    Parameters
-    ----------
-    key : str
-        Of the job.
-    draw : callable, optional
-        Draws partial results.
-    """
+    """Show a job's progress with Cancel while it is under way, and why it failed if it did."""
     job = board().get(key)
     with show.slot():
         if job is None:

@@ -1,4 +1,4 @@
-"""What everybody shares: models, data and the numbers derived from them, in bounded caches.
+"""Models in a bounded cache for all visitors, and the numbers derived from them.
 
 Cache keys are names and frozen settings; models are shared, in eval mode and never written to.
 """
@@ -108,13 +108,7 @@ class Loaded:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample.
-
-        Raises
-        ------
-        ModelError
-            If nobody knows it.
-        """
+        """Shape of one sample."""
         shape = self.source.shape or self.info.input_shape
         if shape is None:
             raise ModelError("cannot tell what input this model takes: give its input size on the Start page, or choose data there")
@@ -174,11 +168,6 @@ def entry_of(name: str) -> ModelEntry:
     """Return the entry of the list of models that has a public name.
 
     An address may only name what is listed: never a path of the server.
-
-    Raises
-    ------
-    ModelError
-        If there is none.
     """
     for entry in models.list_models("torchvision") if name.startswith(TORCHVISION) else models.list_models("sample", "own"):
         if public_name(entry) == name:
@@ -193,13 +182,7 @@ def task_names() -> dict[str, str]:
 
 
 def task_of(source: Source, entry: ModelEntry) -> str | None:
-    """Return the task that was chosen for a model, as the core names it.
-
-    Raises
-    ------
-    TaskError
-        If there is no such task here.
-    """
+    """Return the task that was chosen for a model, as the core names it."""
     if not source.task:
         return entry.id.task
     known = task_names()
@@ -213,25 +196,13 @@ def opening_model() -> str:
 
 
 def load(source: Source) -> Loaded:
-    """Return a dense model; everybody gets the same one, whatever goes into it.
-
-    Raises
-    ------
-    ModelError
-        If it is unknown, cannot be loaded, or its uploaded weights are not here any more.
-    """
+    """Return a dense model; everybody gets the same one, whatever goes into it."""
     return replace(dense(source.plain), source=source)
 
 
 @shared(6, "Loading the model …")
 def dense(source: Source) -> Loaded:
-    """Return a dense model as `load_model` gives it.
-
-    Raises
-    ------
-    ModelError
-        If it is unknown, cannot be loaded, or its uploaded weights are not here any more.
-    """
+    """Return a dense model as `load_model` gives it."""
     entry = entry_of(source.name)
     if source.upload:
         file = uploads().get(source.upload)

@@ -104,22 +104,7 @@ def _ranking(source: Source, spec: PruneSpec, images: Images) -> Ranked:
 
 
 def ranking_of(source: Source, spec: PruneSpec, images: Images = NO_IMAGES) -> Ranked:
-    """Return the ranking that a setting shares with every other sparsity.
-
-    Parameters
-    ----------
-    source : Source
-        The model.
-    spec : PruneSpec
-        The setting.
-    images : Images, optional
-        What criteria that look at training data look at.
-
-    Raises
-    ------
-    PruningError, ModelError, DataError
-        If it cannot be scored; the message says why.
-    """
+    """Return the ranking that a setting shares with every other sparsity."""
     every = spec if spec.mode == "nm" else spec.at(0.5)
     return _ranking(source, every, of_images(spec, images))
 
@@ -150,17 +135,7 @@ def _looking(spec: PruneSpec) -> str:
 
 
 def ready(loaded: Loaded, spec: PruneSpec, images: Images) -> bool:
-    """Return whether a setting can be ranked now; where it cannot, show what to do.
-
-    Parameters
-    ----------
-    loaded : Loaded
-        The model.
-    spec : PruneSpec
-        The setting.
-    images : Images
-        Of the data in use; ``NO_IMAGES`` where there are none.
-    """
+    """Return whether a setting can be ranked now; where it cannot, show what to do."""
     title = _looking(spec)
     if not spec.looks_at_data:
         return True

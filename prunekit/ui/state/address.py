@@ -102,18 +102,7 @@ CODECS = {row.address: codec_of(row.kind) for row in table(Settings).values() if
 
 
 def encode(settings: Settings) -> dict[str, str]:
-    """Return the parameters of the address: only what differs from the defaults.
-
-    Parameters
-    ----------
-    settings : Settings
-        What was picked.
-
-    Returns
-    -------
-    dict of str to str
-        Parameter name to text, in a fixed order.
-    """
+    """Return the parameters of the address: only what differs from the defaults."""
     home = opening_model()
     # where models were named at launch the address always says which is meant: it may be opened at another server
     plain = Settings(model=home if home == DEFAULT_MODEL else "", scope=default_scope(settings.mode))
@@ -125,11 +114,6 @@ def encode(settings: Settings) -> dict[str, str]:
 
 def decode(parameters: Mapping[str, str]) -> tuple[Settings, list[str]]:
     """Read the parameters of an address; whatever cannot be read keeps its default, what does not go together is changed, both are named.
-
-    Parameters
-    ----------
-    parameters : mapping of str to str
-        As they came: anybody can write an address.
 
     Returns
     -------

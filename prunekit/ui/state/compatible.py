@@ -1,4 +1,4 @@
-"""What goes together: settings that do not are brought to the nearest that do, each change with a sentence.
+"""Settings that exclude each other are brought to the nearest that fit, each change with a sentence.
 
 Which choices go together is said by `prunekit.config.choices` alone.
 """
@@ -22,11 +22,6 @@ MODES = table(PruneSpec)["mode"].kind.titles
 
 def fit(settings: Settings) -> tuple[Settings, list[str]]:
     """Return the nearest settings that go together, and what was changed.
-
-    Parameters
-    ----------
-    settings : Settings
-        Every field valid by itself.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Which layers take part: what a person ticked, or the default of the mode."""
+"""The layers that a setting prunes: those ticked, or the default of the mode."""
 
 from __future__ import annotations
 

@@ -77,15 +77,7 @@ def lesson_at(number: int) -> Lesson:
 
 
 def write(lesson: Lesson, values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a word for each control, or nothing where all stand at their start.
-
-    Parameters
-    ----------
-    lesson : Lesson
-        Whose controls.
-    values : mapping
-        By name; what is left out stands at its start.
-    """
+    """Return a word for each control, or nothing where all stand at their start."""
     checked = lesson.checked(**values)
     if checked == lesson.checked():
         return ()
@@ -93,20 +85,7 @@ def write(lesson: Lesson, values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def read(lesson: Lesson, words: tuple[str, ...]) -> dict[str, Any]:
-    """Return the value of every control.
-
-    Parameters
-    ----------
-    lesson : Lesson
-        Whose controls.
-    words : tuple of str
-        From :func:`write`.
-
-    Raises
-    ------
-    PrunekitError
-        If the words do not belong to this lesson.
-    """
+    """Return the value of every control."""
     if not words:
         return lesson.checked()
     if len(words) != len(lesson.controls):
@@ -115,13 +94,7 @@ def read(lesson: Lesson, words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def guessed(lesson: Lesson, guess: int) -> float | str:
-    """Return a guess as the lesson takes it: a number, or one of the options.
-
-    Raises
-    ------
-    PrunekitError
-        If it is not on the scale, or there is no such option.
-    """
+    """Return a guess as the lesson takes it: a number, or one of the options."""
     if lesson.guess.kind == "number":
         return lesson.guess.checked(guess)
     if not 0 <= guess < len(lesson.guess.options):

@@ -1,4 +1,4 @@
-"""Everything that a person has picked, as one small frozen value: what the address holds."""
+"""`Settings`: all settings of one browser tab as one small frozen value, which the address holds."""
 
 from __future__ import annotations
 
@@ -174,10 +174,6 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
         curve : Curve, optional
             Take mode, criterion and scope from here.
 
-        Returns
-        -------
-        PruneSpec
-
         Raises
         ------
         SpecError
@@ -201,13 +197,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
         return PruneSpec(**{**values, "sparsity": None if what.mode == "nm" else self.sparsity})
 
     def recovery(self, code: str = "p") -> Recovery:
-        """Return what follows the cut, in the words of the core.
-
-        Parameters
-        ----------
-        code : str
-            As `Curve.recovery`; by default all choices of the Recover page.
-        """
+        """Return what follows the cut, in the words of the core."""
         if code in ("", "r"):
             return Recovery(recalibrate=bool(code), seed=self.seed)
         gradual = code == "p" and self.schedule != "one-shot" and self.epochs >= self.steps

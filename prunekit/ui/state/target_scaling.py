@@ -115,15 +115,7 @@ def _sizes(source: Source, spec: PruneSpec, shares: Mapping[str, float]) -> dict
 
 
 def made(ranking: Ranked, overrides: Mapping[str, float]) -> float:
-    """Return the total that overrides make up.
-
-    Parameters
-    ----------
-    ranking : Ranking or ChannelRanking
-        Of the layers.
-    overrides : mapping of str to float
-        Share of each.
-    """
+    """Return the total that overrides make up."""
     spec = replace(ranking.spec, overrides=tuple(overrides.items()))
     if isinstance(ranking, ChannelRanking):
         fixed = replace(ranking, spec=spec)

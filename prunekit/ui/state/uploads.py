@@ -57,13 +57,7 @@ class Store:
         self._most_bytes, self._folder = most_bytes, folder
 
     def put(self, name: str, payload: bytes) -> str:
-        """Keep a file and return its fingerprint.
-
-        Raises
-        ------
-        CheckpointError
-            If the file's ending is not that of a checkpoint, or it is too big to keep.
-        """
+        """Keep a file and return its fingerprint."""
         if name.rpartition(".")[2].lower() not in SUFFIXES:
             raise CheckpointError(f"a checkpoint ends in .{', .'.join(SUFFIXES)}; got {name!r}")
         if len(payload) > self._most_bytes:

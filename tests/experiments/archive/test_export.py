@@ -252,13 +252,13 @@ def test_a_model_that_fixes_its_batch_leaves_out_what_cannot_be(kept, home, tmp_
     ],
 )
 def test_models_of_the_catalog_some_without_some_of_their_blocks(kept, home, tmp_path, name, spec):
-    from prunekit.experiments.experiment import Bench, Keeper
+    from prunekit.experiments.experiment import Experiment, Keeper
 
     model_id = ModelId(name)
     model = prunekit.load_model(model_id)
     data = noise(model)
-    bench = Bench(AccuracyRequest(model_id, DataId("noise"), spec, split="test"), model, data, Keeper(kept))
-    run = bench.point(spec, Recovery()).run
+    experiment = Experiment(AccuracyRequest(model_id, DataId("noise"), spec, split="test"), model, data, Keeper(kept))
+    run = experiment.point(spec, Recovery()).run
     found = export_run(run, tmp_path / "it.zip", kept)
     all_agree(found)
     code = {name for name in files_of(found.path.read_bytes()) if name.endswith(".py")}
