@@ -12,7 +12,7 @@ from prunekit.errors import CheckpointError
 from prunekit.models.attention.heads import DENSE, adapt, adapter_of
 from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.identity_blocks import replace_module, stand_in
-from prunekit.models.widths import BECOMES, Shapes, own_tensors, shapes_at, widths_of
+from prunekit.models.widths import BECOMES, Shapes, follow, own_tensors, shapes_at, told_elsewhere, widths_of
 
 MOST = 2**24
 
@@ -61,7 +61,9 @@ def _resize(name: str, module: nn.Module, new: Mapping[str, Any], values: _Value
     if known is not None and DENSE in new:
         adapt(module, known, new[known.count], new[known.width], new[DENSE])
     for attribute, value in new.items():
-        if attribute not in own_tensors(module):
+        if attribute not in own_tensors(module) and not told_elsewhere(module) and attribute not in widths_of(module):
+            follow(module, attribute, value)
+        elif attribute not in own_tensors(module):
             setattr(module, attribute, tuple(value) if isinstance(value, list) else value)
 
 
@@ -71,6 +73,8 @@ def _fits(module: nn.Module, values: object) -> bool:
         return False
     expected, known = widths_of(module), adapter_of(module)
     heads = set() if known is None else {known.count, known.width, DENSE}
+    numbers = set() if told_elsewhere(module) else {name for name in set(values) - set(expected) if type(vars(module).get(name)) is int}
+    expected |= {name: values[name] for name in numbers}
     if not (expected or heads) or set(values) - heads != set(expected) - heads or (set(values) & heads and heads - set(values)):
         return False
     return all(

@@ -44,11 +44,24 @@ BESIDE: dict[str, dict[str, tuple[str, int]]] = {
     "Conv1D": {"nf": ("weight", 1), "nx": ("weight", 0)},  # GPT-2's, and those written like it
 }
 BECOMES = "becomes"
+FOLLOWS = "prunekit_follows"  # attribute of a module of somebody's own class: which of its numbers follow its layers
 
 
 def _attributes(module: nn.Module) -> tuple[str, ...]:
     """Return the attributes from which a module's shapes follow, or none."""
     return next((names for kind, names in ATTRIBUTES if isinstance(module, kind)), ())
+
+
+def told_elsewhere(module: nn.Module) -> bool:
+    """Return whether a module's numbers follow from its tensors, or belong to a class of torch's."""
+    library = type(module).__module__.partition(".")[0]
+    return library == "torch" or bool(_attributes(module) or _beside(module))
+
+
+def follow(module: nn.Module, attribute: str, value: int) -> None:
+    """Set a number that a module of somebody's own class keeps beside its layers; :func:`widths` tells it from now on."""
+    setattr(module, attribute, value)
+    module.__dict__[FOLLOWS] = tuple(dict.fromkeys((*getattr(module, FOLLOWS, ()), attribute)))
 
 
 def _beside(module: nn.Module) -> dict[str, Any]:
@@ -103,6 +116,7 @@ def widths_of(module: nn.Module) -> dict[str, Value]:
         return {attribute: value for attribute, value in told.items() if value != 0}  # a recurrent layer without a projection
     values: dict[str, Value] = {name: list(tensor.shape) for name, tensor in own_tensors(module).items()}
     values |= {attribute: int(getattr(module, attribute)) for attribute, value in _beside(module).items() if type(value) is int}
+    values |= {attribute: getattr(module, attribute) for attribute in module.__dict__.get(FOLLOWS, ())}
     known = adapter_of(module)
     if known is not None and hasattr(module, DENSE):
         values |= {attribute: int(getattr(module, attribute)) for attribute in (known.count, known.width, DENSE)}

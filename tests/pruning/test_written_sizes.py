@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from prunekit.config.spec import PruneSpec
+from prunekit.errors import CheckpointError
 from prunekit.models.layers import prunable_layers
+from prunekit.models.rebuilding import apply_widths
+from prunekit.models.widths import widths
 from prunekit.pruning.api import prune
 from prunekit.pruning.structured.grouping import trace
 
@@ -42,17 +45,52 @@ class Network(nn.Module):
 
 @pytest.mark.parametrize(
     ("inferred", "expected"),
-    [(True, {"enter": 12, "a.qkv": 4, "b.qkv": 6, "wide": 24}), (False, {"wide": 24})],
+    [(True, {("enter", 12), ("a.qkv", 3), ("a.qkv", 4), ("b.qkv", 2), ("b.qkv", 6), ("wide", 24)}), (False, {("wide", 24)})],
     ids=["the width of a head is inferred", "the width of a head is computed"],
 )
 def test_attention_written_by_hand_loses_what_its_code_allows(inferred, expected):
     model = Network(inferred).eval()
     graph = trace(model, SHAPE)
-    assert {group.layers[0]: group.size for group in graph.groups} == expected
+    assert {(group.layers[0], group.size) for group in graph.groups} == expected
     if not inferred:
         assert "written into forward" in graph.immovable["a.qkv"] and "written into forward" in graph.immovable["enter"]
     result = prune(model, PruneSpec(mode="structured", sparsity=0.5, layers=prunable_layers(model)), input_shape=SHAPE)
     assert result.proof.passed and result.after.params < result.before.params
+
+
+class Counted(nn.Module):
+    """Attention of whose heads the number, the width and the product of both are attributes; the width is that of another number too."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_heads, self.head_dim, self.inner, self.groups = 4, 6, 24, 6
+        self.q, self.k, self.v, self.o = (nn.Linear(a, b) for a, b in ((10, 24), (10, 24), (10, 24), (24, 3)))
+
+    def forward(self, x):
+        x = x * x.unflatten(1, (self.groups, -1)).mean((1, 2))[:, None]
+        q, k, v = (part(x).view(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2) for part in (self.q, self.k, self.v))
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.o(mixed.transpose(1, 2).reshape(*x.shape[:2], self.inner))
+
+
+def test_heads_go_whole_where_attributes_count_them():
+    model = Counted().eval()
+    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, layers=("q", "k", "v")), input_shape=(6, 10))
+    small, kept, x = result.model, result.kept["v"], torch.randn(3, 6, 10)
+    assert (small.num_heads, small.head_dim, small.inner, small.groups) == (2, 6, 12, 6) and len(kept) == 12 and not result.limits
+    gone = [i for i in range(24) if i not in kept]
+    again = Counted().eval()
+    apply_widths(again, widths(small), small.state_dict())
+    again.load_state_dict(small.state_dict())
+    with torch.no_grad():
+        model.v.weight[gone] = model.v.bias[gone] = 0
+        assert (small(x) - model(x)).abs().max() < 1e-5 and torch.equal(again(x), small(x))
+    assert widths(again) == widths(small) and widths(Counted()).keys() <= widths(small).keys()
+
+
+def test_stored_numbers_are_those_of_the_class():
+    with pytest.raises(CheckpointError, match="do not fit"):
+        apply_widths(Counted(), {"": {"depth": 3}})
 
 
 class Scale(nn.Module):

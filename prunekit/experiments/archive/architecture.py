@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import sys
@@ -15,6 +16,7 @@ from torch import nn
 from prunekit.errors import ModelError
 from prunekit.experiments.archive.manifest import CODE, LOADER
 from prunekit.local_code.factories import is_factory, load_factory, split_name
+from prunekit.models.attention.heads import DENSE, adapters
 from prunekit.models.hugging_face import Pooled
 from prunekit.models.hugging_face_files import CONFIG, folder_of
 from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
@@ -41,12 +43,16 @@ class Source:
         Name of the Python file that lies beside ``load.py``; "" for none.
     text : bytes
         What is in it.
+    adapters : str
+        The code of the classes that allow attention any number of heads and any width, and of a function that puts them in place; "" for
+        none.
     """
 
     lines: tuple[str, ...]
     package: str = ""
     code: str = ""
     text: bytes = b""
+    adapters: str = ""
 
 
 def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
@@ -66,6 +72,11 @@ def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
     ModelError
         If the architecture is none of these, or its file is gone.
     """
+    return replace(_source_of(architecture, model, classes), adapters=adapters_of(model))
+
+
+def _source_of(architecture: str, model: nn.Module, classes: int) -> Source:
+    """Return the lines that build an architecture at its first widths."""
     if architecture in SAMPLES:
         return _beside(OWN_NAME, SAMPLES[architecture].build.__name__, True, Path(architectures.__file__).read_bytes())
     if architecture.startswith(PREFIX):
@@ -79,6 +90,37 @@ def source_of(architecture: str, model: nn.Module, classes: int) -> Source:
     raise ModelError(
         f"nobody knows how to build {architecture!r} without prunekit: export a run of a sample, of torchvision or of your own"
     )
+
+
+ADAPT = """
+def adapt(module, told):
+    \"\"\"Let attention have the heads that are left.\"\"\"
+    module.__class__ = {%s}.get(type(module).__name__, type(module))
+    if isinstance(module, torch.nn.MultiheadAttention):
+        module._qkv_same_embed_dim = False  # else torch takes a way that knows the first heads only
+    if hasattr(module, "fused_attn"):
+        module.fused_attn = False  # it would scale by the width of today
+    if hasattr(module, "attn_dim"):
+        module.attn_dim = told["num_heads"] * told["head_dim"]
+"""
+
+
+def adapters_of(model: nn.Module) -> str:
+    """Return the code of the classes that took the place of a model's attention, and what puts them there; "" where none did."""
+    found = {known.of.rpartition(".")[2]: known.adapter for _, module, known in adapters(model) if hasattr(module, DENSE)}
+    if not found:
+        return ""
+    imports, bodies = dict[str, None](), []
+    for home in dict.fromkeys(adapter.__module__ for adapter in found.values() if adapter is not None):
+        text = inspect.getsource(sys.modules[home])
+        for node in ast.parse(text).body:
+            code = ast.get_source_segment(text, node) or ""
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and "prunekit" not in code and "__future__" not in code:
+                imports[code] = None
+            elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                bodies.append(code)
+    kinds = ", ".join(f'"{name}": {adapter.__name__}' for name, adapter in found.items() if adapter is not None)
+    return "\n\n\n".join(["\n".join(imports), *bodies, (ADAPT % kinds).strip()]).strip() + "\n"
 
 
 def _torchvision(name: str, model: nn.Module, classes: int) -> Source:

@@ -8,6 +8,7 @@ from string import Template
 from prunekit.experiments.archive.architecture import Source
 from prunekit.experiments.archive.gathering import Pixels
 from prunekit.experiments.archive.samples import INPUTS, NESTED, Samples
+from prunekit.models.attention.heads import DENSE
 from prunekit.tasks.input_form import form_words
 from prunekit.tasks.stored_batch import flattened
 
@@ -51,7 +52,7 @@ class PassThrough(torch.nn.Module):
         return x
 
 
-def place(model, told, tensors):
+${adapters}def place(model, told, tensors):
     """Give every module its width of today, and every tensor of another shape or type its values."""
     modules = dict(model.named_modules())
     for name, attributes in told["widths"].items():
@@ -61,7 +62,7 @@ def place(model, told, tensors):
             setattr(modules[parent], leaf, PassThrough() if kind == "PassThrough" else getattr(torch.nn, kind)())
             continue
         module = modules[name]
-        for attribute, value in attributes.items():  # the shapes of tensors stand there too
+${adapt}        for attribute, value in attributes.items():  # the shapes of tensors stand there too
             if attribute not in module._parameters and attribute not in module._buffers:
                 setattr(module, attribute, tuple(value) if isinstance(value, list) else value)
     modules = dict(model.named_modules())
@@ -338,6 +339,8 @@ def program(title: str, pixels: Pixels, source: Source | None, samples: Samples)
         return INT8.substitute(parts, gives=alone)
     package = f", safetensors and {source.package}" if source.package else " and safetensors"
     parts |= {"predict": Template(PREDICT[form]).substitute(parts, gives=gives), "ask": ASK[form]}
+    call = f'        if "{DENSE}" in attributes:\n            adapt(module, attributes)\n' if source.adapters else ""
+    parts |= {"adapters": f"{source.adapters}\n\n" if source.adapters else "", "adapt": call}
     return TORCH.substitute(parts, package=package, build=textwrap.indent("\n".join(source.lines), "    "))
 
 

@@ -120,6 +120,7 @@ class Tracker:
         self.call: Call = ("", "", 0)
         self.grouped: dict[str, Ids] = {}
         self.splits: set[str] = set()
+        self.grids: dict[str, list[Ids]] = {}  # module -> the axes of its grids, and the axis that one is merged to
         self.pending = Pending(self.variables)
         self.made: dict[int, tuple[Tensor, Ids]] = {}
         self.lengths: dict[str, Ids] = {}
@@ -147,6 +148,10 @@ class Tracker:
         """Note that the running module takes an axis apart into a grid."""
         if axis.any():
             self.splits.add(self.where)
+
+    def grid(self, parts: Sequence[Ids | None]) -> None:
+        """Note axes into which the running module takes one apart, or the one to which it merges some: it may keep their lengths."""
+        self.grids.setdefault(self.where, []).extend(part for part in parts if part is not None and part.any())
 
     def mask_input(self, argument: int, axis: int, found: Ids | None) -> None:
         """Note that what goes has to be zero in an argument of the running call."""

@@ -12,7 +12,7 @@ from prunekit.pruning.structured.axis_sizes import AxisMeter
 from prunekit.pruning.structured.coupling_reasons import Coupling
 from prunekit.pruning.structured.coupling_solver import Ids, Solution
 from prunekit.pruning.structured.residual_blocks import Block
-from prunekit.pruning.structured.trace import Axis, Facts
+from prunekit.pruning.structured.trace import Axis, Facts, Number
 
 Bools = NDArray[np.bool_]
 
@@ -147,6 +147,15 @@ class ChannelGraph:
     def kept_lengths(self, gone: Bools) -> dict[str, int]:
         """Return the new length of the axis that every norm works on, by module."""
         return {name: int((~gone[self.solution.label[ids]]).sum()) for name, ids in self.facts.lengths.items()}
+
+    def kept_beside(self, gone: Bools) -> dict[Number, int]:
+        """Return the numbers that modules keep beside their layers and that change, by module and attribute."""
+        found = {}
+        for place, axes in self.facts.kept.items():  # of the axes that are as long it is the first one of which anything can go
+            classes = next((self.solution.label[ids] for ids in axes if self.solution.label[ids].any()), np.zeros(0, np.int64))
+            if gone[classes].any():
+                found[place] = int((~gone[classes]).sum())
+        return found
 
 
 def weight_name(layer: str) -> str:

@@ -62,6 +62,8 @@ def rehearsed(model: nn.Module, graph: ChannelGraph, hold: Hold) -> ChannelGraph
     for draw in (_one_each, _uneven):
         while (failed := stage.failure(graph, graph.groups, draw)) is not None:
             culprit, (reason, where) = _culprit(stage, graph, draw, failed)
+            if _runs_without(model, stage, graph, (culprit, draw)):
+                continue
             alike = [group for group in alike_groups(model, graph, culprit, where) if stage.failure(graph, (group,), draw) is not None]
             graph = hold(graph, np.concatenate([group.atoms for group in (culprit, *alike)]), reason)
             if not graph.groups:
@@ -79,6 +81,20 @@ def may_hold_sizes(model: nn.Module, graph: ChannelGraph) -> bool:
             return True
         if module._parameters and library == "torch" and not isinstance(module, (*(kind for kind, _ in ATTRIBUTES), nn.MultiheadAttention)):
             return True
+    return False
+
+
+def _runs_without(model: nn.Module, stage: _Stage, graph: ChannelGraph, told: tuple[Group, Draw]) -> bool:
+    """Let a number stay that follows a group's axes by chance, in all modules of the class: where the group goes then, and not before."""
+    group, draw = told
+    numbers = graph.facts.kept
+    for name, attribute in list(graph.kept_beside(sparing(graph, draw(group)).gone)):
+        kind = type(model.get_submodule(name))
+        alike = [each for each in numbers if each[1] == attribute and type(model.get_submodule(each[0])) is kind]
+        before = {each: numbers.pop(each) for each in alike}
+        if stage.failure(graph, (group,), draw) is None:
+            return True
+        numbers.update(before)
     return False
 
 

@@ -13,7 +13,7 @@ from prunekit.models.attention.heads import adapter_of
 from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.identity_blocks import stand_in
 from prunekit.models.meta_copy import copied
-from prunekit.models.widths import fix_attributes
+from prunekit.models.widths import fix_attributes, follow
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools
 from prunekit.pruning.structured.plan import Removal
@@ -95,6 +95,9 @@ def shrink(model: nn.Module, plan: Removal, *, consume: bool = False) -> nn.Modu
     groups, lengths = plan.graph.kept_groups(plan.gone), plan.graph.kept_lengths(plan.gone)
     for name, module in small.named_modules():
         fix_attributes(module, groups.get(name), lengths.get(name), _below(name, keeps) if adapter_of(module) is not None else None)
+    for (name, attribute), number in plan.graph.kept_beside(plan.gone).items():
+        if not within(name, plan.blocks):
+            follow(small.get_submodule(name), attribute, number)
     keep_in_step(small)
     return small
 

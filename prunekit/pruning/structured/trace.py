@@ -7,9 +7,9 @@ so that what only trains (auxiliary heads) shrinks along.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from prunekit.models.cost import count_on, macs_of
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.outputs import answers_of
+from prunekit.models.widths import told_elsewhere
 from prunekit.models.wrappers import exact
 from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Record, Tracker, numbers_in, tensors_in, unknown
 from prunekit.pruning.structured.block_dry_run import listed, without_which_it_runs
@@ -79,6 +80,7 @@ def product(tracker: Tracker, operation: Any, args: tuple[Any, ...], macs: int, 
 
 
 Axis = tuple[str, int]
+Number = tuple[str, str]  # module and attribute
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,9 @@ class Facts:
         Every call in evaluation mode: what a smaller model's has to be like.
     forms : tuple of (Form, Notes)
         The further forms in which the model runs, traced along.
+    kept : dict of (str, str) to tuple of ndarray
+        Module and attribute of somebody's own class that is a whole number -> variables of the axes, of grids there, that are as long: it
+        follows in a smaller copy. The rehearsal takes out what only stands in the way.
     path : dict or None
         The branches that were taken, of a model that takes some by what a tensor says.
     """
@@ -139,6 +144,7 @@ class Facts:
     multiples: tuple[tuple[Ids, int], ...]
     records: dict[Call, Record]
     forms: tuple[tuple[Form, Notes], ...] = ()
+    kept: dict[Number, tuple[Ids, ...]] = field(default_factory=dict)
     path: Path | None = None
 
     def made_by(self, weight: str) -> Ids:
@@ -261,8 +267,24 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
         *(tracker.lengths, tuple(tracker.heads), (*tracker.routes, *tracker.several), tuple(tracker.multiples), watcher.records),
-        *(forms, path),
+        *(forms, _kept_beside(meta, tracker.grids), path),
     )
+
+
+WIDE = ("dim", "width", "size", "channels", "features")  # in the names of numbers that say how wide each head is, not how many there are
+
+
+def _kept_beside(meta: nn.Module, grids: Mapping[str, Sequence[Ids]]) -> dict[Number, tuple[Ids, ...]]:
+    """Return the numbers that modules keep beside their layers and that are as long as axes of their grids, with those axes."""
+    found: dict[Number, tuple[Ids, ...]] = {}
+    for name, axes in grids.items():
+        module = meta.get_submodule(name)
+        if adapter_of(module) is None and not told_elsewhere(module):
+            for attribute, value in vars(module).items():
+                alike = [ids for ids in axes if ids.size == value] if type(value) is int and value > 1 else []
+                if alike:
+                    found[name, attribute] = tuple(reversed(alike) if any(word in attribute for word in WIDE) else alike)
+    return found
 
 
 BRANCHES = 8  # of so many truth values that forward() asks for, the other answer is followed too

@@ -1,5 +1,6 @@
 """A run as an archive: every form opens in a fresh process without prunekit and predicts as the run does."""
 
+import copy
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.experiments.archive import exporting, proving
+from prunekit.experiments.archive.architecture import adapters_of
 from prunekit.experiments.archive.exporting import export_run
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.manifest import EXPORTED, LOADER, ONNX
@@ -23,6 +25,7 @@ from prunekit.experiments.load_run import open_run
 from prunekit.experiments.quantised_run import quantise_through
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest
+from prunekit.models.widths import widths
 from prunekit.tasks.batch import Batch
 from tests.experiments.archive.made import STRUCTURED, files_of, run_of, store_in
 
@@ -297,3 +300,20 @@ def test_on_the_command_line(kept, home, tmp_path, capsys, monkeypatch):
         assert main(words) == 2
         assert capsys.readouterr().err.startswith("prunekit: error: ")
     assert not (tmp_path / "x.zip").exists()
+
+
+def test_attention_with_fewer_heads_is_rebuilt_by_code_that_stands_in_load_py():
+    layer = torch.nn.TransformerEncoderLayer(16, 4, 32, batch_first=True).eval()
+    attention = "self_attn"
+    result = prunekit.prune(layer, PruneSpec(mode="structured", sparsity=0.5, layers=(attention,)), input_shape=(6, 16))
+    small, known = result.model, dict[str, object]()
+    exec(adapters_of(small), known)
+    told, part = widths(small)[attention], copy.deepcopy(layer.self_attn)
+    known["adapt"](part, told)
+    for name, value in told.items():
+        if not isinstance(value, list):
+            setattr(part, name, value)
+    part.in_proj_weight, part.in_proj_bias = small.self_attn.in_proj_weight, small.self_attn.in_proj_bias
+    part.out_proj, x = small.self_attn.out_proj, torch.randn(2, 6, 16)
+    assert adapters_of(layer) == "" and small.self_attn.in_proj_weight.shape[0] < 48
+    torch.testing.assert_close(part(x, x, x), small.self_attn(x, x, x))

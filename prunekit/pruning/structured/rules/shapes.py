@@ -23,7 +23,9 @@ def reshaped(tracker: Tracker, axes: Axes, old: tuple[int, ...], new: tuple[int,
             result += [None] * len(after)
         else:
             flat = _flatten(tracker.variables, found, [old[i] for i in before])
-            result += _split(tracker, flat, [new[i] for i in after])
+            made = _split(tracker, flat, [new[i] for i in after])
+            tracker.grid(made)
+            result += made
     return result
 
 
