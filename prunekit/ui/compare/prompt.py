@@ -25,10 +25,10 @@ FEW = 6  # things of which bars are drawn where more than two models stand besid
 
 
 @shared(64)
-def _said(run: str, question: Question, _part: Any, _classes: tuple[str, ...], _store: RunStore) -> Said | None:
+def _said(run: str, question: Question, _told: tuple[Any, tuple[str, ...]], _store: RunStore) -> Said | None:
     """Return what a run says, opened for it; None where it runs in a runtime of its own, or nobody knows how to show its answer."""
-    model = open_run(run, _store).model
-    return None if model is None else asking.ask(model, question, task=task_of(model, _part), known=Reader(_part.coding, _classes))
+    model, (part, classes) = open_run(run, _store).model, _told
+    return None if model is None else asking.ask(model, question, task=task_of(model, part), known=Reader(part.coding, classes))
 
 
 def section(now: Settings, found: Comparison, store: RunStore) -> None:
@@ -45,29 +45,34 @@ def section(now: Settings, found: Comparison, store: RunStore) -> None:
     with left:
         sample = task.shown(part, min(now.sample, len(part) - 1))
         question = answers.typed(now, task.prompt, sample.text if sample else "")
-    columns = [column for column in found.all if not column.gone]
-    known = all(_said.known(column.run.id, question, part, classes, store) for column in columns if column.run.kind != "quantised")
-    with right:
-        slot = st.empty()
-        if not known and not slot.button("Ask all of them", key="ask_runs", icon=":material/forum:", type="primary"):
-            show.empty("Each run is opened and asked when you press the button.", "forum")
-            return
-        slot.empty()
-        said: dict[str, Said] = {}
-        for column in columns:
-            with show.plain_errors(stop=False), st.spinner(f"Asking {column.letter} …"):
-                answer = _said(column.run.id, question, part, classes, store)
-                said |= {} if answer is None else {column.letter: answer}
-        if not said:
-            return
-        colours = [theme.dense(show.dark()), *(theme.run_colour(place, show.dark()) for place in range(len(found.columns)))]
-        shades = [colours[place] for place, column in enumerate(found.all) if column.letter in said]
-        answers.draw(
-            {letter: each.answer for letter, each in said.items()}, "asked_runs", colours=shades, most=FEW if len(said) > 2 else MOST
-        )
-        silent = [column.letter for column in found.columns if column.letter not in said]
-        if silent:
-            st.caption(f"Not asked: {listed(silent)}, which cannot be opened here or runs in a runtime of its own.")
+    said: dict[str, Said] = {}
+    with right, show.plain_errors(stop=False):
+        task.read(question.text, Reader(part.coding, classes))  # what cannot be read is said once, before anything is opened
+        said = _asked(found, question, told, store)
     written = {letter: each.continuation for letter, each in said.items() if each.continuation is not None}
     if written:
         answers.continuations(question.text, written)
+
+
+def _asked(found: Comparison, question: Question, told: tuple[Any, tuple[str, ...]], store: RunStore) -> dict[str, Said]:
+    """Return and draw what each run says, once somebody wants to know."""
+    columns = [column for column in found.all if not column.gone]
+    slot, said = st.empty(), dict[str, Said]()
+    known = all(_said.known(column.run.id, question, told, store) for column in columns if column.run.kind != "quantised")
+    if not known and not slot.button("Ask all of them", key="ask_runs", icon=":material/forum:", type="primary"):
+        show.empty("Each run is opened and asked when you press the button.", "forum")
+        return {}
+    slot.empty()
+    for column in columns:
+        with show.plain_errors(stop=False), st.spinner(f"Asking {column.letter} …"):
+            answer = _said(column.run.id, question, told, store)
+            said |= {} if answer is None else {column.letter: answer}
+    if said:
+        colours = [theme.dense(show.dark()), *(theme.run_colour(place, show.dark()) for place in range(len(found.columns)))]
+        shades = [colours[place] for place, column in enumerate(found.all) if column.letter in said]
+        shown = {letter: each.answer for letter, each in said.items()}
+        answers.draw(shown, "asked_runs", colours=shades, most=FEW if len(said) > 2 else MOST)
+    silent = [column.letter for column in found.all if column.letter not in said]
+    if silent:
+        st.caption(f"Not asked: {listed(silent)}, which cannot be opened here or runs in a runtime of its own.")
+    return said
