@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,12 @@ def test_a_module_imports_from_its_own_package_or_from_below():
             there = other.split(".")[1]
             assert there == package or FLOORS[there] < FLOORS[package], f"{name} imports {other}"
     assert checked > 1000
+
+
+def test_files_that_the_map_names_are_there():
+    named = set(re.findall(r"`((?:\w+/)+\w+\.\w+)`", (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")))
+    assert len(named) > 30
+    assert {file for file in named if not (ROOT / file).exists() and not (ROOT.parent / file).exists()} == set()
 
 
 def test_no_import_goes_in_a_circle():
