@@ -421,3 +421,24 @@ def test_so_many_channels_stay_as_their_deviation_needs():
     assert least == {"pow": {1}, "var": {1}, "std": {2}}
     net, shape = built("own layer norm, std")
     assert prune(net, PruneSpec(mode="structured", layers=("a",), sparsity=0.99), input_shape=shape).model.a.out_features == 2
+
+
+def in_turn(net, x):
+    """Experts that the code goes through by number, each token through two of them."""
+    shares, numbers = net.router(x).topk(2, -1)
+    return sum(torch.tanh(expert(x)) * (shares * (numbers == place)).sum(-1, keepdim=True) for place, expert in enumerate(net.several))
+
+
+def by_one_hot(net, x):
+    """Places that are told apart by a table of ones."""
+    numbers = net.router(x).topk(2, -1).indices
+    return torch.tanh(net.mid(x)) * (numbers[..., None] == torch.arange(6, device=x.device)).float().sum((-2, -1), keepdim=True)[..., 0]
+
+
+@pytest.mark.parametrize("how", [in_turn, by_one_hot])
+def test_what_is_chosen_by_numbers_that_are_computed_with_stays(how):
+    several = nn.ModuleList(nn.Linear(8, 8) for _ in range(6))
+    net, shape = seq(how, router=nn.Linear(8, 6), several=several, mid=nn.Linear(8, 8))
+    graph = trace(net, shape)
+    assert graph.immovable["router"] == "numbers of what was chosen from it go into 'eq'"
+    assert any("a" in group.layers for group in graph.groups) and prove(net, uneven(graph, 0)).passed

@@ -80,6 +80,29 @@ def is_weight(value: Any) -> bool:
     return isinstance(value, Tensor) and isinstance(value if value._base is None else value._base, nn.Parameter)
 
 
+# what only moves numbers, and what picks by them and minds them itself
+MOVES = frozenset(
+    {
+        *(
+            "view",
+            "_unsafe_view",
+            "reshape",
+            "_reshape_alias",
+            "unsqueeze",
+            "squeeze",
+            "expand",
+            "permute",
+            "transpose",
+            "t",
+            "clone",
+            "alias",
+        ),
+        *("detach", "_to_copy", "contiguous", "slice", "select", "split", "unbind", "repeat", "flatten", "lift_fresh"),
+    }
+)
+PICKS = frozenset({"gather", "take_along_dim", "scatter", "scatter_add", "scatter_reduce", "index", "embedding"})
+
+
 class Calls:
     """Counts each module's calls of each operation, so that a later forward pass finds the same ones."""
 
@@ -129,6 +152,8 @@ class Tracker:
         self.several: list[tuple[Ids, int]] = []
         self.multiples: list[tuple[Ids, int]] = []
         self._chosen: dict[int, tuple[Tensor, Ids]] = {}
+        self._computed: list[tuple[Ids, str]] = []
+        self._routed: set[int] = set()
         self._blank: set[int] = set()
         self.cutting: set[str] = set()  # modules of which each piece of an axis may shrink by itself
         self.notes: Notes | None = Notes()
@@ -187,12 +212,35 @@ class Tracker:
         """Return the axis from which numbers were chosen, if they were."""
         return self._chosen[id(numbers)][1] if id(numbers) in self._chosen else None
 
+    def numbers(self, inputs: Sequence[Tensor], out: Any) -> None:
+        """Follow numbers of what was chosen through the running call: moved they are the same."""
+        name = self.call[1].rstrip("_")
+        for tensor in inputs if self._chosen else ():
+            found = self.chosen_by(tensor)
+            if found is not None and name in MOVES:
+                self._chosen |= {id(made): (made, found) for made in tensors_in(out) if made is not tensor}
+            elif name not in PICKS:
+                self.computed(tensor)
+
+    def computed(self, numbers: Tensor) -> None:
+        """Note that numbers count for what they are: the axis from which they were chosen stays, unless packed experts go along."""
+        found = self.chosen_by(numbers)
+        if found is not None:
+            self._computed.append((found, self.at(f"numbers of what was chosen from it go into '{self.call[1]}'")))
+
+    def settle(self) -> None:
+        """Keep the axes whole from which numbers were chosen that count for what they are."""
+        for found, reason in self._computed:
+            if id(found) not in self._routed:
+                self.variables.freeze(found, reason)
+
     def route(self, experts: Ids | None) -> bool:
         """Tie the experts that weights are packed by to the axis from which experts were last chosen; return whether there is one."""
         if experts is not None:
             for found, _ in reversed(self.routes):
                 if found.size == experts.size:
                     self.variables.tie(experts, found, self.at("choice of experts"))
+                    self._routed.add(id(found))
                     return True
         return False
 

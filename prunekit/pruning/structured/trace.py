@@ -173,6 +173,7 @@ class _Watcher(Seeing):
         out = without_values(func, args, kwargs)
         inputs = tensors_in((args, kwargs) if kwargs else args)
         tracker.pending.seen(name, args, inputs, out)
+        tracker.numbers(inputs, out)
         self.seen.update(self.names[id(t)] for t in inputs if id(t) in self.names)
         if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
             tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
@@ -259,6 +260,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
         if name not in watcher.seen:
             variables.freeze(found, "it takes no part in a forward pass")
     _freeze_single(variables, axes)
+    tracker.settle()
     for name, axis, reason in _closed(meta):
         variables.freeze(axes[name, axis], reason)
     products, splits = tuple(watcher.products), frozenset(tracker.splits)

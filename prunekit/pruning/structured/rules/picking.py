@@ -35,6 +35,9 @@ def look_up(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out
             tracker.freeze(index, "elements are picked by a mask")
     if len(dims) > 1 or not x.dim() > 1 or not (dims == [0] and is_weight(x) and tracker.route(axes[0])):
         tracker.freeze(x, "rows are picked by number", dims)
+        for index in told:
+            if index is not None:
+                tracker.computed(index)
     if x.dim() == 2 and len(dims) == 1:
         tracker.makes(x, axes[1 - dims[0]])
     tracker.put(out, _left(axes, dims, out.dim()))
@@ -104,6 +107,7 @@ def scatter(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out
         tracker.variables.tie(along, chosen, tracker.at("choice of the largest"))
     else:
         tracker.freeze(x, "values are written by number", [dim])
+        tracker.computed(index)
         axes[dim] = None
     for values in (index, *source):
         tracker.freeze(values, "values are written by number", [dim])
@@ -134,6 +138,7 @@ def gather(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
         tracker.variables.tie(along, chosen, tracker.at("choice of the largest"))
     else:
         tracker.freeze(x, "elements are picked from this axis", [dim])
+        tracker.computed(index)
     axes: list[Ids | None] = []
     for axis, (found, wanted) in enumerate(zip(tracker.axes(x), tracker.axes(index), strict=True)):
         same = axis != dim and x.shape[axis] == index.shape[axis]
