@@ -18,5 +18,6 @@ with show.plain_errors():
         if run is not None:
             export.figures(run, kept)
             export.export(run, kept)
+            export.folder(run)
     show.section("Take an archive in")
     export.taking_in(kept)

@@ -7,14 +7,12 @@ import sys
 
 from prunekit.cli.arguments import progress_to, to_json
 from prunekit.cli.tables import byte_text, quality_text, short, table
-from prunekit.errors import ModelError, SpecError
-from prunekit.experiments.archive.exporting import export_run
+from prunekit.errors import SpecError
+from prunekit.experiments.archive.exporting import export_folder, export_run
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.repeating import repeat
 from prunekit.experiments.home import store
-from prunekit.experiments.load_run import open_run
 from prunekit.experiments.records import QUALITY
-from prunekit.models.hugging_face_export import export_hugging_face
 
 
 def export(args: argparse.Namespace) -> str:
@@ -33,14 +31,10 @@ def export(args: argparse.Namespace) -> str:
 
 def _folder(args: argparse.Namespace) -> str:
     """Write a run as a folder of Hugging Face."""
-    kept = store()
-    opened = open_run(kept.find(args.run), kept)
-    if opened.model is None:
-        raise ModelError("a quantised run is a file of ONNX Runtime and no folder of transformers: export it with --out")
-    written = export_hugging_face(opened.model, args.hugging_face)
-    opens = type(getattr(opened.model, "encoder", opened.model)).__name__
+    run = store().find(args.run)
+    written, opens = export_folder(run.id, args.hugging_face)
     if args.json:
-        return to_json({"run": opened.run.id, "path": str(written), "class": opens})
+        return to_json({"run": run.id, "path": str(written), "class": opens})
     return f"written to {written}: transformers.{opens}.from_pretrained opens it without prunekit, checked here with the same answers"
 
 

@@ -1,5 +1,6 @@
 """The Export page: a run is picked, its archive is made in the background, and an archive is taken in."""
 
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -7,11 +8,15 @@ import pytest
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
 from prunekit.experiments.archive import exporting
-from prunekit.experiments.home import store
+from prunekit.experiments.home import home, store
 from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.save_run import save
 from prunekit.experiments.sweep_run import measure_one
 from prunekit.ui.export.export import file_name
+from tests import hf_folders
 from tests.experiments.archive.made import plain
+
+UP = tuple(f"model.layers.{i}.mlp.{side}_proj" for i in range(2) for side in ("gate", "up"))
 
 
 @pytest.fixture
@@ -105,3 +110,21 @@ def test_an_archive_that_was_changed_is_refused_in_plain_words(tab, run, tmp_pat
     one.click("import_start").wait(lambda: one.app.error, 120)
     assert "damaged" in words(one) or "was changed" in words(one)
     assert len(store().runs(kind="imported")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", ["uniform", "global"])
+def test_a_run_of_transformers_is_offered_as_a_folder_or_told_why_not(tab, tmp_path, scope):
+    transformers = pytest.importorskip("transformers")
+    name = hf_folders.write(tmp_path / "dense", "llama")
+    run = save(AccuracyRequest(ModelId(name), None, PruneSpec(mode="structured", sparsity=0.5, scope=scope, layers=UP)), store())
+    one = tab("export", opened=run.id[:12])
+    one.click("folder_start").wait(lambda: downloads(one) or one.app.info, 60)
+    if scope == "global":
+        assert "cannot say what this model is" in one.app.info[0].value and not downloads(one)
+        return
+    assert "LlamaForCausalLM.from_pretrained" in one.app.success[0].value
+    with zipfile.ZipFile(home() / "archives" / f"{run.id[:12]}-transformers.zip") as packed:
+        packed.extractall(tmp_path / "out")
+    (folder,) = (tmp_path / "out").iterdir()
+    assert transformers.AutoModelForCausalLM.from_pretrained(folder).config.intermediate_size == 24

@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from prunekit.errors import LatencyError, ModelError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.experiments.archive.assembling import Assembled, assemble, complete, draft, pack
@@ -22,7 +24,7 @@ from prunekit.experiments.load_run import Opened, open_run
 from prunekit.experiments.store import RunStore
 from prunekit.latency.worker import run_child
 from prunekit.models.hugging_face import HEAD, Pooled
-from prunekit.models.hugging_face_export import pruned_config
+from prunekit.models.hugging_face_export import export_hugging_face, pruned_config
 from prunekit.models.wrappers import unwrapped
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.stored_batch import write
@@ -113,6 +115,35 @@ def export_run(
     return Exported(target, *done)
 
 
+def export_folder(run: str, out: str | PathLike[str], store: RunStore | None = None) -> tuple[Path, str]:
+    """Write a run of transformers as a folder that ``from_pretrained`` opens without prunekit.
+
+    Returns
+    -------
+    tuple
+        The folder, and the class of transformers that opens it.
+
+    Raises
+    ------
+    StoreError, RunGone
+        As `export_run`.
+    ModelError, PrunekitError
+        As `prunekit.models.hugging_face_export.export_hugging_face`: above all where layers differ, which a configuration cannot say.
+    """
+    where = usual_store() if store is None else store
+    model = open_run(where.find(run), where).model
+    if model is None:
+        raise ModelError("a quantised run is a file of ONNX Runtime and no folder of transformers: take it away as an archive")
+    written = export_hugging_face(model, out)
+    return written, type(_inner(model)).__name__
+
+
+def _inner(model: nn.Module) -> Any:
+    """Return the model of transformers in a model: what stands behind a pooled head of prunekit's own."""
+    whole = unwrapped(model)
+    return whole.encoder if isinstance(whole, Pooled) else whole
+
+
 @dataclass(frozen=True, eq=False)
 class _Export:
     """One export under way: its private folder, the half-written file, and who watches."""
@@ -169,8 +200,7 @@ def _where(opened: Opened, made: Assembled) -> str:
     """Say of a model of transformers which of its forms opens where, and whether a folder of transformers can hold it."""
     if opened.model is None or made.source is None or made.source.package != "transformers":
         return ""
-    inner: Any = unwrapped(opened.model)
-    inner = inner.encoder if isinstance(inner, Pooled) else inner
+    inner = _inner(opened.model)
     opens = f"{LOADER} needs torch, safetensors and transformers; {ONNX} needs ONNX Runtime alone, and {EXPORTED} torch alone"
     try:
         pruned_config(inner)

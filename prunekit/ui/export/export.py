@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from prunekit.errors import PrunekitError
-from prunekit.experiments.archive.exporting import export_run
+from prunekit.errors import ModelError, PrunekitError
+from prunekit.experiments.archive.exporting import export_folder, export_run
 from prunekit.experiments.archive.importing import import_archive
 from prunekit.experiments.archive.manifest import Exported
 from prunekit.experiments.home import home
@@ -21,6 +24,7 @@ from prunekit.experiments.run_list import ALL, EARLIER, best_accuracy, in_passin
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import told_metric
 from prunekit.formatting import count, size
+from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
 from prunekit.reports.table import model_name, short_title
 from prunekit.tasks.classification import ACCURACY
 from prunekit.ui import routes
@@ -111,6 +115,72 @@ def export(run: Run, store: RunStore) -> None:
             "prunekit, and the measured figures. Before you can download it, every form is opened in a fresh process that cannot import "
             "prunekit, and must give the same predictions."
         )
+
+
+def folder(run: Run) -> None:
+    """Offer a run of a model of transformers as a folder of its own kind, or say why it cannot be one."""
+    if not str(run.model.get("name", "")).startswith(HUGGING_FACE):
+        return
+    show.section("As a folder of transformers")
+    key = measuring.key_of("folder", run.id)
+    job, found = board().get(key), measuring.finished(key)
+    ready = isinstance(found, Folder) and found.path.is_file()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Make it again" if ready else "Make the folder", key="folder_start", icon=":material/folder_zip:", on_click=_write_folder,
+            args=(run, key), disabled=job is not None and job.active,
+        )  # fmt: skip
+        if ready:
+            st.download_button(
+                f"Download ({size(found.path.stat().st_size)})", data=found.path.read_bytes, mime="application/zip", type="primary",
+                file_name=file_name(run).replace(".zip", "-transformers.zip"), icon=":material/download:", on_click="ignore",
+                key="folder_download",
+            )  # fmt: skip
+        with st.popover("Copy as command", icon=":material/terminal:"):
+            st.code(f"prunekit export {run.id[:DIGITS]} --hugging-face DIR", language="shell", wrap_lines=True)
+    measuring.panel(key)
+    if ready:
+        st.success(
+            f"`transformers.{found.opens}.from_pretrained` opens it without prunekit: tried here, with the same answers.",
+            icon=":material/verified:",
+        )
+    elif isinstance(found, Folder):
+        st.info(show.plain(found.why), icon=":material/block:")
+    elif job is None or not job.active:
+        st.caption("Weights, a `config.json` that says every size, and the tokeniser: for what is alike in every layer (`--uniform`).")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of transformers, zipped, with the class that opens it; or why there is none."""
+
+    path: Path
+    opens: str = ""
+    why: str = ""
+
+
+def _write_folder(run: Run, key: str) -> None:
+    """Make the folder in the background; a button's callback."""
+    session.change(opened=run.id[:DIGITS])
+    board().drop(key)
+
+    def work(job: Job) -> Folder:
+        kept = home() / "archives"
+        kept.mkdir(parents=True, exist_ok=True)
+        target = kept / f"{run.id[:DIGITS]}-transformers.zip"
+        job.progress(0.1, "opening the run")
+        with tempfile.TemporaryDirectory(dir=kept) as private:
+            try:
+                made, opens = export_folder(run.id, Path(private) / target.stem, board().store)
+            except ModelError as error:  # a configuration cannot say what it is
+                return Folder(target, why=str(error))
+            job.progress(0.7, "packing")
+            packed = shutil.make_archive(str(Path(private) / "packed"), "zip", private, made.name)
+            Path(packed).replace(target)
+        _tidy(kept)
+        return Folder(target, opens)
+
+    measuring.start(key, f"Folder of {_title(run)}", work)
 
 
 def _start(run: Run, key: str) -> None:
