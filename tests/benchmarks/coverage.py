@@ -218,9 +218,11 @@ def good(row: Row) -> bool:
 
 def table(rows: dict[str, Row], page: str = "") -> str:
     """Return the page; of models that are not among the rows it says what it said."""
-    before = {found[1]: found[0] for found in re.finditer(r"^\| ([\w/]+) \|.*\|$", page, re.MULTILINE) if found[1] != "model"}
-    missed = dict(re.findall(r"([\w/]+) \(([^()]*)\)", " ".join(re.findall(r"^Not so: .*", page, re.MULTILINE))))
-    whole = re.findall(r"^- [\w/]+: .*", page, re.MULTILINE)
+    page, _, families = page.partition("## transformers\n")
+    before, whole = _said(page)
+    missed = {}
+    for told in re.findall(r"^Not so: (.*)\.$", page, re.MULTILINE):
+        missed |= {one.partition(" (")[0]: one.partition(" (")[2].removesuffix(")") for one in told.split("; ")}
     names = sorted({*before, *rows} - {name for name in rows if name.startswith(HUGGING)}, key=natural)
     parts = {"torchvision": [n for n in names if "/" not in n], "timm": [n for n in names if n.startswith("timm/")]}
     bad = {name: rows[name].get(FAILED) or _why(rows[name]) for name in names if name in rows and not good(rows[name])}
@@ -234,24 +236,34 @@ def table(rows: dict[str, Row], page: str = "") -> str:
         told += [f"## {name}", "", *([f"Not so: {said}.", ""] if said else []), *_head()]
         told += [*(line(rows[n]) if n in rows else before[n] for n in part), ""]
         told += ["What stays whole, and why:", "", *sorted(limits, key=natural), ""] if limits else []
-    kept = re.search(r"^## transformers\n.*", page, re.MULTILINE | re.DOTALL)
-    families = [row for name, row in rows.items() if name.startswith(HUGGING)]
-    return "\n".join([*told, *(_families(families) if families else [kept[0]] if kept else [])])
+    measured = [row for name, row in rows.items() if name.startswith(HUGGING)]
+    return "\n".join([*told, *(_families(measured, families) if measured or families else [])])
 
 
-def _families(rows: list[Row]) -> list[str]:
-    """Return the part about families of transformers."""
+def _said(page: str) -> tuple[dict[str, str], list[str]]:
+    """Return the lines of a part of the page by what they are about, and what stays whole there."""
+    lines = {found[1]: found[0] for found in re.finditer(r"^\| ([^|]+) \|.*\|$", page, re.MULTILINE)}
+    return {name: text for name, text in lines.items() if name not in {"model", "family"}}, re.findall(r"^- .*", page, re.MULTILINE)
+
+
+def _families(rows: list[Row], page: str) -> list[str]:
+    """Return the part about families of transformers; of those that are not among the rows it says what it said."""
     from tests.hugging_face import FAMILIES, sound
 
-    order = [f"{HUGGING}{name}" for name in FAMILIES]
-    rows = sorted(rows, key=lambda row: order.index(row["name"]))
+    before, whole = _said(page)
+    missed = [name for told in re.findall(r"^Not all of that: (.*)\.$", page, re.MULTILINE) for name in told.split(", ")]
+    found = {row["name"].removeprefix(HUGGING): row for row in rows}
+    names = [name for name in FAMILIES if name in found or name in before]
+    bad = [name for name in names if (not sound(found[name]) if name in found else name in missed)]
     titles = ("family", "class", "groups", *(f"{what} at {share:.0%}" for share in SHARES for what in KINDS), "seconds")
-    told = ["## transformers", "", FAMILIES_SAY.format(good=sum(map(sound, rows)), all=len(rows)).strip(), ""]
-    bad = [row["name"].removeprefix(HUGGING) for row in rows if not sound(row)]
+    told = ["## transformers", "", FAMILIES_SAY.format(good=len(names) - len(bad), all=len(names)).strip(), ""]
     told += [f"Not all of that: {', '.join(bad)}.", ""] if bad else []
     told += [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    for row in rows:
-        name = row["name"].removeprefix(HUGGING)
+    for name in names:
+        if name not in found:
+            told.append(before[name])
+            continue
+        row = found[name]
         if FAILED in row:
             told.append(f"| {name} | **no**: {row[FAILED]} |" + " |" * (len(titles) - 2))
             continue
@@ -262,7 +274,10 @@ def _families(rows: list[Row]) -> list[str]:
             cells += [f"{heads} → {heads - gone}" if gone else "whole", f"{wide} → {left}" if layers > 2 else "whole"]
             cells += ["{:.3g} → {:.3g}".format(*params), f"{cut['error']:.0e}"]
         told.append(f"| {' | '.join([*cells, format(row['seconds'], '.1f')])} |")
-    limits = [f"- {row['name'].removeprefix(HUGGING)}: {limit}" for row in rows for limit in row.get("limits", ())]
+    limits = []
+    for name in names:
+        kept = [known for known in whole if known.startswith(f"- {name}: ")]
+        limits += [f"- {name}: {limit}" for limit in found[name].get("limits", ())] if name in found else kept
     return [*told, "", *(["What stays whole, and why:", "", *dict.fromkeys(limits), ""] if limits else [])]
 
 
