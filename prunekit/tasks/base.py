@@ -268,7 +268,7 @@ class BaseTask:
         """Return the picture or the text of a sample, where the split has one."""
         if hasattr(split, "text"):
             return Shown(text=split.text(place))
-        return Shown(picture=split.picture(place)) if hasattr(split, "picture") else None
+        return Shown(picture=split.picture(place)) if getattr(split, "pictured", hasattr(split, "picture")) else None
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
         """Return None: each task's own."""
