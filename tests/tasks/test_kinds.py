@@ -23,7 +23,6 @@ from prunekit.evaluation.paired import compare
 from prunekit.models.load import load_model
 from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.classification import IMAGES
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.registry import TASKS, task
 from prunekit.tasks.regression import Regression
