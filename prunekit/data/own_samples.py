@@ -47,6 +47,8 @@ class OwnSamples(Split):
         Of the data. One of the user's own knows what NaN stands for among its samples; for any other it is an error.
     """
 
+    pictured = False  # nobody knows how to show them
+
     def __init__(self, dataset: Any, name: str, indices: Indices | None = None, own: Collate | None = None, task: Any = None) -> None:
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise wrong(f"{name} is a {type(dataset).__name__}, which has no len() or no [i]", DataError)

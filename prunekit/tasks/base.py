@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
-from prunekit.errors import DataError, ModelError, TaskError, one_of
+from prunekit.errors import ModelError, TaskError, one_of
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.phases import PASS, Phase
@@ -268,10 +268,7 @@ class BaseTask:
         """Return the picture or the text of a sample, where the split has one."""
         if hasattr(split, "text"):
             return Shown(text=split.text(place))
-        try:
-            return Shown(picture=split.picture(place)) if hasattr(split, "picture") else None
-        except DataError:  # a person's own samples need not be images
-            return None
+        return Shown(picture=split.picture(place)) if getattr(split, "pictured", hasattr(split, "picture")) else None
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
         """Return None: each task's own."""

@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_
 from torch import nn
 
 from prunekit.data.load import load_data
+from prunekit.data.own_samples import OwnSamples
 from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
@@ -191,3 +192,8 @@ def test_names_metrics_and_text_need_no_torch() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert out.stdout.split() == ["False"]
+
+
+def test_samples_of_any_form_have_no_picture_whatever_the_task() -> None:
+    samples = OwnSamples([(torch.zeros(8, dtype=torch.long), 1)], "ids")
+    assert IMAGES.shown(samples, 0) is None
