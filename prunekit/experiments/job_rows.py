@@ -23,8 +23,8 @@ SAME_S = 2.0
 
 def new_owner() -> str:
     """Return a name for one board of this process: machine, process id, when the process began, and a mark of its own."""
-    told = {"host": platform.node(), "pid": os.getpid(), "began": psutil.Process().create_time(), "board": uuid.uuid4().hex}
-    return json.dumps(told, sort_keys=True)
+    owner = {"host": platform.node(), "pid": os.getpid(), "began": psutil.Process().create_time(), "board": uuid.uuid4().hex}
+    return json.dumps(owner, sort_keys=True)
 
 
 def alive(owner: str, heartbeat: float) -> bool:
@@ -34,8 +34,8 @@ def alive(owner: str, heartbeat: float) -> bool:
     Of another machine the last heartbeat is all there is.
     """
     try:
-        told = json.loads(owner)
-        host, pid, began = str(told["host"]), int(told["pid"]), float(told["began"])
+        named = json.loads(owner)
+        host, pid, began = str(named["host"]), int(named["pid"]), float(named["began"])
     except (ValueError, KeyError, TypeError):
         return False
     if host != platform.node():

@@ -59,7 +59,10 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
         traces.append(_capped(frame, flat, dark))
     # with no bar in the first row's colour the legend would show grey; empty traces carry it
     names = {"kept": kept, "outputs removed" if lost else "removed": removed} | ({"inputs lost": unfed} if lost else {})
-    traces += [_legend(name, colour, rank) for rank, (name, colour) in enumerate(names.items(), 1)]
+    traces += [
+        light_figure.bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
+        for rank, (name, colour) in enumerate(names.items(), 1)
+    ]
     return theme.figure(
         traces,
         dark=dark,
@@ -100,11 +103,6 @@ def _boxes(  # noqa: PLR0917 (where and how it looks)
     )
 
 
-def _xy(share: pd.Series, names: pd.Series, flat: bool) -> dict[str, pd.Series]:
-    """Return the coordinates of lying or upright bars."""
-    return {"x": share, "y": names} if flat else {"x": names, "y": share}
-
-
 def _requested(frame: pd.DataFrame, flat: bool, dark: bool) -> dict[str, Any]:
     """Return the marks at the requested shares (seen from the kept side)."""
     marker: dict[str, object] = {"symbol": "line-ns" if flat else "line-ew", "size": 13, "line": {"width": 2, "color": theme.ink(dark)}}
@@ -122,7 +120,7 @@ def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dic
     """Return marks at the shares that one column holds."""
     rows = frame[frame[column].notna()]
     return light_figure.scatter(
-        **_xy(1 - rows[column], rows["name"], flat),
+        **dict(zip("xy" if flat else "yx", (1 - rows[column], rows["name"]), strict=True)),
         mode="markers",
         marker=marker,
         name=column,
@@ -130,11 +128,6 @@ def _marks(frame: pd.DataFrame, column: str, words: str, flat: bool, marker: dic
         hovertemplate=words + " %{customdata[1]}<extra></extra>",
         showlegend=bool(len(rows)),
     )
-
-
-def _legend(name: str, colour: str, rank: int) -> dict[str, Any]:
-    """Return an empty bar that only stands in the legend."""
-    return light_figure.bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
 
 
 def _axes(flat: bool, names: list[str], lost: bool = False) -> dict[str, object]:

@@ -165,7 +165,8 @@ class _Export:
         checks = self._checked(made, forms, failed, notes)
         bad = [check for check in checks if not check.agrees and check.name not in {check.name for check in failed.values()}]
         if bad:
-            failed |= {_opener(check): check for check in bad}
+            files = {name: file for file, name in NAMES.items()}
+            failed |= {files.get(check.name, LOADER): check for check in bad}  # the weights stay without what opens them
             checks = self._checked(made, forms, failed, notes)
         if not any(check.agrees for check in checks):
             raise ArchiveError(f"no form of this model gives its predictions: {'; '.join(f'{c.file}: {c.sentence}' for c in checks)}")
@@ -220,8 +221,3 @@ def _failed(file: str, error: str) -> FormatCheck:
 def _alone(forms: Mapping[str, Mapping[str, Any]], failed: Mapping[str, FormatCheck]) -> bool:
     """Return whether model.pt2 is there and takes one sample at a time."""
     return EXPORTED not in failed and forms.get(EXPORTED, {}).get("batch") == 1
-
-
-def _opener(check: FormatCheck) -> str:
-    """Return the file of a form that is left out: the weights stay, what opens them goes."""
-    return next((file for file, name in NAMES.items() if name == check.name), LOADER)

@@ -20,16 +20,10 @@ def board() -> Board:
     """Return the one board of this process. Where the store cannot be opened it works without, and its ``warning`` says why."""
     with _LOCK:
         if not _BOARDS:
-            _BOARDS.append(_made())
+            try:
+                _BOARDS.append(Board(store()))
+            except StoreError as error:
+                logging.getLogger("prunekit.experiments.jobs").warning("%s. Nothing is kept", error)
+                _BOARDS.append(Board(None))
+                _BOARDS[0].warning = f"{error}. Results are shown, and not kept"
         return _BOARDS[0]
-
-
-def _made() -> Board:
-    """Return a new board on the store of runs."""
-    try:
-        return Board(store())
-    except StoreError as error:
-        logging.getLogger("prunekit.experiments.jobs").warning("%s. Nothing is kept", error)
-        made = Board(None)
-        made.warning = f"{error}. Results are shown, and not kept"
-        return made

@@ -56,19 +56,7 @@ class Board(Queue):
         self._logged: set[str] = set()
 
     def submit(self, kind: str, request: Mapping[str, Any], title: str, by: str) -> Job:
-        """Start work that survives this process, or join the job that does the same or has done it.
-
-        Parameters
-        ----------
-        kind : str
-            One of `KINDS`; `PrunekitError` if there is no such kind.
-        request : mapping
-            Plain values that the kind understands.
-        title : str
-            As people read it.
-        by : str
-            Session or user that waits for it.
-        """
+        """Start work of one of `KINDS` that survives this process, or join the job that does the same or has done it."""
         return self._join(Job(key_of(kind, request), title, kind, dict(request), partial(work_of(kind), dict(request))), by)
 
     def resume(self) -> None:
@@ -125,8 +113,8 @@ class Board(Queue):
 
     def _row(self, job: Job) -> JobRow:
         """Return a job as a row."""
-        told = (job.key, job.kind, job.request, job.title, job.state, job.fraction, job.text, job.error, job.warning)
-        return JobRow(*told, self.owner, time.time(), time.time())
+        same = {name: getattr(job, name) for name in ("key", "kind", "request", "title", "state", "fraction", "text", "error", "warning")}
+        return JobRow(**same, owner=self.owner, heartbeat=time.time(), created=time.time())
 
     def _others(self, row: JobRow) -> bool:
         """Whether a row is the work of another board that lives."""

@@ -122,10 +122,10 @@ VARIABLE = "PRUNEKIT_JOBS"
 
 def workers() -> int:
     """Return how many jobs run at a time: ``PRUNEKIT_JOBS``, or 1."""
-    told = os.environ.get(VARIABLE, "").strip() or "1"
-    if told.isdecimal() and int(told) >= 1:
-        return int(told)
-    _LOG.warning("%s must be a whole number of at least 1; got %r: one job runs at a time", VARIABLE, told)
+    value = os.environ.get(VARIABLE, "").strip() or "1"
+    if value.isdecimal() and int(value) >= 1:
+        return int(value)
+    _LOG.warning("%s must be a whole number of at least 1; got %r: one job runs at a time", VARIABLE, value)
     return 1
 
 
@@ -139,13 +139,7 @@ MODULE = "prunekit.experiments.jobs.work"
 
 
 def kind(name: str) -> Callable[[Kind], Kind]:
-    """Register a function as a kind of work.
-
-    Parameters
-    ----------
-    name : str
-        As it stands in the store; never changed once it was released.
-    """
+    """Register a function as a kind of work, by the name that its rows in the store have for good."""
 
     def register(function: Kind) -> Kind:
         KINDS[name] = function

@@ -59,7 +59,8 @@ def find_chain(model: nn.Module, layers: Sequence[str], task: Task, batch: Batch
     task, batch
         What runs the model, and on what.
     """
-    owners = {name: name if _is_module(model, name) else name.rpartition(".")[0] for name in layers}
+    modules = dict(model.named_modules())  # the other names are those of parameters
+    owners = {name: name if name in modules else name.rpartition(".")[0] for name in layers}
     candidates = [
         [f"{name}.{child}" if name else child for child, _ in module.named_children()]
         for name, module in model.named_modules()
@@ -81,11 +82,6 @@ def find_chain(model: nn.Module, layers: Sequence[str], task: Task, batch: Batch
     first = order.index(blocks[0]) if blocks else 0
     before = tuple(name for name in outside if owners[name] in order[:first])
     return Chain(blocks, before, tuple(name for name in outside if name not in before))
-
-
-def _is_module(model: nn.Module, name: str) -> bool:
-    """Return whether a layer's name is that of a module, and not of a parameter."""
-    return name in dict(model.named_modules())
 
 
 def _inside(layer: str, blocks: Iterable[str]) -> bool:

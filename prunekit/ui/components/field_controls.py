@@ -96,9 +96,5 @@ def folded(fields: Iterable[str], now: Settings) -> list[str]:
 
 def summary(fields: Iterable[str], now: Settings) -> str:
     """Return in a few words what differs from the defaults."""
-    return "; ".join(_value_text(ROWS[name], getattr(now, name)) for name in fields if getattr(now, name) != getattr(PLAIN, name))
-
-
-def _value_text(row: Setting, value: Any) -> str:
-    """Return a field with its value."""
-    return f"{row.noun} {row.kind.titles[value] if isinstance(row.kind, OneOf) else row.text(value)}"
+    changed = ((ROWS[name], getattr(now, name)) for name in fields if getattr(now, name) != getattr(PLAIN, name))
+    return "; ".join(f"{row.noun} {row.kind.titles[value] if isinstance(row.kind, OneOf) else row.text(value)}" for row, value in changed)

@@ -83,12 +83,8 @@ def _more(now: Settings, loaded: Loaded, data: Data) -> None:
             "recalibrate": {} if has_norms(loaded) else {"disabled": True, "help": f"{NO_NORMS[:1].upper()}{NO_NORMS[1:]}."},
         }
         for field in FOLDED:
-            control(field, **{"disabled": not _has_effect(field, now), **special.get(field, {})})
-
-
-def _has_effect(field: str, now: Settings) -> bool:
-    """Whether a folded choice has an effect beside the others; the seed has one always: pruning has it too."""
-    return field == "seed" or table(RecoveryFields)[field].applies(now)
+            applies = field == "seed" or table(RecoveryFields)[field].applies(now)  # pruning has the seed, too
+            control(field, **{"disabled": not applies, **special.get(field, {})})
 
 
 def has_norms(loaded: Loaded) -> bool:
