@@ -272,11 +272,8 @@ def test_an_encoder_with_its_sizes_in_a_config_loses_what_its_code_allows(style)
     sizes = {group.layers[0]: group.size for group in graph.groups}
     assert sizes["patches"] == 24 and sizes["layer.0.up"] == sizes["layer.1.up"] == 40 and not graph.limits
     queries = [f"layer.{i}.attention.{name}" for i in (0, 1) for name in ("query", "key", "value")]
-    if style == "inferred":  # whole heads, of queries, keys and values together
-        assert [group.size for group in graph.groups if set(group.layers) <= set(queries)] == [4, 4]
-    else:
-        assert set(queries) <= set(graph.immovable)
-        assert all("a size written into forward() in layer." in graph.immovable[name] for name in queries)
+    # whole heads, of queries, keys and values together; where forward() reads their number from an attribute, that follows
+    assert [group.size for group in graph.groups if set(group.layers) <= set(queries)] == [4, 4]
     for seed in range(4):
         removal = uneven(graph, seed)
         assert removal.atoms.size and prove(model, removal, batch=2).passed
