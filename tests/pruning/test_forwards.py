@@ -273,7 +273,7 @@ def test_an_encoder_with_its_sizes_in_a_config_loses_what_its_code_allows(style)
     assert sizes["patches"] == 24 and sizes["layer.0.up"] == sizes["layer.1.up"] == 40 and not graph.limits
     queries = [f"layer.{i}.attention.{name}" for i in (0, 1) for name in ("query", "key", "value")]
     # whole heads, of queries, keys and values together; where forward() reads their number from an attribute, that follows
-    assert [group.size for group in graph.groups if set(group.layers) <= set(queries)] == [4, 4]
+    assert [(group.size, group.kind) for group in graph.groups if set(group.layers) <= set(queries)] == [(4, "heads")] * 2
     for seed in range(4):
         removal = uneven(graph, seed)
         assert removal.atoms.size and prove(model, removal, batch=2).passed

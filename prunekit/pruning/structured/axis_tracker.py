@@ -166,7 +166,8 @@ class Tracker:
     def makes(self, weight: Tensor, outputs: Ids | None) -> None:
         """Note the outputs that a weight makes, where it is a whole parameter, or a view of one."""
         base = weight if weight._base is None else weight._base
-        if is_weight(weight) and outputs is not None and weight.numel() == base.numel():
+        once = math.prod(size for size, stride in zip(weight.shape, weight.stride(), strict=True) if stride)  # of a batch of it
+        if is_weight(weight) and outputs is not None and once == base.numel():
             self.made.setdefault(id(base), (base, outputs))
 
     def splitting(self, axis: Ids) -> None:
