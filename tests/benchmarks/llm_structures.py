@@ -30,6 +30,7 @@ from prunekit.models.hugging_face_export import export_hugging_face
 from prunekit.pruning import prune
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.phases import PROMPT
 from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.training.fine_tuning import fine_tune
 
@@ -68,8 +69,9 @@ def speed(models: dict[str, nn.Module], ids: Tensor, threads: int, budget: float
     return {
         f"{row.name}, {row.runtime}": {"error": row.error}
         if row.median_ms is None
-        else {"tokens_s": LENGTH / row.median_ms * 1000, "ms": row.median_ms, "within": row.within and [row.within.low, row.within.high]}
-        for row in report.rows
+        else {"tokens_s": row.count / row.median_ms * 1000, "ms": row.median_ms, "within": row.within and [row.within.low, row.within.high]}
+        for row in report.candidates
+        if row.phase == PROMPT.name
     }
 
 
