@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from llm import CALIBRATED, JUDGED, LENGTH, Next, opened, perplexity, windows
+from llm import CALIBRATED, JUDGED, Next, opened, perplexity, windows
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -30,8 +30,8 @@ from prunekit.models.hugging_face_export import export_hugging_face
 from prunekit.pruning import prune
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm
-from prunekit.tasks.phases import PROMPT
 from prunekit.tasks.language_modelling import LANGUAGE
+from prunekit.tasks.phases import PROMPT
 from prunekit.training.fine_tuning import fine_tune
 
 STEPS, SHORT, LEARNED = 200, 48, [*range(16, 100), *range(108, 224)]
