@@ -277,6 +277,7 @@ class _Trial:
         self.model, self.plan, self.surgery, self.way = model, plan, surgery, way
         self.seed, self.batch, self.samples = inputs
         self.drawn: list[str] = []
+        self.decides = False
         self.x: Batch | None = None
         self.largest = 0.0
 
@@ -304,7 +305,7 @@ class _Trial:
         forms, worst = list[str](), ""
         for (form, asked, wanted), given in zip(others, further, strict=True):
             off = _relative(wanted, given)
-            if off >= allowed and self._differs(asked, form):
+            if off >= allowed and (self.decides or self._differs(asked, form)):
                 continue
             forms.append(form.name)
             if off > error_size:
@@ -340,8 +341,10 @@ class _Trial:
             with form.on(model):
                 return self._asked(model, x, plan, notes)
         one = fresh(model)
-        with form.on(one), repeatable(self.way.kind):
-            return reference(one, plan, x, notes) if plan is not None else answers_of(answer(one, x))
+        with form.on(one), repeatable(self.way.kind) as mode:
+            found = reference(one, plan, x, notes) if plan is not None else answers_of(answer(one, x))
+        self.decides |= mode.decides  # then the form was perhaps traced on another way through forward() than this
+        return found
 
     def _differs(self, x: Batch, form: Form) -> bool:
         """Return whether the dense model answers otherwise each time in a form."""

@@ -165,6 +165,7 @@ class Repeatable(Seeing):
     def __init__(self, kind: torch.dtype | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind, self.drawn = kind, list[str]()
+        self.decides = False  # whether a single number was drawn, such as one by which forward() skips a layer
         self._source = torch.Generator().manual_seed(DRAWN_SEED)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -181,6 +182,7 @@ class Repeatable(Seeing):
         out = func(*args, **kwargs)
         if name in NOISE | KEEPS | OTHERS:
             self.drawn.append(name)
+            self.decides |= isinstance(out, Tensor) and not out.dim()
         if isinstance(out, Tensor) and name in KEEPS:
             out.fill_(1)
         elif isinstance(out, Tensor) and name in NOISE and out.dim():
