@@ -4,6 +4,7 @@ import re
 import urllib.parse
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.tabs import WIDE, Tab
 
@@ -21,7 +22,7 @@ def test_a_prompt_is_typed_answered_by_both_models_and_shared_by_its_address(tab
     other = Tab(stranger, server.base)
     other.page.goto(tab.page.url)
     other.says("Dense says “t”")
-    assert "torches" in other.page.locator(".st-key-pick_prompt textarea").input_value()
+    expect(other.page.locator(".st-key-pick_prompt textarea")).to_have_value(re.compile("torches"))
     assert other.page.evaluate(WIDE) <= 0
     other.page.close()
     tab.go(f"prune?model=shakespeare_gpt&limit=16&prompt={urllib.parse.quote('[A]')}")
