@@ -122,3 +122,27 @@ def test_examples_of_a_factory_are_forms():
 def test_layers_of_torch_alone_have_no_other_forms():
     """They read all sizes from what they get."""
     assert trace(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval(), SHAPE).facts.forms == ()
+
+
+class Skips(Plain):
+    """Skips a norm over its channels while training, by a number that it draws, as layer drop does."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(WIDTH).eval()
+
+    def forward(self, x):
+        h = self.b(self.a(x).relu())
+        if not self.training or torch.rand(()) > 0.5:
+            h = self.norm(h)
+        return self.out(h)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_layer_that_is_skipped_by_chance_while_training_holds_nothing(seed):
+    """Whichever way the form was traced on, the channels go and the proof passes."""
+    net = Skips()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        result = prune(net, HALF, input_shape=SHAPE)
+    assert result.proof.passed and len(result.kept["b"]) < WIDTH and not result.limits
