@@ -186,8 +186,8 @@ class Segmentation(BaseTask):
         if there.numel() and (int(there.min()) < 0 or int(there.max()) >= classes):
             wrong = int(there.min()) if int(there.min()) < 0 else int(there.max())
             raise DataError(
-                f"a pixel has the label {wrong}, which is outside 0..{classes - 1}: the model has {classes} classes. Choose data with the same "
-                f"classes, or write {IGNORED} where nothing is to be counted"
+                f"a pixel has the label {wrong}, which is outside 0..{classes - 1}: the model has {classes} classes. Choose data with the "
+                f"same classes, or write {IGNORED} where nothing is to be counted"
             )
         return _resized(scores, labels.shape[1:]), labels
 
