@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from prunekit.tasks.batch import Batch
+    from sample_models.augment import Move
 
 OUTPUT = "output"
 SAMPLES = 2
@@ -86,6 +87,12 @@ class Task(Protocol):
 
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return a row of numbers for each sample: all that the metrics need."""
+
+    def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
+        """Return a metric for each class of what was observed, in the classes' order; none where there are no classes."""
+
+    def moved(self, targets: Any, moves: Sequence[Move]) -> Any:
+        """Return targets of images that are moved, each with its own `Move`: what is marked in an image moves along."""
 
     def length(self, batch: Batch) -> int:
         """Return how many tokens each sample has; 0 where samples are no sequences of tokens."""
@@ -254,6 +261,14 @@ class BaseTask:
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return what is seen of each sample: each task's own."""
         raise NotImplementedError
+
+    def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
+        """Return no metric: each task's own."""
+        return ()
+
+    def moved(self, targets: Any, moves: Sequence[Move]) -> Any:
+        """Return the targets themselves: what an image is does not hang on its place."""
+        return targets
 
     @property
     def prompt(self) -> Prompt | None:
