@@ -34,7 +34,6 @@ class Coupling:
         return f"{self.operation} in {self.module}" if self.module else self.operation
 
 
-
 def couplings_of(facts: Facts, solution: Solution, root: Ids, weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
     """Return for each group the operations in which outputs of two or more of its layers meet.
 
