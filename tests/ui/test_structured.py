@@ -259,6 +259,14 @@ def test_layers_with_one_number_lose_that_share_together(session, take, at):
     assert session(take, {at(RESNET, "layer3.1.conv1"): {"tick": False}}).shares == ()
 
 
+def test_joint_shares_of_all_layers_make_up_the_total(session):
+    source = Source("digits_cnn")
+    rows = group_table.rows_of(source)
+    asked = {i: {"together": 60.0} for i, r in enumerate(rows) if r.layers != ("conv1",)}
+    after = session(group_table._take_edits, asked, model="digits_cnn")
+    assert cuts.view(source, after.spec(model_cache.load(source).every)).cut.kept and after.sparsity == 77 / 128
+
+
 def test_the_last_group_cannot_be_unticked(session):
     rows = group_table.rows_of(RESNET)
     every = {i: {"tick": False} for i in range(len(rows))}

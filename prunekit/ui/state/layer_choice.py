@@ -122,11 +122,12 @@ class Edits:
 
 
 def total(source: Source) -> None:
-    """Let the slider follow where every ticked layer has a share of its own, which make up the total. Only to be called from callbacks."""
+    """Let the slider follow where all ticked layers have a share, which make up the total. Only to be called from callbacks."""
     now = session.settings()
-    shares = now.targets or now.overrides
-    led = {member for place, _ in shares for member in together(source, now.mode, place)}
-    if now.mode != "nm" and shares and set(ticked_places(now, source)) <= led:
+    own = [place for place, _ in now.targets or now.overrides]
+    joint = [place for places, _ in now.shares for place in places]
+    led = {member for place in own + joint for member in together(source, now.mode, place)}
+    if now.mode != "nm" and led and set(ticked_places(now, source)) <= led:
         session.change(sparsity=target_scaling.sum_of(now, source))
 
 
