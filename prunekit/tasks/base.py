@@ -107,8 +107,8 @@ class Task(Protocol):
     def read(self, text: str, reader: Reader) -> tuple[Batch, str]:
         """Return a typed text as one sample, and what was done to it, in a sentence; "" for nothing."""
 
-    def shown(self, split: Any, place: int) -> Shown | None:
-        """Return a sample of a split as people see it; None where nobody knows how."""
+    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+        """Return a sample of a split as people see it, its classes by their names; None where nobody knows how."""
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
         """Return the answer to the first sample of a batch as people see it; None where nobody knows how."""
@@ -279,7 +279,7 @@ class BaseTask:
         """Return a typed text as one sample: for tasks with a prompt."""
         raise NotImplementedError
 
-    def shown(self, split: Any, place: int) -> Shown | None:
+    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
         """Return the picture or the text of a sample, where the split has one."""
         if hasattr(split, "text"):
             return Shown(text=split.text(place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -14,6 +14,11 @@ from prunekit.formatting import percent
 
 MOST = 10
 """Bars of an answer that are drawn, where it has more."""
+
+
+def named(names: Sequence[str]) -> Callable[[int], str]:
+    """Return what classes are called: their names, and numbers for those that have none."""
+    return lambda k: names[k] if 0 <= k < len(names) else str(k)
 
 
 @dataclass(frozen=True)
