@@ -61,6 +61,9 @@ class Task(Protocol):
     @property
     def phases(self) -> tuple[Phase, ...]: ...  # noqa: D102
 
+    def for_data(self, data: Any) -> Task:
+        """Return the task as data have it: in the unit of their targets, with their classes."""
+
     def metric(self, name: str) -> Metric:
         """Return a metric by name."""
 
@@ -147,6 +150,10 @@ class BaseTask:
     def phases(self) -> tuple[Phase, ...]:
         """What a model's time is measured for: one forward pass, whose throughput counts samples."""
         return (Phase(PASS, "", self.unit_of_data, self.units_of_data),)
+
+    def for_data(self, data: Any) -> Task:
+        """Return the task as data have it: itself."""
+        return self
 
     def length(self, batch: Batch) -> int:
         """Return how many tokens each sample has; 0 where samples are no sequences of tokens."""

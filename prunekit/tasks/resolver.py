@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,13 +61,13 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     if not found and kind == "masks":
         return SEGMENTATION
     if not found:
-        return _scaled(REGRESSION, data) if kind == "numbers" and not getattr(data, "classes", None) else TASKS[DEFAULT]
+        return REGRESSION.for_data(data) if kind == "numbers" and not getattr(data, "classes", None) else TASKS[DEFAULT]
     who, chosen = next(iter(found.items()))
     if isinstance(chosen, Classification) and kind == "numbers":
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are numbers, as for 'regression'. {ONE}")
     if isinstance(chosen, Regression) and kind == "classes" and getattr(data, "classes", None):  # counts are integers, too
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are classes, as for 'image-classification'. {ONE}")
-    return _scaled(chosen, data)
+    return chosen.for_data(data)
 
 
 def _held(own: Any, by: Any, name: str) -> Task:
@@ -84,14 +83,6 @@ def _task(value: Any, name: str) -> Task:
     if isinstance(value, str):
         return task(value)
     return value if isinstance(value, Task) else as_task(value, name)
-
-
-def _scaled(chosen: Task, data: Any) -> Task:
-    """Return the task in the unit of the data's own targets, where the data hold them standardised."""
-    scale = getattr(data, "target_scale", None)
-    if isinstance(chosen, Regression) and isinstance(scale, Mapping):
-        return chosen.scaled(**scale)
-    return chosen
 
 
 def kind_of_targets(data: Any) -> str:
