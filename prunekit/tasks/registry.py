@@ -8,8 +8,10 @@ from prunekit.tasks.classification import AUDIO, IMAGES, TABLES, TEXT
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.tasks.regression import REGRESSION, TABLE_REGRESSION
+from prunekit.tasks.segmentation import SEGMENTATION
 
-TASKS: dict[str, Task] = {each.name: each for each in (IMAGES, DETECTION, TEXT, LANGUAGE, AUDIO, TABLES, TABLE_REGRESSION, REGRESSION)}
+_ALL: tuple[Task, ...] = (IMAGES, SEGMENTATION, DETECTION, TEXT, LANGUAGE, AUDIO, TABLES, TABLE_REGRESSION, REGRESSION)
+TASKS: dict[str, Task] = {each.name: each for each in _ALL}
 DEFAULT = IMAGES.name
 
 

@@ -14,6 +14,7 @@ from prunekit.tasks.classification import Classification
 from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
+from prunekit.tasks.segmentation import SEGMENTATION
 
 ONE = "Choose a model and data of one task, and ask for none or for that"
 
@@ -33,7 +34,7 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     Returns
     -------
     Task
-        Image classification where nobody says anything and the targets do not speak against it.
+        Where nobody says anything, what the targets speak for: regression, segmentation, else image classification.
 
     Raises
     ------
@@ -57,6 +58,8 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
         raise TaskError(f"which task is it? {listed}. {ONE}")
     kind = kind_of_targets(data)
+    if not found and kind == "masks":
+        return SEGMENTATION
     if not found:
         return REGRESSION.for_data(data) if kind == "numbers" and not getattr(data, "classes", None) else TASKS[DEFAULT]
     who, chosen = next(iter(found.items()))
@@ -83,7 +86,7 @@ def _task(value: Any, name: str) -> Task:
 
 
 def kind_of_targets(data: Any) -> str:
-    """Return whether the targets of data are "numbers" or "classes", by their type; "" where it says neither.
+    """Return whether the targets of data are "numbers", "classes" or "masks" (a class for each pixel), by their form; "" for none of these.
 
     Parameters
     ----------
@@ -96,6 +99,8 @@ def kind_of_targets(data: Any) -> str:
     try:
         if targets is None and len(split):
             _, targets = split[0]
+            if getattr(targets, "ndim", 0) == 2 and "int" in str(targets.dtype):
+                return "masks"
         kind = np.asarray(targets.detach().cpu() if hasattr(targets, "detach") else targets).dtype.kind
     except Exception:  # whatever a user's data do here, they will do again, and be told, where they are used
         return ""
