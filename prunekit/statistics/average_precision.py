@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,11 +110,12 @@ class AveragePrecision:
             means: Floats = np.where(there[..., None], each, 0).mean(-1).sum(-1) / np.where(there.any(-1), there.sum(-1), np.nan)
         return means
 
-    def by_class(self, weights: Whole, thresholds: slice = slice(None)) -> Floats:
-        """Return average precision [b, classes, thresholds]; NaN where weights leave no object of a class."""
+    def by_class(self, weights: Whole, thresholds: slice = slice(None), kinds: Sequence[int] | None = None) -> Floats:
+        """Return average precision [b, classes, thresholds]; NaN where weights leave no object of a class, and of classes not asked for."""
         levels = range(BITS)[thresholds]
         found = np.full((len(weights), self.wanted.shape[1], len(levels)), np.nan)
-        for kind in np.flatnonzero(self.wanted.any(0)):
+        there = np.flatnonzero(self.wanted.any(0))
+        for kind in there if kinds is None else np.intersect1d(there, kinds):
             objects = weights @ self.wanted[:, kind].astype(np.int64)
             of_kind = self.kind == kind
             drawn, bits = weights[:, self.picture[of_kind]], self.bits[of_kind]

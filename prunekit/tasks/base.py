@@ -91,6 +91,9 @@ class Task(Protocol):
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return a row of numbers for each sample: all that the metrics need."""
 
+    def readable(self, seen: Observations) -> Observations:
+        """Return what people read of each sample, such as how many objects were found: columns that say it in words."""
+
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return a metric for each class of what was observed, in the classes' order; none where there are no classes."""
 
@@ -268,6 +271,10 @@ class BaseTask:
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return what is seen of each sample: each task's own."""
         raise NotImplementedError
+
+    def readable(self, seen: Observations) -> Observations:
+        """Return the observations as they are."""
+        return seen
 
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return no metric: each task's own."""

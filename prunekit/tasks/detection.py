@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.errors import DataError, ModelError
-from prunekit.statistics.average_precision import SIZES, AveragePrecision, matched
+from prunekit.statistics.average_precision import BITS, SIZES, AveragePrecision, matched
 from prunekit.statistics.bootstrap import Weighted
 from prunekit.tasks.base import BaseTask
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.shown import Boxes, Reader, Shown, named
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 COCO_AREAS = (32.0**2, 96.0**2)
 """Areas in pixels up to which COCO counts an object as small and as medium."""
+DRAWN = 0.3
+"""Detections of a lower score are measured, and not drawn."""
 
 
 def _precision(seen: Observations, size: str = "all") -> AveragePrecision:
@@ -34,6 +38,12 @@ def _precision(seen: Observations, size: str = "all") -> AveragePrecision:
 def _figure(size: str, *, half: bool = False) -> Weighted:
     """Return mean average precision of objects of a size, at IoU 0.5 or over ten thresholds."""
     return Weighted(lambda seen, weights: _precision(seen, size).mean(weights, slice(0, 1) if half else slice(None)))
+
+
+def precision_of(k: int, name: str = "") -> Metric:
+    """Return the metric "average precision of class ``k`` at IoU 0.5": undefined where there is no object of it."""
+    figure = Weighted(lambda seen, weights: _precision(seen).by_class(weights, slice(0, 1), (k,))[:, k, 0])
+    return Metric(f"ap_50.{k}", f"AP@50 of {name or f'class {k}'}", figure, PERCENT)
 
 
 MAP50 = Metric("map_50", "mAP@50", _figure("all", half=True), PERCENT)
@@ -148,10 +158,40 @@ class ObjectDetection(BaseTask):
         columns = {f"hit_{size}": hits[k] for k, size in enumerate(SIZES)} | {f"target_{size}": wanted[k] for k, size in enumerate(SIZES)}
         return Observations.of(score=score, **{"class": kind}, **columns)
 
-    def by_class(self, seen: Observations, size: str = "all") -> NDArray[np.float64]:
-        """Return average precision of each class at IoU 0.5 and over ten thresholds, [classes, 2]; NaN where there are no objects."""
-        each = _precision(seen, size).by_class(np.ones((1, seen.n), dtype=np.int64))[0]
-        return np.column_stack([each[:, 0], each.mean(axis=1)])
+    def readable(self, seen: Observations) -> Observations:
+        """Return how many objects each image holds, how many of them are found (IoU 0.5, score `DRAWN`), and how many boxes are wrong."""
+        score, bits = seen["score"], seen["hit_all"].astype(np.int64)
+        sure = score >= DRAWN
+        found, void = (sure & (bits >> place & 1).astype(bool) for place in (0, BITS))
+        wrong = sure & ~found & ~void
+        return Observations.of(objects=seen["target_all"].sum(1), found=found.sum(1), wrong=wrong.sum(1))
+
+    def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
+        """Return the average precision of each class at IoU 0.5."""
+        classes = sum(column.startswith("target_all.") for column in seen.columns)
+        return tuple(precision_of(k, names[k] if k < len(names) else "") for k in range(classes))
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric by name: also the average precision of one class, ``ap_50.3``."""
+        kind, _, k = name.partition(".")
+        return precision_of(int(k)) if kind == "ap_50" and k.isdecimal() else super().metric(name)
+
+    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+        """Return a picture with its objects; crowds are left out."""
+        found = super().shown(split, place, names)
+        if found is None:
+            return None
+        known = {name: np.asarray(each) for name, each in split[place][1].items()}
+        alone = ~known.get("crowd", np.zeros(len(known["labels"]))).astype(bool)
+        boxes, labels = known["boxes"][alone].astype(np.float64), known["labels"][alone].astype(np.int64)
+        return replace(found, truth=Boxes(boxes, labels, np.ones(len(labels)), named(names)))
+
+    def answer(self, output: Any, batch: Batch, reader: Reader) -> Boxes:
+        """Return the objects found in the first picture, those of a score of `DRAWN` or more."""
+        found = self.detections(output, batch)[0]
+        boxes, scores, labels = (_plain(each) for each in (found.boxes, found.scores, found.labels))
+        sure = scores >= DRAWN
+        return Boxes(boxes[sure], labels[sure].astype(np.int64), scores[sure], named(reader.classes), DRAWN)
 
 
 def _plain(tensor: Any) -> NDArray[np.float64]:

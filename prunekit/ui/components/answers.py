@@ -96,7 +96,8 @@ def _pictures(first: Boxes | ClassMap, answers: Mapping[str, Any], key: str, ove
             st.markdown(f"**{show.plain(name)}**")
             overlay(over, each, f"What {name} finds: {each.said}")
             st.caption(show.plain(told(over, each)).capitalize() + ".")
-    legend_of([over.truth, *answers.values()])
+    if look.get("legend", True):
+        legend_of([over.truth, *answers.values()])
 
 
 def overlay(shown: Shown, answer: Answer, alt: str) -> None:
