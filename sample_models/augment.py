@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Move:
+    """How one image is shifted and mirrored: for what is marked in it, masks and boxes, as `torchvision.tv_tensors`.
+
+    Parameters
+    ----------
+    top, left : int
+        Where the window begins in the padded image.
+    mirrored : bool
+    shift : int
+        How far the image is padded on each side.
+    """
+
+    top: int
+    left: int
+    mirrored: bool
+    shift: int
+
+    def __call__(self, marked: Any, fill: float = 0) -> Any:
+        """Return an image, mask or boxes moved; ``fill`` is what comes in. Boxes are cut at the border, and may have no area left."""
+        from torchvision.transforms.v2 import functional as v2  # noqa: PLC0415 (slow to import)
+
+        height, width = v2.get_size(marked)
+        marked = v2.crop(v2.pad(marked, [self.shift] * 4, fill=fill), self.top, self.left, height, width)
+        return v2.horizontal_flip(marked) if self.mirrored else marked
 
 
 @dataclass(frozen=True)
@@ -33,6 +62,11 @@ class Moves:
     def __getitem__(self, take: Tensor) -> Moves:
         """Return the moves of some of the images."""
         return Moves(self.offsets[:, take], self.mirrored[take])
+
+    def each(self, shift: int) -> Iterator[Move]:
+        """Yield the move of each image; ``shift`` is what they were drawn for."""
+        for (top, left), mirrored in zip(self.offsets.T.tolist(), self.mirrored.tolist(), strict=True):
+            yield Move(top, left, mirrored, shift)
 
     def apply(self, x: Tensor, shift: int, fill: Tensor) -> Tensor:
         """Return the moved images.

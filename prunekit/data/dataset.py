@@ -84,7 +84,11 @@ class Split(Dataset[tuple[Tensor, int]]):
             raise DataError(f"batch_size must be at least 1; got {batch_size!r}")
         for start in range(0, len(self), batch_size):
             indices = np.arange(start, min(start + batch_size, len(self)))
-            yield self.images(indices), torch.from_numpy(self.labels[indices])
+            yield self.images(indices), self.targets_at(indices)
+
+    def targets_at(self, indices: Indices) -> Any:
+        """Return the targets of some samples: a class index each, int64 (n,), unless a split says otherwise."""
+        return torch.from_numpy(self.labels[indices])
 
     def subset(self, n: int) -> Split:
         """Return a fixed stratified choice of ``n`` images, or the split itself if it has no more than that.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunekit.config.ids import DATA, DataId, Floats
+from prunekit.data.canvas import CANVAS, MASKS, load_canvas
 from prunekit.data.dataset import Data, Normal, TensorSplit
 from prunekit.data.downloads import Raw, cifar10, mnist
 from prunekit.data.image_folder import PREFIX as FOLDER
@@ -47,6 +48,8 @@ DATASETS: dict[str, str] = {
     "reviews": "Reviews: 22,503 reviews of clothes with the department of each; they come with prunekit",
     "reviews:rating": "Reviews: the same, positive (4 or 5 stars) against negative (1 or 2)",
     "shakespeare": "Shakespeare: 1.1 million characters of his plays, to predict the next; they come with prunekit",
+    "canvas": "Canvas: 5,500 drawn pictures of 96 x 96 pixels with one to five digits, and a box around each",
+    "canvas:masks": "Canvas: the same, and for each pixel which digit it shows, if any",
 }
 
 
@@ -67,8 +70,9 @@ def load_data(
     Parameters
     ----------
     name : str or DataId
-        ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``housing``, ``reviews``, ``reviews:rating``, ``shakespeare``, ``table:PATH``,
-        ``textfile:PATH``, ``csv:PATH``, ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
+        ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``housing``, ``reviews``, ``reviews:rating``, ``shakespeare``, ``canvas``,
+        ``canvas:masks``, ``table:PATH``, ``textfile:PATH``, ``csv:PATH``, ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH`` or
+        ``path/to/file.py:factory``.
     limit : int, optional
         At most so many images in each split, by a fixed stratified choice.
     size : int, optional
@@ -190,4 +194,6 @@ BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {
     REVIEWS: load_reviews,
     RATING: load_reviews,
     SHAKESPEARE: load_shakespeare,
+    CANVAS: lambda data_id, known: load_canvas(data_id, known, _digits_raw()),
+    MASKS: lambda data_id, known: load_canvas(data_id, known, _digits_raw()),
 }

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 Indices = NDArray[np.int64]
 
 
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return well-mixed 64-bit keys: SplitMix64 (Steele, Lea and Flood, 2014)."""
     z = values * np.uint64(0x9E3779B97F4A7C15)  # wraps around modulo 2 ** 64, as it should
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -44,7 +44,7 @@ def stratified(labels: ArrayLike, n: int, seed: int = 0) -> Indices:
     chosen = []
     for c, share in zip(classes, _shares(counts.astype(np.int64), n), strict=True):
         members = np.flatnonzero(labels == c)
-        keys = _mix((np.arange(members.size, dtype=np.uint64) + np.uint64(1)) ^ (np.uint64(seed) << np.uint64(40)))
+        keys = mix((np.arange(members.size, dtype=np.uint64) + np.uint64(1)) ^ (np.uint64(seed) << np.uint64(40)))
         chosen.append(members[np.argsort(keys, kind="stable")[:share]])
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
@@ -53,7 +53,7 @@ def spread(total: int, n: int) -> Indices:
     """Return a fixed choice of at most ``n`` of ``total`` samples, whatever their labels: sorted indices."""
     if n >= total:
         return np.arange(total)
-    keys = _mix(np.arange(total, dtype=np.uint64) + np.uint64(1))
+    keys = mix(np.arange(total, dtype=np.uint64) + np.uint64(1))
     return np.sort(np.argsort(keys, kind="stable")[:n]).astype(np.int64)
 
 

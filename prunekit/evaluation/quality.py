@@ -97,6 +97,7 @@ class Evaluation:
     chance: float | None = field(default=None, compare=False)
     guesses: tuple[str, ...] = field(default=(), compare=False)
     task: Task | None = field(default=None, repr=False, compare=False)
+    _others: dict[str, Evaluation] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -129,6 +130,28 @@ class Evaluation:
     def is_accuracy(self) -> bool:
         """Whether it is a classifier's accuracy."""
         return (self.metric.name, self.metric.unit) == (ACCURACY.name, ACCURACY.unit)
+
+    def figures(self, names: Sequence[str] = ()) -> tuple[Metric, ...]:
+        """Return what else the observations tell: the task's metrics, its own first, and one for each class by its name."""
+        if self.task is None:
+            return (self.metric,)
+        told = (self.metric, *self.task.metrics, *self.task.by_class(self.observations, names))
+        return tuple({each.name: each for each in reversed(told)}[name] for name in dict.fromkeys(each.name for each in told))
+
+    def under(self, metric: Metric) -> Evaluation:
+        """Return another figure of the same observations, computed once.
+
+        Raises
+        ------
+        DataError
+            If they leave it undefined.
+        """
+        if metric.name == self.metric.name:
+            return self
+        if metric.name not in self._others:
+            chance = None if metric.chance is None else metric.chance(self.observations)
+            self._others[metric.name] = Evaluation.of(self.observations, metric, chance, self.guesses, task=self.task)
+        return self._others[metric.name]
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``value``, ``low``, ``high`` (None where nothing can be said) and ``n``; of all but accuracy how the metric is shown."""

@@ -85,6 +85,7 @@ class _Look:
             except ModelError as error:
                 why = str(error)
                 if tracing.writes:
+                    why = "the model's forward pass writes to its weights, and a look must not change those of the dense model"
                     break
                 self._compare(inputs, error)
                 continue
@@ -240,7 +241,7 @@ class _Tracing(Seeing):
                     self.held.append(self.dense[id(value)])
         if func._schema.is_mutable and inputs & self.kept and _written(func, args, kwargs or {}) & self.kept:
             self.writes = True
-            raise ModelError("its forward pass writes to its weights")
+            raise ModelError("it writes to its weights")
         out = func(*args, **(kwargs or {}))
         for value in tree_leaves(out):
             if isinstance(value, Tensor) and (place := _memory(value)):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from prunekit.tasks.batch import Batch
+    from sample_models.augment import Move
 
 OUTPUT = "output"
 SAMPLES = 2
@@ -60,6 +61,9 @@ class Task(Protocol):
     @property
     def phases(self) -> tuple[Phase, ...]: ...  # noqa: D102
 
+    def for_data(self, data: Any) -> Task:
+        """Return the task as data have it: in the unit of their targets, with their classes."""
+
     def metric(self, name: str) -> Metric:
         """Return a metric by name."""
 
@@ -87,6 +91,12 @@ class Task(Protocol):
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return a row of numbers for each sample: all that the metrics need."""
 
+    def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
+        """Return a metric for each class of what was observed, in the classes' order; none where there are no classes."""
+
+    def moved(self, targets: Any, moves: Sequence[Move]) -> Any:
+        """Return targets of images that are moved, each with its own `Move`: what is marked in an image moves along."""
+
     def length(self, batch: Batch) -> int:
         """Return how many tokens each sample has; 0 where samples are no sequences of tokens."""
 
@@ -100,8 +110,8 @@ class Task(Protocol):
     def read(self, text: str, reader: Reader) -> tuple[Batch, str]:
         """Return a typed text as one sample, and what was done to it, in a sentence; "" for nothing."""
 
-    def shown(self, split: Any, place: int) -> Shown | None:
-        """Return a sample of a split as people see it; None where nobody knows how."""
+    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+        """Return a sample of a split as people see it, its classes by their names; None where nobody knows how."""
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
         """Return the answer to the first sample of a batch as people see it; None where nobody knows how."""
@@ -140,6 +150,10 @@ class BaseTask:
     def phases(self) -> tuple[Phase, ...]:
         """What a model's time is measured for: one forward pass, whose throughput counts samples."""
         return (Phase(PASS, "", self.unit_of_data, self.units_of_data),)
+
+    def for_data(self, data: Any) -> Task:
+        """Return the task as data have it: itself."""
+        return self
 
     def length(self, batch: Batch) -> int:
         """Return how many tokens each sample has; 0 where samples are no sequences of tokens."""
@@ -259,6 +273,14 @@ class BaseTask:
         """Return what is seen of each sample: each task's own."""
         raise NotImplementedError
 
+    def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
+        """Return no metric: each task's own."""
+        return ()
+
+    def moved(self, targets: Any, moves: Sequence[Move]) -> Any:
+        """Return the targets themselves: what an image is does not hang on its place."""
+        return targets
+
     @property
     def prompt(self) -> Prompt | None:
         """None: a sample is nothing that is typed."""
@@ -268,7 +290,7 @@ class BaseTask:
         """Return a typed text as one sample: for tasks with a prompt."""
         raise NotImplementedError
 
-    def shown(self, split: Any, place: int) -> Shown | None:
+    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
         """Return the picture or the text of a sample, where the split has one."""
         if hasattr(split, "text"):
             return Shown(text=split.text(place))

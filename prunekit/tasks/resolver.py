@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from prunekit.tasks.classification import Classification
 from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
+from prunekit.tasks.segmentation import SEGMENTATION
 
 ONE = "Choose a model and data of one task, and ask for none or for that"
 
@@ -34,7 +34,7 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     Returns
     -------
     Task
-        Image classification where nobody says anything and the targets do not speak against it.
+        Where nobody says anything, what the targets speak for: regression, segmentation, else image classification.
 
     Raises
     ------
@@ -58,14 +58,16 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
         raise TaskError(f"which task is it? {listed}. {ONE}")
     kind = kind_of_targets(data)
+    if not found and kind == "masks":
+        return SEGMENTATION
     if not found:
-        return _scaled(REGRESSION, data) if kind == "numbers" and not getattr(data, "classes", None) else TASKS[DEFAULT]
+        return REGRESSION.for_data(data) if kind == "numbers" and not getattr(data, "classes", None) else TASKS[DEFAULT]
     who, chosen = next(iter(found.items()))
     if isinstance(chosen, Classification) and kind == "numbers":
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are numbers, as for 'regression'. {ONE}")
     if isinstance(chosen, Regression) and kind == "classes" and getattr(data, "classes", None):  # counts are integers, too
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are classes, as for 'image-classification'. {ONE}")
-    return _scaled(chosen, data)
+    return chosen.for_data(data)
 
 
 def _held(own: Any, by: Any, name: str) -> Task:
@@ -83,16 +85,8 @@ def _task(value: Any, name: str) -> Task:
     return value if isinstance(value, Task) else as_task(value, name)
 
 
-def _scaled(chosen: Task, data: Any) -> Task:
-    """Return the task in the unit of the data's own targets, where the data hold them standardised."""
-    scale = getattr(data, "target_scale", None)
-    if isinstance(chosen, Regression) and isinstance(scale, Mapping):
-        return chosen.scaled(**scale)
-    return chosen
-
-
 def kind_of_targets(data: Any) -> str:
-    """Return whether the targets of data are "numbers" or "classes", by their type; "" where it says neither.
+    """Return whether the targets of data are "numbers", "classes" or "masks" (a class for each pixel), by their form; "" for none of these.
 
     Parameters
     ----------
@@ -105,6 +99,8 @@ def kind_of_targets(data: Any) -> str:
     try:
         if targets is None and len(split):
             _, targets = split[0]
+            if getattr(targets, "ndim", 0) == 2 and "int" in str(targets.dtype):
+                return "masks"
         kind = np.asarray(targets.detach().cpu() if hasattr(targets, "detach") else targets).dtype.kind
     except Exception:  # whatever a user's data do here, they will do again, and be told, where they are used
         return ""

@@ -113,7 +113,7 @@ def recalibrate(
     for batch in batches_of(chosen, size):
         progress.check()
         with torch.no_grad():
-            task.forward(fresh, moves.moved(batch, fill, generator))
+            task.forward(fresh, moves.moved(batch, fill, generator, task))
         done += batch.samples
         progress(done / total, f"recalibrating: {done} of {total} images")
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunekit.errors import DataError
+from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of
 from sample_models.augment import Moves
@@ -144,9 +145,13 @@ class Augmentation:
             return x
         return Moves.draw(len(x), self.shift, self.flip, generator).apply(x, self.shift, fill)
 
-    def moved(self, batch: Batch, fill: Tensor, generator: torch.Generator) -> Batch:
-        """Return a batch whose images are moved, where it holds images and nothing else."""
-        return with_images(batch, lambda x: self.apply(x, fill, generator))
+    def moved(self, batch: Batch, fill: Tensor, generator: torch.Generator, task: Task = PLAIN) -> Batch:
+        """Return a batch whose images are moved, where it holds images and nothing else; the task moves along what is marked in them."""
+        if not (self.shift or self.flip) or not are_images(batch):
+            return batch
+        moves = Moves.draw(batch.samples, self.shift, self.flip, generator)
+        targets = task.moved(batch.targets, list(moves.each(self.shift)))
+        return replace(with_images(batch, lambda x: moves.apply(x, self.shift, fill)), targets=targets)
 
 
 def with_images(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:

@@ -114,7 +114,7 @@ class Loop:
 
     def _batch(self, take: Tensor, index: int, generator: torch.Generator) -> Batch:
         """Return some samples; images moved, in the epoch's size and in the layout of training."""
-        batch = self.course.augmentation.moved(self.images.take(take), self.images.fill, generator)
+        batch = self.course.augmentation.moved(self.images.take(take), self.images.fill, generator, self.task)
         size, until = self.course.small
         if index < until:
             batch = with_images(batch, lambda x: F.interpolate(x, size=(size, size), mode="bilinear", antialias=True))

@@ -131,7 +131,7 @@ def test_resizing_keeps_the_shape_of_things():
 def test_a_mistake_is_named():
     for name, options, said in [
         ("digit", {}, "did you mean digits"),
-        ("imagenet", {}, "must be digits, mnist, .*reviews, .*shakespeare, table:PATH, .*csv:PATH, .* or path/to/file.py:factory"),
+        ("imagenet", {}, "must be digits, mnist, .*reviews, .*shakespeare, .*table:PATH, .*csv:PATH, .* or path/to/file.py:factory"),
         ("digits", {"mean": (0.5, 0.5, 0.5)}, "mean"),
         ("digits", {"std": (1.0, 1.0)}, "std"),
         ("digits", {"limit": 0}, "limit"),

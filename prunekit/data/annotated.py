@@ -1,0 +1,151 @@
+"""Splits of annotated pictures: boxes of objects, or a class for each pixel."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prunekit.data.dataset import Normal, Picture, Split
+from prunekit.data.stratified import Indices, spread, stratified
+from prunekit.errors import DataError
+
+
+class Pictures(Protocol):
+    """Where pixels come from, all of one size."""
+
+    def pixels(self, places: Indices) -> Tensor:
+        """Return pictures, uint8 (n, C, H, W)."""
+
+    def content(self) -> str:
+        """Return what tells these pictures from others: a hash of them, or of the rule that makes them."""
+
+
+class AnnotatedSplit(Split):
+    """Pictures in a fixed order, with more than one class for each.
+
+    Parameters
+    ----------
+    pictures : Pictures
+        Where the pixels come from.
+    places : ndarray of int64
+        Which of those pictures, in order.
+    normal : Normal
+        How pixels become the model's input; sizes are the pictures' matter.
+    """
+
+    def __init__(self, pictures: Pictures, places: Indices, normal: Normal) -> None:
+        self.pictures, self.places, self.normal = pictures, np.asarray(places, dtype=np.int64), normal
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return int(self.places.size)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Any]:
+        """Return the normalised picture, float32 (C, H, W), and its target."""
+        place = np.array([range(len(self))[index]])  # negative indices count from the end; beyond it is an IndexError
+        return self.images(place)[0], self.targets_at(place)[0]
+
+    def images(self, indices: Indices) -> Tensor:
+        """Return normalised pictures, float32 (n, C, H, W)."""
+        return self.normal.apply(self.pictures.pixels(self.places[indices]).to(torch.float32) / 255)
+
+    def picture(self, i: int) -> Picture:
+        """Return picture ``i`` for the screen: uint8, (H, W, C)."""
+        return self.pictures.pixels(self.places[[i]])[0].permute(1, 2, 0).contiguous().numpy()
+
+    def take(self, indices: Indices) -> Self:
+        """Return the pictures at ``indices``, in that order, as a split of its own."""
+        part = self._at(np.asarray(indices, dtype=np.int64))
+        part.code, part.guesses, part.classes, part.task = self.code, self.guesses, self.classes, self.task
+        return part
+
+    def fingerprint(self) -> str:
+        """Return a sha256 over pictures, what is marked in them, normalisation, and the code that made them."""
+        digest = hashlib.sha256(repr((self.normal, self.pictures.content(), self.places.tolist())).encode())
+        for part in self._identity():
+            digest.update(part)
+        digest.update(self.code.encode())
+        return digest.hexdigest()
+
+    @abstractmethod
+    def _at(self, indices: Indices) -> Self:
+        """Return some of the pictures."""
+
+
+class BoxSplit(AnnotatedSplit):
+    """Pictures with boxes around objects.
+
+    Parameters
+    ----------
+    pictures, places, normal
+        As for `AnnotatedSplit`.
+    targets : sequence of mapping
+        For each picture ``boxes``, float32 [n, 4], corners x1, y1, x2, y2 in pixels of the picture as the model gets it, and ``labels``,
+        int64 [n], classes from 0. Where the data say so also ``crowd``, bool [n], a box around several objects that are not told apart,
+        and ``area``, float32 [n], of the object itself.
+    """
+
+    task = "object-detection"
+
+    def __init__(self, pictures: Pictures, places: Indices, normal: Normal, targets: Sequence[Mapping[str, Tensor]]) -> None:
+        super().__init__(pictures, places, normal)
+        self.targets = tuple(targets)
+        if len(self.targets) != len(self):
+            raise DataError(f"pictures need their boxes each; got {len(self)} pictures and {len(self.targets)} lists of boxes")
+
+    def targets_at(self, indices: Indices) -> list[Mapping[str, Tensor]]:
+        """Return the objects of some pictures."""
+        return [self.targets[int(i)] for i in indices]
+
+    def choice(self, n: int) -> Indices:
+        """Return which pictures `subset` chooses: those of each class keep their share, where the rarest class in a picture is its own."""
+        counts = np.bincount(np.concatenate([[], *(target["labels"].numpy() for target in self.targets)]).astype(np.int64))
+        rank = np.argsort(np.argsort(counts, kind="stable"))
+        return stratified([int(rank[target["labels"].numpy()].min()) if len(target["labels"]) else -1 for target in self.targets], n)
+
+    def _at(self, indices: Indices) -> Self:
+        return type(self)(self.pictures, self.places[indices], self.normal, self.targets_at(indices))
+
+    def _identity(self) -> Iterator[bytes]:
+        for target in self.targets:
+            for name in sorted(target):
+                yield name.encode() + target[name].numpy().tobytes()
+
+
+class MaskSplit(AnnotatedSplit):
+    """Pictures with a class for each pixel.
+
+    Parameters
+    ----------
+    pictures, places, normal
+        As for `AnnotatedSplit`.
+    masks : callable
+        Places -> classes, uint8 (n, H, W).
+    """
+
+    task = "semantic-segmentation"
+
+    def __init__(self, pictures: Pictures, places: Indices, normal: Normal, masks: Any) -> None:
+        super().__init__(pictures, places, normal)
+        self.masks = masks
+
+    def targets_at(self, indices: Indices) -> Tensor:
+        """Return the class of each pixel, int64 [n, H, W]."""
+        found: Tensor = self.masks(self.places[indices])
+        return found.to(torch.int64)
+
+    def choice(self, n: int) -> Indices:
+        """Return which pictures `subset` chooses: a smaller choice is part of a larger one."""
+        return spread(len(self), n)
+
+    def _at(self, indices: Indices) -> Self:
+        return type(self)(self.pictures, self.places[indices], self.normal, self.masks)
+
+    def _identity(self) -> Iterator[bytes]:
+        yield self.masks(self.places).contiguous().numpy().tobytes()
