@@ -228,7 +228,7 @@ class BaseTask:
         if place is not None:
             batch = batch.to(place.device, place.dtype if place.is_floating_point() else None)
         try:
-            return model(*batch.args, **batch.kwargs)
+            return self._asked(model, batch)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError) as error:
             if fault := lookup_fault(error, model, batch):
                 raise ModelError(fault) from error
@@ -240,6 +240,10 @@ class BaseTask:
                 form = f"inputs of this form ({', '.join(f'{name} {list(tensor.shape)}' for name, tensor in inputs.items())})"
                 advice = "form that it was made for"
             raise ModelError(f"the model does not run on {form}: {line}. Choose data of the {advice}") from error
+
+    def _asked(self, model: nn.Module, batch: Batch) -> Any:
+        """Return what a model makes of a batch; whatever goes wrong is raised as it is."""
+        return model(*batch.args, **batch.kwargs)
 
     def tensors(self, output: Any) -> dict[str, Tensor]:
         """Return every tensor of an output by its dotted path; one alone is called ``output``."""
@@ -354,8 +358,6 @@ def lookup_fault(error: BaseException, model: nn.Module, batch: Batch) -> str:
     )
 
 
-PLAIN = BaseTask("plain", "plain", ())
-"""Calls a model and names its tensors, for whoever judges nothing."""
 _NOTED: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
 _LOCK = threading.Lock()
 
