@@ -85,7 +85,8 @@ class LabelFiles(ImageFiles):
     def _resized(self, image: Image.Image, size: int) -> Image.Image:
         from torchvision.transforms import functional as TF  # noqa: PLC0415 (slow to import)
 
-        return TF.resize(image, size, TF.InterpolationMode.NEAREST)
+        resized: Image.Image = TF.resize(image, size, TF.InterpolationMode.NEAREST)
+        return resized
 
 
 def indices_in(opened: Image.Image, path: Path) -> NDArray[np.int64]:
