@@ -191,26 +191,3 @@ def _objects(target: Any, classes: int) -> dict[str, Tensor]:
         wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
         raise DataError(f"an object has the label {wrong}, and the model knows {classes} classes, 0 to {classes - 1}")
     return found | {"boxes": boxes, "labels": labels}
-
-
-FORMS: list[DetectorForm] = [PlainForm()]
-"""Forms in the order in which they are asked; the plain one, which fits all, is the last."""
-
-
-def form_of(model: nn.Module) -> DetectorForm:
-    """Return the form of a model."""
-    return next(form for form in FORMS if form.fits(model))
-
-
-def form_for(output: Any) -> DetectorForm:
-    """Return the form that reads an output.
-
-    Raises
-    ------
-    ModelError
-        If none does.
-    """
-    found = next((form for form in FORMS if form.reads(output)), None)
-    if found is None:
-        raise ModelError(f"nobody knows where in this output, a {type(output).__name__}, boxes and scores are: is it a detector's?")
-    return found
