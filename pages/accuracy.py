@@ -19,8 +19,8 @@ with show.plain_errors():
         lines = sweeps.lines_of(now, loaded, data, split)
         sweeps.button(lines)
     with right:
-        sweeps.axes(task.headline)
-        quality_chart.picture(now, lines, split, dense, task)
+        metric = sweeps.axes(now, task.headline, quality_chart.whole_of(lines), data.classes or loaded.info.classes)
+        quality_chart.picture(now, lines, split, dense, task, metric)
     frame = quality_chart.frame_of(lines, dense)
     if any(line.busy for line in lines):
         st.caption("What the curves say follows here when they are measured.")

@@ -31,4 +31,4 @@ with show.plain_errors():
     if suggestion is not None:
         targets.table(now, loaded, data, found, request.spec, suggestion)
     with pictures:
-        scan.pictures(now, found, task, None if suggestion is None else suggestion.overrides)
+        scan.pictures(now, found, task, None if suggestion is None else suggestion.overrides, data.classes or loaded.info.classes)

@@ -14,18 +14,21 @@ from prunekit.cli.prune import setting_text
 from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.config.choices import SEEDED
 from prunekit.errors import DataError, SpecError, StoreError
+from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.sensitivity.measure import chosen_split
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.home import store
-from prunekit.experiments.requests import SweepRequest
+from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
+from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.store import RunStore
-from prunekit.experiments.sweep_run import sweep_seeds
+from prunekit.experiments.sweep_run import measure_one, sweep_seeds
 from prunekit.tasks.metrics import PERCENT, Metric
 
 COUNTED = ["parameters", "not zero", "MACs", "effective MACs"]
 
 
 def sweep(args: argparse.Namespace) -> str:
-    """Measure accuracy at several sparsities, as often as asked."""
+    """Measure accuracy at several sparsities, as often as asked, or find the highest sparsity that holds."""
     model_id, model = model_of(args)
     if args.mode == "nm" or args.pattern is not None:
         raise SpecError("a pattern N:M has one sparsity, and a sweep needs several: use prunekit prune, or another mode")
@@ -33,10 +36,16 @@ def sweep(args: argparse.Namespace) -> str:
     data = data_of(args, model)
     if data is None:
         raise DataError(f"a sweep measures accuracy, and {model_id.name} names no data of its own: give --data")
-    request = SweepRequest(model_id, data.id, spec, recovery, args.split, args.images, args.sparsities, args.evaluations)
+    far = args.lose is not None or args.hold is not None
+    split, notes = chosen_split(data, args.split)[1:] if far else (args.split or "test", ())
+    request = SweepRequest(model_id, data.id, spec, recovery, split, args.images, args.sparsities, args.evaluations)
     setting = {key: value for key, value in request.spec.to_dict().items() if key not in ("sparsity", "threshold")}
-    found: dict[str, Any] = {"model": model_id.to_dict(), "data": absolute(data), "spec": setting, "split": args.split}
+    found: dict[str, Any] = {"model": model_id.to_dict(), "data": absolute(data), "spec": setting, "split": split}
     found |= {"images": args.images, "recovery": request.recovery.to_dict() if request.recovery.active else None}
+    if far:
+        dense, answer = _furthest(request, args, model, data)
+        found |= {**answer, **guess_notes(model, data, args.size, dense), "notes": list(notes) or _unconfirmed(answer, dense.units)}
+        return to_json(found) if args.json else _far_page(found, request.recovery.title(), dense.units)
     sweeps = _repeated(request, args, model, data)
     found |= {"dense": sweeps[0][0].accuracy.to_dict(), "points": [point.to_dict() for point in _in_order(sweeps[0], args.sparsities)]}
     found |= guess_notes(model, data, args.size, sweeps[0][0].accuracy)
@@ -53,6 +62,28 @@ def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data:
         say("note", "nothing in this setting depends on the seed: all repeats come out the same")
     kept = None if args.no_store else _store()
     return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data)
+
+
+def _furthest(request: SweepRequest, args: argparse.Namespace, model: Any, data: Any) -> tuple[Evaluation, dict[str, Any]]:
+    """Find the highest sparsity that holds, and confirm it on test data."""
+    if args.repeats != 1:
+        raise SpecError("--lose and --hold look for one answer with one seed: leave --repeats out")
+    kept, progress = None if args.no_store else _store(), progress_to(sys.stderr)
+    asked = AccuracyRequest(request.model, request.data, None, split=request.split, images=request.images)
+    dense = measure_one(asked, kept, progress, model=model, data=data).accuracy
+    allowed = args.lose
+    if args.hold is not None:
+        allowed = dense.metric.loss(dense.value, args.hold)
+        if allowed < 0:
+            raise SpecError(f"--hold {args.hold:g} asks for more than the dense model has, {dense.value:.6g}: ask for less")
+    answer = find_furthest(FurthestRequest(request, allowed), kept, progress, model=model, data=data)
+    points = [{"requested": at, dense.metric.name: quality.to_dict()} for at, quality in answer.found.points.items()]
+    return dense, {"dense": dense.to_dict(), "allowed": allowed, "hold": args.hold, "points": points, **answer.to_dict()}
+
+
+def _unconfirmed(answer: dict[str, Any], units: str) -> list[str]:
+    """Return a sentence where the test samples chose, so that nothing confirms."""
+    return [] if answer["test"] else [f"the test {units} chose, so that they cannot confirm it: leave --split out"]
 
 
 def _store() -> RunStore | None:
@@ -98,6 +129,19 @@ def _page(found: dict[str, Any], recovered: str, units: str) -> str:
             table(header, [_row(row, found["dense"].get("unit", PERCENT)) for row in found["spread"]]),
         ]
     return "\n".join([*lines, *guess_lines(found)])
+
+
+def _far_page(found: dict[str, Any], recovered: str, units: str) -> str:
+    """Return how far it goes as text."""
+    quality = found["dense"].get("metric", "accuracy")
+    rows = [(percent(point["requested"]), quality_text(point[quality])) for point in found["points"]]
+    lines = [
+        f"{found['model']['name']}   {setting_text(found['spec'])}, {recovered or 'no recovery'}",
+        f"dense: {quality_text(found['dense'])} on {found['split']} {units}", "",
+        table(["requested", quality], rows), "", found["sentence"],
+    ]  # fmt: skip
+    lines += [found["test"]["sentence"]] if found["test"] else []
+    return "\n".join([*lines, f"run {found['run'][:12]}", *(f"! {note}" for note in found["notes"]), *guess_lines(found)])
 
 
 def _point(point: dict[str, Any], quality: str) -> tuple[object, ...]:

@@ -199,7 +199,7 @@ def _allowed(allowed: float, drop: Difference) -> str:
     """Return what is allowed."""
     if drop.metric.unit != PERCENT:
         return drop.metric.format(allowed)
-    shown = f"{100 * allowed:g}"
+    shown = f"{100 * allowed:.3g}"
     return f"{shown} point{'' if shown == '1' else 's'}"
 
 

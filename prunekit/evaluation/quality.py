@@ -14,12 +14,13 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, Metric
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.text_inputs import TextInputs
 from prunekit.tasks.wording import interval, written
 
-ASK = (
-    "If it was trained, is it given what it was trained on? Ask about the preprocessing: input size, mean and std, order of the colour "
-    "channels, and the order of the classes"
-)
+ASK = "If it was trained, is it given what it was trained on? Ask about the preprocessing:"
+OF_IMAGES = "input size, mean and std, order of the colour channels, and the order of the classes"
+OF_TEXTS = "the tokeniser and its marks, the length of a text, and the order of the classes"
+OF_OTHERS = "which inputs there are and in which order, how they are scaled, and what the targets stand for"
 
 
 class Quality(Protocol):
@@ -46,7 +47,9 @@ def by_chance(accuracy: Quality | None) -> bool:
 def chance_sentence(dense: Quality | None, pruned: Quality | None = None) -> str:
     """Say which of two accuracies are no better than chance; of the dense model's, ask about the preprocessing. "" where both are."""
     if dense is not None and by_chance(dense):
-        return f"{_no_better_than_chance(dense, 'dense')}. {ASK}"
+        task = getattr(dense, "task", None)
+        asked = OF_TEXTS if isinstance(task, TextInputs) else OF_IMAGES if getattr(dense, "units", "images") == "images" else OF_OTHERS
+        return f"{_no_better_than_chance(dense, 'dense')}. {ASK} {asked}"
     if pruned is not None and by_chance(pruned):
         return f"{_no_better_than_chance(pruned, 'pruned')}: nothing is left of what it knew"
     return ""
@@ -97,6 +100,7 @@ class Evaluation:
     chance: float | None = field(default=None, compare=False)
     guesses: tuple[str, ...] = field(default=(), compare=False)
     task: Task | None = field(default=None, repr=False, compare=False)
+    _others: dict[str, Evaluation] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -129,6 +133,28 @@ class Evaluation:
     def is_accuracy(self) -> bool:
         """Whether it is a classifier's accuracy."""
         return (self.metric.name, self.metric.unit) == (ACCURACY.name, ACCURACY.unit)
+
+    def figures(self, names: Sequence[str] = ()) -> tuple[Metric, ...]:
+        """Return what else the observations tell: the task's metrics, its own first, and one for each class by its name."""
+        if self.task is None:
+            return (self.metric,)
+        told = (self.metric, *self.task.metrics, *self.task.by_class(self.observations, names))
+        return tuple({each.name: each for each in reversed(told)}[name] for name in dict.fromkeys(each.name for each in told))
+
+    def under(self, metric: Metric) -> Evaluation:
+        """Return another figure of the same observations, computed once.
+
+        Raises
+        ------
+        DataError
+            If they leave it undefined.
+        """
+        if metric.name == self.metric.name:
+            return self
+        if metric.name not in self._others:
+            chance = None if metric.chance is None else metric.chance(self.observations)
+            self._others[metric.name] = Evaluation.of(self.observations, metric, chance, self.guesses, task=self.task)
+        return self._others[metric.name]
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``value``, ``low``, ``high`` (None where nothing can be said) and ``n``; of all but accuracy how the metric is shown."""

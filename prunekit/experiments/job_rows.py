@@ -8,7 +8,7 @@ import platform
 import sqlite3
 import time
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import psutil
@@ -53,22 +53,22 @@ ACTIVE = ("waiting", "running")
 MOST_FINISHED = 200
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class JobRow:
-    """One piece of work.
+    """One piece of work, as the store keeps it.
 
     Attributes
     ----------
-    key, kind, title : str
-        What it is, which kind of work, and as people read it.
+    key, title, kind : str
+        What it does, as a hash and as people read it; which kind of work: "local" for what no other process can do.
     request : dict
-        Plain values that the kind understands.
+        What was asked for: plain values that the kind understands.
     state : {"waiting", "running", "done", "failed", "cancelled"}
         Where it stands.
     fraction, text : float, str
         Progress, 0 to 1, and in words.
     error, warning : str
-        Why it failed; what else a person should know.
+        Why it failed, in words fit for the page; what else a person should know.
     owner : str
         Which process does it.
     heartbeat : float
@@ -78,22 +78,26 @@ class JobRow:
     """
 
     key: str
-    kind: str
-    request: dict[str, Any]
     title: str
-    state: str
-    fraction: float
-    text: str
-    error: str
-    warning: str
-    owner: str
-    heartbeat: float
-    created: float
+    kind: str = "local"
+    request: dict[str, Any] = field(default_factory=dict)
+    state: str = "waiting"
+    fraction: float = 0.0
+    text: str = ""
+    error: str = ""
+    warning: str = ""
+    owner: str = ""
+    heartbeat: float = field(default_factory=time.time)
+    created: float = field(default_factory=time.time)
 
     @property
     def active(self) -> bool:
         """Whether it waits or runs."""
         return self.state in ACTIVE
+
+    def values(self) -> dict[str, Any]:
+        """Return what the store keeps, by column."""
+        return {column.name: getattr(self, column.name) for column in fields(JobRow)}
 
 
 class JobRows:
@@ -122,12 +126,11 @@ class JobRows:
         with self._database.write() as connection:
             rows = connection.execute("SELECT * FROM jobs WHERE key = ?", (job.key,)).fetchall()
             there = _row(rows[0]) if rows else None
-            busy = there is not None and there.active
-            if busy and there is not None:
+            values = {**job.values(), "request": json.dumps(job.request)}
+            if there is not None and there.active:
                 if there.owner != (instead_of.owner if instead_of is not None else job.owner):
                     return False
-                job = replace(job, created=there.created)  # work that is taken over keeps its place in the queue
-            values = {**asdict(job), "request": json.dumps(job.request)}
+                values["created"] = there.created  # work that is taken over keeps its place in the queue
             marks = ", ".join(f":{name}" for name in values)
             connection.execute(f"INSERT OR REPLACE INTO jobs ({', '.join(values)}) VALUES ({marks})", values)
             self._forget(connection)
@@ -137,9 +140,8 @@ class JobRows:
         """Write down where a job stands; a row that has become another owner's is left alone."""
         names = ("state", "fraction", "text", "error", "warning", "heartbeat")
         sets = ", ".join(f"{name} = :{name}" for name in names)
-        values = {name: getattr(job, name) for name in (*names, "key", "owner")}
         with self._database.write() as connection:
-            connection.execute(f"UPDATE jobs SET {sets} WHERE key = :key AND owner = :owner", values)
+            connection.execute(f"UPDATE jobs SET {sets} WHERE key = :key AND owner = :owner", job.values())
 
     def release(self, owner: str) -> None:
         """Give up all work of an owner that is not finished: whoever comes next may take it."""

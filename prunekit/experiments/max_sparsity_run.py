@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from prunekit.config.kinds import Share
+from prunekit.config.fields import number
 from prunekit.config.recovery import Recovery
 from prunekit.evaluation.max_sparsity import Confirmation, Furthest, confirm, furthest
 from prunekit.evaluation.progress import QUIET, Progress
@@ -29,7 +29,7 @@ class FurthestRequest(Request):
     sweep : SweepRequest
         The setting and the images that choose; what it measured is used, its own list of sparsities is not.
     allowed : float
-        Loss of accuracy that is allowed, a fraction.
+        Loss that is allowed: a fraction of accuracy (0.01 is one point), of other metrics in their own unit.
     """
 
     what = "furthest"
@@ -37,8 +37,8 @@ class FurthestRequest(Request):
     allowed: float
 
     def __post_init__(self) -> None:
-        """Validate the loss."""
-        object.__setattr__(self, "allowed", Share()("allowed", self.allowed))
+        """Validate the loss; what the metric allows is checked where it is known."""
+        object.__setattr__(self, "allowed", number("allowed", self.allowed))
 
 
 @dataclass(frozen=True)

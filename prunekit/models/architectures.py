@@ -65,7 +65,7 @@ def build(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]
     if is_factory(name):
         return _own(model_id)
     known = [*SAMPLES, *FOLDERS, *(PREFIX + n for n in torchvision_names())]
-    raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models'} A model is {KINDS}")
+    raise ModelError(f"there is no model {name!r}{closest(name, known) or ': see the list with prunekit models.'} A model is {KINDS}")
 
 
 def _torchvision(model_id: ModelId, state: State | None) -> tuple[nn.Module, ModelInfo]:

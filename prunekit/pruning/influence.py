@@ -25,10 +25,9 @@ from prunekit.models.meta_copy import Seeing
 from prunekit.models.outputs import tensors_of
 from prunekit.models.probe import LARGE, at_rest, index_limit, rounding
 from prunekit.models.probe_answers import KINDS, noise
-from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch, collate
 from prunekit.tasks.batches import batches_of
-from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.input_form import PLAIN, InputForm
 
 MORE = 64
 """Samples in the second look: models that choose their way by the sample use other weights for others."""
@@ -86,6 +85,7 @@ class _Look:
             except ModelError as error:
                 why = str(error)
                 if tracing.writes:
+                    why = "the model's forward pass writes to its weights, and a look must not change those of the dense model"
                     break
                 self._compare(inputs, error)
                 continue
@@ -241,7 +241,7 @@ class _Tracing(Seeing):
                     self.held.append(self.dense[id(value)])
         if func._schema.is_mutable and inputs & self.kept and _written(func, args, kwargs or {}) & self.kept:
             self.writes = True
-            raise ModelError("its forward pass writes to its weights")
+            raise ModelError("it writes to its weights")
         out = func(*args, **(kwargs or {}))
         for value in tree_leaves(out):
             if isinstance(value, Tensor) and (place := _memory(value)):

@@ -12,7 +12,7 @@ from prunekit.errors import DataError, ModelError
 from prunekit.tasks.base import OUTPUT, BaseTask
 from prunekit.tasks.metrics import proportion
 from prunekit.tasks.observations import Observations
-from prunekit.tasks.shown import Bars, Prompt, Reader
+from prunekit.tasks.shown import Bars, Prompt, Reader, named
 from prunekit.tasks.text_inputs import TextInputs
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Classification(BaseTask):
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Bars:
         """Return how sure the model is of each class: the softmax of its scores."""
         shares = self.scores_of(output, batch.samples)[0].detach().double().softmax(0).cpu().numpy()
-        return Bars("Class", shares, lambda k: reader.classes[k] if k < len(reader.classes) else str(k))
+        return Bars("Class", shares, named(reader.classes))
 
     def _labels(self, batch: Batch, scores: Tensor) -> Tensor:
         """Return the labels, checked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,11 @@ class Regression(BaseTask):
         """Return the task for standardised targets of this mean, standard deviation and unit."""
         metrics = tuple(each if each.name == R2.name else replace(each, unit=unit) for each in self.metrics)
         return replace(self, mean=float(mean), std=float(std), metrics=metrics)
+
+    def for_data(self, data: Any) -> Regression:
+        """Return the task in the unit of the data's own targets, where the data hold them standardised."""
+        scale = getattr(data, "target_scale", None)
+        return self.scaled(**scale) if isinstance(scale, Mapping) else self
 
     @property
     def identity(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 from prunekit.tasks.segmentation import SEGMENTATION
 
+ANYTHING = replace(TASKS[DEFAULT], title="classification", unit_of_data="sample", units_of_data="samples")
+"""The same where samples are no images, under the same name: what was measured of it is found again."""
 ONE = "Choose a model and data of one task, and ask for none or for that"
 
 
@@ -56,19 +58,30 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         found["the data say"] = _held(data.task, getattr(data, "id", None), "the task of the data")
     names = {each.identity for each in found.values()}
     if len(names) > 1:
-        listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
+        each_once = {each.name: who for who, each in reversed(found.items())}  # card and factory may say the same
+        listed = " and ".join(f"{who} {name!r}" for name, who in reversed(each_once.items()))
         raise TaskError(f"which task is it? {listed}. {ONE}")
     kind = kind_of_targets(data)
     if not found and kind == "masks":
         return SEGMENTATION
     if not found:
-        return _scaled(REGRESSION, data) if kind == "numbers" and not getattr(data, "classes", None) else TASKS[DEFAULT]
+        if kind == "numbers" and not getattr(data, "classes", None):
+            return REGRESSION.for_data(data)
+        return TASKS[DEFAULT] if _of_images(model, data) else ANYTHING
     who, chosen = next(iter(found.items()))
     if isinstance(chosen, Classification) and kind == "numbers":
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are numbers, as for 'regression'. {ONE}")
     if isinstance(chosen, Regression) and kind == "classes" and getattr(data, "classes", None):  # counts are integers, too
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are classes, as for 'image-classification'. {ONE}")
-    return _scaled(chosen, data)
+    return chosen.for_data(data)
+
+
+def _of_images(model: nn.Module | None, data: Any) -> bool:
+    """Whether samples may be images: nothing says that they are rows of numbers, ids, or inputs of a form of their own."""
+    if data is not None:
+        return bool(getattr(getattr(data, "test", data), "pictured", True))
+    shape = None if model is None else told(model, "input_shape")
+    return shape is None or len(shape) > 1
 
 
 def _held(own: Any, by: Any, name: str) -> Task:
@@ -84,14 +97,6 @@ def _task(value: Any, name: str) -> Task:
     if isinstance(value, str):
         return task(value)
     return value if isinstance(value, Task) else as_task(value, name)
-
-
-def _scaled(chosen: Task, data: Any) -> Task:
-    """Return the task in the unit of the data's own targets, where the data hold them standardised."""
-    scale = getattr(data, "target_scale", None)
-    if isinstance(chosen, Regression) and isinstance(scale, Mapping):
-        return chosen.scaled(**scale)
-    return chosen
 
 
 def kind_of_targets(data: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from prunekit.statistics.bootstrap import Sums
 from prunekit.tasks.base import BaseTask
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.shown import ClassMap, Reader, Shown, named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,6 +137,27 @@ class Segmentation(BaseTask):
         both, labelled, predicted = counts.diagonal(dim1=1, dim2=2), counts.sum(2), counts.sum(1)
         union = labelled + predicted - both
         return Observations.of(**{INTERSECTION: both, UNION: union, TARGET: labelled})
+
+    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+        """Return a picture with the classes that its pixels are labelled with."""
+        found = super().shown(split, place, names)
+        if found is None:
+            return None
+        labels = np.asarray(split[place][1], dtype=np.int64)
+        return replace(found, truth=ClassMap(np.where(labels == IGNORED, -1, labels), named(names)))
+
+    def answer(self, output: Any, batch: Batch, reader: Reader) -> ClassMap:
+        """Return the likeliest class of each pixel, in the size of the labels, or else of the input."""
+        labels = getattr(batch.targets, "shape", ())
+        size = labels[1:] if len(labels) == 3 else next((each.shape[-2:] for _, each in batch.named_tensors() if each.ndim == 4), None)
+        scores = self._scores(output)[:1].detach()
+        classes = (scores if size is None else _resized(scores, size))[0].argmax(0)
+        return ClassMap(classes.cpu().numpy(), named(reader.classes))
+
+    def readable(self, seen: Observations) -> Observations:
+        """Return mean IoU and share of right pixels of each image, in percent."""
+        counts = _counts(seen)
+        return Observations.of(**{"mean IoU, %": 100 * _mean_iou(counts), "right pixels, %": 100 * _pixel_accuracy(counts)})
 
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return the IoU of each class."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prunekit.formatting import percent
+
 MOST = 10
 """Bars of an answer that are drawn, where it has more."""
+
+
+def named(names: Sequence[str]) -> Callable[[int], str]:
+    """Return what classes are called: their names, and numbers for those that have none."""
+    return lambda k: names[k] if 0 <= k < len(names) else str(k)
 
 
 @dataclass(frozen=True)
@@ -22,11 +30,14 @@ class Shown:
     picture : ndarray of uint8, shape [H, W, C], optional
     text : str
     fields : mapping of str to str
+    truth : Answer, optional
+        What should be answered, where that is drawn as answers are: boxes, or the class of each pixel.
     """
 
     picture: NDArray[np.uint8] | None = None
     text: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    truth: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,67 @@ class Bars:
         return [int(i) for i in chosen[np.argsort(-self.shares[chosen], kind="stable")]]
 
 
-Answer = Bars
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """An answer that finds objects in a picture: drawn as boxes over it.
+
+    Attributes
+    ----------
+    boxes : ndarray of float, shape [n, 4]
+        Left, top, right and bottom, in pixels of the picture that is shown.
+    classes : ndarray of int64, shape [n]
+    scores : ndarray of float64, shape [n]
+        How sure the model is of each, the surest first; 1 for objects that are known.
+    name : callable
+        From a class to what it is called.
+    threshold : float
+        Objects of a lower score are left out of ``boxes``; what the screen says beside them.
+    """
+
+    what: ClassVar[str] = "Objects"
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    name: Callable[[int], str]
+    threshold: float = 0.0
+
+    @property
+    def said(self) -> str:
+        """What was found, the most frequent class first: "2 car, 1 cyclist"."""
+        found = Counter(self.name(int(k)) for k in self.classes)
+        return ", ".join(f"{n} {name}" for name, n in found.most_common()) or "nothing"
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """An answer that gives each pixel a class: drawn as colours over the picture.
+
+    Attributes
+    ----------
+    classes : ndarray of int64, shape [H, W]
+        Negative where a pixel counts as none.
+    name : callable
+        From a class to what it is called.
+    """
+
+    what: ClassVar[str] = "Class of each pixel"
+    classes: NDArray[np.int64]
+    name: Callable[[int], str]
+
+    @property
+    def shares(self) -> dict[int, float]:
+        """The share of the picture that each class has, the largest first."""
+        found, counts = np.unique(self.classes[self.classes >= 0], return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        return {int(found[i]): float(counts[i] / max(counts.sum(), 1)) for i in order}
+
+    @property
+    def said(self) -> str:
+        """The largest classes and their shares of the picture."""
+        return ", ".join(f"{self.name(k)} {percent(share, 0)}" for k, share in list(self.shares.items())[:3]) or "nothing"
+
+
+Answer: TypeAlias = Bars | Boxes | ClassMap
 """What an answer may be; the pages draw it by its type (`prunekit.ui.components.answers`), so that another kind is a class here and a
 function there."""
 

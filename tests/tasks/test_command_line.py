@@ -102,6 +102,23 @@ def test_a_sweep_and_sensitivity_speak_of_the_metric(told: Any) -> None:
     assert {layer["name"] for layer in curves["layers"]} == {"hidden", "kind", "out"}
 
 
+def test_how_far_it_can_go_is_found_and_confirmed_in_the_metrics_unit(told: Any) -> None:
+    found = told("sweep", *NAMED, "--images", "40", "--hold", "1.5")  # lower is better: at most there
+    dense, at, allowed = found["dense"]["value"], found["sparsity"], found["allowed"]
+    losses = {point["requested"]: point[METRIC]["value"] - dense for point in found["points"]}
+    assert 0 < at < 0.99 and allowed == pytest.approx(1.5 - dense) and losses[at] <= allowed < max(losses.values())
+    assert all(loss <= allowed for sparsity, loss in losses.items() if sparsity <= at)
+    assert found["split"] == "validation" and found["drop"]["n"] == 40 and "rise" in found["sentence"]
+    assert "on 100 test days" in found["test"]["sentence"]  # which have chosen nothing
+
+
+def test_what_the_dense_model_does_not_have_cannot_be_held(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", *NAMED, "--hold", "0"]) == 2
+    assert "--hold 0 asks for more than the dense model has" in capsys.readouterr().err
+    assert main(["sweep", *NAMED, "--lose", "1", "--sparsities", "0.5"]) == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_latency_is_measured_in_runtimes_that_give_the_same_outputs(told: Any) -> None:
     found = told("latency", *NAMED, "--mode", "structured", "--runtime", "eager,onnxruntime,int8", "--budget", "0.2", "--accuracy")

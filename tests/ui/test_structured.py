@@ -245,16 +245,26 @@ def test_an_override_of_a_group_is_one_of_all_its_layers(session):
     assert len(cuts.view(RESNET, spec).cut.kept["layer2.1.conv2"]) == 24
 
 
-def test_layers_with_one_number_lose_that_share_together(session):
+@pytest.mark.parametrize(("take", "at"), [(layer_table._take_edits, place), (group_table._take_edits, row)])
+def test_layers_with_one_number_lose_that_share_together(session, take, at):
     every = model_cache.load(RESNET).every
-    rows = {place(RESNET, "layer3.0.conv1"): {"together": 75.0}, place(RESNET, "layer3.1.conv1"): {"together": 75.0}}
-    after = session(layer_table._take_edits, rows, model=NAME)
+    rows = {at(RESNET, "layer3.0.conv1"): {"together": 75.0}, at(RESNET, "layer3.1.conv1"): {"together": 75.0}}
+    after = session(take, rows, model=NAME)
     spec = after.spec(every)
     assert spec.shares == (("layer3.0.conv1,layer3.1.conv1", 0.75),)
     kept = cuts.view(RESNET, spec).cut.kept
     assert sum(len(kept[name]) for name in ("layer3.0.conv1", "layer3.1.conv1")) == 32
-    alone = session(layer_table._take_edits, {place(RESNET, "layer3.0.conv1"): {"override": 25.0}})
+    alone = session(take, {at(RESNET, "layer3.0.conv1"): {"override": 25.0}})
     assert alone.spec(every).shares == (("layer3.1.conv1", 0.75),) and dict(alone.spec(every).overrides) == {"layer3.0.conv1": 0.25}
+    assert session(take, {at(RESNET, "layer3.1.conv1"): {"tick": False}}).shares == ()
+
+
+def test_joint_shares_of_all_layers_make_up_the_total(session):
+    source = Source("digits_cnn")
+    rows = group_table.rows_of(source)
+    asked = {i: {"together": 60.0} for i, r in enumerate(rows) if r.layers != ("conv1",)}
+    after = session(group_table._take_edits, asked, model="digits_cnn")
+    assert cuts.view(source, after.spec(model_cache.load(source).every)).cut.kept and after.sparsity == 77 / 128
 
 
 def test_the_last_group_cannot_be_unticked(session):

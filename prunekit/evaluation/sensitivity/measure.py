@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.batches import samples_at
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.input_form import form_of_data
+from prunekit.tasks.metrics import Metric
 
 SPARSITIES = tuple(round(0.1 * i, 1) for i in range(1, 10))
 BATCH = 128
@@ -116,6 +118,23 @@ class Sensitivity:
     def done(self) -> bool:
         """Whether all images have been looked at."""
         return self.images == self.total
+
+    def under(self, metric: Metric) -> Sensitivity:
+        """Return the same scan in another figure of what was observed; points that leave it undefined are left out.
+
+        Raises
+        ------
+        DataError
+            If it is undefined of the dense model.
+        """
+        layers = []
+        for layer in self.layers:
+            points = []
+            for point in layer.points:
+                with suppress(DataError):
+                    points.append(replace(point, accuracy=point.accuracy.under(metric)))
+            layers.append(replace(layer, points=tuple(points)))
+        return replace(self, dense=self.dense.under(metric), layers=tuple(layers))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

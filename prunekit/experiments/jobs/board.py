@@ -57,7 +57,7 @@ class Board(Queue):
 
     def submit(self, kind: str, request: Mapping[str, Any], title: str, by: str) -> Job:
         """Start work of one of `KINDS` that survives this process, or join the job that does the same or has done it."""
-        return self._join(Job(key_of(kind, request), title, kind, dict(request), partial(work_of(kind), dict(request))), by)
+        return self._join(Job(key_of(kind, request), title, kind, dict(request), work=partial(work_of(kind), dict(request))), by)
 
     def resume(self) -> None:
         """Submit again what dead processes left behind, and go on doing so while this one lives."""
@@ -100,7 +100,7 @@ class Board(Queue):
             there = self.store.jobs.get(job.key)
             if there is not None and there.active and self._others(there):
                 return False
-            return self.store.jobs.take(self._row(job), there)
+            return self.store.jobs.take(job, there)
         except StoreError as error:
             job.warn(f"{error}. The work goes on, and is not taken up again after a restart")
             return True
@@ -109,12 +109,8 @@ class Board(Queue):
         """Write a job's row, unless a later job has taken its place, or it stops because the process ends: then the next goes on."""
         leaving = self._closed.is_set() and job.state == "cancelled"
         if not leaving and job.kind != "local" and self._jobs.get(job.key) is job:
-            self._ask(lambda rows: rows.note(self._row(job)), None)
-
-    def _row(self, job: Job) -> JobRow:
-        """Return a job as a row."""
-        same = {name: getattr(job, name) for name in ("key", "kind", "request", "title", "state", "fraction", "text", "error", "warning")}
-        return JobRow(**same, owner=self.owner, heartbeat=time.time(), created=time.time())
+            job.heartbeat = time.time()
+            self._ask(lambda rows: rows.note(job), None)
 
     def _others(self, row: JobRow) -> bool:
         """Whether a row is the work of another board that lives."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Progress
+from prunekit.experiments.job_rows import JobRow
 from prunekit.experiments.store import RunStore
 
 _LOG = logging.getLogger("prunekit.experiments.jobs")
@@ -24,31 +25,21 @@ TELLING = 0.01
 
 
 @dataclass(eq=False)
-class Job:
-    """One piece of work. Read its fields; only the board and the work itself write them.
+class Job(JobRow):
+    """One piece of work of this process. Read its fields; only the board and the work itself write them.
 
     Attributes
     ----------
-    key, title, kind : str
-        What it does, as a hash and as people read it; "local" for work that no other process can do.
-    request : dict
-        What was asked for, as plain values.
     work : callable or None
         Gets the job and returns the result; gone once it has begun.
     alone : bool
         Whether nothing else may run in this process meanwhile: a measurement of time.
     number : int
         Place in the order of asking.
-    state : {"waiting", "running", "done", "failed", "cancelled"}
-        Where it stands.
-    fraction, text : float, str
-        Progress, 0 to 1, and in words.
     partial, result : list, Any
         Results so far; what the work returned.
-    error, warning : str
-        Why it failed, in words fit for the page; what else a person should know.
-    owner, elsewhere : str, bool
-        Which process does it, and whether that is another one; of its results only the store knows.
+    elsewhere : bool
+        Whether another process does it; of its results only the store knows.
     wanted_by : set of str
         Who waits for it.
     cancel : threading.Event
@@ -59,21 +50,11 @@ class Job:
         Of the executor, until it has ended.
     """
 
-    key: str
-    title: str
-    kind: str = "local"
-    request: dict[str, Any] = field(default_factory=dict)
     work: Work | None = field(default=None, repr=False)
     alone: bool = False
     number: int = 0
-    state: str = "waiting"
-    fraction: float = 0.0
-    text: str = ""
     partial: list[Any] = field(default_factory=list)
     result: Any = None
-    error: str = ""
-    warning: str = ""
-    owner: str = ""
     elsewhere: bool = False
     wanted_by: set[str] = field(default_factory=set)
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -81,11 +62,6 @@ class Job:
     future: Future[Any] | None = field(default=None, repr=False)
     _first: tuple[float, float] | None = field(default=None, repr=False)
     _last: tuple[float, float] | None = field(default=None, repr=False)
-
-    @property
-    def active(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in ("waiting", "running")
 
     @property
     def left_s(self) -> float | None:

@@ -34,9 +34,6 @@ class Coupling:
         return f"{self.operation} in {self.module}" if self.module else self.operation
 
 
-INNER = {"input of": "matrix product", "batch of a product": "matrix product"}  # where two layers meet: in a layer or in a product
-
-
 def couplings_of(facts: Facts, solution: Solution, root: Ids, weights: dict[str, str]) -> dict[int, tuple[Coupling, ...]]:
     """Return for each group the operations in which outputs of two or more of its layers meet.
 
@@ -68,7 +65,7 @@ def couplings_of(facts: Facts, solution: Solution, root: Ids, weights: dict[str,
     for (group, reason), names in met.items():
         operation, _, module = reasons[reason].partition(" in ")
         if len(names) > 1:
-            found[group] += (Coupling(INNER.get(operation, operation), module, tuple(names)),)
+            found[group] += (Coupling(operation, module, tuple(names)),)
     return found
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from prunekit.evaluation.quality import chance_sentence
+from prunekit.errors import DataError
+from prunekit.evaluation.quality import Evaluation, chance_sentence
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.formatting import percent
 from prunekit.models.cost import Counts
@@ -30,17 +33,27 @@ COLUMNS = ["setting", *COUNTED, "value", "low", "high", "n", "seeds", "least", "
 PICTURES = {"PNG": "png", "SVG": "svg"}
 
 
-def frame_of(lines: list[Line], dense: Counts) -> pd.DataFrame:
-    """Return all points that are there so far, one row a sparsity of a setting: of several seeds the mean, and their spread."""
-    rows = [row for line in lines for row in _rows(line, dense)]
+def whole_of(lines: list[Line]) -> Evaluation | None:
+    """Return what was measured of the dense model; None as long as nothing was."""
+    return next((point.accuracy for line in lines for point in line.points() if not point.requested), None)
+
+
+def frame_of(lines: list[Line], dense: Counts, metric: Metric | None = None) -> pd.DataFrame:
+    """Return all points that are there so far, one row a sparsity of a setting: of several seeds the mean, and their spread.
+
+    A metric beside the headline leaves out points at which it is undefined.
+    """
+    rows = [row for line in lines for row in _rows(line, dense, metric)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(line: Line, dense: Counts) -> list[tuple[Any, ...]]:
+def _rows(line: Line, dense: Counts, metric: Metric | None) -> list[tuple[Any, ...]]:
     """Return the points of one setting, the dense model first."""
     by_place: dict[float, list[SweepPoint]] = {}
     for point in line.points():
-        by_place.setdefault(point.requested, []).append(point)
+        with suppress(DataError):
+            told = point if metric is None else replace(point, accuracy=point.accuracy.under(metric))
+            by_place.setdefault(point.requested, []).append(told)
     return [_row(line, found, dense) for found in by_place.values()]
 
 
@@ -60,18 +73,20 @@ def _row(line: Line, found: list[SweepPoint], dense: Counts) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def picture(now: Settings, lines: list[Line], split: str, dense: Counts, task: Task) -> None:
+def picture(  # noqa: PLR0917 (what is picked, and what was measured of it)
+    now: Settings, lines: list[Line], split: str, dense: Counts, task: Task, metric: Metric | None
+) -> None:
     """Draw the curves; while something is measured, again and again."""
     busy = any(line.busy for line in lines)
-    st.fragment(_draw, run_every=1.0 if busy else None, key="sweep_picture")(now, lines, split, dense, task=task, busy=busy)
+    st.fragment(_draw, run_every=1.0 if busy else None, key="sweep_picture")(now, lines, split, dense, task=task, metric=metric, busy=busy)
 
 
-def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, *, task: Task, busy: bool) -> None:
+def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, *, task: Task, metric: Metric | None, busy: bool) -> None:
     """Draw progress and what has been measured so far."""
     with show.slot():
         _progress(lines)
-    frame = frame_of(lines, dense)
-    if frame.empty:
+    frame, whole = frame_of(lines, dense, metric), whole_of(lines)
+    if frame.empty or whole is None:
         if not busy:
             show.empty(
                 "Nothing has been measured yet. Press **Measure**: points appear one by one, and you can go on working meanwhile.",
@@ -79,7 +94,7 @@ def _draw(now: Settings, lines: list[Line], split: str, dense: Counts, *, task: 
             )
     else:
         base = float(frame.loc[frame["requested"] == 0, "value"].iloc[0])
-        whole = next(point.accuracy for line in lines for point in line.points() if not point.requested)
+        whole = whole if metric is None else whole.under(metric)
         with show.slot():
             show.doubts([chance_sentence(whole)])
         fig = quality_curves(

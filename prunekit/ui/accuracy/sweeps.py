@@ -10,6 +10,7 @@ import streamlit as st
 from prunekit.config.choices import SEEDED, drawn_criteria_of, scopes_of
 from prunekit.data.dataset import Data
 from prunekit.errors import StoreError
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.board import key_of
@@ -23,7 +24,7 @@ from prunekit.tasks.input_form import form_of_data
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
-from prunekit.ui.components import setting_controls, show
+from prunekit.ui.components import figure_picker, setting_controls, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
@@ -264,9 +265,10 @@ def _split(now: Settings, data: Data, task: Task) -> str:
     return str(chosen)
 
 
-def axes(metric: Metric) -> None:
-    """Show what is drawn against what."""
+def axes(now: Settings, metric: Metric, whole: Evaluation | None, names: tuple[str, ...]) -> Metric:
+    """Show what is drawn against what, and which figure of it; return that figure."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        metric = metric if whole is None else figure_picker.choose(now, whole, names)
         assert set(ACROSS) == set(AXES)
         st.segmented_control(
             "Across", list(ACROSS), format_func=ACROSS.__getitem__, required=True, **session.bind("across", start="default")
@@ -282,3 +284,4 @@ def axes(metric: Metric) -> None:
             key="picture_form",
             help="The camera above the picture saves what you see.",
         )
+    return metric

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 from html import escape
 from typing import Any
 
 import streamlit as st
 
+from prunekit.plots import overlays
 from prunekit.plots.answers import answer_bars, answers_caption
-from prunekit.tasks.shown import Answer, Bars, Continuation, Prompt, Shown
+from prunekit.tasks.shown import Answer, Bars, Boxes, ClassMap, Continuation, Prompt, Shown
 from prunekit.ui.components import show
 from prunekit.ui.shared.asking import Question
 from prunekit.ui.start.gallery import enlarge
@@ -19,13 +20,17 @@ from prunekit.ui.state.settings import Settings
 
 SIDE = 160  # pixels of a picture
 HIGH = 150  # pixels of the field of a text
+BOXES = "Green boxes are right: they overlap an object of their class by half. Orange ones are wrong, dashed white ones were missed."
 ACROSS = 3  # continuations beside each other
 WRITTEN = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:'Source Code Pro',monospace;font-size:0.9rem"
 
 
 def sample(shown: Shown, name: str) -> None:
-    """Draw a sample."""
-    if shown.picture is not None:
+    """Draw a sample, with what should be answered where that is drawn over it."""
+    if shown.picture is not None and isinstance(shown.truth, (Boxes, ClassMap)):
+        overlay(shown, shown.truth, name)
+        legend_of([shown.truth] if isinstance(shown.truth, ClassMap) else [])
+    elif shown.picture is not None:
         st.image(enlarge(shown.picture, SIDE), alt=name)
     elif shown.text:
         st.text(shown.text)
@@ -49,7 +54,7 @@ def typed(now: Settings, prompt: Prompt, usual: str) -> Question:
     return Question(now.prompt or usual, goes_on=True, seed=now.seed if now.going == "drawn" else None)
 
 
-def draw(answers: Mapping[str, Answer], key: str, **look: Any) -> None:
+def draw(answers: Mapping[str, Answer], key: str, over: Shown | None = None, **look: Any) -> None:
     """Draw what models answer to one sample, side by side: they are of one type.
 
     Parameters
@@ -58,23 +63,77 @@ def draw(answers: Mapping[str, Answer], key: str, **look: Any) -> None:
         By what the model is called, the dense one first.
     key : str
         Of the chart.
+    over : Shown, optional
+        The sample, over whose picture boxes and classes of pixels are drawn.
     **look
         What the type of the answer can be drawn with.
     """
-    _drawn(next(iter(answers.values())), answers, key, **look)
+    _drawn(next(iter(answers.values())), answers, key, over, **look)
 
 
 @singledispatch
-def _drawn(first: Any, answers: Mapping[str, Any], key: str, **look: Any) -> None:
+def _drawn(first: Any, answers: Mapping[str, Any], key: str, over: Shown | None, **look: Any) -> None:
     """Draw answers of the type of the first."""
     raise NotImplementedError(f"no page knows how to draw {type(first).__name__}: register it in {__name__}")
 
 
 @_drawn.register
-def _bars(first: Bars, answers: Mapping[str, Bars], key: str, **look: Any) -> None:
+def _bars(first: Bars, answers: Mapping[str, Bars], key: str, over: Shown | None, **look: Any) -> None:
     """Draw bars beside each other."""
     st.markdown(f"**{first.what}**")
     show.chart(answer_bars(answers, dark=show.dark(), **look), key, show.plain(answers_caption(answers)))
+
+
+@_drawn.register(Boxes)
+@_drawn.register(ClassMap)
+def _pictures(first: Boxes | ClassMap, answers: Mapping[str, Any], key: str, over: Shown | None, **look: Any) -> None:
+    """Draw the picture once for each model, with what that model finds in it."""
+    if over is None or over.picture is None:
+        st.caption("; ".join(f"**{show.plain(name)}** finds {show.plain(each.said)}" for name, each in answers.items()) + ".")
+        return
+    for box, (name, each) in zip(st.columns(min(len(answers), ACROSS), gap="small") * len(answers), answers.items(), strict=False):
+        with box:
+            st.markdown(f"**{show.plain(name)}**")
+            overlay(over, each, f"What {name} finds: {each.said}")
+            st.caption(show.plain(told(over, each)).capitalize() + ".")
+    if look.get("legend", True):
+        legend_of([over.truth, *answers.values()])
+
+
+def overlay(shown: Shown, answer: Answer, alt: str) -> None:
+    """Draw a sample's picture with what a model finds in it."""
+    assert shown.picture is not None
+    if isinstance(answer, Boxes):
+        truth = shown.truth if isinstance(shown.truth, Boxes) else None
+        drawn = overlays.boxes_over(shown.picture, answer, truth, dark=show.dark())
+    else:
+        assert isinstance(answer, ClassMap)
+        drawn = overlays.classes_over(shown.picture, answer)
+    st.image(drawn, width="stretch", alt=alt)
+
+
+def told(shown: Shown, answer: Answer) -> str:
+    """Say how much of what a model finds in a sample is right, or what it finds where nobody knows what is right."""
+    if isinstance(answer, Boxes):
+        return overlays.boxes_caption(answer, shown.truth if isinstance(shown.truth, Boxes) else None)
+    if isinstance(answer, ClassMap):
+        return overlays.class_map_caption(answer, shown.truth if isinstance(shown.truth, ClassMap) else None)
+    return answer.said
+
+
+def legend_of(answers: Sequence[Answer | None]) -> None:
+    """Say what the colours of boxes and of pixels mean."""
+    if any(isinstance(each, Boxes) for each in answers):
+        st.caption(BOXES)
+    found = [each for each in answers if isinstance(each, ClassMap)]
+    if not found:
+        return
+    dots = "".join(
+        f'<span style="white-space:nowrap;margin-right:0.9em"><span style="display:inline-block;width:0.8em;height:0.8em;'
+        f'border-radius:2px;background:{colour};margin-right:0.35em"></span>{escape(name)}</span>'
+        for name, colour in overlays.legend(found)
+    )
+    st.html(f'<div style="font-size:0.85rem;line-height:1.7">{dots}</div>')
 
 
 def continuations(given: str, found: Mapping[str, Continuation]) -> None:

@@ -15,13 +15,12 @@ from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import show
 from prunekit.ui.components.group_changes import Shrinking, operations, shrinking
 from prunekit.ui.shared.cuts import View
-from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded, Source, load
-from prunekit.ui.state import session, target_scaling
-from prunekit.ui.state.layer_choice import put, ticked_places
+from prunekit.ui.state.layer_choice import Edits, ticked_places
 from prunekit.ui.state.settings import Settings
 
 OVERRIDE = "A fixed share for this group; the others make up the total. Empty: none."
+TOGETHER = "{} with the same number here lose that share together; the scope says which of them gives what. Empty: none."
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ def table(now: Settings, loaded: Loaded, view: View | None) -> None:
         "units": column.TextColumn("What stays", width=175),
         "removed": show.share("Removed", width=120),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=95, help=OVERRIDE),
+        "together": column.NumberColumn("Together, %", min_value=0, max_value=99.9, step=0.5, width=95, help=TOGETHER.format("Groups")),
     }
     order = [name for name in config if name != "tied" or frame[name].any()]
     key = f"groups_{loaded.source.name}_{loaded.source.upload}"
@@ -80,8 +80,12 @@ def _frame(now: Settings, loaded: Loaded, view: View | None, rows: tuple[Row, ..
     """Return the rows of the table."""
     place = {name: i for i, name in enumerate(loaded.every)}
     ticked, fixed = set(ticked_places(now, loaded.source)), dict(now.overrides)
+    joint = {i: share for members, share in now.shares for i in members}
     plan = view.cut if view is not None and isinstance(view.cut, Plan) else None
-    shares = [next((fixed[place[name]] for name in row.layers if place[name] in fixed), math.nan) for row in rows]
+
+    def shares(of: dict[int, float]) -> list[float]:
+        return [next((round(100 * of[place[name]], 1) for name in row.layers if place[name] in of), math.nan) for row in rows]
+
     return pd.DataFrame(
         {
             "tick": [all(place[name] in ticked for name in row.layers) for row in rows],
@@ -89,7 +93,8 @@ def _frame(now: Settings, loaded: Loaded, view: View | None, rows: tuple[Row, ..
             "tied": [operations(row.entries[0].group) for row in rows],
             "units": [_units(row, plan) for row in rows],
             "removed": [100 * _removed(row, plan) for row in rows],
-            "override": [round(100 * share, 1) for share in shares],
+            "override": shares(fixed),
+            "together": shares(joint),
         }
     )
 
@@ -120,29 +125,12 @@ def _removed(row: Row, plan: Plan | None) -> float:
 
 def _take_edits(key: str) -> None:
     """Carry edits of the table into the settings; the table is then drawn from them again."""
-    edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
-    if not edits:  # the table drops an edit once the data say the same, and reports that too
+    edited: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
+    if not edited:  # the table drops an edit once the data say the same, and reports that too
         return
-    loaded = load(source_of(session.settings()))
-    now = target_scaling.followed(session.settings(), loaded.source)
-    rows, place = rows_of(loaded.source), {name: i for i, name in enumerate(loaded.every)}
-    ticked, fixed = set(ticked_places(now, loaded.source)), dict(now.overrides)
-    for index, values in edits.items():
-        members = {place[name] for name in rows[int(index)].layers}
-        if "override" in values:
-            _override(members, values["override"], ticked, fixed)
-        if values.get("tick"):
-            ticked |= members
-        elif "tick" in values:
-            ticked -= members
-            fixed = {i: share for i, share in fixed.items() if i not in members}
-    put(loaded.source, ticked, fixed, dict(now.caps))
-
-
-def _override(members: set[int], share: float | None, ticked: set[int], fixed: dict[int, float]) -> None:
-    """Give all layers of a group a share, or none."""
-    for member in members:
-        fixed.pop(member, None)
-    if share is not None:
-        fixed |= dict.fromkeys(members, round(min(max(float(share), 0.0), 99.9) / 100, 8))
-        ticked |= members
+    edits = Edits()
+    rows, place = rows_of(edits.source), {name: i for i, name in enumerate(load(edits.source).every)}
+    for index, values in edited.items():
+        for name in rows[int(index)].layers:
+            edits.edit(place[name], values)
+    edits.put()

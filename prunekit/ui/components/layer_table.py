@@ -15,15 +15,13 @@ from prunekit.ui.components import block_table, group_table, left_out, show
 from prunekit.ui.layers.table import kind
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cuts import View
-from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Loaded, Source
-from prunekit.ui.state import session, target_scaling
-from prunekit.ui.state.layer_choice import defaults, put, ticked_places, together
+from prunekit.ui.state import session
+from prunekit.ui.state.layer_choice import Edits, defaults, ticked_places, together
 from prunekit.ui.state.settings import Settings
 
 OVERRIDE = "A fixed share for this layer; the others make up the total. Empty: none."
 INPUTS = "Inputs that the layers before it no longer deliver; their weights go, too."
-TOGETHER = "Layers with the same number here lose that share together; the scope says which of them gives what. Empty: none."
 CAP = "At most this share of this layer goes. Empty: no cap of its own."
 PARTS = {"groups": "By group", "layers": "By layer", "blocks": "Whole blocks"}
 NORMS = "Norms are not in the list: they follow the layer before them."
@@ -79,7 +77,9 @@ def table(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
         "tick": column.CheckboxColumn("Prune", width=70, pinned=True),
         "layer": column.TextColumn("Layer", width=190 if frame["layer"].str.len().max() <= 24 else 290, pinned=True),
         "override": column.NumberColumn("Override, %", min_value=0, max_value=99.9, step=0.5, width=110, help=OVERRIDE),
-        "together": column.NumberColumn("Together, %", min_value=0, max_value=99.9, step=0.5, width=110, help=TOGETHER),
+        "together": column.NumberColumn(
+            "Together, %", min_value=0, max_value=99.9, step=0.5, width=110, help=group_table.TOGETHER.format("Layers")
+        ),
         "cap": column.NumberColumn("Cap, %", min_value=0, max_value=100, step=0.5, width=80, help=CAP),
         "removed": show.share("Removed", width=150),
         "inputs": show.share("Inputs lost", width=110, help=INPUTS),
@@ -101,7 +101,7 @@ def _rows(now: Settings, loaded: Loaded, view: View | None, reasons: Mapping[int
     """Return the rows of the table."""
     base = model_cache.layer_frame(loaded.source)
     fixed, caps, ticked = dict(now.overrides), dict(now.caps), set(ticked_places(now, loaded.source))
-    joint = {place: share for together, share in now.shares for place in together}
+    joint = {place: share for members, share in now.shares for place in members}
     frame = view.frame if view is not None else None
     after = frame["after"] if frame is not None else base["shape"]
     stays = [limit.partition(" stays whole: ") for limit in (view.limits if view is not None else ())]
@@ -148,50 +148,13 @@ def _note(now: Settings, source: Source, reasons: Mapping[int, str]) -> str:
 
 def _take_edits(key: str) -> None:
     """Carry edits of the table into the settings; the table is then drawn from them again."""
-    edits: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
-    if not edits:  # the table drops an edit once the data say the same, and reports that too
+    rows: dict[int, dict[str, Any]] = st.session_state[key]["edited_rows"]
+    if not rows:  # the table drops an edit once the data say the same, and reports that too
         return
-    source = source_of(session.settings())
-    now = target_scaling.followed(session.settings(), source)
-    places = list(model_cache.layer_frame(source).index)
-    ticked, fixed, caps = set(ticked_places(now, source)), dict(now.overrides), dict(now.caps)
-    joint = {place: share for places_of_one, share in now.shares for place in places_of_one}
-    for row, values in edits.items():
-        _edit_cap(places[int(row)], values, caps)
-        for member in together(source, now.mode, places[int(row)]):
-            _edit(member, values, ticked, fixed, joint)
-    sets: dict[float, list[int]] = {}
-    for place, share in joint.items():
-        sets.setdefault(share, []).append(place)
-    if joint or now.shares:
-        session.change(shares=tuple(sorted((tuple(sorted(members)), share) for share, members in sets.items())))
-    put(source, ticked, fixed, caps)
-
-
-def _edit_cap(place: int, values: dict[str, Any], caps: dict[int, float]) -> None:
-    """Apply one row's edits to its cap: a cap of everything is none."""
-    if "cap" in values:
-        caps.pop(place, None)
-        if values["cap"] is not None and values["cap"] < 100:
-            caps[place] = round(max(float(values["cap"]), 0.0) / 100, 8)
-
-
-def _edit(place: int, values: dict[str, Any], ticked: set[int], fixed: dict[int, float], joint: dict[int, float]) -> None:
-    """Apply one row's edits to one layer: a share of its own and one together with others are never both there."""
-    for name, shares in (("override", fixed), ("together", joint)):
-        if name not in values:
-            continue
-        share = values[name]
-        shares.pop(place, None)
-        if share is not None:
-            fixed.pop(place, None)
-            joint.pop(place, None)
-            shares[place] = round(min(max(float(share), 0.0), 99.9) / 100, 8)
-            ticked.add(place)
-    if "tick" in values:
-        if values["tick"]:
-            ticked.add(place)
-        else:
-            ticked.discard(place)
-            fixed.pop(place, None)
-            joint.pop(place, None)
+    edits = Edits()
+    places = list(model_cache.layer_frame(edits.source).index)
+    for row, values in rows.items():
+        edits.cap(places[int(row)], values)
+        for member in together(edits.source, edits.now.mode, places[int(row)]):
+            edits.edit(member, values)
+    edits.put()

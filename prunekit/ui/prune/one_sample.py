@@ -38,7 +38,7 @@ def section(now: Settings, loaded: Loaded, view: View | None, images: Images) ->
     with right, show.plain_errors(stop=False):
         found = _answers(loaded, view, images, question)
         if found:
-            answers.draw({name: said.answer for name, said in found.items()}, "one_sample")
+            answers.draw({name: said.answer for name, said in found.items()}, "one_sample", shown if prompt is None else None)
             note = next(iter(found.values())).note
             if note:
                 st.info(note, icon=":material/content_cut:")

@@ -25,7 +25,7 @@ from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
 from prunekit.tasks.wording import capital, loss_text, lost_of, worse_by
 from prunekit.ui.accuracy import sweeps
 from prunekit.ui.classroom import rules
-from prunekit.ui.components import setting_controls, show
+from prunekit.ui.components import figure_picker, setting_controls, show
 from prunekit.ui.shared import allowed_loss, measuring
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
@@ -145,12 +145,13 @@ def panels(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, fl
     show.chart(fig, "sensitivity_panels", words + where)
 
 
-def pictures(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, float] | None) -> None:
+def pictures(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, float] | None, names: tuple[str, ...] = ()) -> None:
     """Draw everything that was measured."""
-    dense = so_far.dense
     with show.slot():
-        show.doubts([chance_sentence(dense)])
+        show.doubts([chance_sentence(so_far.dense)])
     show.section("How does each layer take it?")
+    so_far = so_far.under(figure_picker.choose(now, so_far.dense, names))
+    dense = so_far.dense
     points = f"Mark a loss of so many points of {dense.metric.phrase}"
     other = f"Mark {dense.metric.phrase} that is worse by so much" + (f", {dense.metric.unit}" if dense.metric.unit else "")
     allowed_loss.ask(points if dense.metric.unit == PERCENT else other, dense.metric, dense.value)

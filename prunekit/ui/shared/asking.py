@@ -81,7 +81,9 @@ def task_here(source: Source, images: Images) -> Task:
 def sample(loaded: Loaded, images: Images, place: int) -> Shown | None:
     """Return a test sample as people see it, the last where there are fewer; None where there are none, or nobody knows how."""
     data = data_cache.data_at(images, loaded.source)
-    return None if data is None else task_here(loaded.source, images).shown(data.test, min(place, len(data.test) - 1))
+    if data is None:
+        return None
+    return task_here(loaded.source, images).shown(data.test, min(place, len(data.test) - 1), reader(loaded.source, images).classes)
 
 
 @shared(64)

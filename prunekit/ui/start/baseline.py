@@ -15,8 +15,9 @@ from prunekit.formatting import count, percent, plural, size
 from prunekit.tasks.base import Task
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.resolver import resolve
+from prunekit.tasks.shown import Boxes, ClassMap
 from prunekit.tasks.wording import written
-from prunekit.ui.components import show
+from prunekit.ui.components import answers, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
 from prunekit.ui.shared import asking, data_cache, measuring, model_cache
@@ -114,8 +115,10 @@ def predictions() -> Data | None:
     task = resolve(loaded.model, data)
     with show.plain_errors(stop=False):
         known = data_cache.images_of(now, loaded, data)
-        first = asking.sample(loaded, known, 0) if isinstance(task, Classification) and len(data.test) else None
-        if first is not None and first.picture is not None:
+        first = asking.sample(loaded, known, 0) if len(data.test) else None
+        if first is not None and isinstance(first.truth, (Boxes, ClassMap)):
+            _found(now, loaded, data)
+        elif first is not None and first.picture is not None and isinstance(task, Classification):
             _pictures(now, loaded, data)
         else:
             _answers(now, loaded, data, task)
@@ -142,6 +145,17 @@ def _pictures(now: Settings, loaded: Loaded, data: Data) -> None:
     else:
         note = "It gets all of these right."
     st.caption(f"Test pictures with the dense model's answer. {note}")
+
+
+def _found(now: Settings, loaded: Loaded, data: Data) -> None:
+    """Draw test pictures with what the dense model finds in them."""
+    pairs = gallery.found(loaded.source, data_cache.images_of(now, loaded, data))
+    with st.grid(4, min_column_width=150, gap="small"):
+        for shown, answer in pairs:
+            with st.container():
+                answers.overlay(shown, answer, f"A test picture; the model finds {answer.said}")
+                st.caption(show.plain(answers.told(shown, answer)))
+    answers.legend_of([shown.truth for shown, _ in pairs] + [answer for _, answer in pairs])
 
 
 def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:

@@ -16,6 +16,7 @@ from prunekit.formatting import count, size
 from prunekit.models.entries import ModelEntry
 from prunekit.models.layers import weight_of
 from prunekit.tasks.batches import batches_of
+from prunekit.tasks.shown import Answer, Bars, Shown
 from prunekit.ui import routes
 from prunekit.ui.components.show import plus_minus, said, tag
 from prunekit.ui.shared import asking, data_cache, measuring, model_cache
@@ -175,6 +176,16 @@ def guesses(source: Source, images: Images, how_many: int = 24) -> list[Guess]:
 
 
 @shared(32)
+def found(source: Source, images: Images, how_many: int = 8) -> list[tuple[Shown, Answer]]:
+    """Return the first test pictures with what the dense model finds in them."""
+    everything = data_cache.data_at(images, source)
+    assert everything is not None
+    places = range(min(how_many, len(everything.test)))
+    pairs = ((asking.sample(model_cache.load(source), images, i), asking.dense(source, images, asking.Question(sample=i))) for i in places)
+    return [(shown, said.answer) for shown, said in pairs if shown is not None and said is not None]
+
+
+@shared(32)
 def answers(source: Source, images: Images, how_many: int = 8) -> pd.DataFrame:
     """Return what the task observes of the first test samples, one a row, behind what can be shown of sample and answer."""
     loaded, everything = model_cache.load(source), data_cache.data_at(images, source)
@@ -185,7 +196,7 @@ def answers(source: Source, images: Images, how_many: int = 8) -> pd.DataFrame:
     frame, rows = pd.DataFrame(np.asarray(seen), columns=list(seen.columns)), []
     for place in range(batch.samples):
         shown, said = task.shown(everything.test, place), asking.dense(source, images, asking.Question(sample=place))
-        if said is not None:
+        if said is not None and isinstance(said.answer, Bars):
             told = {said.answer.what.lower(): said.answer.said, "sure, %": 100 * float(said.answer.shares.max())}
             named = {name: said.answer.name(int(frame.at[place, name])) for name in ("label",) if name in frame}
             rows.append(({"text": shown.text} if shown is not None and shown.text else {}) | told | named)

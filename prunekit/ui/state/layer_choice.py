@@ -10,6 +10,7 @@ from prunekit.errors import PrunekitError
 from prunekit.pruning.layer_selection import with_attention
 from prunekit.ui.shared import cuts, model_cache
 from prunekit.ui.shared.cache import shared
+from prunekit.ui.shared.data_cache import source_of
 from prunekit.ui.shared.model_cache import Source
 from prunekit.ui.state import session, target_scaling
 from prunekit.ui.state.settings import Settings
@@ -61,32 +62,72 @@ def together(source: Source, mode: str, place: int) -> tuple[int, ...]:
     return tuple(i for i, other in enumerate(every) if other in members)
 
 
-def put(source: Source, ticked: Collection[int], fixed: Mapping[int, float], caps: Mapping[int, float]) -> None:
-    """Take ticked layers, overrides and caps; what comes to the default choice is the default choice. Only to be called from callbacks."""
-    now = session.settings()
-    usual, _ = defaults(source, now.mode)
-    shares: dict[str, Any] = {"overrides": tuple(sorted(fixed.items())), "caps": tuple(sorted(caps.items()))}
-    if now.targets:  # as edited, while each layer has one; else they are overrides like any others
-        now = target_scaling.followed(now, source)
-        led = {member for place in fixed for member in together(source, now.mode, place)}
-        shares |= {"targets": shares["overrides"], "overrides": ()} if set(ticked) <= led else {"targets": ()}
-    if not ticked:
-        session.change(layers=tuple(now.layers or usual)[:1], overrides=(), targets=())
-        session.complain("At least one layer has to take part: the first stays ticked.")
-        return
-    wanted = tuple(sorted(ticked))
-    session.change(layers=None if _same(source, now.mode, wanted, usual) else wanted, **shares)
-    total(source)
-    if _along(source, now.mode, wanted) != wanted:
-        session.complain(NO_HEADS)
+class Edits:
+    """What a table's edits make of the ticks, overrides, joint shares and caps of layers, by place. Only to be used in callbacks."""
+
+    def __init__(self) -> None:
+        self.source = source_of(session.settings())
+        self.now = target_scaling.followed(session.settings(), self.source)
+        self.ticked, self.fixed, self.caps = set(ticked_places(self.now, self.source)), dict(self.now.overrides), dict(self.now.caps)
+        self.joint = {place: share for places, share in self.now.shares for place in places}
+
+    def edit(self, place: int, values: Mapping[str, Any]) -> None:
+        """Apply one row's edits to one layer: a share of its own and one together with others are never both there."""
+        for name, shares in (("override", self.fixed), ("together", self.joint)):
+            if name not in values:
+                continue
+            share = values[name]
+            shares.pop(place, None)
+            if share is not None:
+                self.fixed.pop(place, None)
+                self.joint.pop(place, None)
+                shares[place] = round(min(max(float(share), 0.0), 99.9) / 100, 8)
+                self.ticked.add(place)
+        if values.get("tick"):
+            self.ticked.add(place)
+        elif "tick" in values:
+            self.ticked.discard(place)
+            self.fixed.pop(place, None)
+            self.joint.pop(place, None)
+
+    def cap(self, place: int, values: Mapping[str, Any]) -> None:
+        """Apply one row's edits to its cap: a cap of everything is none."""
+        if "cap" in values:
+            self.caps.pop(place, None)
+            if values["cap"] is not None and values["cap"] < 100:
+                self.caps[place] = round(max(float(values["cap"]), 0.0) / 100, 8)
+
+    def put(self) -> None:
+        """Take them as settings; what comes to the default choice is the default choice."""
+        source, ticked, usual = self.source, self.ticked, defaults(self.source, self.now.mode)[0]
+        sets: dict[float, list[int]] = {}
+        for place, share in sorted(self.joint.items()):
+            sets.setdefault(share, []).append(place)
+        shares: dict[str, Any] = {
+            "overrides": tuple(sorted(self.fixed.items())), "caps": tuple(sorted(self.caps.items())),
+            "shares": tuple(sorted((tuple(members), share) for share, members in sets.items())),
+        }  # fmt: skip
+        if self.now.targets:  # as edited, while each layer has one; else they are overrides like any others
+            led = {member for place in self.fixed for member in together(source, self.now.mode, place)}
+            shares |= {"targets": shares["overrides"], "overrides": ()} if ticked <= led else {"targets": ()}
+        if not ticked:
+            session.change(layers=tuple(self.now.layers or usual)[:1], overrides=(), targets=(), shares=())
+            session.complain("At least one layer has to take part: the first stays ticked.")
+            return
+        wanted = tuple(sorted(ticked))
+        session.change(layers=None if _same(source, self.now.mode, wanted, usual) else wanted, **shares)
+        total(source)
+        if _along(source, self.now.mode, wanted) != wanted:
+            session.complain(NO_HEADS)
 
 
 def total(source: Source) -> None:
-    """Let the slider follow where every ticked layer has a share of its own, which make up the total. Only to be called from callbacks."""
+    """Let the slider follow where all ticked layers have a share, which make up the total. Only to be called from callbacks."""
     now = session.settings()
-    shares = now.targets or now.overrides
-    led = {member for place, _ in shares for member in together(source, now.mode, place)}
-    if now.mode != "nm" and shares and set(ticked_places(now, source)) <= led:
+    own = [place for place, _ in now.targets or now.overrides]
+    joint = [place for places, _ in now.shares for place in places]
+    led = {member for place in own + joint for member in together(source, now.mode, place)}
+    if now.mode != "nm" and led and set(ticked_places(now, source)) <= led:
         session.change(sparsity=target_scaling.sum_of(now, source))
 
 

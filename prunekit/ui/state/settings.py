@@ -110,6 +110,8 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
     curves: tuple[Curve, ...] = codecs.pick((), codecs.Codec(curve.write, curve.read))
     # the split that curves are measured on; empty for validation where there is one
     split: str = codecs.pick("", codecs.choice("validation", "test"))
+    # the figure that curves and sensitivity show, by its metric's name, such as iou.3; empty for the task's headline
+    judged: str = codecs.pick("", codecs.matching(r"[a-z][a-z0-9_.]{0,39}", "the name of a metric"))
     # of the Latency page: stored runs that are timed beside, by the first 12 digits of their names
     also: tuple[str, ...] = codecs.pick((), codecs.several(codecs.RUN, 4))
     # what "Quality vs sparsity" has on its x-axis: a key of plots.AXES

@@ -10,6 +10,7 @@ from torch import Tensor
 from prunekit.pruning.structured.axis_tracker import Axes, Tracker, is_weight, rule
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids
 from prunekit.pruning.structured.rules.elementwise import broadcast
+from prunekit.pruning.structured.rules.shapes import halves
 
 
 @rule("convolution", "_convolution")
@@ -25,23 +26,34 @@ def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
         if groups > 1 and outputs is not None and weight_axes[1] is not None:
             _grouped(tracker, x_axes[1], outputs, weight_axes[1], groups)
         else:
-            tracker.tie(x_axes[1], weight_axes[1], "input of")
+            tracker.tie(x_axes[1], weight_axes[1], "convolution")
     tracker.makes(weight, outputs)
     if bias is not None:
         tracker.tie(outputs, tracker.axes(bias)[0], "bias")
     tracker.put(out, [None, outputs, *[None] * (out.dim() - 2)])
 
 
+@rule("deform_conv2d")
+def deformed(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Convolve at places that are computed, which stay; as many channels share each of them."""
+    x, weight, offset, mask, bias, *_, groups, shared, _ = args
+    for places in (offset, mask):
+        tracker.freeze(places, "places to sample at")
+    if shared > 1:
+        halves(tracker, tracker.axes(x)[1], shared)
+    convolution(tracker, (x, weight, bias, None, None, None, False, None, groups), kwargs, out)
+
+
 def _transposed(tracker: Tracker, x: Ids | None, weight: Axes, groups: int) -> Ids | None:
     """Relate the input and the weight of a transposed convolution, ``[in, out / groups, ...]``, and return its outputs."""
     rows, columns = weight[:2]
     if groups == 1 or rows is None or columns is None:
-        tracker.tie(x, rows, "input of")
+        tracker.tie(x, rows, "convolution")
         return columns
     variables, reason = tracker.variables, tracker.at("grouped convolution")
     group, inner = tracker.grouped.setdefault(tracker.where, variables.fresh(groups)), rows.size // groups
     variables.tie(rows, variables.outer(group, variables.fresh(inner) if inner > 1 else np.full(1, IMMOVABLE)), reason)
-    tracker.tie(x, rows, "input of")
+    tracker.tie(x, rows, "convolution")
     if columns.size == 1:
         variables.freeze(columns, reason)
     return variables.outer(group, columns if columns.size > 1 else np.full(1, IMMOVABLE))
@@ -75,7 +87,7 @@ def addmm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: 
 def linear(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """``x @ w.T + bias``, where torch does not take it apart."""
     x_axes, (rows, columns) = tracker.axes(args[0]), tracker.axes(args[1])
-    tracker.tie(x_axes[-1], columns, "input of")
+    tracker.tie(x_axes[-1], columns, "matrix product")
     if len(args) > 2 and args[2] is not None:
         tracker.tie(rows, tracker.axes(args[2])[0], "bias")
     tracker.makes(args[1], rows)
@@ -104,9 +116,9 @@ def baddbmm(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out
 def _product(tracker: Tracker, x: Tensor, w: Tensor, out: Tensor) -> None:
     """Relate the axes of a matrix product."""
     left, right = tracker.axes(x), tracker.axes(w)
-    tracker.tie(left[-1], right[-2], "input of")
+    tracker.tie(left[-1], right[-2], "matrix product")
     tracker.makes(w, right[-1])
-    batch = [tracker.tie(a, b, "batch of a product") for a, b in zip(left[:-2], right[:-2], strict=True)]
+    batch = [tracker.tie(a, b, "matrix product") for a, b in zip(left[:-2], right[:-2], strict=True)]
     tracker.put(out, [*batch, left[-2], right[-1]])
 
 
@@ -116,7 +128,7 @@ def experts(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out
     left, (packed, into, outputs) = tracker.axes(args[0]), tracker.axes(args[1])
     if not tracker.route(packed):
         tracker.freeze(args[1], "experts that are chosen otherwise than by the largest", [0])
-    tracker.tie(left[-1], into, "input of")
+    tracker.tie(left[-1], into, "matrix product")
     tracker.multiples += [(ids, 16 // args[0].element_size()) for ids in (into, outputs) if ids is not None]  # rows begin at whole 16 bytes
     tracker.makes(args[1], outputs)
     tracker.put(out, [left[0], outputs])
@@ -134,7 +146,7 @@ def trilinear(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], o
     for axis in range(len(spread[0])):
         first, *rest = [axes[axis] for axes, own in zip(spread, lengths, strict=True) if axis in own]
         for other in rest:
-            first = tracker.tie(first, other, "input of")
+            first = tracker.tie(first, other, "matrix product")
         joined.append(first)
     tracker.makes(args[1], joined[1])
     tracker.put(out, [found for axis, found in enumerate(joined) if axis not in args[6]])
@@ -144,7 +156,7 @@ def trilinear(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], o
 def vector(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """``x @ w`` with a vector."""
     axes = tracker.axes(args[0])
-    tracker.tie(axes[-1], tracker.axes(args[1])[0], "input of")
+    tracker.tie(axes[-1], tracker.axes(args[1])[0], "matrix product")
     tracker.mask_input(0, args[0].dim() - 1, axes[-1])
     tracker.put(out, axes[:-1])
 

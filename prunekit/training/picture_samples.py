@@ -1,0 +1,149 @@
+"""Training of the samples of annotated pictures: by the recipe on their card, on data by name."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunekit.data.annotated import AnnotatedSplit
+
+Say = Callable[[str], None]
+VISIBLE = 0.5
+"""Share of a box that must be left in the picture for its object to count."""
+
+
+@dataclass(frozen=True)
+class PictureRecipe:
+    """AdamW under a learning rate that rises linearly and falls as a cosine.
+
+    Parameters
+    ----------
+    epochs, batch_size, seed : int
+    max_lr : float
+        Peak of the learning rate.
+    warmup : int
+        Steps in which it rises.
+    weight_decay : float
+        Of weights; biases and norms do not decay.
+    clip : float
+        Largest norm of the gradient.
+    shift : int
+        Pictures move up to so many pixels, drawn anew each time; the border is repeated.
+    colours : bool
+        Channels change places, and half of the pictures become their negative.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    max_lr: float = 2e-3
+    warmup: int = 200
+    weight_decay: float = 0.05
+    clip: float = 10.0
+    shift: int = 0
+    colours: bool = False
+    seed: int = 0
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> PictureRecipe:
+        """Return the recipe on a card."""
+        known = {**told["recipe"], "seed": told["seed"]}
+        return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for the card."""
+        return {"optimizer": "AdamW", "schedule": "linear warm-up, cosine", **asdict(self)}
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the learning rate of a step."""
+        return self.max_lr * min(1, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def fit_pictures(
+    build: Callable[[], nn.Module],
+    split: AnnotatedSplit,
+    loss: Callable[[nn.Module, Tensor, Any], Tensor],
+    recipe: PictureRecipe,
+    *,
+    checkpoint: Path | None = None,
+    say: Say = print,
+) -> tuple[nn.Module, float]:
+    """Train a new module on annotated pictures and return it, in eval mode, with the minutes that took.
+
+    Parameters
+    ----------
+    build : callable
+        Returns the untrained module.
+    split : AnnotatedSplit
+    loss : callable
+        Model, pictures and targets -> a scalar.
+    recipe : PictureRecipe
+    checkpoint : Path, optional
+        File that is written after each epoch, and gone on from.
+    say : callable
+        Is told how far it is.
+    """
+    begin, spent, first = time.monotonic(), 0.0, 0
+    torch.manual_seed(recipe.seed)
+    model = build().train()
+    decayed, others = [p for p in model.parameters() if p.dim() > 1], [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, recipe.max_lr)
+    if checkpoint is not None and checkpoint.is_file():
+        held = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(held["model"])
+        optimizer.load_state_dict(held["optimizer"])
+        first, spent = held["epoch"], held["minutes"]
+    each = len(split) // recipe.batch_size
+    for epoch in range(first, recipe.epochs):
+        source, total = torch.Generator().manual_seed(recipe.seed * 100_000 + epoch), 0.0
+        order = torch.randperm(len(split), generator=source)[: each * recipe.batch_size]
+        for step, places in enumerate(torch.split(order, recipe.batch_size)):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(epoch * each + step, recipe.epochs * each)
+            pictures, targets = varied(split.images(places.numpy()), split.targets_at(places.numpy()), recipe, source)
+            value = loss(model, pictures, targets)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            optimizer.step()
+            total += value.item()
+        minutes = spent + (time.monotonic() - begin) / 60
+        say(f"epoch {epoch + 1} of {recipe.epochs}: training loss {total / each:.3f}, {minutes:.1f} min")
+        if checkpoint is not None:
+            kept = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch + 1, "minutes": minutes}
+            torch.save(kept, checkpoint.with_suffix(".part"))
+            checkpoint.with_suffix(".part").replace(checkpoint)
+    return model.eval(), spent + (time.monotonic() - begin) / 60
+
+
+def varied(pictures: Tensor, targets: Any, recipe: PictureRecipe, source: torch.Generator) -> tuple[Tensor, Any]:
+    """Return normalised pictures [n, C, H, W] with other colours, each moved by its own way, with boxes or classes of pixels."""
+    n, channels, height, width = pictures.shape
+    if recipe.colours:
+        sign = 1 - 2 * torch.randint(0, 2, (n, 1, 1, 1), generator=source)
+        chosen = torch.rand(n, channels, generator=source).argsort(1)
+        pictures = pictures[torch.arange(n)[:, None], chosen] * sign
+    if not recipe.shift:
+        return pictures, targets
+    x, y = torch.randint(-recipe.shift, recipe.shift + 1, (2, n), generator=source)
+    rows = (torch.arange(height) - y[:, None]).clamp(0, height - 1)
+    columns = (torch.arange(width) - x[:, None]).clamp(0, width - 1)
+    at = torch.arange(n)[:, None, None]
+    pictures = pictures.permute(0, 2, 3, 1)[at, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+    if isinstance(targets, Tensor):
+        return pictures, targets[at, rows[:, :, None], columns[:, None, :]]
+    moved = []
+    for target, move in zip(targets, torch.stack([x, y, x, y], 1), strict=True):
+        whole = target["boxes"] + move
+        boxes = torch.stack([whole[:, 0::2].clamp(0, width), whole[:, 1::2].clamp(0, height)], 2).flatten(1)
+        sides, left = whole[:, 2:] - whole[:, :2], boxes[:, 2:] - boxes[:, :2]
+        there = left.prod(1) >= VISIBLE * sides.prod(1)
+        moved.append({"boxes": boxes[there], "labels": target["labels"][there]})
+    return pictures, moved
