@@ -95,6 +95,8 @@ class BoxSplit(AnnotatedSplit):
     """
 
     task = "object-detection"
+    areas: tuple[float, float] | None = None
+    """Areas up to which objects count as small and as medium, where COCO's do not suit."""
 
     def __init__(self, pictures: Pictures, places: Indices, normal: Normal, targets: Sequence[Mapping[str, Tensor]]) -> None:
         super().__init__(pictures, places, normal)
@@ -113,7 +115,9 @@ class BoxSplit(AnnotatedSplit):
         return stratified([int(rank[target["labels"].numpy()].min()) if len(target["labels"]) else -1 for target in self.targets], n)
 
     def _at(self, indices: Indices) -> Self:
-        return type(self)(self.pictures, self.places[indices], self.normal, self.targets_at(indices))
+        part = type(self)(self.pictures, self.places[indices], self.normal, self.targets_at(indices))
+        part.areas = self.areas
+        return part
 
     def _identity(self) -> Iterator[bytes]:
         for target in self.targets:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from prunekit.config.ids import DATA, DataId, Floats
 from prunekit.data.canvas import CANVAS, MASKS, load_canvas
+from prunekit.data.coco import COCO, load_coco
 from prunekit.data.dataset import Data, Normal, TensorSplit
 from prunekit.data.downloads import Raw, cifar10, mnist
 from prunekit.data.image_folder import PREFIX as FOLDER
@@ -29,6 +30,7 @@ from prunekit.data.tables import PREFIX as TABLE
 from prunekit.data.tables import load_diabetes, load_housing, load_table
 from prunekit.data.text import RATING, REVIEWS, SHAKESPEARE, load_reviews, load_shakespeare
 from prunekit.data.text_files import PREFIXES as TEXTS
+from prunekit.data.yolo import YOLO, load_yolo
 from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
 from prunekit.models.guesses import normalisation
@@ -74,8 +76,8 @@ def load_data(
     ----------
     name : str or DataId
         ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``housing``, ``reviews``, ``reviews:rating``, ``shakespeare``, ``canvas``,
-        ``canvas:masks``, ``camvid``, ``segmentation:PATH``, ``table:PATH``, ``textfile:PATH``, ``csv:PATH``,
-        ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
+        ``canvas:masks``, ``camvid``, ``segmentation:PATH``, ``coco:PATH``, ``yolo:PATH``, ``table:PATH``, ``textfile:PATH``,
+        ``csv:PATH``, ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
     limit : int, optional
         At most so many images in each split, by a fixed stratified choice.
     size : int, optional
@@ -126,7 +128,7 @@ def _load(data_id: DataId, known: ModelInfo) -> Data:
         return load_segmentation(data_id, known)
     if data_id.name.startswith(TABLE):
         return load_table(data_id)
-    for prefix, load in TEXTS.items():
+    for prefix, load in {**TEXTS, COCO: load_coco, YOLO: load_yolo}.items():
         if data_id.name.startswith(prefix):
             return load(data_id, known)
     if is_factory(name := in_folder(data_id.name, "data")):
