@@ -23,6 +23,8 @@ from prunekit.data.downloads import Raw, cifar10, mnist
 from prunekit.data.image_folder import PREFIX as FOLDER
 from prunekit.data.image_folder import load_imagefolder
 from prunekit.data.own_data import load_own
+from prunekit.data.segmentation import CAMVID, load_camvid, load_segmentation
+from prunekit.data.segmentation import PREFIX as SEGMENTED
 from prunekit.data.stratified import held_out
 from prunekit.data.tables import PREFIX as TABLE
 from prunekit.data.tables import load_diabetes, load_housing, load_table
@@ -52,6 +54,7 @@ DATASETS: dict[str, str] = {
     "shakespeare": "Shakespeare: 1.1 million characters of his plays, to predict the next; they come with prunekit",
     "canvas": "Canvas: 5,500 drawn pictures of 96 x 96 pixels with one to five digits, and a box around each",
     "canvas:masks": "Canvas: the same, and for each pixel which digit it shows, if any",
+    "camvid": "CamVid: 701 road scenes of 240 x 180 pixels, and which of eleven things each pixel shows; read where they lie",
 }
 
 
@@ -73,8 +76,8 @@ def load_data(
     ----------
     name : str or DataId
         ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``housing``, ``reviews``, ``reviews:rating``, ``shakespeare``, ``canvas``,
-        ``canvas:masks``, ``table:PATH``, ``textfile:PATH``, ``csv:PATH``, ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH``,
-        ``coco:PATH``, ``yolo:PATH`` or ``path/to/file.py:factory``.
+        ``canvas:masks``, ``camvid``, ``segmentation:PATH``, ``coco:PATH``, ``yolo:PATH``, ``table:PATH``, ``textfile:PATH``,
+        ``csv:PATH``, ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
     limit : int, optional
         At most so many images in each split, by a fixed stratified choice.
     size : int, optional
@@ -123,7 +126,7 @@ def _load(data_id: DataId, known: ModelInfo) -> Data:
         return load_imagefolder(data_id, known)
     if data_id.name.startswith(TABLE):
         return load_table(data_id)
-    for prefix, load in {**TEXTS, COCO: load_coco, YOLO: load_yolo}.items():
+    for prefix, load in {**TEXTS, SEGMENTED: load_segmentation, COCO: load_coco, YOLO: load_yolo}.items():
         if data_id.name.startswith(prefix):
             return load(data_id, known)
     if is_factory(name := in_folder(data_id.name, "data")):
@@ -198,4 +201,5 @@ BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {
     SHAKESPEARE: load_shakespeare,
     CANVAS: lambda data_id, known: load_canvas(data_id, known, _digits_raw()),
     MASKS: lambda data_id, known: load_canvas(data_id, known, _digits_raw()),
+    CAMVID: load_camvid,
 }

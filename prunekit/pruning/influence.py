@@ -25,10 +25,9 @@ from prunekit.models.meta_copy import Seeing
 from prunekit.models.outputs import tensors_of
 from prunekit.models.probe import LARGE, at_rest, index_limit, rounding
 from prunekit.models.probe_answers import KINDS, noise
-from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch, collate
 from prunekit.tasks.batches import batches_of
-from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.input_form import PLAIN, InputForm
 
 MORE = 64
 """Samples in the second look: models that choose their way by the sample use other weights for others."""

@@ -29,6 +29,7 @@ from prunekit.pruning.structured.input_forms import Form
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of, state_of
 from prunekit.pruning.structured.trace_errors import place
+from prunekit.tasks.base import lookup_fault
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import AROUND, InputForm, answer
 
@@ -380,8 +381,8 @@ class _Trial:
                 try:
                     state, before = torch.get_rng_state(), self._asked(dense, x)
                 except Exception as error:  # whatever a model's own code raises
-                    lines = str(error).strip().splitlines() or [type(error).__name__]
-                    said = said or f"stops in {place(error, dense)}: {lines[0].rstrip('.')}"
+                    lines = [lookup_fault(error, dense, x), *str(error).strip().splitlines(), type(error).__name__]
+                    said = said or f"stops in {place(error, dense)}: {next(filter(None, lines)).rstrip('.')}"
                     if self.way is QUICK:
                         break
                     continue

@@ -19,7 +19,7 @@ from prunekit.runtimes.onnx_session import OnnxSession
 from prunekit.runtimes.session import silence, traced_reason
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.from_file import OwnTask
-from prunekit.tasks.input_form import samples_like
+from prunekit.tasks.input_form import heads_of, samples_like
 
 _ONE_BATCH = (
     "the exported file works for one batch only: the model's code fixes the number of samples "
@@ -41,13 +41,16 @@ class Flat(nn.Module):
     def __init__(self, model: nn.Module, inputs: Batch) -> None:
         super().__init__()
         self.model, self.inputs = model, inputs
-        self.task = own_task(model)
+        self.task, self.heads = own_task(model), heads_of(model)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return all tensors in order."""
         following = iter(tensors)
         given = self.inputs.map(lambda _: next(following))
-        out = self.model(*given.args, **given.kwargs) if self.task is None else self.task.forward(self.model, given)
+        if self.heads is not None:
+            out = self.heads(self.model, given)
+        else:
+            out = self.model(*given.args, **given.kwargs) if self.task is None else self.task.forward(self.model, given)
         return tuple(task_tensors(out, self.task).values())
 
 
@@ -88,7 +91,7 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
     found = file_outputs(own, out, inputs)
     if not found:
         raise ModelError("the model returns no tensor that can be found: return tensors, a tuple, a dict or a dataclass")
-    plain = isinstance(out, Tensor) and task is None and _alone(inputs)
+    plain = isinstance(out, Tensor) and task is None and _alone(inputs) and heads_of(own) is None
     try:
         with silence():
             program = _exported(own if plain else Flat(own, inputs), zeros_like(inputs), list(found))
@@ -161,7 +164,7 @@ def _noise(batch: int, input_shape: Sequence[int]) -> Batch:
 def _answer(model: nn.Module, inputs: Batch, task: OwnTask | None) -> Any:
     """Return what the model makes of a batch."""
     with torch.inference_mode():
-        return run(model, inputs) if task is None else task.forward(model, inputs)
+        return run(model, inputs) if task is None or heads_of(model) is not None else task.forward(model, inputs)
 
 
 def _verify(model: nn.Module, path: Path, inputs: Batch) -> None:

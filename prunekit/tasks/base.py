@@ -228,8 +228,10 @@ class BaseTask:
         if place is not None:
             batch = batch.to(place.device, place.dtype if place.is_floating_point() else None)
         try:
-            return model(*batch.args, **batch.kwargs)
+            return self._asked(model, batch)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError) as error:
+            if fault := lookup_fault(error, model, batch):
+                raise ModelError(fault) from error
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             inputs = dict(batch.named_tensors())
             if list(inputs) == ["input"]:
@@ -238,6 +240,10 @@ class BaseTask:
                 form = f"inputs of this form ({', '.join(f'{name} {list(tensor.shape)}' for name, tensor in inputs.items())})"
                 advice = "form that it was made for"
             raise ModelError(f"the model does not run on {form}: {line}. Choose data of the {advice}") from error
+
+    def _asked(self, model: nn.Module, batch: Batch) -> Any:
+        """Return what a model makes of a batch; whatever goes wrong is raised as it is."""
+        return model(*batch.args, **batch.kwargs)
 
     def tensors(self, output: Any) -> dict[str, Tensor]:
         """Return every tensor of an output by its dotted path; one alone is called ``output``."""
@@ -308,8 +314,50 @@ class BaseTask:
         raise NotImplementedError
 
 
-PLAIN = BaseTask("plain", "plain", ())
-"""Calls a model and names its tensors, for whoever judges nothing."""
+def outside(index: int, rows: int) -> str:
+    """Say that a token id is none of a model's, and what to do."""
+    return (
+        f"token id {index} is outside 0..{rows - 1}, the rows of the model's embedding: choose the tokeniser that the model was trained "
+        "with, or data whose ids are below that"
+    )
+
+
+def lookup_fault(error: BaseException, model: nn.Module, batch: Batch) -> str:
+    """Return which index no embedding of a model has, where that stopped its forward pass, and what to do; "" where it was something else.
+
+    Parameters
+    ----------
+    error : BaseException
+        What the pass raised: the frames of its traceback hold the embedding and what it was asked for.
+    model, batch
+        What ran, and on what.
+    """
+    from torch import Tensor, nn  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        own, asked = (trace.tb_frame.f_locals.get(name) for name in ("self", "input"))
+        if isinstance(own, (nn.Embedding, nn.EmbeddingBag)) and isinstance(asked, Tensor) and asked.numel():
+            found = own, asked
+        trace = trace.tb_next
+    if found is None:
+        return ""
+    own, asked = found
+    name, rows = next((name for name, each in model.named_modules() if each is own), type(own).__name__), own.num_embeddings
+    if asked.is_floating_point():
+        return f"the model reads token ids, which are whole numbers ({name} looks them up), and the samples are {asked.dtype}: choose text"
+    low, high = int(asked.min()), int(asked.max())
+    if low >= 0 and high < rows:
+        return ""
+    wrong = low if low < 0 else high
+    if any(bool((each == wrong).any()) for _, each in batch.named_tensors() if not each.is_floating_point()):
+        return outside(wrong, rows)
+    return (
+        f"the model looks up row {wrong} of {name}, which has rows 0..{rows - 1}: where it holds positions, samples are longer than the "
+        f"{rows:,} tokens that the model takes, and shorter ones are needed (the input size, of text in tokens)"
+    )
+
+
 _NOTED: WeakKeyDictionary[nn.Module, object] = WeakKeyDictionary()
 _LOCK = threading.Lock()
 

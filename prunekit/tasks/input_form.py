@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import ModelError
-from prunekit.tasks.base import told
+from prunekit.tasks.base import BaseTask, told
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.known_values import know
+from prunekit.tasks.torchvision_detectors import form_of_detector
 
 SAMPLES = 2
 AROUND = "_prunekit_around"  # attribute of a model: a context, given the model, in which it is to be asked
@@ -187,8 +188,33 @@ def noise(model: nn.Module, shape: Sequence[int], n: int, source: torch.Generato
     return samples_like(shape, n, source).to(place.device)
 
 
+def heads_of(model: nn.Module) -> Callable[[nn.Module, Batch], Any] | None:
+    """Return what computes a model's tensors up to where it decides by values; None where the model does not, for all anybody knows.
+
+    A user's task says it with ``heads(model, batch)``; of detectors of known libraries it is known.
+    """
+    own = getattr(told(model, "task"), "heads", None)
+    if own is not None:
+        return own  # type: ignore[no-any-return]
+    form = form_of_detector(model)
+    return None if form is None else form.heads
+
+
 def answer(model: nn.Module, inputs: Batch | Tensor) -> Any:
-    """Return what a model makes of a batch; whatever goes wrong is raised as it is."""
+    """Return what a model makes of a batch, before it decides by values; whatever goes wrong is raised as it is."""
     batch = Batch.of(inputs)
     with model.__dict__.get(AROUND, nullcontext)(model):
-        return model(*batch.args, **batch.kwargs)
+        heads = heads_of(model)
+        return model(*batch.args, **batch.kwargs) if heads is None else heads(model, batch)
+
+
+class Plain(BaseTask):
+    """Calls a model and names its tensors, for whoever judges nothing: what is traced, proved, exported and timed."""
+
+    def _asked(self, model: nn.Module, batch: Batch) -> Any:
+        """Return what a model makes of a batch, before it decides by values."""
+        heads = heads_of(model)
+        return super()._asked(model, batch) if heads is None else heads(model, batch)
+
+
+PLAIN = Plain("plain", "plain", ())

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision import ops
 
 from prunekit.config.spec import PruneSpec
 from prunekit.models.cost import count
@@ -207,6 +208,21 @@ def folded(net, x):
     return net.b(F.fold(net.a(x), (7, 7), 2)).mean((2, 3))
 
 
+def boxes_of(x):
+    """Return a box of another size for each sample."""
+    place = torch.arange(len(x), device=x.device, dtype=x.dtype)
+    return torch.stack((place, place * 0, place * 0 + 1, place + 2, place + 3), 1)
+
+
+def deformed(shared=1, groups=1):
+    """A convolution at places that are computed of the same."""
+    net, shape = between(
+        lambda net, x: net.deform(x, torch.full((len(x), 18 * shared, 4, 4), 0.3, device=x.device, dtype=x.dtype)), 8, 2, 6,
+        deform=ops.DeformConv2d(8, 6, 3, groups=groups),
+    )  # fmt: skip
+    return net, shape
+
+
 def gathered(net, x):
     return x.gather(1, torch.tensor([3, 1], device=x.device)[None, :, None].expand(len(x), -1, x.shape[2]))
 
@@ -303,6 +319,11 @@ NETS = {
     "fold": lambda: (Net(folded, a=nn.Conv1d(2, 24, 1), b=nn.Conv2d(6, 4, 1)), (2, 36)),
     "windows": lambda: between(lambda net, x: x.unfold(2, 3, 1).sum(-1)),
     "grid_sample": lambda: between(sampled),
+    "boxes read": lambda: between(lambda net, x: ops.roi_align(x, boxes_of(x), 2) + ops.roi_pool(x, boxes_of(x), 2)),
+    "cells of boxes read": lambda: between(
+        lambda net, x: ops.ps_roi_align(x, boxes_of(x), 2) + ops.ps_roi_pool(x, boxes_of(x), 2), after=2),
+    "deformable convolution": deformed,
+    "deformable convolution in groups": lambda: deformed(shared=2, groups=2),
     "gather": lambda: seq(gathered),
     "rows picked by two numbers": lambda: seq(pooled),
     "rows picked by a mask": lambda: seq(by_mask),

@@ -16,7 +16,7 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.shown import Boxes, ClassMap
-from prunekit.tasks.wording import written
+from prunekit.tasks.wording import capital, written
 from prunekit.ui.components import answers, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
@@ -154,7 +154,7 @@ def _found(now: Settings, loaded: Loaded, data: Data) -> None:
         for shown, answer in pairs:
             with st.container():
                 answers.overlay(shown, answer, f"A test picture; the model finds {answer.said}")
-                st.caption(show.plain(answers.told(shown, answer)))
+                st.caption(show.plain(capital(answers.told(shown, answer))) + ".")
     answers.legend_of([shown.truth for shown, _ in pairs] + [answer for _, answer in pairs])
 
 

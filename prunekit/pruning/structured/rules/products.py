@@ -10,6 +10,7 @@ from torch import Tensor
 from prunekit.pruning.structured.axis_tracker import Axes, Tracker, is_weight, rule
 from prunekit.pruning.structured.coupling_solver import IMMOVABLE, Ids
 from prunekit.pruning.structured.rules.elementwise import broadcast
+from prunekit.pruning.structured.rules.shapes import halves
 
 
 @rule("convolution", "_convolution")
@@ -30,6 +31,17 @@ def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
     if bias is not None:
         tracker.tie(outputs, tracker.axes(bias)[0], "bias")
     tracker.put(out, [None, outputs, *[None] * (out.dim() - 2)])
+
+
+@rule("deform_conv2d")
+def deformed(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Convolve at places that are computed, which stay; as many channels share each of them."""
+    x, weight, offset, mask, bias, *_, groups, shared, _ = args
+    for places in (offset, mask):
+        tracker.freeze(places, "places to sample at")
+    if shared > 1:
+        halves(tracker, tracker.axes(x)[1], shared)
+    convolution(tracker, (x, weight, bias, None, None, None, False, None, groups), kwargs, out)
 
 
 def _transposed(tracker: Tracker, x: Ids | None, weight: Axes, groups: int) -> Ids | None:

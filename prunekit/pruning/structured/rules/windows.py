@@ -49,6 +49,23 @@ def grid_sample(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
     _pool(args[0].dim() - 2)(tracker, args, kwargs, out)
 
 
+@rule("roi_align", "roi_pool")
+def read_boxes(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Channels pass; the boxes under which they are read stay."""
+    tracker.freeze(args[1], "boxes to read")
+    _pool(2)(tracker, args, kwargs, out)
+
+
+@rule("ps_roi_align", "ps_roi_pool")
+def read_parts_of_boxes(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Let each channel be read from as many consecutive ones as a box has cells."""
+    x, found = args[0], out[0]
+    tracker.freeze(args[1], "boxes to read")
+    tracker.freeze(x, "a pooling window", [0, 2, 3])
+    channels = _units(tracker, tracker.axes(x)[1], math.prod(found.shape[2:]), "cells of a box")
+    tracker.put(found, [None, channels, None, None])
+
+
 @rule("affine_grid_generator")
 def affine_grid(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Keep what says where to sample."""

@@ -1,0 +1,103 @@
+"""Detectors: pruned with pyramids, proposals and heads, proved before they choose boxes by score, and trained by their own losses."""
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign
+
+import prunekit
+from prunekit.config.spec import PruneSpec
+from prunekit.models.layers import prunable_layers
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.torchvision_detectors import TorchvisionDetector
+
+FORM = TorchvisionDetector()
+SHAPE = (3, 48, 48)
+
+
+class Pyramid(nn.Module):
+    """Two stages with norms that do not learn, and a feature pyramid over them."""
+
+    out_channels = 12
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), FrozenBatchNorm2d(8), nn.ReLU())
+        self.two = nn.Sequential(nn.Conv2d(8, 10, 3, 2, 1), FrozenBatchNorm2d(10), nn.ReLU())
+        self.fpn = FeaturePyramidNetwork([8, 10], 12)
+
+    def forward(self, x):
+        one = self.one(x)
+        return self.fpn(OrderedDict([("0", one), ("1", self.two(one))]))
+
+
+@pytest.fixture
+def detector():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MaskRCNN(
+            Pyramid(), min_size=48, max_size=48, rpn_anchor_generator=AnchorGenerator(((8,), (16,)), ((1.0,),) * 2),
+            box_roi_pool=MultiScaleRoIAlign(["0", "1"], 3, 2), box_head=TwoMLPHead(12 * 9, 14), box_predictor=FastRCNNPredictor(14, 4),
+            mask_roi_pool=MultiScaleRoIAlign(["0", "1"], 4, 2), mask_head=MaskRCNNHeads(12, (9,), 1),
+            mask_predictor=MaskRCNNPredictor(9, 7, 4),
+        )  # fmt: skip
+    return model.eval()
+
+
+def scenes(n=2):
+    noise = torch.Generator().manual_seed(1)
+    targets = [{"boxes": torch.tensor([[4.0 + i, 6.0, 20.0, 30.0]]), "labels": torch.tensor([i % 3])} for i in range(n)]
+    return Batch.of(torch.rand(n, *SHAPE, generator=noise), targets)
+
+
+def test_pyramid_proposals_and_heads_go_and_the_detector_still_detects_and_learns(detector):
+    spec = PruneSpec(mode="structured", criterion="random", sparsity=0.5, layers=prunable_layers(detector))
+    result = prunekit.prune(detector, spec, input_shape=SHAPE)
+    assert result.proof.passed
+    layers = {layer.name: layer for layer in result.layers}
+    shrunk = {name for name, layer in layers.items() if layer.shape_before[0] != layer.shape_after[0]}
+    assert {"backbone.fpn.inner_blocks.0.0", "rpn.head.conv.0.0", "roi_heads.box_head.fc6", "roi_heads.mask_predictor.conv5_mask"} <= shrunk
+    assert {"rpn.head.cls_logits", "rpn.head.bbox_pred", "roi_heads.box_predictor.cls_score"}.isdisjoint(shrunk)
+    assert type(result.model) is MaskRCNN and result.after.macs < 0.6 * result.before.macs
+    batch = scenes()
+    with torch.no_grad():
+        found = FORM.forward(result.model, batch)["detections"]
+    assert len(found) == 2 and all(
+        int(each["labels"].min()) >= 0 and int(each["labels"].max()) < 3 for each in found if len(each["labels"])
+    )
+    with torch.enable_grad():
+        small = result.model.train().requires_grad_(True)
+        output = FORM.forward(small, batch)
+        FORM.loss(output, batch).backward()
+    assert {"loss_classifier", "loss_objectness"} <= output["losses"].keys() and "loss_mask" not in output["losses"]
+    assert small.training and small.roi_heads.training and small.roi_heads.mask_roi_pool is not None
+    assert small.backbone.one[0].weight.grad.abs().sum() > 0
+
+
+def test_the_heads_are_those_that_the_detector_decides_by(detector):
+    seen = {}
+    detector.roi_heads.box_predictor.register_forward_hook(lambda _m, _a, out: seen.update(scores=out[0]))
+    detector.rpn.head.register_forward_hook(lambda _m, _a, out: seen.update(objectness=out[0]))
+    batch = scenes()
+    with torch.no_grad():
+        heads = FORM.heads(detector, batch)
+        own = dict(seen)
+        listed = FORM.heads(detector, Batch.of(list(batch.args[0]), samples=2))
+        detector(list(batch.args[0]))
+    assert torch.equal(own["objectness"][0], seen["objectness"][0])
+    assert heads["class_logits"].shape == (2, 4, 4) and heads["masks"].shape == (2, 4, 4, 8, 8)
+    assert all(torch.allclose(heads[name], listed[name], atol=1e-6) for name in heads)
+
+
+def test_losses_in_evaluation_leave_norms_as_they_are(detector):
+    before = detector.backbone.one[1].running_mean.clone()
+    with torch.enable_grad():
+        output = FORM.forward(detector.requires_grad_(True), scenes())
+    assert FORM.loss(output, scenes()).requires_grad and len(output["detections"]) == 2
+    assert not detector.training and not detector.rpn.training and torch.equal(before, detector.backbone.one[1].running_mean)
