@@ -124,11 +124,9 @@ def _load(data_id: DataId, known: ModelInfo) -> Data:
         return BUILT_IN[data_id.name](data_id, known)
     if data_id.name.startswith(FOLDER):
         return load_imagefolder(data_id, known)
-    if data_id.name.startswith(SEGMENTED):
-        return load_segmentation(data_id, known)
     if data_id.name.startswith(TABLE):
         return load_table(data_id)
-    for prefix, load in {**TEXTS, COCO: load_coco, YOLO: load_yolo}.items():
+    for prefix, load in {**TEXTS, SEGMENTED: load_segmentation, COCO: load_coco, YOLO: load_yolo}.items():
         if data_id.name.startswith(prefix):
             return load(data_id, known)
     if is_factory(name := in_folder(data_id.name, "data")):
