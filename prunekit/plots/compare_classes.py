@@ -41,8 +41,6 @@ def class_dumbbells(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         ``by_class`` of `prunekit.comparison.behaviour`, the dense model among the runs.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -132,8 +130,6 @@ def confusion_change(change: Counts, labels: list[str], *, dark: bool = False) -
         The run's confusion matrix minus the dense model's; rows are labels, columns answers.
     labels : list of str
         Names of the classes.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
