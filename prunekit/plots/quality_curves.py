@@ -83,10 +83,6 @@ def quality_curves(
         What was measured: its name, unit, and which way is better.
     chance : float, optional
         What the best answer that does not look at the input reaches: of a metric without bounds the picture ends there.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
 
     Returns
     -------
@@ -265,14 +261,6 @@ def thumbnail_curve(frame: pd.DataFrame, *, dense: float, dark: bool = False, he
         Columns ``sparsity``, ``value``, ``low``, ``high``.
     dense : float
         Value of the dense model.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     rows = frame.sort_values("sparsity")
     line = go.Scatter(
