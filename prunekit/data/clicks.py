@@ -16,7 +16,7 @@ from prunekit.data.stratified import mix
 from prunekit.statistics.ranking import auc_by_unit
 
 CLICKS = "clicks"
-USERS, ITEMS, CATEGORIES, COUNTRIES, DEVICES, DENSE = 4000, 8000, 24, 12, 3, 6
+USERS, ITEMS, CATEGORIES, COUNTRIES, DEVICES, DENSE = 2000, 8000, 24, 12, 3, 6
 FACTORS = 8
 PAGE = 20
 """Candidates that a user sees at once."""
@@ -26,7 +26,7 @@ Whole = NDArray[np.int64]
 
 
 class _Draws:
-    """Numbers that are the same, to the last bit, on every machine: hashed counts, and no function that a library may round in its own way."""
+    """Numbers that are the same to the last bit on every machine: hashed counts, and no function that libraries round in their own way."""
 
     def __init__(self, seed: int) -> None:
         self.start = seed << 40
@@ -103,7 +103,7 @@ def drawn() -> tuple[dict[str, InteractionSplit], float]:
 
 
 def load_clicks(data_id: DataId) -> Data:
-    """Return pages of 20 candidates each for one of 4,000 users, and which of them are clicked.
+    """Return pages of 20 candidates each for one of 2,000 users, and which of them are clicked.
 
     Users and items have factors that nobody sees, and are popular by Zipf's law; a model sees their ids, an item's category, a user's
     country and device, and six numbers. The true probabilities being known, so is the best AUC that a model can be expected to reach.

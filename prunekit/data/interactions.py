@@ -111,7 +111,7 @@ class InteractionSplit(Split):
         return self if n >= len(self) else self.take(self.choice(n))
 
     def choice(self, n: int) -> Indices:
-        """Return which candidates `subset` chooses: those of users in a fixed order, as many users as fit, for a part of one ranks easier."""
+        """Return which candidates `subset` chooses: all of as many users as fit, in a fixed order, for a part of one is easier to rank."""
         _, unit, sizes = np.unique(self.users, return_inverse=True, return_counts=True)
         order = np.argsort(mix(np.arange(len(sizes), dtype=np.uint64) + np.uint64(1)), kind="stable")
         fitting = order[sizes[order].cumsum() <= n]

@@ -102,7 +102,7 @@ class Recommendation(BaseTask):
     """How much a user wants a candidate.
 
     The model gives one logit for each sample, [N] or [N, 1]. Targets are a mapping of ``label`` [N], 1 where the candidate was chosen and 0
-    where it was not, and ``user`` [N], whole numbers, by which intervals resample; or labels alone, of which the users are the inputs called
+    where it was not, and ``user`` [N], whole numbers, by which intervals resample; or labels alone, and the users are the inputs called
     ``user``, if there are any. NDCG@10 and recall@10 are means over users who have chosen something.
     """
 
@@ -120,7 +120,7 @@ class Recommendation(BaseTask):
         return functional.binary_cross_entropy_with_logits(logits, labels)
 
     def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
-        """Return the Kullback-Leibler divergence from the teacher's softened probabilities, the mean over samples, times temperature squared."""
+        """Return the Kullback-Leibler divergence from the teacher's softened probabilities, the mean, times temperature squared."""
         from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         own, theirs = (self._logits(each, batch.samples) / temperature for each in (output, teacher))
@@ -189,8 +189,8 @@ class Recommendation(BaseTask):
         wrong = labels[(labels != 0) & (labels != 1)]
         if wrong.numel():
             raise DataError(
-                f"a candidate has the label {wrong.reshape(-1)[0].item():g}, and labels are 1 (chosen) or 0 (not): of ratings, say from which "
-                "one on something counts as chosen"
+                f"a candidate has the label {wrong.reshape(-1)[0].item():g}, and labels are 1 (chosen) or 0 (not): make ratings such, by "
+                "a lowest one that counts as chosen"
             )
         logits = self._logits(output, n)
         return logits, labels.reshape(n).to(logits.device, logits.dtype)
