@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -92,6 +92,10 @@ class Task(Protocol):
 
     def at_length(self, batch: Batch, length: int) -> Batch:
         """Return samples cut, or repeated, to so many tokens each."""
+
+    @property
+    def column_words(self) -> Mapping[str, str]:
+        """What people read above columns of observations whose names do not say it."""
 
     @property
     def prompt(self) -> Prompt | None:
@@ -256,6 +260,11 @@ class BaseTask:
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return what is seen of each sample: each task's own."""
         raise NotImplementedError
+
+    @property
+    def column_words(self) -> Mapping[str, str]:
+        """What people read above columns of observations whose names do not say it."""
+        return {}
 
     @property
     def prompt(self) -> Prompt | None:
