@@ -60,7 +60,7 @@ def test_a_new_head_has_as_many_outputs_as_the_data_have_classes_and_the_run_say
     assert prunekit.info(again).classes == () and prunekit.load_data(f"csv:{table}", model=again).classes == ("x", "y", "z")
     assert main([*told[:-2], "--outputs", "2"]) == 2 and "label 2 is outside 0..1" in capsys.readouterr().err
     save_file({"weight": torch.ones(7, 32), "bias": torch.arange(7.0)}, tmp_path / "encoder" / HEAD)
-    with pytest.raises(ModelError, match="head of 7 outputs.*3 are asked for"):
+    with pytest.raises(ModelError, match=r"head of 7 outputs.*3 are asked for"):
         prunekit.load_model(ModelId(name, outputs=3))
 
 
