@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -105,10 +105,6 @@ class Task(Protocol):
 
     def at_length(self, batch: Batch, length: int) -> Batch:
         """Return samples cut, or repeated, to so many tokens each."""
-
-    @property
-    def column_words(self) -> Mapping[str, str]:
-        """What people read above columns of observations whose names do not say it."""
 
     @property
     def prompt(self) -> Prompt | None:
@@ -293,11 +289,6 @@ class BaseTask:
     def moved(self, targets: Any, moves: Sequence[Move]) -> Any:
         """Return the targets themselves: what an image is does not hang on its place."""
         return targets
-
-    @property
-    def column_words(self) -> Mapping[str, str]:
-        """What people read above columns of observations whose names do not say it."""
-        return {}
 
     @property
     def prompt(self) -> Prompt | None:

@@ -66,11 +66,6 @@ class LanguageModelling(TextInputs):
     reads_end = True
 
     @property
-    def column_words(self) -> Mapping[str, str]:
-        """What people read above columns of observations whose names do not say it."""
-        return {"nll": "loss (nats)"}
-
-    @property
     def prompt(self) -> Prompt:
         """The beginning of a text."""
         words = "How does it go on? The model is asked anew whenever the text changes: Ctrl and Enter, or a click elsewhere."

@@ -55,11 +55,7 @@ def samples(now: Settings, found: Comparison, store: RunStore) -> None:
     if told:
         prompt.changed(found, store, known[place].letter, [int(i) for i in frame["sample"][:PICTURED]], told)
     split = told[0] if told else None
-    words = resolve(None, split).column_words if told else {}
-    forms: dict[str, Any] = {}
-    for name in frame.columns.drop("sample"):
-        column, comma, whose = name.partition(", ")
-        forms[name] = st.column_config.NumberColumn(f"{words.get(column, column)}{comma}{whose}", format="%.4g")
+    forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns if name != "sample"}
     texts = [each.text if (each := resolve(None, split).shown(split, int(i))) else "" for i in frame["sample"]] if told else []
     if any(texts):
         frame.insert(1, "text", texts)

@@ -164,8 +164,7 @@ def _found(now: Settings, loaded: Loaded, data: Data) -> None:
 def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     """Show what the task observes of the first test samples."""
     frame = gallery.answers(loaded.source, data_cache.images_of(now, loaded, data))
-    words, numbers = task.column_words, frame.select_dtypes("number")
-    forms: dict[str, Any] = {name: st.column_config.NumberColumn(words.get(name, name), format="%.4g") for name in numbers}
+    forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.select_dtypes("number")}
     forms |= {"text": st.column_config.TextColumn("text", width=400)} if "text" in frame else {}
     st.dataframe(frame, column_config=forms, width="content", alt=f"What is observed of the first test {task.units_of_data}")
     st.caption(f"The first {len(frame)} test {task.units_of_data}, and what is observed of the dense model's answers to them.")
