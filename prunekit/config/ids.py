@@ -33,8 +33,8 @@ Floats = tuple[float, ...]
 MODELS = "a sample, torchvision/NAME, hf:FOLDER_OR_ID, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA = (
     "digits, mnist, cifar10, diabetes, housing, reviews, reviews:rating, shakespeare, canvas, canvas:masks, camvid, "
-    "segmentation:PATH, coco:PATH, yolo:PATH, table:PATH, textfile:PATH, csv:PATH, datasets:NAME_OR_FOLDER, imagefolder:PATH or "
-    "path/to/file.py:factory"
+    "segmentation:PATH, coco:PATH, yolo:PATH, table:PATH, textfile:PATH, csv:PATH, datasets:NAME_OR_FOLDER, imagefolder:PATH "
+    "or path/to/file.py:factory"
 )
 CHANNELS = "of each channel; the model's or the data's own by default"
 

@@ -26,8 +26,8 @@ from prunekit.latency.worker_payload import Request, Row, pack, pack_samples
 from prunekit.models.running import task_of
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.checking import Check, evaluate_session
-from prunekit.tasks.base import Task
-from prunekit.tasks.input_form import PLAIN, InputForm
+from prunekit.tasks.base import PLAIN, Task
+from prunekit.tasks.input_form import InputForm
 
 
 @dataclass(frozen=True, eq=False)

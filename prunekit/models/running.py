@@ -14,7 +14,7 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.classification import Classification, checked_labels
 from prunekit.tasks.from_file import OwnTask
-from prunekit.tasks.input_form import PLAIN
+from prunekit.tasks.input_form import HEADS
 from prunekit.tasks.resolver import resolve
 
 __all__ = ["checked_labels", "class_scores", "classes_of", "run", "scores_in", "task_of", "tensors_of"]
@@ -49,7 +49,7 @@ def run(model: nn.Module, x: Tensor | Batch) -> Any:
     ModelError
         If the model does not run on such an input.
     """
-    return PLAIN.forward(model, Batch.of(x))
+    return HEADS.forward(model, Batch.of(x))
 
 
 def own_task(model: nn.Module) -> OwnTask | None:

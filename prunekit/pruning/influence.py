@@ -27,7 +27,7 @@ from prunekit.models.probe import LARGE, at_rest, index_limit, rounding
 from prunekit.models.probe_answers import KINDS, noise
 from prunekit.tasks.batch import Batch, collate
 from prunekit.tasks.batches import batches_of
-from prunekit.tasks.input_form import PLAIN, InputForm
+from prunekit.tasks.input_form import HEADS, InputForm
 
 MORE = 64
 """Samples in the second look: models that choose their way by the sample use other weights for others."""
@@ -156,7 +156,7 @@ class _Look:
         with at_rest(model):
             torch.manual_seed(0)
             try:
-                found = list(tensors_of(PLAIN.forward(model, inputs.map(Tensor.clone))).values())
+                found = list(tensors_of(HEADS.forward(model, inputs.map(Tensor.clone))).values())
             except ModelError:
                 raise
             except Exception as error:  # whatever a model's own code raises

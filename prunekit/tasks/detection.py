@@ -91,13 +91,13 @@ class ObjectDetection(BaseTask):
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """Return what the model makes of a batch, in the way of its form."""
-        from prunekit.tasks.detector_forms import form_of  # noqa: PLC0415 (a task's name and metrics need no torch)
+        from prunekit.tasks.detectors import form_of  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         return form_of(model).forward(model, batch)
 
     def heads(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the tensors of an answer from before any decision that depends on values: what is traced, proved and exported."""
-        from prunekit.tasks.detector_forms import form_of  # noqa: PLC0415 (a task's name and metrics need no torch)
+        from prunekit.tasks.detectors import form_of  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         return form_of(model).heads(model, batch)
 
@@ -109,19 +109,19 @@ class ObjectDetection(BaseTask):
         DataError
             If targets are not boxes and labels for each picture, or a label is outside the model's classes.
         """
-        from prunekit.tasks.detector_forms import form_for  # noqa: PLC0415 (a task's name and metrics need no torch)
+        from prunekit.tasks.detectors import form_for  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         return form_for(output).loss(output, batch)
 
     def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
         """Return how far a student's scores and boxes are from its teacher's."""
-        from prunekit.tasks.detector_forms import form_for  # noqa: PLC0415 (a task's name and metrics need no torch)
+        from prunekit.tasks.detectors import form_for  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         return form_for(output).distance(output, teacher, batch, temperature)
 
     def detections(self, output: Any, batch: Batch) -> list[Detections]:
         """Return what is found in each picture, the surest first."""
-        from prunekit.tasks.detector_forms import form_for  # noqa: PLC0415 (a task's name and metrics need no torch)
+        from prunekit.tasks.detectors import form_for  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         return form_for(output).detections(output, batch)
 

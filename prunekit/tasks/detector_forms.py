@@ -12,9 +12,9 @@ from torch.nn import functional
 from torchvision.ops import batched_nms
 
 from prunekit.errors import DataError, ModelError
+from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detection_loss import dense_loss, pairwise_giou
-from prunekit.tasks.input_form import PLAIN
 
 SCORE, OVERLAP, MOST = 0.01, 0.6, 100
 """What counts as a detection: a score from here on; of two of one class that overlap by more (IoU) the better; so many a picture."""
@@ -191,26 +191,3 @@ def _objects(target: Any, classes: int) -> dict[str, Tensor]:
         wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
         raise DataError(f"an object has the label {wrong}, and the model knows {classes} classes, 0 to {classes - 1}")
     return found | {"boxes": boxes, "labels": labels}
-
-
-FORMS: list[DetectorForm] = [PlainForm()]
-"""Forms in the order in which they are asked; the plain one, which fits all, is the last."""
-
-
-def form_of(model: nn.Module) -> DetectorForm:
-    """Return the form of a model."""
-    return next(form for form in FORMS if form.fits(model))
-
-
-def form_for(output: Any) -> DetectorForm:
-    """Return the form that reads an output.
-
-    Raises
-    ------
-    ModelError
-        If none does.
-    """
-    found = next((form for form in FORMS if form.reads(output)), None)
-    if found is None:
-        raise ModelError(f"nobody knows where in this output, a {type(output).__name__}, boxes and scores are: is it a detector's?")
-    return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -78,6 +79,11 @@ class OwnTask(BaseTask):
         if not self.has("example"):
             return super().example(model)
         return Batch.of(self._ask("example", model) if callable(self.own.example) else self.own.example)
+
+    @property
+    def heads(self) -> Callable[[nn.Module, Batch], Any] | None:
+        """The user's, which computes a model's tensors before it decides by values, where there is one."""
+        return partial(self._ask, "heads") if self.has("heads") else None
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """Return what the model makes of a batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -13,7 +14,6 @@ from prunekit.errors import ModelError
 from prunekit.tasks.base import BaseTask, told
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.known_values import know
-from prunekit.tasks.torchvision_detectors import form_of_detector
 
 SAMPLES = 2
 AROUND = "_prunekit_around"  # attribute of a model: a context, given the model, in which it is to be asked
@@ -196,8 +196,16 @@ def heads_of(model: nn.Module) -> Callable[[nn.Module, Batch], Any] | None:
     own = getattr(told(model, "task"), "heads", None)
     if own is not None:
         return own  # type: ignore[no-any-return]
-    form = form_of_detector(model)
-    return None if form is None else form.heads
+    return library_heads(model)
+
+
+def library_heads(model: nn.Module) -> Callable[[nn.Module, Batch], Any] | None:
+    """Return what computes the tensors of a detector of a known library before it chooses; None of any other model."""
+    if "torchvision.models.detection" not in sys.modules:
+        return None
+    from prunekit.tasks.detectors import heads_of_detector  # noqa: PLC0415 (it loads torchvision, which most models do not need)
+
+    return heads_of_detector(model)
 
 
 def answer(model: nn.Module, inputs: Batch | Tensor) -> Any:
@@ -208,8 +216,8 @@ def answer(model: nn.Module, inputs: Batch | Tensor) -> Any:
         return model(*batch.args, **batch.kwargs) if heads is None else heads(model, batch)
 
 
-class Plain(BaseTask):
-    """Calls a model and names its tensors, for whoever judges nothing: what is traced, proved, exported and timed."""
+class Heads(BaseTask):
+    """Calls a model for its tensors before it decides by values: what is traced, proved and exported."""
 
     def _asked(self, model: nn.Module, batch: Batch) -> Any:
         """Return what a model makes of a batch, before it decides by values."""
@@ -217,4 +225,4 @@ class Plain(BaseTask):
         return super()._asked(model, batch) if heads is None else heads(model, batch)
 
 
-PLAIN = Plain("plain", "plain", ())
+HEADS = Heads("heads", "heads", ())

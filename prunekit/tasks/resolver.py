@@ -12,7 +12,9 @@ from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
 from prunekit.tasks.base import Task, told
 from prunekit.tasks.classification import IMAGES, Classification
+from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.from_file import as_task, place_of
+from prunekit.tasks.input_form import library_heads
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 from prunekit.tasks.segmentation import SEGMENTATION
@@ -62,6 +64,8 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         listed = " and ".join(f"{who} {name!r}" for name, who in reversed(each_once.items()))
         raise TaskError(f"which task is it? {listed}. {ONE}")
     kind = kind_of_targets(data)
+    if not found and model is not None and library_heads(model) is not None:
+        return DETECTION
     if not found and kind == "masks":
         return SEGMENTATION
     if not found:

@@ -8,16 +8,18 @@ non-maximum suppression, depends on values.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
-from prunekit.errors import TaskError
+from prunekit.errors import ModelError
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.detector_forms import Detections, objects_of
 
 PACKAGE = "torchvision.models.detection."
 BOXES = 4  # fixed boxes of a picture where values are computed; where operations are counted, as many as the model keeps
@@ -25,10 +27,12 @@ TRAINED = 100  # proposals of a picture that are looked at while training
 EXTRAS = {"masks": "mask_roi_pool", "keypoints": "keypoint_roi_pool"}  # what targets may hold -> without which module its head is left out
 
 
-class TorchvisionDetector:
-    """Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS and SSD; pictures are a tensor [N, 3, H, W] or a list of tensors [3, H, W]."""
+class TorchvisionForm:
+    """Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS and SSD; pictures are a tensor [N, 3, H, W] or a list of tensors [3, H, W].
 
-    name = "torchvision"
+    The first output of R-CNN and SSD is the background, so label 0 of the data is the second one. RetinaNet and FCOS have none, unless the
+    model's attribute ``first_label`` says 1. Norms and dropout stay in the mode that they are in while losses are computed.
+    """
 
     def fits(self, model: nn.Module) -> bool:
         """Return whether a model is one of them, or of a class derived from theirs."""
@@ -56,57 +60,84 @@ class TorchvisionDetector:
                 found[kind] = getattr(roi, f"{part}_predictor")(read)
         return {name: each if "." in name else each.unflatten(0, (n, -1)) for name, each in found.items()}  # what is read under boxes
 
-    def forward(self, model: Any, batch: Batch, shift: int | None = None) -> Any:
-        """Return what a model finds; where gradients are on and targets are known, its losses and what it finds meanwhile.
+    def reads(self, output: Any) -> bool:
+        """Whether an output is one that `forward` gives."""
+        return isinstance(output, Answer)
 
-        Parameters
-        ----------
-        model : nn.Module
-            One that fits. Its norms and dropout stay in the mode that they are in.
-        batch : Batch
-            Pictures; targets have ``boxes`` [n, 4] in pixels and ``labels`` [n] from 0 for each, perhaps ``masks`` [n, H, W].
-        shift : int, optional
-            What a class's place among the outputs is above its label; left out, 1 where the first output is the background.
-        """
-        images = list(batch.args[0])
-        if batch.targets is None or not torch.is_grad_enabled():
-            with _switched(model, training=False):
-                return {"detections": self._shifted(model(images), model, shift)}
-        more = self._shift(model) if shift is None else shift
-        targets = [{**each, "labels": each["labels"] + more} for each in map(_plain, batch.targets)]
-        with _switched(model, training=True), _without_heads(model, targets), _Seen(model) as seen:
-            losses = model(images, targets)
+    def forward(self, model: Any, batch: Batch) -> Answer:
+        """Return what a model finds; where gradients are on and targets are known, its losses too."""
+        images, first = list(batch.args[0]), _first_label(model)
+        teaching = torch.is_grad_enabled() and batch.targets is not None
+        targets = [{**each, "labels": each["labels"] + first} for each in objects_of(batch)] if teaching else None
+        with _switched(model, training=teaching), _without_heads(model, targets or []), _Seen(model) as seen:
+            made = model(images, targets)
         with torch.no_grad(), _switched(model, training=False):
-            return {"losses": losses, "detections": self._shifted(seen.detections(images), model, shift)}
+            found = [_detections(each, first) for each in (seen.detections(images) if teaching else made)]
+        return Answer(found, made if teaching else {}, seen.levels, seen.same)
 
-    def loss(self, output: Mapping[str, Any], batch: Batch) -> Tensor:
+    def loss(self, output: Answer, batch: Batch) -> Tensor:
         """Return the sum of a model's own losses.
 
         Raises
         ------
-        TaskError
-            If the output is that of evaluation, without losses.
+        ModelError
+            If the output has none.
         """
-        if "losses" not in output:
-            raise TaskError("this detector computes its losses itself, from targets and with gradients on: give pictures with their boxes")
-        return torch.stack([each.reshape(()) for each in output["losses"].values()]).sum()
+        if not output.losses:
+            raise ModelError("this detector computes its losses itself: run it with gradients on, on pictures with their boxes")
+        return torch.stack([each.reshape(()) for each in output.losses.values()]).sum()
 
-    def _shifted(self, found: list[dict[str, Tensor]], model: nn.Module, shift: int | None) -> list[dict[str, Tensor]]:
-        """Return detections whose labels begin at 0."""
-        less = self._shift(model) if shift is None else shift
-        kept = [each["labels"] >= less for each in found]
-        moved = [{**each, "labels": each["labels"] - less} for each in found]
-        return [{name: value[keep] for name, value in each.items()} for each, keep in zip(moved, kept, strict=True)]
+    def distance(self, output: Answer, teacher: Answer, batch: Batch, temperature: float) -> Tensor:
+        """Return how far a student's attention to places is from its teacher's, and what its dense heads give.
 
-    def _shift(self, model: nn.Module) -> int:
-        """Return 1 where the first output of a model is the background."""
-        return int(hasattr(model, "roi_heads") or type(model).__name__.startswith("SSD"))
+        Of features, whose widths differ, the energy of each place is compared, the levels' being of length one (Zagoruyko and Komodakis
+        2017, arXiv:1612.03928); of scores and boxes the mean square.
+        """
+        apart = [(_attention(a) - _attention(b)).square().sum(1).mean() for a, b in zip(output.levels, teacher.levels, strict=True)]
+        apart += [functional.mse_loss(a, b) for a, b in zip(output.same, teacher.same, strict=True)]
+        return torch.stack(apart).mean()
+
+    def detections(self, output: Answer, batch: Batch) -> list[Detections]:
+        """Return what is found in each picture, as the model itself chooses it."""
+        return output.found
 
 
-def form_of_detector(model: nn.Module) -> TorchvisionDetector | None:
-    """Return what is known of a detector's kind; None of any other model."""
-    form = TorchvisionDetector()
-    return form if form.fits(model) else None
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a detector of torchvision gives.
+
+    Attributes
+    ----------
+    found : list of Detections
+    losses : dict of str to Tensor
+        Its own, while it learns.
+    levels : list of Tensor, shape [N, C, H, W]
+        Features under the heads.
+    same : list of Tensor
+        What the heads give for every place, in shapes that do not depend on widths.
+    """
+
+    found: list[Detections]
+    losses: dict[str, Tensor]
+    levels: list[Tensor]
+    same: list[Tensor]
+
+
+def _first_label(model: nn.Module) -> int:
+    """Return which output of a model is label 0 of the data."""
+    told = getattr(model, "first_label", None)
+    return told if isinstance(told, int) else int(hasattr(model, "roi_heads") or type(model).__name__.startswith("SSD"))
+
+
+def _detections(found: dict[str, Tensor], first: int) -> Detections:
+    """Return what was found in a picture, with labels from 0 and without what is none of the data's classes."""
+    kept = found["labels"] >= first
+    return Detections(found["boxes"][kept], found["scores"][kept], found["labels"][kept] - first)
+
+
+def _attention(features: Tensor) -> Tensor:
+    """Return the energy of each place over all channels, of length one for each picture."""
+    return functional.normalize(features.float().square().mean(1).flatten(1))
 
 
 def _classes() -> tuple[type, ...]:
@@ -117,11 +148,6 @@ def _classes() -> tuple[type, ...]:
     from torchvision.models.detection.ssd import SSD  # noqa: PLC0415
 
     return GeneralizedRCNN, RetinaNet, FCOS, SSD
-
-
-def _plain(target: Any) -> dict[str, Tensor]:
-    """Return a picture's target as a dictionary of tensors."""
-    return dict(target if isinstance(target, Mapping) else vars(target))
 
 
 def _pictures(model: Any, batch: Batch) -> tuple[Tensor, tuple[int, int] | list[tuple[int, int]]]:
@@ -136,7 +162,7 @@ def _pictures(model: Any, batch: Batch) -> tuple[Tensor, tuple[int, int] | list[
     wide, _ = change.resize(change.normalize(given).flatten(0, 1), None)
     images, (high, across) = wide.unflatten(0, (-1, planes)), wide.shape[-2:]
     by = change.size_divisible
-    return F.pad(images, (0, -across % by, 0, -high % by)), (high, across)
+    return functional.pad(images, (0, -across % by, 0, -high % by)), (high, across)
 
 
 def _fixed(images: Tensor, sizes: list[tuple[int, int]], most: int) -> list[Tensor]:
@@ -185,8 +211,9 @@ class _Seen:
 
     def __enter__(self) -> _Seen:
         """Listen."""
-        for name in ("transform", "backbone", "rpn", "head", "anchor_generator"):
-            part = getattr(self.model, name, None)
+        rpn = getattr(self.model, "rpn", None)
+        parts = {name: getattr(self.model, name, None) for name in ("transform", "backbone", "rpn", "head", "anchor_generator")}
+        for name, part in (parts if rpn is None else {**parts, "head": rpn.head}).items():
             if isinstance(part, nn.Module):
 
                 def note(_m: nn.Module, _a: Any, out: Any, name: str = name) -> None:
@@ -200,18 +227,29 @@ class _Seen:
         for hook in self._hooks:
             hook.remove()
 
+    @property
+    def levels(self) -> list[Tensor]:
+        """The features under the heads."""
+        features = self.given["backbone"]
+        return [features] if isinstance(features, Tensor) else list(features.values())
+
+    @property
+    def same(self) -> list[Tensor]:
+        """What the heads give for every place."""
+        made = self.given["head"]
+        return list(made.values()) if isinstance(made, dict) else [each for part in made for each in part]
+
     def detections(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         """Return what the model found, in pixels of the pictures as they came."""
         model, given = self.model, self.given
         sizes, features = given["transform"][0].image_sizes, given["backbone"]
-        features = {"0": features} if isinstance(features, Tensor) else features
         if hasattr(model, "roi_heads"):
             boxes = [each[:TRAINED].detach() for each in given["rpn"][0]]
-            found = model.roi_heads(features, boxes, sizes)[0]
+            found = model.roi_heads({"0": features} if isinstance(features, Tensor) else features, boxes, sizes)[0]
         else:
             heads, anchors = {name: each.detach() for name, each in given["head"].items()}, given["anchor_generator"]
             if not type(model).__name__.startswith("SSD"):
-                cells = [each.shape[-2] * each.shape[-1] for each in features.values()]
+                cells = [each.shape[-2] * each.shape[-1] for each in self.levels]
                 each_cell = heads["cls_logits"].shape[1] // sum(cells)
                 counts = [count * each_cell for count in cells]
                 heads = {name: list(each.split(counts, 1)) for name, each in heads.items()}

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunekit.errors import DataError
-from prunekit.tasks.base import Task
+from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, samples_at
-from prunekit.tasks.input_form import PLAIN
 from sample_models.augment import Moves
 from sample_models.recipes import TrainRecipe
 

@@ -25,7 +25,8 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.quality import Evaluation
 from prunekit.models.info import ModelInfo, info, remember
 from prunekit.models.load import load_model
-from prunekit.tasks.input_form import PLAIN, form_of, zeros
+from prunekit.tasks.base import PLAIN
+from prunekit.tasks.input_form import form_of, zeros
 from prunekit.training import picture_samples, table_samples, text_samples
 from sample_models import FOLDERS, HERE, SAMPLES, Sample, weights_path
 from sample_models.fit import fit

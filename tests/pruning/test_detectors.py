@@ -15,9 +15,9 @@ import prunekit
 from prunekit.config.spec import PruneSpec
 from prunekit.models.layers import prunable_layers
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.torchvision_detectors import TorchvisionDetector
+from prunekit.tasks.torchvision_detectors import TorchvisionForm
 
-FORM = TorchvisionDetector()
+FORM = TorchvisionForm()
 SHAPE = (3, 48, 48)
 
 
@@ -67,15 +67,16 @@ def test_pyramid_proposals_and_heads_go_and_the_detector_still_detects_and_learn
     assert type(result.model) is MaskRCNN and result.after.macs < 0.6 * result.before.macs
     batch = scenes()
     with torch.no_grad():
-        found = FORM.forward(result.model, batch)["detections"]
-    assert len(found) == 2 and all(
-        int(each["labels"].min()) >= 0 and int(each["labels"].max()) < 3 for each in found if len(each["labels"])
-    )
+        found = FORM.forward(result.model, batch).found
+    labels = torch.cat([each.labels for each in found])
+    assert len(found) == 2 and labels.numel() and set(labels.tolist()) <= {0, 1, 2}
     with torch.enable_grad():
         small = result.model.train().requires_grad_(True)
         output = FORM.forward(small, batch)
         FORM.loss(output, batch).backward()
-    assert {"loss_classifier", "loss_objectness"} <= output["losses"].keys() and "loss_mask" not in output["losses"]
+    assert {"loss_classifier", "loss_objectness"} <= output.losses.keys() and "loss_mask" not in output.losses
+    dense = FORM.forward(detector, batch)
+    assert float(FORM.distance(dense, dense, batch, 1.0).detach()) == 0 < float(FORM.distance(output, dense, batch, 1.0).detach())
     assert small.training and small.roi_heads.training and small.roi_heads.mask_roi_pool is not None
     assert small.backbone.one[0].weight.grad.abs().sum() > 0
 
@@ -99,5 +100,5 @@ def test_losses_in_evaluation_leave_norms_as_they_are(detector):
     before = detector.backbone.one[1].running_mean.clone()
     with torch.enable_grad():
         output = FORM.forward(detector.requires_grad_(True), scenes())
-    assert FORM.loss(output, scenes()).requires_grad and len(output["detections"]) == 2
+    assert FORM.loss(output, scenes()).requires_grad and len(output.found) == 2
     assert not detector.training and not detector.rpn.training and torch.equal(before, detector.backbone.one[1].running_mean)

@@ -15,8 +15,8 @@ from prunekit.models.state import state_hash
 from prunekit.pruning import prune
 from prunekit.pruning.unstructured import chain
 from prunekit.pruning.unstructured.reconstruction import Goal, reconstruct
+from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import PLAIN
 
 
 class Block(nn.Module):

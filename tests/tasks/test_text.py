@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from prunekit.errors import DataError, ModelError
+from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import PLAIN
 from prunekit.tasks.language_modelling import BITS, IGNORED, LANGUAGE, PERPLEXITY
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.registry import task

@@ -23,8 +23,8 @@ from prunekit.evaluation.sensitivity.reusable_outputs import Kept, Reuse, fronti
 from prunekit.pruning.masked_reference import as_smaller
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import owner_of
+from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.input_form import PLAIN
 
 BUDGET = 2 * 1024**3
 FLOOR = 16  # samples in a batch below which outputs are computed again rather than the batch made smaller
