@@ -18,7 +18,7 @@ from prunekit.training import samples
 from prunekit.training.picture_samples import NAMES, PictureRecipe, fit_pictures, varied
 from sample_models import card, weights_path
 
-PROMISED = {"canvas_detector": ("map_50", 0.95)}
+PROMISED = {"canvas_detector": ("map_50", 0.95), "canvas_segmenter": ("mean_iou", 0.85)}
 
 
 @pytest.mark.parametrize("name", NAMES)

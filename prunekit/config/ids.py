@@ -32,7 +32,7 @@ def data_folder() -> Path:
 Floats = tuple[float, ...]
 MODELS = "a sample, torchvision/NAME, hf:FOLDER_OR_ID, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA = (
-    "digits, mnist, cifar10, diabetes, housing, reviews, reviews:rating, shakespeare, canvas, canvas:masks, camvid, "
+    "digits, mnist, cifar10, diabetes, housing, reviews, reviews:rating, shakespeare, canvas, canvas:masks, camvid, clicks, movielens, "
     "segmentation:PATH, coco:PATH, yolo:PATH, table:PATH, textfile:PATH, csv:PATH, datasets:NAME_OR_FOLDER, imagefolder:PATH "
     "or path/to/file.py:factory"
 )
@@ -136,6 +136,12 @@ class DataId:
     label_column: str | None = setting(
         None, Text(), "Label column", "of csv: and datasets:, the column of the classes", address="", usual="label"
     )
+    user_column: str | None = setting(
+        None, Text(), "User column", "of csv: for a model that recommends, the column of the users", address="", usual="user"
+    )
+    time_column: str | None = setting(
+        None, Text(), "Time column", "of csv: for a model that recommends, a column of times: the last rows are the test", address=""
+    )
 
     def __post_init__(self) -> None:
         """Validate every field and bring it into its one canonical form."""
@@ -146,7 +152,7 @@ class DataId:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, every field present but for classes and columns that nobody named."""
         # what is not given leaves requests and recipes as they were called before there were names
-        later = ("classes", "text_column", "label_column")
+        later = ("classes", "text_column", "label_column", "user_column", "time_column")
         return {
             name: row.kind.plain(getattr(self, name)) for name, row in table(DataId).items() if name not in later or getattr(self, name)
         }
