@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import sys
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -20,6 +21,7 @@ from prunekit.errors import DataError, ModelError, SpecError
 from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation, chance_sentence
 from prunekit.models.guesses import guesses
+from prunekit.models.hugging_face import Pooled, outputs_for
 from prunekit.models.info import info
 from prunekit.models.input_shape import with_side
 from prunekit.models.layers import prunable_layers
@@ -32,7 +34,11 @@ NO_DATA = "none"
 def model_of(args: argparse.Namespace) -> tuple[ModelId, nn.Module]:
     """Load the model that was named."""
     model_id = ModelId(args.model, **given(args, ModelId))
-    return model_id, load_model(model_id)
+    model = load_model(model_id)
+    if isinstance(model, Pooled) and not model.asked and (outputs := outputs_for(model, data_of(args, model))):
+        model_id = replace(model_id, outputs=outputs)
+        model = load_model(model_id)
+    return model_id, model
 
 
 def data_of(args: argparse.Namespace, model: nn.Module) -> Data | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,8 +28,8 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     -------
     DataFrame
         ``sample`` (its place in the data), columns that are the same of both (``target``, how many tokens there are), ``NAME, dense`` and
-        ``NAME, run`` of what was observed otherwise, and ``change``: the distance of the two, each column in standard deviations of the
-        dense model's. Samples that did not change are left out.
+        ``NAME, run`` of what people read of the others (`prunekit.tasks.base.Task.readable`), and ``change``: the distance of the two, each
+        column in standard deviations of the dense model's. Samples that did not change are left out.
 
     Raises
     ------
@@ -38,6 +39,8 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     a, b = dense.observations, run.observations
     if a.columns != b.columns or not a.same_samples(b):
         raise DataError("what was observed of the two models is not of the same samples: measure both on the same data")
+    if dense.task is not None:
+        a, b = dense.task.readable(a), dense.task.readable(b)
     of_data = [name for name in a.columns if name.partition(".")[0] in OF_DATA or np.array_equal(a[name], b[name], equal_nan=True)]
     answers = [name for name in a.columns if name not in of_data]
     squares = np.zeros(a.n)
@@ -119,6 +122,33 @@ def behaviour(predictions: Mapping[str, Predictions], labels: ArrayLike, classes
     flips = [_flips(letter, predictions, right) for letter in said if letter != DENSE]
     found = pd.concat(flips, ignore_index=True) if flips else pd.DataFrame(columns=FLIP_COLUMNS)
     return Behaviour(_by_class(said, right, names), confusion, found.sort_values(SURE, ascending=False, ignore_index=True), names)
+
+
+def figures_by_class(found: Mapping[str, Evaluation], classes: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the task's figure of each class that the dense model has one of, by run, as ``by_class`` of a `Behaviour`.
+
+    Parameters
+    ----------
+    found : mapping of str to Evaluation
+        Letter to what was measured on the same samples; "Dense" among them.
+    classes : sequence of str
+        Their names.
+    """
+    dense = found[DENSE]
+    metrics = [] if dense.task is None else [*dense.task.by_class(dense.observations, classes)]
+    rows, known = [], {}
+    for k, metric in enumerate(metrics):
+        with suppress(DataError):
+            known[k] = dense.under(metric)
+    for letter, each in found.items():
+        own: dict[int, Evaluation] = {}
+        for k in known:
+            with suppress(DataError):
+                own[k] = each.under(metrics[k])
+        told = [(k, classes[k] if k < len(classes) else str(k), letter, e.n, np.nan, e.value, e.low, e.high) for k, e in own.items()]
+        changes = _changes(letter, {k: known[k] for k in own}, own)
+        rows.append(pd.concat([pd.DataFrame(told, columns=CLASS_COLUMNS[:8]), changes], axis=1))
+    return pd.concat(rows, ignore_index=True)
 
 
 def _check(said: Mapping[str, NDArray[np.int64]], right: NDArray[np.int64]) -> None:

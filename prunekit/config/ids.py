@@ -32,8 +32,9 @@ def data_folder() -> Path:
 Floats = tuple[float, ...]
 MODELS = "a sample, torchvision/NAME, hf:FOLDER_OR_ID, path/to/file.py:factory, or a folder that prunekit wrote"
 DATA = (
-    "digits, mnist, cifar10, diabetes, housing, reviews, reviews:rating, shakespeare, canvas, canvas:masks, table:PATH, "
-    "textfile:PATH, csv:PATH, datasets:NAME_OR_FOLDER, imagefolder:PATH or path/to/file.py:factory"
+    "digits, mnist, cifar10, diabetes, housing, reviews, reviews:rating, shakespeare, canvas, canvas:masks, camvid, clicks, movielens, "
+    "segmentation:PATH, coco:PATH, yolo:PATH, table:PATH, textfile:PATH, csv:PATH, datasets:NAME_OR_FOLDER, imagefolder:PATH "
+    "or path/to/file.py:factory"
 )
 CHANNELS = "of each channel; the model's or the data's own by default"
 
@@ -76,6 +77,13 @@ class ModelId:
     remove_parametrizations: bool = setting(
         False, YesNo(), "Plain weights", "make weights plain that are computed from others (weight and spectral norm)", address=""
     )
+    outputs: int | None = setting(
+        None,
+        Whole(2, (2, 100_000)),
+        "Outputs of a new head",
+        "of an encoder of hf: without a head, how many classes the new one tells apart; by default as many as the data have",
+        address="",
+    )
 
     def __post_init__(self) -> None:
         """Validate and bring paths into text."""
@@ -84,8 +92,9 @@ class ModelId:
             raise ModelError("give either weights or pretrained, not both")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, every field present but a task that nobody named and plain weights: what was written earlier has none."""
-        return {name: value for name, value in asdict(self).items() if name not in {"task", "remove_parametrizations"} or value}
+        """Return plain values, every field present but those that nobody named and that what was written earlier does not have."""
+        later = {"task", "remove_parametrizations", "outputs"}
+        return {name: value for name, value in asdict(self).items() if name not in later or value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelId:
@@ -127,6 +136,12 @@ class DataId:
     label_column: str | None = setting(
         None, Text(), "Label column", "of csv: and datasets:, the column of the classes", address="", usual="label"
     )
+    user_column: str | None = setting(
+        None, Text(), "User column", "of csv: for a model that recommends, the column of the users", address="", usual="user"
+    )
+    time_column: str | None = setting(
+        None, Text(), "Time column", "of csv: for a model that recommends, a column of times: the last rows are the test", address=""
+    )
 
     def __post_init__(self) -> None:
         """Validate every field and bring it into its one canonical form."""
@@ -137,7 +152,7 @@ class DataId:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, every field present but for classes and columns that nobody named."""
         # what is not given leaves requests and recipes as they were called before there were names
-        later = ("classes", "text_column", "label_column")
+        later = ("classes", "text_column", "label_column", "user_column", "time_column")
         return {
             name: row.kind.plain(getattr(self, name)) for name, row in table(DataId).items() if name not in later or getattr(self, name)
         }

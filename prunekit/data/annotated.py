@@ -39,6 +39,9 @@ class AnnotatedSplit(Split):
         How pixels become the model's input; sizes are the pictures' matter.
     """
 
+    annotated = True
+    """Pictures and targets come by their places, and there is no one label for each."""
+
     def __init__(self, pictures: Pictures, places: Indices, normal: Normal) -> None:
         self.pictures, self.places, self.normal = pictures, np.asarray(places, dtype=np.int64), normal
 
@@ -92,6 +95,8 @@ class BoxSplit(AnnotatedSplit):
     """
 
     task = "object-detection"
+    areas: tuple[float, float] | None = None
+    """Areas up to which objects count as small and as medium, where COCO's do not suit."""
 
     def __init__(self, pictures: Pictures, places: Indices, normal: Normal, targets: Sequence[Mapping[str, Tensor]]) -> None:
         super().__init__(pictures, places, normal)
@@ -110,7 +115,9 @@ class BoxSplit(AnnotatedSplit):
         return stratified([int(rank[target["labels"].numpy()].min()) if len(target["labels"]) else -1 for target in self.targets], n)
 
     def _at(self, indices: Indices) -> Self:
-        return type(self)(self.pictures, self.places[indices], self.normal, self.targets_at(indices))
+        part = type(self)(self.pictures, self.places[indices], self.normal, self.targets_at(indices))
+        part.areas = self.areas
+        return part
 
     def _identity(self) -> Iterator[bytes]:
         for target in self.targets:
@@ -126,7 +133,7 @@ class MaskSplit(AnnotatedSplit):
     pictures, places, normal
         As for `AnnotatedSplit`.
     masks : callable
-        Places -> classes, uint8 (n, H, W).
+        Places -> classes, uint8 (n, H, W); its ``content``, where it has one, tells these from others.
     """
 
     task = "semantic-segmentation"
@@ -136,9 +143,9 @@ class MaskSplit(AnnotatedSplit):
         self.masks = masks
 
     def targets_at(self, indices: Indices) -> Tensor:
-        """Return the class of each pixel, int64 [n, H, W]."""
+        """Return the class of each pixel, uint8 [n, H, W]."""
         found: Tensor = self.masks(self.places[indices])
-        return found.to(torch.int64)
+        return found
 
     def choice(self, n: int) -> Indices:
         """Return which pictures `subset` chooses: a smaller choice is part of a larger one."""
@@ -148,4 +155,5 @@ class MaskSplit(AnnotatedSplit):
         return type(self)(self.pictures, self.places[indices], self.normal, self.masks)
 
     def _identity(self) -> Iterator[bytes]:
-        yield self.masks(self.places).contiguous().numpy().tobytes()
+        content = getattr(self.masks, "content", None)
+        yield self.masks(self.places).contiguous().numpy().tobytes() if content is None else content().encode()

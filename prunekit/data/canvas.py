@@ -270,7 +270,8 @@ def load_canvas(data_id: DataId, known: ModelInfo, raw: Raw) -> Data:
             targets = made.objects
             if side != SIDE:
                 targets = [{**each, "boxes": each["boxes"] * (side / SIDE)} for each in targets]
-            splits[part] = BoxSplit(pictures, places, normal, targets)
+            splits[part] = boxes = BoxSplit(pictures, places, normal, targets)
+            boxes.areas = (AREAS[0] * (side / SIDE) ** 2, AREAS[1] * (side / SIDE) ** 2)
     what = "the class of each pixel" if data_id.name == MASKS else "a box around the ink of each"
     said = (
         f"1 to {MOST} of scikit-learn's digits on a textured canvas of {SIDE} x {SIDE} pixels, drawn by a fixed rule, and {what}; no digit "

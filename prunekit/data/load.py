@@ -17,16 +17,22 @@ from torch import Tensor, nn
 
 from prunekit.config.ids import DATA, DataId, Floats
 from prunekit.data.canvas import CANVAS, MASKS, load_canvas
+from prunekit.data.clicks import CLICKS, load_clicks
+from prunekit.data.coco import COCO, load_coco
 from prunekit.data.dataset import Data, Normal, TensorSplit
 from prunekit.data.downloads import Raw, cifar10, mnist
 from prunekit.data.image_folder import PREFIX as FOLDER
 from prunekit.data.image_folder import load_imagefolder
+from prunekit.data.movielens import MOVIELENS, load_movielens
 from prunekit.data.own_data import load_own
+from prunekit.data.segmentation import CAMVID, load_camvid, load_segmentation
+from prunekit.data.segmentation import PREFIX as SEGMENTED
 from prunekit.data.stratified import held_out
 from prunekit.data.tables import PREFIX as TABLE
 from prunekit.data.tables import load_diabetes, load_housing, load_table
 from prunekit.data.text import RATING, REVIEWS, SHAKESPEARE, load_reviews, load_shakespeare
 from prunekit.data.text_files import PREFIXES as TEXTS
+from prunekit.data.yolo import YOLO, load_yolo
 from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
 from prunekit.models.guesses import normalisation
@@ -50,6 +56,9 @@ DATASETS: dict[str, str] = {
     "shakespeare": "Shakespeare: 1.1 million characters of his plays, to predict the next; they come with prunekit",
     "canvas": "Canvas: 5,500 drawn pictures of 96 x 96 pixels with one to five digits, and a box around each",
     "canvas:masks": "Canvas: the same, and for each pixel which digit it shows, if any",
+    CLICKS: "Clicks: 460,000 drawn candidates of 2,000 users, and which of them are clicked; the best AUC is known",
+    MOVIELENS: "MovieLens: which movie each of 610 people rated last, among 99 that they did not; downloaded at first use",
+    "camvid": "CamVid: 701 road scenes of 240 x 180 pixels, and which of eleven things each pixel shows; read where they lie",
 }
 
 
@@ -63,6 +72,8 @@ def load_data(
     classes: tuple[str, ...] | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    user_column: str | None = None,
+    time_column: str | None = None,
     model: nn.Module | None = None,
 ) -> Data:
     """Return data by name, in the same fixed splits on every machine.
@@ -71,8 +82,8 @@ def load_data(
     ----------
     name : str or DataId
         ``digits``, ``mnist``, ``cifar10``, ``diabetes``, ``housing``, ``reviews``, ``reviews:rating``, ``shakespeare``, ``canvas``,
-        ``canvas:masks``, ``table:PATH``, ``textfile:PATH``, ``csv:PATH``, ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH`` or
-        ``path/to/file.py:factory``.
+        ``canvas:masks``, ``camvid``, ``clicks``, ``movielens``, ``segmentation:PATH``, ``coco:PATH``, ``yolo:PATH``, ``table:PATH``,
+        ``textfile:PATH``, ``csv:PATH``, ``datasets:NAME_OR_FOLDER``, ``imagefolder:PATH`` or ``path/to/file.py:factory``.
     limit : int, optional
         At most so many images in each split, by a fixed stratified choice.
     size : int, optional
@@ -83,6 +94,9 @@ def load_data(
         Names of the classes in the order in which the model counts them.
     text_column, label_column : str, optional
         Of ``csv:`` and ``datasets:``, which columns hold the texts and their classes: ``text`` and ``label`` by default.
+    user_column, time_column : str, optional
+        Of ``csv:`` for a model that recommends, which columns hold users (``user`` by default) and times: where these are named, the last
+        rows are the test. All other columns but the label are the model's arguments (`prunekit.data.interactions.load_interactions`).
     model : nn.Module, optional
         Whose card or factory gives what is left open: size, mean, std, classes, and whether CIFAR-10 is re-encoded as JPEG. Where
         nobody gives a size, the samples keep their own.
@@ -103,7 +117,7 @@ def load_data(
     360
     """
     given: dict[str, Any] = {"limit": limit, "size": size, "mean": mean, "std": std, "classes": classes}
-    given |= {"text_column": text_column, "label_column": label_column}
+    given |= {"text_column": text_column, "label_column": label_column, "user_column": user_column, "time_column": time_column}
     base = name if isinstance(name, DataId) else DataId(cast(str, name))
     data_id = DataId(**{**base.to_dict(), **{field: value for field, value in given.items() if value is not None}})
     known = ModelInfo() if model is None else info(model)
@@ -121,7 +135,7 @@ def _load(data_id: DataId, known: ModelInfo) -> Data:
         return load_imagefolder(data_id, known)
     if data_id.name.startswith(TABLE):
         return load_table(data_id)
-    for prefix, load in TEXTS.items():
+    for prefix, load in {**TEXTS, SEGMENTED: load_segmentation, COCO: load_coco, YOLO: load_yolo}.items():
         if data_id.name.startswith(prefix):
             return load(data_id, known)
     if is_factory(name := in_folder(data_id.name, "data")):
@@ -196,4 +210,7 @@ BUILT_IN: dict[str, Callable[[DataId, ModelInfo], Data]] = {
     SHAKESPEARE: load_shakespeare,
     CANVAS: lambda data_id, known: load_canvas(data_id, known, _digits_raw()),
     MASKS: lambda data_id, known: load_canvas(data_id, known, _digits_raw()),
+    CAMVID: load_camvid,
+    CLICKS: lambda data_id, known: load_clicks(data_id),
+    MOVIELENS: lambda data_id, known: load_movielens(data_id),
 }

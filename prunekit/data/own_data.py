@@ -130,6 +130,11 @@ class OwnSplit(Split):
         """Whether its samples are pixels of 0 to 255."""
         return self._raw(0)[0].dtype == torch.uint8
 
+    @property
+    def pictured(self) -> bool:
+        """Whether its samples are pictures, and no rows of numbers."""
+        return self._raw(0)[0].dim() > 1
+
     def picture(self, i: int) -> Picture:
         """Return sample ``i`` for the screen, its own range of values stretched over 0..255: uint8, (H, W, C)."""
         x = _drawn(self._sample(i)[0])

@@ -66,9 +66,15 @@ def coding_of(data_id: DataId, known: ModelInfo, sample: str | None = None) -> C
     if tokeniser is None and sample is not None:
         tokeniser = load_factory(in_folder(sample, "model"), ModelError).tokeniser
     if tokeniser is None:
+        folder = getattr(known.id, "name", "").startswith("hf:")
+        todo = (
+            "put the tokenizer.json that it was trained with into its folder"
+            if folder
+            else "give its factory an attribute tokeniser with encode(text) -> ids and decode(ids) -> text"
+        )
         raise DataError(
-            f"{data_id.name} is text, and nobody says how the model reads it: give its factory an attribute tokeniser with encode(text) "
-            "-> ids and decode(ids) -> text, or choose a model that has one (reviews_encoder, shakespeare_gpt)"
+            f"{data_id.name} is text, and nobody says how the model reads it: {todo}, or choose a model that has one (reviews_encoder, "
+            "shakespeare_gpt)"
         )
     return _coding(tokeniser, known, data_id.size)
 

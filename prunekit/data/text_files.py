@@ -1,4 +1,4 @@
-"""``textfile:PATH``, ``csv:PATH`` and ``datasets:NAME_OR_FOLDER``: a person's own texts."""
+"""``textfile:PATH``, ``csv:PATH`` and ``datasets:NAME_OR_FOLDER``: a person's own texts, and tables of what people chose."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import numpy as np
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.data.image_folder import SAME
+from prunekit.data.interactions import load_interactions
 from prunekit.data.text import PARTS, Texts, by_position, coding_of, labelled, running, shared_out
 from prunekit.data.tokenisers import Coding
 from prunekit.errors import DataError
 from prunekit.models.info import ModelInfo
 from prunekit.tasks.language_modelling import LANGUAGE
+from prunekit.tasks.recommendation import RECOMMENDATION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +51,7 @@ def load_textfile(data_id: DataId, known: ModelInfo) -> Data:
 
 
 def load_csv(data_id: DataId, known: ModelInfo) -> Data:
-    """Return a table of texts: with a class each, or of a language model documents to go on with.
+    """Return a table of texts: with a class each, or of a language model documents to go on with; of a model that recommends, candidates.
 
     Parameters
     ----------
@@ -72,13 +74,16 @@ def load_csv(data_id: DataId, known: ModelInfo) -> Data:
     import pandas as pd  # noqa: PLC0415 (slow to import)
 
     path = _file(data_id, CSV, "path/to/reviews.csv")
-    coding = coding_of(data_id, known)
+    chosen = _is_for(known, RECOMMENDATION.name)
+    coding = None if chosen else coding_of(data_id, known)
     try:
         frame = pd.read_csv(path, sep="\t" if TAB in path.suffixes else ",", dtype=str, keep_default_na=False)
     except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:  # pandas' own are ValueErrors
         raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
     if len(frame) < FEWEST:
-        raise DataError(f"{path} has {len(frame)} rows: texts to learn from and to measure on need {FEWEST} at least")
+        raise DataError(f"{path} has {len(frame)} rows, and {FEWEST} at least are needed to learn from and to measure on")
+    if coding is None:
+        return load_interactions(replace(data_id, name=f"{CSV}{path}"), known, frame, path.name)
     parts = {name: frame.iloc[places] for name, places in shared_out(len(frame)).items()}
     return _of_tables(replace(data_id, name=f"{CSV}{path}"), known, coding, parts, f"{path.name}, {len(frame):,} rows")
 
@@ -118,6 +123,11 @@ def load_datasets(data_id: DataId, known: ModelInfo) -> Data:
     return _of_tables(data_id, known, coding, kept, data_id.name)
 
 
+def _is_for(known: ModelInfo, task: str) -> bool:
+    """Whether a model, or whoever asked for it, says that it is for a task."""
+    return task in (known.task, getattr(known.task, "name", None), getattr(known.id, "task", None), (known.card or {}).get("task"))
+
+
 def _parted(frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Return tables as parts: where there is no test, the validation part or a fifth of all is; a fifth of what is learned from chooses."""
     found = {name: frames[name] for name in PARTS if name in frames} or {"train": next(iter(frames.values()))}
@@ -136,7 +146,7 @@ def _of_tables(data_id: DataId, known: ModelInfo, coding: Coding, parts: Mapping
     """Return tables of texts as data: documents for a language model, else texts with a class each."""
     wanted, given = data_id.text_column or TEXT_COLUMN, data_id.label_column or LABEL_COLUMN
     frame = parts["test"]
-    modelled = LANGUAGE.name in (known.task, getattr(known.task, "name", None), getattr(known.id, "task", None))
+    modelled = _is_for(known, LANGUAGE.name)
     for column, flag in ((wanted, "--text-column"), *(() if modelled else ((given, "--label-column"),))):
         if column not in frame:
             raise DataError(f"{data_id.name} has no column {column!r}; it has {', '.join(map(str, frame.columns))}: say which with {flag}")

@@ -14,12 +14,13 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, Metric
 from prunekit.tasks.observations import Observations
+from prunekit.tasks.text_inputs import TextInputs
 from prunekit.tasks.wording import interval, written
 
-ASK = (
-    "If it was trained, is it given what it was trained on? Ask about the preprocessing: input size, mean and std, order of the colour "
-    "channels, and the order of the classes"
-)
+ASK = "If it was trained, is it given what it was trained on? Ask about the preprocessing:"
+OF_IMAGES = "input size, mean and std, order of the colour channels, and the order of the classes"
+OF_TEXTS = "the tokeniser and its marks, the length of a text, and the order of the classes"
+OF_OTHERS = "which inputs there are and in which order, how they are scaled, and what the targets stand for"
 
 
 class Quality(Protocol):
@@ -46,7 +47,9 @@ def by_chance(accuracy: Quality | None) -> bool:
 def chance_sentence(dense: Quality | None, pruned: Quality | None = None) -> str:
     """Say which of two accuracies are no better than chance; of the dense model's, ask about the preprocessing. "" where both are."""
     if dense is not None and by_chance(dense):
-        return f"{_no_better_than_chance(dense, 'dense')}. {ASK}"
+        task = getattr(dense, "task", None)
+        asked = OF_TEXTS if isinstance(task, TextInputs) else OF_IMAGES if getattr(dense, "units", "images") == "images" else OF_OTHERS
+        return f"{_no_better_than_chance(dense, 'dense')}. {ASK} {asked}"
     if pruned is not None and by_chance(pruned):
         return f"{_no_better_than_chance(pruned, 'pruned')}: nothing is left of what it knew"
     return ""

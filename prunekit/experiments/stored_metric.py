@@ -124,8 +124,8 @@ def _owner(told: Mapping[str, Any]) -> Task:
     if "task" not in told:
         raise TaskError("nobody noted which task it is of")
     found = task(str(told["task"]))
-    scaled = getattr(found, "scaled", None) is not None and str(told["identity"]).startswith(found.name)
-    if found.identity != told["identity"] and not scaled:  # standardised targets: observed in their own unit
+    # behind a blank stands what the task took from its data (their unit, sizes of objects), which is in the observations
+    if not f"{told['identity']} ".startswith(f"{found.identity} "):
         raise TaskError(f"the task {told['task']} is another one by now")
     named = {each["name"]: {name: each[name] for name in SHOWN} for each in told.get("metrics", ())}
     every = tuple(replace(each, **named.get(each.name, {})) for each in found.metrics)

@@ -23,7 +23,7 @@ from prunekit.models.info import ModelInfo, info, remember, side_of
 from prunekit.models.saved_values import BESIDE, WEIGHTS, keep, metadata, restore
 from sample_models import FOLDERS, SAMPLES
 
-PREFIXES = ("imagefolder:", "table:", "textfile:", "csv:")
+PREFIXES = ("imagefolder:", "segmentation:", "table:", "textfile:", "csv:")
 Plain = Mapping[str, Any] | None
 
 

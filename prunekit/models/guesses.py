@@ -10,6 +10,8 @@ from prunekit.config.ids import DataId, Floats
 from prunekit.errors import DataError
 from prunekit.models.info import ModelInfo, info
 
+NEW_HEAD = "The folder holds no head for classes: the model has a new one of random values, which knows nothing until it is fine-tuned"
+
 
 def guesses(model: nn.Module, data: Any = None, shape: tuple[int, ...] | None = None) -> tuple[str, ...]:
     """Return what was guessed to count, measure and time a model, in sentences; nothing where all was given or read from data.
@@ -23,10 +25,12 @@ def guesses(model: nn.Module, data: Any = None, shape: tuple[int, ...] | None = 
     shape : tuple of int, optional
         The shape that somebody gave.
     """
+    untrained = (NEW_HEAD,) if getattr(model, "untrained", None) is True else ()
     if data is not None:
-        return tuple(data.guesses)
+        return (*untrained, *data.guesses)
     known = info(model)
-    return (shape_guess(known.input_shape),) if known.guessed and known.input_shape is not None and shape is None else ()
+    guessed = known.input_shape if known.guessed and shape is None else None
+    return untrained if guessed is None else (*untrained, shape_guess(guessed))
 
 
 def shape_guess(shape: tuple[int, ...]) -> str:

@@ -15,6 +15,7 @@ from prunekit.errors import CheckpointError, ModelError
 from prunekit.models.checkpoints import State
 from prunekit.models.hugging_face_files import PREFIX, checked, folder_of
 from prunekit.models.info import ModelInfo
+from prunekit.models.running import classes_of
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm
 from prunekit.tasks.registry import TASKS
@@ -37,10 +38,15 @@ class Pooled(nn.Module):
         What ``AutoModel`` gives.
     outputs : int
         How many classes.
+    asked : bool
+        Whether somebody, or its weights, said how many.
+    untrained : bool
+        Whether the head is new, of random values.
     """
 
-    def __init__(self, encoder: nn.Module, outputs: int) -> None:
+    def __init__(self, encoder: nn.Module, outputs: int, *, asked: bool = True, untrained: bool = False) -> None:
         super().__init__()
+        self.asked, self.untrained = asked, untrained
         if isinstance(getattr(encoder, "pooler", None), nn.Module):
             encoder.pooler = None  # type: ignore[assignment]  # this head does not ask it
         self.encoder = encoder
@@ -107,7 +113,7 @@ def build_hugging_face(model_id: ModelId, state: State | None = None) -> tuple[n
     task, auto = _kind(config, model_id.task)
     model, lacking = _opened(transformers, auto, folder)
     if auto == "AutoModel":
-        model = _pooled(model, folder, state)
+        model = _pooled(model, folder, state, model_id.outputs)
     elif lacking:
         raise CheckpointError(
             f"{folder} lacks weights that its configuration asks for: {', '.join(sorted(lacking)[:4])}. Name a folder that is whole"
@@ -169,12 +175,22 @@ def _opened(transformers: Any, auto: str, folder: Path) -> tuple[nn.Module, set[
     return model, set(told.get("missing_keys") or ())
 
 
-def _pooled(encoder: nn.Module, folder: Path, state: State | None) -> Pooled:
-    """Return an encoder with its pooled head: the one beside it, or a new one of as many outputs as some weights have."""
+def outputs_for(model: nn.Module, data: Any) -> int | None:
+    """Return how many outputs data want of a pooled head that is new; None where it has as many, or somebody has settled it."""
+    found = classes_of(data) if isinstance(model, Pooled) and not model.asked and data is not None else 0
+    return found if found > 1 and found != model.head.out_features else None  # type: ignore[union-attr]
+
+
+def _pooled(encoder: nn.Module, folder: Path, state: State | None, asked: int | None) -> Pooled:
+    """Return an encoder with its pooled head: the one beside it, or a new one of as many outputs as some weights have, or as are asked."""
     kept = load_file(str(folder / HEAD)) if (folder / HEAD).is_file() else {}
     decisive = kept if state is None else {name.removeprefix("head."): each for name, each in state.items() if name.startswith("head.")}
-    outputs = len(decisive["weight"]) if "weight" in decisive else int(encoder.config.num_labels)  # type: ignore[union-attr,arg-type]
-    model = Pooled(encoder, outputs)
+    there = len(decisive["weight"]) if "weight" in decisive else None
+    if asked is not None and there not in (None, asked):
+        raise ModelError(f"{folder} has a head of {there} outputs beside it, and {asked} are asked for: leave the outputs out")
+    known = there or asked
+    outputs = known or int(encoder.config.num_labels)  # type: ignore[union-attr,arg-type]
+    model = Pooled(encoder, outputs, asked=known is not None, untrained=there is None)
     if kept and state is None:
         model.head.load_state_dict(kept)
     return model
@@ -200,7 +216,8 @@ def _known(model_id: ModelId, model: nn.Module, task: str, words: Words | None, 
     form = InputForm.of(Batch((), {"input_ids": ids if padding is None else torch.where(ids == padding, (padding + 1) % rows, ids)}))
     names = getattr(config, "id2label", None) or {}
     many = model.head.out_features if isinstance(model, Pooled) else len(names)
-    classes = tuple(str(names[i]) for i in range(many)) if task == CLASSIFIER and many == len(names) else ()
+    named = task == CLASSIFIER and many == len(names) and getattr(model, "asked", True)  # of a new head the data name them
+    classes = tuple(str(names[i]) for i in range(many)) if named else ()
     return ModelInfo(
         model_id,
         form,

@@ -34,15 +34,15 @@ def most_changed(frame: pd.DataFrame, most: int = MOST_CLASSES) -> pd.DataFrame:
     return frame[frame["name"].isin(change.nlargest(most).index)]
 
 
-def class_dumbbells(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
-    """Draw each class's accuracy as dumbbells: from the dense model's mark to each run's dot.
+def class_dumbbells(frame: pd.DataFrame, *, what: str = "accuracy within the class", dark: bool = False) -> go.Figure:
+    """Draw each class's quality as dumbbells: from the dense model's mark to each run's dot.
 
     Parameters
     ----------
     frame : DataFrame
         ``by_class`` of `prunekit.comparison.behaviour`, the dense model among the runs.
-    dark : bool
-        For a dark page.
+    what : str
+        Title of the axis.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def class_dumbbells(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     height = 70 + len(labels) * max(26, 14 + ROW * len(runs))
     fig = theme.figure(traces, dark=dark, height=height)
     least = float(frame["accuracy"].min()) if len(frame) else 0.0
-    fig.update_xaxes(tickformat=".0%", title_text="accuracy within the class", range=[max(0.0, least - 0.05) - 0.02, 1.03])
+    fig.update_xaxes(tickformat=".0%", title_text=what, range=[max(0.0, least - 0.05) - 0.02, 1.03])
     fig.update_yaxes(range=[len(labels) - 0.4, -0.6], tickvals=list(range(len(labels))), ticktext=[short(n) for n in labels])
     return fig
 
@@ -107,7 +107,7 @@ def classes_caption(frame: pd.DataFrame) -> str:
     """
     runs = frame[frame["letter"] != DENSE]
     if runs.empty:
-        return "Accuracies by class follow."
+        return "What runs do to classes follows."
     if not runs["change"].abs().max():
         return "No class changed in any run."
     low, high = runs.loc[runs["change"].idxmin()], runs.loc[runs["change"].idxmax()]
@@ -132,8 +132,6 @@ def confusion_change(change: Counts, labels: list[str], *, dark: bool = False) -
         The run's confusion matrix minus the dense model's; rows are labels, columns answers.
     labels : list of str
         Names of the classes.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

@@ -22,6 +22,7 @@ CLASSES = (
     "#ffaabb", "#e0e0e0",
 )  # fmt: skip
 RIGHT, WRONG, MISSED = "right", "wrong", "missed"
+BACKGROUND = "background"
 OVERLAP = 0.5  # of the areas, from which a box counts as found: that of mAP@50
 LINE, LETTER = 0.006, 0.035  # of a picture's longer side: a box's line, and the height of its words
 SMALL = 128  # pixels of a side, below which they are shown as they are
@@ -106,14 +107,16 @@ def classes_over(picture: Picture, answer: ClassMap, *, opacity: float = 0.65) -
     rows = np.arange(height) * answer.classes.shape[0] // height
     classes = answer.classes[rows][:, np.arange(width) * answer.classes.shape[1] // width]
     palette = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in CLASSES])
-    mixed = np.where(classes[:, :, None] >= 0, opacity * palette[classes % len(CLASSES)] + (1 - opacity) * grey, grey)
+    plain = [k for k in answer.shares if answer.name(k) == BACKGROUND]  # what is no object stays as it is
+    coloured = (classes >= 0) & ~np.isin(classes, plain)
+    mixed = np.where(coloured[:, :, None], opacity * palette[classes % len(CLASSES)] + (1 - opacity) * grey, grey)
     return _svg(mixed.round().astype(np.uint8), "")
 
 
 def legend(answers: list[ClassMap]) -> list[tuple[str, str]]:
-    """Return name and colour of the classes that any answer holds, the largest of the first one first."""
+    """Return name and colour of the classes that any answer holds, of many the largest."""
     order = dict.fromkeys(k for each in answers for k in each.shares)
-    return [(answers[0].name(k), class_colour(k)) for k in list(order)[:LEGEND]]
+    return [(answers[0].name(k), class_colour(k)) for k in sorted(list(order)[:LEGEND]) if answers[0].name(k) != BACKGROUND]
 
 
 def class_map_caption(answer: ClassMap, truth: ClassMap | None) -> str:
@@ -127,7 +130,7 @@ def class_map_caption(answer: ClassMap, truth: ClassMap | None) -> str:
         either = known & ((answer.classes == k) | (truth.classes == k))
         found[k] = float((right & (truth.classes == k)).sum() / max(either.sum(), 1))
     worst = min(found, key=lambda k: found[k], default=None)
-    least = "" if worst is None else f"; least: {truth.name(worst)}, IoU {percent(found[worst], 0)}"
+    least = "" if worst is None else f"; worst is {truth.name(worst)} (IoU {percent(found[worst], 0)})"
     return f"{percent(float(right.sum() / max(known.sum(), 1)), 0)} of the pixels are right{least}"
 
 

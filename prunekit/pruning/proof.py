@@ -23,12 +23,13 @@ from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import answers_of
 from prunekit.models.probe import rounding
 from prunekit.pruning.masked_reference import reference
-from prunekit.pruning.proof_inputs import SEED, at_once, fresh, randomise, repeatable, smallest
+from prunekit.pruning.proof_inputs import SEED, at_once, fresh, random_states, randomise, repeatable, smallest
 from prunekit.pruning.structured.axis_tracker import Notes
 from prunekit.pruning.structured.input_forms import Form
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of, state_of
 from prunekit.pruning.structured.trace_errors import place
+from prunekit.tasks.base import lookup_fault
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import AROUND, InputForm, answer
 
@@ -378,15 +379,15 @@ class _Trial:
             for made in inputs_for(dense, shape, self.batch, source, self.samples):
                 x = made if self.way.kind is None else made.to(None, self.way.kind)
                 try:
-                    state, before = torch.get_rng_state(), self._asked(dense, x)
+                    state, before = random_states(), self._asked(dense, x)
                 except Exception as error:  # whatever a model's own code raises
-                    lines = str(error).strip().splitlines() or [type(error).__name__]
-                    said = said or f"stops in {place(error, dense)}: {lines[0].rstrip('.')}"
+                    lines = [lookup_fault(error, dense, x), *str(error).strip().splitlines(), type(error).__name__]
+                    said = said or f"stops in {place(error, dense)}: {next(filter(None, lines)).rstrip('.')}"
                     if self.way is QUICK:
                         break
                     continue
                 if before and _finite(before):
-                    if not torch.equal(state, torch.get_rng_state()):
+                    if state != random_states():
                         self.drawn.append("")
                     numbers = [t for t in before if t.numel() and (t.is_floating_point() or t.is_complex())]
                     self.x, self.largest = x, max((float(t.abs().max()) for t in numbers), default=0.0)

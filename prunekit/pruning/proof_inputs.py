@@ -159,6 +159,12 @@ def repeatable(kind: torch.dtype | None = None) -> Iterator[Repeatable]:
             np.random.set_state(states[1])  # noqa: NPY002
 
 
+def random_states() -> tuple[Any, ...]:
+    """Return where the generators stand from which a model may draw: torch's, Python's and numpy's."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), (name, keys.tobytes(), *rest)  # type: ignore[attr-defined]
+
+
 class Repeatable(Seeing):
     """Gives random operations one number each, and operations that name a floating type the one that is asked for."""
 

@@ -1,6 +1,6 @@
 """Intervals, paired comparisons and corrections: functions of numpy arrays, each with its source."""
 
-from prunekit.statistics.bootstrap import Sums, Weighted, bootstrap_difference, bootstrap_interval, bootstrap_replicates
+from prunekit.statistics.bootstrap import ByUnit, Sums, Weighted, bootstrap_difference, bootstrap_interval, bootstrap_replicates
 from prunekit.statistics.difference import ALPHA, Difference, holm
 from prunekit.statistics.proportions import Z95, difference_interval, paired_proportions, wilson
 from prunekit.statistics.series import block_length, median_interval
@@ -8,6 +8,7 @@ from prunekit.statistics.series import block_length, median_interval
 __all__ = [
     "ALPHA",
     "Z95",
+    "ByUnit",
     "Difference",
     "Sums",
     "Weighted",

@@ -61,8 +61,30 @@ class Weighted:
         return float(self.value(rows, np.ones((1, len(rows)), dtype=np.int64))[0])
 
 
-Statistic: TypeAlias = Callable[[Any], float] | Sums | Weighted
 OfCounts = Callable[[NDArray[np.int64]], Floats]
+
+
+@dataclass(frozen=True)
+class ByUnit:
+    """A figure of units (samples, or groups of them) that are each drawn so many times, such as AUC: what resamples share is done once.
+
+    Parameters
+    ----------
+    prepare : callable
+        ``(rows, unit)``, with the number of each row's unit [n], -> a function of how often each unit is drawn, counts [resamples, units]
+        -> figures [resamples]; NaN where it is undefined.
+    """
+
+    prepare: Callable[[Any, NDArray[np.int64]], OfCounts]
+
+    def __call__(self, rows: Any) -> float:
+        """Return the figure of all rows."""
+        return float(self.prepare(rows, np.zeros(len(rows), dtype=np.int64))(np.ones((1, 1), dtype=np.int64))[0])
+
+
+Statistic: TypeAlias = Callable[[Any], float] | Sums | Weighted | ByUnit
+QUICK = (Sums, Weighted, ByUnit)
+"""Figures of which many resamples are computed at once."""
 
 
 def _units(n: int, groups: ArrayLike | None) -> tuple[int, NDArray[np.int64] | None]:
@@ -80,8 +102,14 @@ def _of_counts(rows: Any, statistic: Statistic, unit_of: NDArray[np.int64] | Non
     if isinstance(statistic, Sums):
         sums = _unit_sums(rows, statistic, unit_of)
         return lambda counts: _floats(statistic.value(counts.astype(np.float64) @ sums))
+    if isinstance(statistic, ByUnit):
+        return statistic.prepare(rows, np.arange(len(rows)) if unit_of is None else unit_of)
     if isinstance(statistic, Weighted):
-        return lambda counts: _floats(statistic.value(rows, counts if unit_of is None else counts[:, unit_of]))
+        if unit_of is None:
+            return lambda counts: _floats(statistic.value(rows, counts))
+        step = max(1, ENTRIES // len(unit_of))
+        parts = lambda counts: [counts[i : i + step, unit_of] for i in range(0, len(counts), step)]  # noqa: E731
+        return lambda counts: np.concatenate([_floats(statistic.value(rows, part)) for part in parts(counts)])
     places = np.arange(len(rows))
 
     def each(counts: NDArray[np.int64]) -> Floats:
@@ -121,7 +149,7 @@ def bootstrap_replicates(
     ----------
     rows : array, shape [n, ...], or anything with a length that an array of indices picks from
         The samples.
-    statistic : callable, Sums or Weighted
+    statistic : callable, Sums, Weighted or ByUnit
         Rows -> float. The plain form is called once for each resample, the others once for many.
     groups : array, shape [n], optional
         Which group (user, document, image) each sample belongs to: whole groups are drawn.

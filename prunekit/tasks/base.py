@@ -91,6 +91,9 @@ class Task(Protocol):
     def observe(self, output: Any, batch: Batch) -> Observations:
         """Return a row of numbers for each sample: all that the metrics need."""
 
+    def readable(self, seen: Observations) -> Observations:
+        """Return what people read of each sample, such as how many objects were found: columns that say it in words."""
+
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return a metric for each class of what was observed, in the classes' order; none where there are no classes."""
 
@@ -227,6 +230,8 @@ class BaseTask:
         try:
             return self._asked(model, batch)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError) as error:
+            if fault := lookup_fault(error, model, batch):
+                raise ModelError(fault) from error
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             inputs = dict(batch.named_tensors())
             if list(inputs) == ["input"]:
@@ -273,6 +278,10 @@ class BaseTask:
         """Return what is seen of each sample: each task's own."""
         raise NotImplementedError
 
+    def readable(self, seen: Observations) -> Observations:
+        """Return the observations as they are."""
+        return seen
+
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return no metric: each task's own."""
         return ()
@@ -303,6 +312,50 @@ class BaseTask:
     def go_on(self, model: nn.Module, text: str, reader: Reader, *, tokens: int, seed: int | None = None) -> Continuation:
         """Return how a model goes on: for tasks whose prompt says so."""
         raise NotImplementedError
+
+
+def outside(index: int, rows: int) -> str:
+    """Say that a token id is none of a model's, and what to do."""
+    return (
+        f"token id {index} is outside 0..{rows - 1}, the rows of the model's embedding: choose the tokeniser that the model was trained "
+        "with, or data whose ids are below that"
+    )
+
+
+def lookup_fault(error: BaseException, model: nn.Module, batch: Batch) -> str:
+    """Return which index no embedding of a model has, where that stopped its forward pass, and what to do; "" where it was something else.
+
+    Parameters
+    ----------
+    error : BaseException
+        What the pass raised: the frames of its traceback hold the embedding and what it was asked for.
+    model, batch
+        What ran, and on what.
+    """
+    from torch import Tensor, nn  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        own, asked = (trace.tb_frame.f_locals.get(name) for name in ("self", "input"))
+        if isinstance(own, (nn.Embedding, nn.EmbeddingBag)) and isinstance(asked, Tensor) and asked.numel():
+            found = own, asked
+        trace = trace.tb_next
+    if found is None:
+        return ""
+    own, asked = found
+    name, rows = next((name for name, each in model.named_modules() if each is own), type(own).__name__), own.num_embeddings
+    if asked.is_floating_point():
+        return f"the model reads token ids, which are whole numbers ({name} looks them up), and the samples are {asked.dtype}: choose text"
+    low, high = int(asked.min()), int(asked.max())
+    if low >= 0 and high < rows:
+        return ""
+    wrong = low if low < 0 else high
+    if any(bool((each == wrong).any()) for _, each in batch.named_tensors() if not each.is_floating_point()):
+        return outside(wrong, rows)
+    return (
+        f"the model looks up row {wrong} of {name}, which has rows 0..{rows - 1}: where it holds positions, samples are longer than the "
+        f"{rows:,} tokens that the model takes, and shorter ones are needed (the input size, of text in tokens)"
+    )
 
 
 PLAIN = BaseTask("plain", "plain", ())

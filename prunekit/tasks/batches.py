@@ -53,8 +53,9 @@ def batches_of(split: Any, batch_size: int, own: Collate | None = None) -> Itera
 
 def samples_at(split: Any, indices: NDArray[np.int64]) -> Batch:
     """Return the samples of a split at some places, in that order, as one batch."""
-    if hasattr(split, "images") and hasattr(split, "labels"):  # prepared all at once
-        return Batch.of(split.images(indices), torch.as_tensor(split.labels[indices]))
+    if hasattr(split, "images") and (hasattr(split, "labels") or getattr(split, "annotated", False)):  # prepared all at once
+        targets = split.targets_at(indices) if hasattr(split, "targets_at") else torch.as_tensor(split.labels[indices])
+        return Batch.of(split.images(indices), targets, len(indices))
     if hasattr(split, "take"):
         return next(batches_of(split.take(indices), len(indices)))
     return collate([_pair(split[int(i)], "a sample") for i in indices], getattr(split, "collate", None))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.errors import DataError, ModelError
-from prunekit.statistics.average_precision import SIZES, AveragePrecision, matched
+from prunekit.statistics.average_precision import BITS, SIZES, AveragePrecision, matched
 from prunekit.statistics.bootstrap import Weighted
 from prunekit.tasks.base import BaseTask
 from prunekit.tasks.metrics import PERCENT, Metric
@@ -157,6 +157,14 @@ class ObjectDetection(BaseTask):
             hits[:, row, :m], wanted[:, row] = matched(own, objects, ranges, self.classes)
         columns = {f"hit_{size}": hits[k] for k, size in enumerate(SIZES)} | {f"target_{size}": wanted[k] for k, size in enumerate(SIZES)}
         return Observations.of(score=score, **{"class": kind}, **columns)
+
+    def readable(self, seen: Observations) -> Observations:
+        """Return how many objects each image holds, how many of them are found (IoU 0.5, score `DRAWN`), and how many boxes are wrong."""
+        score, bits = seen["score"], seen["hit_all"].astype(np.int64)
+        sure = score >= DRAWN
+        found, void = (sure & (bits >> place & 1).astype(bool) for place in (0, BITS))
+        wrong = sure & ~found & ~void
+        return Observations.of(objects=seen["target_all"].sum(1), found=found.sum(1), wrong=wrong.sum(1))
 
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return the average precision of each class at IoU 0.5."""

@@ -18,7 +18,7 @@ from prunekit.errors import PrunekitError, TaskError
 from prunekit.local_code.code import sha256, walk
 from prunekit.local_code.factories import call, is_factory, load_factory, split_name
 from prunekit.local_code.local_imports import LOCK
-from prunekit.statistics.bootstrap import Sums, Weighted
+from prunekit.statistics.bootstrap import QUICK
 from prunekit.tasks.base import BaseTask
 from prunekit.tasks.batch import Batch, collate
 from prunekit.tasks.metrics import Metric, metric
@@ -259,7 +259,7 @@ def _metric(each: Any, name: str) -> Metric:
             )
         made = metric(each, **told)
     figure = made.figure
-    if isinstance(figure, (Sums, Weighted)):
+    if isinstance(figure, QUICK):
         return made
 
     def guarded(seen: Observations) -> float:

@@ -108,6 +108,10 @@ class LanguageModelling(TextInputs):
         how = "each time the likeliest token" if seed is None else f"each token drawn by its share, seed {seed}"
         return Continuation(coding.tokeniser.decode(ids[given:].tolist()), how)
 
+    def readable(self, seen: Observations) -> Observations:
+        """Return tokens and perplexity of each window."""
+        return Observations.of(tokens=seen["tokens"], perplexity=_perplexity(_sums("nll", "tokens")(seen)), groups=seen.groups)
+
     def _scores(self, output: Any) -> Tensor:
         """Return scores [windows, tokens, vocabulary] of an output of which nobody knows what should follow."""
         named = {name: each for name, each in self.tensors(output).items() if each.is_floating_point() and each.ndim == 3}

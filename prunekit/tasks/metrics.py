@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.errors import DataError, TaskError, one_of
-from prunekit.statistics.bootstrap import Sums, Weighted, bootstrap_difference, bootstrap_interval
+from prunekit.statistics.bootstrap import QUICK, ByUnit, Sums, Weighted, bootstrap_difference, bootstrap_interval
 from prunekit.statistics.difference import Difference
 from prunekit.statistics.proportions import paired_proportions, wilson
 from prunekit.tasks.observations import Observations
@@ -19,7 +19,7 @@ from prunekit.tasks.observations import Observations
 HIGHER, LOWER = "higher", "lower"
 PERCENT = "%"
 MOST_TRIED, ALIKE = 1024, 1e-9
-Figure: TypeAlias = Callable[[Observations], float] | Sums | Weighted
+Figure: TypeAlias = Callable[[Observations], float] | Sums | Weighted | ByUnit
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Metric:
     ----------
     name, title : str
         As in JSON and in the store, and as people read it.
-    figure : callable, Sums or Weighted
-        Observations -> float. `prunekit.statistics.Sums` and `Weighted` make intervals quick.
+    figure : callable, Sums, Weighted or ByUnit
+        Observations -> float. `prunekit.statistics.Sums`, `Weighted` and `ByUnit` make intervals quick.
     unit : str
         "%" for a fraction in 0..1 that is shown in percent; "" for none; else as it is written behind the figure, such as "kWh".
     better : {"higher", "lower"}
@@ -39,6 +39,8 @@ class Metric:
         Observations -> the figure of the best answer that does not look at the input.
     decimals : int, optional
         Places shown; left out, three significant digits.
+    needs : str
+        Why it is undefined on samples that leave it so, as part of a sentence.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class Metric:
     better: str = HIGHER
     chance: Callable[[Observations], float] | None = None
     decimals: int | None = None
+    needs: str = ""
 
     def __post_init__(self) -> None:
         """Check the direction."""
@@ -75,12 +78,13 @@ class Metric:
             raise DataError(f"there are no samples to measure {self.title} on: choose data that are not empty")
         value = float(self.figure(observations))
         if np.isnan(value):
-            raise DataError(f"{self.title} is undefined on these {observations.n} samples: choose more of them, or others")
+            why = f" ({self.needs})" if self.needs else ""
+            raise DataError(f"{self.title} is undefined on these {observations.n} samples{why}: choose more of them, or others")
         return value
 
     def interval(self, observations: Observations) -> tuple[float, float]:
         """Return the 95 % interval: by the bootstrap over samples, or over groups where there are any; NaN where none can be said."""
-        how = None if isinstance(self.figure, (Sums, Weighted)) else "percentile"
+        how = None if isinstance(self.figure, QUICK) else "percentile"
         return bootstrap_interval(observations, self._figure(observations), groups=observations.groups, method=how)
 
     def compare(self, a: Observations, b: Observations) -> Difference:
@@ -147,7 +151,7 @@ class Metric:
 
     def _figure(self, *seen: Observations) -> Any:
         """Return the figure in a form that resamples groups as groups, and a plain function that is a mean over samples all at once."""
-        if isinstance(self.figure, (Sums, Weighted)):
+        if isinstance(self.figure, QUICK):
             return self.figure
         tried = {id(rows): by_sample(self.figure, rows) for rows in seen}
         each = {place: values for place, values in tried.items() if values is not None}

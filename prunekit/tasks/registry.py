@@ -7,10 +7,11 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.classification import AUDIO, IMAGES, TABLES, TEXT
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.language_modelling import LANGUAGE
+from prunekit.tasks.recommendation import RECOMMENDATION
 from prunekit.tasks.regression import REGRESSION, TABLE_REGRESSION
 from prunekit.tasks.segmentation import SEGMENTATION
 
-_ALL: tuple[Task, ...] = (IMAGES, SEGMENTATION, DETECTION, TEXT, LANGUAGE, AUDIO, TABLES, TABLE_REGRESSION, REGRESSION)
+_ALL: tuple[Task, ...] = (IMAGES, SEGMENTATION, DETECTION, TEXT, LANGUAGE, RECOMMENDATION, AUDIO, TABLES, TABLE_REGRESSION, REGRESSION)
 TASKS: dict[str, Task] = {each.name: each for each in _ALL}
 DEFAULT = IMAGES.name
 

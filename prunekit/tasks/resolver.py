@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import nn
 from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
 from prunekit.tasks.base import Task, told
-from prunekit.tasks.classification import Classification
+from prunekit.tasks.classification import IMAGES, Classification
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.input_form import library_heads
@@ -18,6 +19,8 @@ from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 from prunekit.tasks.segmentation import SEGMENTATION
 
+ANYTHING = replace(IMAGES, title="classification", unit_of_data="sample", units_of_data="samples")
+"""The same where samples are no images, under the same name: what was measured of it is found again."""
 ONE = "Choose a model and data of one task, and ask for none or for that"
 
 
@@ -57,7 +60,8 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         found["the data say"] = _held(data.task, getattr(data, "id", None), "the task of the data")
     names = {each.identity for each in found.values()}
     if len(names) > 1:
-        listed = " and ".join(f"{who} {each.name!r}" for who, each in found.items())
+        each_once = {each.name: who for who, each in reversed(found.items())}  # card and factory may say the same
+        listed = " and ".join(f"{who} {name!r}" for name, who in reversed(each_once.items()))
         raise TaskError(f"which task is it? {listed}. {ONE}")
     kind = kind_of_targets(data)
     if not found and model is not None and library_heads(model) is not None:
@@ -65,13 +69,23 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
     if not found and kind == "masks":
         return SEGMENTATION
     if not found:
-        return REGRESSION.for_data(data) if kind == "numbers" and not getattr(data, "classes", None) else TASKS[DEFAULT]
+        if kind == "numbers" and not getattr(data, "classes", None):
+            return REGRESSION.for_data(data)
+        return TASKS[DEFAULT] if _of_images(model, data) else ANYTHING
     who, chosen = next(iter(found.items()))
     if isinstance(chosen, Classification) and kind == "numbers":
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are numbers, as for 'regression'. {ONE}")
     if isinstance(chosen, Regression) and kind == "classes" and getattr(data, "classes", None):  # counts are integers, too
         raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are classes, as for 'image-classification'. {ONE}")
     return chosen.for_data(data)
+
+
+def _of_images(model: nn.Module | None, data: Any) -> bool:
+    """Whether samples may be images: nothing says that they are rows of numbers, ids, or inputs of a form of their own."""
+    if data is not None:
+        return bool(getattr(getattr(data, "test", data), "pictured", True))
+    shape = None if model is None else told(model, "input_shape")
+    return shape is None or len(shape) > 1
 
 
 def _held(own: Any, by: Any, name: str) -> Task:

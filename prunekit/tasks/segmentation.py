@@ -154,6 +154,11 @@ class Segmentation(BaseTask):
         classes = (scores if size is None else _resized(scores, size))[0].argmax(0)
         return ClassMap(classes.cpu().numpy(), named(reader.classes))
 
+    def readable(self, seen: Observations) -> Observations:
+        """Return mean IoU and share of right pixels of each image, in percent."""
+        counts = _counts(seen)
+        return Observations.of(**{"mean IoU, %": 100 * _mean_iou(counts), "right pixels, %": 100 * _pixel_accuracy(counts)})
+
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return the IoU of each class."""
         classes = sum(column.startswith(f"{UNION}.") for column in seen.columns)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunekit.errors import DataError, ModelError, TaskError
 from prunekit.formatting import plural
-from prunekit.tasks.base import SAMPLES, BaseTask, told
+from prunekit.tasks.base import SAMPLES, BaseTask, outside, told
 from prunekit.tasks.shown import Reader
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def check_ids(model: nn.Module, batch: Batch) -> None:
         return
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= embedding.num_embeddings:
-        raise ModelError(
-            f"token id {low if low < 0 else high} is outside 0..{embedding.num_embeddings - 1}, the rows of the model's embedding: "
-            "choose the tokeniser that the model was trained with"
-        )
+        raise ModelError(outside(low if low < 0 else high, embedding.num_embeddings))
 
 
 def ids_in(batch: Batch) -> Tensor | None:

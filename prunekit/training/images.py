@@ -14,7 +14,7 @@ from torch import Tensor
 from prunekit.errors import DataError
 from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.batches import batches_of
+from prunekit.tasks.batches import batches_of, samples_at
 from sample_models.augment import Moves
 from sample_models.recipes import TrainRecipe
 
@@ -85,6 +85,8 @@ class TrainingSamples:
                 held = torch.cat([part.args[0] for part in batches_of(split, 512)])
                 return cls(len(labels), lambda chosen: Batch((held[chosen],), {}, labels[chosen]), fill, split)
             return cls(len(labels), lambda chosen: Batch((images(_indices(chosen)),), {}, labels[chosen]), fill, split)
+        if getattr(split, "annotated", False) and isinstance(first, Tensor):
+            return cls(len(split), lambda chosen: samples_at(split, _indices(chosen)), fill, split)  # kept as pixels, if at all
         parts, kept = list[Batch](), 0
         for part in batches_of(split, 512):
             parts.append(part)

@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from prunekit.data.annotated import AnnotatedSplit
+from prunekit.data.dataset import Data
+from prunekit.data.load import load_data
+from prunekit.errors import ModelError
+from prunekit.local_code.factories import load_factory
+from prunekit.models.info import described, remember
+from prunekit.tasks.base import Task
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.resolver import resolve
+from prunekit.training.text_samples import Say, measured
+from sample_models import FOLDERS, card, in_folder
 
-Say = Callable[[str], None]
+DATA = ("canvas", "canvas:masks")
+NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
 VISIBLE = 0.5
 """Share of a box that must be left in the picture for its object to count."""
 
@@ -65,10 +75,42 @@ class PictureRecipe:
         return self.max_lr * min(1, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def trained(
+    name: str, epochs: int | None = None, checkpoint: Path | None = None, say: Say = print
+) -> tuple[nn.Module, dict[str, Any], float]:
+    """Train a sample anew, and return it with its card, but for what it costs, and the minutes that took."""
+    known, build = card(name), load_factory(in_folder(name, "model"), ModelError)
+    recipe = PictureRecipe.of(known)
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    data = load_data(known["data"], model=remember(empty := build(), described(None, empty, build)))
+    model, minutes = fit_pictures(build, data.train, resolve(empty, data), recipe, checkpoint=checkpoint, say=say)
+    return model, card_of(name, recipe, data, remember(model, described(None, model, build))), minutes
+
+
+def card_of(name: str, recipe: PictureRecipe, data: Data, model: nn.Module) -> dict[str, Any]:
+    """Return the card but for what the model costs: the words of the one before, what was trained on what, how, and what came out."""
+    known, settings = card(name), recipe.to_dict()
+    seed = settings.pop("seed")
+    assert data.train is not None and data.validation is not None
+    return {
+        **{key: known[key] for key in ("name", "title", "task", "about", "description", "data")},
+        "pixels": data.pixels,
+        "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
+        **{key: known[key] for key in ("input_shape", "mean", "std")},
+        "classes": list(data.classes),
+        "recipe": settings,
+        "seed": seed,
+        "selection": "the last epoch; settings by the validation pictures, which were not trained on; the test only confirms",
+        "test_metrics": measured(model, data.test),
+        "validation_metrics": measured(model, data.validation),
+    }
+
+
 def fit_pictures(
     build: Callable[[], nn.Module],
-    split: AnnotatedSplit,
-    loss: Callable[[nn.Module, Tensor, Any], Tensor],
+    split: Any,
+    task: Task,
     recipe: PictureRecipe,
     *,
     checkpoint: Path | None = None,
@@ -81,8 +123,8 @@ def fit_pictures(
     build : callable
         Returns the untrained module.
     split : AnnotatedSplit
-    loss : callable
-        Model, pictures and targets -> a scalar.
+    task : Task
+        Whose loss it is.
     recipe : PictureRecipe
     checkpoint : Path, optional
         File that is written after each epoch, and gone on from.
@@ -108,7 +150,8 @@ def fit_pictures(
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(epoch * each + step, recipe.epochs * each)
             pictures, targets = varied(split.images(places.numpy()), split.targets_at(places.numpy()), recipe, source)
-            value = loss(model, pictures, targets)
+            batch = Batch.of(pictures, targets)
+            value = task.loss(task.forward(model, batch), batch)
             optimizer.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)

@@ -162,12 +162,12 @@ def card_of(name: str, recipe: TextRecipe, data: Data, model: nn.Module) -> dict
         "recipe": settings,
         "seed": seed,
         "selection": "settings by the validation texts, which were not trained on; the last step; the test only confirms",
-        "test_metrics": _measured(model, data.test),
-        "validation_metrics": _measured(model, data.validation),
+        "test_metrics": measured(model, data.test),
+        "validation_metrics": measured(model, data.validation),
     }
 
 
-def _measured(model: nn.Module, split: Any) -> dict[str, dict[str, float | int]]:
+def measured(model: nn.Module, split: Any) -> dict[str, dict[str, float | int]]:
     """Return each metric with its 95 % interval, as it stands in a card."""
     told = evaluate(model, split).document()["metrics"]
     return {name: {**{end: round(each[end], 6) for end in ("value", "low", "high")}, "n": each["n"]} for name, each in told.items()}

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from prunekit.data import image_folder
+from prunekit.data import image_files
 from prunekit.data.load import load_data
 from prunekit.errors import DataError
 from prunekit.models.info import ModelInfo, remember
@@ -45,7 +45,7 @@ def test_train_beside_test_or_val(tmp_path, second):
     assert [len(s) for s in (data.train, data.validation, data.test)] == [54, 6, 10]
     assert data.classes == ("ant", "bee") and data.note == ""
     assert np.bincount(data.validation.labels).tolist() == [3, 3]
-    files = [set(s.files) for s in (data.train, data.validation)]
+    files = [set(s.source.files) for s in (data.train, data.validation)]
     assert not files[0] & files[1] and len(files[0] | files[1]) == 60
 
 
@@ -85,7 +85,7 @@ def test_a_second_pass_reads_no_file_where_memory_allows_and_is_the_same_where_n
     folder = write(tmp_path / "here")
     kept = load(folder)
     first = [x for x, _ in kept.test.batches(5)]
-    monkeypatch.setattr(image_folder, "KEPT", 0)
+    monkeypatch.setattr(image_files, "KEPT", 0)
     unkept = load(folder)
     assert all(torch.equal(a, b) for a, (b, _) in zip(first, unkept.test.batches(5), strict=True))
     for file in folder.rglob("*.png"):
@@ -114,7 +114,11 @@ def test_folders_named_like_the_models_classes_count_as_those(tmp_path):
     folder = write(tmp_path / "here", names=("Bee", "wasp"))
     data = load(folder, model=model(classes=("wasp", "ant", "bee")))
     assert data.classes == ("wasp", "ant", "Bee")
-    assert sorted(set(zip((f.split("/")[0] for f in data.test.files), data.test.labels.tolist(), strict=True))) == [("Bee", 2), ("wasp", 0)]
+    files = data.test.source.files
+    assert sorted(set(zip((f.split("/")[0] for f in files), data.test.labels.tolist(), strict=True))) == [
+        ("Bee", 2),
+        ("wasp", 0),
+    ]
     other = load(folder, model=model(classes=("a", "b", "c")))
     assert other.classes == ("Bee", "wasp") and "alphabetical" in other.note
 
@@ -128,7 +132,7 @@ def test_other_files_hidden_ones_and_deeper_folders(tmp_path):
     (folder / "ant" / "deeper").mkdir()
     Image.new("RGB", (20, 16)).save(folder / "ant" / "deeper" / "x.JPG", "JPEG")
     data = load(folder)
-    assert data.test.files == ("ant/00.png", "ant/01.png", "ant/deeper/x.JPG", "bee/00.png", "bee/01.png")
+    assert data.test.source.files == ("ant/00.png", "ant/01.png", "ant/deeper/x.JPG", "bee/00.png", "bee/01.png")
 
 
 def test_a_limit_is_stratified(tmp_path):

@@ -78,6 +78,17 @@ def test_targets_of_a_unit_of_their_own_keep_it(store):
     )
 
 
+def test_what_a_task_took_from_its_data_does_not_make_it_another_one(store):
+    detection = replace(task("object-detection"), classes=2, areas=(225.0, 625.0))
+    held = {"score": [[0.9, -1.0], [0.4, 0.2]], "class": [[0, 0], [1, 0]]}
+    sizes = {f"hit_{size}": [[1, 0], [1023, 1]] for size in ("all", "small", "medium", "large")}
+    wanted = {f"target_{size}": [[1, 0], [1, 1]] for size in ("all", "small", "medium", "large")}
+    found = Evaluation.of(Observations.of(**held, **sizes, **wanted), detection.headline, task=detection)
+    back = through(store, found).evaluation
+    assert compare(back, found).p_value == 1.0
+    assert [each.value for each in map(back.under, back.figures())] == [each.value for each in map(found.under, found.figures())]
+
+
 def test_where_the_task_of_ones_own_is_gone_its_figures_are_shown_and_compared_with_nothing(store, tmp_path):
     file = tmp_path / "demand.py"
     file.write_text(OWN)

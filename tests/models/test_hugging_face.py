@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import prunekit
+from prunekit.cli import main
+from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.errors import CheckpointError, ModelError
 from prunekit.models.hugging_face import HEAD
@@ -45,6 +47,21 @@ def test_an_encoder_gets_a_pooled_head_that_padding_does_not_reach_and_that_a_fo
     assert scores.shape == (2, 5) and prunekit.info(model).task.name == "text-classification"
     save_file({"weight": torch.ones(7, 32), "bias": torch.arange(7.0)}, tmp_path / HEAD)
     assert torch.equal(prunekit.load_model(name).head.bias, torch.arange(7.0))
+
+
+def test_a_new_head_has_as_many_outputs_as_the_data_have_classes_and_the_run_says_so(tmp_path, capsys):
+    name, table = hf_folders.write(tmp_path / "encoder", "encoder"), tmp_path / "texts.csv"
+    table.write_text("text,label\n" + "".join(f"w{i % 9 + 2} w{i % 7 + 2},{'xyz'[i % 3]}\n" for i in range(60)))
+    told = ["prune", name, "--data", f"csv:{table}", "--sparsity", "0.5", "--out", str(tmp_path / "out")]
+    assert main(told) == 0 and "random values" in capsys.readouterr().out
+    kept = Recipe.from_yaml((tmp_path / "out" / "recipe.yaml").read_text())
+    assert kept.model["outputs"] == 3 and prunekit.load_model(tmp_path / "out").head.out_features == 3
+    again = prunekit.load_model(ModelId(name, outputs=3))
+    assert prunekit.info(again).classes == () and prunekit.load_data(f"csv:{table}", model=again).classes == ("x", "y", "z")
+    assert main([*told[:-2], "--outputs", "2"]) == 2 and "label 2 is outside 0..1" in capsys.readouterr().err
+    save_file({"weight": torch.ones(7, 32), "bias": torch.arange(7.0)}, tmp_path / "encoder" / HEAD)
+    with pytest.raises(ModelError, match=r"head of 7 outputs.*3 are asked for"):
+        prunekit.load_model(ModelId(name, outputs=3))
 
 
 def test_sixteen_bits_stay_sixteen_bits_on_disk_and_a_pruned_folder_opens_again(tmp_path):

@@ -67,5 +67,5 @@ def test_pixels_take_the_colour_of_their_class_and_those_of_none_stay_grey():
 def test_the_caption_of_a_class_map_counts_pixels_and_names_the_class_with_the_least_overlap():
     truth = ClassMap(np.array([[0, 0, 1, 1, -1]]), NAMES)
     said = overlays.class_map_caption(ClassMap(np.array([[0, 0, 0, 1, 1]]), NAMES), truth)
-    assert said.replace("\u202f", " ").replace("\xa0", " ") == "75 % of the pixels are right; least: dog, IoU 50 %"
+    assert said.replace("\u202f", " ").replace("\xa0", " ") == "75 % of the pixels are right; worst is dog (IoU 50 %)"
     assert [name for name, _ in overlays.legend([truth])] == ["cat", "dog"]

@@ -54,3 +54,12 @@ def test_the_order_of_the_facts_does_not_matter(links, ors, frozen):
         variables.tie(made[0], made[-1])
         found.append(variables.solve())
     assert np.array_equal(found[0].label, found[1].label) and np.array_equal(found[0].ors, found[1].ors)
+
+
+def test_copies_of_what_goes_in_groups_tie_no_group_to_another():
+    """Falcon's keys: one for each group, spread over its queries, which are sliced from the same rows."""
+    variables = Variables()
+    groups, copies = variables.fresh(3), variables.fresh(2)
+    variables.tie(variables.outer(groups, copies), np.repeat(groups, 2))
+    found = variables.solve()
+    assert found.label[groups].tolist() == groups.tolist() and not found.label[copies].any()

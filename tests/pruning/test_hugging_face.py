@@ -62,8 +62,8 @@ IMAGE_MODELS = {
     "deit": ("DeiTForImageClassification", "DeiTConfig", IMAGES),
     "dinov2": ("Dinov2ForImageClassification", "Dinov2Config", IMAGES),
 }
-# BLOOM's slopes are computed from the number of heads, Falcon's groups are tied to one another; Mamba-2's states have none
-WITHOUT_HEADS = {"BLOOM", "Falcon", "Mamba-2"}
+# BLOOM's slopes are computed from the number of heads; Mamba-2's states have none
+WITHOUT_HEADS = {"BLOOM", "Mamba-2"}
 ALL = {**WORD_MODELS, **MORE, **IMAGE_MODELS}
 
 

@@ -115,6 +115,13 @@ class Chance(Base):
         return x * (2.0 if random.random() > 0.5 else 1.0) * float(np.random.rand() + 1)  # noqa: NPY002
 
 
+class Coin(Base):
+    """Of two passes that toss it each, half agree."""
+
+    def middle(self, x):
+        return x if random.random() > 0.5 else 1.1 * x
+
+
 class State(Base):
     """What it kept of the last call counts in the next."""
 
@@ -150,6 +157,12 @@ def test_a_restricted_model_is_proved_and_wrong_surgery_of_it_is_not(kind):
         return small
 
     assert not prove(model, result.plan, surgery=shifted).passed
+
+
+@pytest.mark.parametrize("tossed", range(4))
+def test_a_toss_that_is_not_torchs_is_seen_however_it_falls(tossed):
+    random.seed(tossed)
+    assert prune(Coin(), HALF, input_shape=SHAPE).proof.passed
 
 
 @pytest.mark.parametrize("kind", [Logarithm, Checked])

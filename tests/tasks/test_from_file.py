@@ -187,7 +187,7 @@ def test_one_column_needs_no_name(tmp_path: Path, made: Any, columns: tuple[str,
 def test_a_name_that_is_nowhere_is_close_to_one_that_is(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"no task 'image-clasification': did you mean image-classification"):
         task("image-clasification")
-    with pytest.raises(TaskError, match="it must be image-classification, .*text-classification"):
+    with pytest.raises(TaskError, match=r"it must be image-classification, .*text-classification"):
         task("zzz")
     with pytest.raises(TaskError, match="there is no file"):
         task(str(tmp_path / "none.py:task"))

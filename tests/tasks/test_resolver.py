@@ -66,6 +66,12 @@ def test_nothing_said_is_what_it_was() -> None:
             assert resolve(model, each) == task("image-classification")
 
 
+def test_samples_that_are_no_images_are_not_called_so_and_their_runs_keep_their_name() -> None:
+    for shown, words in ((True, ("image classification", "2 images")), (False, ("classification", "2 samples"))):
+        found = resolve(None, SimpleNamespace(test=SimpleNamespace(labels=CLASSES, pictured=shown)))
+        assert (found.title, found.count(2)) == words and found.identity == "image-classification"
+
+
 @pytest.mark.parametrize(
     ("targets", "kind"),
     [(NUMBERS, "numbers"), (CLASSES, "classes"), (torch.zeros(3), "numbers"), ([1, 2], "classes"), ([0.5, 2], "numbers"), (["a"], ""),
@@ -144,7 +150,7 @@ ready = Net()
     (tmp_path / "net.py").write_text(text.replace("{task}", "None").replace("{example}", "None"))
     for name in ("Net", "ready"):
         model = load_model(f"{tmp_path / 'net.py'}:{name}")
-        assert resolve(model) == task("image-classification")
+        assert resolve(model).name == "image-classification"
         assert task("regression").example(model).args[0].shape == (2, 4)
 
 

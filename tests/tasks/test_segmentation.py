@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from torchmetrics.segmentation import MeanIoU
 
 from prunekit.errors import DataError, ModelError
+from prunekit.evaluation.quality import Evaluation
 from prunekit.tasks import Batch, Observations, resolve, task
 from prunekit.tasks.segmentation import IGNORED
 from prunekit.training.images import Augmentation
@@ -131,3 +132,14 @@ def test_masks_move_with_their_images() -> None:
 def test_targets_that_are_masks_speak_for_it() -> None:
     pairs = [(torch.zeros(3, 4, 5), torch.zeros(4, 5, dtype=torch.int64))]
     assert resolve(None, SimpleNamespace(test=pairs)) == SEGMENTATION
+
+
+def test_figures_of_one_class_come_from_the_same_observations():
+    both = np.array([[3, 0, 1], [1, 0, 2]])
+    seen = Observations.of(intersection=both, union=both + 2, target=both + 1)
+    whole = Evaluation.of(seen, SEGMENTATION.headline, task=SEGMENTATION)
+    figures = whole.figures(("sky", "road"))
+    assert [each.title for each in figures] == ["Mean IoU", "Pixel accuracy", "IoU of sky", "IoU of road", "IoU of class 2"]
+    assert whole.under(figures[2]).value == pytest.approx(4 / 8) == SEGMENTATION.metric("iou.0").reduce(seen)
+    assert whole.under(figures[2]) is whole.under(figures[2])
+    assert whole.under(SEGMENTATION.headline) is whole

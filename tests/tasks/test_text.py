@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from prunekit.errors import DataError, ModelError
+from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.language_modelling import BITS, IGNORED, LANGUAGE, PERPLEXITY
 from prunekit.tasks.observations import Observations
@@ -105,3 +106,25 @@ def test_what_does_not_fit_is_said() -> None:
     for words, (does, error, _) in wrong.items():
         with pytest.raises(error, match=words):
             does()
+
+
+class Placed(nn.Module):
+    """A model that reads ids and adds what it holds of each place."""
+
+    def __init__(self, rows: int, places: int) -> None:
+        super().__init__()
+        self.tokens, self.places, self.head = nn.Embedding(rows, 4), nn.Embedding(places, 4), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.head((self.tokens(x) + self.places(torch.arange(x.shape[1]))).mean(1))
+
+
+def test_what_an_embedding_does_not_hold_is_said_whatever_the_task() -> None:
+    for batch, words in (
+        (torch.full((2, 3), 12), r"token id 12 is outside 0\.\.8.*tokeniser"),
+        (torch.full((2, 3), -1), r"token id -1 is outside 0\.\.8"),
+        (torch.ones(2, 6, dtype=torch.int64), r"row 5 of places, which has rows 0\.\.3.*longer than the 4 tokens"),
+        (torch.ones(2, 3), r"whole numbers \(tokens looks them up\), and the samples are torch.float32: choose text"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            PLAIN.forward(Placed(9, 4), Batch.of(batch))

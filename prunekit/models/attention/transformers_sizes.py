@@ -34,7 +34,7 @@ def sizes_in_step(module: nn.Module) -> dict[str, Any]:
     if type(getattr(module, "num_experts", None)) is int:
         return _experts(module)
     heads, key_heads = heads_in(module)
-    if not heads or getattr(module, "multi_query", False) or getattr(module, "new_decoder_architecture", False):
+    if not heads:
         return {}
     whole = heads * _number(module, WIDTH)
     values = {**dict.fromkeys(HEADS, heads), **dict.fromkeys(KEY_HEADS, key_heads), **dict.fromkeys(WHOLE, whole)}
@@ -57,6 +57,12 @@ def heads_in(module: nn.Module) -> tuple[int, int]:
         keys = (outputs_in(module, (IN_ONE,)) - queries) // 2
     if not width or not (queries or packed):
         return 0, 0
+    if getattr(module, "new_decoder_architecture", False):  # Falcon: each group's queries, its key, its value
+        ratio = _number(module, HEADS) // _number(module, KEY_HEADS)
+        groups = packed // (width * (ratio + 2))
+        return groups * ratio, groups
+    if getattr(module, "multi_query", False):
+        return packed // width - 2, 1
     whole = queries or packed // 3
     return whole // width, (keys or whole) // width
 
@@ -103,7 +109,7 @@ def _experts(module: nn.Module) -> dict[str, int]:
 
 
 INDEX = "layer_idx"
-CONFIG_HEADS, CONFIG_KEY_HEADS, HIDDEN, WORDS = "num_attention_heads", "num_key_value_heads", "hidden_size", "word_embed_proj_dim"
+CONFIG_HEADS, HIDDEN, WORDS = "num_attention_heads", "hidden_size", "word_embed_proj_dim"
 INNER = ("intermediate_size", "ffn_dim", "d_ff", "hidden_dim", "n_inner")  # what a configuration calls the width inside its MLPs
 MLP = (
     *("up_proj", "fc1", "lin1", "wi", "wi_0", "c_fc", "dense_h_to_4h", "intermediate_dense", "ffn"),
@@ -167,7 +173,7 @@ def _sizes(module: nn.Module, config: Any) -> Iterator[tuple[str, int]]:
     """Yield what a module says about numbers of its configuration."""
     heads, key_heads = heads_in(module)
     if heads:
-        told = {CONFIG_HEADS: heads, CONFIG_KEY_HEADS: key_heads, HIDDEN: inputs_in(module)}
+        told = {CONFIG_HEADS: heads, **dict.fromkeys(KEY_HEADS, key_heads), HIDDEN: inputs_in(module)}
         if getattr(config, WORDS, None) == getattr(config, HIDDEN, 0):
             told[WORDS] = told[HIDDEN]
     else:

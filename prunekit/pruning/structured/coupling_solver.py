@@ -116,9 +116,16 @@ def _by_logic(out: Ids, first: Ids, second: Ids) -> Pairs:
 
 
 def _by_structure(out: Ids, first: Ids, second: Ids) -> Pairs:
-    """Return what keeps axes rectangular: equal ORs have equal parts, and a part that equals its OR takes the other part along."""
+    """Return what keeps axes rectangular: equal ORs have equal parts, and a part that equals its OR takes the other part along.
+
+    Where it would go along with several, it stays instead: copies of a grouped key go with their group, none by itself.
+    """
     both = (first != IMMOVABLE) & (second != IMMOVABLE)  # an OR with an immovable part is its other part: nothing follows
-    pairs = [(other[both & (out == one)], out[both & (out == one)]) for one, other in ((first, second), (second, first))]
+    pairs = []
+    for one, other in ((first, second), (second, first)):
+        along, leader = other[both & (out == one)], out[both & (out == one)]
+        met = np.unique(np.stack([along, leader], 1), axis=0)[:, 0]
+        pairs.append((along, np.where(np.isin(along, met[1:][met[1:] == met[:-1]]), IMMOVABLE, leader)))
     real = both & (out != first) & (out != second)
     if real.any():
         _, index, inverse = np.unique(out[real], return_index=True, return_inverse=True)

@@ -66,11 +66,11 @@ def find_chain(model: nn.Module, layers: Sequence[str], task: Task, batch: Batch
         for name, module in model.named_modules()
         if isinstance(module, (nn.ModuleList, nn.Sequential)) and len(module) > 1
     ]
-    watched = {*owners.values(), *(name for names in candidates for name in names)}
+    blocks_of = {name for names in candidates for name in names}
     calls: list[_Call] = []
     with ExitStack() as hooks, torch.no_grad():
-        for name in watched:
-            hooks.enter_context(_Recorded(model.get_submodule(name), name, calls))
+        for name in {*owners.values(), *blocks_of}:
+            hooks.enter_context(_Recorded(model.get_submodule(name), name, calls, kept=name in blocks_of))
         task.forward(model, batch)
     order = [call.name for call in calls]
     chains = [names for names in candidates if _follow([call for call in calls if call.name in set(names)], names)]
@@ -90,19 +90,20 @@ def _inside(layer: str, blocks: Iterable[str]) -> bool:
 
 
 class _Recorded:
-    """Notes what a module is called with and gives, for as long as it is entered."""
+    """Notes what a module is called with and gives, for as long as it is entered; or only that it is called, for all of it takes memory."""
 
-    def __init__(self, module: nn.Module, name: str, calls: list[_Call]) -> None:
-        self.module, self.name, self.calls = module, name, calls
+    def __init__(self, module: nn.Module, name: str, calls: list[_Call], *, kept: bool) -> None:
+        self.module, self.name, self.calls, self.kept = module, name, calls, kept
         self.open: list[_Call] = []
 
     def __enter__(self) -> None:
         def before(_m: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self.open.append(_Call(self.name, args, kwargs))
+            self.open.append(_Call(self.name, args, kwargs) if self.kept else _Call(self.name, (), {}))
             self.calls.append(self.open[-1])
 
         def after(_m: nn.Module, _a: Any, out: Any) -> None:
-            self.open.pop().out = out
+            call = self.open.pop()
+            call.out = out if self.kept else None
 
         self.handles = [
             self.module.register_forward_pre_hook(before, with_kwargs=True),

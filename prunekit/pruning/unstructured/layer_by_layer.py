@@ -131,7 +131,7 @@ class _Work:
 
     def carry_out(self) -> Iterator[tuple[str, Tensor]]:
         """Prune every layer and yield its mask."""
-        chain = find_chain(self.model, tuple(self.goals), self.task, self.batches[0])
+        chain = find_chain(self.model, tuple(self.goals), self.task, self.batches[0].take(1))
         if not chain.blocks:
             yield from self._each((*chain.before, *chain.after))
             return

@@ -8,23 +8,25 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from prunekit.comparison.behaviour import Behaviour, changed_samples
+from prunekit.comparison.behaviour import Behaviour, changed_samples, figures_by_class
 from prunekit.comparison.comparison import Comparison
 from prunekit.experiments.jobs import board
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import percent
+from prunekit.plots.compare_classes import class_dumbbells, classes_caption, most_changed
 from prunekit.reports import pictures
 from prunekit.tasks.classification import ACCURACY, IMAGES
 from prunekit.tasks.resolver import resolve
 from prunekit.ui.compare import picked_runs, prompt
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
+from prunekit.ui.shared.cache import shared
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
 
 
-def samples(now: Settings, found: Comparison) -> None:
+def samples(now: Settings, found: Comparison, store: RunStore) -> None:
     """Show which samples changed most between the dense model and a run."""
     dense = found.baseline.accuracy
     known = [column for column in found.columns if column.accuracy is not None]
@@ -35,7 +37,6 @@ def samples(now: Settings, found: Comparison) -> None:
         return
     letters = [column.letter for column in known]
     place = min(now.behind, len(letters) - 1)
-    show.section(f"Which {found.units} change most from dense to {letters[place]}?")
     if len(letters) > 1:
         st.segmented_control(
             "Compare with dense", range(len(letters)), required=True, format_func=letters.__getitem__,
@@ -44,12 +45,17 @@ def samples(now: Settings, found: Comparison) -> None:
     run = known[place].accuracy
     assert run is not None
     frame = changed_samples(dense, run)
+    told = picked_runs.split_with_names(found)
+    if dense.task is not None and dense.task.by_class(dense.observations):
+        _by_class(found, told[1] if told else ())
+    show.section(f"Which {found.units} change most from dense to {letters[place]}?")
     if frame.empty:
         st.caption(f"Every one of {dense.n:,} {found.units} is answered as before.")
         return
-    forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns if name != "sample"}
-    told = picked_runs.split_with_names(found)
+    if told:
+        prompt.changed(found, store, known[place].letter, [int(i) for i in frame["sample"][:PICTURED]], told)
     split = told[0] if told else None
+    forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns if name != "sample"}
     texts = [each.text if (each := resolve(None, split).shown(split, int(i))) else "" for i in frame["sample"]] if told else []
     if any(texts):
         frame.insert(1, "text", texts)
@@ -60,6 +66,23 @@ def samples(now: Settings, found: Comparison) -> None:
         alt="Samples whose answer changed most",
     )  # fmt: skip
     st.caption(caption(frame, letters[place], dense.n, found.units))
+
+
+@shared(8)
+def _classes_of(_key: str, _found: Comparison, names: tuple[str, ...]) -> pd.DataFrame:
+    """Return the figures of classes by run, resampled once."""
+    return figures_by_class({column.letter: column.accuracy for column in _found.all if column.accuracy is not None}, names)
+
+
+def _by_class(found: Comparison, names: tuple[str, ...]) -> None:
+    """Show what runs do to the classes of a task whose observations tell it."""
+    show.section("Which classes lose?")
+    key = repr([(column.run.id, column.accuracy and column.accuracy.n) for column in found.all])
+    with st.spinner(f"Resampling {found.units} for each class …"):
+        frame = most_changed(_classes_of(key, found, tuple(names)))
+    assert found.baseline.accuracy is not None and found.baseline.accuracy.task is not None
+    kind = found.baseline.accuracy.task.by_class(found.baseline.accuracy.observations, ("the class",))[0]
+    show.chart(class_dumbbells(frame, what=kind.title, dark=show.dark()), "classes_by_figure", classes_caption(frame))
 
 
 def caption(frame: pd.DataFrame, letter: str, n: int, units: str) -> str:
@@ -83,6 +106,7 @@ def caption(frame: pd.DataFrame, letter: str, n: int, units: str) -> str:
     )
 
 
+PICTURED = 6  # images whose answers are drawn
 SHEET = 18  # images on one page
 KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, then right"}
 
@@ -92,7 +116,7 @@ def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:
     if found.quality.name == ACCURACY.name:
         _classes(now, found, store)
     else:
-        samples(now, found)
+        samples(now, found, store)
     prompt.section(now, found, store)
 
 

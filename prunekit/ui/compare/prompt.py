@@ -13,7 +13,7 @@ from prunekit.formatting import listed
 from prunekit.models.running import task_of
 from prunekit.plots import theme
 from prunekit.tasks.resolver import resolve
-from prunekit.tasks.shown import MOST, Reader
+from prunekit.tasks.shown import MOST, Boxes, ClassMap, Reader
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import answers, show
 from prunekit.ui.shared import asking
@@ -28,7 +28,8 @@ FEW = 6  # things of which bars are drawn where more than two models stand besid
 def _said(run: str, question: Question, _told: tuple[Any, tuple[str, ...]], _store: RunStore) -> Said | None:
     """Return what a run says, opened for it; None where it runs in a runtime of its own, or nobody knows how to show its answer."""
     model, (part, classes) = open_run(run, _store).model, _told
-    return None if model is None else asking.ask(model, question, task=task_of(model, part), known=Reader(part.coding, classes))
+    known = Reader(getattr(part, "coding", None), classes)
+    return None if model is None else asking.ask(model, question, task=task_of(model, part), known=known, part=part)
 
 
 def section(now: Settings, found: Comparison, store: RunStore) -> None:
@@ -52,6 +53,32 @@ def section(now: Settings, found: Comparison, store: RunStore) -> None:
     written = {letter: each.continuation for letter, each in said.items() if each.continuation is not None}
     if written:
         answers.continuations(question.text, written)
+
+
+def changed(found: Comparison, store: RunStore, letter: str, places: list[int], told: Any) -> None:
+    """Draw samples over which answers can be drawn, what the dense model and one run find in each, once somebody wants to know."""
+    part, classes = told
+    task = resolve(None, part)
+    first = task.shown(part, places[0], classes)
+    columns = [
+        column for column in (found.baseline, *found.columns) if column.letter in (found.baseline.letter, letter) and not column.gone
+    ]
+    if first is None or not isinstance(first.truth, (Boxes, ClassMap)) or len(columns) < 2:
+        return
+    known = all(_said.known(column.run.id, Question(sample=place), told, store) for column in columns for place in places)
+    if not known and not st.button(f"Show what dense and {letter} find in them", key="draw_changed", icon=":material/image_search:"):
+        return
+    for left, right in zip(places[::2], [*places[1::2], None], strict=False):
+        for box, place in zip(st.columns(2, gap="medium"), (left, right), strict=True):
+            if place is not None:
+                with box, show.plain_errors(stop=False):
+                    shown = task.shown(part, place, classes)
+                    said = {column.letter: _said(column.run.id, Question(sample=place), told, store) for column in columns}
+                    found_here = {name: each.answer for name, each in said.items() if each is not None}
+                    if shown is not None and found_here:
+                        st.caption(f"Image no. {place}")
+                        answers.draw(found_here, f"changed_{place}", shown, legend=False)
+    answers.legend_of([first.truth])
 
 
 def _asked(found: Comparison, question: Question, told: tuple[Any, tuple[str, ...]], store: RunStore) -> dict[str, Said]:

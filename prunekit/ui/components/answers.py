@@ -12,6 +12,7 @@ import streamlit as st
 from prunekit.plots import overlays
 from prunekit.plots.answers import answer_bars, answers_caption
 from prunekit.tasks.shown import Answer, Bars, Boxes, ClassMap, Continuation, Prompt, Shown
+from prunekit.tasks.wording import capital
 from prunekit.ui.components import show
 from prunekit.ui.shared.asking import Question
 from prunekit.ui.start.gallery import enlarge
@@ -28,6 +29,7 @@ WRITTEN = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:'Source Code 
 def sample(shown: Shown, name: str) -> None:
     """Draw a sample, with what should be answered where that is drawn over it."""
     if shown.picture is not None and isinstance(shown.truth, (Boxes, ClassMap)):
+        st.markdown("**As it is labelled**")
         overlay(shown, shown.truth, name)
         legend_of([shown.truth] if isinstance(shown.truth, ClassMap) else [])
     elif shown.picture is not None:
@@ -95,8 +97,9 @@ def _pictures(first: Boxes | ClassMap, answers: Mapping[str, Any], key: str, ove
         with box:
             st.markdown(f"**{show.plain(name)}**")
             overlay(over, each, f"What {name} finds: {each.said}")
-            st.caption(show.plain(told(over, each)).capitalize() + ".")
-    legend_of([over.truth, *answers.values()])
+            st.caption(show.plain(capital(told(over, each))) + ".")
+    if look.get("legend", True):
+        legend_of([over.truth, *answers.values()])
 
 
 def overlay(shown: Shown, answer: Answer, alt: str) -> None:
@@ -138,7 +141,9 @@ def legend_of(answers: Sequence[Answer | None]) -> None:
 def continuations(given: str, found: Mapping[str, Continuation]) -> None:
     """Show how models go on from a text, side by side."""
     tail = given[-60:]
-    boxes = [box for at in range(0, len(found), ACROSS) for box in st.columns(min(len(found), ACROSS), gap="medium")]
+    rows = -(-len(found) // ACROSS)
+    across = -(-len(found) // rows)  # four in two rows of two, rather than three and one
+    boxes = [box for _ in range(rows) for box in st.columns(across, gap="medium")]
     for box, (name, each) in zip(boxes, found.items(), strict=False):
         with box, st.container(border=True, height="stretch"):
             st.markdown(f"**{show.plain(name)}** goes on")

@@ -14,6 +14,7 @@ from prunekit.data.dataset import Data, Split, TensorSplit
 from prunekit.errors import DataError, PrunekitError
 from prunekit.experiments.identity import data_hash
 from prunekit.local_code.factories import code_of
+from prunekit.models.hugging_face import Pooled, outputs_for
 from prunekit.models.info import ModelInfo
 from prunekit.tasks.input_form import form_of_data
 from prunekit.ui.shared.cache import shared
@@ -81,6 +82,7 @@ def source_of(settings: Settings) -> Source:
     names = (entry.id.name for entry in models.list_models("own") if public_name(entry) == settings.model)
     code = code_of(next(names, settings.model))
     found = Source(settings.model, settings.pretrained, settings.upload, code, settings.given, task=settings.task)
+    found = replace(found, outputs=_outputs_told(settings, found))
     return replace(found, shape=_shape_told(settings, found))
 
 
@@ -149,6 +151,15 @@ def data_here(settings: Settings, loaded: Loaded) -> Data | None:
         return data_of(settings, loaded) if at_hand(data_name(settings, loaded)) else None
     except (PrunekitError, OSError):
         return None
+
+
+def _outputs_told(settings: Settings, source: Source) -> int | None:
+    """Return how many outputs the picked data want of a head that is made anew; None where it is there, or there are no data."""
+    try:
+        loaded = load(source)
+        return outputs_for(loaded.model, data_here(settings, loaded)) if isinstance(loaded.model, Pooled) else None
+    except PrunekitError:
+        return None  # whoever loads it says why
 
 
 def _shape_told(settings: Settings, source: Source) -> tuple[int, ...]:

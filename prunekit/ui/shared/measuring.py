@@ -50,7 +50,9 @@ def model_of(loaded: Loaded) -> ModelId:
     entry, source = model_cache.entry_of(loaded.source.name), loaded.source
     path = uploads().path(source.upload) if source.upload else None
     weights = str(path) if path is not None else (f"upload:{source.upload}" if source.upload else entry.id.weights)
-    return ModelId(entry.id.name, weights, source.pretrained or entry.id.pretrained, model_cache.task_of(source, entry))
+    return ModelId(
+        entry.id.name, weights, source.pretrained or entry.id.pretrained, model_cache.task_of(source, entry), outputs=source.outputs
+    )
 
 
 def lend(now: Settings, loaded: Loaded, data: Any) -> tuple[ModelId, DataId]:

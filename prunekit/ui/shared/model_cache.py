@@ -20,7 +20,7 @@ from prunekit.errors import CheckpointError, ModelError, TaskError, one_of
 from prunekit.experiments.identity import earlier_weights_of, weights_of
 from prunekit.models.attention.heads import packed_weight
 from prunekit.models.entries import ModelEntry
-from prunekit.models.guesses import shape_guess
+from prunekit.models.guesses import guesses
 from prunekit.models.info import ModelInfo
 from prunekit.pruning.plugins import load_named
 from prunekit.tasks.input_form import InputForm
@@ -44,6 +44,8 @@ class Source:
         Of one sample, where data or somebody tell it otherwise than the model's card or factory; a guess does not count.
     task : str
         Public name of what it is for, where somebody chose otherwise than model and data say.
+    outputs : int, optional
+        Of a head that is made anew, as the data want them.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Source:
     given: Given = NOTHING
     shape: tuple[int, ...] = ()
     task: str = ""
+    outputs: int | None = None
 
     @property
     def plain(self) -> Source:
@@ -138,9 +141,7 @@ class Loaded:
 
     def guesses(self, data: Data | None) -> tuple[str, ...]:
         """Return what was guessed to count, measure and time it, in sentences."""
-        if data is not None:
-            return data.guesses
-        return (shape_guess(self.input_shape),) if self.guessed else ()
+        return guesses(self.model, data, None if self.guessed else self.input_shape)
 
 
 @st.cache_resource(show_spinner=False)
@@ -212,7 +213,8 @@ def dense(source: Source) -> Loaded:
             )
         model = models.load_upload(entry.name, file.payload, file.name)
     else:
-        model = models.load_model(replace(entry.id, task=task_of(source, entry)), pretrained=source.pretrained)
+        named = replace(entry.id, task=task_of(source, entry), outputs=source.outputs or entry.id.outputs)
+        model = models.load_model(named, pretrained=source.pretrained)
     layers = models.prunable_layers(model)
     packed = {name for name, module in model.named_modules() if packed_weight(module) is not None}
     return Loaded(source, model, models.info(model), layers, tuple(sorted(layers, key=packed.__contains__)))

@@ -16,7 +16,7 @@ from prunekit.tasks.base import Task
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.shown import Boxes, ClassMap
-from prunekit.tasks.wording import written
+from prunekit.tasks.wording import capital, written
 from prunekit.ui.components import answers, show
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.components.sidebar import title_of
@@ -112,8 +112,9 @@ def predictions() -> Data | None:
     data = data_in_use(now, loaded)
     if data is None:
         return None
-    task = resolve(loaded.model, data)
+    task = None
     with show.plain_errors(stop=False):
+        task = resolve(loaded.model, data)
         known = data_cache.images_of(now, loaded, data)
         first = asking.sample(loaded, known, 0) if len(data.test) else None
         if first is not None and isinstance(first.truth, (Boxes, ClassMap)):
@@ -122,6 +123,8 @@ def predictions() -> Data | None:
             _pictures(now, loaded, data)
         else:
             _answers(now, loaded, data, task)
+    if task is None:  # model and data are of two tasks
+        return None
     st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
     key = measuring.baseline_key(now, loaded)
     if measuring.baseline(now, loaded) is None:
@@ -154,7 +157,7 @@ def _found(now: Settings, loaded: Loaded, data: Data) -> None:
         for shown, answer in pairs:
             with st.container():
                 answers.overlay(shown, answer, f"A test picture; the model finds {answer.said}")
-                st.caption(show.plain(answers.told(shown, answer)))
+                st.caption(show.plain(capital(answers.told(shown, answer))) + ".")
     answers.legend_of([shown.truth for shown, _ in pairs] + [answer for _, answer in pairs])
 
 
@@ -162,7 +165,7 @@ def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     """Show what the task observes of the first test samples."""
     frame = gallery.answers(loaded.source, data_cache.images_of(now, loaded, data))
     forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.select_dtypes("number")}
-    forms |= {"text": st.column_config.TextColumn("text", width=420)} if "text" in frame else {}
+    forms |= {"text": st.column_config.TextColumn("text", width=400)} if "text" in frame else {}
     st.dataframe(frame, column_config=forms, width="content", alt=f"What is observed of the first test {task.units_of_data}")
     st.caption(f"The first {len(frame)} test {task.units_of_data}, and what is observed of the dense model's answers to them.")
 

@@ -14,18 +14,17 @@ from prunekit.ui.shared.model_cache import opening_model
 from prunekit.ui.state.codecs import (
     MOST,
     SHARE,
+    TITLE,
     WHOLE_SHARE,
     WORDS,
     YES_NO,
     Codec,
     in_order,
     matching,
-    names,
     number,
     one_of,
     real,
     several,
-    titles,
     whole,
 )
 from prunekit.ui.state.compatible import fit
@@ -46,8 +45,8 @@ PLAIN: dict[type, Codec] = {
     kinds.YesNo: YES_NO,
     kinds.Text: matching(WORDS, "up to 60 characters"),
     kinds.Pattern: Codec(str, pattern),
-    several_kinds.Names: names(MOST_NAMES),
-    several_kinds.Titles: titles(MOST_CLASSES),
+    several_kinds.Names: several(matching(r"[\w.-]{1,200}", "a name such as layer1.0"), MOST_NAMES, mark="~"),
+    several_kinds.Titles: several(matching(TITLE, "a name"), MOST_CLASSES, mark="~", twice="refused"),
 }
 
 

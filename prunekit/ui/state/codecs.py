@@ -59,39 +59,26 @@ def fraction(text: str) -> float:
     return round(float(text) / 100, 8)
 
 
-def write_shares(value: tuple[tuple[int, float], ...]) -> str:
-    """Return shares of layers as ``place~percent`` pairs."""
-    return "_".join(f"{place}~{percent(share)}" for place, share in sorted(value))
+def _shares(joint: bool) -> Codec:
+    """Return the codec of shares of layers, ``place~percent`` pairs, or of sets of layers, ``place.place~percent``."""
+    form = "sets such as 3.4~30_7.8~55.5 (layer numbers" if joint else "pairs such as 3~30_7~55.5 (layer number"
 
+    def write(value: Iterable[tuple[Any, float]]) -> str:
+        return "_".join(f"{'.'.join(map(str, key if joint else (key,)))}~{percent(share)}" for key, share in sorted(value))
 
-def read_shares(text: str) -> tuple[tuple[int, float], ...]:
-    """Read what ``write_shares`` wrote."""
-    found: dict[int, float] = {}
-    for part in text.split("_"):
-        place, tilde, share = part.partition("~")
-        if not tilde or not re.fullmatch(r"\d{1,4}", place) or int(place) in found:
-            raise ValueError("pairs such as 3~30_7~55.5 (layer number ~ percent), each layer once")
-        found[int(place)] = fraction(share)
-    return tuple(sorted(found.items()))
+    def read(text: str) -> tuple[tuple[Any, float], ...]:
+        found: dict[tuple[int, ...], float] = {}
+        for part in text.split("_"):
+            key, tilde, share = part.partition("~")
+            if not tilde or not re.fullmatch(r"\d{1,4}(\.\d{1,4})*" if joint else r"\d{1,4}", key):
+                raise ValueError(f"{form} ~ percent), each layer once")
+            members = tuple(sorted(map(int, key.split("."))))
+            if len(set(members)) < len(members) or any(not set(members).isdisjoint(other) for other in found):
+                raise ValueError(f"{form} ~ percent), each layer once")
+            found[members] = fraction(share)
+        return tuple((members if joint else members[0], share) for members, share in sorted(found.items()))
 
-
-def write_joint(value: tuple[tuple[tuple[int, ...], float], ...]) -> str:
-    """Return shares of sets of layers as ``place.place~percent``, one for each set."""
-    return "_".join(f"{'.'.join(map(str, places))}~{percent(share)}" for places, share in sorted(value))
-
-
-def read_joint(text: str) -> tuple[tuple[tuple[int, ...], float], ...]:
-    """Read what ``write_joint`` wrote."""
-    found: dict[tuple[int, ...], float] = {}
-    for part in text.split("_"):
-        places, tilde, share = part.partition("~")
-        if not tilde or not re.fullmatch(r"\d{1,4}(\.\d{1,4})*", places):
-            raise ValueError("sets such as 3.4~30_7.8~55.5 (layer numbers ~ percent), each layer once")
-        found[tuple(sorted(map(int, places.split("."))))] = fraction(share)
-    every = [place for places in found for place in places]
-    if len(set(every)) < len(every):
-        raise ValueError("sets such as 3.4~30_7.8~55.5 (layer numbers ~ percent), each layer once")
-    return tuple(sorted(found.items()))
+    return Codec(write, read)
 
 
 def one_of(written: Mapping[str, Any]) -> Codec:
@@ -133,56 +120,26 @@ def matching(pattern: str, allowed: str) -> Codec:
     return Codec(str, read)
 
 
-def several(one: Codec, most: int) -> Codec:
-    """Return the codec of some different values, in their order."""
+def several(one: Codec, most: int, *, mark: str = "_", twice: str = "once") -> Codec:
+    """Return the codec of some values in their order; one that stands there twice counts ``once``, is ``kept``, or ``refused``."""
 
     def read(text: str) -> tuple[Any, ...]:
-        parts = text.split("_")
+        parts = text.split(mark)
         try:
-            found = tuple(dict.fromkeys(map(one.read, parts)))
+            found = tuple(map(one.read, parts))
         except ValueError as error:
-            raise ValueError(f"up to {most}, each {error}, with _ between them") from None
-        if len(parts) > most:
-            raise ValueError(f"at most {most}, with _ between them")
-        return found
+            raise ValueError(f"up to {most}, each {error}, with {mark} between them") from None
+        different = tuple(dict.fromkeys(found))
+        if len(parts) > most or (twice == "refused" and different != found):
+            raise ValueError(f"at most {most}{' different ones' if twice == 'refused' else ''}, with {mark} between them")
+        return found if twice == "kept" else different
 
-    return Codec(lambda values: "_".join(map(one.write, values)), read)
+    return Codec(lambda values: mark.join(map(one.write, values)), read)
 
 
 def in_order(one: Codec, most: int) -> Codec:
     """Return the codec of some values in their order, among which some may be equal."""
-
-    def read(text: str) -> tuple[Any, ...]:
-        parts = text.split("_")
-        if len(parts) > most:
-            raise ValueError(f"at most {most}, with _ between them")
-        return tuple(map(one.read, parts))
-
-    return Codec(lambda values: "_".join(map(one.write, values)), read)
-
-
-def titles(most: int) -> Codec:
-    """Return the codec of different names of any kind, in their order."""
-
-    def read(text: str) -> tuple[str, ...]:
-        parts = text.split("~")
-        if len(parts) > most or len(set(parts)) < len(parts) or not all(re.fullmatch(TITLE, part) for part in parts):
-            raise ValueError(f"up to {most} different names, with ~ between them")
-        return tuple(parts)
-
-    return Codec("~".join, read)
-
-
-def names(most: int) -> Codec:
-    """Return the codec of different names of modules, in their order."""
-
-    def read(text: str) -> tuple[str, ...]:
-        parts = tuple(dict.fromkeys(text.split("~")))
-        if len(parts) > most or not all(re.fullmatch(r"[\w.-]{1,200}", part) for part in parts):
-            raise ValueError("names such as layer1.0, with ~ between them")
-        return parts
-
-    return Codec("~".join, read)
+    return several(one, most, twice="kept")
 
 
 def places_up_to(last: int) -> Codec:
@@ -232,8 +189,7 @@ RUN = matching(r"[0-9a-f]{12}", "12 hexadecimal digits")
 PLACE = whole(0, MOST - 1)
 YES_NO = Codec(lambda value: str(int(value)), lambda text: bool(whole(0, 1).read(text)))
 PLACES = Codec(ranges, places)
-SHARES = Codec(write_shares, read_shares)
-JOINT = Codec(write_joint, read_joint)
+SHARES, JOINT = _shares(joint=False), _shares(joint=True)
 SHARE = Codec(percent, fraction)
 WHOLE_SHARE = Codec(percent, lambda text: 1.0 if text == "100" else fraction(text))
 

@@ -1,0 +1,229 @@
+"""A person's own pictures with boxes: checked, brought to one size, and parted; how they are written, ``coco`` and ``yolo`` know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from prunekit.config.ids import DataId
+from prunekit.data.annotated import BoxSplit
+from prunekit.data.dataset import Data, Normal
+from prunekit.data.image_files import ImageFiles
+from prunekit.data.stratified import Indices, spread
+from prunekit.errors import DataError
+from prunekit.models.guesses import normalisation
+from prunekit.models.info import ModelInfo
+
+PADDING = 114
+TEST, VALIDATION = 0.2, 0.1
+Boxes = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as its files say.
+
+    Attributes
+    ----------
+    file : str
+        Relative to the root of all.
+    width, height : int
+    boxes : ndarray, shape [n, 4]
+        Corners in pixels.
+    labels : ndarray of int64, shape [n]
+    crowd : ndarray of bool, shape [n]
+    area : ndarray, shape [n], optional
+        Of the objects themselves.
+    """
+
+    file: str
+    width: int
+    height: int
+    boxes: Boxes
+    labels: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    area: Boxes | None = None
+
+    def inside(self, counts: Counter[str]) -> Picture:
+        """Return the picture with boxes clipped to it, without those of no area; both are counted."""
+        limits = np.array([self.width, self.height, self.width, self.height], dtype=np.float64)
+        empty = (self.boxes[:, 2:] <= self.boxes[:, :2]).any(1)
+        boxes = np.clip(self.boxes, 0, limits)
+        outside = (np.abs(boxes - self.boxes) > 1).any(1)  # less is rounding
+        gone = (boxes[:, 2:] <= boxes[:, :2]).any(1)
+        counts["empty"] += int(empty.sum())
+        counts["outside"] += int((gone & ~empty).sum())
+        counts["clipped"] += int((outside & ~gone).sum())
+        counts["crowd"] += int(self.crowd[~gone].sum())
+        counts["without"] += not len(boxes[~gone])
+        area = None if self.area is None else self.area[~gone]
+        return replace(self, boxes=boxes[~gone], labels=self.labels[~gone], crowd=self.crowd[~gone], area=area)
+
+    def target(self, size: int | None) -> dict[str, Tensor]:
+        """Return its objects as a sample's target, moved along where it is brought to a size."""
+        boxes, scale = self.boxes, (1.0, 1.0)
+        if size is not None:
+            scale, shift = fitted(self.width, self.height, size)
+            boxes = boxes * np.tile(scale, 2) + np.tile(shift, 2)
+        found = {"boxes": torch.from_numpy(boxes).to(torch.float32), "labels": torch.from_numpy(self.labels)}
+        if self.crowd.any():
+            found["crowd"] = torch.from_numpy(self.crowd)
+        if self.area is not None:
+            found["area"] = torch.from_numpy(self.area * scale[0] * scale[1]).to(torch.float32)
+        return found
+
+
+def fitted(width: int, height: int, size: int) -> tuple[tuple[float, float], tuple[int, int]]:
+    """Return by what a picture is scaled to fit a square, and where in it its corner lies."""
+    share = size / max(width, height)
+    wide, high = max(1, round(width * share)), max(1, round(height * share))
+    return (wide / width, high / height), ((size - wide) // 2, (size - high) // 2)
+
+
+class FittedFiles(ImageFiles):
+    """Pictures in files, each scaled to fit a square and padded with grey.
+
+    Parameters
+    ----------
+    root : Path
+    pictures : sequence of Picture
+    size : int, optional
+        Side of the square; None leaves sizes alone.
+    """
+
+    def __init__(self, root: Path, pictures: Sequence[Picture], size: int | None) -> None:
+        super().__init__(root, tuple(each.file for each in pictures), size, 3)
+        self.told = {each.file: (each.width, each.height) for each in pictures}
+
+    def content(self) -> str:
+        """Return a sha256 of the files, and their size."""
+        return f"{super().content()} {self.size}"
+
+    def _converted(self, opened: Image.Image, path: Path) -> Image.Image:
+        told = self.told[path.relative_to(self.root).as_posix()]
+        if opened.size != told:
+            raise DataError(
+                f"{path} has {opened.width} x {opened.height} pixels, and its boxes are of one of {told[0]} x {told[1]}: correct width and "
+                "height where the boxes are, or replace the picture"
+            )
+        return opened.convert("RGB")
+
+    def _resized(self, image: Image.Image, size: int) -> Image.Image:
+        (across, down), corner = fitted(*image.size, size)
+        square = Image.new("RGB", (size, size), (PADDING,) * 3)
+        square.paste(image.resize((round(image.width * across), round(image.height * down)), Image.Resampling.BILINEAR), corner)
+        return square
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Return width and height of a picture, which its first bytes tell."""
+    try:
+        with Image.open(path) as opened:
+            return opened.size
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read the image {path} ({' '.join(str(error).split())[:120]}): replace or remove it") from None
+
+
+def boxed(
+    data_id: DataId, known: ModelInfo, parts: Mapping[str, Sequence[Picture]], *, root: Path, names: tuple[str, ...], said: str
+) -> Data:
+    """Return pictures with boxes as data: those that no part holds are held out by a fixed rule.
+
+    Parameters
+    ----------
+    data_id, known
+        What was asked for, and what the model says.
+    parts : mapping
+        Pictures of ``train``, ``validation`` and ``test``; or of some of them; or ``all``.
+    root : Path
+        Folder that the pictures' files are relative to.
+    names : tuple of str
+        Of the classes.
+    said : str
+        Where they come from, in a sentence.
+
+    Raises
+    ------
+    DataError
+        If a part is empty, a label outside the classes, or pictures differ in size and nobody gives one.
+    """
+    counts: Counter[str] = Counter()
+    parts, notes = _held_out({part: [each.inside(counts) for each in pictures] for part, pictures in parts.items()})
+    every = [each for pictures in parts.values() for each in pictures]
+    order, classes = _numbered(names, known.classes)
+    if classes and names and len(known.classes) not in (0, len(classes)):
+        notes.append(
+            f"The {len(classes)} classes are not the model's {len(known.classes)}: figures mean something only if it counts alike."
+        )
+    size = data_id.size or known.size
+    sizes = {(each.width, each.height) for each in every}
+    if size is None and len(sizes) > 1:
+        listed = " and ".join(f"{width} x {height}" for width, height in sorted(sizes)[:2])
+        raise DataError(
+            f"the pictures of {data_id.name} differ in size ({listed}{', ...' if len(sizes) > 2 else ''}): give a size to bring them to, "
+            "as in --size 640: each is scaled to fit and padded, its boxes with it"
+        )
+    mean, std, guesses = normalisation(data_id, known, 3)
+    splits = {}
+    for part, pictures in parts.items():
+        targets = [each.target(size) for each in pictures]
+        for target in targets:
+            target["labels"] = order[target["labels"]]
+        splits[part] = BoxSplit(FittedFiles(root, pictures, size), np.arange(len(pictures)), Normal(mean, std), targets)
+    how = "at their own size" if size is None else f"scaled to fit {size} x {size} pixels and padded with grey"
+    notes += [sentence for key, sentence in _told(counts).items() if counts[key]]
+    pixels = f"{said} Pictures read as colour, {how}, values 0 to 255 divided by 255."
+    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, " ".join(notes), guesses)
+
+
+def _told(counts: Counter[str]) -> dict[str, str]:
+    """Return what was done to boxes, in sentences."""
+    return {
+        "clipped": f"Boxes that reached out of their picture and were clipped to it: {counts['clipped']:,}.",
+        "outside": f"Boxes outside of their picture, left out: {counts['outside']:,}.",
+        "empty": f"Boxes of no area, left out: {counts['empty']:,}.",
+        "crowd": f"Boxes around crowds, which need not be found, and in which nothing found is wrong: {counts['crowd']:,}.",
+        "without": f"Pictures without an object, where whatever is found is wrong: {counts['without']:,}.",
+    }
+
+
+def _held_out(parts: Mapping[str, Sequence[Picture]]) -> tuple[dict[str, list[Picture]], list[str]]:
+    """Return the parts, with those that are missing taken from what there is by a fixed rule, and that in sentences."""
+    found, notes = {part: list(pictures) for part, pictures in parts.items()}, []
+    for part, pictures in found.items():
+        if not pictures:
+            raise DataError(f"the part {part!r} holds no pictures: add some, or leave it out")
+    if "all" in found:
+        found["train"] = found.pop("all")
+    if "test" not in found and "validation" in found:
+        found["test"] = found.pop("validation")
+        notes.append("The validation pictures serve as the test.")
+    for part, share in (("test", TEST), ("validation", VALIDATION)):
+        if part not in found and len(found.get("train", ())) > 1:
+            pictures = found["train"]
+            out: Indices = spread(len(pictures), max(1, round(share * len(pictures))))
+            chosen = set(out.tolist())
+            found[part] = [pictures[i] for i in out]
+            found["train"] = [each for i, each in enumerate(pictures) if i not in chosen]
+            notes.append(f"Pictures held out for the {part}: {len(out):,}.")
+    if "test" not in found:
+        raise DataError("one picture is too few: there must be some to learn from and some to measure on")
+    if "train" not in found:
+        notes.append("There are no training pictures, so the same serve to choose by and to confirm: read the figures as optimistic.")
+    return found, notes
+
+
+def _numbered(names: tuple[str, ...], told: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the model's number of each class where it knows all these names, else their own, and the names in that order."""
+    place = {name.casefold(): i for i, name in enumerate(told)}
+    if names and all(name.casefold() in place for name in names):
+        return torch.tensor([place[name.casefold()] for name in names]), told
+    return torch.arange(len(names)), names

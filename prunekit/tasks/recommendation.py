@@ -1,0 +1,209 @@
+"""Recommendation: how much each user wants each candidate, judged by AUC, by calibrated probabilities and by each user's best ten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunekit.errors import DataError, ModelError
+from prunekit.statistics.bootstrap import ByUnit, Sums
+from prunekit.statistics.ranking import auc_by_unit, top_k
+from prunekit.tasks.base import BaseTask
+from prunekit.tasks.metrics import LOWER, PERCENT, Metric
+from prunekit.tasks.observations import Observations
+from prunekit.tasks.shown import Bars, Reader, Shown
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prunekit.tasks.batch import Batch
+
+LABEL, USER = "label", "user"
+NAMES = ("logits", "logit", "score", "scores", "out", "output")
+K = 10
+Floats = NDArray[np.float64]
+
+
+def _probability(seen: Observations) -> Floats:
+    """Return how likely each candidate is chosen, as the model says."""
+    return np.exp(-np.logaddexp(0, -seen["score"]))
+
+
+def _log_losses(seen: Observations) -> Floats:
+    """Return the negative log-likelihood of each label."""
+    return np.logaddexp(0, seen["score"]) - seen[LABEL] * seen["score"]
+
+
+def _entropy(seen: Observations) -> float:
+    """Return the log-loss of whoever gives each candidate the share of those that are chosen."""
+    share = float(seen[LABEL].mean())
+    return -sum(part * float(np.log(part)) for part in (share, 1 - share) if part)
+
+
+def _by_user(place: int) -> Any:
+    """Return what the mean over users who chose something sums, a row for each user: the NDCG (0) or the recall (1) of their best ten."""
+
+    def features(seen: Observations) -> Floats:
+        groups = np.arange(seen.n) if seen.groups is None else seen.groups
+        found = top_k(seen["score"], seen[LABEL], groups, K)
+        there = found[2] > 0
+        return np.column_stack([found[place] * there, there])
+
+    return features
+
+
+def _mean(sums: Floats) -> Any:
+    """Return the mean of those that count; NaN where none does."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
+
+
+def _unranked(place: int) -> Any:
+    """Return what is expected of candidates in a random order."""
+    return lambda seen: float(Sums(_by_user(place), _mean)(Observations.of(score=0 * seen[LABEL], label=seen[LABEL], groups=seen.groups)))
+
+
+AUC = Metric(
+    "auc",
+    "AUC",
+    ByUnit(lambda seen, unit: auc_by_unit(seen["score"], seen[LABEL], unit)),
+    chance=lambda seen: 0.5,
+    decimals=4,
+    needs="it compares candidates that were chosen with others, and all of these are of one class",
+)
+LOG_LOSS = Metric(
+    "log_loss",
+    "Log-loss",
+    Sums(lambda seen: np.column_stack([_log_losses(seen), np.ones(seen.n)]), _mean),
+    better=LOWER,
+    chance=_entropy,
+    decimals=4,
+)
+CALIBRATION = Metric(
+    "calibration_error",
+    "Calibration error",
+    Sums(lambda seen: np.column_stack([_probability(seen), seen[LABEL]]), lambda sums: np.abs(_mean(sums) - 1)),
+    PERCENT,
+    LOWER,
+    needs="none of these candidates was chosen",
+)
+"""How far the mean of what is predicted, divided by the mean of what is observed, is from 1."""
+UNCHOSEN = "no user here has chosen anything; users without positives are left out"
+NDCG = Metric("ndcg_10", f"NDCG@{K}", Sums(_by_user(0), _mean), chance=_unranked(0), decimals=4, needs=UNCHOSEN)
+RECALL = Metric("recall_10", f"Recall@{K}", Sums(_by_user(1), _mean), PERCENT, chance=_unranked(1), needs=UNCHOSEN)
+
+
+@dataclass(frozen=True)
+class Recommendation(BaseTask):
+    """How much a user wants a candidate.
+
+    The model gives one logit for each sample, [N] or [N, 1]. Targets are a mapping of ``label`` [N], 1 where the candidate was chosen and 0
+    where it was not, and ``user`` [N], whole numbers, by which intervals resample; or labels alone, and the users are the inputs called
+    ``user``, if there are any. NDCG@10 and recall@10 are means over users who have chosen something.
+    """
+
+    def loss(self, output: Any, batch: Batch) -> Tensor:
+        """Return the binary cross-entropy, the mean over samples.
+
+        Raises
+        ------
+        DataError, ModelError
+            If labels are not 0 or 1 for each sample, or there is not one logit for each.
+        """
+        from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        logits, labels = self._pair(output, batch)
+        return functional.binary_cross_entropy_with_logits(logits, labels)
+
+    def distance(self, output: Any, teacher: Any, batch: Batch, temperature: float = 1.0) -> Tensor:
+        """Return the Kullback-Leibler divergence from the teacher's softened probabilities, the mean, times temperature squared."""
+        from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        own, theirs = (self._logits(each, batch.samples) / temperature for each in (output, teacher))
+        theirs = theirs.to(own.dtype)
+        soft = theirs.sigmoid()
+        cross, entropy = (functional.binary_cross_entropy_with_logits(each, soft) for each in (own, theirs))
+        return (cross - entropy) * temperature**2
+
+    def observe(self, output: Any, batch: Batch) -> Observations:
+        """Return the columns ``score`` (the logit) and ``label``, grouped by users where there are any.
+
+        Raises
+        ------
+        ModelError
+            If the logits hold NaN or infinity.
+        DataError
+            As for `loss`.
+        """
+        logits, labels = self._pair(output, batch)
+        if not bool(logits.isfinite().all()):
+            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        return Observations.of(score=logits, label=labels, groups=self._users(batch))
+
+    def readable(self, seen: Observations) -> Observations:
+        """Return each candidate's probability, and its place among those of its user."""
+        unit = np.zeros(seen.n, dtype=np.int64) if seen.groups is None else np.unique(seen.groups, return_inverse=True)[1]
+        order = np.lexsort((-seen["score"], unit))
+        sizes, place = np.bincount(unit), np.empty(seen.n)
+        place[order] = np.arange(seen.n) - np.repeat(sizes.cumsum() - sizes, sizes) + 1
+        of_user = {} if seen.groups is None else {"place": place}
+        return Observations.of(probability=_probability(seen), label=seen[LABEL], **of_user, groups=seen.groups)
+
+    def shown(self, split: Any, place: int, names: Any = ()) -> Shown | None:
+        """Return what is known of a user and of the candidate, where the split says it in fields."""
+        return Shown(fields=split.fields(place)) if hasattr(split, "fields") else super().shown(split, place, names)
+
+    def answer(self, output: Any, batch: Batch, reader: Reader) -> Bars:
+        """Return how likely the first candidate is chosen."""
+        p = float(self._logits(output, batch.samples)[0].detach().double().sigmoid())
+        return Bars("Is it chosen?", np.array([1 - p, p]), lambda k: ("no", "yes")[k])
+
+    def _logits(self, output: Any, n: int) -> Tensor:
+        """Return the logits [n] among an output.
+
+        Raises
+        ------
+        ModelError
+            If there is not one for each sample.
+        """
+        named = self.tensors(output)
+        fitting = {name: each for name, each in named.items() if each.is_floating_point() and each.ndim and each.numel() == n == len(each)}
+        known = [name for name in NAMES if name in fitting]
+        if len(fitting) != 1 and len(known) != 1:
+            listed = "; ".join(f"{name} {list(each.shape)}" for name, each in named.items()) or "no tensor"
+            problem = "several that may be meant" if fitting else "none of that shape"
+            raise ModelError(f"the model must return a logit for each sample, [{n}] or [{n}, 1], and returns {problem}: {listed}")
+        logits = fitting[known[0] if len(fitting) > 1 else next(iter(fitting))].reshape(n)
+        return logits.float() if logits.itemsize < 4 else logits  # halves would round the loss away
+
+    def _pair(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return logits and labels [n], checked."""
+        n, labels = batch.samples, batch.targets[LABEL] if isinstance(batch.targets, Mapping) and LABEL in batch.targets else batch.targets
+        if not hasattr(labels, "numel") or labels.numel() != n or labels.is_complex():
+            got = f"{labels.dtype} of shape {list(labels.shape)}" if hasattr(labels, "dtype") else type(labels).__name__
+            raise DataError(f"need a label for each of {self.count(n)}, 1 where it was chosen and 0 where it was not; got {got}")
+        wrong = labels[(labels != 0) & (labels != 1)]
+        if wrong.numel():
+            raise DataError(
+                f"a candidate has the label {wrong.reshape(-1)[0].item():g}, and labels are 1 (chosen) or 0 (not): make ratings such, by "
+                "a lowest one that counts as chosen"
+            )
+        logits = self._logits(output, n)
+        return logits, labels.reshape(n).to(logits.device, logits.dtype)
+
+    def _users(self, batch: Batch) -> Any:
+        """Return the number of each sample's user; None where nobody says."""
+        users = batch.targets.get(USER) if isinstance(batch.targets, Mapping) else batch.kwargs.get(USER)
+        if users is None:
+            return None
+        if not hasattr(users, "numel") or users.numel() != batch.samples or users.is_floating_point():
+            got = f"{users.dtype} of shape {list(users.shape)}" if hasattr(users, "dtype") else type(users).__name__
+            raise DataError(f"need the number of a user for each of {self.count(batch.samples)}; got {got}")
+        return users.reshape(batch.samples)
+
+
+RECOMMENDATION = Recommendation("recommendation", "recommendation", (AUC, LOG_LOSS, CALIBRATION, NDCG, RECALL), "candidate", "candidates")
