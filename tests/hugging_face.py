@@ -68,6 +68,20 @@ SEGFORMER = {
     "num_labels": 5,
 }
 RESNET = {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 40], "depths": [1, 1, 1, 1], "out_features": ["stage2", "stage3", "stage4"]}
+RT_DETR = {
+    "encoder_hidden_dim": 32,
+    "encoder_in_channels": [24, 32, 40],
+    "encoder_ffn_dim": 48,
+    "encoder_attention_heads": 4,
+    "d_model": 32,
+    "decoder_ffn_dim": 48,
+    "decoder_attention_heads": 4,
+    "decoder_layers": 2,
+    "decoder_in_channels": [32, 32, 32],
+    "num_queries": 5,
+    "num_labels": 4,
+    "num_denoising": 0,
+}
 # name -> class, its configuration's class, options, what it reads
 FAMILIES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "BERT": ("BertForSequenceClassification", "BertConfig", ENCODER, "words"),
@@ -169,19 +183,46 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "RT-DETR": (
         "RTDetrForObjectDetection",
         "RTDetrConfig",
+        RT_DETR,
+        "scene",
+    ),
+    "D-FINE": (
+        "DFineForObjectDetection",
+        "DFineConfig",
         {
-            "encoder_hidden_dim": 32,
-            "encoder_in_channels": [24, 32, 40],
-            "encoder_ffn_dim": 48,
-            "encoder_attention_heads": 4,
-            "d_model": 32,
-            "decoder_ffn_dim": 48,
-            "decoder_attention_heads": 4,
-            "decoder_layers": 2,
-            "decoder_in_channels": [32, 32, 32],
+            **RT_DETR,
+            "decoder_n_points": [4, 2],
+            "num_feature_levels": 2,
+            "encoder_in_channels": [32, 40],
+            "feat_strides": [16, 32],
+            "decoder_in_channels": [32, 32],
+            "encode_proj_layers": [1],
+            "max_num_bins": 8,
+            "depth_mult": 0.34,
+            "hidden_expansion": 0.5,
+        },
+        "scene",
+    ),
+    "YOLOS": (
+        "YolosForObjectDetection",
+        "YolosConfig",
+        {**IMAGES, "image_size": [SIDE, SIDE], "num_detection_tokens": 5, "num_labels": 4},
+        "scene",
+    ),
+    "Mask2Former": (
+        "Mask2FormerForUniversalSegmentation",
+        "Mask2FormerConfig",
+        {
+            "feature_size": 32,
+            "mask_feature_size": 32,
+            "hidden_dim": 32,
+            "encoder_feedforward_dim": 48,
+            "encoder_layers": 1,
+            "decoder_layers": 3,
+            "num_attention_heads": 4,
+            "dim_feedforward": 48,
             "num_queries": 5,
             "num_labels": 4,
-            "num_denoising": 0,
         },
         "scene",
     ),
@@ -215,6 +256,17 @@ def _config(name: str) -> Any:
         options |= {"text_config": text, "vision_config": {**IMAGES, **width}}
     if name == "DETR":
         options["backbone_config"] = transformers.ResNetConfig(**{**RESNET, "out_features": ["stage4"]})
+    if name == "D-FINE":
+        options["backbone_config"] = transformers.HGNetV2Config(
+            stem_channels=[3, 8, 8], hidden_sizes=[16, 24, 32, 40],
+            stage_in_channels=[8, 16, 24, 32], stage_mid_channels=[8, 8, 12, 16], stage_out_channels=[16, 24, 32, 40],
+            stage_num_blocks=[1, 1, 1, 1], stage_numb_of_layers=[1, 1, 1, 1], out_features=["stage3", "stage4"],
+        )  # fmt: skip
+    if name == "Mask2Former":
+        options["backbone_config"] = transformers.SwinConfig(
+            **{**SWIN, "depths": [1, 1, 1, 1], "num_heads": [2, 2, 4, 4], "embed_dim": 16},
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+        )
     if name == "RT-DETR":
         options["backbone_config"] = transformers.RTDetrResNetConfig(**RESNET)
     return getattr(transformers, kind)(**options)

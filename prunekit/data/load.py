@@ -56,7 +56,7 @@ DATASETS: dict[str, str] = {
     "shakespeare": "Shakespeare: 1.1 million characters of his plays, to predict the next; they come with prunekit",
     "canvas": "Canvas: 5,500 drawn pictures of 96 x 96 pixels with one to five digits, and a box around each",
     "canvas:masks": "Canvas: the same, and for each pixel which digit it shows, if any",
-    CLICKS: "Clicks: 460,000 drawn candidates of 4,000 users, and which of them are clicked; the best AUC is known",
+    CLICKS: "Clicks: 460,000 drawn candidates of 2,000 users, and which of them are clicked; the best AUC is known",
     MOVIELENS: "MovieLens: which movie each of 610 people rated last, among 99 that they did not; downloaded at first use",
     "camvid": "CamVid: 701 road scenes of 240 x 180 pixels, and which of eleven things each pixel shows; read where they lie",
 }

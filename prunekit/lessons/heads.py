@@ -39,6 +39,12 @@ def ground() -> tuple[nn.Module, WindowSplit, Reader]:
     return model, data.validation.subset(WINDOWS), reader_of(info(model), data)
 
 
+@lru_cache(maxsize=4)
+def _switched(off: tuple[int, ...]) -> nn.Module:
+    """Return the lesson's model with some heads and layers off, which perplexity and the next token ask for; never written to."""
+    return switched_off(ground()[0], off)
+
+
 def switched_off(model: nn.Module, off: Sequence[int]) -> nn.Module:
     """Return a copy in which some heads add nothing to the stream, by their numbers row by row, and behind them whole layers."""
     small = copied(model)
@@ -59,8 +65,7 @@ def switched_off(model: nn.Module, off: Sequence[int]) -> nn.Module:
 @lru_cache(maxsize=64)
 def perplexity(off: tuple[int, ...]) -> Evaluation:
     """Return the perplexity with some heads and layers off."""
-    model, split, _ = ground()
-    return evaluate(switched_off(model, off), split)
+    return evaluate(_switched(off), ground()[1])
 
 
 @lru_cache(maxsize=1)
@@ -93,7 +98,7 @@ def answer(off: Sequence[int], text: str) -> Answer:
     off, dense = tuple(off), perplexity(())
     now, (model, _, reader) = perplexity(off), ground()
     batch, _ = LANGUAGE.read(text, reader)
-    bars = [_next(net, batch, reader) for net in (model, switched_off(model, off))]
+    bars = [_next(net, batch, reader) for net in (model, _switched(off))]
     first = bars[0].first(bars[1], most=SHOWN)
     said = pd.DataFrame({"token": [bars[0].name(k) for k in first], **{name: each.shares[first] for name, each in zip(
         ("dense", "now"), bars, strict=True)}})  # fmt: skip

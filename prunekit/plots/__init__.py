@@ -1,4 +1,7 @@
-"""Charts: DataFrames and arrays in, plotly figures out. Nothing here knows of Streamlit."""
+"""Charts: DataFrames and arrays in, plotly figures out. Nothing here knows of Streamlit.
+
+Functions that draw return a ``plotly.graph_objects.Figure``; ``dark`` draws it for a dark page, ``height`` is in pixels.
+"""
 
 from prunekit.plots.breakeven import break_even_lines, break_even_map
 from prunekit.plots.channel_groups import coupled

@@ -24,8 +24,6 @@ def answer_bars(answers: Mapping[str, Bars], *, colours: Sequence[str] = (), mos
         Of the models; by default slate for the first and teal for the second.
     most : int
         Things that are drawn: those of which any model is surest.
-    dark : bool
-        For a dark page.
     """
     first, *others = answers.values()
     places = first.first(*others, most=most)

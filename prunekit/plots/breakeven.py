@@ -21,8 +21,6 @@ def break_even_map(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     frame : DataFrame
         Columns ``size`` (text), ``outputs``, ``inputs``, ``batch``, ``density``, ``ratio``, ``low``, ``high`` (sparse time by dense time)
         and ``different``.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -78,8 +76,6 @@ def break_even_lines(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Columns ``size`` (text), ``weights``, ``batch``, ``density`` (0 where sparse never is faster).
-    dark : bool
-        For a dark page.
 
     Returns
     -------

@@ -82,8 +82,6 @@ def picture(traces: Sequence[object], down: Axis, across: Axis, *, dark: bool, s
         Heat maps over the labels of both axes, and a legend.
     down, across : Axis
         The two sides.
-    dark : bool
-        For a dark page.
     square : bool
         Whether cells are to be square.
     line : int
@@ -121,8 +119,6 @@ def kept_and_removed(z: Floats, kept: Bools, *, values: bool, reach: float, most
         Colour kept weights by their value; otherwise all in one teal.
     reach, most : float
         The magnitude at which colours saturate, and the largest one.
-    dark : bool
-        For a dark page.
     **look
         Further properties of both heat maps.
     """

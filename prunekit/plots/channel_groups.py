@@ -52,8 +52,6 @@ def coupled(
         Layer name to words at the end of its row; shown in place of the labels where a group is selected.
     window : tuple of int, optional
         First and last row to show; all when left out.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

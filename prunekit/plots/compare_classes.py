@@ -43,8 +43,6 @@ def class_dumbbells(frame: pd.DataFrame, *, what: str = "accuracy within the cla
         ``by_class`` of `prunekit.comparison.behaviour`, the dense model among the runs.
     what : str
         Title of the axis.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -134,8 +132,6 @@ def confusion_change(change: Counts, labels: list[str], *, dark: bool = False) -
         The run's confusion matrix minus the dense model's; rows are labels, columns answers.
     labels : list of str
         Names of the classes.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

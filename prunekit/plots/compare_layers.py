@@ -35,8 +35,6 @@ def layers_beside(frame: pd.DataFrame, *, by: str = "sparsity", dark: bool = Fal
         Of `prunekit.comparison.layer_frame`: a row for each layer and run, layers in the order of depth; rows of ``Dense`` may be left out.
     by : {"sparsity", "width"}
         What is drawn: the share of weights that are gone, or output channels, the dense layer's beside.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -148,8 +146,6 @@ def weight_outlines(frame: pd.DataFrame, *, log: bool = False, dark: bool = Fals
         rows of their own, without width, and are not drawn.
     log : bool
         Whether counts stand on a logarithmic scale.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

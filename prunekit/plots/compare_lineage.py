@@ -28,8 +28,6 @@ def family_tree(frame: pd.DataFrame, *, metric: Metric = ACCURACY, dark: bool = 
         ``note`` (why nothing is kept of it, or "").
     metric : Metric
         What was measured.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

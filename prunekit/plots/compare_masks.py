@@ -31,8 +31,6 @@ def overlap_matrix(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         As for :func:`totals`.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -67,8 +65,6 @@ def overlap_by_layer(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Rows of one pair, layers in the order of depth; columns as for :func:`totals`. The row of all layers together is left out.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

@@ -32,8 +32,6 @@ def tradeoff(
         On which axis it lies.
     best : str
         The letter of the run to ring: the best within the budget.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

@@ -119,8 +119,6 @@ def kernel_tiles(
         The magnitude at which colours saturate; the largest one by default.
     first : int
         Index of the first output.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -145,8 +143,6 @@ def filter_tiles(norms: Floats, kept: Bools, *, first: int = 0, dark: bool = Fal
         Which filters stay.
     first : int
         Index of the first output.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -222,8 +218,6 @@ def colour_tiles(weight: Floats, kept: Bools, *, first: int = 0, dark: bool = Fa
         The values, and True where a weight stays. Grey is zero, and a removed weight counts as zero.
     first : int
         Index of the first output.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

@@ -20,12 +20,6 @@ def strip(kept: Mapping[str, NDArray[np.bool_]], *, dark: bool = False) -> go.Fi
     ----------
     kept : mapping of str to ndarray of bool
         Layer name to one value for each original channel.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     widest = max((len(values) for values in kept.values()), default=1)
     grid = np.full((len(kept), widest), np.nan)
@@ -59,14 +53,6 @@ def ranked(frame: pd.DataFrame, *, dark: bool = False, height: int = 300) -> go.
     ----------
     frame : DataFrame
         Columns ``channel``, ``score`` and ``kept`` (bool).
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     rows = frame.sort_values("score", kind="stable").reset_index(drop=True)
     traces = []
@@ -96,14 +82,6 @@ def matrix(weights: NDArray[np.floating], mask: NDArray[np.bool_], *, dark: bool
     ----------
     weights, mask : ndarray, shape [rows, columns]
         The values, and True where a value stays.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     most = float(np.abs(weights).max()) or 1.0
     trace = go.Heatmap(
@@ -134,14 +112,6 @@ def kernels(images: NDArray[np.floating], kept: Sequence[bool], *, columns: int 
         Whether a filter stays.
     columns : int
         Filters in a row.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     n, h, w = images.shape
     rows = -(-n // columns)

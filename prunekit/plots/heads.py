@@ -25,8 +25,6 @@ def head_strip(frame: pd.DataFrame, *, what: str = "score", dark: bool = False) 
         and layer share their keys and values, and go together).
     what : str
         What the score is called.
-    dark : bool
-        For a dark page.
     """
     names = list(dict.fromkeys(frame["layer"]))
     row, column = frame["layer"].map(names.index).to_numpy(), frame["head"].to_numpy(dtype=np.int64)

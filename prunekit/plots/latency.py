@@ -24,8 +24,6 @@ def time_by_layer(frame: pd.DataFrame, *, marked: dict[str, str] | None = None, 
         in the order of the pass.
     marked : dict of str to str, optional
         Layer to the cause that it is named for: shown on hovering, its name in bold.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -122,8 +120,6 @@ def samples(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False)
         Columns ``candidate`` and ``ms``; candidates in the order of their rows.
     colours : dict of str to str
         Candidate to colour.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -174,12 +170,6 @@ def ratios(frame: pd.DataFrame, *, colours: dict[str, str], dark: bool = False) 
         the candidate's, theoretical).
     colours : dict of str to str
         Candidate to colour.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     traces = [
         go.Scatter(
@@ -237,8 +227,6 @@ def speed_grid(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Columns ``batch``, ``row`` (what a line is called), ``value``, ``low``, ``high`` and ``within`` (a second figure as text, or "").
-    dark : bool
-        For a dark page.
 
     Returns
     -------

@@ -32,8 +32,6 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
         or NaN) and ``inputs`` (share of its inputs that the layers before it no longer deliver).
     what : str
         What is counted: ``weights`` or ``channels``.
-    dark : bool
-        For a dark page.
 
     Returns
     -------
@@ -151,12 +149,6 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Columns ``label``, ``bytes``, ``text`` (the direct label) and ``dense`` (bool); ``colour`` where bars have colours of their own.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     colours = list(frame["colour"]) if "colour" in frame else [theme.dense(dark) if dense else theme.KEPT for dense in frame["dense"]]
     bar = light_figure.bar(

@@ -35,12 +35,6 @@ def learning_curves(
         What was measured.
     units : str
         What samples are called.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     fig = _stacked((axis_title(metric), "training loss"), (0.68, 0.32), 400, dark)
     if frame["value"].notna().any():
@@ -109,12 +103,6 @@ def schedule_chart(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Columns ``epoch`` (a point of time, 0 is the start), ``sparsity`` (0 to 1), ``lr``; in order of time.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     fig = _stacked(("sparsity", "learning rate"), (0.5, 0.5), 280, dark)
     steps = {"x": frame["epoch"], "mode": "lines", "showlegend": False}
@@ -144,12 +132,6 @@ def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, dark: bool
         Columns ``step``, ``value``, ``low``, ``high``, ``n``; the dense model first.
     metric : Metric
         What was measured.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     colours = [theme.dense(dark) if place == 0 else theme.KEPT for place in range(len(frame))]
     marks = go.Scatter(

@@ -44,8 +44,6 @@ def moving_cut(frame: pd.DataFrame, bound: float, *, dark: bool = False) -> go.F
         Columns ``left``, ``right``, ``count`` and ``small`` (bool), a row for each bar.
     bound : float
         What is nearer to zero counts as small.
-    dark : bool
-        For a dark page.
     """
     traces = [_bars(frame[frame.small], "small", theme.removed(dark, 0.75)), _bars(frame[~frame.small], "large", theme.KEPT)]
     fig = theme.figure(traces, dark=dark, height=360, bargap=0, margin={"t": 40}, showlegend=True)
@@ -73,8 +71,6 @@ def matrices(frame: pd.DataFrame, which: Sequence[tuple[str, str]], *, dark: boo
         Columns ``row``, ``column``, ``weight``, and a column of bool for each choice.
     which : sequence of (str, str)
         Columns, each with the heading of its picture.
-    dark : bool
-        For a dark page.
     """
     fig = make_subplots(1, len(which), subplot_titles=[title for _, title in which], horizontal_spacing=0.06)
     most = float(frame.weight.abs().max()) or 1.0
@@ -122,8 +118,6 @@ def layer_and_storage(weights: pd.DataFrame, storage: pd.DataFrame, value_bytes:
         Columns ``format``, ``title`` and ``bytes``.
     value_bytes : int
         Bytes of one number.
-    dark : bool
-        For a dark page.
     """
     fig = make_subplots(2, 1, row_heights=[0.42, 0.58], vertical_spacing=0.2)
     values, kept = (weights.pivot(index="row", columns="column", values=name).to_numpy() for name in ("weight", "kept"))
@@ -171,8 +165,6 @@ def narrower(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Columns ``layer``, ``shape_before`` and ``shape_after``; inputs lie across, outputs down.
-    dark : bool
-        For a dark page.
     """
     sides = [(_sides(row.shape_before), _sides(row.shape_after), row.layer) for row in frame.itertuples()]
     gap = 0.05 * sum(before[1] for before, _, _ in sides)

@@ -32,8 +32,6 @@ def cliff(frame: pd.DataFrame, found: float, allowed: float, *, dark: bool = Fal
         The last sparsity before the edge.
     allowed : float
         Accuracy that may be lost, as a share.
-    dark : bool
-        For a dark page.
     """
     colour, dense = theme.run_colour(0, dark), float(frame.accuracy.iloc[0])
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -64,8 +62,6 @@ def closed_names(frame: pd.DataFrame, found: float, least: float, *, dark: bool 
         Columns ``share``, ``closed``, ``low`` and ``high``.
     found, least : float
         The share that can go, and the share of names that are to be closed.
-    dark : bool
-        For a dark page.
     """
     colour = theme.run_colour(0, dark)
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -94,8 +90,6 @@ def layers_off(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.F
         Columns ``name``, ``value``, ``low`` and ``high``; the first is how the switches stand.
     dense : float
         The perplexity of the whole network.
-    dark : bool
-        For a dark page.
     """
     colours = [theme.KEPT, *[theme.run_colour(0, dark)] * (len(frame) - 1)]
     dots = go.Scatter(
@@ -119,8 +113,6 @@ def fragile(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.Figu
         Columns ``layer``, ``weights``, ``accuracy``, ``low`` and ``high``.
     dense : float
         Accuracy of the original.
-    dark : bool
-        For a dark page.
     """
     titles = ("share of all weights", "accuracy, pruned alone")
     fig = make_subplots(1, 2, shared_yaxes=True, column_widths=[0.38, 0.62], horizontal_spacing=0.05, subplot_titles=titles)
@@ -165,8 +157,6 @@ def comeback(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Columns ``step``, ``accuracy``, ``low`` and ``high``, three rows.
-    dark : bool
-        For a dark page.
     """
     colours = [theme.dense(dark), theme.removed(dark, 0.75), theme.KEPT]
     error = {"array": frame.high - frame.accuracy, "arrayminus": frame.accuracy - frame.low, "color": theme.muted(dark), "thickness": 1.4}
@@ -189,8 +179,6 @@ def against_original(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Columns ``measure``, ``kind`` (``unstructured`` or ``structured``), ``share``, ``low``, ``high`` (NaN where exact) and ``text``.
-    dark : bool
-        For a dark page.
     """
     colours, measures, traces = kind_colours(dark), list(dict.fromkeys(frame.measure)), []
     most = max(1.0, float(frame[["share", "high"]].max().max()))
@@ -217,8 +205,6 @@ def equal_budgets(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     ----------
     frame : DataFrame
         Columns ``budget``, ``kind``, ``accuracy``, ``low`` and ``high``; rows of kind ``dense`` give the reference.
-    dark : bool
-        For a dark page.
     """
     colours, budgets, traces = kind_colours(dark), list(dict.fromkeys(frame.budget)), []
     for kind, shift in (("unstructured", -0.14), ("structured", 0.14)):

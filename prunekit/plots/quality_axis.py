@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,6 +70,14 @@ def spans_decades(metric: Metric, values: NDArray[np.float64]) -> bool:
     """Return whether errors, which have no upper bound, differ so much that only a logarithmic scale shows them all."""
     known = values[np.isfinite(values)]
     return bool(metric.better == LOWER and metric.unit != PERCENT and len(known) and 0 < DECADE * known.min() < known.max())
+
+
+def log_ticks(values: NDArray[np.float64]) -> dict[str, Any]:
+    """Return a logarithmic axis with whole numbers at its ticks (1, 2, 5, 10, ...), which plotly shortens to their first digit."""
+    known = values[np.isfinite(values) & (values > 0)]
+    decades = range(math.floor(math.log10(known.min())), math.ceil(math.log10(known.max())) + 1)
+    places = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    return {"type": "log", "tickvals": places, "ticktext": [f"{place:,.15g}" for place in places]}
 
 
 def axis(metric: Metric) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from prunekit.formatting import percent, reached
 from prunekit.plots import theme
-from prunekit.plots.quality_axis import axis, axis_title, quality_range, spans_decades
+from prunekit.plots.quality_axis import axis, axis_title, log_ticks, quality_range, spans_decades
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
 from prunekit.tasks.wording import interval, worse_by, written
@@ -83,10 +85,6 @@ def quality_curves(
         What was measured: its name, unit, and which way is better.
     chance : float, optional
         What the best answer that does not look at the input reaches: of a metric without bounds the picture ends there.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
 
     Returns
     -------
@@ -105,12 +103,12 @@ def quality_curves(
             colour = theme.run_colour(place, dark)
             traces += [_band(rows, colour, x), *_spread(rows, colour, x), _line(rows, place, x, dark, metric=metric, base=base)]
     fig = theme.figure(traces, dark=dark, height=height, hovermode="closest", margin={"t": 30, "r": 12})
-    _axes(fig, x)
+    _axes(fig, x, frame[x].to_numpy(dtype=float))
     known = frame[["value", "low", "high"]].to_numpy(dtype=float).ravel()
     log = not base and spans_decades(metric, known)
     fig.update_yaxes(**_up(metric, base))
     if log:
-        fig.update_yaxes(type="log", dtick="D2", title_text=f"{axis_title(metric)}, log scale")
+        fig.update_yaxes(**log_ticks(known), title_text=f"{axis_title(metric)}, log scale")
     elif metric.unit == PERCENT:
         fig.update_yaxes(range=None if base else [0, 1.02])
     elif dense is not None:
@@ -136,11 +134,11 @@ def allowed(metric: Metric, loss: float) -> str:
     return f"{points if metric.unit == PERCENT else metric.format(loss)} {'lost' if metric.better == HIGHER else 'added'}"
 
 
-def _axes(fig: go.Figure, x: str) -> None:
+def _axes(fig: go.Figure, x: str, values: NDArray[np.float64]) -> None:
     """Give the x-axis its title, unit and range."""
     axis = AXES[x]
     form = ".0%" if axis.form.endswith("%") else "~s" if axis.form.endswith("s") else "~g"
-    fig.update_xaxes(title_text=axis.title, tickformat=form, **({"type": "log", "dtick": "D2"} if axis.log else {}))
+    fig.update_xaxes(title_text=axis.title, tickformat=form, **(log_ticks(values) if axis.log else {}))
     if x == "sparsity":
         fig.update_xaxes(range=[-0.02, 1.03], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 0.9, 1])
     elif not axis.log:
@@ -265,14 +263,6 @@ def thumbnail_curve(frame: pd.DataFrame, *, dense: float, dark: bool = False, he
         Columns ``sparsity``, ``value``, ``low``, ``high``.
     dense : float
         Value of the dense model.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     rows = frame.sort_values("sparsity")
     line = go.Scatter(

@@ -52,12 +52,6 @@ def sensitivity_panels(
         What was measured.
     chance : float, optional
         As for `quality_curves`.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     layers = list(dict.fromkeys(frame["layer"]))
     columns = min(COLUMNS, max(len(layers), 1))
@@ -139,12 +133,6 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, m
         Value of the dense model.
     metric : Metric
         What was measured.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     layers = list(dict.fromkeys(frame["layer"]))
     table = frame.pivot_table(index="layer", columns="requested", values=["value", "sparsity"], sort=True).reindex(layers)

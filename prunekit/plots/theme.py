@@ -107,11 +107,6 @@ def _axis(dark: bool) -> dict[str, object]:
 def template(dark: bool = False) -> go.layout.Template:
     """Return the plotly template of the house.
 
-    Parameters
-    ----------
-    dark : bool
-        For a dark page.
-
     Returns
     -------
     plotly.graph_objects.layout.Template
@@ -146,10 +141,6 @@ def figure(traces: Sequence[object] = (), *, dark: bool = False, height: int = 3
     ----------
     traces : sequence of plotly traces, or of dict
         What to draw; dictionaries as :mod:`prunekit.plots.light_figure` makes them are checked only when somebody looks into the figure.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
     **layout
         Further properties of the layout.
     """

@@ -47,14 +47,6 @@ def cut(bins: CutBins, *, log: bool = False, dark: bool = False, height: int = 3
         Kept and removed.
     log : bool
         Logarithmic counts.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     centres, widths = (bins.edges[:-1] + bins.edges[1:]) / 2, np.diff(bins.edges)
     parts = (("removed", bins.removed, theme.removed(dark, 0.75)), ("kept", bins.kept, theme.KEPT))
@@ -139,10 +131,6 @@ def overlay(layers: Sequence[Bins], *, log: bool = False, dark: bool = False, he
         With the same edges.
     log : bool
         Logarithmic counts: tails become visible.
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
 
     Returns
     -------
@@ -177,14 +165,8 @@ def multiples(layers: Sequence[Bins], *, log: bool = False, dark: bool = False, 
         With the same edges.
     log : bool
         Logarithmic shares.
-    dark : bool
-        For a dark page.
     columns : int
         Pictures in a row.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     columns = min(columns, len(layers))
     rows = math.ceil(len(layers) / columns)
@@ -217,14 +199,6 @@ def norms(frame: pd.DataFrame, *, dark: bool = False, height: int = 380) -> go.F
     frame : DataFrame
         Columns ``layer``, ``place`` (0 to 1, the share of filters with a greater norm), ``norm`` (relative to the layer's mean),
         ``filter`` (index) and ``unit`` (what it is called: filter, output, row).
-    dark : bool
-        For a dark page.
-    height : int
-        In pixels.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     traces = []
     for i, (name, rows) in enumerate(frame.groupby("layer", sort=False)):

@@ -65,12 +65,6 @@ def share_map(found: Blocks, *, sides: tuple[str, str] = ("output", "input"), da
         From :func:`blocks`.
     sides : tuple of str
         What lies along the two axes.
-    dark : bool
-        For a dark page.
-
-    Returns
-    -------
-    plotly.graph_objects.Figure
     """
     down, across = _axis(sides[0], found.shape[0], found.outputs), _axis(sides[1], found.shape[1], found.inputs)
     trace = light_figure.heatmap(
@@ -178,8 +172,6 @@ def weight_pixels(
         The magnitude at which colours saturate; the largest one in view by default.
     sides : tuple of str
         What lies along the two axes of the weight.
-    dark : bool
-        For a dark page.
 
     Returns
     -------

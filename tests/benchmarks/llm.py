@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,70 @@ def reference(model: nn.Module, ids: Tensor, setting: dict[str, Any]) -> dict[st
     return masks
 
 
-def referred(model: nn.Module, masks: dict[str, Tensor], ids: Tensor) -> float:
-    """Return the perplexity of the reference: weights are set to zero and brought back."""
+@torch.inference_mode()
+def reconstructed(model: Any, ids: Tensor, setting: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the weights that SparseGPT gives, in a few lines: block by block, each on what the pruned ones before it hand on."""
+    layers, found, calls = linear(model), dict[str, Tensor](), list[tuple[Any, Any]]()
+
+    def stop(_m: nn.Module, args: Any, kwargs: Any) -> None:
+        calls.append((args, kwargs))
+        raise StopIteration
+
+    first = model.model.layers[0].register_forward_pre_hook(stop, with_kwargs=True)
+    for window in ids:
+        with suppress(StopIteration):
+            model(window[None])
+    first.remove()
+    for number, block in enumerate(model.model.layers):
+        own = {name: each for name, each in layers.items() if name.startswith(f"model.layers.{number}.")}
+        met: dict[str, Tensor] = {}
+        hooks = [
+            each.register_forward_pre_hook(
+                lambda _m, x, name=name, met=met: met.update({name: met.get(name, 0) + x[0][0].t() @ x[0][0]})  # type: ignore[misc]
+            )
+            for name, each in own.items()
+        ]
+        for args, kwargs in calls:
+            block(*args, **kwargs)
+        for hook in hooks:
+            hook.remove()
+        for name, each in own.items():
+            found[name], each.weight.data = each.weight.data, second_order(each.weight.data, met.pop(name), setting)
+        for place, (args, kwargs) in enumerate(calls):
+            out = block(*args, **kwargs)
+            calls[place] = (out if isinstance(out, Tensor) else out[0], *args[1:]), kwargs
+    for name, dense in found.items():
+        found[name], layers[name].weight.data = layers[name].weight.data, dense
+    return found
+
+
+def second_order(weight: Tensor, product: Tensor, setting: dict[str, Any]) -> Tensor:
+    """Return a matrix without half of its weights: column by column, in blocks of 128 whose errors go to what is behind them."""
+    weight, columns = weight.clone(), len(product)
+    product.diagonal().add_(0.01 * product.diagonal().mean())
+    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(product)), upper=True)
+    for start in range(0, columns, 128):
+        end = min(start + 128, columns)
+        part, own, errors = weight[:, start:end], factor[start:end, start:end], torch.zeros_like(weight[:, start:end])
+        score = part.square() / own.diagonal().square()
+        gone = score <= score.flatten().kthvalue(score.numel() // 2).values
+        for i in range(end - start):
+            if setting.get("mode") == "nm" and i % 4 == 0:
+                four = part[:, i : i + 4].square() / own.diagonal()[i : i + 4].square()
+                gone[:, i : i + 4] = torch.zeros_like(four, dtype=torch.bool).scatter_(1, four.topk(2, 1, largest=False).indices, True)
+            errors[:, i] = part[:, i] * gone[:, i] / own[i, i]
+            part[:, i:] -= errors[:, i : i + 1] * own[i, i:]
+            part[:, i].masked_fill_(gone[:, i], 0)
+        weight[:, end:] -= errors @ factor[start:end, end:]
+    return weight
+
+
+def referred(model: nn.Module, weights: dict[str, Tensor], ids: Tensor) -> float:
+    """Return the perplexity with the reference's weights, or masks of them, which are put in and brought back."""
     layers, kept = linear(model), {}
-    for name, mask in masks.items():
+    for name, weight in weights.items():
         kept[name] = layers[name].weight.data
-        layers[name].weight.data = kept[name] * mask
+        layers[name].weight.data = kept[name] * weight if weight.dtype == torch.bool else weight
     try:
         return perplexity(model, ids)
     finally:
@@ -188,19 +247,16 @@ def main() -> None:
     data, layers = Next(ids[CALIBRATED]), tuple(linear(model))
     for name in args.only:
         setting, row = SETTINGS[name], dict[str, Any]()
-        if "sparsegpt" not in name:
-            clock = Clock()
-            masks = reference(model, ids[CALIBRATED], setting)
-            row |= clock.read("reference")
-            row["reference"] = referred(model, masks, ids[JUDGED])
+        clock = Clock()
+        theirs = (reconstructed if "sparsegpt" in name else reference)(model, ids[CALIBRATED], setting)
+        row |= clock.read("reference")
+        row["reference"] = referred(model, theirs, ids[JUDGED])
         clock = Clock()
         result = prune(model, PruneSpec(**{**setting, "layers": layers, "samples": 16}), data)
         row |= clock.read("ours")
-        if "sparsegpt" not in name:
-            row["same"] = float(
-                sum(int((result.masks[each] == masks[each]).sum()) for each in masks) / sum(m.numel() for m in masks.values())
-            )
-            del masks
+        same = sum(int((result.masks[each] == (mine != 0)).sum()) for each, mine in theirs.items())
+        row["same"] = same / sum(mine.numel() for mine in theirs.values())
+        del theirs
         row["perplexity"] = perplexity(result.model, ids[JUDGED])
         del result
         found[name] = found.get(name, {}) | row

@@ -16,6 +16,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.models.layers import prunable_layers
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.torchvision_detectors import TorchvisionForm
+from tests.yolo import SingleShot
 
 FORM = TorchvisionForm()
 SHAPE = (3, 48, 48)
@@ -102,3 +103,26 @@ def test_losses_in_evaluation_leave_norms_as_they_are(detector):
         output = FORM.forward(detector.requires_grad_(True), scenes())
     assert FORM.loss(output, scenes()).requires_grad and len(output.found) == 2
     assert not detector.training and not detector.rpn.training and torch.equal(before, detector.backbone.one[1].running_mean)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", ["chunk", "split"])
+def test_single_shot_blocks_go_in_evaluation_and_in_training_and_attention_alone_stays(parts):
+    torch.manual_seed(0)
+    model = SingleShot(parts=parts).eval()
+    for share in (0.3, 0.5):
+        spec = PruneSpec(mode="structured", criterion="random", sparsity=share, layers=prunable_layers(model))
+        result = prunekit.prune(model, spec, input_shape=(3, 32, 32))
+        assert result.proof.passed and "training mode" in result.proof.forms
+        assert result.after.params < (1 - share) * result.before.params
+    held = {limit.partition(" stays whole")[0] for limit in result.limits if "a size written" in limit}
+    # attention lays its values out by the width of what comes in: one group, and what makes the values
+    assert held == {"attn.enter.conv", "attn.ffn.1.conv", *(f"attn.attn.{name}.conv" for name in ("qkv", "proj", "place"))}
+    small = result.model
+    if parts == "split":
+        assert small.one.width == small.one.enter.conv.out_channels // 2 < 8
+    found, maps = small(torch.rand(1, 3, 64, 64))
+    assert found.shape == (1, 7, 320) and [tuple(x.shape[2:]) for x in maps] == [(16, 16), (8, 8)]
+    small.train().requires_grad_(True)
+    sum(x.square().mean() for x in small(torch.rand(2, 3, 32, 32))).backward()
+    assert all(p.grad is not None for name, p in small.named_parameters() if "dfl" not in name)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prunekit.errors import ModelError
+
 BLOCK = 128
 """Columns whose errors are made up for within themselves before they are passed on."""
 DAMPING = 0.01
@@ -106,14 +108,19 @@ def reconstruct(weight: Tensor, product: Tensor, goal: Goal, *, block: int = BLO
 
 
 def _factor(product: Tensor, damping: float) -> Tensor:
-    """Return the upper Cholesky factor of the inverse of X'X; an input that is never there is alone."""
-    damped = product.double()
-    diagonal = damped.diagonal()
-    dead = diagonal == 0
-    diagonal += damping * diagonal.mean() + dead
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return factor.float()
+    """Return the upper Cholesky factor of the inverse of X'X, by float64 if float32 fails; an input that is never there is alone."""
+    for kind in (torch.float32, torch.float64):
+        damped = product.to(kind, copy=True)
+        diagonal = damped.diagonal()
+        dead = diagonal == 0
+        diagonal += damping * diagonal.mean() + dead
+        lower, failed = torch.linalg.cholesky_ex(damped)
+        if failed and kind is torch.float32:
+            continue
+        factor, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+        if not failed and bool(torch.isfinite(factor.diagonal()).all()):
+            return factor.float()
+    raise ModelError("the inputs of a layer cannot be told apart: look at more samples, or choose another criterion, such as wanda")
 
 
 def _kept(score: Tensor, zero: Tensor, goal: Goal, wanted: int) -> Tensor:

@@ -54,8 +54,8 @@ def samples(now: Settings, found: Comparison, store: RunStore) -> None:
         return
     if told:
         prompt.changed(found, store, known[place].letter, [int(i) for i in frame["sample"][:PICTURED]], told)
-    forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns if name != "sample"}
     split = told[0] if told else None
+    forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.columns if name != "sample"}
     texts = [each.text if (each := resolve(None, split).shown(split, int(i))) else "" for i in frame["sample"]] if told else []
     if any(texts):
         frame.insert(1, "text", texts)

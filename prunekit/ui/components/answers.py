@@ -141,7 +141,9 @@ def legend_of(answers: Sequence[Answer | None]) -> None:
 def continuations(given: str, found: Mapping[str, Continuation]) -> None:
     """Show how models go on from a text, side by side."""
     tail = given[-60:]
-    boxes = [box for at in range(0, len(found), ACROSS) for box in st.columns(min(len(found), ACROSS), gap="medium")]
+    rows = -(-len(found) // ACROSS)
+    across = -(-len(found) // rows)  # four in two rows of two, rather than three and one
+    boxes = [box for _ in range(rows) for box in st.columns(across, gap="medium")]
     for box, (name, each) in zip(boxes, found.items(), strict=False):
         with box, st.container(border=True, height="stretch"):
             st.markdown(f"**{show.plain(name)}** goes on")

@@ -62,8 +62,9 @@ def _guessed(now: Settings, loaded: Loaded) -> str:
     if not input_fields.are_asked(now):
         return ""
     data = data_cache.data_here(now, loaded)
-    what = f"input size {loaded.input_words}" if loaded.guessed else "mean and std of pixels"
-    return f"  \n:orange[a guess: {what}]" if loaded.guesses(data) or loaded.guessed else ""
+    pixels = data is not None and data.guesses
+    what = f"input size {loaded.input_words}" if loaded.guessed else "mean and std of pixels" if pixels else ""
+    return f"  \n:orange[a guess: {what}]" if what else ""
 
 
 def title_of(name: str) -> str:

@@ -112,8 +112,9 @@ def predictions() -> Data | None:
     data = data_in_use(now, loaded)
     if data is None:
         return None
-    task = resolve(loaded.model, data)
+    task = None
     with show.plain_errors(stop=False):
+        task = resolve(loaded.model, data)
         known = data_cache.images_of(now, loaded, data)
         first = asking.sample(loaded, known, 0) if len(data.test) else None
         if first is not None and isinstance(first.truth, (Boxes, ClassMap)):
@@ -122,6 +123,8 @@ def predictions() -> Data | None:
             _pictures(now, loaded, data)
         else:
             _answers(now, loaded, data, task)
+    if task is None:  # model and data are of two tasks
+        return None
     st.caption(" ".join(filter(None, [data.pixels, _splits(data), data.note])))
     key = measuring.baseline_key(now, loaded)
     if measuring.baseline(now, loaded) is None:
@@ -162,7 +165,7 @@ def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
     """Show what the task observes of the first test samples."""
     frame = gallery.answers(loaded.source, data_cache.images_of(now, loaded, data))
     forms: dict[str, Any] = {name: st.column_config.NumberColumn(name, format="%.4g") for name in frame.select_dtypes("number")}
-    forms |= {"text": st.column_config.TextColumn("text", width=420)} if "text" in frame else {}
+    forms |= {"text": st.column_config.TextColumn("text", width=400)} if "text" in frame else {}
     st.dataframe(frame, column_config=forms, width="content", alt=f"What is observed of the first test {task.units_of_data}")
     st.caption(f"The first {len(frame)} test {task.units_of_data}, and what is observed of the dense model's answers to them.")
 

@@ -192,7 +192,7 @@ def answers(source: Source, images: Images, how_many: int = 8) -> pd.DataFrame:
     assert everything is not None
     task, batch = asking.task_here(source, images), next(batches_of(everything.test, how_many))
     with torch.inference_mode():
-        seen = task.observe(task.forward(loaded.model, batch), batch)
+        seen = task.readable(task.observe(task.forward(loaded.model, batch), batch))
     frame, rows = pd.DataFrame(np.asarray(seen), columns=list(seen.columns)), []
     for place in range(batch.samples):
         shown, said = task.shown(everything.test, place), asking.dense(source, images, asking.Question(sample=place))

@@ -200,7 +200,9 @@ def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     places = {a: _places(tracker, axes[a], part) for a, part in parts.items()}
     for result in results:
         found = [places[a] if a in cut else f for a, f in enumerate(axes)]
-        tracker.put(result, [np.tile(f, result.shape[a] // f.size) if a in cut and f is not None else f for a, f in enumerate(found)])
+        found = [np.tile(f, result.shape[a] // f.size) if a in cut and f is not None else f for a, f in enumerate(found)]
+        tracker.put(result, found)
+        tracker.grid([found[a] for a in cut])  # a module that cuts an axis at numbers keeps them
 
 
 def _part(operation: str, args: tuple[Any, ...], results: list[Tensor], axis: int) -> int:
