@@ -236,7 +236,7 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
         return _coded(replace(made, id=data_id), code)
     parts = _parts(made, data_id.name)
     if any(getattr(factory, name, None) is not None for name in ("task", "collate")) or any(map(of_its_own_form, parts.values())):
-        return _coded(_of_its_own_form(data_id, factory, parts), code)
+        return _coded(_of_its_own_form(data_id, known, factory, parts), code)
     splits = {name: part if isinstance(part, Split) else OwnSplit(part, f"{data_id.name} ({name})") for name, part in parts.items()}
     told = {field: _attribute(field, factory) for field in ("mean", "std", "classes")}
     prepared, guesses = _preparation(data_id, splits["test"], known, told)
@@ -255,7 +255,7 @@ def load_own(data_id: DataId, known: ModelInfo) -> Data:
     return _coded(Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, pixels, note, guesses), code)
 
 
-def _of_its_own_form(data_id: DataId, factory: Any, parts: Mapping[str, Any]) -> Data:
+def _of_its_own_form(data_id: DataId, known: ModelInfo, factory: Any, parts: Mapping[str, Any]) -> Data:
     """Return data whose samples are as the user's own task takes them: nothing is done to them."""
     if data_id.size or data_id.mean or data_id.std:
         raise DataError(f"{data_id.name} holds inputs of its own form, and nothing is done to them: leave size, mean and std out")
@@ -270,7 +270,8 @@ def _of_its_own_form(data_id: DataId, factory: Any, parts: Mapping[str, Any]) ->
         splits |= {"train": splits["train"].take(np.setdiff1d(order, out)), "validation": splits["train"].take(out)}
     made_by, note = f"As {data_id.name} makes them.", "" if "train" in splits else SAME
     named = task if task is not None else splits["test"].task
-    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), (), made_by, note, task=named)
+    classes = _attribute("classes", parts["test"], strict=False) or _attribute("classes", factory) or known.classes
+    return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), classes, made_by, note, task=named)
 
 
 def _preparation(data_id: DataId, test: Split, known: ModelInfo, told: Mapping[str, Any]) -> tuple[Preparation, tuple[str, ...]]:

@@ -18,14 +18,17 @@ MODEL = (
     "out, or by the number of classes), example (inputs that it accepts, where these are not one float tensor: a tensor, a tuple or a "
     "dict), examples (a list of inputs of other forms, under which a smaller model is proved too), and task (a name such as regression, or "
     "an object with metrics, loss and observe); of a model that reads "
-    "text, tokeniser (an object with encode(text) -> ids and decode(ids) -> text)."
+    "text, tokeniser (an object with encode(text) -> ids and decode(ids) -> text). A detector (task object-detection) returns a dict with "
+    "scores, logits [pictures, places, classes], and boxes [pictures, places, 4], corners x1, y1, x2, y2 in pixels, none left out yet; its "
+    "method loss(output, targets) trains it where it has one, else points(height, width) may say where each place is, [places, 2]."
 )
 DATA = (
     "Data of your own are path/to/file.py:NAME, where NAME is a function without arguments that returns a dataset (test samples alone), "
     '(train, test), or a dict with "train", "validation" and "test". A dataset has len() and gives (x, y) for an index: x a float tensor '
     "just as the model takes it, or uint8 pixels (channels, height, width), which are divided by 255 and normalised by mean and std; all "
     "x of one shape, y a class index from 0. Or x is a tensor of another type, a tuple or a dict of tensors, and y a number or whatever "
-    "the task needs. Attributes of the function may tell classes, mean and std of uint8 pixels, task, and collate (puts samples together)."
+    "the task needs: of a detector a dict with boxes, float [n, 4], and labels, class indices [n]. "
+    "Attributes of the function may tell classes, mean and std of uint8 pixels, task, and collate (puts samples together)."
 )
 UNTOLD = (
     "What nobody tells is read from the data: samples go in at their own size, and are resized only to a size that somebody gave. "

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from prunekit.data.load import load_data
 from prunekit.errors import DataError
+from prunekit.tasks.resolver import resolve
 
 SIZES = [(40, 30), (30, 40), (40, 30), (20, 20), (64, 32), (40, 30)]
 
@@ -140,3 +141,15 @@ def test_yolo_is_read(tmp_path):
 def test_what_is_wrong_in_yolo_is_said(tmp_path, change, said):
     with pytest.raises(DataError, match=said):
         load_data(f"yolo:{yolo(tmp_path, **change)}")
+
+
+def test_data_of_ones_own_name_their_classes_to_the_task(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "target = {'boxes': torch.tensor([[1.0, 1, 5, 5]]), 'labels': torch.tensor([1])}\n"
+        "def data():\n    return [(torch.zeros(3, 8, 8), target)] * 2\n"
+        "data.task, data.classes = 'object-detection', ['cat', 'dog']\n"
+    )
+    data = load_data(f"{tmp_path / 'mine.py'}:data")
+    assert data.classes == ("cat", "dog") and resolve(data=data.test).classes == resolve(data=data).classes == 2
+    assert next(data.test.batches(2)).samples == 2
