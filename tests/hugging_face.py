@@ -258,7 +258,8 @@ def _config(name: str) -> Any:
         options["backbone_config"] = transformers.ResNetConfig(**{**RESNET, "out_features": ["stage4"]})
     if name == "D-FINE":
         options["backbone_config"] = transformers.HGNetV2Config(
-            stem_channels=[3, 8, 8], stage_in_channels=[8, 16, 24, 32], stage_mid_channels=[8, 8, 12, 16], stage_out_channels=[16, 24, 32, 40],
+            stem_channels=[3, 8, 8], hidden_sizes=[16, 24, 32, 40],
+            stage_in_channels=[8, 16, 24, 32], stage_mid_channels=[8, 8, 12, 16], stage_out_channels=[16, 24, 32, 40],
             stage_num_blocks=[1, 1, 1, 1], stage_numb_of_layers=[1, 1, 1, 1], out_features=["stage3", "stage4"],
         )  # fmt: skip
     if name == "Mask2Former":

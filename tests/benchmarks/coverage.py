@@ -5,7 +5,7 @@ both, and half of the residual blocks with 30 % of the channels, run one and two
 and 50 % of the parameters and of the MACs. What is done is kept in a state file, so that a run that was stopped goes on where it was, and
 failed models can be tried again.
 
-    python tests/benchmarks/coverage.py --state FILE [--models resnet18 swin_t] [--timm] [--transformers] [--again] [--table]
+    python tests/benchmarks/coverage.py --state FILE [--models resnet18 swin_t] [--timm] [--transformers] [--perception] [--again] [--table]
 
 What the state file does not hold stays as the page says it. Families of transformers are pruned as :mod:`tests.hugging_face` says.
 """
@@ -72,7 +72,14 @@ TIMM = (
     *("convit_tiny", "crossvit_tiny_240", "pvt_v2_b0", "efficientvit_b0", "repghostnet_050", "lcnet_050", "hgnet_tiny", "tinynet_e"),
     *("mambaout_femto", "inception_next_atto", "visformer_tiny", "selecsls42b", "cspresnet50", "eva02_tiny_patch14_224"),
 )
-HUGGING = "transformers/"
+HUGGING, PERCEPTION = "transformers/", "perception/"
+PERCEPTION_SAY = """
+{good} of {all} of torchvision's builders of detectors and segmentation networks, random weights, at 96 pixels (SSD at its own size): 30 %
+of all removable channels at random and 50 % by L1, pyramids, proposals and heads included; proved on the tensors before anything is
+chosen by score, opened again at the stored widths, trained one step on `canvas` by their own losses. Where values decide (proposals,
+thresholds, non-maximum suppression) a detector is cut: heads behind proposals read fixed boxes, of which as many are counted as the
+model keeps at most.
+"""
 FAMILIES_SAY = """
 {good} of {all} families from small configurations with random weights, words padded and masked: 30 % at uneven random counts (heads by
 their own share) and 50 % of every group by L1, all layers; proved, trained one step, saved and opened again at the stored widths. Heads
@@ -145,6 +152,10 @@ def without_blocks(model: nn.Module, graph: ChannelGraph) -> Row:
 
 def measure(name: str) -> Row:
     """Prune one model at each share; return what was seen."""
+    if name.startswith(PERCEPTION):
+        from tests.perception import pruned as cut
+
+        return cut(name.removeprefix(PERCEPTION)) | {"name": name}
     if name.startswith(HUGGING):
         from tests.hugging_face import pruned
 
@@ -219,11 +230,12 @@ def good(row: Row) -> bool:
 def table(rows: dict[str, Row], page: str = "") -> str:
     """Return the page; of models that are not among the rows it says what it said."""
     page, _, families = page.partition("## transformers\n")
+    page, _, seen = page.partition("## torchvision, detection and segmentation\n")
     before, whole = _said(page)
     missed = {}
     for told in re.findall(r"^Not so: (.*)\.$", page, re.MULTILINE):
         missed |= {one.partition(" (")[0]: one.partition(" (")[2].removesuffix(")") for one in told.split("; ")}
-    names = sorted({*before, *rows} - {name for name in rows if name.startswith(HUGGING)}, key=natural)
+    names = sorted({*before, *rows} - {name for name in rows if name.startswith((HUGGING, PERCEPTION))}, key=natural)
     parts = {"torchvision": [n for n in names if "/" not in n], "timm": [n for n in names if n.startswith("timm/")]}
     bad = {name: rows[name].get(FAILED) or _why(rows[name]) for name in names if name in rows and not good(rows[name])}
     bad |= {name: why for name, why in missed.items() if name not in rows}
@@ -236,6 +248,7 @@ def table(rows: dict[str, Row], page: str = "") -> str:
         told += [f"## {name}", "", *([f"Not so: {said}.", ""] if said else []), *_head()]
         told += [*(line(rows[n]) if n in rows else before[n] for n in part), ""]
         told += ["What stays whole, and why:", "", *sorted(limits, key=natural), ""] if limits else []
+    told += _perception({name: row for name, row in rows.items() if name.startswith(PERCEPTION)}, seen)
     measured = [row for name, row in rows.items() if name.startswith(HUGGING)]
     return "\n".join([*told, *(_families(measured, families) if measured or families else [])])
 
@@ -281,6 +294,30 @@ def _families(rows: list[Row], page: str) -> list[str]:
     return [*told, "", *(["What stays whole, and why:", "", *dict.fromkeys(limits), ""] if limits else [])]
 
 
+def _perception(rows: dict[str, Row], page: str) -> list[str]:
+    """Return the part about detectors and segmentation networks; of those that are not among the rows it says what it said."""
+    lines, _ = _said(page)
+    for row in rows.values():
+        name = row["name"].removeprefix(PERCEPTION)
+        if FAILED in row:
+            lines[name] = f"| {name} | **no**: {row[FAILED]} |" + " |" * 8
+            continue
+        cells = [name, str(row["groups"])]
+        for share in SHARES:
+            cells += [kept(row, share, "params"), kept(row, share, "macs"), f"{row[f'{share:g}']['proof']['max_relative_error']:.0e}"]
+        cells += ["yes" if row["trains"] and row["reopens"] else "**no**", row["onnx"]]
+        lines[name] = f"| {' | '.join(cells)} |"
+    if not lines:
+        return []
+    titles = ["model", "groups"]
+    for share in SHARES:
+        titles += [f"parameters at {share:.0%}, M", f"MACs at {share:.0%}, G", "error"]
+    titles += ["reopened, trained", "ONNX"]
+    counts = {"good": sum("**no**" not in line for line in lines.values()), "all": len(lines)}
+    head = ["## torchvision, detection and segmentation", "", PERCEPTION_SAY.format(**counts).strip(), ""]
+    return [*head, f"| {' | '.join(titles)} |", "|" + "---|" * len(titles), *(lines[name] for name in sorted(lines, key=natural)), ""]
+
+
 KINDS = ("heads", "hidden width", "parameters, k", "error")
 
 
@@ -308,6 +345,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(torchvision_names()))
     parser.add_argument("--timm", action="store_true", help="measure some of timm's families too")
     parser.add_argument("--transformers", action="store_true", help="measure families of transformers too")
+    parser.add_argument("--perception", action="store_true", help="measure torchvision's detectors and segmentation networks too")
     parser.add_argument("--again", action="store_true", help="measure what is known too")
     parser.add_argument("--failed", action="store_true", help="measure what failed again")
     parser.add_argument("--table", action="store_true", help="only write the page")
@@ -322,6 +360,10 @@ def main() -> None:
         return
     rows = known(args.state)
     names = [*args.models, *(f"timm/{name}" for name in TIMM if args.timm)]
+    if args.perception:
+        from tests.perception import DETECTORS, SEGMENTERS
+
+        names += [f"{PERCEPTION}{name}" for name in (*DETECTORS, *SEGMENTERS)]
     if args.transformers:
         from tests.hugging_face import FAMILIES
 
@@ -331,7 +373,7 @@ def main() -> None:
             continue
         rows[name] = alone(__file__, name, args.seconds, threads=None)
         note(args.state, rows[name])
-        fine = name.startswith(HUGGING) or FAILED in rows[name] or good(rows[name])
+        fine = name.startswith((HUGGING, PERCEPTION)) or FAILED in rows[name] or good(rows[name])
         print(f"{name}: {rows[name].get(FAILED, 'ok') if fine else _why(rows[name])}", flush=True)
     TABLE.write_text(table(rows, TABLE.read_text(encoding="utf-8")), encoding="utf-8")
 
