@@ -98,8 +98,8 @@ def line(row: CandidateLatency) -> str:
 
 def table(part: dict[str, Any]) -> list[str]:
     """Return the rows as Markdown."""
-    judged = any(row["accuracy"] for row in part["rows"])
-    head = ["model", "runtime", "median ms (quartiles)", "times faster (95 %)", "MACs promise", "memory", "file", *["accuracy"] * judged]
+    judged = next((row["metric"] for row in part["rows"] if row.get("metric")), "")
+    head = ["model", "runtime", "median ms (quartiles)", "times faster (95 %)", "MACs promise", "memory", "file", *filter(None, [judged])]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in part["rows"]:
         title = RUNTIMES[row["runtime"]].title
@@ -111,7 +111,7 @@ def table(part: dict[str, Any]) -> list[str]:
         cells = [row["name"], title, f"{row['median_ms']:.3g} ({row['q1_ms']:.3g} to {row['q3_ms']:.3g})", faster]
         cells += [f"{1 / row['macs_ratio']:.2f}x", f"{row['peak_bytes'] / 1e6:.0f} MB", f"{row['file_bytes'] / 1e6:.2f} MB"]
         if judged:
-            a = row["accuracy"]
+            a = row["metrics"][judged]
             cells.append(f"{100 * a['value']:.2f} % ({100 * a['low']:.1f} to {100 * a['high']:.1f})")
         lines.append("| " + " | ".join(cells) + " |")
     return lines
