@@ -26,6 +26,7 @@ from prunekit.pruning.layer_selection import protected_layers
 from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.stubborn import tried
+from prunekit.tasks.input_form import InputForm, form_words
 
 GROUP_LAYERS = 6
 
@@ -48,6 +49,7 @@ def inspect(args: argparse.Namespace) -> str:
     shape = shape_of(model, data, args.size)
     folder = Path(args.model).expanduser()
     found = {"model": model_id.to_dict(), **_known(known), "input_shape": list(shape)}
+    found["inputs"] = form_words(shape.example) if isinstance(shape, InputForm) else None
     found |= Snapshot(count(model, shape), sizes(model, exact=args.exact_sizes), None).to_dict()
     found |= {
         "layers": _layers(model, shape),
@@ -96,7 +98,7 @@ def _page(found: dict[str, Any]) -> str:
     """Return everything as text."""
     size = found["sizes"]
     lines = [
-        f"{found['model']['name']}   input {shape_text(found['input_shape'])}",
+        f"{found['model']['name']}   input {found['inputs'] or shape_text(found['input_shape'])}",
         f"{found['params']:,} parameters ({found['nonzero']:,} not zero), {short(found['macs'])} MACs, "
         f"{percent(found['sparsity'])} of the prunable weights are zero",
         f"file {byte_text(size['dense'])}, gzipped {size_text(size, 'gzip')}, best sparse format {byte_text(size['sparse'])}",

@@ -16,8 +16,8 @@ from prunekit.data.stratified import mix
 from prunekit.statistics.ranking import auc_by_unit
 
 CLICKS = "clicks"
-USERS, ITEMS, CATEGORIES, COUNTRIES, DEVICES, DENSE = 2000, 8000, 24, 12, 3, 6
-FACTORS = 8
+USERS, ITEMS, CATEGORIES, COUNTRIES, DEVICES, DENSE = 2000, 5000, 24, 12, 3, 6
+FACTORS = 4
 PAGE = 20
 """Candidates that a user sees at once."""
 PAGES = {"train": 20_000, "validation": 1500, "test": 1500}
@@ -74,9 +74,9 @@ def drawn() -> tuple[dict[str, InteractionSplit], float]:
     draws, pages = _Draws(1), sum(PAGES.values())
     category = (draws.uniform(ITEMS) * CATEGORIES).astype(np.int64)
     centre = draws.normal(CATEGORIES, FACTORS)
-    item_factors = 0.7 * centre[category] + 0.7 * draws.normal(ITEMS, FACTORS)
+    item_factors = 0.8 * centre[category] + 0.6 * draws.normal(ITEMS, FACTORS)
     country = draws.zipf(USERS, COUNTRIES, 1)
-    user_factors = 0.4 * draws.normal(COUNTRIES, FACTORS)[country] + 0.9 * draws.normal(USERS, FACTORS)
+    user_factors = 0.5 * draws.normal(COUNTRIES, FACTORS)[country] + 0.8 * draws.normal(USERS, FACTORS)
     price, quality, activity = draws.normal(ITEMS), draws.normal(ITEMS), draws.normal(USERS)
     fits = draws.normal(DEVICES, CATEGORIES)
 
@@ -84,7 +84,7 @@ def drawn() -> tuple[dict[str, InteractionSplit], float]:
     place = np.tile(np.arange(PAGE) / (PAGE - 1.0), pages)
     item = draws.zipf(pages * PAGE, ITEMS, 10)
     age, nothing = draws.uniform(pages * PAGE), draws.normal(pages * PAGE)
-    logit = -1.9 + 0.55 * _dot(user_factors[user], item_factors[item])
+    logit = -1.9 + 0.7 * _dot(user_factors[user], item_factors[item])
     logit = logit + 0.5 * quality[item] + 0.3 * activity[user] - 0.35 * price[item] + 0.5 * fits[device, category[item]]
     logit = logit - 0.8 * place - 0.6 * age
     chance = _sigmoid(logit)

@@ -18,7 +18,7 @@ from prunekit.data.text import shared_out
 from prunekit.errors import DataError
 from prunekit.models.info import ModelInfo
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.recommendation import LABEL, RECOMMENDATION, USER
+from prunekit.tasks.recommendation import LABEL, NEGATIVES, RECOMMENDATION, USER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +41,16 @@ class InteractionSplit(Split):
         Whose they are: intervals resample users.
     describe : callable, optional
         The inputs of one candidate -> fields for people to read.
+
+    Attributes
+    ----------
+    negatives : float
+        How many times as many candidates that were not chosen were drawn for each chosen one as in what a model learns from.
     """
 
     task = RECOMMENDATION.name
     pictured = False
+    negatives = 1.0
 
     def __init__(
         self, inputs: Mapping[str, Tensor], chosen: NDArray[Any], users: NDArray[np.int64], describe: Fields | None = None
@@ -76,7 +82,8 @@ class InteractionSplit(Split):
     def targets_at(self, indices: Indices) -> dict[str, Tensor]:
         """Return labels and users."""
         places = np.asarray(indices, dtype=np.int64)
-        return {LABEL: torch.from_numpy(self.chosen[places]), USER: torch.from_numpy(self.users[places])}
+        drawn = {} if self.negatives == 1 else {NEGATIVES: torch.full((len(places),), self.negatives)}
+        return {LABEL: torch.from_numpy(self.chosen[places]), USER: torch.from_numpy(self.users[places]), **drawn}
 
     def batches(self, batch_size: int = 256) -> Iterator[Batch]:  # type: ignore[override]
         """Yield the candidates in order; the last batch may be smaller."""
@@ -102,6 +109,7 @@ class InteractionSplit(Split):
         rows = {name: each[torch.from_numpy(places)] for name, each in self.inputs.items()}
         part = InteractionSplit(rows, self.chosen[places], self.users[places], self.describe)
         part.code, part.guesses, part.classes, part.task = self.code, self.guesses, self.classes, self.task
+        part.negatives = self.negatives
         return part
 
     def subset(self, n: int) -> InteractionSplit:
@@ -119,7 +127,7 @@ class InteractionSplit(Split):
 
     def fingerprint(self) -> str:
         """Return a sha256 over inputs, labels and users, in their order."""
-        digest = hashlib.sha256(self.chosen.tobytes() + self.users.tobytes())
+        digest = hashlib.sha256(self.chosen.tobytes() + self.users.tobytes() + repr(self.negatives).encode())
         for name, each in self.inputs.items():
             digest.update(repr((name, tuple(each.shape), str(each.dtype))).encode())
             digest.update(each.contiguous().numpy().tobytes())
@@ -142,10 +150,9 @@ def interactions(data_id: DataId, parts: Mapping[str, InteractionSplit], said: s
         raise DataError(f"{data_id.name} holds ids and features that are ready for the model: leave size, mean, std and classes out")
     for name, part in parts.items():
         if len(part) and part.chosen.min() == part.chosen.max():
+            where = f"the {len(part):,} candidates of the {TITLES[name]} part of {data_id.name}"
             which = "chosen" if part.chosen[0] else "not chosen"
-            raise DataError(
-                f"all {len(part):,} candidates of the {TITLES[name]} part of {data_id.name} are of one class, {which}: AUC needs both"
-            )
+            raise DataError(f"{where} are of one class only, {which}: AUC compares two, so add candidates of the other")
     test = parts["test"]
     users, unit = np.unique(test.users, return_inverse=True)
     without = len(users) - int((np.bincount(unit, weights=test.chosen) > 0).sum())

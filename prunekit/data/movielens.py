@@ -98,8 +98,8 @@ def load_movielens(data_id: DataId) -> Data:
     said = (
         f"MovieLens ({FOLDER}): {people:,} people and {movies:,} movies. Each person's last rated movie by time is for the test, the one "
         f"before for validation, the others to learn from (leave-last-out), whatever the stars. To each come movies that the person never "
-        f"rated, drawn with a fixed seed: {MEASURED} to measure, {TRAINED} to learn from. A model sees the person, up to {HISTORY} movies "
-        "rated before, and the movie with its genres and year."
+        f"rated, drawn with a fixed seed: {TRAINED} to learn from and {MEASURED} to measure, for which predictions are corrected. A model "
+        f"sees the person, up to {HISTORY} movies rated before, and the movie with its genres and year."
     )
     return replace(interactions(data_id, parts, said), id=data_id)
 
@@ -159,6 +159,7 @@ def _parts(users: Whole, items: Whole, movies: pd.DataFrame) -> dict[str, Intera
         inputs = {"user": users[of].astype(np.int16), "history": history[of], "item": movie.astype(np.int16), "genres": genres[movie]}
         tensors = {key: torch.from_numpy(value) for key, value in {**inputs, "year": year[movie]}.items()}
         parts[name] = InteractionSplit(tensors, ~drawn, users[of], describe)
+        parts[name].negatives = each / TRAINED
     return parts
 
 

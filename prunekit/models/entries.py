@@ -36,15 +36,29 @@ def training_of(*models: nn.Module | None) -> TrainRecipe | None:
     return next((found for found in map(_recipe, models) if found is not None), None)
 
 
+def moves_of(*models: nn.Module | None) -> tuple[int, bool] | None:
+    """Return how far, in pixels, pictures were shifted in a model's own training, and whether mirrored; None where no card says so."""
+    for model in (each for each in models if each is not None):
+        recipe, name = _recipe(model), _sample_of(model)
+        if recipe is not None:
+            return recipe.shift, recipe.flip
+        told = card(name).get("recipe", {}) if name in FOLDERS else {}
+        if "shift" in told or "flip" in told:
+            return int(told.get("shift", 0)), bool(told.get("flip", False))
+    return None
+
+
 def _recipe(model: nn.Module | None) -> TrainRecipe | None:
     """Return the recipe of one model."""
-    if model is None:
-        return None
+    name = "" if model is None else _sample_of(model)
+    return SAMPLES[name].recipe if name in SAMPLES else None
+
+
+def _sample_of(model: nn.Module) -> str:
+    """Return the name of the sample that a model is, or was made from; another name where it is none."""
     known = info(model)
     name = str((known.card or {}).get("name")) if known.id is None else known.id.name  # one trained anew has a card and no name yet
-    if name not in SAMPLES and is_folder(Path(name).expanduser()):
-        name = stored_architecture(name)
-    return SAMPLES[name].recipe if name in SAMPLES else None
+    return stored_architecture(name) if name not in SAMPLES and is_folder(Path(name).expanduser()) else name
 
 
 DESCRIPTIONS: dict[str, str] = {

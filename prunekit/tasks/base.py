@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sample_models.augment import Move
 
 OUTPUT = "output"
+OF_TEXT = ("input", "input.0", "input_ids", "ids")
+"""What token ids among inputs are called: the only one, the first of several, or as models of text name them."""
 SAMPLES = 2
 
 
@@ -97,8 +99,8 @@ class Task(Protocol):
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return a metric for each class of what was observed, in the classes' order; none where there are no classes."""
 
-    def moved(self, targets: Any, moves: Sequence[Move]) -> Any:
-        """Return targets of images that are moved, each with its own `Move`: what is marked in an image moves along."""
+    def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
+        """Return targets of images (height, width) that are moved, each with its own `Move`: what is marked in an image moves along."""
 
     def length(self, batch: Batch) -> int:
         """Return how many tokens each sample has; 0 where samples are no sequences of tokens."""
@@ -286,7 +288,7 @@ class BaseTask:
         """Return no metric: each task's own."""
         return ()
 
-    def moved(self, targets: Any, moves: Sequence[Move]) -> Any:
+    def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
         """Return the targets themselves: what an image is does not hang on its place."""
         return targets
 
@@ -345,12 +347,19 @@ def lookup_fault(error: BaseException, model: nn.Module, batch: Batch) -> str:
     own, asked = found
     name, rows = next((name for name, each in model.named_modules() if each is own), type(own).__name__), own.num_embeddings
     if asked.is_floating_point():
-        return f"the model reads token ids, which are whole numbers ({name} looks them up), and the samples are {asked.dtype}: choose text"
+        choose = "text" if any(key in OF_TEXT for key, _ in batch.named_tensors()) else "data of whole numbers there"
+        return f"the model reads ids, which are whole numbers ({name} looks them up), and the samples are {asked.dtype}: choose {choose}"
     low, high = int(asked.min()), int(asked.max())
     if low >= 0 and high < rows:
         return ""
     wrong = low if low < 0 else high
-    if any(bool((each == wrong).any()) for _, each in batch.named_tensors() if not each.is_floating_point()):
+    given = [key for key, each in batch.named_tensors() if not each.is_floating_point() and bool((each == wrong).any())]
+    if given and not any(key in OF_TEXT for key in given):
+        return (
+            f"{given[0]} is {wrong} in a sample, and {name}, where the model looks it up, has rows 0..{rows - 1}: choose data with the "
+            "ids that the model was trained with"
+        )
+    if given:
         return outside(wrong, rows)
     return (
         f"the model looks up row {wrong} of {name}, which has rows 0..{rows - 1}: where it holds positions, samples are longer than the "

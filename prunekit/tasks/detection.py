@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from prunekit.tasks.batch import Batch
     from prunekit.tasks.detector_forms import Detections
+    from sample_models.augment import Move
 
 COCO_AREAS = (32.0**2, 96.0**2)
 """Areas in pixels up to which COCO counts an object as small and as medium."""
@@ -170,6 +171,18 @@ class ObjectDetection(BaseTask):
         """Return the average precision of each class at IoU 0.5."""
         classes = sum(column.startswith("target_all.") for column in seen.columns)
         return tuple(precision_of(k, names[k] if k < len(names) else "") for k in range(classes))
+
+    def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
+        """Return objects that are moved as their images are, without those of which less than half is left in the image."""
+        from torchvision.tv_tensors import BoundingBoxes  # noqa: PLC0415
+
+        found = []
+        for target, move in zip(targets, moves, strict=True):
+            whole = target["boxes"]
+            boxes = move(BoundingBoxes(whole, format="XYXY", canvas_size=size)).as_subclass(type(whole))
+            there = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= 0.5 * (whole[:, 2:] - whole[:, :2]).prod(1)
+            found.append({**{name: each[there] for name, each in target.items()}, "boxes": boxes[there]})
+        return found
 
     def metric(self, name: str) -> Metric:
         """Return a metric by name: also the average precision of one class, ``ap_50.3``."""

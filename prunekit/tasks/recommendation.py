@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prunekit.tasks.batch import Batch
 
-LABEL, USER = "label", "user"
+LABEL, USER, NEGATIVES = "label", "user", "negatives"
 NAMES = ("logits", "logit", "score", "scores", "out", "output")
 K = 10
 Floats = NDArray[np.float64]
@@ -103,7 +103,9 @@ class Recommendation(BaseTask):
 
     The model gives one logit for each sample, [N] or [N, 1]. Targets are a mapping of ``label`` [N], 1 where the candidate was chosen and 0
     where it was not, and ``user`` [N], whole numbers, by which intervals resample; or labels alone, and the users are the inputs called
-    ``user``, if there are any. NDCG@10 and recall@10 are means over users who have chosen something.
+    ``user``, if there are any. ``negatives`` [N] may say how many times as many candidates that were not chosen were drawn for each chosen
+    one as in the data that a model learns from: logits are less its logarithm (He et al., 2014, section 6.3). NDCG@10 and recall@10 are
+    means over users who have chosen something.
     """
 
     def loss(self, output: Any, batch: Batch) -> Tensor:
@@ -123,7 +125,7 @@ class Recommendation(BaseTask):
         """Return the Kullback-Leibler divergence from the teacher's softened probabilities, the mean, times temperature squared."""
         from torch.nn import functional  # noqa: PLC0415 (a task's name and metrics need no torch)
 
-        own, theirs = (self._logits(each, batch.samples) / temperature for each in (output, teacher))
+        own, theirs = (self._logits(each, batch) / temperature for each in (output, teacher))
         theirs = theirs.to(own.dtype)
         soft = theirs.sigmoid()
         cross, entropy = (functional.binary_cross_entropy_with_logits(each, soft) for each in (own, theirs))
@@ -159,18 +161,18 @@ class Recommendation(BaseTask):
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Bars:
         """Return how likely the first candidate is chosen."""
-        p = float(self._logits(output, batch.samples)[0].detach().double().sigmoid())
+        p = float(self._logits(output, batch)[0].detach().double().sigmoid())
         return Bars("Is it chosen?", np.array([1 - p, p]), lambda k: ("no", "yes")[k])
 
-    def _logits(self, output: Any, n: int) -> Tensor:
-        """Return the logits [n] among an output.
+    def _logits(self, output: Any, batch: Batch) -> Tensor:
+        """Return the logits [n] among an output, corrected for how candidates were drawn.
 
         Raises
         ------
         ModelError
             If there is not one for each sample.
         """
-        named = self.tensors(output)
+        named, n = self.tensors(output), batch.samples
         fitting = {name: each for name, each in named.items() if each.is_floating_point() and each.ndim and each.numel() == n == len(each)}
         known = [name for name in NAMES if name in fitting]
         if len(fitting) != 1 and len(known) != 1:
@@ -178,7 +180,9 @@ class Recommendation(BaseTask):
             problem = "several that may be meant" if fitting else "none of that shape"
             raise ModelError(f"the model must return a logit for each sample, [{n}] or [{n}, 1], and returns {problem}: {listed}")
         logits = fitting[known[0] if len(fitting) > 1 else next(iter(fitting))].reshape(n)
-        return logits.float() if logits.itemsize < 4 else logits  # halves would round the loss away
+        logits = logits.float() if logits.itemsize < 4 else logits  # halves would round the loss away
+        drawn = batch.targets.get(NEGATIVES) if isinstance(batch.targets, Mapping) else None
+        return logits if drawn is None else logits - drawn.reshape(n).to(logits.device, logits.dtype).log()
 
     def _pair(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return logits and labels [n], checked."""
@@ -192,7 +196,7 @@ class Recommendation(BaseTask):
                 f"a candidate has the label {wrong.reshape(-1)[0].item():g}, and labels are 1 (chosen) or 0 (not): make ratings such, by "
                 "a lowest one that counts as chosen"
             )
-        logits = self._logits(output, n)
+        logits = self._logits(output, batch)
         return logits, labels.reshape(n).to(logits.device, logits.dtype)
 
     def _users(self, batch: Batch) -> Any:

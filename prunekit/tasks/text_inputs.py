@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunekit.errors import DataError, ModelError, TaskError
 from prunekit.formatting import plural
-from prunekit.tasks.base import SAMPLES, BaseTask, outside, told
+from prunekit.tasks.base import OF_TEXT, SAMPLES, BaseTask, outside, told
 from prunekit.tasks.shown import Reader
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def ids_in(batch: Batch) -> Tensor | None:
 
 
 def _are_ids(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor of a batch holds token ids: the only input, the first of several, or ``input_ids``."""
+    """Whether a tensor of a batch holds token ids."""
     from torch import int32, int64  # noqa: PLC0415
 
-    return name in ("input", "input.0", "input_ids", "ids") and tensor.dtype in (int32, int64)
+    return name in OF_TEXT and tensor.dtype in (int32, int64)
 
 
 class TextInputs(BaseTask):

@@ -16,7 +16,6 @@ from prunekit.errors import RecoveryError
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
-from prunekit.models.entries import training_of
 from prunekit.models.meta_copy import copied
 from prunekit.models.running import task_of
 from prunekit.tasks.batches import batches_of
@@ -98,7 +97,7 @@ def recalibrate(
     norms_of(model)
     split = training_split(data)
     total = min(images, len(split))
-    moves = Augmentation.of(training_of(model, dense) if augment else None)
+    moves = Augmentation.of(*((model, dense) if augment else ()))
     generator = torch.Generator().manual_seed(seed)
     fill, task = black(split, split[0][0]), task_of(model, data)
     chosen, size = mixed(split, total, seed), math.ceil(total / math.ceil(total / batch_size))  # equal ones: each counts the same

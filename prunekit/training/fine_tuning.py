@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prunekit.config.recovery import Recovery
 from prunekit.errors import RecoveryError
 from prunekit.evaluation.progress import QUIET, Progress, Tell
-from prunekit.models.entries import training_of
+from prunekit.models.entries import moves_of, training_of
 from prunekit.models.layers import prunable_layers
 from prunekit.models.meta_copy import check_plain, copied
 from prunekit.models.running import task_of
@@ -41,6 +41,8 @@ class Tuner:
         What the epoch is chosen by.
     recipe : TrainRecipe or None
         How the model was trained.
+    moves : tuple of int and bool, optional
+        How far its pictures were shifted then, and whether mirrored.
     teacher : nn.Module or None
         An own copy of the dense model, where its predictions are learned from.
     task : Task
@@ -51,6 +53,7 @@ class Tuner:
     images: TrainingSamples
     validation: Any
     recipe: TrainRecipe | None
+    moves: tuple[int, bool] | None
     teacher: nn.Module | None
     task: Task
 
@@ -65,7 +68,8 @@ class Tuner:
         split = training_split(data, recovery.train_images)
         teacher = _teacher(dense) if recovery.distill and dense is not None else None
         known = dense if dense is not None else others[-1] if others else None
-        return cls(recovery, TrainingSamples.of(split), getattr(data, "validation", None), recipe, teacher, task_of(known, data))
+        images, validation, moves = TrainingSamples.of(split), getattr(data, "validation", None), moves_of(*others, dense)
+        return cls(recovery, images, validation, recipe, moves, teacher, task_of(known, data))
 
     def course(self, epochs: int, first: int = 0, sparsity: float = 0.0) -> Course:
         """Return how some epochs are trained."""
@@ -89,12 +93,12 @@ class Tuner:
     @property
     def augmentation(self) -> Augmentation:
         """How the images are moved: as in the model's own training."""
-        return Augmentation.of(self.recipe if self.recovery.augment else None)
+        return Augmentation(*(self.moves or ())) if self.recovery.augment else Augmentation()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the augmentation."""
-        return (PLAIN,) if self.recovery.augment and self.recipe is None and self.images.are_images else ()
+        return (PLAIN,) if self.recovery.augment and self.moves is None and self.images.are_images else ()
 
     def run(
         self,

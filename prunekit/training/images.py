@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunekit.errors import DataError
+from prunekit.models.entries import moves_of
 from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, samples_at
 from sample_models.augment import Moves
-from sample_models.recipes import TrainRecipe
 
 HELD_BYTES = 2**30
 """Up to so many bytes of images are read once and held; beyond it each batch is read as it is needed."""
@@ -137,9 +137,9 @@ class Augmentation:
     flip: bool = False
 
     @classmethod
-    def of(cls, recipe: TrainRecipe | None) -> Augmentation:
-        """Return how a recipe moves its images; without one they stay."""
-        return cls() if recipe is None else cls(recipe.shift, recipe.flip)
+    def of(cls, *models: nn.Module | None) -> Augmentation:
+        """Return how the first of some models that has a card was trained to see its images; where none has, they stay."""
+        return cls(*(moves_of(*models) or ()))
 
     def apply(self, x: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
         """Return the images, [N, C, H, W], each moved by itself; what comes in is ``fill``, [C]."""
@@ -152,7 +152,8 @@ class Augmentation:
         if not (self.shift or self.flip) or not are_images(batch):
             return batch
         moves = Moves.draw(batch.samples, self.shift, self.flip, generator)
-        targets = task.moved(batch.targets, list(moves.each(self.shift)))
+        height, width = batch.args[0].shape[2:]
+        targets = task.moved(batch.targets, list(moves.each(self.shift)), (height, width))
         return replace(with_images(batch, lambda x: moves.apply(x, self.shift, fill)), targets=targets)
 
 

@@ -27,7 +27,7 @@ from prunekit.models.info import ModelInfo, info, remember
 from prunekit.models.load import load_model
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.input_form import form_of, zeros
-from prunekit.training import picture_samples, table_samples, text_samples
+from prunekit.training import interaction_samples, picture_samples, table_samples, text_samples
 from sample_models import FOLDERS, HERE, SAMPLES, Sample, weights_path
 from sample_models.fit import fit
 
@@ -37,12 +37,13 @@ MOST_BYTES = 5_000_000
 def main(arguments: list[str] | None = None) -> None:
     """Train one sample as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m prunekit.training.samples", description="Train a sample model again.")
-    names = [*SAMPLES, *table_samples.NAMES, *text_samples.NAMES, *picture_samples.NAMES]
+    kinds = (table_samples, text_samples, interaction_samples, picture_samples)
+    names = [*SAMPLES, *(name for kind in kinds for name in kind.NAMES)]
     parser.add_argument("name", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--data", help="images to train on: the sample's own (the default), or imagefolder:PATH with the same classes")
     parser.add_argument("--epochs", type=int, help="passes over the training split (default: the recipe's)")
     parser.add_argument("--checkpoint-dir", type=Path, help="of images: write a checkpoint there after each epoch, and go on from it")
-    parser.add_argument("--threads", type=int, help="threads that torch uses (default: torch's own number; 1 for tables and text)")
+    parser.add_argument("--threads", type=int, help="threads that torch uses (default: torch's own number; 1 but for images)")
     parser.add_argument("--out", type=Path, default=HERE, help="folder that gets weights and card, where sample_models has them")
     options = parser.parse_args(arguments)
     if options.name not in SAMPLES:
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
             checkpoint = None if options.checkpoint_dir is None else options.checkpoint_dir / f"{options.name}.pt"
             model, told, minutes = picture_samples.trained(options.name, options.epochs, checkpoint)
         else:
-            by = table_samples if options.name in table_samples.NAMES else text_samples
+            by = next(kind for kind in kinds if options.name in kind.NAMES)
             model, told, minutes = by.trained(options.name, options.epochs)
         card = write(options.out, options.name, model, {**told, **cost(model, minutes)})
     else:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-TABLES = {"user": 2000, "item": 8000, "category": 24, "country": 12, "device": 3}
+TABLES = {"user": 2000, "item": 5000, "category": 24, "country": 12, "device": 3}
 DENSE = 6
 
 
@@ -34,7 +34,7 @@ class DLRM(nn.Module):
         self.top = perceptron(width + len(pairs), *top)
         self.head = nn.Linear(top[-1], 1)
         for table in self.tables.values():
-            nn.init.normal_(table.weight, 0, 0.05)
+            nn.init.normal_(table.weight, 0, 0.1)
 
     def forward(self, dense: Tensor, *, user: Tensor, item: Tensor, category: Tensor, country: Tensor, device: Tensor) -> Tensor:
         """Return the logit of a click, (N, 1)."""

@@ -122,11 +122,13 @@ def test_what_is_not_finite_and_what_is_no_target_is_refused(name: str) -> None:
         good, output = torch.randint(5, (3, 4)), draw(1, 3, 4, 5)
     if name == "semantic-segmentation":
         good, output = torch.randint(5, (3, 4, 6)), draw(1, 3, 5, 2, 3)
+    if name == "recommendation":
+        good = {"label": torch.tensor([0, 1, 0]), "user": torch.zeros(3, dtype=torch.int64)}
     assert each.observe(output, Batch.of(torch.zeros(3, 1), good)).n == 3
     with pytest.raises(ModelError, match="NaN or infinity"):
         each.observe(output / 0, Batch.of(torch.zeros(3, 1), good))
     for wrong in (None, [1, 2, 3], torch.zeros(2), torch.tensor(1)):
-        with pytest.raises(DataError, match=r"of 3 (samples|images|texts|windows)"):
+        with pytest.raises(DataError, match=r"of 3 (samples|images|texts|windows|candidates)"):
             each.loss(output, Batch.of(torch.zeros(3, 1), wrong))
 
 

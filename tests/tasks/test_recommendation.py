@@ -70,6 +70,8 @@ def test_logits_labels_and_users_of_a_batch():
     assert found.columns == ("score", "label") and found.groups.tolist() == users.tolist()
     assert TASK.observe(logits, Batch.of(dict(batch.kwargs), labels)).groups.tolist() == users.tolist()
     assert TASK.observe(logits, Batch.of(batch.kwargs["x"], labels.bool())).groups is None
+    drawn = TASK.observe(logits, Batch.of(dict(batch.kwargs), {"label": labels, "user": users, "negatives": torch.full((6,), 4.0)}))
+    np.testing.assert_allclose(drawn["score"], found["score"] - np.log(4), rtol=1e-6)  # four times as many others: a fourth of the odds
     read = TASK.readable(found)
     assert sorted(read["place"][:3]) == [1, 2, 3] and read["place"][np.argmax(logits[:3])] == 1
     assert TASK.answer(logits, batch, None).shares[1] == pytest.approx(float(logits[0].double().sigmoid()))

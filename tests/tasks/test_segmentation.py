@@ -129,6 +129,20 @@ def test_masks_move_with_their_images() -> None:
     assert torch.equal(Augmentation(2, True).moved(batch, torch.zeros(1), source).targets, batch.targets)  # a class would not move
 
 
+def test_boxes_move_with_their_images() -> None:
+    source = torch.Generator().manual_seed(0)
+    x, boxes = torch.zeros(8, 1, 12, 16), torch.tensor([[5.0, 4.0, 9.0, 7.0]])
+    x[:, :, 4:7, 5:9] = 1
+    batch = Batch.of(x, [{"boxes": boxes, "labels": torch.tensor([2])}] * 8)
+    found = Augmentation(3, True).moved(batch, torch.zeros(1), source, task("object-detection"))
+    for image, target in zip(found.args[0], found.targets, strict=True):
+        left, top, right, low = target["boxes"][0].long().tolist()
+        assert image.sum() == 12 == image[0, top:low, left:right].sum() and target["labels"].tolist() == [2]
+    gone = Batch.of(x, [{"boxes": torch.tensor([[0.0, 0.0, 1.0, 1.0]]), "labels": torch.tensor([2])}] * 8)
+    left = [len(target["boxes"]) for target in Augmentation(3, True).moved(gone, torch.zeros(1), source, task("object-detection")).targets]
+    assert 0 in left and 1 in left
+
+
 def test_targets_that_are_masks_speak_for_it() -> None:
     pairs = [(torch.zeros(3, 4, 5), torch.zeros(4, 5, dtype=torch.int64))]
     assert resolve(None, SimpleNamespace(test=pairs)) == SEGMENTATION
