@@ -106,7 +106,8 @@ class Experiment:
 
     def accuracy_in(self, store: RunStore, run: str) -> Evaluation | None:
         """Return what a store holds of a run on these images."""
-        return store.quality(run, self.data_hash, self.split, self.images, self.versions, self.task.headline.name)
+        found = store.quality(run, self.data_hash, self.split, self.images, self.versions, self.task.headline.name)
+        return None if found is None else dataclasses.replace(found, task=self.task)  # so that samples are called what they are here
 
     def point(self, spec: PruneSpec | None, recovery: Recovery, place: Place | None = None, progress: Progress = QUIET) -> SweepPoint:
         """Return a point: from the store, or made, measured and kept, its place in a sweep with it."""
