@@ -27,6 +27,10 @@ INNER = ("gate_proj", "up_proj", "fc1", "lin1", "c_fc", "dense_h_to_4h", "wi", "
 """What the first layer of an MLP is called; BERT's is `dense` in a module `intermediate`."""
 STACKS = ("layers", "h", "layer", "blocks", "block")
 WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "d_ff")
+UNEVEN = (
+    "Prune structured with scope uniform, so that every layer loses as much, in multiples that fit the heads (--round), and hold what the "
+    "configuration cannot say (--layers)"
+)
 SHOWN = ("logits", "last_hidden_state")
 
 
@@ -142,10 +146,13 @@ def _inner(layer: nn.Module) -> int:
 
 def _check(model: nn.Module, config: Any) -> None:
     """Raise unless a model of a configuration has the shapes of this one."""
-    advice = (
-        "Prune structured with scope uniform, so that every layer loses as much, in multiples that fit the heads (--round), and hold what "
-        "the configuration cannot say (--layers)"
-    )
+    advice = UNEVEN
+    if getattr(config, "head_dim", 0) and "head_dim" not in type(config)().to_dict():  # told above of what it does not know
+        advice = (
+            f"It knows no size of a head but divides hidden size by heads, {config.hidden_size} by {config.num_attention_heads} here, so "
+            "that fewer heads would come out wider. Let MLP width or whole layers (--remove-layers) go instead of heads, or keep this "
+            "model in a folder or an archive of prunekit"
+        )
     try:
         fresh = _fresh(model, config)
     except Exception as error:  # whatever a class makes of numbers that do not fit

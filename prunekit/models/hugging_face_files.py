@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from prunekit.errors import CheckpointError, ModelError
+from prunekit.errors import CheckpointError, ModelError, PrunekitError
 from prunekit.formatting import size
 
 PREFIX = "hf:"
@@ -27,7 +27,10 @@ def folder_of(name: str) -> Path:
     Raises
     ------
     ModelError
-        If there is no such folder, and no such repository within reach.
+        If there is no such folder, no such repository within reach, or its weights are too large for the memory that is free, which
+        is said before they are downloaded.
+    CheckpointError
+        If the repository has no weights in safetensors.
     """
     asked = name.removeprefix(PREFIX)
     folder = Path(asked).expanduser()
@@ -35,13 +38,20 @@ def folder_of(name: str) -> Path:
         return folder
     if not asked or asked.startswith((".", "/", "~")) or asked.count("/") > 1:
         raise ModelError(f"there is no folder {asked!r}: name one with {CONFIG} and model.safetensors in it, or an id such as org/name")
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 (few need it, and it is slow to import)
+    from huggingface_hub import HfApi, snapshot_download  # noqa: PLC0415 (few need it, and it is slow to import)
 
     try:
         return Path(snapshot_download(asked, allow_patterns=list(WANTED), local_files_only=True))
     except Exception:  # it is not kept here
         try:
+            told = HfApi().model_info(asked, files_metadata=True).siblings or []
+            sizes = [file.size or 0 for file in told if file.rfilename.endswith(WEIGHTS.removeprefix("*"))]
+            if not sizes:
+                raise CheckpointError(f"the repository {asked} has no weights in safetensors, and nothing else is opened: choose another")
+            _check_memory(sum(sizes), name)
             return Path(snapshot_download(asked, allow_patterns=list(WANTED)))
+        except PrunekitError:
+            raise
         except Exception as error:  # whatever a network makes of it
             line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ModelError(

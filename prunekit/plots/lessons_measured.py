@@ -11,6 +11,8 @@ from plotly.subplots import make_subplots
 
 from prunekit.formatting import count, percent, size
 from prunekit.plots import theme
+from prunekit.tasks.language_modelling import PERPLEXITY
+from prunekit.tasks.wording import written
 
 NAMES = {"dense": "original", "unstructured": "single weights gone", "structured": "whole channels gone"}
 BUDGETS = {"params": "same weights", "macs": "same multiplications", "bytes": "same bytes", "ms": "same time"}
@@ -93,13 +95,15 @@ def layers_off(frame: pd.DataFrame, dense: float, *, dark: bool = False) -> go.F
     """
     colours = [theme.KEPT, *[theme.run_colour(0, dark)] * (len(frame) - 1)]
     dots = go.Scatter(
-        x=frame["value"], y=frame["name"], mode="markers+text", text=[f"{value:.1f}" for value in frame.value], textposition="top center",
+        x=frame["value"], y=frame["name"], mode="markers+text", textposition="top center",
+        text=[written(PERPLEXITY, value) for value in frame.value],
         marker={"color": colours, "size": 10}, showlegend=False, hoverinfo="skip", cliponaxis=False,
         error_x={"array": frame.high - frame.value, "arrayminus": frame.value - frame.low, "thickness": 1.4, "color": theme.muted(dark)},
     )  # fmt: skip
     fig = theme.figure([dots], dark=dark, height=60 + 38 * len(frame), margin={"t": 20})
     theme.reference(fig, x=dense, colour=theme.dense(dark))
-    fig.update_xaxes(title_text="perplexity (each step doubles)", type="log", dtick=math.log10(2))
+    ends = [math.log10(frame.low.min() / 1.3), math.log10(frame.high.max() * 1.6)]
+    fig.update_xaxes(title_text="perplexity (each step doubles)", type="log", dtick=math.log10(2), range=ends)
     fig.update_yaxes(autorange="reversed", showgrid=False)
     return fig
 

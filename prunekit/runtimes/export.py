@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from prunekit.errors import ModelError, PrunekitError, RuntimeFault
 from prunekit.models.meta_copy import copied
@@ -54,6 +55,43 @@ class Flat(nn.Module):
         return tuple(task_tensors(out, self.task).values())
 
 
+class GatheredBag(nn.Module):
+    """A bag of embeddings whose rows are looked up at once and added up: exporters write torch's own as a loop over samples.
+
+    Parameters
+    ----------
+    bag : nn.EmbeddingBag
+        Which answers itself where bags are of several lengths, or the largest value of each counts.
+    """
+
+    def __init__(self, bag: nn.EmbeddingBag) -> None:
+        super().__init__()
+        self.bag = bag
+
+    def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
+        """Return the sum or the mean of the rows of each bag."""
+        bag = self.bag
+        if input.ndim != 2 or bag.mode == "max" or bag.max_norm is not None:
+            return bag(input, offsets, per_sample_weights)  # type: ignore[no-any-return]
+        there = (
+            torch.ones_like(input, dtype=bag.weight.dtype) if bag.padding_idx is None else (input != bag.padding_idx).to(bag.weight.dtype)
+        )
+        share = there if per_sample_weights is None else there * per_sample_weights
+        total = (functional.embedding(input, bag.weight) * share.unsqueeze(-1)).sum(1)
+        return total if bag.mode == "sum" else total / there.sum(1, keepdim=True).clamp_min(1)
+
+
+def _gathered(model: nn.Module) -> nn.Module:
+    """Return a model whose bags of embeddings are such as exporters write well: itself where it has none."""
+    if not any(isinstance(module, nn.EmbeddingBag) for module in model.modules()):
+        return model
+    own = copied(model)
+    for name, module in list(own.named_modules()):
+        if type(module) is nn.EmbeddingBag and name:
+            own.set_submodule(name, GatheredBag(module))
+    return own
+
+
 def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, *, batch: int = 2) -> Path:
     """Write a model as an ONNX file that takes any batch.
 
@@ -94,7 +132,8 @@ def export_onnx(model: nn.Module, input_shape: Sequence[int], path: str | Path, 
     plain = isinstance(out, Tensor) and task is None and _alone(inputs) and heads_of(own) is None
     try:
         with silence():
-            program = _exported(own if plain else Flat(own, inputs), zeros_like(inputs), list(found))
+            traced = _gathered(own)
+            program = _exported(traced if plain else Flat(traced, inputs), zeros_like(inputs), list(found))
             program.save(str(part), external_data=False)
             _strip(part)
         _verify(own, part, _noise(batch + 1, input_shape))

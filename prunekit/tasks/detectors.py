@@ -11,8 +11,9 @@ from prunekit.errors import ModelError
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detector_forms import DetectorForm, PlainForm
 from prunekit.tasks.torchvision_detectors import TorchvisionForm
+from prunekit.tasks.transformers_detectors import TransformersForm
 
-FORMS: tuple[DetectorForm, ...] = (TorchvisionForm(), PlainForm())
+FORMS: tuple[DetectorForm, ...] = (TorchvisionForm(), TransformersForm(), PlainForm())
 """Forms in the order in which they are asked; the plain one, which fits all, is the last."""
 
 

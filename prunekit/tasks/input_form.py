@@ -201,7 +201,7 @@ def heads_of(model: nn.Module) -> Callable[[nn.Module, Batch], Any] | None:
 
 def library_heads(model: nn.Module) -> Callable[[nn.Module, Batch], Any] | None:
     """Return what computes the tensors of a detector of a known library before it chooses; None of any other model."""
-    if "torchvision.models.detection" not in sys.modules:
+    if "torchvision.models.detection" not in sys.modules and "transformers" not in sys.modules:
         return None
     from prunekit.tasks.detectors import heads_of_detector  # noqa: PLC0415 (it loads torchvision, which most models do not need)
 

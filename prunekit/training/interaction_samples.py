@@ -78,7 +78,7 @@ def trained(name: str, epochs: int | None = None, say: Say = print) -> tuple[nn.
     settings = recipe.to_dict()
     seed = settings.pop("seed")
     told = {
-        **{key: known[key] for key in ("name", "title", "task", "about", "description", "data")},
+        **{key: known[key] for key in ("name", "title", "task", "about", "description", "data", "terms") if key in known},
         "values": data.pixels,
         "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
         "recipe": settings,

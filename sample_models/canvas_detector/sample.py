@@ -37,8 +37,8 @@ class Head(nn.Module):
         self.tower = convolution(width, width)
         self.scores, self.sides = nn.Conv2d(width, classes, 1), nn.Conv2d(width, 4, 1)
         nn.init.normal_(self.scores.weight, 0, 0.01)
-        nn.init.constant_(self.scores.bias, -4.6)  # one place in a hundred holds an object
-        nn.init.constant_(self.sides.bias, 1.0)
+        nn.init.constant_(self.scores.bias, -4.6)  # type: ignore[arg-type]  # one place in a hundred holds an object
+        nn.init.constant_(self.sides.bias, 1.0)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (N, places, classes) and boxes (N, places, 4), corners in pixels."""

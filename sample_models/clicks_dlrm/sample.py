@@ -23,7 +23,7 @@ class DLRM(nn.Module):
     perceptron makes one logit of the products and of the numbers' vector.
     """
 
-    def __init__(self, width: int = 32, bottom: int = 64, top: tuple[int, ...] = (256, 128), dropout: float = 0.0) -> None:
+    def __init__(self, width: int = 32, bottom: int = 64, top: tuple[int, ...] = (256, 128), dropout: float = 0.2) -> None:
         super().__init__()
         self.bottom = perceptron(DENSE, bottom, width)
         self.tables = nn.ModuleDict({name: nn.Embedding(rows, width) for name, rows in TABLES.items()})

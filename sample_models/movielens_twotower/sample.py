@@ -23,7 +23,7 @@ class TwoTower(nn.Module):
     """
 
     def __init__(
-        self, *, width: int = 64, history: int = 32, genre: int = 16, hidden: int = 128, out: int = 64, dropout: float = 0.3
+        self, *, width: int = 64, history: int = 32, genre: int = 16, hidden: int = 128, out: int = 64, dropout: float = 0.4
     ) -> None:
         super().__init__()
         self.people, self.movies = nn.Embedding(PEOPLE, width), nn.Embedding(MOVIES + 1, width)

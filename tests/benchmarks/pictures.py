@@ -12,6 +12,7 @@ import argparse
 import json
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def told(found: Evaluation, dense: Observations | None = None) -> dict[str, Any]
     return row
 
 
-def measured(name: str, place: Path, epochs: int, budget: float) -> dict[str, Any]:
+def measured(name: str, place: Path, recovery: Recovery, budget: float) -> dict[str, Any]:
     """Measure what is not in the file yet, and return all of it."""
     found: dict[str, Any] = json.loads(place.read_text()) if place.is_file() else {}
 
@@ -62,7 +63,6 @@ def measured(name: str, place: Path, epochs: int, budget: float) -> dict[str, An
         held.write_bytes(seen.observations.to_bytes())
         keep("dense", told(seen))
     dense = Observations.from_bytes(held.read_bytes())
-    recovery = Recovery(epochs=epochs, batch_size=32, optimizer="adam", lr=1e-3, weight_decay=0.0, distill=0.5, temperature=2.0)
     ready = {"dense": model}
     for setting, spec in SETTINGS.items():
         kept = place.with_name(f"{place.stem}-{spec.mode}.pt")
@@ -75,12 +75,13 @@ def measured(name: str, place: Path, epochs: int, budget: float) -> dict[str, An
         tuned = f"{setting}, fine-tuned"
         if tuned not in found or not kept.is_file():
             begun = time.process_time()
-            model_of = fine_tune(result.model, data, recovery, masks=result.masks, teacher=model).model
+            begin = prunekit.recalibrate(result.model, data) if recovery.recalibrate else result.model
+            model_of = fine_tune(begin, data, recovery, masks=result.masks, teacher=model).model
             spent = time.process_time() - begun
             torch.save(model_of, kept)
             row = told(prunekit.evaluate(model_of, data.test), dense)
             sizes = {"macs": [result.before.macs, result.after.macs], "parameters": [result.before.params, result.after.nonzero]}
-            keep(tuned, {**row, **sizes, "epochs": epochs, "processor_s": spent})
+            keep(tuned, {**row, **sizes, "epochs": recovery.epochs, "processor_s": spent})
         ready[setting] = torch.load(kept, weights_only=False)
     if "latency" not in found:
         macs = {setting: found[f"{setting}, fine-tuned"]["macs"] for setting in SETTINGS}
@@ -135,11 +136,16 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--recalibrate", action="store_true", help="before fine-tuning")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of turns")
     parser.add_argument("--write", action="store_true", help="write the page's part, too")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    found = measured(args.name, args.json, args.epochs, args.budget)
+    recovery = Recovery(
+        epochs=args.epochs, batch_size=args.batch, optimizer="adam", lr=1e-3, weight_decay=0.0, distill=0.5, temperature=2.0
+    )
+    found = measured(args.name, args.json, replace(recovery, recalibrate=args.recalibrate), args.budget)
     own = page(args.name, found)
     print(own)
     if args.write:

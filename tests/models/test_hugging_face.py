@@ -2,6 +2,7 @@
 
 import builtins
 import json
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -129,6 +130,24 @@ def test_a_model_too_large_for_memory_is_refused_before_it_is_read_with_what_fit
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lambda *a, **k: pytest.fail("it was read"))
     with pytest.raises(ModelError, match=r"50\.0.kB are free.*at most 22\.7.kB"):
         prunekit.load_model(name)
+
+
+def test_what_is_too_large_or_no_safetensors_is_not_downloaded(monkeypatch):
+    import huggingface_hub
+
+    def fetch(*_, local_files_only=False, **__):
+        assert local_files_only, "it was downloaded"
+        raise FileNotFoundError
+
+    files = {"config.json": 600, "model-1.safetensors": 3 * 10**12, "pytorch_model.bin": 5}
+    told = [SimpleNamespace(rfilename=name, size=size) for name, size in files.items()]
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=told))
+    with pytest.raises(ModelError, match=r"3000.GB of weights.*What fits has at most"):
+        prunekit.load_model("hf:org/large")
+    told.pop(1)
+    with pytest.raises(CheckpointError, match="no weights in safetensors"):
+        prunekit.load_model("hf:org/large")
 
 
 @pytest.mark.parametrize("name", ["hf:./nowhere", "hf:", "hf:a/b/c"])

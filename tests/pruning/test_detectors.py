@@ -15,6 +15,7 @@ import prunekit
 from prunekit.config.spec import PruneSpec
 from prunekit.models.layers import prunable_layers
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.torchvision_detectors import TorchvisionForm
 from tests.yolo import SingleShot
 
@@ -126,3 +127,27 @@ def test_single_shot_blocks_go_in_evaluation_and_in_training_and_attention_alone
     small.train().requires_grad_(True)
     sum(x.square().mean() for x in small(torch.rand(2, 3, 32, 32))).backward()
     assert all(p.grad is not None for name, p in small.named_parameters() if "dfl" not in name)
+
+
+@pytest.mark.slow
+def test_a_set_of_boxes_goes_with_its_hidden_width_and_learns_by_matching():
+    from tests.hugging_face import build, inputs
+
+    model, given = build("YOLOS"), inputs("YOLOS")
+    spec = PruneSpec(mode="structured", sparsity=0.5, scope="uniform", layers=prunable_layers(model))
+    result = prunekit.prune(model, spec, input_shape=given)
+    assert result.proof.passed and result.after.params < 0.35 * result.before.params  # the hidden width is no answer of a detector
+    targets = [
+        {"boxes": torch.tensor([[2.0, 3.0, 20.0, 25.0]]), "labels": torch.tensor([1])},
+        {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0)},
+    ]
+    batch, small = Batch.of(given, targets), result.model.train().requires_grad_(True)
+    with torch.enable_grad():
+        output = DETECTION.forward(small, batch)
+        DETECTION.loss(output, batch).backward()
+    assert small.vit.embeddings.detection_tokens.grad.abs().sum() > 0
+    dense = DETECTION.forward(model, batch)
+    assert float(DETECTION.distance(dense, dense, batch).detach()) == 0 < float(DETECTION.distance(output, dense, batch).detach())
+    found = DETECTION.detections(output, batch)[0]
+    middle = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    assert len(found.scores) and set(found.labels.tolist()) <= set(range(4)) and bool(((middle >= 0) & (middle <= 32)).all())

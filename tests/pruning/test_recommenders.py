@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prunekit import PruneSpec, evaluate, load_data, load_model, prune
+from prunekit import PruneSpec, evaluate, fine_tune, load_data, load_model, prune
+from prunekit.config.recovery import Recovery
 from tests import recommenders
 
 FILE = Path(recommenders.__file__)
@@ -22,8 +23,11 @@ def test_a_recommender_of_ones_own_is_pruned_judged_and_trained(name):
     assert cut.proof.passed and cut.proof.output_change > 0.01
     before, after = (sum(p.numel() for p in each.parameters()) for each in (model, cut.model))
     assert after < 0.75 * before
-    assert evaluate(cut.model, data.test).n == dense.n
     masked = prune(model, PruneSpec(mode="unstructured", sparsity=0.5), data=data)
     assert sum(int(mask.sum()) for mask in masked.masks.values()) == pytest.approx(
         0.5 * sum(m.numel() for m in masked.masks.values()), abs=1
     )
+    tuned = fine_tune(cut.model, data, Recovery(epochs=1, optimizer="adam", lr=0.01, distill=0.5 if name == "dlrm" else 0.0), teacher=model)
+    seen = evaluate(tuned.model, data.test)
+    assert seen.n == dense.n and dense.observations.same_samples(seen.observations)
+    assert seen.metric.compare(dense.observations, seen.observations).value != 0

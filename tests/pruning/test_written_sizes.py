@@ -102,10 +102,23 @@ class Scale(nn.Module):
         return x * (self.scale.view(12, 1, 1) if self.written else self.scale.view(-1, 1, 1))
 
 
+class Blur(nn.Module):
+    """A filter that forward() makes, for as many channels as come or for twelve."""
+
+    def __init__(self, width, written):
+        super().__init__()
+        self.written = written
+
+    def forward(self, x):
+        width = 12 if self.written else x.shape[1]
+        return nn.functional.conv2d(x, torch.ones(width, 1, 3, 3) / 9, groups=width)
+
+
 @pytest.mark.parametrize("written", [True, False])
-def test_a_shape_that_is_written_out_keeps_its_channels(written):
-    model = nn.Sequential(nn.Conv2d(3, 12, 3), Scale(12, written), nn.Conv2d(12, 9, 1), nn.Conv2d(9, 4, 1)).eval()
-    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, layers=("0", "2")), input_shape=(3, 6, 6))
+@pytest.mark.parametrize("kind", [Scale, Blur])
+def test_a_shape_that_is_written_out_keeps_its_channels(kind, written):
+    model = nn.Sequential(nn.Conv2d(3, 12, 3), kind(12, written), nn.Conv2d(12, 9, 1), nn.Conv2d(9, 4, 1)).eval()
+    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, layers=("0", "2")), input_shape=(3, 8, 8))
     assert result.proof.passed and (len(result.kept["0"]) == 12) == written and len(result.kept["2"]) < 9
 
 

@@ -8,8 +8,11 @@ import torch
 from torch import nn
 
 from prunekit.errors import ModelError, RuntimeFault
+from prunekit.models.load import load_model
 from prunekit.models.state import state_hash
-from prunekit.runtimes.export import export_onnx
+from prunekit.runtimes.export import GatheredBag, export_onnx
+from prunekit.tasks.input_form import form_of
+from tests import recommenders
 
 SHAPE = (3, 2, 2)
 
@@ -104,3 +107,23 @@ def test_the_file_has_one_open_batch_and_the_weights_of_the_model(cases, done):
     held = sum(onnx.numpy_helper.to_array(w).size for w in graph.initializer)
     convolutions = sum(m.weight.numel() for m in case.model.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     assert convolutions <= held <= sum(p.numel() for p in case.model.parameters()) + 200
+
+
+@pytest.mark.parametrize(
+    ("mode", "padding", "weighted"), [("sum", None, True), ("sum", 0, False), ("mean", None, False), ("mean", 0, False), ("max", 0, False)]
+)
+def test_a_bag_of_embeddings_is_gathered_as_torch_does(mode, padding, weighted):
+    bag = nn.EmbeddingBag(9, 4, mode=mode, padding_idx=padding)
+    ids = torch.randint(0, 9, (6, 5), generator=torch.Generator().manual_seed(0))
+    ids[0] = 0  # nothing but padding
+    weights = torch.rand(6, 5, generator=torch.Generator().manual_seed(1)) if weighted else None
+    torch.testing.assert_close(GatheredBag(bag)(ids, per_sample_weights=weights), bag(ids, per_sample_weights=weights))
+    if not weighted:
+        torch.testing.assert_close(GatheredBag(bag)(ids.flatten(), torch.arange(0, 30, 5)), bag(ids))
+
+
+@pytest.mark.slow
+def test_bags_of_embeddings_are_no_loop_over_samples(tmp_path):
+    model = load_model(f"{recommenders.__file__}:dlrm")
+    graph = onnx.load(export_onnx(model, form_of(model), tmp_path / "model.onnx")).graph
+    assert "Gather" in {node.op_type for node in graph.node} and "Loop" not in {node.op_type for node in graph.node}

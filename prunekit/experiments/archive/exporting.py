@@ -206,8 +206,8 @@ def _where(opened: Opened, made: Assembled) -> str:
     try:
         pruned_config(inner)
     except ModelError as error:
-        why = str(error).partition(". Prune structured")[0]
-        return f"{opens}. No folder of transformers can hold this model, whose layers differ ({why}): it travels by {LOADER}."
+        why = str(error).partition(". Prune structured")[0].partition(". Let MLP width")[0]
+        return f"{opens}. No folder of transformers can hold this model: {why}. It travels by {LOADER}."
     head = f" (its head goes into {HEAD}, which transformers does not read)" if inner is not unwrapped(opened.model) else ""
     folder = f"prunekit export {opened.run.id[:12]} --hugging-face DIR"
     return f"{opens}. `{folder}` writes a folder that transformers.{type(inner).__name__}.from_pretrained opens without prunekit{head}."

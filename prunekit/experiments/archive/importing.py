@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
@@ -116,9 +117,13 @@ class _Import:
         return self._named(self._kept(run, lambda folder: write_folder(folder, model, recipe, result)), result)
 
     def _named(self, run: Run, result: dict[str, Any]) -> Run:
-        """Give a run the name that was asked for, or else the one that it had elsewhere."""
+        """Give a run the name that was asked for, or else the one that it had elsewhere, marked where another run here has that."""
         here = self.store.label(run.id).name
         name = self.called or here or name_in(result)
+        taken = {label.name for other, label in self.store.labels().items() if other != run.id}
+        if name and name in taken and not (self.called or here):
+            places = itertools.chain([f"{name}, imported"], (f"{name}, imported {n}" for n in itertools.count(2)))
+            name = next(each for each in places if each not in taken)
         if name != here:
             self.store.relabel(run.id, name=name)
         return run

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import streamlit as st
 
 from prunekit.formatting import plural
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
@@ -16,6 +15,7 @@ from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.unit_kinds import DIMENSIONS, HEADS
 from prunekit.ui.components import show
 from prunekit.ui.shared import cuts
+from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import Source
 
 # what an operation does to the layers that meet in it: for one module, and for several
@@ -103,7 +103,7 @@ class Shrinking:
         return f"{self.group.size:,} × {each.pop()} channels" if len(each) == 1 else plural(self.group.size, "set") + " of channels"
 
 
-@st.cache_resource(max_entries=24, show_spinner="Following every channel, once …")
+@shared(24, "Following every channel, once …")
 def shrinking(source: Source) -> tuple[Shrinking, ...]:
     """Return the groups of a model with what follows them: coupled ones first, each in the order of depth."""
     return follow(cuts.graph(source))

@@ -75,6 +75,12 @@ def test_what_it_was_elsewhere_is_told_and_not_measured(payload, run, kept, else
     assert elsewhere.measurements(taken.id) == []
 
 
+def test_a_name_that_another_run_has_here_is_marked(payload, run, kept):
+    kept.relabel(run, name="slim")
+    taken = import_archive(payload, kept, called="")
+    assert kept.label(taken.id).name != "slim" and kept.find("slim").id == run
+
+
 def test_twice_is_once(payload, elsewhere):
     first = import_archive(payload, elsewhere)
     assert import_archive(payload, elsewhere) == first

@@ -22,9 +22,11 @@ def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
     if transposed:
         outputs = _transposed(tracker, x_axes[1], weight_axes, groups)
     else:
-        outputs = weight_axes[0]
-        if groups > 1 and outputs is not None and weight_axes[1] is not None:
-            _grouped(tracker, x_axes[1], outputs, weight_axes[1], groups)
+        outputs, columns = weight_axes[:2]
+        if columns is None and weight.shape[1] == 1:  # a filter that forward() makes
+            columns = np.full(1, IMMOVABLE)
+        if groups > 1 and outputs is not None and columns is not None:
+            _grouped(tracker, x_axes[1], outputs, columns, groups)
         else:
             tracker.tie(x_axes[1], weight_axes[1], "convolution")
     tracker.makes(weight, outputs)
