@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
+SCORE, OVERLAP, MOST = 0.01, 0.6, 100
+"""What counts as a detection: a score from here on; of two of one class that overlap by more (IoU) the better; so many a picture."""
 SIZES = ("all", "small", "medium", "large")
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """Of the overlap (IoU) from which on a detection hits an object."""

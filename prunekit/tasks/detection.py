@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.errors import DataError, ModelError
-from prunekit.statistics.average_precision import BITS, SIZES, AveragePrecision, matched
+from prunekit.statistics.average_precision import BITS, MOST, OVERLAP, SCORE, SIZES, AveragePrecision, matched
 from prunekit.statistics.bootstrap import Weighted
 from prunekit.tasks.base import BaseTask
 from prunekit.tasks.metrics import PERCENT, Metric
@@ -73,8 +73,9 @@ class ObjectDetection(BaseTask):
 
     @property
     def identity(self) -> str:
-        """The name, and areas that are not COCO's."""
-        return self.name if self.areas == COCO_AREAS else f"{self.name} areas={self.areas!r}"
+        """The name, what counts as a detection, and areas that are not COCO's."""
+        said = f"{self.name} score={SCORE} overlap={OVERLAP} most={MOST}"
+        return said if self.areas == COCO_AREAS else f"{said} areas={self.areas!r}"
 
     def for_data(self, data: Any) -> ObjectDetection:
         """Return the task with the number of classes and the areas of sizes that data say."""
@@ -140,7 +141,7 @@ class ObjectDetection(BaseTask):
         DataError
             If targets are not boxes and labels for each picture, or a label is outside the classes.
         """
-        from prunekit.tasks.detector_forms import MOST, objects_of  # noqa: PLC0415 (a task's name and metrics need no torch)
+        from prunekit.tasks.detector_forms import objects_of  # noqa: PLC0415 (a task's name and metrics need no torch)
 
         if not self.classes:
             raise DataError("nobody says how many classes there are: give the data an attribute classes, with their names or number")

@@ -12,12 +12,11 @@ from torch.nn import functional
 from torchvision.ops import batched_nms
 
 from prunekit.errors import DataError, ModelError
+from prunekit.statistics.average_precision import MOST, OVERLAP, SCORE
 from prunekit.tasks.base import PLAIN
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detection_loss import dense_loss, pairwise_giou
 
-SCORE, OVERLAP, MOST = 0.01, 0.6, 100
-"""What counts as a detection: a score from here on; of two of one class that overlap by more (IoU) the better; so many a picture."""
 CANDIDATES = 400
 """So many of the best scores of a picture take part in the choice."""
 SCORES, BOXES, POINTS = "scores", "boxes", "points"
