@@ -17,7 +17,9 @@ from prunekit.models.outputs import choice_of, scores_in
 from prunekit.models.running import file_outputs, own_task
 from prunekit.runtimes.session import Files, Session, causes, first_line, silence, words_of
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import heads_of
 from prunekit.tasks.nested import map_tensors
+from prunekit.tasks.resolver import resolve
 
 if TYPE_CHECKING:
     from prunekit.runtimes.session import Inputs
@@ -89,7 +91,7 @@ class TorchSession(Session):
     ) -> None:
         self.model = model.to(device, dtype).to(memory_format=memory_format)
         self.device, self.dtype, self.memory_format = device, dtype, memory_format
-        self.task = own_task(model)
+        self.task, self.heads = own_task(model), heads_of(model)
         self.notes: tuple[str, ...] = ()
         self.compile_s: float | None = None
 
@@ -99,7 +101,10 @@ class TorchSession(Session):
 
     def answer(self, x: Inputs, like: object = None) -> object:
         """Return what the model gives."""
-        return map_tensors(_plain, self._run(x))
+        if self.heads is None:
+            return map_tensors(_plain, self._run(x))
+        with torch.inference_mode():  # what is judged is what it decides
+            return map_tensors(_plain, resolve(self.model).forward(self.model, Batch.of(x).map(self.convert)))
 
     def scores(self, x: Inputs, classes: int = 0) -> Tensor:
         """Return class scores on the CPU, float32 [N, classes]."""
@@ -116,11 +121,13 @@ class TorchSession(Session):
 
     def bind(self, x: Inputs) -> Callable[[], object]:
         """Return a function that makes one forward pass of ``x``."""
-        model, given, task = self.model, Batch.of(x).map(self.convert), self.task
+        model, given, task, heads = self.model, Batch.of(x).map(self.convert), self.task, self.heads
         args, kwargs = given.args, given.kwargs
 
         def forward() -> object:
             with torch.inference_mode():
+                if heads is not None:
+                    return heads(model, given)
                 return model(*args, **kwargs) if task is None else task.forward(model, given)
 
         return forward

@@ -14,6 +14,7 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScale
 import prunekit
 from prunekit.config.spec import PruneSpec
 from prunekit.models.layers import prunable_layers
+from prunekit.runtimes.torch_sessions import TorchSession
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.torchvision_detectors import TorchvisionForm
@@ -151,3 +152,11 @@ def test_a_set_of_boxes_goes_with_its_hidden_width_and_learns_by_matching():
     found = DETECTION.detections(output, batch)[0]
     middle = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     assert len(found.scores) and set(found.labels.tolist()) <= set(range(4)) and bool(((middle >= 0) & (middle <= 32)).all())
+
+
+def test_a_session_gives_the_heads_and_is_judged_by_what_is_found(detector):
+    session, batch = TorchSession(detector, "cpu"), scenes()
+    with torch.no_grad():
+        expected = FORM.heads(detector, batch)
+    assert session.outputs(batch).keys() == expected.keys() and session.bind(batch)().keys() == expected.keys()
+    assert len(DETECTION.detections(session.answer(batch), batch)) == 2
