@@ -10,7 +10,9 @@ from torch import nn
 from prunekit.data.annotated import BoxSplit
 from prunekit.data.dataset import Normal
 from prunekit.data.load import load_data
+from prunekit.errors import DataError
 from prunekit.evaluation.accuracy import evaluate
+from prunekit.models.entries import moves_of
 from prunekit.models.info import info
 from prunekit.models.load import load_model
 from prunekit.tasks.registry import task
@@ -44,6 +46,27 @@ def test_figures_are_the_cards(name):
         assert found["n"] == kept["n"] and [found[end] for end in ("value", "low", "high")] == pytest.approx(
             [kept[end] for end in ("value", "low", "high")], rel=2e-3
         )
+
+
+def test_the_card_of_camvid_is_true():
+    told, payload, model = card("camvid_lraspp"), weights_path("camvid_lraspp").read_bytes(), load_model("camvid_lraspp")
+    assert told["weights_sha256"] == hashlib.sha256(payload).hexdigest() and told["weights_bytes"] == len(payload) <= 5_000_000
+    assert (info(model).task, info(model).data, told["params"]) == (told["task"], "camvid", sum(p.numel() for p in model.parameters()))
+    assert told["classes"] == list(info(model).classes) and told["test_metrics"]["mean_iou"]["low"] > 0.45 and "research" in told["licence"]
+    assert moves_of(model) == (0, True)
+
+
+@pytest.mark.slow
+def test_figures_of_camvid_are_the_cards():
+    model, told = load_model("camvid_lraspp"), card("camvid_lraspp")
+    try:
+        data = load_data("camvid", model=model)
+    except DataError as error:
+        pytest.skip(str(error))
+    assert told["splits"] == {part: len(getattr(data, part)) for part in ("train", "validation", "test")}
+    seen = evaluate(model, data.test)
+    for metric in seen.task.metrics:
+        assert metric.reduce(seen.observations) == pytest.approx(told["test_metrics"][metric.name]["value"], rel=2e-3)
 
 
 def squares(n=8):
