@@ -106,6 +106,18 @@ def short(name: str, most: int = 24) -> str:
     return name if len(name) <= most else "…" + name[-(most - 1) :]
 
 
+def shorts(names: Sequence[str], most: int = 24) -> list[str]:
+    """Return names as `short` does, no two alike: where ends are the same, the part that differs stands before the cut."""
+    cut = [short(name, most) for name in names]
+    found = []
+    for name, told in zip(names, cut, strict=True):
+        alike = [other.split(".") for other, seen in zip(names, cut, strict=True) if seen == told and other != name]
+        parts = name.split(".")
+        differs = next((part for place, part in enumerate(parts) if any(other[place : place + 1] != [part] for other in alike)), "")
+        found.append(f"{differs}…{name[-(most - len(differs) - 1) :]}" if alike else told)
+    return found
+
+
 def plural(number: int, one: str, many: str = "") -> str:
     """Return ``1 layer`` or ``3 layers``."""
     return f"{number:,} {one if number == 1 else (many or one + 's')}".replace(",", THIN)

@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from prunekit.formatting import percent, reached, short
+from prunekit.formatting import percent, reached, shorts
 from prunekit.plots import theme
 from prunekit.plots.quality_axis import most_shown, quality_range, tick_form
 from prunekit.plots.quality_curves import with_interval
@@ -58,7 +58,7 @@ def sensitivity_panels(
     rows = math.ceil(len(layers) / columns) or 1
     height = rows * PANEL + 60
     fig = make_subplots(
-        rows, columns, shared_xaxes=True, shared_yaxes=True, subplot_titles=[short(name, 22) for name in layers],
+        rows, columns, shared_xaxes=True, shared_yaxes=True, subplot_titles=shorts(layers, 22),
         horizontal_spacing=0.022, vertical_spacing=min(0.09, 30 / height),
     )  # fmt: skip
     fig.update_layout(**_look(dark, height), showlegend=False, margin={"t": 24, "l": 8, "r": 8, "b": 8})
@@ -144,7 +144,7 @@ def sensitivity_map(frame: pd.DataFrame, costs: pd.DataFrame, *, dense: float, m
     known = costs.set_index("layer").reindex(layers)
     for place, (column, unit) in enumerate((("params", "parameters"), ("macs", "MACs")), start=2):
         fig.add_trace(_bar(known[column], unit, dark), row=1, col=place)
-    fig.update_yaxes(autorange="reversed", tickvals=layers, ticktext=[short(name) for name in layers], showgrid=False)
+    fig.update_yaxes(autorange="reversed", tickvals=layers, ticktext=shorts(layers), showgrid=False)
     fig.update_xaxes(showgrid=False, row=1, col=1, tickformat=".0%", tickvals=list(table["value"].columns))
     fig.update_xaxes(row=1, col=2, tickformat="~s", nticks=4)
     fig.update_xaxes(row=1, col=3, tickformat="~s", nticks=4)

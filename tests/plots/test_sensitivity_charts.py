@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prunekit import plots
+from prunekit.formatting import shorts
 from prunekit.tasks.metrics import LOWER, Metric
 
 
@@ -112,3 +113,10 @@ def test_errors_that_span_more_than_a_factor_of_ten_stand_on_a_logarithmic_axis_
     heights = {note.text: note.y for note in fig.layout.annotations}
     assert heights["dense 5.00"] == pytest.approx(math.log10(5)), "plotly takes the exponent of an annotation"
     assert plots.quality_curves(frame[:2], dense=5.0, metric=metric).layout.yaxis.type is None
+
+
+def test_names_that_end_alike_are_told_apart():
+    names = [f"bert.encoder.layer.{layer}.attention.self.{part}" for layer in (0, 1) for part in ("query", "key")]
+    told = shorts(names, 22)
+    assert len(set(told)) == 4 and max(map(len, told)) <= 22 and told[0] == "0…attention.self.query"
+    assert shorts(["fc1", "fc2"]) == ["fc1", "fc2"]

@@ -147,7 +147,9 @@ def folder(run: Run) -> None:
     elif isinstance(found, Folder):
         st.info(show.plain(found.why), icon=":material/block:")
     elif job is None or not job.active:
-        st.caption("Weights, a `config.json` that says every size, and the tokeniser: for what is alike in every layer (`--uniform`).")
+        st.caption(
+            "Weights, a `config.json` with every size, and the tokeniser: where layers are alike (scope “every layer gives equally”)."
+        )
 
 
 @dataclass(frozen=True)

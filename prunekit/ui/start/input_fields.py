@@ -13,6 +13,7 @@ from prunekit.errors import PrunekitError
 from prunekit.models.info import numbered
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.registry import TASKS
+from prunekit.tasks.resolver import resolve
 from prunekit.ui.components import show
 from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.data_cache import source_of
@@ -70,7 +71,7 @@ def choose_task(now: Settings) -> None:
     if not now.task:
         try:
             loaded = model_cache.load(source_of(now))
-            told = f": {measuring.task_here(now, loaded).title}"
+            told = f": {resolve(loaded.model, data_cache.data_here(now, loaded)).title}"
         except PrunekitError:  # the page says why
             told = ""
     st.selectbox(
