@@ -18,6 +18,7 @@ from prunekit.runtimes.torch_sessions import TorchSession
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.torchvision_detectors import TorchvisionForm
+from tests.perception import DETECTORS, SEGMENTERS, pruned
 from tests.yolo import SingleShot
 
 FORM = TorchvisionForm()
@@ -160,3 +161,10 @@ def test_a_session_gives_the_heads_and_is_judged_by_what_is_found(detector):
         expected = FORM.heads(detector, batch)
     assert session.outputs(batch).keys() == expected.keys() and session.bind(batch)().keys() == expected.keys()
     assert len(DETECTION.detections(session.answer(batch), batch)) == 2
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", [*DETECTORS, *SEGMENTERS])
+def test_each_of_torchvisions_builders(name):
+    row = pruned(name, export=False)
+    assert row["reopens"] and row["trains"] and not row["limits"] and all(row[share]["proof"]["passed"] for share in ("0.3", "0.5"))
