@@ -26,6 +26,7 @@ from prunekit.latency.report import Candidate
 from prunekit.pruning import prune
 from prunekit.tasks.observations import Observations
 from prunekit.training.fine_tuning import fine_tune
+from sample_models import card
 from tests.benchmarks import runtimes
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
@@ -80,7 +81,7 @@ def measured(name: str, place: Path, recovery: Recovery, budget: float) -> dict[
             spent = time.process_time() - begun
             torch.save(model_of, kept)
             row = told(prunekit.evaluate(model_of, data.test), dense)
-            sizes = {"macs": [result.before.macs, result.after.macs], "parameters": [result.before.params, result.after.nonzero]}
+            sizes = {"macs": [result.before.macs, result.after.effective_macs], "parameters": [result.before.params, result.after.nonzero]}
             keep(tuned, {**row, **sizes, "epochs": recovery.epochs, "processor_s": spent})
         ready[setting] = torch.load(kept, weights_only=False)
     if "latency" not in found:
@@ -111,7 +112,11 @@ def page(name: str, found: dict[str, Any]) -> str:
         lines.append("| " + " | ".join([what, *cells, said, *fewer]) + " |")
     tuned = {setting: found[f"{setting}, fine-tuned"] for setting in SETTINGS}
     minutes = ", ".join(f"{row['processor_s'] / 60:.0f}" for row in tuned.values())
-    lines += ["", f"Fine-tuned for {next(iter(tuned.values()))['epochs']} epochs ({minutes} minutes of one processor core)."]
+    lines += [
+        "",
+        f"Fine-tuned for {next(iter(tuned.values()))['epochs']} epochs ({minutes} minutes of one processor core), where "
+        f"the dense model had {card(name)['recipe']['epochs']}.",
+    ]
     for setting, row in tuned.items():
         lost = -100 * row["difference"]["value"]
         verdict = "as was asked" if lost <= MOST_LOST else f"**more than the {MOST_LOST} that were asked**"
