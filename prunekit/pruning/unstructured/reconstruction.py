@@ -118,7 +118,8 @@ def _factor(product: Tensor, damping: float) -> Tensor:
             continue
         factor, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
         if not failed and bool(torch.isfinite(factor.diagonal()).all()):
-            return factor.float()
+            found: Tensor = factor.float()
+            return found
     raise ModelError("the inputs of a layer cannot be told apart: look at more samples, or choose another criterion, such as wanda")
 
 
