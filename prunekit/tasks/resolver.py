@@ -12,12 +12,12 @@ from torch import nn
 from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
 from prunekit.tasks.base import Task, told
-from prunekit.tasks.classification import Classification
+from prunekit.tasks.classification import IMAGES, Classification
 from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.registry import DEFAULT, TASKS, task
 from prunekit.tasks.regression import REGRESSION, Regression
 
-ANYTHING = replace(TASKS[DEFAULT], title="classification", unit_of_data="sample", units_of_data="samples")
+ANYTHING = replace(IMAGES, title="classification", unit_of_data="sample", units_of_data="samples")
 """The same where samples are no images, under the same name: what was measured of it is found again."""
 ONE = "Choose a model and data of one task, and ask for none or for that"
 
