@@ -107,9 +107,10 @@ def _of_counts(rows: Any, statistic: Statistic, unit_of: NDArray[np.int64] | Non
     if isinstance(statistic, Weighted):
         if unit_of is None:
             return lambda counts: _floats(statistic.value(rows, counts))
-        step = max(1, ENTRIES // len(unit_of))
-        parts = lambda counts: [counts[i : i + step, unit_of] for i in range(0, len(counts), step)]  # noqa: E731
-        return lambda counts: np.concatenate([_floats(statistic.value(rows, part)) for part in parts(counts)])
+        step, of_row = max(1, ENTRIES // len(unit_of)), unit_of
+        return lambda counts: np.concatenate(
+            [_floats(statistic.value(rows, counts[i : i + step, of_row])) for i in range(0, len(counts), step)]
+        )
     places = np.arange(len(rows))
 
     def each(counts: NDArray[np.int64]) -> Floats:
