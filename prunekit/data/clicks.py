@@ -49,7 +49,8 @@ class _Draws:
         """Return which of several things each draw is: the k-th most popular in proportion to 1 / (k + flat), in an order of its own."""
         share = np.cumsum(1 / (np.arange(things) + 1.0 + flat))
         rank = np.searchsorted(share, self.uniform(n) * share[-1], "right").clip(0, things - 1)
-        return np.argsort(self.uniform(things), kind="stable")[rank]
+        found: Whole = np.argsort(self.uniform(things), kind="stable")[rank]
+        return found
 
 
 def _sigmoid(z: Floats) -> Floats:

@@ -107,9 +107,9 @@ def _of_counts(rows: Any, statistic: Statistic, unit_of: NDArray[np.int64] | Non
     if isinstance(statistic, Weighted):
         if unit_of is None:
             return lambda counts: _floats(statistic.value(rows, counts))
-        step = max(1, ENTRIES // len(unit_of))
+        step, of_row = max(1, ENTRIES // len(unit_of)), unit_of
         return lambda counts: np.concatenate(
-            [_floats(statistic.value(rows, counts[i : i + step, unit_of])) for i in range(0, len(counts), step)]
+            [_floats(statistic.value(rows, counts[i : i + step, of_row])) for i in range(0, len(counts), step)]
         )
     places = np.arange(len(rows))
 

@@ -104,14 +104,15 @@ def top_k(score: Floats, label: Floats, group: Whole, k: int = 10) -> tuple[Floa
         order = np.lexsort((-by, unit))
         new = np.r_[True, (np.diff(by[order]) != 0) | (np.diff(unit[order]) != 0)]
         tie = new.cumsum() - 1
-        return (np.bincount(tie, weights=(label[order] > 0)) / np.bincount(tie))[tie]
+        gain: Floats = (np.bincount(tie, weights=(label[order] > 0)) / np.bincount(tie))[tie]
+        return gain
 
     rank = np.arange(len(unit)) - np.repeat(starts, sizes)
     counted, owner = rank < k, np.repeat(np.arange(len(sizes)), sizes)
     discount = np.where(counted, 1 / np.log2(rank + 2), 0.0)
     gained, ideal = placed(score), placed((label > 0).astype(np.float64))
     dcg, best = (np.bincount(owner, weights=each * discount) for each in (gained, ideal))
-    chosen = np.bincount(unit, weights=label > 0)
+    chosen = np.bincount(unit, weights=label > 0).astype(np.float64)
     hits = np.bincount(owner, weights=gained * counted)
     there = np.maximum(chosen, 1)
     return np.divide(dcg, best, out=np.zeros_like(dcg), where=best > 0), hits / there, chosen

@@ -77,7 +77,7 @@ def trained(name: str, epochs: int | None = None, say: Say = print) -> tuple[nn.
     remember(model, described(None, model, build))
     settings = recipe.to_dict()
     seed = settings.pop("seed")
-    told = {
+    told: dict[str, Any] = {
         **{key: known[key] for key in ("name", "title", "task", "about", "description", "data", "terms") if key in known},
         "values": data.pixels,
         "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
