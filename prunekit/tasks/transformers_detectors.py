@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunekit.errors import ModelError
+from prunekit.statistics.average_precision import MOST, SCORE
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.detector_forms import MOST, SCORE, Detections, objects_of
+from prunekit.tasks.detector_forms import Detections, objects_of
 
 LOGITS, BOXES = "logits", "pred_boxes"
 
