@@ -128,9 +128,11 @@ def test_where_the_test_images_chose_nothing_is_left_to_confirm(kept):
     assert answer.confirmation is None and answer.to_dict()["test"] is None
 
 
-def test_an_allowed_loss_is_a_fraction():
-    with pytest.raises(PrunekitError):
-        FurthestRequest(SweepRequest(MODEL, DATA, PruneSpec()), 1.5)
+def test_an_allowed_loss_is_a_number_in_the_metrics_own_unit():
+    for wrong in (float("nan"), "much", True):
+        with pytest.raises(PrunekitError):
+            FurthestRequest(SweepRequest(MODEL, DATA, PruneSpec()), wrong)
+    assert FurthestRequest(SweepRequest(MODEL, DATA, PruneSpec()), 1.5).allowed == 1.5  # of perplexity
     assert (
         max_sparsity_run.FurthestRequest.from_dict(FurthestRequest(SweepRequest(MODEL, DATA, PruneSpec()), 0.01).to_dict()).allowed == 0.01
     )

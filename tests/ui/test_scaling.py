@@ -146,9 +146,16 @@ def held(monkeypatch):
     return kept
 
 
+def put(fixed):
+    """Give the layers of a table these shares and no others, and ticks to all of them."""
+    edits = layer_choice.Edits()
+    edits.ticked, edits.fixed = {0, 1, 2}, dict(fixed)
+    edits.put()
+
+
 def test_an_edited_target_stays_a_target_and_the_slider_follows(held):
     edited = dict(target_scaling.followed(held[0], MLP).overrides) | {2: 0.9}
-    layer_choice.put(MLP, {0, 1, 2}, edited, {})
+    put(edited)
     assert dict(held[0].targets) == edited
     spec, result = made(held[0], MLP)
     assert dict(spec.overrides)["fc3"] == pytest.approx(0.9, abs=1e-6)
@@ -159,7 +166,7 @@ def test_an_edited_target_stays_a_target_and_the_slider_follows(held):
 def test_a_layer_without_a_target_makes_the_others_plain_overrides(held):
     edited = dict(target_scaling.followed(held[0], MLP).overrides)
     del edited[1]
-    layer_choice.put(MLP, {0, 1, 2}, edited, {})
+    put(edited)
     assert (held[0].targets, dict(held[0].overrides)) == ((), edited)
     assert made(held[0], MLP)[1].achieved.sparsity == pytest.approx(0.3, abs=1e-3)
 
@@ -167,6 +174,6 @@ def test_a_layer_without_a_target_makes_the_others_plain_overrides(held):
 def test_where_every_layer_gets_an_override_by_hand_the_slider_follows(held):
     held[0] = Settings(model="digits_mlp", sparsity=0.48)
     for fixed in ({0: 0.6}, {0: 0.6, 1: 0.4}, {0: 0.6, 1: 0.4, 2: 0.2}):
-        layer_choice.put(MLP, {0, 1, 2}, fixed, {})
+        put(fixed)
         made(held[0], MLP)
     assert held[0].sparsity == pytest.approx(15880 / 33800)
