@@ -160,8 +160,9 @@ def main() -> None:
     parts += [language(told["language"])] if "language" in told else []
     parts += [structures(told["structures"], told.get("language", {}).get("dense"))] if "structures" in told else []
     parts += [encoder(told["encoder"])] if "encoder" in told else []
-    before = RESULTS.read_text(encoding="utf-8").partition(MARK)[0].rstrip()
-    RESULTS.write_text(before + "\n\n" + "\n\n".join(parts) + "\n", encoding="utf-8")
+    before, _, after = RESULTS.read_text(encoding="utf-8").partition(MARK)
+    others = after[after.index("\n<!-- ") :] if "\n<!-- " in after else ""  # what other scripts wrote behind it
+    RESULTS.write_text(before.rstrip() + "\n\n" + "\n\n".join(parts) + "\n" + others, encoding="utf-8")
 
 
 if __name__ == "__main__":
