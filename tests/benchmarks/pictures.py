@@ -142,7 +142,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the page's part, too")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    recovery = Recovery(epochs=args.epochs, batch_size=args.batch, optimizer="adam", lr=1e-3, weight_decay=0.0, distill=0.5, temperature=2.0)
+    recovery = Recovery(
+        epochs=args.epochs, batch_size=args.batch, optimizer="adam", lr=1e-3, weight_decay=0.0, distill=0.5, temperature=2.0
+    )
     found = measured(args.name, args.json, replace(recovery, recalibrate=args.recalibrate), args.budget)
     own = page(args.name, found)
     print(own)
