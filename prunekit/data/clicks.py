@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
@@ -17,6 +19,7 @@ from prunekit.statistics.ranking import auc_by_unit
 
 CLICKS = "clicks"
 USERS, ITEMS, CATEGORIES, COUNTRIES, DEVICES, DENSE = 2000, 5000, 24, 12, 3, 6
+NUMBERS = ("price", "reviews", "activity", "place", "age", "noise")
 FACTORS = 4
 PAGE = 20
 """Candidates that a user sees at once."""
@@ -69,6 +72,17 @@ def _dot(a: Floats, b: Floats) -> Floats:
     return total
 
 
+def _described(inputs: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return a candidate in words, its numbers by their names."""
+    ids = {name: f"{name} {int(inputs[name]) + 1}" for name in ("user", "country", "device", "item", "category")}
+    numbers = dict(zip(NUMBERS, inputs["dense"].tolist(), strict=True))
+    return {
+        "who": f"{ids['user']} of {ids['country']}, on {ids['device']}",
+        "what": f"{ids['item']} of {ids['category']}, place {round(numbers['place'] * (PAGE - 1)) + 1} of {PAGE}",
+        "numbers": ", ".join(f"{name} {value:.2f}" for name, value in numbers.items() if name != "place"),
+    }
+
+
 @cache
 def drawn() -> tuple[dict[str, InteractionSplit], float]:
     """Return the parts, and the AUC of the true probabilities on the test part."""
@@ -95,7 +109,7 @@ def drawn() -> tuple[dict[str, InteractionSplit], float]:
     columns = {"user": user, "item": item, "category": category[item], "country": country[user], "device": device}
     inputs = {"dense": torch.from_numpy(dense.astype(np.float32))}
     inputs |= {name: torch.from_numpy(each.astype(np.int16)) for name, each in columns.items()}
-    whole = InteractionSplit(inputs, chosen, user)
+    whole = InteractionSplit(inputs, chosen, user, _described)
     ends = np.cumsum([0, *PAGES.values()]) * PAGE
     places = {name: np.arange(ends[k], ends[k + 1]) for k, name in enumerate(PAGES)}
     test = places["test"]

@@ -55,7 +55,7 @@ def test_a_choice_of_candidates_holds_whole_users(drawn: Any) -> None:
     )
     inputs, target = part[3]
     assert inputs["item"] == batch.kwargs["item"][0] and target["label"] == batch.targets["label"][0]
-    assert next(batches_of(part, 16)).samples == 16 and set(part.fields(0)) == {*inputs, "chosen"}
+    assert next(batches_of(part, 16)).samples == 16 and set(part.fields(0)) == {"who", "what", "numbers", "chosen"}
     assert task("recommendation").shown(part, 0).fields == part.fields(0)
 
 

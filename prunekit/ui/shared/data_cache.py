@@ -74,7 +74,11 @@ def at_hand(name: str) -> bool:
 
 
 # files, not folders: a download that failed leaves its folders behind
-_ON_DISK = {"mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",), "cifar10": ("cifar-10-batches-py/test_batch",)}
+_ON_DISK = {
+    "mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",),
+    "cifar10": ("cifar-10-batches-py/test_batch",),
+    "movielens": ("ml-latest-small/ratings.csv", "ml-latest-small/ratings.csv.gz"),
+}
 
 
 def source_of(settings: Settings) -> Source:
