@@ -57,7 +57,7 @@ class InteractionSplit(Split):
     ) -> None:
         self.inputs, self.chosen, self.users = dict(inputs), np.asarray(chosen, dtype=np.float32), np.asarray(users, dtype=np.int64)
         self.describe = describe
-        lengths = {len(each) for each in (*self.inputs.values(), self.chosen, self.users)}
+        lengths = {*map(len, self.inputs.values()), len(self.chosen), len(self.users)}
         if len(lengths) != 1 or not self.inputs:
             raise DataError(f"candidates need inputs, a label and a user each, as many of all; got {', '.join(map(str, sorted(lengths)))}")
 

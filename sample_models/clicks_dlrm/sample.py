@@ -23,6 +23,9 @@ class DLRM(nn.Module):
     perceptron makes one logit of the products and of the numbers' vector.
     """
 
+    first: Tensor
+    second: Tensor
+
     def __init__(self, width: int = 32, bottom: int = 64, top: tuple[int, ...] = (256, 128), dropout: float = 0.2) -> None:
         super().__init__()
         self.bottom = perceptron(DENSE, bottom, width)
@@ -34,7 +37,7 @@ class DLRM(nn.Module):
         self.top = perceptron(width + len(pairs), *top)
         self.head = nn.Linear(top[-1], 1)
         for table in self.tables.values():
-            nn.init.normal_(table.weight, 0, 0.1)
+            nn.init.normal_(table.weight, 0, 0.1)  # type: ignore[arg-type]
 
     def forward(self, dense: Tensor, *, user: Tensor, item: Tensor, category: Tensor, country: Tensor, device: Tensor) -> Tensor:
         """Return the logit of a click, (N, 1)."""
