@@ -112,11 +112,13 @@ def page(name: str, found: dict[str, Any]) -> str:
         fewer = [f"{row[key][0] / row[key][1]:.2f}x fewer" if key in row else "" for key in ("macs", "parameters")]
         lines.append("| " + " | ".join([what, *cells, said, *fewer]) + " |")
     tuned = {setting: found[f"{setting}, fine-tuned"] for setting in SETTINGS}
+    trained = card(name)["recipe"]
+    told_steps = f"{sum(cycle['steps'] for cycle in trained.get('cycles', ())):,} batches of {trained['batch_size']}"
     minutes = ", ".join(f"{row['processor_s'] / 60:.0f}" for row in tuned.values())
     lines += [
         "",
         f"Fine-tuned for {next(iter(tuned.values()))['epochs']} epochs ({minutes} minutes of one processor core), where "
-        f"the dense model had {card(name)['recipe']['epochs']}.",
+        f"the dense model had {trained.get('epochs', told_steps)}.",
     ]
     for setting, row in tuned.items():
         lost = -100 * row["difference"]["value"]
