@@ -10,7 +10,7 @@ from torch import nn
 
 from prunekit.cli.arguments import absolute, check_cut, data_of, guess_lines, guess_notes, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
-from prunekit.cli.tables import metric_rows, percent, quality_text, shape_text, short, size_text, skipped_table, table
+from prunekit.cli.tables import metric_rows, percent, phrase, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, samples_of
@@ -108,7 +108,7 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
         "",
         table(["", "before", "after"], _sides(found["before"], found["after"])),
     ]
-    lines += [f"{found['before']['metric']} {difference}"] if difference else []
+    lines += [f"{phrase(found['before']['metrics'][found['before']['metric']])} {difference}"] if difference else []
     lines += _healing(found["recovery"]) if "recovery" in found else []
     lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
     lines += skipped_table(found["skipped"], found["before"]["params"])

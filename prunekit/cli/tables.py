@@ -73,10 +73,15 @@ def quality_text(told: Mapping[str, Any] | None) -> str:
 
 def metric_rows(*sides: Mapping[str, Any]) -> list[tuple[object, ...]]:
     """Return a row for each metric of some documents of qualities; "accuracy" where nothing was measured."""
-    names = dict.fromkeys(name for side in sides for name in side.get("metrics", ()))
-    if not names:
+    titles = {name: phrase(told) for side in sides for name, told in side.get("metrics", {}).items()}
+    if not titles:
         return [("accuracy", *(quality_text(side.get("accuracy")) for side in sides))]
-    return [(name, *(quality_text(side.get("metrics", {}).get(name)) for side in sides)) for name in names]
+    return [(title, *(quality_text(side.get("metrics", {}).get(name)) for side in sides)) for name, title in titles.items()]
+
+
+def phrase(told: Mapping[str, Any]) -> str:
+    """Return what a metric is called within a sentence, of its document."""
+    return Metric("", told["title"], lambda _: 0.0).phrase
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -16,6 +16,14 @@ from prunekit.data.stratified import Indices, spread, stratified
 from prunekit.errors import DataError
 
 
+def counted_otherwise(names: Sequence[str], told: Sequence[str]) -> str:
+    """Return, in a sentence, that data name their classes otherwise than the model does; nothing where they agree, or one names none."""
+    if not names or not told or tuple(names) == tuple(told):
+        return ""
+    own, theirs = (f"{len(each)} classes ({', '.join(each[:3])}{', ...' if len(each) > 3 else ''})" for each in (names, told))
+    return f"The data's {own} are not the model's {theirs}: figures mean something only if it counts alike."
+
+
 class Pictures(Protocol):
     """Where pixels come from, all of one size."""
 

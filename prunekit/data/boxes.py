@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from prunekit.config.ids import DataId
-from prunekit.data.annotated import BoxSplit
+from prunekit.data.annotated import BoxSplit, counted_otherwise
 from prunekit.data.dataset import Data, Normal
 from prunekit.data.image_files import ImageFiles
 from prunekit.data.stratified import Indices, spread
@@ -159,10 +159,7 @@ def boxed(
     parts, notes = _held_out({part: [each.inside(counts) for each in pictures] for part, pictures in parts.items()})
     every = [each for pictures in parts.values() for each in pictures]
     order, classes = _numbered(names, known.classes)
-    if classes and names and len(known.classes) not in (0, len(classes)):
-        notes.append(
-            f"The {len(classes)} classes are not the model's {len(known.classes)}: figures mean something only if it counts alike."
-        )
+    notes += filter(None, [counted_otherwise(classes, known.classes)])
     size = data_id.size or known.size
     sizes = {(each.width, each.height) for each in every}
     if size is None and len(sizes) > 1:

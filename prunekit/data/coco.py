@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from prunekit.models.info import ModelInfo
 
 COCO = "coco:"
 PARTS = {"train": "train", "val": "validation", "test": "test"}
+NEEDED = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 
 
 def load_coco(data_id: DataId, known: ModelInfo) -> Data:
@@ -40,6 +43,8 @@ def load_coco(data_id: DataId, known: ModelInfo) -> Data:
     names, number = _categories([(file, told) for file, told in read.values()])
     parts = {part: _pictures(root, part, file, told, number) for part, (file, told) in read.items()}
     said = f"{', '.join(file.relative_to(root).as_posix() for file in files.values())} in {root.name}."
+    if not any(told.get("categories") for _, told in read.values()):
+        said += f" Nobody names the categories: the ids {', '.join(names[:9])}{', ...' if len(names) > 9 else ''} count as 0, 1, ..."
     return boxed(data_id, known, parts, root=root, names=names, said=said)
 
 
@@ -72,6 +77,11 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise DataError(f"{file} is no JSON: {' '.join(str(error).split())[:120]}") from None
     if not isinstance(told, Mapping) or not all(isinstance(told.get(key), list) for key in ("images", "annotations")):
         raise DataError(f"{file} is not of COCO's form: it must hold lists of images and annotations")
+    for part, keys in NEEDED.items():
+        for number, each in enumerate(told.get(part) or ()):
+            missing = [key for key in keys if not isinstance(each, Mapping) or not isinstance(each.get(key), (int, float, str))]
+            if missing:
+                raise DataError(f"{file}: number {number} of its {part}, from 0, has no {' and no '.join(missing)}: correct it")
     return told
 
 
@@ -82,9 +92,7 @@ def _categories(read: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[tuple[s
         for category in told.get("categories") or ():
             name = str(category.get("name", category["id"]))
             if names.setdefault(category["id"], name) != name:
-                raise DataError(
-                    f"{file} calls category {category['id']} {name!r}, and another file {names[category['id']]!r}: make them agree"
-                )
+                raise DataError(f"{file}: category {category['id']} is called {name!r} and {names[category['id']]!r}: call it by one name")
     if not names:  # nobody names them
         names = {k: str(k) for k in sorted({each["category_id"] for _, told in read for each in told["annotations"]})}
     order = sorted(names)
@@ -94,6 +102,9 @@ def _categories(read: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[tuple[s
 def _pictures(root: Path, part: str, file: Path, told: Mapping[str, Any], number: Mapping[int, int]) -> list[Picture]:
     """Return the pictures of a file with their objects, in its order."""
     objects: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in told["images"]}
+    if len(objects) < len(told["images"]):
+        twice = next(key for key, count in Counter(image["id"] for image in told["images"]).items() if count > 1)
+        raise DataError(f"{file} lists two images under the id {twice!r}: give each its own")
     for each in told["annotations"]:
         if each.get("image_id") not in objects:
             raise DataError(f"{file}: annotation {each.get('id')} is of image {each.get('image_id')!r}, which is not listed")
@@ -103,8 +114,9 @@ def _pictures(root: Path, part: str, file: Path, told: Mapping[str, Any], number
                 f"{file}: annotation {each.get('id')} is of category {each.get('category_id')!r}, which is not listed (there are "
                 f"{listed}): add it to categories, or leave the annotation out"
             )
-        if len(each.get("bbox") or ()) != 4:
-            raise DataError(f"{file}: annotation {each.get('id')} has no bbox of four numbers, x, y, width and height")
+        box, area = each.get("bbox"), each.get("area") or 0
+        if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, (int, float)) and isfinite(v) for v in (*box, area)):
+            raise DataError(f"{file}: annotation {each.get('id')} has no bbox of four numbers, x, y, width and height, or a wrong area")
         objects[each["image_id"]].append(each)
     folder = _folder(root, part, file, [str(image["file_name"]) for image in told["images"]])
     return [_picture(root, folder / str(image["file_name"]), image, objects[image["id"]], number) for image in told["images"]]

@@ -20,7 +20,7 @@ from prunekit.models.info import ModelInfo
 
 PREFIX = "imagefolder:"
 VALIDATION = 0.1
-SAME = "There are no training images, so the same images serve to choose by and to confirm: read the accuracies as optimistic."
+SAME = "There are no training images, so the same images serve to choose by and to confirm: read the figures as optimistic."
 
 
 class FolderSplit(Split):

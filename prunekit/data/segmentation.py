@@ -16,7 +16,7 @@ from platformdirs import user_cache_dir
 from torch import Tensor
 
 from prunekit.config.ids import VARIABLE, DataId, Floats, data_folder
-from prunekit.data.annotated import MaskSplit
+from prunekit.data.annotated import MaskSplit, counted_otherwise
 from prunekit.data.dataset import Data, Normal
 from prunekit.data.image_files import ENDINGS, ImageFiles
 from prunekit.data.image_folder import SAME, VALIDATION
@@ -195,7 +195,7 @@ def _loaded(data_id: DataId, known: ModelInfo, root: Path, classes: _Classes, us
     sized = "at their own size" if size is None else f"shorter side resized to {size} pixels, labels to the nearest"
     pixels = f"Pictures in {root.name}, {sized}, values 0 to 255 divided by 255, and a class for each pixel."
     pixels = " ".join(filter(None, (pixels, splits["test"].masks.pictures.told_by)))
-    note = " ".join(filter(None, (held, "" if "train" in splits else SAME)))
+    note = " ".join(filter(None, (held, counted_otherwise(names, known.classes), "" if "train" in splits else SAME)))
     return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), names, pixels, note, guesses)
 
 
@@ -304,6 +304,9 @@ def _numbered(root: Path, parts: dict[str, _Pairs]) -> tuple[str, ...]:
             with Image.open(root / file) as opened:
                 labels = indices_in(opened, root / file)
             largest = max(largest, int(labels[labels != IGNORED].max(initial=-1)))
-    if not 0 <= largest < IGNORED:
-        raise DataError(f"the labels of {root} go up to {largest}: classes are 0 to {IGNORED - 1} at most, and there must be one")
+    if not 1 <= largest < IGNORED:
+        raise DataError(
+            f"the labels of {root} go up to {largest}, {IGNORED} aside, which counts for nothing: classes are 0 to {IGNORED - 1}, and "
+            f"there must be two; of masks of 0 and {IGNORED} make {IGNORED} a 1"
+        )
     return tuple(map(str, range(largest + 1)))

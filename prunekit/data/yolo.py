@@ -128,7 +128,11 @@ def _picture(root: Path, image: Path, names: tuple[str, ...], counts: dict[str, 
 def _rows(file: Path, names: tuple[str, ...]) -> list[tuple[int, list[float]]]:
     """Return class and corners, as shares of the sides, of each line."""
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is no text ({' '.join(str(error).split())[:120]}): write an object a line, or remove it") from None
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:

@@ -171,8 +171,8 @@ class Evaluation:
         every : bool
             Tell the task's other metrics, too.
         """
-        told = {self.metric.name: {**self.to_dict(), "unit": self.metric.unit, "better": self.metric.better}}
-        told = {name: {key: each[key] for key in ("value", "low", "high", "n", "unit", "better")} for name, each in told.items()}
+        shown = {name: getattr(self.metric, name) for name in ("title", "unit", "better")}
+        told = {self.metric.name: {name: each for name, each in self.to_dict().items() if name in ("value", "low", "high", "n")} | shown}
         for other in self.task.metrics if every and self.task is not None else ():
             try:
                 told.setdefault(other.name, other.summary(self.observations) if other.name not in told else {})

@@ -234,7 +234,7 @@ class BaseTask:
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AssertionError) as error:
             if fault := lookup_fault(error, model, batch):
                 raise ModelError(fault) from error
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             inputs = dict(batch.named_tensors())
             if list(inputs) == ["input"]:
                 form, advice = f"samples of shape {list(inputs['input'].shape[1:])}", "shape that it was made for, or give the input size"

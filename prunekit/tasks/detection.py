@@ -47,8 +47,9 @@ def precision_of(k: int, name: str = "") -> Metric:
     return Metric(f"ap_50.{k}", f"AP@50 of {name or f'class {k}'}", figure, PERCENT)
 
 
-MAP50 = Metric("map_50", "mAP@50", _figure("all", half=True), PERCENT)
-MAP = Metric("map", "mAP@[.5:.95]", _figure("all"), PERCENT)
+UNLABELLED = "none of their pictures holds an object that is to be found"
+MAP50 = Metric("map_50", "mAP@50", _figure("all", half=True), PERCENT, needs=UNLABELLED)
+MAP = Metric("map", "mAP@[.5:.95]", _figure("all"), PERCENT, needs=UNLABELLED)
 BY_SIZE = tuple(Metric(f"map_{size}", f"mAP@[.5:.95], {size} objects", _figure(size), PERCENT) for size in SIZES[1:])
 
 

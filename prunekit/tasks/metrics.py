@@ -99,9 +99,10 @@ class Metric:
         return bootstrap_difference(a, b, self._figure(a, b), groups=a.groups)
 
     def summary(self, observations: Observations) -> dict[str, float | int | str | None]:
-        """Return value, interval (None where none can be said), n, unit and direction: plain values for JSON."""
+        """Return value, interval (None where none can be said), n, title, unit and direction: plain values for JSON."""
         low, high = (None if np.isnan(end) else end for end in self.interval(observations))
-        return {"value": self.reduce(observations), "low": low, "high": high, "n": observations.n, "unit": self.unit, "better": self.better}
+        seen = {"value": self.reduce(observations), "low": low, "high": high, "n": observations.n}
+        return seen | {"title": self.title, "unit": self.unit, "better": self.better}
 
     def loss(self, before: float, after: float) -> float:
         """Return how much quality went from one value to another: positive where it got worse, whichever direction is better."""

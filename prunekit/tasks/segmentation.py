@@ -66,8 +66,9 @@ def _constant_accuracy(seen: Observations) -> float:
     return float(pixels.max() / pixels.sum()) if pixels.any() else float("nan")
 
 
-MEAN_IOU = Metric("mean_iou", "Mean IoU", Sums(_counts, _mean_iou), PERCENT, chance=_constant_iou)
-PIXEL_ACCURACY = Metric("pixel_accuracy", "Pixel accuracy", Sums(_counts, _pixel_accuracy), PERCENT, chance=_constant_accuracy)
+VOID = f"all of their pixels are {IGNORED}, which counts for nothing"
+MEAN_IOU = Metric("mean_iou", "Mean IoU", Sums(_counts, _mean_iou), PERCENT, chance=_constant_iou, needs=VOID)
+PIXEL_ACCURACY = Metric("pixel_accuracy", "Pixel accuracy", Sums(_counts, _pixel_accuracy), PERCENT, chance=_constant_accuracy, needs=VOID)
 
 
 def iou_of(k: int, name: str = "") -> Metric:

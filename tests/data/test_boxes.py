@@ -79,6 +79,11 @@ def test_parts_of_coco_and_classes_of_the_model(tmp_path):
         ({"annotations": [{"id": 5, "image_id": 99, "category_id": 3, "bbox": [1, 1, 2, 2]}]}, "image 99, which is not listed"),
         ({"annotations": [{"id": 5, "image_id": 10, "category_id": 3}]}, "no bbox"),
         ({"sizes": [(40, 30), (30, 40)], "annotations": []}, "differ in size .* --size 640"),
+        ({"annotations": [{"id": 5, "image_id": 10, "category_id": 3, "bbox": [1, float("nan"), 2, 2]}]}, "annotation 5 has no bbox"),
+        ({"annotations": [{"id": 5, "image_id": 10, "category_id": 3, "bbox": ["1", 1, 2, 2]}]}, "annotation 5 has no bbox"),
+        ({"annotations": [{"id": 5, "image_id": 10, "bbox": [1, 1, 2, 2]}]}, "number 0 of its annotations, from 0, has no category_id"),
+        ({"categories": ["cat", "dog"]}, "number 0 of its categories, from 0, has no id"),
+        ({"categories": [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}]}, "category 3 is called 'dog' and 'cat'"),
     ],
 )
 def test_what_is_wrong_in_coco_is_said(tmp_path, change, said):
@@ -88,7 +93,7 @@ def test_what_is_wrong_in_coco_is_said(tmp_path, change, said):
 
 def test_coco_without_categories_counts_those_that_are_there_and_sizes_must_be_true(tmp_path):
     data = load_data(f"coco:{coco(tmp_path, categories=())}", size=32)
-    assert data.classes == ("3", "7")
+    assert data.classes == ("3", "7") and "the ids 3, 7 count as 0, 1" in data.pixels
     picture(tmp_path / "images" / "0.png", (41, 30))
     split = next(part for part in (data.train, data.validation, data.test) if "images/0.png" in part.pictures.files)
     with pytest.raises(DataError, match="41 x 30 pixels, and its boxes are of one of 40 x 30"):
@@ -108,7 +113,7 @@ def yolo(root, lines=("1 0.5 0.5 0.5 0.5", "0 0.1 0.1 0.2 0.2 0.4 0.1\n\n"), **t
             picture(root / "images" / part / f"{name}.png", (40, 20))
         (root / "labels" / part).mkdir(parents=True, exist_ok=True)
     (root / "labels" / "train" / "a.txt").write_text(lines[0])
-    (root / "labels" / "val" / "c.txt").write_text(lines[1])
+    (root / "labels" / "val" / "c.txt").write_bytes(lines[1] if isinstance(lines[1], bytes) else lines[1].encode())
     known = {"path": "/datasets/elsewhere", "train": "images/train", "val": ["images/val"], "names": {0: "cat", 1: "dog"}, **told}
     (root / "data.yaml").write_text(yaml.safe_dump(known))
     return root
@@ -136,6 +141,7 @@ def test_yolo_is_read(tmp_path):
         ({"names": {1: "cat"}}, "numbered from 0"),
         ({"nc": 3}, "needs the names"),
         ({"train": "pictures"}, "no such folder"),
+        ({"lines": ("", "\N{SNOWMAN}".encode("utf-16"))}, "c.txt is no text"),
     ],
 )
 def test_what_is_wrong_in_yolo_is_said(tmp_path, change, said):

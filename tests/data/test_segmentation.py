@@ -95,9 +95,9 @@ def remove(pattern: str) -> Callable[[Path], object]:
     return lambda root: [file.unlink() for file in root.glob(pattern)]
 
 
-def drawn(mode: str, *sides: int) -> Callable[[Path], object]:
+def drawn(mode: str, *sides: int, label: int = 1) -> Callable[[Path], object]:
     """Return what draws all labels again."""
-    return lambda root: [Image.new(mode, sides).save(file) for file in root.glob("labels/*.png")]
+    return lambda root: [Image.new(mode, sides, label).save(file) for file in root.glob("labels/*.png")]
 
 
 def uneven(root: Path) -> None:
@@ -113,6 +113,7 @@ def uneven(root: Path) -> None:
         ("alone", remove("labels/03.png"), r"images/03\.jpg has no label: write .*labels/03\.png, or remove the picture"),
         ("alone", drawn("RGB", *SIDES), r"colours \(RGB\), not classes"),
         ("alone", drawn("L", 9, 8), r"9 x 8 pixels, and its picture \d\d.jpg 12 x 8"),
+        ("alone", drawn("L", *SIDES, label=0), r"go up to 0, 255 aside, .*there must be two; of masks of 0 and 255 make 255 a 1"),
         ("alone", uneven, r"the images differ in size \(.*crop or resize them to one size"),
         ("alone", remove("images/*"), r"images holds no pictures"),
         ("parts", remove("val/images/*"), r"val/images holds no pictures"),

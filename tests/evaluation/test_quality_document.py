@@ -7,7 +7,7 @@ from prunekit.evaluation.quality import Evaluation, accuracy_of, quality_documen
 from prunekit.tasks import task
 from prunekit.tasks.observations import Observations
 
-KEYS = {"value", "low", "high", "n", "unit", "better"}
+KEYS = {"value", "low", "high", "n", "title", "unit", "better"}
 
 
 def test_a_classifier_has_its_accuracy_beside_the_metrics():

@@ -150,7 +150,8 @@ def test_a_function_becomes_a_metric() -> None:
     low, high = worst_error.interval(observed)
     assert low <= worst_error.reduce(observed) <= high
     told = worst_error.summary(observed)
-    assert told == {"value": worst_error.reduce(observed), "low": low, "high": high, "n": 50, "unit": "kWh", "better": "lower"}
+    named = {"title": worst_error.title, "unit": "kWh", "better": "lower"}
+    assert told == {"value": worst_error.reduce(observed), "low": low, "high": high, "n": 50} | named
     assert worst_error.summary(observed.take(1))["low"] is None
     with pytest.raises(TaskError, match="better of the metric worst must be one of higher, lower"):
         metric(lambda observed: 0.0, better="less", name="worst")

@@ -36,3 +36,12 @@ def test_epochs_are_chosen_on_validation_images_where_there_are_any():
 def test_layers_in_an_address_leave_out_what_lies_between_them(places, text):
     assert codecs.ranges(places) == text
     assert codecs.places(text) == tuple(sorted(places))
+
+
+@pytest.mark.parametrize(("name", "part"), [("movielens", "ml-latest-small/ratings.csv.gz"), ("camvid", "camvid-small")])
+def test_data_that_are_not_here_are_said_to_be_fetched_or_brought(tmp_path, monkeypatch, name, part):
+    monkeypatch.setenv("PRUNEKIT_DATA", str(tmp_path))
+    told = [data_cache.has_to_be_brought(name), data_cache.at_hand(name)]
+    assert told == ([True, True] if name == "camvid" else [False, False]), "what nobody can download is not offered for download"
+    (tmp_path / part).mkdir(parents=True)
+    assert not data_cache.has_to_be_brought(name) and data_cache.at_hand(name)

@@ -28,7 +28,7 @@ from prunekit.tasks.wording import written
 ABOUT = {
     WEIGHTS: "the weights, and in its metadata how wide each module is",
     BESIDE: "buffers that are in no state dict$placed",
-    SAMPLES: "a few inputs with the outputs of this network, and which test samples the accuracy is of",
+    SAMPLES: "a few inputs with the outputs of this network, and which test samples the figures are of",
     LOADER: "rebuilds the network from them: `from load import load_model, predict`",
     ONNX: "the network for ONNX Runtime and others: $inputs, $outputs, any batch",
     EXPORTED: 'the network of `torch.export`: `torch.export.load("model.pt2").module()`, needs torch alone',

@@ -151,7 +151,7 @@ class _Opened:
         test = self._test(data_id)
         if samples_to is not None:
             if not hasattr(test, "labels"):
-                raise DataError("only images with a class each are written into a file: load.py measures no other metric")
+                raise DataError("only images with a class each are written into a file, for load.py measures no other: leave --samples out")
             images = np.concatenate([part.args[0].numpy() for part in batches_of(test, 256)])
             np.savez(Path(samples_to).expanduser(), images=images, labels=np.asarray(test.labels))
         if self.session is not None:

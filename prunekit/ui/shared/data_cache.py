@@ -11,6 +11,8 @@ from prunekit import config, data, models
 from prunekit.config.ids import DataId, data_folder
 from prunekit.config.registered import data_for
 from prunekit.data.dataset import Data, Split, TensorSplit
+from prunekit.data.movielens import FOLDER, MOVIELENS
+from prunekit.data.segmentation import ARCHIVE, CAMVID, UNPACKED
 from prunekit.errors import DataError, PrunekitError
 from prunekit.experiments.identity import data_hash
 from prunekit.local_code.factories import code_of
@@ -77,8 +79,13 @@ def at_hand(name: str) -> bool:
 _ON_DISK = {
     "mnist": ("MNIST/raw/t10k-labels-idx1-ubyte",),
     "cifar10": ("cifar-10-batches-py/test_batch",),
-    "movielens": ("ml-latest-small/ratings.csv", "ml-latest-small/ratings.csv.gz"),
+    MOVIELENS: (f"{FOLDER}/ratings.csv", f"{FOLDER}/ratings.csv.gz"),
 }
+
+
+def has_to_be_brought(name: str | None) -> bool:
+    """Return whether a data set is neither here nor downloaded: a person puts it into the folder of data."""
+    return name == CAMVID and not any((data_folder() / part).exists() for part in (UNPACKED, ARCHIVE))
 
 
 def source_of(settings: Settings) -> Source:

@@ -124,7 +124,9 @@ def _card(entry: ModelEntry) -> None:
 
 
 def _availability(entry: ModelEntry) -> str:
-    """Say whether the model's data have to be downloaded."""
+    """Say whether the model's data have to be downloaded, or brought."""
+    if data_cache.has_to_be_brought(entry.data):
+        return f":gray-badge[needs the images of {entry.data}, which are not here]"
     return ":green-badge[no download]" if data_cache.at_hand(entry.data) else f":gray-badge[{entry.data} is downloaded at first use]"
 
 
