@@ -130,7 +130,7 @@ def _cells(row: CandidateLatency, base: CandidateLatency) -> tuple[Any, ...]:
     theory = None if not row.macs_ratio else times(1 / row.macs_ratio)
     if row.error is not None:
         return (row.name, runtime, None, None, None, None, None, theory, None, None, "not measured")
-    told = "baseline" if row is base else "" if row.ratio is None or row.ratio.different else "no difference"
+    told = "baseline" if row is base else "" if row.ratio is None else "no difference" if not row.ratio.different else _direction(row.ratio)
     accuracy = None if row.accuracy is None else ordinary(row.accuracy.text())
     assert row.throughput is not None and row.median_ms is not None and row.q1_ms is not None and row.q3_ms is not None
     spread = (milliseconds(row.median_ms), f"{milliseconds(row.q1_ms)} to {milliseconds(row.q3_ms)}")
@@ -151,6 +151,11 @@ def _cells(row: CandidateLatency, base: CandidateLatency) -> tuple[Any, ...]:
 def _of(row: CandidateLatency) -> str:
     """Return which phase a row is of, where there are several."""
     return f", {row.group.title}" if row.length else ""
+
+
+def _direction(found: Ratio) -> str:
+    """Return which way two times differ."""
+    return "faster" if found.speed[0] > 1 else "slower"
 
 
 def _speed(found: Ratio | None) -> str | None:

@@ -138,6 +138,8 @@ def described(model_id: ModelId | None, model: nn.Module, factory: object = None
             shape = input_shape_of(model)
         except ModelError:
             shape = None
+    if told["mean"] is None and told["std"] is None and hasattr(getattr(model, "transform", None), "image_mean"):
+        told |= {"mean": (0.0,) * 3, "std": (1.0,) * 3}  # torchvision's detectors take pixels in 0..1 and normalise them themselves
     rest = told["mean"], told["std"], side_of(given), told["data"], told["classes"] or ()
     maker = None if isinstance(factory, (type, nn.Module)) else factory
     output = _attribute("output", maker, None)  # a module may well use this name for something else

@@ -106,6 +106,14 @@ def switch(model: nn.Module, told: Mapping[str, Any]) -> None:
 def _known(name: str) -> str:
     """Return torchvision's own name of a classifier that exists."""
     short = name.removeprefix(PREFIX)
+    library = torchvision_models()
+    others = (name for part in (library.detection, library.segmentation) for name in library.list_models(module=part))
+    if short not in torchvision_names() and short in others:
+        raise ModelError(
+            f"torchvision's {short} is no classifier, and {PREFIX}NAME builds those alone: write a file with a function that returns "
+            f"torchvision.models.get_model({short!r}, weights=None, weights_backbone=None), name its task (function.task = ...), and give "
+            "file.py:function"
+        )
     if short not in torchvision_names():
         raise ModelError(
             f"torchvision has no classifier {short!r}{closest(short, torchvision_names()) or ': see the list with prunekit models'}"

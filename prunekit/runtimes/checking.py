@@ -11,17 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prunekit.errors import DataError
+from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.accuracy import evaluated
 from prunekit.evaluation.progress import QUIET, Progress, Tell, eval_mode
 from prunekit.evaluation.quality import Evaluation
-from prunekit.models.outputs import SCORES
+from prunekit.models.outputs import SCORES, tensors_of
 from prunekit.models.running import classes_of, finite
 from prunekit.runtimes.session import Session
+from prunekit.runtimes.torch_sessions import TorchSession
 from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import batches_of, length_of
 from prunekit.tasks.classification import Classification
+from prunekit.tasks.input_form import heads_of
 from prunekit.tasks.resolver import resolve
 
 if TYPE_CHECKING:
@@ -80,7 +82,12 @@ def evaluate_session(
     if first is None or model is None:
         raise DataError(f"{judge.title} is measured in a runtime on data that can be indexed, and beside the model itself: give both")
     with eval_mode(model), torch.inference_mode():
-        like = judge.forward(model, first)
+        like, heads = judge.forward(model, first), None if isinstance(session, TorchSession) else heads_of(model)
+        if heads is not None and [x.shape for x in heads(model, first).values()] != [x.shape for x in tensors_of(like).values()]:
+            raise ModelError(
+                "a file of this detector gives its heads' tensors, and what it finds is decided behind them, by the model's own code: "
+                f"measure {judge.headline.title} of the model itself, in eager mode"
+            )
     hooks["batch_size"] = max(1, min(batch_size, MOST_BYTES // max(_bytes(first), 1)))
     return evaluated(lambda batch: session.answer(batch, like), judge, split, **hooks)
 

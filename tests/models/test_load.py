@@ -120,6 +120,7 @@ def test_an_unknown_name_is_answered_with_close_ones():
         ("resnet18", r"did you mean torchvision/resnet18\?"),
         ("torchvision/resnet17", "no classifier 'resnet17': did you mean resnet1"),
         ("torchvision/", "no classifier ''"),
+        ("torchvision/fasterrcnn_resnet50_fpn", "is no classifier.*write a file with a function that returns .*'fasterrcnn_resnet50_fpn'"),
         ("qqqqqqqqqqqqqqq", "prunekit models.*torchvision/NAME.*file.py:factory.*folder"),
         ("", "must be a name"),
     ]:

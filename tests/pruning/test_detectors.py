@@ -1,10 +1,12 @@
 """Detectors: pruned with pyramids, proposals and heads, proved before they choose boxes by score, and trained by their own losses."""
 
 from collections import OrderedDict
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Subset
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -13,7 +15,10 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScale
 
 import prunekit
 from prunekit.config.spec import PruneSpec
+from prunekit.errors import ModelError
+from prunekit.models.info import described
 from prunekit.models.layers import prunable_layers
+from prunekit.runtimes.checking import evaluate_session
 from prunekit.runtimes.torch_sessions import TorchSession
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.detection import DETECTION
@@ -161,6 +166,15 @@ def test_a_session_gives_the_heads_and_is_judged_by_what_is_found(detector):
         expected = FORM.heads(detector, batch)
     assert session.outputs(batch).keys() == expected.keys() and session.bind(batch)().keys() == expected.keys()
     assert len(DETECTION.detections(session.answer(batch), batch)) == 2
+
+
+def test_a_file_of_heads_is_not_judged_by_what_the_model_finds_and_pixels_are_not_normalised_twice(detector):
+    batch = scenes()
+    data = Subset(list(zip(batch.args[0], batch.targets, strict=True)), [0, 1])
+    with pytest.raises(ModelError, match="mAP@50 of the model itself"):
+        evaluate_session(SimpleNamespace(), data, task=DETECTION, model=detector)
+    known = described(None, detector)
+    assert (known.mean, known.std) == ((0, 0, 0), (1, 1, 1)), "such a detector normalises its pictures itself"
 
 
 @pytest.mark.nightly
