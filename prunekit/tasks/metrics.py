@@ -63,8 +63,8 @@ class Metric:
 
     @property
     def phrase(self) -> str:
-        """The title within a sentence: ``accuracy``, ``mean absolute error``, ``R²``."""
-        return self.title[:1].lower() + self.title[1:] if self.title[1:2].islower() else self.title
+        """The title within a sentence: ``accuracy``, ``mean absolute error``, ``R²``, ``IoU of road``."""
+        return self.title[:1].lower() + self.title[1:] if self.title.partition(" ")[0][1:].islower() else self.title
 
     def reduce(self, observations: Observations) -> float:
         """Return the figure.

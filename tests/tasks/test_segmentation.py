@@ -154,6 +154,7 @@ def test_figures_of_one_class_come_from_the_same_observations():
     whole = Evaluation.of(seen, SEGMENTATION.headline, task=SEGMENTATION)
     figures = whole.figures(("sky", "road"))
     assert [each.title for each in figures] == ["Mean IoU", "Pixel accuracy", "IoU of sky", "IoU of road", "IoU of class 2"]
+    assert [each.phrase for each in figures[1:4]] == ["pixel accuracy", "IoU of sky", "IoU of road"]
     assert whole.under(figures[2]).value == pytest.approx(4 / 8) == SEGMENTATION.metric("iou.0").reduce(seen)
     assert whole.under(figures[2]) is whole.under(figures[2])
     assert whole.under(SEGMENTATION.headline) is whole
