@@ -177,7 +177,7 @@ class _Watcher(Seeing):
         self.seen.update(self.names[id(t)] for t in inputs if id(t) in self.names)
         if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
             tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
-        elif name in {"zeros", "ones", "full"} and isinstance(out, Tensor):  # a state, a sum, a filter: as wide as what it meets
+        elif name == "zeros" and isinstance(out, Tensor):  # a state, or what sums are added to: it is as wide as what it meets
             tracker.put(out, [tracker.blank(size) for size in out.shape])
         elif name in {"expand", "repeat"} or tracker.carries(inputs):
             known = RULES.get(name) or RULES.get(name.rstrip("_"))

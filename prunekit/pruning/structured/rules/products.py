@@ -23,8 +23,8 @@ def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
         outputs = _transposed(tracker, x_axes[1], weight_axes, groups)
     else:
         outputs, columns = weight_axes[:2]
-        if columns is None and weight.shape[1] == 1:  # a filter that forward() makes
-            columns = np.full(1, IMMOVABLE)
+        if outputs is None and weight.shape[:2] == (groups, 1):  # a filter that forward() makes: as wide as what it meets
+            outputs, columns = tracker.blank(groups), np.full(1, IMMOVABLE)
         if groups > 1 and outputs is not None and columns is not None:
             _grouped(tracker, x_axes[1], outputs, columns, groups)
         else:
