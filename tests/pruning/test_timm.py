@@ -33,9 +33,9 @@ PARTLY = ("mixer_s32_224", "convnextv2_atto", "levit_128s")
 # larger ones, and those whose kind one of the others or of torchvision's is
 MORE_WHOLLY = (
     *("resnet18", "efficientnet_b0", "mobilenetv2_050", "regnetx_002", "vgg11", "densenet121", "deit_tiny_patch16_224"),
-    *("swin_tiny_patch4_window7_224", "convmixer_768_32", "xception41", "pit_ti_224"),
+    *("swin_tiny_patch4_window7_224", "convmixer_768_32", "xception41", "pit_ti_224", "res2net50_14w_8s"),
 )
-MORE_PARTLY = ("resmlp_12_224", "gmlp_ti16_224", "res2net50_14w_8s", "efficientformer_l1")
+MORE_PARTLY = ("resmlp_12_224", "gmlp_ti16_224", "efficientformer_l1")
 
 
 @pytest.mark.parametrize(
