@@ -90,6 +90,11 @@ class Removal:
         """Layer -> shape of its weight before and after."""
         return {name: (self.graph.meter.shape(weight), self.shape(weight)) for name, weight in self.graph.weights.items()}
 
+    @property
+    def shrunk(self) -> list[str]:
+        """The layers whose weights become smaller."""
+        return [name for name, (before, after) in self.layer_shapes.items() if before != after]
+
     def layer_macs(self) -> dict[str, int]:
         """Return each layer's MACs afterwards; under ``""`` those of all other products."""
         return self.graph.meter.macs(self._counts, self.blocks)

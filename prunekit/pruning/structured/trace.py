@@ -126,6 +126,8 @@ class Facts:
         follows in a smaller copy. The rehearsal takes out what only stands in the way.
     path : dict or None
         The branches that were taken, of a model that takes some by what a tensor says.
+    held : tuple of str
+        Tensors of the model itself that a copy of it, without values, went on using.
     """
 
     variables: Variables
@@ -146,6 +148,7 @@ class Facts:
     forms: tuple[tuple[Form, Notes], ...] = ()
     kept: dict[Number, tuple[Ids, ...]] = field(default_factory=dict)
     path: Path | None = None
+    held: tuple[str, ...] = ()
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -155,10 +158,10 @@ class Facts:
 class _Watcher(Seeing):
     """Applies the rule of every operation that runs."""
 
-    def __init__(self, tracker: Tracker, names: dict[int, str], blocks: Blocks, recurrent: set[str]) -> None:
+    def __init__(self, tracker: Tracker, names: dict[int, str], dense: dict[int, str], blocks: Blocks, recurrent: set[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.tracker, self.names, self.blocks, self.recurrent = tracker, names, blocks, recurrent
-        self.seen: set[str] = set()
+        self.tracker, self.names, self.dense, self.blocks, self.recurrent = tracker, names, dense, blocks, recurrent
+        self.seen, self.held = set[str](), set[str]()
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
         self.records: dict[Call, Record] = {}
@@ -175,6 +178,7 @@ class _Watcher(Seeing):
         tracker.pending.seen(name, args, inputs, out)
         tracker.numbers(inputs, out)
         self.seen.update(self.names[id(t)] for t in inputs if id(t) in self.names)
+        self.held.update(self.dense[id(t)] for t in inputs if id(t) in self.dense)
         if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
             tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
         elif name == "zeros" and isinstance(out, Tensor):  # a state, or what sums are added to: it is as wide as what it meets
@@ -244,7 +248,8 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     tracker.cutting = {name for name, module in meta.named_modules() if cuts_by_numbers(module)}
     blocks = Blocks(meta)
     recurrent = {name for name, module in meta.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
-    watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks, recurrent)
+    named, dense = ({id(tensor): name for name, tensor in of.items()} for of in (state, _state(model)))
+    watcher = _Watcher(tracker, named, dense, blocks, recurrent)
     with blocks.watching():
         _pass(meta, input_shape, tracker, watcher)
     count_on(model, meta, input_shape)
@@ -269,7 +274,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
         *(tracker.lengths, tuple(tracker.heads), (*tracker.routes, *tracker.several), tuple(tracker.multiples), watcher.records),
-        *(forms, _kept_beside(meta, tracker.grids), path),
+        *(forms, _kept_beside(meta, tracker.grids), path, tuple(sorted(watcher.held))),
     )
 
 
