@@ -162,10 +162,12 @@ def mask(
         If the masked model would give what the dense one gives, whatever goes.
     """
     masks = PackedMasks(ranking.each_mask(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut()))
-    unused = check_influence(model, [name for name, count in masks.removed.items() if count], shape, data)
+    seen, names = ranking.unused.setdefault(model, {}), tuple(name for name, count in masks.removed.items() if count)
+    if names not in seen:
+        seen[names] = check_influence(model, names, shape, data)
     before = count(model, shape)
     pruned = mask_in_place(model, masks) if consume else masked_copy(model, masks)
-    return _masked(before, pruned, masks, ranking, spec, shape, unused)
+    return _masked(before, pruned, masks, ranking, spec, shape, seen[names])
 
 
 def update(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None, *, consume: bool = False) -> PruneResult:
