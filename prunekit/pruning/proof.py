@@ -29,8 +29,8 @@ from prunekit.pruning.structured.input_forms import Form
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of, state_of
 from prunekit.pruning.structured.trace_errors import place
-from prunekit.tasks.base import lookup_fault
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.faults import lookup_fault
 from prunekit.tasks.input_form import AROUND, InputForm, answer
 
 TOLERANCE = 1e-4
