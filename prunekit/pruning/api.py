@@ -53,8 +53,8 @@ def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inp
     """Return what one sample is: as given, of the data, as the model's card or factory says, or guessed."""
     if input_shape is not None:
         several: tuple[Any, ...] | list[Any] = input_shape if isinstance(input_shape, (tuple, list)) else ()
-        if isinstance(input_shape, (dict, Batch, Tensor)) or any(isinstance(each, Tensor) for each in several):
-            form = InputForm.of(input_shape)
+        if isinstance(input_shape, (dict, Batch, Tensor, InputForm)) or any(isinstance(each, Tensor) for each in several):
+            form = input_shape if isinstance(input_shape, InputForm) else InputForm.of(input_shape)
             return tuple(form) if form.plain and not several else form
         if several and all(isinstance(each, (tuple, list)) for each in several):
             return InputForm.of_shapes(several)  # type: ignore[arg-type]

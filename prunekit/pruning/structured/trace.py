@@ -178,7 +178,7 @@ class _Watcher(Seeing):
         kwargs, tracker, packet = kwargs or {}, self.tracker, func.overloadpacket
         name = packet.__name__
         tracker.call = tracker.calls.next(name, args)
-        out = without_values(func, args, kwargs)
+        out = without_values(func, args, kwargs, most=True)
         inputs = tensors_in((args, kwargs) if kwargs else args)
         tracker.pending.seen(name, args, inputs, out)
         tracker.numbers(inputs, out)
@@ -189,7 +189,8 @@ class _Watcher(Seeing):
             self.uses[entry].add((name, tracker.where))
         if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
             tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
-        elif name == "zeros" and isinstance(out, Tensor):  # a state, or what sums are added to: it is as wide as what it meets
+        elif isinstance(out, Tensor) and (name == "zeros" or (name == "full" and args[1] == 0)):
+            # a state, or what sums are added to: it is as wide as what it meets
             tracker.put(out, [tracker.blank(size) for size in out.shape])
         elif name in {"expand", "repeat"} or tracker.carries(inputs):
             known = RULES.get(name) or RULES.get(name.rstrip("_"))

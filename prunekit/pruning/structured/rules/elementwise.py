@@ -101,11 +101,13 @@ def power(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: 
 
 @rule(*NEW)
 def made_like(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Take the length of an axis where the new tensor has as many axes; its values are nobody's."""
-    known = tracker.axes(args[0])
+    """Take the length of an axis where the new tensor has as many axes; its values are nobody's. Zeros are as wide as what they meet."""
+    known, zeros = tracker.axes(args[0]), tracker.call[1] == "new_zeros"
+    same = [False] * out.dim()
     if out.dim() == len(known):
         same = [found is not None and size == own for found, size, own in zip(known, out.shape, args[0].shape, strict=True)]
-        tracker.put(out, [tracker.variables.fresh(size) if here else None for here, size in zip(same, out.shape, strict=True)])
+    made = tracker.variables.fresh
+    tracker.put(out, [made(size) if here else tracker.blank(size) if zeros else None for here, size in zip(same, out.shape, strict=True)])
 
 
 @rule("div", "true_divide")
