@@ -33,7 +33,7 @@ from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
 
-UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes"}
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 
 
 def prune(args: argparse.Namespace) -> str:
@@ -93,7 +93,7 @@ def setting_text(spec: dict[str, Any]) -> str:
     shares = PruneSpec(**{name: spec[name] for name in ("mode", "pattern", "scope", "overrides", "shares")})
     words = [spec["mode"], spec["criterion"], shares_text(shares)]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
-    kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks", "remove_layers")}
+    kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks", "remove_layers", "rows", "row_criterion", "row_shares")}
     return ", ".join([*words, *filter(None, [blocks_text(PruneSpec(**kinds))])])
 
 
@@ -113,12 +113,19 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
     lines += skipped_table(found["skipped"], found["before"]["params"])
     lines += [f"whole blocks that go: {', '.join(found['blocks'])}"] if found["blocks"] else []
-    lines += [_proof(found["proof"], "channels and blocks" if found["blocks"] else "channels")] if found["proof"] else []
+    lines += [_proof(found["proof"], _kinds(found))] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
     lines += guess_lines(found)
     lines += [f"written to {out}"] if out else []
     called = f", called {found['name']}" if "name" in found else ""
     return "\n".join(lines + ([f"saved as run {found['run'][:12]}{called}"] if "run" in found else []))
+
+
+def _kinds(found: dict[str, Any]) -> str:
+    """Return what kinds of things a proof is of."""
+    rows = [row["name"] for row in found["layers"] if row["rows"]]
+    kinds = {"channels": found["spec"]["sparsity"] != 0 or not rows, "blocks": found["blocks"], "rows": rows}
+    return " and ".join(name for name, there in kinds.items() if there)
 
 
 def _of_all(found: dict[str, Any]) -> str:
@@ -162,13 +169,16 @@ def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, 
 def _layer(row: dict[str, Any]) -> tuple[object, ...]:
     """Return one layer's row."""
     shapes = (shape_text(row["shape_before"]), shape_text(row["shape_after"]) if all(row["shape_after"]) else "gone with its block")
-    return row["name"], row["type"], *shapes, percent(row["requested"]), percent(row["sparsity"])
+    achieved = [] if row["rows"] and not row["sparsity"] else [percent(row["sparsity"])]
+    achieved += [f"{percent(1 - row['rows'][1] / row['rows'][0])} of rows"] if row["rows"] else []
+    return row["name"], row["type"], *shapes, percent(row["requested"]), ", ".join(map(str, achieved))
 
 
 def _proof(proof: dict[str, Any], what: str) -> str:
     """Return the proof in one line."""
+    other = {"rows": "sharing one row"}.get(what, "zeroing them, rows sharing one," if "rows" in what else "zeroing them")
     return (
-        f"proved: removing these {what} gives what zeroing them gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
+        f"proved: removing these {what} gives what {other} gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
         f"pruning moved the output by {percent(proof['output_change'])}"
         + (f"; also: {', '.join(proof['forms'])}" if proof["forms"] else "")
     )

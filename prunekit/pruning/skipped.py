@@ -82,7 +82,7 @@ def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Pl
         named = [known for known in (name, *own) if known in layers]
         made = [pair for known in named for pair in _outputs(model, known, plan)]
         moves = [(first.get(id(parameter), ""), axis) for parameter in own.values() for axis in range(parameter.dim())]
-        taking = any(pair in part for pair in (made or moves))
+        taking = any(pair in part for pair in (made or moves)) or (plan is not None and name in plan.rows)
         if taking or not fresh or (plan is not None and within(name, plan.blocks)):
             continue
         reason = reasons.get(named[0], NOT_CHOSEN) if named else _kind(module, plan is not None)

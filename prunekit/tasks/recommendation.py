@@ -13,6 +13,7 @@ from prunekit.errors import DataError, ModelError
 from prunekit.statistics.bootstrap import ByUnit, Sums
 from prunekit.statistics.ranking import auc_by_unit, top_k
 from prunekit.tasks.base import BaseTask
+from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import LOWER, PERCENT, Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.shown import Bars, Reader, Shown
@@ -142,8 +143,7 @@ class Recommendation(BaseTask):
             As for `loss`.
         """
         logits, labels = self._pair(output, batch)
-        if not bool(logits.isfinite().all()):
-            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        check_finite(logits)
         return Observations.of(score=logits, label=labels, groups=self._users(batch))
 
     def readable(self, seen: Observations) -> Observations:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prunekit.errors import DataError, ModelError
 from prunekit.statistics.bootstrap import Sums
 from prunekit.tasks.base import BaseTask
+from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.shown import ClassMap, Reader, Shown, named
@@ -129,8 +130,7 @@ class Segmentation(BaseTask):
 
         scores, labels = self._pair(output, batch)
         scores = scores.detach()
-        if not bool(scores.isfinite().all()):
-            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        check_finite(scores)
         n, classes = scores.shape[:2]
         cells = torch.where(labels == IGNORED, classes * classes, labels * classes + scores.argmax(1)).flatten(1)
         cells = cells + torch.arange(n, device=cells.device)[:, None] * (classes * classes + 1)

@@ -23,6 +23,7 @@ from prunekit.models.attention.heads import adapter_of
 from prunekit.models.attention.transformers_sizes import cuts_by_numbers
 from prunekit.models.branches import Along, Path, along, branches_of
 from prunekit.models.cost import count_on, macs_of
+from prunekit.models.layers import LOOKED_UP
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.outputs import answers_of
@@ -128,6 +129,8 @@ class Facts:
         The branches that were taken, of a model that takes some by what a tensor says.
     held : tuple of str
         Tensors of the model itself that a copy of it, without values, went on using.
+    uses : dict of str to set of (str, str)
+        State name of a parameter that is looked up by number -> every operation that takes it, and the module that runs that.
     """
 
     variables: Variables
@@ -149,6 +152,7 @@ class Facts:
     kept: dict[Number, tuple[Ids, ...]] = field(default_factory=dict)
     path: Path | None = None
     held: tuple[str, ...] = ()
+    uses: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -162,6 +166,7 @@ class _Watcher(Seeing):
         super().__init__()  # type: ignore[no-untyped-call]
         self.tracker, self.names, self.dense, self.blocks, self.recurrent = tracker, names, dense, blocks, recurrent
         self.seen, self.held = set[str](), set[str]()
+        self.uses: dict[str, set[tuple[str, str]]] = {}
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
         self.records: dict[Call, Record] = {}
@@ -177,8 +182,11 @@ class _Watcher(Seeing):
         inputs = tensors_in((args, kwargs) if kwargs else args)
         tracker.pending.seen(name, args, inputs, out)
         tracker.numbers(inputs, out)
-        self.seen.update(self.names[id(t)] for t in inputs if id(t) in self.names)
+        taken = [self.names[id(t)] for t in inputs if id(t) in self.names]
+        self.seen.update(taken)
         self.held.update(self.dense[id(t)] for t in inputs if id(t) in self.dense)
+        for entry in self.uses.keys() & taken:
+            self.uses[entry].add((name, tracker.where))
         if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
             tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
         elif isinstance(out, Tensor) and (name == "zeros" or (name == "full" and args[1] == 0)):
@@ -251,6 +259,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     recurrent = {name for name, module in meta.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
     named, dense = ({id(tensor): name for name, tensor in of.items()} for of in (state, _state(model)))
     watcher = _Watcher(tracker, named, dense, blocks, recurrent)
+    watcher.uses = {watcher.names[id(each.weight)]: set() for each in meta.modules() if isinstance(each, LOOKED_UP)}
     with blocks.watching():
         _pass(meta, input_shape, tracker, watcher)
     count_on(model, meta, input_shape)
@@ -275,7 +284,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
         *(tracker.lengths, tuple(tracker.heads), (*tracker.routes, *tracker.several), tuple(tracker.multiples), watcher.records),
-        *(forms, _kept_beside(meta, tracker.grids), path, tuple(sorted(watcher.held))),
+        *(forms, _kept_beside(meta, tracker.grids), path, tuple(sorted(watcher.held)), watcher.uses),
     )
 
 

@@ -61,6 +61,10 @@ def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
         depth=spec.depth,
         blocks=spec.blocks,
         remove_layers=spec.remove_layers,
+        rows=spec.rows,
+        row_criterion=spec.row_criterion,
+        row_shares=spec.row_shares,
+        scope=spec.scope if spec.cuts_rows else "",
         consumers=spec.consumers,
         reduction=spec.reduction,
         normaliser=spec.normaliser,
@@ -131,7 +135,9 @@ def begin(source: Source, spec: PruneSpec, images: Images) -> None:
 
 def _looking(spec: PruneSpec) -> str:
     """Return what looks at data, or else the criterion."""
-    return CRITERIA[spec.criterion].title if spec.criterion in NEEDS_DATA or not spec.remove_layers else "Block influence"
+    if spec.criterion in NEEDS_DATA or not spec.looks_at_data:
+        return CRITERIA[spec.criterion].title
+    return "Block influence" if spec.remove_layers else "Counting lookups"
 
 
 def ready(loaded: Loaded, spec: PruneSpec, images: Images) -> bool:
@@ -167,5 +173,5 @@ def without_data(spec: PruneSpec) -> None:
         "that looks at weights alone.",
         "database_off",
     )
-    plain = {"criterion": "l1", "remove_layers": 0}
+    plain = {"criterion": "l1", "remove_layers": 0, "row_criterion": "norm"}
     st.button("Use L1 magnitude", key="use_l1", icon=":material/undo:", on_click=session.change, kwargs=plain)
