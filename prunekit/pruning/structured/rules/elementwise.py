@@ -17,6 +17,7 @@ POINTWISE = (
     "hardshrink", "softshrink", "log_sigmoid_forward", "log1p", "expm1", "dropout", "native_dropout", "lift_fresh",
     "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "bernoulli", "round", "floor", "ceil", "trunc",
     "frac", "sinh", "cosh", "asinh", "atan", "tan", "sinc", "erfc", "sgn", "nan_to_num", "isnan", "isinf", "isfinite", "logical_not",
+    "normal", "uniform", "exponential", "log_normal", "geometric", "cauchy", "random", "normal_functional",
     "bitwise_not", "positive", "exp2", "special_erf", "_conj", "resolve_conj", "angle", "real", "imag", "conj_physical", "fill", "zero",
     "bucketize", "fake_quantize_per_tensor_affine", "fake_quantize_per_tensor_affine_cachemask",
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", "_fake_quantize_learnable_per_tensor_affine",
