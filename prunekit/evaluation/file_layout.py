@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import PrunekitError
-from prunekit.models.shared_rows import RowCut
+from prunekit.models.shared_rows import TableCut
 from prunekit.models.state import tensor_state
 from prunekit.pruning.proof import removed_mask
 from prunekit.pruning.structured.axis_sizes import within
@@ -91,7 +91,7 @@ def _masked(tensor: Tensor, mask: Tensor | None) -> Tensor:
     return torch.where(mask.to(tensor.device), tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device)).cpu()
 
 
-def _wide(small: Tensor, shape: tuple[int, ...], keep: Mapping[int, Bools], rows: RowCut | None = None) -> Tensor:
+def _wide(small: Tensor, shape: tuple[int, ...], keep: Mapping[int, Bools], rows: TableCut | None = None) -> Tensor:
     """Return a tensor in the dense shape: what stayed in its places, zeros elsewhere."""
     found = small.detach().cpu()
     if rows is not None:

@@ -21,7 +21,7 @@ from prunekit.models.earlier_versions import kept_in
 from prunekit.models.folder import stored_architecture
 from prunekit.models.layers import LOOKED_UP, channel_layers, outputs_of, prunable_layers, weight_name, weight_of
 from prunekit.models.load import load_model
-from prunekit.models.shared_rows import RowCut
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.api import prune
 from prunekit.pruning.proof import removed_mask
 from prunekit.pruning.result import PruneResult
@@ -127,7 +127,7 @@ def removal_of(
         return None
     there = dict(small.named_modules())
     tables = ((name, module, there.get(name)) for name, module in dense.named_modules() if isinstance(module, LOOKED_UP))
-    found = {name: RowCut.between(table, new) for name, table, new in tables if isinstance(new, LOOKED_UP)}
+    found = {name: TableCut.between(table, new) for name, table, new in tables if isinstance(new, LOOKED_UP)}
     removal = Removal.leaving(graph, kept, {name: cut for name, cut in found.items() if cut is not None})
     shapes = {name: tuple(weight_of(small, name).shape) for name in channel_layers(small)}
     left = {name: after for name, (_, after) in removal.layer_shapes.items() if after[0]}  # without those of blocks that went

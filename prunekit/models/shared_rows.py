@@ -93,7 +93,7 @@ def row_of_id(table: Table) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, eq=False)
-class RowCut:
+class TableCut:
     """Which rows of one table go, and what takes their place.
 
     Attributes
@@ -117,7 +117,7 @@ class RowCut:
     norm: tuple[float, float] | None = field(default=None)
 
     @classmethod
-    def of(cls, module: Table, keep: Bools, lookups: NDArray[np.float64]) -> RowCut:
+    def of(cls, module: Table, keep: Bools, lookups: NDArray[np.float64]) -> TableCut:
         """Return the cut of a table that leaves some rows: what pads stays, and what is shared already goes into the new shared row."""
         ids = row_of_id(module)
         padding = None if module.padding_idx is None else int(ids[module.padding_idx])
@@ -128,7 +128,7 @@ class RowCut:
         return cls(keep, lookups, ids, padding, None if module.max_norm is None else (module.max_norm, module.norm_type))
 
     @classmethod
-    def between(cls, table: Table, small: Table) -> RowCut | None:
+    def between(cls, table: Table, small: Table) -> TableCut | None:
         """Return the cut that led from a table to what took its place, as far as that tells it; None where no row went."""
         if not isinstance(small, (SharedRowEmbedding, SharedRowEmbeddingBag)) or small.weight.shape[0] == table.weight.shape[0]:
             return None

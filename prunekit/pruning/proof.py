@@ -23,7 +23,7 @@ from prunekit.models.inputs import inputs_for
 from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import answers_of
 from prunekit.models.probe import rounding
-from prunekit.models.shared_rows import RowCut
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.masked_reference import reference
 from prunekit.pruning.proof_inputs import SEED, at_once, fresh, random_states, randomise, repeatable, smallest
 from prunekit.pruning.structured.axis_tracker import Notes
@@ -446,7 +446,7 @@ class _Trial:
         return found
 
 
-def _both_kinds(cut: RowCut, seed: int) -> Callable[..., Any]:
+def _both_kinds(cut: TableCut, seed: int) -> Callable[..., Any]:
     """Return a hook by which a table, and what takes its place, is asked for rows that go as often as for others, whatever the input.
 
     A sample looks few rows up, and would say nothing of most.

@@ -17,7 +17,7 @@ from prunekit.errors import ProofError, RecoveryError, named
 from prunekit.formatting import asked, ordinary, percent
 from prunekit.models.cost import count
 from prunekit.models.layers import channel_layers
-from prunekit.models.shared_rows import RowCut
+from prunekit.models.shared_rows import TableCut
 from prunekit.models.state import tensor_state
 from prunekit.pruning.api import carry_out, mask, prune, update
 from prunekit.pruning.layer_selection import chosen_layers
@@ -64,7 +64,7 @@ class Shrinking:
         self._rank()
         self.last: Plan | None = None
         self.blocks: tuple[str, ...] = ()  # those that have gone: all at the first cut, as rows of tables do
-        self.rows: dict[str, RowCut] = {}
+        self.rows: dict[str, TableCut] = {}
         self.spent = False  # whether the last cut asked for more and found nothing
 
     def _rank(self) -> None:

@@ -13,7 +13,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.criteria.lookups import Rows, count_lookups, row_saliency
 from prunekit.errors import DataError, PruningError, closest
 from prunekit.models.layers import LOOKED_UP
-from prunekit.models.shared_rows import SHARED, Bools, RowCut, SharedRowEmbedding, SharedRowEmbeddingBag, is_shared, row_of_id, table_of
+from prunekit.models.shared_rows import SHARED, Bools, SharedRowEmbedding, SharedRowEmbeddingBag, TableCut, is_shared, row_of_id, table_of
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 
 LOOKUPS = {"embedding", "_embedding_bag", "_embedding_bag_forward_only", "embedding_renorm_", "detach"}
@@ -90,7 +90,7 @@ def embedding_tables(model: nn.Module, graph: ChannelGraph) -> tuple[Table, ...]
 class RowChoice:
     """The rows that go, and what stood in the way, in plain sentences."""
 
-    rows: dict[str, RowCut] = field(default_factory=dict)
+    rows: dict[str, TableCut] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
 
 
@@ -141,7 +141,7 @@ def choose_rows(model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: An
         if going < wanted[name]:
             limits.append(f"{name} was to lose {wanted[name]:,} of its {order.size:,} rows and loses {going:,}: one row of its own stays")
         module = table_of(model, name)
-        cut = RowCut.of(module, _leaving(order[:going], known[name].rows), counts[name])
+        cut = TableCut.of(module, _leaving(order[:going], known[name].rows), counts[name])
         if not going and (spec.scope != "global" or name in own):
             limits.append(f"the rows of {name} stay: none goes at this share")
         elif going and known[name].nbytes <= cut.rows * known[name].nbytes_of_row + cut.added_bytes:

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from prunekit.config.spec import PruneSpec
-from prunekit.models.shared_rows import RowCut
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools, ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
@@ -29,17 +29,17 @@ class Removal:
         The units that go.
     blocks : tuple of str
         The residual blocks that go as a whole, by name.
-    rows : dict of str to RowCut
+    rows : dict of str to TableCut
         Embedding tables by name -> which of their rows go.
     """
 
     graph: ChannelGraph
     atoms: Ids
     blocks: tuple[str, ...] = field(default=(), kw_only=True)
-    rows: Mapping[str, RowCut] = field(default_factory=dict, kw_only=True)
+    rows: Mapping[str, TableCut] = field(default_factory=dict, kw_only=True)
 
     @classmethod
-    def leaving(cls, graph: ChannelGraph, kept: Mapping[str, Sequence[int]], rows: Mapping[str, RowCut] | None = None) -> Removal:
+    def leaving(cls, graph: ChannelGraph, kept: Mapping[str, Sequence[int]], rows: Mapping[str, TableCut] | None = None) -> Removal:
         """Return the removal that leaves certain outputs of each layer.
 
         Parameters
@@ -48,7 +48,7 @@ class Removal:
             The dense model's couplings.
         kept : mapping of str to sequence of int
             Layer -> original indices of the outputs that stay; what is not named stays whole. Of a block that went nothing stays.
-        rows : mapping of str to RowCut, optional
+        rows : mapping of str to TableCut, optional
             Rows of embedding tables that go.
         """
         blocks = tuple(block.name for block in graph.blocks if not any(len(kept.get(name, (0,))) for name in block.layers))
@@ -90,7 +90,7 @@ class Removal:
         return (0, *shape[1:]) if shape and within(name, self.blocks) else shape
 
     @cached_property
-    def by_weight(self) -> dict[str, RowCut]:
+    def by_weight(self) -> dict[str, TableCut]:
         """State name of a table's weight -> which of its rows go."""
         return {self.graph.weights[name]: cut for name, cut in self.rows.items()}
 

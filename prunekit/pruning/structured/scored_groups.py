@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.criteria.samples import scored_on
 from prunekit.errors import PruningError
 from prunekit.models.layers import check_finite
-from prunekit.models.shared_rows import RowCut
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
@@ -130,7 +130,7 @@ class ScoredGroups:
         Module name -> its class, for all modules.
     widths : dict of str to int
         Bytes of an element of every parameter.
-    rows : dict of str to RowCut
+    rows : dict of str to TableCut
         Embedding tables -> which of their rows go.
     """
 
@@ -148,7 +148,7 @@ class ScoredGroups:
     inside: int = 0
     classes: dict[str, str] = field(default_factory=dict)
     widths: dict[str, int] = field(default_factory=dict)
-    rows: dict[str, RowCut] = field(default_factory=dict)
+    rows: dict[str, TableCut] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Self:

@@ -13,7 +13,7 @@ from prunekit.models.attention.heads import adapter_of
 from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.identity_blocks import stand_in
 from prunekit.models.meta_copy import copied
-from prunekit.models.shared_rows import RowCut, share, table_of
+from prunekit.models.shared_rows import TableCut, share, table_of
 from prunekit.models.widths import fix_attributes, follow
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools
@@ -112,7 +112,7 @@ def state_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_buffers()
 
 
-def _smaller(old: Tensor, keeps: Mapping[int, Bools], rows: RowCut | None = None) -> Tensor:
+def _smaller(old: Tensor, keeps: Mapping[int, Bools], rows: TableCut | None = None) -> Tensor:
     """Return what takes the place of a parameter or buffer: a copy of it, or of what stays."""
     new = sliced(old.detach(), keeps) if keeps else old.detach() if rows else old.detach().clone()
     new = rows.cut(new) if rows else new

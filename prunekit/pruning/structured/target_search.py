@@ -9,7 +9,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from prunekit.models.shared_rows import RowCut
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
@@ -43,7 +43,7 @@ class Meter:
         Removable channels of the chosen groups that go with them.
     widths : dict of str to int
         Bytes of an element of every parameter.
-    rows : dict of str to RowCut
+    rows : dict of str to TableCut
         Rows of embedding tables that go in any case; the remaps that they leave behind count in bytes.
     """
 
@@ -54,7 +54,7 @@ class Meter:
     blocks: tuple[str, ...] = ()
     inside: int = 0
     widths: dict[str, int] = field(default_factory=dict)
-    rows: Mapping[str, RowCut] = field(default_factory=dict)
+    rows: Mapping[str, TableCut] = field(default_factory=dict)
 
     def removed(self, atoms: Ids) -> int:
         """Return how much goes with some atoms and the blocks; exact."""
