@@ -15,7 +15,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.before_after import Snapshot
-from prunekit.evaluation.sizes import sizes
+from prunekit.evaluation.sizes import parts, sizes
 from prunekit.models.cost import count
 from prunekit.models.entries import list_models
 from prunekit.models.folder import is_folder, read_recipe, read_result
@@ -97,12 +97,14 @@ def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
 def _page(found: dict[str, Any]) -> str:
     """Return everything as text."""
     size = found["sizes"]
+    found_parts = parts(size).get("dense")
     lines = [
         f"{found['model']['name']}   input {found['inputs'] or shape_text(found['input_shape'])}",
         f"{found['params']:,} parameters ({found['nonzero']:,} not zero), {short(found['macs'])} MACs, "
         f"{percent(found['sparsity'])} of the prunable weights are zero",
         f"file {byte_text(size['dense'])}, gzipped {size_text(size, 'gzip')}, best sparse format {byte_text(size['sparse'])}",
     ]
+    lines += [f"file by parts: {', '.join(f'{part} {byte_text(n)}' for part, n in found_parts.items())}"] if found_parts else []
     measured = "; ".join(f"{name} {told}" for name, told in _qualities(found["card"] or {}))
     lines += [f"when it was trained: {measured}"] if measured else []
     lines += [f"opened from its folder: {found['checked']}"] if found["checked"] else []

@@ -10,13 +10,13 @@ from torch import nn
 
 from prunekit.cli.arguments import absolute, check_cut, data_of, guess_lines, guess_notes, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
-from prunekit.cli.tables import metric_rows, percent, phrase, quality_text, shape_text, short, size_text, skipped_table, table
+from prunekit.cli.tables import byte_text, metric_rows, percent, phrase, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, samples_of
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import Assessment, assess, document
-from prunekit.evaluation.sizes import FORMS
+from prunekit.evaluation.sizes import FORMS, parts
 from prunekit.experiments.home import store
 from prunekit.experiments.records import Label
 from prunekit.experiments.run_list import blocks_text, shares_text
@@ -163,7 +163,10 @@ def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, 
         (title, *(short(side[key]) for side in (before, after))) for key, title in (("macs", "MACs"), ("effective_macs", "effective MACs"))
     ]
     rows.append(("zeros among the prunable weights left", *(percent(side["sparsity"]) for side in (before, after))))
-    return rows + [(title, *(size_text(side["sizes"], key) for side in (before, after))) for key, title in FORMS.items()]
+    rows += [(title, *(size_text(side["sizes"], key) for side in (before, after))) for key, title in FORMS.items()]
+    told = [parts(side["sizes"]) for side in (before, after)]
+    apart = [(key, part) for key in FORMS if key in told[0] and key in told[1] for part in told[1][key]]
+    return rows + [(f"{FORMS[key]}: {part}", *(byte_text(side[key][part]) for side in told)) for key, part in apart]
 
 
 def _layer(row: dict[str, Any]) -> tuple[object, ...]:
