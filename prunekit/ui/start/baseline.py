@@ -51,7 +51,7 @@ def baseline() -> None:
         guess = ", a guess" if loaded.guessed else ""
         show.tile("MACs", count(counts.macs), "counted", f"for one input of {loaded.input_words}{guess}")
     with tiles[3]:
-        show.tile("File", size(model_cache.size_of(loaded.source)), "counted", "safetensors, dense")
+        show.tile("File", size(model_cache.file_of(loaded.source).dense), "counted", "safetensors, dense")
     with show.slot():
         data = data_cache.data_here(now, loaded) if input_fields.are_asked(now) else None
         show.doubts([chance_sentence(figure), *loaded.guesses(data)])
