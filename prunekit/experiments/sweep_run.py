@@ -179,7 +179,7 @@ def _experiment(request: Request, keeper: Keeper, model: nn.Module | None, data:
 def _is_dense(request: SweepRequest, requested: float) -> bool:
     """Whether a sparsity is the dense model itself: nothing goes, and nothing is done afterwards."""
     spec = request.spec
-    return not (requested or spec.overrides or spec.depth or spec.remove_layers or request.recovery.active)
+    return not (requested or spec.overrides or spec.depth or spec.remove_layers or spec.cuts_rows or request.recovery.active)
 
 
 def _total(request: SweepRequest) -> int:

@@ -17,7 +17,8 @@ REMAPS = (torch.uint8, torch.int16, torch.int32)
 
 def remapped(remap: Tensor, ids: Tensor) -> Tensor:
     """Return which row each id finds; an id beyond the table is an error, as it is there."""
-    return remap.index_select(0, ids.reshape(-1)).to(ids.dtype).reshape(ids.shape)
+    # by addition to the type of the ids: for a conversion torch.export writes a check that an input called device breaks
+    return torch.zeros_like(ids) + remap.index_select(0, ids.reshape(-1)).reshape(ids.shape)
 
 
 class SharedRowEmbedding(nn.Embedding):

@@ -68,7 +68,7 @@ def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Pl
     first = {id(parameter): name for name, parameter in model.named_parameters()}
     reasons = dict(limit.split(STAYS, 1) for limit in (() if plan is None else plan.limits) if STAYS in limit)
     if spec.layers is None:
-        reasons = {**protected_layers(model, spec.mode), **reasons}
+        reasons = {**protected_layers(model, spec.mode, None if plan is None else plan.graph.immovable), **reasons}
     if spec.mode == "nm":  # a layer of fewer inputs than a block stays whole
         m = check.pattern(spec.pattern)[1]
         short = {name: inputs for name in chosen if (inputs := inputs_of(model, name)) < m}

@@ -141,7 +141,7 @@ class Shrinking:
         if not self.blocks:
             return setting
         # those of the dense model: with the blocks its first or last layer may have gone, and what is protected by default is another
-        layers = tuple(name for name in chosen_layers(self.dense, self.whole.spec) if name in there)
+        layers = tuple(name for name in chosen_layers(self.dense, self.whole.spec, self.whole.graph.immovable) if name in there)
         overrides, caps = (tuple(pair for pair in pairs if pair[0] in there) for pairs in (setting.overrides, setting.caps))
         return replace(setting, depth=0.0, blocks=None, remove_layers=0, layers=layers, overrides=overrides, caps=caps)
 

@@ -174,7 +174,7 @@ class ScoredGroups:
         """
         if spec.indices:
             raise PruningError("channels that are named have no order and no other sparsity: call prune(), or leave the indices out")
-        chosen = chosen_layers(model, spec)
+        chosen = chosen_layers(model, spec, graph.immovable)
         check_finite(model, chosen)
         depth, table_rows = choose_blocks(model, spec, graph, data), choose_rows(model, spec, graph, data)
         besides = bool(depth.blocks or table_rows.rows)
