@@ -256,17 +256,16 @@ def _estimated_rows(loaded: Loaded, view: View) -> pd.DataFrame:
     dense, frame = file.dense, view.frame
     weights = [math.prod(shape) for shape in frame["before"]]
     left = [w - g for w, g in zip(weights, frame["params_gone"], strict=True)]
-    saved = sum(4 * w - min(4 * w, w / 8 + 4 * n) for w, n in zip(weights, left, strict=True))
+    saved = [4 * w - min(4 * w, w / 8 + 4 * n) for w, n in zip(weights, left, strict=True)]
     after = dense - 4 * (view.params[0] - view.params[1]) if view.what == "channels" else dense
     full = slim = thin = (file.tables or {}).get("dense")
     if full is not None:
-        modules = table_modules(loaded.model)
-        held = [(w, n) for name, w, n in zip(frame["name"], weights, left, strict=True) if name in modules]
-        thin = full - sum(4 * w - min(4 * w, w / 8 + 4 * n) for w, n in held)
-        slim = full - sum(4 * (w - n) for w, n in held) if view.what == "channels" else full
+        held = frame["name"].isin(table_modules(loaded.model))
+        thin = full - sum(each for each, of_table in zip(saved, held, strict=True) if of_table)
+        slim = full - 4 * int(frame["params_gone"][held].sum()) if view.what == "channels" else full
     rows = [
         _row("dense file", dense, dense, True, full),
-        _row("sparse (a bit a position)", dense - saved, dense, tables=thin),
+        _row("sparse (a bit a position)", dense - sum(saved), dense, tables=thin),
         _row("after surgery", after, dense, tables=slim),
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
