@@ -65,7 +65,7 @@ def carry_out(request: dict[str, Any], weights: str, data: str) -> tuple[Run, Me
     from distributed import get_worker  # noqa: PLC0415 (an extra)
 
     worker = get_worker()
-    cancel: Any = _Wanted(worker, worker.get_current_task())
+    cancel: Any = _Wanted(worker, str(worker.get_current_task()))
     asked = AccuracyRequest.from_dict(request)
     torch.set_num_threads(1)
     with _ONE_AT_A_TIME:
@@ -104,9 +104,11 @@ class Cluster:
     def __init__(self, address: str, patience_s: float = PATIENCE_S) -> None:
         try:
             import distributed  # noqa: PLC0415 (an extra)
+
+            self._dask: Any = distributed
         except ImportError:
             raise PrunekitError("a cluster needs the package distributed: pip install 'prunekit[dask]'") from None
-        self._dask, self.address, self._patience_s = distributed, address, patience_s
+        self.address, self._patience_s = address, patience_s
         self._versions: dict[str, dict[str, str]] = {}
         try:
             self._client = self._connected()
@@ -187,7 +189,7 @@ class Cluster:
             if self._client.status == "closed":
                 self._client = self._connected()
             return self.workers(progress) if self._client.status == "running" else []
-        except (OSError, TimeoutError, ValueError, self._dask.CommClosedError):
+        except (OSError, TimeoutError, ValueError):
             return []
 
     def _standing(self, workers: Sequence[str], idle_s: float) -> str:
