@@ -130,15 +130,12 @@ class Cluster:
         there = list(self._client.scheduler_info(n_workers=-1)["workers"])
         if set(there) - set(self._versions):
             told = self._client.get_versions(packages=PACKAGES)["workers"]
-            self._versions |= {worker: dict(found["packages"]) for worker, found in told.items() if found}
-        return [worker for worker in there if worker in self._versions and self._fits(worker, progress)]
-
-    def _fits(self, worker: str, progress: Progress) -> bool:
-        """Whether a worker has the packages of this process."""
-        other = differences(self._versions[worker])
-        if other:
-            progress.warn(f"the worker {worker} is not used: {other}")
-        return not other
+            for worker, found in told.items():
+                if found and worker not in self._versions:
+                    self._versions[worker] = dict(found["packages"])
+                    if other := differences(self._versions[worker]):
+                        progress.warn(f"the worker {worker} is not used: {other}")
+        return [worker for worker in there if worker in self._versions and not differences(self._versions[worker])]
 
     def results(self, calls: Sequence[Call], progress: Progress = QUIET) -> Iterator[tuple[int, tuple[Run, Measurement]]]:
         """Yield the place of a call and its result, each as it comes.
