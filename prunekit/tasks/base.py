@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prunekit.errors import ModelError, TaskError, one_of
 from prunekit.tasks.faults import lookup_fault
@@ -43,6 +46,8 @@ class Task(Protocol):
         What tells the task from any other, in a run's hash.
     phases : tuple of Phase
         What a model's time is measured for, and what its throughput counts.
+    answered : tuple of str
+        What one answer that people see is about, and several: a sample, unless several samples share an answer.
     """
 
     @property
@@ -61,6 +66,8 @@ class Task(Protocol):
     def identity(self) -> str: ...  # noqa: D102
     @property
     def phases(self) -> tuple[Phase, ...]: ...  # noqa: D102
+    @property
+    def answered(self) -> tuple[str, str]: ...  # noqa: D102
 
     def for_data(self, data: Any) -> Task:
         """Return the task as data have it: in the unit of their targets, with their classes."""
@@ -95,6 +102,9 @@ class Task(Protocol):
     def readable(self, seen: Observations) -> Observations:
         """Return what people read of each sample, such as how many objects were found: columns that say it in words."""
 
+    def changes(self, before: Observations, after: Observations) -> tuple[Mapping[str, NDArray[Any]], str] | None:
+        """Return columns that tell how each answer changed, ``change`` among them and what that is; None: by what is readable."""
+
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return a metric for each class of what was observed, in the classes' order; none where there are no classes."""
 
@@ -114,11 +124,14 @@ class Task(Protocol):
     def read(self, text: str, reader: Reader) -> tuple[Batch, str]:
         """Return a typed text as one sample, and what was done to it, in a sentence; "" for nothing."""
 
-    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
-        """Return a sample of a split as people see it, its classes by their names; None where nobody knows how."""
+    def places(self, split: Any, number: int) -> NDArray[np.int64]:
+        """Return which samples of a split an answer is about, by its number; those of the last answer where there are fewer."""
+
+    def shown(self, split: Any, number: int, names: Sequence[str] = ()) -> Shown | None:
+        """Return what an answer is about as people see it, its classes by their names; None where nobody knows how."""
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
-        """Return the answer to the first sample of a batch as people see it; None where nobody knows how."""
+        """Return the answer to the samples at `places` as people see it; None where nobody knows how."""
 
     def go_on(self, model: nn.Module, text: str, reader: Reader, *, tokens: int, seed: int | None = None) -> Continuation:
         """Return how a model goes on: each time the likeliest token, or with a seed one that is drawn."""
@@ -154,6 +167,11 @@ class BaseTask:
     def phases(self) -> tuple[Phase, ...]:
         """What a model's time is measured for: one forward pass, whose throughput counts samples."""
         return (Phase(PASS, "", self.unit_of_data, self.units_of_data),)
+
+    @property
+    def answered(self) -> tuple[str, str]:
+        """What one answer that people see is about, and several: one sample, and several."""
+        return self.unit_of_data, self.units_of_data
 
     def for_data(self, data: Any) -> Task:
         """Return the task as data have it: itself."""
@@ -283,6 +301,10 @@ class BaseTask:
         """Return the observations as they are."""
         return seen
 
+    def changes(self, before: Observations, after: Observations) -> tuple[Mapping[str, NDArray[Any]], str] | None:
+        """Return None: what is readable tells it."""
+        return None
+
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return no metric: each task's own."""
         return ()
@@ -300,11 +322,15 @@ class BaseTask:
         """Return a typed text as one sample: for tasks with a prompt."""
         raise NotImplementedError
 
-    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+    def places(self, split: Any, number: int) -> NDArray[np.int64]:
+        """Return the place of the sample itself."""
+        return np.array([min(number, len(split) - 1)])
+
+    def shown(self, split: Any, number: int, names: Sequence[str] = ()) -> Shown | None:
         """Return the picture or the text of a sample, where the split has one."""
         if hasattr(split, "text"):
-            return Shown(text=split.text(place))
-        return Shown(picture=split.picture(place)) if getattr(split, "pictured", hasattr(split, "picture")) else None
+            return Shown(text=split.text(number))
+        return Shown(picture=split.picture(number)) if getattr(split, "pictured", hasattr(split, "picture")) else None
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
         """Return None: each task's own."""

@@ -139,12 +139,12 @@ class Segmentation(BaseTask):
         union = labelled + predicted - both
         return Observations.of(**{INTERSECTION: both, UNION: union, TARGET: labelled})
 
-    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+    def shown(self, split: Any, number: int, names: Sequence[str] = ()) -> Shown | None:
         """Return a picture with the classes that its pixels are labelled with."""
-        found = super().shown(split, place, names)
+        found = super().shown(split, number, names)
         if found is None:
             return None
-        labels = np.asarray(split[place][1], dtype=np.int64)
+        labels = np.asarray(split[number][1], dtype=np.int64)
         return replace(found, truth=ClassMap(np.where(labels == IGNORED, -1, labels), named(names)))
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> ClassMap:
