@@ -173,12 +173,13 @@ def main() -> None:
     parts = "\n".join(page(name, found) for name, found in state.items())
     print(parts)
     if args.write:
+        version, today = torch.__version__.partition("+")[0], datetime.now(tz=UTC).date()
         head = (
-            f"{MARK}\n## Recommenders: bytes of tables against AUC\n\nScript: `tests/benchmarks/recommenders.py`, {platform.machine()}, "
-            f"one thread, torch {torch.__version__.partition('+')[0]}, {datetime.now(tz=UTC).date()}. Bytes are counted: of what is left, its "
-            "remap of ids included, or of its zeros in the smallest sparse format. Differences (95 %) resample users, the same of both "
-            f"models, on the test part. Recovery: {RECOVERY.epochs} epochs, {RECOVERY.distill:.0%} of the loss from the dense model's "
-            "answers.\n\n"
+            f"{MARK}\n## Recommenders: bytes of tables against AUC\n\n"
+            f"Script: `tests/benchmarks/recommenders.py`, {platform.machine()}, one thread, torch {version}, {today}.\n"
+            "Bytes are counted: of what is left, its remap of ids included, or of its zeros in the smallest sparse format. Differences\n"
+            "(95 %) resample users, the same of both models, on the test part. Recovery: "
+            f"{RECOVERY.epochs} epochs, {RECOVERY.distill:.0%} of the loss from the dense\nmodel's answers.\n\n"
         )
         text = RESULTS.read_text(encoding="utf-8")
         before, _, after = text.partition(MARK)
