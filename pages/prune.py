@@ -20,7 +20,7 @@ with st.container(border=True):
             with st.container(horizontal=True, gap="large"):
                 setting_controls.pills(now, loaded)
                 block_table.slider(now, loaded)
-    setting_controls.choices()
+    setting_controls.choices(loaded)
 
 view = spec = data = None
 if data_cache.data_name(now, loaded) != data_cache.NO_DATA:

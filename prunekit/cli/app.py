@@ -17,10 +17,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import prunekit
 from prunekit.errors import PrunekitError
-from prunekit.experiments.classroom import Classroom, mark, new_key
+
+if TYPE_CHECKING:
+    from prunekit.experiments.classroom import Classroom
+
+# what needs torch is imported where it is used: the server is a process of its own, and would wait for a second import of it
 
 ALONE = "127.0.0.1"
 FIRST_PORT, PORTS = 8501, 100
@@ -107,6 +112,8 @@ def shown_host(host: str) -> str:
 @contextmanager
 def opened(host: str | None, port: int | None) -> Iterator[Room]:
     """Have a folder for the runs of a class, which goes in the end, and all that its server is told."""
+    from prunekit.experiments.classroom import Classroom, mark, new_key  # noqa: PLC0415
+
     listen = host or lan_address() or ALONE
     number, shown = port_of(listen, port), shown_host(listen)
     classroom = Classroom(f"http://{shown}:{number}", new_key())
@@ -133,9 +140,6 @@ def announcement(room: Room) -> str:
         "Runs of a class are kept apart from your own, and go when this server stops (Ctrl-C): export what is to stay.",
     ]
     return "\n".join(lines)
-
-
-# what needs torch is imported where it is used: the server is a process of its own, and would wait for a second import of it
 
 
 def script() -> Path:

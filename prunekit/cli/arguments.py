@@ -94,8 +94,10 @@ def guess_lines(found: dict[str, Any]) -> list[str]:
 
 def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneSpec:
     """Return the pruning setting; names of layers are checked by the core."""
-    mode = args.mode or ("unstructured" if args.pattern is None else "nm")
-    spec = PruneSpec(**{**given(args, PruneSpec), "mode": mode, **change})
+    own = given(args, PruneSpec)
+    usual = "structured" if own.get("rows") or own.get("row_shares") else "unstructured"
+    mode = args.mode or (usual if args.pattern is None else "nm")
+    spec = PruneSpec(**{**own, "mode": mode, **change})
     if not prunable_layers(model):
         raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
     return spec
@@ -104,10 +106,12 @@ def spec_of(args: argparse.Namespace, model: nn.Module, **change: Any) -> PruneS
 def check_cut(args: argparse.Namespace) -> None:
     """Raise unless something says how much is to go: a sparsity, a threshold, a pattern or whole blocks."""
     depth = args.depth or None  # a depth of 0 lets no block go, and says nothing of channels or weights
-    said = (args.sparsity, args.threshold, args.pattern, depth, args.blocks, args.remove_layers or None, args.indices)
+    rows = (args.rows or args.row_share) or None
+    said = (args.sparsity, args.threshold, args.pattern, depth, args.blocks, args.remove_layers or None, args.indices, rows)
     if all(value is None for value in said) and args.mode != "nm":
         raise SpecError(
-            "one of the arguments --sparsity --threshold --pattern --depth --blocks --remove-layers is required: say how much is to go"
+            "one of the arguments --sparsity --threshold --pattern --depth --blocks --remove-layers --rows is required: say how much is "
+            "to go"
         )
 
 

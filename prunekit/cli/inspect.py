@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.before_after import Snapshot
-from prunekit.evaluation.sizes import sizes
+from prunekit.evaluation.sizes import parts, sizes
 from prunekit.models.cost import count
 from prunekit.models.entries import list_models
 from prunekit.models.folder import is_folder, read_recipe, read_result
@@ -24,6 +25,8 @@ from prunekit.models.layer_table import layer_table
 from prunekit.models.layers import channel_layers, prunable_layers
 from prunekit.pruning.layer_selection import protected_layers
 from prunekit.pruning.skipped import skipped
+from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.embedding_rows import embedding_tables
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.stubborn import tried
 from prunekit.tasks.input_form import InputForm, form_words
@@ -48,13 +51,15 @@ def inspect(args: argparse.Namespace) -> str:
     data = load_data(DataId(named, size=args.size), model=model) if named and named != NO_DATA else None
     shape = shape_of(model, data, args.size)
     folder = Path(args.model).expanduser()
+    graph, said = _graph(model, shape)
     found = {"model": model_id.to_dict(), **_known(known), "input_shape": list(shape)}
     found["inputs"] = form_words(shape.example) if isinstance(shape, InputForm) else None
     found |= Snapshot(count(model, shape), sizes(model, exact=args.exact_sizes), None).to_dict()
     found |= {
-        "layers": _layers(model, shape),
+        "layers": _layers(model, shape, graph),
         "skipped": [module.to_dict() for module in skipped(model, PruneSpec(), prunable_layers(model))],
-        **_couplings(model, shape),
+        **_couplings(graph, said),
+        "tables": [] if graph is None else [asdict(each) for each in embedding_tables(model, graph)],
         **({"recipe": read_recipe(folder).to_dict(), "result": read_result(folder)} if is_folder(folder) else {}),
         **guess_notes(model, data, args.size),
     }
@@ -73,22 +78,28 @@ def _known(known: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _layers(model: nn.Module, shape: tuple[int, ...]) -> list[dict[str, Any]]:
+def _layers(model: nn.Module, shape: tuple[int, ...], graph: ChannelGraph | None) -> list[dict[str, Any]]:
     """Return the layers that can be pruned, attention that holds its weight among them.
 
     ``protected`` says why structured pruning leaves one alone by default.
     """
-    kept = protected_layers(model, "structured")
+    kept = protected_layers(model, "structured", None if graph is None else graph.immovable)
     rows = layer_table(model, shape, channel_layers(model)).to_dict("records")
     return [{**{str(k): v for k, v in row.items()}, "shape": list(row["shape"]), "protected": kept.get(row["name"])} for row in rows]
 
 
-def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return what shrinks together, what cannot shrink, and the limits met."""
+def _graph(model: nn.Module, shape: tuple[int, ...]) -> tuple[ChannelGraph | None, str]:
+    """Return the couplings of a model; where they cannot be seen, why: it can be looked at, and pruned without structure."""
     try:
-        graph = tried(model, trace(model, shape), getattr(shape, "example", None))
-    except PrunekitError as error:  # it can be looked at, and pruned without structure
-        return {"groups": [], "blocks": [], "immovable": {}, "limits": [str(error)]}
+        return tried(model, trace(model, shape), getattr(shape, "example", None)), ""
+    except PrunekitError as error:
+        return None, str(error)
+
+
+def _couplings(graph: ChannelGraph | None, said: str) -> dict[str, Any]:
+    """Return what shrinks together, what cannot shrink, and the limits met."""
+    if graph is None:
+        return {"groups": [], "blocks": [], "immovable": {}, "limits": [said]}
     groups = [{"id": g.id, "kind": g.kind, "layers": list(g.layers), "size": g.size, "reasons": list(g.reasons)} for g in graph.groups]
     blocks = [{"name": b.name, "becomes": b.becomes, "layers": list(b.layers)} for b in graph.blocks]
     return {"groups": groups, "blocks": blocks, "immovable": dict(graph.immovable), "limits": list(graph.limits)}
@@ -97,12 +108,14 @@ def _couplings(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
 def _page(found: dict[str, Any]) -> str:
     """Return everything as text."""
     size = found["sizes"]
+    found_parts = parts(size).get("dense")
     lines = [
         f"{found['model']['name']}   input {found['inputs'] or shape_text(found['input_shape'])}",
         f"{found['params']:,} parameters ({found['nonzero']:,} not zero), {short(found['macs'])} MACs, "
         f"{percent(found['sparsity'])} of the prunable weights are zero",
         f"file {byte_text(size['dense'])}, gzipped {size_text(size, 'gzip')}, best sparse format {byte_text(size['sparse'])}",
     ]
+    lines += [f"file by parts: {', '.join(f'{part} {byte_text(n)}' for part, n in found_parts.items())}"] if found_parts else []
     measured = "; ".join(f"{name} {told}" for name, told in _qualities(found["card"] or {}))
     lines += [f"when it was trained: {measured}"] if measured else []
     lines += [f"opened from its folder: {found['checked']}"] if found["checked"] else []
@@ -117,6 +130,8 @@ def _page(found: dict[str, Any]) -> str:
     lines += ["", "What shrinks together:", table(["group", "size", "of", "layers"], groups)] if groups else [""]
     blocks = [(b["name"], b["becomes"], _shortened(b["layers"])) for b in found["blocks"]]
     lines += ["", "What can go as a whole:", table(["block", "becomes", "layers"], blocks)] if blocks else []
+    tables = [(t["name"], t["rows"], t["width"], byte_text(t["nbytes"]), t["stays"] or "may go") for t in found["tables"]]
+    lines += ["", "Tables:", table(["table", "rows", "width", "bytes", "its rows"], tables)] if tables else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
     return "\n".join(lines)
 

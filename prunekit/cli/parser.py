@@ -253,6 +253,8 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, SamplingFields)
     recovery_flags(parser)
     parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
+    about = "let the workers of a Dask cluster measure: the address of its scheduler, as in tcp://127.0.0.1:8786; docs/cluster.md"
+    parser.add_argument("--cluster", metavar="ADDRESS", help=about)
     _json_flag(parser)
 
 

@@ -10,13 +10,13 @@ from torch import nn
 
 from prunekit.cli.arguments import absolute, check_cut, data_of, guess_lines, guess_notes, model_of, progress_to, shape_of, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
-from prunekit.cli.tables import metric_rows, percent, phrase, quality_text, shape_text, short, size_text, skipped_table, table
+from prunekit.cli.tables import byte_text, metric_rows, percent, phrase, quality_text, shape_text, short, size_text, skipped_table, table
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, samples_of
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import Assessment, assess, document
-from prunekit.evaluation.sizes import FORMS
+from prunekit.evaluation.sizes import FORMS, parts
 from prunekit.experiments.home import store
 from prunekit.experiments.records import Label
 from prunekit.experiments.run_list import blocks_text, shares_text
@@ -33,7 +33,7 @@ from prunekit.training.batchnorm import Shift, brought
 from prunekit.training.gradual import recover
 from prunekit.training.result import Recovered
 
-UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes"}
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 
 
 def prune(args: argparse.Namespace) -> str:
@@ -93,7 +93,7 @@ def setting_text(spec: dict[str, Any]) -> str:
     shares = PruneSpec(**{name: spec[name] for name in ("mode", "pattern", "scope", "overrides", "shares")})
     words = [spec["mode"], spec["criterion"], shares_text(shares)]
     words += [f"multiples of {spec['round_to']}"] if spec["round_to"] > 1 else []
-    kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks", "remove_layers")}
+    kinds = {name: spec[name] for name in ("mode", "units", "depth", "blocks", "remove_layers", "rows", "row_criterion", "row_shares")}
     return ", ".join([*words, *filter(None, [blocks_text(PruneSpec(**kinds))])])
 
 
@@ -113,12 +113,19 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += ["", table(["layer", "type", "before", "after", "requested", "achieved"], [_layer(row) for row in found["layers"]])]
     lines += skipped_table(found["skipped"], found["before"]["params"])
     lines += [f"whole blocks that go: {', '.join(found['blocks'])}"] if found["blocks"] else []
-    lines += [_proof(found["proof"], "channels and blocks" if found["blocks"] else "channels")] if found["proof"] else []
+    lines += [_proof(found["proof"], _kinds(found))] if found["proof"] else []
     lines += [f"! {sentence}" for sentence in found["limits"]]
     lines += guess_lines(found)
     lines += [f"written to {out}"] if out else []
     called = f", called {found['name']}" if "name" in found else ""
     return "\n".join(lines + ([f"saved as run {found['run'][:12]}{called}"] if "run" in found else []))
+
+
+def _kinds(found: dict[str, Any]) -> str:
+    """Return what kinds of things a proof is of."""
+    rows = [row["name"] for row in found["layers"] if row["rows"]]
+    kinds = {"channels": found["spec"]["sparsity"] != 0 or not rows, "blocks": found["blocks"], "rows": rows}
+    return " and ".join(name for name, there in kinds.items() if there)
 
 
 def _of_all(found: dict[str, Any]) -> str:
@@ -156,19 +163,25 @@ def _sides(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[object, 
         (title, *(short(side[key]) for side in (before, after))) for key, title in (("macs", "MACs"), ("effective_macs", "effective MACs"))
     ]
     rows.append(("zeros among the prunable weights left", *(percent(side["sparsity"]) for side in (before, after))))
-    return rows + [(title, *(size_text(side["sizes"], key) for side in (before, after))) for key, title in FORMS.items()]
+    rows += [(title, *(size_text(side["sizes"], key) for side in (before, after))) for key, title in FORMS.items()]
+    told = [parts(side["sizes"]) for side in (before, after)]
+    apart = [(key, part) for key in FORMS if key in told[0] and key in told[1] for part in told[1][key]]
+    return rows + [(f"{FORMS[key]}: {part}", *(byte_text(side[key][part]) for side in told)) for key, part in apart]
 
 
 def _layer(row: dict[str, Any]) -> tuple[object, ...]:
     """Return one layer's row."""
     shapes = (shape_text(row["shape_before"]), shape_text(row["shape_after"]) if all(row["shape_after"]) else "gone with its block")
-    return row["name"], row["type"], *shapes, percent(row["requested"]), percent(row["sparsity"])
+    achieved = [] if row["rows"] and not row["sparsity"] else [percent(row["sparsity"])]
+    achieved += [f"{percent(1 - row['rows'][1] / row['rows'][0])} of rows"] if row["rows"] else []
+    return row["name"], row["type"], *shapes, percent(row["requested"]), ", ".join(map(str, achieved))
 
 
 def _proof(proof: dict[str, Any], what: str) -> str:
     """Return the proof in one line."""
+    other = {"rows": "sharing one row"}.get(what, "zeroing them, rows sharing one," if "rows" in what else "zeroing them")
     return (
-        f"proved: removing these {what} gives what zeroing them gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
+        f"proved: removing these {what} gives what {other} gives, to {proof['max_relative_error']:.1e} (allowed 1e-04); "
         f"pruning moved the output by {percent(proof['output_change'])}"
         + (f"; also: {', '.join(proof['forms'])}" if proof["forms"] else "")
     )

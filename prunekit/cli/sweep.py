@@ -6,6 +6,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, model_of, progress_to, say, spec_of, to_json
@@ -17,6 +18,7 @@ from prunekit.errors import DataError, SpecError, StoreError
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import chosen_split
 from prunekit.evaluation.sweep import SweepPoint
+from prunekit.experiments.cluster import Cluster
 from prunekit.experiments.home import store
 from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
@@ -61,13 +63,18 @@ def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data:
     if args.repeats > 1 and request.spec.criterion not in SEEDED and not request.recovery.active:
         say("note", "nothing in this setting depends on the seed: all repeats come out the same")
     kept = None if args.no_store else _store()
-    return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data)
+    if args.cluster is None:
+        return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data)
+    with closing(Cluster(args.cluster)) as cluster:
+        return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data, cluster=cluster)
 
 
 def _furthest(request: SweepRequest, args: argparse.Namespace, model: Any, data: Any) -> tuple[Evaluation, dict[str, Any]]:
     """Find the highest sparsity that holds, and confirm it on test data."""
     if args.repeats != 1:
         raise SpecError("--lose and --hold look for one answer with one seed: leave --repeats out")
+    if args.cluster is not None:
+        raise SpecError("--lose and --hold measure one point after the other, each where the last one says: leave --cluster out")
     kept, progress = None if args.no_store else _store(), progress_to(sys.stderr)
     asked = AccuracyRequest(request.model, request.data, None, split=request.split, images=request.images)
     dense = measure_one(asked, kept, progress, model=model, data=data).accuracy

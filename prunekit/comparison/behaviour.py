@@ -29,7 +29,8 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     DataFrame
         ``sample`` (its place in the data), columns that are the same of both (``target``, how many tokens there are), ``NAME, dense`` and
         ``NAME, run`` of what people read of the others (`prunekit.tasks.base.Task.readable`), and ``change``: the distance of the two, each
-        column in standard deviations of the dense model's. Samples that did not change are left out.
+        column in standard deviations of the dense model's; or what the task tells of changes (`prunekit.tasks.base.Task.changes`), where
+        ``sample`` is the number of an answer. Answers that did not change are left out. ``frame.attrs["in"]`` says what the change is in.
 
     Raises
     ------
@@ -39,6 +40,12 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     a, b = dense.observations, run.observations
     if a.columns != b.columns or not a.same_samples(b):
         raise DataError("what was observed of the two models is not of the same samples: measure both on the same data")
+    told = None if dense.task is None else dense.task.changes(a, b)
+    if told is not None:
+        frame = pd.DataFrame({"sample": np.arange(len(told[0]["change"])), **told[0]})
+        frame = frame[frame["change"] > 0].sort_values("change", ascending=False, kind="stable", ignore_index=True)[:most]
+        frame.attrs["in"] = told[1]
+        return frame
     if dense.task is not None:
         a, b = dense.task.readable(a), dense.task.readable(b)
     of_data = [name for name in a.columns if name.partition(".")[0] in OF_DATA or np.array_equal(a[name], b[name], equal_nan=True)]
@@ -53,7 +60,9 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     columns = {"sample": places, **{name: a[name][places] for name in of_data}}
     for name in answers:
         columns |= {f"{name}, dense": a[name][places], f"{name}, run": b[name][places]}
-    return pd.DataFrame({**columns, "change": change[places]})
+    frame = pd.DataFrame({**columns, "change": change[places]})
+    frame.attrs["in"] = "standard deviations of the dense model's answers"
+    return frame
 
 
 CLASS_COLUMNS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,10 +71,13 @@ class Shipped:
         How many.
     how : str
         As which file: of the channels that are left, in the best sparse format, as the int8 file, or as it is.
+    parts : mapping of str to int, optional
+        The bytes of embedding tables and of all else (`prunekit.evaluation.sizes.parts`); None where that is not told.
     """
 
     bytes: int
     how: str
+    parts: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from prunekit import tasks
 from prunekit.comparison.columns import Column, SettingRow
-from prunekit.comparison.metrics import METRICS, Metric, metrics_of
+from prunekit.comparison.metrics import METRICS, PARTS, Metric, metrics_of
 from prunekit.comparison.quality_words import quality_of
 from prunekit.evaluation.quality import by_chance, chance_sentence
 from prunekit.formatting import listed
@@ -80,8 +80,10 @@ class Comparison:
 
     @property
     def metrics(self) -> dict[str, Metric]:
-        """The figures of a column by name, `METRICS` with the metric that was measured."""
-        return metrics_of(self.quality)
+        """The figures of a column by name, `METRICS` with the metric that was measured; those of tables only where there are any."""
+        found = metrics_of(self.quality)
+        tables = any(column.shipped is not None and column.shipped.parts is not None for column in self.all)
+        return found if tables else {name: metric for name, metric in found.items() if name not in PARTS}
 
     @property
     def to_fill(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from prunekit import tasks
 from prunekit.comparison.columns import Column
 from prunekit.comparison.quality_words import QualityWords
 from prunekit.errors import PrunekitError
-from prunekit.evaluation.sizes import FORMS
+from prunekit.evaluation.sizes import BESIDE, FORMS, TABLES
 from prunekit.formatting import count, ordinary, percent, size, times
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT
@@ -89,9 +89,16 @@ def _size(name: str) -> Callable[[Column], float | None]:
     return lambda column: None if column.sizes is None else column.sizes.get(name)
 
 
+def _part(name: str) -> Callable[[Column], float | None]:
+    """Return what reads one part of the size to ship."""
+    return lambda column: None if column.shipped is None or column.shipped.parts is None else column.shipped.parts[name]
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("Accuracy", "share", True, lambda c: None if c.accuracy is None else c.accuracy.value, "most accurate"),
     "shipped": Metric("Size to ship", "bytes", False, lambda c: None if c.shipped is None else c.shipped.bytes, "smallest"),
+    "tables": Metric(f"Size to ship, {TABLES}", "bytes", False, _part(TABLES), "smallest in embedding tables"),
+    "beside": Metric(f"Size to ship, {BESIDE}", "bytes", False, _part(BESIDE), "smallest beside its tables"),
     "time": Metric("Time, measured against dense", "ratio", False, lambda c: None if c.speed is None else c.speed.ratio, "fastest"),
     "params": Metric("Parameters", "count", False, lambda c: c.params, "smallest in parameters"),
     "nonzero": Metric("Parameters that are not zero", "count", False, lambda c: c.nonzero, "smallest in non-zero parameters"),
@@ -104,6 +111,10 @@ METRICS: dict[str, Metric] = {
     "sparse": Metric(FORMS["sparse"].capitalize(), "bytes", False, _size("sparse"), "smallest in a sparse format"),
     "surgery": Metric(FORMS["surgery"].capitalize(), "bytes", False, _size("surgery"), "smallest after surgery"),
 }
+
+
+PARTS = ("tables", "beside")
+"""Of the size to ship: what is told of models with embedding tables."""
 
 
 def metrics_of(found: tasks.Metric) -> dict[str, Metric]:

@@ -107,7 +107,9 @@ def _before(run: Run) -> Any:
 def _looked(run: Run) -> tuple[object, ...]:
     """Return what images were used for."""
     recovery = Recovery.from_dict(run.recovery or {})
-    scored = run.spec is not None and (run.spec.get("criterion") in NEEDS_DATA or bool(run.spec.get("remove_layers")))
+    spec = run.spec or {}
+    rows = bool(spec.get("rows") or spec.get("row_shares")) and spec.get("row_criterion") != "norm"
+    scored = spec.get("criterion") in NEEDS_DATA or bool(spec.get("remove_layers")) or rows
     return (run.kind == "quantised", scored, recovery.active, bool(recovery.epochs))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from prunekit.comparison.columns import Shipped, Speed
 from prunekit.config.ids import DataId
+from prunekit.evaluation.sizes import parts
 from prunekit.experiments.identity import this_machine
 from prunekit.experiments.measured_samples import INT8
 from prunekit.experiments.measured_samples import INT8 as FILE
@@ -74,8 +75,9 @@ def shipped(run: Run) -> Shipped | None:
         how, name = AS_IT_IS, "dense"
     else:
         how, name = (SMALLER, "surgery") if mode == "structured" else (SPARSE, "sparse")
-    size = (run.info.get("sizes") or {}).get(name) or run.info.get("bytes")
-    return Shipped(int(size), how) if size else None
+    sizes = run.info.get("sizes")
+    size = (sizes or {}).get(name) or run.info.get("bytes")
+    return Shipped(int(size), how, parts(sizes).get(name)) if size else None
 
 
 class Setting(NamedTuple):

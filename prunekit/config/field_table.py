@@ -73,13 +73,28 @@ NORMALISER = OneOf(
         "gaussian": "standard deviations above or below the mean of its layer",
     },
 )
+ROWS = OneOf(
+    dict(zip(choices.ROW_CRITERIA, ("Lookups", "L2 norm", "Taylor", "Lookups times norm"), strict=True)),
+    {
+        "frequency": "what is looked up least in training data goes first",
+        "norm": "the shortest rows go first; looks at no data, and what stands for them is their plain mean",
+        "taylor": "rows by which the loss on training samples changes least, to first order, go first",
+        "both": "how often a row is looked up, times its norm relative to the mean of its table",
+    },
+)
 CAP = Share("the largest share that may be removed", whole=True)
 
 SHARED_OUT = {"mode": ("unstructured", "structured")}
 STRUCTURED = {"mode": ("structured",)}
-BY_DATA = ({"criterion": NEEDS_DATA}, {"remove_layers": None})
+WITH_ROWS: tuple[dict[str, Any], ...] = ({"rows": None}, {"row_shares": None})
+OF_ROWS: tuple[dict[str, Any], ...] = tuple({**STRUCTURED, **each} for each in WITH_ROWS)
+BY_DATA: tuple[dict[str, Any], ...] = (
+    {"criterion": NEEDS_DATA},
+    {"remove_layers": None},
+    *({**each, "row_criterion": ("taylor",)} for each in WITH_ROWS),
+)
 BY_READERS = {"mode": ("structured",), "criterion": choices.WITH_READERS}
-BY_CHANCE = ({"criterion": SEEDED}, BY_DATA[1])
+BY_CHANCE = ({"criterion": SEEDED}, *BY_DATA[1:])
 LAYERS = "see prunekit inspect for their names"
 
 
@@ -153,6 +168,18 @@ class PruneFields(Generic[Layer]):
         0, Whole(0, (0, 1000)), "Layers by influence",
         "remove so many whole blocks, such as the layers of a transformer: those that turn what passes through them least on training "
         "samples (block influence; Men et al. 2024, arXiv:2403.03853)", when=STRUCTURED,
+    )  # fmt: skip
+    rows: float = setting(
+        0.0, Share("the share of the rows of embedding tables that are removed"), "Rows of tables",
+        "share of the rows of embedding tables that go; one row of each stands for all that went, found through a remap of the ids. Scope "
+        "global ranks the rows of all tables together, any other takes the same share of each", when=STRUCTURED,
+    )  # fmt: skip
+    row_criterion: str = setting(
+        "frequency", ROWS, "Rows by", "how the importance of a row is scored; all but norm need training data", when=OF_ROWS
+    )
+    row_shares: tuple[tuple[str, float], ...] = setting(
+        (), Shares(Share()), "Rows of one table", "share of the rows of one table that go, 0 for none of them; rows is that of the others",
+        flag="row-share", when=STRUCTURED,
     )  # fmt: skip
     consumers: bool = setting(
         False, YesNo(), "Count the readers", "score a channel also by the columns of the layers that read it", when=BY_READERS

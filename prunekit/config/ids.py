@@ -31,10 +31,24 @@ def data_folder() -> Path:
 
 Floats = tuple[float, ...]
 MODELS = "a sample, torchvision/NAME, hf:FOLDER_OR_ID, path/to/file.py:factory, or a folder that prunekit wrote"
+DATASETS: dict[str, str] = {
+    "digits": "Digits: 1,797 small handwritten digits that come with scikit-learn",
+    "mnist": "MNIST: 70,000 handwritten digits, downloaded at first use",
+    "cifar10": "CIFAR-10: 60,000 small colour photographs, downloaded at first use",
+    "diabetes": "Diabetes: ten numbers of 442 patients, and how far the disease had come a year later; they come with scikit-learn",
+    "housing": "Housing: eight numbers of 20,640 districts of California, and the median value of a house; read where it lies",
+    "reviews": "Reviews: 22,503 reviews of clothes with the department of each; they come with prunekit",
+    "reviews:rating": "Reviews: the same, positive (4 or 5 stars) against negative (1 or 2)",
+    "shakespeare": "Shakespeare: 1.1 million characters of his plays, to predict the next; they come with prunekit",
+    "canvas": "Canvas: 5,500 drawn pictures of 96 x 96 pixels with one to five digits, and a box around each",
+    "canvas:masks": "Canvas: the same, and for each pixel which digit it shows, if any",
+    "clicks": "Clicks: 460,000 drawn candidates of 2,000 users, and which of them are clicked; the best AUC is known",
+    "movielens": "MovieLens: which movie each of 610 people rated last, among 99 that they did not; downloaded at first use",
+    "camvid": "CamVid: 701 road scenes of 240 x 180 pixels, and which of eleven things each pixel shows; read where they lie",
+}
 DATA = (
-    "digits, mnist, cifar10, diabetes, housing, reviews, reviews:rating, shakespeare, canvas, canvas:masks, camvid, clicks, movielens, "
-    "segmentation:PATH, coco:PATH, yolo:PATH, table:PATH, textfile:PATH, csv:PATH, datasets:NAME_OR_FOLDER, imagefolder:PATH "
-    "or path/to/file.py:factory"
+    f"{', '.join(DATASETS)}, segmentation:PATH, coco:PATH, yolo:PATH, table:PATH, textfile:PATH, csv:PATH, datasets:NAME_OR_FOLDER, "
+    "imagefolder:PATH or path/to/file.py:factory"
 )
 CHANNELS = "of each channel; the model's or the data's own by default"
 

@@ -57,6 +57,8 @@ class PruneSpec(PruneFields[str]):
             self._check_pattern()
         else:
             self._check_amount()
+        if self.soft and self.cuts_rows:
+            raise SpecError(f"{named('soft')} keeps the shape of everything, and {named('rows')} do not: leave one of them out")
         if self.remove_layers and self.depth:
             raise SpecError(
                 f"{named('remove_layers')} and {DEPTH} both say how many blocks go, one by influence and one by the criterion: give either"
@@ -76,7 +78,7 @@ class PruneSpec(PruneFields[str]):
     def _check_mode(self) -> None:
         """Refuse what has no effect in the mode, and give what has one its default."""
         for name, row in table(PruneSpec).items():
-            modes = [mode for condition in row.when for mode in condition.get("mode") or ()]
+            modes = list(dict.fromkeys(mode for condition in row.when for mode in condition.get("mode") or ()))
             usual = 0.0 if name == "depth" else row.default
             if name == "scope" or not modes or self.mode in modes or getattr(self, name) == usual:
                 continue
@@ -116,7 +118,7 @@ class PruneSpec(PruneFields[str]):
             self._check_named()
         if self.threshold is None:
             if self.sparsity is None:
-                self._put(sparsity=0.0 if self.depth or self.remove_layers else 0.5)
+                self._put(sparsity=0.0 if self.depth or self.remove_layers or self.cuts_rows else 0.5)
             return
         if self.sparsity is not None:
             raise SpecError(f"give either {SPARSITY} or {THRESHOLD}, not both")
@@ -130,7 +132,7 @@ class PruneSpec(PruneFields[str]):
 
     def _check_named(self) -> None:
         """Refuse what says how much goes beside the channels that are named."""
-        others = ("overrides", "shares", "caps", "cap_all", "layers", "blocks", "remove_layers", "units", "threshold")
+        others = ("overrides", "shares", "caps", "cap_all", "layers", "blocks", "remove_layers", "units", "threshold", "rows", "row_shares")
         told = [name for name in others if getattr(self, name) not in {None, (), 0}]
         told += ["sparsity"] if self.sparsity else []
         if told:
@@ -143,8 +145,13 @@ class PruneSpec(PruneFields[str]):
 
     @property
     def looks_at_data(self) -> bool:
-        """Whether it needs training data: its criterion does, or layers go by their influence."""
-        return self.criterion in NEEDS_DATA or bool(self.remove_layers)
+        """Whether it needs training data: its criterion does, that of rows, or layers go by their influence."""
+        return self.criterion in NEEDS_DATA or bool(self.remove_layers) or (self.cuts_rows and self.row_criterion != "norm")
+
+    @property
+    def cuts_rows(self) -> bool:
+        """Whether rows of embedding tables go."""
+        return bool(self.rows) or any(share for _, share in self.row_shares)
 
     @property
     def capped(self) -> bool:

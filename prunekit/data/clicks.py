@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
-from prunekit.data.interactions import InteractionSplit, interactions
+from prunekit.data.interactions import InteractionSplit, Wording, interactions
 from prunekit.data.stratified import mix
 from prunekit.statistics.ranking import auc_by_unit
 
@@ -72,15 +72,38 @@ def _dot(a: Floats, b: Floats) -> Floats:
     return total
 
 
-def _described(inputs: Mapping[str, Tensor]) -> dict[str, str]:
+def _id(inputs: Mapping[str, Tensor], name: str) -> str:
+    """Return an id in words, from 1."""
+    return f"{name} {int(inputs[name]) + 1}"
+
+
+def _candidate(inputs: Mapping[str, Tensor]) -> dict[str, str]:
     """Return a candidate in words, its numbers by their names."""
-    ids = {name: f"{name} {int(inputs[name]) + 1}" for name in ("user", "country", "device", "item", "category")}
     numbers = dict(zip(NUMBERS, inputs["dense"].tolist(), strict=True))
     return {
-        "who": f"{ids['user']} of {ids['country']}, on {ids['device']}",
-        "what": f"{ids['item']} of {ids['category']}, place {round(numbers['place'] * (PAGE - 1)) + 1} of {PAGE}",
+        "what": f"{_id(inputs, 'item')} of {_id(inputs, 'category')}, place {round(numbers['place'] * (PAGE - 1)) + 1} of {PAGE}",
         "numbers": ", ".join(f"{name} {value:.2f}" for name, value in numbers.items() if name != "place"),
     }
+
+
+def _wording(user: Whole, category: Whole, chosen: NDArray[np.bool_]) -> Wording:
+    """Return how people read candidates, with each user's history among candidates to learn from."""
+    seen = np.bincount(user, minlength=USERS)
+    clicked = np.bincount(user[chosen] * CATEGORIES + category[chosen], minlength=USERS * CATEGORIES).reshape(USERS, CATEGORIES)
+
+    def who(inputs: Mapping[str, Tensor]) -> dict[str, str]:
+        """Return a user in words."""
+        number = int(inputs["user"])
+        mine = clicked[number]
+        most = ", ".join(f"category {k + 1} ({mine[k]:,})" for k in np.argsort(-mine, kind="stable")[:5] if mine[k])
+        history = {"clicked most before": most} if most else {}
+        return {
+            "who": f"{_id(inputs, 'user')} of {_id(inputs, 'country')}, on {_id(inputs, 'device')}",
+            "before": f"{seen[number]:,} candidates seen, {mine.sum():,} clicked",
+            **history,
+        }
+
+    return Wording(who, _candidate, lambda inputs: f"{_id(inputs, 'item')} of {_id(inputs, 'category')}")
 
 
 @cache
@@ -109,8 +132,9 @@ def drawn() -> tuple[dict[str, InteractionSplit], float]:
     columns = {"user": user, "item": item, "category": category[item], "country": country[user], "device": device}
     inputs = {"dense": torch.from_numpy(dense.astype(np.float32))}
     inputs |= {name: torch.from_numpy(each.astype(np.int16)) for name, each in columns.items()}
-    whole = InteractionSplit(inputs, chosen, user, _described)
     ends = np.cumsum([0, *PAGES.values()]) * PAGE
+    learnt = slice(ends[1])
+    whole = InteractionSplit(inputs, chosen, user, _wording(user[learnt], category[item][learnt], chosen[learnt]))
     places = {name: np.arange(ends[k], ends[k + 1]) for k, name in enumerate(PAGES)}
     test = places["test"]
     best = auc_by_unit(chance[test], chosen[test].astype(np.float64), np.zeros(len(test), dtype=np.int64))(np.ones((1, 1), dtype=np.int64))

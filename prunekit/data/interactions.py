@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,23 @@ FEWEST = 10
 TITLES = {"train": "training", "validation": "validation", "test": "test"}
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How people read a candidate, each from its inputs by name.
+
+    Attributes
+    ----------
+    user, candidate : callable
+        What is known of the user, and of the candidate: fields with their values.
+    called : callable
+        What the candidate is called, in a few words.
+    """
+
+    user: Fields
+    candidate: Fields
+    called: Callable[[Mapping[str, Tensor]], str]
+
+
 class InteractionSplit(Split):
     """Candidates in a fixed order: inputs by name, whether each was chosen, and whose candidate it is.
 
@@ -39,8 +57,8 @@ class InteractionSplit(Split):
         1 or 0.
     users : ndarray of int64, shape [n]
         Whose they are: intervals resample users.
-    describe : callable, optional
-        The inputs of one candidate -> fields for people to read.
+    wording : Wording, optional
+        How people read a candidate; numbers stand there without it.
 
     Attributes
     ----------
@@ -53,10 +71,10 @@ class InteractionSplit(Split):
     negatives = 1.0
 
     def __init__(
-        self, inputs: Mapping[str, Tensor], chosen: NDArray[Any], users: NDArray[np.int64], describe: Fields | None = None
+        self, inputs: Mapping[str, Tensor], chosen: NDArray[Any], users: NDArray[np.int64], wording: Wording | None = None
     ) -> None:
         self.inputs, self.chosen, self.users = dict(inputs), np.asarray(chosen, dtype=np.float32), np.asarray(users, dtype=np.int64)
-        self.describe = describe
+        self.wording = wording
         lengths = {*map(len, self.inputs.values()), len(self.chosen), len(self.users)}
         if len(lengths) != 1 or not self.inputs:
             raise DataError(f"candidates need inputs, a label and a user each, as many of all; got {', '.join(map(str, sorted(lengths)))}")
@@ -97,7 +115,15 @@ class InteractionSplit(Split):
         """Return a candidate as people read it."""
         inputs = {name: each[0] for name, each in self.images(np.array([i])).items()}
         told = {name: ", ".join(f"{value:.4g}" for value in each.reshape(-1).tolist()) for name, each in inputs.items()}
-        return dict(self.describe(inputs) if self.describe else told) | {"chosen": "yes" if self.chosen[i] else "no"}
+        if self.wording:
+            told = {**self.wording.user(inputs), **self.wording.candidate(inputs)}
+        return told | {"chosen": "yes" if self.chosen[i] else "no"}
+
+    def user_fields(self, places: Indices) -> dict[str, str]:
+        """Return what people read of the user of some candidates, and how many of these were chosen."""
+        first = {name: each[0] for name, each in self.images(places[:1]).items()}
+        told = dict(self.wording.user(first)) if self.wording else {"user": str(int(self.users[places[0]]))}
+        return told | {"candidates here": f"{len(places):,}, {int(self.chosen[places].sum()):,} of them chosen"}
 
     def picture(self, i: int) -> Picture:
         """Raise: a candidate has no picture."""
@@ -107,7 +133,7 @@ class InteractionSplit(Split):
         """Return the candidates at ``indices``, in that order, as a split of its own."""
         places = np.asarray(indices, dtype=np.int64)
         rows = {name: each[torch.from_numpy(places)] for name, each in self.inputs.items()}
-        part = InteractionSplit(rows, self.chosen[places], self.users[places], self.describe)
+        part = InteractionSplit(rows, self.chosen[places], self.users[places], self.wording)
         part.code, part.guesses, part.classes, part.task = self.code, self.guesses, self.classes, self.task
         part.negatives = self.negatives
         return part

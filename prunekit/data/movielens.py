@@ -20,7 +20,7 @@ from torch import Tensor
 
 from prunekit.config.ids import VARIABLE, DataId, data_folder
 from prunekit.data.dataset import Data
-from prunekit.data.interactions import InteractionSplit, interactions
+from prunekit.data.interactions import InteractionSplit, Wording, interactions
 from prunekit.data.stratified import mix
 from prunekit.errors import DataError
 
@@ -137,15 +137,16 @@ def _parts(users: Whole, items: Whole, movies: pd.DataFrame) -> dict[str, Intera
     history = np.where(before >= starts[users][:, None], items[before], 0).astype(np.int16)
     genres, year, names = _described(movies)
 
-    def describe(inputs: Mapping[str, Tensor]) -> dict[str, str]:
-        """Return a person's history and the movie in words."""
+    def person(inputs: Mapping[str, Tensor]) -> dict[str, str]:
+        """Return a person's history in words."""
         seen = [names[i] for i in inputs["history"].tolist() if i]
-        return {
-            "person": str(int(inputs["user"]) + 1),
-            "rated before, the last first": "; ".join(seen[:5]) + (f" and {len(seen) - 5} more" if len(seen) > 5 else ""),
-            "movie": names[int(inputs["item"])],
-            "genres": ", ".join(KINDS[i - 1] for i in inputs["genres"].tolist() if i) or "none named",
-        }
+        more = f" and {len(seen) - 5} more" if len(seen) > 5 else ""
+        return {"person": str(int(inputs["user"]) + 1), "rated before, the last first": "; ".join(seen[:5]) + more}
+
+    def candidate(inputs: Mapping[str, Tensor]) -> dict[str, str]:
+        """Return a movie in words."""
+        kinds = ", ".join(KINDS[i - 1] for i in inputs["genres"].tolist() if i) or "none named"
+        return {"movie": names[int(inputs["item"])], "genres": kinds}
 
     held = {"validation": ends - 2, "test": ends - 1}
     held["train"] = np.setdiff1d(np.arange(len(users)), np.concatenate(list(held.values())))
@@ -158,7 +159,7 @@ def _parts(users: Whole, items: Whole, movies: pd.DataFrame) -> dict[str, Intera
         movie[drawn] = _unrated(users[of[drawn]], known, count, seed)
         inputs = {"user": users[of].astype(np.int16), "history": history[of], "item": movie.astype(np.int16), "genres": genres[movie]}
         tensors = {key: torch.from_numpy(value) for key, value in {**inputs, "year": year[movie]}.items()}
-        parts[name] = InteractionSplit(tensors, ~drawn, users[of], describe)
+        parts[name] = InteractionSplit(tensors, ~drawn, users[of], Wording(person, candidate, lambda inputs: names[int(inputs["item"])]))
         parts[name].negatives = each / TRAINED
     return parts
 

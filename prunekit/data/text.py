@@ -174,4 +174,5 @@ def reader_of(known: ModelInfo, data: Data | None) -> Reader:
     coding = getattr(None if data is None else data.test, "coding", None)
     if coding is None and known.tokeniser is not None:
         coding = _coding(known.tokeniser, known)
-    return Reader(coding, (data.classes if data is not None else ()) or known.classes)
+    wording = getattr(None if data is None else data.test, "wording", None)
+    return Reader(coding, (data.classes if data is not None else ()) or known.classes, getattr(wording, "called", None))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunekit.errors import PrunekitError
+from prunekit.models.shared_rows import TableCut
 from prunekit.models.state import tensor_state
 from prunekit.pruning.proof import removed_mask
 from prunekit.pruning.structured.axis_sizes import within
@@ -70,7 +71,7 @@ def widened(model: nn.Module, small: nn.Module, plan: Removal) -> Layout:
         known = first.get(id(tensor), name)
         keep = keeps.get(known, {})
         if known in left:
-            values = partial(_wide, left[known], tuple(tensor.shape), keep)
+            values = partial(_wide, left[known], tuple(tensor.shape), keep, plan.by_weight.get(known))
         else:  # its whole block went
             gone = within(known, plan.blocks) and isinstance(tensor, nn.Parameter)
             values = partial(_zeros, tensor.detach(), None if gone else keep)
@@ -90,9 +91,11 @@ def _masked(tensor: Tensor, mask: Tensor | None) -> Tensor:
     return torch.where(mask.to(tensor.device), tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device)).cpu()
 
 
-def _wide(small: Tensor, shape: tuple[int, ...], keep: Mapping[int, Bools]) -> Tensor:
+def _wide(small: Tensor, shape: tuple[int, ...], keep: Mapping[int, Bools], rows: TableCut | None = None) -> Tensor:
     """Return a tensor in the dense shape: what stayed in its places, zeros elsewhere."""
     found = small.detach().cpu()
+    if rows is not None:
+        found = found.new_zeros((shape[0], *found.shape[1:])).index_copy_(0, torch.from_numpy(rows.order), found[:-1])
     for axis, kept in keep.items():
         wide = found.new_zeros((*found.shape[:axis], shape[axis], *found.shape[axis + 1 :]))
         found = wide.index_copy_(axis, torch.from_numpy(kept.nonzero()[0]), found)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prunekit.evaluation.compression import BY, LARGE, Squeeze, squeeze
 from prunekit.evaluation.file_layout import Layout, Masks, header, stored
 from prunekit.evaluation.progress import QUIET, Progress, Tell
+from prunekit.models.layers import table_modules
 
 FORMATS = ("dense", "bitmap", "csr", "delta8")
 REACH = 256  # positions that one 8-bit step can cover
@@ -111,6 +112,8 @@ class Sizes:
         The formats behind ``sparse``, the one with the most weight tensors first, as in ``bitmap, dense``.
     gzip_low, gzip_high : int or None
         The 95 % interval of a gzipped size that is estimated from a sample; None where it is measured.
+    tables : mapping of str to int, optional
+        How many of the bytes of ``dense``, ``sparse`` and ``surgery`` are embedding tables; None of a model without.
     """
 
     dense: int
@@ -120,6 +123,7 @@ class Sizes:
     sparse_format: str
     gzip_low: int | None = None
     gzip_high: int | None = None
+    tables: Mapping[str, int] | None = None
 
     @property
     def gzip_how(self) -> str | None:
@@ -127,10 +131,20 @@ class Sizes:
         return None if self.gzip is None else "measured" if self.gzip_low is None else "estimated"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the four sizes in bytes, and of the gzipped one its interval, how it is known, and by which compressor it is."""
+        """Return the four sizes in bytes, of the gzipped one its interval, how it is known and by which compressor, and those of tables."""
         four = {name: getattr(self, name) for name in FOUR}
         interval = {"gzip_low": self.gzip_low, "gzip_high": self.gzip_high}
-        return {**four, **interval, "gzip_how": self.gzip_how, "gzip_by": None if self.gzip is None else BY}
+        tables = {} if self.tables is None else {"tables": dict(self.tables)}
+        return {**four, **interval, "gzip_how": self.gzip_how, "gzip_by": None if self.gzip is None else BY, **tables}
+
+
+TABLES, BESIDE = "embedding tables", "all else"
+
+
+def parts(sizes: Mapping[str, Any] | None) -> dict[str, dict[str, int]]:
+    """Return what is told apart in sizes, by form: the bytes of embedding tables and of all else; nothing of a model without tables."""
+    told, tables = sizes or {}, (sizes or {}).get("tables") or {}
+    return {name: {TABLES: n, BESIDE: told[name] - n} for name, n in tables.items() if told.get(name) is not None}
 
 
 def comparable(sizes: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -182,18 +196,25 @@ def gzip_bytes(model: nn.Module, masks: Masks | None = None, progress: Progress 
     return packer.finish().bytes
 
 
-def _walk(layout: Layout, packer: Squeeze | None, progress: Progress = QUIET) -> tuple[int, str]:
-    """Go through a file once: compress it, and return its size with each weight tensor in its smallest format, and the formats."""
+def _within(layout: Layout, modules: frozenset[str]) -> int:
+    """Return the bytes of a layout's tensors that modules hold themselves."""
+    return sum(entry.bytes for entry in layout if entry.name.rpartition(".")[0] in modules)
+
+
+def _walk(layout: Layout, packer: Squeeze | None, progress: Progress = QUIET, tables: frozenset[str] = frozenset()) -> tuple[int, str, int]:
+    """Go through a file once: compress it, and return its size with each weight tensor in its smallest format, the formats, and tables'."""
     head = header(layout)
-    total, used = len(head), Counter[str]()
+    total, used, looked_up = len(head), Counter[str](), 0
     if packer is not None:
         packer.add(np.frombuffer(head, np.uint8))
     for entry in layout:
         progress.check()
         item = entry.dtype.itemsize
         weighs = len(entry.shape) > 1 and entry.dtype.is_floating_point and entry.bytes > 0
+        of_table = entry.name.rpartition(".")[0] in tables
         if not weighs:
             total += entry.bytes
+            looked_up += of_table * entry.bytes
         if not entry.bytes or not (weighs or packer is not None):
             continue
         values = entry.values()
@@ -201,9 +222,10 @@ def _walk(layout: Layout, packer: Squeeze | None, progress: Progress = QUIET) ->
             best, size = smallest(format_bytes(_alive(values), item))
             used[best] += 1
             total += size
+            looked_up += of_table * size
         if packer is not None:
             packer.add(values.contiguous().reshape(-1).view(torch.uint8).numpy())
-    return total, ", ".join(sorted(used, key=lambda f: (-used[f], FORMATS.index(f)))) or "dense"
+    return total, ", ".join(sorted(used, key=lambda f: (-used[f], FORMATS.index(f)))) or "dense", looked_up
 
 
 def _alive(values: Tensor) -> Any:
@@ -213,7 +235,7 @@ def _alive(values: Tensor) -> Any:
 
 def sparse_bytes(model: nn.Module, masks: Masks | None = None) -> tuple[int, str]:
     """Return the size of the file with each weight tensor in its smallest format, and the formats used."""
-    return _walk(stored(model, masks), None)
+    return _walk(stored(model, masks), None)[:2]
 
 
 def sizes(
@@ -264,7 +286,10 @@ def sizes(
     full = zeroed if isinstance(zeroed, list) else stored(model if zeroed is None else zeroed, masks)
     dense = _length(full)
     packer = squeeze(dense, exact=exact, above=above, progress=progress) if gzip else None
-    sparse, used = _walk(full, packer, progress)
+    modules = table_modules(model)
+    sparse, used, looked_up = _walk(full, packer, progress, modules)
     packed = None if packer is None else packer.finish()
     told = (None, None, None) if packed is None else (packed.bytes, packed.low, packed.high)
-    return Sizes(dense, told[0], sparse, file_bytes(model) if surgery_bytes is None else surgery_bytes, used, *told[1:])
+    tables = {"dense": _within(full, modules), "sparse": looked_up, "surgery": _within(stored(model), modules)} if modules else None
+    surgery = file_bytes(model) if surgery_bytes is None else surgery_bytes
+    return Sizes(dense, told[0], sparse, surgery, used, *told[1:], tables=tables)

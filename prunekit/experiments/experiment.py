@@ -115,14 +115,28 @@ class Experiment:
         if known is not None:
             self._link(known, place)
             return known
+        run, accuracy = self.measure(spec, recovery, progress)
+        self.keep(run, self.seen(run, accuracy), place)
+        return point_of(run, accuracy, self.requested(spec))
+
+    def measure(self, spec: PruneSpec | None, recovery: Recovery, progress: Progress = QUIET) -> tuple[Run, Evaluation]:
+        """Make a model and measure it; nothing is kept."""
         progress.check()
         made, extra = self._make(spec, recovery, progress)
         accuracy = evaluate(made.model, self.part, progress=progress.part(RECOVERING if recovery.active else 0.0, 1.0))
         told = facts(made.model, spec, made.counts, made.sparsity, self.shape)
         told |= vouched(made.model, self.model_id, self.shape)
         run = dataclasses.replace(self.run(spec, recovery), info={**told, **extra})
-        self._keep(run, accuracy, place)
-        return point_of(run, accuracy, self.requested(spec))
+        return run, accuracy
+
+    def seen(self, run: Run, accuracy: Evaluation) -> Measurement:
+        """Return what was seen of a run here, as the store keeps it."""
+        return Measurement.of(run.id, accuracy, self.data_id.to_dict(), self.data_hash, self.split, versions=self.versions)
+
+    def keep(self, run: Run, seen: Measurement, place: Place | None) -> None:
+        """Commit a run, what was seen of it and its place, all at once; what it was made from with it."""
+        runs = [run] if run.parent is None else [self.run(None, Recovery()), run]
+        self.keeper.ask(lambda store: store.put_point(runs, seen, place))
 
     def check(self, spec: PruneSpec) -> None:
         """Raise where a setting cannot be carried out on this model; nothing is made."""
@@ -160,12 +174,6 @@ class Experiment:
         recover = importlib.import_module("prunekit.training").recover  # loaded by those who recover only
         found = recover(self.model, spec, recovery, self.data, progress=progress)
         return Made(found.model, found.result.achieved.sparsity, found.result.after), course(found)
-
-    def _keep(self, run: Run, accuracy: Evaluation, place: Place | None) -> None:
-        """Commit a run, what was seen of it and its place, all at once; what it was made from with it."""
-        seen = Measurement.of(run.id, accuracy, self.data_id.to_dict(), self.data_hash, self.split, versions=self.versions)
-        runs = [run] if run.parent is None else [self.run(None, Recovery()), run]
-        self.keeper.ask(lambda store: store.put_point(runs, seen, place))
 
     def _link(self, point: SweepPoint, place: Place | None) -> None:
         """Note the place of a stored point in a sweep, unless it is noted already."""

@@ -52,7 +52,8 @@ def digest(value: Any) -> str:
 
 
 OF_SPEC: dict[str, Any] = {
-    **{"consumers": False, "reduction": "mean", "normaliser": "mean", "shares": {}, "indices": {}, "soft": False, "remove_layers": 0}
+    **{"consumers": False, "reduction": "mean", "normaliser": "mean", "shares": {}, "indices": {}, "soft": False, "remove_layers": 0},
+    **{"rows": 0.0, "row_criterion": "frequency", "row_shares": {}},
 }
 OF_RECOVERY: dict[str, Any] = {"prepare": "none", "prepare_epochs": 5, "penalty": None}
 """Fields that came after names were given, and what they were before they were there."""

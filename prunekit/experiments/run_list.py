@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from prunekit.config.field_table import ROWS
 from prunekit.config.ids import ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
@@ -98,6 +99,8 @@ def _amount(spec: PruneSpec) -> str:
     if spec.threshold is not None:
         return f"threshold {spec.threshold:g}"
     share = float(spec.sparsity or 0.0)
+    if not share and spec.cuts_rows:
+        return ""  # the rows say it
     # what shares of single layers add up to is no round number that somebody asked for
     return ordinary(f"{percent(share)} in all" if spec.overrides else asked(share))
 
@@ -105,7 +108,16 @@ def _amount(spec: PruneSpec) -> str:
 def blocks_text(spec: PruneSpec) -> str:
     """Return in a few words what a setting says of whole blocks and of kinds of units; nothing where it says nothing."""
     units = "" if spec.units is None else " and ".join(spec.units) + " alone"
-    return ", ".join(filter(None, (units, _blocks(spec))))
+    return ", ".join(filter(None, (units, _blocks(spec), rows_text(spec))))
+
+
+def rows_text(spec: PruneSpec) -> str:
+    """Return in a few words which rows of tables go; nothing where none do."""
+    if not spec.cuts_rows:
+        return ""
+    own = "; ".join(f"{ordinary(asked(share))} of {name}" for name, share in spec.row_shares)
+    shares = ", ".join(filter(None, (ordinary(asked(spec.rows)) if spec.rows else "", own)))
+    return f"{shares} of the rows by {ROWS.titles[spec.row_criterion].lower()}"
 
 
 def _blocks(spec: PruneSpec) -> str:

@@ -19,8 +19,9 @@ from prunekit.experiments.sources import Source, run_gone
 from prunekit.experiments.store import RunStore
 from prunekit.models.earlier_versions import kept_in
 from prunekit.models.folder import stored_architecture
-from prunekit.models.layers import channel_layers, outputs_of, prunable_layers, weight_name, weight_of
+from prunekit.models.layers import LOOKED_UP, channel_layers, outputs_of, prunable_layers, weight_name, weight_of
 from prunekit.models.load import load_model
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.api import prune
 from prunekit.pruning.proof import removed_mask
 from prunekit.pruning.result import PruneResult
@@ -71,6 +72,8 @@ def of_weights(dense: nn.Module, model: nn.Module) -> Structure:
 def of_removal(dense: nn.Module, removal: Removal) -> Structure:
     """Return the structure of a model that lost channels."""
     keeps, masks = by_tensor(removal.masks), dict[str, Tensor]()
+    for weight, cut in removal.by_weight.items():
+        keeps.setdefault(weight, {})[0] = cut.keep
     for name in prunable_layers(dense):
         masks[name] = ~removed_mask(tuple(weight_of(dense, name).shape), keeps.get(weight_name(dense, name), {}))
     kept = {name: np.asarray(stay, dtype=np.int64) for name, stay in removal.kept.items()}
@@ -122,10 +125,13 @@ def removal_of(
     graph = None if kept is None else trace(dense, shape)
     if graph is None or kept is None or not sound(graph, kept):
         return None
-    removal = Removal.leaving(graph, kept)
-    there = {name: tuple(weight_of(small, name).shape) for name in channel_layers(small)}
+    there = dict(small.named_modules())
+    tables = ((name, module, there.get(name)) for name, module in dense.named_modules() if isinstance(module, LOOKED_UP))
+    found = {name: TableCut.between(table, new) for name, table, new in tables if isinstance(new, LOOKED_UP)}
+    removal = Removal.leaving(graph, kept, {name: cut for name, cut in found.items() if cut is not None})
+    shapes = {name: tuple(weight_of(small, name).shape) for name in channel_layers(small)}
     left = {name: after for name, (_, after) in removal.layer_shapes.items() if after[0]}  # without those of blocks that went
-    return removal if left == {name: size for name, size in there.items() if name in removal.layer_shapes} else None
+    return removal if left == {name: size for name, size in shapes.items() if name in removal.layer_shapes} else None
 
 
 def widths_of(dense: nn.Module, model: nn.Module) -> dict[str, tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from prunekit.errors import PruningError
 from prunekit.evaluation.adaptive_points import HIGH, LOW, next_point, standard_error
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sweep import SweepPoint, measured
+from prunekit.experiments.cluster import Call, Cluster
 from prunekit.experiments.experiment import Experiment, Keeper, Request, point_of
 from prunekit.experiments.identity import installed
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
@@ -31,6 +33,7 @@ def sweep_through(
     *,
     model: nn.Module | None = None,
     data: Any = None,
+    cluster: Cluster | None = None,
 ) -> list[SweepPoint]:
     """Measure a setting at several sparsities, the dense model first.
 
@@ -50,6 +53,8 @@ def sweep_through(
         Gets one sentence if the store fails.
     model, data : nn.Module, Data, optional
         What ``request`` names, where it is loaded already.
+    cluster : Cluster, optional
+        Whose workers measure; without ``sparsities`` in the request one at a time, since each point decides where the next one is.
 
     Returns
     -------
@@ -68,10 +73,15 @@ def sweep_through(
     _check(experiment, request)
     total = _total(request)
     points: list[SweepPoint] = []
+    if cluster is not None and request.sparsities is not None:
+        points = _spread(experiment, request, cluster, [None, *_chosen(experiment, request, points)], 0, progress, report)
+        experiment.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
+        return points
 
     def measure(requested: float | None, progress: Progress) -> SweepPoint:
-        spec, recovery = (None, Recovery()) if requested is None else (request.spec.at(requested), request.recovery)
-        return experiment.point(spec, recovery, (request.id, len(points), requested or 0.0), progress)
+        if cluster is not None:
+            return _spread(experiment, request, cluster, [requested], len(points), progress)[0]
+        return experiment.point(*_setting(request, requested), (request.id, len(points), requested or 0.0), progress)
 
     for point in measured(chain([None], _chosen(experiment, request, points)), total, measure, progress):
         points.append(point)
@@ -79,6 +89,44 @@ def sweep_through(
             report(point)
     experiment.keeper.ask(lambda kept: kept.trim(request.id, len(points)))
     return points
+
+
+def _setting(request: SweepRequest, requested: float | None) -> tuple[PruneSpec | None, Recovery]:
+    """Return what is done at a sparsity; None is the dense model."""
+    return (None, Recovery()) if requested is None else (request.spec.at(requested), request.recovery)
+
+
+def _spread(  # noqa: PLR0917 (a sweep, and where it is)
+    experiment: Experiment, request: SweepRequest, cluster: Cluster, wanted: Sequence[float | None], first: int,
+    progress: Progress, report: Report | None = None,
+) -> list[SweepPoint]:  # fmt: skip
+    """Measure points on a cluster; those that are known are read, and each new one is committed as it comes."""
+    places = [(request.id, first + place, requested or 0.0) for place, requested in enumerate(wanted)]
+    rows = experiment.keeper.ask(lambda kept: known_points(request, kept, experiment.weights, experiment.data_hash)) or []
+    there = {row.run.id: point_of(row.run, row.measurement.evaluation, row.requested) for row in rows if "achieved" in row.run.info}
+    found: dict[int, SweepPoint] = {}
+
+    def note(place: int, point: SweepPoint) -> None:
+        found[place] = point
+        if report is not None:
+            report(point)
+
+    calls: dict[int, Call] = {}
+    for place, requested in enumerate(wanted):
+        spec, recovery = _setting(request, requested)
+        known = there.get(experiment.run(spec, recovery).id)  # which another machine may have measured
+        if known is not None or experiment.stored(spec, recovery) is not None:
+            note(place, known or experiment.point(spec, recovery, places[place]))
+        else:
+            asked = AccuracyRequest(request.model, request.data, spec, recovery, request.split, request.images)
+            calls[place] = Call(asked, experiment.weights, experiment.data_hash)
+    order = list(calls)
+    for index, (run, seen) in cluster.results(list(calls.values()), progress):
+        place = order[index]
+        experiment.keep(run, seen, places[place])
+        accuracy = replace(seen.evaluation, task=experiment.task)
+        note(place, point_of(run, accuracy, experiment.requested(_setting(request, wanted[place])[0])))
+    return [found[place] for place in range(len(wanted))]
 
 
 def sweep_seeds(
@@ -90,12 +138,13 @@ def sweep_seeds(
     *,
     model: nn.Module | None = None,
     data: Any = None,
+    cluster: Cluster | None = None,
 ) -> list[list[SweepPoint]]:
     """Carry out a sweep with so many seeds, from its own on; the later ones measure where the first one did."""
 
     def carry_out(seeded: SweepRequest, place: int) -> list[SweepPoint]:
         title = f"seed {place + 1} of {count}, " if count > 1 else ""
-        return sweep_through(seeded, store, progress.step(place, count, title), report, model=model, data=data)
+        return sweep_through(seeded, store, progress.step(place, count, title), report, model=model, data=data, cluster=cluster)
 
     return _seed_by_seed(request, count, carry_out)
 
@@ -179,7 +228,7 @@ def _experiment(request: Request, keeper: Keeper, model: nn.Module | None, data:
 def _is_dense(request: SweepRequest, requested: float) -> bool:
     """Whether a sparsity is the dense model itself: nothing goes, and nothing is done afterwards."""
     spec = request.spec
-    return not (requested or spec.overrides or spec.depth or spec.remove_layers or request.recovery.active)
+    return not (requested or spec.overrides or spec.depth or spec.remove_layers or spec.cuts_rows or request.recovery.active)
 
 
 def _total(request: SweepRequest) -> int:

@@ -20,6 +20,7 @@ from prunekit.models.identity_blocks import standing_in
 from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import tensors_of
 from prunekit.models.probe import at_rest, rounding
+from prunekit.models.shared_rows import is_shared
 from prunekit.models.wrappers import unwrapped
 from prunekit.tasks.base import told
 
@@ -96,6 +97,9 @@ def pruned_config(model: nn.Module) -> Any:
     if not hasattr(model, "save_pretrained") or not hasattr(model, "config"):
         raise ModelError(f"a folder of Hugging Face holds a model of transformers, and this one is a {type(model).__name__}")
     model = without_gaps(model)
+    shared = next((name for name, module in model.named_modules() if is_shared(module)), None)
+    if shared is not None:
+        raise ModelError(f"rows of {shared} went, and a configuration cannot say which: keep the folder that prunekit writes, or all rows")
     config: Any = copy.deepcopy(model.config)
     embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
     _, layers = layers_of(model)

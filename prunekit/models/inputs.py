@@ -84,9 +84,9 @@ def inputs_for(model: nn.Module, shape: Sequence[int], n: int, source: torch.Gen
         known.append(getattr(shape, "example", None))
         yield Batch((torch.rand(n, *shape, generator=source).to(place.device),))
         yield Batch((torch.randint(max(index_limit(model), 1), (n, *shape), generator=source).float().to(place.device),))
-    for each in known:
-        if each is not None and len(each):
-            yield _repeated(each, n).to(place.device)
+    real = [each.to(place.device) for each in known if each is not None and len(each)]
+    yield from (_repeated(each, n) for each in real)
+    yield from real  # whole: of words joined end to end, and where each text begins, no rows can be taken
 
 
 def _example(model: nn.Module) -> Batch | None:

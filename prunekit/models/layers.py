@@ -75,6 +75,11 @@ def _weights_in(module: nn.Module) -> Iterator[str]:
                 yield name
 
 
+def table_modules(model: nn.Module) -> frozenset[str]:
+    """Return the names of the modules whose rows are looked up by ids: embedding tables, of tokens too."""
+    return frozenset(name for name, module in model.named_modules(remove_duplicate=False) if isinstance(module, LOOKED_UP))
+
+
 def channel_layers(model: nn.Module) -> tuple[str, ...]:
     """Return the layers that lose outputs in structured pruning, in order of definition.
 

@@ -73,7 +73,7 @@ def meta_copy(model: nn.Module) -> nn.Module:
     return copied(model, memo).eval()  # a scripted part copies its parameters itself, with their values
 
 
-AS_IT_IS = {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device}
+AS_IT_IS = {int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device, torch.jit.ScriptFunction}
 EMPTY = {dict, OrderedDict, set}
 
 
@@ -93,7 +93,8 @@ def copied(model: nn.Module, memo: dict[int, object] | None = None) -> nn.Module
     memo = {} if memo is None else memo
     states = [(module, _state_of(module)) for module in model.modules() if id(module) not in memo]
     if any(state is None for _, state in states):
-        return deepcopy(model, memo)
+        held = (value for module, _ in states for value in vars(module).values())
+        return deepcopy(model, memo | {id(value): value for value in held if isinstance(value, torch.jit.ScriptFunction)})
     for module, _ in states:  # first all of them, empty: they may refer to each other
         memo[id(module)] = type(module).__new__(type(module))
     for module, state in states:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from prunekit.tasks.known_values import bare, computed, is_known, remember, values_of
+from prunekit.tasks.known_values import bare, computed, is_known, know, remember, values_of
 
 aten = torch.ops.aten
 Args = tuple[Any, ...]
 Shortcut = Callable[[Args], Any]
 
 
-def without_values(func: Any, args: Args, kwargs: dict[str, Any]) -> Any:
+def without_values(func: Any, args: Args, kwargs: dict[str, Any], *, most: bool = False) -> Any:
     """Run an operation for a dispatch mode; on meta tensors, what only has to have a shape is made straight away.
 
     Parameters
@@ -29,6 +29,9 @@ def without_values(func: Any, args: Args, kwargs: dict[str, Any]) -> Any:
         The operation.
     args, kwargs
         What it is called with. Whatever is out of the ordinary is left to torch, wrong shapes among it: torch says what is wrong.
+    most : bool
+        Whether as many elements are picked by values that nobody knows as there can be. What shrinks does not depend on how many are, but
+        what a pass costs does.
 
     Returns
     -------
@@ -40,19 +43,34 @@ def without_values(func: Any, args: Args, kwargs: dict[str, Any]) -> Any:
     if found is not None:
         return found
     values = computed(func, args, kwargs)
+    if values is not None and func.overloadpacket is aten._to_copy and kwargs.get("device") == torch.device("cpu"):
+        return values  # lengths of sequences, say: what asks for them there has to have them
     if values is not None and func.overloadpacket in VALUES:
         return values if func.overloadpacket is aten._local_scalar_dense else _noted(bare(values), values, args)
     if func.overloadpacket is aten.index:
-        args = (args[0], [numbers for index in args[1] for numbers in _numbers(index)])
-    return _noted(_with_constants(func, args, kwargs), values, args)
+        args = (args[0], [numbers for index in args[1] for numbers in _numbers(index, most)])
+    if most and func.overloadpacket in PICKED and values is None and args[0].is_meta:
+        return PICKED[func.overloadpacket](args)
+    out = _noted(_with_constants(func, args, kwargs), values, args)
+    if func.overloadpacket is aten._to_copy and not args[0].is_meta and not args[0].is_floating_point() and not args[0].is_complex():
+        return know(out, args[0])  # numbers of places that were made on the processor
+    return out
 
 
-def _numbers(index: Tensor | None) -> list[Tensor | None]:
-    """Return the places that a known mask picks, without values; any other index as it is."""
-    mask = None if index is None or index.dtype not in {torch.bool, torch.uint8} else values_of(index)
+def _numbers(index: Tensor | None, most: bool) -> list[Tensor | None]:
+    """Return the places that a known mask picks, without values, and of an unknown one as many as it may pick; any other index as it is."""
+    if index is None or index.dtype not in {torch.bool, torch.uint8}:
+        return [index]
+    mask = values_of(index)
+    if mask is None and most and index.is_meta:
+        return list(_empty(index, (index.dim(), index.numel())).long())
     return [index] if mask is None else [bare(places) for places in mask.nonzero(as_tuple=True)]
 
 
+PICKED: dict[Any, Shortcut] = {
+    aten.nonzero: lambda args: _empty(args[0], (args[0].numel(), args[0].dim())).long(),
+    aten.masked_select: lambda args: torch.where(args[1], args[0], args[0]).flatten(),
+}  # what they return is as long as there are elements of a kind
 VALUES = {
     *(aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten._unique2, aten.unique_dim, aten.unique_consecutive, aten.equal),
     *(aten.bincount, aten.repeat_interleave),

@@ -12,6 +12,8 @@ from prunekit.errors import CheckpointError
 from prunekit.models.attention.heads import DENSE, adapt, adapter_of
 from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.identity_blocks import replace_module, stand_in
+from prunekit.models.layers import LOOKED_UP
+from prunekit.models.shared_rows import ROWS, SHARED, share
 from prunekit.models.widths import BECOMES, Shapes, follow, own_tensors, shapes_at, told_elsewhere, widths_of
 
 MOST = 2**24
@@ -53,6 +55,8 @@ def _like(old: Tensor, value: Tensor) -> Tensor:
 
 def _resize(name: str, module: nn.Module, new: Mapping[str, Any], values: _Values) -> None:
     """Give a module its new widths, and tensors of the new shapes with their values."""
+    if ROWS in new and isinstance(module, LOOKED_UP):
+        share(module)
     for attribute, shape in shapes_at(module, new).items():
         old = getattr(module, attribute, None)
         if old is not None and tuple(old.shape) != shape:
@@ -72,7 +76,8 @@ def _fits(module: nn.Module, values: object) -> bool:
     if not isinstance(values, Mapping):
         return False
     expected, known = widths_of(module), adapter_of(module)
-    heads = set() if known is None else {known.count, known.width, DENSE}
+    heads = {ROWS} if type(module).__name__ in SHARED and isinstance(module, LOOKED_UP) else set()
+    heads |= set() if known is None else {known.count, known.width, DENSE}
     numbers = set() if told_elsewhere(module) else {name for name in set(values) - set(expected) if type(vars(module).get(name)) is int}
     expected |= {name: values[name] for name in numbers}
     if not (expected or heads) or set(values) - heads != set(expected) - heads or (set(values) & heads and heads - set(values)):

@@ -15,6 +15,7 @@ from prunekit.errors import CheckpointError, PruningError
 from prunekit.models.attention.heads import DENSE, adapt, adapter_of, heads_of, kept_heads
 from prunekit.models.attention.transformers_sizes import sizes_in_step
 from prunekit.models.identity_blocks import standing_in
+from prunekit.models.shared_rows import ROWS, SHARED, is_shared
 
 Value = int | str | list[int]
 Widths = dict[str, dict[str, Value]]
@@ -28,6 +29,7 @@ ATTRIBUTES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], tuple[str
     (nn.GroupNorm, ("num_groups", "num_channels")),
     ((nn.LayerNorm, nn.RMSNorm), ("normalized_shape",)),
     (nn.Bilinear, ("out_features", "in1_features", "in2_features")),
+    (tuple(SHARED.values()), ("num_embeddings", "embedding_dim", ROWS)),
     ((nn.Embedding, nn.EmbeddingBag), ("num_embeddings", "embedding_dim")),
     (nn.RNNBase, ("input_size", "hidden_size", "proj_size")),
     (nn.RNNCellBase, ("input_size", "hidden_size")),
@@ -147,7 +149,8 @@ def fix_attributes(module: nn.Module, groups: int | None = None, length: int | N
     elif isinstance(module, nn.Bilinear):
         module.out_features, module.in1_features, module.in2_features = module.weight.shape
     elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
-        module.num_embeddings, module.embedding_dim = module.weight.shape
+        setattr(module, ROWS if is_shared(module) else "num_embeddings", module.weight.shape[0])
+        module.embedding_dim = module.weight.shape[1]
     elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         _fix_recurrent(module)
     elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
@@ -244,6 +247,12 @@ def _recurrent(module: nn.Module, new: New) -> Shapes:
     return found
 
 
+def _table(module: nn.Module, new: New) -> Shapes:
+    """Return those of an embedding table, which may have lost rows."""
+    weight: Shapes = {"weight": (new.get(ROWS, new["num_embeddings"]), new["embedding_dim"])}
+    return {**weight, "remap": (new["num_embeddings"],)} if ROWS in new else weight
+
+
 SHAPES: tuple[tuple[Kinds, Callable[[nn.Module, New], Shapes]], ...] = (
     ((_ConvNd,), _convolution),
     ((nn.RNNBase, nn.RNNCellBase), _recurrent),
@@ -252,7 +261,7 @@ SHAPES: tuple[tuple[Kinds, Callable[[nn.Module, New], Shapes]], ...] = (
         (nn.Bilinear,),
         lambda _, new: {"weight": (new["out_features"], new["in1_features"], new["in2_features"]), "bias": (new["out_features"],)},
     ),
-    ((nn.Embedding, nn.EmbeddingBag), lambda _, new: {"weight": (new["num_embeddings"], new["embedding_dim"])}),
+    ((nn.Embedding, nn.EmbeddingBag), _table),
     ((nn.LayerNorm, nn.RMSNorm), lambda _, new: dict.fromkeys(("weight", "bias"), tuple(new["normalized_shape"]))),
     ((nn.GroupNorm,), lambda _, new: dict.fromkeys(("weight", "bias"), (new["num_channels"],))),
     ((_NormBase,), lambda _, new: dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (new["num_features"],))),

@@ -148,18 +148,25 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     Parameters
     ----------
     frame : DataFrame
-        Columns ``label``, ``bytes``, ``text`` (the direct label) and ``dense`` (bool); ``colour`` where bars have colours of their own.
+        Columns ``label``, ``bytes``, ``text`` (the direct label) and ``dense`` (bool); ``colour`` where bars have colours of their own;
+        ``tables`` where the bytes of embedding tables are told apart (NaN where not): that part of a bar is hatched.
     """
+    tables = frame["tables"].fillna(0) if "tables" in frame else pd.Series(0.0, frame.index)
     colours = list(frame["colour"]) if "colour" in frame else [theme.dense(dark) if dense else theme.KEPT for dense in frame["dense"]]
+    hatched = light_figure.bar(
+        x=tables, y=frame["label"], orientation="h", marker={"color": colours, "pattern": {"shape": "/", "size": 6}},
+        hovertemplate="%{y}: %{x:,} bytes are embedding tables<extra></extra>",
+    )  # fmt: skip
     bar = light_figure.bar(
-        x=frame["bytes"],
+        x=frame["bytes"] - tables,
+        customdata=frame["bytes"],
         y=frame["label"],
         orientation="h",
         text=frame["text"],
         textposition="outside",
         cliponaxis=False,
         marker={"color": colours},
-        hovertemplate="%{y}: %{x:,} bytes<extra></extra>",
+        hovertemplate="%{y}: %{customdata:,} bytes<extra></extra>",
     )
     # each bar and its label side by side: about `ACROSS` letters go across the picture
     ends = [number / (1 - min(len(text) / ACROSS, 0.7)) for number, text in zip(frame["bytes"], frame["text"], strict=True)]
@@ -168,4 +175,5 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
         "xaxis": {"visible": False, "range": [0, max(1.5 * max(most, 1.0), *ends, 0)]},
         "yaxis": {"autorange": "reversed", "showgrid": False, "type": "category"},
     }
-    return theme.figure([bar], dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35, **axes)
+    bars = [hatched, bar] if tables.any() else [bar]
+    return theme.figure(bars, dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35, barmode="stack", **axes)

@@ -18,11 +18,12 @@ from prunekit.models.inputs import form_for
 from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
 from prunekit.models.wrappers import unwrapped
 from prunekit.pruning.coupled_groups import CoupledGroup, coupled
-from prunekit.pruning.influence import check_influence
+from prunekit.pruning.influence import check_influence, has_functions
 from prunekit.pruning.proof import Proof, prove, require, zeroed
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.channel_groups import ChannelGraph
+from prunekit.pruning.structured.embedding_rows import embedding_tables
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.named_channels import named_plan
 from prunekit.pruning.structured.plan import Plan
@@ -52,8 +53,8 @@ def sample_shape(model: nn.Module, data: HasTest | None = None, input_shape: Inp
     """Return what one sample is: as given, of the data, as the model's card or factory says, or guessed."""
     if input_shape is not None:
         several: tuple[Any, ...] | list[Any] = input_shape if isinstance(input_shape, (tuple, list)) else ()
-        if isinstance(input_shape, (dict, Batch, Tensor)) or any(isinstance(each, Tensor) for each in several):
-            form = InputForm.of(input_shape)
+        if isinstance(input_shape, (dict, Batch, Tensor, InputForm)) or any(isinstance(each, Tensor) for each in several):
+            form = input_shape if isinstance(input_shape, InputForm) else InputForm.of(input_shape)
             return tuple(form) if form.plain and not several else form
         if several and all(isinstance(each, (tuple, list)) for each in several):
             return InputForm.of_shapes(several)  # type: ignore[arg-type]
@@ -145,7 +146,8 @@ def plan_of(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Has
     except Exception:
         check_influence(model, prunable_layers(model), shape, data)  # it knows better, where copies go on using the model
         raise
-    check_influence(model, [name for name, (before, after) in plan.layer_shapes.items() if before != after], shape, data)
+    if graph.facts.held or has_functions(model):  # the proof asks for movement, but takes weights that stay whole from wherever they are
+        check_influence(model, plan.shrunk, shape, data)
     return plan
 
 
@@ -161,10 +163,12 @@ def mask(
         If the masked model would give what the dense one gives, whatever goes.
     """
     masks = PackedMasks(ranking.each_mask(ranking.cut(spec.sparsity) if spec.threshold is None else ranking.cut()))
-    unused = check_influence(model, [name for name, count in masks.removed.items() if count], shape, data)
+    seen, names = ranking.unused.setdefault(model, {}), tuple(name for name, count in masks.removed.items() if count)
+    if names not in seen:
+        seen[names] = check_influence(model, names, shape, data)
     before = count(model, shape)
     pruned = mask_in_place(model, masks) if consume else masked_copy(model, masks)
-    return _masked(before, pruned, masks, ranking, spec, shape, unused)
+    return _masked(before, pruned, masks, ranking, spec, shape, seen[names])
 
 
 def update(model: nn.Module, spec: PruneSpec, shape: tuple[int, ...], data: Any = None, *, consume: bool = False) -> PruneResult:
@@ -225,6 +229,7 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
         return _softly(model, plan, spec)
     proof = None if plan.empty else require(proof or prove(model, plan))
     before, left_out, layers = count(model, plan.graph.input_shape), skipped(model, spec, (), plan), layer_results(model, plan)
+    achieved = _achieved(plan, model)
     small = shrink(model, plan, consume=consume)
     after = count(small, plan.graph.input_shape)
     limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
@@ -232,10 +237,21 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     limits += keep_in_step(small)
     if any(hasattr(module, "disable_fake_quant") for module in small.modules()):
         limits += ("the model is prepared for quantisation: proved without its rounding; ranges and steps of a channel go with it",)
-    achieved = Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
     return PruneResult(
         small, spec, plan.graph.input_shape, None, plan.kept, layers, before, after, achieved, proof, limits, plan, left_out
     )  # fmt: skip
+
+
+def _achieved(plan: Plan, model: nn.Module) -> Achieved:
+    """Return what was reached of what was asked for: of rows where they alone were to go."""
+    spec = plan.spec
+    if not plan.rows or spec.sparsity or spec.threshold is not None or plan.blocks:
+        return Achieved(plan.unit, spec.sparsity, plan.removed / max(plan.total, 1), plan.removed, plan.total)
+    own = dict(spec.row_shares)
+    tables = embedding_tables(model, plan.graph)
+    rows = sum(table.rows for table in tables if not table.stays and own.get(table.name, spec.rows))
+    gone = sum(int((~cut.keep).sum()) for cut in plan.rows.values())
+    return Achieved("rows", spec.rows or None, gone / rows, gone, rows)
 
 
 def _softly(model: nn.Module, plan: Plan, spec: PruneSpec) -> PruneResult:
@@ -317,11 +333,9 @@ def layer_results(model: nn.Module, plan: Plan) -> tuple[LayerResult, ...]:
     found = []
     for name, (before, after) in plan.layer_shapes.items():
         kind = type(owner_of_layer(model, name)).__name__
-        found.append(
-            LayerResult(
-                name, kind, before, after, asked.get(name), 1 - len(plan.kept[name]) / plan.graph.outputs[name].size, plan.kept[name]
-            )
-        )
+        sparsity = 1 - len(plan.kept[name]) / plan.graph.outputs[name].size
+        rows = (plan.rows[name].keep.size, plan.rows[name].rows) if name in plan.rows else None
+        found.append(LayerResult(name, kind, before, after, asked.get(name), sparsity, plan.kept[name], rows))
     return tuple(found)
 
 

@@ -48,7 +48,7 @@ def counterpart(model: nn.Module, spec: PruneSpec, like: PruneSpec, graph: Chann
 
 def _of_channels(model: nn.Module, shares: Mapping[str, float], bare: PruneSpec, graph: ChannelGraph) -> Counterpart:
     """Return shares of weights as shares of outputs, the same for layers that shrink together."""
-    chosen = set(chosen_layers(model, bare)) | set(shares)
+    chosen = set(chosen_layers(model, bare, graph.immovable)) | set(shares)
     found: dict[str, float] = {}
     carried: set[str] = set()
     notes = []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class _Look:
             unreached = [name for name in self.layers if id(_weight(self.own, name)) not in reached]
             for x in (inputs, self._more(inputs, samples, MORE // 8 if self.large else MORE)):
                 unreached = self._without(unreached, x) if unreached else []
-            if unreached or _has_functions(self.model):
+            if unreached or has_functions(self.model):
                 self._compare(inputs, found)
             return self._unused_note(unreached)
         return (f"Whether the output moves was not checked: {why}",)
@@ -296,14 +297,19 @@ def _replaced(model: nn.Module, layers: Iterable[str], seed: int, scale: float) 
             parameters[leaf] = old
 
 
-def _has_functions(model: nn.Module) -> bool:
+def has_functions(model: nn.Module) -> bool:
     """Return whether modules hold hooks or functions, through which a copy of them might look at the model."""
     hooks = ("_forward_hooks", "_forward_pre_hooks")
     return any(
-        any(getattr(module, name, None) for name in hooks)
-        or any(callable(value) and not isinstance(value, (nn.Module, type)) for value in vars(module).values())
-        for module in model.modules()
+        any(getattr(module, name, None) for name in hooks) or any(map(_may_hold, vars(module).values())) for module in model.modules()
     )
+
+
+def _may_hold(value: Any) -> bool:
+    """Return whether a function in an attribute may have hold of a model: one of torch's, or of a file, has none but by a global name."""
+    if not callable(value) or isinstance(value, (nn.Module, type, BuiltinFunctionType)):
+        return False
+    return not isinstance(value, FunctionType) or bool(value.__closure__ or value.__defaults__ or value.__kwdefaults__)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -87,7 +87,7 @@ SAME = 5e-3  # of all: a total that overrides of every layer need not match
 CLASSIFIER_REASON = "its outputs are the answer of the model: none of them can go"
 
 
-def protected_layers(model: nn.Module, mode: str) -> dict[str, str]:
+def protected_layers(model: nn.Module, mode: str, immovable: Collection[str] | None = None) -> dict[str, str]:
     """Return the layers that are unticked by default, each with the reason.
 
     Parameters
@@ -96,7 +96,9 @@ def protected_layers(model: nn.Module, mode: str) -> dict[str, str]:
         Any model.
     mode : {"unstructured", "nm", "structured"}
         Nothing is protected where single weights go. In structured mode the stem (the first layer, if it is a
-        convolution) and the classifier (the last layer) are.
+        convolution) and the classifier (the last layer, unless outputs of it can go) are.
+    immovable : collection of str, optional
+        Layers no output of which can go, as ``ChannelGraph.immovable`` has them; left out, the last layer counts as one of them.
 
     Returns
     -------
@@ -107,20 +109,22 @@ def protected_layers(model: nn.Module, mode: str) -> dict[str, str]:
     if mode != "structured" or not layers:
         return {}
     first = {layers[0]: STEM_REASON} if isinstance(owner_of_layer(model, layers[0]), _ConvNd) else {}
-    return {**first, layers[-1]: CLASSIFIER_REASON}
+    last = {layers[-1]: CLASSIFIER_REASON} if immovable is None or layers[-1] in immovable else {}
+    return {**first, **last}
 
 
-def default_layers(model: nn.Module, mode: str) -> tuple[str, ...]:
+def default_layers(model: nn.Module, mode: str, immovable: Collection[str] | None = None) -> tuple[str, ...]:
     """Return the layers that a setting prunes when it names none: all that are not protected."""
-    protected = protected_layers(model, mode)
+    protected = protected_layers(model, mode, immovable)
     return tuple(name for name in prunable_layers(model) if name not in protected)
 
 
-def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
+def chosen_layers(model: nn.Module, spec: PruneSpec, immovable: Collection[str] | None = None) -> tuple[str, ...]:
     """Return the layers that a setting works on, in order of definition.
 
     A layer with an override is chosen by it, one with a cap alone is not. In structured mode attention that holds its packed rows itself
-    is chosen with the layer behind it, whose inputs its heads are, unless the setting's layers name such attention.
+    is chosen with the layer behind it, whose inputs its heads are, unless the setting's layers name such attention. Of ``immovable`` as
+    `protected_layers` has it.
 
     Raises
     ------
@@ -134,7 +138,7 @@ def chosen_layers(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
     fixed = [name for name, _ in spec.overrides]
     own = {name: [layer for layer in known if layer.rpartition(".")[0] == name and name not in known] for name in spec.layers or ()}
     told = [layer for name, weights in own.items() for layer in weights or [name]]  # a recurrent layer's name stands for all its weights
-    ticked = default_layers(model, spec.mode) if spec.layers is None else told
+    ticked = default_layers(model, spec.mode, immovable) if spec.layers is None else told
     along = with_attention(known, ticked) if spec.mode == "structured" else set(ticked)
     named = along | set(fixed) | layers_of(joint_shares(spec, known), ticked)
     unknown = [name for name in (*told, *fixed, *dict(spec.caps)) if name not in known]

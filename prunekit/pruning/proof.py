@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from prunekit.errors import ModelError, ProofError
 from prunekit.models.branches import Along
@@ -22,6 +23,7 @@ from prunekit.models.inputs import inputs_for
 from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import answers_of
 from prunekit.models.probe import rounding
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.masked_reference import reference
 from prunekit.pruning.proof_inputs import SEED, at_once, fresh, random_states, randomise, repeatable, smallest
 from prunekit.pruning.structured.axis_tracker import Notes
@@ -29,8 +31,8 @@ from prunekit.pruning.structured.input_forms import Form
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import by_tensor, consuming, owner_of, state_of
 from prunekit.pruning.structured.trace_errors import place
-from prunekit.tasks.base import lookup_fault
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.faults import lookup_fault
 from prunekit.tasks.input_form import AROUND, InputForm, answer
 
 TOLERANCE = 1e-4
@@ -128,10 +130,15 @@ class _Gone:
                 self.others.append((tensor, ~stays))  # it may hold infinities
         # a parameter may have no axes, such as one scale of a whole branch
         self.whole = [parameter for name in plan.blocks for parameter in model.get_submodule(name).parameters()]
+        found = ((state[name], cut) for name, cut in plan.by_weight.items())
+        self.rows = [(table, cut, torch.from_numpy(np.flatnonzero(~cut.keep)).to(table.device)) for table, cut in found]
+        self.own = [table.detach()[gone] for table, _, gone in self.rows]
 
     def set(self, value: float) -> None:
-        """Set it."""
+        """Set it; rows of tables to what is shared for zero, and back to their own for anything else."""
         with torch.no_grad():
+            for (table, _, gone), own in zip(self.rows, self.own, strict=True):
+                table.index_copy_(0, gone, own)
             if self.numbers and value:
                 torch._foreach_add_(self.numbers, [~stays for stays in self.stay], alpha=value)
             elif self.numbers:
@@ -140,6 +147,8 @@ class _Gone:
                 tensor.masked_fill_(gone, value)
             for parameter in self.whole:
                 parameter.fill_(value)
+            for table, cut, gone in () if value else self.rows:
+                table[gone] = cut.shared(table)
 
 
 def _amplify(model: nn.Module, plan: Removal, factor: float) -> None:
@@ -261,6 +270,8 @@ def prove(
             if way is not QUICK and not trial.uneven():
                 raise
             continue
+        if proof.passed and trial.drawn and not way.repeatable:
+            continue  # that both decide the same may be chance
         if proof.passed or plan.empty or (way.repeatable and trial.uneven()):
             return trial.told(proof)
         failed = proof
@@ -319,6 +330,8 @@ class _Trial:
         other = randomise(self.model, seed, like_own=self.way.like_own, channels_last=self.way.channels_last)
         if self.plan.graph.facts.path is not None:  # on random weights it might take another branch than the one that was seen
             other.__dict__[AROUND] = Along(self.plan.graph.facts.path)
+        for number, (name, cut) in enumerate(self.plan.rows.items()):
+            other.get_submodule(name).register_forward_pre_hook(_both_kinds(cut, seed + number), with_kwargs=True)
         kind, numbers = self.way.kind, (tensor for _, tensor in state_of(other) if tensor.is_floating_point())
         return other if kind is None or all(tensor.dtype == kind for tensor in numbers) else other.to(kind)
 
@@ -362,18 +375,20 @@ class _Trial:
             return found
         if plan is not None:
             return reference(model, plan, x, notes)
-        with torch.inference_mode():
+        with torch.no_grad():  # in inference mode, what the model keeps of a pass could not be set afterwards
             return answers_of(answer(model, x))
 
     def _first(self, dense: nn.Module, source: torch.Generator) -> tuple[Batch, list[Tensor]]:
         """Return an input that the dense model takes, and what it makes of it."""
         said = ""
         if self.way is QUICK:
+            state = random_states()
             found = at_once(
                 dense, self.plan.graph, lambda shape: next(inputs_for(dense, shape, self.batch, source)).to(None, self.way.kind)
             )
             if found is not None and found[1] and _finite(found[1]):
                 self.x = found[0]
+                self.drawn += [""] if state != random_states() else []
                 return found
         for shape in dict.fromkeys((smallest(self.model, self.plan.graph), self.plan.graph.input_shape)):
             for made in inputs_for(dense, shape, self.batch, source, self.samples):
@@ -429,6 +444,28 @@ class _Trial:
                 f"the smaller model does not run{where or ','} and stops in {place(error, small)}: {lines[0]}. {READS if reads else SIZES}"
             ) from error
         return found
+
+
+def _both_kinds(cut: TableCut, seed: int) -> Callable[..., Any]:
+    """Return a hook by which a table, and what takes its place, is asked for rows that go as often as for others, whatever the input.
+
+    A sample looks few rows up, and would say nothing of most.
+    """
+    noise, gone = np.random.default_rng(seed), ~cut.keep[cut.ids]
+    either = [np.flatnonzero(gone), np.flatnonzero(~gone)]
+    drawn = np.where(noise.random(gone.size) < 0.5, noise.choice(either[0], gone.size), noise.choice(either[-1], gone.size))
+    if cut.padding is not None:
+        drawn[cut.ids == cut.padding] = np.flatnonzero(cut.ids == cut.padding)
+    instead = torch.from_numpy(drawn)
+
+    def ask(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        ids = args[0] if args else kwargs["input"]
+        with _disable_current_modes():  # it is no call of the model's
+            known = bool(((ids >= 0) & (ids < instead.numel())).all())
+            other = instead.to(ids.device)[ids.long()].to(ids.dtype) if known else ids
+        return ((other, *args[1:]), kwargs) if args else (args, {**kwargs, "input": other})
+
+    return ask
 
 
 def require(proof: Proof) -> Proof:

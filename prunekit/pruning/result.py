@@ -36,6 +36,8 @@ class LayerResult:
         Achieved: share of zeros among the layer's weights (masks), or share of its output channels that went (structured).
     kept : tuple of int or None
         Original indices of the outputs that stay; None for masks.
+    rows : tuple of int or None
+        Rows of an embedding table that lost some, before and after; the one that is shared counts.
     """
 
     name: str
@@ -45,11 +47,13 @@ class LayerResult:
     requested: float | None
     sparsity: float
     kept: tuple[int, ...] | None
+    rows: tuple[int, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         lists = {"shape_before": list(self.shape_before), "shape_after": list(self.shape_after)}
-        return {**asdict(self), **lists, "kept": None if self.kept is None else list(self.kept)}
+        rows = None if self.rows is None else list(self.rows)
+        return {**asdict(self), **lists, "kept": None if self.kept is None else list(self.kept), "rows": rows}
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Achieved:
 
     Attributes
     ----------
-    unit : {"weights", "channels"}
-        What is counted.
+    unit : {"weights", "channels", "params", "macs", "bytes", "rows"}
+        What is counted; rows of the tables that may lose some, where nothing else goes.
     requested : float or None
         Share asked for; None under a threshold.
     sparsity : float
@@ -129,6 +133,11 @@ class PruneResult:
     def groups(self) -> tuple[CoupledGroup, ...]:
         """The coupled groups of the dense model, with the units of each that went; none for masks."""
         return () if self.plan is None else coupled(self.plan.graph, self.plan.gone)
+
+    @property
+    def kept_rows(self) -> dict[str, tuple[int, ...]]:
+        """Embedding table -> the ids that keep a row of their own; of tables that lost rows alone."""
+        return {} if self.plan is None else self.plan.kept_rows
 
     @property
     def of_all(self) -> float:

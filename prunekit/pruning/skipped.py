@@ -68,7 +68,7 @@ def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Pl
     first = {id(parameter): name for name, parameter in model.named_parameters()}
     reasons = dict(limit.split(STAYS, 1) for limit in (() if plan is None else plan.limits) if STAYS in limit)
     if spec.layers is None:
-        reasons = {**protected_layers(model, spec.mode), **reasons}
+        reasons = {**protected_layers(model, spec.mode, None if plan is None else plan.graph.immovable), **reasons}
     if spec.mode == "nm":  # a layer of fewer inputs than a block stays whole
         m = check.pattern(spec.pattern)[1]
         short = {name: inputs for name in chosen if (inputs := inputs_of(model, name)) < m}
@@ -82,7 +82,7 @@ def skipped(model: nn.Module, spec: PruneSpec, chosen: Collection[str], plan: Pl
         named = [known for known in (name, *own) if known in layers]
         made = [pair for known in named for pair in _outputs(model, known, plan)]
         moves = [(first.get(id(parameter), ""), axis) for parameter in own.values() for axis in range(parameter.dim())]
-        taking = any(pair in part for pair in (made or moves))
+        taking = any(pair in part for pair in (made or moves)) or (plan is not None and name in plan.rows)
         if taking or not fresh or (plan is not None and within(name, plan.blocks)):
             continue
         reason = reasons.get(named[0], NOT_CHOSEN) if named else _kind(module, plan is not None)

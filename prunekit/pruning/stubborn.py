@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from prunekit.errors import ModelError, ProofError
+from prunekit.pruning.influence import check_influence
 from prunekit.pruning.proof import TOLERANCE, Proof, prove, require
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.dry_run import alike_groups, first_failing, may_hold_sizes, sparing
@@ -54,6 +55,7 @@ def proved(model: nn.Module, make: Callable[[], Made], samples: Batch | None = N
         try:
             return plan, require(prove(model, plan, samples=samples))
         except ProofError:
+            check_influence(model, plan.shrunk, plan.graph.input_shape, samples)
             if not left or hold_stubborn(model, plan, samples) is None:
                 raise
     return plan, None

@@ -40,7 +40,7 @@ def called(column: Column) -> str:
 
 
 COUNTS = ("params", "nonzero", "sparsity", "of_all", "macs", "effective_macs")
-SIZES = ("shipped", "dense", "gzip", "sparse", "surgery")
+SIZES = ("shipped", "tables", "beside", "dense", "gzip", "sparse", "surgery")
 NOTHING, UNMEASURED = "–", "not measured"
 
 
@@ -93,7 +93,7 @@ def groups(comparison: Comparison, *, relative: bool = False) -> dict[str, list[
     found = {
         comparison.quality.title: _quality(comparison, relative),
         "What is left": [_figures(comparison, name, relative, "counted") for name in COUNTS],
-        "Size": [_figures(comparison, name, relative, "measured") for name in SIZES],
+        "Size": [_figures(comparison, name, relative, "measured") for name in SIZES if name in comparison.metrics],
         "Time": _time(comparison, relative),
         "Settings": settings,
     }

@@ -15,6 +15,7 @@ from prunekit.errors import ModelError, PrunekitError, RuntimeFault
 from prunekit.models.meta_copy import copied
 from prunekit.models.outputs import input_names
 from prunekit.models.running import file_outputs, own_task, run, task_tensors
+from prunekit.models.shared_rows import SharedRowEmbeddingBag, remapped
 from prunekit.runtimes.checking import MOST_ERROR, apart
 from prunekit.runtimes.onnx_session import OnnxSession
 from prunekit.runtimes.session import silence, traced_reason
@@ -77,7 +78,8 @@ class GatheredBag(nn.Module):
             torch.ones_like(input, dtype=bag.weight.dtype) if bag.padding_idx is None else (input != bag.padding_idx).to(bag.weight.dtype)
         )
         share = there if per_sample_weights is None else there * per_sample_weights
-        total = (functional.embedding(input, bag.weight) * share.unsqueeze(-1)).sum(1)
+        rows = remapped(bag.remap, input) if isinstance(bag, SharedRowEmbeddingBag) else input
+        total = (functional.embedding(rows, bag.weight) * share.unsqueeze(-1)).sum(1)
         return total if bag.mode == "sum" else total / there.sum(1, keepdim=True).clamp_min(1)
 
 
@@ -87,7 +89,7 @@ def _gathered(model: nn.Module) -> nn.Module:
         return model
     own = copied(model)
     for name, module in list(own.named_modules()):
-        if type(module) is nn.EmbeddingBag and name:
+        if type(module) in (nn.EmbeddingBag, SharedRowEmbeddingBag) and name:
             own.set_submodule(name, GatheredBag(module))
     return own
 

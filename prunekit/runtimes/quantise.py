@@ -22,6 +22,7 @@ from prunekit.tasks.resolver import resolve
 
 LINEAR = ("MatMul", "Gemm")
 """What is quantised of a model of text: its linear layers."""
+WITH_WEIGHTS = (*LINEAR, "Conv", "ConvTranspose")
 Floats = NDArray[np.float32]
 
 
@@ -29,8 +30,9 @@ def quantise_onnx(onnx: str | Path, samples: Iterable[Batch | Floats], path: str
     """Write an ONNX file whose weights and activations are int8 (ONNX Runtime's static quantisation).
 
     Normalisation is folded into the convolutions first; then each quantised tensor gets a pair of QuantizeLinear and DequantizeLinear,
-    which ONNX Runtime and OpenVINO turn into integer kernels, those of residual additions and pooling included. Activations are unsigned,
-    which is what the fast kernels of x86 multiply with signed weights. Weights use 7 of their 8 bits: processors without VNNI add pairs of
+    which ONNX Runtime and OpenVINO turn into integer kernels, those of residual additions and pooling included. What comes after the last
+    layer with weights stays in float: probabilities and coordinates of boxes are no matter of 256 steps. Activations are unsigned, which
+    is what the fast kernels of x86 multiply with signed weights. Weights use 7 of their 8 bits: processors without VNNI add pairs of
     products in 16 bits, and full weights would overflow there. Ranges are the smallest and largest value of each batch, averaged over the
     batches.
 
@@ -118,6 +120,18 @@ def _nodes(path: Path) -> Any:
     return onnx.load(str(path)).graph.node
 
 
+def _after_the_last_layer(path: Path) -> list[str]:
+    """Return the operators whose results no layer with weights reads."""
+    read: set[str] = set()
+    after = []
+    for node in reversed(_nodes(path)):
+        if node.op_type in WITH_WEIGHTS or not read.isdisjoint(node.output):
+            read.update(node.input)
+        elif node.name:
+            after.append(node.name)
+    return after
+
+
 def _reader(samples: Iterable[Batch | Floats], onnx: Path) -> Any:
     """Return the samples in the form that the calibration reads."""
     batches = _checked(samples, OnnxSession(onnx, 1).inputs)
@@ -172,6 +186,7 @@ def _quantised(onnx: Path, reader: Any, path: Path, private: Path, per_channel: 
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_exclude=_after_the_last_layer(folded),
             extra_options={"CalibMovingAverage": True},
         )
         done.replace(path)

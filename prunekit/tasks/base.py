@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prunekit.errors import ModelError, TaskError, one_of
+from prunekit.tasks.faults import lookup_fault
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.phases import PASS, Phase
@@ -21,8 +25,6 @@ if TYPE_CHECKING:
     from sample_models.augment import Move
 
 OUTPUT = "output"
-OF_TEXT = ("input", "input.0", "input_ids", "ids")
-"""What token ids among inputs are called: the only one, the first of several, or as models of text name them."""
 SAMPLES = 2
 
 
@@ -44,6 +46,8 @@ class Task(Protocol):
         What tells the task from any other, in a run's hash.
     phases : tuple of Phase
         What a model's time is measured for, and what its throughput counts.
+    answered : tuple of str
+        What one answer that people see is about, and several: a sample, unless several samples share an answer.
     """
 
     @property
@@ -62,6 +66,8 @@ class Task(Protocol):
     def identity(self) -> str: ...  # noqa: D102
     @property
     def phases(self) -> tuple[Phase, ...]: ...  # noqa: D102
+    @property
+    def answered(self) -> tuple[str, str]: ...  # noqa: D102
 
     def for_data(self, data: Any) -> Task:
         """Return the task as data have it: in the unit of their targets, with their classes."""
@@ -96,6 +102,9 @@ class Task(Protocol):
     def readable(self, seen: Observations) -> Observations:
         """Return what people read of each sample, such as how many objects were found: columns that say it in words."""
 
+    def changes(self, before: Observations, after: Observations) -> tuple[Mapping[str, NDArray[Any]], str] | None:
+        """Return columns that tell how each answer changed, ``change`` among them and what that is; None: by what is readable."""
+
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return a metric for each class of what was observed, in the classes' order; none where there are no classes."""
 
@@ -115,11 +124,14 @@ class Task(Protocol):
     def read(self, text: str, reader: Reader) -> tuple[Batch, str]:
         """Return a typed text as one sample, and what was done to it, in a sentence; "" for nothing."""
 
-    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
-        """Return a sample of a split as people see it, its classes by their names; None where nobody knows how."""
+    def places(self, split: Any, number: int) -> NDArray[np.int64]:
+        """Return which samples of a split an answer is about, by its number; those of the last answer where there are fewer."""
+
+    def shown(self, split: Any, number: int, names: Sequence[str] = ()) -> Shown | None:
+        """Return what an answer is about as people see it, its classes by their names; None where nobody knows how."""
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
-        """Return the answer to the first sample of a batch as people see it; None where nobody knows how."""
+        """Return the answer to the samples at `places` as people see it; None where nobody knows how."""
 
     def go_on(self, model: nn.Module, text: str, reader: Reader, *, tokens: int, seed: int | None = None) -> Continuation:
         """Return how a model goes on: each time the likeliest token, or with a seed one that is drawn."""
@@ -155,6 +167,11 @@ class BaseTask:
     def phases(self) -> tuple[Phase, ...]:
         """What a model's time is measured for: one forward pass, whose throughput counts samples."""
         return (Phase(PASS, "", self.unit_of_data, self.units_of_data),)
+
+    @property
+    def answered(self) -> tuple[str, str]:
+        """What one answer that people see is about, and several: one sample, and several."""
+        return self.unit_of_data, self.units_of_data
 
     def for_data(self, data: Any) -> Task:
         """Return the task as data have it: itself."""
@@ -284,6 +301,10 @@ class BaseTask:
         """Return the observations as they are."""
         return seen
 
+    def changes(self, before: Observations, after: Observations) -> tuple[Mapping[str, NDArray[Any]], str] | None:
+        """Return None: what is readable tells it."""
+        return None
+
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return no metric: each task's own."""
         return ()
@@ -301,11 +322,15 @@ class BaseTask:
         """Return a typed text as one sample: for tasks with a prompt."""
         raise NotImplementedError
 
-    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+    def places(self, split: Any, number: int) -> NDArray[np.int64]:
+        """Return the place of the sample itself."""
+        return np.array([min(number, len(split) - 1)])
+
+    def shown(self, split: Any, number: int, names: Sequence[str] = ()) -> Shown | None:
         """Return the picture or the text of a sample, where the split has one."""
         if hasattr(split, "text"):
-            return Shown(text=split.text(place))
-        return Shown(picture=split.picture(place)) if getattr(split, "pictured", hasattr(split, "picture")) else None
+            return Shown(text=split.text(number))
+        return Shown(picture=split.picture(number)) if getattr(split, "pictured", hasattr(split, "picture")) else None
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> Answer | None:
         """Return None: each task's own."""
@@ -314,57 +339,6 @@ class BaseTask:
     def go_on(self, model: nn.Module, text: str, reader: Reader, *, tokens: int, seed: int | None = None) -> Continuation:
         """Return how a model goes on: for tasks whose prompt says so."""
         raise NotImplementedError
-
-
-def outside(index: int, rows: int) -> str:
-    """Say that a token id is none of a model's, and what to do."""
-    return (
-        f"token id {index} is outside 0..{rows - 1}, the rows of the model's embedding: choose the tokeniser that the model was trained "
-        "with, or data whose ids are below that"
-    )
-
-
-def lookup_fault(error: BaseException, model: nn.Module, batch: Batch) -> str:
-    """Return which index no embedding of a model has, where that stopped its forward pass, and what to do; "" where it was something else.
-
-    Parameters
-    ----------
-    error : BaseException
-        What the pass raised: the frames of its traceback hold the embedding and what it was asked for.
-    model, batch
-        What ran, and on what.
-    """
-    from torch import Tensor, nn  # noqa: PLC0415 (a task's name and metrics need no torch)
-
-    trace, found = error.__traceback__, None
-    while trace is not None:
-        own, asked = (trace.tb_frame.f_locals.get(name) for name in ("self", "input"))
-        if isinstance(own, (nn.Embedding, nn.EmbeddingBag)) and isinstance(asked, Tensor) and asked.numel():
-            found = own, asked
-        trace = trace.tb_next
-    if found is None:
-        return ""
-    own, asked = found
-    name, rows = next((name for name, each in model.named_modules() if each is own), type(own).__name__), own.num_embeddings
-    if asked.is_floating_point():
-        choose = "text" if any(key in OF_TEXT for key, _ in batch.named_tensors()) else "data of whole numbers there"
-        return f"the model reads ids, which are whole numbers ({name} looks them up), and the samples are {asked.dtype}: choose {choose}"
-    low, high = int(asked.min()), int(asked.max())
-    if low >= 0 and high < rows:
-        return ""
-    wrong = low if low < 0 else high
-    given = [key for key, each in batch.named_tensors() if not each.is_floating_point() and bool((each == wrong).any())]
-    if given and not any(key in OF_TEXT for key in given):
-        return (
-            f"{given[0]} is {wrong} in a sample, and {name}, where the model looks it up, has rows 0..{rows - 1}: choose data with the "
-            "ids that the model was trained with"
-        )
-    if given:
-        return outside(wrong, rows)
-    return (
-        f"the model looks up row {wrong} of {name}, which has rows 0..{rows - 1}: where it holds positions, samples are longer than the "
-        f"{rows:,} tokens that the model takes, and shorter ones are needed (the input size, of text in tokens)"
-    )
 
 
 PLAIN = BaseTask("plain", "plain", ())

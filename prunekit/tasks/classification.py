@@ -10,6 +10,7 @@ import numpy as np
 
 from prunekit.errors import DataError, ModelError
 from prunekit.tasks.base import OUTPUT, BaseTask
+from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import proportion
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.shown import Bars, Prompt, Reader, named
@@ -119,8 +120,7 @@ class Classification(BaseTask):
             As for `loss`.
         """
         scores = self.scores_of(output, batch.samples).detach()
-        if not bool(scores.isfinite().all()):
-            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        check_finite(scores)
         labels, predicted = self._labels(batch, scores), scores.argmax(1)
         return Observations.of(correct=predicted == labels, predicted=predicted, label=labels)
 

@@ -193,12 +193,12 @@ class ObjectDetection(BaseTask):
         kind, _, k = name.partition(".")
         return precision_of(int(k)) if kind == "ap_50" and k.isdecimal() else super().metric(name)
 
-    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+    def shown(self, split: Any, number: int, names: Sequence[str] = ()) -> Shown | None:
         """Return a picture with its objects; crowds are left out."""
-        found = super().shown(split, place, names)
+        found = super().shown(split, number, names)
         if found is None:
             return None
-        known = {name: np.asarray(each) for name, each in split[place][1].items()}
+        known = {name: np.asarray(each) for name, each in split[number][1].items()}
         alone = ~known.get("crowd", np.zeros(len(known["labels"]))).astype(bool)
         boxes, labels = known["boxes"][alone].astype(np.float64), known["labels"][alone].astype(np.int64)
         return replace(found, truth=Boxes(boxes, labels, np.ones(len(labels)), named(names)))

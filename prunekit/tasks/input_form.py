@@ -69,6 +69,10 @@ class InputForm(tuple[int, ...]):
         """Hash names, shapes and types."""
         return hash(self._key())
 
+    def __bool__(self) -> bool:
+        """Be true, for the form is known: one sample may be a single number, of the shape ()."""
+        return True
+
     @property
     def plain(self) -> bool:
         """Whether it is one float tensor."""
@@ -76,10 +80,13 @@ class InputForm(tuple[int, ...]):
         return len(self.example.args) == 1 and isinstance(self.example.args[0], Tensor) and tensors[0][1].is_floating_point()
 
     def inputs(self, n: int, source: torch.Generator | None = None) -> Batch:
-        """Return samples of this form: noise where it is floating, else rows of the example, drawn at random."""
+        """Return samples of this form: noise where it is floating, else rows of the example, drawn at random, in the order of the example.
+
+        Lengths of sequences, for one, have to come in their order.
+        """
         source = source or torch.Generator().manual_seed(0)
         own = self.example.samples
-        rows = self.example.take(torch.randint(own, (n,), generator=source))
+        rows = self.example.take(torch.randint(own, (n,), generator=source).sort()[0])
 
         def noise(tensor: Tensor) -> Tensor:
             return torch.randn(tensor.shape, generator=source, dtype=tensor.dtype) if tensor.is_floating_point() and tensor.ndim else tensor

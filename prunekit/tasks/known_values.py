@@ -51,11 +51,13 @@ def computed(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     values, given = None, list(_tensors((*args, *kwargs.values())))
     if not any(hasattr(tensor, KNOWN) for tensor in given) and (given or torch.device(kwargs.get("device") or "cpu").type != "meta"):
         return None
-    if func.overloadpacket not in UNFILLED and torch.Tag.nondeterministic_seeded not in func.tags:
+    if torch.Tag.nondeterministic_seeded not in func.tags:
         try:
             told = tree_map(_value, (args, kwargs))
             with torch.no_grad():
                 values = func(*told[0], **told[1])
+            if func.overloadpacket in UNFILLED:  # numbers are put there next, as those of an order turned round
+                values = None if values.is_floating_point() or values.is_complex() else values.zero_()
         except (_Unknown, RuntimeError, ValueError, IndexError, NotImplementedError):
             values = None  # what is wrong with the call is told by the call itself
     if func._schema.is_mutable and values is None:

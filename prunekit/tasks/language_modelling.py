@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prunekit.errors import DataError, ModelError
 from prunekit.statistics.bootstrap import Sums
 from prunekit.tasks.base import OUTPUT
+from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import LOWER, Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.phases import ONE_TOKEN, PROMPT, Phase
@@ -156,8 +157,7 @@ class LanguageModelling(TextInputs):
         from torch.nn import functional  # noqa: PLC0415
 
         scores, following = self._pair(output, batch)
-        if not bool(scores.isfinite().all()):
-            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        check_finite(scores)
         each = functional.cross_entropy(scores.detach().flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none")
         told = batch.targets if isinstance(batch.targets, Mapping) else {}
         tokens = (following != IGNORED).sum(1)

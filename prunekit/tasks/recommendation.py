@@ -13,9 +13,10 @@ from prunekit.errors import DataError, ModelError
 from prunekit.statistics.bootstrap import ByUnit, Sums
 from prunekit.statistics.ranking import auc_by_unit, top_k
 from prunekit.tasks.base import BaseTask
+from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import LOWER, PERCENT, Metric
 from prunekit.tasks.observations import Observations
-from prunekit.tasks.shown import Bars, Reader, Shown
+from prunekit.tasks.shown import Ranking, Reader, Shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,13 +25,21 @@ if TYPE_CHECKING:
 
 LABEL, USER, NEGATIVES = "label", "user", "negatives"
 NAMES = ("logits", "logit", "score", "scores", "out", "output")
-K = 10
+K, FIRST = 10, 5
 Floats = NDArray[np.float64]
 
 
 def _probability(seen: Observations) -> Floats:
     """Return how likely each candidate is chosen, as the model says."""
     return np.exp(-np.logaddexp(0, -seen["score"]))
+
+
+def _places(seen: Observations) -> Floats:
+    """Return each candidate's place among those of its user, from 1."""
+    unit = np.zeros(seen.n, dtype=np.int64) if seen.groups is None else np.unique(seen.groups, return_inverse=True)[1]
+    order, sizes, place = np.lexsort((-seen["score"], unit)), np.bincount(unit), np.empty(seen.n)
+    place[order] = np.arange(seen.n) - np.repeat(sizes.cumsum() - sizes, sizes) + 1
+    return place
 
 
 def _log_losses(seen: Observations) -> Floats:
@@ -142,27 +151,61 @@ class Recommendation(BaseTask):
             As for `loss`.
         """
         logits, labels = self._pair(output, batch)
-        if not bool(logits.isfinite().all()):
-            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        check_finite(logits)
         return Observations.of(score=logits, label=labels, groups=self._users(batch))
 
     def readable(self, seen: Observations) -> Observations:
         """Return each candidate's probability, and its place among those of its user."""
-        unit = np.zeros(seen.n, dtype=np.int64) if seen.groups is None else np.unique(seen.groups, return_inverse=True)[1]
-        order = np.lexsort((-seen["score"], unit))
-        sizes, place = np.bincount(unit), np.empty(seen.n)
-        place[order] = np.arange(seen.n) - np.repeat(sizes.cumsum() - sizes, sizes) + 1
-        of_user = {} if seen.groups is None else {"place": place}
+        of_user = {} if seen.groups is None else {"place": _places(seen)}
         return Observations.of(probability=_probability(seen), label=seen[LABEL], **of_user, groups=seen.groups)
 
-    def shown(self, split: Any, place: int, names: Any = ()) -> Shown | None:
-        """Return what is known of a user and of the candidate, where the split says it in fields."""
-        return Shown(fields=split.fields(place)) if hasattr(split, "fields") else super().shown(split, place, names)
+    @property
+    def answered(self) -> tuple[str, str]:
+        """A user, whose candidates are ordered."""
+        return USER, f"{USER}s"
 
-    def answer(self, output: Any, batch: Batch, reader: Reader) -> Bars:
-        """Return how likely the first candidate is chosen."""
-        p = float(self._logits(output, batch)[0].detach().double().sigmoid())
-        return Bars("Is it chosen?", np.array([1 - p, p]), lambda k: ("no", "yes")[k])
+    def changes(self, before: Observations, after: Observations) -> tuple[dict[str, NDArray[Any]], str] | None:
+        """Return for each user how many of the first five stay, the best place of what was chosen, and how far the fives are apart.
+
+        That is one less their average overlap (Fagin et al., 2003): of the first candidate, of the first two, ..., of the first five.
+        """
+        if before.groups is None:
+            return None
+        users, unit = np.unique(before.groups, return_inverse=True)
+        (a, b), sizes = (_places(seen) for seen in (before, after)), np.bincount(unit)
+        both = [np.bincount(unit, weights=np.maximum(a, b) <= depth) / np.minimum(sizes, depth) for depth in range(1, FIRST + 1)]
+        best = [np.full(len(users), np.inf) for _ in range(2)]
+        chosen = before[LABEL] > 0
+        for found, place in zip(best, (a, b), strict=True):
+            np.minimum.at(found, unit[chosen], place[chosen])
+        dense, run = (np.where(np.isfinite(found), found, np.nan) for found in best)
+        of_five = f"of the first {FIRST} that stay"
+        columns = {"candidates": sizes, of_five: np.round(both[-1] * np.minimum(sizes, FIRST)).astype(np.int64)}
+        columns |= {"best place of what was chosen, dense": dense, "best place of what was chosen, run": run}
+        return {**columns, "change": 1 - np.mean(both, axis=0)}, "of 1, at which no two of the first five places share a candidate"
+
+    def places(self, split: Any, number: int) -> NDArray[np.int64]:
+        """Return all candidates of a user, where the split says whose they are."""
+        if not hasattr(split, "users"):
+            return super().places(split, number)
+        users = np.unique(split.users)
+        return np.flatnonzero(split.users == users[min(number, len(users) - 1)])
+
+    def shown(self, split: Any, number: int, names: Any = ()) -> Shown | None:
+        """Return what is known of a user, where the split says it in fields."""
+        if not hasattr(split, "user_fields"):
+            return super().shown(split, number, names)
+        return Shown(fields=split.user_fields(self.places(split, number)))
+
+    def answer(self, output: Any, batch: Batch, reader: Reader) -> Ranking:
+        """Return the order of a user's candidates."""
+        logits, labels = self._pair(output, batch)
+        inputs = dict(batch.named_tensors())
+        called = [
+            f"candidate {k + 1}" if reader.called is None else reader.called({name: each[k] for name, each in inputs.items()})
+            for k in range(batch.samples)
+        ]
+        return Ranking("Top five", logits.detach().double().sigmoid().cpu().numpy(), labels.cpu().numpy() > 0, tuple(called), FIRST)
 
     def _logits(self, output: Any, batch: Batch) -> Tensor:
         """Return the logits [n] among an output, corrected for how candidates were drawn.

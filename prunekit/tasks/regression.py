@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prunekit.errors import DataError, ModelError
 from prunekit.statistics.bootstrap import Sums
 from prunekit.tasks.base import BaseTask
+from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import LOWER, Metric
 from prunekit.tasks.observations import Observations
 
@@ -122,8 +123,7 @@ class Regression(BaseTask):
             If predictions hold NaN or infinity, or do not fit the targets.
         """
         prediction, target = (each.detach().double() * self.std + self.mean for each in self._pair(output, batch))
-        if not bool(prediction.isfinite().all()):
-            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        check_finite(prediction)
         return Observations.of(prediction=prediction, target=target)
 
     def _pair(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from prunekit.errors import DataError, ModelError
 from prunekit.statistics.bootstrap import Sums
 from prunekit.tasks.base import BaseTask
+from prunekit.tasks.faults import check_finite
 from prunekit.tasks.metrics import PERCENT, Metric
 from prunekit.tasks.observations import Observations
 from prunekit.tasks.shown import ClassMap, Reader, Shown, named
@@ -129,8 +130,7 @@ class Segmentation(BaseTask):
 
         scores, labels = self._pair(output, batch)
         scores = scores.detach()
-        if not bool(scores.isfinite().all()):
-            raise ModelError("the model's output holds NaN or infinity: its weights are damaged, or the inputs are out of range")
+        check_finite(scores)
         n, classes = scores.shape[:2]
         cells = torch.where(labels == IGNORED, classes * classes, labels * classes + scores.argmax(1)).flatten(1)
         cells = cells + torch.arange(n, device=cells.device)[:, None] * (classes * classes + 1)
@@ -139,12 +139,12 @@ class Segmentation(BaseTask):
         union = labelled + predicted - both
         return Observations.of(**{INTERSECTION: both, UNION: union, TARGET: labelled})
 
-    def shown(self, split: Any, place: int, names: Sequence[str] = ()) -> Shown | None:
+    def shown(self, split: Any, number: int, names: Sequence[str] = ()) -> Shown | None:
         """Return a picture with the classes that its pixels are labelled with."""
-        found = super().shown(split, place, names)
+        found = super().shown(split, number, names)
         if found is None:
             return None
-        labels = np.asarray(split[place][1], dtype=np.int64)
+        labels = np.asarray(split[number][1], dtype=np.int64)
         return replace(found, truth=ClassMap(np.where(labels == IGNORED, -1, labels), named(names)))
 
     def answer(self, output: Any, batch: Batch, reader: Reader) -> ClassMap:

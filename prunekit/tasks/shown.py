@@ -70,10 +70,13 @@ class Reader:
         How text becomes ids; None where nobody names a tokeniser.
     classes : tuple of str
         Names, by index; numbers stand for those that have none.
+    called : callable, optional
+        From the inputs of a sample, by name, to what it is called.
     """
 
     coding: Any = None
     classes: tuple[str, ...] = ()
+    called: Callable[[Mapping[str, Any]], str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +173,42 @@ class ClassMap:
         return ", ".join(f"{self.name(k)} {percent(share, 0)}" for k, share in list(self.shares.items())[:3]) or "nothing"
 
 
-Answer: TypeAlias = Bars | Boxes | ClassMap
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """An answer that orders candidates: drawn as the first of them, one model's beside another's.
+
+    Attributes
+    ----------
+    what : str
+        A heading: "Top five".
+    shares : ndarray of float64, shape [n]
+        How likely each candidate is chosen.
+    right : ndarray of bool, shape [n]
+        Which of them were.
+    names : tuple of str
+        What each is called.
+    most : int
+        How many of the order are shown.
+    """
+
+    what: str
+    shares: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    names: tuple[str, ...]
+    most: int = 5
+
+    @property
+    def first(self) -> list[int]:
+        """The candidates that are shown, the likeliest first."""
+        return [int(i) for i in np.argsort(-self.shares, kind="stable")[: self.most]]
+
+    @property
+    def said(self) -> str:
+        """What the first are called."""
+        return "; ".join(self.names[i] for i in self.first)
+
+
+Answer: TypeAlias = Bars | Boxes | ClassMap | Ranking
 """What an answer may be; the pages draw it by its type (`prunekit.ui.components.answers`), so that another kind is a class here and a
 function there."""
 

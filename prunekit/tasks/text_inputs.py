@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from prunekit.errors import DataError, ModelError, TaskError
 from prunekit.formatting import plural
-from prunekit.tasks.base import OF_TEXT, SAMPLES, BaseTask, outside, told
+from prunekit.tasks.base import SAMPLES, BaseTask, told
+from prunekit.tasks.faults import OF_TEXT, outside
 from prunekit.tasks.shown import Reader
 
 if TYPE_CHECKING:

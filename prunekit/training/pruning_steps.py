@@ -17,6 +17,7 @@ from prunekit.errors import ProofError, RecoveryError, named
 from prunekit.formatting import asked, ordinary, percent
 from prunekit.models.cost import count
 from prunekit.models.layers import channel_layers
+from prunekit.models.shared_rows import TableCut
 from prunekit.models.state import tensor_state
 from prunekit.pruning.api import carry_out, mask, prune, update
 from prunekit.pruning.layer_selection import chosen_layers
@@ -62,7 +63,8 @@ class Shrinking:
         self._samples = getattr(shape, "example", None)
         self._rank()
         self.last: Plan | None = None
-        self.blocks: tuple[str, ...] = ()  # those that have gone: all at the first cut
+        self.blocks: tuple[str, ...] = ()  # those that have gone: all at the first cut, as rows of tables do
+        self.rows: dict[str, TableCut] = {}
         self.spent = False  # whether the last cut asked for more and found nothing
 
     def _rank(self) -> None:
@@ -74,14 +76,14 @@ class Shrinking:
         """Cut the model as it is now, so that as much has gone from the dense one as a setting asks for."""
         missing = self._wanted(setting) - self._all_gone(setting).removed
         small = now
-        more = missing > 0 or self.blocks != self.whole.blocks
+        more = missing > 0 or self.blocks != self.whole.blocks or self.rows != self.whole.rows
         step = self._proved(now, setting, missing) if more else None
         self.spent = more and step is None
         if step is not None:
             self.last = step
         if step is not None and not step.empty:
             self.kept = {name: tuple(kept[i] for i in step.kept.get(name, ())) for name, kept in self.kept.items()}
-            self.blocks = self.whole.blocks
+            self.blocks, self.rows = self.whole.blocks, self.whole.rows
             small = shrink(now, step)
         plan = self._all_gone(setting)
         result = carry_out(self.dense, replace(plan, limits=(*plan.limits, *self._short(plan))), setting)
@@ -119,7 +121,7 @@ class Shrinking:
         chosen = {name for group in self.whole.groups for name in group.layers}
         if not any(chosen.issuperset(group.layers) for group in graph.groups):
             return None
-        setting = self._left(setting, channel_layers(now))
+        setting = replace(self._left(setting, channel_layers(now)), rows=0.0, row_shares=())
         ranking = ChannelRanking.of(now, setting, graph, self.data)
         setting = replace(setting, overrides=self._overrides(setting, ranking), shares=self._shares(setting, ranking))
         missing = self._reachable(replace(ranking, spec=setting), missing)
@@ -139,7 +141,7 @@ class Shrinking:
         if not self.blocks:
             return setting
         # those of the dense model: with the blocks its first or last layer may have gone, and what is protected by default is another
-        layers = tuple(name for name in chosen_layers(self.dense, self.whole.spec) if name in there)
+        layers = tuple(name for name in chosen_layers(self.dense, self.whole.spec, self.whole.graph.immovable) if name in there)
         overrides, caps = (tuple(pair for pair in pairs if pair[0] in there) for pairs in (setting.overrides, setting.caps))
         return replace(setting, depth=0.0, blocks=None, remove_layers=0, layers=layers, overrides=overrides, caps=caps)
 
@@ -197,11 +199,12 @@ class Shrinking:
             )
         even = setting.sparsity if setting.scope == "uniform" and whole.plain else None
         asked = {group.id: self._override(group, setting.overrides) or even for group in whole.groups}
-        meter = replace(whole.meter, blocks=self.blocks, inside=whole.inside if self.blocks else 0)
+        meter = replace(whole.meter, blocks=self.blocks, inside=whole.inside if self.blocks else 0, rows=self.rows)
         removed, wanted = meter.removed(atoms), self._wanted(setting)
         return Plan(
-            whole.graph, atoms, setting, whole.groups, asked, meter.unit, meter.total, wanted, removed, whole.limits, blocks=self.blocks
-        )
+            whole.graph, atoms, setting, whole.groups, asked, meter.unit, meter.total, wanted, removed, whole.limits, blocks=self.blocks,
+            rows=self.rows,
+        )  # fmt: skip
 
     def _short(self, plan: Plan) -> tuple[str, ...]:
         """Say what kept the cuts from what was asked for, and which layers would have been emptied."""

@@ -24,6 +24,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.evaluation.quality import Evaluation
 from prunekit.latency.report import Candidate
 from prunekit.pruning import prune
+from prunekit.runtimes.backends import RUNTIMES
 from prunekit.tasks.observations import Observations
 from prunekit.training.fine_tuning import fine_tune
 from sample_models import card
@@ -88,7 +89,7 @@ def measured(name: str, place: Path, recovery: Recovery, budget: float) -> dict[
         ready[setting] = torch.load(kept, weights_only=False)
     macs = {setting: found[f"{setting}, fine-tuned"]["macs"] for setting in SETTINGS}
     rows = [Candidate(each, ready[each], macs[each][1] if each in macs else next(iter(macs.values()))[0]) for each in ready]
-    keep("latency", runtimes.measured(rows, tuple(prunekit.info(model).input_shape), data, data.test.subset(500), budget))
+    keep("latency", runtimes.measured(rows, tuple(prunekit.info(model).input_shape), data, data.test.subset(500), budget, tuple(RUNTIMES)))
     return found
 
 

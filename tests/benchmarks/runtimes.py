@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,11 @@ def sample(name: str, cifar: str, budget_s: float, images: int) -> dict[str, Any
     return measured([*made, Candidate("half the MACs", fresh, half.after.macs)], (3, 32, 32), data, judged, budget_s)
 
 
-def measured(candidates: list[Candidate], shape: tuple[int, ...], data: Any, judged: Any, budget_s: float) -> dict[str, Any]:
+def measured(
+    candidates: list[Candidate], shape: tuple[int, ...], data: Any, judged: Any, budget_s: float, wanted: Collection[str] = WANTED
+) -> dict[str, Any]:
     """Let all rows take turns and return what came out."""
-    runtimes = [name for name in WANTED if not RUNTIMES[name].missing() and (data is not None or RUNTIMES[name].file != "int8")]
+    runtimes = [name for name in wanted if not RUNTIMES[name].missing() and (data is not None or RUNTIMES[name].file != "int8")]
     report = measure_latency(
         candidates, input_shape=shape, runtimes=runtimes, data=data, accuracy_on=judged, budget_s=budget_s,
         progress=lambda share, text: print(f"\r\033[K{share:4.0%} {text}", end="", flush=True),

@@ -35,7 +35,7 @@ def test_a_process_prints_json_or_one_line(tmp_path: Path) -> None:
 def test_help_does_not_wait_for_torch() -> None:
     code = """
 import sys
-import prunekit, prunekit.cli
+import prunekit, prunekit.cli, prunekit.cli.app  # the launcher of the dashboard, which imports torch itself
 assert prunekit.PruneSpec().sparsity == 0.5
 try:
     prunekit.cli.main(["prune", "--help"])

@@ -16,7 +16,7 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
 
 SIDE = ["accuracy", "params", "nonzero", "macs", "effective_macs", "sparsity", "sizes"]
-LAYER = {"name", "type", "shape_before", "shape_after", "requested", "sparsity", "kept"}
+LAYER = {"name", "type", "shape_before", "shape_after", "requested", "sparsity", "kept", "rows"}
 
 
 def test_prune_unstructured_prints_one_object(run) -> None:

@@ -55,8 +55,13 @@ def test_a_choice_of_candidates_holds_whole_users(drawn: Any) -> None:
     )
     inputs, target = part[3]
     assert inputs["item"] == batch.kwargs["item"][0] and target["label"] == batch.targets["label"][0]
-    assert next(batches_of(part, 16)).samples == 16 and set(part.fields(0)) == {"who", "what", "numbers", "chosen"}
-    assert task("recommendation").shown(part, 0).fields == part.fields(0)
+    assert next(batches_of(part, 16)).samples == 16 and set(part.fields(0)) >= {"who", "what", "numbers", "chosen"}
+    places = task("recommendation").places(part, 2)
+    assert places.tolist() == np.flatnonzero(part.users == np.unique(part.users)[2]).tolist()
+    told = task("recommendation").shown(part, 2).fields
+    user = int(part.users[places[0]])
+    assert told["who"].startswith(f"user {user + 1} of") and told["before"].startswith(f"{(drawn.train.users == user).sum():,} candidates")
+    assert f"{int(part.chosen[places].sum())} of them chosen" in told["candidates here"]
 
 
 def tables(folder: Path) -> Path:

@@ -13,12 +13,12 @@ from torchvision.datasets import CIFAR10, MNIST
 from torchvision.transforms import v2
 
 from prunekit.config import registered
-from prunekit.config.ids import DataId, data_folder
+from prunekit.config.ids import DATA, DATASETS, DataId, data_folder
 from prunekit.config.registered import register_data, registered_data
 from prunekit.data import downloads, load
 from prunekit.data.dataset import Normal, TensorSplit
 from prunekit.data.downloads import Raw, reencode
-from prunekit.data.load import load_data
+from prunekit.data.load import BUILT_IN, load_data
 from prunekit.errors import DataError
 from prunekit.models.info import ModelInfo, remember
 from prunekit.models.load import load_model
@@ -278,3 +278,7 @@ def test_registered_data_are_listed_once(monkeypatch):
     assert registered_data() == (mine,)
     with pytest.raises(DataError, match="register a DataId"):
         register_data("digits")
+
+
+def test_what_data_there_are_is_said_once():
+    assert set(DATASETS) == set(BUILT_IN) and all(name in DATA for name in DATASETS)

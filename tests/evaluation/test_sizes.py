@@ -19,7 +19,7 @@ from torch import nn
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Cancelled, Progress
-from prunekit.evaluation.sizes import file_bytes, format_bytes, gzip_bytes, sizes, smallest, sparse_bytes
+from prunekit.evaluation.sizes import file_bytes, format_bytes, gzip_bytes, parts, sizes, smallest, sparse_bytes
 
 
 def network(width: int = 32) -> nn.Module:
@@ -217,3 +217,14 @@ def test_a_large_network_is_counted_at_once() -> None:
     start = perf_counter()
     sizes(model, masks=masks, gzip=False)
     assert perf_counter() - start < 2.0  # generous: a slider needs it, and a hidden compression would take 3 s and more
+
+
+def test_bytes_of_embedding_tables_are_told_apart_in_each_form():
+    model = nn.Sequential(nn.Embedding(100, 8), nn.Flatten(), nn.Linear(16, 4))
+    with torch.no_grad():
+        model[0].weight[10:] = 0
+    found = sizes(model, gzip=False)
+    assert found.tables["dense"] == found.tables["surgery"] == 3200 and found.tables["sparse"] < 800
+    for form, told in parts(found.to_dict()).items():
+        assert sum(told.values()) == getattr(found, form)
+    assert sizes(model[2], gzip=False).tables is None and parts(sizes(model[2], gzip=False).to_dict()) == {}

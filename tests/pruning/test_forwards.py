@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PruningError
@@ -130,6 +131,11 @@ class Picks(Base):
         return self.fc(found[found[:, 0] > -1])
 
 
+class Sorts(Base):
+    def forward(self, x):
+        return super().forward(x)[torch.unique((x[:, 0, 0, 0] > 0).long())]
+
+
 class Searches(Base):
     def forward(self, x):
         return super().forward(x)[torch.nonzero(x[:, 0, 0, 0] > -9).flatten()]
@@ -157,8 +163,7 @@ class Measures(Base):
         (Loops, "for _ in range(int(x.sum())):", "value of a tensor"),
         (Converts, "return super().forward(x - float(x.numpy().mean()))", "value of a tensor"),
         (Prints, 'print(f"{x.mean():.3f}")', "value of a tensor"),
-        (Picks, "return self.fc(found[found[:, 0] > -1])", "shape of what comes out depends on values.*mask"),
-        (Searches, "return super().forward(x)[torch.nonzero(x[:, 0, 0, 0] > -9).flatten()]", "depends on values"),
+        (Sorts, "return super().forward(x)[torch.unique((x[:, 0, 0, 0] > 0).long())]", "shape of what comes out depends on values.*mask"),
         (Places, "found[:, :] = self.features(x)", "device=x.device"),
         (Measures, 'raise ValueError("only images of 9 pixels")', r"only images of 9 pixels.*samples of shape \[1, 8, 8\]"),
     ],
@@ -171,6 +176,66 @@ def test_what_stops_a_forward_pass_is_told_with_its_line_and_what_to_change(kind
         trace(model.eval(), SHAPE)
     assert f"in body ({kind.__name__}), test_forwards.py:{number}, `{line}`: " in str(told.value)
     assert str(told.value).endswith("or use mode unstructured")
+
+
+class Experts(nn.Module):
+    """Each token goes to the two experts that it is given to: those that are given none do not run."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.first, self.gate, self.last = nn.Linear(8, 12), nn.Linear(12, 3), nn.Linear(12, 4)
+        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(12, 10), nn.ReLU(), nn.Linear(10, 12)) for _ in range(3))
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        shares, which = self.gate(x).softmax(-1).topk(2)
+        out = torch.zeros_like(x)
+        for number, expert in enumerate(self.experts):
+            if self.how == "where":
+                rows, places = torch.where(which == number)
+                out[rows] += shares[rows, places, None] * expert(x[rows])
+            elif self.how == "mask":
+                hit = (which == number).any(-1)
+                if hit.any():
+                    out[hit] = out[hit] + expert(x[hit])
+            else:
+                rows = (which[:, 0] == number).nonzero().squeeze(1)
+                out.index_add_(0, rows, expert(x[rows]))
+        return self.last(out + x)
+
+
+@pytest.mark.parametrize("how", ["where", "mask", "nonzero"])
+def test_experts_that_run_for_some_samples_shrink_inside_and_cost_what_they_did(how):
+    torch.manual_seed(0)
+    model = Experts(how)
+    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, scope="uniform"), input_shape=(8,))
+    assert result.proof.passed and all(len(result.kept[f"experts.{k}.0"]) == 5 for k in range(3))
+    assert result.before.macs == 8 * 12 + 12 * 3 + (1 if how == "nonzero" else 2) * 2 * 12 * 10 + 12 * 4
+
+
+@pytest.mark.parametrize("kind", [Picks, Searches])
+def test_rows_that_are_picked_by_values_pass(kind):
+    assert prune(kind(), HALF, input_shape=SHAPE).proof.passed
+
+
+@pytest.mark.parametrize("how", ["list", "turned"])
+def test_sequences_are_packed_by_their_lengths(how):
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.words, self.state, self.head = nn.Embedding(20, 8), nn.GRU(8, 10, batch_first=True), nn.Linear(10, 3)
+
+        def forward(self, ids, lengths):
+            lengths = lengths.tolist() if how == "list" else lengths.cpu()
+            packed = pack_padded_sequence(self.words(ids), lengths, batch_first=True, enforce_sorted=how == "list")
+            states, (last,) = self.state(packed)
+            return self.head(pad_packed_sequence(states, batch_first=True)[0].mean(1) + last)
+
+    lengths = torch.tensor([6, 4, 3] if how == "list" else [3, 6, 4])
+    result = prune(Packed(), PruneSpec(mode="structured", sparsity=0.5, scope="uniform"), input_shape=(torch.randint(20, (3, 6)), lengths))
+    assert result.proof.passed and (len(result.kept["words"]), len(result.kept["state.weight_ih_l0"])) == (4, 15)
 
 
 def test_a_forward_pass_that_wants_more_than_a_batch_is_told_to_be_wrapped():

@@ -62,7 +62,7 @@ IMAGE_MODELS = {
     "deit": ("DeiTForImageClassification", "DeiTConfig", IMAGES),
     "dinov2": ("Dinov2ForImageClassification", "Dinov2Config", IMAGES),
 }
-# BLOOM's slopes are computed from the number of heads; Mamba-2's states have none
+# BLOOM's slopes are computed from the number of heads, so that each head becomes less wide instead; Mamba-2's states have none
 WITHOUT_HEADS = {"BLOOM", "Mamba-2"}
 ALL = {**WORD_MODELS, **MORE, **IMAGE_MODELS}
 
@@ -111,6 +111,15 @@ def test_heads_and_widths_go_and_the_smaller_model_reopens(name):
     small.train().requires_grad_(True)
     small(samples).square().mean().backward()
     assert all(p.grad is not None for name, p in small.named_parameters() if "pooler" not in name and "mask_token" not in name)
+
+
+@pytest.mark.slow
+def test_of_heads_with_slopes_each_becomes_less_wide():
+    model, given = families.build("BLOOM"), families.inputs("BLOOM")
+    result = prune(model, PruneSpec(mode="structured", sparsity=0.5, scope="uniform"), input_shape=given)
+    first, whole = (each.transformer.h[0].self_attention for each in (result.model, model))
+    assert result.proof.passed and first.num_heads == whole.num_heads and 2 * first.head_dim == whole.head_dim
+    assert first.query_key_value.out_features == 3 * first.num_heads * first.head_dim == 3 * first.dense.in_features
 
 
 @pytest.mark.parametrize("name", ["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("qwen2", "gemma 2", "mixtral"))])

@@ -104,6 +104,30 @@ def test_structured_pruning_says_the_same():
             prunekit.prune(make(), prunekit.PruneSpec(mode="structured", sparsity=0.5), input_shape=SHAPE)
 
 
+class ByName(Base):
+    """A function of the file, which finds the model by a global name."""
+
+    made = None
+
+    def __init__(self):
+        super().__init__()
+        self.last = by_name
+        ByName.made = [self]
+
+    def head(self, x):
+        return self.last(super().head(x))
+
+
+def by_name(x):
+    return x * ByName.made[0].fc.bias
+
+
+def test_what_a_function_finds_by_a_global_name_is_refused_in_every_mode():
+    for spec in (prunekit.PruneSpec(sparsity=0.5), prunekit.PruneSpec(mode="structured", sparsity=0.5, layers=("a",))):
+        with pytest.raises(PruningError, match="weights of fc: functions of the model"):
+            prunekit.prune(ByName(), spec, input_shape=SHAPE)
+
+
 class Unused(Base):
     def __init__(self):
         super().__init__()
@@ -125,6 +149,9 @@ def test_weights_that_have_no_part_in_the_output_are_named(make):
     assert "left has no part in the output: what is removed there changes nothing" in result.limits
     assert not any("no part" in limit for limit in prunekit.prune(Base(), prunekit.PruneSpec(), input_shape=SHAPE).limits)
     assert prunekit.prune(make(), prunekit.PruneSpec(sparsity=0.0, layers=("left",)), input_shape=SHAPE).achieved.removed == 0
+    if make is Discarded:  # in no forward pass at all it is not open to be removed
+        with pytest.raises(PruningError, match="does not use the weights of left"):
+            prunekit.prune(make(), prunekit.PruneSpec(mode="structured", layers=("left",)), input_shape=SHAPE)
 
 
 def dead():

@@ -341,3 +341,64 @@ class GivesHeld(nn.Module):
 def test_outputs_in_an_object_and_truth_values_are_proved():
     result = prune(GivesHeld().eval(), PruneSpec(mode="structured", sparsity=0.5), input_shape=(6,))
     assert result.proof.passed and result.after.params < result.before.params
+
+
+def swish(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.sigmoid(1.7 * x)
+
+
+class Program(Base):
+    """A block and a function are programs."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = torch.jit.script(nn.Sequential(nn.Conv2d(10, 10, 1), nn.ReLU()))
+        self.swish = torch.jit.script(swish)
+
+    def forward(self, x):
+        return self.fc(self.swish(self.b(self.swish(self.block(self.a(x))))).flatten(1))
+
+
+class Averages(Base):
+    """A buffer is made anew in each pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("usual", torch.zeros(10))
+
+    def forward(self, x):
+        found = self.a(x)
+        self.usual = 0.9 * self.usual + 0.1 * found.detach().mean((0, 2, 3))
+        return self.fc(self.b((found - self.usual[:, None, None]).relu()).flatten(1))
+
+
+class Choice(Base):
+    """Whether two models choose alike may be chance: both are given the same numbers."""
+
+    def forward(self, x):
+        return nn.functional.gumbel_softmax(super().forward(x), hard=True)
+
+
+@pytest.mark.parametrize("kind", [Program, Averages, Choice])
+def test_programs_kept_state_and_choices_by_chance_are_proved(kind):
+    result = prune(kind(), PruneSpec(mode="structured", sparsity=0.5, layers=("a", "b")), input_shape=SHAPE)
+    assert result.proof.passed and result.achieved.removed > 3
+    assert (kind is Choice) == any("random numbers (exponential)" in limit for limit in result.limits)
+
+
+class Joined(nn.Module):
+    """Texts end to end, and where each begins."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.inner, self.fc = nn.EmbeddingBag(20, 8), nn.Linear(8, 10), nn.Linear(10, 3)
+
+    def forward(self, words, starts):
+        return self.fc(self.inner(self.words(words, starts)).relu())
+
+
+def test_inputs_of_which_no_rows_can_be_taken_are_asked_whole():
+    inputs = torch.randint(20, (12,)), torch.tensor([0, 5, 9])
+    result = prune(Joined(), PruneSpec(mode="structured", sparsity=0.5, scope="uniform"), input_shape=inputs)
+    assert result.proof.passed and (len(result.kept["words"]), len(result.kept["inner"])) == (4, 5)

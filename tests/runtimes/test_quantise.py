@@ -91,6 +91,23 @@ def test_the_int8_file_of_a_larger_model_is_a_quarter(tmp_path):
     assert 0.24 < path.stat().st_size / onnx_file.stat().st_size < 0.26
 
 
+def test_what_comes_after_the_last_layer_stays_in_float(tmp_path):
+    class Boxes(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 4, 3)
+            self.register_buffer("centres", 1000 * torch.arange(36.0).view(6, 6))
+
+        def forward(self, x):
+            return self.layer(x) + self.centres
+
+    torch.manual_seed(0)
+    model, x = Boxes(), np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32)
+    path = quantise_onnx(export_onnx(model, (3, 8, 8), tmp_path / "m.onnx"), [x], tmp_path / "q.onnx")
+    (found,) = OnnxSession(path, 1).outputs(torch.from_numpy(x)).values()
+    assert (found - model(torch.from_numpy(x))).abs().max() < 0.1  # 35,000 in 256 steps would miss by 70
+
+
 def test_one_scale_for_each_weight_where_per_channel_is_off(cases, tmp_path):
     case = cases("digits_cnn")
     images = [case.noise(4).numpy()]

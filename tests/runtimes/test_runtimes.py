@@ -45,6 +45,7 @@ def test_bfloat16_is_close_and_gives_float32_back(cases, name):
     assert 1e-4 < relative(case.model(x), found) < 0.1
 
 
+@pytest.mark.slow
 def test_a_compiled_model_gives_the_scores_of_eager_and_tells_its_compile_time(cases, tmp_path, monkeypatch):
     if RUNTIMES["compile"].missing():
         pytest.skip(RUNTIMES["compile"].missing())

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from prunekit.errors import DataError, ModelError
 from prunekit.tasks import Batch, Observations, task
+from prunekit.tasks.shown import Reader
 
 TASK = task("recommendation")
 
@@ -61,6 +62,19 @@ def test_users_without_a_choice_are_left_out_and_one_class_is_said():
             TASK.metric(name).reduce(none)
 
 
+def test_users_whose_first_five_change_most():
+    before = seen(60, users=3)  # each has 20
+    same, said = TASK.changes(before, before)
+    assert not same["change"].any() and (same["of the first 5 that stay"] == 5).all() and "no two" in said
+    score = np.where(before.groups == 1, -before["score"], before["score"])  # all of one user's the other way round
+    found, _ = TASK.changes(before, Observations.of(score=score, label=before["label"], groups=before.groups))
+    assert found["change"].tolist()[::2] == [0, 0] and found["change"][1] > 0.5
+    orders = [np.argsort(-each[before.groups == 1], kind="stable")[:5] for each in (before["score"], score)]
+    assert found["of the first 5 that stay"][1] == len({*orders[0]} & {*orders[1]})
+    assert found["change"][1] == pytest.approx(1 - np.mean([len({*orders[0][:d]} & {*orders[1][:d]}) / d for d in range(1, 6)]))
+    assert TASK.changes(Observations.of(score=score, label=before["label"]), before) is None
+
+
 def test_logits_labels_and_users_of_a_batch():
     logits, labels, users = torch.randn(6), torch.tensor([0, 1, 1, 0, 0, 1]), torch.tensor([3, 3, 3, 5, 5, 5])
     batch = Batch.of({"user": users, "x": torch.randn(6, 2)}, {"label": labels, "user": users})
@@ -74,7 +88,10 @@ def test_logits_labels_and_users_of_a_batch():
     np.testing.assert_allclose(drawn["score"], found["score"] - np.log(4), rtol=1e-6)  # four times as many others: a fourth of the odds
     read = TASK.readable(found)
     assert sorted(read["place"][:3]) == [1, 2, 3] and read["place"][np.argmax(logits[:3])] == 1
-    assert TASK.answer(logits, batch, None).shares[1] == pytest.approx(float(logits[0].double().sigmoid()))
+    offered = TASK.answer(logits, batch, Reader(called=lambda inputs: f"of {int(inputs['user'])}"))
+    assert offered.first == np.argsort(-logits.numpy()).tolist()[:5] and offered.names == ("of 3",) * 3 + ("of 5",) * 3
+    np.testing.assert_allclose(offered.shares, logits.double().sigmoid())
+    assert offered.right.tolist() == labels.bool().tolist()
     assert float(TASK.distance(logits, logits, batch)) == pytest.approx(0, abs=1e-6) and TASK.distance(logits, -logits, batch, 2.0) > 0
 
 

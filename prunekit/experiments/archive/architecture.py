@@ -20,6 +20,7 @@ from prunekit.models.attention.heads import DENSE, adapters
 from prunekit.models.hugging_face import Pooled
 from prunekit.models.hugging_face_files import CONFIG, folder_of
 from prunekit.models.hugging_face_files import PREFIX as HUGGING_FACE
+from prunekit.models.shared_rows import ROWS, SHARED, remapped
 from prunekit.models.torchvision_models import INITIALISED, PREFIX
 from prunekit.models.wrappers import unwrapped
 from sample_models import SAMPLES, architectures, in_folder
@@ -44,8 +45,8 @@ class Source:
     text : bytes
         What is in it.
     adapters : str
-        The code of the classes that allow attention any number of heads and any width, and of a function that puts them in place; "" for
-        none.
+        The code of the classes that allow attention any number of heads and any width, or tables fewer rows than ids, and of a function
+        ``adapt`` that puts them in place; "" for none.
     """
 
     lines: tuple[str, ...]
@@ -92,26 +93,35 @@ def _source_of(architecture: str, model: nn.Module, classes: int) -> Source:
     )
 
 
-ADAPT = """
-def adapt(module, told):
-    \"\"\"Let attention have the heads that are left.\"\"\"
-    module.__class__ = {%s}.get(type(module).__name__, type(module))
-    if isinstance(module, torch.nn.MultiheadAttention):
-        module._qkv_same_embed_dim = False  # else torch takes a way that knows the first heads only
-    if hasattr(module, "fused_attn"):
-        module.fused_attn = False  # it would scale by the width of today
-    if hasattr(module, "attn_dim"):
-        module.attn_dim = told["num_heads"] * told["head_dim"]
+OF_HEADS = """
+    if "%s" in told:
+        module.__class__ = ADAPTED.get(type(module).__name__, type(module))
+        if isinstance(module, torch.nn.MultiheadAttention):
+            module._qkv_same_embed_dim = False  # else torch takes a way that knows the first heads only
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False  # it would scale by the width of today
+        if hasattr(module, "attn_dim"):
+            module.attn_dim = told["num_heads"] * told["head_dim"]
+"""
+OF_ROWS = """
+    if "%s" in told and isinstance(module, (torch.nn.Embedding, torch.nn.EmbeddingBag)):
+        module.__class__ = ADAPTED[type(module).__name__]
+        module.register_buffer("remap", torch.zeros(0))
 """
 
 
 def adapters_of(model: nn.Module) -> str:
-    """Return the code of the classes that took the place of a model's attention, and what puts them there; "" where none did."""
-    found = {known.of.rpartition(".")[2]: known.adapter for _, module, known in adapters(model) if hasattr(module, DENSE)}
-    if not found:
+    """Return the code of the classes that took the place of a model's attention or tables, and what puts them there; "" where none did."""
+    heads = {known.of.rpartition(".")[2]: known.adapter for _, module, known in adapters(model) if hasattr(module, DENSE)}
+    tables = {name: kind for name, kind in SHARED.items() if any(type(module) is kind for module in model.modules())}
+    if not heads and not tables:
         return ""
+    found: dict[str, type[nn.Module] | None] = {**heads, **tables}
     imports, bodies = dict[str, None](), []
-    for home in dict.fromkeys(adapter.__module__ for adapter in found.values() if adapter is not None):
+    if tables:
+        imports["from torch import nn, Tensor"] = imports["from torch.nn import functional as F"] = None
+        bodies += [inspect.getsource(remapped).strip(), *(inspect.getsource(kind).strip() for kind in tables.values())]
+    for home in dict.fromkeys(adapter.__module__ for adapter in heads.values() if adapter is not None):
         text = inspect.getsource(sys.modules[home])
         for node in ast.parse(text).body:
             code = ast.get_source_segment(text, node) or ""
@@ -120,7 +130,10 @@ def adapters_of(model: nn.Module) -> str:
             elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
                 bodies.append(code)
     kinds = ", ".join(f'"{name}": {adapter.__name__}' for name, adapter in found.items() if adapter is not None)
-    return "\n\n\n".join(["\n".join(imports), *bodies, (ADAPT % kinds).strip()]).strip() + "\n"
+    parts = [OF_HEADS.strip("\n") % DENSE if heads else "", OF_ROWS.strip("\n") % ROWS if tables else ""]
+    head = 'def adapt(module, told):\n    """Let a module have the heads, or the rows, that are left."""'
+    adapt = "\n".join([head, *filter(None, parts)])
+    return "\n\n\n".join(["\n".join(imports), *bodies, f"ADAPTED = {{{kinds}}}", adapt]).strip() + "\n"
 
 
 def _torchvision(name: str, model: nn.Module, classes: int) -> Source:

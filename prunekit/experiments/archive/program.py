@@ -8,7 +8,6 @@ from string import Template
 from prunekit.experiments.archive.architecture import Source
 from prunekit.experiments.archive.gathering import Pixels
 from prunekit.experiments.archive.samples import INPUTS, NESTED, Samples
-from prunekit.models.attention.heads import DENSE
 from prunekit.tasks.input_form import form_words
 from prunekit.tasks.stored_batch import flattened
 
@@ -339,7 +338,7 @@ def program(title: str, pixels: Pixels, source: Source | None, samples: Samples)
         return INT8.substitute(parts, gives=alone)
     package = f", safetensors and {source.package}" if source.package else " and safetensors"
     parts |= {"predict": Template(PREDICT[form]).substitute(parts, gives=gives), "ask": ASK[form]}
-    call = f'        if "{DENSE}" in attributes:\n            adapt(module, attributes)\n' if source.adapters else ""
+    call = "        adapt(module, attributes)\n" if source.adapters else ""
     parts |= {"adapters": f"{source.adapters}\n\n" if source.adapters else "", "adapt": call}
     return TORCH.substitute(parts, package=package, build=textwrap.indent("\n".join(source.lines), "    "))
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prunekit.evaluation.compression import BY
-from prunekit.evaluation.sizes import FORMS, comparable, gzip_note
+from prunekit.evaluation.sizes import FORMS, comparable, gzip_note, parts
 from prunekit.experiments.archive.gathering import Gathered, Pixels
 from prunekit.experiments.archive.manifest import BESIDE, EXPORTED, INT8, LOADER, ONNX, README, RECIPE, RESULT, SAMPLES, WEIGHTS
 from prunekit.experiments.archive.result_file import stated_in
@@ -111,6 +111,10 @@ def _figures(told: Mapping[str, Any]) -> Iterator[str]:
         if after.get(name) is not None:
             notes = [f" ({note})" if name == "gzip" and (note := gzip_note(side)) else "" for side in (before, after)]
             yield f"| {title}, bytes | {_count(before.get(name))}{notes[0]} | {_count(after[name])}{notes[1]} |"
+    told_apart = [parts(side) for side in (before, after)]
+    for name in told_apart[1]:
+        for part, number in told_apart[1][name].items():
+            yield f"| {FORMS[name]}: {part}, bytes | {_count(told_apart[0].get(name, {}).get(part))} | {_count(number)} |"
     yield from _latencies(told)
 
 

@@ -21,6 +21,8 @@ WHOLE = ("all_head_size", "split_size", "inner_dim")
 IN_ONE = "qkv_proj"  # queries of all heads, then keys and values of as many as there are groups
 OWN_CONFIG = ("Phi3Attention",)  # classes that cut IN_ONE at numbers of heads that they ask their configuration for
 
+SLOPED = ("BloomAttention",)  # classes of which every head has a slope that follows from how many there are: each becomes less wide
+
 
 def cuts_by_numbers(module: nn.Module) -> bool:
     """Return whether a module cuts an axis into pieces at numbers that are brought in step: each piece may shrink by itself."""
@@ -36,6 +38,8 @@ def sizes_in_step(module: nn.Module) -> dict[str, Any]:
     heads, key_heads = heads_in(module)
     if not heads:
         return {}
+    if type(module).__name__ in SLOPED:
+        return {"head_dim": outputs_in(module, PACKED) // (3 * heads)}
     whole = heads * _number(module, WIDTH)
     values = {**dict.fromkeys(HEADS, heads), **dict.fromkeys(KEY_HEADS, key_heads), **dict.fromkeys(WHOLE, whole)}
     if key_heads:
@@ -61,6 +65,8 @@ def heads_in(module: nn.Module) -> tuple[int, int]:
         ratio = _number(module, HEADS) // _number(module, KEY_HEADS)
         groups = packed // (width * (ratio + 2))
         return groups * ratio, groups
+    if type(module).__name__ in SLOPED:
+        return _number(module, HEADS), _number(module, HEADS)
     if getattr(module, "multi_query", False):
         return packed // width - 2, 1
     whole = queries or packed // 3

@@ -19,7 +19,7 @@ class Quick(Seeing):  # type: ignore[no-untyped-call]  # torch leaves its hook u
     """Runs operations on meta tensors, their shapes alone."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return without_values(func, args, kwargs or {})
+        return without_values(func, args, kwargs or {}, most=True)
 
 
 class Listing(Seeing):
@@ -33,7 +33,7 @@ class Listing(Seeing):
         if torch.is_inference_mode_enabled():
             return self.outside_inference(func, args, kwargs)
         self.made.add(self.calls.next(func.overloadpacket.__name__, args))
-        return without_values(func, args, kwargs or {})
+        return without_values(func, args, kwargs or {}, most=True)
 
 
 def listed(meta: nn.Module, shape: tuple[int, ...]) -> set[Call] | None:

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from prunekit.config.spec import PruneSpec
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools, ChannelGraph, Group
 from prunekit.pruning.structured.coupling_solver import Ids
@@ -28,14 +29,17 @@ class Removal:
         The units that go.
     blocks : tuple of str
         The residual blocks that go as a whole, by name.
+    rows : dict of str to TableCut
+        Embedding tables by name -> which of their rows go.
     """
 
     graph: ChannelGraph
     atoms: Ids
     blocks: tuple[str, ...] = field(default=(), kw_only=True)
+    rows: Mapping[str, TableCut] = field(default_factory=dict, kw_only=True)
 
     @classmethod
-    def leaving(cls, graph: ChannelGraph, kept: Mapping[str, Sequence[int]]) -> Removal:
+    def leaving(cls, graph: ChannelGraph, kept: Mapping[str, Sequence[int]], rows: Mapping[str, TableCut] | None = None) -> Removal:
         """Return the removal that leaves certain outputs of each layer.
 
         Parameters
@@ -44,16 +48,19 @@ class Removal:
             The dense model's couplings.
         kept : mapping of str to sequence of int
             Layer -> original indices of the outputs that stay; what is not named stays whole. Of a block that went nothing stays.
+        rows : mapping of str to TableCut, optional
+            Rows of embedding tables that go.
         """
         blocks = tuple(block.name for block in graph.blocks if not any(len(kept.get(name, (0,))) for name in block.layers))
         there = {name: stay for name, stay in kept.items() if name in graph.outputs and not within(name, blocks)}
         classes = [np.delete(graph.outputs[name], np.asarray(stay, dtype=np.int64)) for name, stay in there.items()]
-        return Removal(graph, np.unique(np.concatenate(classes)) if classes else np.zeros(0, dtype=np.int64), blocks=blocks)
+        atoms = np.unique(np.concatenate(classes)) if classes else np.zeros(0, dtype=np.int64)
+        return Removal(graph, atoms, blocks=blocks, rows=rows or {})
 
     @property
     def empty(self) -> bool:
         """Whether nothing goes."""
-        return not (self.atoms.size or self.blocks)
+        return not (self.atoms.size or self.blocks or self.rows)
 
     @cached_property
     def gone(self) -> Bools:
@@ -78,7 +85,19 @@ class Removal:
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the new shape of a state entry; its first axis is empty where it stands in a block that goes."""
         shape = self.graph.meter.shape(name, self._counts)
+        if name in self.by_weight:
+            shape = (self.by_weight[name].rows, *shape[1:])
         return (0, *shape[1:]) if shape and within(name, self.blocks) else shape
+
+    @cached_property
+    def by_weight(self) -> dict[str, TableCut]:
+        """State name of a table's weight -> which of its rows go."""
+        return {self.graph.weights[name]: cut for name, cut in self.rows.items()}
+
+    @cached_property
+    def kept_rows(self) -> dict[str, tuple[int, ...]]:
+        """Table -> the ids that keep a row of their own, for every table that loses rows."""
+        return {name: cut.kept_ids for name, cut in self.rows.items()}
 
     @cached_property
     def _counts(self) -> Ids:
@@ -89,6 +108,11 @@ class Removal:
     def layer_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         """Layer -> shape of its weight before and after."""
         return {name: (self.graph.meter.shape(weight), self.shape(weight)) for name, weight in self.graph.weights.items()}
+
+    @property
+    def shrunk(self) -> list[str]:
+        """The layers whose weights become smaller."""
+        return [name for name, (before, after) in self.layer_shapes.items() if before != after]
 
     def layer_macs(self) -> dict[str, int]:
         """Return each layer's MACs afterwards; under ``""`` those of all other products."""
@@ -108,7 +132,10 @@ class Removal:
         """
         lost = [name for name in parameters if within(name, self.blocks)] if self.blocks else []
         rest = parameters.keys() - set(lost) if lost else parameters
-        return self.graph.meter.removed_params(self._counts, rest) + sum(math.prod(parameters[name]) for name in lost)
+        rows = {name: cut for name, cut in self.by_weight.items() if name in rest}
+        by_rows = sum((cut.keep.size - cut.rows) * math.prod(self.shape(name)[1:]) for name, cut in rows.items())
+        whole = sum(math.prod(parameters[name]) for name in lost)
+        return self.graph.meter.removed_params(self._counts, rest) + by_rows + whole
 
 
 @dataclass(frozen=True, eq=False)

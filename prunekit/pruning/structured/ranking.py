@@ -56,7 +56,7 @@ class ChannelRanking(RemovalOrder):
 
     def _left(self, wanted: int) -> int:
         """Return what the free groups have to give in channels; raise if overrides put the total out of reach."""
-        if self.blocks and self.by_fixed > wanted:
+        if self.others and self.by_fixed > wanted:
             return 0  # said by beyond()
         if self.meter.unit == "channels":
             sizes, taken = {"": self.inside}, {"": self.inside}  # by no group: what goes with the blocks
@@ -102,7 +102,10 @@ class ChannelRanking(RemovalOrder):
         requested = {g.id: self.fixed[g.id].share if g.id in self.fixed else asked.get(g.id) for g in self.groups}
         unit, removed = self.meter.unit, self.meter.removed(atoms)
         limits = (*limits, *beyond(self, wanted))
-        return Plan(self.graph, atoms, spec, self.groups, requested, unit, self.meter.total, wanted, removed, limits, blocks=self.blocks)
+        return Plan(
+            self.graph, atoms, spec, self.groups, requested, unit, self.meter.total, wanted, removed, limits,
+            blocks=self.blocks, rows=self.rows,
+        )  # fmt: skip
 
 
 def plan(graph: ChannelGraph, model: nn.Module, spec: PruneSpec, data: Any = None) -> Plan:

@@ -80,14 +80,19 @@ class RemovalOrder(ScoredGroups):
 
     @cached_property
     def by_blocks(self) -> int:
-        """What goes with whole blocks alone, in the target's unit."""
-        return self.meter.removed(np.empty(0, dtype=np.int64)) if self.blocks else 0
+        """What goes with whole blocks and rows of tables alone, in the target's unit."""
+        return self.meter.removed(np.empty(0, dtype=np.int64)) if self.others else 0
+
+    @property
+    def others(self) -> bool:
+        """Whether whole blocks go, or rows of tables."""
+        return bool(self.blocks or self.rows)
 
     @cached_property
     def by_fixed(self) -> int:
-        """What goes with whole blocks and overrides, in the target's unit."""
+        """What goes with whole blocks, rows of tables and overrides, in the target's unit."""
         atoms, _ = self.overridden()
-        return self.meter.removed(atoms) if atoms.size or self.blocks else 0
+        return self.meter.removed(atoms) if atoms.size or self.others else 0
 
     def overridden(self) -> tuple[Ids, list[str]]:
         """Return the atoms that overrides remove, and sentences on what rounding made of them."""

@@ -147,7 +147,8 @@ class Blocks:
         handles = []
         for name, module in self.model.named_modules():
             # another's hook may change what enters
-            if name and next(module.children(), None) is not None and not module._forward_pre_hooks:
+            program = isinstance(module, torch.jit.ScriptModule)  # takes no hooks
+            if name and not program and next(module.children(), None) is not None and not module._forward_pre_hooks:
                 handles += _hooked(self, name)
         try:
             yield

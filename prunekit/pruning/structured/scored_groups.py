@@ -14,12 +14,14 @@ from prunekit.config.spec import PruneSpec
 from prunekit.criteria.samples import scored_on
 from prunekit.errors import PruningError
 from prunekit.models.layers import check_finite
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import ChannelGraph, Group
 from prunekit.pruning.structured.channel_schedule import Ladder, ladder
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.depth import choose_blocks, without
+from prunekit.pruning.structured.embedding_rows import choose_rows
 from prunekit.pruning.structured.importance import Scores, atom_scores, reserved_atoms
 from prunekit.pruning.structured.target_search import Meter
 
@@ -27,23 +29,24 @@ Limits = tuple[str, ...]
 
 
 def scored_groups(
-    groups: tuple[Group, ...], scores: dict[int, float], limits: Limits, blocks: tuple[str, ...] = ()
+    groups: tuple[Group, ...], scores: dict[int, float], limits: Limits, *, besides: bool = False
 ) -> tuple[tuple[Group, ...], Limits]:
-    """Leave out the groups that the criterion tells nothing about, and say so; an error where nothing else goes."""
+    """Leave out the groups that the criterion tells nothing about, and say so; an error where neither these nor ``besides`` go."""
     known = tuple(group for group in groups if all(atom in scores for atom in group.atoms.tolist()))
     told = [
         f"{group.id} stays whole: no BatchNorm follows it, so that bn_scale has nothing to score it by"
         for group in groups
         if group not in known
     ]
-    if groups and not known and not blocks:
+    if groups and not known and not besides:
         raise PruningError("nothing can be removed. " + "; ".join((*limits, *told)) + ". Choose criterion l1 or l2")
     return known, (*limits, *told)
 
 
 def selected_groups(
-    graph: ChannelGraph, chosen: tuple[str, ...], blocks: tuple[str, ...] = (), units: tuple[str, ...] | None = None
-) -> tuple[tuple[Group, ...], tuple[Group, ...], Limits]:
+    graph: ChannelGraph, chosen: tuple[str, ...], blocks: tuple[str, ...] = (), units: tuple[str, ...] | None = None, *,
+    besides: bool = False,
+) -> tuple[tuple[Group, ...], tuple[Group, ...], Limits]:  # fmt: skip
     """Return the groups whose layers are all chosen, those of them that go with whole blocks, and why chosen layers stay whole.
 
     Parameters
@@ -56,6 +59,8 @@ def selected_groups(
         Residual blocks that go.
     units : tuple of str, optional
         Kinds of groups that may go; None for all.
+    besides : bool
+        Whether something else goes, so that it is no error where no group may.
     """
     left, lost = without(graph, blocks)
     offered, lost = (tuple(group for group in found if set(group.layers) <= set(chosen)) for found in (left, lost))
@@ -76,7 +81,7 @@ def selected_groups(
             )
         else:
             limits.append(f"{name} stays whole: it has no channel that can go")
-    if not groups and not blocks:
+    if not groups and not besides:
         advice = "other units, other layers" if withheld else "other layers"
         raise PruningError(f"nothing can be removed. {'; '.join(limits)}. Choose {advice}, or mode unstructured")
     return groups, lost, tuple(limits)
@@ -125,6 +130,8 @@ class ScoredGroups:
         Module name -> its class, for all modules.
     widths : dict of str to int
         Bytes of an element of every parameter.
+    rows : dict of str to TableCut
+        Embedding tables -> which of their rows go.
     """
 
     graph: ChannelGraph
@@ -141,6 +148,7 @@ class ScoredGroups:
     inside: int = 0
     classes: dict[str, str] = field(default_factory=dict)
     widths: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, TableCut] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, spec: PruneSpec, graph: ChannelGraph, data: Any = None) -> Self:
@@ -166,12 +174,13 @@ class ScoredGroups:
         """
         if spec.indices:
             raise PruningError("channels that are named have no order and no other sparsity: call prune(), or leave the indices out")
-        chosen = chosen_layers(model, spec)
+        chosen = chosen_layers(model, spec, graph.immovable)
         check_finite(model, chosen)
-        depth = choose_blocks(model, spec, graph, data)
-        groups, lost, limits = selected_groups(graph, chosen, depth.blocks, spec.units)
+        depth, table_rows = choose_blocks(model, spec, graph, data), choose_rows(model, spec, graph, data)
+        besides = bool(depth.blocks or table_rows.rows)
+        groups, lost, limits = selected_groups(graph, chosen, depth.blocks, spec.units, besides=besides)
         by_atom = atom_scores(model, spec, graph, groups, data, depth.blocks)
-        groups, limits = scored_groups(groups, by_atom, limits, depth.blocks)
+        groups, limits = scored_groups(groups, by_atom, limits, besides=besides)
         names = list(dict.fromkeys(name for group in groups for name in group.layers))
         note = scored_on(data, spec.samples) if spec.looks_at_data else None
         return cls(
@@ -180,7 +189,7 @@ class ScoredGroups:
             groups,
             {group.id: np.array([by_atom[a] for a in group.atoms.tolist()]) for group in groups},
             reserved_atoms(graph, names, by_atom),
-            (*limits, *depth.limits, *([] if note is None else [note])),
+            (*limits, *depth.limits, *table_rows.limits, *([] if note is None else [note])),
             sum(p.numel() for p in model.parameters()),
             sum(graph.macs.values()),
             {name: tuple(p.shape) for name, p in model.named_parameters()},
@@ -189,6 +198,7 @@ class ScoredGroups:
             sum(group.size for group in lost),
             {name: type(module).__name__ for name, module in model.named_modules()},
             {name: p.element_size() for name, p in model.named_parameters()},
+            table_rows.rows,
         )
 
     @cached_property
@@ -224,7 +234,7 @@ class ScoredGroups:
         channels = sum(group.size for group in self.groups) + self.inside
         whole = sum(math.prod(shape) * self.widths[name] for name, shape in self.shapes.items())
         total = {"channels": channels, "params": self.params, "macs": self.macs, "bytes": whole}[unit]
-        return Meter(self.graph, unit, total, self.shapes, self.blocks, self.inside, self.widths)
+        return Meter(self.graph, unit, total, self.shapes, self.blocks, self.inside, self.widths, self.rows)
 
     @property
     def plain(self) -> bool:

@@ -16,7 +16,7 @@ UNITS = {"channels": "channels", "params": "parameters", "macs": "MACs", "bytes"
 
 def shortfall(ranking: RemovalOrder, spec: PruneSpec, wanted: int, atoms: Ids) -> tuple[str, ...]:
     """Say what kept a plan from what was asked for."""
-    if ranking.blocks and ranking.by_fixed > wanted:
+    if ranking.others and ranking.by_fixed > wanted:
         return ()  # said by beyond()
     meter = ranking.meter
     got, total, unit = meter.removed(atoms), meter.total, UNITS[meter.unit]
@@ -34,12 +34,12 @@ def beyond(ranking: RemovalOrder, wanted: int | None) -> tuple[str, ...]:
     Overrides that do so without a block are refused before.
     """
     total = ranking.meter.total
-    if not wanted or not ranking.blocks or ranking.by_fixed <= wanted + TOLERANCE * total:
+    if not wanted or not ranking.others or ranking.by_fixed <= wanted + TOLERANCE * total:
         return ()
     unit = UNITS[ranking.meter.unit]
-    what, remedy = (
-        ("blocks", "the depth") if ranking.by_fixed == ranking.by_blocks else ("blocks and overrides", "the depth or an override")
-    )
+    given = [*([("blocks", "the depth")] if ranking.blocks else []), *([("rows of tables", "their share")] if ranking.rows else [])]
+    given += [("overrides", "an override")] if ranking.by_fixed != ranking.by_blocks else []
+    what, remedy = " and ".join(each for each, _ in given), " or ".join(each for _, each in given)
     taken = percent(ranking.by_fixed / total)
     said = f"{_asked(ranking.spec)} of the {unit} were asked for, and the {what} alone take {taken}: lower {remedy}, or raise the share"
     return (ordinary(said),)

@@ -13,6 +13,7 @@ from prunekit.models.attention.heads import adapter_of
 from prunekit.models.attention.transformers_sizes import keep_in_step
 from prunekit.models.identity_blocks import stand_in
 from prunekit.models.meta_copy import copied
+from prunekit.models.shared_rows import TableCut, share, table_of
 from prunekit.models.widths import fix_attributes, follow
 from prunekit.pruning.structured.axis_sizes import within
 from prunekit.pruning.structured.channel_groups import Bools
@@ -86,12 +87,15 @@ def shrink(model: nn.Module, plan: Removal, *, consume: bool = False) -> nn.Modu
     with torch.no_grad():
         for name, tensor in state.items():
             if not within(name, plan.blocks):
-                memo[id(tensor)] = _smaller(tensor, keeps.get(name, {}))
+                memo[id(tensor)] = _smaller(tensor, keeps.get(name, {}), plan.by_weight.get(name))
             if consume and not within(name, programs):  # a scripted part is copied by itself, with its values
                 tensor.data = tensor.new_empty(0)
     small = copied(model, memo)
     for name, module in new.items():
         module.train(model.get_submodule(name).training)
+    for name, cut in plan.rows.items():
+        table = table_of(small, name)
+        share(table, cut.remap.to(table.weight.device))
     groups, lengths = plan.graph.kept_groups(plan.gone), plan.graph.kept_lengths(plan.gone)
     for name, module in small.named_modules():
         fix_attributes(module, groups.get(name), lengths.get(name), _below(name, keeps) if adapter_of(module) is not None else None)
@@ -108,9 +112,10 @@ def state_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from model.named_buffers()
 
 
-def _smaller(old: Tensor, keeps: Mapping[int, Bools]) -> Tensor:
+def _smaller(old: Tensor, keeps: Mapping[int, Bools], rows: TableCut | None = None) -> Tensor:
     """Return what takes the place of a parameter or buffer: a copy of it, or of what stays."""
-    new = sliced(old.detach(), keeps) if keeps else old.detach().clone()
+    new = sliced(old.detach(), keeps) if keeps else old.detach() if rows else old.detach().clone()
+    new = rows.cut(new) if rows else new
     return nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new
 
 

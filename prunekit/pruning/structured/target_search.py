@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, product
 
 import numpy as np
 
+from prunekit.models.shared_rows import TableCut
 from prunekit.pruning.structured.channel_groups import ChannelGraph
 from prunekit.pruning.structured.coupling_solver import Ids
 from prunekit.pruning.structured.plan import Removal
@@ -42,6 +43,8 @@ class Meter:
         Removable channels of the chosen groups that go with them.
     widths : dict of str to int
         Bytes of an element of every parameter.
+    rows : dict of str to TableCut
+        Rows of embedding tables that go in any case; the remaps that they leave behind count in bytes.
     """
 
     graph: ChannelGraph
@@ -51,15 +54,17 @@ class Meter:
     blocks: tuple[str, ...] = ()
     inside: int = 0
     widths: dict[str, int] = field(default_factory=dict)
+    rows: Mapping[str, TableCut] = field(default_factory=dict)
 
     def removed(self, atoms: Ids) -> int:
         """Return how much goes with some atoms and the blocks; exact."""
         if self.unit == "channels":
             return int(atoms.size) + self.inside
-        removal = Removal(self.graph, atoms, blocks=self.blocks)
+        removal = Removal(self.graph, atoms, blocks=self.blocks, rows=self.rows)
         if self.unit == "bytes":
             alike = {size: {n: shape for n, shape in self.parameters.items() if self.widths[n] == size} for size in {*self.widths.values()}}
-            return sum(size * removal.removed_params(shapes) for size, shapes in alike.items())
+            remaps = sum(cut.added_bytes for cut in self.rows.values())
+            return sum(size * removal.removed_params(shapes) for size, shapes in alike.items()) - remaps
         return removal.removed_macs() if self.unit == "macs" else removal.removed_params(self.parameters)
 
 

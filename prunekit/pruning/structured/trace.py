@@ -23,6 +23,7 @@ from prunekit.models.attention.heads import adapter_of
 from prunekit.models.attention.transformers_sizes import cuts_by_numbers
 from prunekit.models.branches import Along, Path, along, branches_of
 from prunekit.models.cost import count_on, macs_of
+from prunekit.models.layers import LOOKED_UP
 from prunekit.models.meta_copy import Seeing, locating, meta_copy
 from prunekit.models.meta_operations import without_values
 from prunekit.models.outputs import answers_of
@@ -126,6 +127,10 @@ class Facts:
         follows in a smaller copy. The rehearsal takes out what only stands in the way.
     path : dict or None
         The branches that were taken, of a model that takes some by what a tensor says.
+    held : tuple of str
+        Tensors of the model itself that a copy of it, without values, went on using.
+    uses : dict of str to set of (str, str)
+        State name of a parameter that is looked up by number -> every operation that takes it, and the module that runs that.
     """
 
     variables: Variables
@@ -146,6 +151,8 @@ class Facts:
     forms: tuple[tuple[Form, Notes], ...] = ()
     kept: dict[Number, tuple[Ids, ...]] = field(default_factory=dict)
     path: Path | None = None
+    held: tuple[str, ...] = ()
+    uses: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -155,10 +162,11 @@ class Facts:
 class _Watcher(Seeing):
     """Applies the rule of every operation that runs."""
 
-    def __init__(self, tracker: Tracker, names: dict[int, str], blocks: Blocks, recurrent: set[str]) -> None:
+    def __init__(self, tracker: Tracker, names: dict[int, str], dense: dict[int, str], blocks: Blocks, recurrent: set[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.tracker, self.names, self.blocks, self.recurrent = tracker, names, blocks, recurrent
-        self.seen: set[str] = set()
+        self.tracker, self.names, self.dense, self.blocks, self.recurrent = tracker, names, dense, blocks, recurrent
+        self.seen, self.held = set[str](), set[str]()
+        self.uses: dict[str, set[tuple[str, str]]] = {}
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
         self.records: dict[Call, Record] = {}
@@ -170,14 +178,19 @@ class _Watcher(Seeing):
         kwargs, tracker, packet = kwargs or {}, self.tracker, func.overloadpacket
         name = packet.__name__
         tracker.call = tracker.calls.next(name, args)
-        out = without_values(func, args, kwargs)
+        out = without_values(func, args, kwargs, most=True)
         inputs = tensors_in((args, kwargs) if kwargs else args)
         tracker.pending.seen(name, args, inputs, out)
         tracker.numbers(inputs, out)
-        self.seen.update(self.names[id(t)] for t in inputs if id(t) in self.names)
+        taken = [self.names[id(t)] for t in inputs if id(t) in self.names]
+        self.seen.update(taken)
+        self.held.update(self.dense[id(t)] for t in inputs if id(t) in self.dense)
+        for entry in self.uses.keys() & taken:
+            self.uses[entry].add((name, tracker.where))
         if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
             tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
-        elif name == "zeros" and isinstance(out, Tensor):  # a state, or what sums are added to: it is as wide as what it meets
+        elif isinstance(out, Tensor) and (name == "zeros" or (name == "full" and args[1] == 0)):
+            # a state, or what sums are added to: it is as wide as what it meets
             tracker.put(out, [tracker.blank(size) for size in out.shape])
         elif name in {"expand", "repeat"} or tracker.carries(inputs):
             known = RULES.get(name) or RULES.get(name.rstrip("_"))
@@ -244,7 +257,9 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     tracker.cutting = {name for name, module in meta.named_modules() if cuts_by_numbers(module)}
     blocks = Blocks(meta)
     recurrent = {name for name, module in meta.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
-    watcher = _Watcher(tracker, {id(tensor): name for name, tensor in state.items()}, blocks, recurrent)
+    named, dense = ({id(tensor): name for name, tensor in of.items()} for of in (state, _state(model)))
+    watcher = _Watcher(tracker, named, dense, blocks, recurrent)
+    watcher.uses = {watcher.names[id(each.weight)]: set() for each in meta.modules() if isinstance(each, LOOKED_UP)}
     with blocks.watching():
         _pass(meta, input_shape, tracker, watcher)
     count_on(model, meta, input_shape)
@@ -269,7 +284,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     return Facts(
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
         *(tracker.lengths, tuple(tracker.heads), (*tracker.routes, *tracker.several), tuple(tracker.multiples), watcher.records),
-        *(forms, _kept_beside(meta, tracker.grids), path),
+        *(forms, _kept_beside(meta, tracker.grids), path, tuple(sorted(watcher.held)), watcher.uses),
     )
 
 

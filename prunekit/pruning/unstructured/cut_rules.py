@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -137,6 +138,8 @@ class ScoredWeights:
         Whether they are for one cut only.
     input_axes : dict of str to int
         Along which axis of each weight its inputs lie.
+    unused : WeakKeyDictionary
+        Model to what ``check_influence`` said of layers that were cut: the same at every cut of one model.
     """
 
     spec: PruneSpec
@@ -145,6 +148,9 @@ class ScoredWeights:
     notes: tuple[str, ...] = ()
     once: bool = False
     input_axes: dict[str, int] = field(default_factory=dict)
+    unused: WeakKeyDictionary[nn.Module, dict[tuple[str, ...], tuple[str, ...]]] = field(
+        default_factory=WeakKeyDictionary, repr=False, compare=False
+    )
     mode: ClassVar[str] = "unstructured"
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -17,6 +18,7 @@ from prunekit.plots.compare_classes import class_dumbbells, classes_caption, mos
 from prunekit.reports import pictures
 from prunekit.tasks.classification import ACCURACY, IMAGES
 from prunekit.tasks.resolver import resolve
+from prunekit.tasks.wording import capital
 from prunekit.ui.compare import picked_runs, prompt
 from prunekit.ui.components import show
 from prunekit.ui.shared import measuring
@@ -48,7 +50,8 @@ def samples(now: Settings, found: Comparison, store: RunStore) -> None:
     told = picked_runs.split_with_names(found)
     if dense.task is not None and dense.task.by_class(dense.observations):
         _by_class(found, told[1] if told else ())
-    show.section(f"Which {found.units} change most from dense to {letters[place]}?")
+    units = found.units if dense.task is None else dense.task.answered[1]
+    show.section(f"Which {units} change most from dense to {letters[place]}?")
     if frame.empty:
         st.caption(f"Every one of {dense.n:,} {found.units} is answered as before.")
         return
@@ -60,12 +63,14 @@ def samples(now: Settings, found: Comparison, store: RunStore) -> None:
     if any(texts):
         frame.insert(1, "text", texts)
         forms["text"] = st.column_config.TextColumn("text", width=420)
-    forms["change"] = st.column_config.NumberColumn("change", format="%.2f", help="In standard deviations of the dense model's answers.")
+    forms["change"] = st.column_config.NumberColumn("change", format="%.2f", help=f"{capital(frame.attrs['in'])}.")
     st.dataframe(
         frame, hide_index=True, column_config={"sample": "no.", **forms}, height=420 if len(frame) > 11 else "content",
         alt="Samples whose answer changed most",
     )  # fmt: skip
-    st.caption(caption(frame, letters[place], dense.n, found.units))
+    groups = dense.observations.groups
+    n = dense.n if groups is None or units == found.units else len(np.unique(groups))
+    st.caption(caption(frame, letters[place], n, units))
 
 
 @shared(8)
@@ -101,8 +106,8 @@ def caption(frame: pd.DataFrame, letter: str, n: int, units: str) -> str:
     """
     first = frame.iloc[0]
     return (
-        f"No. {int(first['sample'])} changes most from dense to {letter}: by {first['change']:.2f} standard deviations of the dense "
-        f"model's answers. Shown: the {len(frame):,} that changed most, of {n:,} {units}."
+        f"No. {int(first['sample'])} changes most from dense to {letter}: by {first['change']:.2f} {frame.attrs['in']}. Shown: "
+        f"the {len(frame):,} that changed most, of {n:,} {units}."
     )
 
 

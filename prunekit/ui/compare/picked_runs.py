@@ -10,7 +10,7 @@ from prunekit.comparison.behaviour import Behaviour
 from prunekit.comparison.compare_runs import compare_runs
 from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.mask_overlap import ALL
-from prunekit.comparison.metrics import FEWEST, METRICS
+from prunekit.comparison.metrics import FEWEST
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError, StoreError
 from prunekit.experiments.backfill import fill
@@ -179,8 +179,8 @@ def view_of(now: Settings, found: Comparison, layers: list[str]) -> View:
         log=now.scale == "log",
         pair=now.pair,
         behind=letters[min(now.behind, len(letters) - 1)],
-        x=now.x if now.x in METRICS else "shipped",
-        y=now.y if now.y in METRICS else "accuracy",
+        x=now.x if now.x in found.metrics else "shipped",
+        y=now.y if now.y in found.metrics else "accuracy",
         bound=now.bound or None,
         bound_on=now.bound_on,
     )

@@ -14,6 +14,7 @@ from prunekit.models.running import task_of
 from prunekit.plots import theme
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.shown import MOST, Boxes, ClassMap, Reader
+from prunekit.tasks.wording import capital
 from prunekit.ui.compare import picked_runs
 from prunekit.ui.components import answers, show
 from prunekit.ui.shared import asking
@@ -28,7 +29,7 @@ FEW = 6  # things of which bars are drawn where more than two models stand besid
 def _said(run: str, question: Question, _told: tuple[Any, tuple[str, ...]], _store: RunStore) -> Said | None:
     """Return what a run says, opened for it; None where it runs in a runtime of its own, or nobody knows how to show its answer."""
     model, (part, classes) = open_run(run, _store).model, _told
-    known = Reader(getattr(part, "coding", None), classes)
+    known = Reader(getattr(part, "coding", None), classes, getattr(getattr(part, "wording", None), "called", None))
     return None if model is None else asking.ask(model, question, task=task_of(model, part), known=known, part=part)
 
 
@@ -63,10 +64,12 @@ def changed(found: Comparison, store: RunStore, letter: str, places: list[int], 
     columns = [
         column for column in (found.baseline, *found.columns) if column.letter in (found.baseline.letter, letter) and not column.gone
     ]
-    if first is None or not isinstance(first.truth, (Boxes, ClassMap)) or len(columns) < 2:
+    ranks = task.answered[1] != task.units_of_data  # what several samples share is an order of them
+    if first is None or not (ranks or isinstance(first.truth, (Boxes, ClassMap))) or len(columns) < 2:
         return
     known = all(_said.known(column.run.id, Question(sample=place), told, store) for column in columns for place in places)
-    if not known and not st.button(f"Show what dense and {letter} find in them", key="draw_changed", icon=":material/image_search:"):
+    what = f"Show the {task.answered[1]} with what dense and {letter} offer" if ranks else f"Show what dense and {letter} find in them"
+    if not known and not st.button(what, key="draw_changed", icon=":material/image_search:"):
         return
     for left, right in zip(places[::2], [*places[1::2], None], strict=False):
         for box, place in zip(st.columns(2, gap="medium"), (left, right), strict=True):
@@ -76,7 +79,9 @@ def changed(found: Comparison, store: RunStore, letter: str, places: list[int], 
                     said = {column.letter: _said(column.run.id, Question(sample=place), told, store) for column in columns}
                     found_here = {name: each.answer for name, each in said.items() if each is not None}
                     if shown is not None and found_here:
-                        st.caption(f"Image no. {place}")
+                        st.caption(f"{capital(task.answered[0])} no. {place}")
+                        if ranks:
+                            answers.sample(shown, f"{task.answered[0]} {place}")
                         answers.draw(found_here, f"changed_{place}", shown, legend=False)
     answers.legend_of([first.truth])
 

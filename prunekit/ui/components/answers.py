@@ -9,9 +9,10 @@ from typing import Any
 
 import streamlit as st
 
+from prunekit.formatting import listed, percent
 from prunekit.plots import overlays
 from prunekit.plots.answers import answer_bars, answers_caption
-from prunekit.tasks.shown import Answer, Bars, Boxes, ClassMap, Continuation, Prompt, Shown
+from prunekit.tasks.shown import Answer, Bars, Boxes, ClassMap, Continuation, Prompt, Ranking, Shown
 from prunekit.tasks.wording import capital
 from prunekit.ui.components import show
 from prunekit.ui.shared.asking import Question
@@ -84,6 +85,32 @@ def _bars(first: Bars, answers: Mapping[str, Bars], key: str, over: Shown | None
     """Draw bars beside each other."""
     st.markdown(f"**{first.what}**")
     show.chart(answer_bars(answers, dark=show.dark(), **look), key, show.plain(answers_caption(answers)))
+
+
+@_drawn.register
+def _rankings(first: Ranking, answers: Mapping[str, Ranking], key: str, over: Shown | None, **look: Any) -> None:
+    """List the first candidates of each model, and mark those that the first model did not have there."""
+    st.markdown(f"**{first.what}** of {len(first.names):,}")
+    for box, (name, each) in zip(st.columns(min(len(answers), ACROSS), gap="small") * len(answers), answers.items(), strict=False):
+        lines = [
+            f"<li>{escape(each.names[i])} {'<b>✓</b> ' if each.right[i] else ''}<span style='opacity:0.65'>"
+            f"{percent(float(each.shares[i]))}{'' if i in first.first else ' · new'}</span></li>"
+            for i in each.first
+        ]
+        with box:
+            st.markdown(f"**{show.plain(name)}**")
+            st.html(f"<ol style='margin:0;padding-left:1.4em;font-size:0.9rem;line-height:1.5'>{''.join(lines)}</ol>")
+    st.caption(show.plain(rankings_caption(answers)))
+
+
+def rankings_caption(answers: Mapping[str, Ranking]) -> str:
+    """Say where what was chosen stands, and how many of the first candidates other models keep."""
+    (_, first), *rest = answers.items()
+    among = [int(each.right[each.first].sum()) for each in answers.values()]
+    told = [f"{name} keeps {len({*each.first} & {*first.first})} of these {len(first.first)}" for name, each in rest]
+    chosen = listed([f"{n} ({name})" for name, n in zip(answers, among, strict=True)])
+    words = f"✓ was chosen, {int(first.right.sum()):,} of {len(first.names):,} in all; among the first {len(first.first)}: {chosen}."
+    return f"{listed(told)}. {words}" if told else words
 
 
 @_drawn.register(Boxes)

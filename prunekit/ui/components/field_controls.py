@@ -10,7 +10,7 @@ import streamlit as st
 
 from prunekit.config.fields import Setting, table
 from prunekit.config.kinds import Number, OneOf, Share, Text, Whole, YesNo
-from prunekit.config.several_kinds import Names, Numbers, Several, Titles
+from prunekit.config.several_kinds import Names, Numbers, Several, Shares, Titles
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import PLAIN, Settings
 
@@ -57,8 +57,8 @@ def control(
         case Several():
             bound |= {"show": show or list, "take": take or tuple}
             st.pills(label, list(options), selection_mode="multi", **how, **session.bind(field, start="default", **bound))
-        case Text() | Names() | Titles() | Numbers():
-            bound |= {"show": lambda value: "" if value is None else row.kind.text(value), "then": partial(_typed, row)}
+        case Text() | Names() | Titles() | Numbers() | Shares():
+            bound |= {"show": lambda value: "" if value in (None, ()) else row.kind.text(value), "then": partial(_typed, row)}
             st.text_input(label, **{"width": 230, **how}, **session.bind(field, **bound))
         case _:
             _number(row, label, slider, bound, how)
@@ -66,9 +66,12 @@ def control(
 
 def _typed(row: Setting, text: str) -> None:
     """Take what was typed, values with commas between them; a callback."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts: list[Any] = [part.strip() for part in text.split(",") if part.strip()]
     try:
-        listed = isinstance(row.kind, (Names, Titles))
+        listed = isinstance(row.kind, (Names, Titles, Shares))
+        if isinstance(row.kind, Shares):
+            pairs = [part.rstrip(" %").replace("=", " ").rpartition(" ") for part in parts]
+            parts = [(name.strip(), float(share) / 100) for name, _, share in pairs]
         value = [float(part) for part in parts] if isinstance(row.kind, Numbers) else parts if listed else text.strip()
         session.change(**{row.name: row.kind(row.name, value) if parts else row.default})
     except ValueError:

@@ -37,7 +37,7 @@ def _model() -> None:
     with st.container(border=True, gap="xsmall"):
         try:
             loaded = model_cache.load(source_of(now))
-            counts, file_size = model_cache.counts_of(loaded.source), model_cache.size_of(loaded.source)
+            counts, file_size = model_cache.counts_of(loaded.source), model_cache.file_of(loaded.source).dense
         except PrunekitError as error:
             st.markdown(f"**{plain(now.model)}**")
             st.caption(f":red[{said(error)}]")

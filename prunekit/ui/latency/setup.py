@@ -217,7 +217,8 @@ def _other(source: Source, own: PruneSpec, like: PruneSpec) -> Counterpart:
 
 def needs_data(now: Settings) -> bool:
     """Return whether a candidate is made by looking at images."""
-    return bool(now.remove_layers) or any(curve.criterion in NEEDS_DATA for curve in curves(now).values())
+    rows = bool(now.rows or now.row_shares) and now.row_criterion != "norm"
+    return bool(now.remove_layers) or rows or any(curve.criterion in NEEDS_DATA for curve in curves(now).values())
 
 
 def wants_data(now: Settings) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -20,6 +21,7 @@ from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import error as small
 from prunekit.formatting import percent, points, size, times
+from prunekit.models.layers import table_modules
 from prunekit.plots.layer_bars import sizes as size_bars
 from prunekit.pruning.proof import Proof
 from prunekit.pruning.result import PruneResult
@@ -186,7 +188,7 @@ def sizes(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
     estimated = found is None or any(map(_estimated, found.sizes))
     gzipped = GZIPPED if GZIP in set(frame["label"]) else ""
     tag = show.tag("estimated" if found is None else "counted")
-    st.caption(f"{_size_caption(view, frame)} {gzipped}{_gzip_words(found)}{tag}")
+    st.caption(f"{_size_caption(view, frame)} {gzipped}{_gzip_words(found)}{table_words(frame)}{tag}")
     if found is not None and estimated:
         key = sizes_key(loaded, view, exact=True)
         job = board().get(key)
@@ -212,44 +214,59 @@ def _gzip_words(found: Measured | None) -> str:
     return f"Gzipped sizes are told from a sample of blocks, 95 % interval {said} {show.tag('estimated')}. The others: "
 
 
-def _row(label: str, number: float, dense: float, is_dense: bool = False) -> tuple[str, float, str, bool]:
+def table_words(frame: pd.DataFrame) -> str:
+    """Say how many of the bytes in a chart of sizes are embedding tables; nothing of models without."""
+    told = frame[frame["tables"].notna()]
+    if told.empty:
+        return ""
+    each = [f"{size(row.tables)} of {size(row.bytes)} ({row.label})" for row in told.itertuples()]
+    return f"Hatched are embedding tables, looked up row by row: {'; '.join(each)}. "
+
+
+def _row(label: str, number: float, dense: float, is_dense: bool = False, tables: float | None = None) -> tuple[Any, ...]:
     """Return one bar with its label."""
     ratio = "" if is_dense or not number else "  (same)" if number == dense else f"  ({times(dense / number)} smaller)"
     ratio = f"  ({times(number / dense)} as large)" if not is_dense and number > dense else ratio
-    return label, number, size(number) + ratio, is_dense
+    return label, number, size(number) + ratio, is_dense, float("nan") if tables is None else tables
 
 
 GZIP = "with zeros, gzipped"
 GZIPPED = "Gzipped is compared with gzipped. "
-COLUMNS = ["label", "bytes", "text", "dense"]
+COLUMNS = ["label", "bytes", "text", "dense", "tables"]
 
 
 def _exact_rows(view: View, found: Measured) -> pd.DataFrame:
     """Return the four sizes of a finished measurement."""
     before, after = found.sizes
-    rows = [_row("dense file", before.dense, before.dense, True)]
+    apart = [side.tables or {} for side in (before, after)]
+    rows = [_row("dense file", before.dense, before.dense, True, apart[0].get("dense"))]
     if before.gzip is not None and after.gzip is not None:
         for name, side, is_dense in (("dense, gzipped", before, True), (GZIP, after, False)):
-            label, number, text, first = _row(name, side.gzip or 0, before.dense if is_dense else before.gzip, is_dense)
+            label, number, text, *rest = _row(name, side.gzip or 0, before.dense if is_dense else before.gzip, is_dense)
             note = gzip_note(side.to_dict())
-            rows.append((label, number, f"{text}, {note}" if note else text, first))
-    rows.append(_row(f"best sparse format ({after.sparse_format})", after.sparse, before.dense))
-    rows.append(_row("after surgery", after.surgery, before.dense))
+            rows.append((label, number, f"{text}, {note}" if note else text, *rest))
+    rows.append(_row(f"best sparse format ({after.sparse_format})", after.sparse, before.dense, tables=apart[1].get("sparse")))
+    rows.append(_row("after surgery", after.surgery, before.dense, tables=apart[1].get("surgery")))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _estimated_rows(loaded: Loaded, view: View) -> pd.DataFrame:
     """Return sizes from counts: exact but for headers and for formats that depend on where the zeros are."""
-    dense = model_cache.size_of(loaded.source)
-    frame = view.frame
+    file = model_cache.file_of(loaded.source)
+    dense, frame = file.dense, view.frame
     weights = [math.prod(shape) for shape in frame["before"]]
     left = [w - g for w, g in zip(weights, frame["params_gone"], strict=True)]
-    saved = sum(4 * w - min(4 * w, w / 8 + 4 * n) for w, n in zip(weights, left, strict=True))
+    saved = [4 * w - min(4 * w, w / 8 + 4 * n) for w, n in zip(weights, left, strict=True)]
     after = dense - 4 * (view.params[0] - view.params[1]) if view.what == "channels" else dense
+    full = slim = thin = (file.tables or {}).get("dense")
+    if full is not None:
+        held = frame["name"].isin(table_modules(loaded.model))
+        thin = full - sum(each for each, of_table in zip(saved, held, strict=True) if of_table)
+        slim = full - 4 * int(frame["params_gone"][held].sum()) if view.what == "channels" else full
     rows = [
-        _row("dense file", dense, dense, True),
-        _row("sparse (a bit a position)", dense - saved, dense),
-        _row("after surgery", after, dense),
+        _row("dense file", dense, dense, True, full),
+        _row("sparse (a bit a position)", dense - sum(saved), dense, tables=thin),
+        _row("after surgery", after, dense, tables=slim),
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -24,16 +24,16 @@ def section(now: Settings, loaded: Loaded, view: View | None, images: Images) ->
     shown = None if images == NO_IMAGES else asking.sample(loaded, images, now.sample)
     if prompt is None and (shown is None or not now.asks):
         if shown is not None:
-            st.toggle(f"Show what dense and pruned say of one {task.unit_of_data}", **session.bind("asks"))
+            st.toggle(f"Show what dense and pruned say of one {task.answered[0]}", **session.bind("asks"))
         return
     show.section("What does it say, dense and pruned?" if prompt is None else f"What does it say to {prompt.label.lower()}?")
     left, right = st.columns([5, 7], gap="medium")
     with left:
         question = answers.typed(now, prompt, shown.text if shown else "") if prompt else Question(sample=now.sample)
         if prompt is None and shown is not None:
-            answers.sample(shown, f"Test {task.unit_of_data} {now.sample}")
+            answers.sample(shown, f"Test {task.answered[0]} {now.sample}")
         if shown is not None:
-            st.number_input(f"Test {task.unit_of_data} no.", min_value=0, step=1, width=200, **session.bind("sample", then=_take_sample))
+            st.number_input(f"Test {task.answered[0]} no.", min_value=0, step=1, width=200, **session.bind("sample", then=_take_sample))
     found: dict[str, Said] = {}
     with right, show.plain_errors(stop=False):
         found = _answers(loaded, view, images, question)

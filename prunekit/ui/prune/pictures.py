@@ -53,7 +53,7 @@ def _doubts(now: Settings, loaded: Loaded, judged: tuple[Evaluation, Evaluation]
 
 
 WHOLE = " stays whole: "
-UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes"}
+UNITS = {"weights": "weights", "channels": "channels", "params": "parameters", "macs": "MACs", "bytes": "bytes", "rows": "rows"}
 OF_WHAT = {
     "weights": "of the ticked layers",
     "channels": "of the ticked layers",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -36,7 +35,7 @@ class Question:
     text : str
         Typed; empty for a test sample.
     sample : int
-        Its place in the test split.
+        Its number in the test split: that of a user, where several samples share an answer (`prunekit.tasks.base.Task.places`).
     goes_on : bool
         Whether the model also goes on from the text.
     seed : int, optional
@@ -114,7 +113,7 @@ def ask(model: nn.Module, question: Question, *, task: Task, known: Reader, part
     if question.text:
         batch, note = task.read(question.text, known)
     else:
-        batch = samples_at(part, np.array([min(question.sample, len(part) - 1)]))
+        batch = samples_at(part, task.places(part, question.sample))
     with torch.inference_mode():
         answer = task.answer(task.forward(model, batch), batch, known)
     if answer is None:

@@ -21,9 +21,9 @@ from prunekit.pruning.unstructured.n_m import PatternRanking
 from prunekit.ui.shared import model_cache
 from prunekit.ui.shared.cache import shared
 from prunekit.ui.shared.model_cache import NO_IMAGES, Images, Source
-from prunekit.ui.shared.scores import SMALL, Ranked, graph, of_images, ranking_of
+from prunekit.ui.shared.scores import SMALL, Ranked, graph, immovable, of_images, ranking_of
 
-__all__ = ["SMALL", "View", "graph", "kept_channels", "layer_scores", "mask_of", "view"]
+__all__ = ["SMALL", "View", "graph", "immovable", "kept_channels", "layer_scores", "mask_of", "view"]
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,6 @@ def counts_of(source: Source) -> models.Counts:
 
 
 @shared(32)
-def size_of(source: Source) -> int:
-    """Return the bytes of the dense model's file."""
-    return evaluation.sizes(load(source).model, gzip=False).dense
+def file_of(source: Source) -> evaluation.Sizes:
+    """Return the sizes of the dense model's file."""
+    return evaluation.sizes(load(source).model, gzip=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from prunekit import pruning
 from prunekit.config.choices import NEEDS_DATA, SEEDED
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
+from prunekit.errors import PrunekitError
 from prunekit.experiments.jobs import board
 from prunekit.experiments.jobs.job import Job
 from prunekit.formatting import plural
@@ -41,6 +42,16 @@ def graph(source: Source) -> pruning.ChannelGraph:
     return pruning.tried(loaded.model, pruning.trace(loaded.model, loaded.input_shape))
 
 
+def immovable(source: Source, mode: str) -> Collection[str] | None:
+    """Return the layers no output of which can go; None where that is not known, or does not matter."""
+    if mode != "structured":
+        return None
+    try:
+        return graph(source).immovable
+    except PrunekitError:
+        return None
+
+
 def of_images(spec: PruneSpec, images: Images) -> Images:
     """Return the images that scores depend on: none where weights alone decide."""
     return images if spec.looks_at_data else NO_IMAGES
@@ -48,7 +59,7 @@ def of_images(spec: PruneSpec, images: Images) -> Images:
 
 def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
     """Return what scores depend on: neither how many channels go, nor how that is shared out; but which blocks go before."""
-    names = pruning.chosen_layers(model_cache.load(source).model, spec)
+    names = pruning.chosen_layers(model_cache.load(source).model, spec, immovable(source, spec.mode))
     looks = spec.looks_at_data
     return PruneSpec(
         mode=spec.mode,
@@ -61,6 +72,10 @@ def _plain(source: Source, spec: PruneSpec) -> PruneSpec:
         depth=spec.depth,
         blocks=spec.blocks,
         remove_layers=spec.remove_layers,
+        rows=spec.rows,
+        row_criterion=spec.row_criterion,
+        row_shares=spec.row_shares,
+        scope=spec.scope if spec.cuts_rows else "",
         consumers=spec.consumers,
         reduction=spec.reduction,
         normaliser=spec.normaliser,
@@ -131,7 +146,9 @@ def begin(source: Source, spec: PruneSpec, images: Images) -> None:
 
 def _looking(spec: PruneSpec) -> str:
     """Return what looks at data, or else the criterion."""
-    return CRITERIA[spec.criterion].title if spec.criterion in NEEDS_DATA or not spec.remove_layers else "Block influence"
+    if spec.criterion in NEEDS_DATA or not spec.looks_at_data:
+        return CRITERIA[spec.criterion].title
+    return "Block influence" if spec.remove_layers else "Counting lookups"
 
 
 def ready(loaded: Loaded, spec: PruneSpec, images: Images) -> bool:
@@ -167,5 +184,5 @@ def without_data(spec: PruneSpec) -> None:
         "that looks at weights alone.",
         "database_off",
     )
-    plain = {"criterion": "l1", "remove_layers": 0}
+    plain = {"criterion": "l1", "remove_layers": 0, "row_criterion": "norm"}
     st.button("Use L1 magnitude", key="use_l1", icon=":material/undo:", on_click=session.change, kwargs=plain)

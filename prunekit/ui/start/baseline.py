@@ -51,7 +51,7 @@ def baseline() -> None:
         guess = ", a guess" if loaded.guessed else ""
         show.tile("MACs", count(counts.macs), "counted", f"for one input of {loaded.input_words}{guess}")
     with tiles[3]:
-        show.tile("File", size(model_cache.size_of(loaded.source)), "counted", "safetensors, dense")
+        show.tile("File", size(model_cache.file_of(loaded.source).dense), "counted", "safetensors, dense")
     with show.slot():
         data = data_cache.data_here(now, loaded) if input_fields.are_asked(now) else None
         show.doubts([chance_sentence(figure), *loaded.guesses(data)])
@@ -119,6 +119,8 @@ def predictions() -> Data | None:
         first = asking.sample(loaded, known, 0) if len(data.test) else None
         if first is not None and isinstance(first.truth, (Boxes, ClassMap)):
             _found(now, loaded, data)
+        elif first is not None and task.answered[1] != task.units_of_data:
+            _shared(now, loaded, data, task)
         elif first is not None and first.picture is not None and isinstance(task, Classification):
             _pictures(now, loaded, data)
         else:
@@ -159,6 +161,15 @@ def _found(now: Settings, loaded: Loaded, data: Data) -> None:
                 answers.overlay(shown, answer, f"A test picture; the model finds {answer.said}")
                 st.caption(show.plain(capital(answers.told(shown, answer))) + ".")
     answers.legend_of([shown.truth for shown, _ in pairs] + [answer for _, answer in pairs])
+
+
+def _shared(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:
+    """Show answers that several samples share, such as the first of a user's candidates."""
+    pairs = gallery.found(loaded.source, data_cache.images_of(now, loaded, data), 4)
+    for number, (box, (shown, answer)) in enumerate(zip(st.columns(2, gap="medium") * 2, pairs, strict=False)):
+        with box, st.container(border=True):
+            answers.sample(shown, f"{task.answered[0]} {number}")
+            answers.draw({"Dense": answer}, f"shared_{number}")
 
 
 def _answers(now: Settings, loaded: Loaded, data: Data, task: Task) -> None:

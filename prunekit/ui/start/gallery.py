@@ -94,7 +94,7 @@ def _card(entry: ModelEntry) -> None:
     """Show one sample: pictures, what it does, what it costs."""
     source, data = Source(entry.name), entry.data
     try:
-        counts, file_size = model_cache.counts_of(source), model_cache.size_of(source)
+        counts, file_size = model_cache.counts_of(source), model_cache.file_of(source).dense
         here = data_cache.at_hand(data)
         strip = None if entry.name not in SAMPLES else thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:

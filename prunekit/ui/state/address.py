@@ -41,11 +41,20 @@ def pattern(text: str) -> str:
         raise ValueError("N:M with 0 < N < M, such as 2:4") from None
 
 
+def named_share(text: str) -> tuple[str, float]:
+    """Return a name and its share of something like ``item-50``."""
+    name, _, share = text.rpartition("-")
+    if not re.fullmatch(r"[\w.-]{1,200}", name):
+        raise ValueError("a name and a share in percent, such as item-50")
+    return name, SHARE.read(share)
+
+
 PLAIN: dict[type, Codec] = {
     kinds.YesNo: YES_NO,
     kinds.Text: matching(WORDS, "up to 60 characters"),
     kinds.Pattern: Codec(str, pattern),
     several_kinds.Names: several(matching(r"[\w.-]{1,200}", "a name such as layer1.0"), MOST_NAMES, mark="~"),
+    several_kinds.Shares: several(Codec(lambda pair: f"{pair[0]}-{SHARE.write(pair[1])}", named_share), MOST_NAMES, mark="~"),
     several_kinds.Titles: several(matching(TITLE, "a name"), MOST_CLASSES, mark="~", twice="refused"),
 }
 

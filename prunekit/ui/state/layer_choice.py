@@ -23,9 +23,9 @@ NO_HEADS = (
 @shared(64)
 def defaults(source: Source, mode: str) -> tuple[tuple[int, ...], Mapping[int, str]]:
     """Return the places that are ticked by default, and why others are not; the same objects for everybody."""
-    model, place = model_cache.load(source).model, _places(source)
-    ticked = _along(source, mode, (place[name] for name in pruning.default_layers(model, mode)))
-    return ticked, {place[name]: why for name, why in pruning.protected_layers(model, mode).items()}
+    model, place, held = model_cache.load(source).model, _places(source), cuts.immovable(source, mode)
+    ticked = _along(source, mode, (place[name] for name in pruning.default_layers(model, mode, held)))
+    return ticked, {place[name]: why for name, why in pruning.protected_layers(model, mode, held).items()}
 
 
 def _places(source: Source) -> dict[str, int]:

@@ -134,6 +134,8 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "depth": 0.0,
             "blocks": None,
             "remove_layers": 0,
+            "rows": 0.0,
+            "row_shares": (),
             "pick": (),
             "focus": -1,
             "prompt": "",

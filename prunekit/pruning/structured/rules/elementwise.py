@@ -17,6 +17,7 @@ POINTWISE = (
     "hardshrink", "softshrink", "log_sigmoid_forward", "log1p", "expm1", "dropout", "native_dropout", "lift_fresh",
     "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "bernoulli", "round", "floor", "ceil", "trunc",
     "frac", "sinh", "cosh", "asinh", "atan", "tan", "sinc", "erfc", "sgn", "nan_to_num", "isnan", "isinf", "isfinite", "logical_not",
+    "normal", "uniform", "exponential", "log_normal", "geometric", "cauchy", "random", "normal_functional",
     "bitwise_not", "positive", "exp2", "special_erf", "_conj", "resolve_conj", "angle", "real", "imag", "conj_physical", "fill", "zero",
     "bucketize", "fake_quantize_per_tensor_affine", "fake_quantize_per_tensor_affine_cachemask",
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams", "_fake_quantize_learnable_per_tensor_affine",
@@ -101,11 +102,13 @@ def power(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: 
 
 @rule(*NEW)
 def made_like(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Take the length of an axis where the new tensor has as many axes; its values are nobody's."""
-    known = tracker.axes(args[0])
+    """Take the length of an axis where the new tensor has as many axes; its values are nobody's. Zeros are as wide as what they meet."""
+    known, zeros = tracker.axes(args[0]), tracker.call[1] == "new_zeros"
+    same = [False] * out.dim()
     if out.dim() == len(known):
         same = [found is not None and size == own for found, size, own in zip(known, out.shape, args[0].shape, strict=True)]
-        tracker.put(out, [tracker.variables.fresh(size) if here else None for here, size in zip(same, out.shape, strict=True)])
+    made = tracker.variables.fresh
+    tracker.put(out, [made(size) if here else tracker.blank(size) if zeros else None for here, size in zip(same, out.shape, strict=True)])
 
 
 @rule("div", "true_divide")

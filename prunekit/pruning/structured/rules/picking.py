@@ -129,6 +129,19 @@ def embedding_bag(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any
     tracker.put(out[0], [None, tracker.axes(args[0])[1]])
 
 
+@rule("nonzero", "masked_select")
+def pick_by_value(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Elements are told or picked by what they are: no axis of them can shrink."""
+    for tensor in tensors_in(args):
+        tracker.freeze(tensor, "elements are picked by their values")
+
+
+@rule("_pack_padded_sequence")
+def pack(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Merge samples and steps, as far as each sample goes; what stands at a step passes."""
+    tracker.put(out[0], [None, *tracker.axes(args[0])[2:]])
+
+
 @rule("gather", "take_along_dim")
 def gather(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Elements are picked along one axis, which stays; along the others the table of numbers is as long."""

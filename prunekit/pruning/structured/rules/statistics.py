@@ -143,7 +143,7 @@ def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     _left(tracker, x, gone, out)
 
 
-@rule("all", "any")
+@rule("all", "any", "_is_all_true", "_is_any_true")
 def check(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Let go what is asked whether it is so: of zeros such checks say what is usual, and where they do not the proof tells."""
     _left(tracker, args[0], _reduced(args[0], args, kwargs), out)
