@@ -106,7 +106,7 @@ class BoxSplit(AnnotatedSplit):
     areas: tuple[float, float] | None = None
     """Areas up to which objects count as small and as medium, where COCO's do not suit."""
     instances: Callable[[Indices], Tensor] | None = None
-    """Places -> which of a picture's objects each pixel shows, uint8 (n, H, W), 0 for none: targets hold their ``masks``, [objects, H, W]."""
+    """Places -> which object each pixel shows, uint8 (n, H, W), 0 for none: targets hold their ``masks``, [objects, H, W]."""
 
     def __init__(self, pictures: Pictures, places: Indices, normal: Normal, targets: Sequence[Mapping[str, Tensor]]) -> None:
         super().__init__(pictures, places, normal)

@@ -145,7 +145,7 @@ class Canvases:
         return self._of_blocks(places, self._marked, lambda block: self._mark(block, self.labels[self.digit]))
 
     def instances(self, places: Indices) -> Tensor:
-        """Return whose ink each pixel shows, uint8 (n, 96, 96): 0 where there is none, 1 for the first of the canvas's objects and so on."""
+        """Return whose ink each pixel shows, uint8 (n, 96, 96): 0 where there is none, 1 for the first object and so on."""
         return self._of_blocks(places, self._told_apart, lambda block: self._mark(block, self.there.cumsum(1) - 1))
 
     def _of_blocks(self, places: Indices, made: dict[int, Tensor], make: Callable[[int], Tensor]) -> Tensor:
