@@ -62,7 +62,7 @@ def settings(model: nn.Module) -> dict[str, list[PruneSpec]]:
         "90 % of the widths": [width(0.9)],
         "90 % of the weights zero": [zeros(0.9)],
         "half of the rows, then 3/4 of the widths": [rows(0.5), width(0.75)],
-        "half of the rows, then 85 % of the widths": [rows(0.5), width(0.85)],
+        "half of the rows, then 7/8 of the widths": [rows(0.5), width(7 / 8)],
         "half of the rows and of the widths, then 2/3 zero": [rows(0.5), width(0.5), zeros(2 / 3)],
     }
 
