@@ -56,8 +56,8 @@ def layers_caption(frame: pd.DataFrame, what: str) -> str:
 def _inputs(rows: Sequence[Any]) -> str:
     """Say which layers lose inputs, and which of them nothing else."""
     fed = [row for row in rows if getattr(row, "inputs", 0) > 0 and row.after[0]]
-    tables = [row for row in fed if row.type in TABLES]
-    fed = [row for row in fed if row.type not in TABLES]
+    tables = [row for row in fed if getattr(row, "type", "") in TABLES]
+    fed = [row for row in fed if row not in tables]
     only, both = [row for row in fed if not row.gone], [row for row in fed if row.gone]
     text = f" Rows go from {', '.join(f'**{row.name}** ({percent(row.inputs)})' for row in tables)}." if tables else ""
     if only:
