@@ -22,7 +22,20 @@ from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
 from prunekit.ui.state.settings import OWN, Settings
 
-PLACED = ("layers", "overrides", "targets", "shares", "caps", "units", "depth", "blocks", "remove_layers")
+PLACED = (
+    "layers",
+    "overrides",
+    "targets",
+    "shares",
+    "caps",
+    "units",
+    "depth",
+    "blocks",
+    "remove_layers",
+    "rows",
+    "row_criterion",
+    "row_shares",
+)
 """What the Prune page shows in a place of its own."""
 FOLDED = [name for name in (*OWN, "samples", "seed") if name not in PLACED and field_controls.ROWS[name].address]
 
