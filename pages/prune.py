@@ -3,7 +3,7 @@
 import streamlit as st
 
 from prunekit.ui.components import block_table, head_strips, layer_table, save_button, setting_controls, show
-from prunekit.ui.prune import PAGE, costs, downloads, kept_units, one_sample, pictures, weight_map
+from prunekit.ui.prune import PAGE, costs, downloads, kept_units, one_sample, pictures, table_rows, weight_map
 from prunekit.ui.shared import cuts, data_cache, measuring, scores
 from prunekit.ui.state import target_scaling
 from prunekit.ui.state.current_model import data_in_use, model_in_use
@@ -20,7 +20,8 @@ with st.container(border=True):
             with st.container(horizontal=True, gap="large"):
                 setting_controls.pills(now, loaded)
                 block_table.slider(now, loaded)
-    setting_controls.choices(loaded)
+            table_rows.controls(now, loaded)
+    setting_controls.choices()
 
 view = spec = data = None
 if data_cache.data_name(now, loaded) != data_cache.NO_DATA:
@@ -50,6 +51,8 @@ with show.slot(), show.plain_errors(stop=False):
     one_sample.section(now, loaded, view, images)
 if view is not None:
     pictures.pictures(now, loaded, view)
+    with show.slot():
+        table_rows.section(view)
     weight_map.section(now, loaded, view)
     with show.slot():
         head_strips.of_cut(loaded, view)

@@ -14,7 +14,6 @@ from prunekit.config.fields import table
 from prunekit.config.spec import PruneSpec
 from prunekit.criteria.methods import CRITERIA
 from prunekit.errors import PrunekitError
-from prunekit.models.layers import LOOKED_UP
 from prunekit.ui.components import field_controls
 from prunekit.ui.components.field_controls import control
 from prunekit.ui.shared import cuts
@@ -23,17 +22,28 @@ from prunekit.ui.state import session
 from prunekit.ui.state.compatible import MODES
 from prunekit.ui.state.settings import OWN, Settings
 
-PLACED = ("layers", "overrides", "targets", "shares", "caps", "units", "depth", "blocks", "remove_layers")
+PLACED = (
+    "layers",
+    "overrides",
+    "targets",
+    "shares",
+    "caps",
+    "units",
+    "depth",
+    "blocks",
+    "remove_layers",
+    "rows",
+    "row_criterion",
+    "row_shares",
+)
 """What the Prune page shows in a place of its own."""
-OF_TABLES = ("rows", "row_criterion", "row_shares")
 FOLDED = [name for name in (*OWN, "samples", "seed") if name not in PLACED and field_controls.ROWS[name].address]
 
 
-def choices(loaded: Loaded) -> None:
-    """Show the folded choices that have an effect on a model, and what is set there."""
+def choices() -> None:
+    """Show the folded choices that have an effect, and what is set there."""
     now = session.settings()
-    tables = any(isinstance(module, LOOKED_UP) for module in loaded.model.modules())
-    fields = [name for name in field_controls.folded(FOLDED, now) if tables or name not in OF_TABLES]
+    fields = field_controls.folded(FOLDED, now)
     if not fields:
         return
     with st.expander("More choices", icon=":material/tune:"), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
