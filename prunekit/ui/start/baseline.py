@@ -11,6 +11,7 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import chance_sentence
+from prunekit.evaluation.sizes import parts
 from prunekit.formatting import count, percent, plural, size
 from prunekit.tasks.base import Task
 from prunekit.tasks.classification import Classification
@@ -51,7 +52,9 @@ def baseline() -> None:
         guess = ", a guess" if loaded.guessed else ""
         show.tile("MACs", count(counts.macs), "counted", f"for one input of {loaded.input_words}{guess}")
     with tiles[3]:
-        show.tile("File", size(model_cache.file_of(loaded.source).dense), "counted", "safetensors, dense")
+        file = model_cache.file_of(loaded.source)
+        apart = ", ".join(f"{size(n)} {part}" for part, n in parts(file.to_dict()).get("dense", {}).items())
+        show.tile("File", size(file.dense), "counted", apart or "safetensors, dense")
     with show.slot():
         data = data_cache.data_here(now, loaded) if input_fields.are_asked(now) else None
         show.doubts([chance_sentence(figure), *loaded.guesses(data)])
