@@ -23,6 +23,7 @@ from prunekit.models.widths import widths
 from prunekit.pruning.structured.grouping import trace
 from prunekit.runtimes.export import export_onnx
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import samples_at
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.input_form import answer
 from prunekit.tasks.segmentation import SEGMENTATION
@@ -55,22 +56,20 @@ def build(name: str) -> nn.Module:
     return model
 
 
-def scenes(name: str, n: int = 2) -> Batch:
-    """Return pictures of canvas with what is to be found in them."""
-    task = DETECTION if name in DETECTORS else SEGMENTATION
-    train = prunekit.load_data(CANVAS if name in DETECTORS else MASKS).train
-    batch = task.collate([train[i] for i in range(n)])
+def scenes(model: nn.Module, name: str, n: int = 2) -> Batch:
+    """Return pictures of canvas with what is to be found in them, and what the model learns from."""
+    batch = samples_at(prunekit.load_data(CANVAS if name in DETECTORS else MASKS, model=model).train, np.arange(n))
     if name.startswith("keypointrcnn"):  # canvas knows no joints: the middle of each digit serves
-        for target in batch.targets:
+        for place, target in enumerate(batch.targets):
             middle = (target["boxes"][:, :2] + target["boxes"][:, 2:]) / 2
-            target["keypoints"] = torch.cat((middle, torch.ones(len(middle), 1)), 1)[:, None].repeat(1, 17, 1)
+            batch.targets[place] = {**target, "keypoints": torch.cat((middle, torch.ones(len(middle), 1)), 1)[:, None].repeat(1, 17, 1)}
     return batch
 
 
 def trains(model: nn.Module, name: str) -> bool:
-    """Take one step on canvas by the task's own loss; return whether gradients are finite and nearly all layers moved."""
+    """Take one step on canvas by the task's own loss; return whether gradients are finite and nearly all layers moved, all of the heads."""
     torch.manual_seed(0)
-    task, batch = DETECTION if name in DETECTORS else SEGMENTATION, scenes(name)
+    task, batch = DETECTION if name in DETECTORS else SEGMENTATION, scenes(model, name)
     model.train().requires_grad_(True)
     before = [p.detach().clone() for p in model.parameters()]
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01)
@@ -79,7 +78,8 @@ def trains(model: nn.Module, name: str) -> bool:
     optimiser.step()
     finite = all(bool(torch.isfinite(p.grad).all()) for p in model.parameters() if p.grad is not None)
     model.eval().requires_grad_(False)
-    return finite and bool(np.mean([not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]) > 0.6)
+    moved = {part: not torch.equal(a, b) for a, (part, b) in zip(before, model.named_parameters(), strict=True)}
+    return finite and bool(np.mean(list(moved.values())) > 0.6) and all(moved[part] for part in moved if part.startswith("roi_heads."))
 
 
 def exported(model: nn.Module) -> str:

@@ -13,7 +13,7 @@ from prunekit.config.several_kinds import Indices, Names, Numbers, Several, Shar
 from prunekit.errors import PrunekitError, SpecError
 
 
-def _as(convert: type, words: str) -> Callable[[str], Any]:
+def _as(convert: Callable[[str], Any], words: str) -> Callable[[str], Any]:
     """Return a reader of one number."""
 
     def read(text: str) -> Any:
@@ -23,6 +23,12 @@ def _as(convert: type, words: str) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a {words}") from None
 
     return read
+
+
+def _seconds(text: str) -> float:
+    """Read a time such as ``20m``; a number alone is seconds."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in "smh" and text else (text, "s")
+    return float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
 
 
 def _listed(what: str, convert: Callable[[str], Any], example: str = "0.1,0.5") -> Callable[[str], tuple[Any, ...]]:
@@ -38,6 +44,7 @@ def _listed(what: str, convert: Callable[[str], Any], example: str = "0.1,0.5") 
 
 
 WHOLE, NUMBER = _as(int, "whole number"), _as(float, "number")
+DURATION = _as(_seconds, "time such as 90s, 20m or 2h")
 NUMBERS, NAMES, WHOLES = _listed("numbers", float), _listed("names", str), _listed("whole numbers", int, "1,8")
 
 

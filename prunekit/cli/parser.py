@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from prunekit import __version__
-from prunekit.cli.field_flags import NUMBER, NUMBERS, WHOLE, add_flags, recovery_flags, share
+from prunekit.cli.field_flags import DURATION, NUMBER, NUMBERS, WHOLE, add_flags, recovery_flags, share
 from prunekit.config.choices import MODES, RUN_KINDS, SPLITS
 from prunekit.config.field_table import GoalFields, PruneFields, SamplingFields, TimingFields
 from prunekit.config.fields import table
@@ -169,6 +169,8 @@ def build_parser() -> argparse.ArgumentParser:
     _sensitivity(
         _command(commands, "sensitivity", "sensitivity", "Measure what each layer costs when it is pruned alone; suggest targets.")
     )
+    smallest = "Find the smallest or fastest model whose quality holds; every trial is kept as a run, and a search goes on where it was."
+    _search(_command(commands, "search", "search", smallest))
     turns = "Time the dense, the masked and the smaller model in turns on this machine; compare them within each runtime, too."
     _latency(_command(commands, "latency", "latency", turns))
     runs_flags(_command(commands, "runs", "runs", "List what was made and kept; tag, note or delete it."))
@@ -275,6 +277,27 @@ def _sensitivity(parser: argparse.ArgumentParser) -> None:
     for name, what in (("params", "parameters"), ("macs", "MACs")):
         about = f"suggest targets that remove this share of all {what}"
         goal.add_argument(f"--target-{name}", type=share(table(GoalFields)["goal_share"]), metavar="S", help=about)
+    _json_flag(parser)
+
+
+def _search(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``search``."""
+    _model_flags(parser)
+    _data_flags(parser)
+    floor = parser.add_mutually_exclusive_group(required=True)
+    about = "value that the headline metric must hold: 0.97 is 97 %% of accuracy; one that is better when lower stays at most there"
+    floor.add_argument("--hold", type=NUMBER, metavar="V", help=about)
+    about = "loss that is allowed: 0.01 is one point of accuracy; of other metrics in their own unit"
+    floor.add_argument("--lose", type=NUMBER, metavar="D", help=about)
+    about = "what is to be small (default: %(default)s); for latency MACs decide"
+    parser.add_argument("--minimise", choices=("latency", "params", "macs", "bytes"), default="params", help=about)
+    about = "time to search, as in 90s, 20m or 2h (default: %(default)s); asked again, the search goes on for so long"
+    parser.add_argument("--budget", type=DURATION, default="20m", metavar="T", help=about)
+    parser.add_argument("--trials", type=WHOLE, default=0, metavar="N", help="stop after so many, those of earlier searches included")
+    parser.add_argument("--epochs", type=WHOLE, default=8, metavar="N", help="most epochs of fine-tuning (default: %(default)s)")
+    parser.add_argument("--seed", type=WHOLE, default=0, metavar="N", help="of settings and proposals (default: %(default)s)")
+    parser.add_argument("--split", choices=SPLITS, help="what chooses (default: validation, else test)")
+    parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
     _json_flag(parser)
 
 

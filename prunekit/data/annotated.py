@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -105,6 +105,8 @@ class BoxSplit(AnnotatedSplit):
     task = "object-detection"
     areas: tuple[float, float] | None = None
     """Areas up to which objects count as small and as medium, where COCO's do not suit."""
+    instances: Callable[[Indices], Tensor] | None = None
+    """Places -> which object each pixel shows, uint8 (n, H, W), 0 for none: targets hold their ``masks``, [objects, H, W]."""
 
     def __init__(self, pictures: Pictures, places: Indices, normal: Normal, targets: Sequence[Mapping[str, Tensor]]) -> None:
         super().__init__(pictures, places, normal)
@@ -114,7 +116,12 @@ class BoxSplit(AnnotatedSplit):
 
     def targets_at(self, indices: Indices) -> list[Mapping[str, Tensor]]:
         """Return the objects of some pictures."""
-        return [self.targets[int(i)] for i in indices]
+        found = [self.targets[int(i)] for i in indices]
+        if self.instances is None:
+            return found
+        shown = self.instances(self.places[indices])
+        order = [torch.arange(1, len(target["labels"]) + 1, dtype=shown.dtype)[:, None, None] for target in found]
+        return [{**target, "masks": (each == own).to(torch.uint8)} for target, each, own in zip(found, shown, order, strict=True)]
 
     def choice(self, n: int) -> Indices:
         """Return which pictures `subset` chooses: those of each class keep their share, where the rarest class in a picture is its own."""
@@ -123,14 +130,16 @@ class BoxSplit(AnnotatedSplit):
         return stratified([int(rank[target["labels"].numpy()].min()) if len(target["labels"]) else -1 for target in self.targets], n)
 
     def _at(self, indices: Indices) -> Self:
-        part = type(self)(self.pictures, self.places[indices], self.normal, self.targets_at(indices))
-        part.areas = self.areas
+        part = type(self)(self.pictures, self.places[indices], self.normal, [self.targets[int(i)] for i in indices])
+        part.areas, part.instances = self.areas, self.instances
         return part
 
     def _identity(self) -> Iterator[bytes]:
         for target in self.targets:
             for name in sorted(target):
                 yield name.encode() + target[name].numpy().tobytes()
+        if self.instances is not None:
+            yield b"masks"  # the rule or the files that pictures come from decide them
 
 
 class MaskSplit(AnnotatedSplit):

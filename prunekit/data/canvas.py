@@ -98,6 +98,7 @@ class Canvases:
         self._lock = threading.Lock()
         self._drawn: dict[int, Tensor] = {}
         self._marked: dict[int, Tensor] = {}
+        self._told_apart: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -141,7 +142,11 @@ class Canvases:
 
     def masks(self, places: Indices) -> Tensor:
         """Return the class of each pixel, uint8 (n, 96, 96): 0 where there is no ink, 1 for zeros, 2 for ones and so on."""
-        return self._of_blocks(places, self._marked, self._mark)
+        return self._of_blocks(places, self._marked, lambda block: self._mark(block, self.labels[self.digit]))
+
+    def instances(self, places: Indices) -> Tensor:
+        """Return whose ink each pixel shows, uint8 (n, 96, 96): 0 where there is none, 1 for the first object and so on."""
+        return self._of_blocks(places, self._told_apart, lambda block: self._mark(block, self.there.cumsum(1) - 1))
 
     def _of_blocks(self, places: Indices, made: dict[int, Tensor], make: Callable[[int], Tensor]) -> Tensor:
         """Return what is made for a block of canvases at a time, and kept."""
@@ -176,11 +181,11 @@ class Canvases:
                 canvas[rows[:, None, None], c, y, x] = (below * (255 - ink) + inks[rows, slots, c][:, None, None] * ink) // 255
         return torch.from_numpy(canvas.astype(np.uint8))
 
-    def _mark(self, block: int) -> Tensor:
-        """Return the class of each pixel of a block of canvases."""
+    def _mark(self, block: int, kinds: Whole) -> Tensor:
+        """Return 1 and the number [canvases, 5] of the digit that each pixel of a block of canvases shows; 0 where there is none."""
         classes = np.zeros((BLOCK, SIDE, SIDE), dtype=np.uint8)
         for rows, slots, ink, (y, x) in self._pasted(block):
-            own = 1 + self.labels[self.digit[block * BLOCK + rows, slots]][:, None, None]
+            own = 1 + kinds[block * BLOCK + rows, slots][:, None, None]
             classes[rows[:, None, None], y, x] = np.where(ink >= INK, own, classes[rows[:, None, None], y, x])
         return torch.from_numpy(classes)
 
@@ -213,8 +218,15 @@ class _Resized:
 
     def masks(self, places: Indices) -> Tensor:
         """Return the class of each pixel, uint8 (n, side, side): the nearest one's."""
-        plain = self.canvases.masks(places)[:, None]
-        return functional.interpolate(plain, size=(self.side, self.side), mode="nearest-exact")[:, 0]
+        return self._nearest(self.canvases.masks(places))
+
+    def instances(self, places: Indices) -> Tensor:
+        """Return whose ink each pixel shows, uint8 (n, side, side): as the nearest one."""
+        return self._nearest(self.canvases.instances(places))
+
+    def _nearest(self, marked: Tensor) -> Tensor:
+        """Return what is marked, at the other side."""
+        return functional.interpolate(marked[:, None], size=(self.side, self.side), mode="nearest-exact")[:, 0]
 
     def content(self) -> str:
         """Return the rule's name, and the side."""
@@ -246,7 +258,7 @@ def load_canvas(data_id: DataId, known: ModelInfo, raw: Raw) -> Data:
     data_id : DataId
         Its ``size`` enlarges or reduces canvases, with all that is marked in them.
     known : ModelInfo
-        Of the model that reads them.
+        Of the model that reads them; one that learns from masks gets those of the digits to learn from.
     raw : Raw
         Scikit-learn's digits.
 
@@ -272,6 +284,7 @@ def load_canvas(data_id: DataId, known: ModelInfo, raw: Raw) -> Data:
                 targets = [{**each, "boxes": each["boxes"] * (side / SIDE)} for each in targets]
             splits[part] = boxes = BoxSplit(pictures, places, normal, targets)
             boxes.areas = (AREAS[0] * (side / SIDE) ** 2, AREAS[1] * (side / SIDE) ** 2)
+            boxes.instances = pictures.instances if known.masks and part == "train" else None
     what = "the class of each pixel" if data_id.name == MASKS else "a box around the ink of each"
     said = (
         f"1 to {MOST} of scikit-learn's digits on a textured canvas of {SIDE} x {SIDE} pixels, drawn by a fixed rule, and {what}; no digit "

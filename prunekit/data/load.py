@@ -37,6 +37,7 @@ from prunekit.errors import DataError, closest
 from prunekit.local_code.factories import is_factory
 from prunekit.models.guesses import normalisation
 from prunekit.models.info import ModelInfo, info
+from prunekit.tasks.torchvision_detectors import learns
 from sample_models import FOLDERS, SAMPLES, in_folder
 
 VALIDATION = 0.1
@@ -102,7 +103,7 @@ def load_data(
     given |= {"text_column": text_column, "label_column": label_column, "user_column": user_column, "time_column": time_column}
     base = name if isinstance(name, DataId) else DataId(cast(str, name))
     data_id = DataId(**{**base.to_dict(), **{field: value for field, value in given.items() if value is not None}})
-    known = ModelInfo() if model is None else info(model)
+    known = ModelInfo() if model is None else replace(info(model), masks=learns(model, "masks"))
     if data_id.classes:
         known = replace(known, classes=data_id.classes)
     data = _load(data_id, known)

@@ -75,7 +75,7 @@ def _check(allowed: float, metric: Metric) -> None:
         raise PrunekitError(f"the allowed drop is {form}; got {allowed!r}")
 
 
-def _within(difference: Difference, allowed: float) -> bool:
+def is_within(difference: Difference, allowed: float) -> bool:
     """Return whether a drop is allowed; of a proportion counted in samples, so that rounding decides nothing."""
     drop = difference.metric.lost(difference).value
     if isinstance(difference.metric, Proportion):
@@ -155,7 +155,7 @@ class _Search:
         """Return the last sparsity of the unbroken stretch, and the first one that drops too far."""
         last = 0.0
         for sparsity in sorted(self.points):
-            if not _within(compare(self.dense, self.points[sparsity]), self.allowed):
+            if not is_within(compare(self.dense, self.points[sparsity]), self.allowed):
                 return last, sparsity
             last = sparsity
         return last, None
@@ -164,7 +164,9 @@ class _Search:
         """Put it together."""
         drop = compare(self.dense, self.points.get(low, self.dense))
         confident = _confident(drop, self.allowed)
-        recovers = broken is not None and any(s > broken and _within(compare(self.dense, a), self.allowed) for s, a in self.points.items())
+        recovers = broken is not None and any(
+            s > broken and is_within(compare(self.dense, a), self.allowed) for s, a in self.points.items()
+        )
         sentence = _sentence(low, drop, self.allowed, confident, broken is None) + (
             f" Further on, beyond {ordinary(percent(broken or 0))}, some sparsity is within it again: that does not count."
             if recovers
@@ -234,7 +236,7 @@ def confirm(dense: Evaluation, pruned: Evaluation, allowed: float) -> Confirmati
     """
     _check(allowed, dense.metric)
     drop = compare(dense, pruned)
-    holds, confident = _within(drop, allowed), _confident(drop, allowed)
+    holds, confident = is_within(drop, allowed), _confident(drop, allowed)
     away, within = drop.metric.lost(drop), _allowed(allowed, drop)
     interval = f"{_figure(away.low, drop)} to {_figure(away.high, drop)}"
     measured = f"on {drop.n:,} test {drop.units}, {_points(drop)}, 95 % interval {interval}"

@@ -59,6 +59,8 @@ class ModelInfo:
         The attribute of this name of the factory: ``encode(text) -> ids`` and ``decode(ids) -> text`` of a model that reads text.
     vocabulary : int, optional
         Rows of its token embedding, where it has one: ids are below it.
+    masks : bool
+        Whether it learns from a mask for each object.
     guessed : bool
         Whether ``input_shape`` is a guess, since nobody gave one. ``size`` never is: data are resized only to what somebody gave.
     """
@@ -79,6 +81,7 @@ class ModelInfo:
     examples: Any = field(default=None, compare=False, repr=False)
     tokeniser: Any = field(default=None, compare=False, repr=False)
     vocabulary: int | None = field(default=None, compare=False)
+    masks: bool = field(default=False, compare=False)
     guessed: bool = False
     output: str | int | None = None
 

@@ -176,7 +176,7 @@ class ObjectDetection(BaseTask):
 
     def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
         """Return objects that are moved as their images are, without those of which less than half is left in the image."""
-        from torchvision.tv_tensors import BoundingBoxes  # noqa: PLC0415
+        from torchvision.tv_tensors import BoundingBoxes, Mask  # noqa: PLC0415
 
         found = []
         for target, move in zip(targets, moves, strict=True):
@@ -184,6 +184,8 @@ class ObjectDetection(BaseTask):
             boxes = move(BoundingBoxes(whole, format="XYXY", canvas_size=size)).as_subclass(type(whole))
             there = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= 0.5 * (whole[:, 2:] - whole[:, :2]).prod(1)
             found.append({**{name: each[there] for name, each in target.items()}, "boxes": boxes[there]})
+            if "masks" in target and bool(there.any()):
+                found[-1]["masks"] = move(Mask(found[-1]["masks"])).as_subclass(type(whole))
         return found
 
     def metric(self, name: str) -> Metric:

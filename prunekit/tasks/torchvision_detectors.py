@@ -55,7 +55,7 @@ class TorchvisionForm:
         boxes = _fixed(images, sizes, roi.detections_per_img)
         for kind, pool in EXTRAS.items():
             part = pool.partition("_")[0]
-            if getattr(roi, pool, None) is not None:
+            if learns(model, kind):
                 read = getattr(roi, f"{part}_head")(getattr(roi, pool)(features, boxes, sizes))
                 found[kind] = getattr(roi, f"{part}_predictor")(read)
         return {name: each if "." in name else each.unflatten(0, (n, -1)) for name, each in found.items()}  # what is read under boxes
@@ -121,6 +121,11 @@ class Answer:
     losses: dict[str, Tensor]
     levels: list[Tensor]
     same: list[Tensor]
+
+
+def learns(model: nn.Module, kind: str) -> bool:
+    """Return whether a model has a head that learns from ``masks`` or ``keypoints`` of objects."""
+    return getattr(getattr(model, "roi_heads", None), EXTRAS[kind], None) is not None
 
 
 def _first_label(model: nn.Module) -> int:
@@ -191,7 +196,7 @@ def _switched(model: nn.Module, *, training: bool) -> Iterator[None]:
 def _without_heads(model: Any, targets: list[dict[str, Tensor]]) -> Iterator[None]:
     """Leave the heads out that targets have nothing to teach."""
     roi = getattr(model, "roi_heads", None)
-    idle = [pool for kind, pool in EXTRAS.items() if getattr(roi, pool, None) is not None and not all(kind in each for each in targets)]
+    idle = [pool for kind, pool in EXTRAS.items() if learns(model, kind) and not all(kind in each for each in targets)]
     held = {pool: getattr(roi, pool) for pool in idle}
     try:
         for pool in held:

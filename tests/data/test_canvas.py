@@ -1,16 +1,20 @@
 """Canvases: the same on every machine, no digit in two parts, boxes and masks where the ink is."""
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2
+from torchvision.ops import masks_to_boxes
 
 from prunekit.data.canvas import AREAS, PARTS
 from prunekit.data.load import load_data
 from prunekit.errors import DataError
 from prunekit.tasks.batches import batches_of, samples_at
+from prunekit.tasks.detection import DETECTION
+from sample_models.augment import Move
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,22 @@ def test_masks_and_boxes_hold_the_same_ink(canvas):
             inside[box[1] : box[3], box[0] : box[2]] = True
         assert not masks[place][1][~inside].any()
     assert torch.equal(masks.images(np.arange(2)), canvas.test.images(np.arange(2)))
+
+
+def test_a_detector_that_learns_from_masks_gets_them_and_they_move_with_its_boxes(canvas):
+    learner = torch.nn.Module()
+    learner.roi_heads = SimpleNamespace(mask_roi_pool=object())
+    data, classes = load_data("canvas", model=learner), load_data("canvas:masks").train
+    assert "masks" not in data.test[0][1] and data.train.fingerprint() != canvas.train.fingerprint()
+    at = np.array([7, 3])
+    targets, ink = data.train.take(at).targets_at(np.arange(2)), classes.targets_at(at)
+    for target, own in zip(targets, ink, strict=True):
+        assert torch.equal((target["masks"] * (1 + target["labels"][:, None, None])).sum(0), own)
+    moves = [Move(1, 5, True, 4), Move(96, 0, False, 96)]  # the second one leaves nothing in sight
+    moved, gone = DETECTION.moved(targets, moves, (96, 96))
+    around = masks_to_boxes(moved["masks"])
+    assert ((around[:, :2] >= moved["boxes"][:, :2]) & (around[:, 2:] < moved["boxes"][:, 2:])).all()
+    assert gone["masks"].shape == (0, 96, 96) and not gone["boxes"].numel()
 
 
 def test_parts_batches_and_sizes_keep_pictures_and_boxes_together(canvas):

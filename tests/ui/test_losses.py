@@ -47,6 +47,11 @@ def test_most_least_and_both_are_those_of_the_frame():
     assert one_layer.layers_caption(CHAIN.assign(gone=0, removed=0.0, inputs=0.0), "channels") == "Nothing is removed at this setting."
 
 
+def test_rows_of_a_table_are_no_inputs():
+    said = one_layer.layers_caption(CHAIN.assign(type=["Linear", "Linear", "Embedding"]), "channels")
+    assert " Rows go from **c** (60.0" in said and "only inputs" not in said
+
+
 @pytest.mark.parametrize("rows", [ONE, CHAIN])
 def test_what_is_filled_is_the_share_of_the_weights_that_stays(rows):
     bars = [trace for trace in by_layer(rows.assign(requested=math.nan), what="channels").data if trace.type == "bar"]

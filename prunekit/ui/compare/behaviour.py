@@ -68,7 +68,9 @@ def samples(now: Settings, found: Comparison, store: RunStore) -> None:
         frame, hide_index=True, column_config={"sample": "no.", **forms}, height=420 if len(frame) > 11 else "content",
         alt="Samples whose answer changed most",
     )  # fmt: skip
-    st.caption(caption(frame, letters[place], len(np.unique(dense.observations.groups)) if units != found.units else dense.n, units))
+    groups = dense.observations.groups
+    n = dense.n if groups is None or units == found.units else len(np.unique(groups))
+    st.caption(caption(frame, letters[place], n, units))
 
 
 @shared(8)

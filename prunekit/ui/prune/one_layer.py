@@ -23,6 +23,8 @@ from prunekit.ui.shared import cuts
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
 
+TABLES = ("Embedding", "EmbeddingBag", "SharedRowEmbedding", "SharedRowEmbeddingBag")
+
 
 def layers_caption(frame: pd.DataFrame, what: str) -> str:
     """Say which layers lose most and least, and which lose inputs.
@@ -54,8 +56,10 @@ def layers_caption(frame: pd.DataFrame, what: str) -> str:
 def _inputs(rows: Sequence[Any]) -> str:
     """Say which layers lose inputs, and which of them nothing else."""
     fed = [row for row in rows if getattr(row, "inputs", 0) > 0 and row.after[0]]
+    tables = [row for row in fed if getattr(row, "type", "") in TABLES]
+    fed = [row for row in fed if row not in tables]
     only, both = [row for row in fed if not row.gone], [row for row in fed if row.gone]
-    text = ""
+    text = f" Rows go from {', '.join(f'**{row.name}** ({percent(row.inputs)})' for row in tables)}." if tables else ""
     if only:
         top = max(only, key=attrgetter("inputs"))
         share, which = percent(top.inputs), "which the layers before no longer deliver"

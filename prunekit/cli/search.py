@@ -1,0 +1,65 @@
+"""``prunekit search``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, model_of, progress_to, say, to_json
+from prunekit.cli.tables import percent, quality_text, short, table
+from prunekit.errors import DataError, ModelError, StoreError
+from prunekit.evaluation.sensitivity.measure import chosen_split
+from prunekit.experiments.home import store
+from prunekit.experiments.search.run import Found, SearchRequest, Trial, search_through
+from prunekit.experiments.store import RunStore
+from prunekit.models.layers import prunable_layers
+
+SHOWN = 10
+WHAT = {"latency": "MACs, which stand for time", "params": "parameters", "macs": "MACs", "bytes": "bytes"}
+
+
+def search(args: argparse.Namespace) -> str:
+    """Find the smallest or fastest model whose quality holds."""
+    model_id, model = model_of(args)
+    if not prunable_layers(model):
+        raise ModelError("the model has no convolution or linear layer: there is nothing to prune")
+    data = data_of(args, model)
+    if data is None:
+        raise DataError(f"a search measures quality, and {model_id.name} names no data of its own: give --data")
+    split, notes = chosen_split(data, args.split)[1:]
+    request = SearchRequest(
+        model_id, data.id, args.minimise, args.hold, args.lose, split, args.epochs, args.seed, args.budget, args.trials
+    )  # fmt: skip
+    found = search_through(request, None if args.no_store else _store(), progress_to(sys.stderr), model=model, data=data)
+    plain = {"model": model_id.to_dict(), "data": absolute(data), "split": split, "notes": list(notes), **found.to_dict()}
+    plain |= guess_notes(model, data, args.size, found.dense)
+    return to_json(plain) if args.json else "\n".join([*_page(model_id.name, split, found), *guess_lines(plain)])
+
+
+def _store() -> RunStore | None:
+    """Return the store of runs; without one the search goes on."""
+    try:
+        return store()
+    except StoreError as error:
+        say("warning", f"{error}. Results are shown, and not kept")
+        return None
+
+
+def _page(name: str, split: str, found: Found) -> list[str]:
+    """Return the answer, and the best trials, as text."""
+    lines = [f"{name}   fewest {WHAT[found.minimise]}, dense {quality_text(found.dense.to_dict())} on {split} {found.dense.units}", ""]
+    holding = sorted((t for t in found.trials if t.state == "holds"), key=lambda t: (t.cost or 0.0, t.loss or 0.0))
+    lines += [table(["run", "of dense", "parameters", "MACs", "quality", "setting"], [_row(t, found) for t in holding[:SHOWN]]), ""]
+    fell, failed = (sum(t.state == state for t in found.trials) for state in ("falls", "failed"))
+    lines.append(f"{len(found.trials)} tried: {len(holding)} hold, {fell} lose too much, {failed} could not be made")
+    if found.best is None:
+        return [*lines, "Nothing that was tried holds: allow a larger loss, more epochs, or more time."]
+    kept = found.dense.metric.format(found.best.value or 0.0)
+    lines.append(f"best: {percent((found.best.cost or 0.0) / found.before)} of the dense model's {WHAT[found.minimise]}, {kept}")
+    return [*lines, *([found.confirmation.sentence] if found.confirmation else []), f"run {found.best.run[:12]}"]
+
+
+def _row(trial: Trial, found: Found) -> tuple[object, ...]:
+    """Return a trial's row."""
+    share, quality = percent((trial.cost or 0.0) / found.before), found.dense.metric.format(trial.value or 0.0)
+    return trial.run[:12], share, f"{trial.params:,}", short(trial.macs), quality, trial.title

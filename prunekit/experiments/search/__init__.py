@@ -1,0 +1,1 @@
+"""Finding the smallest model whose quality holds a floor."""

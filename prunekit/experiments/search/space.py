@@ -1,0 +1,160 @@
+"""What a search may choose from: from a trial's parameters to a setting and a recovery, and where it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.evaluation.sensitivity.measure import Sensitivity
+from prunekit.evaluation.sensitivity.per_layer_plan import counter, together
+from prunekit.evaluation.sensitivity.suggested_targets import suggest
+from prunekit.models.cost import count
+from prunekit.tasks.metrics import PERCENT
+from prunekit.training.batchnorm import norms_left
+
+CRITERIA = {"structured": ("l2", "taylor", "fpgm"), "unstructured": ("l1", "taylor", "lamp")}
+SCOPES = {"structured": ("global", "uniform", "isomorphic"), "unstructured": ("global", "uniform", "erk")}
+TARGETS = {"params": ("channels", "params"), "macs": ("channels", "macs"), "latency": ("channels", "macs"), "bytes": ("channels", "params")}
+OPTIMIZERS = {"sgd": ("sgd", 0.01), "sgd, faster": ("sgd", 0.05), "adam": ("adam", 0.001)}
+MOST, PRICES, OWN = 0.98, (0.1, 100.0), 24  # largest share; prices in allowed drops; so many groups may have shares of their own
+Parameters = dict[str, Any]
+
+
+class Space:
+    """What may be chosen for one model and one goal.
+
+    Parameters
+    ----------
+    model, shape, data : nn.Module, tuple of int, Data
+        The dense model and what it is pruned for.
+    minimise : {"latency", "params", "macs", "bytes"}
+        Single zeroed weights make a compressed file smaller, and nothing else: they are tried for bytes alone.
+    epochs : int
+        Most epochs of fine-tuning; 0 for none.
+    curves : mapping of str to Sensitivity
+        By mode, what each layer or group costs alone; a mode that is missing has joint shares only.
+    allowed : float
+        Loss that is allowed, in the metric's unit.
+    seed : int
+        Of every setting and recovery.
+    """
+
+    def __init__(  # noqa: PLR0917 (a model, a goal, and what is known)
+        self, model: nn.Module, shape: tuple[int, ...], data: Any, minimise: str, epochs: int,
+        curves: Mapping[str, Sensitivity], allowed: float, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.model, self.shape, self.data, self.minimise, self.curves, self.seed = model, shape, data, minimise, curves, seed
+        self.modes = modes_for(minimise)
+        self.epochs = tuple(dict.fromkeys((0, (epochs + 3) // 4, epochs)))
+        self.allowed = allowed
+        self._counters: dict[str, Any] = {}
+
+    @cached_property
+    def _totals(self) -> tuple[int, int]:
+        """Parameters and MACs of the dense model."""
+        dense = count(self.model, self.shape)
+        return dense.params, dense.macs
+
+    def suggest(self, trial: Any) -> Parameters:
+        """Draw parameters; what a choice leaves without effect is not asked for."""
+        p: Parameters = {"mode": trial.suggest_categorical("mode", self.modes)}
+        mode = p["mode"]
+        p["criterion"] = trial.suggest_categorical(f"{mode} criterion", CRITERIA[mode])
+        ways = ["joint"]
+        if mode in self.curves:
+            ways += ["measured"] + ["own"] * (len(self.curves[mode].layers) <= OWN)
+        p["shares"] = trial.suggest_categorical(f"{mode} shares", ways)
+        if p["shares"] == "joint":
+            p["scope"] = trial.suggest_categorical(f"{mode} scope", SCOPES[mode])
+            p["target"] = trial.suggest_categorical("target", TARGETS[self.minimise]) if mode == "structured" else None
+            p["sparsity"] = trial.suggest_float(f"{mode} sparsity", 0.02, MOST)
+        elif p["shares"] == "measured":
+            p["price"] = trial.suggest_float(f"{mode} price", *PRICES, log=True)
+        else:
+            p["own"] = {layer.name: trial.suggest_float(f"{mode} {layer.name}", 0.0, MOST) for layer in self.curves[mode].layers}
+        p["epochs"] = trial.suggest_categorical("epochs", self.epochs)
+        p["optimizer"] = trial.suggest_categorical("optimizer", list(OPTIMIZERS)) if p["epochs"] else None
+        return p
+
+    def start(self) -> list[Parameters]:
+        """Return where to begin: the suggestion from sensitivity first, then joint shares, without and with fine-tuning."""
+        begun: list[Parameters] = []
+        longest = {"epochs": self.epochs[-1], **({"optimizer": "sgd"} if self.epochs[-1] else {})}
+        for mode in self.modes:
+            base = {"mode": mode, f"{mode} criterion": CRITERIA[mode][0]}
+            plain = {"target": "channels"} if mode == "structured" else {}
+            joint = {**base, f"{mode} shares": "joint", f"{mode} scope": "global", **plain}
+            measured = {**base, f"{mode} shares": "measured"}
+            prices = ((1.0, False), (0.25, False), (1.0, True), (8.0, True)) if mode in self.curves else ()
+            begun += [{**measured, f"{mode} price": p, **(longest if tuned else {"epochs": 0})} for p, tuned in prices]
+            if mode in self.curves and len(self.curves[mode].layers) <= OWN:
+                shares = self._bought(self.curves[mode], mode, 2.0)
+                begun.append({**base, f"{mode} shares": "own", **{f"{mode} {n}": min(s, MOST) for n, s in shares.items()}, **longest})
+            begun += [{**joint, f"{mode} sparsity": s, "epochs": 0} for s in (0.3, 0.6)]
+            begun += [{**joint, f"{mode} sparsity": s, **longest} for s in (0.85, 0.7)]
+        return list({tuple(each.items()): each for each in begun}.values())
+
+    def near(self, drawn: Mapping[str, Any], noise: np.random.Generator) -> Parameters | None:
+        """Return a trial near one that gives each group a share, some of its shares moved, more often up; None near joint shares."""
+        mode = drawn["mode"]
+        found = self.curves.get(mode)
+        if found is None or len(found.layers) > OWN or drawn[f"{mode} shares"] == "joint":
+            return None
+        price = drawn.get(f"{mode} price")
+        shares = {g.name: drawn[f"{mode} {g.name}"] for g in found.layers} if price is None else self._bought(found, mode, price)
+        moved = noise.random(len(shares)) < max(0.3, 1 / len(shares))
+        by = np.where(moved, noise.normal(0.02, 0.06, len(shares)), 0.0)
+        own = {f"{mode} {name}": float(np.clip(s + d, 0.0, MOST)) for (name, s), d in zip(shares.items(), by, strict=True)}
+        kept = {name: value for name, value in drawn.items() if name in (f"{mode} criterion", "mode", "epochs", "optimizer")}
+        return {**kept, f"{mode} shares": "own", **own}
+
+    def setting(self, p: Parameters) -> tuple[PruneSpec, Recovery]:
+        """Return what parameters mean."""
+        mode = p["mode"]
+        base = PruneSpec(mode=mode, criterion=p["criterion"], seed=self.seed, sparsity=0.0)
+        if p["shares"] == "joint":
+            target = {"target": p["target"]} if p["target"] else {}
+            spec = PruneSpec(
+                mode=mode, criterion=p["criterion"], seed=self.seed, scope=p["scope"], sparsity=round(p["sparsity"], 4), **target
+            )  # fmt: skip
+        else:
+            found = self.curves[mode]
+            targets = p["own"] if p["shares"] == "own" else self._bought(found, mode, p["price"])
+            spec = together(found, {n: round(s, 4) for n, s in targets.items()}, base, self.model, self.shape, self.data)
+        recalibrate = bool(norms_left(self.model))
+        if not p["epochs"]:
+            return spec, Recovery(recalibrate=recalibrate, seed=self.seed)
+        optimizer, lr = OPTIMIZERS[p["optimizer"]]
+        return spec, Recovery(recalibrate=recalibrate, epochs=p["epochs"], optimizer=optimizer, lr=lr, seed=self.seed)
+
+    def _bought(self, found: Sensitivity, mode: str, price: float) -> dict[str, float]:
+        """Return what the knapsack takes for a price: so many times the allowed drop."""
+        if mode == "structured" and mode not in self._counters:
+            plain = PruneSpec(mode=mode, criterion=found.criterion, seed=self.seed, sparsity=0.0)
+            self._counters[mode] = counter(self.model, plain, self.shape, self.data)
+        drop = price * (self.allowed or 0.001)
+        drop = min(drop, 0.99) if found.dense.metric.unit == PERCENT else drop
+        save = "macs" if self.minimise in ("macs", "latency") else "params"
+        return suggest(found, drop=drop, save=save, totals=self._totals, counter=self._counters.get(mode)).overrides
+
+
+def modes_for(minimise: str) -> tuple[str, ...]:
+    """Return what may be removed for a goal."""
+    return ("structured", "unstructured") if minimise == "bytes" else ("structured",)
+
+
+def further(drawn: Mapping[str, Any], step: float) -> Parameters:
+    """Return a trial's parameters with more to remove, by a share ``step`` of what is left."""
+    moved = dict(drawn)
+    for name, value in drawn.items():
+        if name.endswith(" price"):
+            moved[name] = min(value * (1 + 3 * step), PRICES[1])
+        elif isinstance(value, float):
+            moved[name] = min(value + (1 - value) * step * 0.5, MOST)
+    return moved

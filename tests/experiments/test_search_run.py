@@ -1,0 +1,62 @@
+"""The search: what it answers holds on what chose it, goes on where it was, and is no larger than what sensitivity suggests."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from prunekit.config.ids import DataId, ModelId
+from prunekit.errors import SpecError
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.evaluation.progress import Cancelled, Progress
+from prunekit.experiments.load_run import open_run
+from prunekit.experiments.search.run import SearchRequest, search_through
+from prunekit.experiments.search.space import further
+from prunekit.models.load import load_model
+
+ASKED = SearchRequest(ModelId("digits_mlp"), DataId("digits"), lose=0.05, epochs=0, budget_s=0.0, trials=4)
+
+
+@pytest.fixture(scope="module")
+def mlp():
+    return load_model("digits_mlp")
+
+
+def test_the_floor_holds_by_its_own_measure_and_the_search_goes_on(kept, mlp, data):
+    first = search_through(ASKED, kept, model=mlp, data=data)
+    assert first.best.state == "holds" and first.best.loss <= 0.05 and first.best.cost < first.before
+    assert all((t.loss <= 0.05 + 1e-12) == (t.state == "holds") for t in first.trials)
+    assert first.confirmation.drop.n == len(data.test)
+    seen = []
+    more = search_through(replace(ASKED, trials=6), kept, report=seen.append, model=mlp, data=data)
+    assert more.trials[: len(first.trials)] == first.trials and len(seen) == 2
+    assert more.best.cost <= first.best.cost
+    assert search_through(replace(ASKED, trials=6), kept, report=seen.append, model=mlp, data=data) == more and len(seen) == 2
+    opened = open_run(more.best.run, kept).model
+    assert sum(p.numel() for p in opened.parameters()) == more.best.params
+    assert evaluate(opened, data.validation).value == more.best.value
+
+
+def test_cancel_keeps_what_was_tried(kept, mlp, data):
+    stop, seen = threading.Event(), []
+
+    def note(trial):
+        seen.append(trial)
+        stop.set()
+
+    with pytest.raises(Cancelled):
+        search_through(ASKED, kept, Progress(cancel=stop), report=note, model=mlp, data=data)
+    assert search_through(ASKED, kept, model=mlp, data=data).trials[0] == seen[0]
+
+
+def test_further_removes_more_and_stays_below_everything():
+    drawn = {"mode": "structured", "structured price": 2.0, "structured sparsity": 0.5, "structured conv": 0.9, "epochs": 8}
+    moved = further(drawn, 0.4)
+    assert all(drawn[name] < moved[name] for name in drawn if isinstance(drawn[name], float))
+    assert moved["epochs"] == 8 and moved["structured conv"] < 1
+
+
+@pytest.mark.parametrize("wrong", [{"lose": None}, {"hold": 0.9}, {"minimise": "time"}, {"trials": 0}])
+def test_what_cannot_be_asked_is_refused(wrong):
+    with pytest.raises(SpecError):
+        replace(ASKED, **wrong)
