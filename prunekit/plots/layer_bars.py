@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.formatting import percent, short
+from prunekit.formatting import percent, short, size
 from prunekit.plots import light_figure, theme
 
 Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -177,3 +177,12 @@ def sizes(frame: pd.DataFrame, *, dark: bool = False) -> go.Figure:
     }
     bars = [hatched, bar] if tables.any() else [bar]
     return theme.figure(bars, dark=dark, height=40 + 34 * len(frame), showlegend=False, bargap=0.35, barmode="stack", **axes)
+
+
+def table_words(frame: pd.DataFrame) -> str:
+    """Say how many of the bytes in a chart of sizes are embedding tables; nothing of models without."""
+    told = frame[frame["tables"].notna()]
+    if told.empty:
+        return ""
+    each = [f"{size(row.tables)} of {size(row.bytes)} ({row.label})" for row in told.drop_duplicates(["bytes", "tables"]).itertuples()]
+    return f"Hatched are embedding tables, looked up row by row: {'; '.join(each)}. "

@@ -13,6 +13,7 @@ from prunekit.latency.ratio import Ratio
 from prunekit.latency.report import CandidateLatency, LatencyReport
 from prunekit.plots.latency import speed_grid
 from prunekit.plots.layer_bars import sizes as sizes_chart
+from prunekit.plots.layer_bars import table_words
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.tasks.phases import Group
 from prunekit.ui.components import show
@@ -128,20 +129,27 @@ def sizes_on_disk(found: Timed, colour_of: Callable[[str], str]) -> None:
         every: dict[str, int | None] = {"file": sizes.surgery} if name == "smaller" else {FORMS["dense"]: sizes.dense}
         every |= {
             FORMS["gzip"] + (f" ({note})" if note else ""): sizes.gzip,
-            FORMS["sparse"] + (f" ({form})" if form != "dense" else ""): sizes.sparse,
+            (sparse := FORMS["sparse"] + (f" ({form})" if form != "dense" else "")): sizes.sparse,
         }
         quantised = next((r.file_bytes for r in found.report.candidates if r.name == name and RUNTIMES[r.runtime].file == "int8"), None)
         colour = colour_of(name)
-        rows += [(f"{name}: {words}", n, size(n), name == "dense", colour) for words, n in (every | {"int8": quantised}).items() if n]
+        told = sizes.tables or {}
+        apart = {"file": told.get("surgery"), FORMS["dense"]: told.get("dense"), sparse: told.get("sparse")}
+        rows += [
+            (f"{name}: {words}", n, size(n), name == "dense", colour, apart.get(words))
+            for words, n in (every | {"int8": quantised}).items()
+            if n
+        ]
     if rows:
         show.section("How large is each on disk?")
-        frame = pd.DataFrame(rows, columns=["label", "bytes", "text", "dense", "colour"])
+        frame = pd.DataFrame(rows, columns=["label", "bytes", "text", "dense", "colour", "tables"])
+        frame["tables"] = frame["tables"].astype(float)
         least = frame.loc[frame["bytes"].idxmin()]
         first = float(frame["bytes"].iloc[0])
         show.chart(
             sizes_chart(frame, dark=show.dark()), "latency_sizes",
             f"The smallest is {least['label']} with {least['text']}, {times(first / least['bytes'])} less than the dense file. Zeros alone "
-            "make no file smaller until they are left out or compressed.",
+            f"make no file smaller until they are left out or compressed. {table_words(frame)}",
         )  # fmt: skip
 
 

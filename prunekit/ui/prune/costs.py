@@ -23,6 +23,7 @@ from prunekit.formatting import error as small
 from prunekit.formatting import percent, points, size, times
 from prunekit.models.layers import table_modules
 from prunekit.plots.layer_bars import sizes as size_bars
+from prunekit.plots.layer_bars import table_words
 from prunekit.pruning.proof import Proof
 from prunekit.pruning.result import PruneResult
 from prunekit.pruning.structured.plan import Plan
@@ -212,15 +213,6 @@ def _gzip_words(found: Measured | None) -> str:
     told = [(s.gzip_low, s.gzip_high) for s in found.sizes if s.gzip_low is not None and s.gzip_high is not None]
     said = " and ".join(f"{size(low)} to {size(high)}" for low, high in told)
     return f"Gzipped sizes are told from a sample of blocks, 95 % interval {said} {show.tag('estimated')}. The others: "
-
-
-def table_words(frame: pd.DataFrame) -> str:
-    """Say how many of the bytes in a chart of sizes are embedding tables; nothing of models without."""
-    told = frame[frame["tables"].notna()]
-    if told.empty:
-        return ""
-    each = [f"{size(row.tables)} of {size(row.bytes)} ({row.label})" for row in told.itertuples()]
-    return f"Hatched are embedding tables, looked up row by row: {'; '.join(each)}. "
 
 
 def _row(label: str, number: float, dense: float, is_dense: bool = False, tables: float | None = None) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from prunekit.config.ids import DataId
 from prunekit.data.dataset import Data
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.quality import chance_sentence
+from prunekit.evaluation.sizes import TABLES, parts
 from prunekit.formatting import count, percent, plural, size
 from prunekit.tasks.base import Task
 from prunekit.tasks.classification import Classification
@@ -51,7 +52,10 @@ def baseline() -> None:
         guess = ", a guess" if loaded.guessed else ""
         show.tile("MACs", count(counts.macs), "counted", f"for one input of {loaded.input_words}{guess}")
     with tiles[3]:
-        show.tile("File", size(model_cache.file_of(loaded.source).dense), "counted", "safetensors, dense")
+        file = model_cache.file_of(loaded.source)
+        apart = parts(file.to_dict()).get("dense", {})
+        words = f"Safetensors, dense: {', '.join(f'{size(n)} {part}' for part, n in apart.items())}." if apart else ""
+        show.tile("File", size(file.dense), "counted", f"{size(apart[TABLES])} of it tables" if apart else "safetensors, dense", words)
     with show.slot():
         data = data_cache.data_here(now, loaded) if input_fields.are_asked(now) else None
         show.doubts([chance_sentence(figure), *loaded.guesses(data)])
