@@ -1,4 +1,4 @@
-"""The command line: ``prunekit app | models | inspect | prune | sweep | sensitivity | latency | compare | apply``."""
+"""The command line: ``prunekit app | models | inspect | prune | sweep | sensitivity | search | latency | compare | apply``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kinds of work that a row of the store describes: sweep, accuracy, sensitivity, recover, train, quantise, save, fill."""
+"""The kinds of work that a row of the store describes: sweep, accuracy, sensitivity, recover, train, quantise, save, fill, search."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from prunekit.experiments.records import Run
 from prunekit.experiments.recovery_run import Stage, recover_through
 from prunekit.experiments.requests import AccuracyRequest, FillRequest, RepeatsRequest, SaveRequest, SweepRequest
 from prunekit.experiments.save_run import save as save_through
+from prunekit.experiments.search.run import Found, SearchRequest, search_through
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import measure_one, sweep_seeds, sweep_through
@@ -74,6 +75,12 @@ def sensitivity(request: dict[str, Any], job: Job) -> Sensitivity:
         job.partial[:] = [so_far]
 
     return sense(SensitivityRequest.from_dict(request), job.store, job.progress, report=tell)
+
+
+@kind("search")
+def search(request: dict[str, Any], job: Job) -> Found:
+    """Carry out a `SearchRequest`; its trials are the partial results."""
+    return search_through(SearchRequest.from_dict(request), job.store, job.progress, report=job.add)
 
 
 @kind("sweep")
