@@ -22,8 +22,8 @@ from charts.base import weights_of  # noqa: E402
 TEXT = (DOCS / "methods.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"<!-- .*? -->", "", TEXT)
 NUMBERS = page.read_numbers()
-DESCRIBED = [*MODES, "units", "depth", *CRITERIA, *SCOPES, *TARGETS, "caps", "round_to", *SCHEDULES]
-SOURCED = [*MODES, "units", "depth", *CRITERIA, *SCOPES, "caps", "round_to", *SCHEDULES]
+DESCRIBED = [*MODES, "units", "depth", "rows", *CRITERIA, *SCOPES, *TARGETS, "caps", "round_to", *SCHEDULES]
+SOURCED = [*MODES, "units", "depth", "rows", *CRITERIA, *SCOPES, "caps", "round_to", *SCHEDULES]
 COUNTED = ("amounts", "targets", "caps", "multiples")  # counts alone, so that they are exact on every machine
 PICTURE = re.compile(r"!\[([^\]]*)\]\(images/methods/([\w-]+)\.svg\)\n\n\*[^*\n]")
 

@@ -27,6 +27,8 @@ from prunekit.latency.report import Candidate
 from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers, table_modules
 from prunekit.pruning.api import sample_shape
+from prunekit.pruning.coupled_groups import coupled
+from prunekit.pruning.structured.grouping import trace
 from prunekit.training.fine_tuning import fine_tune
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results.md"
@@ -47,8 +49,11 @@ def settings(model: nn.Module) -> dict[str, list[PruneSpec]]:
         name for name in prunable_layers(model) if name in table_modules(model) and model.get_submodule(name).num_embeddings > 100
     )
 
+    groups = [group.layers for group in coupled(trace(model, sample_shape(model)))]
+    along = tuple(name for layers in groups if large & set(layers) for name in layers)  # what has their width shrinks with them
+
     def width(share: float) -> PruneSpec:
-        return PruneSpec(mode="structured", scope="uniform", sparsity=share, layers=tables)
+        return PruneSpec(mode="structured", scope="uniform", sparsity=share, layers=along)
 
     def zeros(share: float) -> PruneSpec:
         return PruneSpec(scope="uniform", sparsity=share, layers=tables)
