@@ -45,10 +45,8 @@ def rows(share: float) -> PruneSpec:
 
 def settings(model: nn.Module) -> dict[str, list[PruneSpec]]:
     """Return what is done to a model, one step after the other."""
-    tables = tuple(
-        name for name in prunable_layers(model) if name in table_modules(model) and model.get_submodule(name).num_embeddings > 100
-    )
-
+    large = {name for name in table_modules(model) if getattr(model.get_submodule(name), "num_embeddings", 0) > 100}
+    tables = tuple(name for name in prunable_layers(model) if name in large)
     groups = [group.layers for group in coupled(trace(model, sample_shape(model)))]
     along = tuple(name for layers in groups if large & set(layers) for name in layers)  # what has their width shrinks with them
 
