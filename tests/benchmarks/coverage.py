@@ -78,7 +78,8 @@ PERCEPTION_SAY = """
 of all removable channels at random and 50 % by L1, pyramids, proposals and heads included; proved on the tensors before anything is
 chosen by score, opened again at the stored widths, trained one step on `canvas` by their own losses. Where values decide (proposals,
 thresholds, non-maximum suppression) a detector is cut: heads behind proposals read fixed boxes, of which as many are counted as the
-model keeps at most.
+model keeps at most. The exported file of each of the seven R-CNNs works for one batch only, dense as well as pruned: their code fixes the
+number of samples.
 """
 FAMILIES_SAY = """
 {good} of {all} families from small configurations with random weights, words padded and masked: 30 % at uneven random counts (heads by
