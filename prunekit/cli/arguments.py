@@ -17,9 +17,11 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
-from prunekit.errors import DataError, ModelError, SpecError
+from prunekit.errors import DataError, ModelError, SpecError, StoreError
 from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.quality import Evaluation, chance_sentence
+from prunekit.experiments.home import store
+from prunekit.experiments.store import RunStore
 from prunekit.models.guesses import guesses
 from prunekit.models.hugging_face import Pooled, outputs_for
 from prunekit.models.info import info
@@ -133,6 +135,15 @@ def progress_to(stream: Any) -> Progress:
 def say(kind: str, text: str) -> None:
     """Print one line on stderr."""
     print(f"prunekit: {kind}: {' '.join(text.split())}", file=sys.stderr)
+
+
+def kept_runs() -> RunStore | None:
+    """Return the store of runs; without one what runs goes on."""
+    try:
+        return store()
+    except StoreError as error:
+        say("warning", f"{error}. Results are shown, and not kept")
+        return None
 
 
 def to_json(value: dict[str, Any]) -> str:

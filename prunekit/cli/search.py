@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, model_of, progress_to, say, to_json
+from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, kept_runs, model_of, progress_to, to_json
 from prunekit.cli.tables import percent, quality_text, short, table
-from prunekit.errors import DataError, ModelError, StoreError
+from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.sensitivity.measure import chosen_split
-from prunekit.experiments.home import store
 from prunekit.experiments.search.run import Found, SearchRequest, Trial, search_through
-from prunekit.experiments.store import RunStore
 from prunekit.models.layers import prunable_layers
 
 SHOWN = 10
@@ -30,19 +28,10 @@ def search(args: argparse.Namespace) -> str:
     request = SearchRequest(
         model_id, data.id, args.minimise, args.hold, args.lose, split, args.epochs, args.seed, args.budget, args.trials
     )  # fmt: skip
-    found = search_through(request, None if args.no_store else _store(), progress_to(sys.stderr), model=model, data=data)
+    found = search_through(request, None if args.no_store else kept_runs(), progress_to(sys.stderr), model=model, data=data)
     plain = {"model": model_id.to_dict(), "data": absolute(data), "split": split, "notes": list(notes), **found.to_dict()}
     plain |= guess_notes(model, data, args.size, found.dense)
     return to_json(plain) if args.json else "\n".join([*_page(model_id.name, split, found), *guess_lines(plain)])
-
-
-def _store() -> RunStore | None:
-    """Return the store of runs; without one the search goes on."""
-    try:
-        return store()
-    except StoreError as error:
-        say("warning", f"{error}. Results are shown, and not kept")
-        return None
 
 
 def _page(name: str, split: str, found: Found) -> list[str]:

@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, model_of, progress_to, say, spec_of, to_json
+from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, kept_runs, model_of, progress_to, say, spec_of, to_json
 from prunekit.cli.field_flags import recovery_of
 from prunekit.cli.prune import setting_text
 from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.config.choices import SEEDED
-from prunekit.errors import DataError, SpecError, StoreError
+from prunekit.errors import DataError, SpecError
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import chosen_split
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.cluster import Cluster
-from prunekit.experiments.home import store
 from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
-from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import measure_one, sweep_seeds
 from prunekit.tasks.metrics import PERCENT, Metric
 
@@ -62,7 +60,7 @@ def _repeated(request: SweepRequest, args: argparse.Namespace, model: Any, data:
         raise SpecError(f"--repeats must be at least 1; got {args.repeats}")
     if args.repeats > 1 and request.spec.criterion not in SEEDED and not request.recovery.active:
         say("note", "nothing in this setting depends on the seed: all repeats come out the same")
-    kept = None if args.no_store else _store()
+    kept = None if args.no_store else kept_runs()
     if args.cluster is None:
         return sweep_seeds(request, args.repeats, kept, progress_to(sys.stderr), model=model, data=data)
     with closing(Cluster(args.cluster)) as cluster:
@@ -75,7 +73,7 @@ def _furthest(request: SweepRequest, args: argparse.Namespace, model: Any, data:
         raise SpecError("--lose and --hold look for one answer with one seed: leave --repeats out")
     if args.cluster is not None:
         raise SpecError("--lose and --hold measure one point after the other, each where the last one says: leave --cluster out")
-    kept, progress = None if args.no_store else _store(), progress_to(sys.stderr)
+    kept, progress = None if args.no_store else kept_runs(), progress_to(sys.stderr)
     asked = AccuracyRequest(request.model, request.data, None, split=request.split, images=request.images)
     dense = measure_one(asked, kept, progress, model=model, data=data).accuracy
     allowed = args.lose
@@ -91,15 +89,6 @@ def _furthest(request: SweepRequest, args: argparse.Namespace, model: Any, data:
 def _unconfirmed(answer: dict[str, Any], units: str) -> list[str]:
     """Return a sentence where the test samples chose, so that nothing confirms."""
     return [] if answer["test"] else [f"the test {units} chose, so that they cannot confirm it: leave --split out"]
-
-
-def _store() -> RunStore | None:
-    """Return the store of runs; without one the sweep goes on."""
-    try:
-        return store()
-    except StoreError as error:
-        say("warning", f"{error}. Results are shown, and not kept")
-        return None
 
 
 def _in_order(points: Sequence[SweepPoint], sparsities: Sequence[float] | None) -> list[SweepPoint]:
