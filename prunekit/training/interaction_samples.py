@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -14,21 +13,20 @@ from torch import nn
 from prunekit.data.interactions import InteractionSplit
 from prunekit.data.load import load_data
 from prunekit.errors import ModelError
-from prunekit.evaluation.accuracy import evaluate
 from prunekit.local_code.factories import load_factory
 from prunekit.models.info import described, remember
 from prunekit.models.layers import LOOKED_UP
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.recommendation import RECOMMENDATION
+from prunekit.training.sample_recipe import CardRecipe, Say, card_of, descend, warm_cosine
 from sample_models import FOLDERS, card, in_folder
 
 DATA = ("clicks", "movielens")
 NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class InteractionRecipe:
+class InteractionRecipe(CardRecipe):
     """AdamW under a learning rate that rises linearly and falls as a cosine, binary cross-entropy.
 
     Parameters
@@ -44,6 +42,8 @@ class InteractionRecipe:
         Of embedding tables, whose rows are many and rarely seen.
     """
 
+    said: ClassVar[dict[str, str]] = {"optimizer": "AdamW", "schedule": "linear warm-up, cosine", "loss": "binary cross-entropy"}
+
     epochs: int
     batch_size: int
     max_lr: float
@@ -51,20 +51,6 @@ class InteractionRecipe:
     weight_decay: float
     table_decay: float
     seed: int = 0
-
-    @classmethod
-    def of(cls, told: dict[str, Any]) -> InteractionRecipe:
-        """Return the recipe on a card."""
-        known = {**told["recipe"], "seed": told["seed"]}
-        return cls(**{field.name: known[field.name] for field in fields(cls)})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for the card."""
-        return {"optimizer": "AdamW", "schedule": "linear warm-up, cosine", "loss": "binary cross-entropy", **asdict(self)}
-
-    def rate(self, step: int, steps: int) -> float:
-        """Return the learning rate of a step."""
-        return self.max_lr * min(1, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def trained(name: str, epochs: int | None = None, say: Say = print) -> tuple[nn.Module, dict[str, Any], float]:
@@ -75,19 +61,8 @@ def trained(name: str, epochs: int | None = None, say: Say = print) -> tuple[nn.
     assert isinstance(data.train, InteractionSplit) and data.validation is not None
     model, minutes = fit_interactions(build, data.train, recipe, say)
     remember(model, described(None, model, build))
-    settings = recipe.to_dict()
-    seed = settings.pop("seed")
-    told: dict[str, Any] = {
-        **{key: known[key] for key in ("name", "title", "task", "about", "description", "data", "terms") if key in known},
-        "values": data.pixels,
-        "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
-        "recipe": settings,
-        "seed": seed,
-        "selection": "settings by the validation part, which was not trained on; the last epoch; the test only confirms",
-        "test_metrics": _measured(model, data.test),
-        "validation_metrics": _measured(model, data.validation),
-    }
-    return model, told, minutes
+    chosen = "settings by the validation part, which was not trained on; the last epoch; the test only confirms"
+    return model, card_of(known, recipe, data, model, form={"values": data.pixels}, chosen=chosen), minutes
 
 
 def fit_interactions(
@@ -105,19 +80,9 @@ def fit_interactions(
     for epoch in range(recipe.epochs):
         total, order = 0.0, torch.randperm(len(split), generator=source)[: each * recipe.batch_size]
         for step, places in enumerate(torch.split(order, recipe.batch_size)):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(epoch * each + step, recipe.epochs * each)
             batch = Batch.of(split.images(places.numpy()), split.targets_at(places.numpy()), len(places))
             loss = RECOMMENDATION.loss(RECOMMENDATION.forward(model, batch), batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.item()
+            rate = warm_cosine(epoch * each + step, recipe.epochs * each, recipe.max_lr, recipe.warmup)
+            total += descend(model, optimizer, loss, rate)
         say(f"epoch {epoch + 1} of {recipe.epochs}: training loss {total / each:.4f}, {(time.monotonic() - begin) / 60:.1f} min")
     return model.eval(), (time.monotonic() - begin) / 60
-
-
-def _measured(model: nn.Module, split: Any) -> dict[str, dict[str, float | int]]:
-    """Return each metric with its 95 % interval, as it stands in a card."""
-    told = evaluate(model, split).document()["metrics"]
-    return {name: {**{end: round(each[end], 6) for end in ("value", "low", "high")}, "n": each["n"]} for name, each in told.items()}

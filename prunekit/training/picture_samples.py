@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
 from prunekit.errors import ModelError
 from prunekit.local_code.factories import load_factory
@@ -20,7 +18,7 @@ from prunekit.models.info import described, remember
 from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.resolver import resolve
-from prunekit.training.text_samples import Say, measured
+from prunekit.training.sample_recipe import CardRecipe, Say, card_of, descend, warm_cosine, weights_decay
 from sample_models import FOLDERS, card, in_folder
 
 DATA = ("canvas", "canvas:masks")
@@ -30,7 +28,7 @@ VISIBLE = 0.5
 
 
 @dataclass(frozen=True)
-class PictureRecipe:
+class PictureRecipe(CardRecipe):
     """AdamW under a learning rate that rises linearly and falls as a cosine.
 
     Parameters
@@ -50,6 +48,8 @@ class PictureRecipe:
         Channels change places, and half of the pictures become their negative.
     """
 
+    said: ClassVar[dict[str, str]] = {"optimizer": "AdamW", "schedule": "linear warm-up, cosine"}
+
     epochs: int
     batch_size: int = 32
     max_lr: float = 2e-3
@@ -59,20 +59,6 @@ class PictureRecipe:
     shift: int = 0
     colours: bool = False
     seed: int = 0
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> PictureRecipe:
-        """Return the recipe on a card."""
-        known = {**told["recipe"], "seed": told["seed"]}
-        return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for the card."""
-        return {"optimizer": "AdamW", "schedule": "linear warm-up, cosine", **asdict(self)}
-
-    def rate(self, step: int, steps: int) -> float:
-        """Return the learning rate of a step."""
-        return self.max_lr * min(1, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def trained(
@@ -85,26 +71,10 @@ def trained(
         recipe = replace(recipe, epochs=epochs)
     data = load_data(known["data"], model=remember(empty := build(), described(None, empty, build)))
     model, minutes = fit_pictures(build, data.train, resolve(empty, data), recipe, checkpoint=checkpoint, say=say)
-    return model, card_of(name, recipe, data, remember(model, described(None, model, build))), minutes
-
-
-def card_of(name: str, recipe: PictureRecipe, data: Data, model: nn.Module) -> dict[str, Any]:
-    """Return the card but for what the model costs: the words of the one before, what was trained on what, how, and what came out."""
-    known, settings = card(name), recipe.to_dict()
-    seed = settings.pop("seed")
-    assert data.train is not None and data.validation is not None
-    return {
-        **{key: known[key] for key in ("name", "title", "task", "about", "description", "data")},
-        "pixels": data.pixels,
-        "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
-        **{key: known[key] for key in ("input_shape", "mean", "std")},
-        "classes": list(data.classes),
-        "recipe": settings,
-        "seed": seed,
-        "selection": "the last epoch; settings by the validation pictures, which were not trained on; the test only confirms",
-        "test_metrics": measured(model, data.test),
-        "validation_metrics": measured(model, data.validation),
-    }
+    remember(model, described(None, model, build))
+    form = {"pixels": data.pixels, **{key: known[key] for key in ("input_shape", "mean", "std")}, "classes": list(data.classes)}
+    chosen = "the last epoch; settings by the validation pictures, which were not trained on; the test only confirms"
+    return model, card_of(known, recipe, data, model, form=form, chosen=chosen), minutes
 
 
 def fit_pictures(
@@ -134,9 +104,7 @@ def fit_pictures(
     begin, spent, first = time.monotonic(), 0.0, 0
     torch.manual_seed(recipe.seed)
     model = build().train()
-    decayed, others = [p for p in model.parameters() if p.dim() > 1], [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, recipe.max_lr)
+    optimizer = torch.optim.AdamW(weights_decay(model, recipe.weight_decay), recipe.max_lr)
     if checkpoint is not None and checkpoint.is_file():
         held = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(held["model"])
@@ -147,16 +115,11 @@ def fit_pictures(
         source, total = torch.Generator().manual_seed(recipe.seed * 100_000 + epoch), 0.0
         order = torch.randperm(len(split), generator=source)[: each * recipe.batch_size]
         for step, places in enumerate(torch.split(order, recipe.batch_size)):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(epoch * each + step, recipe.epochs * each)
             pictures, targets = varied(split.images(places.numpy()), split.targets_at(places.numpy()), recipe, source)
             batch = Batch.of(pictures, targets)
             value = task.loss(task.forward(model, batch), batch)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimizer.step()
-            total += value.item()
+            rate = warm_cosine(epoch * each + step, recipe.epochs * each, recipe.max_lr, recipe.warmup)
+            total += descend(model, optimizer, value, rate, recipe.clip)
         minutes = spent + (time.monotonic() - begin) / 60
         say(f"epoch {epoch + 1} of {recipe.epochs}: training loss {total / each:.3f}, {minutes:.1f} min")
         if checkpoint is not None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
-from prunekit.data.tables import TableData, TableSplit, load_diabetes
+from prunekit.data.tables import TableData, load_diabetes
 from prunekit.errors import ModelError
 from prunekit.local_code.factories import load_factory
-from prunekit.tasks.base import Task
-from prunekit.tasks.batch import Batch
-from prunekit.tasks.resolver import resolve
+from prunekit.models.info import described, remember
+from prunekit.training.sample_recipe import CardRecipe, card_of
 from sample_models import FOLDERS, card, in_folder
 
 DATA: dict[str, Callable[[], TableData]] = {"diabetes": load_diabetes}
@@ -25,7 +24,7 @@ NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
 
 
 @dataclass(frozen=True)
-class TableRecipe:
+class TableRecipe(CardRecipe):
     """AdamW under a one-cycle learning rate, mean squared error on standardised targets.
 
     Parameters
@@ -40,21 +39,13 @@ class TableRecipe:
         Seed of the weights, the order of the rows and the dropout.
     """
 
+    said: ClassVar[dict[str, str]] = {"optimizer": "AdamW", "schedule": "OneCycleLR, cosine", "loss": "mean squared error"}
+
     epochs: int
     batch_size: int
     max_lr: float
     weight_decay: float
     seed: int = 0
-
-    @classmethod
-    def of(cls, told: dict[str, Any]) -> TableRecipe:
-        """Return the recipe on a card."""
-        known = {**told["recipe"], "seed": told["seed"]}
-        return cls(**{field.name: known[field.name] for field in fields(cls)})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for the card."""
-        return {"optimizer": "AdamW", "schedule": "OneCycleLR, cosine", "loss": "mean squared error", **asdict(self)}
 
 
 def trained(name: str, epochs: int | None = None) -> tuple[nn.Module, dict[str, Any], float]:
@@ -62,8 +53,20 @@ def trained(name: str, epochs: int | None = None) -> tuple[nn.Module, dict[str, 
     known = card(name)
     recipe, data = TableRecipe.of(known), DATA[known["data"]]()
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
-    model, minutes = fit_table(load_factory(in_folder(name, "model"), ModelError), data.train.rows, data.train.targets, recipe)
-    return model, _card(known, recipe, data, model), minutes
+    build = load_factory(in_folder(name, "model"), ModelError)
+    model, minutes = fit_table(build, data.train.rows, data.train.targets, recipe)
+    remember(model, described(None, model, build))
+    form = {
+        "values": data.pixels,
+        "input_shape": [len(data.features)],
+        "features": list(data.features),
+        "mean": [round(value, 6) for value in data.mean],
+        "std": [round(value, 6) for value in data.std],
+        "target": data.target,
+        "target_scale": {key: round(value, 6) if isinstance(value, float) else value for key, value in data.target_scale.items()},
+    }
+    chosen = "settings by the validation rows, which were not trained on; the last epoch; the test rows only confirm"
+    return model, card_of(known, recipe, data, model, form=form, chosen=chosen), minutes
 
 
 def fit_table(build: Callable[[], nn.Module], rows: Tensor, targets: Tensor, recipe: TableRecipe) -> tuple[nn.Module, float]:
@@ -81,35 +84,3 @@ def fit_table(build: Callable[[], nn.Module], rows: Tensor, targets: Tensor, rec
             optimizer.step()
             schedule.step()
     return model.eval(), (time.monotonic() - begin) / 60
-
-
-def _card(known: dict[str, Any], recipe: TableRecipe, data: TableData, model: nn.Module) -> dict[str, Any]:
-    """Return the card but for what the model costs: the words of the one before, what was trained on what, how, and what came out."""
-    task, settings = resolve(data=data, asked=known["task"]), recipe.to_dict()
-    seed = settings.pop("seed")
-    return {
-        **{key: known[key] for key in ("name", "title", "task", "about", "description", "data")},
-        "values": data.pixels,
-        "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
-        "input_shape": [len(data.features)],
-        "features": list(data.features),
-        "mean": [round(value, 6) for value in data.mean],
-        "std": [round(value, 6) for value in data.std],
-        "target": data.target,
-        "target_scale": {key: round(value, 6) if isinstance(value, float) else value for key, value in data.target_scale.items()},
-        "recipe": settings,
-        "seed": seed,
-        "selection": "settings by the validation rows, which were not trained on; the last epoch; the test rows only confirm",
-        "test_metrics": _measured(task, model, data.test),
-        "validation_metrics": _measured(task, model, data.validation),
-    }
-
-
-def _measured(task: Task, model: nn.Module, split: TableSplit) -> dict[str, dict[str, float | int]]:
-    """Return each metric with its 95 % interval, as it stands in a card."""
-    batch = Batch.of(split.rows, split.targets)
-    with torch.inference_mode():
-        seen = task.observe(task.forward(model, batch), batch)
-    found = {each.name: (each.reduce(seen), *each.interval(seen)) for each in task.metrics}
-    keys = ("value", "low", "high")
-    return {name: {**{k: round(v, 6) for k, v in zip(keys, three, strict=True)}, "n": seen.n} for name, three in found.items()}

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
 from prunekit.data.text_splits import IdSplit, TextSplit, WindowSplit
 from prunekit.errors import ModelError
-from prunekit.evaluation.accuracy import evaluate
 from prunekit.local_code.factories import load_factory
 from prunekit.models.info import described, remember
 from prunekit.tasks.language_modelling import IGNORED
+from prunekit.training.sample_recipe import CardRecipe, Say, card_of, descend, warm_cosine, weights_decay
 from sample_models import FOLDERS, card, in_folder
 
 DATA = ("reviews", "shakespeare")
 NAMES = tuple(name for name in FOLDERS if card(name).get("data") in DATA)
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class TextRecipe:
+class TextRecipe(CardRecipe):
     """AdamW under a learning rate that rises linearly and falls as a cosine, cross-entropy.
 
     Parameters
@@ -59,6 +56,8 @@ class TextRecipe:
         Seed of the weights, the order and the dropout.
     """
 
+    said: ClassVar[dict[str, str]] = {"optimizer": "AdamW", "schedule": "linear warm-up, cosine", "loss": "cross-entropy"}
+
     batch_size: int
     max_lr: float
     warmup: int
@@ -73,21 +72,6 @@ class TextRecipe:
     clip: float = 1.0
     seed: int = 0
 
-    @classmethod
-    def of(cls, told: dict[str, Any]) -> TextRecipe:
-        """Return the recipe on a card."""
-        known = {**told["recipe"], "seed": told["seed"]}
-        return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for the card."""
-        return {"optimizer": "AdamW", "schedule": "linear warm-up, cosine", "loss": "cross-entropy", **asdict(self)}
-
-    def rate(self, step: int, steps: int) -> float:
-        """Return the learning rate of a step."""
-        falling = self.last_lr + (1 - self.last_lr) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        return self.max_lr * min(1, (step + 1) / self.warmup) * falling
-
 
 def trained(name: str, epochs: int | None = None, say: Say = print) -> tuple[nn.Module, dict[str, Any], float]:
     """Train a sample anew, and return it with its card, but for what it costs, and the minutes that took."""
@@ -97,7 +81,12 @@ def trained(name: str, epochs: int | None = None, say: Say = print) -> tuple[nn.
         recipe = replace(recipe, epochs=epochs) if recipe.epochs else replace(recipe, steps=epochs * recipe.steps)
     data = load_data(known["data"], model=remember(empty := build(), described(None, empty, build)))
     model, minutes = fit_text(build, data.train, recipe, say)
-    return model, card_of(name, recipe, data, remember(model, described(None, model, build))), minutes
+    form: dict[str, Any] = {"values": data.pixels, "input_shape": [data.test.coding.length] if isinstance(data.test, IdSplit) else []}
+    if data.classes:
+        form["classes"] = list(data.classes)
+    remember(model, described(None, model, build))
+    chosen = "settings by the validation texts, which were not trained on; the last step; the test only confirms"
+    return model, card_of(known, recipe, data, model, form=form, chosen=chosen), minutes
 
 
 def fit_text(build: Callable[[], nn.Module], split: Any, recipe: TextRecipe, say: Say = print) -> tuple[nn.Module, float]:
@@ -105,24 +94,17 @@ def fit_text(build: Callable[[], nn.Module], split: Any, recipe: TextRecipe, say
     begin = time.monotonic()
     torch.manual_seed(recipe.seed)
     model = build().train()
-    decayed = [p for p in model.parameters() if recipe.decay_all or p.dim() > 1]
-    others = [p for p in model.parameters() if not recipe.decay_all and p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = weights_decay(model, recipe.weight_decay, recipe.decay_all)
     optimizer = torch.optim.AdamW(groups, recipe.max_lr, betas=(0.9, recipe.beta2))
     source = torch.Generator().manual_seed(recipe.seed)
     of = _windows if isinstance(split, WindowSplit) else _texts
     steps = recipe.steps or recipe.epochs * (len(split) // recipe.batch_size)
     for step, (ids, targets) in enumerate(of(split, recipe, steps, source)):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step, steps)
         scores = model(ids)
         loss = F.cross_entropy(scores.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimizer.step()
+        now = descend(model, optimizer, loss, warm_cosine(step, steps, recipe.max_lr, recipe.warmup, recipe.last_lr), recipe.clip)
         if step % 50 == 0:
-            say(f"step {step} of {steps}: training loss {loss.item():.3f}, {(time.monotonic() - begin) / 60:.1f} min")
+            say(f"step {step} of {steps}: training loss {now:.3f}, {(time.monotonic() - begin) / 60:.1f} min")
     return model.eval(), (time.monotonic() - begin) / 60
 
 
@@ -146,28 +128,3 @@ def _windows(split: WindowSplit, recipe: TextRecipe, steps: int, source: torch.G
     for _ in range(steps):
         at = torch.randint(len(text) - length - 1, (recipe.batch_size,), generator=source).tolist()
         yield torch.stack([text[i : i + length] for i in at]), torch.stack([text[i + 1 : i + length + 1] for i in at])
-
-
-def card_of(name: str, recipe: TextRecipe, data: Data, model: nn.Module) -> dict[str, Any]:
-    """Return the card but for what the model costs: the words of the one before, what was trained on what, how, and what came out."""
-    known, settings = card(name), recipe.to_dict()
-    seed = settings.pop("seed")
-    assert data.train is not None and data.validation is not None
-    return {
-        **{key: known[key] for key in ("name", "title", "task", "about", "description", "data")},
-        "values": data.pixels,
-        "splits": {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
-        "input_shape": [data.test.coding.length] if isinstance(data.test, IdSplit) else [],
-        **({"classes": list(data.classes)} if data.classes else {}),
-        "recipe": settings,
-        "seed": seed,
-        "selection": "settings by the validation texts, which were not trained on; the last step; the test only confirms",
-        "test_metrics": measured(model, data.test),
-        "validation_metrics": measured(model, data.validation),
-    }
-
-
-def measured(model: nn.Module, split: Any) -> dict[str, dict[str, float | int]]:
-    """Return each metric with its 95 % interval, as it stands in a card."""
-    told = evaluate(model, split).document()["metrics"]
-    return {name: {**{end: round(each[end], 6) for end in ("value", "low", "high")}, "n": each["n"]} for name, each in told.items()}
