@@ -9,7 +9,8 @@ from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, 
 from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.sensitivity.measure import chosen_split
-from prunekit.experiments.search.run import Found, SearchRequest, Trial, search_through
+from prunekit.experiments.search.request import Found, SearchRequest, Trial
+from prunekit.experiments.search.run import search_through
 from prunekit.models.layers import prunable_layers
 
 SHOWN = 10

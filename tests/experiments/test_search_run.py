@@ -10,7 +10,8 @@ from prunekit.errors import SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments.load_run import open_run
-from prunekit.experiments.search.run import SearchRequest, search_through
+from prunekit.experiments.search.request import SearchRequest
+from prunekit.experiments.search.run import search_through
 from prunekit.experiments.search.space import further
 from prunekit.models.load import load_model
 

@@ -15,7 +15,8 @@ from prunekit.experiments.records import Run
 from prunekit.experiments.recovery_run import Stage, recover_through
 from prunekit.experiments.requests import AccuracyRequest, FillRequest, RepeatsRequest, SaveRequest, SweepRequest
 from prunekit.experiments.save_run import save as save_through
-from prunekit.experiments.search.run import Found, SearchRequest, search_through
+from prunekit.experiments.search.request import Found, SearchRequest
+from prunekit.experiments.search.run import search_through
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import measure_one, sweep_seeds, sweep_through

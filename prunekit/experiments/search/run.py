@@ -2,180 +2,37 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
-import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from prunekit.config import fields as check
-from prunekit.config.choices import SPLITS
-from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
-from prunekit.errors import DataError, PrunekitError, SpecError, one_of
+from prunekit.errors import PrunekitError, SpecError
 from prunekit.evaluation.max_sparsity import Confirmation, confirm, is_within
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import QUIET, Cancelled, Progress
-from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import Made, SweepPoint
 from prunekit.experiments.experiment import Experiment, Keeper
 from prunekit.experiments.home import home
 from prunekit.experiments.identity import digest
-from prunekit.experiments.requests import AccuracyRequest, Request
+from prunekit.experiments.requests import AccuracyRequest
+from prunekit.experiments.search.request import Found, SearchRequest, Trial
 from prunekit.experiments.search.space import CRITERIA, Parameters, Space, further, modes_for
+from prunekit.experiments.search.study import best_of, finish, finished, open_study, optuna, parameters, tried, try_again, waiting
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 
-GOALS = ("latency", "params", "macs", "bytes")
 FEW, SENSING = 512, 0.3  # samples of a first look; share of the budget that sensitivity may take
 STEP, LEAST_STEP = 0.4, 0.06  # how much further from the best one the next look is, and when that is given up
 HELD = 4  # models of the best trials that are kept in memory
-
-
-@dataclass(frozen=True)
-class SearchRequest(Request):
-    """The smallest or fastest model whose quality holds.
-
-    Parameters
-    ----------
-    model, data : ModelId, DataId
-        What is pruned, and what it is measured on.
-    minimise : {"latency", "params", "macs", "bytes"}
-        What is to be small. For latency MACs decide between trials; only measuring tells time.
-    hold, lose : float, optional
-        One of the two: the value that the headline metric must hold, or the loss that is allowed, each in the metric's own unit.
-    split : {"validation", "test", "train"}
-        What chooses.
-    epochs : int
-        Most epochs of fine-tuning.
-    seed : int
-        Of settings and proposals.
-    budget_s : float
-        Seconds; 0 for no limit. Asked again, so many more.
-    trials : int
-        Most trials, those of earlier searches included; 0 for no limit.
-    """
-
-    what = "search"
-    model: ModelId
-    data: DataId
-    minimise: str = "params"
-    hold: float | None = None
-    lose: float | None = None
-    split: str = "validation"
-    epochs: int = 8
-    seed: int = 0
-    budget_s: float = 1200.0
-    trials: int = 0
-
-    def __post_init__(self) -> None:
-        """Validate every field."""
-        one_of("minimise", self.minimise, GOALS, SpecError)
-        one_of("split", self.split, SPLITS, DataError)
-        if (self.hold is None) == (self.lose is None):
-            raise SpecError("say what must hold: either a value to hold (0.97 is 97 %) or a loss that is allowed (0.01 is one point)")
-        for name in ("epochs", "seed", "trials"):
-            check.whole(name, getattr(self, name), 0)
-        if not self.budget_s >= 0 or not (self.budget_s or self.trials):
-            raise SpecError("a search ends by a budget in seconds or by a number of trials: give one of them above 0")
-
-    @property
-    def study(self) -> SearchRequest:
-        """The same question, whatever time it is given: what one study goes on with."""
-        return replace(self, budget_s=0.0, trials=1)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting that was tried.
-
-    Attributes
-    ----------
-    number : int
-        Of the trial.
-    state : {"holds", "falls", "failed"}
-        Whether the floor holds on the samples that choose; or it could not be made.
-    cost : float or None
-        What is minimised.
-    value, loss : float or None
-        The headline metric, and what is lost of it against the dense model.
-    samples : int
-        So many decided: a first look of fewer where it fell clearly.
-    run : str
-        In the store.
-    params, macs, bytes : int
-        Of the model.
-    title : str
-        The setting in a few words.
-    seconds : float
-        What it took.
-    error : str
-        Why it failed.
-    """
-
-    number: int
-    state: str
-    cost: float | None = None
-    value: float | None = None
-    loss: float | None = None
-    samples: int = 0
-    run: str = ""
-    params: int = 0
-    macs: int = 0
-    bytes: int = 0
-    title: str = ""
-    seconds: float = 0.0
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The answer of a search.
-
-    Attributes
-    ----------
-    minimise : str
-        What was to be small.
-    allowed : float
-        Loss that was allowed.
-    dense : Evaluation
-        On the samples that chose.
-    before : float
-        What is minimised, of the dense model.
-    best : Trial or None
-        The smallest whose floor holds on the samples that chose; None where none does.
-    confirmation : Confirmation or None
-        Of the best, on all test samples; None where they chose already, or there is no best.
-    trials : tuple of Trial
-        All, in order.
-    """
-
-    minimise: str
-    allowed: float
-    dense: Evaluation
-    before: float
-    best: Trial | None
-    confirmation: Confirmation | None
-    trials: tuple[Trial, ...] = field(repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        told = self.confirmation
-        test = None if told is None else {"holds": told.holds, "confident": told.confident, "drop": told.drop.to_dict()}
-        return {
-            "minimise": self.minimise, "allowed": self.allowed, "dense": self.dense.to_dict(), "before": self.before,
-            "best": None if self.best is None else asdict(self.best),
-            "test": None if told is None or test is None else {**test, "sentence": told.sentence},
-            "trials": [asdict(trial) for trial in self.trials],
-        }  # fmt: skip
 
 
 class _Until(threading.Event):
@@ -244,7 +101,6 @@ class _Search:
         self.allowed = float(request.lose or 0.0) if request.hold is None else metric.loss(value, request.hold)
         if self.allowed < 0:
             raise SpecError(f"to hold {request.hold:g} asks for more than the dense model has, {value:.6g}: ask for less")
-        self.optuna = importlib.import_module("optuna")  # loaded by those who search only
 
     def _experiment(self, split: str, images: int) -> _Holding:
         """Return what measures on a part of the data."""
@@ -255,50 +111,22 @@ class _Search:
 
     def answer(self) -> Found:
         """Search until the time is over, and confirm."""
-        study = self._study()
+        name = digest({"request": self.request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
+        study = open_study(name, None if self.keeper.store is None else home() / "searches", self.request.seed)
         space = self._space()
         if not study.trials:
             for begun in space.start():
                 study.enqueue_trial(begun)
-        while not self.until.is_set() and not 0 < self.request.trials <= len(_finished(study)):
+        while not self.until.is_set() and not 0 < self.request.trials <= len(finished(study)):
             self._near(study, space)
             self._one(study, space)
             self._tell(study)
         self.progress.check()
-        best = best_of(_tried(study))
+        best = best_of(tried(study))
         return Found(
             self.request.minimise, self.allowed, self.dense.accuracy, self._cost(self.dense), best,
-            self._confirmed(study, space, best), tuple(_tried(study)),
+            self._confirmed(study, space, best), tuple(tried(study)),
         )  # fmt: skip
-
-    def _study(self) -> Any:
-        """Open the study of this question, about this model and these data, in the folder of runs."""
-        optuna = self.optuna
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        name = digest({"request": self.request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
-        storage = None
-        if self.keeper.store is not None:
-            folder = home() / "searches"
-            folder.mkdir(parents=True, exist_ok=True)
-            journal = importlib.import_module("optuna.storages.journal")
-            storage = optuna.storages.JournalStorage(journal.JournalFileBackend(str(folder / f"{name}.journal")))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is called experimental is pinned by the major version
-            study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
-            # another seed each time it goes on: the same one would draw the same again
-            study.sampler = optuna.samplers.TPESampler(
-                seed=self.request.seed + len(study.trials), multivariate=True, group=True, constraints_func=_violation
-            )
-        for left in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):  # of a process that ended
-            self._again(study, left)
-        return study
-
-    def _again(self, study: Any, trial: Any) -> None:
-        """Give up a trial that was not finished, and have it tried again."""
-        params = dict(trial.params)
-        study.tell(trial.number, state=self.optuna.trial.TrialState.FAIL)
-        if params:
-            study.enqueue_trial(params, user_attrs={k: v for k, v in trial.user_attrs.items() if k in ("base", "step")})
 
     def _space(self) -> Space:
         """Measure what each group costs alone, as far as its share of the time goes, and return what may be chosen."""
@@ -322,35 +150,29 @@ class _Search:
 
     def _one(self, study: Any, space: Space) -> None:
         """Carry out one trial."""
-        began, states = time.monotonic(), self.optuna.trial.TrialState
-        best = best_of(_tried(study))
+        began = time.monotonic()
+        best = best_of(tried(study))
         trial = study.ask()
         try:
             drawn = space.suggest(trial)
             spec, recovery = space.setting(drawn)
             found = self._measured(trial.number, spec, recovery)
         except Cancelled:
-            self._again(study, trial)
+            try_again(study, trial)
             return
         except PrunekitError as error:
             found = Trial(trial.number, "failed", error=str(error))
         found = replace(found, title=_title(trial.params), seconds=time.monotonic() - began)
-        trial.set_user_attr("found", asdict(found))
-        if found.cost is None:
-            study.tell(trial, state=states.FAIL)
-        else:
-            study.tell(trial, found.cost)
+        finish(study, trial, found)
         self._next(study, trial, found, best)
         self._forget(study)
         self.report(found)
 
     def _near(self, study: Any, space: Space) -> None:
         """Have every other look near the best one, whose groups get shares of their own, where nothing else waits."""
-        number, best = len(study.trials), best_of(_tried(study))
-        waiting = study.get_trials(deepcopy=False, states=(self.optuna.trial.TrialState.WAITING,))
-        if number % 2 and best is not None and not waiting:
-            trial = next(t for t in study.get_trials(deepcopy=False) if t.number == best.number)
-            near = space.near(trial.params, np.random.default_rng([self.request.seed, number]))
+        number, best = len(study.trials), best_of(tried(study))
+        if number % 2 and best is not None and not waiting(study):
+            near = space.near(parameters(study, best), np.random.default_rng([self.request.seed, number]))
             if near is not None:
                 study.enqueue_trial(near)
 
@@ -388,51 +210,28 @@ class _Search:
 
     def _forget(self, study: Any) -> None:
         """Hold the models of the best trials alone."""
-        holding = sorted((t for t in _tried(study) if t.state == "holds"), key=lambda t: float(t.cost or 0))[:HELD]
+        holding = sorted((t for t in tried(study) if t.state == "holds"), key=lambda t: float(t.cost or 0))[:HELD]
         for run in set(self.held) - {trial.run for trial in holding}:
             del self.held[run]
 
     def _tell(self, study: Any) -> None:
         """Tell how far it is."""
-        tried = _tried(study)
-        best, request = best_of(tried), self.request
+        trials, request = tried(study), self.request
+        best = best_of(trials)
         by_time = 1 - self.until.left / self.until.seconds if request.budget_s else 0.0
-        share = min(max(by_time, len(tried) / request.trials if request.trials else 0.0), 0.99)
+        share = min(max(by_time, len(trials) / request.trials if request.trials else 0.0), 0.99)
         small = "nothing that holds yet" if best is None else f"best {float(best.cost or 0) / max(self._cost(self.dense), 1):.1%} of dense"
         if not self.until.is_set():
-            self.progress(share, f"{len(tried)} tried, {small}")
+            self.progress(share, f"{len(trials)} tried, {small}")
 
     def _confirmed(self, study: Any, space: Space, best: Trial | None) -> Confirmation | None:
         """Measure the best on all test samples, once: what is stored is read."""
         if best is None or self.request.split == "test":
             return None
-        trial = next(t for t in study.get_trials(deepcopy=False) if t.number == best.number)
-        spec, recovery = space.setting(space.suggest(self.optuna.trial.FixedTrial(trial.params)))
+        spec, recovery = space.setting(space.suggest(optuna().trial.FixedTrial(parameters(study, best))))
         last = self._experiment("test", 0)
         dense = last.point(None, Recovery(), None, self.progress.silent).accuracy
         return confirm(dense, last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed)
-
-
-def _finished(study: Any) -> list[Trial]:
-    """Return the trials that came to an end, in order."""
-    return [Trial(**trial.user_attrs["found"]) for trial in study.get_trials(deepcopy=False) if "found" in trial.user_attrs]
-
-
-def _tried(study: Any) -> list[Trial]:
-    """Return what was tried, in order; trials that led to the same run once."""
-    return list({trial.run or trial.number: trial for trial in reversed(_finished(study))}.values())[::-1]
-
-
-def best_of(trials: list[Trial]) -> Trial | None:
-    """Return the smallest whose floor holds; of equal ones the one that loses least."""
-    holding = [trial for trial in trials if trial.state == "holds"]
-    return min(holding, key=lambda trial: (float(trial.cost or 0), float(trial.loss or 0)), default=None)
-
-
-def _violation(trial: Any) -> tuple[float]:
-    """Tell the sampler whether the floor holds: at most 0 where it does."""
-    found = trial.user_attrs.get("found")
-    return (1.0,) if found is None or found["state"] == "failed" else (0.0 if found["state"] == "holds" else max(found["loss"], 1e-9),)
 
 
 def _title(params: Parameters) -> str:

@@ -1,0 +1,83 @@
+"""The study of a search in Optuna's own journal: opened again with all that was tried; what of it holds, and which is best."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prunekit.experiments.search.request import Trial
+
+
+def optuna() -> Any:
+    """Return Optuna, which only those who search load."""
+    return importlib.import_module("optuna")
+
+
+def open_study(name: str, folder: Path | None, seed: int) -> Any:
+    """Open a study of a folder, or one in memory; what an ended process left unfinished is tried again."""
+    op, storage = optuna(), None
+    op.logging.set_verbosity(op.logging.ERROR)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = importlib.import_module("optuna.storages.journal")
+        storage = op.storages.JournalStorage(journal.JournalFileBackend(str(folder / f"{name}.journal")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is called experimental is pinned by the major version
+        study = op.create_study(study_name=name, storage=storage, load_if_exists=True)
+        # another seed each time it goes on: the same one would draw the same again
+        study.sampler = op.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True, group=True, constraints_func=_violation)
+    for left in study.get_trials(deepcopy=False, states=(op.trial.TrialState.RUNNING,)):
+        try_again(study, left)
+    return study
+
+
+def try_again(study: Any, trial: Any) -> None:
+    """Give up a trial that was not finished, and have it tried again."""
+    params = dict(trial.params)
+    study.tell(trial.number, state=optuna().trial.TrialState.FAIL)
+    if params:
+        study.enqueue_trial(params, user_attrs={k: v for k, v in trial.user_attrs.items() if k in ("base", "step")})
+
+
+def finish(study: Any, trial: Any, found: Trial) -> None:
+    """Enter what a trial found."""
+    trial.set_user_attr("found", asdict(found))
+    if found.cost is None:
+        study.tell(trial, state=optuna().trial.TrialState.FAIL)
+    else:
+        study.tell(trial, found.cost)
+
+
+def waiting(study: Any) -> bool:
+    """Whether a setting waits to be tried."""
+    return bool(study.get_trials(deepcopy=False, states=(optuna().trial.TrialState.WAITING,)))
+
+
+def parameters(study: Any, found: Trial) -> dict[str, Any]:
+    """Return the setting of a trial."""
+    return dict(next(trial.params for trial in study.get_trials(deepcopy=False) if trial.number == found.number))
+
+
+def finished(study: Any) -> list[Trial]:
+    """Return the trials that came to an end, in order."""
+    return [Trial(**trial.user_attrs["found"]) for trial in study.get_trials(deepcopy=False) if "found" in trial.user_attrs]
+
+
+def tried(study: Any) -> list[Trial]:
+    """Return what was tried, in order; trials that led to the same run once."""
+    return list({trial.run or trial.number: trial for trial in reversed(finished(study))}.values())[::-1]
+
+
+def best_of(trials: list[Trial]) -> Trial | None:
+    """Return the smallest whose floor holds; of equal ones the one that loses least."""
+    holding = [trial for trial in trials if trial.state == "holds"]
+    return min(holding, key=lambda trial: (float(trial.cost or 0), float(trial.loss or 0)), default=None)
+
+
+def _violation(trial: Any) -> tuple[float]:
+    """Tell the sampler whether the floor holds: at most 0 where it does."""
+    found = trial.user_attrs.get("found")
+    return (1.0,) if found is None or found["state"] == "failed" else (0.0 if found["state"] == "holds" else max(found["loss"], 1e-9),)
