@@ -97,6 +97,7 @@ def forms(nets):
     return {(name, runtime): row for (name, runtime, _), row in found.items()}
 
 
+@pytest.mark.slow
 def test_every_combination_is_a_row_and_rows_are_compared_within_theirs():
     model, data = prunekit.load_model("digits_cnn"), prunekit.load_data("digits")
     small = prunekit.prune(model, prunekit.PruneSpec(mode="structured", sparsity=0.5), data)
@@ -127,6 +128,7 @@ def test_every_combination_is_a_row_and_rows_are_compared_within_theirs():
     assert set(wanted.split()) <= set(plain)
 
 
+@pytest.mark.slow
 def test_a_row_that_fails_costs_only_itself(rows):
     bad = {("Killed", 5), ("Dying", 5), ("Refusing", 5)}
     assert {key for key, row in rows.items() if row.error} == bad
@@ -134,25 +136,30 @@ def test_a_row_that_fails_costs_only_itself(rows):
     assert all(rows[key].median_ms is rows[key].ratio is None for key in bad)
 
 
+@pytest.mark.slow
 def test_a_batch_that_kills_its_process_says_so(rows):
     assert "killed by the system" in rows["Killed", 5].error
 
 
+@pytest.mark.slow
 def test_a_model_that_dies_only_while_it_is_timed_is_given_up(rows):
     assert "died while it had its turn" in rows["Dying", 5].error and "exit code 7" in rows["Dying", 5].error
 
 
+@pytest.mark.slow
 def test_a_model_that_refuses_one_batch_says_why(rows):
     assert "not five" in rows["Refusing", 5].error
 
 
 @pytest.mark.skipif(counters.settled() is None, reason="the system does not tell how much memory a process held")
+@pytest.mark.slow
 def test_memory_is_that_of_inference_and_not_of_loading(rows):
     weights = 4 * (64 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 10 + 10)
     assert weights <= rows["Wide", 2].peak_bytes < 1.6 * weights
 
 
 @pytest.mark.skipif(counters.settled() is None, reason="the system does not tell how much memory a process held")
+@pytest.mark.slow
 def test_memory_grows_by_what_the_activations_of_a_larger_batch_take(rows):
     assert rows["Channels", 32].peak_bytes - rows["Channels", 2].peak_bytes >= 30 * 2048 * 6 * 6 * 4
 
@@ -178,17 +185,20 @@ def test_the_memory_of_code_is_not_the_models(monkeypatch, tmp_path):
     del sys.rows_were_read
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_exported_is_measured_where_it_runs(forms):
     assert forms["Branching", "eager"].error is None and forms["Branching", "eager"].median_ms > 0
     assert "ONNX" in forms["Branching", "onnxruntime"].error
     assert forms["Branching", "int8"].error
 
 
+@pytest.mark.slow
 def test_int8_without_training_images_says_what_is_missing(forms):
     assert forms["Dense", "onnxruntime"].error is None
     assert "training data" in forms["Dense", "int8"].error
 
 
+@pytest.mark.slow
 def test_where_the_baseline_fails_the_others_have_times_and_no_ratio(forms):
     assert "sparse" in forms["Dense", "csr"].error
     assert forms["Dense", "eager"].median_ms > 0 and forms["Dense", "eager"].ratio is None

@@ -158,6 +158,7 @@ def test_what_cannot_be_made_is_named_and_the_rest_is_offered(kept, run, home, t
     assert set(read_manifest(found.path).files) == set(files) - {"manifest.json"}
 
 
+@pytest.mark.slow
 def test_a_readme_speaks_of_no_program_that_is_left_out(kept, run, home, tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNEKIT_HOME", str(home))
     whole = exporting.assemble
