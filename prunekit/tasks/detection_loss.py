@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import box_area, box_iou
 
 ALIGNED, SHARPNESS, CANDIDATES = 1.0, 6.0, 10
 """Powers of score and IoU in the alignment of a place with an object, and how many places an object gets at most (Feng et al. 2021)."""
@@ -18,6 +17,8 @@ TINY = 1e-9
 
 def pairwise_giou(a: Tensor, b: Tensor) -> Tensor:
     """Return the generalised IoU of boxes row by row, [n] (Rezatofighi et al. 2019)."""
+    from torchvision.ops import box_area  # noqa: PLC0415 (slow to import, and most processes never see a box)
+
     low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
     shared = (high - low).clamp_min(0).prod(1)
     union = box_area(a) + box_area(b) - shared
@@ -45,6 +46,8 @@ def assigned(scores: Tensor, boxes: Tensor, points: Tensor, target: Mapping[str,
     tuple of Tensor
         Which places got an object, which object each of these got, and the score it should have for that object's class, 0 to 1.
     """
+    from torchvision.ops import box_iou  # noqa: PLC0415 (slow to import)
+
     wanted, labels = target["boxes"].to(boxes.dtype), target["labels"]
     iou = box_iou(wanted, boxes).nan_to_num()  # [objects, places]
     x, y = points[None, :, 0], points[None, :, 1]

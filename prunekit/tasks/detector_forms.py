@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
 from prunekit.errors import DataError, ModelError
 from prunekit.statistics.average_precision import MOST, OVERLAP, SCORE
@@ -140,6 +139,8 @@ class PlainForm:
 
 def chosen(scores: Tensor, boxes: Tensor) -> Detections:
     """Return the detections among places of one picture: scores [places, classes] from 0 to 1, boxes [places, 4]."""
+    from torchvision.ops import batched_nms  # noqa: PLC0415 (slow to import)
+
     best = scores.flatten().topk(min(CANDIDATES, scores.numel()))
     there = best.indices[best.values >= SCORE]
     places, labels = there // scores.shape[1], there % scores.shape[1]

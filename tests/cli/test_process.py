@@ -50,6 +50,19 @@ assert not slow, slow
     assert "--sparsity" in done.stdout
 
 
+def test_the_server_loads_what_its_first_page_needs_and_no_more() -> None:
+    code = """
+import sys
+from prunekit.experiments.jobs import board
+from prunekit.ui.classroom import rules
+slow = {"torchvision", "torch._dynamo", "scipy", "sklearn", "transformers", "optuna", "onnx", "distributed"} & set(sys.modules)
+assert not slow, slow
+"""
+    env = {**os.environ, "PYTHONPATH": str(Path(prunekit.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_public_name_can_be_imported() -> None:
     assert all(getattr(prunekit, name) is not None for name in prunekit.__all__)
     assert set(prunekit.__all__) <= set(dir(prunekit))

@@ -4,6 +4,7 @@ After every run of a script Streamlit collects all garbage, over every object th
 a slider. None of these objects ever goes, so they are taken out of the collector's sight by ``gc.freeze()``. That pays as far as
 what is there to stay *is* there: modules that a page imports when it is drawn first, the default sample, caches. So the pages are drawn
 first, and what is there so far is frozen after each, for the visitors of the meantime; in the end all is looked through once and frozen.
+A server that is not to draw pages freezes its imports alone, which is most of it.
 
 They are drawn behind, not before: the server answers as soon as it is loaded, for a machine with no work should show its first page at
 once. :func:`warm_up` is a visitor like any other, with sessions of Streamlit's own runtime whose browser throws away what it is sent. It
@@ -62,10 +63,10 @@ def wanted() -> bool:
 
 
 async def warm_up() -> None:
-    """Draw the first pages for nobody, then freeze what is there; whatever goes wrong is logged, and the server serves."""
+    """Freeze the imports, draw the first pages for nobody, and freeze what is there; whatever goes wrong is logged, and the server serves."""
     try:
+        gc.freeze()  # what was imported: pages that show progress are drawn so often that a job would get no turn
         if wanted():
-            gc.freeze()  # for those who come meanwhile: pages that show progress are drawn so often that a job would get no turn
             await asyncio.sleep(HEAD_START_S)
             for page, address in VISITS:
                 await _calm()
