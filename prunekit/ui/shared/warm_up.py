@@ -63,7 +63,7 @@ def wanted() -> bool:
 
 
 async def warm_up() -> None:
-    """Freeze the imports, draw the first pages for nobody, and freeze what is there; whatever goes wrong is logged, and the server serves."""
+    """Freeze the imports, draw the first pages for nobody, freeze what is there; whatever goes wrong is logged, and the server serves."""
     try:
         gc.freeze()  # what was imported: pages that show progress are drawn so often that a job would get no turn
         if wanted():
