@@ -92,9 +92,8 @@ def cards(entries: list[ModelEntry]) -> None:
 
 def _card(entry: ModelEntry) -> None:
     """Show one sample: pictures, what it does, what it costs."""
-    source, data = Source(entry.name), entry.data
+    source, data, card = Source(entry.name), entry.data, dict(entry.card or {})  # its counts are the model's, which is not loaded for that
     try:
-        counts, file_size = model_cache.counts_of(source), model_cache.file_of(source).dense
         here = data_cache.at_hand(data)
         strip = None if entry.name not in SAMPLES else thumbnails(data) if here else first_weights(source)
     except PrunekitError as error:
@@ -112,7 +111,7 @@ def _card(entry: ModelEntry) -> None:
     if figure:
         told = plus_minus(figure.value, figure.low, figure.high, figure.metric)
         quality = f"**{told}** {figure.metric.phrase}, n = {figure.n:,} {tag('measured')}  \n"
-    st.markdown(f"{quality}{count(counts.params)} parameters · {count(counts.macs)} MACs · {size(file_size)}")
+    st.markdown(f"{quality}{count(card['params'])} parameters · {count(card['macs'])} MACs · {size(card['weights_bytes'])}")
     now = session.settings()
     used = now.model == entry.name and not now.upload
     with st.container(horizontal=True, vertical_alignment="center"):
