@@ -206,7 +206,7 @@ def fit_state(model: nn.Module, state: State, name: str) -> None:
         With the missing, unexpected and mis-shaped keys.
     """
     own = {key: value for key, value in model.state_dict().items() if isinstance(value, Tensor)}
-    state = _renamed(state, own)
+    state = _renamed(state, own, name)
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = sorted(key for key in state if key not in own)
     both = [(key, tuple(state[key].shape), tuple(own[key].shape)) for key in own if key in state]
@@ -225,19 +225,36 @@ def fit_state(model: nn.Module, state: State, name: str) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def _renamed(state: State, own: Mapping[str, Tensor]) -> State:
-    """Return a state with the model's names, where a wrapper put a prefix before all of them, or the model is such a wrapper."""
-    needed = {key for key in own if not key.endswith("num_batches_tracked")}
-    if needed <= state.keys():
-        return state
-    for prefix in {key[: end + 1] for key in state for end in [key.find(".")] if end > 0 and key[: end + 1] in WRAPPERS}:
-        inner = _renamed({key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}, own)
-        if needed <= inner.keys():
-            return inner
-    outer = next((prefix for prefix in WRAPPERS if needed and all(key.startswith(prefix) for key in needed)), "")
-    return (
-        {f"{outer}{key}": value for key, value in state.items()} if outer and all(key[len(outer) :] in state for key in needed) else state
-    )
+def _renamed(state: State, own: Mapping[str, Tensor], name: str) -> State:
+    """Return a state with the model's names, where something stands before all of them, or before all of the model's.
+
+    Any such name will do where one alone holds all that the model has; of several those that training code puts there go first.
+    """
+    needed = [key for key in own if not key.endswith("num_batches_tracked")]
+    outer = ""  # what stands before all of the model's own names
+    while needed and not all(key in state for key in needed):
+        probe = needed[0]
+        fits = [
+            found
+            for found in sorted(key.removesuffix(probe) for key in state if key.endswith(f".{probe}"))
+            if all(f"{found}{key}" in state for key in needed)
+        ]
+        if fits:
+            ranks = {found: [_rank(part) for part in found.split(".")[:-1]] for found in fits}
+            best = [found for found in fits if ranks[found] == min(ranks.values())]
+            if len(best) > 1:
+                raise CheckpointError(f"{name} holds this architecture as {' and as '.join(best)}: save the state of the one that is meant")
+            return {f"{outer}{key.removeprefix(best[0])}": value for key, value in state.items() if key.startswith(best[0])}
+        first = probe[: probe.find(".") + 1]
+        if not first or not all(key.startswith(first) for key in needed):
+            return state
+        outer, needed = outer + first, [key.removeprefix(first) for key in needed]
+    return {f"{outer}{key}": value for key, value in state.items()} if outer else state
+
+
+def _rank(part: str) -> int:
+    """Return how early one part of a prefix is looked for."""
+    return WRAPPERS.index(f"{part}.") if f"{part}." in WRAPPERS else len(WRAPPERS)
 
 
 def _some(keys: list[str]) -> str:

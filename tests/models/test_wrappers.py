@@ -78,7 +78,7 @@ def test_exported_and_quantised_models_are_refused_by_what_they_are(mode):
         prune(torch.export.export(net(), (torch.zeros(2, 4),)).module(), PruneSpec(mode=mode), input_shape=(4,))
 
 
-@pytest.mark.parametrize("prefix", ["model.", "net.", "module.", "backbone.", "ema.", "ema.module.", "module.model."])
+@pytest.mark.parametrize("prefix", ["model.", "net.", "module.", "backbone.", "ema.", "ema.module.", "module.model.", "teacher."])
 def test_names_that_a_wrapper_changed_are_understood(prefix):
     other, state = net(), net().state_dict()
     nn.init.zeros_(other[0].weight)
@@ -86,6 +86,15 @@ def test_names_that_a_wrapper_changed_are_understood(prefix):
     extra = {"n_averaged": torch.tensor(3), "loss.weight": torch.ones(3)}  # AveragedModel's, and what Lightning keeps beside the model
     fit_state(other, read_checkpoint(save(wrapped | extra)), "a file")
     assert all(torch.equal(tensor, state[name]) for name, tensor in other.state_dict().items())
+
+
+def test_of_several_copies_the_trained_one_is_taken_and_unknown_ones_are_asked_about():
+    model, state = net(), net().state_dict()
+    twice = {f"{name}{key}": tensor * factor for name, factor in (("ema.", 2), ("model.", 1)) for key, tensor in state.items()}
+    fit_state(model, twice, "a file")
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"holds this architecture as a\. and as b\.: save the state of the one"):
+        fit_state(model, {f"{name}.{key}": tensor for name in "ab" for key, tensor in state.items()}, "a file")
 
 
 def test_bare_names_fit_a_model_that_is_a_wrapper_and_errors_show_the_nearest_name():
