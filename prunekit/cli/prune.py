@@ -16,7 +16,8 @@ from prunekit.config.spec import PruneSpec, Recipe
 from prunekit.data.dataset import Data, samples_of
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.before_after import Assessment, assess, document
-from prunekit.evaluation.sizes import FORMS, parts
+from prunekit.evaluation.compression import LARGE
+from prunekit.evaluation.sizes import FORMS, file_bytes, parts, sizes
 from prunekit.experiments.home import store
 from prunekit.experiments.records import Label
 from prunekit.experiments.run_list import blocks_text, shares_text
@@ -46,10 +47,17 @@ def prune(args: argparse.Namespace) -> str:
     recovery = recovery_of(args)
     data = data_of(args, model)
     progress = progress_to(sys.stderr)
-    recovered = recover(model, spec, recovery, data, input_shape=shape_of(model, data, args.size), progress=progress)
+    # a large model of which only weights go is measured first and then used up, unless its dense form is needed again: no copy beside it
+    once = spec.mode != "structured" and not (recovery.active or args.save or args.name) and file_bytes(model) >= LARGE
+    known: dict[str, Any] = {}
+    if once:
+        known["baseline"] = None if data is None else evaluate(model, data.test, progress=progress.step(0, 2))
+        known["known"] = sizes(model, exact=args.exact_sizes, progress=progress)
+    shape = shape_of(model, data, args.size)
+    recovered = recover(model, spec, recovery, data, input_shape=shape, progress=progress, consume=once)
     if args.uniform:
         pruned_config(getattr(recovered.model, "encoder", recovered.model))  # refused before anything is measured
-    assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress)
+    assessment = assess(model, recovered.result, None if data is None else data.test, exact=args.exact_sizes, progress=progress, **known)
     found = document(recovered.result, assessment, model_id.to_dict(), absolute(data))
     found |= guess_notes(model, data, args.size, assessment.before.accuracy, assessment.after.accuracy)
     if recovery.active:

@@ -19,6 +19,8 @@ from prunekit.errors import DataError
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.language_modelling import CHARACTERS, DOCUMENT, IGNORED, NEXT
 
+MOST_BYTES = 2**27
+"""Scores of windows that are run at once: a large vocabulary has a score for each of its tokens at each place."""
 BLOCK = 16
 """Windows in a row of one running text that are resampled together: what is near each other is alike."""
 Own = TypeVar("Own", bound="IdSplit")
@@ -212,6 +214,11 @@ class WindowSplit(IdSplit):
     def __len__(self) -> int:
         """Return the number of windows."""
         return len(self.ids)
+
+    @property
+    def at_once(self) -> int:
+        """How many windows have scores, in float32, of at most `MOST_BYTES`; 1 at least."""
+        return max(1, MOST_BYTES // (4 * self.coding.length * (self.coding.rows or getattr(self.coding.tokeniser, "size", None) or 1)))
 
     def targets_at(self, indices: Indices) -> dict[str, Tensor]:
         """Return the next tokens of some windows, their characters and their documents."""

@@ -85,7 +85,8 @@ class Coding:
         try:
             found = np.asarray(self.tokeniser.encode(text), dtype=np.int64).reshape(-1)
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise DataError(f"the tokeniser cannot read {where}: {' '.join(str(error).split())}") from error
+            said = " ".join(str(error).split())
+            raise DataError(f"the tokeniser cannot read {where}: {said}. Choose other text, or a model whose tokeniser knows it") from error
         if not found.size:
             raise DataError(f"{where} is empty: fill it in, or leave it out")
         wrong = found[(found < 0) | (found >= (self.rows or np.iinfo(np.int64).max))]

@@ -18,7 +18,7 @@ from prunekit.models.running import class_scores, task_of
 from prunekit.statistics.proportions import Z95, wilson
 from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.batches import batches_of, length_of
+from prunekit.tasks.batches import batches_of, fitting, length_of
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
 
@@ -86,7 +86,7 @@ def evaluated(
 ) -> Evaluation:
     """Measure the headline metric of whatever answers batches; parameters and errors as for :func:`evaluate`."""
     total, done, seen = length_of(split), 0, list[Observations]()
-    for batch in batches_of(split, batch_size):
+    for batch in batches_of(split, fitting(split, batch_size)):
         progress.check()
         with torch.inference_mode():
             seen.append(task.observe(forward(batch), batch))

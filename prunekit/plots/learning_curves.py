@@ -134,11 +134,12 @@ def recovery_steps(frame: pd.DataFrame, *, metric: Metric = ACCURACY, dark: bool
         What was measured.
     """
     colours = [theme.dense(dark) if place == 0 else theme.KEPT for place in range(len(frame))]
+    beside = ["top right" if value >= frame["value"].iloc[0] else "top left" for value in frame["value"]]  # of the dashed line, not on it
     marks = go.Scatter(
         x=frame["value"], y=frame["step"], mode="markers+text", marker={"size": 12, "color": colours},
         error_x={"type": "data", "array": frame["high"] - frame["value"], "arrayminus": frame["value"] - frame["low"], "thickness": 1.5,
                  "color": theme.muted(dark)},
-        text=[written(metric, float(v)) for v in frame["value"]], textposition="top center",
+        text=[written(metric, float(v)) for v in frame["value"]], textposition=beside,
         customdata=[(interval(metric, float(r.low), float(r.high)) or "not known", r.n) for r in frame.itertuples()],
         hovertemplate=f"<b>%{{y}}</b><br>{metric.phrase} %{{text}}, 95 % interval "
         "%{customdata[0]}, n = %{customdata[1]:,}<extra></extra>",

@@ -61,6 +61,11 @@ def samples_at(split: Any, indices: NDArray[np.int64]) -> Batch:
     return collate([_pair(split[int(i)], "a sample") for i in indices], getattr(split, "collate", None))
 
 
+def fitting(split: Any, size: int) -> int:
+    """Return how many samples to run at once: at most ``size``, and no more than the split says that memory is kept for."""
+    return min(size, getattr(split, "at_once", size))
+
+
 def length_of(split: Any) -> int | None:
     """Return the number of samples where it is known before reading (not for bare iterables of batches)."""
     known = hasattr(split, "batches") or isinstance(split, Dataset)

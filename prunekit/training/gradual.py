@@ -70,6 +70,7 @@ def recover(
     input_shape: tuple[int, ...] | None = None,
     report: Report | None = None,
     progress: Progress | Tell = QUIET,
+    consume: bool = False,
 ) -> Recovered:
     """Prune a dense model and bring its accuracy back.
 
@@ -81,7 +82,7 @@ def recover(
     Parameters
     ----------
     model : nn.Module
-        The dense model; never modified.
+        The dense model; not modified unless it is to be consumed.
     spec : PruneSpec
         What to remove, in any mode; a schedule needs a sparsity to rise to.
     recovery : Recovery
@@ -94,6 +95,8 @@ def recover(
         Gets an :class:`Epoch` as each ends.
     progress : Progress, optional
         Told how far the work is; cancelled, it stops before the next batch.
+    consume : bool
+        As for :func:`prunekit.prune`, where nothing follows the cut; a recovery keeps the dense model.
 
     Returns
     -------
@@ -120,7 +123,7 @@ def recover(
     """
     progress = Progress.of(progress)
     if not recovery.active:
-        return Recovered(_known(prune(model, spec, data, input_shape=input_shape), model), recovery)
+        return Recovered(_known(prune(model, spec, data, input_shape=input_shape, consume=consume), model), recovery)
     if recovery.recalibrate:
         norms_of(model)
     settings = settings_of(spec, recovery)

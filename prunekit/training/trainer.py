@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +23,7 @@ from prunekit.models.running import task_of
 from prunekit.models.state import tensor_state
 from prunekit.tasks.base import Task
 from prunekit.tasks.batch import Batch
+from prunekit.tasks.batches import fitting
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.observations import Observations
 from prunekit.training.images import TrainingSamples, with_images
@@ -88,20 +90,23 @@ class Loop:
     def step(self, take: Tensor, index: int, rate: float, generator: torch.Generator) -> tuple[float, Observations | None]:
         """Take one step on some samples; return the loss and what was observed. What is not finite moves nothing, and observes None."""
         batch = self._batch(take, index, generator)
-        output = self.task.forward(self.model, batch)
-        loss = self._loss(output, batch)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            return value, None
-        try:
-            with torch.no_grad():
-                seen = self.task.observe(output, batch)
-        except ModelError:  # a finite loss of an output that is not
-            return value, None
+        value, seen, size = 0.0, list[Observations](), fitting(self.images.source, batch.samples)
+        self.optimizer.zero_grad(set_to_none=True)
+        for begin in range(0, batch.samples, size):  # gradients add up over parts of a step that is too large for memory
+            part = batch if size == batch.samples else batch.take(np.arange(begin, min(begin + size, batch.samples)))
+            output = self.task.forward(self.model, part)
+            loss = self._loss(output, part) * (part.samples / batch.samples)
+            value += float(loss.detach())
+            if not math.isfinite(value):
+                return value, None
+            try:
+                with torch.no_grad():
+                    seen.append(self.task.observe(output, part))
+            except ModelError:  # a finite loss of an output that is not
+                return value, None
+            loss.backward()  # type: ignore[no-untyped-call]
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         if self.penalty is not None:
             self.taken += 1
             self.penalty(self.taken / (self.steps * self.course.epochs))
@@ -110,7 +115,7 @@ class Loop:
                 weight.grad.masked_fill_(gone, 0)
         self.optimizer.step()
         self.hold()  # whatever an optimizer remembers or adds, nothing comes back
-        return value, seen
+        return value, Observations.concat(seen)
 
     def _batch(self, take: Tensor, index: int, generator: torch.Generator) -> Batch:
         """Return some samples; images moved, in the epoch's size and in the layout of training."""

@@ -14,6 +14,7 @@ import prunekit
 from prunekit.cli import main
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
+from prunekit.training.gradual import recover
 
 SIDE = ["accuracy", "params", "nonzero", "macs", "effective_macs", "sparsity", "sizes"]
 LAYER = {"name", "type", "shape_before", "shape_after", "requested", "sparsity", "kept", "rows"}
@@ -40,6 +41,15 @@ def test_prune_unstructured_prints_one_object(run) -> None:
     assert found["after"]["sparsity"] == pytest.approx(0.8, abs=1e-3)
     paired = compare(evaluate(model, data.test), evaluate(result.model, data.test))
     assert found["difference"] == json.loads(json.dumps(paired.to_dict()))
+
+
+def test_a_large_model_that_is_used_up_prints_the_same(run, monkeypatch) -> None:
+    words = ("prune", "digits_mlp", "--sparsity", 0.8, "--criterion", "sparsegpt", "--samples", 32, "--json")
+    usual = json.loads(run(*words))
+    consumed = []
+    monkeypatch.setattr("prunekit.cli.prune.LARGE", 0)
+    monkeypatch.setattr("prunekit.cli.prune.recover", lambda *args, **given: consumed.append(given["consume"]) or recover(*args, **given))
+    assert json.loads(run(*words)) == usual and consumed == [True]
 
 
 def test_prune_structured_keeps_indices_and_is_proved(run) -> None:

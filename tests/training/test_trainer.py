@@ -12,12 +12,17 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 import prunekit
 from prunekit.config.recovery import Recovery
+from prunekit.data.text_splits import WindowSplit
+from prunekit.data.tokenisers import Coding
 from prunekit.errors import RecoveryError
+from prunekit.evaluation.accuracy import evaluate
+from prunekit.tasks.language_modelling import LANGUAGE
 from prunekit.training.images import Augmentation, TrainingSamples
 from prunekit.training.train_config import Course, one_cycle, rates_of, steps_of, trained_by
 from prunekit.training.trainer import Loop
 from sample_models import SAMPLES
 from sample_models.recipes import Teaching
+from tests.data.test_text import Letters
 from tests.training.drawn import bits, data_of, net, same
 
 DATA = data_of()
@@ -204,3 +209,19 @@ def test_dropout_draws_the_same_whatever_was_drawn_before():
     b = prunekit.fine_tune(model, DATA, Recovery(epochs=2, batch_size=16))
     assert same(bits(a.model), bits(b.model))
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_windows_with_many_scores_are_run_in_parts_and_give_the_same(monkeypatch):
+    words = WindowSplit.of(["to be or not to be " * 12], Coding(Letters(), length=8), "a text")
+    found = []
+    for most in (10**9, 3 * 8 * 27 * 4):
+        monkeypatch.setattr("prunekit.data.text_splits.MOST_BYTES", most)
+        torch.manual_seed(0)
+        loop = Loop(nn.Sequential(nn.Embedding(27, 6), nn.Linear(6, 27)), TrainingSamples.of(words), course(task=LANGUAGE, rate=1.0))
+        loss, seen = loop.step(torch.arange(16), 0, 1.0, torch.Generator())
+        found.append((loop.model, loss, evaluate(loop.model, words)))
+        assert len(seen["nll"]) == 16 and words.at_once == min(most // (8 * 27 * 4), words.at_once)
+    for one, other in zip(*(model.state_dict().values() for model, _, _ in found), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+    assert [loss for _, loss, _ in found] == [pytest.approx(found[0][1])] * 2
+    assert [seen.value for _, _, seen in found] == [pytest.approx(found[0][2].value)] * 2

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunekit.evaluation.sensitivity.measure import LayerSensitivity, Sensitivity
-from prunekit.formatting import lost
-from prunekit.tasks.metrics import PERCENT
+from prunekit.tasks.metrics import HIGHER, PERCENT
+from prunekit.tasks.wording import loses, loss_number
 
 Floats = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def drop_curves(found: Sensitivity) -> tuple[DropCurve, ...]:
 
 
 def fragile(found: Sensitivity) -> dict[str, str]:
-    """Return the layers that are unusually fragile, each with a sentence.
+    """Return the layers that are unusually fragile, each with a sentence, the worst first.
 
     A layer stands out where its drop, on average over the measured sparsities, is more than three robust standard deviations (1.4826
     times the median absolute deviation) and at least 2 points of accuracy above that of the median layer.
@@ -96,10 +96,9 @@ def fragile(found: Sensitivity) -> dict[str, str]:
     metric = found.dense.metric
     least = LEAST if metric.unit == PERCENT else LEAST * abs(found.dense.value)
     bound = middle + max(DEVIATIONS * spread, least)
-    said = (lambda value: f"{lost(value)} points", lost) if metric.unit == PERCENT else (metric.format, metric.format)
+    typical = f"{'' if metric.better == HIGHER else 'by '}{loss_number(metric, middle)}"
     return {
-        curve.name: f"{curve.name} is unusually fragile: pruned alone it loses {said[0](curve.mean)} on average, the median layer "
-        f"{said[1](middle)}"
-        for curve in curves
+        curve.name: f"{curve.name} is unusually fragile: pruned alone it {loses(metric, curve.mean)} on average, the median layer {typical}"
+        for curve in sorted(curves, key=lambda curve: -curve.mean)
         if curve.mean > bound
     }

@@ -13,7 +13,7 @@ from prunekit.data.stratified import Indices, stratified
 from prunekit.evaluation.progress import Progress
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone
 from prunekit.evaluation.sensitivity.replay import Replay
-from prunekit.tasks.batches import samples_at
+from prunekit.tasks.batches import fitting, samples_at
 from prunekit.tasks.metrics import Metric, Proportion
 from prunekit.tasks.observations import Observations
 
@@ -127,7 +127,7 @@ class Scan:
 
     def run(self, which: Indices, progress: Progress) -> None:
         """Measure some samples; a batch is noted as a whole or not at all."""
-        total, size = self.seen.size, self.replay.batch_size
+        total, size = self.seen.size, fitting(self.part, self.replay.batch_size)
         for here in (which[start : start + size] for start in range(0, which.size, size)):
             progress.check()
             done, dense = int(self.seen.known.sum()), self.replay.load(samples_at(self.part, here))

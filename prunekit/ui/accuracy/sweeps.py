@@ -37,7 +37,7 @@ MOST = 8
 DRAWN = ("unstructured", "structured")
 RECOVERIES = {"": "Nothing", "r": "BatchNorm recalibrated", "f": "Fine-tuned", "p": "As on the Recover page"}
 ACROSS = {"sparsity": "Sparsity", "ratio": "Compression ratio", "params": "Parameters", "macs": "MACs", "bytes": "Bytes"}
-SUBSETS = (250, 1000, 2500, 5000, 0)
+SUBSETS = (100, 250, 1000, 2500, 5000, 0)
 
 
 @dataclass(frozen=True, eq=False)

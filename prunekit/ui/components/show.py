@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import isnan
 from typing import Any
 
@@ -119,10 +119,14 @@ def doubts(sentences: Sequence[str]) -> None:
         st.warning(f"{plain(sentence)}.", icon=":material/help:")
 
 
-def chart(fig: go.Figure, key: str, caption: str, alt: str = "", **options: Any) -> Any:
-    """Show a figure with the sentence that says what to notice in it."""
+def chart(fig: go.Figure, key: str, caption: str, alt: str = "", *, least: int = 0, **options: Any) -> Any:
+    """Show a figure with the sentence that says what to notice in it; on a screen below ``least`` pixels it scrolls in its own box."""
     config = options.pop("config", NO_TOOLBAR)
-    shown = st.plotly_chart(fig, key=key, config=config, alt=alt or caption or None, theme="streamlit", **options)
+    with st.container(key=f"least_{key}") if least else nullcontext():
+        if least:
+            box = f".st-key-least_{key}"
+            st.html(f"<style>{box} {{overflow-x: auto}} {box} > :has([data-testid=stPlotlyChart]) {{min-width: {least}px}}</style>")
+        shown = st.plotly_chart(fig, key=key, config=config, alt=alt or caption or None, theme="streamlit", **options)
     if caption:
         st.caption(caption)
     return shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -97,8 +98,8 @@ def results(loaded: Loaded, request: AccuracyRequest, task: Task) -> None:
     job = board().get(key)
     if job is None:
         show.empty(
-            "Nothing has been recovered with this setting yet. Press a button above: it goes on when you close this page, and what "
-            "was measured is kept.",
+            "Nothing has been recovered with this setting since the server started. Press a button above: it goes on when you close this "
+            "page, and what was recovered before is read at once.",
             "healing",
         )
         return
@@ -158,6 +159,13 @@ def _verdict(stages: list[Stage], task: Task) -> None:
     )
     with show.slot():
         show.doubts([chance_sentence(dense, found)])
+    brought = evaluation.compare(pruned, found)
+    if brought.significant and found.metric.is_better(pruned.value, found.value):
+        st.warning(
+            f"Recovery made it worse than pruning alone ({show.plain(brought.sentence())}): its steps are too large, or too few to pay "
+            "off. Lower the learning rate, or train on more samples.",
+            icon=":material/trending_down:",
+        )
 
 
 def stage_frame(stages: list[Stage]) -> pd.DataFrame:
@@ -172,9 +180,9 @@ def _stages(stages: list[Stage], task: Task) -> None:
         return
     frame = stage_frame(stages)
     dense = stages[0].last_word
-    changes = frame["value"].diff().iloc[2:]
-    most = None if changes.empty else changes.idxmax() if dense.metric.better == HIGHER else changes.idxmin()
-    best = "" if most is None else f" {frame['step'][most]}: {change_text(dense.metric, float(changes[most]))}."
+    changes = [(evaluation.compare(a.last_word, b.last_word).value, TITLES[b.name]) for a, b in pairwise(stages[1:])]
+    most = (max if dense.metric.better == HIGHER else min)(changes, default=None)
+    best = "" if most is None else f" {most[1]}: {change_text(dense.metric, most[0])}."
     show.chart(
         recovery_steps(frame, metric=dense.metric, dark=show.dark()), "recovery_steps",
         f"{dense.metric.title} after each step with its 95 % interval, on the same {dense.n:,} test {task.units_of_data}; dashed: the "

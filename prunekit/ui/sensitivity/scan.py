@@ -33,6 +33,7 @@ from prunekit.ui.state.compatible import MODES
 from prunekit.ui.state.settings import Settings
 
 MAPPED = 60  # layers that one heat map shows
+LEAST = 640  # pixels: five panels, or nine numbers beside the names of layers
 
 
 def mode_of(now: Settings) -> str:
@@ -140,9 +141,10 @@ def panels(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, fl
         chance=so_far.dense.chance, dark=show.dark(),
     )  # fmt: skip
     seen = f"{so_far.images:,} of {so_far.total:,}" if not so_far.done else f"{so_far.images:,}"
-    where = f" Measured on {seen} {so_far.split} {task.units_of_data}; dotted: {allowed(metric, loss)}, against dense."
+    where = f" Measured on {seen} {so_far.split} {task.units_of_data}; dotted: {allowed(metric, loss)}, against dense"
+    where += "; triangles: the targets below." if targets else "."
     words = sensitivity_caption({c.name: c.mean for c in drop_curves(so_far)}, (), metric, dense)
-    show.chart(fig, "sensitivity_panels", words + where)
+    show.chart(fig, "sensitivity_panels", words + where, least=LEAST)
 
 
 def pictures(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, float] | None, names: tuple[str, ...] = ()) -> None:
@@ -156,8 +158,10 @@ def pictures(now: Settings, so_far: Sensitivity, task: Task, targets: dict[str, 
     other = f"Mark {dense.metric.phrase} that is worse by so much" + (f", {dense.metric.unit}" if dense.metric.unit else "")
     allowed_loss.ask(points if dense.metric.unit == PERCENT else other, dense.metric, dense.value)
     panels(now, so_far, task, targets)
-    for sentence in fragile(so_far).values():
-        st.warning(show.plain(sentence) + ".", icon=":material/warning:")
+    if stand_out := fragile(so_far):
+        worst, *more = stand_out
+        others = f". So {'are' if len(more) > 1 else 'is'} {', '.join(more)}" if more else ""
+        st.warning(show.plain(stand_out[worst] + others) + ".", icon=":material/warning:")
     for note in so_far.notes:
         st.caption(show.plain(note[:1].upper() + note[1:]) + ".")
     show.section("Where does it hurt, and what would it save?")
@@ -179,6 +183,7 @@ def _map(so_far: Sensitivity) -> None:
     show.chart(
         sensitivity_map(frame, costs, dense=dense, metric=metric, dark=show.dark()), "sensitivity_map",
         f"{capital(what)}, as measured, when so much of this layer alone is asked for; below zero it answers better.{words}{note}",
+        least=LEAST,
     )  # fmt: skip
     csv = points_of(so_far).to_csv(index=False)
     st.download_button(
