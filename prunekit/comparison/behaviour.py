@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import Evaluation, accuracy_of
 from prunekit.experiments.predict_run import Predictions
 from prunekit.statistics.difference import holm
+from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import OF_DATA
 
 MOST = 50
@@ -145,16 +146,52 @@ def figures_by_class(found: Mapping[str, Evaluation], classes: Sequence[str] = (
     """
     dense = found[DENSE]
     metrics = [] if dense.task is None else [*dense.task.by_class(dense.observations, classes)]
+    named = [(classes[k] if k < len(classes) else str(k), metric) for k, metric in enumerate(metrics)]
+    return _figures(found, [(name, lambda seen, of=metric: seen.under(of)) for name, metric in named])
+
+
+def figures_by_group(found: Mapping[str, Evaluation], groups: Mapping[str, NDArray[np.bool_]], metric: Metric) -> pd.DataFrame:
+    """Return a metric of each group of samples, by run, as ``by_class`` of a `Behaviour`.
+
+    Parameters
+    ----------
+    found : mapping of str to Evaluation
+        Letter to what was measured on the same samples; "Dense" among them.
+    groups : mapping of str to ndarray of bool, shape [n]
+        Name to which samples: `prunekit.tasks.base.Task.groups`.
+    metric : Metric
+        Of the samples of one group alone; only its change has an interval.
+
+    Raises
+    ------
+    DataError
+        If groups are not of these samples.
+    """
+    if any(each.size != found[DENSE].n for each in groups.values()):
+        raise DataError("these groups are not of the samples that were measured: measure the runs again on the same data")
+
+    def within(places: NDArray[np.bool_]) -> Callable[[Evaluation], Evaluation]:
+        def of(seen: Evaluation) -> Evaluation:
+            part = seen.observations.take(np.flatnonzero(places))
+            return Evaluation(metric.reduce(part), np.nan, np.nan, part.n, part, metric, task=seen.task)
+
+        return of
+
+    return _figures(found, [(name, within(places)) for name, places in groups.items()])
+
+
+def _figures(found: Mapping[str, Evaluation], parts: Sequence[tuple[str, Callable[[Evaluation], Evaluation]]]) -> pd.DataFrame:
+    """Return the figure of each part that the dense model has one of, by run."""
     rows, known = [], {}
-    for k, metric in enumerate(metrics):
+    for k, (_, of) in enumerate(parts):
         with suppress(DataError):
-            known[k] = dense.under(metric)
+            known[k] = of(found[DENSE])
     for letter, each in found.items():
         own: dict[int, Evaluation] = {}
-        for k in known:
+        for k, of_dense in known.items():
             with suppress(DataError):
-                own[k] = each.under(metrics[k])
-        told = [(k, classes[k] if k < len(classes) else str(k), letter, e.n, np.nan, e.value, e.low, e.high) for k, e in own.items()]
+                own[k] = of_dense if letter == DENSE else parts[k][1](each)
+        told = [(k, parts[k][0], letter, e.n, np.nan, e.value, e.low, e.high) for k, e in own.items()]
         changes = _changes(letter, {k: known[k] for k in own}, own)
         rows.append(pd.concat([pd.DataFrame(told, columns=CLASS_COLUMNS[:8]), changes], axis=1))
     return pd.concat(rows, ignore_index=True)
