@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,12 @@ from prunekit.ui.shared.cache import shared
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
+
+PICTURED = 6  # images whose answers are drawn
+SHEET = 18  # images on one page
+Key: TypeAlias = tuple[Hashable, ...]
+IN_BRACKETS = "In brackets: how many rows of the training data are of the same one; each group is a third of those measured here."
+KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, then right"}
 
 
 def samples(now: Settings, found: Comparison, store: RunStore) -> None:
@@ -78,8 +84,13 @@ def samples(now: Settings, found: Comparison, store: RunStore) -> None:
     st.caption(caption(frame, letters[place], n, units))
 
 
+def _measured(found: Comparison) -> Key:
+    """Return what tells what was measured of runs from all else."""
+    return (*picked_runs.names_of(found), *(0 if column.accuracy is None else column.accuracy.n for column in found.all))
+
+
 @shared(8)
-def _classes_of(_key: str, _found: Comparison, names: tuple[str, ...]) -> pd.DataFrame:
+def _classes_of(key: Key, _found: Comparison, names: tuple[str, ...]) -> pd.DataFrame:
     """Return the figures of classes by run, resampled once."""
     return figures_by_class({column.letter: column.accuracy for column in _found.all if column.accuracy is not None}, names)
 
@@ -87,7 +98,7 @@ def _classes_of(_key: str, _found: Comparison, names: tuple[str, ...]) -> pd.Dat
 def _by_class(found: Comparison, names: tuple[str, ...]) -> None:
     """Show what runs do to the classes of a task whose observations tell it."""
     show.section("Which classes lose?")
-    key = repr([(column.run.id, column.accuracy and column.accuracy.n) for column in found.all])
+    key = _measured(found)
     with st.spinner(f"Resampling {found.units} for each class …"):
         frame = most_changed(_classes_of(key, found, tuple(names)))
     assert found.baseline.accuracy is not None and found.baseline.accuracy.task is not None
@@ -96,22 +107,22 @@ def _by_class(found: Comparison, names: tuple[str, ...]) -> None:
 
 
 @shared(8)
-def _groups_of(_key: str, _found: Comparison) -> tuple[Mapping[str, NDArray[np.bool_]], tuple[Metric, ...]]:
+def _groups_of(key: Key, _found: Comparison) -> tuple[Mapping[str, NDArray[np.bool_]], tuple[Metric, ...]]:
     """Return groups of the samples, and the metrics to see by them."""
     return groups_of(_found)
 
 
 @shared(8)
-def _figures_of(_key: str, _found: Comparison) -> tuple[tuple[Metric, pd.DataFrame], ...]:
+def _figures_of(key: Key, _found: Comparison) -> tuple[tuple[Metric, pd.DataFrame], ...]:
     """Return the figures of groups of samples by run, for each metric that tells of them, resampled once."""
     seen = {column.letter: column.accuracy for column in _found.all if column.accuracy is not None}
-    groups, metrics = _groups_of(_key, _found)
+    groups, metrics = _groups_of(key, _found)
     return tuple((metric, figures_by_group(seen, groups, metric)) for metric in metrics)
 
 
 def _by_group(found: Comparison) -> None:
     """Show what runs do to groups of samples that a task tells of, such as new users."""
-    key = repr([(column.run.id, column.accuracy and column.accuracy.n) for column in found.all])
+    key = _measured(found)
     with show.plain_errors(stop=False):
         groups, _ = _groups_of(key, found)
         if not groups:
@@ -151,12 +162,6 @@ def caption(frame: pd.DataFrame, letter: str, n: int, units: str) -> str:
         f"No. {int(first['sample'])} changes most from dense to {letter}: by {first['change']:.2f} {frame.attrs['in']}. Shown: "
         f"the {len(frame):,} that changed most, of {n:,} {units}."
     )
-
-
-PICTURED = 6  # images whose answers are drawn
-SHEET = 18  # images on one page
-IN_BRACKETS = "In brackets: how many rows of the training data are of the same one; each group is a third of those measured here."
-KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, then right"}
 
 
 def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:
