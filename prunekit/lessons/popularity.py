@@ -10,14 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.comparison.behaviour import figures_by_group
-from prunekit.comparison.metrics import DENSE
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
 from prunekit.evaluation.accuracy import evaluate
-from prunekit.evaluation.paired import compare
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.paired import compare, figures_by_group
+from prunekit.evaluation.quality import DENSE, Evaluation
 from prunekit.lessons.lesson import Answer, lesson
 from prunekit.lessons.settings import model_of, percent, small
 from prunekit.models.shared_rows import table_of
@@ -27,6 +25,7 @@ from prunekit.tasks.recommendation import AUC, GROUPS
 MODEL, CANDIDATES, TABLES = "clicks_dlrm", 12_000, {"user": "tables.user", "item": "tables.item"}
 """How many candidates of the validation part are looked at, and the table that holds a row for each id."""
 
+AFTER = "After"
 LESSON = lesson("popularity")
 
 
@@ -57,7 +56,7 @@ def answer(share: int, how: str) -> Answer:
     spec = PruneSpec(sparsity=share / 100) if how == "weights" else PruneSpec(mode="structured", sparsity=0.0, rows=share / 100)
     found = prune(model, spec, data=data)
     now = evaluate(found.model, part)
-    frame = figures_by_group({DENSE: dense, "A": now}, groups, AUC)
+    frame = figures_by_group({DENSE: dense, AFTER: now}, groups, AUC)
     changes = frame[frame["letter"] != DENSE].set_index("name")
     worst, least = changes["change"].idxmin(), changes["change"].idxmax()
     whole, gone = compare(dense, now), _gone(found, groups, part)

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.comparison.metrics import DENSE
+from prunekit.evaluation.quality import DENSE
 from prunekit.formatting import plural, short
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour, letters_of

@@ -209,7 +209,7 @@ def test_a_lesson_answers_at_both_ends_of_every_control(number: int) -> None:
 
 def test_who_pays_is_who_lost_the_row_that_was_theirs() -> None:
     found = answer_of(12)
-    rows = found.frames["groups"].set_index(["letter", "name"]).loc["A"]
+    rows = found.frames["groups"].set_index(["letter", "name"]).loc["After"]
     assert found.value == "New users" == rows["change"].idxmin().capitalize() and rows.loc["new users", "significant"]
     assert rows.loc["new users", "gone"] > 0.5 > rows.loc["heavy users", "gone"]
     keep = {kind: found.frames[kind] for kind in ("user", "item")}

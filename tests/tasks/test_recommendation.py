@@ -8,9 +8,9 @@ import torch
 from sklearn.metrics import log_loss, ndcg_score, roc_auc_score
 from torch.nn import functional
 
-from prunekit.comparison.behaviour import figures_by_group
 from prunekit.data.interactions import InteractionSplit
 from prunekit.errors import DataError, ModelError
+from prunekit.evaluation.paired import figures_by_group
 from prunekit.evaluation.quality import Evaluation
 from prunekit.tasks import Batch, Observations, task
 from prunekit.tasks.shown import Reader

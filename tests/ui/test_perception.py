@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from prunekit.comparison.behaviour import changed_samples, figures_by_class
+from prunekit.comparison.behaviour import changed_samples
+from prunekit.evaluation.paired import figures_by_class
 from prunekit.evaluation.quality import Evaluation
 from prunekit.tasks import Observations, task
 from prunekit.ui.compare import behaviour

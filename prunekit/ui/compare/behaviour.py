@@ -10,8 +10,9 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from prunekit.comparison.behaviour import Behaviour, changed_samples, figures_by_class, figures_by_group
+from prunekit.comparison.behaviour import Behaviour, changed_samples
 from prunekit.comparison.comparison import Comparison
+from prunekit.evaluation.paired import figures_by_class, figures_by_group
 from prunekit.experiments.jobs import board
 from prunekit.experiments.store import RunStore
 from prunekit.formatting import listed, percent

@@ -17,7 +17,7 @@ from prunekit.lessons.lesson import Answer, Lesson
 from prunekit.models.layers import weight_of
 from prunekit.plots import lessons, lessons_measured
 from prunekit.plots.answers import answer_bars
-from prunekit.plots.compare_classes import class_dumbbells, classes_caption
+from prunekit.plots.compare_classes import class_dumbbells
 from prunekit.plots.filters import kernels
 from prunekit.plots.heads import head_strip, head_strip_caption
 from prunekit.plots.layer_bars import by_layer
@@ -194,8 +194,9 @@ def _closing(answer: Answer) -> list[Drawn]:
 def _popularity(answer: Answer) -> list[Drawn]:
     """Draw the AUC of each group, and which rows went."""
     numbers, frame, dark = answer.numbers, answer.frames["groups"], show.dark()
-    caption = f"The grey marks: as it is; dots: with these gone, and the paired 95 % interval of the change on {numbers['candidates']:,} "
-    caption += f"candidates of the validation part, resampled by users. {classes_caption(frame, metric=AUC, kind='group')}"
+    told = int(frame["significant"].sum())
+    caption = f"Marks: as it is. Dots: after the cut, with the paired 95 % interval of the change on {numbers['candidates']:,} "
+    caption += f"candidates of the validation part, resampled by users; filled where it is more than chance ({told} of {len(frame) // 2})."
     drawn = [(class_dumbbells(frame, what="AUC within the group", dark=dark, metric=AUC, intervals=True), caption)]
     rows = {kind: (each["lookups"].to_numpy(), each["keep"].to_numpy()) for kind, each in answer.frames.items() if "keep" in each}
     return [*drawn, (row_curves(rows, dark=dark), rows_caption(rows))] if rows else drawn
