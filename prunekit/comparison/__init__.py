@@ -8,8 +8,9 @@ from prunekit.comparison.comparison import Comparison
 from prunekit.comparison.layer_frames import layer_frame, weight_bins
 from prunekit.comparison.lineage import Node, lineage
 from prunekit.comparison.mask_overlap import channel_overlap, overlap
-from prunekit.comparison.metrics import DENSE, LETTERS, METRICS, Metric, letters
+from prunekit.comparison.metrics import LETTERS, METRICS, Metric, letters
 from prunekit.comparison.tradeoff import Best, best_within, metric_frame, pareto
+from prunekit.evaluation.quality import DENSE
 
 __all__ = [
     "DENSE",

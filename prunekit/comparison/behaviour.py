@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from prunekit.comparison.metrics import DENSE
 from prunekit.errors import DataError
-from prunekit.evaluation.paired import compare
-from prunekit.evaluation.quality import Evaluation, accuracy_of
+from prunekit.evaluation.paired import PART_COLUMNS, changes_by_part
+from prunekit.evaluation.quality import DENSE, Evaluation, accuracy_of
 from prunekit.experiments.predict_run import Predictions
-from prunekit.statistics.difference import holm
 from prunekit.tasks.observations import OF_DATA
 
 MOST = 50
@@ -65,9 +62,6 @@ def changed_samples(dense: Evaluation, run: Evaluation, most: int = MOST) -> pd.
     return frame
 
 
-CLASS_COLUMNS = [
-    "class", "name", "letter", "n", "correct", "accuracy", "low", "high", "change", "change_low", "change_high", "p_value", "significant"
-]  # fmt: skip
 SURE = "after_confidence"
 FLIP_COLUMNS = ["image", "letter", "label", "before", "before_confidence", "after", SURE, "kind"]
 
@@ -133,33 +127,6 @@ def behaviour(predictions: Mapping[str, Predictions], labels: ArrayLike, classes
     return Behaviour(_by_class(said, right, names), confusion, found.sort_values(SURE, ascending=False, ignore_index=True), names)
 
 
-def figures_by_class(found: Mapping[str, Evaluation], classes: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the task's figure of each class that the dense model has one of, by run, as ``by_class`` of a `Behaviour`.
-
-    Parameters
-    ----------
-    found : mapping of str to Evaluation
-        Letter to what was measured on the same samples; "Dense" among them.
-    classes : sequence of str
-        Their names.
-    """
-    dense = found[DENSE]
-    metrics = [] if dense.task is None else [*dense.task.by_class(dense.observations, classes)]
-    rows, known = [], {}
-    for k, metric in enumerate(metrics):
-        with suppress(DataError):
-            known[k] = dense.under(metric)
-    for letter, each in found.items():
-        own: dict[int, Evaluation] = {}
-        for k in known:
-            with suppress(DataError):
-                own[k] = each.under(metrics[k])
-        told = [(k, classes[k] if k < len(classes) else str(k), letter, e.n, np.nan, e.value, e.low, e.high) for k, e in own.items()]
-        changes = _changes(letter, {k: known[k] for k in own}, own)
-        rows.append(pd.concat([pd.DataFrame(told, columns=CLASS_COLUMNS[:8]), changes], axis=1))
-    return pd.concat(rows, ignore_index=True)
-
-
 def _check(said: Mapping[str, NDArray[np.int64]], right: NDArray[np.int64]) -> None:
     """Raise unless all speak of the same images, the dense model among them."""
     if DENSE not in said:
@@ -185,20 +152,9 @@ def _by_class(said: Mapping[str, NDArray[np.int64]], right: NDArray[np.int64], n
     for letter, each in said.items():
         found = {k: accuracy_of(each[places[k]] == k) for k in present}
         rows = [(k, names[k], letter, a.n, int(a.correct.sum()), a.value, a.low, a.high) for k, a in found.items()]
-        frame = pd.DataFrame(rows, columns=CLASS_COLUMNS[:8])
-        frames.append(pd.concat([frame, _changes(letter, dense, found)], axis=1))
+        frame = pd.DataFrame(rows, columns=PART_COLUMNS[:8])
+        frames.append(pd.concat([frame, changes_by_part(letter, dense, found)], axis=1))
     return pd.concat(frames, ignore_index=True)
-
-
-def _changes(letter: str, dense: Mapping[int, Evaluation], found: Mapping[int, Evaluation]) -> pd.DataFrame:
-    """Return the paired change of each class; Holm's step-down keeps the chance of one false alarm in a run at 5 %."""
-    if letter == DENSE:
-        blank = pd.DataFrame(np.nan, index=range(len(dense)), columns=CLASS_COLUMNS[8:12])
-        return blank.assign(significant=False)
-    differences = [compare(dense[k], found[k]) for k in found]
-    p_values = np.array([difference.p_value for difference in differences])
-    rows = [(d.value, d.low, d.high, d.p_value) for d in differences]
-    return pd.DataFrame(rows, columns=CLASS_COLUMNS[8:12]).assign(significant=holm(p_values))
 
 
 def _flips(letter: str, predictions: Mapping[str, Predictions], right: NDArray[np.int64]) -> pd.DataFrame:

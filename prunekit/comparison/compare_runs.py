@@ -9,14 +9,14 @@ from typing import Any
 from prunekit.comparison.answer import answer
 from prunekit.comparison.columns import Column, Speed
 from prunekit.comparison.comparison import Comparison
-from prunekit.comparison.metrics import DENSE, FEWEST, MOST, letters
+from prunekit.comparison.metrics import FEWEST, MOST, letters
 from prunekit.comparison.quality_words import quality_of
 from prunekit.comparison.settings import caution, differing, setting_rows
 from prunekit.comparison.shown_figures import by_runtime, eligible, most_measured, on_these, shipped, speeds
 from prunekit.config.ids import DataId
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.paired import compare
-from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.quality import DENSE, Evaluation
 from prunekit.evaluation.sizes import comparable, outdated
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import run_id

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from prunekit.comparison.metrics import DENSE
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.quality import DENSE
 from prunekit.experiments.run_structure import Structure
 from prunekit.models.layers import prunable_layers
 

@@ -9,13 +9,13 @@ from prunekit import tasks
 from prunekit.comparison.columns import Column
 from prunekit.comparison.quality_words import QualityWords
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.quality import DENSE
 from prunekit.evaluation.sizes import BESIDE, FORMS, TABLES
 from prunekit.formatting import count, ordinary, percent, size, times
 from prunekit.tasks.classification import ACCURACY
 from prunekit.tasks.metrics import HIGHER, PERCENT
 from prunekit.tasks.wording import written
 
-DENSE = "Dense"
 LETTERS = "ABCDEF"
 FEWEST, MOST = 2, len(LETTERS)
 

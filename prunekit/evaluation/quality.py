@@ -69,6 +69,10 @@ def _no_better_than_chance(accuracy: Quality, which: str) -> str:
     )
 
 
+DENSE = "Dense"
+"""What the dense model is called where runs are letters."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """A metric of a model on some samples.

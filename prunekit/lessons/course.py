@@ -6,11 +6,11 @@ from typing import Any
 
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import QUIET, Progress
-from prunekit.lessons import choose, cliff, closing, faster, filters, fragile, heads, heal, layer, matrix, weights
+from prunekit.lessons import choose, cliff, closing, faster, filters, fragile, heads, heal, layer, matrix, popularity, weights
 from prunekit.lessons.lesson import LESSONS, Answer
 from prunekit.lessons.settings import one_thread
 
-MODULES = (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose, heads, closing)
+MODULES = (weights, matrix, layer, cliff, fragile, heal, filters, faster, choose, heads, closing, popularity)
 MEASURED_BY = {module.LESSON.key: module for module in MODULES}
 
 

@@ -9,10 +9,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from prunekit.comparison.metrics import DENSE
-from prunekit.formatting import percent, plural, points, short
+from prunekit.evaluation.quality import DENSE
+from prunekit.formatting import plural, short
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour, letters_of
+from prunekit.tasks.classification import ACCURACY
+from prunekit.tasks.metrics import PERCENT, Metric
 
 MOST_CLASSES = 24  # of more classes those show that changed most
 ROW = 13  # pixels of one run within a class
@@ -34,7 +36,14 @@ def most_changed(frame: pd.DataFrame, most: int = MOST_CLASSES) -> pd.DataFrame:
     return frame[frame["name"].isin(change.nlargest(most).index)]
 
 
-def class_dumbbells(frame: pd.DataFrame, *, what: str = "accuracy within the class", dark: bool = False) -> go.Figure:
+def class_dumbbells(
+    frame: pd.DataFrame,
+    *,
+    what: str = "accuracy within the class",
+    dark: bool = False,
+    metric: Metric = ACCURACY,
+    intervals: bool = False,
+) -> go.Figure:
     """Draw each class's quality as dumbbells: from the dense model's mark to each run's dot.
 
     Parameters
@@ -43,6 +52,10 @@ def class_dumbbells(frame: pd.DataFrame, *, what: str = "accuracy within the cla
         ``by_class`` of `prunekit.comparison.behaviour`, the dense model among the runs.
     what : str
         Title of the axis.
+    metric : Metric
+        How values and changes are written.
+    intervals : bool
+        Whether the paired interval of the change is drawn around each run's dot.
 
     Returns
     -------
@@ -52,15 +65,21 @@ def class_dumbbells(frame: pd.DataFrame, *, what: str = "accuracy within the cla
     labels, letters = list(dict.fromkeys(frame["name"])), letters_of(frame)
     dense = frame[frame["letter"] == DENSE].set_index("name").reindex(labels)
     runs = [letter for letter in letters if letter != DENSE]
-    traces: list[object] = [_ticks(dense, len(runs), dark)]
+    traces: list[object] = [_ticks(dense, len(runs), dark, metric)]
     for place, letter in enumerate(runs):
         rows = frame[frame["letter"] == letter].set_index("name").reindex(labels)
         y = np.arange(len(labels)) + (place - (len(runs) - 1) / 2) * 0.72 / max(len(runs), 1)
-        traces += [_bars(dense["accuracy"], rows["accuracy"], y, letter, dark), _dots(rows, y, letter, dark)]
+        traces += [
+            _bars(dense["accuracy"], rows["accuracy"], y, letter, dark),
+            _dots(rows, y, letter, dark, metric=metric, intervals=intervals),
+        ]
     height = 70 + len(labels) * max(26, 14 + ROW * len(runs))
     fig = theme.figure(traces, dark=dark, height=height)
-    least = float(frame["accuracy"].min()) if len(frame) else 0.0
-    fig.update_xaxes(tickformat=".0%", title_text=what, range=[max(0.0, least - 0.05) - 0.02, 1.03])
+    if metric.unit == PERCENT:
+        least = float(frame["accuracy"].min()) if len(frame) else 0.0
+        fig.update_xaxes(tickformat=".0%", title_text=what, range=[max(0.0, least - 0.05) - 0.02, 1.03])
+    else:
+        fig.update_xaxes(title_text=what)
     fig.update_yaxes(range=[len(labels) - 0.4, -0.6], tickvals=list(range(len(labels))), ticktext=[short(n) for n in labels])
     return fig
 
@@ -72,24 +91,28 @@ def _bars(before: pd.Series, after: pd.Series, y: NDArray[np.floating[Any]], let
     return go.Scatter(x=x, y=np.repeat(y, 3), mode="lines", line=line, hoverinfo="skip", showlegend=False, legendgroup=letter)
 
 
-def _dots(rows: pd.DataFrame, y: NDArray[np.floating[Any]], letter: str, dark: bool) -> go.Scatter:
-    """Return a run's accuracies; hollow where the change may be chance."""
-    data = list(
-        zip(rows.index, [points(float(change)) for change in rows["change"]], rows["n"], map(percent, rows["accuracy"]), strict=True)
-    )
+def _dots(rows: pd.DataFrame, y: NDArray[np.floating[Any]], letter: str, dark: bool, *, metric: Metric, intervals: bool) -> go.Scatter:
+    """Return a run's values; hollow where the change may be chance."""
+    changes = [metric.format_difference(float(change)) for change in rows["change"]]
+    data = list(zip(rows.index, changes, rows["n"], map(metric.format, rows["accuracy"]), strict=True))
+    whiskers: dict[str, Any] = {}
+    if intervals:
+        ends = {"array": rows["change_high"] - rows["change"], "arrayminus": rows["change"] - rows["change_low"]}
+        whiskers["error_x"] = {**ends, "color": letter_colour(letter, dark), "thickness": 1.5, "width": 4}
     colour = letter_colour(letter, dark)
     fills = [colour if told else theme.paper(dark) for told in rows["significant"]]
     return go.Scatter(
         x=rows["accuracy"], y=y, mode="markers", name=letter, legendgroup=letter, customdata=data,
         marker={"color": fills, "size": 10, "line": {"width": 2, "color": colour}},
-        hovertemplate=f"<b>{letter}</b>, %{{customdata[0]}}: %{{customdata[3]}}<br>%{{customdata[1]}} points, n = %{{customdata[2]:,}}"
+        hovertemplate=f"<b>{letter}</b>, %{{customdata[0]}}: %{{customdata[3]}}<br>%{{customdata[1]}}, n = %{{customdata[2]:,}}"
         "<extra></extra>",
+        **whiskers,
     )  # fmt: skip
 
 
-def _ticks(dense: pd.DataFrame, runs: int, dark: bool) -> go.Scatter:
+def _ticks(dense: pd.DataFrame, runs: int, dark: bool, metric: Metric) -> go.Scatter:
     """Return the dense model's accuracies as upright ticks across all its runs."""
-    data = list(zip(dense.index, dense["n"], map(percent, dense["accuracy"]), strict=True))
+    data = list(zip(dense.index, dense["n"], map(metric.format, dense["accuracy"]), strict=True))
     return go.Scatter(
         x=dense["accuracy"], y=list(range(len(dense))), mode="markers", name=DENSE, customdata=data,
         marker={"symbol": "line-ns", "size": 10 + (ROW - 3) * runs, "line": {"width": 3, "color": letter_colour(DENSE, dark)}},
@@ -97,30 +120,32 @@ def _ticks(dense: pd.DataFrame, runs: int, dark: bool) -> go.Scatter:
     )  # fmt: skip
 
 
-def classes_caption(frame: pd.DataFrame) -> str:
+def classes_caption(frame: pd.DataFrame, *, metric: Metric = ACCURACY, kind: str = "class") -> str:
     """Say which class loses most in which run, from the rows in view.
 
     Parameters
     ----------
-    frame : DataFrame
+    frame, metric
         As for :func:`class_dumbbells`.
+    kind : str
+        What the rows are.
     """
     runs = frame[frame["letter"] != DENSE]
     if runs.empty:
-        return "What runs do to classes follows."
+        return "Pick a run beside the dense model."
     if not runs["change"].abs().max():
-        return "No class changed in any run."
+        return f"No {kind} changed in any run."
     low, high = runs.loc[runs["change"].idxmin()], runs.loc[runs["change"].idxmax()]
-    text = f"**{low['name']}** loses most: {_change(low)}." if low["change"] < 0 else "No class loses."
+    text = f"**{low['name']}** loses most: {_change(low, metric)}." if low["change"] < 0 else f"No {kind} loses."
     if high["change"] > 0:
-        text += f" **{high['name']}** gains most: {_change(high)}."
+        text += f" **{high['name']}** gains most: {_change(high, metric)}."
     told = int(runs["significant"].sum())
     return text + (f" Filled dots ({told}) are more than chance." if told else " Hollow dots: none of these changes is more than chance.")
 
 
-def _change(row: pd.Series) -> str:
+def _change(row: pd.Series, metric: Metric) -> str:
     """Return a change in words."""
-    return f"{points(float(row['change']))} points in {row['letter']} (n = {int(row['n']):,})"
+    return f"{metric.format_difference(float(row['change']))} in {row['letter']} (n = {int(row['n']):,})"
 
 
 def confusion_change(change: Counts, labels: list[str], *, dark: bool = False) -> go.Figure:

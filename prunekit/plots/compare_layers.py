@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.comparison.metrics import DENSE
+from prunekit.evaluation.quality import DENSE
 from prunekit.formatting import count, percent, short
 from prunekit.plots import theme
 

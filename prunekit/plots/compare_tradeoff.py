@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from prunekit.comparison.metrics import DENSE, Metric
+from prunekit.comparison.metrics import Metric
 from prunekit.comparison.tradeoff import metrics_in, pareto
+from prunekit.evaluation.quality import DENSE
 from prunekit.plots import theme
 from prunekit.plots.compare_layers import letter_colour
 

@@ -49,8 +49,8 @@ def row_curves(tables: Rows, *, dark: bool = False) -> go.Figure:
                 f"<extra>{name}</extra>",
             )
         )  # fmt: skip
-    axes = {"xaxis": {"type": "log", "title": {"text": "rank of a row by lookups"}}}
-    axes |= {"yaxis": {"type": "log", "title": {"text": "lookups in training data"}}}
+    axes = {"xaxis": {"type": "log", "dtick": 1, "title": {"text": "rank of a row by lookups"}}}
+    axes |= {"yaxis": {"type": "log", "dtick": 1, "title": {"text": "lookups in training data"}}}
     return theme.figure(traces, dark=dark, height=340, showlegend=len(tables) > 1, **axes)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from prunekit.comparison.behaviour import Behaviour, behaviour
 from prunekit.comparison.comparison import Comparison
@@ -25,6 +27,7 @@ from prunekit.experiments.store import RunStore
 from prunekit.models.info import info
 from prunekit.models.layers import prunable_layers
 from prunekit.models.load import load_model
+from prunekit.tasks.metrics import Metric
 
 BINS = 200  # most of them lie where hardly any weights are
 
@@ -123,6 +126,16 @@ def split_of(comparison: Comparison) -> Any:
         return None
     _, data = load(ModelId.from_dict(comparison.baseline.run.model), name)
     return getattr(data, comparison.split), data.classes
+
+
+def groups_of(comparison: Comparison) -> tuple[Mapping[str, NDArray[np.bool_]], tuple[Metric, ...]]:
+    """Return groups of the samples on which runs are compared, as their task tells, and the metrics to see by them; none without data."""
+    name, dense = images_of(comparison), comparison.baseline.accuracy
+    if name is None or dense is None or dense.task is None:
+        return {}, ()
+    _, data = load(ModelId.from_dict(comparison.baseline.run.model), name)
+    split = getattr(data, comparison.split)
+    return dense.task.groups(split if len(split) == dense.n else split.subset(dense.n), data.train)
 
 
 def said(comparison: Comparison, store: RunStore, *, stored: bool = True, progress: Progress = QUIET) -> Behaviour | None:

@@ -108,6 +108,9 @@ class Task(Protocol):
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return a metric for each class of what was observed, in the classes' order; none where there are no classes."""
 
+    def groups(self, part: Any, train: Any) -> tuple[Mapping[str, NDArray[np.bool_]], tuple[Metric, ...]]:
+        """Return groups of a part's samples by name, as by how much training data their users have, and the metrics to see by them."""
+
     def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
         """Return targets of images (height, width) that are moved, each with its own `Move`: what is marked in an image moves along."""
 
@@ -308,6 +311,10 @@ class BaseTask:
     def by_class(self, seen: Observations, names: Sequence[str] = ()) -> tuple[Metric, ...]:
         """Return no metric: each task's own."""
         return ()
+
+    def groups(self, part: Any, train: Any) -> tuple[Mapping[str, NDArray[np.bool_]], tuple[Metric, ...]]:
+        """Return no groups: each task's own."""
+        return {}, ()
 
     def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
         """Return the targets themselves: what an image is does not hang on its place."""

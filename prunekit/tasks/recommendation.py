@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
     from prunekit.tasks.batch import Batch
 
-LABEL, USER, NEGATIVES = "label", "user", "negatives"
+LABEL, USER, ITEM, NEGATIVES = "label", "user", "item", "negatives"
 NAMES = ("logits", "logit", "score", "scores", "out", "output")
 K, FIRST = 10, 5
+GROUPS = {USER: ("new users", "middling users", "heavy users"), ITEM: ("rare items", "middling items", "popular items")}
+ROWS = 8192  # samples whose ids are read at a time
 Floats = NDArray[np.float64]
 
 
@@ -40,6 +42,18 @@ def _places(seen: Observations) -> Floats:
     order, sizes, place = np.lexsort((-seen["score"], unit)), np.bincount(unit), np.empty(seen.n)
     place[order] = np.arange(seen.n) - np.repeat(sizes.cumsum() - sizes, sizes) + 1
     return place
+
+
+def _thirds(here: NDArray[np.int64], learnt: NDArray[np.int64], names: tuple[str, str, str]) -> dict[str, NDArray[np.bool_]]:
+    """Return the samples of each third of the ids, by how often an id is among those learnt from; equal ones fall into one third."""
+    ids, place = np.unique(here, return_inverse=True)
+    known, times = np.unique(learnt, return_counts=True)
+    at = np.searchsorted(known, ids).clip(0, len(known) - 1)
+    often = np.where(known[at] == ids, times[at], 0)
+    low, high = (int(often[order]) for order in np.argsort(often, kind="stable")[[(len(ids) - 1) // 3, 2 * (len(ids) - 1) // 3]])
+    cuts = {f"{names[0]} (≤ {low:,})": often <= low, f"{names[1]} (≤ {high:,})": (often > low) & (often <= high)}
+    thirds = cuts | {f"{names[2]} (> {high:,})": often > high}
+    return {name: chosen[place] for name, chosen in thirds.items() if chosen.any()}
 
 
 def _log_losses(seen: Observations) -> Floats:
@@ -183,6 +197,26 @@ class Recommendation(BaseTask):
         columns = {"candidates": sizes, of_five: np.round(both[-1] * np.minimum(sizes, FIRST)).astype(np.int64)}
         columns |= {"best place of what was chosen, dense": dense, "best place of what was chosen, run": run}
         return {**columns, "change": 1 - np.mean(both, axis=0)}, "of 1, at which no two of the first five places share a candidate"
+
+    def groups(self, part: Any, train: Any) -> tuple[Mapping[str, NDArray[np.bool_]], tuple[Metric, ...]]:
+        """Return users in thirds by their rows in the training data, and items likewise where the inputs say which (``item``)."""
+        from prunekit.tasks.batches import batches_of  # noqa: PLC0415 (a task's name and metrics need no torch)
+
+        def ids(split: Any) -> dict[str, NDArray[np.int64]]:
+            known = [(self._users(batch), batch.kwargs.get(ITEM)) for batch in batches_of(split, ROWS)]
+            return {
+                name: np.concatenate([each.detach().cpu().numpy() for each in column])
+                for name, column in zip((USER, ITEM), zip(*known, strict=True), strict=True)
+                if all(each is not None and each.ndim == 1 for each in column)
+            }
+
+        if train is None:
+            return {}, ()
+        here, learnt, found = ids(part), ids(train), dict[str, NDArray[np.bool_]]()
+        for kind, names in GROUPS.items():
+            if kind in here and kind in learnt:
+                found |= _thirds(here[kind], learnt[kind], names)
+        return found, (AUC, NDCG)
 
     def places(self, split: Any, number: int) -> NDArray[np.int64]:
         """Return all candidates of a user, where the split says whose they are."""

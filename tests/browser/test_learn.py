@@ -60,7 +60,7 @@ def test_all_lessons_are_walked_by_keyboard_alone(tab):
         assert tab.page.locator('[data-testid="stPlotlyChart"]').count()
         assert re.search(r"[Gg]uess|You said|Right|Close|Exactly", tab.page.locator('[data-testid="stAlert"]').first.inner_text())
         keys.reach(".st-key-next button").press("Enter")
-    tab.address("done=1-11", "part=versus")
+    tab.address("done=1-12", "part=versus")
     tab.says("Structured or unstructured?")
 
 

@@ -205,3 +205,18 @@ def test_a_lesson_answers_at_both_ends_of_every_control(number: int) -> None:
             found = answer_of(number, **{control.name: value})
             assert found.verdict(found.value if found.guess.kind == "choice" else float(found.value)).right
             assert len(found.sentences) == 2
+
+
+def test_who_pays_is_who_lost_the_row_that_was_theirs() -> None:
+    found = answer_of(12)
+    rows = found.frames["groups"].set_index(["letter", "name"]).loc["After"]
+    assert found.value == "New users" == rows["change"].idxmin().capitalize() and rows.loc["new users", "significant"]
+    assert rows.loc["new users", "gone"] > 0.5 > rows.loc["heavy users", "gone"]
+    keep = {kind: found.frames[kind] for kind in ("user", "item")}
+    for each in keep.values():
+        assert each.loc[~each["keep"], "lookups"].max() <= each.loc[each["keep"], "lookups"].min(), "those looked up least go"
+    sizes = [int((~each["keep"]).sum()) for each in keep.values()]
+    assert sum(sizes) == round(0.8 * (2000 + 5000 + 24 + 12 + 3)), "of all tables together"
+    zeros = answer_of(12, how="weights")
+    spread = zeros.frames["groups"]["gone"]
+    assert set(zeros.frames) == {"groups"} and spread.max() - spread.min() < 0.15 and "6 of 6 groups" in zeros.sentences[1]

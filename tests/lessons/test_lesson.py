@@ -79,8 +79,8 @@ def test_a_slider_stands_on_its_steps_only() -> None:
 
 
 def test_the_lessons_are_in_order_each_with_a_name_of_its_own() -> None:
-    assert [lesson.number for lesson in LESSONS] == list(range(1, 12))
-    assert len({lesson.key for lesson in LESSONS}) == 11
+    assert [lesson.number for lesson in LESSONS] == list(range(1, 13))
+    assert len({lesson.key for lesson in LESSONS}) == 12
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.key)
@@ -101,8 +101,8 @@ def test_the_question_says_where_the_controls_stand(lesson) -> None:
 
 
 def test_an_unknown_lesson_control_or_value_is_refused_before_anything_is_measured() -> None:
-    for number in (0, 12, "1", None, True):
-        with pytest.raises(PrunekitError, match="lessons 1 to 11"):
+    for number in (0, 13, "1", None, True):
+        with pytest.raises(PrunekitError, match="lessons 1 to 12"):
             answer_of(number)
     with pytest.raises(PrunekitError, match="no control sparsity; it has cells"):
         answer_of(2, sparsity=3)

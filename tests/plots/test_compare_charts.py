@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunekit.comparison.mask_overlap import ALL
-from prunekit.comparison.metrics import DENSE, LETTERS, METRICS
+from prunekit.comparison.metrics import LETTERS, METRICS
 from prunekit.comparison.tradeoff import pareto
+from prunekit.evaluation.quality import DENSE
 from prunekit.plots import theme
 from prunekit.plots.compare_classes import (
     MOST_CLASSES,

@@ -8,7 +8,10 @@ import torch
 from sklearn.metrics import log_loss, ndcg_score, roc_auc_score
 from torch.nn import functional
 
+from prunekit.data.interactions import InteractionSplit
 from prunekit.errors import DataError, ModelError
+from prunekit.evaluation.paired import figures_by_group
+from prunekit.evaluation.quality import Evaluation
 from prunekit.tasks import Batch, Observations, task
 from prunekit.tasks.shown import Reader
 
@@ -109,3 +112,33 @@ def test_logits_labels_and_users_of_a_batch():
 def test_what_cannot_be_judged_says_why(output, targets, error, words):
     with pytest.raises(error, match=words):
         TASK.observe(output, Batch.of(torch.randn(6, 2), targets))
+
+
+def test_users_and_items_fall_into_thirds_by_their_rows_in_the_training_data():
+    def part(users, items):
+        inputs = {"item": torch.tensor(items)}
+        return InteractionSplit(inputs, np.arange(len(users)) % 2, np.array(users))
+
+    train = part([1] * 5 + [2] * 3 + [3] * 3 + [4], [7] * 11 + [8])
+    groups, metrics = TASK.groups(part([1, 1, 2, 3, 4, 9], [7, 7, 8, 8, 7, 6]), train)
+    assert [metric.name for metric in metrics] == ["auc", "ndcg_10"]
+    places = {name: np.flatnonzero(chosen).tolist() for name, chosen in groups.items()}
+    assert places == {
+        "new users (≤ 1)": [4, 5], "middling users (≤ 3)": [2, 3], "heavy users (> 3)": [0, 1],
+        "rare items (≤ 0)": [5], "middling items (≤ 1)": [2, 3], "popular items (> 1)": [0, 1, 4],
+    }  # fmt: skip
+    assert TASK.groups(train, None) == ({}, ())
+
+
+def test_a_figure_of_a_group_is_that_of_its_samples_and_its_change_is_paired():
+    dense, run = (Evaluation.of(seen(quality=quality), TASK.headline, task=TASK) for quality in (2.0, 1.0))
+    young = dense.observations.groups < 7
+    frame = figures_by_group({"Dense": dense, "A": run}, {"young": young, "old": ~young}, TASK.headline).set_index(["letter", "name"])
+    for letter, each in (("Dense", dense), ("A", run)):
+        label, score = (each.observations[name] for name in ("label", "score"))
+        for name, places in (("young", young), ("old", ~young)):
+            assert frame.loc[(letter, name), "accuracy"] == pytest.approx(roc_auc_score(label[places], score[places]))
+    lost = frame.loc[("A", "young")]
+    assert lost["change_low"] < lost["change"] < lost["change_high"] < 0 and lost["significant"] and lost["n"] == young.sum()
+    with pytest.raises(DataError, match="measure the runs again"):
+        figures_by_group({"Dense": dense}, {"young": young[:-1]}, TASK.headline)

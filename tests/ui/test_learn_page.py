@@ -21,6 +21,7 @@ QUICK = [lesson.number for lesson in LESSONS if not lesson.long]
 CHANGED = {1: {"below": 20, "layer": "fc2"}, 2: {"cells": (3, 4)}, 3: {"sparsity": 50}, 4: {"criterion": "random", "drop": 10}}
 CHANGED |= {5: {"sparsity": 50}, 6: {"sparsity": 30, "epochs": 1}, 7: {"gone": 32}, 8: {"sparsity": 50, "batch": "1"}}
 CHANGED |= {9: {"budget": "macs", "share": 40}, 10: {"off": (3, 41), "text": "é: [KING]\n"}, 11: {"least": 60, "repair": "nothing"}}
+CHANGED |= {12: {"share": 50, "how": "weights"}}
 
 
 def said(tab):

@@ -1,11 +1,15 @@
 """Models that find objects and classes of pixels: pictures hold what they find, and every figure of what was observed is at hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from prunekit.comparison.behaviour import changed_samples, figures_by_class
+from prunekit.comparison.behaviour import changed_samples
+from prunekit.evaluation.paired import figures_by_class
 from prunekit.evaluation.quality import Evaluation
 from prunekit.tasks import Observations, task
+from prunekit.ui.compare import behaviour
 from tests.ui.test_other_tasks import quiet
 
 SMALL = {"model": "canvas_detector", "limit": "12", "evaluations": "3", "epochs": "1"}
@@ -67,3 +71,14 @@ def test_classes_are_compared_in_pairs_by_the_tasks_own_figure():
     assert rows.loc[("A", "zero"), "change"] == 0 and not rows.loc[("A", "zero"), "significant"]
     assert rows.loc[("A", "one"), "change"] == -1 and rows.loc[("A", "one"), "significant"]
     assert rows.loc[("Dense", "one"), "accuracy"] == 1
+
+
+def test_classes_on_a_page_are_those_of_the_runs_in_view():
+    def of(name, found):
+        run = SimpleNamespace(id=name)
+        columns = [SimpleNamespace(letter=letter, run=run, gone=False, accuracy=found) for letter in ("Dense", "A")]
+        return SimpleNamespace(all=columns, split="test", data_id=None)
+
+    one, two = of("one", measured([2] * 4, [0] * 4)), of("two", measured([1] * 4, [0] * 4))
+    seen = [behaviour._classes_of(behaviour._measured(each), each, ("zero", "one")) for each in (one, two)]  # type: ignore[arg-type]
+    assert [frame["accuracy"].tolist() for frame in seen] == [[1, 1, 1, 1], [1, 0, 1, 0]]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
-from prunekit.comparison.behaviour import Behaviour, changed_samples, figures_by_class
+from prunekit.comparison.behaviour import Behaviour, changed_samples
 from prunekit.comparison.comparison import Comparison
+from prunekit.evaluation.paired import figures_by_class, figures_by_group
 from prunekit.experiments.jobs import board
 from prunekit.experiments.store import RunStore
-from prunekit.formatting import percent
+from prunekit.formatting import listed, percent
 from prunekit.plots.compare_classes import class_dumbbells, classes_caption, most_changed
 from prunekit.reports import pictures
+from prunekit.reports.material import groups_of
 from prunekit.tasks.classification import ACCURACY, IMAGES
+from prunekit.tasks.metrics import Metric
 from prunekit.tasks.resolver import resolve
 from prunekit.tasks.wording import capital
 from prunekit.ui.compare import picked_runs, prompt
@@ -26,6 +30,12 @@ from prunekit.ui.shared.cache import shared
 from prunekit.ui.start import gallery
 from prunekit.ui.state import session
 from prunekit.ui.state.settings import Settings
+
+PICTURED = 6  # images whose answers are drawn
+SHEET = 18  # images on one page
+Key: TypeAlias = tuple[Hashable, ...]
+IN_BRACKETS = "In brackets: how many rows of the training data are of the same one; each group is a third of those measured here."
+KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, then right"}
 
 
 def samples(now: Settings, found: Comparison, store: RunStore) -> None:
@@ -50,6 +60,8 @@ def samples(now: Settings, found: Comparison, store: RunStore) -> None:
     told = picked_runs.split_with_names(found)
     if dense.task is not None and dense.task.by_class(dense.observations):
         _by_class(found, told[1] if told else ())
+    if told:
+        _by_group(found)
     units = found.units if dense.task is None else dense.task.answered[1]
     show.section(f"Which {units} change most from dense to {letters[place]}?")
     if frame.empty:
@@ -73,8 +85,13 @@ def samples(now: Settings, found: Comparison, store: RunStore) -> None:
     st.caption(caption(frame, letters[place], n, units))
 
 
+def _measured(found: Comparison) -> Key:
+    """Return what tells what was measured of runs from all else."""
+    return (*picked_runs.names_of(found), *(0 if column.accuracy is None else column.accuracy.n for column in found.all))
+
+
 @shared(8)
-def _classes_of(_key: str, _found: Comparison, names: tuple[str, ...]) -> pd.DataFrame:
+def _classes_of(key: Key, _found: Comparison, names: tuple[str, ...]) -> pd.DataFrame:
     """Return the figures of classes by run, resampled once."""
     return figures_by_class({column.letter: column.accuracy for column in _found.all if column.accuracy is not None}, names)
 
@@ -82,12 +99,49 @@ def _classes_of(_key: str, _found: Comparison, names: tuple[str, ...]) -> pd.Dat
 def _by_class(found: Comparison, names: tuple[str, ...]) -> None:
     """Show what runs do to the classes of a task whose observations tell it."""
     show.section("Which classes lose?")
-    key = repr([(column.run.id, column.accuracy and column.accuracy.n) for column in found.all])
+    key = _measured(found)
     with st.spinner(f"Resampling {found.units} for each class …"):
         frame = most_changed(_classes_of(key, found, tuple(names)))
     assert found.baseline.accuracy is not None and found.baseline.accuracy.task is not None
     kind = found.baseline.accuracy.task.by_class(found.baseline.accuracy.observations, ("the class",))[0]
     show.chart(class_dumbbells(frame, what=kind.title, dark=show.dark()), "classes_by_figure", classes_caption(frame))
+
+
+@shared(8)
+def _groups_of(key: Key, _found: Comparison) -> tuple[Mapping[str, NDArray[np.bool_]], tuple[Metric, ...]]:
+    """Return groups of the samples, and the metrics to see by them."""
+    return groups_of(_found)
+
+
+@shared(8)
+def _figures_of(key: Key, _found: Comparison) -> tuple[tuple[Metric, pd.DataFrame], ...]:
+    """Return the figures of groups of samples by run, for each metric that tells of them, resampled once."""
+    seen = {column.letter: column.accuracy for column in _found.all if column.accuracy is not None}
+    groups, metrics = _groups_of(key, _found)
+    return tuple((metric, figures_by_group(seen, groups, metric)) for metric in metrics)
+
+
+def _by_group(found: Comparison) -> None:
+    """Show what runs do to groups of samples that a task tells of, such as new users."""
+    key = _measured(found)
+    with show.plain_errors(stop=False):
+        groups, _ = _groups_of(key, found)
+        if not groups:
+            return
+        show.section("Which groups lose most?")
+        if _figures_of.known(key, found) is None and not st.button("Compare groups", key="compare_groups", icon=":material/groups:"):
+            st.caption(f"{capital(listed(list(groups)))}. {IN_BRACKETS} Each group is resampled for each run, which takes some seconds.")
+            return
+        with st.spinner("Resampling each group …"):
+            told = _figures_of(key, found)
+        for box, (metric, frame) in zip(st.columns(len(told), gap="medium"), told, strict=True):
+            fig = class_dumbbells(frame, what=f"{metric.title} within the group", dark=show.dark(), metric=metric, intervals=True)
+            with box:
+                show.chart(fig, f"groups_{metric.name}", classes_caption(frame, metric=metric, kind="group"))
+        st.caption(
+            f"{IN_BRACKETS} Only {found.units} of the group are ordered and counted. A line through a dot is the paired 95 % interval of "
+            "the change from dense."
+        )
 
 
 def caption(frame: pd.DataFrame, letter: str, n: int, units: str) -> str:
@@ -109,11 +163,6 @@ def caption(frame: pd.DataFrame, letter: str, n: int, units: str) -> str:
         f"No. {int(first['sample'])} changes most from dense to {letter}: by {first['change']:.2f} {frame.attrs['in']}. Shown: "
         f"the {len(frame):,} that changed most, of {n:,} {units}."
     )
-
-
-PICTURED = 6  # images whose answers are drawn
-SHEET = 18  # images on one page
-KINDS = {"all": "All that flip", "lost": "Right, then wrong", "won": "Wrong, then right"}
 
 
 def behaviour(now: Settings, found: Comparison, store: RunStore) -> None:

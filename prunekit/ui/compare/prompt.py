@@ -26,8 +26,8 @@ FEW = 6  # things of which bars are drawn where more than two models stand besid
 
 
 @shared(64)
-def _said(run: str, question: Question, _told: tuple[Any, tuple[str, ...]], _store: RunStore) -> Said | None:
-    """Return what a run says, opened for it; None where it runs in a runtime of its own, or nobody knows how to show its answer."""
+def _said(run: str, on: str, question: Question, _told: tuple[Any, tuple[str, ...]], _store: RunStore) -> Said | None:
+    """Return what a run says on some data, opened for it; None for a runtime of its own, or where nobody knows how to show its answer."""
     model, (part, classes) = open_run(run, _store).model, _told
     known = Reader(getattr(part, "coding", None), classes, getattr(getattr(part, "wording", None), "called", None))
     return None if model is None else asking.ask(model, question, task=task_of(model, part), known=known, part=part)
@@ -60,14 +60,14 @@ def changed(found: Comparison, store: RunStore, letter: str, places: list[int], 
     """Draw samples over which answers can be drawn, what the dense model and one run find in each, once somebody wants to know."""
     part, classes = told
     task = resolve(None, part)
-    first = task.shown(part, places[0], classes)
+    first, on = task.shown(part, places[0], classes), repr((found.data_id, found.split))
     columns = [
         column for column in (found.baseline, *found.columns) if column.letter in (found.baseline.letter, letter) and not column.gone
     ]
     ranks = task.answered[1] != task.units_of_data  # what several samples share is an order of them
     if first is None or not (ranks or isinstance(first.truth, (Boxes, ClassMap))) or len(columns) < 2:
         return
-    known = all(_said.known(column.run.id, Question(sample=place), told, store) for column in columns for place in places)
+    known = all(_said.known(column.run.id, on, Question(sample=place), told, store) for column in columns for place in places)
     what = f"Show the {task.answered[1]} with what dense and {letter} offer" if ranks else f"Show what dense and {letter} find in them"
     if not known and not st.button(what, key="draw_changed", icon=":material/image_search:"):
         return
@@ -76,7 +76,7 @@ def changed(found: Comparison, store: RunStore, letter: str, places: list[int], 
             if place is not None:
                 with box, show.plain_errors(stop=False):
                     shown = task.shown(part, place, classes)
-                    said = {column.letter: _said(column.run.id, Question(sample=place), told, store) for column in columns}
+                    said = {column.letter: _said(column.run.id, on, Question(sample=place), told, store) for column in columns}
                     found_here = {name: each.answer for name, each in said.items() if each is not None}
                     if shown is not None and found_here:
                         st.caption(f"{capital(task.answered[0])} no. {place}")
@@ -89,15 +89,15 @@ def changed(found: Comparison, store: RunStore, letter: str, places: list[int], 
 def _asked(found: Comparison, question: Question, told: tuple[Any, tuple[str, ...]], store: RunStore) -> dict[str, Said]:
     """Return and draw what each run says, once somebody wants to know."""
     columns = [column for column in found.all if not column.gone]
-    slot, said = st.empty(), dict[str, Said]()
-    known = all(_said.known(column.run.id, question, told, store) for column in columns if column.run.kind != "quantised")
+    slot, said, on = st.empty(), dict[str, Said](), repr((found.data_id, found.split))
+    known = all(_said.known(column.run.id, on, question, told, store) for column in columns if column.run.kind != "quantised")
     if not known and not slot.button("Ask all of them", key="ask_runs", icon=":material/forum:", type="primary"):
         show.empty("Each run is opened and asked when you press the button.", "forum")
         return {}
     slot.empty()
     for column in columns:
         with show.plain_errors(stop=False), st.spinner(f"Asking {column.letter} …"):
-            answer = _said(column.run.id, question, told, store)
+            answer = _said(column.run.id, on, question, told, store)
             said |= {} if answer is None else {column.letter: answer}
     if said:
         colours = [theme.dense(show.dark()), *(theme.run_colour(place, show.dark()) for place in range(len(found.columns)))]

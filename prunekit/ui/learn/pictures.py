@@ -11,14 +11,18 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from prunekit.formatting import count, percent, size
+from prunekit.lessons import popularity
 from prunekit.lessons.course import answer_of
 from prunekit.lessons.lesson import Answer, Lesson
 from prunekit.models.layers import weight_of
 from prunekit.plots import lessons, lessons_measured
 from prunekit.plots.answers import answer_bars
+from prunekit.plots.compare_classes import class_dumbbells
 from prunekit.plots.filters import kernels
 from prunekit.plots.heads import head_strip, head_strip_caption
 from prunekit.plots.layer_bars import by_layer
+from prunekit.plots.row_curves import row_curves, rows_caption
+from prunekit.tasks.recommendation import AUC
 from prunekit.tasks.shown import Bars
 from prunekit.ui.components import show
 from prunekit.ui.shared import model_cache
@@ -187,6 +191,24 @@ def _closing(answer: Answer) -> list[Drawn]:
     ]
 
 
+def _popularity(answer: Answer) -> list[Drawn]:
+    """Draw the AUC of each group, and which rows went."""
+    numbers, frame, dark = answer.numbers, answer.frames["groups"], show.dark()
+    told = int(frame["significant"].sum())
+    caption = f"Marks: as it is. Dots: after the cut, with the paired 95 % interval of the change on {numbers['candidates']:,} "
+    caption += f"candidates of the validation part, resampled by users; filled where it is more than chance ({told} of {len(frame) // 2})."
+    drawn = [(class_dumbbells(frame, what="AUC within the group", dark=dark, metric=AUC, intervals=True), caption)]
+    rows = {kind: (each["lookups"].to_numpy(), each["keep"].to_numpy()) for kind, each in answer.frames.items() if "keep" in each}
+    return [*drawn, (row_curves(rows, dark=dark), rows_caption(rows))] if rows else drawn
+
+
+def _looked_up(values: Mapping[str, Any]) -> Drawn:
+    """Draw how often each row is looked up, before any goes."""
+    rows = {kind: (often, np.ones(often.size, dtype=np.bool_)) for kind, often in popularity.lookups().items()}
+    few = ", ".join(f"half of the {kind}s at most {np.median(often):,.0f} times" for kind, (often, _) in rows.items())
+    return row_curves(rows, dark=show.dark()), f"How often each user and each item is looked up in the training data: {few}."
+
+
 def _first_filters(values: Mapping[str, Any]) -> Drawn:
     """Draw the filters of the first layer."""
     planes = _planes("conv1")
@@ -229,10 +251,12 @@ _MEASURED: dict[str, Callable[[Answer], list[Drawn]]] = {
     "choose": _choose,
     "heads": _heads,
     "closing": _closing,
+    "popularity": _popularity,
 }
 _BEFORE: dict[str, Callable[[Mapping[str, Any]], Drawn]] = {
     "weights": _first_filters,
     "matrix": _ticked,
     "layer": _whole_layer,
     "filters": _all_filters,
+    "popularity": _looked_up,
 }
