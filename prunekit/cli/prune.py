@@ -64,8 +64,8 @@ def prune(args: argparse.Namespace) -> str:
         found["recovery"] = _recovery(recovered, assessment, data)
     if args.out is not None:
         guess = data is None and args.size is None and info(model).guessed  # which stays one when the folder is opened
-        shape = None if guess else noted(recovered.result.input_shape)
-        recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), shape)
+        given = None if guess else noted(recovered.result.input_shape)
+        recipe = Recipe(model_id.to_dict(), absolute(data), spec, recovery.to_dict(), given)
         write_folder(args.out, recovered.model, recipe, found, samples=samples_of(data))
     if args.save or args.name:
         found["run"] = _saved(args.name, model_id, model, recovered, assessment, data)
