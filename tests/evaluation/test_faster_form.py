@@ -9,6 +9,7 @@ from torch import nn
 import prunekit
 from prunekit.evaluation.sensitivity import faster_form as module
 from prunekit.evaluation.sensitivity.faster_form import faster_form
+from prunekit.evaluation.sensitivity.measure import sensitivity
 from prunekit.tasks.batch import Batch
 
 
@@ -67,10 +68,10 @@ def test_what_answers_otherwise_or_is_small_stays_itself(net, monkeypatch):
 
 
 def test_sensitivity_says_the_same_of_it(monkeypatch):
-    model, data = prunekit.load_model("cifar10_resnet20"), torch.utils.data.TensorDataset(torch.randn(24, 3, 32, 32), torch.arange(24) % 10)
+    model, data = prunekit.load_model("digits_cnn"), prunekit.load_data("digits").validation.subset(60)
     found = {}
     for worth in (0, float("inf")):
         monkeypatch.setattr(module, "WORTH", worth)
-        part = prunekit.evaluation.sensitivity.measure.sensitivity(model, data, prunekit.PruneSpec(), (0.5,))
+        part = sensitivity(model, data, prunekit.PruneSpec(), (0.5,))
         found[worth] = [point.accuracy.observations.values.tolist() for layer in part.layers for point in layer.points]
     assert found[0] == found[float("inf")]
