@@ -19,7 +19,7 @@ from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
 from prunekit.models.wrappers import unwrapped
 from prunekit.pruning.coupled_groups import CoupledGroup, coupled
 from prunekit.pruning.influence import check_influence, has_functions
-from prunekit.pruning.proof import Proof, prove, require, zeroed
+from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.channel_groups import ChannelGraph
@@ -34,6 +34,7 @@ from prunekit.pruning.unstructured.layer_by_layer import prune_layer_by_layer
 from prunekit.pruning.unstructured.masks import Ranking, mask_in_place, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
+from prunekit.pruning.zeroed_model import zeroed
 from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, form_of_data
