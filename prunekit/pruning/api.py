@@ -230,7 +230,7 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
         return _softly(model, plan, spec)
     proof = None if plan.empty else require(proof or prove(model, plan))
     before, left_out, layers = count(model, plan.graph.input_shape), skipped(model, spec, (), plan), layer_results(model, plan)
-    achieved = _achieved(plan, model)
+    achieved = achieved_by(plan, model)
     small = shrink(model, plan, consume=consume)
     after = count(small, plan.graph.input_shape)
     limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
@@ -243,7 +243,7 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     )  # fmt: skip
 
 
-def _achieved(plan: Plan, model: nn.Module) -> Achieved:
+def achieved_by(plan: Plan, model: nn.Module) -> Achieved:
     """Return what was reached of what was asked for: of rows where they alone were to go."""
     spec = plan.spec
     if not plan.rows or spec.sparsity or spec.threshold is not None or plan.blocks:
