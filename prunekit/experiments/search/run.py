@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from prunekit.errors import PrunekitError, SpecError
 from prunekit.evaluation.max_sparsity import Confirmation, confirm, is_within
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import QUIET, Cancelled, Progress
+from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import Made, SweepPoint
 from prunekit.experiments.experiment import Experiment, Keeper
@@ -25,7 +28,7 @@ from prunekit.experiments.identity import digest
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.search.request import Found, SearchRequest, Trial
 from prunekit.experiments.search.space import CRITERIA, Parameters, Space, further, modes_for
-from prunekit.experiments.search.study import best_of, finish, finished, open_study, optuna, parameters, tried, try_again, waiting
+from prunekit.experiments.search.study import best_of, finish, finished, known, open_study, optuna, parameters, tried, try_again, waiting
 from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
@@ -73,34 +76,84 @@ def search_through(
     store: RunStore | None,
     progress: Progress = QUIET,
     *,
-    report: Callable[[Trial], object] = lambda _: None,
+    report: Callable[[Found], object] = lambda _: None,
     model: nn.Module | None = None,
     data: Any = None,
 ) -> Found:
-    """Search through the store; asked again, the same study goes on. Stopped on request, all that was tried stays."""
+    """Search through the store; asked again, the same study goes on. Stopped on request, all that was tried stays.
+
+    What is known so far is reported at the beginning and after every trial.
+    """
     if model is None or data is None:
         model, data = load(request.model, request.data)
     return _Search(request, model, data, Keeper(store, progress), progress, report).answer()
+
+
+def stored(request: SearchRequest, store: RunStore, model: nn.Module, data: Any) -> Found | None:
+    """Return what is kept of a search, whatever time it was given; None where nothing was tried."""
+    search = _Search(request, model, data, Keeper(store))
+    trials, dense = known(search.name, searches()), search.whole.stored(None, Recovery())
+    if not trials or dense is None:
+        return None
+    search.dense = dense
+    best, last = best_of(trials), search.whole if request.split == "test" else search.last
+    told = None
+    if best is not None and last is not search.whole:
+        seen = [last.accuracy_in(store, run) for run in (last.run(None, Recovery()).id, best.run)]
+        told = confirm(seen[0], seen[1], search.allowed) if seen[0] is not None and seen[1] is not None else None
+    return search.so_far(trials, told)
+
+
+def searches() -> Path:
+    """Return the folder of all studies."""
+    return home() / "searches"
 
 
 class _Search:
     """One study, and what its trials are measured with."""
 
     def __init__(  # noqa: PLR0917 (what is asked of what, where it is kept and who is told)
-        self, request: SearchRequest, model: nn.Module, data: Any, keeper: Keeper, progress: Progress, report: Callable[[Trial], object]
-    ) -> None:
+        self, request: SearchRequest, model: nn.Module, data: Any, keeper: Keeper, progress: Progress = QUIET,
+        report: Callable[[Found], object] = lambda _: None,
+    ) -> None:  # fmt: skip
         self.request, self.model, self.data, self.keeper, self.progress, self.report = request, model, data, keeper, progress, report
         self.until = _Until(request.budget_s, progress.cancel)
         self.inner = replace(progress.silent, cancel=self.until)
         self.held: dict[str, tuple[Made, dict[str, Any]]] = {}
         self.whole = self._experiment(request.split, 0)
         self.quick = self._experiment(request.split, FEW) if self.whole.images > 2 * FEW else self.whole
-        self.dense = self.whole.point(None, Recovery(), None, progress.silent)
-        self.dense_quick = self.quick.point(None, Recovery(), None, progress.silent).accuracy
+        self.name = digest({"request": request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
+
+    @cached_property
+    def last(self) -> _Holding:
+        """What confirms."""
+        return self._experiment("test", 0)
+
+    @cached_property
+    def dense(self) -> SweepPoint:
+        """The dense model on all samples that choose."""
+        return self.whole.point(None, Recovery(), None, self.progress.silent)
+
+    @cached_property
+    def dense_quick(self) -> Evaluation:
+        """The dense model at a first look."""
+        return self.quick.point(None, Recovery(), None, self.progress.silent).accuracy
+
+    @cached_property
+    def allowed(self) -> float:
+        """Loss that is allowed."""
+        if self.request.hold is None:
+            return float(self.request.lose or 0.0)
         metric, value = self.dense.accuracy.metric, self.dense.accuracy.value
-        self.allowed = float(request.lose or 0.0) if request.hold is None else metric.loss(value, request.hold)
-        if self.allowed < 0:
-            raise SpecError(f"to hold {request.hold:g} asks for more than the dense model has, {value:.6g}: ask for less")
+        if (loss := metric.loss(value, self.request.hold)) < 0:
+            more = f"to hold {metric.format(self.request.hold)} asks for more than the dense model has, {metric.format(value)}"
+            raise SpecError(f"{more}: ask for less")
+        return loss
+
+    def so_far(self, trials: Sequence[Trial], told: Confirmation | None = None) -> Found:
+        """Return what is known."""
+        before, dense = self._cost(self.dense), self.dense.accuracy
+        return Found(self.request.minimise, self.allowed, dense, before, best_of(trials), told, tuple(trials))
 
     def _experiment(self, split: str, images: int) -> _Holding:
         """Return what measures on a part of the data."""
@@ -111,8 +164,8 @@ class _Search:
 
     def answer(self) -> Found:
         """Search until the time is over, and confirm."""
-        name = digest({"request": self.request.study.id, "weights": self.whole.weights, "data": self.whole.data_hash})
-        study = open_study(name, None if self.keeper.store is None else home() / "searches", self.request.seed)
+        study = open_study(self.name, None if self.keeper.store is None else searches(), self.request.seed)
+        self.report(self.so_far(tried(study)))
         space = self._space()
         if not study.trials:
             for begun in space.start():
@@ -122,11 +175,7 @@ class _Search:
             self._one(study, space)
             self._tell(study)
         self.progress.check()
-        best = best_of(tried(study))
-        return Found(
-            self.request.minimise, self.allowed, self.dense.accuracy, self._cost(self.dense), best,
-            self._confirmed(study, space, best), tuple(tried(study)),
-        )  # fmt: skip
+        return self.so_far(tried(study), self._confirmed(study, space, best_of(tried(study))))
 
     def _space(self) -> Space:
         """Measure what each group costs alone, as far as its share of the time goes, and return what may be chosen."""
@@ -166,7 +215,7 @@ class _Search:
         finish(study, trial, found)
         self._next(study, trial, found, best)
         self._forget(study)
-        self.report(found)
+        self.report(self.so_far(tried(study)))
 
     def _near(self, study: Any, space: Space) -> None:
         """Have every other look near the best one, whose groups get shares of their own, where nothing else waits."""
@@ -229,9 +278,8 @@ class _Search:
         if best is None or self.request.split == "test":
             return None
         spec, recovery = space.setting(space.suggest(optuna().trial.FixedTrial(parameters(study, best))))
-        last = self._experiment("test", 0)
-        dense = last.point(None, Recovery(), None, self.progress.silent).accuracy
-        return confirm(dense, last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed)
+        dense = self.last.point(None, Recovery(), None, self.progress.silent).accuracy
+        return confirm(dense, self.last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed)
 
 
 def _title(params: Parameters) -> str:
