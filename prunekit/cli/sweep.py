@@ -18,7 +18,7 @@ from prunekit.errors import DataError, SpecError
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import chosen_split
 from prunekit.evaluation.sweep import SweepPoint
-from prunekit.experiments.cluster import Cluster
+from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.sweep_run import measure_one, sweep_seeds

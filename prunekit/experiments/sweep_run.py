@@ -15,7 +15,8 @@ from prunekit.errors import PruningError
 from prunekit.evaluation.adaptive_points import HIGH, LOW, next_point, standard_error
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.sweep import SweepPoint, measured
-from prunekit.experiments.cluster import Call, Cluster
+from prunekit.experiments.cluster.client import Cluster
+from prunekit.experiments.cluster.worker import Call, measure_point
 from prunekit.experiments.experiment import Experiment, Keeper, Request, point_of
 from prunekit.experiments.identity import installed
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
@@ -119,9 +120,10 @@ def _spread(  # noqa: PLR0917 (a sweep, and where it is)
             note(place, known or experiment.point(spec, recovery, places[place]))
         else:
             asked = AccuracyRequest(request.model, request.data, spec, recovery, request.split, request.images)
-            calls[place] = Call(asked, experiment.weights, experiment.data_hash)
+            title = "the dense model" if requested is None else f"sparsity {requested:.1%}"
+            calls[place] = Call(measure_point, asked, experiment.weights, experiment.data_hash, title)
     order = list(calls)
-    for index, (run, seen) in cluster.results(list(calls.values()), progress):
+    for index, (run, seen) in cluster.results(list(calls.values()), progress, model=experiment.model):
         place = order[index]
         experiment.keep(run, seen, places[place])
         accuracy = replace(seen.evaluation, task=experiment.task)

@@ -4,6 +4,7 @@ import builtins
 import os
 import signal
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -11,8 +12,8 @@ from prunekit.config.ids import DataId, ModelId
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
 from prunekit.evaluation.progress import Cancelled, Progress
-from prunekit.experiments import cluster as clusters
-from prunekit.experiments.cluster import Cluster, differences
+from prunekit.experiments.cluster import client as clusters
+from prunekit.experiments.cluster.client import Cluster, differences
 from prunekit.experiments.identity import installed
 from prunekit.experiments.requests import SweepRequest
 from prunekit.experiments.store import RunStore
@@ -55,47 +56,42 @@ def local():
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=None, silence_logs=50
     ) as made:
-        made.scheduler.allowed_failures = 20  # each death may hit the same point
         yield made
 
 
-@pytest.mark.slow
-def test_the_rows_of_one_process_whatever_dies(local, tmp_path):
-    request, alone, spread = request_of(), RunStore(tmp_path / "a"), RunStore(tmp_path / "b")
+@pytest.fixture
+def cluster(local):
+    with closing(Cluster(local.scheduler_address, patience_s=2.0)) as made:
+        yield made
+
+
+def kills(local, count):
+    """Return a report that kills a worker after each of the first results."""
+    killed = []
+
+    def report(_):
+        living = [w.pid for w in local.workers.values() if w.pid and w.pid not in killed]
+        if len(killed) < count and living:
+            killed.append(living[0])
+            os.kill(living[0], signal.SIGKILL)
+
+    return report, killed
+
+
+@pytest.mark.parametrize("count", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.nightly)])
+def test_the_rows_of_one_process_whatever_dies(local, cluster, tmp_path, count):
+    request, alone, spread = request_of(SPARSITIES[: 2 * count]), RunStore(tmp_path / "a"), RunStore(tmp_path / "b")
     sweep_through(request, alone)
-    over, killed = threading.Event(), []
-
-    def kill():
-        while not over.wait(0.5) and len(killed) < 3:
-            for worker in list(local.workers.values())[:1]:
-                if worker.pid and worker.pid not in killed:
-                    killed.append(worker.pid)
-                    os.kill(worker.pid, signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    with_workers = Cluster(local.scheduler_address)
-    begun = threading.Event()
-
-    def first(_):
-        if not begun.is_set():
-            begun.set()
-            killer.start()
-
-    try:
-        points = sweep_through(request, spread, report=first, cluster=with_workers)
-    finally:
-        over.set()
-        killer.join()
-        with_workers.close()
-    assert killed
-    assert [point.requested for point in points] == [0.0, *SPARSITIES]
+    report, killed = kills(local, count)
+    points = sweep_through(request, spread, report=report, cluster=cluster)
+    assert len(killed) == count
+    assert [point.requested for point in points] == [0.0, *request.sparsities]
     assert rows_of(spread, request) == rows_of(alone, request)
 
 
 @pytest.mark.slow
-def test_cancel_stops_and_other_versions_take_no_part(local, tmp_path, monkeypatch):
-    stop, said = threading.Event(), []
-    with_workers = Cluster(local.scheduler_address, patience_s=0.2)
+def test_no_workers_is_told_and_cancel_ends_it(cluster, monkeypatch):
+    stop, said, warned = threading.Event(), [], []
     monkeypatch.setattr(clusters, "differences", lambda _: "torch 1.0 there, 2.0 here")
 
     def tell(_, text):
@@ -103,9 +99,7 @@ def test_cancel_stops_and_other_versions_take_no_part(local, tmp_path, monkeypat
         if "start some" in text:
             stop.set()
 
-    warned = []
     with pytest.raises(Cancelled):
-        sweep_through(request_of((0.5,)), None, Progress(tell, stop, warned.append), cluster=with_workers)
-    with_workers.close()
+        sweep_through(request_of((0.5,)), None, Progress(tell, stop, warned.append), cluster=cluster)
     assert any("torch 1.0 there" in sentence for sentence in warned)
-    assert said[0] == "waiting for workers"
+    assert said[0] == "waiting for workers" and "no workers at tcp://127.0.0.1" in said[-1]
