@@ -9,10 +9,11 @@ import plotly.graph_objects as go
 from prunekit.formatting import count, percent, plural, size
 from prunekit.plots import theme
 from prunekit.plots.quality_axis import DECADE, axis, log_ticks, quality_range
-from prunekit.tasks.metrics import HIGHER, Metric
+from prunekit.tasks.metrics import HIGHER, PERCENT, Metric
 from prunekit.tasks.wording import loss_text, worse_by, written
 
 SHOWN = 6.0  # times the allowed loss: what loses more is drawn at the edge of the picture
+NARROW = 0.08  # of a share: ticks of whole percents would repeat
 STATES = {"holds": "holds", "falls": "loses too much"}
 
 
@@ -75,6 +76,8 @@ def search_front(
     else:
         fig.update_xaxes(title_text=title, tickformat="~s", range=[0, 1.06 * float(costs.max())])
     fig.update_yaxes(range=shown, **axis(metric))
+    if metric.unit == PERCENT and shown[1] - shown[0] < NARROW:
+        fig.update_yaxes(tickformat=".1%")
     words = f"{'at least' if metric.better == HIGHER else 'at most'} {written(metric, floor)}"
     theme.reference(fig, y=floor, text=words, colour=theme.removed(dark, 1.0), dash="dot")
     return fig
@@ -82,7 +85,7 @@ def search_front(
 
 def beyond(frame: pd.DataFrame, metric: Metric, allowed: float, dense: float) -> pd.Series:
     """Return which trials lose so much that they are drawn at the edge."""
-    least = 0.02 * (1.0 if metric.unit == "%" else abs(dense) or 1.0)
+    least = 0.02 * (1.0 if metric.unit == PERCENT else abs(dense) or 1.0)
     return (frame["state"] != "holds") & (frame["loss"] > max(SHOWN * allowed, least))
 
 
@@ -100,11 +103,11 @@ def on_front(frame: pd.DataFrame, metric: Metric) -> pd.DataFrame:
 
 def _front(points: pd.DataFrame, before: float, dense: float, metric: Metric, dark: bool) -> go.Scatter:
     """Return the line through what nothing beats, up to the dense model."""
-    rows = on_front(points, metric) if len(points) else points
-    rows = rows[(rows["cost"] < before) & ~rows["far"]]
+    there = pd.DataFrame([{"cost": before, "value": dense, "y": dense, "samples": points["samples"].max(), "far": False}])
+    rows = on_front(pd.concat([points, there], ignore_index=True), metric)
+    rows = rows[~rows["far"]]
     line = {"color": theme.fade_any(theme.muted(dark), 0.35), "width": 8}
-    x, y = [*rows["cost"], before], [*rows["y"], dense]
-    return go.Scatter(x=x, y=y, mode="lines", name="nothing is better in both", line=line, hoverinfo="skip")
+    return go.Scatter(x=rows["cost"], y=rows["y"], mode="lines", name="nothing is better in both", line=line, hoverinfo="skip")
 
 
 def _trials(rows: pd.DataFrame, goal: str, before: float, metric: Metric, *, state: str, best: int, dark: bool) -> go.Scatter:
@@ -148,7 +151,8 @@ def search_caption(frame: pd.DataFrame, *, goal: str, before: float, dense: floa
     if len(holding):
         least = holding.loc[holding["cost"].idxmin()]
         text += f" The ringed one has {cost_text(goal, least['cost'])}, {percent(least['cost'] / before)} of dense"
-        text += f", and {'loses' if least['loss'] > 0 else 'gains'} {loss_text(metric, abs(least['loss']))}."
+        loss = float(least["loss"])
+        text += f", and {'loses' if loss > 0 else 'gains'} {loss_text(metric, abs(loss))}." if loss else ", and loses nothing."
     few = int((frame["samples"] < frame["samples"].max()).sum())
     text += f" {few} fell clearly on a first look at fewer {units}." if few else ""
     away = int(beyond(frame, metric, allowed, dense).sum())

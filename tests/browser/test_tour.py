@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "tour.md"
 LONG = 240_000
-STOPS = ("start", "layers", "prune", "sensitivity", "accuracy", "recover", "latency", "compare", "trade-off", "export")
+STOPS = ("start", "layers", "prune", "sensitivity", "accuracy", "recover", "find", "latency", "compare", "trade-off", "export")
 SETTING = "mode=structured&sparsity=50"
 
 
@@ -70,11 +70,14 @@ def test_from_the_first_page_to_the_archive(visitor, tmp_path):
     tab.go(f"recover?{SETTING}&epochs=2")
     press(tab, "Prune and fine-tune", "Download the recovered model")
     camera.take("recover", 1900)
+    tab.go(f"find?minutes={2 if kept else 0.2}&tuned=4")
+    press(tab, "Start", "Every trial is a run")
+    camera.take("find", 1250)
     tab.go(f"latency?{SETTING}&runtimes=eager_onnxruntime&budget=4")
     press(tab, "Measure latency here", "All figures")
     camera.take("latency", 1600)
     store = RunStore(home / "runs.sqlite")
-    tuned = next(run.id[:12] for run in store.runs(kind="recovered") if (run.recovery or {}).get("epochs"))
+    tuned = next(run.id[:12] for run in store.runs(kind="recovered") if (run.recovery or {}).get("epochs") == 2)
     runs = {(run.spec or {}).get("mode"): run.id[:12] for run in store.runs() if store.label(run.id).saved} | {"recovered": tuned}
     store.close()
     picked = "_".join(runs[name] for name in ("unstructured", "structured", "recovered"))

@@ -59,7 +59,7 @@ def ask(now: Settings, loaded: Loaded, data: Data, task: Task) -> SearchRequest 
             elif metric.unit == PERCENT or dense is not None:
                 allowed_loss.ask(allowed_loss.phrase(metric), metric, nan if dense is None else dense.value)
             st.number_input(
-                "Minutes", min_value=0.5, max_value=1440.0, step=1.0, format="%g", width=130, **session.bind("minutes"),
+                "Minutes", min_value=0.1, max_value=1440.0, step=1.0, format="%g", width=130, **session.bind("minutes"),
                 help="How long to search; started again, it goes on for so long.",
             )  # fmt: skip
             st.number_input(
