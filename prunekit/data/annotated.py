@@ -116,8 +116,8 @@ class BoxSplit(AnnotatedSplit):
     task = "object-detection"
     areas: tuple[float, float] | None = None
     """Areas up to which objects count as small and as medium, where COCO's do not suit."""
-    instances: Callable[[Indices], Tensor] | None = None
-    """Places -> which object each pixel shows, uint8 (n, H, W), 0 for none: targets hold their ``masks``, [objects, H, W]."""
+    masks: Callable[[Indices], Sequence[Tensor | None]] | None = None
+    """Places -> of each picture which pixels show which object, uint8 [objects, H, W], None where nobody knows: its target's ``masks``."""
 
     def __init__(self, pictures: Pictures, places: Indices, normal: Normal, targets: Sequence[Mapping[str, Tensor]]) -> None:
         super().__init__(pictures, places, normal)
@@ -128,11 +128,8 @@ class BoxSplit(AnnotatedSplit):
     def targets_at(self, indices: Indices) -> list[Mapping[str, Tensor]]:
         """Return the objects of some pictures."""
         found = [self.targets[int(i)] for i in indices]
-        if self.instances is None:
-            return found
-        shown = self.instances(self.places[indices])
-        order = [torch.arange(1, len(target["labels"]) + 1, dtype=shown.dtype)[:, None, None] for target in found]
-        return [{**target, "masks": (each == own).to(torch.uint8)} for target, each, own in zip(found, shown, order, strict=True)]
+        shown = [None] * len(found) if self.masks is None else self.masks(self.places[indices])
+        return [target if own is None else {**target, "masks": own} for target, own in zip(found, shown, strict=True)]
 
     def choice(self, n: int) -> Indices:
         """Return which pictures `subset` chooses: those of each class keep their share, where the rarest class in a picture is its own."""
@@ -142,15 +139,16 @@ class BoxSplit(AnnotatedSplit):
 
     def _at(self, indices: Indices) -> Self:
         part = type(self)(self.pictures, self.places[indices], self.normal, [self.targets[int(i)] for i in indices])
-        part.areas, part.instances = self.areas, self.instances
+        part.areas, part.masks = self.areas, self.masks
         return part
 
     def _identity(self) -> Iterator[bytes]:
         for target in self.targets:
             for name in sorted(target):
                 yield name.encode() + target[name].numpy().tobytes()
-        if self.instances is not None:
-            yield b"masks"  # the rule or the files that pictures come from decide them
+        if self.masks is not None:
+            content = getattr(self.masks, "content", None)  # without it the rule that makes the pictures decides them
+            yield b"masks" + (b"" if content is None else content().encode())
 
 
 class MaskSplit(AnnotatedSplit):

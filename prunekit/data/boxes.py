@@ -17,6 +17,7 @@ from prunekit.config.ids import DataId
 from prunekit.data.annotated import BoxSplit, counted_otherwise, seen_before
 from prunekit.data.dataset import Data, Normal
 from prunekit.data.image_files import ImageFiles
+from prunekit.data.outlines import Outline, Outlines, fitted, placed
 from prunekit.data.stratified import Indices, spread
 from prunekit.errors import DataError, named
 from prunekit.models.guesses import normalisation
@@ -42,6 +43,8 @@ class Picture:
     crowd : ndarray of bool, shape [n]
     area : ndarray, shape [n], optional
         Of the objects themselves.
+    outlines : tuple of Outline
+        Of the objects, None of one that has none; only where a model learns masks.
     """
 
     file: str
@@ -51,6 +54,7 @@ class Picture:
     labels: NDArray[np.int64]
     crowd: NDArray[np.bool_]
     area: Boxes | None = None
+    outlines: tuple[Outline | None, ...] = ()
 
     def inside(self, counts: Counter[str]) -> Picture:
         """Return the picture with boxes clipped to it, without those of no area; both are counted."""
@@ -65,7 +69,8 @@ class Picture:
         counts["crowd"] += int(self.crowd[~gone].sum())
         counts["without"] += not len(boxes[~gone])
         area = None if self.area is None else self.area[~gone]
-        return replace(self, boxes=boxes[~gone], labels=self.labels[~gone], crowd=self.crowd[~gone], area=area)
+        outlines = tuple(told for told, out in zip(self.outlines, gone, strict=bool(self.outlines)) if not out)
+        return replace(self, boxes=boxes[~gone], labels=self.labels[~gone], crowd=self.crowd[~gone], area=area, outlines=outlines)
 
     def target(self, size: int | None) -> dict[str, Tensor]:
         """Return its objects as a sample's target, moved along where it is brought to a size."""
@@ -79,13 +84,6 @@ class Picture:
         if self.area is not None:
             found["area"] = torch.from_numpy(self.area * scale[0] * scale[1]).to(torch.float32)
         return found
-
-
-def fitted(width: int, height: int, size: int) -> tuple[tuple[float, float], tuple[int, int]]:
-    """Return by what a picture is scaled to fit a square, and where in it its corner lies."""
-    share = size / max(width, height)
-    wide, high = max(1, round(width * share)), max(1, round(height * share))
-    return (wide / width, high / height), ((size - wide) // 2, (size - high) // 2)
 
 
 class FittedFiles(ImageFiles):
@@ -130,10 +128,7 @@ class FittedFiles(ImageFiles):
         return opened.convert("RGB")
 
     def _resized(self, image: Image.Image, size: int) -> Image.Image:
-        (across, down), corner = fitted(*image.size, size)
-        square = Image.new("RGB", (size, size), (PADDING,) * 3)
-        square.paste(image.resize((round(image.width * across), round(image.height * down)), Image.Resampling.BILINEAR), corner)
-        return square
+        return placed(image, size, (PADDING,) * 3, Image.Resampling.BILINEAR)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -183,6 +178,10 @@ def boxed(
         for target in targets:
             target["labels"] = order[target["labels"]]
         splits[part] = BoxSplit(FittedFiles(root, pictures, size, sizes), np.arange(len(pictures)), Normal(mean, std), targets)
+    if known.masks and "train" in parts:
+        drawn = parts["train"]
+        splits["train"].masks = Outlines([each.outlines for each in drawn], [(each.width, each.height) for each in drawn], size)
+        counts["bare"] = sum(None in each.outlines for each in drawn)
     how = "at their own size" if size is None else f"scaled to fit {size} x {size} pixels and padded with grey"
     notes += [sentence for key, sentence in _told(counts).items() if counts[key]]
     pixels = f"{said} Pictures read as colour, {how}, values 0 to 255 divided by 255."
@@ -196,6 +195,7 @@ def _told(counts: Counter[str]) -> dict[str, str]:
         "outside": f"Boxes outside of their picture, left out: {counts['outside']:,}.",
         "empty": f"Boxes of no area, left out: {counts['empty']:,}.",
         "crowd": f"Boxes around crowds, which need not be found, and in which nothing found is wrong: {counts['crowd']:,}.",
+        "bare": f"Training pictures with an object that has no outline, of which no masks are learned: {counts['bare']:,}.",
         "without": f"Pictures without an object, where whatever is found is wrong: {counts['without']:,}.",
     }
 

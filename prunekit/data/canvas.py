@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -286,7 +286,7 @@ def load_canvas(data_id: DataId, known: ModelInfo, raw: Raw) -> Data:
                 targets = [{**each, "boxes": each["boxes"] * (side / SIDE)} for each in targets]
             splits[part] = boxes = BoxSplit(pictures, places, normal, targets)
             boxes.areas = (AREAS[0] * (side / SIDE) ** 2, AREAS[1] * (side / SIDE) ** 2)
-            boxes.instances = pictures.instances if known.masks and part == "train" else None
+            boxes.masks = partial(_apart, pictures.instances, made.there.sum(1)) if known.masks and part == "train" else None
     what = "the class of each pixel" if data_id.name == MASKS else "a box around the ink of each"
     said = (
         f"1 to {MOST} of scikit-learn's digits on a textured canvas of {SIDE} x {SIDE} pixels, drawn by a fixed rule, and {what}; no digit "
@@ -294,3 +294,9 @@ def load_canvas(data_id: DataId, known: ModelInfo, raw: Raw) -> Data:
     )
     classes = ("background", *DIGITS) if data_id.name == MASKS else DIGITS
     return Data(data_id, splits["test"], splits["train"], splits["validation"], classes, said, "", guesses)
+
+
+def _apart(instances: Callable[[Indices], Tensor], counts: Whole, places: Indices) -> list[Tensor]:
+    """Return the masks of the objects of some canvases, uint8 [objects, H, W] each."""
+    numbers = [torch.arange(1, int(n) + 1, dtype=torch.uint8)[:, None, None] for n in counts[places]]
+    return [(shown == number).to(torch.uint8) for shown, number in zip(instances(places), numbers, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from prunekit.config.ids import DataId
 from prunekit.data.boxes import Picture, boxed, size_of
 from prunekit.data.dataset import Data
+from prunekit.data.outlines import Outline, outline
 from prunekit.errors import DataError
 from prunekit.models.info import ModelInfo
 
@@ -27,7 +29,8 @@ def load_coco(data_id: DataId, known: ModelInfo) -> Data:
 
     The folder holds one file with all boxes, or some whose names (or folders) hold ``train``, ``val`` and ``test``, as in
     ``annotations/instances_train2017.json`` or ``train/_annotations.coco.json``; PATH may be one such file. Pictures lie beside the file,
-    in the folder, in ``images/``, or in a folder named for the part.
+    in the folder, in ``images/``, or in a folder named for the part. For a model that learns masks ``segmentation`` is read as well,
+    polygons or run lengths.
 
     Raises
     ------
@@ -41,7 +44,7 @@ def load_coco(data_id: DataId, known: ModelInfo) -> Data:
     files = _files(root) if path.is_dir() else {"all": path.resolve()}
     read = {part: (file, _read(file)) for part, file in files.items()}
     names, number = _categories([(file, told) for file, told in read.values()])
-    parts = {part: _pictures(root, part, file, told, number) for part, (file, told) in read.items()}
+    parts = {part: _pictures(root, part, file, told, number, masks=known.masks) for part, (file, told) in read.items()}
     said = f"{', '.join(file.relative_to(root).as_posix() for file in files.values())} in {root.name}."
     if not any(told.get("categories") for _, told in read.values()):
         said += f" Nobody names the categories: the ids {', '.join(names[:9])}{', ...' if len(names) > 9 else ''} count as 0, 1, ..."
@@ -99,8 +102,8 @@ def _categories(read: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[tuple[s
     return tuple(names[k] for k in order), {k: i for i, k in enumerate(order)}
 
 
-def _pictures(root: Path, part: str, file: Path, told: Mapping[str, Any], number: Mapping[int, int]) -> list[Picture]:
-    """Return the pictures of a file with their objects, in its order."""
+def _pictures(root: Path, part: str, file: Path, told: Mapping[str, Any], number: Mapping[int, int], *, masks: bool) -> list[Picture]:
+    """Return the pictures of a file with their objects, in its order; with outlines of these where masks are learned."""
     objects: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in told["images"]}
     if len(objects) < len(told["images"]):
         twice = next(key for key, count in Counter(image["id"] for image in told["images"]).items() if count > 1)
@@ -124,7 +127,21 @@ def _pictures(root: Path, part: str, file: Path, told: Mapping[str, Any], number
             )
         objects[each["image_id"]].append(each)
     folder = _folder(root, part, file, [str(image["file_name"]) for image in told["images"]])
-    return [_picture(root, folder / str(image["file_name"]), image, objects[image["id"]], number) for image in told["images"]]
+    found = []
+    for image in told["images"]:
+        own = objects[image["id"]]
+        found.append(picture := _picture(root, folder / str(image["file_name"]), image, own, number))
+        if masks:
+            found[-1] = replace(picture, outlines=tuple(_outline(file, each, picture) for each in own))
+    return found
+
+
+def _outline(file: Path, told: Mapping[str, Any], picture: Picture) -> Outline | None:
+    """Return the outline of an object."""
+    try:
+        return outline(told.get("segmentation"), picture.width, picture.height)
+    except ValueError as error:
+        raise DataError(f"{file}: the segmentation of annotation {told.get('id')} is {error}: correct it, or leave it out") from None
 
 
 def _picture(root: Path, path: Path, image: Mapping[str, Any], objects: Sequence[Mapping[str, Any]], number: Mapping[int, int]) -> Picture:

@@ -28,7 +28,8 @@ def load_yolo(data_id: DataId, known: ModelInfo) -> Data:
 
     PATH is a YAML, or a folder that holds one, which says where the pictures of ``train``, ``val`` and perhaps ``test`` are (a folder, a
     list of them, or a text file with a picture a line) and how classes are called (``names``). The boxes of ``.../images/NAME.jpg`` are in
-    ``.../labels/NAME.txt``, each a line: class, and centre, width and height as shares of the picture's; of a polygon the box around it.
+    ``.../labels/NAME.txt``, each a line: class, and centre, width and height as shares of the picture's; of a polygon the box around it,
+    and for a model that learns masks the polygon itself.
 
     Raises
     ------
@@ -117,16 +118,20 @@ def _picture(root: Path, image: Path, names: tuple[str, ...], counts: dict[str, 
     labels = Path(*parts).with_suffix(".txt")
     counts["missing"] += not labels.is_file()
     rows = _rows(labels, names) if labels.is_file() else []
-    boxes = np.array([box for _, box in rows]).reshape(-1, 4) * [width, height, width, height]
-    kinds = np.array([kind for kind, _ in rows], dtype=np.int64)
+    outlines = [
+        None if corners is None else (tuple((np.array(corners).reshape(-1, 2) * [width, height]).ravel().tolist()),) for *_, corners in rows
+    ]
+    boxes = np.array([box for _, box, _ in rows]).reshape(-1, 4) * [width, height, width, height]
+    kinds = np.array([kind for kind, *_ in rows], dtype=np.int64)
     place = image.resolve()
     if not place.is_relative_to(root):
         raise DataError(f"{image} does not lie under {root}: set path in the YAML to a folder above all pictures")
-    return Picture(place.relative_to(root).as_posix(), width, height, boxes, kinds, np.zeros(len(kinds), dtype=bool))
+    crowd = np.zeros(len(kinds), dtype=bool)
+    return Picture(place.relative_to(root).as_posix(), width, height, boxes, kinds, crowd, outlines=tuple(outlines))
 
 
-def _rows(file: Path, names: tuple[str, ...]) -> list[tuple[int, list[float]]]:
-    """Return class and corners, as shares of the sides, of each line."""
+def _rows(file: Path, names: tuple[str, ...]) -> list[tuple[int, list[float], list[float] | None]]:
+    """Return class, corners of the box and, where there is one, of the polygon, as shares of the sides, of each line."""
     rows = []
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -149,8 +154,8 @@ def _rows(file: Path, names: tuple[str, ...]) -> list[tuple[int, list[float]]]:
             raise DataError(f"{file}, line {number}: {line.strip()[:60]!r} are pixels, not shares of width and height, 0 to 1: divide them")
         if len(values) > 4:  # a polygon
             across, down = values[0::2], values[1::2]
-            rows.append((kind, [min(across), min(down), max(across), max(down)]))
+            rows.append((kind, [min(across), min(down), max(across), max(down)], values))
         else:
             x, y, width, height = values
-            rows.append((kind, [x - width / 2, y - height / 2, x + width / 2, y + height / 2]))
+            rows.append((kind, [x - width / 2, y - height / 2, x + width / 2, y + height / 2], None))
     return rows

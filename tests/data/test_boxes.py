@@ -2,16 +2,21 @@
 
 import json
 import re
+from itertools import groupby
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image, ImageDraw
+from pycocotools import mask as api
+from torch import nn
+from torchvision.ops import masks_to_boxes
 
 from prunekit.config.fields import table
 from prunekit.config.ids import DataId
 from prunekit.data.load import load_data
+from prunekit.data.outlines import drawn, outline
 from prunekit.errors import DataError
 from prunekit.tasks.resolver import resolve
 
@@ -108,6 +113,42 @@ def test_coco_without_categories_counts_those_that_are_there_and_sizes_must_be_t
     for name, problem in (("coco:nowhere", "there is no folder"), (f"coco:{tmp_path / 'images'}", "holds no file with boxes")):
         with pytest.raises(DataError, match=problem):
             load_data(name)
+
+
+def test_outlines_are_masks_for_a_model_that_learns_them(tmp_path):
+    rng, learner = np.random.default_rng(0), nn.Module()
+    learner.roi_heads = nn.ModuleDict({"mask_roi_pool": nn.Identity()})
+    for width, height in ((37, 23), (64, 64)):
+        told = rng.integers(0, 2, (height, width), dtype=np.uint8).repeat(3, 0)[:height].repeat(4, 1)[:, :width]
+        packed = api.encode(np.asfortranarray(told))
+        runs = [0] * int(told[0, 0]) + [len(list(own)) for _, own in groupby(told.T.ravel())]
+        for counts in (packed["counts"].decode(), runs):
+            assert np.array_equal(drawn(outline({"size": [height, width], "counts": counts}, width, height), width, height), told)
+        corners = [5.5, 3, 30, 4.2, 33, 20, 18, 11, 7, 19.5]
+        polygon = api.decode(api.merge(api.frPyObjects([corners], height, width)))
+        own = drawn(outline([corners], width, height), width, height)
+        assert (own & polygon).sum() > 0.93 * (own | polygon).sum()  # on borders it rounds its own way
+    square = {"segmentation": [[10, 5, 30, 5, 30, 25, 10, 25]], "bbox": [10, 5, 20, 20], "category_id": 3, "area": 400}
+    own = [{"id": k, "image_id": 10 + k, **square} for k in range(6)]
+    folder = coco(tmp_path, annotations=own, sizes=[(40, 30)] * 6)
+    data = load_data(f"coco:{folder}", size=80, model=learner)
+    plain = load_data(f"coco:{folder}", size=80)
+    assert data.train.fingerprint() != plain.train.fingerprint() and "masks" not in {*data.test[0][1], *plain.train[0][1]}
+    target = data.train.take(np.arange(1, 4)).targets_at(np.arange(2))[1]
+    assert target["masks"].shape == (1, 80, 80) and masks_to_boxes(target["masks"]).sub(target["boxes"]).abs().max() <= 1
+    coco(tmp_path, annotations=[*own[:5], own[5] | {"segmentation": []}], sizes=[(40, 30)] * 6)
+    assert len(plain.train) - 1 <= sum(
+        "masks" in target for target in load_data(f"coco:{folder}", model=learner).train.targets_at(np.arange(4))
+    )
+    for wrong in ([[1, 2, 3, 4]], {"size": [30, 40], "counts": [7]}, {"size": [40, 30], "counts": "x"}, "x", [["a"] * 6]):
+        coco(tmp_path, annotations=[own[0] | {"segmentation": wrong}])
+        load_data(f"coco:{folder}")  # nobody reads it
+        with pytest.raises(DataError, match=r"the segmentation of annotation 0 is .*: correct it, or leave it out"):
+            load_data(f"coco:{folder}", model=learner)
+    yolo(tmp_path / "yolo", lines=("1 0.1 0.2 0.6 0.2 0.6 0.8 0.1 0.8", "1 0.5 0.5 0.5 0.5"), train="images", val="images")
+    targets = load_data(f"yolo:{tmp_path / 'yolo'}", model=learner).train
+    seen = [each["masks"] for each in targets.targets_at(np.arange(len(targets))) if each["labels"].tolist() == [1] and "masks" in each]
+    assert all(masks_to_boxes(each).sub(torch.tensor([4, 4, 24, 16])).abs().max() <= 1 for each in seen)
 
 
 def yolo(root, lines=("1 0.5 0.5 0.5 0.5", "0 0.1 0.1 0.2 0.2 0.4 0.1\n\n"), **told):
