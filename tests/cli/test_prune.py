@@ -163,6 +163,27 @@ def test_the_table_sets_before_beside_after(run) -> None:
     assert "threshold 0.05" in run("prune", "digits_mlp", "--threshold", 0.05, "--data", "none")
 
 
+ATTENTION = """from torch import nn
+
+
+class Net(nn.Module):
+    input_shape = (3, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.attention, self.out = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.out(self.attention(x, x, x, need_weights=False)[0].mean(1))
+"""
+
+
+def test_units_that_are_chosen_are_counted_by_their_name(run, tmp_path: Path) -> None:
+    file = tmp_path / "heads.py"
+    file.write_text(ATTENTION)
+    assert ": 1 of 2 heads\n" in run("prune", f"{file}:Net", "--mode", "structured", "--units", "heads", "--sparsity", 0.5)
+
+
 @pytest.mark.parametrize("mode", ["unstructured", "structured"])
 def test_out_opens_again(run, tmp_path: Path, mode: str) -> None:
     out = tmp_path / "out"
