@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from prunekit import __version__
 from prunekit.cli.field_flags import DURATION, NUMBER, NUMBERS, WHOLE, add_flags, recovery_flags, share
-from prunekit.config.choices import MODES, RUN_KINDS, SPLITS
+from prunekit.config.choices import MODES, OVER, RUN_KINDS, SPARSITY, SPLITS
 from prunekit.config.field_table import GoalFields, PruneFields, SamplingFields, TimingFields
 from prunekit.config.fields import table
 from prunekit.config.ids import DataId, ModelId
@@ -246,6 +246,8 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     _setting_flags(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--sparsities", type=NUMBERS, metavar="S,S,...", help="shares to remove; without it, where the curve bends")
+    about = "what the shares are of: what the setting removes, or the rows of embedding tables (default: sparsity)"
+    parser.add_argument("--over", choices=OVER, default=SPARSITY, help=about)
     about = "how far can it go? The highest sparsity that loses at most so much, confirmed on test data: 0.02 is two points of accuracy"
     where.add_argument("--lose", type=NUMBER, metavar="D", help=f"{about}; of other metrics in their own unit")
     about = "the same for a value to hold: 0.97 is 97 %% of accuracy; a metric that is better when lower stays at most there"

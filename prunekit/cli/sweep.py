@@ -38,7 +38,7 @@ def sweep(args: argparse.Namespace) -> str:
         raise DataError(f"a sweep measures accuracy, and {model_id.name} names no data of its own: give --data")
     far = args.lose is not None or args.hold is not None
     split, notes = chosen_split(data, args.split)[1:] if far else (args.split or "test", ())
-    request = SweepRequest(model_id, data.id, spec, recovery, split, args.images, args.sparsities, args.evaluations)
+    request = SweepRequest(model_id, data.id, spec, recovery, split, args.images, args.sparsities, args.evaluations, args.over)
     setting = {key: value for key, value in request.spec.to_dict().items() if key not in ("sparsity", "threshold")}
     found: dict[str, Any] = {"model": model_id.to_dict(), "data": absolute(data), "spec": setting, "split": split}
     found |= {"images": args.images, "recovery": request.recovery.to_dict() if request.recovery.active else None}

@@ -78,6 +78,9 @@ UNITS = ("channels", "heads", "head dimensions")
 ROW_CRITERIA = ("frequency", "norm", "taylor", "both")
 RUNTIMES = tuple(importlib.import_module("prunekit.runtimes.backends").RUNTIMES)
 DEVICES = ("cpu", "cuda")
+SPARSITY, TABLE_ROWS = "sparsity", "rows"
+OVER = (SPARSITY, TABLE_ROWS)
+"""Which share of a setting a sweep goes over."""
 SPLITS = ("train", "validation", "test")
 RUN_KINDS = ("dense", "pruned", "recovered", "trained", "quantised", "imported")
 

@@ -75,6 +75,7 @@ class Experiment:
         if request.data is None or data is None:
             raise DataError(f"there are no data to measure {request.model.name} on: name some")
         self.model_id, self.data_id, self.split = for_task(request.model, model, data), request.data, request.split
+        self.asked = request
         self.model, self.data, self.keeper, self.progress = model, data, keeper, keeper.progress.silent
         whole = split_of(data, request.split)
         self.shape = shape_of(model, whole)
@@ -142,10 +143,9 @@ class Experiment:
         """Raise where a setting cannot be carried out on this model; nothing is made."""
         self._scorer(spec).check(float(spec.sparsity or 0.0))
 
-    @staticmethod
-    def requested(spec: PruneSpec | None) -> float | None:
-        """Return the sparsity that was asked for: 0 for the dense model, None under a threshold."""
-        return 0.0 if spec is None else spec.sparsity
+    def requested(self, spec: PruneSpec | None) -> float | None:
+        """Return the share that was asked for: 0 for the dense model, None under a threshold."""
+        return self.asked.share(spec) if isinstance(self.asked, SweepRequest) else 0.0 if spec is None else spec.sparsity
 
     def _scorer(self, spec: PruneSpec) -> Scored:
         """Return the scored model of a setting; only the last one is held."""

@@ -88,10 +88,10 @@ def find_furthest(
 
     def measure(sparsity: float) -> Any:
         part = asked.next(f"sparsity {sparsity:.1%}")
-        return experiment.point(sweep.spec.at(sparsity), sweep.recovery, None, part).accuracy
+        return experiment.point(sweep.at(sparsity), sweep.recovery, None, part).accuracy
 
     found = furthest(measure, dense.accuracy, request.allowed, known={p.requested: p.accuracy for p in known if p.requested})
-    chosen = None if not found.sparsity else sweep.spec.at(found.sparsity)
+    chosen = None if not found.sparsity else sweep.at(found.sparsity)
     recovery = sweep.recovery if chosen is not None else Recovery()
     run = experiment.run(chosen, recovery).id
     if sweep.split == "test":

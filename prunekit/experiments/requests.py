@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from prunekit.config import fields as check
-from prunekit.config.choices import SPLITS
+from prunekit.config.choices import OVER, SPARSITY, SPLITS, TABLE_ROWS
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
@@ -94,6 +94,8 @@ class SweepRequest(Request):
         Where to measure; None puts the points where the curve bends.
     evaluations : int
         How many points then, the dense model included; at least 2.
+    over : {"sparsity", "rows"}
+        Which share of the setting is another one at each point: "rows" is that of embedding tables.
 
     Raises
     ------
@@ -110,19 +112,36 @@ class SweepRequest(Request):
     images: int = 0
     sparsities: tuple[float, ...] | None = None
     evaluations: int = EVALUATIONS
+    over: str = SPARSITY
 
     def __post_init__(self) -> None:
         """Validate every field and bring it into its one canonical form."""
         _check(self)
         if not isinstance(self.spec, PruneSpec):
             raise SpecError(f"spec must be a PruneSpec; got {self.spec!r}")
+        one_of("over", self.over, OVER, SpecError)
         points = tuple(dict.fromkeys(points_of(self.spec, (0.0,) if self.sparsities is None else self.sparsities)))
+        if self.over == TABLE_ROWS:
+            for share in (0.5, *points):
+                self.at(share)  # refuses a mode without rows, and what is no share
         check.whole("evaluations", self.evaluations, 2)
         if self.sparsities is not None:
             # where sparsities are named, the number of evaluations says nothing
             object.__setattr__(self, "evaluations", EVALUATIONS)
             object.__setattr__(self, "sparsities", points)
-        object.__setattr__(self, "spec", self.spec.at(0.0))
+        object.__setattr__(self, "spec", self.spec.at(0.0) if self.over == SPARSITY else replace(self.spec.at(0.0), rows=0.0))
+
+    def at(self, share: float) -> PruneSpec:
+        """Return the setting at a share of what the sweep goes over."""
+        return self.spec.at(share) if self.over == SPARSITY else replace(self.spec, rows=share)
+
+    def share(self, spec: PruneSpec | None) -> float | None:
+        """Return the share that a setting asks for: 0 for the dense model, None under a threshold."""
+        return 0.0 if spec is None else spec.sparsity if self.over == SPARSITY else spec.rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; what a sweep goes over where it is not the sparsity: earlier ones are called as they were."""
+        return {name: value for name, value in super().to_dict().items() if (name, value) != ("over", SPARSITY)}
 
     def seeded(self, seed: int, sparsities: tuple[float, ...] | None) -> SweepRequest:
         """Return the same request with another seed, measured where it is said; the seed of the recovery moves as far."""

@@ -94,7 +94,7 @@ def sweep_through(
 
 def _setting(request: SweepRequest, requested: float | None) -> tuple[PruneSpec | None, Recovery]:
     """Return what is done at a sparsity; None is the dense model."""
-    return (None, Recovery()) if requested is None else (request.spec.at(requested), request.recovery)
+    return (None, Recovery()) if requested is None else (request.at(requested), request.recovery)
 
 
 def _spread(  # noqa: PLR0917 (a sweep, and where it is)
@@ -127,7 +127,7 @@ def _spread(  # noqa: PLR0917 (a sweep, and where it is)
         place = order[index]
         experiment.keep(run, seen, places[place])
         accuracy = replace(seen.evaluation, task=experiment.task)
-        note(place, point_of(run, accuracy, experiment.requested(_setting(request, wanted[place])[0])))
+        note(place, point_of(run, accuracy, request.share(_setting(request, wanted[place])[0])))
     return [found[place] for place in range(len(wanted))]
 
 
@@ -245,7 +245,7 @@ def _check(experiment: Experiment, request: SweepRequest) -> None:
     if request.recovery.active:
         return
     for sparsity in request.sparsities or ():
-        spec = request.spec.at(sparsity)
+        spec = request.at(sparsity)
         if not _is_dense(request, sparsity) and experiment.stored(spec, request.recovery) is None:
             experiment.check(spec)
 
@@ -268,7 +268,7 @@ def _reach(experiment: Experiment, request: SweepRequest) -> tuple[float, float]
     """Return the range of sparsities: all, unless fixed shares of single layers put some out of reach."""
     if not request.spec.overrides:
         return LOW, HIGH
-    able = [share / 100 for share in range(100) if _is_able(experiment, request.spec.at(share / 100))]
+    able = [share / 100 for share in range(100) if _is_able(experiment, request.at(share / 100))]
     if len(able) < 2:
         raise PruningError("with these overrides hardly any sparsity is in reach: lower or drop some of them, or name the sparsities")
     return able[0], able[-1]

@@ -16,13 +16,14 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
 from prunekit.data.load import load_data
-from prunekit.errors import DataError, ModelError, PruningError
+from prunekit.errors import DataError, ModelError, PruningError, SpecError
 from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sweep import sweep
 from prunekit.experiments import experiment, sources, sweep_run
 from prunekit.experiments.identity import data_hash, weights_of
+from prunekit.experiments.max_sparsity_run import FurthestRequest, find_furthest
 from prunekit.experiments.requests import AccuracyRequest, SweepRequest
 from prunekit.experiments.sources import use_loader
 from prunekit.experiments.store import RunStore
@@ -30,6 +31,7 @@ from prunekit.experiments.sweep_run import known_seeds, measure_one, sweep_seeds
 from prunekit.models.load import load_model
 from prunekit.pruning.api import prune
 from prunekit.training.gradual import recover
+from tests import recommenders
 
 MODEL, DATA = ModelId("digits_mlp"), DataId("digits")
 REQUEST = SweepRequest(MODEL, DATA, PruneSpec(), sparsities=(0.5, 0.0, 0.9))
@@ -241,3 +243,20 @@ def test_later_seeds_are_measured_where_the_first_one_was_and_are_known_again(st
     assert [points[1].seed for points in sweeps] == [0, 1] and told == sorted(told) and told[-1] == 1
     known = known_seeds(request, 2, store, weights_of(model, (1, 8, 8)), data_hash(data.validation))
     assert known == [point for points in sweeps for point in points]
+
+
+def test_a_sweep_goes_over_the_rows_of_tables_and_is_called_as_before_where_it_does_not():
+    file = f"{Path(recommenders.__file__)}"
+    spec = PruneSpec(mode="structured", row_criterion="norm")
+    model, data = ModelId(f"{file}:deepfm"), DataId(f"{file}:deepfm_data")
+    request = SweepRequest(model, data, spec, split="test", sparsities=(0.0, 0.5, 0.8), over="rows")
+    points = sweep_through(request, None)
+    assert [point.requested for point in points] == [0.0, 0.5, 0.8], "the dense model is the point at 0"
+    assert [point.sparsity for point in points] == pytest.approx([0.0, 0.5, 0.8], abs=0.02)
+    assert points[0].counts.params > points[1].counts.params > points[2].counts.params and points[0].counts.macs == points[2].counts.macs
+    assert SweepRequest.from_dict(request.to_dict()) == request and request.id != replace(request, over="sparsity").id
+    assert "over" not in replace(request, over="sparsity").to_dict(), "so that those of an earlier time are found"
+    found = find_furthest(FurthestRequest(replace(request, sparsities=None), 1.0), None)
+    assert found.found.sparsity > 0.9, "a loss of everything is allowed"
+    with pytest.raises(SpecError, match="rows"):
+        SweepRequest(model, data, PruneSpec(), over="rows")

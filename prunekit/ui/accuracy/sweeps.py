@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
 
-from prunekit.config.choices import SEEDED, drawn_criteria_of, scopes_of
+from prunekit.config.choices import SEEDED, SPARSITY, TABLE_ROWS, drawn_criteria_of, scopes_of
+from prunekit.config.field_table import ROWS
 from prunekit.data.dataset import Data
 from prunekit.errors import StoreError
 from prunekit.evaluation.quality import Evaluation
@@ -26,6 +27,7 @@ from prunekit.tasks.wording import capital
 from prunekit.ui.classroom import rules
 from prunekit.ui.components import figure_picker, setting_controls, show
 from prunekit.ui.components.field_controls import control
+from prunekit.ui.prune import table_rows
 from prunekit.ui.shared import data_cache, measuring, model_cache
 from prunekit.ui.shared.model_cache import Loaded
 from prunekit.ui.state import session
@@ -121,6 +123,8 @@ def _mine(now: Settings) -> Curve:
 def label(now: Settings, curve: Curve) -> str:
     """Return what a curve is called."""
     after = now.recovery(curve.recovery).title() if curve.recovery else ""
+    if curve.rows:
+        return f"Rows of tables by {ROWS.titles[now.row_criterion].lower()}" + (f", {after}" if after else "")
     own = ", the layers of Prune without their targets" if now.targets else ", as on Prune"
     words = setting_controls.name_of(curve.mode, curve.criterion, curve.scope) + (own if curve.chosen else "")
     return words + (f", {after}" if after else "")
@@ -134,8 +138,10 @@ def lines_of(now: Settings, loaded: Loaded, data: Data, split: str) -> list[Line
     weights, hashed = model_cache.weights_known(loaded.source, form_of_data(whole)), data_cache.images_known(whole)
     found, free = [], now.change(overrides=()) if now.targets else now  # targets leave no room but for one total
     for curve in curves_of(now):
+        over, spec = TABLE_ROWS if curve.rows else SPARSITY, free.spec(loaded.every, curve)
+        spec = replace(spec, row_criterion=now.row_criterion) if curve.rows else spec
         request = SweepRequest(
-            model, of_data, free.spec(loaded.every, curve), now.recovery(curve.recovery), split, images, None, now.evaluations
+            model, of_data, spec, now.recovery(curve.recovery), split, images, None, now.evaluations, over
         )  # fmt: skip
         random = curve.criterion in SEEDED or request.recovery.epochs > 0
         found.append(Line(curve, label(now, curve), request, now.repeats if random else 1, weights, hashed))
@@ -182,7 +188,7 @@ def choose(now: Settings, loaded: Loaded) -> None:
                 help="Take this setting away",
             )
     with st.popover("Add a setting", icon=":material/add:", disabled=len(curves_of(now)) >= MOST, width="stretch"):
-        new = _new(now)
+        new = _new(now, bool(table_rows.open_tables(loaded.source)))
         st.button("Add", key="add_curve", type="primary", on_click=_add, args=(new,), disabled=new in curves_of(now))
     mine = _mine(now)
     if mine not in curves_of(now):
@@ -197,11 +203,17 @@ def choose(now: Settings, loaded: Loaded) -> None:
         st.caption(f"A pattern N:M has one sparsity, so it has no curve: measure it on the Prune page.{instead}")
 
 
-def _new(now: Settings) -> Curve:
+def _new(now: Settings, tables: bool) -> Curve:
     """Show what a new curve can be, and return it."""
-    mode = str(st.segmented_control("Mode", list(DRAWN), format_func=MODES.__getitem__, default=DRAWN[0], required=True, key="add_mode"))
+    said = {mode: MODES[mode] for mode in DRAWN} | ({TABLE_ROWS: "Rows of tables"} if tables else {})
+    mode = str(st.segmented_control("Mode", list(said), format_func=said.__getitem__, default=DRAWN[0], required=True, key="add_mode"))
+    rows, mode = mode == TABLE_ROWS, "structured" if mode == TABLE_ROWS else mode
     names, shares = list(drawn_criteria_of(mode)), list(scopes_of(mode))
-    criterion = st.selectbox("Criterion", names, format_func=setting_controls.criterion_name, key=f"add_criterion_{mode}")
+    if rows:
+        control("row_criterion")
+    criterion = (
+        names[0] if rows else st.selectbox("Criterion", names, format_func=setting_controls.criterion_name, key=f"add_criterion_{mode}")
+    )
     scope = st.selectbox("Scope", shares, format_func=setting_controls.SCOPES.__getitem__, key=f"add_scope_{mode}")
     after = str(st.selectbox("After the cut", list(RECOVERIES), format_func=RECOVERIES.__getitem__, key="add_recovery"))
     if after == "f":
@@ -209,7 +221,7 @@ def _new(now: Settings) -> Curve:
         after = f"f{int(epochs)}"
         st.caption("Fine-tuning is carried out anew for every point, with the other choices of the Recover page.")
     st.caption("N:M has one sparsity, so it has no curve.")
-    return Curve(mode, str(criterion), str(scope), recovery=after)
+    return Curve(mode, str(criterion), str(scope), recovery=after, rows=rows)
 
 
 def _add(curve: Curve) -> None:

@@ -23,6 +23,8 @@ class Curve:
     recovery : str
         What follows the cut: empty for nothing, ``r`` for BatchNorm recalibration, ``f5`` for five epochs of fine-tuning with the Recover
         page's other choices, ``p`` for all choices of the Recover page.
+    rows : bool
+        Whether the rows of embedding tables are what goes, more at each point, and not channels.
     """
 
     mode: str
@@ -30,13 +32,14 @@ class Curve:
     scope: str
     chosen: bool = False
     recovery: str = ""
+    rows: bool = False
 
 
 def write(curves: tuple[Curve, ...]) -> str:
-    """Return curves as ``mode-criterion-scope``, with ``-own`` where chosen layers count, and with what follows the cut."""
+    """Return curves as ``mode-criterion-scope``, with ``-rows`` or ``-own`` (chosen layers count), and with what follows the cut."""
 
     def words(c: Curve) -> list[str]:
-        return [c.mode, c.criterion.replace("_", "."), c.scope] + ["own"] * c.chosen + [c.recovery] * bool(c.recovery)
+        return [c.mode, c.criterion.replace("_", "."), c.scope] + ["rows"] * c.rows + ["own"] * c.chosen + [c.recovery] * bool(c.recovery)
 
     return "_".join("-".join(words(c)) for c in curves)
 
@@ -47,9 +50,12 @@ def read(text: str) -> tuple[Curve, ...]:
     for part in text.split("_")[:12]:
         words = part.replace(".", "_").split("-")
         known = all(word in allowed for word, allowed in zip(words, (MODES, CRITERIA, SCOPES), strict=False))
+        rows = words[3:4] == ["rows"]
+        words = words[:3] + words[4:] if rows else words
         own = words[3:4] == ["own"]
         after = words[4 if own else 3 :]
+        known = known and (words[0] == "structured" or not rows)
         if not known or len(words) < 3 or len(after) > 1 or (after and not re.fullmatch(RECOVERY, after[0])):
             raise ValueError("curves such as unstructured-l1-global or structured-l2-global-f5")
-        found.append(Curve(words[0], words[1], words[2], own, "".join(after)))
+        found.append(Curve(words[0], words[1], words[2], own, "".join(after), rows))
     return tuple(dict.fromkeys(found))
