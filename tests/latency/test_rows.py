@@ -10,7 +10,7 @@ import torch
 
 import prunekit
 from prunekit.errors import LatencyError
-from prunekit.latency import counters, probe
+from prunekit.latency import counters, trial
 from prunekit.latency.counters import Meter
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate
@@ -177,7 +177,7 @@ def test_the_memory_of_code_is_not_the_models(monkeypatch, tmp_path):
     del sys.rows_were_read
     settled = counters.settled
     monkeypatch.setattr(counters, "settled", lambda: read.append(hasattr(sys, "rows_were_read")) or settled())
-    probe.load_libraries(request)
+    trial.load_libraries(request)
     assert not hasattr(sys, "rows_were_read"), "one's own code may do anything: it costs only its own trial"
     probe.attempt(request, Row(0, "eager", 1))
     assert read and all(read)
