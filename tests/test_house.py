@@ -1,6 +1,7 @@
 """The house: who may import whom, without a circle, and that Streamlit stays upstairs."""
 
 import ast
+import functools
 import graphlib
 import re
 import subprocess
@@ -46,10 +47,16 @@ MODULES = {
 }
 
 
+@functools.cache
+def tree(name):
+    """Return the nodes of a module."""
+    return list(ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))))
+
+
 def imports(name):
     """Return the modules of the house that one imports, inside functions and for type checkers too."""
     found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+    for node in tree(name):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             inner = (f"{node.module}.{alias.name}" for alias in node.names)
             found |= {module if module in MODULES else node.module for module in inner}
@@ -73,6 +80,22 @@ def test_files_that_the_map_names_are_there():
     named = set(re.findall(r"`((?:\w+/)+\w+\.\w+)`", (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")))
     assert len(named) > 30
     assert {file for file in named if not (ROOT / file).exists() and not (ROOT.parent / file).exists()} == set()
+
+
+def test_documented_parameters_are_there():
+    told = {}
+    for name in MODULES:
+        for node in tree(name):
+            if isinstance(node, ast.FunctionDef) and "Parameters\n---" in (text := ast.get_docstring(node) or ""):
+                listed = re.search(r"^Parameters\n-+\n(.*?)(?=^\w+\n---|\Z)", text, re.DOTALL | re.MULTILINE)[1]
+                names = {
+                    each.strip(" *")
+                    for line in re.findall(r"^([*\w]+(?:, [*\w]+)*)(?: :|$)", listed, re.MULTILINE)
+                    for each in line.split(",")
+                }
+                wrong = names - {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+                told |= {f"{name}.{node.name}": wrong} if wrong or not names else {}
+    assert not told
 
 
 def test_no_import_goes_in_a_circle():

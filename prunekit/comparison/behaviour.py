@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from prunekit.errors import DataError
+from prunekit.evaluation.accuracy import Predictions
 from prunekit.evaluation.paired import PART_COLUMNS, changes_by_part
 from prunekit.evaluation.quality import DENSE, Evaluation, accuracy_of
-from prunekit.experiments.predict_run import Predictions
 from prunekit.tasks.observations import OF_DATA
 
 MOST = 50
@@ -167,9 +167,9 @@ def _flips(letter: str, predictions: Mapping[str, Predictions], right: NDArray[n
         "letter": letter,
         "label": right[places],
         "before": np.asarray(dense.classes, dtype=np.int64)[places],
-        "before_confidence": np.asarray(dense.confidence, dtype=np.float64)[places],
+        "before_confidence": dense.confidences[places],
         "after": np.asarray(each.classes, dtype=np.int64)[places],
-        SURE: np.asarray(each.confidence, dtype=np.float64)[places],
+        SURE: each.confidences[places],
         "kind": np.where(before[places], "lost", "won"),
     }
     return pd.DataFrame(values, columns=FLIP_COLUMNS)

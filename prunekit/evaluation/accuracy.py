@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,9 @@ from prunekit.tasks.batches import batches_of, fitting, length_of
 from prunekit.tasks.metrics import Metric
 from prunekit.tasks.observations import Observations
 
-__all__ = ["Z95", "Evaluation", "Predictions", "accuracy_of", "evaluate", "evaluated", "evaluation_of", "predict", "wilson"]
+__all__ = ["Z95", "Evaluation", "Predictions", "accuracy_of", "each_batch", "evaluate", "evaluated", "evaluation_of", "predict", "wilson"]
+
+T = TypeVar("T")
 
 
 def evaluate(
@@ -85,16 +87,22 @@ def evaluated(
     progress: Progress = QUIET,
 ) -> Evaluation:
     """Measure the headline metric of whatever answers batches; parameters and errors as for :func:`evaluate`."""
-    total, done, seen = length_of(split), 0, list[Observations]()
-    for batch in batches_of(split, fitting(split, batch_size)):
-        progress.check()
-        with torch.inference_mode():
-            seen.append(task.observe(forward(batch), batch))
-        done += batch.samples
-        progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
+    seen = list(each_batch(lambda batch: task.observe(forward(batch), batch), split, batch_size=batch_size, progress=progress))
     if not seen:
         raise DataError(f"there are no samples to measure {task.headline.title} on: choose data that are not empty")
     return evaluation_of(Observations.concat(seen), task.headline, getattr(split, "guesses", ()), task)
+
+
+def each_batch(look: Callable[[Batch], T], split: Any, *, batch_size: int = 256, progress: Progress = QUIET) -> Iterator[T]:
+    """Yield what is made of each batch, without gradients: the loop of all that only looks at samples."""
+    total, done = length_of(split), 0
+    for batch in batches_of(split, fitting(split, batch_size)):
+        progress.check()
+        with torch.inference_mode():
+            found = look(batch)
+        done += batch.samples
+        progress(done / total if total else 0.0, f"{done} of {total} samples" if total else f"{done} samples")
+        yield found
 
 
 def evaluation_of(seen: Observations, metric: Metric, guesses: Sequence[str] = (), task: Task | None = None) -> Evaluation:
@@ -124,6 +132,14 @@ class Predictions:
     classes: NDArray[np.int64] = field(compare=False)
     confidences: NDArray[np.float64] = field(compare=False)
 
+    @classmethod
+    def of(cls, scores: Iterable[Tensor]) -> Self:
+        """Return what class scores say, [n, classes] in each of the tensors."""
+        parts = [part.cpu().double().softmax(1).max(1) for part in scores]
+        if not parts:
+            return cls(np.zeros(0, np.int64), np.zeros(0))
+        return cls(torch.cat([part.indices for part in parts]).numpy(), torch.cat([part.values for part in parts]).numpy())
+
 
 def predict(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> Predictions:
     """Return the predicted class and its probability for each sample.
@@ -148,7 +164,4 @@ def predict(model: nn.Module, x: Tensor, *, batch_size: int = 256) -> Prediction
         As for :func:`evaluate`.
     """
     with eval_mode(model), torch.inference_mode():
-        parts = [class_scores(model, part).cpu().double().softmax(1).max(1) for part in torch.split(x, batch_size) if len(part)]
-    if not parts:
-        return Predictions(np.zeros(0, np.int64), np.zeros(0))
-    return Predictions(torch.cat([part.indices for part in parts]).numpy(), torch.cat([part.values for part in parts]).numpy())
+        return Predictions.of(class_scores(model, part) for part in torch.split(x, batch_size) if len(part))

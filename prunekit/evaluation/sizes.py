@@ -267,8 +267,8 @@ def sizes(
         Compress a large file whole too; its gzipped size is estimated from a sample of blocks otherwise.
     above : int
         From how many bytes on a file is large.
-    cancel : threading.Event, optional
-        Stops the compression.
+    progress : Progress, optional
+        Told how much is compressed; may stop it.
 
     Returns
     -------

@@ -50,8 +50,6 @@ def sweep_through(
         Told how far the work is; cancelled, it stops before the next batch.
     report : callable, optional
         Gets each point as it is there.
-    warn : callable, optional
-        Gets one sentence if the store fails.
     model, data : nn.Module, Data, optional
         What ``request`` names, where it is loaded already.
     cluster : Cluster, optional

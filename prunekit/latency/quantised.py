@@ -13,7 +13,7 @@ from torch import nn
 
 from prunekit.errors import DataError, LatencyError, RuntimeFault
 from prunekit.evaluation.progress import QUIET, Progress, Tell
-from prunekit.latency import probe
+from prunekit.latency import trial
 from prunekit.latency.worker import in_a_process, run_child
 from prunekit.latency.worker_main import Say
 from prunekit.latency.worker_payload import Request, known_ids, pack_model, pack_samples
@@ -87,8 +87,8 @@ def export_and_quantise(path: Path, say: Say) -> dict[str, object]:
     request = Request.read(path)
     row = request.rows()[0]
     for place, (file, words) in enumerate((("onnx", "exporting"), ("int8", "calibrating and quantising"))):
-        ended = in_a_process(probe.make, request, row, file, alive=partial(say, place / 2, words))
-        reason = probe.reason_of(request, row, file)
+        ended = in_a_process(trial.make, request, row, file, alive=partial(say, place / 2, words))
+        reason = trial.reason_of(request, row, file)
         if ended or reason.is_file():
             raise RuntimeFault(reason.read_text() if reason.is_file() else f"{words}: {ended}")
     return {}

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from prunekit.errors import PrunekitError
-from prunekit.latency import counters, probe
+from prunekit.latency import counters, trial
 from prunekit.latency.counters import Meter
 from prunekit.latency.interleaved_timing import Rounds, Run, Sampler, by_clock, take_turns
 from prunekit.latency.worker import LIMIT_S, in_a_process
@@ -43,10 +43,10 @@ def prepare(request: Request, say: Say) -> dict[str, dict[str, Any]]:
     dict
         From a row's key to what its trial found: ``peak_bytes``, ``file_bytes``, ``compile_s``, ``notes``, ``check``, or ``error``.
     """
-    probe.load_libraries(request)
+    trial.load_libraries(request)
     rows, found = request.rows(), dict[str, dict[str, Any]]()
     few = min(request.batches)
-    first = [row.of(row.candidate, probe.EAGER) for row in rows if row.batch == few and row.runtime == request.runtimes[0]]
+    first = [row.of(row.candidate, trial.EAGER) for row in rows if row.batch == few and row.runtime == request.runtimes[0]]
     todo = [*first, *(row for row in rows if row not in first)]
     for index, row in enumerate(todo):
         say(SHARE_OF_TRIALS * index / len(todo), f"trying {request.names[row.candidate]} in {RUNTIMES[row.runtime].title}")
@@ -60,14 +60,14 @@ def _trial_result(request: Request, row: Row, say: Say, share: float) -> dict[st
     if gone is not None:
         return {"error": gone}
     runtime = RUNTIMES[row.runtime]
-    made = [probe.AFTER] if row.phase == ONE_TOKEN.name else []
+    made = [trial.AFTER] if row.phase == ONE_TOKEN.name else []
     made += {"": [], "onnx": ["onnx"]}.get(runtime.file, ["onnx", runtime.file])
     problem = runtime.missing() or _device_missing(request, row) or _made(request, row, made, say, share)
     if problem:
         return {"error": problem}
-    result = probe.result_of(request, row)
+    result = trial.result_of(request, row)
     if not result.is_file():
-        ended = in_a_process(probe.attempt, request, row, alive=partial(say, share, _trying(request, row)), fork=request.device == "cpu")
+        ended = in_a_process(trial.attempt, request, row, alive=partial(say, share, _trying(request, row)), fork=request.device == "cpu")
         if not result.is_file():
             return {"error": ended or "its process ended without a word"}
     return dict(json.loads(result.read_text()))
@@ -93,13 +93,13 @@ def _device_missing(request: Request, row: Row) -> str:
 def _made(request: Request, row: Row, wanted: Sequence[str], say: Say, share: float) -> str:
     """Write what a row needs in a process of its own, once; return why it cannot be, "" where it is there."""
     files, name = request.files(row.candidate, row.length, row.phase), request.names[row.candidate]
-    targets = {probe.AFTER: request.cache(row.candidate, row.length), "onnx": files.onnx, "int8": files.int8}
-    verbs = {probe.AFTER: "reading a prompt with", "onnx": "exporting", "int8": "quantising"}
+    targets = {trial.AFTER: request.cache(row.candidate, row.length), "onnx": files.onnx, "int8": files.int8}
+    verbs = {trial.AFTER: "reading a prompt with", "onnx": "exporting", "int8": "quantising"}
     for kind in wanted:
-        target, reason = targets[kind], probe.reason_of(request, row, kind)
+        target, reason = targets[kind], trial.reason_of(request, row, kind)
         if target is not None and not target.is_file() and not reason.is_file():
             words = f"{verbs[kind]} {name}"
-            ended = in_a_process(probe.make, request, row, kind, alive=partial(say, share, words))
+            ended = in_a_process(trial.make, request, row, kind, alive=partial(say, share, words))
             if ended:
                 reason.write_text(f"{words}: {ended}")
         if reason.is_file():
@@ -216,7 +216,7 @@ class Batch:
             self.note(_marked(row))
             self.told.silence(f"opening {self.request.names[row.candidate]} in {RUNTIMES[row.runtime].title}", LIMIT_S)
             try:
-                runs.append(self._session(row).bind(probe.inputs(self.request, row)))
+                runs.append(self._session(row).bind(trial.inputs(self.request, row)))
                 working.append(row)
             except (PrunekitError, RuntimeError, MemoryError) as error:  # it worked in its trial, alone
                 self.trials[row.key]["error"] = next(iter(str(error).splitlines()), type(error).__name__)

@@ -182,9 +182,7 @@ def at_equal_budgets(
     seconds : float
         Of turns for each batch, when timing.
     progress : Progress, optional
-        Told how far the work is.
-    cancel : threading.Event, optional
-        Kills the process that times.
+        Told how far the work is; cancelled, it stops, and the process that times is killed.
 
     Returns
     -------

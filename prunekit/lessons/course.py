@@ -22,9 +22,7 @@ def answer_of(number: int, *, progress: Progress = QUIET, **controls: Any) -> An
     number : int
         Of the lesson, from 1.
     progress : Progress, optional
-        Told how far the work is by the lessons that take a while.
-    cancel : threading.Event, optional
-        Stops these.
+        Told how far the work is by the lessons that take a while; may stop these.
     **controls
         Values of its controls; what is left out stands where the question puts it.
 

@@ -12,9 +12,9 @@ from sklearn.metrics import confusion_matrix
 
 from prunekit.comparison.behaviour import behaviour
 from prunekit.errors import DataError
+from prunekit.evaluation.accuracy import Predictions
 from prunekit.evaluation.paired import compare
 from prunekit.evaluation.quality import accuracy_of
-from prunekit.experiments.predict_run import Predictions
 
 CLASSES = ("ant", "bee", "cat", "dog")
 
@@ -70,7 +70,7 @@ def test_flips_are_all_images_that_changed_sides_and_no_others(case: Any) -> Non
         assert set(zip(rows["image"], rows["kind"], strict=True)) == expected and len(rows) == len(expected)
         for row in rows.itertuples():
             assert (row.label, row.before, row.after) == (labels[row.image], dense.classes[row.image], each.classes[row.image])
-            assert (row.before_confidence, row.after_confidence) == (dense.confidence[row.image], each.confidence[row.image])
+            assert (row.before_confidence, row.after_confidence) == (dense.confidences[row.image], each.confidences[row.image])
     assert flips["after_confidence"].is_monotonic_decreasing and "Dense" not in set(flips["letter"])
 
 

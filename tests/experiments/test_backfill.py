@@ -12,7 +12,7 @@ from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.data.load import load_data
 from prunekit.errors import RunGone, StoreError
-from prunekit.evaluation.accuracy import evaluate
+from prunekit.evaluation.accuracy import Predictions, evaluate
 from prunekit.evaluation.before_after import assess
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.evaluation.sizes import file_bytes, gzip_bytes
@@ -20,7 +20,7 @@ from prunekit.experiments import backfill, predict_run, quantised_run
 from prunekit.experiments.backfill import fill
 from prunekit.experiments.home import weights_folder
 from prunekit.experiments.identity import data_hash
-from prunekit.experiments.predict_run import Predictions, predictions
+from prunekit.experiments.predict_run import pack, predictions, unpack
 from prunekit.experiments.recovery_run import recover_through
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.sweep_run import measure_one
@@ -109,11 +109,11 @@ def test_predictions_are_right_where_the_accuracy_says_so_and_are_read_the_secon
     fill([run], DIGITS, "test", kept)
     right = found.classes == np.asarray(data.test.labels)
     assert np.array_equal(right, kept.quality(run, data_hash(data.test), "test", len(data.test)).correct)
-    assert found.classes.dtype == np.int16 and found.confidence.dtype == np.float32
-    assert (found.confidence > 1 / 10 - 1e-6).all() and (found.confidence <= 1).all()
-    monkeypatch.setattr(predict_run, "ask", lambda *_: pytest.fail("asked again"))
+    assert found.classes.dtype == np.int64
+    assert (found.confidences > 1 / 10 - 1e-6).all() and (found.confidences <= 1).all()
+    monkeypatch.setattr(predict_run, "open_run", lambda *_, **__: pytest.fail("asked again"))
     again = predictions(run, DIGITS, "test", kept, stored=True)
-    assert np.array_equal(again.classes, found.classes) and np.array_equal(again.confidence, found.confidence)
+    assert np.array_equal(again.classes, found.classes) and np.array_equal(again.confidences, found.confidences)
 
 
 def test_predictions_are_no_accuracy(kept):
@@ -127,15 +127,15 @@ def test_predictions_are_no_accuracy(kept):
 @given(st.lists(st.tuples(st.integers(0, 32767), st.floats(0, 1, width=32)), max_size=50))
 def test_predictions_are_packed_without_loss(told):
     classes, sure = np.array([c for c, _ in told], np.int16), np.array([s for _, s in told], np.float32)
-    again = Predictions.unpacked(Predictions(classes, sure).packed(), len(told))
-    assert np.array_equal(again.classes, classes) and np.array_equal(again.confidence, sure)
+    again = unpack(pack(Predictions(classes, sure)), len(told))
+    assert np.array_equal(again.classes, classes) and np.array_equal(again.confidences, sure)
 
 
 def test_damaged_predictions_are_said_to_be_damaged():
-    packed = Predictions(np.arange(9, dtype=np.int16), np.ones(9, np.float32)).packed()
+    packed = pack(Predictions(np.arange(9), np.ones(9)))
     for payload, n in ((packed[:-4], 9), (packed, 10), (b"", 1)):
         with pytest.raises(StoreError, match="damaged"):
-            Predictions.unpacked(payload, n)
+            unpack(payload, n)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 
 import prunekit
 from prunekit.errors import LatencyError
-from prunekit.latency import counters, probe
+from prunekit.latency import counters, trial
 from prunekit.latency.counters import Meter
 from prunekit.latency.measure import measure_latency
 from prunekit.latency.report import Candidate
@@ -177,11 +177,11 @@ def test_the_memory_of_code_is_not_the_models(monkeypatch, tmp_path):
     del sys.rows_were_read
     settled = counters.settled
     monkeypatch.setattr(counters, "settled", lambda: read.append(hasattr(sys, "rows_were_read")) or settled())
-    probe.load_libraries(request)
+    trial.load_libraries(request)
     assert not hasattr(sys, "rows_were_read"), "one's own code may do anything: it costs only its own trial"
-    probe.attempt(request, Row(0, "eager", 1))
+    trial.attempt(request, Row(0, "eager", 1))
     assert read and all(read)
-    assert "error" not in json.loads(probe.result_of(request, Row(0, "eager", 1)).read_text())
+    assert "error" not in json.loads(trial.result_of(request, Row(0, "eager", 1)).read_text())
     del sys.rows_were_read
 
 
@@ -208,9 +208,9 @@ def test_a_batch_whose_input_does_not_fit_is_refused_before_it_is_made(monkeypat
     request = Request(str(tmp_path), ("dense",), ("eager",), (4096,), 1, "cpu", (3, 224, 224), 1.0, 3, 0)
     monkeypatch.setattr(counters, "available", lambda: 2**30)
     with pytest.raises(LatencyError, match=r"a batch of 4096 does not fit in memory.*2.3 GiB"):
-        probe.inputs(request, Row(0, "eager", 4096))
+        trial.inputs(request, Row(0, "eager", 4096))
     monkeypatch.setattr(counters, "available", lambda: None)
-    assert probe.inputs(request, Row(0, "eager", 2)).args[0].shape == (2, 3, 224, 224)
+    assert trial.inputs(request, Row(0, "eager", 2)).args[0].shape == (2, 3, 224, 224)
 
 
 def test_energy_is_the_sum_of_whole_packages_and_goes_round_with_its_counter(tmp_path):

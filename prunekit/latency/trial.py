@@ -1,4 +1,4 @@
-"""One row tried in a process of its own: whether it opens and runs and computes what eager computes, and what memory it takes."""
+"""The trial of one row in a process of its own: whether it opens and runs and computes what eager computes, and what memory it takes."""
 
 from __future__ import annotations
 
