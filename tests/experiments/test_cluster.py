@@ -9,15 +9,21 @@ from contextlib import closing
 import pytest
 
 from prunekit.config.ids import DataId, ModelId
+from prunekit.config.recovery import Recovery
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import PrunekitError
+from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments.cluster import client as clusters
 from prunekit.experiments.cluster.client import Cluster, differences
 from prunekit.experiments.identity import installed
-from prunekit.experiments.requests import SweepRequest
+from prunekit.experiments.load_run import open_run
+from prunekit.experiments.recovery_run import recover_through
+from prunekit.experiments.requests import AccuracyRequest, SweepRequest
+from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.sweep_run import sweep_through
+from prunekit.training.result import Epoch
 
 SPARSITIES = tuple(i / 40 for i in range(1, 40))
 
@@ -103,3 +109,21 @@ def test_no_workers_is_told_and_cancel_ends_it(cluster, monkeypatch):
         sweep_through(request_of((0.5,)), None, Progress(tell, stop, warned.append), cluster=cluster)
     assert any("torch 1.0 there" in sentence for sentence in warned)
     assert said[0] == "waiting for workers" and "no workers at tcp://127.0.0.1" in said[-1]
+
+
+@pytest.mark.slow
+def test_sensitivity_and_recovery_are_those_of_one_process(cluster, kept, tmp_path, model, data):
+    scan = SensitivityRequest(ModelId("digits_cnn"), DataId("digits"), PruneSpec(mode="structured"), sparsities=(0.3, 0.8))
+    there, here = sense(scan, kept, model=model, data=data, cluster=cluster), sense(scan, None, model=model, data=data)
+    assert there.to_dict() == here.to_dict() == sense(scan, kept).to_dict()
+
+    spec, told = PruneSpec(mode="structured", sparsity=0.7), []
+    request = AccuracyRequest(ModelId("digits_cnn"), DataId("digits"), spec, Recovery(recalibrate=True, images=512, epochs=1))
+    stages = recover_through(request, kept, model=model, data=data, report=told.append, cluster=cluster)
+    alone = recover_through(request, RunStore(tmp_path / "alone"), model=model, data=data)
+    assert [(s.name, s.run, s.accuracy.value, s.test.value, s.note) for s in stages] == [
+        (s.name, s.run, s.accuracy.value, s.test.value, s.note) for s in alone
+    ]
+    assert [epoch.number for epoch in told if isinstance(epoch, Epoch)] == [1]
+    assert evaluate(open_run(stages[-1].run, kept).model, data.test).value == stages[-1].test.value
+    assert recover_through(request, kept, model=model, data=data) == stages
