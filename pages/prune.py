@@ -51,9 +51,10 @@ with show.slot(), show.plain_errors(stop=False):
     one_sample.section(now, loaded, view, images)
 if view is not None:
     pictures.pictures(now, loaded, view)
-    with show.slot():
-        table_rows.section(view)
-    weight_map.section(now, loaded, view)
+    if not view.rows_alone:  # else they are drawn above, in place of channels that all stay
+        with show.slot():
+            table_rows.section(view)
+        weight_map.section(now, loaded, view)
     with show.slot():
         head_strips.of_cut(loaded, view)
     with show.slot():

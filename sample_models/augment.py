@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ class Move:
     left: int
     mirrored: bool
     shift: int
+    area: ClassVar[float] = 1.0
 
     def __call__(self, marked: Any, fill: float = 0) -> Any:
         """Return an image, mask or boxes moved; ``fill`` is what comes in. Boxes are cut at the border, and may have no area left."""
@@ -35,6 +36,25 @@ class Move:
         height, width = v2.get_size(marked)
         marked = v2.crop(v2.pad(marked, [self.shift] * 4, fill=fill), self.top, self.left, height, width)
         return v2.horizontal_flip(marked) if self.mirrored else marked
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """How one image becomes a square of ``side`` pixels: for what is marked in it, masks and boxes, as a `Move` is."""
+
+    side: int
+    size: tuple[int, int]
+
+    @property
+    def area(self) -> float:
+        """By what areas in the image are multiplied."""
+        return self.side**2 / (self.size[0] * self.size[1])
+
+    def __call__(self, marked: Any, fill: float = 0) -> Any:
+        """Return an image, mask or boxes in that size; nothing comes in, so that ``fill`` fills nothing."""
+        from torchvision.transforms.v2 import functional as v2  # noqa: PLC0415 (slow to import)
+
+        return v2.resize(marked, [self.side, self.side])
 
 
 @dataclass(frozen=True)

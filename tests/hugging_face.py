@@ -315,7 +315,9 @@ def inputs(name: str, batch: int = 2) -> dict[str, Tensor]:
 
 
 SHARES = (0.3, 0.5)
-MLP = re.compile(r"(fc1|up_proj|gate_up_proj|lin1|wi|Wi|c_fc|dense_h_to_4h|intermediate[._]dense|\.ffn|weights_in|mlp\.layers\.0)$")
+MLP = re.compile(
+    r"(fc1|up_proj|gate_up_proj|lin1|wi|Wi|c_fc|dense_h_to_4h|intermediate[._]dense|\.ffn|weights_in|mlp\.layers\.0|mixer\.in_proj)$"
+)
 
 
 def pruned(name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import importlib.util
 import ipaddress
 import logging
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import prunekit
 from prunekit.errors import PrunekitError
@@ -213,11 +214,10 @@ def local_workers(number: int | None) -> Iterator[dict[str, str]]:
         raise PrunekitError(f"--workers must be at least 1; got {number}")
     if importlib.util.find_spec("distributed") is None:
         raise PrunekitError("--workers needs the package distributed: pip install 'prunekit[dask]'")
-    from distributed import LocalCluster  # noqa: PLC0415 (an extra)
-
+    made: Any = importlib.import_module("distributed").LocalCluster
     one_thread = {"threads_per_worker": 1, "memory_limit": None}
-    with LocalCluster(n_workers=number, host=ALONE, dashboard_address=None, silence_logs=logging.CRITICAL, **one_thread) as made:
-        yield {"PRUNEKIT_CLUSTER": made.scheduler_address}
+    with made(n_workers=number, host=ALONE, dashboard_address=None, silence_logs=logging.CRITICAL, **one_thread) as cluster:
+        yield {"PRUNEKIT_CLUSTER": cluster.scheduler_address}
 
 
 def for_a_class(args: argparse.Namespace, environment: dict[str, str]) -> int:

@@ -306,6 +306,7 @@ def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=WHOLE, default=0, metavar="N", help="of settings and proposals (default: %(default)s)")
     parser.add_argument("--split", choices=SPLITS, help="what chooses (default: validation, else test)")
     parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
+    _cluster_flag(parser)
     _json_flag(parser)
 
 

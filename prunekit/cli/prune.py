@@ -111,7 +111,7 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     asked = f"threshold {spec['threshold']:g}" if spec["threshold"] is not None else f"{percent(achieved['requested'])} requested"
     lines = [
         f"{found['model']['name']}   {setting_text(spec)}",
-        f"{asked}, {percent(achieved['sparsity'])} achieved: {achieved['removed']:,} of {achieved['total']:,} {UNITS[achieved['unit']]}",
+        f"{asked}, {percent(achieved['sparsity'])} achieved: {achieved['removed']:,} of {achieved['total']:,} {_unit(found)}",
         _of_all(found),
         "",
         table(["", "before", "after"], _sides(found["before"], found["after"])),
@@ -127,6 +127,12 @@ def _page(found: dict[str, Any], difference: str | None, out: str | None) -> str
     lines += [f"written to {out}"] if out else []
     called = f", called {found['name']}" if "name" in found else ""
     return "\n".join(lines + ([f"saved as run {found['run'][:12]}{called}"] if "run" in found else []))
+
+
+def _unit(found: dict[str, Any]) -> str:
+    """Return what is counted, in words: units of chosen kinds as they are called."""
+    unit, units = found["achieved"]["unit"], found["spec"]["units"]
+    return " and ".join(units) if unit == "channels" and units else UNITS[unit]
 
 
 def _kinds(found: dict[str, Any]) -> str:

@@ -47,11 +47,11 @@ def sensitivity(args: argparse.Namespace) -> str:
             budget_bytes=args.budget_mb * MEGABYTE, progress=progress_to(sys.stderr),
         )  # fmt: skip
     else:
-        split, notes = chosen_split(data, args.split)[1:]
+        split, told = chosen_split(data, args.split)[1:]
         request = SensitivityRequest(model_id, data.id, spec, split, args.images, args.sparsities)
         with closing(Cluster(args.cluster)) as cluster:
             found = sense(request, None, progress_to(sys.stderr), model=model, data=data, cluster=cluster)
-        found = replace(found, notes=tuple(dict.fromkeys((*notes, *found.notes))))
+        found = replace(found, notes=tuple(dict.fromkeys((*told, *found.notes))))
     suggested = _suggested(args, model, spec, data, found)
     head = {"model": model_id.to_dict(), "data": absolute(data)}
     notes = guess_notes(model, data, args.size, found.dense)

@@ -24,6 +24,17 @@ def counted_otherwise(names: Sequence[str], told: Sequence[str]) -> str:
     return f"The data's {own} are not the model's {theirs}: figures mean something only if it counts alike."
 
 
+def seen_before(files: Mapping[str, Sequence[str]]) -> str:
+    """Return, in a sentence, that pictures of the test are ones to learn or to choose by as well; nothing where the parts are apart."""
+    learned = {file for part, names in files.items() if part != "test" for file in names}
+    twice = sum(file in learned for file in files["test"])
+    return (
+        f"Pictures of the test that are training or validation pictures as well: {twice:,}. Read the figures as optimistic."
+        if twice
+        else ""
+    )
+
+
 class Pictures(Protocol):
     """Where pixels come from, all of one size."""
 

@@ -14,11 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from prunekit.config.ids import DataId
-from prunekit.data.annotated import BoxSplit, counted_otherwise
+from prunekit.data.annotated import BoxSplit, counted_otherwise, seen_before
 from prunekit.data.dataset import Data, Normal
 from prunekit.data.image_files import ImageFiles
 from prunekit.data.stratified import Indices, spread
-from prunekit.errors import DataError
+from prunekit.errors import DataError, named
 from prunekit.models.guesses import normalisation
 from prunekit.models.info import ModelInfo
 
@@ -97,11 +97,24 @@ class FittedFiles(ImageFiles):
     pictures : sequence of Picture
     size : int, optional
         Side of the square; None leaves sizes alone.
+    sizes : list of (int, int)
+        All that the pictures of the data have, those of other parts as well.
     """
 
-    def __init__(self, root: Path, pictures: Sequence[Picture], size: int | None) -> None:
+    def __init__(self, root: Path, pictures: Sequence[Picture], size: int | None, sizes: list[tuple[int, int]]) -> None:
         super().__init__(root, tuple(each.file for each in pictures), size, 3)
         self.told = {each.file: (each.width, each.height) for each in pictures}
+        self.sizes = sizes
+
+    def pixels(self, places: Indices) -> Tensor:
+        """Return pictures, uint8 (n, 3, H, W): only where a size was given or all data have one, for samples share their shape."""
+        if self.size is None and len(self.sizes) > 1:
+            listed = " and ".join(f"{width} x {height}" for width, height in self.sizes[:2]) + (", ..." if len(self.sizes) > 2 else "")
+            raise DataError(
+                f"the pictures in {self.root.name} differ in size ({listed}): give {named('size')}, such as 640, to bring them to: each is "
+                "scaled to fit and padded, its boxes with it"
+            )
+        return super().pixels(places)
 
     def content(self) -> str:
         """Return a sha256 of the files, and their size."""
@@ -153,28 +166,23 @@ def boxed(
     Raises
     ------
     DataError
-        If a part is empty, a label outside the classes, or pictures differ in size and nobody gives one.
+        If a part is empty, or there are too few pictures.
     """
     counts: Counter[str] = Counter()
     parts, notes = _held_out({part: [each.inside(counts) for each in pictures] for part, pictures in parts.items()})
-    every = [each for pictures in parts.values() for each in pictures]
     order, classes = _numbered(names, known.classes)
-    notes += filter(None, [counted_otherwise(classes, known.classes)])
+    notes += filter(
+        None, [counted_otherwise(classes, known.classes), seen_before({part: [each.file for each in of] for part, of in parts.items()})]
+    )
     size = data_id.size or known.size
-    sizes = {(each.width, each.height) for each in every}
-    if size is None and len(sizes) > 1:
-        listed = " and ".join(f"{width} x {height}" for width, height in sorted(sizes)[:2])
-        raise DataError(
-            f"the pictures of {data_id.name} differ in size ({listed}{', ...' if len(sizes) > 2 else ''}): give a size to bring them to, "
-            "as in --size 640: each is scaled to fit and padded, its boxes with it"
-        )
+    sizes = sorted({(each.width, each.height) for pictures in parts.values() for each in pictures})
     mean, std, guesses = normalisation(data_id, known, 3)
     splits = {}
     for part, pictures in parts.items():
         targets = [each.target(size) for each in pictures]
         for target in targets:
             target["labels"] = order[target["labels"]]
-        splits[part] = BoxSplit(FittedFiles(root, pictures, size), np.arange(len(pictures)), Normal(mean, std), targets)
+        splits[part] = BoxSplit(FittedFiles(root, pictures, size, sizes), np.arange(len(pictures)), Normal(mean, std), targets)
     how = "at their own size" if size is None else f"scaled to fit {size} x {size} pixels and padded with grey"
     notes += [sentence for key, sentence in _told(counts).items() if counts[key]]
     pixels = f"{said} Pictures read as colour, {how}, values 0 to 255 divided by 255."

@@ -19,7 +19,7 @@ from prunekit.data.annotated import AnnotatedSplit, BoxSplit, MaskSplit
 from prunekit.data.dataset import Data, Normal
 from prunekit.data.downloads import Raw
 from prunekit.data.stratified import Indices, held_out, mix
-from prunekit.errors import DataError
+from prunekit.errors import DataError, named
 from prunekit.models.guesses import normalisation
 from prunekit.models.info import ModelInfo
 
@@ -268,7 +268,9 @@ def load_canvas(data_id: DataId, known: ModelInfo, raw: Raw) -> Data:
         4,000 to learn from, 500 for validation, 1,000 for the test.
     """
     if data_id.size is not None and data_id.size < 16:
-        raise DataError(f"canvases of {data_id.size} x {data_id.size} pixels show nothing: give a size of 16 at least, or none for {SIDE}")
+        raise DataError(
+            f"canvases of {data_id.size} x {data_id.size} pixels show nothing: give {named('size')} of 16 at least, or none for {SIDE}"
+        )
     mean, std, guesses = normalisation(data_id, known, 3, (MEAN, STD), f"those of {CANVAS} are used")
     side, normal = data_id.size or known.size or SIDE, Normal(mean, std)
     splits: dict[str, AnnotatedSplit] = {}

@@ -107,7 +107,10 @@ def _pictures(root: Path, part: str, file: Path, told: Mapping[str, Any], number
         raise DataError(f"{file} lists two images under the id {twice!r}: give each its own")
     for each in told["annotations"]:
         if each.get("image_id") not in objects:
-            raise DataError(f"{file}: annotation {each.get('id')} is of image {each.get('image_id')!r}, which is not listed")
+            raise DataError(
+                f"{file}: annotation {each.get('id')} is of image {each.get('image_id')!r}, which is not listed: add it to images, or "
+                "leave the annotation out"
+            )
         if each.get("category_id") not in number:
             listed = ", ".join(map(str, sorted(number)[:8]))
             raise DataError(
@@ -116,7 +119,9 @@ def _pictures(root: Path, part: str, file: Path, told: Mapping[str, Any], number
             )
         box, area = each.get("bbox"), each.get("area") or 0
         if not isinstance(box, list) or len(box) != 4 or not all(isinstance(v, (int, float)) and isfinite(v) for v in (*box, area)):
-            raise DataError(f"{file}: annotation {each.get('id')} has no bbox of four numbers, x, y, width and height, or a wrong area")
+            raise DataError(
+                f"{file}: annotation {each.get('id')} has no bbox of four numbers, x, y, width and height, or a wrong area: correct it"
+            )
         objects[each["image_id"]].append(each)
     folder = _folder(root, part, file, [str(image["file_name"]) for image in told["images"]])
     return [_picture(root, folder / str(image["file_name"]), image, objects[image["id"]], number) for image in told["images"]]

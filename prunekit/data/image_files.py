@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prunekit.data.fingerprints import CHOSEN, sentence
 from prunekit.data.stratified import Indices, spread
-from prunekit.errors import DataError
+from prunekit.errors import DataError, named
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 KEPT = 2**28  # decoded images up to this many bytes stay in memory, so that a second pass reads no file
@@ -113,7 +113,9 @@ class ImageFiles:
     @property
     def _advice(self) -> str:
         """What to do where sizes differ."""
-        return "give a size to bring them to" if self.square else "crop or resize them to one size, with all that is marked in them"
+        return (
+            f"give {named('size')} to bring them to" if self.square else "crop or resize them to one size, with all that is marked in them"
+        )
 
     def _open(self, file: str) -> Tensor:
         """Return one image, uint8 (C, H, W)."""

@@ -16,7 +16,7 @@ from platformdirs import user_cache_dir
 from torch import Tensor
 
 from prunekit.config.ids import VARIABLE, DataId, Floats, data_folder
-from prunekit.data.annotated import MaskSplit, counted_otherwise
+from prunekit.data.annotated import MaskSplit, counted_otherwise, seen_before
 from prunekit.data.dataset import Data, Normal
 from prunekit.data.image_files import ENDINGS, ImageFiles
 from prunekit.data.image_folder import SAME, VALIDATION
@@ -195,7 +195,8 @@ def _loaded(data_id: DataId, known: ModelInfo, root: Path, classes: _Classes, us
     sized = "at their own size" if size is None else f"shorter side resized to {size} pixels, labels to the nearest"
     pixels = f"Pictures in {root.name}, {sized}, values 0 to 255 divided by 255, and a class for each pixel."
     pixels = " ".join(filter(None, (pixels, splits["test"].masks.pictures.told_by)))
-    note = " ".join(filter(None, (held, counted_otherwise(names, known.classes), "" if "train" in splits else SAME)))
+    twice = seen_before({name: pairs.images for name, pairs in parts.items()})
+    note = " ".join(filter(None, (held, counted_otherwise(names, known.classes), twice, "" if "train" in splits else SAME)))
     return Data(data_id, splits["test"], splits.get("train"), splits.get("validation"), names, pixels, note, guesses)
 
 

@@ -160,9 +160,10 @@ class _Recovering(Experiment):
             except OSError as error:
                 self.keeper.progress.warn(f"the recovered weights could not be kept: {error}")
         self.keep(told.run, told.seen, None)
-        test = None if told.test is None else replace(told.test.evaluation, task=self.task)
-        if told.test is not None:
-            self.keeper.ask(lambda store: store.put_measurement(told.test))
+        last, test = told.test, None
+        if last is not None:
+            self.keeper.ask(lambda store: store.put_measurement(last))
+            test = replace(last.evaluation, task=self.task)
         for row in told.run.info.get("history", ()):
             self.report(epoch_of(row))
         stage = Stage(told.stage, told.run.id, replace(told.seen.evaluation, task=self.task), test, told.note)

@@ -107,8 +107,8 @@ def sense(
 
 def observe(request: SensitivityRequest, loaded: Loaded, progress: Progress, here: Indices) -> Any:
     """Look at a batch of images, on a worker."""
-    setting = {"split": request.split, "images": request.images}
-    scan = loaded.held(request, lambda: scan_of(loaded.model, loaded.data, request.spec, request.sparsities, **setting))
+    setting = request.spec, request.sparsities
+    scan = loaded.held(request, lambda: scan_of(loaded.model, loaded.data, *setting, split=request.split, images=request.images))
     return scan.look(here, progress)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -22,7 +23,7 @@ from prunekit.runtimes.quantise import calibration_samples
 from prunekit.runtimes.session import Files
 from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
-from prunekit.tasks.batches import batches_of
+from prunekit.tasks.batches import batches_of, samples_at
 from prunekit.tasks.input_form import InputForm, form_of_data, made_of, reads_ids, samples_like
 from prunekit.tasks.phases import ONE_TOKEN, PASS
 from prunekit.tasks.resolver import resolve
@@ -32,6 +33,7 @@ CHECKED = 64
 """Samples on which the outputs of the runtimes are compared; a quarter of it for large images, and few texts: each may be answered with
 the scores of a whole vocabulary at every place."""
 TEXTS = 4
+VARIED = 1024
 LARGE = 96 * 96
 FORM, COMPARED, CALIBRATION = "form-{}.safetensors", "compared-{}.safetensors", "calibration.safetensors"
 CACHED = 2
@@ -200,6 +202,7 @@ def pack_samples(
         What the samples are, in a few words; and why nothing can be quantised, "" where it can.
     """
     compared, what = _to_compare(shape, data, seed)
+    shape = varied(shape, data, task)
     for length in lengths:
         write(task.at_length(compared, length) if length else compared, private / COMPARED.format(length))
         if isinstance(shape, InputForm):
@@ -213,6 +216,19 @@ def pack_samples(
     except PrunekitError as error:
         return what, str(error)
     return what, ""
+
+
+def varied(shape: tuple[int, ...], data: Any, task: Task) -> tuple[int, ...]:
+    """Return the form of inputs with many samples of the data for an example, where there are some that fit and are no texts.
+
+    An example of a few samples would have each pass look the same few rows of tables up, which are then in the nearest cache.
+    """
+    if isinstance(shape, InputForm) and not task.length(shape.example):
+        for split in filter(None, (getattr(data, name, None) for name in ("validation", "test"))):
+            if len(split) and form_of_data(split) == shape:
+                places = np.random.default_rng(0).permutation(len(split))[:VARIED]
+                return InputForm.of(replace(samples_at(split, np.sort(places)), targets=None))
+    return shape
 
 
 def _to_compare(shape: tuple[int, ...], data: Any, seed: int) -> tuple[Batch, str]:

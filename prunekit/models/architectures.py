@@ -19,7 +19,7 @@ from prunekit.models.checkpoints import State, fit_state, read_checkpoint
 from prunekit.models.hugging_face import PREFIX as HUGGING_FACE
 from prunekit.models.hugging_face import build_hugging_face, transformers_package
 from prunekit.models.info import ModelInfo, described, remember
-from prunekit.models.meta_copy import copied
+from prunekit.models.meta_copy import check_shaped, copied
 from prunekit.models.outputs import Choice, note
 from prunekit.models.state import fingerprint
 from prunekit.models.timm_models import PREFIX as TIMM
@@ -133,6 +133,7 @@ def _built(model_id: ModelId) -> tuple[nn.Module, ModelInfo]:
     if not isinstance(model, nn.Module):
         raise wrong(f"{model_id.name} returned a {type(model).__name__}, which is no torch module", ModelError)
     model = unwrapped(model)
+    check_shaped(model)
     return model, described(model_id, model, factory)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -83,10 +83,15 @@ def along(model: nn.Module, path: Path) -> Iterator[Along]:
             model.__dict__[AROUND] = before
 
 
-def branches_of(model: nn.Module, input_shape: tuple[int, ...]) -> Path:
-    """Return the branches that a model takes by what tensors say, on samples without content; none where it does not run on them."""
+def branches_of(
+    model: nn.Module, input_shape: tuple[int, ...], form: Callable[[nn.Module], AbstractContextManager[Any]] = nullcontext
+) -> Path:
+    """Return the branches that a model takes by what tensors say, on samples without content; none where it does not run on them.
+
+    A form is what brings a copy of the model into another mode.
+    """
     other = copied(model).eval()
-    with along(other, {}) as way, torch.no_grad():
+    with form(other), along(other, {}) as way, torch.no_grad():
         try:
             answer(other, zeros(other, input_shape, 2))
         except Exception:  # whatever it says of them

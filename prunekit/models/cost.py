@@ -132,7 +132,7 @@ def _measure(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     try:
         try:
             return _run(meta_copy(model), input_shape)
-        except (RuntimeError, NotImplementedError) as error:
+        except (RuntimeError, NotImplementedError, TypeError) as error:  # the last by numpy
             if "meta" not in str(error).lower():
                 raise
             return _run(copied(model).eval(), input_shape)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+LISTS = (nn.ParameterList, nn.ParameterDict)
 LOOKED_UP = (nn.Embedding, nn.EmbeddingBag)
 # what a parameter is called that adds, scales or places, and multiplies nothing
 NO_PRODUCT = re.compile("bias|pos|token|table|embed|scale|gamma|mask|anchor|grid|temperature|query$|queries|prompt|latent")
@@ -49,7 +50,7 @@ def prunable_layers(model: nn.Module) -> tuple[str, ...]:
         if (packed := packed_weight(module)) is not None and id(packed) not in seen:
             seen.add(id(packed))
             names.append(name)
-        for own in _weights_in(module):
+        for own in _weights_in(module, name):
             weight = module._parameters[own]
             if id(weight) not in seen and not (isinstance(module, LOOKED_UP) and id(weight) in tied):
                 seen.add(id(weight))
@@ -57,8 +58,11 @@ def prunable_layers(model: nn.Module) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _weights_in(module: nn.Module) -> Iterator[str]:
-    """Yield the parameters of a module itself that are multiplied with inputs; those of a program belong to it."""
+def _weights_in(module: nn.Module, path: str) -> Iterator[str]:
+    """Yield the parameters of a module itself that are multiplied with inputs; those of a program belong to it.
+
+    What a list or dict of parameters holds is called as the list is.
+    """
     if isinstance(module, torch.jit.ScriptModule):
         return
     if isinstance(module, PRUNABLE_TYPES):
@@ -68,10 +72,11 @@ def _weights_in(module: nn.Module) -> Iterator[str]:
     elif isinstance(module, nn.MultiheadAttention):  # of keys of another width, or with added ones
         own = () if packed_weight(module) is not None else module._parameters.items()
         yield from (name for name, weight in own if weight is not None and name.endswith("proj_weight"))
-    elif not type(module).__module__.startswith("torch."):  # a scripted part is whole
+    elif isinstance(module, LISTS) or not type(module).__module__.startswith("torch."):  # a scripted part is whole
+        of = path.rpartition(".")[2] if isinstance(module, LISTS) else ""
         for name, weight in module._parameters.items():
             many = weight is not None and weight.is_floating_point() and sum(size > 1 for size in weight.shape) > 1
-            if many and not NO_PRODUCT.search(name):
+            if many and not NO_PRODUCT.search(f"{of}.{name}" if of else name):
                 yield name
 
 
@@ -147,7 +152,7 @@ def weight_of(model: nn.Module, name: str) -> Tensor:
         return packed.detach()
     path, _, own = (f"{name}.weight" if name else "weight").rpartition(".") if module is not None else name.rpartition(".")
     module = _module(model, path)
-    if module is None or own not in _weights_in(module):
+    if module is None or own not in _weights_in(module, path):
         raise PruningError(unknown_layers([name], prunable_layers(model)))
     weight = module._parameters[own]
     assert weight is not None  # by _weights_in

@@ -35,14 +35,20 @@ def check_plain(model: nn.Module) -> None:
     ModelError
         Naming the first layer and what to call.
     """
+    check_shaped(model)
     for name, module in model.named_modules():
-        if any(p is not None and is_lazy(p) for p in module._parameters.values()):  # type: ignore[no-untyped-call]
-            raise ModelError(f"layer {name} has no shape yet (a lazy module): run one batch through the model first")
         if isinstance(module, PRUNABLE_TYPES) and "weight" not in module._parameters:
             raise ModelError(
                 f"the weight of layer {name} is computed from other parameters: make it plain first, with "
                 "--remove-parametrizations on the command line, prunekit.remove_parametrizations(model) in Python, or torch's own functions"
             )
+
+
+def check_shaped(model: nn.Module) -> None:
+    """Raise unless every parameter has a shape."""
+    for name, module in model.named_modules():
+        if any(p is not None and is_lazy(p) for p in module._parameters.values()):  # type: ignore[no-untyped-call]
+            raise ModelError(f"layer {name} has no shape yet (a lazy module): run one batch through the model first, in its factory")
 
 
 def meta_copy(model: nn.Module) -> nn.Module:

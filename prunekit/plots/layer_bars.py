@@ -29,7 +29,8 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     frame : DataFrame
         In the order of depth; columns ``name``, ``removed`` (share, 0 to 1), ``gone`` and ``all`` (counts), ``requested`` (share, or
         NaN where the total was requested and not the layer), ``ticked`` (bool), and optionally ``cap`` (the largest share that may go,
-        or NaN) and ``inputs`` (share of its inputs that the layers before it no longer deliver).
+        or NaN), ``inputs`` (share of its inputs that the layers before it no longer deliver) and ``table`` (bool: whether its inputs
+        are the rows of a table).
     what : str
         What is counted: ``weights`` or ``channels``.
 
@@ -56,7 +57,11 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
     if "cap" in frame and frame["cap"].notna().any():
         traces.append(_capped(frame, flat, dark))
     # with no bar in the first row's colour the legend would show grey; empty traces carry it
-    names = {"kept": kept, "outputs removed" if lost else "removed": removed} | ({"inputs lost": unfed} if lost else {})
+    removing = bool((gone > 0).any()) or not lost
+    tables = frame["table"].to_numpy(dtype=bool) if "table" in frame else np.zeros(len(frame), dtype=bool)
+    parts = [part for part, there in (("inputs", (fed > 0) & ~tables), ("rows", (fed > 0) & tables)) if there.any()]
+    names = {"kept": kept} | ({"outputs removed" if lost else "removed": removed} if removing else {})
+    names |= {f"{' or '.join(parts)} lost": unfed} if lost else {}
     traces += [
         light_figure.bar(x=[None], y=[None], name=name, marker={"color": colour}, hoverinfo="skip", legendrank=rank)
         for rank, (name, colour) in enumerate(names.items(), 1)
@@ -75,11 +80,14 @@ def by_layer(frame: pd.DataFrame, *, what: str = "weights", dark: bool = False) 
 def _hover(frame: pd.DataFrame, what: str, flat: bool) -> dict[str, Any]:
     """Return what all parts of a layer's matrix share: its name, and what hovering says."""
     data = [frame.index, frame["gone"], frame["all"], *(frame[name].map(percent) for name in ("removed", "inputs") if name in frame)]
+    if "table" in frame:
+        data.append(frame["table"].map({True: "rows", False: "inputs"}))
+    part = "%{customdata[5]}" if "table" in frame else "inputs"
     hover = f"<b>%{{{'y' if flat else 'x'}}}</b><br>%{{customdata[1]:,}} of %{{customdata[2]:,}} {what} removed (%{{customdata[3]}})"
     return {
         "y" if flat else "x": frame["name"],
         "customdata": list(zip(*data, strict=True)),
-        "hovertemplate": hover + ("<br>%{customdata[4]} of its inputs lost" if "inputs" in frame else "") + "<extra></extra>",
+        "hovertemplate": hover + (f"<br>%{{customdata[4]}} of its {part} lost" if "inputs" in frame else "") + "<extra></extra>",
     }
 
 

@@ -88,7 +88,7 @@ def boxes_caption(found: Boxes, truth: Boxes | None) -> str:
         return found.said
     wrong, missed = told.count(WRONG), hit.count(False)
     rest = [f"{n} {word}" for n, word in ((wrong, "wrong"), (missed, "missed")) if n]
-    return f"{sum(hit)} of {len(hit)} found" + (f", {', '.join(rest)}" if rest else "")
+    return (f"{sum(hit)} of {len(hit)} found" if hit else "no object to find") + (f", {', '.join(rest)}" if rest else "")
 
 
 def classes_over(picture: Picture, answer: ClassMap, *, opacity: float = 0.65) -> str:
@@ -124,6 +124,8 @@ def class_map_caption(answer: ClassMap, truth: ClassMap | None) -> str:
     if truth is None or truth.classes.shape != answer.classes.shape:
         return answer.said
     known = truth.classes >= 0
+    if not known.any():
+        return "none of its pixels counts"
     right = (answer.classes == truth.classes) & known
     found = {}
     for k in truth.shares:
@@ -131,7 +133,7 @@ def class_map_caption(answer: ClassMap, truth: ClassMap | None) -> str:
         found[k] = float((right & (truth.classes == k)).sum() / max(either.sum(), 1))
     worst = min(found, key=lambda k: found[k], default=None)
     least = "" if worst is None else f"; worst is {truth.name(worst)} (IoU {percent(found[worst], 0)})"
-    return f"{percent(float(right.sum() / max(known.sum(), 1)), 0)} of the pixels are right{least}"
+    return f"{percent(float(right.sum() / known.sum()), 0)} of the pixels are right{least}"
 
 
 def _box(box: NDArray[np.float64], colour: str, name: str, side: int, *, dashed: bool = False) -> str:

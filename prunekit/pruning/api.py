@@ -19,7 +19,7 @@ from prunekit.models.layers import owner_of_layer, prunable_layers, weight_of
 from prunekit.models.wrappers import unwrapped
 from prunekit.pruning.coupled_groups import CoupledGroup, coupled
 from prunekit.pruning.influence import check_influence, has_functions
-from prunekit.pruning.proof import Proof, prove, require, zeroed
+from prunekit.pruning.proof import Proof, prove, require
 from prunekit.pruning.result import Achieved, LayerResult, PruneResult
 from prunekit.pruning.skipped import skipped
 from prunekit.pruning.structured.channel_groups import ChannelGraph
@@ -34,6 +34,7 @@ from prunekit.pruning.unstructured.layer_by_layer import prune_layer_by_layer
 from prunekit.pruning.unstructured.masks import Ranking, mask_in_place, masked_copy
 from prunekit.pruning.unstructured.n_m import PatternRanking, rank
 from prunekit.pruning.unstructured.packed_masks import PackedMasks
+from prunekit.pruning.zeroed_model import zeroed
 from prunekit.tasks.base import told
 from prunekit.tasks.batch import Batch
 from prunekit.tasks.input_form import InputForm, form_of_data
@@ -229,7 +230,7 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
         return _softly(model, plan, spec)
     proof = None if plan.empty else require(proof or prove(model, plan))
     before, left_out, layers = count(model, plan.graph.input_shape), skipped(model, spec, (), plan), layer_results(model, plan)
-    achieved = _achieved(plan, model)
+    achieved = achieved_by(plan, model)
     small = shrink(model, plan, consume=consume)
     after = count(small, plan.graph.input_shape)
     limits = plan.limits if not plan.empty else (*plan.limits, "no channel goes at this setting: there is nothing to prove")
@@ -242,7 +243,7 @@ def carry_out(model: nn.Module, plan: Plan, spec: PruneSpec, proof: Proof | None
     )  # fmt: skip
 
 
-def _achieved(plan: Plan, model: nn.Module) -> Achieved:
+def achieved_by(plan: Plan, model: nn.Module) -> Achieved:
     """Return what was reached of what was asked for: of rows where they alone were to go."""
     spec = plan.spec
     if not plan.rows or spec.sparsity or spec.threshold is not None or plan.blocks:

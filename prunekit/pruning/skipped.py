@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrize import ParametrizationList
@@ -135,6 +136,8 @@ def _owners(model: nn.Module) -> Iterator[tuple[str, nn.Module, dict[str, nn.Par
 
 def _kind(module: nn.Module, structured: bool) -> str:
     """Return why weights of a kind take no part."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return "a scripted part, a program that cannot be taken apart"
     if isinstance(module, PRUNABLE_TYPES):
         return "its weight is computed from other parameters"
     if isinstance(module, NORMS) or type(module).__name__.endswith("Norm"):

@@ -11,12 +11,13 @@ from prunekit.errors import PrunekitError, RuntimeFault, one_of
 from prunekit.runtimes.session import first_line
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from prunekit.runtimes.session import Files, Session
+    from prunekit.tasks.batch import Batch
 
 Opener: TypeAlias = "Callable[[Files, int, str], Session]"
-ByLayer: TypeAlias = "Callable[[nn.Module, Tensor], tuple[Tensor, dict[str, nn.Module]]]"
+ByLayer: TypeAlias = "Callable[[nn.Module, Batch], tuple[Batch, dict[str, nn.Module]]]"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from prunekit.tasks.batch import Batch
-    from sample_models.augment import Move
+    from sample_models.augment import Move, Shrink
 
 OUTPUT = "output"
 SAMPLES = 2
@@ -111,8 +111,8 @@ class Task(Protocol):
     def groups(self, part: Any, train: Any) -> tuple[Mapping[str, NDArray[np.bool_]], tuple[Metric, ...]]:
         """Return groups of a part's samples by name, as by how much training data their users have, and the metrics to see by them."""
 
-    def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
-        """Return targets of images (height, width) that are moved, each with its own `Move`: what is marked in an image moves along."""
+    def moved(self, targets: Any, moves: Sequence[Move | Shrink], size: tuple[int, int]) -> Any:
+        """Return targets of images (height, width) that are moved or shrunk, each in its way: what is marked in an image moves along."""
 
     def length(self, batch: Batch) -> int:
         """Return how many tokens each sample has; 0 where samples are no sequences of tokens."""
@@ -316,7 +316,7 @@ class BaseTask:
         """Return no groups: each task's own."""
         return {}, ()
 
-    def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
+    def moved(self, targets: Any, moves: Sequence[Move | Shrink], size: tuple[int, int]) -> Any:
         """Return the targets themselves: what an image is does not hang on its place."""
         return targets
 

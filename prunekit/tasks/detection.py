@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prunekit.tasks.batch import Batch
     from prunekit.tasks.detector_forms import Detections
-    from sample_models.augment import Move
+    from sample_models.augment import Move, Shrink
 
 COCO_AREAS = (32.0**2, 96.0**2)
 """Areas in pixels up to which COCO counts an object as small and as medium."""
@@ -174,7 +174,7 @@ class ObjectDetection(BaseTask):
         classes = sum(column.startswith("target_all.") for column in seen.columns)
         return tuple(precision_of(k, names[k] if k < len(names) else "") for k in range(classes))
 
-    def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
+    def moved(self, targets: Any, moves: Sequence[Move | Shrink], size: tuple[int, int]) -> Any:
         """Return objects that are moved as their images are, without those of which less than half is left in the image."""
         from torchvision.tv_tensors import BoundingBoxes, Mask  # noqa: PLC0415
 
@@ -182,8 +182,10 @@ class ObjectDetection(BaseTask):
         for target, move in zip(targets, moves, strict=True):
             whole = target["boxes"]
             boxes = move(BoundingBoxes(whole, format="XYXY", canvas_size=size)).as_subclass(type(whole))
-            there = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= 0.5 * (whole[:, 2:] - whole[:, :2]).prod(1)
+            there = (boxes[:, 2:] - boxes[:, :2]).prod(1) >= 0.5 * move.area * (whole[:, 2:] - whole[:, :2]).prod(1)
             found.append({**{name: each[there] for name, each in target.items()}, "boxes": boxes[there]})
+            if "area" in target:
+                found[-1]["area"] = found[-1]["area"] * move.area
             if "masks" in target and bool(there.any()):
                 found[-1]["masks"] = move(Mask(found[-1]["masks"])).as_subclass(type(whole))
         return found

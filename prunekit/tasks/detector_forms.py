@@ -189,5 +189,8 @@ def _objects(target: Any, classes: int) -> dict[str, Tensor]:
         raise DataError(f"the box {boxes[flat][0].tolist()} has no area: boxes are corners x1, y1, x2, y2 with x1 < x2 and y1 < y2")
     if len(labels) and (int(labels.min()) < 0 or (classes and int(labels.max()) >= classes)):
         wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
-        raise DataError(f"an object has the label {wrong}, and the model knows {classes} classes, 0 to {classes - 1}")
+        raise DataError(
+            f"an object has the label {wrong}, and the model knows {classes} classes, 0 to {classes - 1}: correct the label, or choose "
+            "data with the same classes"
+        )
     return found | {"boxes": boxes, "labels": labels}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 from prunekit.errors import TaskError
 from prunekit.local_code.factories import is_factory
 from prunekit.tasks.base import Task, told
-from prunekit.tasks.classification import IMAGES, Classification
+from prunekit.tasks.classification import IMAGES
 from prunekit.tasks.detection import DETECTION
 from prunekit.tasks.from_file import as_task, place_of
 from prunekit.tasks.input_form import library_heads
@@ -21,6 +22,8 @@ from prunekit.tasks.segmentation import SEGMENTATION
 
 ANYTHING = replace(IMAGES, title="classification", unit_of_data="sample", units_of_data="samples")
 """The same where samples are no images, under the same name: what was measured of it is found again."""
+KINDS = {"numbers": REGRESSION, "classes": TASKS[DEFAULT], "masks": SEGMENTATION, "boxes": DETECTION}
+"""What targets look like -> whose they are where nobody says more."""
 ONE = "Choose a model and data of one task, and ask for none or for that"
 
 
@@ -65,18 +68,19 @@ def resolve(model: nn.Module | None = None, data: Any = None, asked: str | Task 
         raise TaskError(f"which task is it? {listed}. {ONE}")
     kind = kind_of_targets(data)
     if not found and model is not None and library_heads(model) is not None:
-        return DETECTION
-    if not found and kind == "masks":
-        return SEGMENTATION
+        found["the model's outputs speak for"] = DETECTION
+    if not found and kind in ("masks", "boxes"):
+        return KINDS[kind].for_data(data)
     if not found:
         if kind == "numbers" and not getattr(data, "classes", None):
             return REGRESSION.for_data(data)
         return TASKS[DEFAULT] if _of_images(model, data) else ANYTHING
     who, chosen = next(iter(found.items()))
-    if isinstance(chosen, Classification) and kind == "numbers":
-        raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are numbers, as for 'regression'. {ONE}")
-    if isinstance(chosen, Regression) and kind == "classes" and getattr(data, "classes", None):  # counts are integers, too
-        raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are classes, as for 'image-classification'. {ONE}")
+    of_kind = kind in KINDS and isinstance(chosen, tuple(type(each) for each in KINDS.values()))
+    counts = isinstance(chosen, Regression) and kind == "classes" and not getattr(data, "classes", None)  # these are integers, too
+    if of_kind and not counts and not isinstance(chosen, type(KINDS[kind])):
+        what = {"masks": "classes of pixels", "boxes": "boxes around objects"}.get(kind, kind)
+        raise TaskError(f"{who} {chosen.name!r}, and the targets of the data are {what}, as for {KINDS[kind].name!r}. {ONE}")
     return chosen.for_data(data)
 
 
@@ -104,7 +108,7 @@ def _task(value: Any, name: str) -> Task:
 
 
 def kind_of_targets(data: Any) -> str:
-    """Return whether the targets of data are "numbers", "classes" or "masks" (a class for each pixel), by their form; "" for none of these.
+    """Return whether the targets of data are "numbers", "classes", "masks" (of pixels) or "boxes", by their form; "" for none of these.
 
     Parameters
     ----------
@@ -115,10 +119,12 @@ def kind_of_targets(data: Any) -> str:
     known = (getattr(owner, name, None) for owner in (split, getattr(split, "dataset", None)) for name in ("labels", "targets"))
     targets: Any = next((each for each in known if each is not None), None)
     try:
-        if targets is None and len(split):
-            _, targets = split[0]
-            if getattr(targets, "ndim", 0) == 2 and "int" in str(targets.dtype):
-                return "masks"
+        first = split[0][1] if targets is None and len(split) else None if targets is None else targets[0]
+        if isinstance(first, Mapping) and {"boxes", "labels"} <= set(first):
+            return "boxes"
+        if getattr(first, "ndim", 0) == 2 and "int" in str(first.dtype):
+            return "masks"
+        targets = first if targets is None else targets
         kind = np.asarray(targets.detach().cpu() if hasattr(targets, "detach") else targets).dtype.kind
     except Exception:  # whatever a user's data do here, they will do again, and be told, where they are used
         return ""

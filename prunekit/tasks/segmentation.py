@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from prunekit.tasks.batch import Batch
-    from sample_models.augment import Move
+    from sample_models.augment import Move, Shrink
 
 IGNORED = 255
 """Pixels of this value are nobody's: they count in no figure and in no loss."""
@@ -170,7 +170,7 @@ class Segmentation(BaseTask):
         kind, _, k = name.partition(".")
         return iou_of(int(k)) if kind == "iou" and k.isdecimal() else super().metric(name)
 
-    def moved(self, targets: Any, moves: Sequence[Move], size: tuple[int, int]) -> Any:
+    def moved(self, targets: Any, moves: Sequence[Move | Shrink], size: tuple[int, int]) -> Any:
         """Return labels that are moved as their images are; nobody's pixels come in."""
         import torch  # noqa: PLC0415 (a task's name and metrics need no torch)
         from torchvision.tv_tensors import Mask  # noqa: PLC0415

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prunekit.errors import DataError
+from prunekit.errors import DataError, named
 from prunekit.models.entries import moves_of
 from prunekit.tasks.base import PLAIN, Task
 from prunekit.tasks.batch import Batch
@@ -25,7 +25,7 @@ HELD_BYTES = 2**30
 def training_split(data: Any, images: int = 0) -> Any:
     """Return the training part of the data, or a fixed stratified subset of it."""
     if data is None:
-        raise DataError("recalibration and training learn from training images: give the data (--data)")
+        raise DataError("recalibration and training learn from training images: choose data")
     split = getattr(data, "train", None)
     if split is None:
         raise DataError(
@@ -39,7 +39,7 @@ def training_split(data: Any, images: int = 0) -> Any:
     missing = np.setdiff1d(np.arange(classes), part.labels)
     if missing.size:
         said = ", ".join(_class_name(data, label) for label in missing[:5].tolist()) + (" and more" if missing.size > 5 else "")
-        more = "take more training images" if len(part) < len(split) else "add some, raise --limit, or choose other data"
+        more = "take more training images" if len(part) < len(split) else f"add some, raise {named('limit')}, or choose other data"
         raise DataError(f"there are no training images of class {said}: the model would unlearn it; {more}")
     return part
 

@@ -26,9 +26,10 @@ from prunekit.tasks.batch import Batch
 from prunekit.tasks.batches import fitting
 from prunekit.tasks.classification import Classification
 from prunekit.tasks.observations import Observations
-from prunekit.training.images import TrainingSamples, with_images
+from prunekit.training.images import TrainingSamples, are_images, with_images
 from prunekit.training.result import Epoch, Tuned
 from prunekit.training.train_config import Course, steps_of
+from sample_models.augment import Shrink
 
 
 class Loop:
@@ -121,8 +122,10 @@ class Loop:
         """Return some samples; images moved, in the epoch's size and in the layout of training."""
         batch = self.course.augmentation.moved(self.images.take(take), self.images.fill, generator, self.task)
         size, until = self.course.small
-        if index < until:
+        if index < until and are_images(batch):
+            before = batch.args[0].shape[-2:]
             batch = with_images(batch, lambda x: F.interpolate(x, size=(size, size), mode="bilinear", antialias=True))
+            batch = replace(batch, targets=self.task.moved(batch.targets, [Shrink(size, tuple(before))] * batch.samples, tuple(before)))
         return with_images(batch, lambda x: x.contiguous(memory_format=self.layout))
 
     def _loss(self, output: Any, batch: Batch) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 import yaml
 from PIL import Image, ImageDraw
 
+from prunekit.config.fields import table
+from prunekit.config.ids import DataId
 from prunekit.data.load import load_data
 from prunekit.errors import DataError
 from prunekit.tasks.resolver import resolve
@@ -43,7 +45,10 @@ def coco(root, *, annotations=None, categories=({"id": 3, "name": "cat"}, {"id":
 
 
 def test_coco_is_read_and_what_was_done_is_said(tmp_path):
-    data = load_data(f"coco:{coco(tmp_path)}", size=80)
+    with pytest.raises(DataError, match=r"differ in size \(20 x 20 and 30 x 40, ...\): give size, such as 640") as caught:
+        load_data(f"coco:{coco(tmp_path)}").test.images(np.arange(1))
+    assert "give “Input size”, such" in caught.value.said(lambda name: f"“{table(DataId)[name].label}”")
+    data = load_data(f"coco:{tmp_path}", size=80)
     assert data.classes == ("cat", "dog") and [len(part) for part in (data.train, data.validation, data.test)] == [4, 1, 1]
     for said in ("clipped to it: 1", "no area, left out: 1", "crowds, .*: 1", "without an object, .*: 3", "held out for the test: 1"):
         assert re.search(said, data.note)
@@ -78,7 +83,6 @@ def test_parts_of_coco_and_classes_of_the_model(tmp_path):
         ({"annotations": [{"id": 5, "image_id": 10, "category_id": 4, "bbox": [1, 1, 2, 2]}]}, "category 4, which is not listed"),
         ({"annotations": [{"id": 5, "image_id": 99, "category_id": 3, "bbox": [1, 1, 2, 2]}]}, "image 99, which is not listed"),
         ({"annotations": [{"id": 5, "image_id": 10, "category_id": 3}]}, "no bbox"),
-        ({"sizes": [(40, 30), (30, 40)], "annotations": []}, "differ in size .* --size 640"),
         ({"annotations": [{"id": 5, "image_id": 10, "category_id": 3, "bbox": [1, float("nan"), 2, 2]}]}, "annotation 5 has no bbox"),
         ({"annotations": [{"id": 5, "image_id": 10, "category_id": 3, "bbox": ["1", 1, 2, 2]}]}, "annotation 5 has no bbox"),
         ({"annotations": [{"id": 5, "image_id": 10, "bbox": [1, 1, 2, 2]}]}, "number 0 of its annotations, from 0, has no category_id"),
@@ -130,6 +134,8 @@ def test_yolo_is_read(tmp_path):
     yolo(tmp_path, train="train.txt")
     again = load_data(f"yolo:{tmp_path / 'data.yaml'}")
     assert [part.fingerprint() for part in (again.train, again.test)] == [part.fingerprint() for part in (data.train, data.test)]
+    yolo(tmp_path, val="images")
+    assert "training or validation pictures as well: 2." in load_data(f"yolo:{tmp_path}").note and "as well" not in data.note
 
 
 @pytest.mark.parametrize(

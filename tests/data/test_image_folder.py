@@ -185,7 +185,7 @@ def test_an_unreadable_image_is_named(tmp_path, damage):
 def test_images_of_different_sizes_need_a_size(tmp_path):
     folder = write(tmp_path / "here")
     Image.new("RGB", (9, 7)).save(folder / "bee" / "99.png")
-    with pytest.raises(DataError, match=r"differ in size \(20 x 16 and 9 x 7, at .*99\.png\): give a size"):
+    with pytest.raises(DataError, match=r"differ in size \(20 x 16 and 9 x 7, at .*99\.png\): give size"):
         list(load(folder).test.batches())
     assert next(load(folder, size=8).test.batches())[0].shape == (13, 3, 8, 8)
 

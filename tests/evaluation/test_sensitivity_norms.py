@@ -11,8 +11,9 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.sensitivity.isolated_pruning import alone
 from prunekit.evaluation.sensitivity.measure import sensitivity
 from prunekit.evaluation.sensitivity.replay import Replay
-from prunekit.pruning.proof import randomise, zeroed
+from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.zeroed_model import zeroed
 from tests.transformers import SHAPE, build
 
 

@@ -11,7 +11,7 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import Cancelled, Progress
 from prunekit.experiments.load_run import open_run
 from prunekit.experiments.search.request import SearchRequest
-from prunekit.experiments.search.run import search_through
+from prunekit.experiments.search.run import search_through, stored
 from prunekit.experiments.search.space import further
 from prunekit.models.load import load_model
 
@@ -30,9 +30,9 @@ def test_the_floor_holds_by_its_own_measure_and_the_search_goes_on(kept, mlp, da
     assert first.confirmation.drop.n == len(data.test)
     seen = []
     more = search_through(replace(ASKED, trials=6), kept, report=seen.append, model=mlp, data=data)
-    assert more.trials[: len(first.trials)] == first.trials and len(seen) == 2
+    assert more.trials[: len(first.trials)] == first.trials and [len(each.trials) for each in seen] == [4, 5, 6]
     assert more.best.cost <= first.best.cost
-    assert search_through(replace(ASKED, trials=6), kept, report=seen.append, model=mlp, data=data) == more and len(seen) == 2
+    assert search_through(replace(ASKED, trials=6), kept, model=mlp, data=data) == more == stored(ASKED, kept, mlp, data)
     opened = open_run(more.best.run, kept).model
     assert sum(p.numel() for p in opened.parameters()) == more.best.params
     assert evaluate(opened, data.validation).value == more.best.value
@@ -41,13 +41,14 @@ def test_the_floor_holds_by_its_own_measure_and_the_search_goes_on(kept, mlp, da
 def test_cancel_keeps_what_was_tried(kept, mlp, data):
     stop, seen = threading.Event(), []
 
-    def note(trial):
-        seen.append(trial)
-        stop.set()
+    def note(so_far):
+        if so_far.trials:
+            seen.append(so_far)
+            stop.set()
 
     with pytest.raises(Cancelled):
         search_through(ASKED, kept, Progress(cancel=stop), report=note, model=mlp, data=data)
-    assert search_through(ASKED, kept, model=mlp, data=data).trials[0] == seen[0]
+    assert search_through(ASKED, kept, model=mlp, data=data).trials[:1] == seen[0].trials
 
 
 def test_further_removes_more_and_stays_below_everything():

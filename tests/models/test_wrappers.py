@@ -63,6 +63,7 @@ def test_a_scripted_part_stays_whole_by_name_and_a_scripted_model_is_refused():
     result = prune(model, PruneSpec(mode="structured", sparsity=0.5, layers=("0", "4")), input_shape=(4,))
     assert len(result.kept["0"]) == 8 and len(result.kept["4"]) == 3 and result.proof.passed
     assert any("the scripted part 2" in limit for limit in result.limits)
+    assert [each.reason for each in result.skipped if each.name == "2"] == ["a scripted part, a program that cannot be taken apart"]
     assert prune(model, PruneSpec(sparsity=0.5), input_shape=(4,)).achieved.removed
     with pytest.raises(ModelError, match="TorchScript program"):
         prune(torch.jit.script(net()), SPEC, input_shape=(4,))

@@ -19,7 +19,8 @@ from prunekit.models.widths import widths
 from prunekit.pruning.api import planned_counts, prune
 from prunekit.pruning.layer_selection import chosen_layers
 from prunekit.pruning.masked_reference import reference
-from prunekit.pruning.proof import prove, randomise
+from prunekit.pruning.proof import prove
+from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.ranking import ChannelRanking

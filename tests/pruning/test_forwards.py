@@ -239,8 +239,16 @@ def test_sequences_are_packed_by_their_lengths(how):
 
 
 def test_a_forward_pass_that_wants_more_than_a_batch_is_told_to_be_wrapped():
-    with pytest.raises(PruningError, match=r"ByKeyword.forward\(\) takes 1 positional.*wrap it in a module whose forward\(self, x\)"):
+    with pytest.raises(
+        PruningError, match=r"ByKeyword.forward\(\) takes 1 positional.*wrap it in a module whose forward\(self, x\)"
+    ) as told:
         trace(ByKeyword(), SHAPE)
+    assert "unstructured" not in str(told.value)  # nor does it run in any other mode
+
+
+def test_a_forward_pass_through_numpy_is_counted_with_values():
+    result = prune(Converts(), PruneSpec(sparsity=0.5), input_shape=SHAPE)
+    assert result.achieved.removed and result.before.macs == prune(Base(), PruneSpec(sparsity=0.5), input_shape=SHAPE).before.macs
 
 
 def test_a_layer_of_torch_that_does_not_fit_the_samples_is_named():

@@ -62,8 +62,8 @@ IMAGE_MODELS = {
     "deit": ("DeiTForImageClassification", "DeiTConfig", IMAGES),
     "dinov2": ("Dinov2ForImageClassification", "Dinov2Config", IMAGES),
 }
-# BLOOM's slopes are computed from the number of heads, so that each head becomes less wide instead; Mamba-2's states have none
-WITHOUT_HEADS = {"BLOOM", "Mamba-2"}
+# BLOOM's slopes are computed from the number of heads, so that each head becomes less wide instead
+WITHOUT_HEADS = {"BLOOM"}
 ALL = {**WORD_MODELS, **MORE, **IMAGE_MODELS}
 
 

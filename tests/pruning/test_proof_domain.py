@@ -11,14 +11,15 @@ from torch.nn import functional as F
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import ModelError, PruningError
 from prunekit.evaluation.sweep import Scored
-from prunekit.pruning import proof
+from prunekit.pruning import proof_trial
 from prunekit.pruning.api import prune
-from prunekit.pruning.proof import prove, zeroed
+from prunekit.pruning.proof import prove
 from prunekit.pruning.proof_inputs import randomise
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.plan import Removal
 from prunekit.pruning.structured.surgery import shrink
 from prunekit.pruning.stubborn import tried
+from prunekit.pruning.zeroed_model import zeroed
 from prunekit.training.pruning_steps import Shrinking
 
 SHAPE = (1, 10, 10)
@@ -222,13 +223,13 @@ class Chain(nn.Sequential):
 @pytest.fixture
 def spoiled(monkeypatch):
     """A model of which a rule forgets one coupling: whatever removes outputs of layer 2 is not what zeroing gives."""
-    real = proof.reference
+    real = proof_trial.reference
 
     def spoiled(dense, plan, x, notes=None):
         outputs = real(dense, plan, x, notes)
         return [out + 1.0 for out in outputs] if ("2.weight", 0) in plan.masks else outputs
 
-    monkeypatch.setattr(proof, "reference", spoiled)
+    monkeypatch.setattr(proof_trial, "reference", spoiled)
     return Chain().eval()
 
 

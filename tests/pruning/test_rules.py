@@ -112,17 +112,27 @@ class Cells(nn.Module):
 
 
 class FromZeros(nn.Module):
-    """A state that starts as zeros of the layer's own width."""
+    """A state that starts as zeros of the layer's own width; one more is made and not read."""
 
-    def __init__(self):
+    def __init__(self, made):
         super().__init__()
+        self.made = made
         self.cell, self.b = nn.GRUCell(5, 7), nn.Linear(7, 4)
 
     def forward(self, x):
-        state = torch.zeros(len(x), self.cell.hidden_size, device=x.device)
+        state, _ = (self.made(x, len(x), self.cell.hidden_size) for _ in range(2))
         for step in x.unbind(1):
             state = self.cell(step, state)
         return self.b(state)
+
+
+ZEROS = {
+    "zeros": lambda x, *size: torch.zeros(size, device=x.device, dtype=x.dtype),
+    "new_zeros": lambda x, *size: x.new_zeros(size),
+    "new_full": lambda x, *size: x.new_full(size, 0.0),
+    "empty zeros": lambda x, *size: torch.empty(size, device=x.device, dtype=x.dtype).zero_(),
+    "zeros_like": lambda x, *size: torch.zeros_like(x[:, 0, :1].expand(size)),
+}
 
 
 class Words(nn.Module):
@@ -143,6 +153,16 @@ class Bare(nn.Module):
 
     def forward(self, x):
         return torch.einsum("bti,oi->bto", F.linear(x, self.w1, self.b1).tanh() @ self.w2, self.w3)
+
+
+class Listed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.ParameterList([torch.zeros(7, 5), torch.zeros(7, 6)])
+        self.biases, self.last = nn.ParameterList([torch.zeros(7)]), nn.ParameterDict({"weight": torch.zeros(4, 6)})
+
+    def forward(self, x):
+        return F.linear((F.linear(x, self.weights[0], self.biases[0]).tanh() @ self.weights[1]).tanh(), self.last["weight"])
 
 
 class Pair(nn.Module):
@@ -356,14 +376,16 @@ NETS = {
     "LSTM": lambda: (Sequence(nn.LSTM), (6, 5)),
     "deep LSTM both ways": lambda: (Sequence(nn.LSTM, num_layers=2, bidirectional=True), (6, 5)),
     "projected LSTM": lambda: (Sequence(nn.LSTM, proj_size=3, bidirectional=True), (6, 5)),
+    "LSTM projected to nearly its width": lambda: (Sequence(nn.LSTM, proj_size=7), (6, 5)),
     "GRU": lambda: (Sequence(nn.GRU, num_layers=2), (6, 5)),
     "RNN": lambda: (Sequence(nn.RNN, bidirectional=True, nonlinearity="relu"), (6, 5)),
     **{kind.__name__: lambda kind=kind: (Cells(kind), (6, 5)) for kind in (nn.LSTMCell, nn.GRUCell, nn.RNNCell)},
-    "GRUCell from zeros": lambda: (FromZeros(), (6, 5)),
+    **{f"GRUCell from {name}": lambda made=made: (FromZeros(made), (6, 5)) for name, made in ZEROS.items()},
     "embedding": lambda: (Words(), (6,)),
     "bag of words": lambda: (Words(bag=True), (6,)),
     "Conv1D": lambda: (Net(lambda net, x: net.b(net.a(x).tanh()), a=Conv1D(8, 5), b=Conv1D(4, 8)), (6, 5)),
     "bare parameters": lambda: (Bare(), (6, 5)),
+    "lists of parameters": lambda: (Listed(), (6, 5)),
     "bilinear": lambda: (Pair(), (5,)),
     "grouped queries": lambda: (GroupedQueries(), (6, 5)),
     "experts": lambda: (Experts(), (6, 5)),

@@ -17,10 +17,11 @@ from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
 from prunekit.models.state import state_hash
 from prunekit.pruning.api import carry_out, planned_counts, prune
-from prunekit.pruning.proof import prove, zeroed
+from prunekit.pruning.proof import prove
 from prunekit.pruning.structured.grouping import trace
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.structured.surgery import shrink
+from prunekit.pruning.zeroed_model import zeroed
 from tests.nets import SHAPE, Residual, nets
 
 fractions = st.floats(0, 0.97)

@@ -214,9 +214,13 @@ def test_a_computed_weight_is_refused_before_a_mask_on_it_is_lost(mode, wrap):
         prune(net, PruneSpec(mode=mode), input_shape=SHAPE)
 
 
-def test_a_lazy_module_is_refused():
+def test_a_lazy_module_is_refused(tmp_path):
     with pytest.raises(ModelError, match="lazy"):
         prune(nn.Sequential(nn.LazyLinear(3)), PruneSpec(), input_shape=(4,))
+    file = tmp_path / "own.py"
+    file.write_text("from torch import nn\n\n\ndef net():\n    return nn.Sequential(nn.LazyLinear(3))\n", encoding="utf-8")
+    with pytest.raises(ModelError, match="lazy"):
+        prunekit.load_model(f"{file}:net")
 
 
 class DataDependent(Base):

@@ -75,11 +75,15 @@ def test_samples_that_are_no_images_are_not_called_so_and_their_runs_keep_their_
 @pytest.mark.parametrize(
     ("targets", "kind"),
     [(NUMBERS, "numbers"), (CLASSES, "classes"), (torch.zeros(3), "numbers"), ([1, 2], "classes"), ([0.5, 2], "numbers"), (["a"], ""),
-     (None, "")],
+     (None, ""), (torch.zeros(2, 4, 4, dtype=torch.uint8), "masks"), ([{"boxes": [], "labels": []}], "boxes")],
 )  # fmt: skip
 def test_targets_speak_where_nobody_else_does(targets: Any, kind: str) -> None:
     assert kind_of_targets(data(targets)) == kind
-    assert resolve(None, data(targets)).name == ("regression" if kind == "numbers" else "image-classification")
+    named = {"numbers": "regression", "masks": "semantic-segmentation", "boxes": "object-detection"}.get(kind, "image-classification")
+    assert resolve(None, data(targets)).name == named
+    for asked in {"regression", "semantic-segmentation", "object-detection"} - {named} if kind in ("masks", "boxes") else ():
+        with pytest.raises(TaskError, match=f"'{asked}', and the targets of the data are .*, as for '{named}'"):
+            resolve(None, data(targets), asked)
 
 
 def test_targets_of_a_dataset_and_of_a_split() -> None:

@@ -18,6 +18,7 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.tasks import Batch, Observations, resolve, task
 from prunekit.tasks.segmentation import IGNORED
 from prunekit.training.images import Augmentation
+from sample_models.augment import Shrink
 
 SEGMENTATION: Any = task("semantic-segmentation")
 K = 4
@@ -138,6 +139,9 @@ def test_boxes_move_with_their_images() -> None:
     for image, target in zip(found.args[0], found.targets, strict=True):
         left, top, right, low = target["boxes"][0].long().tolist()
         assert image.sum() == 12 == image[0, top:low, left:right].sum() and target["labels"].tolist() == [2]
+    shrunk = task("object-detection").moved(batch.targets, [Shrink(6, (12, 16))] * 8, (12, 16))
+    assert shrunk[0]["boxes"].tolist() == [[5 * 6 / 16, 2, 9 * 6 / 16, 3.5]] and shrunk[7]["labels"].tolist() == [2]
+    assert SEGMENTATION.moved(torch.arange(24).view(1, 4, 6), [Shrink(2, (4, 6))], (4, 6)).shape == (1, 2, 2)
     gone = Batch.of(x, [{"boxes": torch.tensor([[0.0, 0.0, 1.0, 1.0]]), "labels": torch.tensor([2])}] * 8)
     left = [len(target["boxes"]) for target in Augmentation(3, True).moved(gone, torch.zeros(1), source, task("object-detection")).targets]
     assert 0 in left and 1 in left

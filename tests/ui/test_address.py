@@ -29,12 +29,13 @@ from prunekit.config.several_kinds import Numbers
 from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.experiments.records import KINDS
+from prunekit.experiments.search.request import GOALS
 from prunekit.lessons.lesson import LESSONS
 from prunekit.plots.quality_curves import AXES
 from prunekit.ui.state.address import codec_of, decode, encode
 from prunekit.ui.state.compatible import fit
 from prunekit.ui.state.curve import Curve
-from prunekit.ui.state.page_settings import KEEPS, PARTS, SORTS, TABS
+from prunekit.ui.state.page_settings import FLOORS, KEEPS, PARTS, SORTS, TABS
 from prunekit.ui.state.settings import Settings
 
 NAMES = tuple(f"layer{i}" for i in range(401))
@@ -124,6 +125,11 @@ whatever = st.builds(
     sort=st.sampled_from(SORTS),
     every=st.booleans(),
     opened=st.sampled_from(["", "0123456789ab"]),
+    minimise=st.sampled_from(GOALS),
+    floor=st.sampled_from(FLOORS),
+    hold=st.none() | st.sampled_from([0.97, 0.0, -1.5, 12.25, 3456.789]),
+    minutes=st.integers(1, 14_400).map(lambda n: n / 10),
+    tuned=st.integers(0, 200),
     part=st.sampled_from(PARTS),
     lesson=st.integers(1, len(LESSONS)),
     knobs=st.sampled_from([(), ("10", "all"), ("3.4.5",), ("none",), ("70",), ("70", "64"), ("params", "20"), ("40", "4b494e47")]),

@@ -48,7 +48,7 @@ def test_most_least_and_both_are_those_of_the_frame():
 
 
 def test_rows_of_a_table_are_no_inputs():
-    said = one_layer.layers_caption(CHAIN.assign(type=["Linear", "Linear", "Embedding"]), "channels")
+    said = one_layer.layers_caption(CHAIN.assign(table=[False, False, True]), "channels")
     assert " Rows go from **c** (60.0" in said and "only inputs" not in said
 
 

@@ -17,6 +17,7 @@ from prunekit.errors import DataError, PrunekitError, one_of
 from prunekit.evaluation.accuracy import chance_of, evaluation_of
 from prunekit.evaluation.progress import QUIET, Progress, Tell
 from prunekit.evaluation.quality import Evaluation
+from prunekit.evaluation.sensitivity.faster_form import faster_form
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
 from prunekit.evaluation.sensitivity.scan import Elsewhere, Scan, Seen, stages
@@ -264,7 +265,8 @@ def scan_of(
     labels = np.asarray(part.labels) if hasattr(part, "labels") else None
     x = samples_at(part, np.arange(min(2, len(part))))
     limits: dict[str, Any] = {"budget_bytes": budget_bytes, "batch_size": batch_size}
-    replay = Replay(model, x, [row.touched for row in rows], lambda net, batch: judge.observe(judge.forward(net, batch), batch), **limits)
+    net = faster_form(model, x, {name for row in rows for name in row.touched})
+    replay = Replay(net, x, [row.touched for row in rows], lambda net, batch: judge.observe(judge.forward(net, batch), batch), **limits)
     return Scan(replay, part, rows, Seen(len(part), len(rows), len(rows[0].cuttings), judge.headline, labels), judge.units_of_data)
 
 

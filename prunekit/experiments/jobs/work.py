@@ -81,8 +81,12 @@ def sensitivity(request: dict[str, Any], job: Job) -> Sensitivity:
 
 @kind("search")
 def search(request: dict[str, Any], job: Job) -> Found:
-    """Carry out a `SearchRequest`; its trials are the partial results."""
-    return search_through(SearchRequest.from_dict(request), job.store, job.progress, report=job.add)
+    """Carry out a `SearchRequest`; the last partial result is what is known so far."""
+
+    def tell(so_far: Found) -> None:
+        job.partial[:] = [so_far]
+
+    return search_through(SearchRequest.from_dict(request), job.store, job.progress, report=tell, cluster=shared())
 
 
 @kind("sweep")

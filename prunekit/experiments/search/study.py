@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,20 @@ def optuna() -> Any:
     return importlib.import_module("optuna")
 
 
-def open_study(name: str, folder: Path | None, seed: int) -> Any:
+def open_study(name: str, folder: Path | None, seed: int, several: bool = False) -> Any:
     """Open a study of a folder, or one in memory; what an ended process left unfinished is tried again."""
     op, storage = optuna(), None
     op.logging.set_verbosity(op.logging.ERROR)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        journal = importlib.import_module("optuna.storages.journal")
-        storage = op.storages.JournalStorage(journal.JournalFileBackend(str(folder / f"{name}.journal")))
+        storage = _journal(name, folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is called experimental is pinned by the major version
         study = op.create_study(study_name=name, storage=storage, load_if_exists=True)
         # another seed each time it goes on: the same one would draw the same again
-        study.sampler = op.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True, group=True, constraints_func=_violation)
+        study.sampler = op.samplers.TPESampler(
+            seed=seed + len(study.trials), multivariate=True, group=True, constraints_func=_violation, constant_liar=several
+        )
     for left in study.get_trials(deepcopy=False, states=(op.trial.TrialState.RUNNING,)):
         try_again(study, left)
     return study
@@ -61,6 +64,27 @@ def parameters(study: Any, found: Trial) -> dict[str, Any]:
     return dict(next(trial.params for trial in study.get_trials(deepcopy=False) if trial.number == found.number))
 
 
+def known(name: str, folder: Path) -> tuple[Trial, ...]:
+    """Return what was tried of a study that lies in a folder; nothing where there is none."""
+    try:
+        seen = (folder / f"{name}.journal").stat()
+    except FileNotFoundError:
+        return ()
+    return _known(name, folder, seen.st_mtime_ns, seen.st_size)
+
+
+@lru_cache(maxsize=16)
+def _known(name: str, folder: Path, *_: int) -> tuple[Trial, ...]:
+    """Read a study once for each state of its file."""
+    return tuple(tried(optuna().load_study(study_name=name, storage=_journal(name, folder))))
+
+
+def _journal(name: str, folder: Path) -> Any:
+    """Return the storage of a study."""
+    journal = importlib.import_module("optuna.storages.journal")
+    return optuna().storages.JournalStorage(journal.JournalFileBackend(str(folder / f"{name}.journal")))
+
+
 def finished(study: Any) -> list[Trial]:
     """Return the trials that came to an end, in order."""
     return [Trial(**trial.user_attrs["found"]) for trial in study.get_trials(deepcopy=False) if "found" in trial.user_attrs]
@@ -71,7 +95,7 @@ def tried(study: Any) -> list[Trial]:
     return list({trial.run or trial.number: trial for trial in reversed(finished(study))}.values())[::-1]
 
 
-def best_of(trials: list[Trial]) -> Trial | None:
+def best_of(trials: Sequence[Trial]) -> Trial | None:
     """Return the smallest whose floor holds; of equal ones the one that loses least."""
     holding = [trial for trial in trials if trial.state == "holds"]
     return min(holding, key=lambda trial: (float(trial.cost or 0), float(trial.loss or 0)), default=None)

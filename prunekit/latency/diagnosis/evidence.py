@@ -118,6 +118,8 @@ class LayerEvidence:
         Inputs and outputs.
     sparse : bool
         Whether it runs a sparse kernel after.
+    rows_before, rows_after : int
+        Of an embedding table, which multiplies nothing; 0 of any other layer.
     break_even : float, optional
         Density below which the sparse kernel is faster at this size and batch on this machine, where that was measured.
     """
@@ -137,6 +139,8 @@ class LayerEvidence:
     channels_before: tuple[int, int] = (0, 0)
     channels_after: tuple[int, int] = (0, 0)
     sparse: bool = False
+    rows_before: int = 0
+    rows_after: int = 0
     break_even: float | None = None
 
     @property
@@ -148,6 +152,11 @@ class LayerEvidence:
     def new_zeros(self) -> float:
         """Share of weights that pruning set to zero."""
         return max(0.0, self.zeros_after - self.zeros_before)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether it is an embedding table."""
+        return self.rows_before > 0
 
     @property
     def odd(self) -> bool:

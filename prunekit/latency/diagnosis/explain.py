@@ -26,6 +26,7 @@ TITLES = {
     "memory": "Bound by memory",
     "overhead": "Bound by call overhead",
     "odd_channels": "Odd channel counts",
+    "lookups": "Table lookups",
     "between": "Time between the layers",
     "kernels": "Slower kernels at smaller shapes",
 }
@@ -75,14 +76,16 @@ def explain(evidence: Evidence) -> tuple[Cause, ...]:
     tuple of Cause
         ``masked``: zeros that the runtime multiplies like any other number. ``sparse_kernel``: layers whose sparse kernel is not faster
         than the dense one. ``memory``, ``overhead``: layers whose time fell far less than their MACs, by what bounds them on this machine.
-        ``odd_channels``: the same model at a multiple of eight is faster, or equally fast with notably more channels. ``between``: what
-        lies between the layers fell far less than the MACs. ``kernels``: layers that lag although none of these accounts for it.
+        ``lookups``: embedding tables, of which each pass reads as many rows as before. ``odd_channels``: the same model at a multiple of
+        eight is faster, or equally fast with notably more channels. ``between``: what lies between the layers fell far less than the MACs.
+        ``kernels``: layers that lag although none of these accounts for it.
     """
-    odd = _odd_channels(evidence)
+    odd, lookups = _odd_channels(evidence), _lookups(evidence)
     if evidence.ratio.low <= KEPT_WORD * evidence.effective_ratio:
         found = [odd] if odd is not None and evidence.rounded is not None and evidence.rounded.ratio.different else []
+        found += [] if lookups is None or evidence.ratio.high < 1 - MARGIN or not _rows_gone(evidence) else [lookups]
     else:
-        causes = (_masked(evidence), _sparse_kernel(evidence), *_bound(evidence, odd), odd, _between(evidence))
+        causes = (_masked(evidence), _sparse_kernel(evidence), *_bound(evidence, odd), lookups, odd, _between(evidence))
         found = [cause for cause in causes if cause is not None]
     return tuple(sorted(found, key=lambda cause: -1.0 if cause.share_of_time is None else -cause.share_of_time))
 
@@ -130,7 +133,7 @@ def _masked(evidence: Evidence) -> Cause | None:
     """Zeros in layers that run dense, whose time is what their shapes alone explain."""
     if evidence.zeros < MANY:
         return None
-    layers = [layer for layer in evidence.layers if layer.new_zeros >= MANY and not layer.sparse]
+    layers = [layer for layer in evidence.layers if layer.new_zeros >= MANY and not (layer.sparse or layer.looks_up)]
     if evidence.layers:
         now, shapes = sum(layer.after.ms for layer in layers), sum(layer.before.ms * layer.shape_ratio for layer in layers)
         gained = now < (1 - ABOUT) * shapes
@@ -168,6 +171,20 @@ def _bound(evidence: Evidence, odd: Cause | None) -> list[Cause]:
         for name, layers in groups.items()
         if layers and _lost(layers) >= WORTH * evidence.total_ms
     ]
+
+
+def _rows_gone(evidence: Evidence) -> bool:
+    """Return whether tables lost so many of their rows that a person expects something of it."""
+    before, after = (sum(getattr(layer, rows) for layer in evidence.layers) for rows in ("rows_before", "rows_after"))
+    return bool(before > 0 and after <= (1 - MANY) * before)
+
+
+def _lookups(evidence: Evidence) -> Cause | None:
+    """Embedding tables that take much of the pass, or lost rows, which saves none of it."""
+    layers = [layer for layer in evidence.layers if layer.looks_up]
+    if not layers or not (_rows_gone(evidence) or sum(layer.after.ms for layer in layers) >= MUCH_BETWEEN * evidence.total_ms):
+        return None
+    return _cause(evidence, "lookups", layers, *wording.lookups(layers, evidence))
 
 
 def _odd_channels(evidence: Evidence) -> Cause | None:

@@ -12,25 +12,27 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from prunekit.errors import LatencyError, one_of
 from prunekit.runtimes import backends
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import answer
 
 RUNTIMES = tuple(name for name, runtime in backends.RUNTIMES.items() if runtime.by_layer)
 
 
-def prepare(model: nn.Module, x: Tensor, runtime: str) -> tuple[Tensor, dict[str, nn.Module]]:
+def prepare(model: nn.Module, x: Batch, runtime: str) -> tuple[Batch, dict[str, nn.Module]]:
     """Make a model ready for a runtime, in place.
 
     Parameters
     ----------
     model : nn.Module
         One's own copy; changed.
-    x : Tensor, shape [N, ...]
-        One batch.
+    x : Batch
+        What it is given.
     runtime : str
         One of `RUNTIMES`.
 
     Returns
     -------
-    Tensor
+    Batch
         The batch as this runtime takes it.
     dict of str to nn.Module
         Layers that were replaced, by name.
@@ -41,11 +43,11 @@ def prepare(model: nn.Module, x: Tensor, runtime: str) -> tuple[Tensor, dict[str
     return ready(model, x)
 
 
-MEASURED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+MEASURED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Embedding, nn.EmbeddingBag)
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
-Pool = dict[tuple[Any, ...], Tensor]  # one tensor for all inputs of one layout: values do not matter to a dense kernel's time
+Pool = dict[tuple[Any, ...], Tensor]  # one floating tensor for all inputs of one layout: values do not matter to a dense kernel's time
 
 
 @dataclass
@@ -55,17 +57,20 @@ class Captured:
     Attributes
     ----------
     name, type : str
-        Module name, and the class that it had before any runtime changed it.
+        Module name, and the class that it had before pruning or any runtime changed it.
     module : nn.Module
         What is called.
     calls : list
         Arguments of each call in the pass.
     macs, bytes, fresh : float
-        Of all calls: multiply-accumulates by shapes; bytes of weights and inputs read and outputs written; those of the outputs alone.
+        Of all calls: multiply-accumulates by shapes; bytes of weights (of tables: of the rows that are looked up) and inputs read and
+        outputs written; those of the outputs alone.
     zeros : float
         Share of zeros among its weights.
     channels : tuple of (int, int)
-        Inputs and outputs.
+        Inputs and outputs; of a table the numbers of a row, twice.
+    rows : int
+        Of a table; 0 of any other layer.
     fan_in : float
         Weights that go into one element of the output.
     sparse : bool
@@ -83,6 +88,7 @@ class Captured:
     channels: tuple[int, int] = (0, 0)
     fan_in: float = 0.0
     sparse: bool = False
+    rows: int = 0
 
     def run(self) -> Callable[[], object]:
         """Return a function that calls the layer as often as one pass does, on what it was given there."""
@@ -94,25 +100,29 @@ class Captured:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain = ("name", "type", "macs", "bytes", "fresh", "zeros", "sparse")
+        plain = ("name", "type", "macs", "bytes", "fresh", "zeros", "sparse", "rows")
         return {key: getattr(self, key) for key in plain} | {"channels": list(self.channels)}
 
 
 def layers_of(model: nn.Module) -> list[Captured]:
-    """Return the convolution and linear layers of a dense model, each module once, with what is known of its weights."""
+    """Return the convolutions, linear layers and embedding tables of a dense model, each module once, with what is known of its weights."""
     found = []
     for name, module in model.named_modules():
         if isinstance(module, MEASURED):
-            weight = module.weight.detach()
-            channels = (
-                (module.in_features, module.out_features) if isinstance(module, nn.Linear) else (module.in_channels, module.out_channels)
-            )
+            weight, fan_in, rows = module.weight.detach(), float(module.weight[0].numel()), 0
             zeros = 1 - int(torch.count_nonzero(weight)) / max(weight.numel(), 1)
-            found.append(Captured(name, type(module).__name__, module, zeros=zeros, channels=channels, fan_in=float(weight[0].numel())))
+            if isinstance(module, nn.Linear):
+                channels = module.in_features, module.out_features
+            elif isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+                channels, fan_in, rows = (module.embedding_dim, module.embedding_dim), 0.0, len(weight)
+            else:
+                channels = module.in_channels, module.out_channels
+            kind = next(base.__name__ for base in type(module).__mro__ if base.__module__.startswith("torch.nn"))
+            found.append(Captured(name, kind, module, zeros=zeros, channels=channels, fan_in=fan_in, rows=rows))
     return found
 
 
-def capture(model: nn.Module, layers: list[Captured], x: Tensor, swapped: Mapping[str, nn.Module], pool: Pool) -> list[Captured]:
+def capture(model: nn.Module, layers: list[Captured], x: Batch | Tensor, swapped: Mapping[str, nn.Module], pool: Pool) -> list[Captured]:
     """Run a model once and note what each layer is called with.
 
     Parameters
@@ -121,8 +131,8 @@ def capture(model: nn.Module, layers: list[Captured], x: Tensor, swapped: Mappin
         With the swapped modules in place.
     layers : list of Captured
         As `layers_of` found them; filled in.
-    x : Tensor, shape [N, ...]
-        One batch.
+    x : Batch, or Tensor of shape [N, ...]
+        What it is given.
     swapped : mapping of str to nn.Module
         Layers that were replaced, by name.
     pool : dict
@@ -138,7 +148,7 @@ def capture(model: nn.Module, layers: list[Captured], x: Tensor, swapped: Mappin
         layer.module, layer.sparse = swapped.get(layer.name, layer.module), layer.name in swapped
         hooks.append(layer.module.register_forward_hook(_note(layer, _bytes(layer.module), pool), with_kwargs=True))
     try:
-        model(x)
+        answer(model, x)
     finally:
         for hook in hooks:
             hook.remove()
@@ -154,19 +164,22 @@ def _note(layer: Captured, read: float, pool: Pool) -> Callable[..., None]:
         layer.macs += layer.fan_in * sum(t.numel() for t in outputs)
         written = sum(t.numel() * t.element_size() for t in outputs)
         layer.fresh += written
-        layer.bytes += read + written + sum(t.numel() * t.element_size() for t in inputs)
+        looked_up = layer.channels[1] * inputs[0].numel() * layer.module.weight.element_size() if layer.rows else 0  # type: ignore[operator, union-attr]
+        layer.bytes += (looked_up or read) + written + sum(t.numel() * t.element_size() for t in inputs)
 
     return hook
 
 
 def _pooled(tensor: Tensor, pool: Pool) -> Tensor:
-    """Return the first tensor of this layout that was seen."""
+    """Return the first floating tensor of this layout that was seen; ids are looked up as they are."""
+    if not tensor.is_floating_point():
+        return tensor.detach()
     return pool.setdefault((tuple(tensor.shape), tensor.stride(), tensor.dtype), tensor.detach())
 
 
 def _bytes(module: nn.Module) -> float:
     """Return the bytes of a layer's weight and bias, dense or CSR."""
-    return float(sum(_size(t) for t in (module.weight, module.bias) if isinstance(t, Tensor)))
+    return float(sum(_size(t) for t in (module.weight, getattr(module, "bias", None)) if isinstance(t, Tensor)))
 
 
 def _size(tensor: Tensor) -> int:

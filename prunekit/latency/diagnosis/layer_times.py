@@ -37,7 +37,7 @@ class LayerTimes:
         Seconds in each round by model and layer; the layer "" is the whole pass.
     layers : mapping of str to tuple of mapping
         For each model its layers in the order of definition: ``name``, ``type``, ``macs``, ``bytes`` and ``fresh`` (of the output) of one
-        pass, ``zeros``, ``channels``, ``sparse``.
+        pass, ``zeros``, ``channels``, ``sparse``, ``rows`` (of embedding tables).
     models : mapping of str to mapping
         ``macs`` and ``effective_macs`` of one sample, ``sparsity``.
     machine : Machine or None
@@ -125,7 +125,7 @@ class LayerTimes:
         return LayerEvidence(
             name, layer["type"], was["macs"], layer["macs"], was["bytes"], layer["bytes"], layer["fresh"],
             Spread.of(self.samples[before, name]), Spread.of(self.samples[after, name]), self.ratio(after, before, name),
-            was["zeros"], layer["zeros"], *channels, layer["sparse"], limit,
+            was["zeros"], layer["zeros"], *channels, layer["sparse"], was["rows"], layer["rows"], limit,
         )  # fmt: skip
 
 
@@ -170,8 +170,8 @@ def layer_times(
     ----------
     models : mapping of str to nn.Module or path
         By name, the baseline first: loaded through the catalog, pruned from such a model, or a folder that prunekit wrote.
-    input_shape : sequence of int
-        Shape of one sample.
+    input_shape : sequence of int or InputForm
+        Shape of one sample, or what the models take.
     whole : collection of str
         Models of which only the whole pass is timed.
     batch, threads : int
@@ -201,14 +201,12 @@ def layer_times(
     progress = Progress.of(progress)
     one_of("runtime", runtime, RUNTIMES, LatencyError)
     check_settings(threads, budget_s, batch, min_rounds)
-    if isinstance(input_shape, InputForm):
-        raise LatencyError("layers are timed one by one for models of one float input alone: this one takes others, so time it as a whole")
     if not models or "" in models:
         raise LatencyError("give at least one model, each with a name")
     setting = {"what": "layers", "batch": batch, "threads": threads, "runtime": runtime}
     timing = {"input_shape": list(input_shape), "budget_s": budget_s, "min_rounds": min_rounds, "seed": seed}
     layered = [name for name in models if name not in whole]
-    told = ask(setting | timing | {"layered": layered}, models, progress)
+    told = ask(setting | timing | {"layered": layered}, models, progress, form=input_shape if isinstance(input_shape, InputForm) else None)
     samples = {(model, layer): tuple(series) for (model, layer), series in zip(map(tuple, told["what"]), told["seconds"], strict=True)}
     figures = {probe: series for (model, probe), series in samples.items() if not model}
     layers = {name: tuple(rows) for name, rows in told["layers"].items()}
@@ -233,8 +231,8 @@ def diagnose(
     ----------
     before, after : nn.Module or path
         The baseline and the model in question.
-    input_shape : sequence of int
-        Shape of one sample.
+    input_shape : sequence of int or InputForm
+        Shape of one sample, or what the models take.
     rounded : nn.Module or path, optional
         The model in question with its channels rounded up to ``multiple`` (``PruneSpec.round_to``).
     multiple : int

@@ -16,6 +16,8 @@ MOST = 5  # sizes of copies, and of new memory
 SIDE = 512  # of the matrix product
 
 _EMPTY: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "Embedding": (lambda: nn.Embedding(1, 1), 0),
+    "EmbeddingBag": (lambda: nn.EmbeddingBag(1, 1), 0),
     "Linear": (lambda: nn.Linear(1, 1), 0),
     "Conv1d": (lambda: nn.Conv1d(1, 1, 1), 1),
     "Conv2d": (lambda: nn.Conv2d(1, 1, 1), 2),
@@ -68,7 +70,8 @@ def _call(kind: str, batch: int, dtype: torch.dtype) -> Callable[[], object]:
     """Return the call of a layer with one weight and one element for each sample."""
     build, dimensions = _EMPTY[kind]
     module, x = build().to(dtype).eval(), torch.ones(batch, 1, *[1] * dimensions, dtype=dtype)
-    return lambda: module(x)
+    ids = torch.zeros(batch, 1, dtype=torch.int64)
+    return lambda: module(ids if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) else x)
 
 
 def machine_of(seconds: Mapping[str, Sequence[float]]) -> Machine:

@@ -15,12 +15,15 @@ from prunekit.evaluation.progress import Progress
 from prunekit.latency.measurement_lock import check_numbers, my_turn
 from prunekit.latency.worker import run_child
 from prunekit.latency.worker_payload import known_ids, pack_model
+from prunekit.tasks.input_form import InputForm
+from prunekit.tasks.stored_batch import write
 
 WORK = "prunekit.latency.diagnosis.worker:work"
+FORM = "form.safetensors"
 Source = nn.Module | str | PathLike[str]
 
 
-def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progress) -> dict[str, Any]:
+def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progress, form: InputForm | None = None) -> dict[str, Any]:
     """Have a request carried out in a fresh process, after other measurements of this process.
 
     Parameters
@@ -31,6 +34,8 @@ def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progres
         By name; written to folders that the child opens, and told to it as ``folders``.
     progress : Progress or callable, optional
         Told how far it is, as ``progress(fraction, text)``; may stop the work.
+    form : InputForm, optional
+        What the models take, told to the child as a file, ``form``.
 
     Returns
     -------
@@ -40,6 +45,9 @@ def ask(request: dict[str, Any], models: Mapping[str, Source], progress: Progres
     with tempfile.TemporaryDirectory(prefix="prunekit-causes-") as private:
         folders = _pack(models, Path(private))
         path = Path(private) / "request.json"
+        if form is not None:
+            write(form.example, Path(private) / FORM)
+            request = request | {"form": str(Path(private) / FORM)}
         path.write_text(json.dumps(request | {"folders": folders}))
         with my_turn(progress):
             return run_child(path, request["threads"], progress=progress, work=WORK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunekit.formatting import asked, milliseconds, ordinary, ratio_span, times
+from prunekit.formatting import asked, milliseconds, ordinary, ratio_span, size, times
 from prunekit.latency.diagnosis.evidence import Evidence, LayerEvidence, Rounded
 from prunekit.latency.ratio import Ratio
 
@@ -147,6 +147,24 @@ def _kernels(layers: Sequence[LayerEvidence], evidence: Evidence) -> Words:
     if evidence.machine is None:
         reason = "What bounds them cannot be told without this machine's figures."
     return reason, "Try another runtime (ONNX Runtime, OpenVINO), which picks other kernels, or channels at multiples of 8 or 16."
+
+
+def lookups(layers: Sequence[LayerEvidence], evidence: Evidence) -> Words:
+    """Say that as many rows are read as before, and whether memory or the call holds the time."""
+    read, before, after = (sum(getattr(layer, part) for layer in layers) for part in ("bytes_after", "rows_before", "rows_after"))
+    now, was = (sum(getattr(layer, when).ms for layer in layers) for when in ("after", "before"))
+    went = f" ({after:,} of {before:,} are left)" if after < before else ""
+    verbs = ("look", "multiply") if len(layers) > 1 else ("looks", "multiplies")
+    sentence = (
+        f"{names(layers)} {verbs[0]} rows up{went} and {verbs[1]} nothing: however many rows there are, each pass reads and writes "
+        f"{ordinary(size(read))} of them, {ms(now)} instead of {ms(was)}."
+    )
+    if evidence.machine is not None:
+        memory = sum(evidence.machine.memory_ms(layer.bytes_after, layer.fresh_after) for layer in layers)
+        calls = sum(evidence.machine.call_ms(layer.type) for layer in layers)
+        decides = "Memory decides" if memory > calls else "The calls decide"
+        sentence += f" {decides}: those bytes alone take {ms(memory)} on this machine, as many empty calls {ms(calls)}."
+    return sentence, "Fewer rows make the file smaller, not the lookup faster: narrow the rows, or prune the layers that multiply."
 
 
 def odd_channels(rounded: Rounded, layers: Sequence[LayerEvidence], faster: bool) -> Words:

@@ -22,6 +22,9 @@ from prunekit.models.load import load_model
 from prunekit.runtimes.backends import RUNTIMES
 from prunekit.runtimes.onnx_session import load_onnxruntime
 from prunekit.runtimes.torch_sessions import SparseLinear
+from prunekit.tasks.batch import Batch
+from prunekit.tasks.input_form import InputForm, heads_of, samples_like
+from prunekit.tasks.stored_batch import read
 
 
 def time_grid(request: dict[str, Any], tell: Callable[[float, int], object]) -> dict[str, Any]:
@@ -110,8 +113,8 @@ def time_layers(request: dict[str, Any], tell: Callable[[float, int], object]) -
     Parameters
     ----------
     request : dict
-        ``folders`` (by name of the model, in order), ``layered`` (names of the models whose layers are timed), ``input_shape``, ``batch``,
-        ``runtime``, ``budget_s``, ``min_rounds``, ``seed``.
+        ``folders`` (by name of the model, in order), ``layered`` (names of the models whose layers are timed), ``input_shape``, or ``form``
+        (file of samples whose like they take), ``batch``, ``runtime``, ``budget_s``, ``min_rounds``, ``seed``.
     tell : callable
         Called with the share of the budget that is spent and the rounds so far.
 
@@ -122,7 +125,8 @@ def time_layers(request: dict[str, Any], tell: Callable[[float, int], object]) -
         layer's, "" for the pass); ``layers`` (model, then the layers); ``models`` (MACs, effective MACs, sparsity).
     """
     noise = torch.Generator().manual_seed(request["seed"])
-    x = torch.randn(request["batch"], *request["input_shape"], generator=noise)
+    shape = InputForm.of(read(Path(request["form"]))) if "form" in request else tuple(request["input_shape"])
+    x = samples_like(shape, request["batch"], noise)
     pool: Pool = {}
     runs: dict[tuple[str, str], Run] = {}
     layers: dict[str, list[Captured]] = {}
@@ -149,11 +153,11 @@ def _costs(model: nn.Module, shape: tuple[int, ...]) -> dict[str, float]:
     return {"macs": counts.macs, "effective_macs": counts.effective_macs, "sparsity": counts.sparsity}
 
 
-def _open(name: str, model: nn.Module, x: Tensor, runtime: str, pool: Pool) -> tuple[list[Captured], Run, dict[str, float]]:
+def _open(name: str, model: nn.Module, x: Batch, runtime: str, pool: Pool) -> tuple[list[Captured], Run, dict[str, float]]:
     """Make a model ready, run it once, and return its layers, its pass and its costs; say in plain words what is wrong with it."""
-    layers = layers_of(model)
+    layers, form = layers_of(model), InputForm.of(x)
     try:
-        costs = _costs(model, tuple(x.shape[1:]))
+        costs = _costs(model, tuple(form) if form.plain else form)
         given, swapped = prepare(model, x, runtime)
         with torch.inference_mode():
             found = capture(model, layers, given, swapped, pool)
@@ -164,7 +168,8 @@ def _open(name: str, model: nn.Module, x: Tensor, runtime: str, pool: Pool) -> t
         raise LatencyError(
             f"{name} does not run on this input in {runtime}: {lines[0]}. Give the input shape that it was made for"
         ) from error
-    return found, lambda: model(given), costs
+    heads, args, kwargs = heads_of(model), given.args, given.kwargs
+    return found, (lambda: model(*args, **kwargs)) if heads is None else lambda: heads(model, given), costs
 
 
 Tell = Callable[[float, int], object]

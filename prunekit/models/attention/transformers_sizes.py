@@ -21,6 +21,7 @@ WHOLE = ("all_head_size", "split_size", "inner_dim")
 IN_ONE = "qkv_proj"  # queries of all heads, then keys and values of as many as there are groups
 OWN_CONFIG = ("Phi3Attention",)  # classes that cut IN_ONE at numbers of heads that they ask their configuration for
 
+STATES = ("num_heads", "head_dim", "intermediate_size", "conv_dim", "ssm_state_size")
 SLOPED = ("BloomAttention",)  # classes of which every head has a slope that follows from how many there are: each becomes less wide
 
 
@@ -35,6 +36,8 @@ def sizes_in_step(module: nn.Module) -> dict[str, Any]:
         return {}
     if type(getattr(module, "num_experts", None)) is int:
         return _experts(module)
+    if "A_log" in module._parameters and all(type(getattr(module, name, None)) is int for name in STATES):
+        return _states(module)
     heads, key_heads = heads_in(module)
     if not heads:
         return {}
@@ -97,6 +100,13 @@ def _sides(module: nn.Module, names: tuple[str, ...]) -> tuple[int, int]:
             first, second = weight.shape
             return (second, first) if type(layer).__name__ == "Conv1D" else (first, second)
     return 0, 0
+
+
+def _states(module: nn.Module) -> dict[str, int]:
+    """Return the sizes of a state space model's mixer with heads, as Mamba-2 has it; its groups stay as many."""
+    heads, inner = module._parameters["A_log"].shape[0], _sides(module, ("out_proj",))[1]  # type: ignore[union-attr]
+    wide = module.get_parameter("conv1d.weight").shape[0]
+    return dict(zip(STATES, (heads, inner // heads, inner, wide, (wide - inner) // (2 * _number(module, ("n_groups",)))), strict=True))
 
 
 def _experts(module: nn.Module) -> dict[str, int]:

@@ -144,6 +144,10 @@ class Tracker:
         self.grouped: dict[str, Ids] = {}
         self.splits: set[str] = set()
         self.grids: dict[str, list[Ids]] = {}  # module -> the axes of its grids, and the axis that one is merged to
+        # by id of merged axes, which are held so that it stays their own: the parts with their sizes; of those cut finer before, too
+        self.merged: dict[int, tuple[Ids, tuple[tuple[Ids | None, int], ...]]] = {}
+        self.finer: dict[int, tuple[Ids, tuple[tuple[Ids | None, int], ...]]] = {}
+        self.pieces: list[Ids] = []  # of axes that are cut at sizes which a module keeps
         self.pending = Pending(self.variables)
         self.made: dict[int, tuple[Tensor, Ids]] = {}
         self.lengths: dict[str, Ids] = {}
@@ -156,6 +160,8 @@ class Tracker:
         self._routed: set[int] = set()
         self._blank: set[int] = set()
         self.cutting: set[str] = set()  # modules of which each piece of an axis may shrink by itself
+        self.rehearsed = False  # whether what a smaller copy's Python does not carry is found later
+        self.kept_by: Callable[[str], set[int]] = lambda _: set()  # the numbers that a module of somebody's own keeps beside its layers
         self.notes: Notes | None = Notes()
 
     @property

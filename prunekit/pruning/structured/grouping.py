@@ -162,6 +162,12 @@ def _groups(facts: Facts, solution: Solution, incidence: dict[str, tuple[Ids, Id
     layer = np.repeat(np.arange(len(incidence)), np.array([atoms.size for _, atoms, _ in incidence.values()], dtype=np.int64))
     nothing = np.zeros(0, np.int64)
     atoms, roles = (np.concatenate([nothing, *(found[k] for found in incidence.values())]) for k in (1, 2))
+    if facts.pieces:  # what stands in one role on one piece of an axis
+        piece = np.zeros(facts.variables.count, np.int64)
+        for number, ids in enumerate(sorted(facts.pieces, key=len, reverse=True), start=1):
+            piece[solution.label[ids]] = number
+        made = [piece[solution.label[facts.made_by(weights[name])]][positions] for name, (positions, _, _) in incidence.items()]
+        roles = roles * (len(facts.pieces) + 1) + np.concatenate([nothing, *made])
     order = np.lexsort((atoms, roles, layer))
     same = (np.diff(layer[order]) == 0) & (np.diff(roles[order]) == 0)
     root = components(facts.variables.count, atoms[order][:-1][same], atoms[order][1:][same])

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -32,7 +33,7 @@ from prunekit.models.wrappers import exact
 from prunekit.pruning.structured.axis_tracker import Call, Calls, Notes, Record, Tracker, numbers_in, tensors_in, unknown
 from prunekit.pruning.structured.block_dry_run import listed, without_which_it_runs
 from prunekit.pruning.structured.coupling_solver import Ids, Variables
-from prunekit.pruning.structured.input_forms import Form, forms_of
+from prunekit.pruning.structured.input_forms import LIBRARIES, Form, forms_of
 from prunekit.pruning.structured.residual_blocks import Block, Blocks
 from prunekit.pruning.structured.rules import RULES
 from prunekit.pruning.structured.trace_errors import stopped
@@ -131,6 +132,8 @@ class Facts:
         Tensors of the model itself that a copy of it, without values, went on using.
     uses : dict of str to set of (str, str)
         State name of a parameter that is looked up by number -> every operation that takes it, and the module that runs that.
+    pieces : tuple of ndarray
+        Variables of the pieces of axes that are cut at sizes which a module keeps: each is something of its own.
     """
 
     variables: Variables
@@ -153,6 +156,7 @@ class Facts:
     path: Path | None = None
     held: tuple[str, ...] = ()
     uses: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    pieces: tuple[Ids, ...] = ()
 
     def made_by(self, weight: str) -> Ids:
         """Return the variables of the outputs of a weight; of its first axis where it takes part in no product."""
@@ -170,6 +174,7 @@ class _Watcher(Seeing):
         self.unknown: dict[str, str] = {}
         self.products: list[Product] = []
         self.records: dict[Call, Record] = {}
+        self.blank = set[Call]()  # that made zeros
         self.first = True  # what is counted and compared is the pass of the example, in evaluation mode
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -182,6 +187,7 @@ class _Watcher(Seeing):
         inputs = tensors_in((args, kwargs) if kwargs else args)
         tracker.pending.seen(name, args, inputs, out)
         tracker.numbers(inputs, out)
+        blank = False
         taken = [self.names[id(t)] for t in inputs if id(t) in self.names]
         self.seen.update(taken)
         self.held.update(self.dense[id(t)] for t in inputs if id(t) in self.dense)
@@ -189,7 +195,7 @@ class _Watcher(Seeing):
             self.uses[entry].add((name, tracker.where))
         if name == "zeros" and isinstance(out, Tensor) and tracker.where in self.recurrent:  # the state before the first step
             tracker.put(out, [*[None] * (out.dim() - 1), tracker.variables.fresh(out.shape[-1])])
-        elif isinstance(out, Tensor) and (name == "zeros" or (name == "full" and args[1] == 0)):
+        elif blank := isinstance(out, Tensor) and not tracker.carries(inputs) and _is_zero(name, args):
             # a state, or what sums are added to: it is as wide as what it meets
             tracker.put(out, [tracker.blank(size) for size in out.shape])
         elif name in {"expand", "repeat"} or tracker.carries(inputs):
@@ -204,9 +210,18 @@ class _Watcher(Seeing):
             self.blocks.see(packet, args, kwargs, out)
             made = tuple(map(tracker.axes, tensors_in(out)))
             self.records[tracker.call] = Record(tracker.calls.step, made, numbers_in(name, args, kwargs))
+            self.blank |= {tracker.call} if blank else set()
             if packet in flop_registry:
                 self.products.append(product(tracker, packet, args, macs_of(func, args, kwargs, out), self.names))
         return out
+
+
+ZEROS, FILLED = {"zeros", "new_zeros", "zeros_like", "zero", "zero_"}, {"full": 1, "new_full": 2, "full_like": 1, "fill_": 1}
+
+
+def _is_zero(name: str, args: tuple[Any, ...]) -> bool:
+    """Return whether an operation makes nothing but zeros."""
+    return name in ZEROS or (name in FILLED and not isinstance(args[FILLED[name]], Tensor) and args[FILLED[name]] == 0)
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
@@ -255,6 +270,8 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     for name, tensor in state.items():
         tracker.put(tensor, [axes[name, axis] for axis in range(tensor.dim())])
     tracker.cutting = {name for name, module in meta.named_modules() if cuts_by_numbers(module)}
+    tracker.kept_by = lambda name: {value for value in vars(meta.get_submodule(name)).values() if type(value) is int and value > 1}
+    tracker.rehearsed = any(type(module).__module__.partition(".")[0] not in LIBRARIES for module in meta.modules())
     blocks = Blocks(meta)
     recurrent = {name for name, module in meta.named_modules() if isinstance(module, (nn.RNNBase, nn.RNNCellBase))}
     named, dense = ({id(tensor): name for name, tensor in of.items()} for of in (state, _state(model)))
@@ -267,7 +284,7 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     notes, watcher.first = tracker.notes, False
     assert notes is not None
     further = forms_of(model, input_shape, trains_more=any(name not in watcher.seen for name, _ in meta.named_parameters()))
-    forms = tuple(_other_forms(meta, (*further, *_other_branches(meta, input_shape, path or {})), tracker, watcher, notes))
+    forms = tuple(_other_forms((model, meta), (*further, *_other_branches(meta, input_shape, path or {})), tracker, watcher, notes))
     for buffer, weight, axis in _ranges(meta):
         watcher.seen.add(buffer)
         variables.tie(axes[buffer, 0], axes[weight, axis], "fake quantisation")
@@ -278,6 +295,11 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
     tracker.settle()
     for name, axis, reason in _closed(meta):
         variables.freeze(axes[name, axis], reason)
+    for (name, axis), found in axes.items():  # torch wants more hidden units than a projection has
+        owner, _, own = name.rpartition(".")
+        if axis == 1 and own.startswith("weight_hr_") and isinstance(rnn := meta.get_submodule(owner), nn.LSTM):
+            tracker.several.append((found, rnn.proj_size + 1))
+    _leave_unread(watcher, variables)
     products, splits = tuple(watcher.products), frozenset(tracker.splits)
     names = watcher.names
     outputs = {names[key]: found for key, (_, found) in tracker.made.items() if key in names}
@@ -285,7 +307,24 @@ def _observed(model: nn.Module, input_shape: tuple[int, ...], path: Path | None)
         *(variables, axes, tracker.grouped, watcher.seen, watcher.unknown, notes, products, splits, offered, outputs),
         *(tracker.lengths, tuple(tracker.heads), (*tracker.routes, *tracker.several), tuple(tracker.multiples), watcher.records),
         *(forms, _kept_beside(meta, tracker.grids), path, tuple(sorted(watcher.held)), watcher.uses),
+        pieces=tuple(tracker.pieces),
     )
+
+
+def _leave_unread(watcher: _Watcher, variables: Variables) -> None:
+    """Let zeros that nothing reads be of any width in a smaller copy."""
+    if watcher.blank:
+        read = np.zeros(variables.count, np.bool_)
+        for a, b, _ in variables.ties:
+            read[a] = read[b] = True
+        for out, a, b in variables.ors:
+            read[out] = read[a] = read[b] = True
+        for ids, _ in variables.frozen:
+            read[ids] = True
+        for call in watcher.blank:
+            record = watcher.records[call]
+            made = tuple(tuple(ids if ids is not None and read[ids].any() else None for ids in axes) for axes in record.axes)
+            watcher.records[call] = replace(record, axes=made)
 
 
 WIDE = ("dim", "width", "size", "channels", "features")  # in the names of numbers that say how wide each head is, not how many there are
@@ -317,14 +356,23 @@ def _other_branches(meta: nn.Module, input_shape: tuple[int, ...], path: Path) -
         before[question] = said
 
 
-def _other_forms(meta: nn.Module, forms: Iterable[Form], tracker: Tracker, watcher: _Watcher, notes: Notes) -> Iterator[tuple[Form, Notes]]:
-    """Yield the further forms in which a model runs: where it does something else in them, that is traced too."""
+def _other_forms(
+    models: tuple[nn.Module, nn.Module], forms: Iterable[Form], tracker: Tracker, watcher: _Watcher, notes: Notes
+) -> Iterator[tuple[Form, Notes]]:
+    """Yield the further forms in which a model runs, given with its copy without values; whatever else it does in them is traced too."""
+    model, meta = models
     taken, usual = set[str](), _that_matter(meta, watcher.records)
-    for form in forms:
-        if form.name in taken and form.path is None:
+    for each in forms:
+        if each.name in taken and each.path is None:
             continue
+        form = each
         with form.on(meta):
             made = listed(meta, form.shape)
+        if made is None and form.training and (path := branches_of(model, form.shape, form.on)):  # of what is checked there alone
+            form = replace(form, path=path)
+            with form.on(meta):
+                made = listed(meta, form.shape)
+        with form.on(meta):
             if made is None:  # a model that wants targets while training, for one: what only runs there stays whole
                 continue
             taken.add(form.name)

@@ -12,8 +12,9 @@ from torch import nn
 from prunekit.errors import PruningError
 from prunekit.models.inputs import SEVERAL
 
+Cause = tuple[tuple[str, ...], str]
 # what torch's message holds -> what it means, and what to do
-CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
+CAUSES: tuple[Cause, ...] = (
     (
         ("nonzero", "data-dependent", "dynamic shape", "masked_select", "unique"),
         "the shape of what comes out depends on values. Multiply by the mask, or choose with torch.where, which keeps the shape",
@@ -28,6 +29,9 @@ CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
         "values leave the device of the input. Give what is made there device=x.device, or keep it with register_buffer, and do without "
         ".cpu() and .tolist() in forward()",
     ),
+)
+# where the model does not run on these inputs in any mode
+INPUTS: tuple[Cause, ...] = (
     (
         ("positional argument", "keyword-only argument", "keyword argument"),
         f"{{said}}. {SEVERAL}; or wrap it in a module whose forward(self, x) hands over the rest",
@@ -38,6 +42,7 @@ CAUSES: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
 )
 MOST = 120  # characters of a line of code
+ELSE = ", or use mode unstructured"
 OTHERWISE = (
     "{said}. If samples of shape {shape} are not what it takes, give their shape; if they are, keep what it does independent of values and "
     "read sizes from the input"
@@ -57,10 +62,11 @@ def stopped(error: Exception, model: nn.Module, input_shape: tuple[int, ...]) ->
         Shape of one sample.
     """
     said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    advice = next((advice for signs, advice in CAUSES if any(sign in str(error) for sign in signs)), OTHERWISE)
+    known = ((f"{advice}{end}", signs) for causes, end in ((CAUSES, ELSE), (INPUTS, "")) for signs, advice in causes)
+    advice = next((advice for advice, signs in known if any(sign in str(error) for sign in signs)), OTHERWISE + ELSE)
     return PruningError(
         f"structured pruning has to see one forward pass without values, and it stopped in {place(error, model)}: "
-        f"{advice.format(said=said, shape=list(input_shape))}, or use mode unstructured"
+        f"{advice.format(said=said, shape=list(input_shape))}"
     )
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from prunekit.runtimes.session import Files, Session
+    from prunekit.tasks.batch import Batch
 
 
 def opened(files: Files, threads: int, device: str) -> Session:
@@ -21,12 +22,12 @@ def opened(files: Files, threads: int, device: str) -> Session:
     return TorchSession(opened_model(files, threads, device), device, dtype=torch.bfloat16)
 
 
-def by_layer(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, nn.Module]]:
+def by_layer(model: nn.Module, x: Batch) -> tuple[Batch, dict[str, nn.Module]]:
     """Round weights and input."""
     import torch
 
     model.to(torch.bfloat16)
-    return x.to(torch.bfloat16), {}
+    return x.to(dtype=torch.bfloat16), {}
 
 
 BFLOAT16 = Runtime(

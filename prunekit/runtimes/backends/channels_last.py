@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from prunekit.runtimes.session import Files, Session
+    from prunekit.tasks.batch import Batch
 
 
 def opened(files: Files, threads: int, device: str) -> Session:
@@ -21,12 +22,12 @@ def opened(files: Files, threads: int, device: str) -> Session:
     return TorchSession(opened_model(files, threads, device), device, memory_format=torch.channels_last)
 
 
-def by_layer(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, nn.Module]]:
+def by_layer(model: nn.Module, x: Batch) -> tuple[Batch, dict[str, nn.Module]]:
     """Turn weights and input."""
     import torch
 
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub leaves this form out
-    return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), {}
+    return x.map(lambda each: each.contiguous(memory_format=torch.channels_last) if each.ndim == 4 else each), {}
 
 
 CHANNELS_LAST = Runtime(

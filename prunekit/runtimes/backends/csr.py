@@ -8,9 +8,10 @@ from prunekit.errors import RuntimeFault
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from prunekit.runtimes.session import Files, Session
+    from prunekit.tasks.batch import Batch
 
 
 def opened(files: Files, threads: int, device: str) -> Session:
@@ -36,7 +37,7 @@ def opened(files: Files, threads: int, device: str) -> Session:
     return session
 
 
-def by_layer(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, nn.Module]]:
+def by_layer(model: nn.Module, x: Batch) -> tuple[Batch, dict[str, nn.Module]]:
     """Replace the layers that have enough zeros."""
     from prunekit.runtimes.torch_sessions import swap
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from prunekit.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from prunekit.runtimes.session import Files, Session
+    from prunekit.tasks.batch import Batch
 
 
 def opened(files: Files, threads: int, device: str) -> Session:
@@ -19,7 +20,7 @@ def opened(files: Files, threads: int, device: str) -> Session:
     return TorchSession(opened_model(files, threads, device), device)
 
 
-def by_layer(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, nn.Module]]:
+def by_layer(model: nn.Module, x: Batch) -> tuple[Batch, dict[str, nn.Module]]:
     """Leave the model as it is."""
     return x, {}
 

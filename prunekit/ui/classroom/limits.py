@@ -19,8 +19,11 @@ NAMES = {
     "budget": "seconds are timed for each batch and number of threads",
     "evaluations": "points of a curve are measured",
     "repeats": "seeds are measured",
+    "minutes": "minutes are searched at a time",
+    "tuned": "epochs of fine-tuning are tried in a search",
 }
 MOST = {"measured_images": 1000, "samples": 512, "epochs": 5, "steps": 5, "budget": 10, "evaluations": 12, "repeats": 2}
+MOST |= {"minutes": 5, "tuned": 8}
 """No default of a page lies above these."""
 KINDS = {"batch": "batch sizes", "threads": "numbers of threads", "runtimes": "runtimes", "curves": "curves"}
 SEVERAL = {"batch": 2, "threads": 2, "runtimes": 3, "curves": 4}

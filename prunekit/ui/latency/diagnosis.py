@@ -17,7 +17,9 @@ from prunekit.experiments.latency_run import break_even_here, kept
 from prunekit.formatting import percent, plural, times
 from prunekit.latency import diagnosis
 from prunekit.latency.diagnosis.breakeven import BreakEven, Grid, grid_of
+from prunekit.latency.worker_payload import varied
 from prunekit.models.cost import count
+from prunekit.models.running import task_of
 from prunekit.plots.breakeven import break_even_caption, break_even_lines, break_even_map
 from prunekit.plots.latency import time_by_layer, time_caption
 from prunekit.runtimes.backends import RUNTIMES
@@ -85,9 +87,11 @@ def _start(now: Settings, loaded: Loaded, data: Data | None) -> None:
     def work(job: Job) -> diagnosis.Diagnosis:
         job.progress(0.01, "making the model")
         result = pruning.prune(loaded.model, spec, data, input_shape=loaded.input_shape)
-        rounded = _rounded(loaded, spec, data, result.after.macs) if spec.mode == "structured" else None
+        narrower = spec.mode == "structured" and result.after.macs < result.before.macs
+        rounded = _rounded(loaded, spec, data, result.after.macs) if narrower else None
+        shape = varied(loaded.input_shape, data, task_of(loaded.model, data))
         return diagnosis.diagnose(
-            loaded.model, result.model, input_shape=loaded.input_shape, rounded=rounded, multiple=MULTIPLE, break_even=kept(threads),
+            loaded.model, result.model, input_shape=shape, rounded=rounded, multiple=MULTIPLE, break_even=kept(threads),
             batch=batch, threads=threads, runtime=where, budget_s=float(now.budget), progress=job.progress,
         )  # fmt: skip
 

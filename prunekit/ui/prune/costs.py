@@ -287,7 +287,7 @@ def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
     elif isinstance(view.cut, Plan) and view.cut.empty:
         show.empty("No channel is removed at this setting: move the slider, and what leaves will be proved here.")
     elif found is not None and found.proof is not None:
-        _proved(found.proof)
+        _proved(found.proof, view.cut)
     else:
         st.markdown(
             "Removing these channels must give what zeroing them in the dense model gives. For a model of this "
@@ -303,18 +303,21 @@ def proof(now: Settings, loaded: Loaded, view: View, found: Measured | None) -> 
     measuring.panel(key)
 
 
-def _proved(result: Proof) -> None:
+def _proved(result: Proof, cut: Any) -> None:
     """Show the numbers of a proof."""
+    rows = isinstance(cut, Plan) and bool(cut.rows)
+    parts = [] if isinstance(cut, Plan) and rows and not (cut.atoms.size or cut.blocks) else ["exactly these channels are zero"]
+    parts += ["exactly these rows hold the shared one"] if rows else []
+    title = "Removing = sharing" if rows and len(parts) == 1 else "Removing = zeroing"
     mark = ":material/check_circle: " if result.passed else ":material/cancel: "
     st.markdown(
-        f":green[{mark}] **Removing = zeroing**: largest relative error {small(result.max_relative_error)} "
+        f":green[{mark}] **{title}**: largest relative error {small(result.max_relative_error)} "
         "(allowed 1e-4), while pruning moved the "
         f"output by {percent(result.output_change, 0)}. {show.tag('measured')}"
     )
     forms = f", in other forms of input too ({', '.join(result.forms)})" if result.forms else ""
     st.caption(
         "Measured on a copy whose every weight and statistic is random, with random input: the smaller model "
-        "against the dense one in which "
-        f"exactly these channels are zero{forms}. "
+        f"against the dense one in which {' and '.join(parts)}{forms}. "
         "A smaller model that fails this is never handed out."
     )

@@ -23,8 +23,6 @@ from prunekit.ui.shared import cuts
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
 
-TABLES = ("Embedding", "EmbeddingBag", "SharedRowEmbedding", "SharedRowEmbeddingBag")
-
 
 def layers_caption(frame: pd.DataFrame, what: str) -> str:
     """Say which layers lose most and least, and which lose inputs.
@@ -56,7 +54,7 @@ def layers_caption(frame: pd.DataFrame, what: str) -> str:
 def _inputs(rows: Sequence[Any]) -> str:
     """Say which layers lose inputs, and which of them nothing else."""
     fed = [row for row in rows if getattr(row, "inputs", 0) > 0 and row.after[0]]
-    tables = [row for row in fed if getattr(row, "type", "") in TABLES]
+    tables = [row for row in fed if getattr(row, "table", False)]
     fed = [row for row in fed if row not in tables]
     only, both = [row for row in fed if not row.gone], [row for row in fed if row.gone]
     text = f" Rows go from {', '.join(f'**{row.name}** ({percent(row.inputs)})' for row in tables)}." if tables else ""
@@ -70,7 +68,8 @@ def _inputs(rows: Sequence[Any]) -> str:
         share = percent(top.inputs)
         some = f"{plural(len(both), 'layer')} lose both outputs and inputs, **{top.name}** most inputs ({share})"
         text += f" {some}." if len(both) > 1 else f" **{top.name}** loses inputs, too ({share})."
-    return f"{text} A bar is a layer's matrix: outputs along it, inputs across." if text else ""
+    across = " or ".join(name for name, there in (("inputs", only or both), ("rows of a table", tables)) if there)
+    return f"{text} A bar is a layer's matrix: outputs along it, {across} across." if text else ""
 
 
 def in_removed_block(frame: pd.DataFrame) -> pd.Series:

@@ -16,7 +16,7 @@ from prunekit.plots.layer_bars import MOST_NAMED, by_layer
 from prunekit.plots.weight_histograms import cut
 from prunekit.pruning.structured.plan import Plan
 from prunekit.ui.components import left_out, show, weight_bins
-from prunekit.ui.prune import one_layer
+from prunekit.ui.prune import one_layer, table_rows
 from prunekit.ui.shared import cuts, data_cache, measuring
 from prunekit.ui.shared.cuts import View
 from prunekit.ui.shared.model_cache import Loaded
@@ -58,6 +58,7 @@ OF_WHAT = {
     "weights": "of the ticked layers",
     "channels": "of the ticked layers",
     **dict.fromkeys(("params", "macs", "bytes"), "of the model"),
+    "rows": "of the tables that may lose some",
 }
 
 
@@ -70,7 +71,7 @@ def _removed(now: Settings, view: View | None) -> None:
     label = f"{unit[0].upper()}{unit[1:]} removed"
     exact = f"{view.gone:,} of {view.chosen:,}".replace(",", "\u202f")
     short = exact if view.chosen < 1_000_000 else f"{count(view.gone)} of {count(view.chosen)}"
-    wanted = (view.spec.sparsity or 0) if now.mode == "nm" else now.sparsity
+    wanted = view.spec.rows if view.unit == "rows" else (view.spec.sparsity or 0) if now.mode == "nm" else now.sparsity
     told = reached(wanted, view.achieved)
     said = told if told.startswith("asked") else f"asked {asked(wanted)}"
     said = f"{now.pattern}: {said}" if now.mode == "nm" else said
@@ -114,6 +115,12 @@ def _second_line(view: View, of_all: str) -> str:
         )
     blocks = view.cut.blocks if isinstance(view.cut, Plan) else ()
     what = _unit(view) if view.unit == "channels" else "channels"
+    what += " and rows" if isinstance(view.cut, Plan) and view.cut.rows else ""
+    if view.rows_alone:
+        return (
+            f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the rows. {of_all} MACs stay "
+            f"{count(before)}: looking a row up multiplies nothing."
+        )
     whole = f" and {plural(len(blocks), 'whole block')}" if blocks else ""
     return (
         f"{percent(view.sparsity)} of all {count(view.prunable[0])} prunable weights leave with the {what}{whole}. {of_all} "
@@ -132,7 +139,10 @@ def pictures(now: Settings, loaded: Loaded, view: View) -> None:
             show.chart(fig, "by_layer", "", alt="Share kept and removed in each layer", on_select=_take_bar, selection_mode="points")
         st.caption(one_layer.layers_caption(view.frame, view.what))
     with right:
-        _focus(now, loaded, view)
+        if view.rows_alone:
+            table_rows.section(view)
+        else:
+            _focus(now, loaded, view)
 
 
 def _take_bar() -> None:

@@ -130,13 +130,16 @@ def _measured(metric: Metric) -> str:
 
 
 def adopt(loaded: Loaded, spec: PruneSpec) -> None:
-    """Take a setting with an override for each layer: as targets, which the slider scales."""
+    """Take a setting for the Prune page; an override for each layer as targets, which the slider scales."""
     place = {name: i for i, name in enumerate(loaded.every)}
     if session.settings().mode != spec.mode:
         session.change_mode(spec.mode)
+    by_layer = ("layers", "overrides", "caps", "shares")
+    plain = {name: getattr(spec, name, None) for name in OWN if name not in by_layer}
     session.change(
         **{name: getattr(PLAIN, name) for name in OWN}
-        | {"criterion": spec.criterion, "scope": spec.scope, "sparsity": round(float(spec.sparsity or 0.0), 8)}
-        | {"layers": tuple(sorted(place[name] for name in spec.layers or ()))}
+        | {name: value for name, value in plain.items() if value is not None}
+        | {"criterion": spec.criterion, "scope": spec.scope, "sparsity": round(float(spec.sparsity or 0.0), 8), "seed": spec.seed}
+        | {"layers": None if spec.layers is None else tuple(sorted(place[name] for name in spec.layers))}
         | {"targets": tuple(sorted((place[name], round(share, 8)) for name, share in spec.overrides))}
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prunekit import pruning
 from prunekit.config.spec import PruneSpec
 from prunekit.models.layers import weight_of
+from prunekit.pruning.api import achieved_by
 from prunekit.pruning.structured.plan import Plan
 from prunekit.pruning.structured.ranking import ChannelRanking
 from prunekit.pruning.unstructured.masks import Cut, Ranking
@@ -42,7 +43,7 @@ class View:
     what : str
         ``weights`` or ``channels``: what ``gone`` and ``all`` count.
     unit : str
-        ``weights``, ``channels``, ``params`` or ``macs``: what the share to remove counts.
+        ``weights``, ``channels``, ``params``, ``macs``, ``bytes`` or, where they alone go, ``rows``: what the share to remove counts.
     gone, chosen : int
         Removed, and open to removal, in ``unit``.
     params, macs : tuple of int
@@ -77,6 +78,11 @@ class View:
     def achieved(self) -> float:
         """Share of what was open to removal that goes."""
         return self.gone / max(self.chosen, 1)
+
+    @property
+    def rows_alone(self) -> bool:
+        """Whether rows of tables go and nothing else."""
+        return isinstance(self.cut, Plan) and bool(self.cut.rows) and not (self.cut.atoms.size or self.cut.blocks)
 
     @property
     def sparsity(self) -> float:
@@ -157,11 +163,11 @@ def _structured(source: Source, spec: PruneSpec, ranking: ChannelRanking, images
     inputs = [1 - (math.prod(a) / stay) / (math.prod(b) / all_) if stay else 0.0 for b, a, all_, stay in sizes]
     frame = _frame(
         source, spec, names, after=after, all=every, gone=gone, removed=gone / every, ticked=ticked, requested=requested,
-        params_gone=params_gone, inputs=inputs,
+        params_gone=params_gone, inputs=inputs, table=[name in plan.rows for name in names],
     )  # fmt: skip
-    weights = sum(map(math.prod, before))
+    weights, reached = sum(map(math.prod, before)), achieved_by(plan, model_cache.load(source).model)
     return View(
-        plan.spec, frame, "channels", plan.unit, plan.removed, plan.total,
+        plan.spec, frame, "channels", reached.unit, reached.removed, reached.total,
         (counts.params, counts.params - plan.removed_params(_parameters(source))), (counts.macs, counts.macs - plan.removed_macs()),
         (weights, weights - sum(params_gone)), plan.limits, plan, ranking, images,
     )  # fmt: skip

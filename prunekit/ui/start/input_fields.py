@@ -124,7 +124,8 @@ def _placeholder(field: str, known: tuple[Any, ...], data: Data | None) -> str:
 def _help(field: str) -> str:
     """Say what to write, and what it does."""
     does = {
-        "size": "The shorter side of pictures is resized to this, then the centre is cropped. Empty: they keep their own size.",
+        "size": "The shorter side of pictures is resized to this, then the centre is cropped; those with boxes are scaled to fit and "
+        "padded. Empty: they keep their own size.",
         "mean": "Subtracted from each channel: from pixels in 0 to 1, or from what your data's own transforms make.",
         "std": "What each channel is divided by, after the mean is subtracted.",
         "classes": "Folders of pictures are numbered by these names, and answers are called by them.",

@@ -8,6 +8,7 @@ from typing import Any
 
 from prunekit.config.choices import RUN_KINDS
 from prunekit.errors import PrunekitError
+from prunekit.experiments.search.request import GOALS
 from prunekit.lessons.lesson import LESSONS, Control, Lesson
 from prunekit.ui.state import codecs
 from prunekit.ui.state.codecs import pick
@@ -45,6 +46,21 @@ class Compared:
     every: bool = pick(False, codecs.YES_NO)  # whether runs that arose in passing are in it, too
     others: bool = pick(False, codecs.YES_NO)  # whether runs of other models than the one in use are
     opened: str = pick("", codecs.RUN)  # the run that was clicked in the tree, by the first 12 digits of its name; empty for none
+
+
+FLOORS = ("lose", "hold")
+VALUE = codecs.Codec("{:.10g}".format, codecs.real)
+
+
+@dataclass(frozen=True)
+class Sought:
+    """The picks of the Find page."""
+
+    minimise: str = pick("params", codecs.choice(*GOALS))  # what is to be small
+    floor: str = pick("lose", codecs.choice(*FLOORS))  # whether a loss is allowed, which is the setting drop, or a value must hold
+    hold: float | None = pick(None, VALUE)  # that value of the headline metric, of a share a fraction; None before there is one
+    minutes: float = pick(5.0, codecs.number(0.1, 1440.0))  # how long to search, each time it is started
+    tuned: int = pick(8, codecs.whole(0, 200))  # most epochs of fine-tuning
 
 
 PARTS = ("lessons", "versus", "presets", "words", "sheet")

@@ -14,7 +14,7 @@ from prunekit.config.spec import PruneSpec
 from prunekit.errors import SpecError
 from prunekit.ui.state import codecs, curve
 from prunekit.ui.state.curve import Curve
-from prunekit.ui.state.page_settings import Compared, Learned
+from prunekit.ui.state.page_settings import Compared, Learned, Sought
 
 DEFAULT_MODEL = "digits_cnn"
 SHELVES = ("sample", "torchvision", "own")
@@ -51,10 +51,10 @@ NOTHING = Given()
 
 
 @dataclass(frozen=True)
-class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], RecoveryFields, Compared, Learned):
+class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], RecoveryFields, Compared, Sought, Learned):
     """The picks of one person in one browser tab: what a run and its measurements are made with, and how they are looked at.
 
-    What the table of fields has is inherited, with the defaults of the screen; so are the picks of the Compare page and of the Learn page.
+    What the table of fields has is inherited, with the defaults of the screen; so are the picks of the pages Compare, Find and Learn.
     Layers are held by their place in ``Loaded.every``: short in the address, and the same for every visitor.
     """
 
@@ -149,6 +149,7 @@ class Settings(GoalFields, SamplingFields, TimingFields, PruneFields[int], Recov
             "classes": (),
             "split": "",
             "train_images": 0,
+            "hold": None,
             "also": (),
             "length": (),
         }

@@ -206,3 +206,23 @@ def test_new_memory_may_cost_more_than_a_copy():
 def test_a_machine_without_sound_figures_is_refused(wrong):
     with pytest.raises(LatencyError, match="positive"):
         Machine(**{"copies": ((1e6, 1e9),), "fresh": ((1e6, 1e9),), "macs_s": 1e9, "calls": (("Linear", 1e-6),)} | wrong)
+
+
+def looked_up(rows, before=1.0, after=1.0, share=0.5):
+    """A table with so many rows before and after, beside a linear layer that is as it was."""
+    table = drawn.layer("table", before, after, (0, 0), (1e6, 1e6), kind="Linear", rows_before=rows[0], rows_after=rows[1])
+    linear = drawn.layer("linear", 1.0 / share - 1, 1.0 / share - 1, (1e8, 1e8), (1e6, 1e6), kind="Linear")
+    return drawn.whole([table, linear])
+
+
+def test_rows_that_are_gone_save_no_lookup_and_that_is_said_though_no_mac_promised_it():
+    (cause,) = explain(looked_up((1000, 200)))
+    assert (cause.name, cause.layers) == ("lookups", ("table",)) and cause.share_of_time == pytest.approx(0.5, rel=0.05)
+    assert "(200 of 1,000 are left)" in cause.sentence and "Memory decides: those bytes alone take 0.100 ms" in cause.sentence
+    assert named(looked_up((1000, 950))) == [], "hardly any went, and the promise is kept"
+    assert named(looked_up((1000, 200), before=8.0, after=1.0)) == [], "it did get faster"
+    few = drawn.layer("linear", 4.0, 4.0, (1e8, 2e7), (1e6, 1e6), zeros_after=0.0)
+    table = drawn.layer("table", 4.0, 4.0, (0, 0), (1e6, 1e6), kind="Linear", rows_before=1000, rows_after=1000)
+    assert "lookups" in named(drawn.whole([few, table])), "half of a pass that does not keep its promise"
+    zeros = drawn.whole([replace(table, zeros_after=0.9), drawn.layer("linear", 1.0, 1.0, (1e8, 1e8), (1e6, 1e6))], zeros=0.8)
+    assert "lookups" in named(zeros) and "masked" not in named(zeros), "nothing is multiplied there"

@@ -19,6 +19,10 @@ from prunekit.latency.diagnosis.layer_capture import RUNTIMES, capture, layers_o
 from prunekit.latency.diagnosis.layer_times import LayerTimes, diagnose, layer_times
 from prunekit.latency.diagnosis.machine_limits import MOST, SMALLEST, machine_of, probes, sizes
 from prunekit.latency.diagnosis.worker import WORK
+from prunekit.models.shared_rows import share
+from prunekit.tasks import Batch
+from prunekit.tasks.input_form import form_of
+from tests import recommenders
 
 CONSTRUCTED = Path(__file__).with_name("constructed.py")
 QUICK = {"budget_s": 0.2, "min_rounds": 4}
@@ -190,11 +194,11 @@ def test_every_runtime_computes_what_eager_computes():
     for runtime in RUNTIMES:
         copy = prunekit.load_model(f"{CONSTRUCTED}:tiny")
         copy.load_state_dict(model.state_dict())
-        given, swapped = prepare(copy, x, runtime)
+        given, swapped = prepare(copy, Batch((x,)), runtime)
         assert list(swapped) == (["body.1"] if runtime == "csr" else [])
-        assert torch.allclose(copy(given).float(), expected, atol=0.05 if runtime == "bfloat16" else 1e-5)
+        assert torch.allclose(copy(*given.args).float(), expected, atol=0.05 if runtime == "bfloat16" else 1e-5)
     with pytest.raises(LatencyError, match="runtime"):
-        prepare(copy, x, "other")
+        prepare(copy, Batch((x,)), "other")
 
 
 def test_probes_are_at_the_layers_own_sizes_and_give_the_machines_figures():
@@ -215,3 +219,43 @@ def test_few_sizes_stand_for_many():
     many = [2.0**i for i in range(10, 28)]
     assert len(sizes(many)) == MOST and sizes(many)[0] == SMALLEST and sizes(many)[-1] == 2**27
     assert sizes([5.0]) == [SMALLEST]
+
+
+class Tables(nn.Module):
+    """Two tables of one width, looked up by ids of their own, and a bag."""
+
+    def __init__(self):
+        super().__init__()
+        self.large, self.small, self.bag = nn.Embedding(50, 4), nn.Embedding(3, 4), nn.EmbeddingBag(20, 4)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, large, small, several):
+        return self.head(self.large(large) + self.small(small) + self.bag(several))
+
+
+def test_tables_are_layers_that_read_the_rows_that_are_looked_up_and_multiply_nothing():
+    ids = {"large": torch.tensor([49, 0]), "small": torch.tensor([2, 2]), "several": torch.tensor([[1, 2, 3], [19, 0, 0]])}
+    model = Tables().eval()
+    found = {layer.name: layer for layer in capture(model, layers_of(model), Batch.of(ids), {}, {})}
+    for name, read in (("large", 2), ("small", 2), ("bag", 6)):
+        layer = found[name]
+        assert layer.macs == 0 and layer.bytes == read * (4 * 4 + 8) + 2 * 4 * 4, "rows, ids, and what comes out"
+        assert layer.rows == model.get_submodule(name).weight.shape[0] and layer.channels == (4, 4)
+        layer.run()()  # with ids of its own: those of another table may lie beyond it
+    assert found["head"].rows == 0 and {"call Embedding", "call EmbeddingBag"} <= set(probes(list(found.values()), 2, torch.float32))
+    for run in probes(list(found.values()), 2, torch.float32).values():
+        run()
+    share(model.large, torch.arange(50).clamp(max=9).to(torch.uint8))
+    assert layers_of(model)[0].type == "Embedding", "what it was before its rows went"
+
+
+def test_layers_of_a_model_of_several_inputs_are_timed_on_inputs_of_its_form(here):
+    name = str(Path(recommenders.__file__)) + ":dlrm"
+    dense = prunekit.load_model(name)
+    result = prunekit.prune(dense, prunekit.PruneSpec(mode="structured", sparsity=0.0, rows=0.5, row_criterion="norm"))
+    times = layer_times({"dense": dense, "pruned": result.model}, input_shape=form_of(dense), batch=3, **QUICK)
+    evidence = times.evidence("dense", "pruned")
+    tables = {layer.name: (layer.rows_before, layer.rows_after) for layer in evidence.layers if layer.looks_up}
+    assert {name: before for name, (before, _) in tables.items()} == {"user": 20, "item": 30, "history": 30}
+    assert {name: after for name, (_, after) in tables.items()} == {name: len(result.model.get_submodule(name).weight) for name in tables}
+    assert all(layer.type == "EmbeddingBag" for layer in evidence.layers if layer.looks_up) and evidence.macs_ratio == 1

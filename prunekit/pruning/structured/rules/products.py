@@ -25,6 +25,8 @@ def convolution(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any],
         outputs, columns = weight_axes[:2]
         if outputs is None and weight.shape[:2] == (groups, 1):  # a filter that forward() makes: as wide as what it meets
             outputs, columns = tracker.blank(groups), np.full(1, IMMOVABLE)
+        elif columns is None and weight.shape[1] == 1:  # brought into shape in forward()
+            columns = np.full(1, IMMOVABLE)
         if groups > 1 and outputs is not None and columns is not None:
             _grouped(tracker, x_axes[1], outputs, columns, groups)
         else:
@@ -67,6 +69,7 @@ def _grouped(tracker: Tracker, x: Ids | None, rows: Ids, columns: Ids, groups: i
     if columns.size == 1:
         variables.freeze(columns, reason)
     group = tracker.grouped.setdefault(tracker.where, variables.fresh(groups))
+    group = group if group.size == groups else variables.fresh(groups)  # of several that one module runs itself
     inner = np.full(1, IMMOVABLE) if columns.size == 1 else columns
     into = variables.outer(group, inner)
     if x is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -22,7 +23,7 @@ def reshaped(tracker: Tracker, axes: Axes, old: tuple[int, ...], new: tuple[int,
         elif all(f is None for f in found):
             result += [None] * len(after)
         else:
-            flat = _flatten(tracker.variables, found, [old[i] for i in before])
+            flat = _merged(tracker, found, [old[i] for i in before])
             made = _split(tracker, flat, [new[i] for i in after])
             tracker.grid(made)
             result += made
@@ -46,6 +47,47 @@ def _blocks(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int],
     return blocks
 
 
+def _merged(tracker: Tracker, axes: list[Ids | None], sizes: list[int]) -> Ids:
+    """Merge axes into one, and note of which it was made; an axis that was cut finer and merged again counts for its parts."""
+    wide = [(axis, size) for axis, size in zip(axes, sizes, strict=True) if size > 1 or axis is not None]
+    if len(wide) == 1 and wide[0][0] is not None:
+        return wide[0][0]
+    fine = [part for axis, size in zip(axes, sizes, strict=True) for part in (tracker.finer.get(id(axis)) or (axis, ((axis, size),)))[1]]
+    flat = _flatten(tracker.variables, [axis for axis, _ in fine], [size for _, size in fine])
+    if sum(axis is not None for axis, _ in fine) > 1:
+        tracker.merged[id(flat)] = flat, tuple(part for part in fine if part[1] > 1)
+    return flat
+
+
+def _recut(tracker: Tracker, flat: Ids, sizes: list[int]) -> list[Ids | None] | None:
+    """Split a merged axis elsewhere than it was merged, where the places nest: the parts are split, and merged again.
+
+    Heads in groups, each of some features: features are merged with heads, and a norm takes each group apart again.
+    """
+    _, parts = tracker.merged.get(id(flat), (flat, ()))
+    old, new = ([math.prod(of[k:]) for k in range(len(of) + 1)] for of in ([size for _, size in parts], [s for s in sizes if s > 1]))
+    ends = sorted({*old, *new}, reverse=True)
+    if not parts or set(new) <= set(old) or any(a % b for a, b in itertools.pairwise(ends)):
+        return None
+    fine: list[tuple[Ids | None, int]] = []
+    for (axis, _), (whole, rest) in zip(parts, itertools.pairwise(old), strict=True):
+        inner = [a // b for a, b in itertools.pairwise(end for end in ends if rest <= end <= whole)]
+        cut = [axis] if axis is None or len(inner) == 1 else _split(tracker, axis, inner)
+        fine += zip(cut if axis is not None else [None] * len(inner), inner, strict=True)
+    made: list[Ids | None] = []
+    for size in sizes:
+        taken: list[tuple[Ids | None, int]] = []
+        while math.prod(each for _, each in taken) < size:
+            taken.append(fine.pop(0))
+        if len(taken) > 1 and any(axis is not None for axis, _ in taken):
+            joined = _merged(tracker, [axis for axis, _ in taken], [each for _, each in taken])
+            tracker.finer[id(joined)] = joined, tuple(taken)
+            made.append(joined)
+        else:
+            made.append(taken[0][0] if taken else None)
+    return made
+
+
 def _flatten(variables: Variables, axes: list[Ids | None], sizes: list[int]) -> Ids:
     """Merge axes into one."""
     flat = np.full(1, IMMOVABLE)
@@ -56,6 +98,10 @@ def _flatten(variables: Variables, axes: list[Ids | None], sizes: list[int]) -> 
 
 def _split(tracker: Tracker, flat: Ids, sizes: list[int]) -> list[Ids | None]:
     """Split one axis into several."""
+    recut = _recut(tracker, flat, sizes)
+    if recut is not None:
+        tracker.splitting(flat)
+        return recut
     whole, grid = flat.reshape(sizes), flat.reshape(sizes)
     for axis in range(len(sizes)):
         first = grid.take([0], axis)
@@ -65,7 +111,8 @@ def _split(tracker: Tracker, flat: Ids, sizes: list[int]) -> list[Ids | None]:
     if len(sizes) > 1:
         tracker.splitting(grid.reshape(-1))
     if len(wide) <= 1:
-        return [grid.reshape(-1) if size > 1 else None for size in grid.shape] if wide else _same(whole, sizes)
+        found = flat if grid.size == flat.size else grid.reshape(-1)
+        return [found if size > 1 else None for size in grid.shape] if wide else _same(whole, sizes)
     variables = tracker.variables
     parts: list[Ids | None] = [_reshaping_part(variables, grid, axis) if size > 1 else None for axis, size in enumerate(grid.shape)]
     variables.tie(grid.reshape(-1), _flatten(variables, parts, list(grid.shape)))
@@ -196,6 +243,11 @@ def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
         return
     cut = {a for a in range(x.dim()) if any(r.shape[a] != x.shape[a] for r in results)}
     parts = {a: _part(tracker.call[1], args, results, a) for a in cut}
+    if tracker.rehearsed and tracker.call[1] in AT_SIZES and len(cut) == 1:
+        axis = min(cut)
+        if parts[axis] < 2 or _keeps(tracker, {result.shape[axis] for result in results}):
+            _at_sizes(tracker, axes, results, axis)
+            return
     tracker.freeze(x, "an axis that is sliced, split or padded", [a for a in cut if parts[a] < 2])
     places = {a: _places(tracker, axes[a], part) for a, part in parts.items()}
     for result in results:
@@ -203,6 +255,27 @@ def pieces(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
         found = [np.tile(f, result.shape[a] // f.size) if a in cut and f is not None else f for a, f in enumerate(found)]
         tracker.put(result, found)
         tracker.grid([found[a] for a in cut])  # a module that cuts an axis at numbers keeps them
+
+
+AT_SIZES = ("split_with_sizes", "unsafe_split_with_sizes")
+
+
+def _keeps(tracker: Tracker, sizes: set[int]) -> bool:
+    """Return whether different sizes are numbers that the running module keeps beside its layers, or products of two of them."""
+    kept = tracker.kept_by(tracker.where) if len(sizes) > 1 else set[int]()
+    return bool(kept) and sizes <= {a * b for a in kept for b in (1, *kept)}
+
+
+def _at_sizes(tracker: Tracker, axes: Axes, results: list[Tensor], axis: int) -> None:
+    """Let each piece of an axis shrink by itself: a module that cuts at numbers may keep them beside, which the rehearsal finds out."""
+    found, start = axes[axis], 0
+    for result in results:
+        end = start + result.shape[axis]
+        piece = None if found is None else found[start:end]
+        tracker.put(result, [piece if a == axis else f for a, f in enumerate(axes)])
+        tracker.grid([piece])
+        tracker.pieces += [] if piece is None else [piece]
+        start = end
 
 
 def _part(operation: str, args: tuple[Any, ...], results: list[Tensor], axis: int) -> int:

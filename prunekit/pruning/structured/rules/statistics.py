@@ -98,6 +98,13 @@ def _left(tracker: Tracker, x: Tensor, gone: set[int], out: Any) -> None:
         tracker.put(tensor, keep if tensor.dim() == x.dim() else [f for a, f in enumerate(keep) if a not in gone])
 
 
+KINDS = {
+    **dict.fromkeys(("amax", "max", "argmax"), "the largest"),
+    **dict.fromkeys(("amin", "min", "argmin"), "the smallest"),
+    **dict.fromkeys(("var", "var_mean"), "a variance"),
+    **dict.fromkeys(("std", "std_mean"), "a deviation"),
+    **{"logsumexp": "a sum of exponentials", "prod": "a product", "median": "a median"},
+}  # what reasons say
 SPREADS = {"var": SQUARE, "std": SPREAD, "var_mean": SQUARE, "std_mean": SPREAD}
 
 
@@ -134,7 +141,9 @@ def reduce(tracker: Tracker, args: tuple[Any, ...], kwargs: dict[str, Any], out:
         found = tracker.axes(x)[axis]
         for place, result in enumerate(tensors_in(out)):
             kind = MEAN if name == "mean" or place else SPREADS.get(name, "")
-            tracker.pending.add(result, found, tracker.at("a mean over this axis"), x, kind if len(carrying) == 1 else "")
+            tracker.pending.add(
+                result, found, tracker.at(f"{KINDS.get(name, 'a mean')} over this axis"), x, kind if len(carrying) == 1 else ""
+            )
         if len(carrying) == 1 and found is not None and (name == "mean" or name in SPREADS):
             correction = kwargs.get("correction")
             least = 1 + math.ceil(1 if correction is None else correction) if name in SPREADS else 1  # of fewer there is no deviation

@@ -1,0 +1,212 @@
+"""The Find page: the best so far, the front of quality against cost, and every trial with what can be done with its run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from prunekit.config.recovery import Recovery
+from prunekit.config.spec import PruneSpec
+from prunekit.errors import PrunekitError
+from prunekit.experiments.jobs import board
+from prunekit.experiments.jobs.job import Job
+from prunekit.experiments.records import Run
+from prunekit.experiments.search.request import Found, SearchRequest, Trial
+from prunekit.formatting import count, percent, plural, size
+from prunekit.plots.search_front import search_caption, search_front
+from prunekit.tasks.base import Task
+from prunekit.tasks.metrics import HIGHER, PERCENT
+from prunekit.tasks.wording import alike, capital, loss_number, loss_text, lost_of, written
+from prunekit.ui import routes
+from prunekit.ui.compare import picked_runs
+from prunekit.ui.components import show
+from prunekit.ui.find import question
+from prunekit.ui.sensitivity.targets import adopt
+from prunekit.ui.shared import measuring
+from prunekit.ui.shared.model_cache import Loaded
+from prunekit.ui.state import session
+from prunekit.ui.state.settings import Settings
+
+STATES = {"holds": "✓ holds", "falls": "✗ loses too much", "failed": "could not be made"}
+UNITS = {"params": "Parameters", "macs": "MACs", "bytes": "Bytes", "latency": "MACs"}
+
+
+def results(now: Settings, loaded: Loaded, request: SearchRequest, found: Found | None, task: Task) -> None:
+    """Show what is known, while it grows and afterwards."""
+    job = question.job_of(request)
+    if job is not None and job.warning:
+        st.warning(show.plain(job.warning), icon=":material/warning:")
+    if job is not None and job.active:
+
+        def draw(job: Job) -> None:
+            if job.partial and job.partial[-1].trials:
+                _best(job.partial[-1], request, task)
+                _front(job.partial[-1], request, task)
+            else:
+                st.caption("First each layer or group is pruned alone, which tells where to begin; then trials appear here.")
+
+        measuring.panel(job.key, draw)
+        return
+    if job is not None:
+        measuring.panel(job.key)
+    if found is None or not found.trials:
+        show.empty(
+            "Nothing has been searched with this question yet. Press **Start**: the first answer is what sensitivity suggests, then trials "
+            "go on from there until the time is over. Cancel keeps all that was tried.",
+            "travel_explore",
+        )
+        return
+    _best(found, request, task)
+    _front(found, request, task)
+    _table(now, loaded, found)
+
+
+def _best(found: Found, request: SearchRequest, task: Task) -> None:
+    """Show the best trial beside the dense model, and what the test samples say of it."""
+    metric, units, best, told = found.dense.metric, task.units_of_data, found.best, found.confirmation
+    with show.slot(), st.container(horizontal=True):
+        cost = "—" if best is None else _cost(found.minimise, float(best.cost or 0.0))
+        share = "" if best is None else f"{percent(float(best.cost or 0.0) / found.before)} of "
+        show.tile(UNITS[found.minimise], cost, "counted", f"{share}dense {_cost(found.minimise, found.before)}")
+        value = "—" if best is None else written(metric, float(best.value or 0.0))
+        dense = f"dense {written(metric, found.dense.value)}, n = {found.dense.n:,}"
+        show.tile(f"{metric.title}, {request.split}", value, "measured", dense)
+        verb = "Lost" if metric.better == HIGHER else "Added"
+        if told is None:
+            show.tile(f"{verb} on test", "—", "", "not confirmed yet")
+        else:
+            drop = metric.lost(told.drop)
+            between = f"{loss_number(metric, drop.low)} to {loss_text(metric, drop.high)}, n = {drop.n:,}"
+            show.tile(f"{verb} on test", loss_text(metric, drop.value), "measured", between)
+    if best is None:
+        st.info("Nothing that was tried holds yet: allow a larger loss, more epochs, or more time.", icon=":material/block:")
+        return
+    words = f"**Best so far, trial {best.number}**: {show.plain(best.title)}."
+    if told is not None:
+        words += f" {'✓' if told.holds else '✗'} {show.plain(told.sentence)}"
+    elif request.split == "test":
+        words += f" The same {units} chose and confirm here: there is no validation split."
+    else:
+        words += f" The test {units} confirm the best one once the time is over; after Cancel, go on."
+    st.markdown(words)
+
+
+def _cost(goal: str, cost: float) -> str:
+    """Return what is minimised without its unit, which the label says."""
+    return size(cost) if goal == "bytes" else count(cost)
+
+
+def frame_of(found: Found) -> pd.DataFrame:
+    """Return the trials that were measured as rows."""
+    return pd.DataFrame([asdict(trial) for trial in found.trials if trial.cost is not None], columns=list(Trial.__dataclass_fields__))
+
+
+def _front(found: Found, request: SearchRequest, task: Task) -> None:
+    """Draw quality against cost."""
+    frame, metric = frame_of(found), found.dense.metric
+    if frame.empty:
+        return
+    what = {
+        "goal": found.minimise, "before": found.before, "dense": found.dense.value, "allowed": found.allowed, "metric": metric,
+    }  # fmt: skip
+    best = -1 if found.best is None else found.best.number
+    fig = search_front(frame, **what, best=best, chance=found.dense.chance, dark=show.dark())
+    show.chart(fig, "search_front", search_caption(frame, **what, units=f"{request.split} {task.units_of_data}"))
+
+
+def _table(now: Settings, loaded: Loaded, found: Found) -> None:
+    """Show every trial, and what can be done with the run of the one that is picked."""
+    show.section("Every trial is a run")
+    metric = alike(found.dense.metric, found.dense.value)
+    order = {state: place for place, state in enumerate(STATES)}
+    trials = sorted(found.trials, key=lambda t: (order[t.state], float(t.cost or 0.0), float(t.loss or 0.0)))
+    scale = 100 if metric.unit == PERCENT else 1
+    frame = pd.DataFrame(
+        [
+            (
+                t.number, STATES[t.state], None if t.cost is None else 100 * t.cost / found.before,
+                None if t.value is None else scale * t.value, None if t.loss is None else scale * t.loss, t.samples or None,
+                t.params or None, t.macs or None, t.bytes or None, t.title or t.error, t.seconds, t.run[: picked_runs.DIGITS],
+            )
+            for t in trials
+        ],
+        columns=["trial", "state", "share", "value", "loss", "n", "params", "macs", "bytes", "setting", "seconds", "run"],
+    )  # fmt: skip
+    runs = {t.run[: picked_runs.DIGITS]: t for t in trials if t.run}
+    first = found.best.run[: picked_runs.DIGITS] if found.best is not None else next(iter(runs), "")
+    chosen = now.opened if now.opened in runs else first
+    names = [t.run[: picked_runs.DIGITS] for t in trials]
+    key = f"find_trials_{measuring.key_of(names)}"
+    st.dataframe(
+        frame, column_config=_columns(found), hide_index=True, key=key, height="content" if len(frame) <= 8 else 320,
+        on_select=lambda: _take(key, names), selection_mode="single-row",
+        selection_default={"selection": {"rows": [names.index(chosen)] if chosen in names else []}},
+        alt="Every trial of the search with its cost, quality and setting",
+    )  # fmt: skip
+    failed = [t for t in trials if t.state == "failed"]
+    if failed:
+        st.caption(f"{plural(len(failed), 'setting')} could not be made; the first because {show.plain(failed[0].error)}.")
+    if chosen:
+        _actions(now, loaded, runs[chosen])
+    csv = pd.DataFrame([asdict(t) for t in found.trials]).to_csv(index=False)
+    st.download_button("Download as CSV", data=csv, file_name="search.csv", mime="text/csv", icon=":material/download:", on_click="ignore")
+
+
+def _columns(found: Found) -> dict[str, Any]:
+    """Return how the columns look."""
+    column, metric = st.column_config, found.dense.metric
+    form = "%.1f %%" if metric.unit == PERCENT else "%.4g"
+    unit = f", {metric.unit}" if metric.unit not in ("", PERCENT) else ""
+    return {
+        "trial": column.NumberColumn("Trial", width=50),
+        "state": column.TextColumn("", width=130),
+        "share": column.NumberColumn(f"{UNITS[found.minimise]}, of dense", format="%.1f %%"),
+        "value": column.NumberColumn(f"{metric.title}{unit}", format=form),
+        "loss": column.NumberColumn(capital(lost_of(metric)), format="%.1f" if metric.unit == PERCENT else "%.3g"),
+        "n": column.NumberColumn("n", format="localized", width=60, help="Fewer where a first look was enough to see that it falls."),
+        "params": column.NumberColumn("Parameters", format="localized"),
+        "macs": column.NumberColumn("MACs", format="compact"),
+        "bytes": column.NumberColumn("Bytes", format="localized"),
+        "setting": column.TextColumn("Setting", width="large"),
+        "seconds": column.NumberColumn("Seconds", format="%.0f", width=70),
+        "run": column.TextColumn("Run", width=110),
+    }
+
+
+def _take(key: str, names: list[str]) -> None:
+    """Take the picked trial; a table's callback."""
+    rows = st.session_state[key]["selection"]["rows"]
+    session.change(opened=names[int(rows[0])] if rows else "")
+
+
+def _actions(now: Settings, loaded: Loaded, trial: Trial) -> None:
+    """Offer to open a trial's run, to compare and to export it."""
+    kept = board().store
+    name = trial.run[: picked_runs.DIGITS]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Trial {trial.number}, run `{name}`:")
+        if st.button("Open on Prune", key="find_prune", icon=":material/content_cut:", disabled=kept is None):
+            assert kept is not None
+            with show.plain_errors():
+                open_setting(loaded, kept.find(trial.run))
+            st.switch_page(routes.page("prune"))
+        if st.button("Compare", key="find_compare", icon=":material/compare_arrows:", disabled=kept is None):
+            if name not in now.runs:
+                picked_runs.take((*now.runs, name))
+            st.switch_page(routes.page("compare"))
+        if st.button("Export", key="find_export", icon=":material/archive:", disabled=kept is None):
+            session.change(opened=name)
+            st.switch_page(routes.page("export"))
+
+
+def open_setting(loaded: Loaded, run: Run) -> None:
+    """Take the setting of a run for the Prune page, and what followed the cut for the Recover page."""
+    if run.spec is None:
+        raise PrunekitError("this run is the dense model: it has no setting to open")
+    adopt(loaded, PruneSpec.from_dict(run.spec))
+    after = Recovery.from_dict(run.recovery) if run.recovery else Recovery()
+    tuning = {"optimizer": after.optimizer, "lr": after.lr} if after.epochs else {}
+    session.change(recalibrate=after.recalibrate, epochs=after.epochs, **tuning)
