@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import importlib.util
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -17,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import prunekit
 from prunekit.errors import PrunekitError
@@ -194,10 +196,28 @@ def app(args: argparse.Namespace) -> str:
     home = str(Path(prunekit.__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (home, os.environ.get("PYTHONPATH")) if part)
     environment = {**os.environ, **told, "PYTHONPATH": path}
-    code = for_a_class(args, environment) if args.classroom else serve(words, environment)
+    with local_workers(args.workers) as cluster:
+        environment |= cluster
+        code = for_a_class(args, environment) if args.classroom else serve(words, environment)
     if code:
         raise PrunekitError(f"the dashboard's server ended with exit code {code}: what it said stands above")
     return ""
+
+
+@contextmanager
+def local_workers(number: int | None) -> Iterator[dict[str, str]]:
+    """Have so many worker processes of one thread each, which only this machine reaches and which go in the end; return their address."""
+    if number is None:
+        yield {}
+        return
+    if number < 1:
+        raise PrunekitError(f"--workers must be at least 1; got {number}")
+    if importlib.util.find_spec("distributed") is None:
+        raise PrunekitError("--workers needs the package distributed: pip install 'prunekit[dask]'")
+    made: Any = importlib.import_module("distributed").LocalCluster
+    one_thread = {"threads_per_worker": 1, "memory_limit": None}
+    with made(n_workers=number, host=ALONE, dashboard_address=None, silence_logs=logging.CRITICAL, **one_thread) as cluster:
+        yield {"PRUNEKIT_CLUSTER": cluster.scheduler_address}
 
 
 def for_a_class(args: argparse.Namespace, environment: dict[str, str]) -> int:

@@ -16,7 +16,7 @@ from prunekit.config.fields import table as rows
 from prunekit.config.ids import ModelId
 from prunekit.config.spec import PruneSpec
 from prunekit.data.dataset import Data
-from prunekit.errors import DataError, StoreError
+from prunekit.errors import DataError, PrunekitError, StoreError
 from prunekit.evaluation.before_after import assess
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.home import store
@@ -39,6 +39,10 @@ COLUMNS = "model, runtime, median ms, quartiles, {}/s, times as fast (95 %), in 
 
 def latency(args: argparse.Namespace) -> str:
     """Time the dense, the masked and the smaller model in turns, in each runtime."""
+    if args.cluster is not None:
+        raise PrunekitError(
+            "latency is never measured on a cluster: only times of one machine, taken in turns and alone, can be compared. Leave it out"
+        )
     model_id, model = model_of(args)
     specs = _specs(args, model)
     data = data_of(args, model) if _needs_data(args, specs) or (info(model).guessed and args.size is None) else None

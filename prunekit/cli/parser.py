@@ -219,6 +219,8 @@ def _app(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=WHOLE, metavar="N", help="port of the server (default: 8501, or the next free one)")
     listens = "this machine only; with --classroom its address on the network"
     parser.add_argument("--host", metavar="ADDRESS", help=f"address to listen on (default: {listens})")
+    about = "let so many processes of this machine, of one thread each, carry out the jobs; they end with the server; docs/cluster.md"
+    parser.add_argument("--workers", type=WHOLE, metavar="N", help=about)
     about = "for a class: prints the addresses to give out; no uploads, no deletion, each browser has runs of its own"
     parser.add_argument("--classroom", action="store_true", help=about)
 
@@ -257,9 +259,14 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, SamplingFields)
     recovery_flags(parser)
     parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
+    _cluster_flag(parser)
+    _json_flag(parser)
+
+
+def _cluster_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of commands that a cluster can carry."""
     about = "let the workers of a Dask cluster measure: the address of its scheduler, as in tcp://127.0.0.1:8786; docs/cluster.md"
     parser.add_argument("--cluster", metavar="ADDRESS", help=about)
-    _json_flag(parser)
 
 
 def _sensitivity(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +286,7 @@ def _sensitivity(parser: argparse.ArgumentParser) -> None:
     for name, what in (("params", "parameters"), ("macs", "MACs")):
         about = f"suggest targets that remove this share of all {what}"
         goal.add_argument(f"--target-{name}", type=share(table(GoalFields)["goal_share"]), metavar="S", help=about)
+    _cluster_flag(parser)
     _json_flag(parser)
 
 
@@ -300,6 +308,7 @@ def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=WHOLE, default=0, metavar="N", help="of settings and proposals (default: %(default)s)")
     parser.add_argument("--split", choices=SPLITS, help="what chooses (default: validation, else test)")
     parser.add_argument("--no-store", action="store_true", help="neither read nor keep anything in PRUNEKIT_HOME")
+    _cluster_flag(parser)
     _json_flag(parser)
 
 
@@ -312,4 +321,5 @@ def _latency(parser: argparse.ArgumentParser) -> None:
     add_flags(parser, TimingFields)
     parser.add_argument("--accuracy", action="store_true", help="measure accuracy on the test images, too; with fewer bits in the runtime")
     add_flags(parser, SamplingFields, ["measured_images"])
+    parser.add_argument("--cluster", help=argparse.SUPPRESS)  # refused, with the reason
     _json_flag(parser)

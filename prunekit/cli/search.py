@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import ExitStack, closing
 
 from prunekit.cli.arguments import absolute, data_of, guess_lines, guess_notes, kept_runs, model_of, progress_to, to_json
 from prunekit.cli.tables import percent, quality_text, short, table
 from prunekit.errors import DataError, ModelError
 from prunekit.evaluation.sensitivity.measure import chosen_split
+from prunekit.experiments.cluster.client import Cluster
 from prunekit.experiments.search.request import Found, SearchRequest, Trial
 from prunekit.experiments.search.run import search_through
 from prunekit.models.layers import prunable_layers
@@ -29,7 +31,10 @@ def search(args: argparse.Namespace) -> str:
     request = SearchRequest(
         model_id, data.id, args.minimise, args.hold, args.lose, split, args.epochs, args.seed, args.budget, args.trials
     )  # fmt: skip
-    found = search_through(request, None if args.no_store else kept_runs(), progress_to(sys.stderr), model=model, data=data)
+    kept = None if args.no_store else kept_runs()
+    with ExitStack() as stack:
+        cluster = None if args.cluster is None else stack.enter_context(closing(Cluster(args.cluster)))
+        found = search_through(request, kept, progress_to(sys.stderr), model=model, data=data, cluster=cluster)
     plain = {"model": model_id.to_dict(), "data": absolute(data), "split": split, "notes": list(notes), **found.to_dict()}
     plain |= guess_notes(model, data, args.size, found.dense)
     return to_json(plain) if args.json else "\n".join([*_page(model_id.name, split, found), *guess_lines(plain)])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -18,6 +20,8 @@ from prunekit.evaluation.sensitivity.measure import Sensitivity, chosen_split
 from prunekit.evaluation.sensitivity.measure import sensitivity as measure
 from prunekit.evaluation.sensitivity.per_layer_plan import counter
 from prunekit.evaluation.sensitivity.suggested_targets import Suggestion, suggest
+from prunekit.experiments.cluster.client import Cluster
+from prunekit.experiments.sensitivity_run import SensitivityRequest, sense
 from prunekit.formatting import asked, ordinary
 from prunekit.models.cost import count
 from prunekit.models.layers import prunable_layers
@@ -37,10 +41,17 @@ def sensitivity(args: argparse.Namespace) -> str:
     data = data_of(args, model)
     if data is None:
         raise DataError(f"sensitivity measures accuracy, and {model_id.name} names no data of its own: give --data")
-    found = measure(
-        model, data, spec, args.sparsities, split=args.split, images=args.images,
-        budget_bytes=args.budget_mb * MEGABYTE, progress=progress_to(sys.stderr),
-    )  # fmt: skip
+    if args.cluster is None:
+        found = measure(
+            model, data, spec, args.sparsities, split=args.split, images=args.images,
+            budget_bytes=args.budget_mb * MEGABYTE, progress=progress_to(sys.stderr),
+        )  # fmt: skip
+    else:
+        split, told = chosen_split(data, args.split)[1:]
+        request = SensitivityRequest(model_id, data.id, spec, split, args.images, args.sparsities)
+        with closing(Cluster(args.cluster)) as cluster:
+            found = sense(request, None, progress_to(sys.stderr), model=model, data=data, cluster=cluster)
+        found = replace(found, notes=tuple(dict.fromkeys((*told, *found.notes))))
     suggested = _suggested(args, model, spec, data, found)
     head = {"model": model_id.to_dict(), "data": absolute(data)}
     notes = guess_notes(model, data, args.size, found.dense)

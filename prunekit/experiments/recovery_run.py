@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,16 +20,19 @@ from prunekit.evaluation.accuracy import evaluate
 from prunekit.evaluation.progress import QUIET, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sweep import Made
+from prunekit.experiments.cluster.client import Cluster
+from prunekit.experiments.cluster.worker import Call, Loaded
 from prunekit.experiments.experiment import Experiment, Keeper
-from prunekit.experiments.home import weights_folder
+from prunekit.experiments.home import FILE, weights_folder
 from prunekit.experiments.identity import data_hash
-from prunekit.experiments.records import Measurement
+from prunekit.experiments.records import Measurement, Run, what_of
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.run_list import course
 from prunekit.experiments.run_structure import layers_of
 from prunekit.experiments.sources import load
 from prunekit.experiments.store import RunStore
 from prunekit.experiments.stored_metric import told_metric
+from prunekit.models.drafts import draft, put
 from prunekit.models.folder import is_folder, write_folder
 from prunekit.models.load import load_model
 from prunekit.pruning.result import PruneResult
@@ -81,18 +87,53 @@ def recover_through(
     report: Report | None = None,
     model: nn.Module | None = None,
     data: Any = None,
+    cluster: Cluster | None = None,
 ) -> list[Stage]:
     """Prune, recalibrate and fine-tune as asked, and measure what each step brings.
 
     What the store holds is read: stages that were measured before, and the learning curve of a recovery that was carried out before
-    and whose weights are still there.
+    and whose weights are still there. On a cluster one worker does all of it, and the learning curve comes in the end.
     """
     if request.spec is None or not request.recovery.active:
         raise PrunekitError("choose what to do after pruning: recalibrate BatchNorm, or at least one epoch of fine-tuning")
     if model is None or data is None:
         model, data = load(request.model, request.data)
     experiment = _Recovering(request, model, data, Keeper(store, progress), report)
-    return experiment.stages(request.spec, request.recovery, progress)
+    if cluster is None:
+        return experiment.stages(request.spec, request.recovery, progress)
+    experiment.anywhere = True
+    if all(experiment.stored(spec, recovery) is not None for _, spec, recovery in experiment.steps(request.spec, request.recovery)):
+        return experiment.stages(request.spec, request.recovery, progress)
+    call = Call(recover_there, request, experiment.weights, experiment.data_hash, request.recovery.title())
+    return [stage for _, found in cluster.results([call], progress, model=model) for stage in map(experiment.take_over, found)]
+
+
+@dataclass(frozen=True)
+class _Travelling:
+    """A stage on its way back from a worker."""
+
+    stage: str
+    note: str
+    run: Run
+    seen: Measurement
+    test: Measurement | None
+    files: dict[str, bytes]
+
+
+def recover_there(request: AccuracyRequest, loaded: Loaded, progress: Progress) -> list[_Travelling]:
+    """Carry out a whole recovery on a worker."""
+    assert request.spec is not None
+    with TemporaryDirectory() as name, closing(RunStore(Path(name) / FILE)) as store:
+        experiment = _Recovering(request, loaded.model, loaded.data, Keeper(store, progress), None)
+        experiment.folder = Path(name).joinpath
+        found = []
+        for stage in experiment.stages(request.spec, request.recovery, progress):
+            run, seen = store.get_run(stage.run), {row.split: row for row in store.measurements(stage.run)}
+            assert run is not None
+            folder = Path(name, stage.run)
+            files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}
+            found.append(_Travelling(stage.name, stage.note, run, seen[request.split], seen["test"] if stage.test else None, files))
+        return found
 
 
 class _Recovering(Experiment):
@@ -104,6 +145,41 @@ class _Recovering(Experiment):
         self.report = report or (lambda _: None)
         self._made: tuple[str, nn.Module] | None = None
         self._told: dict[str, dict[str, Any]] = {}
+        self.folder: Callable[[str], Path] = weights_folder
+        self.anywhere = False  # whether what other machines measured counts
+
+    def take_over(self, told: _Travelling) -> Stage:
+        """Keep and report a stage that a worker made."""
+        if told.files and self.keeper.store is not None:
+            try:
+                with draft(self.folder(told.run.id)) as beside:
+                    (beside / "new").mkdir()
+                    for name, content in told.files.items():
+                        (beside / "new" / name).write_bytes(content)
+                    put(beside / "new", self.folder(told.run.id))
+            except OSError as error:
+                self.keeper.progress.warn(f"the recovered weights could not be kept: {error}")
+        self.keep(told.run, told.seen, None)
+        last, test = told.test, None
+        if last is not None:
+            self.keeper.ask(lambda store: store.put_measurement(last))
+            test = replace(last.evaluation, task=self.task)
+        for row in told.run.info.get("history", ()):
+            self.report(epoch_of(row))
+        stage = Stage(told.stage, told.run.id, replace(told.seen.evaluation, task=self.task), test, told.note)
+        self.report(stage)
+        return stage
+
+    def accuracy_in(self, store: RunStore, run: str) -> Evaluation | None:
+        """Return what a store holds of a run on these images."""
+        return super().accuracy_in(store, run) or self._elsewhere(store, run, self.data_hash, self.split, self.images)
+
+    def _elsewhere(self, store: RunStore, run: str, hashed: str, split: str, n: int) -> Evaluation | None:
+        """Return what another machine measured of a run, where that counts."""
+        wanted = (hashed, split, n, what_of(self.task.headline.name), self.versions)
+        rows = store.measurements(run) if self.anywhere else ()
+        found = (row for row in rows if (row.data_hash, row.split, row.n, row.what, row.versions) == wanted and not row.earlier)
+        return next((replace(row.evaluation, task=self.task) for row in found), None)
 
     def stages(self, spec: PruneSpec, recovery: Recovery, progress: Progress) -> list[Stage]:
         """Measure all stages in order."""
@@ -154,7 +230,7 @@ class _Recovering(Experiment):
     def stored(self, spec: PruneSpec | None, recovery: Recovery) -> Any:
         """Return a point from the store; a recovery counts only while its weights are there."""
         found = super().stored(spec, recovery)
-        if found is not None and spec is not None and recovery == self._whole and not is_folder(weights_folder(found.run)):
+        if found is not None and spec is not None and recovery == self._whole and not is_folder(self.folder(found.run)):
             return None
         return found
 
@@ -183,7 +259,7 @@ class _Recovering(Experiment):
         try:
             recipe = replace(self.recipe, recover=recovery.to_dict(), input_shape=noted(result.input_shape))
             told, samples = layers_of(result), samples_of(self.data)
-            return {"file": write_folder(weights_folder(run), result.model, recipe, told, samples=samples).name}
+            return {"file": write_folder(self.folder(run), result.model, recipe, told, samples=samples).name}
         except (PrunekitError, OSError) as error:
             self.keeper.progress.warn(f"the recovered weights could not be kept: {error}")
             return {}
@@ -198,15 +274,20 @@ class _Recovering(Experiment):
         """Return the accuracy on all test images: the last word."""
         test, metric = self.data.test, self.task.headline.name
         hashed = data_hash(test)
-        kept: Evaluation | None = self.keeper.ask(lambda store: store.quality(run, hashed, "test", len(test), self.versions, metric))
+        kept: Evaluation | None = self.keeper.ask(
+            lambda store: (
+                store.quality(run, hashed, "test", len(test), self.versions, metric)
+                or self._elsewhere(store, run, hashed, "test", len(test))
+            )
+        )
         if kept is not None:
             return kept
         if spec is None:
             model = self.model
         elif self._made is not None and self._made[0] == run:
             model = self._made[1]
-        elif is_folder(weights_folder(run)):
-            model = load_model(str(weights_folder(run)))
+        elif is_folder(self.folder(run)):
+            model = load_model(str(self.folder(run)))
         else:  # its accuracy on other images was stored
             model = self._make(spec, recovery, self.progress)[0].model
         found = evaluate(model, test, progress=self.progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,13 @@ from prunekit.config.choices import SPLITS
 from prunekit.config.ids import DataId, ModelId
 from prunekit.config.kinds import Share
 from prunekit.config.spec import PruneSpec
+from prunekit.data.stratified import Indices
 from prunekit.errors import DataError, PrunekitError, SpecError, one_of
 from prunekit.evaluation.progress import QUIET, Progress
-from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, sensitivity
+from prunekit.evaluation.sensitivity.measure import SPARSITIES, LayerSensitivity, Sensitivity, SensitivityPoint, scan_of, sensitivity
 from prunekit.evaluation.sweep import shape_of, split_of
+from prunekit.experiments.cluster.client import Cluster
+from prunekit.experiments.cluster.worker import Call, Loaded
 from prunekit.experiments.experiment import Keeper
 from prunekit.experiments.identity import OF_SPEC, as_before, data_hash, digest, for_task, installed, this_machine, trained_on, weights_of
 from prunekit.experiments.records import Measurement
@@ -75,8 +78,9 @@ def sense(
     report: Callable[[Sensitivity], object] | None = None,
     model: nn.Module | None = None,
     data: Any = None,
+    cluster: Cluster | None = None,
 ) -> Sensitivity:
-    """Measure sensitivity through the store."""
+    """Measure sensitivity through the store; on a cluster its workers look at a batch of images each."""
     if model is None or data is None:
         model, data = load(request.model, request.data)
     place, keeper = _Place(request, model, data), Keeper(store, progress)
@@ -91,10 +95,21 @@ def sense(
         if report is not None:
             report(so_far)
 
+    def spread(batches: Sequence[Indices], progress: Progress) -> Iterator[tuple[int, Any]]:
+        calls = [Call(observe, request, place.run.weights, place.hash, f"images {here[0]} to {here[-1]}", (here,)) for here in batches]
+        return cluster.results(calls, progress, model=model)  # type: ignore[union-attr]  # asked where there is one
+
     return sensitivity(
         model, data, request.spec, request.sparsities, split=request.split, images=request.images, start=before, report=keep,
-        progress=progress,
+        progress=progress, elsewhere=None if cluster is None else spread,
     )  # fmt: skip
+
+
+def observe(request: SensitivityRequest, loaded: Loaded, progress: Progress, here: Indices) -> Any:
+    """Look at a batch of images, on a worker."""
+    setting = request.spec, request.sparsities
+    scan = loaded.held(request, lambda: scan_of(loaded.model, loaded.data, *setting, split=request.split, images=request.images))
+    return scan.look(here, progress)
 
 
 def stored(request: SensitivityRequest, store: RunStore, model: nn.Module, data: Any) -> Sensitivity | None:

@@ -20,7 +20,7 @@ from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.faster_form import faster_form
 from prunekit.evaluation.sensitivity.isolated_pruning import Alone, alone
 from prunekit.evaluation.sensitivity.replay import BUDGET, Replay
-from prunekit.evaluation.sensitivity.scan import Scan, Seen, stages
+from prunekit.evaluation.sensitivity.scan import Elsewhere, Scan, Seen, stages
 from prunekit.models.running import task_of
 from prunekit.tasks.base import Task
 from prunekit.tasks.batches import samples_at
@@ -178,6 +178,7 @@ def sensitivity(
     start: Sensitivity | None = None,
     report: Callable[[Sensitivity], object] | None = None,
     progress: Progress | Tell = QUIET,
+    elsewhere: Elsewhere | None = None,
 ) -> Sensitivity:
     """Prune each layer or group alone and measure what it costs.
 
@@ -212,6 +213,8 @@ def sensitivity(
         Called with the picture so far after each chunk.
     progress : Progress, optional
         Told how far the work is; cancelled, it stops before the next batch.
+    elsewhere : callable, optional
+        Measures batches of images, each on its own, as `scan_of` of the same arguments would.
 
     Returns
     -------
@@ -227,28 +230,44 @@ def sensitivity(
     """
     progress = Progress.of(progress)
     spec = spec or PruneSpec()
-    part, name, notes = chosen_split(data, split)
-    part = _limited(part, images)
+    _, name, notes = chosen_split(data, split)
+    limits: dict[str, Any] = {"budget_bytes": budget_bytes, "batch_size": batch_size}
+    todo = scan_of(model, data, spec, sparsities, split=split, images=images, task=task, **limits)
+    seen, reason = todo.seen, todo.replay.reason
+    picture = _Picture(spec, name, (*notes, reason) if reason else notes, todo.rows, seen, task_of(model, todo.part, task))
+    if start is not None:
+        picture.take_over(start)
+    for n in stages(seen.size):
+        missing = seen.missing(n)
+        if missing.size:
+            todo.run(missing, progress, elsewhere)
+            if report is not None:
+                report(picture.at(n))
+    return picture.at(seen.size)
+
+
+def scan_of(
+    model: nn.Module,
+    data: Any,
+    spec: PruneSpec,
+    sparsities: Sequence[float],
+    *,
+    split: str | None = None,
+    images: int = 0,
+    budget_bytes: int = BUDGET,
+    batch_size: int = BATCH,
+    task: Task | str | None = None,
+) -> Scan:
+    """Return what measures batches of images; arguments as for `sensitivity`."""
+    part = _limited(chosen_split(data, split)[0], images)
     judge = task_of(model, part, task)
     rows = alone(model, spec, sparsities, form_of_data(part), data)
     labels = np.asarray(part.labels) if hasattr(part, "labels") else None
-    seen = Seen(len(part), len(rows), len(rows[0].cuttings), judge.headline, labels)
-    picture = _Picture(spec, name, notes, rows, seen, judge)
-    if start is not None:
-        picture.take_over(start)
     x = samples_at(part, np.arange(min(2, len(part))))
     limits: dict[str, Any] = {"budget_bytes": budget_bytes, "batch_size": batch_size}
     net = faster_form(model, x, {name for row in rows for name in row.touched})
     replay = Replay(net, x, [row.touched for row in rows], lambda net, batch: judge.observe(judge.forward(net, batch), batch), **limits)
-    picture = replace(picture, notes=(*notes, replay.reason) if replay.reason else notes)
-    todo = Scan(replay, part, rows, seen, judge.units_of_data)
-    for n in stages(len(part)):
-        missing = seen.missing(n)
-        if missing.size:
-            todo.run(missing, progress)
-            if report is not None:
-                report(picture.at(n))
-    return picture.at(len(part))
+    return Scan(replay, part, rows, Seen(len(part), len(rows), len(rows[0].cuttings), judge.headline, labels), judge.units_of_data)
 
 
 def _limited(part: Any, images: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from prunekit.tasks.batches import fitting, samples_at
 from prunekit.tasks.metrics import Metric, Proportion
 from prunekit.tasks.observations import Observations
 
+Elsewhere = Callable[[Sequence[Indices], Progress], Iterator[tuple[int, tuple[Observations, list[list[Observations]]]]]]
+"""Measures batches, and gives the place of each with what `Scan.look` would."""
 FIRST, CHUNK = 128, 1024  # samples until the first picture; most samples from one picture to the next
 
 
@@ -125,18 +127,28 @@ class Scan:
     seen: Seen
     units: str = "images"
 
-    def run(self, which: Indices, progress: Progress) -> None:
-        """Measure some samples; a batch is noted as a whole or not at all."""
+    def run(self, which: Indices, progress: Progress, elsewhere: Elsewhere | None = None) -> None:
+        """Measure some samples, here or where somebody says; a batch is noted as a whole or not at all."""
         total, size = self.seen.size, fitting(self.part, self.replay.batch_size)
-        for here in (which[start : start + size] for start in range(0, which.size, size)):
-            progress.check()
-            done, dense = int(self.seen.known.sum()), self.replay.load(samples_at(self.part, here))
-            found = []
-            for i, row in enumerate(self.rows):
-                found.append(self._row(i, dense, progress))
-                now = done + here.size * (i + 1) / len(self.rows)
-                progress(now / total, f"{row.name}, {now:.0f} of {total} {self.units}")
-            self.seen.note(here, dense, found)
+        batches = [which[start : start + size] for start in range(0, which.size, size)]
+        done = int(self.seen.known.sum())
+        if elsewhere is not None:
+            for place, (dense, found) in elsewhere(batches, progress.part(done / total, (done + which.size) / total)):
+                self.seen.note(batches[place], dense, found)
+            return
+        for here in batches:
+            self.seen.note(here, *self.look(here, progress.part(done / total, (done + here.size) / total), done))
+            done += here.size
+
+    def look(self, here: Indices, progress: Progress, done: int = 0) -> tuple[Observations, list[list[Observations]]]:
+        """Return what is observed of a batch, of the dense model and of each row at each sparsity."""
+        progress.check()
+        dense, found = self.replay.load(samples_at(self.part, here)), []
+        for i, row in enumerate(self.rows):
+            found.append(self._row(i, dense, progress))
+            share = (i + 1) / len(self.rows)
+            progress(share, f"{row.name}, {done + here.size * share:.0f} of {self.seen.size} {self.units}")
+        return dense, found
 
     def _row(self, change: int, dense: Observations, progress: Progress) -> list[Observations]:
         """Measure one layer or group at every sparsity; where two remove the same, once."""

@@ -29,7 +29,7 @@ LOOK_S = 0.5
 """Between two looks at which workers are there, and at whether the work is still wanted; results come at once."""
 DEATHS = 3
 AHEAD = 2  # calls a worker has, so that it need not wait for the next
-FETCH_S = 60.0
+CONNECT_S, FETCH_S = 15.0, 60.0
 _GONE = (OSError, TimeoutError, ValueError)
 
 
@@ -89,7 +89,7 @@ class Cluster:
 
     def _connected(self) -> Any:
         """Return a client of the scheduler."""
-        client = self._dask.Client(self.address, timeout=5, set_as_default=False, direct_to_workers=False)
+        client = self._dask.Client(self.address, timeout=CONNECT_S, set_as_default=False, direct_to_workers=False)
         client.subscribe_topic(TOPIC, self._hear)
         return client
 

@@ -8,6 +8,7 @@ from prunekit.errors import StoreError
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import SweepPoint
 from prunekit.experiments.backfill import fill as fill_through
+from prunekit.experiments.cluster.client import shared
 from prunekit.experiments.jobs.job import Job, kind
 from prunekit.experiments.max_sparsity_run import Answer, FurthestRequest, find_furthest
 from prunekit.experiments.quantised_run import Quantised, quantise_through
@@ -27,7 +28,7 @@ from prunekit.experiments.training_run import Trained, TrainRequest, train_throu
 def recover(request: dict[str, Any], job: Job) -> list[Stage]:
     """Carry out an `AccuracyRequest` with its recovery, stage by stage; stages and epochs are the partial results."""
     asked = AccuracyRequest.from_dict(request)
-    return recover_through(asked, job.store, job.progress, report=job.add)
+    return recover_through(asked, job.store, job.progress, report=job.add, cluster=shared())
 
 
 @kind("train")
@@ -75,7 +76,7 @@ def sensitivity(request: dict[str, Any], job: Job) -> Sensitivity:
     def tell(so_far: Sensitivity) -> None:
         job.partial[:] = [so_far]
 
-    return sense(SensitivityRequest.from_dict(request), job.store, job.progress, report=tell)
+    return sense(SensitivityRequest.from_dict(request), job.store, job.progress, report=tell, cluster=shared())
 
 
 @kind("search")
@@ -85,20 +86,20 @@ def search(request: dict[str, Any], job: Job) -> Found:
     def tell(so_far: Found) -> None:
         job.partial[:] = [so_far]
 
-    return search_through(SearchRequest.from_dict(request), job.store, job.progress, report=tell)
+    return search_through(SearchRequest.from_dict(request), job.store, job.progress, report=tell, cluster=shared())
 
 
 @kind("sweep")
 def sweep(request: dict[str, Any], job: Job) -> list[SweepPoint]:
     """Carry out a `SweepRequest`; its points are the partial results."""
-    return sweep_through(SweepRequest.from_dict(request), job.store, job.progress, job.add)
+    return sweep_through(SweepRequest.from_dict(request), job.store, job.progress, job.add, cluster=shared())
 
 
 @kind("repeats")
 def repeats(request: dict[str, Any], job: Job) -> list[SweepPoint]:
     """Carry out the ``sweep`` of a request with ``repeats`` seeds; the later ones measure where the first one did."""
     asked = RepeatsRequest.from_dict(request)
-    sweeps = sweep_seeds(asked.sweep, asked.repeats, job.store, job.progress, job.add)
+    sweeps = sweep_seeds(asked.sweep, asked.repeats, job.store, job.progress, job.add, cluster=shared())
     return [point for points in sweeps for point in points]
 
 

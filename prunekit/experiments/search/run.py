@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +23,12 @@ from prunekit.evaluation.progress import QUIET, Cancelled, Progress
 from prunekit.evaluation.quality import Evaluation
 from prunekit.evaluation.sensitivity.measure import Sensitivity
 from prunekit.evaluation.sweep import Made, SweepPoint
-from prunekit.experiments.experiment import Experiment, Keeper
+from prunekit.experiments.cluster.client import LOOK_S, Cluster
+from prunekit.experiments.cluster.worker import Call, Loaded, measure_point
+from prunekit.experiments.experiment import Experiment, Keeper, point_of
 from prunekit.experiments.home import home
 from prunekit.experiments.identity import digest
+from prunekit.experiments.records import Measurement, Run
 from prunekit.experiments.requests import AccuracyRequest
 from prunekit.experiments.search.request import Found, SearchRequest, Trial
 from prunekit.experiments.search.space import CRITERIA, Parameters, Space, further, modes_for
@@ -79,14 +83,15 @@ def search_through(
     report: Callable[[Found], object] = lambda _: None,
     model: nn.Module | None = None,
     data: Any = None,
+    cluster: Cluster | None = None,
 ) -> Found:
     """Search through the store; asked again, the same study goes on. Stopped on request, all that was tried stays.
 
-    What is known so far is reported at the beginning and after every trial.
+    What is known so far is reported at the beginning and after every trial. On a cluster each worker tries a setting.
     """
     if model is None or data is None:
         model, data = load(request.model, request.data)
-    return _Search(request, model, data, Keeper(store, progress), progress, report).answer()
+    return _Search(request, model, data, Keeper(store, progress), progress, report, cluster).answer()
 
 
 def stored(request: SearchRequest, store: RunStore, model: nn.Module, data: Any) -> Found | None:
@@ -114,9 +119,10 @@ class _Search:
 
     def __init__(  # noqa: PLR0917 (what is asked of what, where it is kept and who is told)
         self, request: SearchRequest, model: nn.Module, data: Any, keeper: Keeper, progress: Progress = QUIET,
-        report: Callable[[Found], object] = lambda _: None,
+        report: Callable[[Found], object] = lambda _: None, cluster: Cluster | None = None,
     ) -> None:  # fmt: skip
         self.request, self.model, self.data, self.keeper, self.progress, self.report = request, model, data, keeper, progress, report
+        self.cluster = cluster
         self.until = _Until(request.budget_s, progress.cancel)
         self.inner = replace(progress.silent, cancel=self.until)
         self.held: dict[str, tuple[Made, dict[str, Any]]] = {}
@@ -164,12 +170,15 @@ class _Search:
 
     def answer(self) -> Found:
         """Search until the time is over, and confirm."""
-        study = open_study(self.name, None if self.keeper.store is None else searches(), self.request.seed)
+        folder = None if self.keeper.store is None else searches()
+        study = open_study(self.name, folder, self.request.seed, self.cluster is not None)
         self.report(self.so_far(tried(study)))
         space = self._space()
         if not study.trials:
             for begun in space.start():
                 study.enqueue_trial(begun)
+        if self.cluster is not None:
+            self._side_by_side(study, space, self.cluster)
         while not self.until.is_set() and not 0 < self.request.trials <= len(finished(study)):
             self._near(study, space)
             self._one(study, space)
@@ -187,7 +196,9 @@ class _Search:
             limit = _Until(max(SENSING * self.until.left, 0.0) if self.request.budget_s else 0.0, self.until)
             progress = replace(self.progress.part(0.0, 0.0, "what each group costs alone: "), cancel=limit)
             try:
-                latest.append(sense(asked, self.keeper.store, progress, report=latest.append, model=self.model, data=self.data))
+                latest.append(
+                    sense(asked, self.keeper.store, progress, report=latest.append, model=self.model, data=self.data, cluster=self.cluster)
+                )
             except Cancelled:
                 self.progress.check()
             except PrunekitError as error:
@@ -199,18 +210,66 @@ class _Search:
 
     def _one(self, study: Any, space: Space) -> None:
         """Carry out one trial."""
-        began = time.monotonic()
-        best = best_of(tried(study))
-        trial = study.ask()
+        began, trial = time.monotonic(), study.ask()
         try:
-            drawn = space.suggest(trial)
-            spec, recovery = space.setting(drawn)
-            found = self._measured(trial.number, spec, recovery)
+            spec, recovery = space.setting(space.suggest(trial))
+            found = self._judged(trial.number, self._points(spec, recovery))
         except Cancelled:
             try_again(study, trial)
             return
         except PrunekitError as error:
             found = Trial(trial.number, "failed", error=str(error))
+        self._enter(study, trial, found, began)
+
+    def _side_by_side(self, study: Any, space: Space, cluster: Cluster) -> None:
+        """Carry out as many trials at a time as there are workers."""
+        out: dict[Future[Any], tuple[Any, PruneSpec, Recovery, float]] = {}
+        images = 0 if self.quick is self.whole else FEW
+        try:
+            while not self.until.is_set():
+                wanted = self.request.trials - len(finished(study)) if self.request.trials else len(cluster.workers)
+                for _ in range(min(wanted, len(cluster.workers)) - len(out)):
+                    self._near(study, space)
+                    began, trial = time.monotonic(), study.ask()
+                    try:
+                        spec, recovery = space.setting(space.suggest(trial))
+                    except PrunekitError as error:
+                        self._enter(study, trial, Trial(trial.number, "failed", error=str(error)), began)
+                        continue
+                    request = AccuracyRequest(self.request.model, self.request.data, spec, recovery, self.request.split)
+                    call = Call(look, request, self.whole.weights, self.whole.data_hash, "a trial", (images, self.allowed))
+                    out[cluster.submit(call, self.model)] = trial, spec, recovery, began
+                if wanted <= 0 and not out:
+                    return
+                if not out:
+                    time.sleep(LOOK_S)
+                for future in wait(out, LOOK_S, FIRST_COMPLETED).done:
+                    trial, spec, recovery, began = out.pop(future)
+                    try:
+                        found = self._judged(trial.number, self._brought(spec, future.result()))
+                    except PrunekitError as error:
+                        found = Trial(trial.number, "failed", error=str(error))
+                    self._enter(study, trial, found, began)
+                self._tell(study, cluster.standing)
+        finally:
+            for future, (trial, *_) in out.items():
+                future.cancel()
+                try_again(study, trial)
+
+    def _points(self, spec: PruneSpec, recovery: Recovery) -> Iterator[SweepPoint]:
+        """Measure a setting on a few samples, where there are many, then on all of them; as far as asked."""
+        for experiment in dict.fromkeys((self.quick, self.whole)):
+            yield experiment.point(spec, recovery, None, self.inner)
+
+    def _brought(self, spec: PruneSpec, found: list[tuple[Run, Measurement]]) -> Iterator[SweepPoint]:
+        """Keep what a worker measured."""
+        for experiment, (run, seen) in zip(dict.fromkeys((self.quick, self.whole)), found, strict=False):
+            experiment.keep(run, seen, None)
+            yield point_of(run, replace(seen.evaluation, task=experiment.task), spec.sparsity)
+
+    def _enter(self, study: Any, trial: Any, found: Trial, began: float) -> None:
+        """Enter what a trial found, and what follows from it."""
+        best = best_of(tried(study))
         found = replace(found, title=_title(trial.params), seconds=time.monotonic() - began)
         finish(study, trial, found)
         self._next(study, trial, found, best)
@@ -225,15 +284,13 @@ class _Search:
             if near is not None:
                 study.enqueue_trial(near)
 
-    def _measured(self, number: int, spec: PruneSpec, recovery: Recovery) -> Trial:
+    def _judged(self, number: int, points: Iterator[SweepPoint]) -> Trial:
         """Look at a few samples first; only what does not fall clearly there is measured on all of them."""
-        point = self.quick.point(spec, recovery, None, self.inner)
-        dense, falls = self.dense_quick, False
+        point, dense, falls = next(points), self.dense_quick, False
         if self.quick is not self.whole:
-            drop = compare(dense, point.accuracy)
-            falls = bool(drop.metric.lost(drop).low > self.allowed)
+            falls = _falls(dense, point.accuracy, self.allowed)
             if not falls:
-                point, dense = self.whole.point(spec, recovery, None, self.inner), self.dense.accuracy
+                point, dense = next(points), self.dense.accuracy
         drop = compare(dense, point.accuracy)
         loss = float(drop.metric.lost(drop).value)
         holds = not falls and is_within(drop, self.allowed)
@@ -263,7 +320,7 @@ class _Search:
         for run in set(self.held) - {trial.run for trial in holding}:
             del self.held[run]
 
-    def _tell(self, study: Any) -> None:
+    def _tell(self, study: Any, where: str = "") -> None:
         """Tell how far it is."""
         trials, request = tried(study), self.request
         best = best_of(trials)
@@ -271,7 +328,7 @@ class _Search:
         share = min(max(by_time, len(trials) / request.trials if request.trials else 0.0), 0.99)
         small = "nothing that holds yet" if best is None else f"best {float(best.cost or 0) / max(self._cost(self.dense), 1):.1%} of dense"
         if not self.until.is_set():
-            self.progress(share, f"{len(trials)} tried, {small}")
+            self.progress(share, ", ".join(filter(None, (f"{len(trials)} tried", small, where))))
 
     def _confirmed(self, study: Any, space: Space, best: Trial | None) -> Confirmation | None:
         """Measure the best on all test samples, once: what is stored is read."""
@@ -279,7 +336,35 @@ class _Search:
             return None
         spec, recovery = space.setting(space.suggest(optuna().trial.FixedTrial(parameters(study, best))))
         dense = self.last.point(None, Recovery(), None, self.progress.silent).accuracy
+        if self.cluster is not None and self.last.stored(spec, recovery) is None:
+            request = AccuracyRequest(self.request.model, self.request.data, spec, recovery, "test")
+            call = Call(measure_point, request, self.last.weights, self.last.data_hash, "the confirmation")
+            for _, (run, seen) in self.cluster.results([call], self.progress.silent, model=self.model):
+                self.last.keep(run, seen, None)
+                return confirm(dense, replace(seen.evaluation, task=self.last.task), self.allowed)
         return confirm(dense, self.last.point(spec, recovery, None, self.progress.silent).accuracy, self.allowed)
+
+
+def look(request: AccuracyRequest, loaded: Loaded, progress: Progress, few: int, allowed: float) -> list[tuple[Run, Measurement]]:
+    """Try a setting on a worker: on a few samples, where there are many, and on all of them unless it falls clearly there."""
+    assert request.spec is not None
+    bare = replace(request, spec=None, recovery=Recovery())
+    pair = loaded.held(bare, lambda: [_Holding(replace(bare, images=n), loaded.model, loaded.data, Keeper(None)) for n in {few: 0, 0: 0}])
+    made: dict[str, tuple[Made, dict[str, Any]]] = {}
+    found = []
+    for experiment in pair:
+        experiment.held = made
+        run, accuracy = experiment.measure(request.spec, request.recovery, progress)
+        found.append((run, experiment.seen(run, accuracy)))
+        if experiment is not pair[-1] and _falls(loaded.held((bare, few), lambda: pair[0].measure(None, Recovery())[1]), accuracy, allowed):
+            break
+    return found
+
+
+def _falls(dense: Evaluation, pruned: Evaluation, allowed: float) -> bool:
+    """Whether more is lost than is allowed, chance aside."""
+    drop = compare(dense, pruned)
+    return bool(drop.metric.lost(drop).low > allowed)
 
 
 def _title(params: Parameters) -> str:

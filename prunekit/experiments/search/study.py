@@ -18,7 +18,7 @@ def optuna() -> Any:
     return importlib.import_module("optuna")
 
 
-def open_study(name: str, folder: Path | None, seed: int) -> Any:
+def open_study(name: str, folder: Path | None, seed: int, several: bool = False) -> Any:
     """Open a study of a folder, or one in memory; what an ended process left unfinished is tried again."""
     op, storage = optuna(), None
     op.logging.set_verbosity(op.logging.ERROR)
@@ -29,7 +29,9 @@ def open_study(name: str, folder: Path | None, seed: int) -> Any:
         warnings.simplefilter("ignore")  # what is called experimental is pinned by the major version
         study = op.create_study(study_name=name, storage=storage, load_if_exists=True)
         # another seed each time it goes on: the same one would draw the same again
-        study.sampler = op.samplers.TPESampler(seed=seed + len(study.trials), multivariate=True, group=True, constraints_func=_violation)
+        study.sampler = op.samplers.TPESampler(
+            seed=seed + len(study.trials), multivariate=True, group=True, constraints_func=_violation, constant_liar=several
+        )
     for left in study.get_trials(deepcopy=False, states=(op.trial.TrialState.RUNNING,)):
         try_again(study, left)
     return study
