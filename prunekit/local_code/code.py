@@ -8,6 +8,7 @@ import importlib
 import re
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -72,6 +73,15 @@ def walk(path: Path) -> Code:
     return _Walk(path).carry_out()
 
 
+_LISTINGS = threading.Lock()
+
+
+def look_again() -> None:
+    """Let finders list folders anew, for a file may be new; two threads that do so at once take an entry from each other's hands."""
+    with _LISTINGS:
+        importlib.invalidate_caches()
+
+
 class _Walk:
     """One walk, from the file to what it imports."""
 
@@ -81,7 +91,7 @@ class _Walk:
 
     def carry_out(self) -> Code:
         """Read everything."""
-        importlib.invalidate_caches()  # finders keep listings of folders, and a file may be new
+        look_again()
         waiting = [("", "", self.path)]
         while waiting:
             name, package, path = waiting.pop()

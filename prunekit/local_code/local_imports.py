@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from prunekit.local_code.code import Code, is_local, sha256
+from prunekit.local_code.code import Code, is_local, look_again, sha256
 
 LOCK = threading.RLock()
 """Held while a user's code runs: what is imported belongs to the whole process."""
@@ -122,7 +121,7 @@ def neighbours(path: Path, code: Code) -> Iterator[Ran]:
         foreign = _put_aside(code)
         sys.path.insert(0, folder)
         sys.meta_path.insert(0, finder)
-        importlib.invalidate_caches()
+        look_again()
         try:
             yield ran
         finally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from prunekit.data.load import load_data
 from prunekit.errors import ModelError
-from prunekit.local_code.code import walk
+from prunekit.local_code.code import look_again, walk
 from prunekit.local_code.factories import code_of, packages_of
 from prunekit.models.info import info
 from prunekit.models.load import load_model
@@ -172,3 +173,22 @@ def test_what_fails_says_where_and_leaves_the_imports_as_they_were(tmp_path):
     with pytest.raises(ModelError, match="no luck"):
         load_model(f"{tmp_path}/nets.py:net")
     assert sys.meta_path == meta and sys.path == path and "breaks" not in sys.modules
+
+
+def test_threads_may_look_for_new_files_at_once():
+    failed = []
+
+    def work():
+        for _ in range(300):
+            sys.path_importer_cache["/nowhere/at/all.zip"] = None  # what Python deletes on the way
+            try:
+                look_again()
+            except KeyError as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failed
